@@ -1,0 +1,3 @@
+"""SLED: streaming text-to-speech in a continuous latent space."""
+
+__version__ = "0.1.0"

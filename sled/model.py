@@ -1,0 +1,222 @@
+"""The SLED model: text tokens and speech latents in, the next latent out.
+
+Shapes: B samples, L text tokens, T frames, P positions of the interleaved sequence, F real frames
+of a whole batch, M samples per frame, R decoding rows, Q new positions of a row, H hidden width,
+D latent width, N noise width.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from transformers import AutoConfig, AutoModel, PreTrainedModel
+from transformers.utils import ModelOutput
+
+from sled.backbone import Backbone, KVCache
+from sled.config import SpeechLlamaConfig
+from sled.heads import EnergyHead
+from sled.layout import Layout
+
+# Of every hundred or so frames one is the last: the weight balances the stop loss.
+STOP_POSITIVE_WEIGHT = 100.0
+
+
+@dataclass
+class SpeechLlamaOutput(ModelOutput):
+    """What a training forward returns; every loss is a scalar.
+
+    Attributes:
+        loss: `score_loss + stop_loss`.
+        score_loss: Energy (or MMD) score, averaged over real frames.
+        stop_loss: Binary cross-entropy of stopping, averaged over real frames and stop positions.
+        attraction, repulsion: The two halves of the score.
+        hidden_states: [B, P, H] after the final norm; meaningless at padding.
+        num_frames: Number of real frames F.
+    """
+
+    loss: Tensor | None = None
+    score_loss: Tensor | None = None
+    stop_loss: Tensor | None = None
+    attraction: Tensor | None = None
+    repulsion: Tensor | None = None
+    hidden_states: Tensor | None = None
+    num_frames: Tensor | None = None
+
+
+class SpeechLlamaForCausalLM(PreTrainedModel):
+    """One model for both layouts; the class name is the published architecture name."""
+
+    config_class = SpeechLlamaConfig
+    base_model_prefix = "model"
+    main_input_name = "input_ids"
+    # A constant, which not every writer of the format stores.
+    _keys_to_ignore_on_load_missing = [r"bceloss\.pos_weight"]
+    _no_split_modules = ["DecoderLayer"]
+    _supports_sdpa = True
+
+    def __init__(self, config: SpeechLlamaConfig) -> None:
+        super().__init__(config)
+        self.layout = Layout.from_config(config)
+        self.model = Backbone(config)
+        self.z_proj = nn.Linear(config.vae_embed_dim, config.hidden_size)
+        self.z_proj_ln = nn.LayerNorm(config.hidden_size, eps=1e-6)
+        self.eos_head = nn.Linear(config.hidden_size, 1, bias=False)
+        self.scoreloss = EnergyHead(config)
+        self.bceloss = nn.BCEWithLogitsLoss(pos_weight=torch.tensor([STOP_POSITIVE_WEIGHT]))
+        self.post_init()
+
+    @torch.no_grad()
+    def _init_weights(self, module: nn.Module) -> None:
+        if isinstance(module, nn.Linear | nn.Embedding):
+            nn.init.normal_(module.weight, std=self.config.initializer_range)
+            if isinstance(module, nn.Linear) and module.bias is not None:
+                nn.init.zeros_(module.bias)
+        elif isinstance(module, nn.LayerNorm | nn.RMSNorm):
+            nn.init.ones_(module.weight)
+            if isinstance(module, nn.LayerNorm):
+                nn.init.zeros_(module.bias)
+        elif isinstance(module, nn.BCEWithLogitsLoss):
+            nn.init.constant_(module.pos_weight, STOP_POSITIVE_WEIGHT)
+        elif hasattr(module, "reset_parameters"):
+            module.reset_parameters()
+
+    @classmethod
+    def from_pretrained(cls, name_or_path: str | Path, *args: Any, **kwargs: Any) -> Any:
+        """Load a checkpoint from a folder or the hub, whole or not at all.
+
+        Args:
+            name_or_path: Folder with `config.json` and `model.safetensors`, or a hub name.
+            *args, **kwargs: As for `transformers.PreTrainedModel.from_pretrained`.
+
+        Returns:
+            The model, in evaluation mode (or what `output_loading_info=True` asks for).
+
+        Raises:
+            ValueError: Listing the tensors that are missing, unknown or of the wrong shape.
+            OSError: If there is no such checkpoint.
+        """
+        wants_info = kwargs.pop("output_loading_info", False)
+        # Only safetensors: a pickle can run code.
+        kwargs.update(use_safetensors=True, ignore_mismatched_sizes=True, output_loading_info=True)
+        model, info = super().from_pretrained(str(name_or_path), *args, **kwargs)
+        problems = [
+            f"{what}: {', '.join(sorted(str(key) for key in keys))}"
+            for what, keys in (
+                ("missing", info["missing_keys"]),
+                ("unknown", info["unexpected_keys"]),
+                ("wrong shape", info["mismatched_keys"]),
+            )
+            if keys
+        ]
+        if problems:
+            raise ValueError(
+                f"{name_or_path} does not hold this model's tensors ({'; '.join(problems)}): "
+                "check that config.json and model.safetensors belong together"
+            )
+        return (model, info) if wants_info else model
+
+    # Inputs and outputs of single positions, shared by training and decoding.
+
+    def embed_text(self, token_ids: Tensor) -> Tensor:
+        """[...] token ids to input embeddings [..., H]."""
+        return self.z_proj_ln(self.model.embed_tokens(token_ids))
+
+    def embed_latents(self, latents: Tensor) -> Tensor:
+        """[..., D] speech latents to input embeddings [..., H]."""
+        return self.z_proj_ln(self.z_proj(latents.to(self.z_proj.weight.dtype)))
+
+    def stop_probability(self, hidden: Tensor) -> Tensor:
+        """[..., H] hidden states to the probability [...] that speech has ended before them."""
+        return torch.sigmoid(self.eos_head(hidden).float()).squeeze(-1)
+
+    def advance(self, embeddings: Tensor, counts: list[int], cache: KVCache) -> Tensor:
+        """Read `counts[r]` new inputs in each row and return the state after the last.
+
+        Args:
+            embeddings: [R, Q, H] input embeddings, right-padded.
+            counts: R counts in 1..Q.
+            cache: The rows' past, grown in place.
+
+        Returns:
+            [R, H] hidden state of each row's last new position.
+        """
+        hidden = self.model(embeddings, cache, counts)
+        if hidden.shape[1] == 1:
+            return hidden[:, 0]
+        last = torch.tensor(counts, device=hidden.device) - 1
+        return hidden[torch.arange(len(counts), device=hidden.device), last]
+
+    def forward(
+        self,
+        input_ids: Tensor,
+        attention_mask: Tensor,
+        latents: Tensor,
+        latent_mask: Tensor,
+        noise: Tensor | None = None,
+        **_: Any,
+    ) -> SpeechLlamaOutput:
+        """Training loss of a right-padded batch; each sample counts as it would alone.
+
+        Args:
+            input_ids: [B, L] text tokens, `<s>` first and `</s>` last.
+            attention_mask: [B, L] 1 at real tokens.
+            latents: [B, T, D] true latents.
+            latent_mask: [B, T] 1 at real frames.
+            noise: [M, F, N] noise of the head's draws, frames in batch order. None: drawn here.
+
+        Returns:
+            Losses and hidden states. In training mode each sample's text is dropped with
+            probability `training_cfg`, so that the text-free branch of guidance is learned.
+        """
+        num_tokens, num_frames = attention_mask.sum(1), latent_mask.sum(1)
+        if self.training and self.config.training_cfg > 0:
+            input_ids, num_tokens = self._drop_text(input_ids, num_tokens)
+        # Shed columns that are padding in every row: the arrangement knows only real lengths.
+        input_ids = input_ids[:, : int(num_tokens.max())]
+        latents, latent_mask = (x[:, : int(num_frames.max())] for x in (latents, latent_mask))
+        arrangement = self.layout.arrange(num_tokens, num_frames)
+
+        inputs = torch.cat((self.embed_text(input_ids), self.embed_latents(latents)), dim=1)
+        hidden = self.model(_gather(inputs, arrangement.source))  # [B, P, H]
+
+        predicting = _gather(hidden, arrangement.predictor)  # [B, T + 1, H]
+        real = arrangement.predicts
+        stop_label = torch.arange(real.shape[1], device=real.device) == num_frames[:, None]
+        stop_logit = self.eos_head(predicting[real]).squeeze(-1)
+        stop_loss = self.bceloss(stop_logit.float(), stop_label[real].float())
+
+        is_frame = latent_mask.bool()
+        frame_hidden = predicting[:, :-1][is_frame]  # [F, H]
+        if noise is None:
+            noise = self.scoreloss.draw_noise(len(frame_hidden), frame_hidden.device)
+        score = self.scoreloss.score(frame_hidden, latents[is_frame], noise)
+        score_loss = score.value.mean()
+        return SpeechLlamaOutput(
+            loss=score_loss + stop_loss,
+            score_loss=score_loss.detach(),
+            stop_loss=stop_loss.detach(),
+            attraction=score.attraction.mean().detach(),
+            repulsion=score.repulsion.mean().detach(),
+            hidden_states=hidden,
+            num_frames=num_frames.sum(),
+        )
+
+    def _drop_text(self, input_ids: Tensor, num_tokens: Tensor) -> tuple[Tensor, Tensor]:
+        """Replace a random share of the texts by the single token `</s>`."""
+        dropped = torch.rand(len(input_ids), device=input_ids.device) < self.config.training_cfg
+        first = torch.arange(input_ids.shape[1], device=input_ids.device) == 0
+        input_ids = input_ids.masked_fill(dropped[:, None] & first, self.config.eos_token_id)
+        return input_ids, num_tokens.masked_fill(dropped, 1)
+
+
+def _gather(x: Tensor, index: Tensor) -> Tensor:
+    """x [B, I, H] at index [B, J] -> [B, J, H]."""
+    return x.gather(1, index[..., None].expand(-1, -1, x.shape[-1]))
+
+
+AutoConfig.register(SpeechLlamaConfig.model_type, SpeechLlamaConfig, exist_ok=True)
+AutoModel.register(SpeechLlamaConfig, SpeechLlamaForCausalLM, exist_ok=True)
