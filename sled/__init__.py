@@ -1,3 +1,8 @@
 """SLED: streaming text-to-speech in a continuous latent space."""
 
 __version__ = "0.1.0"
+
+from sled.generate import DecodingOptions
+from sled.tts import TTS, Prompt, Speech
+
+__all__ = ["TTS", "DecodingOptions", "Prompt", "Speech", "__version__"]

@@ -30,7 +30,7 @@ def rotary_tables(
 
 
 def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-    """Rotate the halves of each head by its position's angles; x [R, A, Q, d], tables [R|1, 1, Q, d]."""
+    """Rotate the halves of each head by its position's angles; x [R, A, Q, d], tables [.., Q, d]."""
     first, second = x.chunk(2, dim=-1)
     return x * cos + torch.cat((-second, first), dim=-1) * sin
 
@@ -93,7 +93,7 @@ class KVCache:
         return self.cos[self._positions][:, None], self.sin[self._positions][:, None]
 
     def update(self, layer: int, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
-        """Store a layer's new keys and values [R, A_kv, Q, d]; returns all held, [R, A_kv, K, d]."""
+        """Store a layer's new keys and values [R, A_kv, Q, d]; returns all [R, A_kv, K, d]."""
         self.keys[layer][self._rows, :, self._positions] = key.transpose(1, 2)
         self.values[layer][self._rows, :, self._positions] = value.transpose(1, 2)
         held = self.mask.shape[-1]

@@ -31,6 +31,7 @@ EXTRA_DEFAULTS: dict[str, Any] = {
     "score_beta": 1.0,
     "score_samples": 2,
     "score_bandwidths": (0.5, 1.0, 2.0),
+    "history_noise": 0.0,
     "frame_rate": 75.0,
 }
 
@@ -76,6 +77,8 @@ class SpeechLlamaConfig(PreTrainedConfig):
         score_beta: Exponent of the energy distance, in (0, 2).
         score_samples: Samples drawn per frame in training, at least 2.
         score_bandwidths: Kernel widths of "gaussian_mmd", in units of sqrt(vae_embed_dim).
+        history_noise: Strongest noise on the latents that the model reads in training, in units of
+            their standard deviation; teaches it to live with its own imperfect frames.
         frame_rate: Latents per second of the codec the model speaks through.
 
     Raises:
@@ -112,6 +115,7 @@ class SpeechLlamaConfig(PreTrainedConfig):
         score_beta: float = EXTRA_DEFAULTS["score_beta"],
         score_samples: int = EXTRA_DEFAULTS["score_samples"],
         score_bandwidths: tuple[float, ...] = EXTRA_DEFAULTS["score_bandwidths"],
+        history_noise: float = EXTRA_DEFAULTS["history_noise"],
         frame_rate: float = EXTRA_DEFAULTS["frame_rate"],
         bos_token_id: int = 0,
         pad_token_id: int = 1,
@@ -153,6 +157,7 @@ class SpeechLlamaConfig(PreTrainedConfig):
         self.score_beta = score_beta
         self.score_samples = score_samples
         self.score_bandwidths = tuple(score_bandwidths)
+        self.history_noise = history_noise
         self.frame_rate = frame_rate
         self.bos_token_id = bos_token_id
         self.pad_token_id = pad_token_id

@@ -34,6 +34,7 @@ class DecodingOptions:
         stop_threshold: Stop when the stop probability reaches it. None: 0.8 offline, 0.5 chunked.
         min_frames: New frames of speech before which a row may not stop.
         max_frames: New frames after which a row is cut. None: as many as the positions hold.
+        max_length: Positions a row may fill: text, prompt and new frames. None: all the model has.
         stop_before_text_end: Let a chunked row stop while text is still unread.
     """
 
@@ -42,6 +43,7 @@ class DecodingOptions:
     stop_threshold: float | None = None
     min_frames: int = 0
     max_frames: int | None = None
+    max_length: int | None = None
     stop_before_text_end: bool = False
 
     def __post_init__(self) -> None:
@@ -49,7 +51,7 @@ class DecodingOptions:
             raise ValueError(f"cfg={self.cfg} is below 0: use 1 for no guidance, 2 as recommended")
         if self.temperature < 0:
             raise ValueError(f"temperature={self.temperature} is below 0: 1 is as trained")
-        if self.stop_threshold is not None and not 0 < self.stop_threshold:
+        if self.stop_threshold is not None and self.stop_threshold <= 0:
             raise ValueError(f"stop_threshold={self.stop_threshold} must be above 0")
         if self.min_frames < 0:
             raise ValueError(f"min_frames={self.min_frames} is below 0")
@@ -137,12 +139,6 @@ class _Row:
         self.num_frames += 1
 
 
-def position_budget(model: SpeechLlamaForCausalLM, request: Request) -> int:
-    """New frames that the model's positions leave for a request (may be below 1)."""
-    prompt_frames = 0 if request.prompt is None else len(request.prompt)
-    return model.config.max_position_embeddings - len(request.token_ids) - prompt_frames
-
-
 class Decoder:
     """Decodes one batch of requests; iterate over it for the steps.
 
@@ -205,12 +201,16 @@ class Decoder:
     def _limit(self, request: Request) -> int:
         if not len(request.token_ids):
             raise ValueError("empty text: give at least one token")
-        budget = position_budget(self.model, request)
+        positions = self.model.config.max_position_embeddings
+        if self.options.max_length is not None:
+            positions = min(positions, self.options.max_length)
+        prompt_frames = 0 if request.prompt is None else len(request.prompt)
+        budget = positions - len(request.token_ids) - prompt_frames
         if budget < 1:
             raise ValueError(
-                f"{len(request.token_ids)} tokens of text do not fit the model's "
-                f"{self.model.config.max_position_embeddings} positions beside the speech: "
-                "shorten the text or the prompt, or split it into sentences"
+                f"the text is too long: {len(request.token_ids)} tokens and {prompt_frames} prompt "
+                f"frames leave none of {positions} positions for speech; shorten the text or the "
+                "prompt, or split the text into sentences"
             )
         return budget if self.options.max_frames is None else min(budget, self.options.max_frames)
 
@@ -244,7 +244,7 @@ class Decoder:
         return step
 
     def _read(self) -> Tensor:
-        """Feed every row what is due before its next frame; returns its last hidden state [R, H]."""
+        """Feed every row what is due before its next frame; returns its last state [R, H]."""
         if self.written and not any(row.text_is_due(self.layout) for row in self.rows):
             last = torch.stack([row.unread for row in self.rows[: len(self.alive)]])  # [B', 1, D]
             embeddings = self.model.embed_latents(last).repeat(self.copies, 1, 1)

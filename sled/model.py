@@ -157,7 +157,6 @@ class SpeechLlamaForCausalLM(PreTrainedModel):
         latents: Tensor,
         latent_mask: Tensor,
         noise: Tensor | None = None,
-        **_: Any,
     ) -> SpeechLlamaOutput:
         """Training loss of a right-padded batch; each sample counts as it would alone.
 
@@ -180,7 +179,10 @@ class SpeechLlamaForCausalLM(PreTrainedModel):
         latents, latent_mask = (x[:, : int(num_frames.max())] for x in (latents, latent_mask))
         arrangement = self.layout.arrange(num_tokens, num_frames)
 
-        inputs = torch.cat((self.embed_text(input_ids), self.embed_latents(latents)), dim=1)
+        history = latents
+        if self.training and self.config.history_noise > 0:
+            history = self._disturb(latents, latent_mask)
+        inputs = torch.cat((self.embed_text(input_ids), self.embed_latents(history)), dim=1)
         hidden = self.model(_gather(inputs, arrangement.source))  # [B, P, H]
 
         predicting = _gather(hidden, arrangement.predictor)  # [B, T + 1, H]
@@ -211,6 +213,12 @@ class SpeechLlamaForCausalLM(PreTrainedModel):
         first = torch.arange(input_ids.shape[1], device=input_ids.device) == 0
         input_ids = input_ids.masked_fill(dropped[:, None] & first, self.config.eos_token_id)
         return input_ids, num_tokens.masked_fill(dropped, 1)
+
+    def _disturb(self, latents: Tensor, latent_mask: Tensor) -> Tensor:
+        """Latents [B, T, D] with noise, of a level drawn for each sample."""
+        deviation = latents[latent_mask.bool()].std()
+        level = self.config.history_noise * torch.rand(len(latents), 1, 1, device=latents.device)
+        return latents + level * deviation * torch.randn_like(latents)
 
 
 def _gather(x: Tensor, index: Tensor) -> Tensor:

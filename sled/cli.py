@@ -1,0 +1,231 @@
+"""What the command-line scripts share: flags, input, reporting and the handling of errors."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import torch
+from tqdm import tqdm
+from transformers.utils import logging as transformers_logging
+
+from sled.bundled import DESCRIPTION
+from sled.data.audio import check_writable
+from sled.generate import DecodingOptions, Step
+from sled.layout import Layout
+from sled.tts import TTS, Prompt, Speech
+
+# The sentence that the published scripts speak by default.
+PUBLISHED_INPUT = (
+    "It was silent and gloomy, being tenanted solely by the captive and lighted by the dying "
+    "embers of a fire which had been used for the purposes of cookery."
+)
+BUNDLED_INPUT = "four two seven"
+PUBLISHED_CFG, RECOMMENDED_CFG = 1.0, 2.0
+
+
+def run_main(main: Callable[[], None]) -> None:
+    """Run a script; what a user can put right ends in one line and exit status 2."""
+    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+    for noisy in ("httpx", "huggingface_hub", "transformers"):
+        logging.getLogger(noisy).setLevel(logging.ERROR)
+    transformers_logging.set_verbosity_error()
+    transformers_logging.disable_progress_bar()
+    try:
+        main()
+    except (ValueError, OSError) as error:
+        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
+        raise SystemExit(2) from None
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        raise SystemExit(130) from None
+
+
+def speech_parser(description: str, default_output: str = "output.wav") -> argparse.ArgumentParser:
+    """The flags of every script that speaks; names and defaults are the published ones."""
+    parser = argparse.ArgumentParser(
+        description=description, formatter_class=argparse.ArgumentDefaultsHelpFormatter
+    )
+    model = parser.add_argument_group("model")
+    model.add_argument(
+        "--model_name_or_path",
+        help="checkpoint folder or hub name; unset: the small model that comes with the package",
+    )
+    model.add_argument(
+        "--codec",
+        help="codec folder, hub name or .th file; unset: the folder `codec` in or beside the "
+        "checkpoint, else facebook/encodec_24khz",
+    )
+    model.add_argument("--device", default="auto", help="cpu, cuda, cuda:1, mps, or auto")
+    model.add_argument("--bf16", action="store_true", help="run the model in bfloat16")
+    model.add_argument("--fp16", action="store_true", help="run the model in float16")
+
+    text = parser.add_argument_group("text")
+    text.add_argument(
+        "--input", help="text to speak, or - for standard input; unset: an example sentence"
+    )
+    text.add_argument("--input_file", help="speak the text in this UTF-8 file instead")
+
+    decoding = parser.add_argument_group("decoding")
+    decoding.add_argument(
+        "--cfg",
+        type=float,
+        help="guidance scale, 1 for none; 2 is recommended and the bundled model's default, "
+        f"other models default to the published {PUBLISHED_CFG:g}",
+    )
+    decoding.add_argument("--temperature", type=float, default=1.0, help="scale of the noise")
+    decoding.add_argument("--seed", type=int, default=42, help="of the first sequence")
+    decoding.add_argument(
+        "--max_length", type=int, default=0, help="text tokens plus frames; 0: all positions"
+    )
+    decoding.add_argument("--min_frames", type=int, default=0, help="frames before it may stop")
+    decoding.add_argument(
+        "--stop_threshold", type=float, help="stop probability; unset: 0.8 offline, 0.5 streaming"
+    )
+    decoding.add_argument(
+        "--num_return_sequences", type=int, default=1, help="readings to make, seed by seed"
+    )
+    output = parser.add_argument_group("output")
+    output.add_argument(
+        "--output", default=default_output, help="audio file; several readings get -1, -2, ..."
+    )
+    return parser
+
+
+def speak(args: argparse.Namespace, layout: str, prompt: Prompt | None = None) -> list[Path]:
+    """Do what the flags of `speech_parser` ask for, and print what was made.
+
+    Args:
+        args: Parsed flags.
+        layout: "offline" or "stream".
+        prompt: A voice to continue.
+
+    Returns:
+        The files written.
+
+    Raises:
+        ValueError: For anything in the flags that cannot be done.
+    """
+    bundled = args.model_name_or_path is None
+    if args.num_return_sequences < 1:
+        raise ValueError(f"--num_return_sequences {args.num_return_sequences}: ask for 1 or more")
+    if args.bf16 and args.fp16:
+        raise ValueError("--bf16 and --fp16 exclude each other: choose one")
+    if args.max_length < 0:
+        raise ValueError(f"--max_length {args.max_length} is below 0: 0 means all positions")
+    cfg = args.cfg
+    if cfg is None:
+        cfg = RECOMMENDED_CFG if bundled else PUBLISHED_CFG
+    options = DecodingOptions(
+        cfg=cfg,
+        temperature=args.temperature,
+        stop_threshold=args.stop_threshold,
+        min_frames=args.min_frames,
+        max_length=args.max_length or None,
+    )
+    text = read_text(args, BUNDLED_INPUT if bundled else PUBLISHED_INPUT)
+    paths = output_paths(args.output, args.num_return_sequences)
+    for path in paths:
+        check_writable(path)
+
+    if bundled:
+        print(DESCRIPTION)
+    dtype = "bfloat16" if args.bf16 else "float16" if args.fp16 else "float32"
+    tts = TTS.from_pretrained(
+        args.model_name_or_path,
+        codec=args.codec,
+        device=choose_device(args.device),
+        dtype=dtype,
+        layout=layout,
+    )
+    if layout == "stream" and tts.model.layout.is_offline:
+        raise ValueError(
+            f"{args.model_name_or_path} is an offline checkpoint (no stream_n, stream_m in its "
+            "config.json): name a streaming one, or use run_offline.py"
+        )
+    start = time.perf_counter()
+    with tqdm(desc="speaking", unit="frame", disable=None, leave=False) as progress:
+
+        def on_step(step: Step) -> None:
+            progress.update(len(step.rows))
+
+        speech = tts.synthesize(
+            [text] * len(paths),
+            prompts=prompt,
+            seeds=args.seed,
+            options=options,
+            layout=Layout() if layout == "offline" else None,
+            on_step=on_step,
+        )
+    elapsed = time.perf_counter() - start
+    report(speech, paths, elapsed)
+    return paths
+
+
+def report(speech: Sequence[Speech], paths: Sequence[Path], elapsed_s: float) -> None:
+    """Write the audio and say what was made.
+
+    Raises:
+        ValueError: If there is nothing to write.
+    """
+    total = sum(one.seconds for one in speech)
+    for one, path in zip(speech, paths, strict=True):
+        if not len(one.audio):
+            raise ValueError("the model stopped before its first frame: try --seed or --min_frames")
+        one.save(path)
+        cut = "" if one.stopped else ", cut at the length limit"
+        print(f"{path}: {one.seconds:.2f} s of audio at {one.sample_rate} Hz{cut}")
+    print(f"made in {elapsed_s:.2f} s, real-time factor {elapsed_s / total:.2f}")
+
+
+def read_text(args: argparse.Namespace, default: str) -> str:
+    """The text that `--input` and `--input_file` name.
+
+    Raises:
+        ValueError: If there is none, or it cannot be read.
+    """
+    if args.input is not None and args.input_file is not None:
+        raise ValueError("--input and --input_file exclude each other: give one")
+    try:
+        if args.input_file is not None:
+            text = Path(args.input_file).read_text(encoding="utf-8")
+        elif args.input == "-":
+            text = sys.stdin.read()
+        else:
+            text = default if args.input is None else args.input
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{args.input_file or 'standard input'} is not UTF-8 text") from error
+    text = " ".join(text.split())
+    if not text:
+        raise ValueError("the text is blank: give at least one word with --input or --input_file")
+    return text
+
+
+def output_paths(output: str, count: int) -> list[Path]:
+    """One path per reading: `out.wav`, or `out-1.wav`, `out-2.wav`, ..."""
+    path = Path(output)
+    if count == 1:
+        return [path]
+    return [path.with_stem(f"{path.stem}-{index}") for index in range(1, count + 1)]
+
+
+def choose_device(name: str) -> str:
+    """A torch device name from a flag; "auto" takes what the machine has.
+
+    Raises:
+        ValueError: For a device that is not here.
+    """
+    if name == "auto":
+        if torch.cuda.is_available():
+            return "cuda"
+        return "mps" if torch.backends.mps.is_available() else "cpu"
+    try:
+        torch.empty(0, device=name)
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).splitlines()[0]
+        raise ValueError(f"--device {name} is not available here ({reason}): try cpu") from error
+    return name

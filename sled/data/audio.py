@@ -1,0 +1,107 @@
+"""Reading and writing audio files: everything inside is mono float32 at a known sample rate."""
+
+import logging
+import os
+from pathlib import Path
+
+import numpy as np
+import soundfile
+import soxr
+import torch
+from torch import Tensor
+
+logger = logging.getLogger(__name__)
+
+# A recording whose loudest sample stays under -60 dBFS holds nothing to learn or to clone from.
+SILENCE_PEAK = 1e-3
+
+
+def read_audio(path: str | os.PathLike[str], sample_rate: int) -> Tensor:
+    """Reads an audio file as mono at the given rate.
+
+    Args:
+        path: a file in any format, sample rate and channel count that libsndfile reads.
+        sample_rate: the rate wanted, in Hz; other rates are resampled by soxr.
+
+    Returns:
+        Waveform [S], float32.
+
+    Raises:
+        ValueError: the file is missing, unreadable, empty or silent.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise ValueError(f"no audio file at {path}: check the path")
+    try:
+        samples, file_rate = soundfile.read(path, dtype="float32", always_2d=True)
+    except (soundfile.LibsndfileError, OSError) as error:
+        raise ValueError(
+            f"cannot read {path} as audio ({error}): convert it to WAV, FLAC, Ogg or MP3"
+        ) from error
+    if len(samples) == 0:
+        raise ValueError(f"{path} holds no audio: record it again")
+    mono = samples.mean(axis=1)
+    if not np.isfinite(mono).all():
+        raise ValueError(f"{path} holds samples that are not finite: export it again")
+    if np.abs(mono).max() < SILENCE_PEAK:
+        raise ValueError(f"{path} is silent (peak under {SILENCE_PEAK:g}): record it louder")
+    if file_rate != sample_rate:
+        mono = soxr.resample(mono, file_rate, sample_rate)
+    return torch.from_numpy(np.ascontiguousarray(mono, dtype=np.float32))
+
+
+def check_writable(path: str | os.PathLike[str]) -> None:
+    """Tell before any work is done whether an audio file could be written.
+
+    Raises:
+        ValueError: unknown suffix, no such folder, or one that may not be written to.
+    """
+    path = Path(path)
+    if path.suffix.lstrip(".").upper() not in soundfile.available_formats():
+        raise ValueError(f"{path}: unknown audio format {path.suffix!r}: use .wav, .flac or .ogg")
+    if path.is_dir():
+        raise ValueError(f"cannot write {path}: it is a folder; name a file in it")
+    if not path.parent.is_dir():
+        raise ValueError(f"cannot write {path}: no folder {path.parent}: create it first")
+    if not os.access(path.parent, os.W_OK):
+        raise ValueError(f"cannot write {path}: {path.parent} is not yours to write to")
+
+
+def write_audio(
+    path: str | os.PathLike[str], waveform: Tensor | np.ndarray, sample_rate: int
+) -> None:
+    """Writes a mono waveform in the format that the file name ends in.
+
+    A waveform louder than full scale is scaled down as a whole, never clipped. The file appears
+    under its name only when it is complete.
+
+    Args:
+        path: file to write, with a suffix such as .wav, .flac or .ogg; its folder must exist.
+        waveform: samples [S], full scale at 1.0.
+        sample_rate: in Hz.
+
+    Raises:
+        ValueError: unknown suffix, no such folder, or a waveform that is no finite mono signal.
+        OSError: the file cannot be written there.
+    """
+    path = Path(path)
+    check_writable(path)
+    samples = torch.as_tensor(waveform).detach().float().cpu().numpy()
+    if samples.ndim != 1 or not np.isfinite(samples).all():
+        raise ValueError(f"cannot write {path}: not a finite mono signal, shape {samples.shape}")
+    peak = float(np.abs(samples).max(initial=0.0))
+    if peak > 1.0:
+        logger.info("%s: peak %.2f is above full scale, scaled down to fit", path, peak)
+        samples = samples / peak
+
+    file_format = path.suffix.lstrip(".").upper()
+    partial = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        with open(partial, "wb") as file:
+            soundfile.write(file, samples, sample_rate, format=file_format)
+        os.replace(partial, path)
+    except (OSError, soundfile.LibsndfileError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise OSError(f"cannot write {path}: {reason}: choose another output path") from error
+    finally:
+        partial.unlink(missing_ok=True)

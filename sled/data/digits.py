@@ -1,0 +1,266 @@
+"""The digits corpus: strings of one to eight spoken digits, read by the open hibari-tts teacher.
+
+Invariants: the same sizes and seed give the same strings and audio; no string of two or more
+digits stands in two splits (the ten lone digits must, there are no others); held-out lengths are
+spread evenly, as far as a length has strings to give.
+
+Besides single readings, training holds joined ones, two readings with a pause between: that is
+what voice cloning asks of a model, to go on after a prompt that has come to its end.
+"""
+
+import json
+import logging
+import random
+import zlib
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import cycle, islice
+from pathlib import Path
+
+import numpy as np
+import soundfile
+from lhotse import CutSet, MonoCut, Recording, SupervisionSegment
+from lhotse.audio import AudioSource
+from tqdm import tqdm
+
+from sled.data.audio import write_audio
+from sled.data.manifests import save_cuts
+
+logger = logging.getLogger(__name__)
+
+DIGIT_WORDS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
+MAX_DIGITS = 8
+SAMPLE_RATE = 24_000
+
+# Lone digits are the hardest to speak intelligibly and the quickest to train on.
+TRAIN_LENGTH_WEIGHTS = (3, 3, 3, 2, 2, 2, 2, 2)
+
+LEADING_SILENCE_S = 0.10
+TRAILING_SILENCE_S = 0.15
+SPEECH_THRESHOLD_DB = -40.0  # below the loudest 10 ms of the clip
+# Over the speech alone, -25 dBFS: the teacher's own average, so its raw clips can be prompts too.
+SPEECH_RMS = 0.055
+
+JOINED_FIRST_LENGTHS = (3, 4, 5)  # digits: one to two seconds, the least that shows a voice
+JOINED_MAX_PAUSE_S = 0.3  # on top of the margins of both readings
+
+Teacher = Callable[[str, int], np.ndarray]
+"""Reads a text with a seed: waveform [S], float32 at 24 kHz."""
+
+
+def to_words(number: int, length: int) -> str:
+    """Digit words of a number written with leading zeros: 42 at length 3 is "zero four two"."""
+    return " ".join(DIGIT_WORDS[int(digit)] for digit in f"{number:0{length}d}")
+
+
+def draw_strings(sizes: Mapping[str, int], seed: int) -> dict[str, list[str]]:
+    """Draws the digit strings of each split.
+
+    Args:
+        sizes: number of strings per split; `train` follows TRAIN_LENGTH_WEIGHTS and repeats
+            strings where a length has too few, every other split is held out, without repeats.
+        seed: decides the strings and their order.
+    """
+    rng = random.Random(seed)
+    held_out = {
+        split: _spread_evenly(size, [_held_out_limit(n) for n in range(1, MAX_DIGITS + 1)])
+        for split, size in sizes.items()
+        if split != "train"
+    }
+    train_counts = _share_by_weight(sizes["train"], TRAIN_LENGTH_WEIGHTS)
+    strings: dict[str, list[str]] = {split: [] for split in sizes}
+    for length, train_count in enumerate(train_counts, start=1):
+        num_held_out = sum(counts[length - 1] for counts in held_out.values())
+        num_drawn = min(10**length, num_held_out + max(train_count, 1))
+        pool = rng.sample(range(10**length), num_drawn)
+        taken = 0
+        for split, counts in held_out.items():
+            count = counts[length - 1]
+            chosen = rng.sample(pool, count) if length == 1 else pool[taken : taken + count]
+            strings[split] += [to_words(number, length) for number in chosen]
+            taken += count
+        rest = range(10) if length == 1 else pool[taken:]
+        strings["train"] += [to_words(n, length) for n in islice(cycle(rest), train_count)]
+    for split in strings:
+        rng.shuffle(strings[split])  # any first part of a split is a fair sample of it
+    return strings
+
+
+def draw_joined(strings: list[str], count: int, seed: int) -> list[tuple[str, str]]:
+    """Draws pairs of strings to be read one after the other, the first of 3 to 5 digits."""
+    rng = random.Random(f"{seed}/joined")
+    firsts = [text for text in strings if len(text.split()) in JOINED_FIRST_LENGTHS]
+    if count and not firsts:
+        raise ValueError(
+            f"none of {len(strings)} training strings can open a joined reading: ask for more "
+            "training utterances, or for no joined ones"
+        )
+    return [(rng.choice(firsts), rng.choice(strings)) for _ in range(count)]
+
+
+def _held_out_limit(length: int) -> int:
+    """Most strings of a length that one held-out split may take: training keeps at least half."""
+    return 10 if length == 1 else 10**length // 4
+
+
+def _spread_evenly(total: int, limits: list[int]) -> list[int]:
+    """Parts of a total, as even as the (rising) limits allow."""
+    parts: list[int] = []
+    for index, limit in enumerate(limits):
+        parts.append(min(limit, (total - sum(parts)) // (len(limits) - index)))
+    return parts
+
+
+def _share_by_weight(total: int, weights: Iterable[int]) -> list[int]:
+    """Integer parts of a total in proportion to the weights, summing to the total."""
+    edges = np.cumsum([0, *weights])
+    return np.diff(np.round(edges * total / edges[-1]).astype(int)).tolist()
+
+
+def load_teacher() -> Teacher:
+    """The hibari-tts voice, reading a digit string as a list, which keeps every digit clear."""
+    try:
+        from hibari import Hibari
+    except ImportError as error:
+        raise ValueError(
+            "the teacher voice is not installed: run pip install 'sled[teacher]'"
+        ) from error
+    voice = Hibari()
+
+    def read(text: str, seed: int) -> np.ndarray:
+        # Run together ("four two seven") the digits lose a tenth of a second each and blur.
+        return voice(text.replace(" ", ", ").capitalize() + ".", seed=seed)
+
+    return read
+
+
+def tidy(waveform: np.ndarray) -> np.ndarray:
+    """Gives a clip [S] the corpus's fixed margins of near silence and its fixed loudness.
+
+    Raises:
+        ValueError: the clip is silent.
+    """
+    hop = SAMPLE_RATE // 100
+    frames = waveform[: len(waveform) // hop * hop].reshape(-1, hop)
+    level = np.sqrt(np.mean(frames**2, axis=1))
+    if len(level) == 0 or level.max() <= 0:
+        raise ValueError("the teacher gave a silent clip: check its installation")
+    voiced = np.flatnonzero(level > level.max() * 10 ** (SPEECH_THRESHOLD_DB / 20))
+    start, end = int(voiced[0]) * hop, (int(voiced[-1]) + 1) * hop
+    gain = SPEECH_RMS / np.sqrt(np.mean(waveform[start:end] ** 2))
+    first = start - round(LEADING_SILENCE_S * SAMPLE_RATE)
+    last = end + round(TRAILING_SILENCE_S * SAMPLE_RATE)
+    padding = (max(0, -first), max(0, last - len(waveform)))
+    return np.pad(waveform[max(0, first) : last] * gain, padding).astype(np.float32)
+
+
+def read_aloud(parts: Sequence[str], teacher: Teacher, seed: int) -> np.ndarray:
+    """Waveform [S] of strings read one after the other, with a pause of varying length between."""
+    rng = random.Random(seed)
+    pieces: list[np.ndarray] = []
+    for part in parts:
+        if pieces:
+            pause_s = rng.uniform(0.0, JOINED_MAX_PAUSE_S)
+            pieces.append(np.zeros(round(pause_s * SAMPLE_RATE), np.float32))
+        pieces.append(tidy(teacher(part, seed)))
+    return np.concatenate(pieces)
+
+
+def prepare_digits(
+    output_dir: Path,
+    *,
+    train: int = 4000,
+    joined: int = 600,
+    valid: int = 60,
+    test: int = 100,
+    seed: int = 0,
+    teacher: Teacher | None = None,
+) -> dict[str, Path]:
+    """Makes the corpus: 24 kHz FLAC files and one cut manifest per split.
+
+    An interrupted run goes on where it stopped: audio files appear only when complete and are
+    kept, manifests come last.
+
+    Args:
+        output_dir: receives `audio/` and `cuts_{train,valid,test}.jsonl.gz`.
+        train: number of single readings to train on; likewise `valid` and `test`.
+        joined: number of joined readings to train on, after the single ones.
+        seed: decides strings and audio.
+        teacher: the reading voice; the hibari-tts voice if not given.
+
+    Returns:
+        The manifest of each split.
+
+    Raises:
+        ValueError: a split without utterances, a folder that holds a corpus made with other
+            settings, or no teacher installed.
+    """
+    sizes = {"train": train, "valid": valid, "test": test}
+    for split, size in sizes.items():
+        if size < 1:
+            raise ValueError(f"{split} needs at least one utterance, got {size}")
+    if joined < 0:
+        raise ValueError(f"joined={joined} is below 0: use 0 for none")
+    manifests = {split: output_dir / f"cuts_{split}.jsonl.gz" for split in sizes}
+    settings = {**sizes, "joined": joined, "seed": seed}
+    settings_file = output_dir / "settings.json"
+    if settings_file.exists():
+        if json.loads(settings_file.read_text()) != settings:
+            raise ValueError(
+                f"{output_dir} holds a corpus made with other settings ({settings_file.name}): "
+                "name another folder or delete this one"
+            )
+        if all(manifest.exists() for manifest in manifests.values()):
+            logger.info("%s is complete, nothing to do", output_dir)
+            return manifests
+
+    strings = draw_strings(sizes, seed)
+    readings: dict[str, list[tuple[str, ...]]] = {
+        split: [(text,) for text in texts] for split, texts in strings.items()
+    }
+    readings["train"] += draw_joined(strings["train"], joined, seed)
+
+    teacher = teacher or load_teacher()
+    (output_dir / "audio").mkdir(parents=True, exist_ok=True)
+    settings_file.write_text(json.dumps(settings) + "\n")
+    for split, clips in readings.items():
+        cuts = []
+        for index, parts in enumerate(tqdm(clips, f"digits {split}", unit="clip", disable=None)):
+            cut_id = f"{split}-{index:05d}"
+            audio = Path("audio") / f"{cut_id}.flac"
+            if not (output_dir / audio).exists():
+                clip_seed = zlib.crc32(f"{seed}/{cut_id}".encode())
+                waveform = read_aloud(parts, teacher, clip_seed)
+                write_audio(output_dir / audio, waveform, SAMPLE_RATE)
+            cuts.append(_make_cut(cut_id, " ".join(parts), output_dir, audio))
+        save_cuts(CutSet.from_cuts(cuts), manifests[split])
+    return manifests
+
+
+def _make_cut(cut_id: str, text: str, root: Path, audio: Path) -> MonoCut:
+    """One utterance of the manifest; `audio` is relative to `root`."""
+    num_samples = soundfile.info(root / audio).frames
+    duration = num_samples / SAMPLE_RATE
+    recording = Recording(
+        id=cut_id,
+        sources=[AudioSource(type="file", channels=[0], source=audio.as_posix())],
+        sampling_rate=SAMPLE_RATE,
+        num_samples=num_samples,
+        duration=duration,
+    )
+    supervision = SupervisionSegment(
+        id=cut_id,
+        recording_id=cut_id,
+        start=0.0,
+        duration=duration,
+        text=text,
+        language="English",
+        speaker="hibari-heart",
+    )
+    return MonoCut(
+        id=cut_id,
+        start=0.0,
+        duration=duration,
+        channel=0,
+        recording=recording,
+        supervisions=[supervision],
+    )

@@ -1,0 +1,138 @@
+"""Text to tokens: byte-level BPE in the published form, `vocab.json` and `merges.txt`."""
+
+import os
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from huggingface_hub import hf_hub_download
+from tokenizers import Tokenizer
+from tokenizers.decoders import ByteLevel as ByteLevelDecoder
+from tokenizers.models import BPE
+from tokenizers.pre_tokenizers import ByteLevel
+from tokenizers.trainers import BpeTrainer
+
+BOS_ID, PAD_ID, EOS_ID, UNK_ID = range(4)
+SPECIAL_TOKENS = ("<s>", "<pad>", "</s>", "<unk>")  # in the order of their ids
+MIN_VOCAB_SIZE = len(SPECIAL_TOKENS) + 256  # every byte is a token, so any text can be written
+
+VOCAB_FILE, MERGES_FILE = "vocab.json", "merges.txt"
+
+
+class TextTokenizer:
+    """Byte-level BPE with `<s>` and `</s>` around every text.
+
+    Text is always plain text: a typed "</s>" becomes the tokens of its four characters, never the
+    special token. Any Unicode string comes back from `decode(encode(text))` unchanged.
+    """
+
+    bos_id, pad_id, eos_id, unk_id = BOS_ID, PAD_ID, EOS_ID, UNK_ID
+
+    def __init__(self, model: BPE) -> None:
+        """Wraps a BPE model.
+
+        Raises:
+            ValueError: the special tokens are not ids 0 to 3.
+        """
+        # The special tokens are not registered with the Tokenizer: it would look for them in text.
+        self._tokenizer = Tokenizer(model)
+        self._tokenizer.pre_tokenizer = ByteLevel(add_prefix_space=False)
+        self._tokenizer.decoder = ByteLevelDecoder()
+        for special_id, token in enumerate(SPECIAL_TOKENS):
+            found = self._tokenizer.token_to_id(token)
+            if found != special_id:
+                raise ValueError(
+                    f"vocabulary has {token} at {found}, not {special_id}: it is not of the "
+                    "published form; train one with scripts/train_tokenizer.py"
+                )
+
+    @classmethod
+    def from_pretrained(cls, name_or_path: str | os.PathLike[str]) -> "TextTokenizer":
+        """Loads the tokenizer of a checkpoint.
+
+        Args:
+            name_or_path: folder that holds vocab.json and merges.txt, or the name of a repository
+                on the Hugging Face hub that does.
+
+        Raises:
+            ValueError: the files are not there or are no tokenizer.
+        """
+        folder = Path(name_or_path)
+        if folder.is_dir():
+            files = [folder / VOCAB_FILE, folder / MERGES_FILE]
+            missing = [file.name for file in files if not file.is_file()]
+            if missing:
+                raise ValueError(
+                    f"{folder} lacks {' and '.join(missing)}: "
+                    "name a checkpoint or tokenizer folder that holds both"
+                )
+        else:
+            try:
+                files = [
+                    Path(hf_hub_download(str(name_or_path), file))
+                    for file in (VOCAB_FILE, MERGES_FILE)
+                ]
+            except (OSError, ValueError) as error:  # not there, not reachable, not a name
+                raise ValueError(
+                    f"no tokenizer at {str(name_or_path)!r}: it is neither a folder nor a hub "
+                    "repository within reach that holds vocab.json and merges.txt"
+                ) from error
+        try:
+            model = BPE.from_file(str(files[0]), str(files[1]))
+        except Exception as error:  # tokenizers raises bare Exception
+            raise ValueError(
+                f"{files[0].parent} holds no readable tokenizer ({error}): copy "
+                "vocab.json and merges.txt again"
+            ) from error
+        return cls(model)
+
+    @classmethod
+    def train(
+        cls, lines: Iterable[str], vocab_size: int, min_frequency: int = 2
+    ) -> "TextTokenizer":
+        """Learns merges from text.
+
+        Args:
+            lines: sentences.
+            vocab_size: most entries, the 4 special tokens and 256 bytes included.
+            min_frequency: how often a pair must occur to be merged.
+
+        Raises:
+            ValueError: the size leaves no room for the bytes, or there is no text.
+        """
+        if vocab_size < MIN_VOCAB_SIZE:
+            raise ValueError(
+                f"vocab_size={vocab_size} is too small: special tokens and bytes alone "
+                f"take {MIN_VOCAB_SIZE}"
+            )
+        sentences = [line for line in lines if line.strip()]
+        if not sentences:
+            raise ValueError("no text to train a tokenizer on: every line is blank")
+        tokenizer = Tokenizer(BPE())
+        tokenizer.pre_tokenizer = ByteLevel(add_prefix_space=False)
+        trainer = BpeTrainer(
+            vocab_size=vocab_size,
+            min_frequency=min_frequency,
+            special_tokens=list(SPECIAL_TOKENS),
+            initial_alphabet=ByteLevel.alphabet(),
+            show_progress=False,
+        )
+        tokenizer.train_from_iterator(sentences, trainer)
+        return cls(tokenizer.model)
+
+    def save_pretrained(self, folder: str | os.PathLike[str]) -> None:
+        """Writes vocab.json and merges.txt into a folder, which is created if need be."""
+        Path(folder).mkdir(parents=True, exist_ok=True)
+        self._tokenizer.model.save(str(folder))
+
+    @property
+    def vocab_size(self) -> int:
+        """Number of entries, special tokens included."""
+        return self._tokenizer.get_vocab_size()
+
+    def encode(self, text: str) -> list[int]:
+        """Token ids of a text, `<s>` first and `</s>` last."""
+        return [BOS_ID, *self._tokenizer.encode(text).ids, EOS_ID]
+
+    def decode(self, ids: Sequence[int]) -> str:
+        """Text of token ids; special tokens stand for no text."""
+        return self._tokenizer.decode([i for i in ids if i >= len(SPECIAL_TOKENS)])

@@ -1,0 +1,113 @@
+"""Settings of a codec training run, one documented field each (they are also the command's flags)."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from transformers import EncodecConfig
+
+
+def _option(default: Any, help: str) -> Any:  # noqa: A002 (the name argparse uses)
+    return field(default=default, metadata={"help": help})
+
+
+@dataclass(frozen=True, kw_only=True)
+class CodecTrainingConfig:
+    """What `CodecTrainer` needs to know.
+
+    The run has three stages, placed by the fraction of the run that is done: continuous latents up to
+    `quantize_at`, residual vector quantisation up to `adversarial_at`, and then a frozen encoder
+    with a decoder that also learns from a discriminator.
+    """
+
+    train_manifest: str = _option("", "Lhotse CutSet to train on (cuts.jsonl.gz)")
+    eval_manifest: str = _option("", "Lhotse CutSet to validate on")
+    output_dir: str = _option("", "folder of the codec, its training state and its TensorBoard log")
+
+    num_filters: int = _option(32, "width of the first convolution (32 in the published codec)")
+    num_codebooks: int = _option(8, "codebooks whose embeddings are summed into a latent")
+    codebook_size: int = _option(1024, "entries per codebook, a power of two")
+    latent_dim: int = _option(128, "width of a latent vector")
+
+    max_steps: int = _option(100_000, "optimiser steps of the whole run")
+    max_minutes: float = _option(
+        0.0,
+        "if positive, squeeze the schedule into this many minutes of training (depends on the machine)",
+    )
+    batch_size: int = _option(8, "segments per step")
+    segment_s: float = _option(0.8, "length of a training segment in seconds")
+    learning_rate: float = _option(
+        1e-3, "peak rate of the codec; warm-up, then cosine decay to zero"
+    )
+    discriminator_learning_rate: float = _option(5e-4, "rate of the discriminator, same decay")
+    warmup_steps: int = _option(100, "steps of linear learning-rate warm-up")
+    max_grad_norm: float = _option(5.0, "gradient norm at which updates are clipped")
+    decoder_average: float = _option(0.995, "decay of the moving average of the decoder's weights")
+    bf16: bool = _option(True, "run convolutions under bfloat16 autocast")
+    device: str = _option("cpu", "torch device to train on")
+    seed: int = _option(0, "seed of weights, crops and noise")
+
+    quantize_at: float = _option(0.3, "fraction of the run at which k-means starts the codebooks")
+    adversarial_at: float = _option(
+        0.65, "fraction of the run at which the discriminator joins; 1 for never"
+    )
+    codebook_decay: float = _option(0.99, "decay of the codebooks' moving averages")
+    commitment_weight: float = _option(
+        1.0, "weight of the quantisation error that pulls the encoder in"
+    )
+    mel_weight: float = _option(15.0, "weight of the multi-scale log-mel distance")
+    adversarial_weight: float = _option(1.0, "weight of the discriminator's verdict")
+    feature_weight: float = _option(5.0, "weight of the feature matching loss")
+    discriminator_filters: int = _option(16, "channels of each spectrogram discriminator")
+
+    continuous_probability: float = _option(
+        0.25,
+        "share of segments whose decoder sees the encoder's own latents, not the quantised ones",
+    )
+    latent_noise: float = _option(
+        0.25,
+        "largest Gaussian noise added to the decoder's input, relative to the latents' RMS; makes the "
+        "decoder forgive a language model's inexact latents",
+    )
+
+    loudness_db: float = _option(-23.0, "RMS level in dB of full scale that clips are brought to")
+    loudness_jitter_db: float = _option(
+        4.0, "random gain around that level, per segment, up to this"
+    )
+    max_cached_hours: float = _option(
+        30.0, "keep the corpus in memory (16-bit) up to this many hours"
+    )
+
+    save_steps: int = _option(250, "steps between checkpoints")
+    eval_steps: int = _option(1000, "steps between evaluations")
+    logging_steps: int = _option(20, "steps between TensorBoard points")
+    max_eval_cuts: int = _option(48, "validation clips used, from the first on")
+
+    def __post_init__(self) -> None:
+        positive = (
+            "num_filters num_codebooks codebook_size latent_dim max_steps batch_size segment_s "
+            "learning_rate save_steps eval_steps logging_steps max_eval_cuts"
+        )
+        for name in positive.split():
+            if getattr(self, name) <= 0:
+                raise ValueError(f"{name} must be positive, got {getattr(self, name)}")
+        if self.codebook_size & (self.codebook_size - 1):
+            raise ValueError(f"codebook_size must be a power of two, got {self.codebook_size}")
+        if not 0 < self.quantize_at < self.adversarial_at <= 1:
+            raise ValueError(
+                "the stages need 0 < quantize_at < adversarial_at <= 1, "
+                f"got {self.quantize_at} and {self.adversarial_at}"
+            )
+
+    def encodec_config(self) -> EncodecConfig:
+        """The published 24 kHz architecture, with this run's widths and bitrate."""
+        published = EncodecConfig()
+        bits = self.codebook_size.bit_length() - 1
+        kbps = [n * bits * published.frame_rate / 1000 for n in range(1, self.num_codebooks + 1)]
+        # The ladder of the published codec: every doubling up to the full rate (1.5, 3, 6 kbps).
+        ladder = [kbps[n - 1] for n in (2, 4, 8, 16, 32) if n < self.num_codebooks] + [kbps[-1]]
+        return EncodecConfig(
+            num_filters=self.num_filters,
+            hidden_size=self.latent_dim,
+            codebook_size=self.codebook_size,
+            target_bandwidths=ladder,
+        )

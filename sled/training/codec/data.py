@@ -1,0 +1,118 @@
+"""Random training segments from a CutSet of speech."""
+
+import logging
+import math
+from pathlib import Path
+
+import numpy as np
+import soxr
+import torch
+from lhotse import CutSet
+from lhotse.cut import Cut
+from torch import Tensor
+
+logger = logging.getLogger(__name__)
+
+SILENCE_DB = -50.0
+"""Segments below this level (dB of full scale) teach a codec nothing; they are drawn again."""
+
+
+def load_cut(cut: Cut, sample_rate: int) -> np.ndarray:
+    """Waveform of a cut as float32 [S], channels averaged, at `sample_rate`."""
+    audio = np.asarray(cut.load_audio(), dtype=np.float32).mean(axis=0)
+    if cut.sampling_rate != sample_rate:
+        audio = soxr.resample(audio, cut.sampling_rate, sample_rate)
+    return audio
+
+
+def read_manifest(path: str) -> CutSet:
+    """Read a CutSet eagerly; relative audio paths are relative to the manifest's folder.
+
+    Raises:
+        ValueError: if it holds no cuts.
+        OSError: if it cannot be read.
+    """
+    cuts = CutSet.from_file(path).to_eager()
+    if len(cuts) == 0:
+        raise ValueError(f"{path} holds no cuts; make the corpus first")
+    # Joining an absolute path to the prefix leaves it as it is.
+    return cuts.with_recording_path_prefix(Path(path).parent)
+
+
+def level_db(waveform: Tensor) -> Tensor:
+    """RMS level in dB of full scale, over the last axis."""
+    return 10 * torch.log10(waveform.square().mean(-1) + 1e-12)
+
+
+class SegmentSampler:
+    """Draws batches of equally long segments at random places, longer clips more often.
+
+    Args:
+        cuts: the corpus.
+        sample_rate: Hz of the segments.
+        segment_samples: samples per segment; shorter clips are followed by silence.
+        loudness_db: RMS level (dB of full scale) that each clip is brought to.
+        loudness_jitter_db: uniform random gain around it, per segment.
+        max_cached_hours: keep all audio in memory as 16-bit integers up to this much.
+    """
+
+    def __init__(
+        self,
+        cuts: CutSet,
+        *,
+        sample_rate: int,
+        segment_samples: int,
+        loudness_db: float,
+        loudness_jitter_db: float,
+        max_cached_hours: float,
+    ) -> None:
+        self.cuts = list(cuts)
+        self.sample_rate = sample_rate
+        self.segment_samples = segment_samples
+        self.loudness_db = loudness_db
+        self.loudness_jitter_db = loudness_jitter_db
+        self.weights = torch.tensor([cut.duration for cut in self.cuts], dtype=torch.float64)
+        self.hours = float(self.weights.sum()) / 3600
+        self._cache: list[np.ndarray] | None = None
+        if self.hours <= max_cached_hours:
+            logger.info("loading %d clips (%.2f h) into memory", len(self.cuts), self.hours)
+            self._cache = [self._load(index) for index in range(len(self.cuts))]
+
+    def _load(self, index: int) -> np.ndarray:
+        audio = load_cut(self.cuts[index], self.sample_rate)
+        return np.round(audio.clip(-1, 1) * 32767).astype(np.int16)
+
+    def _segment(self, generator: torch.Generator) -> Tensor:
+        """One segment [S] at the nominal loudness."""
+        index = int(torch.multinomial(self.weights, 1, generator=generator))
+        clip = self._load(index) if self._cache is None else self._cache[index]
+        spare = max(len(clip) - self.segment_samples, 0)
+        start = int(torch.randint(spare + 1, (), generator=generator))
+        whole = torch.from_numpy(clip.astype(np.float32) / 32767)
+        gain_db = self.loudness_db - float(level_db(whole))
+        segment = whole[start : start + self.segment_samples] * 10 ** (gain_db / 20)
+        return torch.nn.functional.pad(segment, (0, self.segment_samples - len(segment)))
+
+    def batch(self, size: int, generator: torch.Generator) -> Tensor:
+        """Draw `size` segments.
+
+        Returns:
+            float32 waveforms [B, 1, S] within [-1, 1].
+
+        Raises:
+            ValueError: if the corpus seems to hold nothing but silence.
+        """
+        segments: list[Tensor] = []
+        for _ in range(100 * size):
+            segment = self._segment(generator)
+            if float(level_db(segment)) > SILENCE_DB:
+                segments.append(segment)
+            if len(segments) == size:
+                break
+        else:
+            raise ValueError("the training clips are silent; check the manifest's recordings")
+        jitter = (2 * torch.rand(size, 1, generator=generator) - 1) * self.loudness_jitter_db
+        waveforms = torch.stack(segments) * torch.exp(jitter * (math.log(10) / 20))
+        # A gain that would clip is lowered: overload would be learnt as a sound.
+        peak = waveforms.abs().amax(-1, keepdim=True)
+        return (waveforms / peak.clamp(min=1.0)).unsqueeze(1)

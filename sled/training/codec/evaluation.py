@@ -1,0 +1,101 @@
+"""How well a codec reconstructs validation clips, in numbers, sounds and pictures."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from lhotse import CutSet
+from torch import Tensor
+from torch.utils.tensorboard import SummaryWriter
+from transformers import EncodecModel
+
+from sled.training.codec.data import level_db, load_cut
+from sled.training.codec.losses import MelSpectrogram, MultiScaleMelDistance
+
+MAX_PICTURED = 4
+
+
+def load_eval_clips(cuts: CutSet, sample_rate: int, loudness_db: float) -> list[Tensor]:
+    """Whole clips [S] at the given RMS level in dB of full scale."""
+    clips = [torch.from_numpy(load_cut(cut, sample_rate)) for cut in cuts]
+    return [clip * 10 ** ((loudness_db - level_db(clip)) / 20) for clip in clips]
+
+
+@dataclass(frozen=True)
+class CodecReport:
+    """Result of an evaluation.
+
+    Attributes:
+        mel_distance: multi-scale log-mel distance of reconstructions in nepers.
+        quantization_error: RMS of what the codebooks miss over the latents' RMS.
+        used_entries: for each codebook, how many entries the clips used.
+        latent_rms: of the latents that the decoder was given.
+        sample_rate: of the audio in Hz.
+        pairs: original and reconstruction [S] of the first clips.
+    """
+
+    mel_distance: float
+    quantization_error: float
+    used_entries: list[int]
+    latent_rms: float
+    sample_rate: int
+    pairs: list[tuple[Tensor, Tensor]]
+
+    def __str__(self) -> str:
+        return (
+            f"mel distance {self.mel_distance:.3f}, latent RMS {self.latent_rms:.3f}, "
+            f"quantisation error {self.quantization_error:.3f}, codes used {self.used_entries}"
+        )
+
+    def write(self, writer: SummaryWriter, step: int) -> None:
+        """Add scalars, audio and mel pictures to a TensorBoard log."""
+        writer.add_scalar("eval/mel_distance", self.mel_distance, step)
+        writer.add_scalar("eval/quantization_error", self.quantization_error, step)
+        for level, used in enumerate(self.used_entries):
+            writer.add_scalar(f"eval/codes_used/{level}", used, step)
+        picture = MelSpectrogram(self.sample_rate, 1024, 96, floor=1e-3)
+        for index, pair in enumerate(self.pairs):
+            for name, audio in zip(("original", "decoded"), pair, strict=True):
+                tag = f"{index}/{name}"
+                writer.add_audio(tag, audio.clamp(-1, 1), step, sample_rate=self.sample_rate)
+                mel = picture(audio[None])[0].T.flip(0)
+                image = (mel - mel.min()) / (mel.max() - mel.min()).clamp(min=1e-6)
+                writer.add_image(tag, image[None], step)
+
+
+@torch.no_grad()
+def evaluate_codec(
+    model: EncodecModel, clips: Sequence[Tensor], *, quantize: bool = True
+) -> CodecReport:
+    """Encode and decode clips in float32 and compare.
+
+    Args:
+        model: the codec.
+        clips: waveforms [S] at the codec's rate.
+        quantize: use the codebooks; False while they are not learnt yet.
+    """
+    sample_rate = model.config.sampling_rate
+    distance = MultiScaleMelDistance(sample_rate).to(model.device)
+    distances, errors, powers, codes, pairs = [], [], [], [], []
+    for clip in clips:
+        waveform = clip.to(model.device)[None, None]
+        latents = encoded = model.encoder(waveform)
+        if quantize:
+            entries = model.quantizer.encode(encoded, model.config.target_bandwidths[-1])
+            codes.append(entries[:, 0])
+            latents = model.quantizer.decode(entries)
+        decoded = model.decoder(latents)[0, :, : len(clip)]
+        distances.append(distance(decoded, waveform[0]))
+        errors.append((latents - encoded).square().mean())
+        powers.append(latents.square().mean())
+        if len(pairs) < MAX_PICTURED:
+            pairs.append((clip, decoded[0].cpu()))
+    power = torch.stack(powers).mean()
+    return CodecReport(
+        mel_distance=float(torch.stack(distances).mean()),
+        quantization_error=float((torch.stack(errors).mean() / power).sqrt()),
+        used_entries=[len(level.unique()) for level in torch.cat(codes, -1)] if codes else [],
+        latent_rms=float(power.sqrt()),
+        sample_rate=sample_rate,
+        pairs=pairs,
+    )

@@ -1,0 +1,70 @@
+"""Exact and approximate rescalings of an Encodec model: its start and its latent scale."""
+
+import torch
+from torch import Tensor, nn
+from transformers import EncodecModel
+from transformers.models.encodec.modeling_encodec import EncodecConv1d, EncodecConvTranspose1d
+
+EncodecConv = (EncodecConv1d, EncodecConvTranspose1d)
+
+
+def _gain(layer: nn.Module) -> nn.Parameter:
+    """The weight-norm gain of an Encodec convolution, one number per row of its weight."""
+    return layer.conv.parametrizations.weight.original0
+
+
+@torch.no_grad()
+def initialize_variance(model: EncodecModel, waveforms: Tensor) -> None:
+    """Give every convolution's output unit variance on a batch, in one forward pass.
+
+    PyTorch's default initialisation loses two thirds of the variance in each of the thirty-odd
+    layers, so that an untrained Encodec puts out next to nothing and learns nothing for thousands
+    of steps. After "All you need is a good init" (Mishkin and Matas, 2016), layer by layer. The
+    last layer is given the level of the batch instead: it writes the waveform.
+
+    Args:
+        model: freshly made model, changed in place.
+        waveforms: training segments [B, 1, S].
+    """
+    targets = {model.decoder.layers[-1]: float(waveforms.std())}
+
+    def rescale(layer: nn.Module, _inputs: tuple[Tensor, ...], output: Tensor) -> Tensor:
+        scale = targets.get(layer, 1.0) / output.std().clamp(min=1e-8)
+        _gain(layer).mul_(scale)
+        return output * scale
+
+    layers = [m for m in model.modules() if isinstance(m, EncodecConv)]
+    for layer in layers:
+        layer.conv.bias.zero_()
+    hooks = [layer.register_forward_hook(rescale) for layer in layers]
+    try:
+        model.decoder(model.encoder(waveforms))
+    finally:
+        for hook in hooks:
+            hook.remove()
+
+
+@torch.no_grad()
+def rescale_latents(model: EncodecModel, scale: float) -> None:
+    """Multiply the latent space by `scale` without changing what the codec computes.
+
+    The encoder's last layer and all codebooks grow, the decoder's first layer shrinks: codes and
+    audio stay the same up to rounding. A language model then sees inputs and targets of a scale
+    that we choose.
+
+    Args:
+        model: codec with weight-normed convolutions, changed in place.
+        scale: positive factor.
+
+    Raises:
+        ValueError: if `scale` is not positive and finite.
+    """
+    if not 0 < scale < float("inf"):
+        raise ValueError(f"the latent scale must be positive and finite, got {scale}")
+    last, first = model.encoder.layers[-1], model.decoder.layers[0]
+    _gain(last).mul_(scale)
+    last.conv.bias.mul_(scale)
+    _gain(first).div_(scale)
+    for level in model.quantizer.layers:
+        level.codebook.embed.mul_(scale)
+        level.codebook.embed_avg.mul_(scale)

@@ -1,0 +1,132 @@
+"""What a codec is trained on: distance of mel spectrograms, and a discriminator's verdict."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+def mel_filterbank(sample_rate: int, n_fft: int, n_mels: int) -> Tensor:
+    """Triangular filters [n_fft // 2 + 1, n_mels], even on the HTK mel scale, each summing to one."""
+
+    def to_hz(mel: np.ndarray) -> np.ndarray:
+        return 700 * (10 ** (mel / 2595) - 1)
+
+    top = 2595 * np.log10(1 + sample_rate / 2 / 700)
+    edges = to_hz(np.linspace(0, top, n_mels + 2))
+    # A filter narrower than one bin would see nothing: widen it to reach its neighbours.
+    bin_hz = sample_rate / n_fft
+    left = np.minimum(edges[:-2], edges[1:-1] - bin_hz)
+    right = np.maximum(edges[2:], edges[1:-1] + bin_hz)
+    hz = np.arange(n_fft // 2 + 1)[:, None] * bin_hz
+    rising = (hz - left) / (edges[1:-1] - left)
+    falling = (right - hz) / (right - edges[1:-1])
+    filters = np.maximum(0, np.minimum(rising, falling))
+    return torch.from_numpy(filters / filters.sum(0)).float()
+
+
+class MelSpectrogram(nn.Module):
+    """Log-mel magnitudes of a waveform, floored.
+
+    Magnitudes are divided by the window's norm, so white noise of level r reads about r at every
+    window length and one floor suits all.
+
+    Args:
+        sample_rate: Hz.
+        n_fft: window length in samples; the hop is a quarter.
+        n_mels: number of bands.
+        floor: magnitude added before the logarithm; quieter sounds hardly count.
+    """
+
+    window: Tensor
+    filters: Tensor
+
+    def __init__(self, sample_rate: int, n_fft: int, n_mels: int, floor: float) -> None:
+        super().__init__()
+        self.n_fft = n_fft
+        self.floor = floor
+        self.register_buffer("window", torch.hann_window(n_fft), persistent=False)
+        filters = mel_filterbank(sample_rate, n_fft, n_mels)
+        self.register_buffer("filters", filters, persistent=False)
+
+    def forward(self, waveform: Tensor) -> Tensor:
+        """waveform [B, S] -> log-mel [B, T, n_mels]."""
+        spectrum = torch.stft(
+            waveform, self.n_fft, self.n_fft // 4, window=self.window, return_complex=True
+        )
+        # abs() of a complex zero has no gradient; this root has one everywhere.
+        power = torch.view_as_real(spectrum).square().sum(-1) / self.window.square().sum()
+        magnitude = (power + 1e-10).sqrt()
+        return torch.log(magnitude.transpose(1, 2) @ self.filters + self.floor)
+
+
+class MultiScaleMelDistance(nn.Module):
+    """Mean absolute difference of log-mel spectrograms, averaged over window lengths.
+
+    Args:
+        sample_rate: Hz.
+        floor: see `MelSpectrogram`; with too low a floor, silence dominates.
+        windows: window lengths in samples and their band counts.
+    """
+
+    def __init__(
+        self,
+        sample_rate: int,
+        floor: float = 5e-3,
+        windows: Sequence[tuple[int, int]] = (
+            (64, 8),
+            (128, 16),
+            (256, 32),
+            (512, 64),
+            (1024, 96),
+            (2048, 128),
+        ),
+    ) -> None:
+        super().__init__()
+        self.scales = nn.ModuleList(
+            MelSpectrogram(sample_rate, n_fft, n_mels, floor) for n_fft, n_mels in windows
+        )
+
+    def forward(self, output: Tensor, target: Tensor) -> Tensor:
+        """Distance of waveforms [B, S], as a scalar in nepers."""
+        distances = []
+        for scale in self.scales:
+            with torch.no_grad():
+                wanted = scale(target)
+            distances.append(F.l1_loss(scale(output), wanted))
+        return torch.stack(distances).mean()
+
+
+Judgements = list[list[Tensor]]
+"""For each discriminator the outputs of its layers; the last is its verdict."""
+
+
+def discriminator_loss(real: Judgements, fake: Judgements) -> Tensor:
+    """Least squares (Mao et al., 2017): verdicts of 1 for real speech, 0 for decoded."""
+    return _verdict_loss(real, 1.0) + _verdict_loss(fake, 0.0)
+
+
+def adversarial_loss(fake: Judgements) -> Tensor:
+    """Distance of the verdicts on decoded speech from those wanted for real speech."""
+    return _verdict_loss(fake, 1.0)
+
+
+def _verdict_loss(judgements: Judgements, wanted: float) -> Tensor:
+    return torch.stack(
+        [(layers[-1].float() - wanted).square().mean() for layers in judgements]
+    ).mean()
+
+
+def feature_loss(real: Judgements, fake: Judgements) -> Tensor:
+    """L1 distance of inner features, relative to their size, so that no layer dominates.
+
+    Nothing flows back into `real`.
+    """
+    losses = []
+    for real_layers, fake_layers in zip(real, fake, strict=True):
+        for wanted, got in zip(real_layers[:-1], fake_layers[:-1], strict=True):
+            wanted = wanted.detach().float()
+            losses.append(F.l1_loss(got.float(), wanted) / wanted.abs().mean().clamp(min=1e-4))
+    return torch.stack(losses).mean()
