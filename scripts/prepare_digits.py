@@ -1,7 +1,7 @@
-"""Makes the digits corpus: spoken digit strings read by the open hibari-tts teacher."""
+#!/usr/bin/env python
+"""Make the digits corpus: spoken digit strings read by the open hibari-tts teacher."""
 
 import argparse
-from collections.abc import Sequence
 from pathlib import Path
 
 from sled.cli import run_main
@@ -9,7 +9,8 @@ from sled.data.digits import prepare_digits
 from sled.data.manifests import load_cuts
 
 
-def main(argv: Sequence[str] | None = None) -> None:
+def main(argv: list[str] | None = None) -> None:
+    """Parse the flags and make the corpus."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter
     )

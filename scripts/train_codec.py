@@ -1,10 +1,9 @@
 """Train an Encodec-form codec on the speech of a Lhotse CutSet.
 
-The result lies in --output_dir, where `load_codec` and transformers' `EncodecModel` read it. Run the
-same command again to continue an interrupted run.
+The result lies in --output_dir, where `load_codec` and transformers' `EncodecModel` read it. The
+same command continues an interrupted run.
 """
 
-import logging
 from argparse import ArgumentDefaultsHelpFormatter
 from collections.abc import Sequence
 
@@ -15,14 +14,14 @@ from sled.training.codec import CodecTrainer, CodecTrainingConfig
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
+    """Train as the flags say (see --help) and report."""
     parser = HfArgumentParser(
         CodecTrainingConfig, description=__doc__, formatter_class=ArgumentDefaultsHelpFormatter
     )
     (config,) = parser.parse_args_into_dataclasses(argv)
     trainer = CodecTrainer(config)
     report = trainer.train()
-    print(f"{trainer.step} steps in {trainer.trained_s / 60:.1f} min: {report}")
+    print(f"{trainer.learner.step} steps in {trainer.trained_s / 60:.1f} min: {report}")
     print(f"codec saved in {config.output_dir}")
 
 

@@ -1,7 +1,7 @@
-"""Trains a byte-level BPE tokenizer, in the published vocab.json and merges.txt form."""
+#!/usr/bin/env python
+"""Train a byte-level BPE tokenizer, in the published vocab.json and merges.txt form."""
 
 import argparse
-from collections.abc import Sequence
 from itertools import chain
 from pathlib import Path
 
@@ -10,7 +10,8 @@ from sled.data.manifests import read_texts
 from sled.text import MIN_VOCAB_SIZE, TextTokenizer
 
 
-def main(argv: Sequence[str] | None = None) -> None:
+def main(argv: list[str] | None = None) -> None:
+    """Parse the flags and train."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter
     )

@@ -30,7 +30,7 @@ def rotary_tables(
 
 
 def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-    """Rotate the halves of each head by its position's angles; x [R, A, Q, d], tables [.., Q, d]."""
+    """Rotate each head's halves by its position's angles; x [R, A, Q, d], tables [..., Q, d]."""
     first, second = x.chunk(2, dim=-1)
     return x * cos + torch.cat((-second, first), dim=-1) * sin
 

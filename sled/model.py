@@ -19,6 +19,7 @@ from transformers.utils import ModelOutput
 from sled.backbone import Backbone, KVCache
 from sled.config import SpeechLlamaConfig
 from sled.heads import EnergyHead
+from sled.heads.energy import XavierLinear, ZeroLinear
 from sled.layout import Layout
 
 # Of every hundred or so frames one is the last: the weight balances the stop loss.
@@ -71,7 +72,9 @@ class SpeechLlamaForCausalLM(PreTrainedModel):
 
     @torch.no_grad()
     def _init_weights(self, module: nn.Module) -> None:
-        if isinstance(module, nn.Linear | nn.Embedding):
+        if isinstance(module, XavierLinear | ZeroLinear):
+            module.reset_parameters()
+        elif isinstance(module, nn.Linear | nn.Embedding):
             nn.init.normal_(module.weight, std=self.config.initializer_range)
             if isinstance(module, nn.Linear) and module.bias is not None:
                 nn.init.zeros_(module.bias)
@@ -79,10 +82,8 @@ class SpeechLlamaForCausalLM(PreTrainedModel):
             nn.init.ones_(module.weight)
             if isinstance(module, nn.LayerNorm):
                 nn.init.zeros_(module.bias)
-        elif isinstance(module, nn.BCEWithLogitsLoss):
+        elif isinstance(module, nn.BCEWithLogitsLoss) and module.pos_weight is not None:
             nn.init.constant_(module.pos_weight, STOP_POSITIVE_WEIGHT)
-        elif hasattr(module, "reset_parameters"):
-            module.reset_parameters()
 
     @classmethod
     def from_pretrained(cls, name_or_path: str | Path, *args: Any, **kwargs: Any) -> Any:

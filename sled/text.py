@@ -28,7 +28,7 @@ class TextTokenizer:
     bos_id, pad_id, eos_id, unk_id = BOS_ID, PAD_ID, EOS_ID, UNK_ID
 
     def __init__(self, model: BPE) -> None:
-        """Wraps a BPE model.
+        """Wrap a BPE model.
 
         Raises:
             ValueError: the special tokens are not ids 0 to 3.
@@ -47,7 +47,7 @@ class TextTokenizer:
 
     @classmethod
     def from_pretrained(cls, name_or_path: str | os.PathLike[str]) -> "TextTokenizer":
-        """Loads the tokenizer of a checkpoint.
+        """Load the tokenizer of a checkpoint.
 
         Args:
             name_or_path: folder that holds vocab.json and merges.txt, or the name of a repository
@@ -89,7 +89,7 @@ class TextTokenizer:
     def train(
         cls, lines: Iterable[str], vocab_size: int, min_frequency: int = 2
     ) -> "TextTokenizer":
-        """Learns merges from text.
+        """Learn merges from text.
 
         Args:
             lines: sentences.
@@ -120,7 +120,7 @@ class TextTokenizer:
         return cls(tokenizer.model)
 
     def save_pretrained(self, folder: str | os.PathLike[str]) -> None:
-        """Writes vocab.json and merges.txt into a folder, which is created if need be."""
+        """Write vocab.json and merges.txt into a folder, which is created if need be."""
         Path(folder).mkdir(parents=True, exist_ok=True)
         self._tokenizer.model.save(str(folder))
 

@@ -13,7 +13,6 @@ import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import overload
 
 import numpy as np
 import torch
@@ -145,24 +144,20 @@ class TTS:
         tokenizer = TextTokenizer.from_pretrained(name_or_path)
         return cls(model.to(device).eval(), tokenizer, load_codec(codec, device=device))
 
-    @overload
-    def synthesize(self, text: str, **kwargs: object) -> Speech: ...
-    @overload
-    def synthesize(self, text: Sequence[str], **kwargs: object) -> list[Speech]: ...
     def synthesize(
         self,
-        text: str | Sequence[str],
+        texts: Sequence[str],
         *,
-        prompts: Prompt | Sequence[Prompt] | None = None,
+        prompts: Prompt | Sequence[Prompt | None] | None = None,
         seeds: int | Sequence[int] = 0,
         options: DecodingOptions | None = None,
         layout: Layout | None = None,
         on_step: Callable[[Step], None] | None = None,
-    ) -> Speech | list[Speech]:
-        """Speak one text, or several as a batch in which each sounds as it would alone.
+    ) -> list[Speech]:
+        """Speak a batch of texts, each of which sounds as it would alone.
 
         Args:
-            text: What to say.
+            texts: What to say.
             prompts: A voice to continue for all texts, or one for each.
             seeds: Seed of the first text, counted up for the others, or one for each.
             options: How to draw frames and when to stop.
@@ -170,14 +165,15 @@ class TTS:
             on_step: Called after each frame, for example to move a progress bar.
 
         Returns:
-            One utterance, or a list in the order of the texts; without the prompts' speech.
+            One utterance per text, in order; without the prompts' speech.
 
         Raises:
             ValueError: For blank text, text that does not fit the model, or an unusable prompt.
         """
-        texts = [text] if isinstance(text, str) else list(text)
-        if isinstance(prompts, Prompt) or prompts is None:
-            prompts = [prompts] * len(texts)  # type: ignore[list-item]
+        if isinstance(texts, str):
+            raise ValueError("give a list of texts; for a single one use say()")
+        if prompts is None or isinstance(prompts, Prompt):
+            prompts = [prompts] * len(texts)
         if isinstance(seeds, int):
             seeds = range(seeds, seeds + len(texts))
         if len(prompts) != len(texts) or len(seeds) != len(texts):
@@ -192,11 +188,21 @@ class TTS:
             requests.append(self._request(line, prompt, encoded.get(id(prompt))))
         generators = [torch.Generator().manual_seed(seed) for seed in seeds]
         results = generate(self.model, requests, generators, options, layout, on_step)
-        speech = [
+        return [
             self._speak(result.speech, request.prompt, result.stopped)
             for result, request in zip(results, requests, strict=True)
         ]
-        return speech[0] if isinstance(text, str) else speech
+
+    def say(
+        self,
+        text: str,
+        *,
+        prompt: Prompt | None = None,
+        seed: int = 0,
+        options: DecodingOptions | None = None,
+    ) -> Speech:
+        """Speak one text; arguments as for `synthesize`."""
+        return self.synthesize([text], prompts=prompt, seeds=seed, options=options)[0]
 
     def _request(self, text: str, prompt: Prompt | None, latents: Tensor | None) -> Request:
         if not text.strip():

@@ -134,7 +134,9 @@ def _load_pretrained(source: str | Path) -> EncodecModel:
         source,
         missing=report["missing_keys"],
         unexpected=report["unexpected_keys"],
-        misshapen=[f"{name} {list(got)} for {list(want)}" for name, got, want in report["mismatched_keys"]],
+        misshapen=[
+            f"{name} {list(got)} for {list(want)}" for name, got, want in report["mismatched_keys"]
+        ],
     )
     return model
 

@@ -17,7 +17,7 @@ SILENCE_PEAK = 1e-3
 
 
 def read_audio(path: str | os.PathLike[str], sample_rate: int) -> Tensor:
-    """Reads an audio file as mono at the given rate.
+    """Read an audio file as mono at the given rate.
 
     Args:
         path: a file in any format, sample rate and channel count that libsndfile reads.
@@ -57,7 +57,7 @@ def check_writable(path: str | os.PathLike[str]) -> None:
         ValueError: unknown suffix, no such folder, or one that may not be written to.
     """
     path = Path(path)
-    if path.suffix.lstrip(".").upper() not in soundfile.available_formats():
+    if not soundfile.check_format(path.suffix.lstrip(".").upper()):
         raise ValueError(f"{path}: unknown audio format {path.suffix!r}: use .wav, .flac or .ogg")
     if path.is_dir():
         raise ValueError(f"cannot write {path}: it is a folder; name a file in it")
@@ -70,7 +70,7 @@ def check_writable(path: str | os.PathLike[str]) -> None:
 def write_audio(
     path: str | os.PathLike[str], waveform: Tensor | np.ndarray, sample_rate: int
 ) -> None:
-    """Writes a mono waveform in the format that the file name ends in.
+    """Write a mono waveform in the format that the file name ends in.
 
     A waveform louder than full scale is scaled down as a whole, never clipped. The file appears
     under its name only when it is complete.

@@ -53,7 +53,7 @@ def to_words(number: int, length: int) -> str:
 
 
 def draw_strings(sizes: Mapping[str, int], seed: int) -> dict[str, list[str]]:
-    """Draws the digit strings of each split.
+    """Draw the digit strings of each split.
 
     Args:
         sizes: number of strings per split; `train` follows TRAIN_LENGTH_WEIGHTS and repeats
@@ -85,16 +85,32 @@ def draw_strings(sizes: Mapping[str, int], seed: int) -> dict[str, list[str]]:
     return strings
 
 
-def draw_joined(strings: list[str], count: int, seed: int) -> list[tuple[str, str]]:
-    """Draws pairs of strings to be read one after the other, the first of 3 to 5 digits."""
+def draw_joined(
+    strings: Mapping[str, Sequence[str]], count: int, seed: int
+) -> list[tuple[str, str]]:
+    """Draw pairs of training strings to be read one after the other.
+
+    The first is long enough to be a prompt, and no pair together spells a held-out string.
+
+    Args:
+        strings: those of each split, from `draw_strings`.
+        count: number of pairs.
+        seed: decides the pairs.
+    """
     rng = random.Random(f"{seed}/joined")
-    firsts = [text for text in strings if len(text.split()) in JOINED_FIRST_LENGTHS]
+    held_out = {text for split, texts in strings.items() if split != "train" for text in texts}
+    firsts = [text for text in strings["train"] if len(text.split()) in JOINED_FIRST_LENGTHS]
     if count and not firsts:
         raise ValueError(
-            f"none of {len(strings)} training strings can open a joined reading: ask for more "
-            "training utterances, or for no joined ones"
+            f"none of {len(strings['train'])} training strings is long enough to open a joined "
+            "reading: ask for more training utterances, or for no joined ones"
         )
-    return [(rng.choice(firsts), rng.choice(strings)) for _ in range(count)]
+    pairs: list[tuple[str, str]] = []
+    while len(pairs) < count:
+        pair = rng.choice(firsts), rng.choice(strings["train"])
+        if " ".join(pair) not in held_out:
+            pairs.append(pair)
+    return pairs
 
 
 def _held_out_limit(length: int) -> int:
@@ -134,7 +150,7 @@ def load_teacher() -> Teacher:
 
 
 def tidy(waveform: np.ndarray) -> np.ndarray:
-    """Gives a clip [S] the corpus's fixed margins of near silence and its fixed loudness.
+    """Give a clip [S] the corpus's fixed margins of near silence and its fixed loudness.
 
     Raises:
         ValueError: the clip is silent.
@@ -175,7 +191,7 @@ def prepare_digits(
     seed: int = 0,
     teacher: Teacher | None = None,
 ) -> dict[str, Path]:
-    """Makes the corpus: 24 kHz FLAC files and one cut manifest per split.
+    """Make the corpus: 24 kHz FLAC files and one cut manifest per split.
 
     An interrupted run goes on where it stopped: audio files appear only when complete and are
     kept, manifests come last.
@@ -217,7 +233,7 @@ def prepare_digits(
     readings: dict[str, list[tuple[str, ...]]] = {
         split: [(text,) for text in texts] for split, texts in strings.items()
     }
-    readings["train"] += draw_joined(strings["train"], joined, seed)
+    readings["train"] += draw_joined(strings, joined, seed)
 
     teacher = teacher or load_teacher()
     (output_dir / "audio").mkdir(parents=True, exist_ok=True)

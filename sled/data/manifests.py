@@ -8,7 +8,7 @@ from lhotse import CutSet
 
 
 def load_cuts(path: str | os.PathLike[str]) -> CutSet:
-    """Loads a cut manifest so that its audio is found from any working directory.
+    """Load a cut manifest so that its audio is found from any working directory.
 
     Args:
         path: a `.jsonl` or `.jsonl.gz` cut manifest; relative audio paths in it are taken from
@@ -34,7 +34,7 @@ def load_cuts(path: str | os.PathLike[str]) -> CutSet:
 
 
 def save_cuts(cuts: CutSet, path: str | os.PathLike[str]) -> None:
-    """Writes a cut manifest; it appears under its name only when it is complete."""
+    """Write a cut manifest; it appears under its name only when it is complete."""
     path = Path(path)
     partial = path.with_name(f".partial.{path.name}")  # Lhotse tells the format by the name's end
     cuts.to_file(partial)

@@ -72,7 +72,7 @@ def count_errors(reference: str, transcript: str) -> int:
 
 
 def score_digits(references: Sequence[str], transcripts: Sequence[str]) -> DigitScore:
-    """Scores transcripts against the digit strings that were to be spoken.
+    """Score transcripts against the digit strings that were to be spoken.
 
     Args:
         references: digit words separated by single spaces, none empty.

@@ -26,7 +26,7 @@ class Transcriber:
         numerals: bool = False,
         num_threads: int = 0,
     ) -> None:
-        """Loads the model.
+        """Load the model.
 
         Args:
             model: faster-whisper model size or hub name, or a folder with a CTranslate2 model.
@@ -66,6 +66,8 @@ class Transcriber:
     def __call__(self, waveform: Tensor | np.ndarray, sample_rate: int) -> str:
         """Words heard in a waveform [S] at the given rate in Hz; empty if none were."""
         samples = np.asarray(waveform, dtype=np.float32)
+        if len(samples) == 0:  # over padding alone, Whisper imagines words
+            return ""
         if sample_rate != WHISPER_SAMPLE_RATE:
             samples = soxr.resample(samples, sample_rate, WHISPER_SAMPLE_RATE)
         segments, _ = self._model.transcribe(

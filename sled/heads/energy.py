@@ -21,14 +21,32 @@ def _modulate(x: Tensor, shift: Tensor, scale: Tensor) -> Tensor:
     return F.layer_norm(x, x.shape[-1:], eps=EPSILON) * (1 + scale) + shift
 
 
+class XavierLinear(nn.Linear):
+    """A linear layer that starts Xavier-uniform, without bias."""
+
+    def reset_parameters(self) -> None:
+        nn.init.xavier_uniform_(self.weight)
+        nn.init.zeros_(self.bias)
+
+
+class ZeroLinear(nn.Linear):
+    """A linear layer that starts at zero, so that the block it modulates starts as identity."""
+
+    def reset_parameters(self) -> None:
+        nn.init.zeros_(self.weight)
+        nn.init.zeros_(self.bias)
+
+
 class ResidualBlock(nn.Module):
     """x + gate * mlp(layer_norm(x) * (1 + scale) + shift), modulated by the noise y."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
         self.noise_ln = nn.LayerNorm(width, eps=EPSILON)
-        self.adaLN_modulation = nn.Sequential(nn.SiLU(), nn.Linear(width, 3 * width))
-        self.mlp = nn.Sequential(nn.Linear(width, width), nn.SiLU(), nn.Linear(width, width))
+        self.adaLN_modulation = nn.Sequential(nn.SiLU(), ZeroLinear(width, 3 * width))
+        self.mlp = nn.Sequential(
+            XavierLinear(width, width), nn.SiLU(), XavierLinear(width, width)
+        )
 
     def forward(self, x: Tensor, y: Tensor) -> Tensor:
         shift, scale, gate = self.adaLN_modulation(self.noise_ln(y)).chunk(3, dim=-1)
@@ -40,8 +58,8 @@ class FinalLayer(nn.Module):
 
     def __init__(self, width: int, latent_dim: int) -> None:
         super().__init__()
-        self.adaLN_modulation = nn.Sequential(nn.SiLU(), nn.Linear(width, 2 * width))
-        self.linear = nn.Linear(width, latent_dim)
+        self.adaLN_modulation = nn.Sequential(nn.SiLU(), ZeroLinear(width, 2 * width))
+        self.linear = ZeroLinear(width, latent_dim)
 
     def forward(self, x: Tensor, y: Tensor) -> Tensor:
         shift, scale = self.adaLN_modulation(y).chunk(2, dim=-1)
@@ -54,8 +72,8 @@ class NoiseModulatedMLP(nn.Module):
     def __init__(self, config: SpeechLlamaConfig) -> None:
         super().__init__()
         width = config.diffloss_w
-        self.input_proj = nn.Linear(config.noise_channels, width)
-        self.cond_embed = nn.Linear(config.hidden_size, width)
+        self.input_proj = XavierLinear(config.noise_channels, width)
+        self.cond_embed = XavierLinear(config.hidden_size, width)
         self.res_blocks = nn.ModuleList(ResidualBlock(width) for _ in range(config.diffloss_d))
         self.final_layer = FinalLayer(width, config.vae_embed_dim)
 
@@ -66,17 +84,6 @@ class NoiseModulatedMLP(nn.Module):
         for block in self.res_blocks:
             x = block(x, y)
         return self.final_layer(x, y)
-
-    def reset_parameters(self) -> None:
-        """Xavier-uniform linears without bias; modulations and the output start at zero."""
-        for module in self.modules():
-            if isinstance(module, nn.Linear):
-                nn.init.xavier_uniform_(module.weight)
-                nn.init.zeros_(module.bias)
-        zeroed = [block.adaLN_modulation[1] for block in self.res_blocks]
-        zeroed += [self.final_layer.adaLN_modulation[1], self.final_layer.linear]
-        for linear in zeroed:
-            nn.init.zeros_(linear.weight)
 
 
 class EnergyHead(nn.Module):

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 from transformers import TrainingArguments
 
 
-def _flag(default: object, text: str) -> object:
+def _flag(default: Any, text: str) -> Any:
     return field(default=default, metadata={"help": text})
 
 

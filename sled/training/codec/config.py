@@ -1,4 +1,4 @@
-"""Settings of a codec training run, one documented field each (they are also the command's flags)."""
+"""Settings of a codec training run; each field is also a flag of the command."""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -14,7 +14,7 @@ def _option(default: Any, help: str) -> Any:  # noqa: A002 (the name argparse us
 class CodecTrainingConfig:
     """What `CodecTrainer` needs to know.
 
-    The run has three stages, placed by the fraction of the run that is done: continuous latents up to
+    The run has three stages, placed by the fraction of it that is done: continuous latents up to
     `quantize_at`, residual vector quantisation up to `adversarial_at`, and then a frozen encoder
     with a decoder that also learns from a discriminator.
     """
@@ -31,7 +31,7 @@ class CodecTrainingConfig:
     max_steps: int = _option(100_000, "optimiser steps of the whole run")
     max_minutes: float = _option(
         0.0,
-        "if positive, squeeze the schedule into this many minutes of training (depends on the machine)",
+        "if positive, fit the schedule into this many minutes of training",
     )
     batch_size: int = _option(8, "segments per step")
     segment_s: float = _option(0.8, "length of a training segment in seconds")
@@ -65,8 +65,8 @@ class CodecTrainingConfig:
     )
     latent_noise: float = _option(
         0.25,
-        "largest Gaussian noise added to the decoder's input, relative to the latents' RMS; makes the "
-        "decoder forgive a language model's inexact latents",
+        "largest Gaussian noise added to the decoder's input, relative to the latents' RMS; it "
+        "makes the decoder forgive a language model's inexact latents",
     )
 
     loudness_db: float = _option(-23.0, "RMS level in dB of full scale that clips are brought to")

@@ -2,41 +2,18 @@
 
 import logging
 import math
-from pathlib import Path
 
 import numpy as np
-import soxr
 import torch
 from lhotse import CutSet
-from lhotse.cut import Cut
 from torch import Tensor
+
+from sled.data.latents import cut_waveform
 
 logger = logging.getLogger(__name__)
 
 SILENCE_DB = -50.0
 """Segments below this level (dB of full scale) teach a codec nothing; they are drawn again."""
-
-
-def load_cut(cut: Cut, sample_rate: int) -> np.ndarray:
-    """Waveform of a cut as float32 [S], channels averaged, at `sample_rate`."""
-    audio = np.asarray(cut.load_audio(), dtype=np.float32).mean(axis=0)
-    if cut.sampling_rate != sample_rate:
-        audio = soxr.resample(audio, cut.sampling_rate, sample_rate)
-    return audio
-
-
-def read_manifest(path: str) -> CutSet:
-    """Read a CutSet eagerly; relative audio paths are relative to the manifest's folder.
-
-    Raises:
-        ValueError: if it holds no cuts.
-        OSError: if it cannot be read.
-    """
-    cuts = CutSet.from_file(path).to_eager()
-    if len(cuts) == 0:
-        raise ValueError(f"{path} holds no cuts; make the corpus first")
-    # Joining an absolute path to the prefix leaves it as it is.
-    return cuts.with_recording_path_prefix(Path(path).parent)
 
 
 def level_db(waveform: Tensor) -> Tensor:
@@ -79,7 +56,7 @@ class SegmentSampler:
             self._cache = [self._load(index) for index in range(len(self.cuts))]
 
     def _load(self, index: int) -> np.ndarray:
-        audio = load_cut(self.cuts[index], self.sample_rate)
+        audio = cut_waveform(self.cuts[index], self.sample_rate).numpy()
         return np.round(audio.clip(-1, 1) * 32767).astype(np.int16)
 
     def _segment(self, generator: torch.Generator) -> Tensor:

@@ -9,7 +9,8 @@ from torch import Tensor
 from torch.utils.tensorboard import SummaryWriter
 from transformers import EncodecModel
 
-from sled.training.codec.data import level_db, load_cut
+from sled.data.latents import cut_waveform
+from sled.training.codec.data import level_db
 from sled.training.codec.losses import MelSpectrogram, MultiScaleMelDistance
 
 MAX_PICTURED = 4
@@ -17,7 +18,7 @@ MAX_PICTURED = 4
 
 def load_eval_clips(cuts: CutSet, sample_rate: int, loudness_db: float) -> list[Tensor]:
     """Whole clips [S] at the given RMS level in dB of full scale."""
-    clips = [torch.from_numpy(load_cut(cut, sample_rate)) for cut in cuts]
+    clips = [cut_waveform(cut, sample_rate) for cut in cuts]
     return [clip * 10 ** ((loudness_db - level_db(clip)) / 20) for clip in clips]
 
 

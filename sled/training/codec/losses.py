@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 
 def mel_filterbank(sample_rate: int, n_fft: int, n_mels: int) -> Tensor:
-    """Triangular filters [n_fft // 2 + 1, n_mels], even on the HTK mel scale, each summing to one."""
+    """Triangular filters [n_fft // 2 + 1, n_mels], even in mels (HTK), each summing to one."""
 
     def to_hz(mel: np.ndarray) -> np.ndarray:
         return 700 * (10 ** (mel / 2595) - 1)

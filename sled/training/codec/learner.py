@@ -1,0 +1,250 @@
+"""The networks of a codec training run, and what one step does to them."""
+
+import copy
+import logging
+import math
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from transformers import EncodecModel
+
+from sled.training.codec.config import CodecTrainingConfig
+from sled.training.codec.discriminator import MultiScaleDiscriminator
+from sled.training.codec.initialization import initialize_variance, rescale_latents
+from sled.training.codec.losses import (
+    MultiScaleMelDistance,
+    adversarial_loss,
+    discriminator_loss,
+    feature_loss,
+)
+from sled.training.codec.quantizer import CodebookLearner
+
+logger = logging.getLogger(__name__)
+
+BETAS = (0.8, 0.99)
+KMEANS_VECTORS_PER_ENTRY = 20
+SCALE_BATCHES = 32
+
+
+class CodecLearner:
+    """Codec, discriminator and their optimisers.
+
+    Args:
+        config: settings of the run.
+        draw_batch: gives training segments [B, 1, S] on the configured device.
+        generator: source of noise and of choices.
+    """
+
+    def __init__(
+        self,
+        config: CodecTrainingConfig,
+        draw_batch: Callable[[], Tensor],
+        generator: torch.Generator,
+    ) -> None:
+        self.config = config
+        self.draw_batch = draw_batch
+        self.generator = generator
+        self.device = torch.device(config.device)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(config.seed)
+            self.model = EncodecModel(config.encodec_config()).to(self.device)
+            self.discriminator = MultiScaleDiscriminator(config.discriminator_filters)
+            self.discriminator.to(self.device)
+        self.codebooks = CodebookLearner(
+            self.model.quantizer, decay=config.codebook_decay, generator=generator
+        )
+        # Only the decoder is averaged: codes and codebooks must be those the encoder learnt with.
+        self.average = copy.deepcopy(self.model.decoder).requires_grad_(False)
+        self.mel_distance = MultiScaleMelDistance(self.model.config.sampling_rate).to(self.device)
+        self.optimizer = torch.optim.AdamW(
+            self.model.parameters(), lr=config.learning_rate, betas=BETAS, weight_decay=0.0
+        )
+        self.discriminator_optimizer = torch.optim.AdamW(
+            self.discriminator.parameters(),
+            lr=config.discriminator_learning_rate,
+            betas=BETAS,
+            weight_decay=0.0,
+        )
+        self.step = 0
+        self.quantizing = False
+        self.latent_scale: float | None = None
+
+    def train_step(self, progress: float) -> dict[str, float]:
+        """Advance by one optimiser step.
+
+        Args:
+            progress: fraction of the run that is done; it decides the stage and the rates.
+
+        Returns:
+            Named losses of the step, weighted as in their sum; "mel" unweighted.
+        """
+        if self.step == 0:
+            initialize_variance(self.model, self.draw_batch())
+        if not self.quantizing and progress >= self.config.quantize_at:
+            self._start_quantizing()
+        adversarial = progress >= self.config.adversarial_at
+        if adversarial and self.latent_scale is None:
+            self._freeze_latents()
+        self._set_learning_rates(progress)
+
+        waveforms = self.draw_batch()
+        losses: dict[str, Tensor] = {}
+        # With a discriminator the latent space stands still: only the decoder learns, at less cost.
+        with torch.set_grad_enabled(not adversarial):
+            latents = quantized = self._encode(waveforms)
+            if self.quantizing:
+                result = self.codebooks.quantize(latents, update=not adversarial)
+                quantized = result.latents
+                losses["commitment"] = self.config.commitment_weight * result.commitment
+        with self._autocast():
+            decoded = self.model.decoder(self._decoder_input(latents, quantized))
+        real, fake = waveforms.squeeze(1), decoded.float().squeeze(1)
+        losses["mel"] = self.config.mel_weight * self.mel_distance(fake, real)
+        if adversarial:
+            losses |= self._judge(real, fake)
+
+        # The discriminator's own loss is no part of what the codec minimises.
+        verdict = losses.pop("discriminator", None)
+        total = torch.stack(list(losses.values())).sum()
+        self._update(self.model, self.optimizer, total, keep_graph=verdict is not None)
+        if verdict is not None:
+            self._update(self.discriminator, self.discriminator_optimizer, verdict)
+            losses["discriminator"] = verdict
+        self._update_average()
+        self.step += 1
+        values = {name: float(value.detach()) for name, value in losses.items()}
+        return values | {"mel": values["mel"] / self.config.mel_weight}
+
+    def averaged_model(self) -> EncodecModel:
+        """The codec with the averaged decoder, in evaluation mode on the CPU."""
+        model = copy.deepcopy(self.model)
+        model.decoder.load_state_dict(self.average.state_dict())
+        return model.cpu().eval()
+
+    def finished_model(self) -> EncodecModel:
+        """The averaged codec with latents of unit RMS.
+
+        Once the discriminator has joined, the latent space stands still: what a later call returns
+        decodes the same latents, only better.
+
+        Raises:
+            ValueError: if the run has not come to its codebooks yet.
+        """
+        if not self.quantizing:
+            raise ValueError("this run has no codebooks yet: train past quantize_at first")
+        if self.latent_scale is None:
+            self._freeze_latents()
+        assert self.latent_scale is not None
+        model = self.averaged_model()
+        rescale_latents(model, self.latent_scale)
+        return model
+
+    def state_dict(self) -> dict[str, Any]:
+        """Everything that a continued run needs, as tensors and plain values."""
+        return {
+            "step": self.step,
+            "quantizing": self.quantizing,
+            "latent_scale": self.latent_scale,
+            **{name: part.state_dict() for name, part in self._parts().items()},
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Restore what `state_dict` gave."""
+        for name, part in self._parts().items():
+            part.load_state_dict(state[name])
+        self.step, self.quantizing = state["step"], state["quantizing"]
+        self.latent_scale = state["latent_scale"]
+
+    def _parts(self) -> dict[str, Any]:
+        return {
+            "model": self.model,
+            "average": self.average,
+            "discriminator": self.discriminator,
+            "optimizer": self.optimizer,
+            "discriminator_optimizer": self.discriminator_optimizer,
+        }
+
+    def _set_learning_rates(self, progress: float) -> None:
+        warmup = min(1.0, (self.step + 1) / self.config.warmup_steps)
+        factor = warmup * 0.5 * (1 + math.cos(math.pi * progress))
+        for optimizer, peak in (
+            (self.optimizer, self.config.learning_rate),
+            (self.discriminator_optimizer, self.config.discriminator_learning_rate),
+        ):
+            for group in optimizer.param_groups:
+                group["lr"] = peak * factor
+
+    def _autocast(self) -> AbstractContextManager[None]:
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.config.bf16)
+
+    def _encode(self, waveforms: Tensor) -> Tensor:
+        with self._autocast():
+            return self.model.encoder(waveforms).float()
+
+    def _decoder_input(self, latents: Tensor, quantized: Tensor) -> Tensor:
+        """Mix of quantised and continuous latents [B, D, T], with noise of random strength."""
+        chance = torch.rand(len(latents), 1, 1, generator=self.generator).to(self.device)
+        mixed = torch.where(chance < self.config.continuous_probability, latents, quantized)
+        strength = torch.rand(len(latents), 1, 1, generator=self.generator)
+        noise = torch.randn(latents.shape, generator=self.generator) * strength
+        rms = latents.detach().square().mean().sqrt()
+        return mixed + self.config.latent_noise * rms * noise.to(self.device)
+
+    def _judge(self, real: Tensor, fake: Tensor) -> dict[str, Tensor]:
+        """Losses from the discriminator's opinion of waveforms [B, S]; one hearing serves both."""
+        with self._autocast():
+            judged_real, judged_fake = self.discriminator(real), self.discriminator(fake)
+        return {
+            "adversarial": self.config.adversarial_weight * adversarial_loss(judged_fake),
+            "feature": self.config.feature_weight * feature_loss(judged_real, judged_fake),
+            "discriminator": discriminator_loss(judged_real, judged_fake),
+        }
+
+    def _update(
+        self,
+        model: nn.Module,
+        optimizer: torch.optim.Optimizer,
+        loss: Tensor,
+        *,
+        keep_graph: bool = False,
+    ) -> None:
+        optimizer.zero_grad(set_to_none=True)
+        # Only this model's gradients: the loss may have come through the other one as well.
+        loss.backward(inputs=list(model.parameters()), retain_graph=keep_graph)
+        norm = nn.utils.clip_grad_norm_(model.parameters(), self.config.max_grad_norm)
+        # A step of nan or inf would spoil the weights for good; skipping one batch costs nothing.
+        if torch.isfinite(norm):
+            optimizer.step()
+        else:
+            logger.warning("step %d skipped: gradient norm %s", self.step, float(norm))
+
+    @torch.no_grad()
+    def _update_average(self) -> None:
+        # A young average forgets faster, so that it does not remember the random start.
+        decay = min(self.config.decoder_average, (1 + self.step) / (10 + self.step))
+        averaged = list(self.average.parameters())
+        torch._foreach_lerp_(averaged, list(self.model.decoder.parameters()), 1 - decay)
+
+    @torch.no_grad()
+    def _start_quantizing(self) -> None:
+        """Place the codebooks by k-means on the latents of fresh segments."""
+        wanted = KMEANS_VECTORS_PER_ENTRY * self.config.codebook_size
+        gathered: list[Tensor] = []
+        while sum(map(len, gathered)) < wanted:
+            gathered.append(self._encode(self.draw_batch()).transpose(1, 2).flatten(0, 1))
+        self.codebooks.initialize(torch.cat(gathered))
+        self.quantizing = True
+        logger.info("step %d: codebooks initialised", self.step)
+
+    @torch.no_grad()
+    def _freeze_latents(self) -> None:
+        """Settle the factor that gives exported latents unit RMS; nothing moves them any more."""
+        powers = []
+        for _ in range(SCALE_BATCHES):
+            latents = self._encode(self.draw_batch())
+            quantized = self.codebooks.quantize(latents, update=False).latents
+            powers.append(quantized.square().mean())
+        self.latent_scale = 1 / float(torch.stack(powers).mean().sqrt())
