@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from torch import Tensor, nn
 from transformers import AutoConfig, AutoModel, PreTrainedModel
 from transformers.utils import ModelOutput
@@ -97,13 +98,19 @@ class SpeechLlamaForCausalLM(PreTrainedModel):
             The model, in evaluation mode (or what `output_loading_info=True` asks for).
 
         Raises:
-            ValueError: Listing the tensors that are missing, unknown or of the wrong shape.
+            ValueError: Listing the tensors that are missing, unknown or of the wrong shape; or
+                for weights that cannot be read.
             OSError: If there is no such checkpoint.
         """
         wants_info = kwargs.pop("output_loading_info", False)
         # Only safetensors: a pickle can run code.
         kwargs.update(use_safetensors=True, ignore_mismatched_sizes=True, output_loading_info=True)
-        model, info = super().from_pretrained(str(name_or_path), *args, **kwargs)
+        try:
+            model, info = super().from_pretrained(str(name_or_path), *args, **kwargs)
+        except SafetensorError as error:
+            raise ValueError(
+                f"{name_or_path}: cannot read model.safetensors ({error}): copy it again"
+            ) from error
         problems = [
             f"{what}: {', '.join(sorted(str(key) for key in keys))}"
             for what, keys in (

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from sled.data.digits import DIGIT_WORDS
 from sled.text import BOS_ID, EOS_ID, MIN_VOCAB_SIZE, PAD_ID, SPECIAL_TOKENS, UNK_ID, TextTokenizer
 
 SENTENCES = [
@@ -14,12 +15,11 @@ SENTENCES = [
     "The captive's fire had been used for the purposes of cookery; it's lighted no more.",
     "Chapter 12: naïve café visitors paid 3.50 for the wine.",
 ] * 3
-DIGITS = "zero one two three four five six seven eight nine".split()
 
 
 @pytest.fixture(scope="module")
 def tokenizer() -> TextTokenizer:
-    return TextTokenizer.train(SENTENCES, vocab_size=400)
+    return TextTokenizer.train(SENTENCES, vocab_size=350)
 
 
 @given(text=st.text())
@@ -68,18 +68,20 @@ def test_saved_files_are_of_the_published_form(tokenizer: TextTokenizer, tmp_pat
     assert sorted(path.name for path in folder.iterdir()) == ["merges.txt", "vocab.json"]
     vocabulary = json.loads((folder / "vocab.json").read_text(encoding="utf-8"))
     assert [vocabulary[token] for token in SPECIAL_TOKENS] == [0, 1, 2, 3]
-    assert sorted(vocabulary.values()) == list(range(400)) == list(range(tokenizer.vocab_size))
+    assert sorted(vocabulary.values()) == list(range(350)) == list(range(tokenizer.vocab_size))
 
     again = TextTokenizer.from_pretrained(folder)
-    assert again.vocab_size == 400
+    assert again.vocab_size == 350
     assert again.encode(SENTENCES[0]) == tokenizer.encode(SENTENCES[0])
 
 
 def test_training_is_reproducible_and_stops_when_nothing_is_left_to_merge() -> None:
-    lines = [f"{first} {second}" for first in DIGITS for second in DIGITS]
+    lines = [f"{first} {second}" for first in DIGIT_WORDS for second in DIGIT_WORDS]
     tokenizer = TextTokenizer.train(lines, vocab_size=10_000)
     assert tokenizer.vocab_size < 320
-    assert all(len(tokenizer.encode(text)) == 3 for word in DIGITS for text in (word, " " + word))
+    assert all(
+        len(tokenizer.encode(text)) == 3 for word in DIGIT_WORDS for text in (word, " " + word)
+    )
     again = TextTokenizer.train(lines, vocab_size=10_000)
     assert [again.encode(line) for line in lines] == [tokenizer.encode(line) for line in lines]
 
@@ -121,6 +123,6 @@ def test_hub_names_are_looked_up_on_the_hub(
         return str(tmp_path / file)
 
     monkeypatch.setattr("sled.text.hf_hub_download", fake_download)
-    assert TextTokenizer.from_pretrained("someone/speech").vocab_size == 400
+    assert TextTokenizer.from_pretrained("someone/speech").vocab_size == 350
     with pytest.raises(ValueError, match="someone/else.*neither a folder nor a hub repository"):
         TextTokenizer.from_pretrained("someone/else")

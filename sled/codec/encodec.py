@@ -1,10 +1,11 @@
 """Encodec (Défossez et al., 2022) behind the codec interface, and loading it from anywhere."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 import torch
+from safetensors import SafetensorError
 from torch import Tensor
 from transformers import AutoConfig, EncodecConfig, EncodecModel
 
@@ -106,9 +107,17 @@ def load_codec(name_or_path: str | Path, device: str | torch.device = "cpu") -> 
     path = Path(name_or_path).expanduser()
     if path.is_file():
         return EncodecCodec(_load_state_file(path), device)
-    if path.is_dir() and not (path / "config.json").is_file():
-        raise ValueError(f"{path} holds no codec: it has no config.json")
-    return EncodecCodec(_load_pretrained(path if path.is_dir() else name_or_path), device)
+    if path.is_dir():
+        if not (path / "config.json").is_file():
+            raise ValueError(f"{path} holds no codec: it has no config.json")
+        return EncodecCodec(_load_pretrained(path), device)
+    # Names that can only be meant as paths are not looked up on the hub, which takes its time.
+    if not re.fullmatch(r"[\w-]+/[\w.-]+", str(name_or_path)) or Path(path.parts[0]).is_dir():
+        raise ValueError(
+            f"no codec at {path}: give a folder, a .th file or a hub name such as "
+            "facebook/encodec_24khz"
+        )
+    return EncodecCodec(_load_pretrained(str(name_or_path)), device)
 
 
 def _load_pretrained(source: str | Path) -> EncodecModel:
@@ -124,11 +133,11 @@ def _load_pretrained(source: str | Path) -> EncodecModel:
             output_loading_info=True,
             ignore_mismatched_sizes=True,  # they are reported, with all else, below
         )
-    except OSError as error:
+    except (OSError, SafetensorError) as error:
         reason = str(error).strip().splitlines()[0]
         raise ValueError(
             f"cannot load a codec from {str(source)!r}: {reason} "
-            "(give a folder, a hub name such as facebook/encodec_24khz, or a .th file)"
+            "(a folder or a .th file needs no connection)"
         ) from error
     _refuse_differences(
         source,
@@ -172,7 +181,7 @@ def _transformers_name(name: str) -> str:
     return name
 
 
-def _refuse_differences(source: str | Path, **kinds: "Sequence[str] | set[str]") -> None:
+def _refuse_differences(source: str | Path, **kinds: Collection[str]) -> None:
     """Raise a ValueError that lists the tensors of each kind of difference."""
     lists = [f"{kind}: {', '.join(sorted(names))}" for kind, names in kinds.items() if names]
     if lists:

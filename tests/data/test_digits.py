@@ -39,7 +39,9 @@ def test_held_out_strings_are_spread_unique_and_not_trained_on(
 ) -> None:
     sizes = {"train": train, "valid": valid, "test": test}
     strings = digits.draw_strings(sizes, seed)
-    joined = {" ".join(pair) for pair in digits.draw_joined(strings, 20, seed)} if train > 9 else set()
+    joined = (
+        {" ".join(pair) for pair in digits.draw_joined(strings, 20, seed)} if train > 9 else set()
+    )
 
     assert {split: len(texts) for split, texts in strings.items()} == sizes
     longer = {split: {text for text in texts if " " in text} for split, texts in strings.items()}

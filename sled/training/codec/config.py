@@ -6,8 +6,12 @@ from typing import Any
 from transformers import EncodecConfig
 
 
-def _option(default: Any, help: str) -> Any:  # noqa: A002 (the name argparse uses)
-    return field(default=default, metadata={"help": help})
+def _required(text: str) -> Any:
+    return field(metadata={"help": text})
+
+
+def _option(default: Any, text: str) -> Any:
+    return field(default=default, metadata={"help": text})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,9 +23,9 @@ class CodecTrainingConfig:
     with a decoder that also learns from a discriminator.
     """
 
-    train_manifest: str = _option("", "Lhotse CutSet to train on (cuts.jsonl.gz)")
-    eval_manifest: str = _option("", "Lhotse CutSet to validate on")
-    output_dir: str = _option("", "folder of the codec, its training state and its TensorBoard log")
+    train_manifest: str = _required("Lhotse CutSet to train on (cuts.jsonl.gz)")
+    eval_manifest: str = _required("Lhotse CutSet to validate on")
+    output_dir: str = _required("folder of the codec, its training state and its TensorBoard log")
 
     num_filters: int = _option(32, "width of the first convolution (32 in the published codec)")
     num_codebooks: int = _option(8, "codebooks whose embeddings are summed into a latent")
@@ -54,6 +58,9 @@ class CodecTrainingConfig:
     commitment_weight: float = _option(
         1.0, "weight of the quantisation error that pulls the encoder in"
     )
+    power_weight: float = _option(
+        1.0, "weight of the latents' power above one per dimension, which keeps all frames in range"
+    )
     mel_weight: float = _option(15.0, "weight of the multi-scale log-mel distance")
     adversarial_weight: float = _option(1.0, "weight of the discriminator's verdict")
     feature_weight: float = _option(5.0, "weight of the feature matching loss")
@@ -65,8 +72,8 @@ class CodecTrainingConfig:
     )
     latent_noise: float = _option(
         0.25,
-        "largest Gaussian noise added to the decoder's input, relative to the latents' RMS; it "
-        "makes the decoder forgive a language model's inexact latents",
+        "largest standard deviation of noise added to the decoder's input, whose power is about "
+        "one; it makes the decoder forgive a language model's inexact latents",
     )
 
     loudness_db: float = _option(-23.0, "RMS level in dB of full scale that clips are brought to")

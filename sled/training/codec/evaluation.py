@@ -77,7 +77,8 @@ def evaluate_codec(
     """
     sample_rate = model.config.sampling_rate
     distance = MultiScaleMelDistance(sample_rate).to(model.device)
-    distances, errors, powers, codes, pairs = [], [], [], [], []
+    distances, errors, powers, codes = [], [], [], []
+    pairs: list[tuple[Tensor, Tensor]] = []
     for clip in clips:
         waveform = clip.to(model.device)[None, None]
         latents = encoded = model.encoder(waveform)

@@ -13,7 +13,6 @@ from transformers import EncodecModel
 
 from sled.training.codec.config import CodecTrainingConfig
 from sled.training.codec.discriminator import MultiScaleDiscriminator
-from sled.training.codec.initialization import initialize_variance, rescale_latents
 from sled.training.codec.losses import (
     MultiScaleMelDistance,
     adversarial_loss,
@@ -21,6 +20,11 @@ from sled.training.codec.losses import (
     feature_loss,
 )
 from sled.training.codec.quantizer import CodebookLearner
+from sled.training.codec.rescaling import (
+    initialize_variance,
+    rescale_latents,
+    rescale_waveforms,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -45,6 +49,8 @@ class CodecLearner:
         generator: torch.Generator,
     ) -> None:
         self.config = config
+        # The networks work on waveforms of unit RMS, the mel distance on the true level.
+        self.waveform_scale = 10 ** (-config.loudness_db / 20)
         self.draw_batch = draw_batch
         self.generator = generator
         self.device = torch.device(config.device)
@@ -82,7 +88,7 @@ class CodecLearner:
             Named losses of the step, weighted as in their sum; "mel" unweighted.
         """
         if self.step == 0:
-            initialize_variance(self.model, self.draw_batch())
+            initialize_variance(self.model, self.draw_batch() * self.waveform_scale)
         if not self.quantizing and progress >= self.config.quantize_at:
             self._start_quantizing()
         adversarial = progress >= self.config.adversarial_at
@@ -99,12 +105,14 @@ class CodecLearner:
                 result = self.codebooks.quantize(latents, update=not adversarial)
                 quantized = result.latents
                 losses["commitment"] = self.config.commitment_weight * result.commitment
+            excess = (latents.square().mean(1) - 1).relu().mean()
+            losses["power"] = self.config.power_weight * excess
         with self._autocast():
             decoded = self.model.decoder(self._decoder_input(latents, quantized))
-        real, fake = waveforms.squeeze(1), decoded.float().squeeze(1)
+        real, fake = waveforms.squeeze(1), decoded.float().squeeze(1) / self.waveform_scale
         losses["mel"] = self.config.mel_weight * self.mel_distance(fake, real)
         if adversarial:
-            losses |= self._judge(real, fake)
+            losses |= self._judge(real * self.waveform_scale, fake * self.waveform_scale)
 
         # The discriminator's own loss is no part of what the codec minimises.
         verdict = losses.pop("discriminator", None)
@@ -122,6 +130,7 @@ class CodecLearner:
         """The codec with the averaged decoder, in evaluation mode on the CPU."""
         model = copy.deepcopy(self.model)
         model.decoder.load_state_dict(self.average.state_dict())
+        rescale_waveforms(model, self.waveform_scale)
         return model.cpu().eval()
 
     def finished_model(self) -> EncodecModel:
@@ -182,7 +191,7 @@ class CodecLearner:
 
     def _encode(self, waveforms: Tensor) -> Tensor:
         with self._autocast():
-            return self.model.encoder(waveforms).float()
+            return self.model.encoder(waveforms * self.waveform_scale).float()
 
     def _decoder_input(self, latents: Tensor, quantized: Tensor) -> Tensor:
         """Mix of quantised and continuous latents [B, D, T], with noise of random strength."""
@@ -190,8 +199,7 @@ class CodecLearner:
         mixed = torch.where(chance < self.config.continuous_probability, latents, quantized)
         strength = torch.rand(len(latents), 1, 1, generator=self.generator)
         noise = torch.randn(latents.shape, generator=self.generator) * strength
-        rms = latents.detach().square().mean().sqrt()
-        return mixed + self.config.latent_noise * rms * noise.to(self.device)
+        return mixed + self.config.latent_noise * noise.to(self.device)
 
     def _judge(self, real: Tensor, fake: Tensor) -> dict[str, Tensor]:
         """Losses from the discriminator's opinion of waveforms [B, S]; one hearing serves both."""

@@ -74,7 +74,7 @@ class MultiScaleMelDistance(nn.Module):
     def __init__(
         self,
         sample_rate: int,
-        floor: float = 5e-3,
+        floor: float = 2e-3,
         windows: Sequence[tuple[int, int]] = (
             (64, 8),
             (128, 16),

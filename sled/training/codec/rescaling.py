@@ -1,4 +1,4 @@
-"""Exact and approximate rescalings of an Encodec model: its start and its latent scale."""
+"""Setting the scale of an Encodec model's signals: at its start, and when it is exported."""
 
 import torch
 from torch import Tensor, nn
@@ -10,7 +10,7 @@ EncodecConv = (EncodecConv1d, EncodecConvTranspose1d)
 
 def _gain(layer: nn.Module) -> nn.Parameter:
     """The weight-norm gain of an Encodec convolution, one number per row of its weight."""
-    return layer.conv.parametrizations.weight.original0
+    return layer.get_parameter("conv.parametrizations.weight.original0")
 
 
 @torch.no_grad()
@@ -19,29 +19,44 @@ def initialize_variance(model: EncodecModel, waveforms: Tensor) -> None:
 
     PyTorch's default initialisation loses two thirds of the variance in each of the thirty-odd
     layers, so that an untrained Encodec puts out next to nothing and learns nothing for thousands
-    of steps. After "All you need is a good init" (Mishkin and Matas, 2016), layer by layer. The
-    last layer is given the level of the batch instead: it writes the waveform.
+    of steps. After "All you need is a good init" (Mishkin and Matas, 2016), layer by layer.
 
     Args:
         model: freshly made model, changed in place.
-        waveforms: training segments [B, 1, S].
+        waveforms: training segments [B, 1, S] of unit level.
     """
-    targets = {model.decoder.layers[-1]: float(waveforms.std())}
 
     def rescale(layer: nn.Module, _inputs: tuple[Tensor, ...], output: Tensor) -> Tensor:
-        scale = targets.get(layer, 1.0) / output.std().clamp(min=1e-8)
+        scale = 1 / output.std().clamp(min=1e-8)
         _gain(layer).mul_(scale)
         return output * scale
 
     layers = [m for m in model.modules() if isinstance(m, EncodecConv)]
     for layer in layers:
-        layer.conv.bias.zero_()
+        layer.get_parameter("conv.bias").zero_()
     hooks = [layer.register_forward_hook(rescale) for layer in layers]
     try:
         model.decoder(model.encoder(waveforms))
     finally:
         for hook in hooks:
             hook.remove()
+
+
+@torch.no_grad()
+def rescale_waveforms(model: EncodecModel, scale: float) -> None:
+    """Let a model that hears and speaks at `scale` times the level of speech do so at its level.
+
+    Weights learn at rates that are right for signals of unit level, which speech (about 0.07) is
+    not: the gain of a decoder trained to write it directly is so small that every step overshoots.
+
+    Args:
+        model: codec with weight-normed convolutions, changed in place.
+        scale: positive factor that training applied to waveforms.
+    """
+    first, last = model.encoder.layers[0], model.decoder.layers[-1]
+    _gain(first).mul_(scale)
+    _gain(last).div_(scale)
+    last.get_parameter("conv.bias").div_(scale)
 
 
 @torch.no_grad()
@@ -63,7 +78,7 @@ def rescale_latents(model: EncodecModel, scale: float) -> None:
         raise ValueError(f"the latent scale must be positive and finite, got {scale}")
     last, first = model.encoder.layers[-1], model.decoder.layers[0]
     _gain(last).mul_(scale)
-    last.conv.bias.mul_(scale)
+    last.get_parameter("conv.bias").mul_(scale)
     _gain(first).div_(scale)
     for level in model.quantizer.layers:
         level.codebook.embed.mul_(scale)

@@ -1,0 +1,141 @@
+"""Tiny builders that the tests share: a model, its parts, and a checkpoint folder on disk.
+
+Shapes as in the package: L text tokens, T frames, S samples, D latent width.
+"""
+
+import shutil
+from collections.abc import Sequence
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from sled.codec import Codec, load_codec
+from sled.config import SpeechLlamaConfig
+from sled.model import SpeechLlamaForCausalLM
+from sled.text import TextTokenizer
+
+GOLDENS = Path(__file__).parent / "goldens"
+SAMPLE_RATE = 24_000
+HOP = 320
+
+OFFLINE = {}
+STREAM = {"stream_n": 3, "stream_m": 4}
+LAYOUTS = [OFFLINE, STREAM]
+# For pytest.mark.parametrize over LAYOUTS.
+LAYOUT_IDS = ["offline", "stream"]
+
+
+def debug_config(**changes: object) -> SpeechLlamaConfig:
+    """A configuration of some ten thousand parameters, without dropout; any key can be changed."""
+    sizes: dict[str, object] = {
+        "vocab_size": 300,
+        "hidden_size": 32,
+        "intermediate_size": 48,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 4,
+        "max_position_embeddings": 256,
+        "vae_embed_dim": 32,
+        "diffloss_d": 2,
+        "diffloss_w": 24,
+        "noise_channels": 8,
+        "dropout": 0.0,
+        "attention_dropout": 0.0,
+        "activation_dropout": 0.0,
+    }
+    return SpeechLlamaConfig(**(sizes | changes))
+
+
+def debug_model(seed: int = 0, **changes: object) -> SpeechLlamaForCausalLM:
+    """A model in evaluation mode in which every weight matters, unlike in a freshly made one.
+
+    A new model's head writes zeros whatever it reads; here every weight is random.
+    """
+    model = SpeechLlamaForCausalLM(debug_config(**changes))
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for name, weight in model.named_parameters():
+            noise = torch.randn(weight.shape, generator=generator)
+            if "embed_tokens" in name:
+                weight.copy_(noise)
+            elif weight.ndim == 2:
+                weight.copy_(noise / weight.shape[1] ** 0.5)
+            else:  # biases around 0, the scales of norms around 1
+                weight.copy_(0.1 * noise + ("norm" in name or "_ln.weight" in name))
+    return model.eval()
+
+
+@cache
+def debug_tokenizer() -> TextTokenizer:
+    """At most 300 entries, so it fits `debug_config`."""
+    return TextTokenizer.train(["four two seven", "one four nine", "seven two one"] * 2, 300)
+
+
+@cache
+def debug_codec() -> Codec:
+    """A random Encodec with the width of `debug_config`: 24 kHz, hop 320, latents of 32."""
+    return load_codec(GOLDENS / "codec")
+
+
+def debug_checkpoint(folder: Path, seed: int = 0, **changes: object) -> Path:
+    """A folder with everything that speaking needs: config, weights, tokenizer and codec."""
+    debug_model(seed, **changes).save_pretrained(folder)
+    debug_tokenizer().save_pretrained(folder)
+    shutil.copytree(GOLDENS / "codec", folder / "codec")
+    return folder
+
+
+def debug_waveform(seconds: float, seed: int = 0, sample_rate: int = SAMPLE_RATE) -> np.ndarray:
+    """Noise [S] float32 that swells and fades: loud enough for audio, and never periodic."""
+    noise = np.random.default_rng(seed).normal(size=round(seconds * sample_rate))
+    return (0.1 * noise * np.hanning(len(noise))).astype(np.float32)
+
+
+def randn(*shape: int, seed: int = 0) -> Tensor:
+    """Normal numbers that depend on the seed alone."""
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
+
+
+def interleave(
+    n: int | None, m: int | None, num_tokens: int, num_frames: int
+) -> list[tuple[str, int]]:
+    """The order of inputs as ("text", j) and ("speech", t): the published definition, as a loop.
+
+    n tokens, m frames, n tokens, m frames, ... for as long as both a full text chunk and a full
+    speech chunk remain; then the remaining text up to n tokens, then all remaining speech, then
+    any text still left. Without n and m: all text, then all speech.
+    """
+    text = [("text", j) for j in range(num_tokens)]
+    speech = [("speech", t) for t in range(num_frames)]
+    if n is None or m is None:
+        return text + speech
+    order: list[tuple[str, int]] = []
+    while len(text) >= n and len(speech) >= m:
+        order += text[:n] + speech[:m]
+        text, speech = text[n:], speech[m:]
+    return order + text[:n] + speech + text[n:]
+
+
+def full_pass(
+    model: SpeechLlamaForCausalLM, token_ids: Sequence[int], latents: Tensor
+) -> tuple[Tensor, list[tuple[str, int]]]:
+    """One sample through the model, input by input in the order of the layout, without a cache.
+
+    Args:
+        model: In either layout.
+        token_ids: L tokens.
+        latents: [T, D].
+
+    Returns:
+        Hidden states [P, H], and what stands at each of the P positions.
+    """
+    order = interleave(model.config.stream_n, model.config.stream_m, len(token_ids), len(latents))
+    embeddings = [
+        model.embed_text(torch.tensor(token_ids[i]))
+        if kind == "text"
+        else model.embed_latents(latents[i])
+        for kind, i in order
+    ]
+    return model.model(torch.stack(embeddings)[None])[0], order

@@ -1,0 +1,184 @@
+"""The whole evaluation, with a toy teacher, toy models and a listener that knows the tones."""
+
+import importlib.util
+import json
+from pathlib import Path
+from types import ModuleType, SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from sled.data.digits import DIGIT_WORDS, prepare_digits
+from sled.data.manifests import load_cuts
+from sled.evaluation.systems import choose_prompts, recite_codec, recite_model, text_of
+from sled.generate import DecodingOptions
+
+pytest.importorskip("jiwer")
+
+DIGIT_S = 0.1
+
+
+def say(text: str, seed: int = 0) -> np.ndarray:
+    """One tone of its own per digit, in margins of silence."""
+    times = np.arange(round(DIGIT_S * 24_000)) / 24_000
+    tones = [np.sin(2 * np.pi * (500 + 100 * DIGIT_WORDS.index(w)) * times) for w in text.split()]
+    return np.concatenate([np.zeros(4_800), *tones, np.zeros(4_800)]).astype(np.float32)
+
+
+class ToneListener:
+    """Reads the tones back, like a listener who never errs."""
+
+    def __init__(self, model: str, numerals: bool = False) -> None:
+        pass
+
+    def __call__(self, waveform: np.ndarray, sample_rate: int) -> str:
+        loud = np.flatnonzero(np.abs(waveform) > 0.01)
+        if len(loud) == 0:
+            return ""
+        speech = waveform[loud[0] : loud[-1] + 1]
+        heard = []
+        for tone in np.array_split(speech, max(1, round(len(speech) / DIGIT_S / sample_rate))):
+            peak_hz = np.abs(np.fft.rfft(tone)).argmax() * sample_rate / len(tone)
+            heard.append(DIGIT_WORDS[int(np.clip(round((peak_hz - 500) / 100), 0, 9))])
+        return " ".join(heard)
+
+
+class ToyCodec:
+    """Frames of 320 samples are their own latents."""
+
+    sample_rate = 24_000
+
+    def encode(self, waveforms: list[torch.Tensor]) -> list[torch.Tensor]:
+        return [torch.nn.functional.pad(w, (0, -len(w) % 320)).view(-1, 320).T for w in waveforms]
+
+    def codes_to_latents(self, codes: torch.Tensor) -> torch.Tensor:
+        return codes.mT
+
+    def decode(self, latents: torch.Tensor) -> torch.Tensor:
+        return latents.flatten(1)
+
+
+class ToyTTS:
+    """Says what it is told, but forgets the last digit when it streams."""
+
+    def __init__(self, layout: str) -> None:
+        self.codec = ToyCodec()
+        self.model = SimpleNamespace(layout=SimpleNamespace(is_offline=layout == "offline"))
+        self.calls: list[dict[str, Any]] = []
+
+    def synthesize(self, texts: list[str], **call: Any) -> list[SimpleNamespace]:
+        self.calls.append({"texts": texts, **call})
+        if not self.model.layout.is_offline:
+            texts = [text.rpartition(" ")[0] for text in texts]
+        return [
+            SimpleNamespace(audio=say(text) if text else np.zeros(0, np.float32), stopped=True)
+            for text in texts
+        ]
+
+
+@pytest.fixture(scope="module")
+def manifest(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("digits")
+    sizes = {"train": 20, "joined": 0, "valid": 8, "test": 24}
+    return prepare_digits(folder, **sizes, teacher=say)["test"]
+
+
+@pytest.fixture
+def evaluate(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    """The script as a module, with toys in place of the models."""
+    path = Path(__file__).parents[2] / "scripts" / "evaluate.py"
+    spec = importlib.util.spec_from_file_location("evaluate_script", path)
+    assert spec is not None and spec.loader is not None
+    script = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(script)
+    toy_tts = SimpleNamespace(from_pretrained=lambda name, layout, **kwargs: ToyTTS(layout))
+    monkeypatch.setattr(script, "TTS", toy_tts)
+    monkeypatch.setattr(script, "Transcriber", ToneListener)
+    return script
+
+
+def test_every_mode_is_scored(
+    evaluate: ModuleType, manifest: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    evaluate.main(["--manifest", str(manifest), "--output", str(tmp_path), "--save_audio"])
+
+    systems = json.loads((tmp_path / "results.json").read_text())["systems"]
+    assert list(systems) == ["teacher", "codec", "offline", "stream", "clone"]
+    for name in ("teacher", "codec", "offline", "clone"):
+        assert systems[name]["error_rate"] == 0 and systems[name]["exact_rate"] == 1
+        assert systems[name]["early_stops"] == systems[name]["cut_off"] == 0
+    num_digits = systems["stream"]["score"]["digits"]
+    assert systems["stream"]["score"]["errors"] == 24  # one digit of every string
+    assert systems["stream"]["error_rate"] == pytest.approx(24 / num_digits)
+    assert systems["stream"]["early_stops"] == pytest.approx(
+        3 / 24
+    )  # of lone digits nothing is left
+    assert systems["teacher"]["duration_ratio"] == 1.0
+    assert systems["teacher"]["real_time_factor"] is None
+    assert systems["offline"]["real_time_factor"] > 0
+    assert len(list((tmp_path / "clone").glob("test-*.flac"))) == 24
+
+    table = (tmp_path / "results.md").read_text()
+    assert table.strip() in capsys.readouterr().out
+    assert f"| stream | {24 / num_digits:.1%} | 24 / {num_digits} | 0% |" in table
+
+
+def test_limit_and_modes_narrow_the_run(
+    evaluate: ModuleType, manifest: Path, tmp_path: Path
+) -> None:
+    flags = ["--manifest", str(manifest), "--output", str(tmp_path)]
+    evaluate.main([*flags, "--limit", "5", "--modes", "teacher"])
+    systems = json.loads((tmp_path / "results.json").read_text())["systems"]
+    assert list(systems) == ["teacher"] and systems["teacher"]["score"]["strings"] == 5
+    assert len(systems["teacher"]["utterances"]) == 5
+
+
+@pytest.mark.parametrize("flag", ["--limit", "--batch_size"])
+def test_counts_below_one_are_refused(
+    evaluate: ModuleType, manifest: Path, tmp_path: Path, flag: str
+) -> None:
+    with pytest.raises(ValueError, match=flag):
+        evaluate.main(["--manifest", str(manifest), "--output", str(tmp_path / "new"), flag, "0"])
+    assert not (tmp_path / "new").exists()
+
+
+@pytest.mark.parametrize("batch_size", [1, 5, 100])
+def test_batches_change_neither_texts_nor_seeds(manifest: Path, batch_size: int) -> None:
+    cuts = list(load_cuts(manifest))
+    tts = ToyTTS("offline")
+    options = DecodingOptions(cfg=1.5)
+    recital = recite_model(cuts, tts, options, seed=7, batch_size=batch_size)  # type: ignore[arg-type]
+
+    assert len(recital.waveforms) == len(cuts) and recital.synthesis_s is not None
+    assert [text for call in tts.calls for text in call["texts"]] == [text_of(c) for c in cuts]
+    seeds = [call["seeds"] + i for call in tts.calls for i in range(len(call["texts"]))]
+    assert seeds == list(range(7, 7 + len(cuts)))
+    assert all(call["options"] is options and call["prompts"] is None for call in tts.calls)
+
+
+def test_clones_continue_another_recording_of_usable_length(manifest: Path) -> None:
+    cuts = list(load_cuts(manifest))
+    tts = ToyTTS("offline")
+    recite_model(cuts, tts, DecodingOptions(), clone=True, batch_size=7)  # type: ignore[arg-type]
+
+    prompts = [prompt for call in tts.calls for prompt in call["prompts"]]
+    assert len(prompts) == len(cuts)
+    for cut, prompt, chosen in zip(cuts, prompts, choose_prompts(cuts), strict=True):
+        assert chosen.id != cut.id
+        assert prompt.text == text_of(chosen) and 3 <= len(prompt.text.split()) <= 5
+        assert np.array_equal(prompt.audio, chosen.load_audio()[0])
+
+
+def test_cloning_needs_two_possible_prompts(manifest: Path) -> None:
+    lone_digits = [cut for cut in load_cuts(manifest) if " " not in text_of(cut)]
+    with pytest.raises(ValueError, match="larger test set"):
+        choose_prompts(lone_digits)
+
+
+def test_codec_speech_is_as_long_as_the_recording(manifest: Path) -> None:
+    cuts = list(load_cuts(manifest))
+    recital = recite_codec(cuts, ToyCodec())  # type: ignore[arg-type]
+    for cut, waveform in zip(cuts, recital.waveforms, strict=True):
+        np.testing.assert_array_equal(waveform, cut.load_audio()[0])
