@@ -2,6 +2,7 @@
 """Have a test set of digit strings spoken, and count the digits that Whisper hears wrongly."""
 
 import argparse
+import logging
 from functools import cache
 from itertools import islice
 from pathlib import Path
@@ -63,6 +64,7 @@ def build_parser() -> argparse.ArgumentParser:
 def main(argv: list[str] | None = None) -> None:
     """Parse the flags, let each system speak, and report."""
     args = build_parser().parse_args(argv)
+    logging.getLogger("faster_whisper").setLevel(logging.WARNING)  # else a line per string
     for name in ("limit", "batch_size"):
         if getattr(args, name) is not None and getattr(args, name) < 1:
             raise ValueError(f"--{name} {getattr(args, name)}: give 1 or more")

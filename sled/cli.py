@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+import numpy as np
 import torch
 from tqdm import tqdm
 from transformers.utils import logging as transformers_logging
@@ -170,12 +171,20 @@ def report(speech: Sequence[Speech], paths: Sequence[Path], elapsed_s: float) ->
     """Write the audio and say what was made.
 
     Raises:
-        ValueError: If there is nothing to write.
+        ValueError: If there is nothing to write; then no file is.
     """
+    for one in speech:
+        if not len(one.audio):
+            raise ValueError(
+                "the model stopped before its first frame: try --min_frames or --stop_threshold"
+            )
+        if not np.isfinite(one.audio).all():
+            raise ValueError(
+                "the speech holds values that are not finite: try a lower --cfg or --temperature, "
+                "or leave out --fp16"
+            )
     total = sum(one.seconds for one in speech)
     for one, path in zip(speech, paths, strict=True):
-        if not len(one.audio):
-            raise ValueError("the model stopped before its first frame: try --seed or --min_frames")
         one.save(path)
         cut = "" if one.stopped else ", cut at the length limit"
         print(f"{path}: {one.seconds:.2f} s of audio at {one.sample_rate} Hz{cut}")

@@ -9,6 +9,7 @@ gets alone. Shapes: B rows, R = B or 2B with companions, Q new inputs of a row, 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
@@ -47,11 +48,13 @@ class DecodingOptions:
     stop_before_text_end: bool = False
 
     def __post_init__(self) -> None:
-        if self.cfg < 0:
-            raise ValueError(f"cfg={self.cfg} is below 0: use 1 for no guidance, 2 as recommended")
-        if self.temperature < 0:
-            raise ValueError(f"temperature={self.temperature} is below 0: 1 is as trained")
-        if self.stop_threshold is not None and self.stop_threshold <= 0:
+        if not 0 <= self.cfg < math.inf:  # nor NaN
+            raise ValueError(
+                f"cfg={self.cfg} must be at least 0: use 1 for no guidance, 2 as recommended"
+            )
+        if not 0 <= self.temperature < math.inf:
+            raise ValueError(f"temperature={self.temperature} must be at least 0: 1 is as trained")
+        if self.stop_threshold is not None and not self.stop_threshold > 0:
             raise ValueError(f"stop_threshold={self.stop_threshold} must be above 0")
         if self.min_frames < 0:
             raise ValueError(f"min_frames={self.min_frames} is below 0")

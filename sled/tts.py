@@ -180,6 +180,8 @@ class TTS:
             raise ValueError(
                 f"{len(texts)} texts, {len(prompts)} prompts, {len(seeds)} seeds: one for each"
             )
+        if any(not -(2**63) <= seed < 2**63 for seed in seeds):
+            raise ValueError(f"seeds {list(seeds)}: a seed is a number of at most 63 bits")
         encoded: dict[int, Tensor] = {}  # a prompt shared by many texts is encoded once
         requests = []
         for line, prompt in zip(texts, prompts, strict=True):

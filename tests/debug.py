@@ -4,7 +4,6 @@ Shapes as in the package: L text tokens, T frames, S samples, D latent width.
 """
 
 import shutil
-from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 
@@ -96,46 +95,3 @@ def debug_waveform(seconds: float, seed: int = 0, sample_rate: int = SAMPLE_RATE
 def randn(*shape: int, seed: int = 0) -> Tensor:
     """Normal numbers that depend on the seed alone."""
     return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
-
-
-def interleave(
-    n: int | None, m: int | None, num_tokens: int, num_frames: int
-) -> list[tuple[str, int]]:
-    """The order of inputs as ("text", j) and ("speech", t): the published definition, as a loop.
-
-    n tokens, m frames, n tokens, m frames, ... for as long as both a full text chunk and a full
-    speech chunk remain; then the remaining text up to n tokens, then all remaining speech, then
-    any text still left. Without n and m: all text, then all speech.
-    """
-    text = [("text", j) for j in range(num_tokens)]
-    speech = [("speech", t) for t in range(num_frames)]
-    if n is None or m is None:
-        return text + speech
-    order: list[tuple[str, int]] = []
-    while len(text) >= n and len(speech) >= m:
-        order += text[:n] + speech[:m]
-        text, speech = text[n:], speech[m:]
-    return order + text[:n] + speech + text[n:]
-
-
-def full_pass(
-    model: SpeechLlamaForCausalLM, token_ids: Sequence[int], latents: Tensor
-) -> tuple[Tensor, list[tuple[str, int]]]:
-    """One sample through the model, input by input in the order of the layout, without a cache.
-
-    Args:
-        model: In either layout.
-        token_ids: L tokens.
-        latents: [T, D].
-
-    Returns:
-        Hidden states [P, H], and what stands at each of the P positions.
-    """
-    order = interleave(model.config.stream_n, model.config.stream_m, len(token_ids), len(latents))
-    embeddings = [
-        model.embed_text(torch.tensor(token_ids[i]))
-        if kind == "text"
-        else model.embed_latents(latents[i])
-        for kind, i in order
-    ]
-    return model.model(torch.stack(embeddings)[None])[0], order

@@ -9,7 +9,8 @@ from torch import Tensor
 from sled.generate import Decoder, DecodingOptions, Generated, Request, generate
 from sled.layout import Layout
 from sled.model import SpeechLlamaForCausalLM
-from tests.debug import LAYOUT_IDS, LAYOUTS, STREAM, debug_model, full_pass, randn
+from tests.debug import LAYOUT_IDS, LAYOUTS, STREAM, debug_model, randn
+from tests.oracles import noise_of, speak_slowly
 
 EOS = 2
 NEVER, AT_ONCE = 2.0, 1e-9  # stop thresholds that no probability reaches, and that each does
@@ -20,42 +21,6 @@ both_layouts = pytest.mark.parametrize("layout", LAYOUTS, ids=LAYOUT_IDS)
 
 def generators(count: int, first_seed: int = 0) -> list[torch.Generator]:
     return [torch.Generator().manual_seed(first_seed + row) for row in range(count)]
-
-
-def noise_of(seed: int, num_frames: int) -> Tensor:
-    """The noise [T, N] that a row with this seed is drawn from."""
-    generator = torch.Generator().manual_seed(seed)
-    return torch.stack([torch.randn(8, generator=generator) for _ in range(num_frames)])
-
-
-@torch.no_grad()
-def speak_slowly(
-    model: SpeechLlamaForCausalLM,
-    text: Sequence[int],
-    noise: Tensor,
-    cfg: float,
-    prompt: Tensor | None = None,
-) -> tuple[Tensor, Tensor]:
-    """One row by the definition: no cache, no batch, two separate passes for guidance.
-
-    Returns:
-        The frames [T, D], one for each of `noise` [T, N], and the stop probability before each.
-    """
-    start = 0 if prompt is None else len(prompt)
-    latents = torch.zeros(start + len(noise), 32)
-    if prompt is not None:
-        latents[:start] = prompt
-    stop = []
-    for t, one in enumerate(noise, start):
-        states = []
-        for context in (text, [EOS]):
-            # Frames from t on are still zeros; the state before t cannot have seen them.
-            hidden, order = full_pass(model, context, latents)
-            states.append(hidden[order.index(("speech", t)) - 1])
-        with_text, text_free = states
-        latents[t] = model.scoreloss.net(one, text_free + cfg * (with_text - text_free))
-        stop.append(torch.sigmoid(model.eos_head(with_text)).squeeze())
-    return latents[start:], torch.stack(stop)
 
 
 def assert_same(ours: Tensor, theirs: Tensor) -> None:

@@ -6,7 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sled.layout import Arrangement, Layout
-from tests.debug import debug_config, interleave
+from tests.debug import debug_config
+from tests.oracles import interleave
 
 chunks = st.one_of(st.just((None, None)), st.tuples(st.integers(1, 6), st.integers(1, 8)))  # (n, m)
 samples = st.lists(st.tuples(st.integers(1, 30), st.integers(1, 40)), min_size=1, max_size=4)

@@ -11,7 +11,8 @@ from torch.nn.utils.rnn import pad_sequence
 
 from sled.data.dataset import length_mask
 from sled.model import SpeechLlamaForCausalLM
-from tests.debug import LAYOUT_IDS, LAYOUTS, debug_model, full_pass, randn
+from tests.debug import LAYOUT_IDS, LAYOUTS, debug_model, randn
+from tests.oracles import full_pass
 
 EOS = 2
 both_layouts = pytest.mark.parametrize("layout", LAYOUTS, ids=LAYOUT_IDS)

@@ -13,9 +13,9 @@ from tests.debug import (
     LAYOUTS,
     debug_config,
     debug_model,
-    interleave,
     randn,
 )
+from tests.oracles import interleave
 
 WEIGHTS = "model.safetensors"
 

@@ -1,32 +1,17 @@
-"""The commands: their flags, what they leave behind, and one line for each kind of bad input."""
+"""The speaking scripts: their flags, and what they make."""
 
 import io
-import json
-import os
-import shutil
-import subprocess
 import sys
-from collections.abc import Callable
-from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
-import torch
-from safetensors.torch import load_file, save_file
 
-from sled.cli import run_main, speech_parser
-from tests.debug import (
-    GOLDENS,
-    HOP,
-    SAMPLE_RATE,
-    STREAM,
-    debug_checkpoint,
-    debug_waveform,
-)
+from sled.cli import speech_parser
+from tests.commands import run, run_process
+from tests.debug import HOP, SAMPLE_RATE, STREAM, debug_checkpoint, debug_waveform
 
-SCRIPTS = Path(__file__).parents[1] / "scripts"
 SPEAKING = ["run_offline", "run_stream", "run_voice_clone"]
 
 # Reviewed: the published flags with their published defaults, then our own. A default of None
@@ -50,31 +35,6 @@ OUR_FLAGS = {
     "stop_threshold": None,
     "output": "output.wav",
 }
-
-
-def load_main(script: str) -> Callable[[list[str]], None]:
-    spec = spec_from_file_location(script, SCRIPTS / f"{script}.py")
-    module = module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module.main
-
-
-def run(script: str, *argv: object) -> int:
-    """Run a script as `python scripts/...` would, in this process; returns its exit status."""
-    main = load_main(script)
-    try:
-        run_main(lambda: main([str(word) for word in argv]))
-    except SystemExit as status:
-        return int(status.code)
-    return 0
-
-
-def run_process(script: str, *argv: object, cwd: Path, text: str = "") -> subprocess.CompletedProcess:
-    environment = os.environ | {"PYTHONPATH": str(SCRIPTS.parent), "OMP_NUM_THREADS": "1"}
-    command = [sys.executable, str(SCRIPTS / f"{script}.py"), *map(str, argv)]
-    return subprocess.run(
-        command, cwd=cwd, input=text, env=environment, capture_output=True, text=True
-    )
 
 
 def read_speech(path: Path) -> np.ndarray:
@@ -189,88 +149,9 @@ def test_the_temperature_is_not_ignored(offline, tmp_path):
     assert len(moved) != len(still) or not np.allclose(moved, still, atol=1e-3)
 
 
-# What they refuse: one line, exit status 2, and nothing left behind.
-
-
-def bad_inputs(offline: Path, stream: Path, voice: Path, out: Path) -> dict[str, tuple]:
-    """By what is wrong: the script, its flags, and a word of the answer."""
-    model = ("--model_name_or_path", offline)
-    speak = (*model, "--input", "one")
-    prompt = (*speak, "--prompt_text", "four", "--prompt_audio")
-    files = {name: out.parent / name for name in ("words.wav", "empty.wav", "silent.wav")}
-    files["words.wav"].write_text("not audio")
-    soundfile.write(files["empty.wav"], np.zeros(0), SAMPLE_RATE)
-    soundfile.write(files["silent.wav"], np.zeros(SAMPLE_RATE), SAMPLE_RATE)
-    (out.parent / "nothing").mkdir()
-    (out.parent / "latin.txt").write_bytes("één".encode("latin-1"))
-    broken = out.parent / "broken"
-    shutil.copytree(offline, broken)
-    (broken / "model.safetensors").write_bytes(b"rubbish")
-    no_config = out.parent / "no_config"
-    shutil.copytree(offline, no_config)
-    (no_config / "config.json").write_text("{")
-    narrow, slow = (
-        debug_checkpoint(out.parent / name, **changes)
-        for name, changes in (("narrow", {"vae_embed_dim": 16}), ("slow", {"frame_rate": 50.0}))
-    )
-    return {
-        "checkpoint: no such folder": ("run_offline", ("--model_name_or_path", "/no/such"), "/no/such"),
-        "checkpoint: no such name": ("run_offline", ("--model_name_or_path", "no/such"), "no/such"),
-        "checkpoint: an empty folder": (
-            "run_offline",
-            ("--model_name_or_path", out.parent / "nothing"),
-            "lacks config.json",
-        ),
-        "checkpoint: a codec": ("run_offline", ("--model_name_or_path", offline / "codec"), "codec"),
-        "checkpoint: rubbish for weights": ("run_offline", ("--model_name_or_path", broken), "broken"),
-        "checkpoint: rubbish for config": (
-            "run_offline",
-            ("--model_name_or_path", no_config),
-            "no_config",
-        ),
-        "checkpoint: offline, to stream": ("run_stream", speak, "run_offline.py"),
-        "text: empty": ("run_stream", (*model, "--input", ""), "blank"),
-        "text: blank": ("run_offline", (*model, "--input", " \n\t"), "blank"),
-        "text: too long": ("run_offline", (*model, "--input", "one " * 300), "too long"),
-        "text: no such file": ("run_offline", (*model, "--input_file", "no.txt"), "no.txt"),
-        "text: not UTF-8": (
-            "run_offline",
-            (*model, "--input_file", out.parent / "latin.txt"),
-            "UTF-8",
-        ),
-        "text: from two places": ("run_offline", (*speak, "--input_file", "a.txt"), "--input_file"),
-        "prompt: none": ("run_voice_clone", speak, "--prompt_audio"),
-        "prompt: no text": ("run_voice_clone", (*speak, "--prompt_audio", voice), "--prompt_text"),
-        "prompt: blank text": (
-            "run_voice_clone",
-            (*speak, "--prompt_audio", voice, "--prompt_text", " "),
-            "--prompt_text",
-        ),
-        "prompt: no such file": ("run_voice_clone", (*prompt, "no.wav"), "no.wav"),
-        "prompt: not audio": ("run_voice_clone", (*prompt, files["words.wav"]), "words.wav"),
-        "prompt: empty": ("run_voice_clone", (*prompt, files["empty.wav"]), "no audio"),
-        "prompt: silent": ("run_voice_clone", (*prompt, files["silent.wav"]), "silent"),
-        "codec: no such folder": ("run_offline", (*speak, "--codec", "/no/such"), "/no/such"),
-        "codec: not a codec": ("run_offline", (*speak, "--codec", offline), "codec"),
-        "codec: of another width": (
-            "run_offline",
-            ("--model_name_or_path", narrow, "--input", "one"),
-            "32 wide",
-        ),
-        "codec: of another rate": (
-            "run_offline",
-            ("--model_name_or_path", slow, "--input", "one"),
-            "at 75 a second",
-        ),
-        "flags: cfg": ("run_stream", (*speak, "--cfg", -1), "cfg=-1"),
-        "flags: cfg is no number": ("run_offline", (*speak, "--cfg", "nan"), "cfg=nan"),
-        "flags: temperature": ("run_offline", (*speak, "--temperature", -1), "temperature=-1"),
-        "flags: both precisions": ("run_offline", (*speak, "--bf16", "--fp16"), "--bf16 and --fp16"),
-        "flags: no sequences": ("run_offline", (*speak, "--num_return_sequences", 0), "1 or more"),
-        "flags: max_length": ("run_offline", (*speak, "--max_length", -1), "--max_length -1"),
-        "flags: seed": ("run_offline", (*speak, "--seed", 2**70), "seed"),
-        "flags: device": ("run_offline", (*speak, "--device", "abacus"), "--device abacus"),
-    }
-
-
-BAD_INPUTS = list(bad_inputs_names) if (bad_inputs_names := None) else None
+def test_a_script_runs_from_any_folder_and_reads_a_pipe(offline, tmp_path):
+    flags = ("--model_name_or_path", offline, "--input", "-", "--min_frames", 5, "--cfg", 2)
+    done = run_process("run_offline", *flags, cwd=tmp_path, text="one two\n")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "output.wav" in done.stdout
+    read_speech(tmp_path / "output.wav")

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
@@ -77,7 +78,7 @@ def check_goldens(folder: Path) -> Iterator[CaseResult]:
     try:
         cases = json.loads((folder / "cases.json").read_text(encoding="utf-8"))["cases"]
         tensors = load_file(folder / "cases.safetensors")
-    except (OSError, KeyError, json.JSONDecodeError) as error:
+    except (OSError, KeyError, json.JSONDecodeError, SafetensorError) as error:
         raise ValueError(
             f"{folder} holds no goldens ({error}): expected cases.json, cases.safetensors and the "
             "folders offline, stream and codec"
@@ -89,7 +90,11 @@ def check_goldens(folder: Path) -> Iterator[CaseResult]:
             raise ValueError(f"{folder}: case {name} is of unknown kind {case['kind']!r}")
         prefix = f"{name}."
         own = {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
-        yield runners[case["kind"]](name, case, own, folder / case["mode"], codec)
+        try:
+            result = runners[case["kind"]](name, case, own, folder / case["mode"], codec)
+        except KeyError as error:
+            raise ValueError(f"{folder}: case {name} lacks {error}: record it again") from error
+        yield result
     result = CaseResult("codec_decode")
     decoded = codec.decode(tensors["codec.decode_in"].transpose(1, 2))
     result.compare("audio", decoded, tensors["codec.decode_out"].squeeze(1))

@@ -8,6 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import torch
 from transformers import HfArgumentParser, set_seed
 from transformers.trainer_utils import get_last_checkpoint
 
@@ -64,9 +65,10 @@ def build_model(
             f"the tokenizer has {tokenizer.vocab_size} and the codec {codec.latent_dim}: "
             "use the ones it was trained with"
         )
-    for key in _FREE_SETTINGS:
-        setattr(config, key, settings[key])
-    return SpeechLlamaForCausalLM.from_pretrained(folder, config=config)
+    free = {key: settings[key] for key in _FREE_SETTINGS}
+    config = SpeechLlamaConfig.from_dict(config.to_dict() | free)  # checks them together
+    # In half precision, as checkpoints are shipped, small updates would be rounded away.
+    return SpeechLlamaForCausalLM.from_pretrained(folder, config=config, dtype=torch.float32)
 
 
 def train(argv: Sequence[str] | None = None, defaults: dict[str, Any] | None = None) -> Path:

@@ -1,0 +1,91 @@
+"""Slow definitions that the fast code is held against: loops without cache, batch or closed form.
+
+Shapes as in the package: L text tokens, T frames, P positions, D latent width, H hidden width,
+N noise width.
+"""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from sled.model import SpeechLlamaForCausalLM
+
+
+def interleave(
+    n: int | None, m: int | None, num_tokens: int, num_frames: int
+) -> list[tuple[str, int]]:
+    """The order of inputs as ("text", j) and ("speech", t): the published definition, as a loop.
+
+    n tokens, m frames, n tokens, m frames, ... for as long as both a full text chunk and a full
+    speech chunk remain; then the remaining text up to n tokens, then all remaining speech, then
+    any text still left. Without n and m: all text, then all speech.
+    """
+    text = [("text", j) for j in range(num_tokens)]
+    speech = [("speech", t) for t in range(num_frames)]
+    if n is None or m is None:
+        return text + speech
+    order: list[tuple[str, int]] = []
+    while len(text) >= n and len(speech) >= m:
+        order += text[:n] + speech[:m]
+        text, speech = text[n:], speech[m:]
+    return order + text[:n] + speech + text[n:]
+
+
+def full_pass(
+    model: SpeechLlamaForCausalLM, token_ids: Sequence[int], latents: Tensor
+) -> tuple[Tensor, list[tuple[str, int]]]:
+    """One sample through the model, input by input in the order of the layout, without a cache.
+
+    Args:
+        model: In either layout.
+        token_ids: L tokens.
+        latents: [T, D].
+
+    Returns:
+        Hidden states [P, H], and what stands at each of the P positions.
+    """
+    order = interleave(model.config.stream_n, model.config.stream_m, len(token_ids), len(latents))
+    embeddings = [
+        model.embed_text(torch.tensor(token_ids[i]))
+        if kind == "text"
+        else model.embed_latents(latents[i])
+        for kind, i in order
+    ]
+    return model.model(torch.stack(embeddings)[None])[0], order
+
+
+def noise_of(seed: int, num_frames: int) -> Tensor:
+    """The noise [T, N] that a row with this seed is drawn from."""
+    generator = torch.Generator().manual_seed(seed)
+    return torch.stack([torch.randn(8, generator=generator) for _ in range(num_frames)])
+
+
+@torch.no_grad()
+def speak_slowly(
+    model: SpeechLlamaForCausalLM,
+    text: Sequence[int],
+    noise: Tensor,
+    cfg: float,
+    prompt: Tensor | None = None,
+) -> tuple[Tensor, Tensor]:
+    """One row by the definition: no cache, no batch, two separate passes for guidance.
+
+    Returns:
+        The frames [T, D], one for each of `noise` [T, N], and the stop probability before each.
+    """
+    start = 0 if prompt is None else len(prompt)
+    latents = torch.zeros(start + len(noise), 32)
+    if prompt is not None:
+        latents[:start] = prompt
+    stop = []
+    for t, one in enumerate(noise, start):
+        states = []
+        for context in (text, [model.config.eos_token_id]):
+            # Frames from t on are still zeros; the state before t cannot have seen them.
+            hidden, order = full_pass(model, context, latents)
+            states.append(hidden[order.index(("speech", t)) - 1])
+        with_text, text_free = states
+        latents[t] = model.scoreloss.net(one, text_free + cfg * (with_text - text_free))
+        stop.append(torch.sigmoid(model.eos_head(with_text)).squeeze())
+    return latents[start:], torch.stack(stop)

@@ -1,0 +1,71 @@
+"""Imports point one way: configuration, modules, model, inference, and only then evaluation."""
+
+import ast
+from graphlib import TopologicalSorter
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1] / "sled"
+
+# Reviewed: what each part of the package may import of the others. The model knows no codec, the
+# codec and the data know no model, and training knows nothing of speaking.
+MAY_IMPORT: dict[str, set[str]] = {
+    "config": set(),
+    "text": set(),
+    "codec": set(),
+    "bundled": set(),
+    "layout": {"config"},
+    "heads": {"config"},
+    "backbone": {"config"},
+    "model": {"config", "backbone", "heads", "layout"},
+    "data": {"codec", "text"},
+    "generate": {"backbone", "layout", "model"},
+    "tts": {"bundled", "codec", "data", "generate", "layout", "model", "text"},
+    "export": {"codec", "model", "text", "tts"},
+    "training": {"codec", "config", "data", "model", "text"},
+    "evaluation": {"codec", "data", "generate", "model", "tts"},
+    "cli": {"bundled", "codec", "data", "generate", "layout", "tts"},
+    # `import sled` offers the face that users import.
+    "__init__": {"generate", "tts"},
+}
+
+
+def part_of(path: Path) -> str:
+    """The part that a file belongs to: a module or a folder directly under sled/."""
+    return path.relative_to(ROOT).parts[0].removesuffix(".py")
+
+
+def imported_names(path: Path) -> set[str]:
+    """Full names of all modules a file imports, wherever in the file it does."""
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: relative import"
+            names.add(node.module or "")
+            names |= {f"{node.module}.{alias.name}" for alias in node.names}
+    return names
+
+
+FILES = sorted(ROOT.rglob("*.py"))
+
+
+@pytest.mark.parametrize("path", FILES, ids=[str(path.relative_to(ROOT)) for path in FILES])
+def test_a_file_imports_only_what_its_part_may(path):
+    part = part_of(path)
+    assert part in MAY_IMPORT, f"sled/{part} is new: say in MAY_IMPORT what it may import"
+    ours = {name.split(".")[1] for name in imported_names(path) if name.startswith("sled.")}
+    ours &= MAY_IMPORT.keys()  # `from sled.x import name` also yields names
+    assert ours <= MAY_IMPORT[part] | {part}
+
+
+def test_the_allowed_imports_have_no_cycle():
+    assert list(TopologicalSorter(MAY_IMPORT).static_order())
+
+
+@pytest.mark.parametrize("path", FILES, ids=[str(path.relative_to(ROOT)) for path in FILES])
+def test_no_file_needs_torchaudio(path):
+    """It does not load beside every supported torch."""
+    assert not any(name.split(".")[0] == "torchaudio" for name in imported_names(path))
