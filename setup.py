@@ -13,6 +13,7 @@ EXTRAS = {
         "pytest>=8",
         "pytest-cov>=5",
         "hypothesis>=6.100",
+        "jiwer>=3.0",
         "ruff>=0.8",
         "mypy>=1.13",
         "pre-commit>=4",
