@@ -15,6 +15,7 @@ from sled.evaluation.report import judge, markdown_tables, write_report
 from sled.evaluation.systems import Recital, recite_codec, recite_model, recite_recordings
 from sled.evaluation.transcribe import Transcriber
 from sled.generate import DecodingOptions
+from sled.layout import Layout
 from sled.tts import TTS
 
 MODES = ("teacher", "codec", "offline", "stream", "clone")
@@ -38,8 +39,8 @@ def build_parser() -> argparse.ArgumentParser:
     test.add_argument("--limit", type=int, help="take only the first so many strings")
 
     model = parser.add_argument_group("models")
-    model.add_argument("--model", help="offline checkpoint; unset: the bundled one")
-    model.add_argument("--stream_model", help="streaming checkpoint; unset: the bundled one")
+    model.add_argument("--model", help="checkpoint; unset: the bundled one")
+    model.add_argument("--stream_model", help="another checkpoint for the mode stream")
     model.add_argument("--codec", help="codec; unset: the one in or beside the checkpoint")
     model.add_argument("--device", default="auto", help="cpu, cuda, cuda:1, mps, or auto")
     model.add_argument("--cfg", type=float, default=2.0, help="guidance scale, 1 for none")
@@ -78,10 +79,10 @@ def main(argv: list[str] | None = None) -> None:
 
     @cache
     def load_tts(layout: str) -> TTS:
-        name = args.model if layout == "offline" else args.stream_model
-        tts = TTS.from_pretrained(name, codec=args.codec, device=device, layout=layout)
-        if tts.model.layout.is_offline != (layout == "offline"):
-            raise ValueError(f"{name} is no {layout} checkpoint: name one, or leave out the mode")
+        name = (layout == "stream" and args.stream_model) or args.model
+        tts = TTS.from_pretrained(name, codec=args.codec, device=device)
+        if layout == "stream" and tts.model.layout.is_offline:
+            raise ValueError(f"{name} is no streaming checkpoint: name one with --stream_model")
         return tts
 
     def recite(mode: str) -> Recital:
@@ -95,6 +96,7 @@ def main(argv: list[str] | None = None) -> None:
             cuts,
             tts,
             options,
+            layout=None if mode == "stream" else Layout(),
             clone=mode == "clone",
             seed=args.seed,
             batch_size=args.batch_size,

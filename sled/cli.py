@@ -141,7 +141,6 @@ def speak(args: argparse.Namespace, layout: str, prompt: Prompt | None = None) -
         codec=args.codec,
         device=choose_device(args.device),
         dtype=dtype,
-        layout=layout,
     )
     if layout == "stream" and tts.model.layout.is_offline:
         raise ValueError(

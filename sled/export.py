@@ -12,23 +12,28 @@ from sled.text import TextTokenizer
 from sled.tts import DTYPES
 
 
-def export_model(source: str | Path, destination: Path, dtype: str = "float16") -> None:
-    """Write a checkpoint's config, weights in the given dtype, and tokenizer.
+def export(
+    model: str | Path, destination: Path, codec: str | Path | None = None, dtype: str = "float16"
+) -> None:
+    """Write a checkpoint with its weights in the given dtype, and its codec in a folder in it.
+
+    Args:
+        model: Checkpoint folder or hub name, with its tokenizer.
+        destination: Folder to write.
+        codec: Codec folder to put beside it. None: without.
+        dtype: Of the stored weights; a codec is loaded and run in float32 all the same.
 
     Raises:
-        ValueError: If `source` is no checkpoint, or its weights do not fit the dtype.
+        ValueError: If a part cannot be read, or its weights do not fit the dtype.
     """
-    model = SpeechLlamaForCausalLM.from_pretrained(source, dtype=torch.float32)
-    _check_range(model, dtype)
-    model.to(DTYPES[dtype]).save_pretrained(destination)
-    TextTokenizer.from_pretrained(source).save_pretrained(destination)
-
-
-def export_codec(source: str | Path, destination: Path, dtype: str = "float16") -> None:
-    """Write a codec with its weights in the given dtype; it is loaded and run in float32."""
-    model = EncodecModel.from_pretrained(source, dtype=torch.float32, use_safetensors=True)
-    _check_range(model, dtype)
-    model.to(DTYPES[dtype]).save_pretrained(destination)
+    speaker = SpeechLlamaForCausalLM.from_pretrained(model, dtype=torch.float32)
+    _check_range(speaker, dtype)
+    speaker.to(DTYPES[dtype]).save_pretrained(destination)
+    TextTokenizer.from_pretrained(model).save_pretrained(destination)
+    if codec is not None:
+        encodec = EncodecModel.from_pretrained(codec, dtype=torch.float32, use_safetensors=True)
+        _check_range(encodec, dtype)
+        encodec.to(DTYPES[dtype]).save_pretrained(destination / "codec")
 
 
 def _check_range(model: torch.nn.Module, dtype: str) -> None:

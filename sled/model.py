@@ -165,6 +165,7 @@ class SpeechLlamaForCausalLM(PreTrainedModel):
         latents: Tensor,
         latent_mask: Tensor,
         noise: Tensor | None = None,
+        layout: Layout | None = None,
     ) -> SpeechLlamaOutput:
         """Training loss of a right-padded batch; each sample counts as it would alone.
 
@@ -174,6 +175,7 @@ class SpeechLlamaForCausalLM(PreTrainedModel):
             latents: [B, T, D] true latents.
             latent_mask: [B, T] 1 at real frames.
             noise: [M, F, N] noise of the head's draws, frames in batch order. None: drawn here.
+            layout: How text and speech interleave. None: as the configuration says.
 
         Returns:
             Losses and hidden states. In training mode each sample's text is dropped with
@@ -185,7 +187,7 @@ class SpeechLlamaForCausalLM(PreTrainedModel):
         # Shed columns that are padding in every row: the arrangement knows only real lengths.
         input_ids = input_ids[:, : int(num_tokens.max())]
         latents, latent_mask = (x[:, : int(num_frames.max())] for x in (latents, latent_mask))
-        arrangement = self.layout.arrange(num_tokens, num_frames)
+        arrangement = (layout or self.layout).arrange(num_tokens, num_frames)
 
         history = latents
         if self.training and self.config.history_noise > 0:

@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from sled.bundled import bundled_model
+from sled.bundled import BUNDLED_MODEL
 from sled.codec import Codec, load_codec
 from sled.data.audio import read_audio, write_audio
 from sled.generate import DecodingOptions, Request, Step, generate
@@ -112,18 +112,16 @@ class TTS:
         codec: str | Path | None = None,
         device: str = "cpu",
         dtype: str = "float32",
-        layout: str = "offline",
     ) -> TTS:
         """Load everything that speaking needs.
 
         Args:
             name_or_path: Checkpoint folder or hub name. None: the model that comes with the
-                package, in the given `layout`.
+                package.
             codec: Codec folder, hub name or `.th` file. None: a folder `codec` in or beside the
                 checkpoint if there is one, else the published Encodec.
             device: Such as "cpu", "cuda", "cuda:1" or "mps".
             dtype: Of the model: "float32", "bfloat16" or "float16".
-            layout: "offline" or "stream": which bundled model, if none is named.
 
         Raises:
             ValueError: If a part is missing, broken or does not fit the others.
@@ -131,7 +129,7 @@ class TTS:
         if dtype not in DTYPES:
             raise ValueError(f"dtype={dtype!r}: choose one of {', '.join(DTYPES)}")
         if name_or_path is None:
-            name_or_path = bundled_model(layout)
+            name_or_path = BUNDLED_MODEL
         _check_checkpoint(name_or_path)
         if codec is None:
             beside = [Path(name_or_path) / "codec", Path(name_or_path).parent / "codec"]
@@ -161,7 +159,7 @@ class TTS:
             prompts: A voice to continue for all texts, or one for each.
             seeds: Seed of the first text, counted up for the others, or one for each.
             options: How to draw frames and when to stop.
-            layout: None: the one the checkpoint was trained for.
+            layout: None: as the checkpoint's configuration says.
             on_step: Called after each frame, for example to move a progress bar.
 
         Returns:

@@ -50,7 +50,9 @@ def debug_config(**changes: object) -> SpeechLlamaConfig:
 def debug_model(seed: int = 0, **changes: object) -> SpeechLlamaForCausalLM:
     """A model in evaluation mode in which every weight matters, unlike in a freshly made one.
 
-    A new model's head writes zeros whatever it reads; here every weight is random.
+    A new model's head writes zeros whatever it reads; here every weight is random. They are small
+    enough that free-running frames do not amplify rounding, and the stop head's large enough that
+    it now and then says stop.
     """
     model = SpeechLlamaForCausalLM(debug_config(**changes))
     generator = torch.Generator().manual_seed(seed)
@@ -60,7 +62,8 @@ def debug_model(seed: int = 0, **changes: object) -> SpeechLlamaForCausalLM:
             if "embed_tokens" in name:
                 weight.copy_(noise)
             elif weight.ndim == 2:
-                weight.copy_(noise / weight.shape[1] ** 0.5)
+                gain = 2.0 if "eos_head" in name else 0.5
+                weight.copy_(gain * noise / weight.shape[1] ** 0.5)
             else:  # biases around 0, the scales of norms around 1
                 weight.copy_(0.1 * noise + ("norm" in name or "_ln.weight" in name))
     return model.eval()

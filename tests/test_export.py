@@ -1,18 +1,18 @@
-"""Checkpoints in half precision, ready to ship: the rest is in tests/training."""
+"""Checkpoints in half precision, ready to ship."""
 
 import pytest
 import torch
 from safetensors.torch import load_file
 
 from sled.codec import load_codec
-from sled.export import export_codec, export_model
+from sled.export import export
 from sled.model import SpeechLlamaForCausalLM
-from tests.debug import GOLDENS, debug_checkpoint, debug_codec, debug_model, debug_tokenizer, randn
+from tests.debug import GOLDENS, debug_checkpoint, debug_codec, debug_model, randn
 
 
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
 def test_an_exported_model_is_the_same_but_for_rounding(dtype, tmp_path):
-    export_model(debug_checkpoint(tmp_path / "full"), tmp_path / "half", dtype)
+    export(debug_checkpoint(tmp_path / "full"), tmp_path / "half", dtype=dtype)
     files = {path.name for path in (tmp_path / "half").iterdir()}
     assert {"config.json", "model.safetensors", "vocab.json", "merges.txt"} <= files
     loaded = SpeechLlamaForCausalLM.from_pretrained(tmp_path / "half", dtype=torch.float32)
@@ -21,21 +21,20 @@ def test_an_exported_model_is_the_same_but_for_rounding(dtype, tmp_path):
 
 
 def test_an_exported_codec_is_half_the_size_and_runs_in_float32(tmp_path):
-    export_codec(GOLDENS / "codec", tmp_path / "codec")
-    weights = load_file(tmp_path / "codec" / "model.safetensors").values()
+    export(debug_checkpoint(tmp_path / "full"), tmp_path / "half", GOLDENS / "codec")
+    weights = load_file(tmp_path / "half" / "codec" / "model.safetensors").values()
     assert {tensor.dtype for tensor in weights if tensor.is_floating_point()} == {torch.float16}
     latents = randn(1, 5, 32)
-    shipped = load_codec(tmp_path / "codec").decode(latents)
+    shipped = load_codec(tmp_path / "half" / "codec").decode(latents)
     assert shipped.dtype == torch.float32
     torch.testing.assert_close(shipped, debug_codec().decode(latents), rtol=0, atol=1e-2)
 
 
 def test_weights_beyond_half_precision_are_refused(tmp_path):
-    model = debug_model()
+    folder, model = debug_checkpoint(tmp_path / "full"), debug_model()
     model.eos_head.weight.data[0, 0] = 1e5  # the largest float16 is 65504
-    model.save_pretrained(tmp_path / "full")
-    debug_tokenizer().save_pretrained(tmp_path / "full")
+    model.save_pretrained(folder)
     with pytest.raises(ValueError, match="eos_head.weight does not fit float16"):
-        export_model(tmp_path / "full", tmp_path / "half")
+        export(folder, tmp_path / "half")
     assert not (tmp_path / "half").exists()
-    export_model(tmp_path / "full", tmp_path / "half", "bfloat16")
+    export(folder, tmp_path / "half", dtype="bfloat16")

@@ -1,6 +1,7 @@
 """The decoding loop against a slow one that recomputes everything for each frame of each row."""
 
 from collections.abc import Sequence
+from itertools import permutations
 
 import pytest
 import torch
@@ -66,6 +67,17 @@ def test_other_models_speak_as_defined(sizes):
         assert_same(generated.latents, latents)
 
 
+def test_a_row_that_still_reads_text_finds_room_beside_one_near_its_end():
+    """Rows share one cache, in which a text chunk pads every row."""
+    model, prompt = debug_model(stream_n=5, stream_m=2), randn(80, 32)
+    options = DecodingOptions(stop_threshold=NEVER, max_frames=15)
+    long_text = [0, *range(10, 70), 2]
+    requests = [Request([0, 2], prompt), Request(long_text)]
+    spoken = generate(model, requests, generators(2), options)
+    assert_same(spoken[0].latents, speak_slowly(model, [0, 2], noise_of(0, 15), 2.0, prompt)[0])
+    assert_same(spoken[1].latents, speak_slowly(model, long_text, noise_of(1, 15), 2.0)[0])
+
+
 def test_the_layout_can_be_chosen_for_the_call():
     """A streaming checkpoint also speaks offline."""
     streaming, offline = debug_model(**STREAM), debug_model()
@@ -92,22 +104,22 @@ def test_without_temperature_every_seed_says_the_same():
     assert_same(one.latents, other.latents)
 
 
-def test_one_generator_draws_for_all_rows_at_each_step():
-    """As published: [B, N] a step, also for rows that have ended."""
+@pytest.mark.parametrize("texts", permutations(TEXTS))
+def test_one_generator_draws_for_all_rows_at_each_step(texts):
+    """As published: [B, N] a step, also for rows that have ended, whichever ends first."""
+    generator = torch.Generator().manual_seed(9)
+    noise = torch.stack([torch.randn(3, 8, generator=generator) for _ in range(FRAMES)])
     model = debug_model()
-    threshold, lengths = threshold_that_parts_rows(model)
+    threshold, steps = threshold_that_parts_rows(model, texts, noise.unbind(1))
     spoken = generate(
         model,
-        [Request(text) for text in TEXTS],
+        [Request(text) for text in texts],
         torch.Generator().manual_seed(9),
         DecodingOptions(stop_threshold=threshold, max_frames=FRAMES),
     )
-    generator = torch.Generator().manual_seed(9)
-    noise = torch.stack([torch.randn(3, 8, generator=generator) for _ in range(FRAMES)])
-    assert len({len(generated.latents) for generated in spoken}) > 1
     for row, generated in enumerate(spoken):
-        latents, _ = speak_slowly(model, TEXTS[row], noise[:, row], cfg=2.0)
-        assert_same(generated.latents, latents[: len(generated.latents)])
+        latents, _ = speak_slowly(model, texts[row], noise[:, row], cfg=2.0)
+        assert_same(generated.latents, latents[: steps[row] + 1])
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
@@ -125,24 +137,27 @@ def test_half_precision_stays_near_float32(dtype):
 FRAMES = 20
 
 
-def threshold_that_parts_rows(model: SpeechLlamaForCausalLM) -> tuple[float, list[int]]:
-    """A stop threshold under which the TEXTS end at different steps, and those steps."""
-    stops = [speak_slowly(model, TEXTS[row], noise_of(row, FRAMES), 2.0)[1] for row in range(3)]
-    for threshold in torch.linspace(0.5, 0.99, 50).tolist():
-        reached = [(stop >= threshold).nonzero().flatten().tolist() for stop in stops]
+def threshold_that_parts_rows(
+    model: SpeechLlamaForCausalLM, texts: Sequence[Sequence[int]], noise: Sequence[Tensor]
+) -> tuple[float, list[int]]:
+    """A stop threshold under which the texts end at different steps, and those steps."""
+    pairs = zip(texts, noise, strict=True)
+    stops = [speak_slowly(model, text, one, cfg=2.0)[1] for text, one in pairs]
+    for threshold in torch.cat(stops).sort().values.tolist():
+        reached = [(stop >= threshold - 1e-5).nonzero().flatten().tolist() for stop in stops]
         steps = [first[0] if first else FRAMES for first in reached]
         if len(set(steps)) == 3 and min(steps) > 0:
-            return threshold, steps
+            return threshold - 1e-5, steps
     raise AssertionError("no such threshold: choose another seed")
 
 
 def test_a_row_stops_by_the_state_with_text_and_leaves_others_unchanged():
-    model = debug_model()
-    threshold, steps = threshold_that_parts_rows(model)
+    model, noise = debug_model(), [noise_of(row, FRAMES) for row in range(3)]
+    threshold, steps = threshold_that_parts_rows(model, TEXTS, noise)
     options = DecodingOptions(stop_threshold=threshold, max_frames=FRAMES)
     spoken = generate(model, [Request(text) for text in TEXTS], generators(3), options)
     for row, generated in enumerate(spoken):
-        latents, _ = speak_slowly(model, TEXTS[row], noise_of(row, FRAMES), cfg=2.0)
+        latents, _ = speak_slowly(model, TEXTS[row], noise[row], cfg=2.0)
         assert generated.stopped == (steps[row] < FRAMES)
         # The frame of the stopping step is drawn, but is not speech.
         assert_same(generated.latents, latents[: steps[row] + 1])

@@ -23,8 +23,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "generate": {"backbone", "layout", "model"},
     "tts": {"bundled", "codec", "data", "generate", "layout", "model", "text"},
     "export": {"codec", "model", "text", "tts"},
-    "training": {"codec", "config", "data", "model", "text"},
-    "evaluation": {"codec", "data", "generate", "model", "tts"},
+    "training": {"codec", "config", "data", "layout", "model", "text"},
+    "evaluation": {"codec", "data", "generate", "layout", "model", "tts"},
     "cli": {"bundled", "codec", "data", "generate", "layout", "tts"},
     # `import sled` offers the face that users import.
     "__init__": {"generate", "tts"},

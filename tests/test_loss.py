@@ -10,8 +10,9 @@ from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
 from sled.data.dataset import length_mask
+from sled.layout import Layout
 from sled.model import SpeechLlamaForCausalLM
-from tests.debug import LAYOUT_IDS, LAYOUTS, debug_model, randn
+from tests.debug import LAYOUT_IDS, LAYOUTS, STREAM, debug_model, randn
 from tests.oracles import full_pass
 
 EOS = 2
@@ -65,6 +66,16 @@ def test_the_loss_of_one_sample_is_the_published_formula(layout):
     torch.testing.assert_close(output.loss, output.score_loss + output.stop_loss)
     torch.testing.assert_close(output.attraction - output.repulsion, output.score_loss)
     assert output.num_frames == len(latents)
+
+
+@torch.no_grad()
+def test_the_layout_can_be_chosen_for_the_call():
+    streaming, offline = debug_model(**STREAM), debug_model()
+    samples = make_samples((8, 10), (5, 3))
+    batch = batch_of(samples) | {"noise": noise_for(samples)}
+    expected = offline(**batch).loss
+    assert streaming(**batch, layout=Layout()).loss == expected
+    assert streaming(**batch).loss != expected
 
 
 ragged = st.lists(st.tuples(st.integers(1, 12), st.integers(1, 15)), min_size=2, max_size=4)

@@ -131,18 +131,18 @@ def test_a_named_model_has_the_published_input_and_no_guidance(offline, tmp_path
     assert_speech(tmp_path / "out.wav", expected)
 
 
-@pytest.mark.parametrize("script", ["run_offline", "run_stream"])
+@pytest.mark.parametrize(("script", "layout"), [("run_offline", Layout()), ("run_stream", None)])
 def test_without_a_name_the_bundled_model_says_what_it_can(
-    script, offline, stream, tmp_path, monkeypatch, capsys
+    script, layout, stream, tmp_path, monkeypatch, capsys
 ):
-    """Of its layout, with guidance; and a line tells what it knows."""
-    folders = {"offline": offline, "stream": stream}
-    monkeypatch.setattr("sled.tts.bundled_model", folders.get)
+    """In either layout, with guidance; and a line tells what it knows."""
+    monkeypatch.setattr("sled.tts.BUNDLED_MODEL", stream)
     assert run(script, "--min_frames", 3, "--output", tmp_path / "out.wav") == 0
     assert "strings of English digits" in capsys.readouterr().out.splitlines()[0]
-    tts = TTS.from_pretrained(folders[script.removeprefix("run_")])
     options = DecodingOptions(cfg=2.0, min_frames=3)
-    assert_speech(tmp_path / "out.wav", tts.say("four two seven", seed=42, options=options))
+    tts = TTS.from_pretrained(stream)
+    expected = tts.synthesize(["four two seven"], seeds=42, options=options, layout=layout)[0]
+    assert_speech(tmp_path / "out.wav", expected)
 
 
 def test_text_comes_from_a_flag_a_file_or_standard_input(offline, tmp_path, monkeypatch):

@@ -13,6 +13,7 @@ from lhotse.cut import Cut
 
 from sled.codec import Codec
 from sled.generate import DecodingOptions
+from sled.layout import Layout
 from sled.tts import TTS, Prompt
 
 PROMPT_LENGTHS = (3, 4, 5)  # digits
@@ -74,16 +75,18 @@ def recite_model(
     tts: TTS,
     options: DecodingOptions,
     *,
+    layout: Layout | None = None,
     clone: bool = False,
     seed: int = 0,
     batch_size: int = 1,
 ) -> Recital:
-    """A model speaks the transcripts, in the layout it was trained for.
+    """A model speaks the transcripts.
 
     Args:
         cuts: The test set.
         tts: The model.
         options: How to draw frames and when to stop.
+        layout: None: as the checkpoint's configuration says.
         clone: Let every utterance continue the recording of another, see `choose_prompts`.
         seed: Of the first utterance, counted up for the others.
         batch_size: Utterances spoken at once; it changes the time taken, not the speech.
@@ -103,6 +106,7 @@ def recite_model(
             prompts=prompts[rows] if clone else None,
             seeds=seed + first,
             options=options,
+            layout=layout,
         )
     elapsed = time.perf_counter() - start
     return Recital(

@@ -44,9 +44,7 @@ class ResidualBlock(nn.Module):
         super().__init__()
         self.noise_ln = nn.LayerNorm(width, eps=EPSILON)
         self.adaLN_modulation = nn.Sequential(nn.SiLU(), ZeroLinear(width, 3 * width))
-        self.mlp = nn.Sequential(
-            XavierLinear(width, width), nn.SiLU(), XavierLinear(width, width)
-        )
+        self.mlp = nn.Sequential(XavierLinear(width, width), nn.SiLU(), XavierLinear(width, width))
 
     def forward(self, x: Tensor, y: Tensor) -> Tensor:
         shift, scale, gate = self.adaLN_modulation(self.noise_ln(y)).chunk(3, dim=-1)

@@ -62,6 +62,11 @@ class SledTrainingArguments(TrainingArguments):
     max_frames_per_batch: int | None = _flag(
         None, "fill batches up to so many padded frames instead of a number of samples"
     )
+    offline_share: float = _flag(
+        0.0,
+        "share of batches that keep the offline layout in streaming fine-tuning, so that one "
+        "checkpoint serves both",
+    )
     overwrite_output_dir: bool = _flag(
         False, "start anew although output_dir holds checkpoints, instead of resuming"
     )

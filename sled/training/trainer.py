@@ -13,6 +13,7 @@ from transformers import Trainer
 
 from sled.codec import Codec
 from sled.data.dataset import LengthGroupedBatchSampler, SpeechDataset, collate, length_mask
+from sled.layout import Layout
 from sled.model import SpeechLlamaOutput
 from sled.training.arguments import SledTrainingArguments
 
@@ -74,11 +75,13 @@ class SledTrainer(Trainer):
     ) -> Any:
         with torch.no_grad():
             latents, latent_mask = self._latents(inputs)
+        keeps_offline = model.training and torch.rand(()).item() < self.args.offline_share
         output: SpeechLlamaOutput = model(
             input_ids=inputs["input_ids"],
             attention_mask=inputs["attention_mask"],
             latents=latents,
             latent_mask=latent_mask,
+            layout=Layout() if keeps_offline else None,
         )
         prefix = "" if model.training else "eval_"
         for part in LOGGED_PARTS:

@@ -14,6 +14,7 @@ from sled.data.digits import DIGIT_WORDS, prepare_digits
 from sled.data.manifests import load_cuts
 from sled.evaluation.systems import choose_prompts, recite_codec, recite_model, text_of
 from sled.generate import DecodingOptions
+from sled.layout import Layout
 
 pytest.importorskip("jiwer")
 
@@ -63,14 +64,16 @@ class ToyCodec:
 class ToyTTS:
     """Says what it is told, but forgets the last digit when it streams."""
 
-    def __init__(self, layout: str) -> None:
+    def __init__(self) -> None:
         self.codec = ToyCodec()
-        self.model = SimpleNamespace(layout=SimpleNamespace(is_offline=layout == "offline"))
+        self.model = SimpleNamespace(layout=Layout(5, 45))
         self.calls: list[dict[str, Any]] = []
 
-    def synthesize(self, texts: list[str], **call: Any) -> list[SimpleNamespace]:
+    def synthesize(
+        self, texts: list[str], layout: Layout | None, **call: Any
+    ) -> list[SimpleNamespace]:
         self.calls.append({"texts": texts, **call})
-        if not self.model.layout.is_offline:
+        if not (layout or self.model.layout).is_offline:
             texts = [text.rpartition(" ")[0] for text in texts]
         return [
             SimpleNamespace(audio=say(text) if text else np.zeros(0, np.float32), stopped=True)
@@ -93,7 +96,7 @@ def evaluate(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     assert spec is not None and spec.loader is not None
     script = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(script)
-    toy_tts = SimpleNamespace(from_pretrained=lambda name, layout, **kwargs: ToyTTS(layout))
+    toy_tts = SimpleNamespace(from_pretrained=lambda name, **kwargs: ToyTTS())
     monkeypatch.setattr(script, "TTS", toy_tts)
     monkeypatch.setattr(script, "Transcriber", ToneListener)
     return script
@@ -147,9 +150,9 @@ def test_counts_below_one_are_refused(
 @pytest.mark.parametrize("batch_size", [1, 5, 100])
 def test_batches_change_neither_texts_nor_seeds(manifest: Path, batch_size: int) -> None:
     cuts = list(load_cuts(manifest))
-    tts = ToyTTS("offline")
+    tts = ToyTTS()
     options = DecodingOptions(cfg=1.5)
-    recital = recite_model(cuts, tts, options, seed=7, batch_size=batch_size)  # type: ignore[arg-type]
+    recital = recite_model(cuts, tts, options, layout=Layout(), seed=7, batch_size=batch_size)  # type: ignore[arg-type]
 
     assert len(recital.waveforms) == len(cuts) and recital.synthesis_s is not None
     assert [text for call in tts.calls for text in call["texts"]] == [text_of(c) for c in cuts]
@@ -160,8 +163,8 @@ def test_batches_change_neither_texts_nor_seeds(manifest: Path, batch_size: int)
 
 def test_clones_continue_another_recording_of_usable_length(manifest: Path) -> None:
     cuts = list(load_cuts(manifest))
-    tts = ToyTTS("offline")
-    recite_model(cuts, tts, DecodingOptions(), clone=True, batch_size=7)  # type: ignore[arg-type]
+    tts = ToyTTS()
+    recite_model(cuts, tts, DecodingOptions(), layout=Layout(), clone=True, batch_size=7)  # type: ignore[arg-type]
 
     prompts = [prompt for call in tts.calls for prompt in call["prompts"]]
     assert len(prompts) == len(cuts)

@@ -128,6 +128,20 @@ def test_cached_codes_train_as_audio_does(corpus, tmp_path):
     assert_same_weights(cached, audio)
 
 
+@pytest.mark.parametrize("speech", ["cached", "cuts.jsonl.gz"])
+def test_what_is_trained_on_is_the_codecs_latents(speech, corpus, tmp_path):
+    """A new head says zero: |a - t| + |b - t| is twice the norm of the truth, over all frames."""
+    changes = {"train_manifest": corpus / speech, "per_device_train_batch_size": len(TEXTS)}
+    output = fit(corpus, tmp_path, **changes, **PLAIN)
+    codec = debug_codec()
+    files = [corpus / f"{index}.wav" for index in range(len(TEXTS))]
+    clips = [torch.from_numpy(soundfile.read(file, dtype="float32")[0]) for file in files]
+    latents = torch.cat([codec.codes_to_latents(codes) for codes in codec.encode(clips)])
+    expected = 2 * latents.norm(dim=-1).mean().item()
+    assert logged(output, "attraction")[0] == pytest.approx(expected, rel=1e-4)
+    assert logged(output, "repulsion")[0] == 0
+
+
 def test_a_trained_model_speaks(corpus, tmp_path):
     output = fit(corpus, tmp_path)
     tts = TTS.from_pretrained(output, codec=GOLDENS / "codec")
@@ -178,6 +192,23 @@ def test_an_offline_checkpoint_becomes_a_streaming_one(corpus, tmp_path):
     change["finetune_path"] = offline / "model.safetensors"  # the published flag names the file
     stream = fit(corpus, tmp_path / "stream", **change)
     assert not weights(stream)["z_proj.weight"].equal(weights(offline)["z_proj.weight"])
+
+
+def test_a_share_of_streaming_batches_can_keep_the_offline_layout(corpus, tmp_path):
+    """So that one checkpoint serves both. Nothing is learned here: only the layout differs."""
+    still, streaming = {"max_steps": 12, "learning_rate": 0.0}, {"stream_n": 3, "stream_m": 10}
+    offline = logged(fit(corpus, tmp_path / "offline", **still), "loss")
+    stream, mixed, kept = (
+        logged(
+            fit(corpus, tmp_path / str(share), **still, **streaming, offline_share=share), "loss"
+        )
+        for share in (0.0, 0.5, 1.0)
+    )
+    assert kept == offline
+    assert all(one != other for one, other in zip(offline, stream, strict=True))
+    chosen = [stream[i] if stream[i] == mixed[i] else offline[i] for i in range(12)]
+    assert mixed == chosen
+    assert mixed not in (stream, offline)
 
 
 def test_finetuning_keeps_the_sizes_of_the_checkpoint(corpus, tmp_path):
@@ -238,12 +269,12 @@ def test_the_scripts_go_from_recordings_to_a_shipped_model(corpus, tmp_path, cap
     paths = {"train_manifest": tmp_path / "codes", "tokenizer": tmp_path / "tokenizer"}
     assert run("train", *flags(corpus, tmp_path / "model", **paths)) == 0
     assert f"model saved in {tmp_path / 'model'}" in capsys.readouterr().out
-    assert run("export", "--model", tmp_path / "model", "--output", tmp_path / "ship/model") == 0
-    assert run("export", "--codec", codec, "--output", tmp_path / "ship/codec") == 0
+    parts = ("--model", tmp_path / "model", "--codec", codec)
+    assert run("export", *parts, "--output", tmp_path / "shipped") == 0
 
-    shipped = weights(tmp_path / "ship/model")
+    shipped = weights(tmp_path / "shipped")
     assert {tensor.dtype for tensor in shipped.values()} == {torch.float16}
-    speak = ("--model_name_or_path", tmp_path / "ship/model", "--min_frames", 4)
+    speak = ("--model_name_or_path", tmp_path / "shipped", "--min_frames", 4)
     output = ("--input", "one", "--output", tmp_path / "out.wav")
     assert run("run_offline", *speak, *output) == 0
     assert soundfile.info(tmp_path / "out.wav").samplerate == SAMPLE_RATE
@@ -252,10 +283,8 @@ def test_the_scripts_go_from_recordings_to_a_shipped_model(corpus, tmp_path, cap
 @pytest.mark.parametrize(
     "command",
     [
-        ("export", "--output", "out"),
-        ("export", "--output", "out", "--model", "a", "--codec", "b"),
         ("export", "--output", "out", "--model", "/no/such/model"),
-        ("export", "--output", "out", "--codec", "/no/such/codec"),
+        ("export", "--output", "out", "--model", "golden", "--codec", "/no/such/codec"),
         ("cache_latents", "--manifest", "/no/such.jsonl", "--codec", "a", "--output_dir", "out"),
         ("train", "--output_dir", "out"),
     ],
