@@ -23,7 +23,7 @@ EXTRAS = {
 setup(
     name="sled",
     version="0.1.0",
-    description="Streaming text-to-speech in a continuous latent space, trained with an energy distance",
+    description="Streaming text-to-speech in a continuous latent space",
     long_description=Path(__file__).with_name("README.md").read_text(encoding="utf-8"),
     long_description_content_type="text/markdown",
     license="Apache-2.0",

@@ -78,7 +78,7 @@ class SpeechLlamaConfig(PreTrainedConfig):
         score_samples: Samples drawn per frame in training, at least 2.
         score_bandwidths: Kernel widths of "gaussian_mmd", in units of sqrt(vae_embed_dim).
         history_noise: Strongest noise on the latents that the model reads in training, in units of
-            their standard deviation; teaches it to live with its own imperfect frames.
+            their root mean square; teaches it to live with its own imperfect frames.
         frame_rate: Latents per second of the codec the model speaks through.
 
     Raises:

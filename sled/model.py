@@ -111,12 +111,16 @@ class SpeechLlamaForCausalLM(PreTrainedModel):
             raise ValueError(
                 f"{name_or_path}: cannot read model.safetensors ({error}): copy it again"
             ) from error
+        misshapen = [
+            f"{key} {list(found)} instead of {list(wanted)}"
+            for key, found, wanted in info["mismatched_keys"]
+        ]
         problems = [
-            f"{what}: {', '.join(sorted(str(key) for key in keys))}"
+            f"{what}: {', '.join(sorted(keys))}"
             for what, keys in (
                 ("missing", info["missing_keys"]),
                 ("unknown", info["unexpected_keys"]),
-                ("wrong shape", info["mismatched_keys"]),
+                ("wrong shape", misshapen),
             )
             if keys
         ]
@@ -226,9 +230,11 @@ class SpeechLlamaForCausalLM(PreTrainedModel):
 
     def _disturb(self, latents: Tensor, latent_mask: Tensor) -> Tensor:
         """Latents [B, T, D] with noise, of a level drawn for each sample."""
-        deviation = latents[latent_mask.bool()].std()
+        # Each sample's own scale, so that its loss does not depend on its company.
+        square = (latents.square() * latent_mask[..., None]).sum((1, 2))
+        scale = (square / (latent_mask.sum(1) * latents.shape[-1])).sqrt()[:, None, None]
         level = self.config.history_noise * torch.rand(len(latents), 1, 1, device=latents.device)
-        return latents + level * deviation * torch.randn_like(latents)
+        return latents + level * scale * torch.randn_like(latents)
 
 
 def _gather(x: Tensor, index: Tensor) -> Tensor:

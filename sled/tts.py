@@ -20,7 +20,7 @@ from torch import Tensor
 
 from sled.bundled import BUNDLED_MODEL
 from sled.codec import Codec, load_codec
-from sled.data.audio import read_audio, write_audio
+from sled.data.audio import check_audible, read_audio, write_audio
 from sled.generate import DecodingOptions, Request, Step, generate
 from sled.layout import Layout
 from sled.model import SpeechLlamaForCausalLM
@@ -218,7 +218,10 @@ class TTS:
         if isinstance(audio, str | Path):
             waveform = read_audio(audio, self.codec.sample_rate)
         else:
-            waveform = torch.as_tensor(audio, dtype=torch.float32)
+            waveform = torch.as_tensor(audio, dtype=torch.float32).cpu()
+            if waveform.ndim != 1:
+                raise ValueError(f"a prompt must be mono, [samples]; got {list(waveform.shape)}")
+            check_audible(waveform.numpy(), "the prompt")
         codes = self.codec.encode([waveform.to(self.model.device)])[0]  # [K, P]
         return self.codec.codes_to_latents(codes)
 

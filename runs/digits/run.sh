@@ -13,8 +13,6 @@ cd "$(dirname "$0")/../.."
 RUN=${RUN:-runs/digits/out}
 PYTHON=${PYTHON:-python}
 mkdir -p "$RUN/stages"
-# Two training processes must not spin against one another; one process loses nothing by it.
-export OMP_WAIT_POLICY=PASSIVE
 
 stage() { # stage NAME COMMAND...: run the command once, and note how long it took
     local name=$1 start=$SECONDS
@@ -47,7 +45,8 @@ stage data "$PYTHON" scripts/prepare_digits.py --output "$RUN/data"
 stage tokenizer "$PYTHON" scripts/train_tokenizer.py --input "$RUN/data/cuts_train.jsonl.gz" \
     --vocab_size 301 --output_dir "$RUN/tokenizer"
 stage codec "$PYTHON" scripts/train_codec.py --train_manifest "$RUN/data/cuts_train.jsonl.gz" \
-    --eval_manifest "$RUN/data/cuts_valid.jsonl.gz" --output_dir "$RUN/codec" --num_filters 16
+    --eval_manifest "$RUN/data/cuts_valid.jsonl.gz" --output_dir "$RUN/codec" --num_filters 16 \
+    --max_steps 3000 --segment_s 0.64 --loudness_db -25 --adversarial_at 0.6
 stage codes_train cache train
 stage codes_valid cache valid
 # The learning rate stays up until fine-tuning brings it down: no step is spent on cooling twice.

@@ -38,16 +38,25 @@ def read_audio(path: str | os.PathLike[str], sample_rate: int) -> Tensor:
         raise ValueError(
             f"cannot read {path} as audio ({error}): convert it to WAV, FLAC, Ogg or MP3"
         ) from error
-    if len(samples) == 0:
-        raise ValueError(f"{path} holds no audio: record it again")
     mono = samples.mean(axis=1)
-    if not np.isfinite(mono).all():
-        raise ValueError(f"{path} holds samples that are not finite: export it again")
-    if np.abs(mono).max() < SILENCE_PEAK:
-        raise ValueError(f"{path} is silent (peak under {SILENCE_PEAK:g}): record it louder")
+    check_audible(mono, str(path))
     if file_rate != sample_rate:
         mono = soxr.resample(mono, file_rate, sample_rate)
     return torch.from_numpy(np.ascontiguousarray(mono, dtype=np.float32))
+
+
+def check_audible(waveform: np.ndarray, name: str) -> None:
+    """Refuse a waveform [S] from which nothing can be learned or cloned.
+
+    Raises:
+        ValueError: naming it, if it is empty, silent or not finite.
+    """
+    if len(waveform) == 0:
+        raise ValueError(f"{name} holds no audio: record it again")
+    if not np.isfinite(waveform).all():
+        raise ValueError(f"{name} holds samples that are not finite: export it again")
+    if np.abs(waveform).max() < SILENCE_PEAK:
+        raise ValueError(f"{name} is silent (peak under {SILENCE_PEAK:g}): record it louder")
 
 
 def check_writable(path: str | os.PathLike[str]) -> None:

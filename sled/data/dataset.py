@@ -49,7 +49,8 @@ class SpeechDataset(Dataset[dict[str, Any]]):
         for cut in self.cuts:
             if not cut.supervisions or not (cut.supervisions[0].text or "").strip():
                 raise ValueError(f"{manifest}: cut {cut.id} has no text: remove or transcribe it")
-        self.num_frames = [round(cut.duration * frame_rate) for cut in self.cuts]
+        hop_length = round(sample_rate / frame_rate)
+        self.num_frames = [-(-round(c.duration * sample_rate) // hop_length) for c in self.cuts]
 
     def __len__(self) -> int:
         return len(self.cuts)

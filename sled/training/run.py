@@ -59,10 +59,12 @@ def build_model(
     folder = Path(finetune_path)
     folder = folder.parent if folder.suffix == ".safetensors" else folder
     config = SpeechLlamaConfig.from_pretrained(folder)
-    if config.vocab_size != tokenizer.vocab_size or config.vae_embed_dim != codec.latent_dim:
+    theirs = (config.vocab_size, config.vae_embed_dim, config.frame_rate)
+    ours = (tokenizer.vocab_size, codec.latent_dim, codec.frame_rate)
+    if theirs != ours:
         raise ValueError(
-            f"{folder} has {config.vocab_size} tokens and latents of {config.vae_embed_dim}, but "
-            f"the tokenizer has {tokenizer.vocab_size} and the codec {codec.latent_dim}: "
+            f"{folder} has {theirs[0]} tokens and latents of {theirs[1]} at {theirs[2]:g} Hz; "
+            f"the tokenizer has {ours[0]} and the codec {ours[1]} at {ours[2]:g}: "
             "use the ones it was trained with"
         )
     free = {key: settings[key] for key in _FREE_SETTINGS}

@@ -32,6 +32,7 @@ from sled.training.codec.rescaling import (
     rescale_latents,
     rescale_waveforms,
 )
+from sled.training.codec.trainer import STATE_FILE
 from tests.debug import SAMPLE_RATE, randn
 
 
@@ -328,6 +329,23 @@ class TestRuns:
         CodecTrainer(tiny_config(corpus, tmp_path, save_steps=7)).resume()
         with pytest.raises(ValueError, match="other settings .mel_weight"):
             CodecTrainer(tiny_config(corpus, tmp_path, mel_weight=1.0)).resume()
+
+    def test_states_older_than_a_setting_still_load(self, corpus: str, tmp_path: Path) -> None:
+        trainer = CodecTrainer(tiny_config(corpus, tmp_path))
+        trainer.save_state()
+        path = tmp_path / STATE_FILE
+        state = torch.load(path, weights_only=True)
+        del state["settings"]["waveform_weight"]
+        torch.save(state, path)
+        trainer.resume()
+        with pytest.raises(ValueError, match="other settings .waveform_weight"):
+            CodecTrainer(tiny_config(corpus, tmp_path, waveform_weight=1.0)).resume()
+
+    def test_waveform_loss_joins_when_it_has_a_weight(self, corpus: str, tmp_path: Path) -> None:
+        plain = CodecTrainer(tiny_config(corpus, tmp_path)).learner.train_step(0.0)
+        weighed = CodecTrainer(tiny_config(corpus, tmp_path, waveform_weight=2.0))
+        assert "waveform" not in plain
+        assert weighed.learner.train_step(0.0)["waveform"] > 0
 
     def test_no_codec_before_its_codebooks(self, corpus: str, tmp_path: Path) -> None:
         with pytest.raises(ValueError, match="no codebooks yet"):

@@ -62,6 +62,9 @@ class CodecTrainingConfig:
         1.0, "weight of the latents' power above one per dimension, which keeps all frames in range"
     )
     mel_weight: float = _option(15.0, "weight of the multi-scale log-mel distance")
+    waveform_weight: float = _option(
+        0.0, "weight of the L1 distance of waveforms, which makes latents carry the voice's phase"
+    )
     adversarial_weight: float = _option(1.0, "weight of the discriminator's verdict")
     feature_weight: float = _option(5.0, "weight of the feature matching loss")
     discriminator_filters: int = _option(16, "channels of each spectrogram discriminator")

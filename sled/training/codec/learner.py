@@ -111,6 +111,9 @@ class CodecLearner:
             decoded = self.model.decoder(self._decoder_input(latents, quantized))
         real, fake = waveforms.squeeze(1), decoded.float().squeeze(1) / self.waveform_scale
         losses["mel"] = self.config.mel_weight * self.mel_distance(fake, real)
+        if self.config.waveform_weight:
+            error = (fake - real).abs().mean() * self.waveform_scale
+            losses["waveform"] = self.config.waveform_weight * error
         if adversarial:
             losses |= self._judge(real * self.waveform_scale, fake * self.waveform_scale)
 

@@ -162,7 +162,10 @@ class CodecTrainer:
             return
         state = torch.load(path, map_location=self.config.device, weights_only=True)
         wanted = self._lasting_settings()
-        changed = sorted(key for key in wanted if state["settings"].get(key) != wanted[key])
+        # A state older than a setting was made with what is now its default.
+        defaults = {setting.name: setting.default for setting in dataclasses.fields(self.config)}
+        saved = defaults | state["settings"]
+        changed = sorted(key for key in wanted if saved[key] != wanted[key])
         if changed:
             raise ValueError(
                 f"{path} is of a run with other settings ({', '.join(changed)}): choose another "
