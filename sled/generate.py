@@ -288,10 +288,8 @@ class Decoder:
 
     def _drop(self, step: Step) -> None:
         """Take the rows that finished with this step out of the batch."""
-        keep = [
-            i for i, ends in enumerate(zip(step.stopped, step.exhausted, strict=True))
-            if not any(ends)
-        ]  # fmt: skip
+        ends = [any(pair) for pair in zip(step.stopped, step.exhausted, strict=True)]
+        keep = [i for i, ended in enumerate(ends) if not ended]
         if len(keep) == len(self.alive):
             return
         kept_rows = [i + copy * len(self.alive) for copy in range(self.copies) for i in keep]
