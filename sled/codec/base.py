@@ -6,6 +6,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from sled.codec.streaming_state import StreamState
+
 
 class Codec(ABC):
     """Turns speech into latent vectors and back, always in float32.
@@ -58,3 +60,82 @@ class Codec(ABC):
     @abstractmethod
     def decode(self, latents: Tensor) -> Tensor:
         """Speech of latents, not quantised again: [B, T, D] -> float32 [B, T * hop_length]."""
+
+    @abstractmethod
+    def stream_decoder(self, batch_size: int = 1) -> "StreamingDecoder":
+        """A new stream of latents to speech, equal to `decode` however the latents are cut.
+
+        Raises:
+            ValueError: if this codec's architecture cannot be streamed, or for an empty batch.
+        """
+
+    @abstractmethod
+    def stream_encoder(self, batch_size: int = 1) -> "StreamingEncoder":
+        """A new stream of speech to codes, equal to `encode` however the speech is cut.
+
+        Raises:
+            ValueError: if this codec's architecture cannot be streamed, or for an empty batch.
+        """
+
+
+class StreamingDecoder(ABC):
+    """Latents in, speech out, piece by piece: B utterances that advance together.
+
+    All pieces joined, with that of `finish`, are the speech `Codec.decode` makes of all latents.
+    Between two calls rows may be dropped or streams joined: see `StreamState`.
+
+    Attributes:
+        state: all that the stream remembers. No call changes a state, it puts a new one here.
+        lookahead_frames: frames after the first that its speech waits for. It is a delay at the
+            start only; from then on every frame's speech comes out with the frame.
+    """
+
+    state: StreamState
+    lookahead_frames: int
+
+    @abstractmethod
+    def samples_after(self, frames: int) -> int:
+        """Samples that have come out once so many frames have gone in, before `finish`."""
+
+    @abstractmethod
+    def decode(self, latents: Tensor) -> Tensor:
+        """Feed the next t frames, any number of them: [B, t, D] -> float32 [B, s], s >= 0.
+
+        Raises:
+            ValueError: if the latents are of another batch size or width.
+        """
+
+    @abstractmethod
+    def finish(self) -> Tensor:
+        """End the utterances: the samples still due, float32 [B, s]. The stream is then new."""
+
+
+class StreamingEncoder(ABC):
+    """Speech in, codes out, piece by piece: B clips that advance together.
+
+    All pieces joined, with that of `finish`, are the codes `Codec.encode` makes of the whole
+    clips (where two entries of a codebook are equally near, to rounding, it may choose either).
+
+    Attributes:
+        state: all that the stream remembers. No call changes a state, it puts a new one here.
+        lookahead_samples: samples after the first that the first codes wait for.
+    """
+
+    state: StreamState
+    lookahead_samples: int
+
+    @abstractmethod
+    def frames_after(self, samples: int) -> int:
+        """Frames that have come out once so many samples have gone in, before `finish`."""
+
+    @abstractmethod
+    def encode(self, waveforms: Tensor) -> Tensor:
+        """Feed the next s samples, any number of them: float [B, s] -> int64 codes [B, K, t].
+
+        Raises:
+            ValueError: if the waveforms are not [B, s].
+        """
+
+    @abstractmethod
+    def finish(self) -> Tensor:
+        """End the clips: the codes still due, int64 [B, K, t]. The stream is then new."""

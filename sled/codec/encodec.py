@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Collection, Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
 
 import torch
@@ -10,6 +11,11 @@ from torch import Tensor
 from transformers import AutoConfig, EncodecConfig, EncodecModel
 
 from sled.codec.base import Codec
+from sled.codec.streaming import (
+    EncodecStreamingDecoder,
+    EncodecStreamingEncoder,
+    StreamingNetwork,
+)
 
 PUBLISHED_NUM_CODEBOOKS = 8
 """6 kbps at 24 kHz. Published weights hold 32 codebooks; the rest is left unused."""
@@ -67,12 +73,17 @@ class EncodecCodec(Codec):
             raise ValueError(f"a clip must be [samples], not empty; got {list(waveform.shape)}")
         with torch.autocast(self.device.type, enabled=False):
             samples = waveform.to(self.device, torch.float32)
-            residual = self._model.encoder(samples[None, None])[0].T  # [T, D]
-            codes = []
+            return self._quantize(self._model.encoder(samples[None, None])[0].T)
+
+    def _quantize(self, features: Tensor) -> Tensor:
+        """The encoder's output to codes, each frame for itself: [..., T, D] -> [..., K, T]."""
+        residual = features
+        codes = []
+        with torch.autocast(self.device.type, enabled=False):
             for codebook in self._codebooks:
                 codes.append(codebook.encode(residual))
                 residual = residual - codebook.decode(codes[-1])
-        return torch.stack(codes)
+        return torch.stack(codes, -2)
 
     @torch.no_grad()
     def codes_to_latents(self, codes: Tensor) -> Tensor:
@@ -91,6 +102,21 @@ class EncodecCodec(Codec):
         with torch.autocast(self.device.type, enabled=False):
             features = latents.to(self.device, torch.float32).transpose(1, 2)
             return self._model.decoder(features).squeeze(1)
+
+    def stream_decoder(self, batch_size: int = 1) -> EncodecStreamingDecoder:
+        return EncodecStreamingDecoder(self._streaming_decoder, batch_size)
+
+    def stream_encoder(self, batch_size: int = 1) -> EncodecStreamingEncoder:
+        return EncodecStreamingEncoder(self._streaming_encoder, self._quantize, batch_size)
+
+    # Shared by all streams: weight normalisation is done once, when the first one is asked for.
+    @cached_property
+    def _streaming_decoder(self) -> StreamingNetwork:
+        return StreamingNetwork(self._model.decoder, self._model.config)
+
+    @cached_property
+    def _streaming_encoder(self) -> StreamingNetwork:
+        return StreamingNetwork(self._model.encoder, self._model.config)
 
 
 def load_codec(name_or_path: str | Path, device: str | torch.device = "cpu") -> Codec:
