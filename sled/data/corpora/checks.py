@@ -1,0 +1,233 @@
+"""The door of a corpus: an utterance comes through as a Lhotse cut, or is turned away.
+
+The text that comes through is the text of the corpus, with runs of white space made one space and
+none at the ends. It is not normalised in any other way, Unicode forms included: the tokenizer
+writes any text, and at synthesis users' texts meet the model just as untouched.
+"""
+
+import json
+import os
+import stat
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import NamedTuple
+
+import soundfile
+from lhotse import MonoCut, MultiCut, Recording, SupervisionSegment
+from lhotse.audio import AudioSource
+from lhotse.cut import Cut
+
+from sled.data.audio import check_audible
+from sled.data.corpora.items import Item, Rejected, Utterance
+
+# What libsndfile reads without help. Lhotse hands some others (.sph) to programs by way of a
+# shell, which must never see a file name that came with a corpus.
+AUDIO_SUFFIXES = (".wav", ".flac", ".ogg", ".opus", ".mp3")
+
+# Corpora round times, so an utterance may seem to end this much after its recording.
+END_TOLERANCE_S = 0.05
+
+
+@dataclass(frozen=True, kw_only=True)
+class Limits:
+    """What is plausible for an utterance.
+
+    Attributes:
+        min_duration_s, max_duration_s: its length.
+        min_chars_per_s, max_chars_per_s: characters of text, spaces aside, per second of audio.
+            Mandarin is spoken at 4 to 6 and English at about 12; the defaults suit both.
+        decode_audio: decode the audio to the end and listen for silence, not only read the header.
+    """
+
+    min_duration_s: float = 0.3
+    max_duration_s: float = 40.0
+    min_chars_per_s: float = 0.5
+    max_chars_per_s: float = 30.0
+    decode_audio: bool = False
+
+    def __post_init__(self) -> None:
+        """Raises ValueError for limits that nothing could meet."""
+        if not 0 <= self.min_duration_s < self.max_duration_s:
+            raise ValueError(
+                f"durations from {self.min_duration_s:g} to {self.max_duration_s:g} s are none: "
+                "set --min_duration below --max_duration"
+            )
+        if not 0 <= self.min_chars_per_s < self.max_chars_per_s:
+            raise ValueError(
+                f"{self.min_chars_per_s:g} to {self.max_chars_per_s:g} characters a second are "
+                "none: set --min_chars_per_s below --max_chars_per_s"
+            )
+
+
+class Header(NamedTuple):
+    """What the first bytes of an audio file say about it."""
+
+    sample_rate: int
+    num_samples: int
+    num_channels: int
+
+    @property
+    def duration_s(self) -> float:
+        return self.num_samples / self.sample_rate
+
+
+class Span(NamedTuple):
+    """Part of a recording."""
+
+    start_s: float
+    duration_s: float
+
+
+class _Unusable(Exception):
+    """An utterance cannot be used; arguments are the reason and the detail of its rejection."""
+
+
+def check_item(item: Item, limits: Limits, root: Path) -> str | Rejected:
+    """Check one item of a corpus.
+
+    Args:
+        item: as its reader yields it.
+        limits: what is plausible.
+        root: folder that the manifest will lie in; audio inside it is named relative to it, so
+            that folder can be moved, and other audio by its absolute path.
+
+    Returns:
+        A line of the manifest, or why there is none.
+    """
+    if isinstance(item, Rejected):
+        return item
+    try:
+        text = _check_text(item.text)
+        header = _read_header(item.audio)
+        span = _find_span(item, header)
+        _check_plausible(text, span, limits)
+        if limits.decode_audio:
+            _check_samples(item.audio, span, header)
+        line = json.dumps(_make_cut(item, text, span, header, root).to_dict(), ensure_ascii=False)
+        _check_encodable(line)
+    except _Unusable as problem:
+        reason, detail = problem.args
+        return Rejected(item.id, reason, detail)
+    return line
+
+
+def _check_text(text: str) -> str:
+    text = " ".join(text.split())
+    if not text:
+        raise _Unusable("empty_text", "its text is blank")
+    return text
+
+
+def _check_encodable(line: str) -> None:
+    try:
+        line.encode("utf-8")
+    except UnicodeEncodeError as error:
+        raise _Unusable("broken_text", "its text or a name holds half a character") from error
+
+
+def _read_header(path: Path) -> Header:
+    if path.suffix.lower() not in AUDIO_SUFFIXES:
+        raise _Unusable("unusable_audio", f"{path} is none of {', '.join(AUDIO_SUFFIXES)}")
+    try:
+        found = os.stat(path)
+    except (OSError, ValueError) as error:  # ValueError: not even a possible name
+        raise _Unusable("missing_audio", f"no file {path}") from error
+    if not stat.S_ISREG(found.st_mode):
+        raise _Unusable("missing_audio", f"{path} is not a file")
+    try:
+        header = _cached_header(path, found.st_mtime_ns, found.st_size)
+    except (soundfile.LibsndfileError, OSError) as error:
+        raise _Unusable("unusable_audio", str(error)) from error
+    if header.num_samples == 0:
+        raise _Unusable("unusable_audio", f"{path} holds no audio")
+    return header
+
+
+@lru_cache(maxsize=4096)
+def _cached_header(path: Path, mtime_ns: int, size: int) -> Header:
+    """The header of a file; in some corpora hundreds of utterances share one."""
+    info = soundfile.info(path)
+    return Header(info.samplerate, info.frames, info.channels)
+
+
+def _find_span(utterance: Utterance, header: Header) -> Span:
+    start = utterance.start_s
+    rest = header.duration_s - start
+    duration = rest if utterance.duration_s is None else utterance.duration_s
+    # Asked this way round, so that NaN fails too.
+    if not (start >= 0 and rest > 0 and 0 < duration <= rest + END_TOLERANCE_S):
+        raise _Unusable(
+            "outside_recording",
+            f"from {start:g} s for {duration:g} s in a recording of {header.duration_s:g} s",
+        )
+    return Span(start, min(duration, rest))
+
+
+def _check_plausible(text: str, span: Span, limits: Limits) -> None:
+    duration = span.duration_s
+    if duration < limits.min_duration_s:
+        raise _Unusable("too_short", f"{duration:.3g} s, under {limits.min_duration_s:g}")
+    if duration > limits.max_duration_s:
+        raise _Unusable("too_long", f"{duration:.3g} s, over {limits.max_duration_s:g}")
+    rate = len(text.replace(" ", "")) / duration
+    if rate < limits.min_chars_per_s:
+        raise _Unusable("too_few_characters", f"{rate:.2g} a second: {_shorten(text)}")
+    if rate > limits.max_chars_per_s:
+        raise _Unusable("too_many_characters", f"{rate:.2g} a second: {_shorten(text)}")
+
+
+def _shorten(text: str, length: int = 60) -> str:
+    return repr(text if len(text) <= length else text[: length - 3] + "...")
+
+
+def _check_samples(path: Path, span: Span, header: Header) -> None:
+    first = round(span.start_s * header.sample_rate)
+    wanted = round(span.duration_s * header.sample_rate)
+    try:
+        samples, _ = soundfile.read(
+            path, frames=wanted, start=first, dtype="float32", always_2d=True
+        )
+    except (soundfile.LibsndfileError, OSError) as error:
+        raise _Unusable("unusable_audio", f"{path} does not decode: {error}") from error
+    if len(samples) < wanted - END_TOLERANCE_S * header.sample_rate:
+        seconds = len(samples) / header.sample_rate
+        raise _Unusable(
+            "unusable_audio", f"{path} breaks off: {seconds:.3g} of {span.duration_s:.3g} s decode"
+        )
+    try:
+        check_audible(samples.mean(axis=1), str(path))
+    except ValueError as error:
+        raise _Unusable("unusable_audio", str(error)) from error
+
+
+def _make_cut(utterance: Utterance, text: str, span: Span, header: Header, root: Path) -> Cut:
+    path = utterance.audio.absolute()
+    if path.is_relative_to(root):
+        path = path.relative_to(root)
+    channels = list(range(header.num_channels))
+    recording = Recording(
+        id=utterance.recording_id or utterance.id,
+        sources=[AudioSource(type="file", channels=channels, source=path.as_posix())],
+        sampling_rate=header.sample_rate,
+        num_samples=header.num_samples,
+        duration=header.duration_s,
+    )
+    mono = header.num_channels == 1
+    supervision = SupervisionSegment(
+        id=utterance.id,
+        recording_id=recording.id,
+        start=0.0,
+        duration=span.duration_s,
+        channel=0 if mono else channels,
+        text=text,
+        speaker=utterance.speaker,
+    )
+    return (MonoCut if mono else MultiCut)(
+        id=utterance.id,
+        start=span.start_s,
+        duration=span.duration_s,
+        channel=0 if mono else channels,
+        supervisions=[supervision],
+        recording=recording,
+    )

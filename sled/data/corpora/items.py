@@ -1,0 +1,129 @@
+"""What the readers of corpora yield: utterances as claimed, and lines that cannot be understood."""
+
+import gzip
+import json
+import zlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeAlias
+
+# Every reason to leave an item out, and what its owner can do about it.
+REMEDIES = {
+    "malformed": "correct the line",
+    "empty_text": "transcribe it",
+    "broken_text": "write it again as UTF-8",
+    "missing_audio": "check the path, and the folder that relative paths start from (--audio_dir)",
+    "unusable_audio": "convert or record it again as WAV, FLAC, Ogg, Opus or MP3",
+    "outside_recording": "correct its start and duration",
+    "too_short": "lower --min_duration",
+    "too_long": "cut it into sentences, or raise --max_duration",
+    "too_few_characters": "complete its text, or lower --min_chars_per_s",
+    "too_many_characters": "correct its text, or raise --max_chars_per_s",
+    "duplicate_id": "give every utterance an id of its own",
+}
+
+
+@dataclass(frozen=True)
+class Utterance:
+    """A text and where it is spoken, as a corpus claims; nothing about it has been checked.
+
+    Attributes:
+        id: unique in the corpus.
+        audio: the file, findable from the working directory.
+        text: as it stands in the corpus.
+        start_s: where in the file it starts.
+        duration_s: how long it lasts; None: to the end of the file.
+        speaker: name of the voice, if known.
+        recording_id: name of the file, the same for all of its utterances; None: the utterance's.
+    """
+
+    id: str
+    audio: Path
+    text: str
+    start_s: float = 0.0
+    duration_s: float | None = None
+    speaker: str | None = None
+    recording_id: str | None = None
+
+
+@dataclass(frozen=True)
+class Rejected:
+    """An item that is left out.
+
+    Attributes:
+        id: of the utterance, or the place of a line that has none.
+        reason: a key of REMEDIES.
+        detail: what is wrong with this one.
+    """
+
+    id: str
+    reason: str
+    detail: str
+
+    def __post_init__(self) -> None:
+        assert self.reason in REMEDIES, self.reason
+
+    def to_error(self) -> ValueError:
+        """The error that ends a run which is to stop at the first bad item."""
+        return ValueError(
+            f"{self.id}: {self.reason} ({self.detail}): {REMEDIES[self.reason]}, "
+            "or leave bad items out with --on_bad skip"
+        )
+
+
+Item: TypeAlias = Utterance | Rejected
+
+
+def read_lines(path: Path) -> Iterator[str]:
+    """Lines of a UTF-8 text file without their ends, blank ones too; `.gz` is unpacked.
+
+    Raises:
+        ValueError: no such file, a broken archive, or no UTF-8 text.
+    """
+    if not path.is_file():
+        raise ValueError(f"no file {path}: check the path")
+    try:
+        # utf-8-sig: some editors put a byte order mark before the first line.
+        with (
+            gzip.open(path, "rt", encoding="utf-8-sig")
+            if path.suffix == ".gz"
+            else path.open(encoding="utf-8-sig")
+        ) as file:
+            for line in file:
+                yield line.rstrip("\n")
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path} is not UTF-8 text: convert it first") from error
+    except (gzip.BadGzipFile, EOFError, zlib.error) as error:
+        raise ValueError(f"{path} is a broken archive ({error}): download it again") from error
+
+
+def read_json_lines(path: Path, parse: Callable[[dict[str, Any]], Utterance]) -> Iterator[Item]:
+    """Items of a JSON lines file, one a line; blank lines are passed over.
+
+    Args:
+        path: a `.jsonl` or `.jsonl.gz` file.
+        parse: makes an utterance of the object on a line, or fails in any of the ways in which
+            looking into foreign data fails; that line is then rejected.
+    """
+    for number, line in enumerate(read_lines(path), start=1):
+        if not line.strip():
+            continue
+        place = f"{path.name}:{number}"
+        try:
+            fields = _load_json(line)
+            if not isinstance(fields, dict):
+                raise ValueError("not a JSON object")
+            place = str(fields.get("id", place))
+            yield parse(fields)
+        except KeyError as error:
+            yield Rejected(place, "malformed", f"line {number} of {path} has no {error}")
+        except (ValueError, TypeError, AttributeError, LookupError, OverflowError) as error:
+            yield Rejected(place, "malformed", f"line {number} of {path}: {error}")
+
+
+def _load_json(line: str) -> Any:
+    try:
+        return json.loads(line)
+    except RecursionError as error:
+        raise ValueError("brackets in brackets without end") from error

@@ -1,0 +1,52 @@
+"""JSON lines, one object per utterance: `{"wav": "a.wav", "txt": "What it says."}`.
+
+`audio` and `text` serve as well; `id`, `speaker`, `start` and `duration` (s) are optional.
+"""
+
+from collections.abc import Iterator, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from sled.data.corpora.items import Item, Utterance, read_json_lines
+
+AUDIO_KEYS, TEXT_KEYS = ("wav", "audio"), ("txt", "text")
+
+
+def read_jsonl(manifests: Sequence[Path], audio_dir: Path | None = None) -> Iterator[Item]:
+    """Items of JSON lines files, as a stream.
+
+    Args:
+        manifests: `.jsonl` or `.jsonl.gz` files.
+        audio_dir: folder that relative paths in them start from; None: each manifest's own.
+    """
+    for manifest in manifests:
+        folder = manifest.parent if audio_dir is None else audio_dir
+        yield from read_json_lines(manifest, partial(_parse, folder=folder))
+
+
+def _parse(fields: dict[str, Any], folder: Path) -> Utterance:
+    audio = Path(_string(fields, AUDIO_KEYS))
+    recording_id = audio.with_suffix("").as_posix()
+    start, duration, speaker = (fields.get(key) for key in ("start", "duration", "speaker"))
+    # A file may hold several utterances, told apart by where they start.
+    own_id = recording_id if start is None else f"{recording_id}@{start}"
+    return Utterance(
+        id=str(fields.get("id", own_id)),
+        audio=folder / audio,
+        text=_string(fields, TEXT_KEYS),
+        start_s=0.0 if start is None else float(start),
+        duration_s=None if duration is None else float(duration),
+        speaker=None if speaker is None else str(speaker),
+        recording_id=recording_id,
+    )
+
+
+def _string(fields: dict[str, Any], keys: Sequence[str]) -> str:
+    """The value of whichever key is there."""
+    for key in keys:
+        if key in fields:
+            if not isinstance(fields[key], str):
+                raise ValueError(f"its {key} is not a string")
+            return fields[key]
+    raise ValueError(f"it has neither {' nor '.join(keys)}")

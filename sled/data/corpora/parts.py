@@ -1,0 +1,148 @@
+"""Checking in parts, so that an interrupted run goes on where it stopped.
+
+A part is a file with the results of some thousand items, one a line, in their order. It appears
+only when it is complete, and its name tells the items and the checks it stands for: a part of a
+corpus that has changed since, or of other checks, is never taken for a present one. Items that were
+rejected are looked at again, for their audio may have been mended meanwhile.
+"""
+
+import hashlib
+import json
+import os
+import sqlite3
+from collections.abc import Callable, Iterable, Iterator, Sequence, Sized
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import closing, contextmanager
+from dataclasses import asdict
+from functools import partial
+from itertools import islice
+from pathlib import Path
+from typing import NamedTuple
+
+from tqdm import tqdm
+
+from sled.data.corpora.checks import Limits, check_item
+from sled.data.corpora.items import Item, Rejected
+
+PART_SIZE = 2_000
+# Neighbours often share a recording, so they go to the same worker, which then knows its header.
+WORKER_CHUNK = 50
+
+Check = Callable[[Item], "str | Rejected"]
+
+
+class CheckedCut(NamedTuple):
+    """A line of the manifest, with what its place in a split depends on."""
+
+    id: str
+    text: str
+    duration_s: float
+    line: str
+
+
+def check_parts(
+    items: Iterable[Item],
+    folder: Path,
+    limits: Limits,
+    root: Path,
+    *,
+    stop_at_bad: bool = False,
+    num_workers: int = 0,
+) -> list[Path]:
+    """Check all items, save those that an earlier run found good.
+
+    Args:
+        items: read part by part, never all at once.
+        folder: receives the parts.
+        limits: what is plausible.
+        root: folder of the manifest to come.
+        stop_at_bad: whether a bad item ends the run.
+        num_workers: processes that check; 0: this one alone.
+
+    Returns:
+        The parts, in the order of the items.
+
+    Raises:
+        ValueError: a bad item, if the run is to stop there.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    check = partial(check_item, limits=limits, root=root)
+    total = len(items) if isinstance(items, Sized) else None
+    source = iter(items)
+    parts: list[Path] = []
+    with (
+        _mapper(num_workers) as run,
+        tqdm(total=total, desc="checking", unit="clip", disable=None) as progress,
+    ):
+        while batch := list(islice(source, PART_SIZE)):
+            part = folder / f"{len(parts):06d}-{_digest(batch, limits, root)}.jsonl"
+            known = _read_cuts(part) if part.is_file() else [None] * len(batch)
+            open_items = [item for item, line in zip(batch, known, strict=True) if line is None]
+            progress.update(len(batch) - len(open_items))
+            if open_items:
+                results = _count(run(check, open_items), progress)
+                merged = (next(results) if line is None else line for line in known)
+                _write_part(part, merged, stop_at_bad)
+            parts.append(part)
+    return parts
+
+
+def read_parts(parts: Iterable[Path]) -> Iterator[CheckedCut | Rejected]:
+    """Results in order; all but the first with the same id become rejections."""
+    # A temporary database on disk: millions of ids are too much for memory.
+    with closing(sqlite3.connect("")) as database:
+        database.execute("CREATE TABLE seen (id TEXT PRIMARY KEY) WITHOUT ROWID")
+        for part in parts:
+            with part.open(encoding="utf-8") as file:
+                for line in file:
+                    fields = json.loads(line)
+                    if "reason" in fields:
+                        yield Rejected(**fields)
+                        continue
+                    [supervision] = fields["supervisions"]
+                    cut = CheckedCut(fields["id"], supervision["text"], fields["duration"], line)
+                    added = database.execute("INSERT OR IGNORE INTO seen VALUES (?)", (cut.id,))
+                    if added.rowcount:
+                        yield cut
+                    else:
+                        yield Rejected(cut.id, "duplicate_id", "an earlier one has the same id")
+
+
+def _digest(batch: Sequence[Item], limits: Limits, root: Path) -> str:
+    return hashlib.blake2b(repr((limits, root, batch)).encode(), digest_size=12).hexdigest()
+
+
+def _read_cuts(part: Path) -> list[str | None]:
+    """Lines of the manifest in a part, with None in the place of rejections."""
+    with part.open(encoding="utf-8") as file:
+        return [None if "reason" in json.loads(line) else line.rstrip("\n") for line in file]
+
+
+def _write_part(part: Path, results: Iterable[str | Rejected], stop_at_bad: bool) -> None:
+    partial_path = part.with_suffix(".partial")
+    with partial_path.open("w", encoding="utf-8") as file:
+        for result in results:
+            if isinstance(result, Rejected):
+                if stop_at_bad:
+                    raise result.to_error()
+                result = json.dumps(asdict(result))
+            file.write(result + "\n")
+    os.replace(partial_path, part)
+
+
+def _count(results: Iterable[str | Rejected], progress: tqdm) -> Iterator[str | Rejected]:
+    for result in results:
+        progress.update()
+        yield result
+
+
+@contextmanager
+def _mapper(
+    num_workers: int,
+) -> Iterator[Callable[[Check, Sequence[Item]], Iterable[str | Rejected]]]:
+    """`map`, in this process or in workers."""
+    if num_workers == 0:
+        yield map
+        return
+    with ProcessPoolExecutor(num_workers) as pool:
+        yield partial(pool.map, chunksize=WORKER_CHUNK)

@@ -1,0 +1,248 @@
+"""From items to manifests, with a report of what was left out and why.
+
+Invariants: the same items and settings give the same manifests; no sentence stands in two splits
+of one run; manifests appear last, when all items have been checked and the report is written.
+"""
+
+import gzip
+import json
+import logging
+import os
+import re
+import shutil
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+from sled.data.corpora.checks import Limits
+from sled.data.corpora.items import REMEDIES, Item, Rejected
+from sled.data.corpora.parts import check_parts, read_parts
+from sled.data.corpora.shar import shar_folder
+from sled.data.corpora.splits import count_threshold, sentence_hash, share_threshold
+
+logger = logging.getLogger(__name__)
+
+HELD_OUT_SPLIT = "valid"
+ON_BAD = ("skip", "stop")
+
+
+@dataclass(frozen=True, kw_only=True)
+class CorpusOptions:
+    """How a corpus is checked and split.
+
+    Attributes:
+        split: name of the manifest, such as train or test.
+        valid_share: share of all sentences to hold out, as a split of its own.
+        valid_count: number of utterances to hold out instead; a few more where the last sentence
+            is read several times.
+        seed: decides which sentences are held out.
+        on_bad: "skip" reports bad items and leaves them out, "stop" ends at the first one.
+        limits: what is plausible for an utterance.
+    """
+
+    split: str = "train"
+    valid_share: float = 0.0
+    valid_count: int = 0
+    seed: int = 0
+    on_bad: str = "skip"
+    limits: Limits = field(default_factory=Limits)
+
+    def __post_init__(self) -> None:
+        """Raises ValueError for what cannot be done."""
+        if not re.fullmatch(r"[\w-]+", self.split):
+            raise ValueError(f"--split {self.split!r}: name it with letters, digits, - and _")
+        if not 0 <= self.valid_share < 1:
+            raise ValueError(f"--valid_share {self.valid_share:g}: hold out 0 or more, under 1")
+        if self.valid_count < 0:
+            raise ValueError(f"--valid_count {self.valid_count} is below 0: use 0 for none")
+        if self.valid_share and self.valid_count:
+            raise ValueError("--valid_share and --valid_count exclude each other: give one")
+        if self.holds_out and self.split == HELD_OUT_SPLIT:
+            raise ValueError(f"--split {self.split} is the held-out split's name: choose another")
+        if self.on_bad not in ON_BAD:
+            raise ValueError(f"--on_bad {self.on_bad}: choose {' or '.join(ON_BAD)}")
+
+    @property
+    def holds_out(self) -> bool:
+        return self.valid_share > 0 or self.valid_count > 0
+
+    @property
+    def splits(self) -> list[str]:
+        """Names of all manifests."""
+        return [self.split, *([HELD_OUT_SPLIT] if self.holds_out else [])]
+
+
+@dataclass
+class Report:
+    """What became of a corpus.
+
+    Attributes:
+        utterances: how many each split has.
+        hours: how long each split is.
+        rejected: how many items were left out for each reason, the most frequent first.
+    """
+
+    utterances: dict[str, int]
+    hours: dict[str, float]
+    rejected: dict[str, int]
+
+
+def manifest_path(output_dir: Path, split: str) -> Path:
+    """Where the cuts of a split lie."""
+    return output_dir / f"cuts_{split}.jsonl.gz"
+
+
+def rejected_path(output_dir: Path, split: str) -> Path:
+    """Where the items lie that were left out, one JSON object a line: id, reason, detail."""
+    return output_dir / f"rejected_{split}.jsonl"
+
+
+def prepare_corpus(
+    items: Iterable[Item],
+    output_dir: Path,
+    options: CorpusOptions,
+    settings: Mapping[str, object],
+    num_workers: int = 0,
+) -> Report:
+    """Check a corpus and write its manifests.
+
+    An interrupted run goes on where it stopped; a finished one is not made again.
+
+    Args:
+        items: the corpus; read as a stream.
+        output_dir: receives `cuts_<split>.jsonl.gz` for each split, `rejected_<split>.jsonl` and
+            `report_<split>.json`.
+        options: how to check and split.
+        settings: all that decides the result, options included, to be kept in the report.
+        num_workers: processes that check audio; 0: this one alone.
+
+    Raises:
+        ValueError: a bad item, if it is to stop there; a split that would be empty; or a folder
+            in which this split was made with other settings.
+    """
+    if num_workers < 0:
+        raise ValueError(f"--num_workers {num_workers} is below 0: use 0 for none")
+    output_dir = output_dir.absolute()
+    settings = json.loads(json.dumps(settings, default=str))
+    report_file = output_dir / f"report_{options.split}.json"
+    if report := _finished_report(report_file, options, settings):
+        manifest = manifest_path(output_dir, options.split)
+        logger.info("%s is complete; delete it to prepare it again", manifest)
+        return report
+    _check_free(output_dir, report_file, options)
+
+    work_dir = output_dir / f".work_{options.split}"
+    parts = check_parts(
+        items,
+        work_dir / "parts",
+        options.limits,
+        output_dir,
+        stop_at_bad=options.on_bad == "stop",
+        num_workers=num_workers,
+    )
+    report = _write_splits(parts, work_dir, options)
+    text = json.dumps({"settings": settings, **asdict(report)}, indent=2) + "\n"
+    (work_dir / report_file.name).write_text(text, encoding="utf-8")
+
+    rejected_file = rejected_path(output_dir, options.split)
+    os.replace(work_dir / rejected_file.name, rejected_file)
+    _check_report(report, rejected_file)
+    manifests = [manifest_path(output_dir, split) for split in options.splits]
+    for split, manifest in zip(options.splits, manifests, strict=True):
+        manifest.unlink(missing_ok=True)
+        # Shards of an earlier manifest would not match.
+        shutil.rmtree(shar_folder(output_dir, split), ignore_errors=True)
+    for path in (report_file, *manifests):
+        os.replace(work_dir / path.name, path)
+    shutil.rmtree(work_dir)
+    return report
+
+
+def _check_free(output_dir: Path, report_file: Path, options: CorpusOptions) -> None:
+    """Raise ValueError where manifests of another making would be overwritten."""
+    own = json.loads(report_file.read_text("utf-8"))["utterances"] if report_file.is_file() else {}
+    for split in options.splits:
+        path = manifest_path(output_dir, split)
+        if path.exists() and split not in own:
+            raise ValueError(
+                f"{path} is there already and not from this command: "
+                "name another --output_dir, or delete it"
+            )
+
+
+def _finished_report(
+    report_file: Path, options: CorpusOptions, settings: Mapping[str, object]
+) -> Report | None:
+    """The report of an earlier run that came to its end, if there is one."""
+    manifests = [manifest_path(report_file.parent, split) for split in options.splits]
+    if not (report_file.is_file() and all(manifest.is_file() for manifest in manifests)):
+        return None
+    fields = json.loads(report_file.read_text(encoding="utf-8"))
+    if fields.pop("settings") != settings:
+        raise ValueError(
+            f"{manifests[0]} was made with other settings ({report_file.name}): "
+            "name another --output_dir, or delete it"
+        )
+    return Report(**fields)
+
+
+def _write_splits(parts: Sequence[Path], work_dir: Path, options: CorpusOptions) -> Report:
+    """Deal the checked cuts out to the splits, in files of the working folder."""
+    threshold = _held_out_threshold(parts, options)
+    utterances = dict.fromkeys(options.splits, 0)
+    seconds = dict.fromkeys(options.splits, 0.0)
+    rejected: Counter[str] = Counter()
+    with ExitStack() as stack:
+        manifests = {
+            split: stack.enter_context(
+                gzip.open(manifest_path(work_dir, split), "wt", encoding="utf-8")
+            )
+            for split in options.splits
+        }
+        rejections = stack.enter_context(
+            rejected_path(work_dir, options.split).open("w", encoding="utf-8")
+        )
+        for result in read_parts(parts):
+            if isinstance(result, Rejected):
+                if options.on_bad == "stop":
+                    raise result.to_error()
+                rejections.write(json.dumps(asdict(result)) + "\n")
+                rejected[result.reason] += 1
+                continue
+            held_out = sentence_hash(result.text, options.seed) < threshold
+            split = HELD_OUT_SPLIT if held_out else options.split
+            manifests[split].write(result.line)
+            utterances[split] += 1
+            seconds[split] += result.duration_s
+    hours = {split: total / 3600 for split, total in seconds.items()}
+    return Report(utterances, hours, dict(rejected.most_common()))
+
+
+def _held_out_threshold(parts: Sequence[Path], options: CorpusOptions) -> int:
+    """Sentences with a hash below this are held out."""
+    if not options.valid_count:
+        return share_threshold(options.valid_share)
+    cuts = (result for result in read_parts(parts) if not isinstance(result, Rejected))
+    hashes = (sentence_hash(cut.text, options.seed) for cut in cuts)
+    return count_threshold(hashes, options.valid_count)
+
+
+def _check_report(report: Report, rejected_file: Path) -> None:
+    """Raise ValueError if there is nothing to train on, or nothing to hold out."""
+    total = sum(report.utterances.values())
+    if total == 0 and report.rejected:
+        reason = next(iter(report.rejected))
+        raise ValueError(
+            f"none of {sum(report.rejected.values())} items is usable, most for {reason}: "
+            f"{REMEDIES[reason]} (all are listed in {rejected_file})"
+        )
+    if total == 0:
+        raise ValueError("the corpus holds no items: check the input")
+    for split, count in report.utterances.items():
+        if count == 0:
+            raise ValueError(
+                f"the split {split} would have none of {total} utterances: "
+                "change --valid_share or --valid_count"
+            )
