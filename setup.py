@@ -7,6 +7,12 @@ from setuptools import find_packages, setup
 EXTRAS = {
     # Judges: words heard by Whisper, error rates.
     "eval": ["faster-whisper>=1.1", "jiwer>=3.0"],
+    # How alike two recordings' voices are; its own extra, for it pins an old setuptools.
+    "speaker": ["resemblyzer>=0.1.4", "setuptools<81"],  # its webrtcvad imports pkg_resources
+    # Low-rank adapters.
+    "finetune": ["peft>=0.17"],
+    # Speech through the loudspeaker.
+    "play": ["sounddevice>=0.4"],
     # The open teacher voice that the small recipes learn from.
     "teacher": ["hibari-tts[fast]"],
     "dev": [
@@ -14,6 +20,8 @@ EXTRAS = {
         "pytest-cov>=5",
         "hypothesis>=6.100",
         "jiwer>=3.0",
+        "peft>=0.17",
+        "psutil",
         "ruff>=0.8",
         "mypy>=1.13",
         "pre-commit>=4",

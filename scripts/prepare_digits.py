@@ -15,9 +15,9 @@ def main(argv: list[str] | None = None) -> None:
         description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter
     )
     parser.add_argument("--output", type=Path, required=True, help="folder for the corpus")
-    parser.add_argument("--train", type=int, default=4000, help="single training readings")
+    parser.add_argument("--train", type=int, default=3600, help="single training readings")
     parser.add_argument(
-        "--joined", type=int, default=600, help="training readings of two strings with a pause"
+        "--joined", type=int, default=1800, help="training readings of two strings with a pause"
     )
     parser.add_argument("--valid", type=int, default=60, help="validation utterances")
     parser.add_argument("--test", type=int, default=100, help="test utterances")

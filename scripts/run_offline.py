@@ -1,12 +1,15 @@
 #!/usr/bin/env python
-"""Speak a text in the offline layout: all text is read before the first frame is written."""
+"""Speak a text in the offline layout: all of the text is read before speech begins."""
 
-from sled.cli import run_main, speak, speech_parser
+from sled.cli import add_whole_text_flags, read_task, run_main, speak, speech_parser
 
 
 def main(argv: list[str] | None = None) -> None:
     """Parse the flags and speak."""
-    speak(speech_parser(__doc__ or "").parse_args(argv), layout="offline")
+    parser = speech_parser(__doc__ or "")
+    add_whole_text_flags(parser)
+    args = parser.parse_args(argv)
+    speak(args, read_task(args, "offline"))
 
 
 if __name__ == "__main__":

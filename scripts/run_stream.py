@@ -1,12 +1,18 @@
 #!/usr/bin/env python
-"""Speak a text in the chunked streaming layout: n text tokens, m frames, and so on."""
+"""Speak a text while it is being written: n text tokens, m frames, and so on."""
 
-from sled.cli import run_main, speak, speech_parser
+from sled.cli import add_voice_flags, read_task, read_voice, run_main, speech_parser
+from sled.live import add_live_flags, speak_live
 
 
 def main(argv: list[str] | None = None) -> None:
     """Parse the flags and speak."""
-    speak(speech_parser(__doc__ or "").parse_args(argv), layout="stream")
+    parser = speech_parser(__doc__ or "")
+    add_voice_flags(parser)
+    add_live_flags(parser)
+    args = parser.parse_args(argv)
+    task = read_task(args, "stream")
+    speak_live(args, task, read_voice(args, task))
 
 
 if __name__ == "__main__":

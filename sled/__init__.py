@@ -2,7 +2,7 @@
 
 __version__ = "0.1.0"
 
-from sled.generate import DecodingOptions
+from sled.decoding import DecodingOptions
 from sled.tts import TTS, Prompt, Speech
 
 __all__ = ["TTS", "DecodingOptions", "Prompt", "Speech", "__version__"]

@@ -1,17 +1,22 @@
 """A compact Llama decoder: RMS norms, rotary positions, SwiGLU, grouped-query attention.
 
-Shapes: R rows, Q new positions, K positions attended, H hidden width, A heads, d head width.
-The same layers run whole padded sequences in training (no cache: plain causal attention, since
-padding sits on the right) and a few new positions of each row in decoding (a `KVCache`).
+The layers do not know which positions may see one another: a context does. In training it is
+`PackedSequences`, whole sequences lying one behind the other; in decoding a `sled.cache.KVCache`, a
+few new positions of each row. So linear layers never run on padding in training.
+
+Shapes: P packed positions, R rows, Q new positions, K positions attended, H hidden width, A heads,
+d head width; [...] is [P] or [R, Q].
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from typing import Protocol
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from sled.config import SpeechLlamaConfig
 
@@ -30,79 +35,70 @@ def rotary_tables(
 
 
 def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-    """Rotate each head's halves by its position's angles; x [R, A, Q, d], tables [..., Q, d]."""
+    """Rotate each head's halves by its position's angles; x [..., A, d], tables [..., 1, d]."""
     first, second = x.chunk(2, dim=-1)
     return x * cos + torch.cat((-second, first), dim=-1) * sin
 
 
-@dataclass
-class KVCache:
-    """Preallocated keys and values of R independent rows, each of its own length.
+class AttentionContext(Protocol):
+    """What surrounds the positions that the layers run on."""
 
-    A step appends `counts[r]` new positions to row r (`extend`); rows never see one another, nor
-    the padding of a shorter neighbour, so a row's values do not depend on its company.
-
-    Attributes:
-        keys, values: [layers, R, A_kv, capacity, d].
-        cos, sin: [capacity, d] rotary tables.
-        lengths: Positions held by each of the R rows.
-    """
-
-    keys: Tensor
-    values: Tensor
     cos: Tensor
     sin: Tensor
-    lengths: list[int]
-    # Where the step under way writes, and what it may attend to: the same for every layer.
-    _rows: Tensor = field(init=False, repr=False)
-    _positions: Tensor = field(init=False, repr=False)
-    mask: Tensor = field(init=False, repr=False)
+    """Rotary tables of the positions, [..., 1, d]."""
 
-    @classmethod
-    def allocate(
-        cls,
-        config: SpeechLlamaConfig,
-        rows: int,
-        capacity: int,
-        device: torch.device,
-        dtype: torch.dtype,
-    ) -> KVCache:
-        """An empty cache for `rows` rows of at most `capacity` positions, padding included."""
-        layers, heads = config.num_hidden_layers, config.num_key_value_heads
-        shape = (layers, rows, heads, capacity, config.head_dim)
-        cos, sin = rotary_tables(capacity, config.head_dim, config.rope_theta, device, dtype)
-        keys, values = (torch.zeros(shape, device=device, dtype=dtype) for _ in range(2))
-        return cls(keys, values, cos, sin, [0] * rows)
+    def attend(
+        self, layer: int, query: Tensor, key: Tensor, value: Tensor, dropout: float
+    ) -> Tensor:
+        """Attention of the positions to all they may see; all [..., A, d], already rotated."""
+        ...
 
-    def extend(self, counts: list[int]) -> tuple[Tensor, Tensor]:
-        """Make room for `counts[r]` new positions in each row, right-padded to the largest count.
 
-        Returns:
-            The rotary tables at the new positions, each [R, 1, Q, d].
-        """
-        device = self.keys.device
-        start = torch.tensor(self.lengths, device=device)
-        # A row's padding positions write garbage ahead of it, which its next real positions
-        # overwrite before anything may attend to them.
-        self._rows = torch.arange(len(counts), device=device)[:, None]
-        self._positions = start[:, None] + torch.arange(max(counts), device=device)  # [R, Q]
-        assert max(self.lengths) + max(counts) <= self.keys.shape[3], "the cache is full"
-        self.lengths = [held + new for held, new in zip(self.lengths, counts, strict=True)]
-        key_index = torch.arange(max(self.lengths), device=device)
-        self.mask = (key_index <= self._positions[:, :, None])[:, None]  # [R, 1, Q, K]
-        return self.cos[self._positions][:, None], self.sin[self._positions][:, None]
+class PackedSequences:
+    """Whole sequences, one behind the other: [P] positions, each sees its own sequence up to it.
 
-    def update(self, layer: int, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
-        """Store a layer's new keys and values [R, A_kv, Q, d]; returns all [R, A_kv, K, d]."""
-        self.keys[layer][self._rows, :, self._positions] = key.transpose(1, 2)
-        self.values[layer][self._rows, :, self._positions] = value.transpose(1, 2)
-        held = self.mask.shape[-1]
-        return self.keys[layer, :, :, :held], self.values[layer, :, :, :held]
+    Only attention itself runs padded: sequences are laid side by side, padding on the right, where
+    causality hides it, so that no mask is needed and the fastest kernels serve.
 
-    def select(self, rows: list[int]) -> None:
-        """Keep only the given rows, in that order."""
-        self.keys, self.values = self.keys[:, rows], self.values[:, rows]
-        self.lengths = [self.lengths[row] for row in rows]
+    Args:
+        lengths: Of the sequences; their sum is P.
+        head_dim: Width d of a head.
+        theta: Base of the rotary angles.
+        like: Any tensor on the device and of the type wanted.
+    """
+
+    def __init__(self, lengths: list[int], head_dim: int, theta: float, like: Tensor) -> None:
+        longest, device = max(lengths), like.device
+        self.shape = (len(lengths), longest)
+        length = torch.tensor(lengths)[:, None]
+        # [P] where each position lies in the padded batch.
+        slot = (torch.arange(longest) < length).flatten().nonzero().squeeze(1)
+        self.slot = slot.to(device)
+        self.is_rectangular = len(slot) == len(lengths) * longest
+        cos, sin = rotary_tables(longest, head_dim, theta, device, like.dtype)
+        position = (slot % longest).to(device)
+        self.cos, self.sin = cos[position][:, None], sin[position][:, None]
+
+    def _pad(self, x: Tensor) -> Tensor:
+        """[P, A, d] to [B, A, longest, d]."""
+        if not self.is_rectangular:
+            padded = x.new_zeros(self.shape[0] * self.shape[1], *x.shape[1:])
+            x = padded.index_copy(0, self.slot, x)
+        return x.unflatten(0, self.shape).transpose(1, 2)
+
+    def attend(
+        self, layer: int, query: Tensor, key: Tensor, value: Tensor, dropout: float
+    ) -> Tensor:
+        attended = F.scaled_dot_product_attention(
+            self._pad(query),
+            self._pad(key),
+            self._pad(value),
+            is_causal=True,
+            dropout_p=dropout,
+            enable_gqa=key.shape[1] < query.shape[1],
+        )
+        flat = attended.transpose(1, 2).flatten(0, 1)
+        return flat if self.is_rectangular else flat[self.slot]
 
 
 class Attention(nn.Module):
@@ -112,7 +108,6 @@ class Attention(nn.Module):
         super().__init__()
         self.layer = layer
         self.head_dim = config.head_dim
-        self.grouped = config.num_key_value_heads < config.num_attention_heads
         self.dropout = config.attention_dropout
         query_width = config.num_attention_heads * config.head_dim
         key_width = config.num_key_value_heads * config.head_dim
@@ -121,23 +116,14 @@ class Attention(nn.Module):
         self.v_proj = nn.Linear(config.hidden_size, key_width, bias=False)
         self.o_proj = nn.Linear(query_width, config.hidden_size, bias=False)
 
-    def forward(self, x: Tensor, cos: Tensor, sin: Tensor, cache: KVCache | None) -> Tensor:
-        split = (*x.shape[:2], -1, self.head_dim)
-        query = rotate(self.q_proj(x).view(split).transpose(1, 2), cos, sin)
-        key = rotate(self.k_proj(x).view(split).transpose(1, 2), cos, sin)
-        value = self.v_proj(x).view(split).transpose(1, 2)
-        if cache is not None:
-            key, value = cache.update(self.layer, key, value)
-        attended = F.scaled_dot_product_attention(
-            query,
-            key,
-            value,
-            attn_mask=None if cache is None else cache.mask,
-            is_causal=cache is None,
-            dropout_p=self.dropout if self.training else 0.0,
-            enable_gqa=self.grouped,
-        )
-        return self.o_proj(attended.transpose(1, 2).flatten(2))
+    def forward(self, x: Tensor, context: AttentionContext) -> Tensor:
+        heads = (-1, self.head_dim)
+        query = rotate(self.q_proj(x).unflatten(-1, heads), context.cos, context.sin)
+        key = rotate(self.k_proj(x).unflatten(-1, heads), context.cos, context.sin)
+        value = self.v_proj(x).unflatten(-1, heads)
+        dropout = self.dropout if self.training else 0.0
+        attended = context.attend(self.layer, query, key, value, dropout)
+        return self.o_proj(attended.flatten(-2))
 
 
 class MLP(nn.Module):
@@ -166,8 +152,8 @@ class DecoderLayer(nn.Module):
         self.mlp = MLP(config)
         self.dropout = config.dropout
 
-    def forward(self, x: Tensor, cos: Tensor, sin: Tensor, cache: KVCache | None) -> Tensor:
-        attended = self.self_attn(self.input_layernorm(x), cos, sin, cache)
+    def forward(self, x: Tensor, context: AttentionContext) -> Tensor:
+        attended = self.self_attn(self.input_layernorm(x), context)
         x = x + F.dropout(attended, self.dropout, self.training)
         gated = self.mlp(self.post_attention_layernorm(x))
         return x + F.dropout(gated, self.dropout, self.training)
@@ -184,32 +170,24 @@ class Backbone(nn.Module):
             DecoderLayer(config, layer) for layer in range(config.num_hidden_layers)
         )
         self.norm = nn.RMSNorm(config.hidden_size, eps=config.rms_norm_eps)
+        # transformers' `gradient_checkpointing_enable` sets both.
+        self.gradient_checkpointing = False
+        self._gradient_checkpointing_func: Callable[..., Tensor] = checkpoint
 
-    def forward(
-        self, embeddings: Tensor, cache: KVCache | None = None, counts: list[int] | None = None
-    ) -> Tensor:
-        """Run the layers over input embeddings.
+    def pack(self, lengths: list[int], like: Tensor) -> PackedSequences:
+        """The context of whole sequences of the given lengths."""
+        return PackedSequences(lengths, self.head_dim, self.rope_theta, like)
 
-        Args:
-            embeddings: [R, Q, H]; right-padded.
-            cache: What each row has read before; grown in place. None: rows start at position 0.
-            counts: With a cache, how many of the Q positions are real in each row.
+    def forward(self, embeddings: Tensor, context: AttentionContext) -> Tensor:
+        """Run the layers over input embeddings [..., H].
 
         Returns:
-            Normalised hidden states [R, Q, H]; meaningless at padding.
+            Normalised hidden states [..., H]; meaningless at padding.
         """
-        if cache is None:
-            cos, sin = rotary_tables(
-                embeddings.shape[1],
-                self.head_dim,
-                self.rope_theta,
-                embeddings.device,
-                embeddings.dtype,
-            )
-        else:
-            assert counts is not None, "a cache needs the rows' counts"
-            cos, sin = cache.extend(counts)
         x = embeddings
         for layer in self.layers:
-            x = layer(x, cos, sin, cache)
+            if self.gradient_checkpointing and self.training:
+                x = self._gradient_checkpointing_func(layer.__call__, x, context)
+            else:
+                x = layer(x, context)
         return self.norm(x)

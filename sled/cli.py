@@ -7,17 +7,18 @@ import logging
 import sys
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import torch
 from tqdm import tqdm
 from transformers.utils import logging as transformers_logging
 
 from sled.bundled import DESCRIPTION
 from sled.data.audio import check_writable
-from sled.generate import DecodingOptions, Step
+from sled.decoding import DecodingOptions
 from sled.layout import Layout
+from sled.streaming.voice import Voice
 from sled.tts import TTS, Prompt, Speech
 
 # The sentence that the published scripts speak by default.
@@ -27,6 +28,7 @@ PUBLISHED_INPUT = (
 )
 BUNDLED_INPUT = "four two seven"
 PUBLISHED_CFG, RECOMMENDED_CFG = 1.0, 2.0
+STANDARD_OUTPUT = Path("-")
 
 
 def run_main(main: Callable[[], None]) -> None:
@@ -91,22 +93,61 @@ def speech_parser(description: str, default_output: str = "output.wav") -> argpa
         "--num_return_sequences", type=int, default=1, help="readings to make, seed by seed"
     )
     output = parser.add_argument_group("output")
+    output.add_argument("--trim_tail", action="store_true", help="leave out silence at the end")
     output.add_argument(
         "--output", default=default_output, help="audio file; several readings get -1, -2, ..."
     )
     return parser
 
 
-def speak(args: argparse.Namespace, layout: str, prompt: Prompt | None = None) -> list[Path]:
-    """Do what the flags of `speech_parser` ask for, and print what was made.
+def add_whole_text_flags(parser: argparse.ArgumentParser) -> None:
+    """The flags of scripts that listen to their speech before anyone else does."""
+    parser.add_argument(
+        "--max_redraws",
+        type=int,
+        default=0,
+        help="tries again, from another seed, for speech that falls silent, goes on far too long "
+        "or ends far too early",
+    )
+
+
+def add_voice_flags(parser: argparse.ArgumentParser) -> None:
+    """The flags of scripts that speak in a given voice."""
+    voice = parser.add_argument_group("voice")
+    voice.add_argument("--prompt_audio", help="recording, in any format that soundfile reads")
+    voice.add_argument("--prompt_text", help="the words spoken in it")
+    voice.add_argument(
+        "--voice", help="voice file from make_voice.py, instead of a recording and its words"
+    )
+
+
+@dataclass(frozen=True)
+class Task:
+    """What the flags of `speech_parser` ask for.
+
+    Attributes:
+        tts: What speaks.
+        text: What it says.
+        options: How.
+        layout: In which layout.
+        paths: The files to write, one for each reading.
+        seeds: Of the readings.
+    """
+
+    tts: TTS
+    text: str
+    options: DecodingOptions
+    layout: Layout
+    paths: list[Path]
+    seeds: range
+
+
+def read_task(args: argparse.Namespace, layout: str) -> Task:
+    """Check the flags and load what they name.
 
     Args:
         args: Parsed flags.
         layout: "offline" or "stream".
-        prompt: A voice to continue.
-
-    Returns:
-        The files written.
 
     Raises:
         ValueError: For anything in the flags that cannot be done.
@@ -131,10 +172,11 @@ def speak(args: argparse.Namespace, layout: str, prompt: Prompt | None = None) -
     text = read_text(args, BUNDLED_INPUT if bundled else PUBLISHED_INPUT)
     paths = output_paths(args.output, args.num_return_sequences)
     for path in paths:
-        check_writable(path)
+        if layout == "offline" or path != STANDARD_OUTPUT:
+            check_writable(path)
 
     if bundled:
-        print(DESCRIPTION)
+        print(DESCRIPTION, file=sys.stderr if STANDARD_OUTPUT in paths else sys.stdout)
     dtype = "bfloat16" if args.bf16 else "float16" if args.fp16 else "float32"
     tts = TTS.from_pretrained(
         args.model_name_or_path,
@@ -147,23 +189,50 @@ def speak(args: argparse.Namespace, layout: str, prompt: Prompt | None = None) -
             f"{args.model_name_or_path} is an offline checkpoint (no stream_n, stream_m in its "
             "config.json): name a streaming one, or use run_offline.py"
         )
+    own = tts.model.layout
+    seeds = range(args.seed, args.seed + len(paths))
+    return Task(tts, text, options, own if layout == "stream" else Layout(), paths, seeds)
+
+
+def read_voice(args: argparse.Namespace, task: Task) -> Voice | None:
+    """The voice that the flags of `add_voice_flags` name.
+
+    Raises:
+        ValueError: If it is named by halves, or cannot be used.
+    """
+    if args.voice and (args.prompt_audio or args.prompt_text):
+        raise ValueError("--voice and --prompt_audio exclude each other: give one")
+    if args.voice:
+        voice = task.tts.load_voice(args.voice)
+        if voice.layout != task.layout:
+            raise ValueError(
+                f"{args.voice} was made for the other layout: make it again with make_voice.py"
+            )
+        return voice
+    if not args.prompt_audio and not args.prompt_text:
+        return None
+    if not args.prompt_audio:
+        raise ValueError("--prompt_audio is missing: name a recording of the voice")
+    if not (args.prompt_text or "").strip():
+        raise ValueError("--prompt_text is missing: give the words spoken in the prompt audio")
+    return task.tts.make_voice(Prompt(args.prompt_text, args.prompt_audio), task.layout)
+
+
+def speak(args: argparse.Namespace, task: Task, voice: Voice | None = None) -> None:
+    """Make whole utterances, write them, and print what was made."""
     start = time.perf_counter()
     with tqdm(desc="speaking", unit="frame", disable=None, leave=False) as progress:
-
-        def on_step(step: Step) -> None:
-            progress.update(len(step.rows))
-
-        speech = tts.synthesize(
-            [text] * len(paths),
-            prompts=prompt,
-            seeds=args.seed,
-            options=options,
-            layout=Layout() if layout == "offline" else None,
-            on_step=on_step,
+        speech = task.tts.synthesize(
+            [task.text] * len(task.paths),
+            prompts=voice,
+            seeds=list(task.seeds),
+            options=task.options,
+            layout=task.layout,
+            trim_tail=args.trim_tail,
+            max_redraws=args.max_redraws,
+            on_frame=progress.update,
         )
-    elapsed = time.perf_counter() - start
-    report(speech, paths, elapsed)
-    return paths
+    report(speech, task.paths, time.perf_counter() - start)
 
 
 def report(speech: Sequence[Speech], paths: Sequence[Path], elapsed_s: float) -> None:
@@ -177,17 +246,15 @@ def report(speech: Sequence[Speech], paths: Sequence[Path], elapsed_s: float) ->
             raise ValueError(
                 "the model stopped before its first frame: try --min_frames or --stop_threshold"
             )
-        if not np.isfinite(one.audio).all():
-            raise ValueError(
-                "the speech holds values that are not finite: try a lower --cfg or --temperature, "
-                "or leave out --fp16"
-            )
+    # Where the speech itself has gone to standard output, words must not.
+    out = sys.stderr if STANDARD_OUTPUT in paths else sys.stdout
     total = sum(one.seconds for one in speech)
     for one, path in zip(speech, paths, strict=True):
-        one.save(path)
+        if path != STANDARD_OUTPUT:
+            one.save(path)
         cut = "" if one.stopped else ", cut at the length limit"
-        print(f"{path}: {one.seconds:.2f} s of audio at {one.sample_rate} Hz{cut}")
-    print(f"made in {elapsed_s:.2f} s, real-time factor {elapsed_s / total:.2f}")
+        print(f"{path}: {one.seconds:.2f} s of audio at {one.sample_rate} Hz{cut}", file=out)
+    print(f"made in {elapsed_s:.2f} s, real-time factor {elapsed_s / total:.2f}", file=out)
 
 
 def read_text(args: argparse.Namespace, default: str) -> str:
@@ -207,8 +274,7 @@ def read_text(args: argparse.Namespace, default: str) -> str:
             text = default if args.input is None else args.input
     except UnicodeDecodeError as error:
         raise ValueError(f"{args.input_file or 'standard input'} is not UTF-8 text") from error
-    text = " ".join(text.split())
-    if not text:
+    if not text.strip():
         raise ValueError("the text is blank: give at least one word with --input or --input_file")
     return text
 

@@ -33,6 +33,8 @@ EXTRA_DEFAULTS: dict[str, Any] = {
     "score_bandwidths": (0.5, 1.0, 2.0),
     "history_noise": 0.0,
     "frame_rate": 75.0,
+    "min_frames_per_token": None,
+    "max_frames_per_token": None,
 }
 
 # What transformers itself may pass to or keep in any configuration.
@@ -80,6 +82,8 @@ class SpeechLlamaConfig(PreTrainedConfig):
         history_noise: Strongest noise on the latents that the model reads in training, in units of
             their root mean square; teaches it to live with its own imperfect frames.
         frame_rate: Latents per second of the codec the model speaks through.
+        min_frames_per_token, max_frames_per_token: Frames of speech for each token of its text, in
+            all but a few samples of the training data. None: not measured.
 
     Raises:
         ValueError: For an unknown key or a combination that no model can have.
@@ -117,6 +121,8 @@ class SpeechLlamaConfig(PreTrainedConfig):
         score_bandwidths: tuple[float, ...] = EXTRA_DEFAULTS["score_bandwidths"],
         history_noise: float = EXTRA_DEFAULTS["history_noise"],
         frame_rate: float = EXTRA_DEFAULTS["frame_rate"],
+        min_frames_per_token: float | None = None,
+        max_frames_per_token: float | None = None,
         bos_token_id: int = 0,
         pad_token_id: int = 1,
         eos_token_id: int = 2,
@@ -159,6 +165,8 @@ class SpeechLlamaConfig(PreTrainedConfig):
         self.score_bandwidths = tuple(score_bandwidths)
         self.history_noise = history_noise
         self.frame_rate = frame_rate
+        self.min_frames_per_token = min_frames_per_token
+        self.max_frames_per_token = max_frames_per_token
         self.bos_token_id = bos_token_id
         self.pad_token_id = pad_token_id
         self.eos_token_id = eos_token_id

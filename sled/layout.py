@@ -8,7 +8,6 @@ token before every frame. A sample whose text is dropped is simply one of a sing
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
@@ -18,31 +17,24 @@ from sled.config import SpeechLlamaConfig
 
 
 @dataclass(frozen=True)
-class Segment:
-    """A run of consecutive inputs of one kind: tokens or frames `start` up to `stop`."""
-
-    is_text: bool
-    start: int
-    stop: int
-
-
-@dataclass(frozen=True)
 class Arrangement:
-    """Index tensors that interleave a padded batch (B samples, L tokens, T frames, P positions).
+    """Index tensors that interleave B samples of N tokens and F frames in all, without padding.
+
+    Tokens and frames are numbered through the samples; the sequences, P = N + F positions in all,
+    lie one behind the other.
 
     Attributes:
-        source: [B, P] for each position, the input there: j for token j, L + t for frame t.
-            Padding positions hold 0.
-        length: [B] real positions of each sample.
-        predictor: [B, T + 1] position whose hidden state describes frame t; at t = T_b, the
-            position right after the sample's own last frame, which must say "stop".
-        predicts: [B, T + 1] True where `predictor` is real, that is for t <= T_b.
+        source: [P] the input at each position: j for token j, N + f for frame f.
+        lengths: B lengths of the sequences.
+        predictor: [F + B] position whose hidden state describes each frame, sample by sample; after
+            a sample's frames follows the position of its last frame, which must say "stop".
+        is_stop: [F + B] True at those last ones.
     """
 
     source: Tensor
-    length: Tensor
+    lengths: list[int]
     predictor: Tensor
-    predicts: Tensor
+    is_stop: Tensor
 
 
 @dataclass(frozen=True)
@@ -67,74 +59,61 @@ class Layout:
     def is_offline(self) -> bool:
         return self.text_chunk is None
 
-    def tokens_before(self, frame: int, num_tokens: int) -> int:
-        """Number of the `num_tokens` text tokens that are read before `frame` is written."""
+    def tokens_before(self, frame: int, num_tokens: float) -> float:
+        """Number of the `num_tokens` text tokens that are read before `frame` is written.
+
+        Of a text whose end is not known yet, `num_tokens` is infinite.
+        """
         if self.text_chunk is None or self.speech_chunk is None:
             return num_tokens
         return min(num_tokens, self.text_chunk * (frame // self.speech_chunk + 1))
 
-    def segments(
-        self, *, tokens_read: int, frames_read: int, until_frame: int, num_tokens: int
-    ) -> Iterator[Segment]:
-        """Inputs still to be read before frame `until_frame` can be predicted, in order."""
-        frame = frames_read
-        while True:
-            due = self.tokens_before(frame, num_tokens)
-            if due > tokens_read:
-                yield Segment(True, tokens_read, due)
-                tokens_read = due
-            if frame >= until_frame:
-                return
-            stop = until_frame
-            if self.speech_chunk is not None:
-                stop = min(stop, (frame // self.speech_chunk + 1) * self.speech_chunk)
-            yield Segment(False, frame, stop)
-            frame = stop
-
-    def arrange(self, num_tokens: Tensor, num_frames: Tensor) -> Arrangement:
-        """Interleave a batch of samples for training.
+    def arrange(self, num_tokens: list[int], num_frames: list[int]) -> Arrangement:
+        """Interleave samples for training.
 
         Args:
-            num_tokens: [B] text tokens of each sample, at least 1.
-            num_frames: [B] frames of each sample, at least 1.
+            num_tokens: B numbers of text tokens, each at least 1.
+            num_frames: B numbers of frames, each at least 1.
 
         Returns:
-            The index tensors, on the device of the arguments.
+            The index tensors, on the CPU.
         """
-        device = num_tokens.device
-        longest_text, longest_speech = int(num_tokens.max()), int(num_frames.max())
-        token = torch.arange(longest_text, device=device)[None]  # [1, L]
-        frame = torch.arange(longest_speech + 1, device=device)[None]  # [1, T + 1]
-        text_total, frame_total = num_tokens[:, None], num_frames[:, None]  # [B, 1]
-        if self.text_chunk is None or self.speech_chunk is None:
-            frames_before_token = torch.zeros_like(token).expand(len(num_tokens), -1)
-            tokens_before_frame = text_total.expand(-1, longest_speech + 1)
-        else:
-            frames_before_token = torch.minimum(
-                frame_total, self.speech_chunk * (token // self.text_chunk)
-            )
-            tokens_before_frame = torch.minimum(
-                text_total, self.text_chunk * (frame // self.speech_chunk + 1)
-            )
-        token_position = token + frames_before_token  # [B, L]
-        frame_position = frame + tokens_before_frame  # [B, T + 1]
+        token_total, frame_total = torch.tensor(num_tokens), torch.tensor(num_frames)
+        length = token_total + frame_total
+        start = length.cumsum(0) - length  # [B] first position of each sequence
+        owner, token = _number_through(token_total)  # [N]
+        token_position = start[owner] + token + self._frames_before(token, frame_total[owner])
+        owner, frame = _number_through(frame_total)  # [F]
+        frame_position = start[owner] + frame + self._tokens_before(frame, token_total[owner])
 
-        length = num_tokens + num_frames
-        longest = int(length.max())
-        # Padding inputs all land on one spare position behind the sequence, which is cut off.
-        source = torch.zeros(len(num_tokens), longest + 1, dtype=torch.long, device=device)
-        token_slot = token_position.masked_fill(token >= text_total, longest)
-        frame_slot = frame_position.masked_fill(frame >= frame_total, longest)[:, :-1]
-        source.scatter_(1, token_slot, token.expand_as(token_slot))
-        source.scatter_(1, frame_slot, (longest_text + frame[:, :-1]).expand_as(frame_slot))
+        source = torch.empty(len(token) + len(frame), dtype=torch.long)
+        source[token_position] = torch.arange(len(token))
+        source[frame_position] = len(token) + torch.arange(len(frame))
 
         # The stop label sits on the last frame itself, even if unread text would follow it.
-        after_last = frame_position.gather(1, frame_total - 1) + 1
-        predictor = torch.where(frame == frame_total, after_last, frame_position) - 1
-        predicts = frame <= frame_total
-        return Arrangement(
-            source=source[:, :longest],
-            length=length,
-            predictor=predictor.masked_fill(~predicts, 0),
-            predicts=predicts,
-        )
+        stop = frame_total.cumsum(0) + torch.arange(len(num_frames))
+        is_stop = torch.zeros(len(frame) + len(num_frames), dtype=torch.bool)
+        is_stop[stop] = True
+        predictor = torch.empty_like(is_stop, dtype=torch.long)
+        predictor[~is_stop] = frame_position - 1
+        predictor[is_stop] = frame_position[frame_total.cumsum(0) - 1]
+        return Arrangement(source, length.tolist(), predictor, is_stop)
+
+    def _frames_before(self, token: Tensor, frame_total: Tensor) -> Tensor:
+        """Frames written before each token is read."""
+        if self.text_chunk is None or self.speech_chunk is None:
+            return torch.zeros_like(token)
+        return torch.minimum(frame_total, self.speech_chunk * (token // self.text_chunk))
+
+    def _tokens_before(self, frame: Tensor, token_total: Tensor) -> Tensor:
+        """Tokens read before each frame is written: `tokens_before`, of many frames."""
+        if self.text_chunk is None or self.speech_chunk is None:
+            return token_total
+        return torch.minimum(token_total, self.text_chunk * (frame // self.speech_chunk + 1))
+
+
+def _number_through(counts: Tensor) -> tuple[Tensor, Tensor]:
+    """For items lying group by group: the group of each, and its number within the group."""
+    owner = torch.repeat_interleave(torch.arange(len(counts)), counts)
+    first = counts.cumsum(0) - counts
+    return owner, torch.arange(len(owner)) - first[owner]

@@ -1,8 +1,8 @@
 """The SLED model: text tokens and speech latents in, the next latent out.
 
-Shapes: B samples, L text tokens, T frames, P positions of the interleaved sequence, F real frames
-of a whole batch, M samples per frame, R decoding rows, Q new positions of a row, H hidden width,
-D latent width, N noise width.
+Shapes: B samples, L text tokens, T frames; F frames and P positions of a whole batch, padding left
+out; M samples per frame, R decoding rows, Q new positions of a row, H hidden width, D latent width,
+N noise width.
 """
 
 from __future__ import annotations
@@ -17,7 +17,8 @@ from torch import Tensor, nn
 from transformers import AutoConfig, AutoModel, PreTrainedModel
 from transformers.utils import ModelOutput
 
-from sled.backbone import Backbone, KVCache
+from sled.backbone import Backbone
+from sled.cache import KVCache
 from sled.config import SpeechLlamaConfig
 from sled.heads import EnergyHead
 from sled.heads.energy import XavierLinear, ZeroLinear
@@ -36,8 +37,10 @@ class SpeechLlamaOutput(ModelOutput):
         score_loss: Energy (or MMD) score, averaged over real frames.
         stop_loss: Binary cross-entropy of stopping, averaged over real frames and stop positions.
         attraction, repulsion: The two halves of the score.
-        hidden_states: [B, P, H] after the final norm; meaningless at padding.
-        num_frames: Number of real frames F.
+        hidden_states: [P, H] after the final norm, one sample behind the other.
+        lengths: B numbers of positions of the samples, P in all.
+        num_frames: Number of real frames F; the number of stop decisions is F + B.
+        stop_errors: Number of wrong stop decisions, at the even threshold.
     """
 
     loss: Tensor | None = None
@@ -46,7 +49,9 @@ class SpeechLlamaOutput(ModelOutput):
     attraction: Tensor | None = None
     repulsion: Tensor | None = None
     hidden_states: Tensor | None = None
-    num_frames: Tensor | None = None
+    lengths: list[int] | None = None
+    num_frames: int | None = None
+    stop_errors: Tensor | None = None
 
 
 class SpeechLlamaForCausalLM(PreTrainedModel):
@@ -58,7 +63,7 @@ class SpeechLlamaForCausalLM(PreTrainedModel):
     # A constant, which not every writer of the format stores.
     _keys_to_ignore_on_load_missing = [r"bceloss\.pos_weight"]
     _no_split_modules = ["DecoderLayer"]
-    _supports_sdpa = True
+    supports_gradient_checkpointing = True
 
     def __init__(self, config: SpeechLlamaConfig) -> None:
         super().__init__(config)
@@ -145,18 +150,22 @@ class SpeechLlamaForCausalLM(PreTrainedModel):
         """[..., H] hidden states to the probability [...] that speech has ended before them."""
         return torch.sigmoid(self.eos_head(hidden).float()).squeeze(-1)
 
-    def advance(self, embeddings: Tensor, counts: list[int], cache: KVCache) -> Tensor:
+    def advance(
+        self, embeddings: Tensor, rows: list[int], counts: list[int], cache: KVCache
+    ) -> Tensor:
         """Read `counts[r]` new inputs in each row and return the state after the last.
 
         Args:
             embeddings: [R, Q, H] input embeddings, right-padded.
+            rows: Which R rows of the cache they continue.
             counts: R counts in 1..Q.
             cache: The rows' past, grown in place.
 
         Returns:
             [R, H] hidden state of each row's last new position.
         """
-        hidden = self.model(embeddings, cache, counts)
+        cache.extend(rows, counts)
+        hidden = self.model(embeddings, cache)
         if hidden.shape[1] == 1:
             return hidden[:, 0]
         last = torch.tensor(counts, device=hidden.device) - 1
@@ -185,48 +194,50 @@ class SpeechLlamaForCausalLM(PreTrainedModel):
             Losses and hidden states. In training mode each sample's text is dropped with
             probability `training_cfg`, so that the text-free branch of guidance is learned.
         """
-        num_tokens, num_frames = attention_mask.sum(1), latent_mask.sum(1)
         if self.training and self.config.training_cfg > 0:
-            input_ids, num_tokens = self._drop_text(input_ids, num_tokens)
-        # Shed columns that are padding in every row: the arrangement knows only real lengths.
-        input_ids = input_ids[:, : int(num_tokens.max())]
-        latents, latent_mask = (x[:, : int(num_frames.max())] for x in (latents, latent_mask))
-        arrangement = (layout or self.layout).arrange(num_tokens, num_frames)
-
+            input_ids, attention_mask = self._drop_text(input_ids, attention_mask)
         history = latents
         if self.training and self.config.history_noise > 0:
             history = self._disturb(latents, latent_mask)
-        inputs = torch.cat((self.embed_text(input_ids), self.embed_latents(history)), dim=1)
-        hidden = self.model(_gather(inputs, arrangement.source))  # [B, P, H]
+        num_tokens, num_frames = attention_mask.sum(1).tolist(), latent_mask.sum(1).tolist()
+        arrangement = (layout or self.layout).arrange(num_tokens, num_frames)
+        source, predictor, is_stop = (
+            index.to(latents.device)
+            for index in (arrangement.source, arrangement.predictor, arrangement.is_stop)
+        )
 
-        predicting = _gather(hidden, arrangement.predictor)  # [B, T + 1, H]
-        real = arrangement.predicts
-        stop_label = torch.arange(real.shape[1], device=real.device) == num_frames[:, None]
-        stop_logit = self.eos_head(predicting[real]).squeeze(-1)
-        stop_loss = self.bceloss(stop_logit.float(), stop_label[real].float())
-
+        # From here on without padding.
         is_frame = latent_mask.bool()
-        frame_hidden = predicting[:, :-1][is_frame]  # [F, H]
+        text, speech = input_ids[attention_mask.bool()], history[is_frame]
+        inputs = torch.cat((self.embed_text(text), self.embed_latents(speech)))[source]
+        hidden = self.model(inputs, self.model.pack(arrangement.lengths, inputs))  # [P, H]
+
+        predicting = hidden[predictor]  # [F + B, H]
+        stop_logit = self.eos_head(predicting).squeeze(-1).float()
+        stop_loss = self.bceloss(stop_logit, is_stop.float())
+
         if noise is None:
-            noise = self.scoreloss.draw_noise(len(frame_hidden), frame_hidden.device)
-        score = self.scoreloss.score(frame_hidden, latents[is_frame], noise)
+            noise = self.scoreloss.draw_noise(sum(num_frames), latents.device)
+        score = self.scoreloss.score(predicting[~is_stop], latents[is_frame], noise)
         score_loss = score.value.mean()
         return SpeechLlamaOutput(
             loss=score_loss + stop_loss,
-            score_loss=score_loss.detach(),
-            stop_loss=stop_loss.detach(),
+            score_loss=score_loss,
+            stop_loss=stop_loss,
             attraction=score.attraction.mean().detach(),
             repulsion=score.repulsion.mean().detach(),
             hidden_states=hidden,
-            num_frames=num_frames.sum(),
+            lengths=arrangement.lengths,
+            num_frames=sum(num_frames),
+            stop_errors=((stop_logit > 0) != is_stop).sum(),
         )
 
-    def _drop_text(self, input_ids: Tensor, num_tokens: Tensor) -> tuple[Tensor, Tensor]:
+    def _drop_text(self, input_ids: Tensor, attention_mask: Tensor) -> tuple[Tensor, Tensor]:
         """Replace a random share of the texts by the single token `</s>`."""
         dropped = torch.rand(len(input_ids), device=input_ids.device) < self.config.training_cfg
-        first = torch.arange(input_ids.shape[1], device=input_ids.device) == 0
-        input_ids = input_ids.masked_fill(dropped[:, None] & first, self.config.eos_token_id)
-        return input_ids, num_tokens.masked_fill(dropped, 1)
+        is_first = torch.arange(input_ids.shape[1], device=input_ids.device) == 0
+        input_ids = input_ids.masked_fill(dropped[:, None] & is_first, self.config.eos_token_id)
+        return input_ids, attention_mask.masked_fill(dropped[:, None] & ~is_first, 0)
 
     def _disturb(self, latents: Tensor, latent_mask: Tensor) -> Tensor:
         """Latents [B, T, D] with noise, of a level drawn for each sample."""
@@ -235,11 +246,6 @@ class SpeechLlamaForCausalLM(PreTrainedModel):
         scale = (square / (latent_mask.sum(1) * latents.shape[-1])).sqrt()[:, None, None]
         level = self.config.history_noise * torch.rand(len(latents), 1, 1, device=latents.device)
         return latents + level * scale * torch.randn_like(latents)
-
-
-def _gather(x: Tensor, index: Tensor) -> Tensor:
-    """x [B, I, H] at index [B, J] -> [B, J, H]."""
-    return x.gather(1, index[..., None].expand(-1, -1, x.shape[-1]))
 
 
 AutoConfig.register(SpeechLlamaConfig.model_type, SpeechLlamaConfig, exist_ok=True)

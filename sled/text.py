@@ -1,7 +1,9 @@
 """Text to tokens: byte-level BPE in the published form, `vocab.json` and `merges.txt`."""
 
 import os
+from bisect import bisect_right
 from collections.abc import Iterable, Sequence
+from functools import cached_property
 from pathlib import Path
 
 from huggingface_hub import hf_hub_download
@@ -16,6 +18,11 @@ SPECIAL_TOKENS = ("<s>", "<pad>", "</s>", "<unk>")  # in the order of their ids
 MIN_VOCAB_SIZE = len(SPECIAL_TOKENS) + 256  # every byte is a token, so any text can be written
 
 VOCAB_FILE, MERGES_FILE = "vocab.json", "merges.txt"
+
+
+def normalize_spaces(text: str) -> str:
+    """Text as it is read aloud: its words one space apart, and none at either end."""
+    return " ".join(text.split())
 
 
 class TextTokenizer:
@@ -136,3 +143,36 @@ class TextTokenizer:
     def decode(self, ids: Sequence[int]) -> str:
         """Text of token ids; special tokens stand for no text."""
         return self._tokenizer.decode([i for i in ids if i >= len(SPECIAL_TOKENS)])
+
+    def words(self, text: str) -> list[tuple[str, int]]:
+        """Cut a text into the words that are encoded one by one.
+
+        Returns:
+            For each word its spelling, a printable character for each of its UTF-8 bytes, and
+            where in the text it ends.
+        """
+        words = self._tokenizer.pre_tokenizer.pre_tokenize_str(text)
+        return [(spelling, end) for spelling, (_, end) in words]
+
+    def encode_word(self, spelling: str) -> list[tuple[int, str]]:
+        """Ids of a word's tokens, each with its part of the spelling."""
+        return [(token.id, token.value) for token in self._tokenizer.model.tokenize(spelling)]
+
+    def open_cuts(self, spelling: str) -> list[int]:
+        """Where in the beginning of a word a token may start that reaches beyond it."""
+        first = max(0, len(spelling) - self._longest_token + 1)
+        return [cut for cut in range(first, len(spelling)) if self._goes_on(spelling[cut:])]
+
+    def _goes_on(self, part: str) -> bool:
+        """Whether a token begins with this part of a spelling, and is longer."""
+        place = bisect_right(self._spellings, part)  # whatever begins with it comes right after it
+        return place < len(self._spellings) and self._spellings[place].startswith(part)
+
+    @cached_property
+    def _spellings(self) -> list[str]:
+        """All tokens that text can become, sorted."""
+        return sorted(self._tokenizer.get_vocab().keys() - set(SPECIAL_TOKENS))
+
+    @cached_property
+    def _longest_token(self) -> int:
+        return max(map(len, self._spellings), default=0)

@@ -9,8 +9,12 @@ speech.save("out.wav")
 
 from __future__ import annotations
 
+import hashlib
 import logging
+import sys
+from collections import OrderedDict
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,14 +25,28 @@ from torch import Tensor
 from sled.bundled import BUNDLED_MODEL
 from sled.codec import Codec, load_codec
 from sled.data.audio import check_audible, read_audio, write_audio
-from sled.generate import DecodingOptions, Request, Step, generate
+from sled.decoding import DecodingOptions
 from sled.layout import Layout
 from sled.model import SpeechLlamaForCausalLM
-from sled.text import TextTokenizer
+from sled.streaming.chunks import ChunkRamp
+from sled.streaming.delivery import MAX_FRAMES_PER_TOKEN, Delivery
+from sled.streaming.engine import Engine
+from sled.streaming.faults import Fault, FaultLimits
+from sled.streaming.loudness import SilenceMeter
+from sled.streaming.sentences import SegmentLimits
+from sled.streaming.session import Encoding, Session, SessionState
+from sled.streaming.voice import Voice
+from sled.text import TextTokenizer, normalize_spaces
 
 logger = logging.getLogger(__name__)
 
 DEFAULT_CODEC = "facebook/encodec_24khz"
+# Nobody waits for the first chunk of a whole text: the codec is fastest with large ones.
+WHOLE_TEXT_RAMP = ChunkRamp(first_frames=64, max_frames=64)
+ONE_SEGMENT = SegmentLimits(sys.maxsize, sys.maxsize)
+MAX_VOICES_KEPT = 32
+# Seeds of further attempts lie far from those that are given.
+REDRAW_STRIDE = 1_000_003
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
@@ -103,6 +121,8 @@ class TTS:
                 "use the tokenizer the model was trained with"
             )
         self.model, self.tokenizer, self.codec = model, tokenizer, codec
+        self._engine = Engine(model, codec)
+        self._voices: OrderedDict[tuple[str, Layout], Voice] = OrderedDict()
 
     @classmethod
     def from_pretrained(
@@ -142,25 +162,81 @@ class TTS:
         tokenizer = TextTokenizer.from_pretrained(name_or_path)
         return cls(model.to(device).eval(), tokenizer, load_codec(codec, device=device))
 
+    # Speech as it is made.
+
+    def open_session(
+        self,
+        *,
+        voice: Voice | Prompt | None = None,
+        seed: int = 0,
+        options: DecodingOptions | None = None,
+        layout: Layout | None = None,
+        ramp: ChunkRamp | None = None,
+        max_ahead_s: float | None = 30.0,
+        trim_tail: bool = False,
+        max_silence_s: float | None = None,
+        encoding: Encoding = "float32",
+    ) -> Session:
+        """A session that speaks text while it is being written.
+
+        Text of any length is said, in segments that fit the model's positions.
+
+        Args:
+            voice: To speak with; a prompt is prepared first, see `make_voice`.
+            seed: The same seed says the same text the same way.
+            options: How to draw frames and when to stop; limits hold for each segment.
+            layout: None: the checkpoint's own. In the offline layout a segment is complete before
+                it is spoken.
+            ramp: How many frames are made audible at once. None: few first, then more.
+            max_ahead_s: Speech that may wait to be taken before the model pauses. None: any amount.
+            trim_tail: Leave out near-silence at the end.
+            max_silence_s: A segment of which all text has been read ends after so much silence.
+            encoding: Of the audio: "float32" or "int16".
+
+        Raises:
+            ValueError: For a setting that cannot be, or an unusable prompt.
+        """
+        delivery = Delivery(
+            options=options or DecodingOptions(),
+            layout=layout,
+            voice=self.make_voice(voice, layout) if isinstance(voice, Prompt) else voice,
+            ramp=ramp or ChunkRamp(),
+            max_ahead_s=max_ahead_s,
+            trim_tail=trim_tail,
+            max_silence_s=max_silence_s,
+        )
+        return Session(self._engine, self.tokenizer, delivery, seed=seed, encoding=encoding)
+
+    def resume_session(self, state: SessionState) -> Session:
+        """A session that goes on from a snapshot."""
+        return Session.resume(state, self._engine, self.tokenizer)
+
+    # Whole texts: sessions, fed at once and drained.
+
     def synthesize(
         self,
         texts: Sequence[str],
         *,
-        prompts: Prompt | Sequence[Prompt | None] | None = None,
+        prompts: Voice | Prompt | Sequence[Voice | Prompt | None] | None = None,
         seeds: int | Sequence[int] = 0,
         options: DecodingOptions | None = None,
         layout: Layout | None = None,
-        on_step: Callable[[Step], None] | None = None,
+        trim_tail: bool = False,
+        max_redraws: int = 0,
+        on_frame: Callable[[], None] | None = None,
     ) -> list[Speech]:
         """Speak a batch of texts, each of which sounds as it would alone.
 
         Args:
-            texts: What to say.
-            prompts: A voice to continue for all texts, or one for each.
+            texts: What to say, of any length.
+            prompts: A voice for all texts, or one for each.
             seeds: Seed of the first text, counted up for the others, or one for each.
             options: How to draw frames and when to stop.
             layout: None: as the checkpoint's configuration says.
-            on_step: Called after each frame, for example to move a progress bar.
+            trim_tail: Leave out near-silence at the end.
+            max_redraws: How often to try again, from another seed, what went wrong: speech that
+                falls silent, goes on far too long or ends far too early.
+            on_frame: Called for each frame, for example to move a progress bar; from a thread.
 
         Returns:
             One utterance per text, in order; without the prompts' speech.
@@ -170,7 +246,9 @@ class TTS:
         """
         if isinstance(texts, str):
             raise ValueError("give a list of texts; for a single one use say()")
-        if prompts is None or isinstance(prompts, Prompt):
+        if not texts:
+            raise ValueError("no text to speak: give at least one")
+        if prompts is None or isinstance(prompts, Prompt | Voice):
             prompts = [prompts] * len(texts)
         if isinstance(seeds, int):
             seeds = range(seeds, seeds + len(texts))
@@ -178,64 +256,162 @@ class TTS:
             raise ValueError(
                 f"{len(texts)} texts, {len(prompts)} prompts, {len(seeds)} seeds: one for each"
             )
-        if any(not -(2**63) <= seed < 2**63 for seed in seeds):
-            raise ValueError(f"seeds {list(seeds)}: a seed is a number of at most 63 bits")
-        encoded: dict[int, Tensor] = {}  # a prompt shared by many texts is encoded once
-        requests = []
+        for line in texts:
+            if not line.strip():
+                raise ValueError("the text is blank: give at least one word to say")
+        options = options or DecodingOptions()
+        deliveries = []
         for line, prompt in zip(texts, prompts, strict=True):
-            if prompt is not None and id(prompt) not in encoded:
-                encoded[id(prompt)] = self._encode_prompt(prompt)
-            requests.append(self._request(line, prompt, encoded.get(id(prompt))))
-        generators = [torch.Generator().manual_seed(seed) for seed in seeds]
-        results = generate(self.model, requests, generators, options, layout, on_step)
-        return [
-            self._speak(result.speech, request.prompt, result.stopped)
-            for result, request in zip(results, requests, strict=True)
-        ]
+            voice = self.make_voice(prompt, layout) if isinstance(prompt, Prompt) else prompt
+            delivery = Delivery(
+                options=options,
+                layout=layout,
+                voice=voice,
+                ramp=WHOLE_TEXT_RAMP,
+                limits=self._whole_text_limits(line, voice),
+                trim_tail=trim_tail,
+            )
+            deliveries.append(delivery)
+        speech = self._speak(texts, deliveries, seeds, on_frame)
+        for attempt in range(1, max_redraws + 1):
+            wrong = [
+                index
+                for index, (line, one) in enumerate(zip(texts, speech, strict=True))
+                if self._fault(line, one, options)
+            ]
+            if not wrong:
+                break
+            redrawn = self._speak(
+                [texts[index] for index in wrong],
+                [deliveries[index] for index in wrong],
+                [seeds[index] + attempt * REDRAW_STRIDE for index in wrong],
+                on_frame,
+            )
+            for index, one in zip(wrong, redrawn, strict=True):
+                speech[index] = one
+        return speech
 
     def say(
         self,
         text: str,
         *,
-        prompt: Prompt | None = None,
+        prompt: Voice | Prompt | None = None,
         seed: int = 0,
         options: DecodingOptions | None = None,
     ) -> Speech:
         """Speak one text; arguments as for `synthesize`."""
         return self.synthesize([text], prompts=prompt, seeds=seed, options=options)[0]
 
-    def _request(self, text: str, prompt: Prompt | None, latents: Tensor | None) -> Request:
-        if not text.strip():
-            raise ValueError("the text is blank: give at least one word to say")
-        if prompt is not None:
-            text = f"{prompt.text.strip()} {text.strip()}"
-        return Request(self.tokenizer.encode(text), latents)
+    def _whole_text_limits(self, text: str, voice: Voice | None) -> SegmentLimits | None:
+        """One segment, if there is room for its speech; None for the usual ones."""
+        config = self.model.config
+        num_tokens = len(self.tokenizer.encode(normalize_spaces(text)))
+        frames = num_tokens * (config.max_frames_per_token or MAX_FRAMES_PER_TOKEN)
+        before = 0 if voice is None else len(voice.latents)
+        if before + num_tokens + frames > config.max_position_embeddings:
+            return None
+        return ONE_SEGMENT
 
-    @torch.inference_mode()
-    def _encode_prompt(self, prompt: Prompt) -> Tensor:
-        """Latents [P, D] of a prompt's audio."""
-        audio = prompt.audio
-        if isinstance(audio, str | Path):
-            waveform = read_audio(audio, self.codec.sample_rate)
-        else:
-            waveform = torch.as_tensor(audio, dtype=torch.float32).cpu()
-            if waveform.ndim != 1:
-                raise ValueError(f"a prompt must be mono, [samples]; got {list(waveform.shape)}")
-            check_audible(waveform.numpy(), "the prompt")
-        codes = self.codec.encode([waveform.to(self.model.device)])[0]  # [K, P]
-        return self.codec.codes_to_latents(codes)
+    def _speak(
+        self,
+        texts: Sequence[str],
+        deliveries: Sequence[Delivery],
+        seeds: Sequence[int],
+        on_frame: Callable[[], None] | None,
+    ) -> list[Speech]:
+        """Sessions for all texts at once, fed at once and drained."""
+        with ExitStack() as stack:
+            sessions = []
+            for delivery, seed in zip(deliveries, seeds, strict=True):
+                session = Session(
+                    self._engine, self.tokenizer, delivery, seed=seed, on_frame=on_frame
+                )
+                sessions.append(stack.enter_context(session))
+            for session, text in zip(sessions, texts, strict=True):
+                session.feed(text)
+                session.flush()
+            return [self._drain(session) for session in sessions]
 
-    @torch.inference_mode()
-    def _speak(self, latents: Tensor, prompt: Tensor | None, stopped: bool) -> Speech:
-        """Waveform of new frames [T, D]; the prompt's frames run the decoder in, and are cut."""
-        lead = 0 if prompt is None else len(prompt)
-        frames = latents.float() if prompt is None else torch.cat((prompt, latents.float()))
-        if len(latents) == 0:
-            audio = np.zeros(0, dtype=np.float32)
-        else:
-            decoded = self.codec.decode(frames[None])[0]
-            audio = decoded[lead * self.codec.hop_length :].cpu().numpy()
-        return Speech(audio, self.codec.sample_rate, latents.float().cpu(), stopped)
+    def _drain(self, session: Session) -> Speech:
+        chunks = list(session.chunks())
+        audio = np.concatenate([chunk.audio for chunk in chunks])
+        latents = torch.cat([chunk.latents for chunk in chunks])
+        return Speech(audio, self.codec.sample_rate, latents, session.stopped)
+
+    def _fault(self, text: str, speech: Speech, options: DecodingOptions) -> Fault | None:
+        """What went wrong, if anything did."""
+        meter = SilenceMeter(speech.sample_rate)
+        meter.feed(speech.audio)
+        meter.finish()
+        limited = options.max_frames is not None or options.max_length is not None
+        if not speech.stopped and not limited:
+            return Fault.OVERLONG
+        config = self.model.config
+        limits = FaultLimits(
+            min_frames_per_token=config.min_frames_per_token,
+            max_frames_per_token=config.max_frames_per_token,
+        )
+        return limits.fault(
+            num_tokens=len(self.tokenizer.encode(normalize_spaces(text))),
+            num_frames=len(speech.latents),
+            silence_s=meter.longest_silence / speech.sample_rate,
+            stopped=speech.stopped,
+        )
+
+    # Voices.
+
+    def make_voice(self, prompt: Prompt, layout: Layout | None = None) -> Voice:
+        """Prepare a voice, so that sessions which speak with it start at once.
+
+        The last ones are kept, by what they hold: the same prompt is prepared only once.
+
+        Args:
+            prompt: A recording and its transcript.
+            layout: To speak in. None: the checkpoint's own.
+
+        Raises:
+            ValueError: For an unusable recording, or one too long for the model.
+        """
+        waveform, layout = self._read_prompt(prompt), layout or self.model.layout
+        text = normalize_spaces(prompt.text)
+        digest = hashlib.sha256(waveform.numpy().tobytes() + text.encode()).hexdigest()
+        voice = self._voices.pop((digest, layout), None)
+        if voice is None:
+            codes = self.codec.encode([waveform.to(self.model.device)])[0]  # [K, P]
+            voice = Voice.prepare(
+                text,
+                self.codec.codes_to_latents(codes),
+                model=self.model,
+                tokenizer=self.tokenizer,
+                codec=self.codec,
+                layout=layout,
+            )
+        self._voices[digest, layout] = voice
+        if len(self._voices) > MAX_VOICES_KEPT:
+            self._voices.popitem(last=False)
+        return voice
+
+    def save_voice(self, voice: Voice, path: str | Path) -> None:
+        """Write a voice file, which this model and this codec can load."""
+        voice.save(path, self.model, self.codec)
+
+    def load_voice(self, path: str | Path) -> Voice:
+        """Read a voice file.
+
+        Raises:
+            ValueError: If there is none, it is broken, or it was made with another model or codec.
+        """
+        return Voice.load(path, model=self.model, tokenizer=self.tokenizer, codec=self.codec)
+
+    def _read_prompt(self, prompt: Prompt) -> Tensor:
+        """Waveform [S] of a prompt."""
+        if isinstance(prompt.audio, str | Path):
+            return read_audio(prompt.audio, self.codec.sample_rate)
+        waveform = torch.as_tensor(prompt.audio, dtype=torch.float32).cpu()
+        if waveform.ndim != 1:
+            raise ValueError(f"a prompt must be mono, [samples]; got {list(waveform.shape)}")
+        check_audible(waveform.numpy(), "the prompt")
+        return waveform
 
 
 def _check_checkpoint(name_or_path: str | Path) -> None:

@@ -32,15 +32,18 @@ def run(script: str, *argv: object) -> int:
 
 
 def run_process(
-    script: str, *argv: object, cwd: Path, text: str = ""
-) -> subprocess.CompletedProcess[str]:
-    """Run a script in a process of its own, with `text` on its standard input."""
+    script: str, *argv: object, cwd: Path, text: str = "", binary: bool = False
+) -> subprocess.CompletedProcess:
+    """Run a script in a process of its own, with `text` on its standard input.
+
+    What it writes is text, or bytes if `binary`.
+    """
     path = os.pathsep.join(filter(None, [str(SCRIPTS.parent), os.environ.get("PYTHONPATH")]))
     return subprocess.run(
         [sys.executable, str(SCRIPTS / f"{script}.py"), *map(str, argv)],
         cwd=cwd,
         env=os.environ | {"PYTHONPATH": path, "OMP_NUM_THREADS": "1"},
-        input=text,
+        input=text.encode() if binary else text,
         capture_output=True,
-        text=True,
+        text=not binary,
     )

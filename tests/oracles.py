@@ -32,6 +32,11 @@ def interleave(
     return order + text[:n] + speech + text[n:]
 
 
+def alone(model: SpeechLlamaForCausalLM, sequence: Tensor) -> Tensor:
+    """Hidden states [P, H] of one whole sequence of input embeddings [P, H], without a cache."""
+    return model.model(sequence, model.model.pack([len(sequence)], sequence))
+
+
 def full_pass(
     model: SpeechLlamaForCausalLM, token_ids: Sequence[int], latents: Tensor
 ) -> tuple[Tensor, list[tuple[str, int]]]:
@@ -52,7 +57,7 @@ def full_pass(
         else model.embed_latents(latents[i])
         for kind, i in order
     ]
-    return model.model(torch.stack(embeddings)[None])[0], order
+    return alone(model, torch.stack(embeddings)), order
 
 
 def noise_of(seed: int, num_frames: int) -> Tensor:

@@ -12,7 +12,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from sled.codec import load_codec
-from sled.generate import DecodingOptions, Request, generate
+from sled.decoding import DecodingOptions, Request, generate
 from sled.model import SpeechLlamaForCausalLM
 from tests.commands import run
 from tests.debug import GOLDENS, debug_codec, debug_model, randn
@@ -59,7 +59,7 @@ def test_recorded_losses_are_reproduced(case, recorded):
         latents,
         torch.ones(latents.shape[:2], dtype=torch.long),
     )
-    assert relative_error(output.hidden_states.detach(), recorded[f"{case}.hidden"]) < 1e-5
+    assert relative_error(output.hidden_states.detach()[None], recorded[f"{case}.hidden"]) < 1e-5
     assert relative_error(output.loss.detach()[None], recorded[f"{case}.loss"]) < 1e-5
 
 

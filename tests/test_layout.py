@@ -1,11 +1,10 @@
 """The layout's closed form against the definition's loop, over many sizes."""
 
 import pytest
-import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sled.layout import Arrangement, Layout
+from sled.layout import Layout
 from tests.debug import debug_config
 from tests.oracles import interleave
 
@@ -13,67 +12,43 @@ chunks = st.one_of(st.just((None, None)), st.tuples(st.integers(1, 6), st.intege
 samples = st.lists(st.tuples(st.integers(1, 30), st.integers(1, 40)), min_size=1, max_size=4)
 
 
-def order_of(arrangement: Arrangement, row: int, longest_text: int) -> list[tuple[str, int]]:
-    """The inputs of one sample as `interleave` writes them."""
-    source = arrangement.source[row, : arrangement.length[row]].tolist()
-    return [("text", i) if i < longest_text else ("speech", i - longest_text) for i in source]
-
-
-def arrange(chunk: tuple[int | None, int | None], lengths: list[tuple[int, int]]) -> Arrangement:
-    num_tokens, num_frames = torch.tensor(lengths).T
-    return Layout(*chunk).arrange(num_tokens, num_frames)
+def arrange(
+    chunk: tuple[int | None, int | None], sizes: list[tuple[int, int]]
+) -> tuple[list[list[tuple[str, int]]], list[list[int]]]:
+    """Of each sample (L, T): its inputs as `interleave` writes them, and its predictors."""
+    num_tokens, num_frames = (list(counts) for counts in zip(*sizes, strict=True))
+    arrangement = Layout(*chunk).arrange(num_tokens, num_frames)
+    assert arrangement.lengths == [sum(size) for size in sizes]
+    inputs = [("text", j) for count in num_tokens for j in range(count)]
+    inputs += [("speech", t) for count in num_frames for t in range(count)]
+    orders = [
+        [inputs[i] for i in source.tolist()]
+        for source in arrangement.source.split(arrangement.lengths)
+    ]
+    starts = [sum(arrangement.lengths[:row]) for row in range(len(sizes))]
+    decisions = [count + 1 for count in num_frames]
+    predictors = [
+        [position - start for position in predictor.tolist()]
+        for predictor, start in zip(arrangement.predictor.split(decisions), starts, strict=True)
+    ]
+    for is_stop in arrangement.is_stop.split(decisions):
+        assert is_stop.tolist() == [False] * (len(is_stop) - 1) + [True]
+    assert sorted(arrangement.source.tolist()) == list(range(len(inputs)))  # every input once
+    return orders, predictors
 
 
 @given(chunks, samples)
-def test_every_sample_is_arranged_as_defined(chunk, lengths):
-    arrangement = arrange(chunk, lengths)
-    longest_text = max(num_tokens for num_tokens, _ in lengths)
-    for row, (num_tokens, num_frames) in enumerate(lengths):
-        expected = interleave(*chunk, num_tokens, num_frames)
-        assert order_of(arrangement, row, longest_text) == expected
+def test_every_sample_is_arranged_as_defined(chunk, sizes):
+    orders, _ = arrange(chunk, sizes)
+    assert orders == [interleave(*chunk, *size) for size in sizes]
 
 
 @given(chunks, samples)
-def test_a_frame_is_predicted_by_the_position_before_it(chunk, lengths):
-    arrangement = arrange(chunk, lengths)
-    for row, (num_tokens, num_frames) in enumerate(lengths):
-        order = interleave(*chunk, num_tokens, num_frames)
+def test_a_frame_is_predicted_by_the_position_before_it_and_the_stop_by_the_last(chunk, sizes):
+    orders, predictors = arrange(chunk, sizes)
+    for order, predictor, (_, num_frames) in zip(orders, predictors, sizes, strict=True):
         before = [order.index(("speech", t)) - 1 for t in range(num_frames)]
-        last_frame = order.index(("speech", num_frames - 1))
-        predictor = arrangement.predictor[row][arrangement.predicts[row]]
-        assert predictor.tolist() == [*before, last_frame]
-
-
-@given(chunks, samples)
-def test_padding_holds_nothing_and_predicts_nothing(chunk, lengths):
-    arrangement = arrange(chunk, lengths)
-    num_frames = torch.tensor(lengths)[:, 1]
-    assert arrangement.length.tolist() == [sum(sizes) for sizes in lengths]
-    assert arrangement.predicts.sum(1).equal(num_frames + 1)
-    assert (arrangement.predictor[~arrangement.predicts] == 0).all()
-    for row, length in enumerate(arrangement.length):
-        assert (arrangement.source[row, length:] == 0).all()
-
-
-@given(chunks, st.integers(1, 30), st.lists(st.integers(0, 12), min_size=1, max_size=6))
-def test_segments_replay_the_same_order_in_any_strides(chunk, num_tokens, strides):
-    layout, order = Layout(*chunk), []
-    tokens_read = frames_read = 0
-    for stride in strides:
-        until = frames_read + stride
-        for segment in layout.segments(
-            tokens_read=tokens_read,
-            frames_read=frames_read,
-            until_frame=until,
-            num_tokens=num_tokens,
-        ):
-            kind = "text" if segment.is_text else "speech"
-            order += [(kind, i) for i in range(segment.start, segment.stop)]
-            tokens_read = segment.stop if segment.is_text else tokens_read
-        frames_read = until
-    # What precedes frame `frames_read` does not depend on how much speech follows it.
-    endless = interleave(*chunk, num_tokens, frames_read + 500)
-    assert order == endless[: endless.index(("speech", frames_read))]
+        assert predictor == [*before, order.index(("speech", num_frames - 1))]
 
 
 @pytest.mark.parametrize(
@@ -87,16 +62,14 @@ def test_segments_replay_the_same_order_in_any_strides(chunk, num_tokens, stride
     ],
 )
 def test_layouts_at_a_glance(n, m, num_tokens, num_frames, drawn):
-    arrangement = arrange((n, m), [(num_tokens, num_frames)])
-    order = order_of(arrangement, 0, num_tokens)
+    ((order,), _) = arrange((n, m), [(num_tokens, num_frames)])
     assert "".join(kind[0].upper() for kind, _ in order) == drawn
 
 
 def test_text_without_words_leaves_no_gaps():
     """Dropped text is one token; all frames follow it, in both layouts alike."""
     streaming, offline = arrange((5, 45), [(1, 200)]), arrange((None, None), [(1, 200)])
-    assert streaming.source.equal(offline.source)
-    assert streaming.predictor.equal(offline.predictor)
+    assert streaming == offline
 
 
 @pytest.mark.parametrize("chunk", [(None, 4), (3, None), (0, 4), (3, 0), (-1, 4)])

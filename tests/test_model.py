@@ -145,7 +145,7 @@ def test_a_frame_depends_on_all_that_precedes_it_and_on_nothing_else(layout):
     latents = randn(1, num_frames, 32).requires_grad_()
     ones = (torch.ones(1, size, dtype=torch.long) for size in (num_tokens, num_frames))
     text_mask, speech_mask = ones
-    hidden = model(token_ids, text_mask, latents, speech_mask).hidden_states[0]
+    hidden = model(token_ids, text_mask, latents, speech_mask).hidden_states
 
     order = interleave(*(layout.values() or (None, None)), num_tokens, num_frames)
     for t in range(num_frames):

@@ -31,4 +31,5 @@ def test_python_examples_run(example: str, tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.chdir(tmp_path)
     namespace: dict[str, object] = {}
     exec(compile(example, "README.md", "exec"), namespace)
-    assert (tmp_path / "out.wav").stat().st_size > 1000
+    if "out.wav" in example:
+        assert (tmp_path / "out.wav").stat().st_size > 1000

@@ -177,9 +177,9 @@ def test_each_text_of_a_batch_may_have_its_own_prompt():
     [
         (lambda tts: tts.say(" \n"), "the text is blank"),
         (lambda tts: tts.synthesize("one"), "list of texts"),
-        (lambda tts: tts.synthesize([]), "at least one request"),
+        (lambda tts: tts.synthesize([]), "no text to speak"),
         (lambda tts: tts.synthesize(["one"], seeds=[1, 2]), "1 texts, 1 prompts, 2 seeds"),
-        (lambda tts: tts.say("one " * 300), "the text is too long"),
+        (lambda tts: tts.say("one", options=DecodingOptions(max_length=3)), "the text is too long"),
         (lambda tts: tts.say("one", prompt=Prompt(" ", "a.wav")), "the prompt has no text"),
         (lambda tts: tts.say("one", prompt=Prompt("a", "none.wav")), "no audio file at none.wav"),
         (lambda tts: tts.say("one", prompt=Prompt("a", np.zeros((2, 9)))), "must be mono"),

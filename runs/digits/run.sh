@@ -12,6 +12,9 @@ cd "$(dirname "$0")/../.."
 
 RUN=${RUN:-runs/digits/out}
 PYTHON=${PYTHON:-python}
+# Processors without bfloat16 instructions emulate them, several times slower than float32.
+BF16=false
+if grep -qsE 'avx512_bf16|amx_bf16' /proc/cpuinfo; then BF16=true; fi
 mkdir -p "$RUN/stages"
 
 stage() { # stage NAME COMMAND...: run the command once, and note how long it took
@@ -34,8 +37,8 @@ train() { # train OUTPUT_DIR FLAGS...: what pretraining and fine-tuning share
     "$PYTHON" scripts/train.py --output_dir "$output" \
         --train_manifest "$RUN/codes/train" --eval_manifest "$RUN/codes/valid" \
         --codec "$RUN/codec" --tokenizer "$RUN/tokenizer" \
-        --use_cpu --bf16 --max_frames_per_batch 800 --per_device_eval_batch_size 8 \
-        --history_noise 1.5 --dropout 0 --attention_dropout 0 --activation_dropout 0 \
+        --use_cpu --bf16 "$BF16" --max_frames_per_batch 800 --per_device_eval_batch_size 8 \
+        --dropout 0 --attention_dropout 0 --activation_dropout 0 \
         --learning_rate 1.5e-3 --weight_decay 0.01 --adam_beta2 0.98 --max_grad_norm 1.0 \
         --save_steps 250 --save_total_limit 2 --logging_steps 50 --eval_strategy steps \
         --eval_steps 500 --prediction_loss_only --report_to tensorboard --seed 0 "$@"
@@ -46,17 +49,22 @@ stage tokenizer "$PYTHON" scripts/train_tokenizer.py --input "$RUN/data/cuts_tra
     --vocab_size 301 --output_dir "$RUN/tokenizer"
 stage codec "$PYTHON" scripts/train_codec.py --train_manifest "$RUN/data/cuts_train.jsonl.gz" \
     --eval_manifest "$RUN/data/cuts_valid.jsonl.gz" --output_dir "$RUN/codec" --num_filters 16 \
-    --max_steps 3000 --segment_s 0.64 --loudness_db -25 --adversarial_at 0.6
+    --max_steps 2500 --segment_s 0.64 --loudness_db -25 --latent_noise 0.1 --adversarial_at 0.6 \
+    --bf16 "$BF16"
 stage codes_train cache train
 stage codes_valid cache valid
-# The learning rate stays up until fine-tuning brings it down: no step is spent on cooling twice.
-stage offline train "$RUN/offline" --max_steps 6000 --lr_scheduler_type constant_with_warmup \
-    --warmup_steps 200 --hidden_size 256 --intermediate_size 688 --num_hidden_layers 6 \
-    --num_attention_heads 4 --diffloss_d 3 --diffloss_w 384 --noise_channels 64 \
-    --max_position_embeddings 1024
+# Short strings first, their history drowned in noise: so the model finds out that there is a text,
+# and which word comes next. Then all of them, with ever less noise. The learning rate stays up
+# until fine-tuning brings it down: no step is spent on cooling twice.
+stage short train "$RUN/short" --max_steps 2500 --lr_scheduler_type constant_with_warmup \
+    --warmup_steps 200 --max_duration_s 1.8 --history_noise 10 --hidden_size 256 \
+    --intermediate_size 688 --num_hidden_layers 6 --num_attention_heads 4 --diffloss_d 3 \
+    --diffloss_w 384 --noise_channels 64 --max_position_embeddings 1024
+stage offline train "$RUN/offline" --max_steps 4500 --lr_scheduler_type constant_with_warmup \
+    --warmup_steps 50 --history_noise 5 --finetune_path "$RUN/short"
 # Half of the batches stay offline, so that one checkpoint speaks in both layouts.
-stage stream train "$RUN/stream" --max_steps 5000 --lr_scheduler_type linear --warmup_steps 50 \
-    --finetune_path "$RUN/offline" --stream_n 5 --stream_m 45 --offline_share 0.5
+stage stream train "$RUN/stream" --max_steps 3500 --lr_scheduler_type linear --warmup_steps 50 \
+    --history_noise 2 --finetune_path "$RUN/offline" --stream_n 5 --stream_m 45 --offline_share 0.5
 stage results "$PYTHON" scripts/evaluate.py --manifest "$RUN/data/cuts_test.jsonl.gz" \
     --model "$RUN/stream" --codec "$RUN/codec" --whisper "${WHISPER:-base}" \
     --output "$RUN/results" --save_audio

@@ -40,6 +40,13 @@ class Codec(ABC):
         return -(-num_samples // self.hop_length)
 
     @abstractmethod
+    def digest(self) -> str:
+        """Hexadecimal digest of the weights that decide the codes.
+
+        Codes made by one codec have the same meaning to another only if the digests are equal.
+        """
+
+    @abstractmethod
     def encode(self, waveforms: Sequence[Tensor]) -> list[Tensor]:
         """Encode clips of any lengths, each exactly as if it were alone.
 

@@ -1,5 +1,6 @@
 """Encodec (Défossez et al., 2022) behind the codec interface, and loading it from anywhere."""
 
+import hashlib
 import re
 from collections.abc import Collection, Mapping, Sequence
 from functools import cached_property
@@ -63,6 +64,15 @@ class EncodecCodec(Codec):
         self.latent_dim = config.hidden_size
         self.num_codebooks = len(self._codebooks)
         self.codebook_size = config.codebook_size
+
+    def digest(self) -> str:
+        tensors = dict(self._model.encoder.named_parameters())
+        tensors |= {f"codebook.{k}": book.embed for k, book in enumerate(self._codebooks)}
+        digest = hashlib.sha256()
+        for name, tensor in sorted(tensors.items()):
+            digest.update(f"{name} {list(tensor.shape)}".encode())
+            digest.update(tensor.detach().cpu().numpy().tobytes())
+        return digest.hexdigest()
 
     @torch.no_grad()
     def encode(self, waveforms: Sequence[Tensor]) -> list[Tensor]:

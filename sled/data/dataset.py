@@ -2,145 +2,109 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
+from lhotse import CutSet, combine
 from lhotse.cut import Cut
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
-from torch.utils.data import Dataset, Sampler
+from torch.utils.data import Dataset
 
-from sled.data.latents import cut_codes, cut_waveform, load_cached
+from sled.codec import Codec
+from sled.data.latents import cut_codes, cut_waveform, has_codes, load_cached
 from sled.data.manifests import load_cuts
 from sled.text import PAD_ID, TextTokenizer
 
 
-class SpeechDataset(Dataset[dict[str, Any]]):
-    """Cuts as samples: `input_ids` [L] with `codes` [K, T] or, uncached, `audio` [S].
+def open_corpus(
+    paths: Sequence[Path],
+    *,
+    weights: Sequence[float] | None = None,
+    data_path: Path | None = None,
+    max_samples: int | None = None,
+    max_duration_s: float | None = None,
+    shuffle_seed: int | None = None,
+) -> CutSet:
+    """The cuts of one corpus, or of several mixed.
 
     Args:
-        manifest: A cut manifest, or a folder of cached codes.
-        tokenizer: Encodes the text of each cut's supervision.
-        sample_rate: Of the audio wanted from uncached cuts, in Hz.
-        frame_rate: Latents per second, for the lengths.
-        max_samples: Keep only so many from the start. None: all.
+        paths: Cut manifests, or folders of cached codes.
+        weights: How often each corpus is drawn from, in proportion. A mixture has no end: each
+            corpus starts again when it is through. None: one after the other, each once.
+        data_path: Where the relative audio paths of manifests start. None: at the manifest.
+        max_samples: Only so many cuts from the start of each corpus. None: all.
+        max_duration_s: Leave out longer cuts. None: keep all.
+        shuffle_seed: Decides the order of shards, where there are any, and of drawing from a
+            mixture. None: as they are stored.
 
     Raises:
-        ValueError: For a missing manifest, or a cut without text.
+        ValueError: If a corpus is missing or empty, or the weights do not fit.
     """
-
-    def __init__(
-        self,
-        manifest: Path,
-        tokenizer: TextTokenizer,
-        sample_rate: int,
-        frame_rate: float,
-        max_samples: int | None = None,
-    ) -> None:
-        cuts = load_cached(manifest) if manifest.is_dir() else load_cuts(manifest)
+    if weights and (len(weights) != len(paths) or min(weights) <= 0):
+        raise ValueError(f"{len(paths)} corpora need as many weights above 0, got {list(weights)}")
+    corpora = []
+    for path in paths:
+        if path.is_dir():
+            cuts = load_cached(path, shuffle_seed=shuffle_seed)
+        else:
+            cuts = load_cuts(path, data_path)
         if max_samples is not None:
             cuts = cuts.subset(first=max_samples)
-        self.cuts: list[Cut] = list(cuts)
-        self.is_cached = manifest.is_dir()
+        if max_duration_s is not None:
+            cuts = cuts.filter(lambda cut: cut.duration <= max_duration_s)
+        corpora.append(cuts)
+    if weights is None:
+        return combine(corpora)
+    endless = [cuts.repeat(preserve_id=True) for cuts in corpora]
+    return CutSet.mux(*endless, weights=list(weights), seed=shuffle_seed or 0)
+
+
+class SpeechDataset(Dataset[dict[str, Any]]):
+    """Cuts as samples: `input_ids` [L] with `speech`, codes [K, T] or, uncached, a waveform [S].
+
+    Args:
+        tokenizer: Encodes the text of each cut's supervision.
+        codec: Only its rates are kept: data workers hold no weights.
+    """
+
+    def __init__(self, tokenizer: TextTokenizer, codec: Codec) -> None:
         self.tokenizer = tokenizer
-        self.sample_rate = sample_rate
-        for cut in self.cuts:
-            if not cut.supervisions or not (cut.supervisions[0].text or "").strip():
-                raise ValueError(f"{manifest}: cut {cut.id} has no text: remove or transcribe it")
-        hop_length = round(sample_rate / frame_rate)
-        self.num_frames = [-(-round(c.duration * sample_rate) // hop_length) for c in self.cuts]
+        self.sample_rate, self.hop_length = codec.sample_rate, codec.hop_length
 
-    def __len__(self) -> int:
-        return len(self.cuts)
+    def __getitem__(self, cut: Cut) -> dict[str, Any]:
+        """One sample.
 
-    def __getitem__(self, index: int) -> dict[str, Any]:
-        cut = self.cuts[index]
-        sample = {"input_ids": torch.tensor(self.tokenizer.encode(cut.supervisions[0].text))}
-        if self.is_cached:
-            sample["codes"] = cut_codes(cut)
-        else:
-            sample["audio"] = cut_waveform(cut, self.sample_rate)
-        return sample
+        Raises:
+            ValueError: For a cut without text, or one whose audio cannot be read.
+        """
+        if not cut.supervisions or not (cut.supervisions[0].text or "").strip():
+            raise ValueError(f"cut {cut.id} has no text: remove or transcribe it")
+        input_ids = torch.tensor(self.tokenizer.encode(cut.supervisions[0].text))
+        if has_codes(cut):
+            codes = cut_codes(cut)
+            return {"input_ids": input_ids, "speech": codes, "num_frames": codes.shape[-1]}
+        waveform = cut_waveform(cut, self.sample_rate)
+        num_frames = -(-len(waveform) // self.hop_length)
+        return {"input_ids": input_ids, "speech": waveform, "num_frames": num_frames}
 
 
 def collate(samples: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """Right-padded batch: `input_ids`, `attention_mask` [B, L] and `codes` or `audio` as lists."""
-    input_ids = pad_sequence([s["input_ids"] for s in samples], True, padding_value=PAD_ID)
-    lengths = torch.tensor([len(s["input_ids"]) for s in samples])
-    mask = length_mask(lengths)
-    speech = "codes" if "codes" in samples[0] else "audio"
+    """A batch: right-padded `input_ids`, `attention_mask` [B, L], `speech` as a list, its lengths.
+
+    Lengths (`num_frames` [B]) are known before anything is encoded, so that the losses of batches
+    that are computed one by one can be weighted from the start.
+    """
     return {
-        "input_ids": input_ids,
-        "attention_mask": mask,
-        speech: [sample[speech] for sample in samples],
+        "input_ids": pad_sequence([s["input_ids"] for s in samples], True, padding_value=PAD_ID),
+        "attention_mask": length_mask(torch.tensor([len(s["input_ids"]) for s in samples])),
+        "speech": [sample["speech"] for sample in samples],
+        "num_frames": torch.tensor([sample["num_frames"] for sample in samples]),
     }
 
 
 def length_mask(lengths: Tensor) -> Tensor:
     """[B] lengths to a [B, max] mask of ones followed by zeros."""
-    return (torch.arange(int(lengths.max())) < lengths[:, None]).long()
-
-
-class LengthGroupedBatchSampler(Sampler[list[int]]):
-    """Batches of samples of like length, in an order that the seed and the epoch decide.
-
-    Samples are shuffled, sorted by length inside windows of many batches, cut into batches, and
-    the batches shuffled: like lengths meet, yet no two epochs batch alike.
-
-    Args:
-        num_frames: Length of each sample.
-        batch_size: Samples per batch, or None with `max_frames`.
-        max_frames: Padded frames per batch; batches of short samples then hold more of them.
-        seed: Of the order.
-    """
-
-    WINDOW_BATCHES = 50
-
-    def __init__(
-        self,
-        num_frames: Sequence[int],
-        batch_size: int | None = None,
-        max_frames: int | None = None,
-        seed: int = 0,
-    ) -> None:
-        if (batch_size is None) == (max_frames is None):
-            raise ValueError("give either batch_size or max_frames")
-        self.num_frames = num_frames
-        self.batch_size, self.max_frames, self.seed = batch_size, max_frames, seed
-        # transformers and accelerate ask a batch sampler for these.
-        self.epoch, self.drop_last = 0, False
-
-    def set_epoch(self, epoch: int) -> None:
-        self.epoch = epoch
-
-    def _batches(self) -> list[list[int]]:
-        generator = torch.Generator().manual_seed(self.seed * 1_000_003 + self.epoch)
-        order = torch.randperm(len(self.num_frames), generator=generator).tolist()
-        mean = max(1.0, sum(self.num_frames) / len(self.num_frames))
-        per_batch = self.batch_size or max(1, int((self.max_frames or 1) / mean))
-        window = per_batch * self.WINDOW_BATCHES
-        batches: list[list[int]] = []
-        for start in range(0, len(order), window):
-            members = sorted(order[start : start + window], key=lambda i: self.num_frames[i])
-            batch: list[int] = []
-            for index in members:  # ascending, so `index` is the longest so far
-                if batch and self._is_full(len(batch) + 1, self.num_frames[index]):
-                    batches.append(batch)
-                    batch = []
-                batch.append(index)
-            batches.append(batch)
-        shuffled = torch.randperm(len(batches), generator=generator).tolist()
-        return [batches[i] for i in shuffled]
-
-    def _is_full(self, count: int, longest: int) -> bool:
-        if self.batch_size is not None:
-            return count > self.batch_size
-        return count * longest > (self.max_frames or 0)
-
-    def __iter__(self) -> Iterator[list[int]]:
-        yield from self._batches()
-
-    def __len__(self) -> int:
-        return len(self._batches())
+    return (torch.arange(int(lengths.max()), device=lengths.device) < lengths[:, None]).long()

@@ -184,8 +184,8 @@ def read_aloud(parts: Sequence[str], teacher: Teacher, seed: int) -> np.ndarray:
 def prepare_digits(
     output_dir: Path,
     *,
-    train: int = 4000,
-    joined: int = 600,
+    train: int = 3600,
+    joined: int = 1800,
     valid: int = 60,
     test: int = 100,
     seed: int = 0,

@@ -1,36 +1,119 @@
 """Corpora on disk: Lhotse cut manifests whose audio paths are relative to the manifest's folder."""
 
+import gzip
+import hashlib
 import os
-from collections.abc import Iterator
+import zlib
+from collections.abc import Collection, Iterator
+from itertools import islice
 from pathlib import Path
 
 from lhotse import CutSet
+from lhotse.cut import Cut
+from lhotse.serialization import decode_json_line, deserialize_item
 
 
-def load_cuts(path: str | os.PathLike[str]) -> CutSet:
-    """Load a cut manifest so that its audio is found from any working directory.
+class Manifest:
+    """The cuts of a `.jsonl` or `.jsonl.gz` file, read anew whenever they are iterated.
+
+    Nothing is held in memory, and lines that are not wanted need not be parsed, which takes most
+    of the time.
+    """
+
+    def __init__(self, path: Path, data_path: Path | None = None) -> None:
+        self.path = path
+        self.data_path = data_path or path.parent
+
+    def __iter__(self) -> Iterator[Cut]:
+        return map(self.parse, self.lines())
+
+    def __len__(self) -> int:
+        """Reads the whole file."""
+        return sum(1 for _ in self.lines())
+
+    def lines(self) -> Iterator[bytes]:
+        """The lines, stripped; blank ones are left out.
+
+        Raises:
+            ValueError: The file cannot be read, or not to its end.
+        """
+        try:
+            with (
+                gzip.open(self.path) if self.path.suffix == ".gz" else self.path.open("rb") as file
+            ):
+                for line in file:
+                    if line := line.strip():
+                        yield line
+        except (OSError, EOFError, zlib.error) as error:
+            raise ValueError(f"{self.path} cannot be read ({error}): prepare it again") from error
+
+    def parse(self, line: bytes) -> Cut:
+        """The cut of a line; its relative audio paths are taken from `data_path`.
+
+        Raises:
+            ValueError: Not a cut.
+        """
+        try:
+            cut = deserialize_item(decode_json_line(line))
+            if not isinstance(cut, Cut):
+                raise TypeError(f"a {type(cut).__name__} is no cut")
+        except (
+            Exception
+        ) as error:  # Lhotse parses by hand: broken lines end in errors of many types
+            raise ValueError(
+                f"{self.path} is not a readable cut manifest ({type(error).__name__}: {error}, at "
+                f"{line[:60].decode(errors='replace')!r}): "
+                "expected Lhotse cuts as .jsonl or .jsonl.gz"
+            ) from error
+        return cut.with_recording_path_prefix(self.data_path)
+
+
+def load_cuts(path: str | os.PathLike[str], data_path: Path | None = None) -> CutSet:
+    """Open a cut manifest, lazily, so that its audio is found from any working directory.
 
     Args:
-        path: a `.jsonl` or `.jsonl.gz` cut manifest; relative audio paths in it are taken from
-            the manifest's folder, absolute ones are kept.
+        path: a `.jsonl` or `.jsonl.gz` cut manifest of any size.
+        data_path: where relative audio paths in it start from; None: the manifest's folder.
 
     Raises:
-        ValueError: no such manifest, nothing in it, or not a cut manifest.
+        ValueError: no such manifest, nothing in it, or not a cut manifest. Only the first cut is
+            looked at; a later one that is broken is named when it is reached.
     """
     path = Path(path)
     if not path.is_file():
         raise ValueError(f"no cut manifest at {path}: prepare the corpus first, or check the path")
-    try:
-        cuts = CutSet.from_file(path)
-        is_empty = len(cuts) == 0
-    except Exception as error:  # Lhotse parses by hand: broken lines end in errors of many types
-        raise ValueError(
-            f"{path} is not a readable cut manifest ({type(error).__name__}: {error}): "
-            "expected Lhotse cuts as .jsonl or .jsonl.gz"
-        ) from error
-    if is_empty:
+    manifest = Manifest(path, data_path)
+    if next(iter(manifest), None) is None:
         raise ValueError(f"{path} holds no cuts: prepare the corpus again")
-    return cuts.with_recording_path_prefix(path.parent)
+    return CutSet(manifest)
+
+
+def fingerprint(cuts: CutSet) -> tuple[int, str]:
+    """Count the cuts, and digest (SHA-256) all that is said of them, in their order."""
+    if isinstance(cuts.data, Manifest):
+        lines = cuts.data.lines()
+    else:
+        lines = (repr(cut.to_dict()).encode() for cut in cuts)
+    digest, count = hashlib.sha256(), 0
+    for line in lines:
+        digest.update(line + b"\n")
+        count += 1
+    return count, digest.hexdigest()
+
+
+def cuts_of_groups(cuts: CutSet, size: int, wanted: Collection[int]) -> Iterator[tuple[int, Cut]]:
+    """Divide cuts into groups of `size`, in order, and give those of the groups wanted.
+
+    Cuts of other groups cost little: they are passed over unparsed if they come from a manifest.
+
+    Returns:
+        Pairs of the group's number and a cut of it.
+    """
+    manifest = cuts.data if isinstance(cuts.data, Manifest) else None
+    items = iter(cuts) if manifest is None else manifest.lines()
+    for index, item in enumerate(islice(items, size * (max(wanted, default=-1) + 1))):
+        if (group := index // size) in wanted:
+            yield group, item if manifest is None else manifest.parse(item)
 
 
 def save_cuts(cuts: CutSet, path: str | os.PathLike[str]) -> None:

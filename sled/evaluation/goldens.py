@@ -21,7 +21,7 @@ from torch import Tensor
 
 from sled.codec import Codec, load_codec
 from sled.data.dataset import length_mask
-from sled.generate import DecodingOptions, Generated, Request, generate
+from sled.decoding import DecodingOptions, Generated, Request, generate
 from sled.model import SpeechLlamaForCausalLM
 
 TOLERANCE, GRADIENT_TOLERANCE = 1e-5, 1e-4
@@ -180,11 +180,10 @@ def _check_loss(
     output.loss.backward()
     result.compare("loss", output.loss.detach(), tensors["loss"].squeeze())
     # A dropped text leaves only `</s>`; the recorded run kept dead positions in front of it.
-    hidden = output.hidden_states.detach()
-    theirs = tensors["hidden"]
-    if case["training_cfg"] >= 1:
-        theirs = theirs[:, -hidden.shape[1] :]
-    result.compare("hidden states", hidden, theirs)
+    rows = output.hidden_states.detach().split(output.lengths)
+    for ours, theirs in zip(rows, tensors["hidden"], strict=True):
+        first = len(theirs) - len(ours) if case["training_cfg"] >= 1 else 0
+        result.compare("hidden states", ours, theirs[first : first + len(ours)])
     norms = {name: p.grad.norm() for name, p in model.named_parameters() if p.grad is not None}
     for parameter, norm in case["grad_norms"].items():
         ours = norms.get(parameter, torch.tensor(0.0))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -12,11 +12,13 @@ import numpy as np
 from lhotse.cut import Cut
 from tqdm import tqdm
 
-from sled.evaluation.digits import DigitScore, count_errors, score_by_length, score_digits
+from sled.evaluation.digits import DIGITS, are_digit_strings, score_by_length
+from sled.evaluation.speaker import SpeakerJudge
 from sled.evaluation.systems import Recital, text_of
 from sled.evaluation.transcribe import Transcriber
+from sled.evaluation.words import ENGLISH, WordScore, count_errors, score_words
 
-# Speech shorter than this share of the recording cannot hold all its digits.
+# Speech shorter than this share of the recording cannot hold all its words.
 EARLY_STOP_RATIO = 0.5
 
 
@@ -26,8 +28,10 @@ class SystemReport:
 
     Attributes:
         name: Of the system.
-        score: Over all strings.
-        by_length: Per number of digits.
+        unit: What is counted: "word", or "digit" if nothing but digits was to be said.
+        score: Over all utterances.
+        by_length: Of digit strings, per number of digits; else empty.
+        speaker_similarity: Mean cosine to the speaker's other recordings; None if not judged.
         duration_ratio: Median of the lengths relative to the recordings'.
         cut_off: Share of utterances that had not stopped at the length limit.
         early_stops: Share of utterances under half as long as the recording.
@@ -36,8 +40,10 @@ class SystemReport:
     """
 
     name: str
-    score: DigitScore
-    by_length: dict[int, DigitScore]
+    unit: str
+    score: WordScore
+    by_length: dict[int, WordScore]
+    speaker_similarity: float | None
     duration_ratio: float
     cut_off: float
     early_stops: float
@@ -51,7 +57,11 @@ class SystemReport:
 
 
 def judge(
-    name: str, recital: Recital, cuts: Sequence[Cut], transcriber: Transcriber
+    name: str,
+    recital: Recital,
+    cuts: Sequence[Cut],
+    transcriber: Transcriber,
+    speaker_judge: SpeakerJudge | None = None,
 ) -> SystemReport:
     """Let the listener write down a recital, and count.
 
@@ -60,8 +70,11 @@ def judge(
         recital: Its speech.
         cuts: The test set, in the same order.
         transcriber: The listener.
+        speaker_judge: Who compares voices. None: nobody does.
     """
     references = [text_of(cut) for cut in cuts]
+    digits_only = are_digit_strings(references)
+    wording = DIGITS if digits_only else ENGLISH
     transcripts = [
         transcriber(waveform, recital.sample_rate)
         for waveform in tqdm(recital.waveforms, f"listening to {name}", disable=None, leave=False)
@@ -73,8 +86,10 @@ def judge(
         factor = recital.synthesis_s / float(seconds.sum())
     return SystemReport(
         name=name,
-        score=score_digits(references, transcripts),
-        by_length=score_by_length(references, transcripts),
+        unit=wording.unit,
+        score=score_words(references, transcripts, wording),
+        by_length=score_by_length(references, transcripts) if digits_only else {},
+        speaker_similarity=None if speaker_judge is None else speaker_judge(recital),
         duration_ratio=float(np.median(ratios)),
         cut_off=float(np.mean(recital.cut_off)),
         early_stops=float(np.mean(ratios < EARLY_STOP_RATIO)),
@@ -84,7 +99,7 @@ def judge(
                 "id": cut.id,
                 "text": reference,
                 "heard": transcript,
-                "errors": count_errors(reference, transcript),
+                "errors": count_errors(wording.split(reference), wording.split(transcript)),
                 "seconds": round(float(length), 3),
             }
             for cut, reference, transcript, length in zip(
@@ -95,43 +110,41 @@ def judge(
 
 
 def markdown_tables(reports: Sequence[SystemReport]) -> str:
-    """Two tables: the figures of each system, and its error rate per number of digits."""
-    header = (
-        "system",
-        "digit error rate",
-        "errors / digits",
-        "strings without error",
-        "length, median vs. recording",
-        "cut off",
-        "early stops",
-        "real-time factor",
-    )
-    rows = [
-        (
-            report.name,
-            f"{report.score.error_rate:.1%}",
-            f"{report.score.errors} / {report.score.digits}",
-            f"{report.score.exact_rate:.0%}",
-            f"{report.duration_ratio:.2f}",
-            f"{report.cut_off:.0%}",
-            f"{report.early_stops:.0%}",
-            "" if report.real_time_factor is None else f"{report.real_time_factor:.2f}",
-        )
-        for report in reports
-    ]
+    """A table with the figures of each system, and one with errors per number of digits."""
+    unit = reports[0].unit
+    columns: dict[str, Callable[[SystemReport], str]] = {
+        "system": lambda r: r.name,
+        f"{unit} error rate": lambda r: f"{r.score.error_rate:.1%}",
+        f"errors / {unit}s": lambda r: f"{r.score.errors} / {r.score.words}",
+        "utterances without error": lambda r: f"{r.score.exact_rate:.0%}",
+        "speaker similarity": lambda r: _or_blank(r.speaker_similarity),
+        "length, median vs. recording": lambda r: f"{r.duration_ratio:.2f}",
+        "cut off": lambda r: f"{r.cut_off:.0%}",
+        "early stops": lambda r: f"{r.early_stops:.0%}",
+        "real-time factor": lambda r: _or_blank(r.real_time_factor),
+    }
+    if all(report.speaker_similarity is None for report in reports):
+        del columns["speaker similarity"]
+    rows = [[cell(report) for cell in columns.values()] for report in reports]
+    table = _table(list(columns), rows)
     lengths = sorted({length for report in reports for length in report.by_length})
+    if not lengths:
+        return table
     length_rows = [
         (
             report.name,
             *(
-                f"{score.errors} / {score.digits}" if score else ""
+                f"{score.errors} / {score.words}" if score else ""
                 for score in map(report.by_length.get, lengths)
             ),
         )
         for report in reports
     ]
-    by_length = _table(("errors by length", *map(str, lengths)), length_rows)
-    return f"{_table(header, rows)}\n{by_length}"
+    return f"{table}\n{_table(('errors by length', *map(str, lengths)), length_rows)}"
+
+
+def _or_blank(figure: float | None) -> str:
+    return "" if figure is None else f"{figure:.2f}"
 
 
 def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
@@ -144,5 +157,6 @@ def write_report(
 ) -> None:
     """Write `results.json` (everything) and `results.md` (the tables) into an existing folder."""
     results = {"settings": settings, "systems": {r.name: r.as_dict() for r in reports}}
-    (output_dir / "results.json").write_text(json.dumps(results, indent=2) + "\n")
-    (output_dir / "results.md").write_text(markdown_tables(reports))
+    text = json.dumps(results, indent=2, ensure_ascii=False) + "\n"
+    (output_dir / "results.json").write_text(text, encoding="utf-8")
+    (output_dir / "results.md").write_text(markdown_tables(reports), encoding="utf-8")

@@ -1,22 +1,34 @@
-"""The systems that are compared: each speaks every string of a test set once."""
+"""The systems that are compared: each speaks every utterance of a test set once."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import soxr
 import torch
 from lhotse.cut import Cut
 
-from sled.codec import Codec
-from sled.generate import DecodingOptions
+from sled.codec import Codec, load_codec
+from sled.data.audio import write_audio
+from sled.decoding import DecodingOptions
 from sled.layout import Layout
 from sled.tts import TTS, Prompt
 
-PROMPT_LENGTHS = (3, 4, 5)  # digits
+MODES = {
+    "teacher": "the recordings",
+    "codec": "the recordings through the codec",
+    "model": "the model in its own layout",
+    "offline": "the model, all text first",
+    "stream": "the model, text and speech in turn",
+    "clone": "the model, all text first, continuing another test recording",
+}
+
+# Words of a recording to be continued; at most, or up to the median of the test set.
+PROMPT_MIN_WORDS, PROMPT_MAX_WORDS = 3, 5
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,7 +36,7 @@ class Recital:
     """What one system made of the test set, in its order.
 
     Attributes:
-        waveforms: [S] of each string.
+        waveforms: [S] of each utterance.
         sample_rate: In Hz.
         cut_off: Flags: the model did not stop by itself, it was cut at the length limit.
         synthesis_s: Time that making the speech took; None for recordings.
@@ -34,6 +46,13 @@ class Recital:
     sample_rate: int
     cut_off: list[bool]
     synthesis_s: float | None = None
+
+    def save(self, folder: Path, names: Sequence[str]) -> None:
+        """Write every utterance as FOLDER/NAME.flac."""
+        for name, waveform in zip(names, self.waveforms, strict=True):
+            path = folder / f"{name}.flac"
+            path.parent.mkdir(parents=True, exist_ok=True)  # names may hold slashes
+            write_audio(path, waveform, self.sample_rate)
 
 
 def text_of(cut: Cut) -> str:
@@ -118,19 +137,91 @@ def recite_model(
 
 
 def choose_prompts(cuts: Sequence[Cut]) -> list[Cut]:
-    """For each cut, another one of 3 to 5 digits whose voice it is to continue.
+    """For each cut, another one, neither too short nor too long, whose voice it is to continue.
 
     Raises:
         ValueError: If fewer than two cuts have such a length.
     """
-    usable = [cut for cut in cuts if len(text_of(cut).split()) in PROMPT_LENGTHS]
+    lengths = [len(text_of(cut).split()) for cut in cuts]
+    longest = max(PROMPT_MAX_WORDS, np.median(lengths))
+    usable = [
+        cut
+        for cut, length in zip(cuts, lengths, strict=True)
+        if PROMPT_MIN_WORDS <= length <= longest
+    ]
     if len(usable) < 2:
         raise ValueError(
-            f"{len(usable)} of {len(cuts)} test utterances have 3 to 5 digits: voice cloning "
-            "needs two that can be prompts; take a larger test set"
+            f"{len(usable)} of {len(cuts)} test utterances have {PROMPT_MIN_WORDS} to {longest:g} "
+            "words: voice cloning needs two that can be prompts; take a larger test set"
         )
     chosen = []
     for index, cut in enumerate(cuts):
         prompt = usable[index % len(usable)]
         chosen.append(prompt if prompt.id != cut.id else usable[(index + 1) % len(usable)])
     return chosen
+
+
+class Systems:
+    """All that can be compared on a test set; models are loaded when they are first needed.
+
+    Args:
+        cuts: The test set.
+        options: How models draw frames and when they stop.
+        model: Checkpoint folder or hub name. None: the bundled one.
+        stream_model: Another one for the mode "stream". None: the same.
+        codec: Folder, hub name or `.th` file. None: the one in or beside the checkpoint.
+        device: Where models run.
+        seed: Of the first utterance, counted up for the others.
+        batch_size: Utterances spoken at once.
+    """
+
+    def __init__(
+        self,
+        cuts: Sequence[Cut],
+        options: DecodingOptions,
+        *,
+        model: str | None = None,
+        stream_model: str | None = None,
+        codec: str | None = None,
+        device: str = "cpu",
+        seed: int = 0,
+        batch_size: int = 1,
+    ) -> None:
+        self.cuts, self.options = cuts, options
+        self.model, self.stream_model = model, stream_model or model
+        self.codec, self.device = codec, device
+        self.seed, self.batch_size = seed, batch_size
+        self._loaded: dict[str | None, TTS] = {}
+
+    def recite(self, mode: str) -> Recital:
+        """Let one of MODES speak the test set.
+
+        Raises:
+            ValueError: If a model cannot be loaded, or not stream.
+        """
+        if mode == "teacher":
+            return recite_recordings(self.cuts)
+        if mode == "codec":
+            codec = (
+                load_codec(self.codec, self.device) if self.codec else self._load(self.model).codec
+            )
+            return recite_codec(self.cuts, codec, self.device)
+        tts = self._load(self.stream_model) if mode == "stream" else self._load(self.model)
+        if mode == "stream" and tts.model.layout.is_offline:
+            raise ValueError(
+                f"{self.stream_model} is no streaming checkpoint: name one with --stream_model"
+            )
+        return recite_model(
+            self.cuts,
+            tts,
+            self.options,
+            layout=None if mode in ("stream", "model") else Layout(),
+            clone=mode == "clone",
+            seed=self.seed,
+            batch_size=self.batch_size,
+        )
+
+    def _load(self, name: str | None) -> TTS:
+        if name not in self._loaded:
+            self._loaded[name] = TTS.from_pretrained(name, codec=self.codec, device=self.device)
+        return self._loaded[name]

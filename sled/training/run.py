@@ -3,21 +3,35 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import HfArgumentParser, set_seed
+from lhotse import CutSet
+from transformers import set_seed
+from transformers.trainer import TRAINER_STATE_NAME
 from transformers.trainer_utils import get_last_checkpoint
 
 from sled.codec import Codec, load_codec
 from sled.config import SpeechLlamaConfig
-from sled.data.dataset import SpeechDataset
+from sled.data.dataset import SpeechDataset, open_corpus
+from sled.data.latents import check_codec
+from sled.data.lengths import measure_frames_per_token
+from sled.data.sampling import SpeechBatches
 from sled.model import SpeechLlamaForCausalLM
 from sled.text import TextTokenizer
-from sled.training.arguments import DataArguments, ModelArguments, SledTrainingArguments
+from sled.training.arguments import (
+    DataArguments,
+    LoraArguments,
+    ModelArguments,
+    SledTrainingArguments,
+    parse_flags,
+)
+from sled.training.lora import add_adapters, save_merged, unwrap
+from sled.training.samples import show_samples
+from sled.training.saving import finished_steps, publish_model
 from sled.training.trainer import SledTrainer
 
 logger = logging.getLogger(__name__)
@@ -43,7 +57,7 @@ def build_model(
     """A new model of the given sizes, or a checkpoint under new training settings.
 
     Raises:
-        ValueError: If the checkpoint does not fit the tokenizer or the codec.
+        ValueError: If there is no such checkpoint, or it does not fit the tokenizer or the codec.
     """
     settings: dict[str, Any] = asdict(arguments)
     finetune_path = settings.pop("finetune_path")
@@ -57,7 +71,10 @@ def build_model(
         return SpeechLlamaForCausalLM(config)
 
     folder = Path(finetune_path)
-    folder = folder.parent if folder.suffix == ".safetensors" else folder
+    if folder.suffix == ".safetensors":
+        if not folder.is_file():
+            raise ValueError(f"no checkpoint at {folder}: train it first, or check --finetune_path")
+        folder = folder.parent
     config = SpeechLlamaConfig.from_pretrained(folder)
     theirs = (config.vocab_size, config.vae_embed_dim, config.frame_rate)
     ours = (tokenizer.vocab_size, codec.latent_dim, codec.frame_rate)
@@ -73,50 +90,192 @@ def build_model(
     return SpeechLlamaForCausalLM.from_pretrained(folder, config=config, dtype=torch.float32)
 
 
-def train(argv: Sequence[str] | None = None, defaults: dict[str, Any] | None = None) -> Path:
+def train(
+    argv: Sequence[str] | None = None,
+    defaults: Mapping[str, Any] | None = None,
+    description: str | None = None,
+) -> Path:
     """Parse the flags, train, and save; a run that was interrupted continues where it stopped.
 
     Args:
         argv: Command line. None: the process's own.
         defaults: Flag defaults of the calling script.
+        description: Of the calling script, for --help.
 
     Returns:
-        The output folder, which holds the final checkpoint.
-    """
-    parser = HfArgumentParser([ModelArguments, DataArguments, SledTrainingArguments])
-    parser.set_defaults(**(defaults or {}))
-    model_args, data_args, args = parser.parse_args_into_dataclasses(args=argv)
-    for flag in ("train_manifest", "tokenizer"):
-        if not getattr(data_args, flag):
-            raise ValueError(f"--{flag} is missing: name what to train with (see --help)")
+        The output folder, which holds the trained model.
 
+    Raises:
+        ValueError: For flags, data or a checkpoint that cannot be trained with, and as
+            `SledTrainer.run`.
+        OSError: If something cannot be read or written.
+    """
+    model_args, lora_args, data_args, args = parse_flags(argv, defaults, description)
+    if args.process_index > 0:
+        logging.getLogger("sled").setLevel(logging.WARNING)  # the first process tells enough
+    output_dir = Path(args.output_dir)
+    if (steps := finished_steps(output_dir)) >= args.max_steps:
+        logger.info(
+            "%s holds the model after all of its %d steps: nothing to do (to train on, raise "
+            "--max_steps; to start anew, name another --output_dir)",
+            output_dir,
+            steps,
+        )
+        return output_dir
+    _check_flags(model_args, lora_args, data_args, args)
+    trainer = make_trainer(model_args, lora_args, data_args, args)
+    show_samples(trainer)
+    last = (
+        Path(args.resume_from_checkpoint) if args.resume_from_checkpoint else find_last(output_dir)
+    )
+    if last is not None:
+        logger.info("continuing from %s", last)
+    # All processes have made the same model; from here on each has noise of its own.
+    set_seed(args.seed + args.process_index)
+    trainer.run(last)
+    save_result(trainer)
+    logger.info("model saved in %s", output_dir)
+    return output_dir
+
+
+def make_trainer(
+    model_args: ModelArguments,
+    lora_args: LoraArguments,
+    data_args: DataArguments,
+    args: SledTrainingArguments,
+) -> SledTrainer:
+    """Load or make all that a run needs; the same on every process.
+
+    Raises:
+        ValueError: If something is missing or does not fit.
+    """
     set_seed(args.seed)
     tokenizer = TextTokenizer.from_pretrained(data_args.tokenizer)
     codec = load_codec(data_args.codec, device=args.device)
-    model = build_model(model_args, tokenizer, codec)
-    logger.info("model: %.1f M parameters", sum(p.numel() for p in model.parameters()) / 1e6)
-
-    def dataset(manifest: str, max_samples: int | None) -> SpeechDataset:
-        return SpeechDataset(
-            Path(manifest), tokenizer, codec.sample_rate, codec.frame_rate, max_samples
-        )
-
-    trainer = SledTrainer(
+    for manifest in map(Path, data_args.train_manifest + data_args.eval_manifest):
+        if manifest.is_dir():
+            check_codec(manifest, codec)
+    model = build_model(model_args, tokenizer, codec).to(getattr(torch, args.model_dtype))
+    train_batches = training_batches(data_args, args, codec)
+    lengths = measure_frames_per_token(train_batches.open_epoch(0), tokenizer, codec)
+    # Decoding holds the model to them.
+    model.config.min_frames_per_token = round(lengths.low, 3)
+    model.config.max_frames_per_token = round(lengths.high, 3)
+    if args.compile_layers:
+        for layer in model.model.layers:
+            layer.compile(dynamic=True)
+    if lora_args.lora_rank:
+        model = add_adapters(model, lora_args)
+    trained = sum(p.numel() for p in model.parameters() if p.requires_grad)
+    total = sum(p.numel() for p in model.parameters())
+    logger.info("model: %.1f M parameters, %.1f M trained", total / 1e6, trained / 1e6)
+    return SledTrainer(
         model=model,
         args=args,
         codec=codec,
-        train_dataset=dataset(data_args.train_manifest, data_args.max_train_samples),
-        eval_dataset=dataset(data_args.eval_manifest, data_args.max_eval_samples)
-        if data_args.eval_manifest
-        else None,
+        train_dataset=SpeechDataset(tokenizer, codec),
+        train_batches=train_batches,
+        eval_batches=evaluation_batches(data_args, args) if data_args.eval_manifest else None,
+        eval_dataset=data_args.eval_manifest or None,
+        flags={
+            "model": asdict(model_args),
+            "lora": asdict(lora_args),
+            "data": asdict(data_args),
+            "training": args.to_dict(),
+        },
         processing_class=tokenizer,
     )
-    last = None
-    if not args.overwrite_output_dir and Path(args.output_dir).is_dir():
-        last = get_last_checkpoint(args.output_dir)
-    if last is not None:
-        logger.info("resuming from %s", last)
-    trainer.train(resume_from_checkpoint=args.resume_from_checkpoint or last)
-    trainer.save_model()
-    trainer.save_state()
-    return Path(args.output_dir)
+
+
+def find_last(output_dir: Path) -> Path | None:
+    """The newest checkpoint in a run's folder, if there is any."""
+    last = get_last_checkpoint(str(output_dir)) if output_dir.is_dir() else None
+    return Path(last) if last else None
+
+
+def _check_flags(
+    model_args: ModelArguments,
+    lora_args: LoraArguments,
+    data_args: DataArguments,
+    args: SledTrainingArguments,
+) -> None:
+    """Find what one group of flags alone does not show.
+
+    Raises:
+        ValueError: For flags that are missing or do not go together.
+    """
+    for flag in ("train_manifest", "tokenizer"):
+        if not getattr(data_args, flag):
+            raise ValueError(f"--{flag} is missing: name what to train with (see --help)")
+    if args.eval_strategy != "no" and not data_args.eval_manifest:
+        raise ValueError(
+            f"--eval_manifest is missing for --eval_strategy {args.eval_strategy.value}: name what "
+            "to evaluate on, or pass --eval_strategy no"
+        )
+    if lora_args.lora_rank and model_args.finetune_path is None:
+        raise ValueError(
+            f"--lora_rank {lora_args.lora_rank}: adapters belong to a model that is there already, "
+            "name it with --finetune_path"
+        )
+
+
+def save_result(trainer: SledTrainer) -> None:
+    """Write the final model: of averaged weights, if they are kept, and with adapters merged in.
+
+    Raises:
+        OSError: If it cannot be written.
+    """
+    if trainer.average is not None:
+        trainer.average.apply()  # the weights of the last step are in the last checkpoint
+    with trainer.staged() as folder:
+        if unwrap(trainer.model) is trainer.model:
+            trainer.save_model(str(folder))
+        elif trainer.args.should_save:
+            save_merged(trainer.model, trainer.processing_class, folder)
+        if trainer.args.should_save:
+            trainer.state.save_to_json(str(folder / TRAINER_STATE_NAME))
+            publish_model(folder, Path(trainer.args.output_dir))
+
+
+def training_batches(
+    data: DataArguments, args: SledTrainingArguments, codec: Codec
+) -> SpeechBatches:
+    """This process's share of the training batches."""
+    manifests = list(map(Path, data.train_manifest))
+
+    def open_epoch(epoch: int) -> CutSet:
+        return open_corpus(
+            manifests,
+            weights=data.train_weights or None,
+            data_path=Path(data.data_path) if data.data_path else None,
+            max_samples=data.max_train_samples,
+            max_duration_s=data.max_duration_s,
+            shuffle_seed=args.seed + epoch,
+        )
+
+    limit = args.max_frames_per_batch
+    return SpeechBatches(
+        open_epoch,
+        max_cuts=args.per_device_train_batch_size if limit is None else None,
+        max_duration_s=None if limit is None else limit / codec.frame_rate,
+        quadratic_duration_s=args.quadratic_duration_s,
+        by_length=args.group_by_speech_length,
+        seed=args.seed,
+        rank=args.process_index,
+        world_size=args.world_size,
+    )
+
+
+def evaluation_batches(data: DataArguments, args: SledTrainingArguments) -> SpeechBatches:
+    """This process's share of the evaluation batches."""
+    manifests = list(map(Path, data.eval_manifest))
+    return SpeechBatches(
+        lambda epoch: open_corpus(
+            manifests,
+            data_path=Path(data.data_path) if data.data_path else None,
+            max_samples=data.max_eval_samples,
+        ),
+        max_cuts=args.per_device_eval_batch_size,
+        rank=args.process_index,
+        world_size=args.world_size,
+    )

@@ -9,11 +9,13 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from lhotse import MonoCut
+from lhotse.utils import fastcopy
 
 from sled.data.digits import DIGIT_WORDS, prepare_digits
-from sled.data.manifests import load_cuts
+from sled.data.manifests import load_cuts, save_cuts
+from sled.decoding import DecodingOptions
 from sled.evaluation.systems import choose_prompts, recite_codec, recite_model, text_of
-from sled.generate import DecodingOptions
 from sled.layout import Layout
 
 pytest.importorskip("jiwer")
@@ -81,6 +83,11 @@ class ToyTTS:
         ]
 
 
+def toy_encoder(speech: np.ndarray) -> np.ndarray:
+    """All speech is of one voice."""
+    return np.ones(2)
+
+
 @pytest.fixture(scope="module")
 def manifest(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("digits")
@@ -97,8 +104,9 @@ def evaluate(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     script = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(script)
     toy_tts = SimpleNamespace(from_pretrained=lambda name, **kwargs: ToyTTS())
-    monkeypatch.setattr(script, "TTS", toy_tts)
+    monkeypatch.setattr("sled.evaluation.systems.TTS", toy_tts)
     monkeypatch.setattr(script, "Transcriber", ToneListener)
+    monkeypatch.setattr(script, "load_speaker_encoder", lambda name, device: toy_encoder)
     return script
 
 
@@ -112,7 +120,7 @@ def test_every_mode_is_scored(
     for name in ("teacher", "codec", "offline", "clone"):
         assert systems[name]["error_rate"] == 0 and systems[name]["exact_rate"] == 1
         assert systems[name]["early_stops"] == systems[name]["cut_off"] == 0
-    num_digits = systems["stream"]["score"]["digits"]
+    num_digits = systems["stream"]["score"]["words"]
     assert systems["stream"]["score"]["errors"] == 24  # one digit of every string
     assert systems["stream"]["error_rate"] == pytest.approx(24 / num_digits)
     assert systems["stream"]["early_stops"] == pytest.approx(
@@ -134,8 +142,39 @@ def test_limit_and_modes_narrow_the_run(
     flags = ["--manifest", str(manifest), "--output", str(tmp_path)]
     evaluate.main([*flags, "--limit", "5", "--modes", "teacher"])
     systems = json.loads((tmp_path / "results.json").read_text())["systems"]
-    assert list(systems) == ["teacher"] and systems["teacher"]["score"]["strings"] == 5
+    assert list(systems) == ["teacher"] and systems["teacher"]["score"]["utterances"] == 5
     assert len(systems["teacher"]["utterances"]) == 5
+
+
+def test_voices_are_compared_if_asked_for(
+    evaluate: ModuleType, manifest: Path, tmp_path: Path
+) -> None:
+    flags = ["--manifest", str(manifest), "--output", str(tmp_path), "--modes", "teacher", "stream"]
+    evaluate.main([*flags, "--speaker_encoder", "toy"])
+    table = (tmp_path / "results.md").read_text()
+    assert "| utterances without error | speaker similarity |" in table
+    systems = json.loads((tmp_path / "results.json").read_text())["systems"]
+    assert systems["teacher"]["speaker_similarity"] == pytest.approx(1.0)
+    # Nothing is left of the lone digits, so there is no voice either.
+    assert systems["stream"]["speaker_similarity"] == pytest.approx(21 / 24)
+
+
+def test_text_that_is_not_of_digits_is_counted_in_words(
+    evaluate: ModuleType, manifest: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def retell(cut: MonoCut) -> MonoCut:
+        return fastcopy(cut, supervisions=[fastcopy(cut.supervisions[0], text="It's Mr. Steels!")])
+
+    save_cuts(load_cuts(manifest).map(retell), tmp_path / "cuts.jsonl.gz")
+    heard = {"It is mister Steel.": 1, "it is mister Steels": 0}
+    for transcript, errors in heard.items():
+        monkeypatch.setattr(evaluate, "Transcriber", lambda *a, t=transcript, **k: lambda *a: t)
+        flags = ["--manifest", str(tmp_path / "cuts.jsonl.gz"), "--output", str(tmp_path / "out")]
+        evaluate.main([*flags, "--modes", "teacher", "--limit", "2"])
+        score = json.loads((tmp_path / "out" / "results.json").read_text())["systems"]["teacher"]
+        assert (score["unit"], score["by_length"]) == ("word", {})
+        assert score["error_rate"] == pytest.approx(errors / 4)
+        assert "word error rate" in (tmp_path / "out" / "results.md").read_text()
 
 
 @pytest.mark.parametrize("flag", ["--limit", "--batch_size"])
@@ -172,6 +211,18 @@ def test_clones_continue_another_recording_of_usable_length(manifest: Path) -> N
         assert chosen.id != cut.id
         assert prompt.text == text_of(chosen) and 3 <= len(prompt.text.split()) <= 5
         assert np.array_equal(prompt.audio, chosen.load_audio()[0])
+
+
+def test_a_checkpoint_can_be_judged_in_its_own_layout(
+    evaluate: ModuleType, manifest: Path, tmp_path: Path
+) -> None:
+    flags = ["--manifest", str(manifest), "--output", str(tmp_path)]
+    evaluate.main([*flags, "--modes", "model", "stream", "offline"])
+    systems = json.loads((tmp_path / "results.json").read_text())["systems"]
+    model, stream, offline = (
+        systems[name]["utterances"] for name in ("model", "stream", "offline")
+    )
+    assert model == stream != offline
 
 
 def test_cloning_needs_two_possible_prompts(manifest: Path) -> None:

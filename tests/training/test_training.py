@@ -1,103 +1,27 @@
 """Training runs on a corpus of a few clips: whole commands, from flags to a checkpoint."""
 
-import json
-import shutil
-from pathlib import Path
-from typing import Any
+import logging
+from functools import partialmethod
 
 import numpy as np
 import pytest
 import soundfile
 import torch
-from lhotse import CutSet, MonoCut, Recording, SupervisionSegment
-from safetensors.torch import load_file
 
 from sled import TTS, DecodingOptions
-from sled.data.dataset import LengthGroupedBatchSampler
-from sled.data.latents import cache_codes
-from sled.data.manifests import load_cuts, save_cuts
 from sled.model import SpeechLlamaForCausalLM
-from sled.training.run import train
 from tests.commands import run
-from tests.debug import GOLDENS, SAMPLE_RATE, debug_codec, debug_tokenizer, debug_waveform
-
-TEXTS = ["four two seven", "one", "nine one one", "two two", "seven four", "one nine"]
-SIZES = {
-    "hidden_size": 32,
-    "intermediate_size": 48,
-    "num_hidden_layers": 2,
-    "num_attention_heads": 4,
-    "diffloss_d": 2,
-    "diffloss_w": 24,
-    "noise_channels": 8,
-    "max_position_embeddings": 256,
-}
-PLAIN = {"training_cfg": 0.0, "dropout": 0.0, "attention_dropout": 0.0, "activation_dropout": 0.0}
-
-
-@pytest.fixture(scope="module")
-def corpus(tmp_path_factory) -> Path:
-    """A folder with `cuts.jsonl.gz`, the same `cached` as codes, and a `tokenizer`."""
-    folder = tmp_path_factory.mktemp("corpus")
-    cuts = []
-    for index, text in enumerate(TEXTS):
-        samples = debug_waveform(0.2 + 0.05 * index, seed=index)
-        soundfile.write(folder / f"{index}.wav", samples, SAMPLE_RATE)
-        recording = Recording.from_file(folder / f"{index}.wav", recording_id=f"clip-{index}")
-        supervision = SupervisionSegment(
-            f"clip-{index}", f"clip-{index}", 0.0, recording.duration, text=text
-        )
-        cuts.append(
-            MonoCut(f"clip-{index}", 0.0, recording.duration, 0, [supervision], recording=recording)
-        )
-    save_cuts(CutSet.from_cuts(cuts), folder / "cuts.jsonl.gz")
-    cache_codes(load_cuts(folder / "cuts.jsonl.gz"), debug_codec(), folder / "cached")
-    debug_tokenizer().save_pretrained(folder / "tokenizer")
-    return folder
-
-
-def flags(corpus: Path, output: Path, **changes: Any) -> list[str]:
-    """A command line: a model of debug size, two samples a step, nothing reported."""
-    settings = (
-        {
-            "train_manifest": corpus / "cached",
-            "tokenizer": corpus / "tokenizer",
-            "codec": GOLDENS / "codec",
-            "output_dir": output,
-            "per_device_train_batch_size": 2,
-            "max_steps": 3,
-            "learning_rate": 1e-3,
-            "logging_steps": 1,
-            "save_strategy": "no",
-            "report_to": "none",
-            "use_cpu": True,
-            "disable_tqdm": True,
-            "dataloader_pin_memory": False,
-        }
-        | SIZES
-        | changes
-    )
-    return [word for flag, value in settings.items() for word in (f"--{flag}", str(value))]
-
-
-def fit(corpus: Path, output: Path, **changes: Any) -> Path:
-    return train(flags(corpus, output, **changes))
-
-
-def logged(output: Path, key: str) -> list[float]:
-    """A logged quantity, step by step."""
-    history = json.loads((output / "trainer_state.json").read_text())["log_history"]
-    return [entry[key] for entry in history if key in entry]
-
-
-def weights(folder: Path) -> dict[str, torch.Tensor]:
-    return load_file(folder / "model.safetensors")
-
-
-def assert_same_weights(one: Path, other: Path) -> None:
-    ours, theirs = weights(one), weights(other)
-    assert ours.keys() == theirs.keys()
-    assert [name for name in ours if not ours[name].equal(theirs[name])] == []
+from tests.debug import GOLDENS, SAMPLE_RATE, debug_codec
+from tests.training.runs import (
+    PLAIN,
+    TEXTS,
+    assert_same_weights,
+    checkpoints,
+    fit,
+    flags,
+    logged,
+    weights,
+)
 
 
 def test_the_loss_of_a_few_clips_falls(corpus, tmp_path):
@@ -149,35 +73,50 @@ def test_a_trained_model_speaks(corpus, tmp_path):
     assert tts.say("four two seven", options=options).seconds > 0
 
 
-# transformers itself reads config.json as a configuration of no model, whose keys have moved on.
-@pytest.mark.filterwarnings("ignore:`rope_scaling` is deprecated:FutureWarning")
-@pytest.mark.parametrize("layout", [{}, {"stream_n": 3, "stream_m": 10}], ids=["offline", "stream"])
-def test_an_interrupted_run_ends_as_if_it_had_not_been(layout, corpus, tmp_path):
-    """To the last bit, over an epoch's end, with all that is random in training switched on."""
-    settings = {"max_steps": 6, "save_strategy": "steps", "save_steps": 2, "history_noise": 0.2}
-    whole = fit(corpus, tmp_path / "whole", **settings, **layout)
-    resumed = tmp_path / "resumed"
-    shutil.copytree(whole / "checkpoint-2", resumed / "checkpoint-2")
-    fit(corpus, resumed, **settings, **layout)
-    assert_same_weights(whole, resumed)
-    assert logged(whole, "loss") == logged(resumed, "loss")
+def test_a_run_is_continued_even_under_the_published_flag_to_overwrite(corpus, tmp_path):
+    """Who pastes the published command again after a crash must not lose what there is."""
+    saving = {"save_strategy": "steps", "save_steps": 1, "overwrite_output_dir": True}
+    run = fit(corpus, tmp_path, **saving, max_steps=2)
+    before = (run / "checkpoint-2" / "model.safetensors").stat().st_mtime_ns
+    fit(corpus, tmp_path, **saving, max_steps=3)
+    assert len(logged(run, "loss")) == 3
+    assert (run / "checkpoint-2" / "model.safetensors").stat().st_mtime_ns == before
 
 
-def test_every_epoch_is_batched_anew(corpus, tmp_path, monkeypatch):
-    epochs = []
-    monkeypatch.setattr(
-        LengthGroupedBatchSampler, "set_epoch", lambda _, epoch: epochs.append(epoch)
-    )
-    fit(corpus, tmp_path, max_steps=9)  # of three steps an epoch
-    assert sorted(set(epochs)) == [0, 1, 2]
+def test_a_finished_run_is_left_alone(corpus, tmp_path, caplog):
+    caplog.set_level(logging.INFO, logger="sled")
+    run = fit(corpus, tmp_path, max_steps=2)
+    before = (run / "model.safetensors").stat().st_mtime_ns
+    fit(corpus, tmp_path, max_steps=2, learning_rate=1.0)
+    assert f"{tmp_path} holds the model after all of its 2 steps: nothing to do" in caplog.text
+    assert (run / "model.safetensors").stat().st_mtime_ns == before
 
 
-def test_overwriting_starts_anew(corpus, tmp_path):
-    saving = {"save_strategy": "steps", "save_steps": 1}
-    fit(corpus, tmp_path / "run", **saving)
-    again = fit(corpus, tmp_path / "run", **saving, overwrite_output_dir=True, seed=5)
-    fresh = fit(corpus, tmp_path / "fresh", seed=5)
-    assert_same_weights(again, fresh)
+def test_a_continued_run_saves_as_often_as_it_is_told_now(corpus, tmp_path):
+    saving = {"save_strategy": "steps", "save_total_limit": 9}
+    fit(corpus, tmp_path, **saving, save_steps=2, max_steps=2)
+    fit(corpus, tmp_path, **saving, save_steps=1, max_steps=5)
+    assert checkpoints(tmp_path) == [2, 3, 4, 5]
+
+
+def test_the_best_checkpoint_is_kept_and_becomes_the_model(corpus, tmp_path):
+    settings = {"save_strategy": "steps", "save_steps": 1, "save_total_limit": 2, "max_steps": 5}
+    evaluation = {"eval_manifest": corpus / "cached", "eval_strategy": "steps", "eval_steps": 1}
+    ever_worse = {"learning_rate": 1.0, "load_best_model_at_end": True}
+    run = fit(corpus, tmp_path, **settings, **evaluation, **ever_worse)
+    best = 1 + int(np.argmin(logged(run, "eval_loss")))
+    assert best < 4
+    assert checkpoints(run) == [best, 5]
+    assert_same_weights(run, run / f"checkpoint-{best}")
+
+
+def test_a_run_is_not_continued_with_other_batches(corpus, tmp_path):
+    """Nobody would know which samples have been seen."""
+    fit(corpus, tmp_path, save_strategy="steps", save_steps=2, max_steps=2)
+    changes = {"per_device_train_batch_size": 1, "gradient_accumulation_steps": 2}
+    expected = "--per_device_train_batch_size 2, not 1, --gradient_accumulation_steps 1, not 2"
+    with pytest.raises(ValueError, match=expected):
+        fit(corpus, tmp_path, max_steps=3, **changes)
 
 
 def test_an_offline_checkpoint_becomes_a_streaming_one(corpus, tmp_path):
@@ -196,7 +135,9 @@ def test_an_offline_checkpoint_becomes_a_streaming_one(corpus, tmp_path):
 
 def test_a_share_of_streaming_batches_can_keep_the_offline_layout(corpus, tmp_path):
     """So that one checkpoint serves both. Nothing is learned here: only the layout differs."""
-    still, streaming = {"max_steps": 12, "learning_rate": 0.0}, {"stream_n": 3, "stream_m": 10}
+    # With their texts dropped, samples lie alike in both layouts.
+    still = {"max_steps": 12, "learning_rate": 0.0, "training_cfg": 0.0}
+    streaming = {"stream_n": 3, "stream_m": 10}
     offline = logged(fit(corpus, tmp_path / "offline", **still), "loss")
     stream, mixed, kept = (
         logged(
@@ -225,17 +166,46 @@ def test_finetuning_a_half_precision_checkpoint_trains_float32_weights(corpus, t
     assert {tensor.dtype for tensor in weights(tuned).values()} == {torch.float32}
 
 
+@pytest.mark.filterwarnings("ignore:`gradient_checkpointing` is deprecated:FutureWarning")
+def test_gradient_checkpointing_changes_nothing_but_memory(corpus, tmp_path):
+    plain = fit(corpus, tmp_path / "plain")
+    assert_same_weights(plain, fit(corpus, tmp_path / "saving", gradient_checkpointing=True))
+
+
+def test_compiled_layers_train_alike(corpus, tmp_path, monkeypatch):
+    """They are traced as for a compiler here; making code of it would take long."""
+    compile_traced = partialmethod(torch.nn.Module.compile, backend="eager")
+    plain = weights(fit(corpus, tmp_path / "plain"))
+    monkeypatch.setattr(torch.nn.Module, "compile", compile_traced)
+    for name, weight in weights(fit(corpus, tmp_path / "traced", compile_layers=True)).items():
+        torch.testing.assert_close(weight, plain[name], msg=name)
+
+
+def test_all_can_be_bfloat16_but_the_codec(corpus, tmp_path):
+    """As a codec in bfloat16 would choose other codes, so audio would train other weights."""
+    half = {"model_dtype": "bfloat16"}
+    cached = fit(corpus, tmp_path / "cached", **half)
+    audio = fit(corpus, tmp_path / "audio", train_manifest=corpus / "cuts.jsonl.gz", **half)
+    assert_same_weights(cached, audio)
+    assert {tensor.dtype for tensor in weights(audio).values()} == {torch.bfloat16}
+
+
 def test_batches_can_be_filled_by_frames(corpus, tmp_path):
-    output = fit(corpus, tmp_path, max_frames_per_batch=80, num_train_epochs=1, max_steps=-1)
-    losses = logged(output, "loss")
-    assert 1 < len(losses) < len(TEXTS)  # several clips to a batch, yet not all
+    output = fit(corpus, tmp_path, max_frames_per_batch=80, max_steps=12)
+    first_epoch = [epoch for epoch in logged(output, "epoch") if epoch <= 1]
+    assert 1 < len(first_epoch) < len(TEXTS)  # several clips to a batch, yet not all
 
 
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"train_manifest": ""}, "--train_manifest is missing"),
+        ({"train_manifest": []}, "--train_manifest is missing"),
+        ({"max_steps": -1}, "--max_steps -1"),
+        ({"model_dtype": "float16"}, "--model_dtype float16"),
         ({"tokenizer": ""}, "--tokenizer is missing"),
+        ({"eval_strategy": "steps"}, "--eval_manifest is missing"),
+        ({"finetune_path": "/no/such/model.safetensors"}, "no checkpoint at /no/such/model"),
+        ({"no_such_flag": 1}, "unknown flags or values --no_such_flag 1"),
         ({"train_manifest": "/no/such.jsonl.gz"}, "no cut manifest at /no/such.jsonl.gz"),
         ({"stream_n": 3}, "stream_m=None"),
         ({"score_samples": 1}, "score_samples=1"),
@@ -260,7 +230,7 @@ def test_a_checkpoint_that_fits_neither_tokenizer_nor_codec_is_refused(corpus, t
 # The scripts around it.
 
 
-def test_the_scripts_go_from_recordings_to_a_shipped_model(corpus, tmp_path, capsys):
+def test_the_scripts_go_from_recordings_to_a_shipped_model(corpus, tmp_path):
     manifest, codec = corpus / "cuts.jsonl.gz", GOLDENS / "codec"
     tokenizer = ("--vocab_size", 280, "--output_dir", tmp_path / "tokenizer")
     assert run("train_tokenizer", "--input", manifest, *tokenizer) == 0
@@ -268,7 +238,6 @@ def test_the_scripts_go_from_recordings_to_a_shipped_model(corpus, tmp_path, cap
     assert run("cache_latents", "--manifest", manifest, *cache) == 0
     paths = {"train_manifest": tmp_path / "codes", "tokenizer": tmp_path / "tokenizer"}
     assert run("train", *flags(corpus, tmp_path / "model", **paths)) == 0
-    assert f"model saved in {tmp_path / 'model'}" in capsys.readouterr().out
     parts = ("--model", tmp_path / "model", "--codec", codec)
     assert run("export", *parts, "--output", tmp_path / "shipped") == 0
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from sled.generate import Decoder, DecodingOptions, Generated, Request, generate
+from sled.decoding import Decoder, DecodingOptions, Generated, Request, generate
 from sled.layout import Layout
 from sled.model import SpeechLlamaForCausalLM
 from tests.debug import LAYOUT_IDS, LAYOUTS, STREAM, debug_model, randn
@@ -174,7 +174,7 @@ def test_default_stop_thresholds_are_the_published_ones(layout, default):
     unset = speak(model, TEXTS[0], max_frames=60)
     spelled = speak(model, TEXTS[0], max_frames=60, stop_threshold=default)
     assert_same(unset.latents, spelled.latents)
-    assert Decoder(model, [Request(TEXTS[0])], generators(1)).threshold == default
+    assert Decoder(model).join(Request(TEXTS[0])).stop_threshold == default
 
 
 @pytest.mark.parametrize("num_tokens", range(1, 11))
@@ -217,21 +217,7 @@ def test_the_shorter_text_of_a_batch_has_the_longer_speech():
     assert [len(one.latents) for one in spoken] == [40 - len(text) for text in TEXTS]
 
 
-# The loop as an iterator.
-
-
-def test_the_steps_are_the_whole_result():
-    model = debug_model(**STREAM)
-    requests = [Request(text) for text in TEXTS]
-    options = DecodingOptions(stop_threshold=NEVER, max_length=20)
-    seen = []
-    spoken = generate(model, requests, generators(3), options, on_step=seen.append)
-    steps = list(Decoder(model, requests, generators(3), options))
-    assert len(seen) == len(steps) == max(len(one.latents) for one in spoken)
-    for row, generated in enumerate(spoken):
-        frames = [step.latents[step.rows.index(row)] for step in steps if row in step.rows]
-        assert_same(torch.stack(frames), generated.latents)
-    assert steps[-1].exhausted == [True]
+# What is refused.
 
 
 @pytest.mark.parametrize(
@@ -239,7 +225,8 @@ def test_the_steps_are_the_whole_result():
     [
         ([], {}, "at least one request"),
         ([Request([])], {}, "empty text"),
-        ([Request([0, 5, 2])] * 2, {}, "1 generators for 2 rows"),
+        ([Request([0, 5, 2])] * 2, {}, "1 generators for 2 texts"),
+        ([Request([0, 5], text_ended=False)], {}, "has not ended"),
         ([Request(list(range(256)))], {}, "256 tokens and 0 prompt frames"),
         ([Request([0, 5, 2], torch.zeros(253, 32))], {}, "3 tokens and 253 prompt frames"),
         ([Request([0, 5, 2])], {"max_length": 3}, "none of 3 positions"),

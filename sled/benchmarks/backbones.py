@@ -1,0 +1,85 @@
+"""Our backbone on packed samples beside transformers' Llama on the same samples, padded."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from copy import deepcopy
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils.rnn import pad_sequence
+from transformers import LlamaConfig, LlamaModel
+
+from sled.backbone import Backbone
+from sled.benchmarks.timing import time_in_turns
+from sled.config import SpeechLlamaConfig
+from sled.data.dataset import length_mask
+
+OURS, BASELINE = "ours, packed", "transformers' LlamaModel, padded"
+
+
+def compare_backbones(
+    config: SpeechLlamaConfig,
+    lengths: Sequence[int],
+    *,
+    rounds: int,
+    device: torch.device,
+    bf16: bool,
+    compile_layers: bool,
+) -> dict[str, list[float]]:
+    """Seconds of forward and backward passes, both without dropout.
+
+    Args:
+        config: Sizes of both.
+        lengths: Positions of each sample of the batch.
+        rounds: Passes to time.
+        device: Where to run.
+        bf16: Under autocast to bfloat16.
+        compile_layers: Compile the layers of both.
+    """
+    ours, theirs = (module.to(device).train() for module in make_backbones(config))
+    if compile_layers:
+        for layer in (*ours.layers, *theirs.layers):
+            layer.compile(dynamic=True)
+    samples = [torch.randn(length, config.hidden_size, device=device) for length in lengths]
+    packed = torch.cat(samples).requires_grad_()
+    padded = pad_sequence(samples, batch_first=True).requires_grad_()
+    mask = length_mask(torch.tensor(lengths, device=device))
+
+    def pass_through(module: nn.Module, forward: Callable[[], Tensor]) -> None:
+        with torch.autocast(device.type, torch.bfloat16, enabled=bf16):
+            hidden = forward()
+        hidden.float().square().mean().backward()
+        module.zero_grad()
+
+    def run_ours() -> None:
+        pass_through(ours, lambda: ours(packed, ours.pack(list(lengths), packed)))
+
+    def run_theirs() -> None:
+        pass_through(theirs, lambda: run_llama(theirs, padded, mask))
+
+    return time_in_turns({OURS: run_ours, BASELINE: run_theirs}, rounds, device)
+
+
+def make_backbones(config: SpeechLlamaConfig) -> tuple[Backbone, LlamaModel]:
+    """Both backbones in the same sizes, with weights of their own, without dropout."""
+    config = deepcopy(config)
+    config.dropout = config.attention_dropout = config.activation_dropout = 0.0
+    llama = LlamaConfig(
+        vocab_size=config.vocab_size,
+        hidden_size=config.hidden_size,
+        intermediate_size=config.intermediate_size,
+        num_hidden_layers=config.num_hidden_layers,
+        num_attention_heads=config.num_attention_heads,
+        num_key_value_heads=config.num_key_value_heads,
+        head_dim=config.head_dim,
+        max_position_embeddings=config.max_position_embeddings,
+        rms_norm_eps=config.rms_norm_eps,
+        rope_theta=config.rope_theta,
+    )
+    return Backbone(config), LlamaModel(llama)
+
+
+def run_llama(llama: LlamaModel, embeddings: Tensor, mask: Tensor) -> Tensor:
+    """Hidden states [B, L, H] of padded input embeddings; `mask` [B, L] is 1 at real ones."""
+    return llama(inputs_embeds=embeddings, attention_mask=mask, use_cache=False).last_hidden_state

@@ -1,0 +1,123 @@
+"""Corpora to measure with: made up, but of the lengths, sizes and formats of real ones."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
+import torch
+from lhotse import CutSet, MonoCut, Recording, SupervisionSegment
+from torch import Tensor
+from transformers import EncodecConfig, EncodecModel
+
+from sled.codec import EncodecCodec
+from sled.data.audio import write_audio
+from sled.data.latents import cache_codes
+from sled.data.manifests import load_cuts, save_cuts
+
+# Libriheavy's cuts, and the reading pace of English.
+SHORTEST_S, LONGEST_S = 2.0, 30.0
+WORDS_PER_SECOND = 2.7
+# As in Libriheavy, cuts are parts of long recordings.
+RECORDING_S = 300.0
+
+
+class UntrainedCodec(EncodecCodec):
+    """An Encodec of the published sizes with random weights: all the work of the real one."""
+
+    def __init__(self, device: str | torch.device = "cpu") -> None:
+        model = EncodecModel(EncodecConfig())
+        for level in model.quantizer.layers:
+            level.codebook.embed.normal_()
+        super().__init__(model, device)
+
+
+class DrawnCodes(EncodecCodec):
+    """Codes in the published form that are drawn at random instead of computed."""
+
+    def __init__(self) -> None:
+        super().__init__(EncodecModel(EncodecConfig(num_filters=2)))  # a network for form's sake
+        self._generator = torch.Generator().manual_seed(0)
+
+    def encode(self, waveforms: Sequence[Tensor]) -> list[Tensor]:
+        return [
+            torch.randint(
+                self.codebook_size,
+                (self.num_codebooks, self.num_frames(len(waveform))),
+                generator=self._generator,
+            )
+            for waveform in waveforms
+        ]
+
+
+def draw_durations(count: int, longest_s: float = LONGEST_S, seed: int = 0) -> list[float]:
+    """Durations in s, spread like Libriheavy's: 2 to 30, most of them between 8 and 20.
+
+    Args:
+        count: How many.
+        longest_s: Scales all of them, so that this takes the place of the 30.
+        seed: Decides them.
+    """
+    share = np.random.default_rng(seed).beta(2.0, 2.5, count)
+    durations = (SHORTEST_S + (LONGEST_S - SHORTEST_S) * share) * longest_s / LONGEST_S
+    return durations.round(2).tolist()  # whole samples at any rate
+
+
+def make_cuts(
+    durations_s: Sequence[float], recording: Recording | None = None, seed: int = 0
+) -> CutSet:
+    """A cut of each duration, with a text about as long as is read in that time.
+
+    Args:
+        durations_s: Of the cuts.
+        recording: Somewhere in it lies each cut's audio. None: there is none.
+        seed: Decides the texts and places.
+    """
+    rng = np.random.default_rng(seed)
+    letters = np.array(list("etaoinshrdlu"))
+    words = np.array(["".join(rng.choice(letters, rng.integers(2, 9))) for _ in range(1000)])
+    cuts = []
+    for number, duration in enumerate(durations_s):
+        num_words = max(1, round(duration * WORDS_PER_SECOND * rng.uniform(0.8, 1.2)))
+        text = " ".join(rng.choice(words, num_words))
+        name = f"cut-{number:06d}"
+        spoken = SupervisionSegment(name, "noise", 0.0, duration, text=text)
+        last_start_s = 0.0 if recording is None else recording.duration - duration
+        start_s = round(rng.uniform(0.0, last_start_s), 2)
+        cuts.append(MonoCut(name, start_s, duration, 0, [spoken], recording=recording))
+    return CutSet.from_cuts(cuts)
+
+
+def write_audio_corpus(
+    folder: Path, durations_s: Sequence[float], sample_rate: int, suffix: str
+) -> Path:
+    """Write cuts of quiet noise.
+
+    Args:
+        folder: Receives the recording and the manifest.
+        durations_s: Of the cuts.
+        sample_rate: Of the recording, in Hz.
+        suffix: Of the recording, such as ".flac", which decides its format.
+
+    Returns:
+        The manifest.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    file = folder / f"noise{suffix}"
+    noise = np.random.default_rng(0).normal(0, 0.01, round(RECORDING_S * sample_rate))
+    write_audio(file, noise, sample_rate)
+    manifest = folder / "cuts.jsonl.gz"
+    save_cuts(make_cuts(durations_s, Recording.from_file(file)), manifest)
+    return manifest
+
+
+def write_cached_corpus(folder: Path, durations_s: Sequence[float]) -> Path:
+    """Write a folder of cached codes, as `sled.data.latents` lays them out; returns it."""
+    codec = DrawnCodes()
+    with TemporaryDirectory() as scratch:
+        # At the codec's rate and uncompressed, so that it is read in no time.
+        audio = write_audio_corpus(Path(scratch), durations_s, codec.sample_rate, ".wav")
+        cache_codes(load_cuts(audio), codec, folder)
+    return folder

@@ -1,0 +1,17 @@
+"""Checks of flags that the benchmarks share."""
+
+from __future__ import annotations
+
+import argparse
+
+
+def check_at_least(args: argparse.Namespace, minimum: int, *names: str) -> None:
+    """Make sure that flags, where they are set, are not below a minimum.
+
+    Raises:
+        ValueError: Naming the first that is.
+    """
+    for name in names:
+        value = getattr(args, name)
+        if value is not None and value < minimum:
+            raise ValueError(f"--{name} {value}: give {minimum} or more")

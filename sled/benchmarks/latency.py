@@ -1,0 +1,125 @@
+"""How soon a session is heard, and whether it keeps up, at several speeds of writing."""
+
+from __future__ import annotations
+
+import argparse
+from itertools import cycle, islice
+from typing import Any
+
+import numpy as np
+import torch
+
+from sled.benchmarks.flags import check_at_least
+from sled.benchmarks.report import Report, Spread, describe_machine, table
+from sled.benchmarks.speakers import SIZES, load_speaker
+from sled.cli import choose_device
+from sled.decoding import DecodingOptions
+from sled.live import Timeline, converse
+from sled.streaming.pacing import release, schedule
+from sled.tts import DTYPES, TTS
+
+WORDS = ("four", "two", "seven", "one", "nine", "zero", "eight")
+FRAMES_PER_WORD = 35
+
+
+def add_flags(parser: argparse.ArgumentParser) -> None:
+    """The flags of this benchmark."""
+    parser.add_argument("--size", choices=SIZES, default="published", help="of the model")
+    parser.add_argument("--device", default="auto", help="cpu, cuda, cuda:1, mps, or auto")
+    parser.add_argument("--dtype", choices=list(DTYPES), default="float32", help="of the model")
+    parser.add_argument("--cfg", type=float, default=2.0, help="guidance scale, 1 for none")
+    parser.add_argument(
+        "--words_per_second",
+        type=float,
+        nargs="+",
+        default=[float("inf"), 4.0],
+        help="speeds of writing to try; inf: all text at once",
+    )
+    parser.add_argument("--words", type=int, default=8, help="words of the text")
+    parser.add_argument("--rounds", type=int, default=5, help="sessions at each speed")
+    parser.add_argument("--threads", type=int, help="of the processor; unset: torch's choice")
+
+
+def run(args: argparse.Namespace) -> Report:
+    """Hold sessions as the flags say.
+
+    Raises:
+        ValueError: For flags that cannot be used.
+    """
+    check_at_least(args, 1, "words", "rounds", "threads")
+    if args.threads is not None:
+        torch.set_num_threads(args.threads)
+    device = torch.device(choose_device(args.device))
+    tts = load_speaker(args.size, device, args.dtype)
+    options = DecodingOptions(
+        cfg=args.cfg,
+        # Untrained models stop anywhere: all speech has the length that its text would take.
+        stop_threshold=2.0,
+        length_tolerance=None,
+        max_frames=args.words * FRAMES_PER_WORD,
+    )
+    text = [f"{word} " for word in islice(cycle(WORDS), args.words)]
+    _hold_session(tts, options, text, float("inf"))  # warms up
+    by_speed = {
+        speed: [_hold_session(tts, options, text, speed) for _ in range(args.rounds)]
+        for speed in args.words_per_second
+    }
+    figures: dict[str, Any] = {"speeds": {}}
+    rows = [("words per second", "first audio, ms", "smallest margin, ms", "underruns", "RTF")]
+    for speed, timelines in by_speed.items():
+        own = _figures(timelines, tts.codec.sample_rate)
+        figures["speeds"][str(speed)] = own
+        rows.append(
+            (
+                f"{speed:g}",
+                f"{own['first_audio']:.0f}",
+                f"{own['smallest_margin']:.0f}",
+                f"{own['underruns']}",
+                f"{own['rtf']:.2f}",
+            )
+        )
+    at_once = by_speed[args.words_per_second[0]]
+    first = [1e3 * _first_audio_s(timeline) for timeline in at_once]
+    whole = [1e3 * timeline.chunks[-1][0] for timeline in at_once]
+    figures |= {
+        "first_audio_ms": float(np.median(first)),
+        "first_audio_p95_ms": float(np.percentile(first, 95)),
+        "rtf": figures["speeds"][str(args.words_per_second[0])]["rtf"].median,
+        "ratio": float(np.median(whole) / np.median(first)),
+    }
+    text_out = (
+        f"{table(rows)}\n\nmedian (quartiles) of {args.rounds} sessions; first audio counts from "
+        "the first word, margin is how long before it was needed a chunk came.\n"
+        f"Audio after all speech is made, as without streaming, would come "
+        f"{figures['ratio']:.1f} times as late."
+    )
+    settings = {key: str(value) for key, value in vars(args).items()}
+    return Report("latency", describe_machine(device), settings, figures, text_out)
+
+
+def _hold_session(tts: TTS, options: DecodingOptions, words: list[str], speed: float) -> Timeline:
+    with tts.open_session(options=options, max_ahead_s=None) as session:
+        _, timeline = converse(session, release(schedule(words, speed)), [])
+    return timeline
+
+
+def _first_audio_s(timeline: Timeline) -> float:
+    return timeline.chunks[0][0] - timeline.first_text_s
+
+
+def _figures(timelines: list[Timeline], sample_rate: int) -> dict[str, Any]:
+    """What is told of the sessions at one speed."""
+    playbacks = [timeline.playback(sample_rate) for timeline in timelines]
+    return {
+        "first_audio": Spread.of([1e3 * _first_audio_s(timeline) for timeline in timelines]),
+        "smallest_margin": Spread.of(
+            [1e3 * min(chunk.margin_s for chunk in one.chunks[1:]) for one in playbacks]
+        ),
+        "underruns": sum(len(one.stalls_s) for one in playbacks),
+        "rtf": Spread.of(
+            [
+                (timeline.chunks[-1][0] - timeline.first_text_s) / one.duration_s
+                for timeline, one in zip(timelines, playbacks, strict=True)
+            ]
+        ),
+    }

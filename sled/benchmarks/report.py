@@ -1,0 +1,139 @@
+"""What every benchmark tells: on which machine, how much figures vary, and one line of JSON."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import subprocess
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, is_dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+
+@dataclass(frozen=True)
+class Spread:
+    """A figure that was measured several times.
+
+    Attributes:
+        median: Of all measurements.
+        low, high: The quartiles: half of the measurements lie between them.
+        count: Number of measurements.
+    """
+
+    median: float
+    low: float
+    high: float
+    count: int
+
+    @classmethod
+    def of(cls, values: Sequence[float]) -> Spread:
+        """Sum up one measurement or more."""
+        low, median, high = np.percentile(values, [25, 50, 75]).tolist()
+        return cls(median, low, high, len(values))
+
+    def over(self, baseline: Spread) -> float:
+        """How many times the baseline this is."""
+        return self.median / baseline.median
+
+    def __format__(self, spec: str) -> str:
+        low, median, high = (format(x, spec) for x in (self.low, self.median, self.high))
+        return f"{median} ({low} to {high})"
+
+
+@dataclass(frozen=True)
+class Report:
+    """The result of a benchmark.
+
+    Attributes:
+        name: Of the benchmark.
+        machine: From `describe_machine`.
+        settings: The flags it ran with.
+        figures: Everything measured; may hold `Spread`s.
+        text: The same, to be read.
+    """
+
+    name: str
+    machine: dict[str, Any]
+    settings: dict[str, Any]
+    figures: dict[str, Any]
+    text: str
+
+    def __str__(self) -> str:
+        machine = ", ".join(f"{key} {value}" for key, value in self.machine.items())
+        return f"benchmark {self.name} on: {machine}\n\n{self.text}"
+
+    def to_json(self) -> str:
+        """All but the text as one JSON object on one line."""
+        parts = {"benchmark": self.name, "machine": self.machine, "settings": self.settings}
+        return json.dumps(parts | self.figures, default=_plain)
+
+
+def _plain(value: Any) -> Any:
+    """What JSON has no form for."""
+    if is_dataclass(value) and not isinstance(value, type):
+        return asdict(value)
+    return str(value)
+
+
+def describe_machine(device: torch.device | None = None) -> dict[str, Any]:
+    """What figures depend on: the processors, and the versions of what runs on them.
+
+    Args:
+        device: The GPU to describe too; None or a CPU: none.
+    """
+    machine: dict[str, Any] = {
+        "cpu": _cpu_model(),
+        "cores": _usable_cores(),
+        "threads": torch.get_num_threads(),
+        "torch": torch.__version__,
+        "python": platform.python_version(),
+    }
+    if device is not None and device.type == "cuda":
+        properties = torch.cuda.get_device_properties(device)
+        machine["gpu"] = properties.name
+        machine["gpu_memory_gib"] = round(properties.total_memory / 2**30, 1)
+        machine["gpu_power_limit_w"] = _power_limit_w(f"GPU-{properties.uuid}")
+    return machine
+
+
+def _usable_cores() -> int | None:
+    """Cores that this process may run on, which a container may have made fewer."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count()
+
+
+def _cpu_model() -> str:
+    """The name on the processor's box, where the system tells it."""
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text(encoding="utf-8").splitlines() if info.is_file() else []
+    names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    return next(names, platform.processor() or platform.machine())
+
+
+def _power_limit_w(gpu: str) -> float | None:
+    """Power that a GPU may draw, on which its speed depends; None if it does not tell."""
+    query = [f"--id={gpu}", "--query-gpu=power.limit", "--format=csv,noheader,nounits"]
+    try:
+        output = subprocess.check_output(
+            ["nvidia-smi", *query], stderr=subprocess.DEVNULL, text=True
+        )
+        return float(output)
+    except (OSError, subprocess.CalledProcessError, ValueError):
+        return None
+
+
+def table(rows: Sequence[Sequence[str]]) -> str:
+    """Rows as lines, with columns one below the other; the first is flush left, others right."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = []
+    for first, *others in rows:
+        cells = [first.ljust(widths[0])]
+        cells += [cell.rjust(width) for cell, width in zip(others, widths[1:], strict=True)]
+        lines.append("  ".join(cells).rstrip())
+    return "\n".join(lines)

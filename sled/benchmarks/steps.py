@@ -1,0 +1,159 @@
+"""Training steps as the trainer takes them, on made-up data, with a clock for each phase."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from accelerate.utils import send_to_device
+from torch.utils.data import DataLoader
+
+from sled.benchmarks.corpus import LONGEST_S, UntrainedCodec, draw_durations, write_cached_corpus
+from sled.benchmarks.timing import PhaseClock
+from sled.bundled import BUNDLED_MODEL
+from sled.codec import Codec, load_codec
+from sled.config import SpeechLlamaConfig
+from sled.data.dataset import SpeechDataset, collate, length_mask
+from sled.data.latents import load_cached
+from sled.data.sampling import SpeechBatches, TrainingBatches
+from sled.model import SpeechLlamaForCausalLM
+from sled.text import TextTokenizer
+from sled.training.throughput import training_flops
+from sled.training.trainer import speech_latents
+
+SIZES = ("published", "bundled", "debug")
+PHASES = ("data wait", "codec", "forward", "backward", "optimiser")
+# Enough to fill the buckets as a large corpus does.
+NUM_CUTS = 500
+MAX_GRAD_NORM = 1.0
+
+
+def make_config(size: str) -> SpeechLlamaConfig:
+    """The configuration of one of `SIZES`."""
+    if size == "published":
+        return SpeechLlamaConfig()
+    if size == "bundled":
+        return SpeechLlamaConfig.from_pretrained(BUNDLED_MODEL)
+    return SpeechLlamaConfig(
+        vocab_size=300,
+        hidden_size=64,
+        intermediate_size=128,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        diffloss_d=2,
+        diffloss_w=64,
+        noise_channels=16,
+    )
+
+
+def make_codec(size: str, device: torch.device) -> Codec:
+    """The codec that goes with it."""
+    if size == "bundled":
+        return load_codec(BUNDLED_MODEL / "codec", device)
+    return UntrainedCodec(device)
+
+
+def make_loader(
+    folder: Path,
+    codec: Codec,
+    *,
+    max_frames: int,
+    vocab_size: int,
+    num_workers: int,
+    pin_memory: bool = False,
+) -> DataLoader:
+    """Batches of cached codes without end.
+
+    Args:
+        folder: Receives the corpus.
+        codec: Of the codes.
+        max_frames: Padded frames of a batch; cuts are short enough for two in each.
+        vocab_size: Most tokens that texts may use.
+        num_workers: Processes that load.
+        pin_memory: As for `DataLoader`.
+    """
+    max_duration_s = max_frames / codec.frame_rate
+    durations = draw_durations(NUM_CUTS, longest_s=min(LONGEST_S, max_duration_s / 2))
+    cached = write_cached_corpus(folder, durations)
+    texts = (cut.supervisions[0].text for cut in load_cached(cached))
+    tokenizer = TextTokenizer.train(texts, vocab_size)
+    batches = SpeechBatches(lambda epoch: load_cached(cached), max_duration_s=max_duration_s)
+    return DataLoader(
+        SpeechDataset(tokenizer, codec),
+        batch_sampler=TrainingBatches(batches),
+        collate_fn=collate,
+        num_workers=num_workers,
+        pin_memory=pin_memory,
+    )
+
+
+@dataclass(frozen=True)
+class Step:
+    """An optimiser step.
+
+    Attributes:
+        seconds: In all.
+        phases: Seconds of each of `PHASES`.
+        frames: Frames of its batches.
+        flops: Floating-point operations it needs.
+    """
+
+    seconds: float
+    phases: dict[str, float]
+    frames: int
+    flops: float
+
+
+def train_steps(
+    model: SpeechLlamaForCausalLM,
+    codec: Codec,
+    batches: Iterator[dict[str, Any]],
+    *,
+    count: int,
+    accumulation: int = 1,
+    bf16: bool = False,
+) -> list[Step]:
+    """Take steps, and time their phases.
+
+    Args:
+        model: In training mode, in float32, on its device.
+        codec: On the same.
+        batches: From `make_loader`.
+        count: Steps to take.
+        accumulation: Batches of a step.
+        bf16: Compute losses under autocast to bfloat16.
+    """
+    device = model.device
+    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-4, fused=True)
+    clock = PhaseClock(device)
+    steps = []
+    for _ in range(count):
+        frames, flops = 0, 0.0
+        for _ in range(accumulation):
+            with clock.phase("data wait", on_host=True):
+                batch = send_to_device(next(batches), device)
+            with clock.phase("codec"):
+                latents = speech_latents(codec, batch["speech"])
+            with (
+                clock.phase("forward"),
+                torch.autocast(device.type, torch.bfloat16, enabled=bf16),
+            ):
+                output = model(
+                    input_ids=batch["input_ids"],
+                    attention_mask=batch["attention_mask"],
+                    latents=latents,
+                    latent_mask=length_mask(batch["num_frames"]),
+                )
+            with clock.phase("backward"):
+                output.loss.backward()
+            frames += output.num_frames
+            flops += training_flops(model, output.lengths, output.num_frames)
+        with clock.phase("optimiser"):
+            torch.nn.utils.clip_grad_norm_(model.parameters(), MAX_GRAD_NORM)
+            optimizer.step()
+            optimizer.zero_grad()
+        steps.append(Step(*clock.finish_step(), frames, flops))
+    return steps

@@ -1,0 +1,145 @@
+"""Keys and values of the rows that are being decoded.
+
+Shapes: R rows held, S rows of them in a step, Q new positions of a row, K positions attended,
+C capacity, A heads, d head width.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from sled.backbone import rotary_tables
+from sled.config import SpeechLlamaConfig
+
+INITIAL_CAPACITY = 256
+
+
+class CachedRow(NamedTuple):
+    """What the cache holds of one row, as a value of its own: each [layers, A_kv, positions, d]."""
+
+    keys: Tensor
+    values: Tensor
+
+
+class KVCache:
+    """Keys and values of independent rows, each of its own length; grows as they do.
+
+    A step names the rows that take part and how many new positions each appends (`extend`). Rows
+    never see one another, nor the padding of a shorter neighbour, so a row's values do not depend
+    on its company. It is an attention context of `sled.backbone`.
+
+    Args:
+        config: Sizes of the model.
+        device: Where it lies.
+        dtype: Of keys and values.
+
+    Attributes:
+        lengths: Positions held by each of the R rows.
+    """
+
+    cos: Tensor
+    sin: Tensor
+
+    def __init__(self, config: SpeechLlamaConfig, device: torch.device, dtype: torch.dtype) -> None:
+        self._head_dim, self._rope_theta = config.head_dim, config.rope_theta
+        self._layers, self._heads = config.num_hidden_layers, config.num_key_value_heads
+        self.lengths: list[int] = []
+        # [layers, rows, A_kv, C, d]: a row's positions lie together, as attention reads them.
+        self._keys = self._values = torch.zeros(0, device=device, dtype=dtype)
+        self._allocate(0, 0)
+
+    # Rows come and go.
+
+    def add_rows(self, count: int) -> None:
+        """Append empty rows."""
+        self.lengths += [0] * count
+        if len(self.lengths) > self._keys.shape[1]:
+            self._allocate(max(len(self.lengths), 2 * self._keys.shape[1]), self._keys.shape[3])
+
+    def move_row(self, source: int, target: int) -> None:
+        """Put a row in the place of another."""
+        held = self.lengths[source]
+        for tensor in (self._keys, self._values):
+            tensor[:, target, :, :held] = tensor[:, source, :, :held]
+        self.lengths[target] = held
+
+    def drop_rows(self, count: int) -> None:
+        """Take away the last rows."""
+        del self.lengths[len(self.lengths) - count :]
+
+    def read_row(self, row: int) -> CachedRow:
+        """A copy of what a row holds."""
+        held = self.lengths[row]
+        return CachedRow(
+            self._keys[:, row, :, :held].clone(), self._values[:, row, :, :held].clone()
+        )
+
+    def write_row(self, row: int, cached: CachedRow) -> None:
+        """Let a row hold this, whatever it held before."""
+        held = cached.keys.shape[2]
+        self._reserve(held)
+        self._keys[:, row, :, :held], self._values[:, row, :, :held] = cached
+        self.lengths[row] = held
+
+    def _reserve(self, positions: int) -> None:
+        capacity = self._keys.shape[3]
+        if positions > capacity:
+            wanted = max(positions, 2 * capacity, INITIAL_CAPACITY)
+            self._allocate(self._keys.shape[1], wanted)
+
+    def _allocate(self, rows: int, capacity: int) -> None:
+        """Move to tensors of another size."""
+        old_keys, old_values = self._keys, self._values
+        shape = (self._layers, rows, self._heads, capacity, self._head_dim)
+        # Zeros, not rubbish: masked positions count with weight 0, and 0 times NaN is NaN.
+        self._keys, self._values = old_keys.new_zeros(shape), old_values.new_zeros(shape)
+        if old_keys.numel():
+            _, old_rows, _, old_capacity, _ = old_keys.shape
+            self._keys[:, :old_rows, :, :old_capacity] = old_keys
+            self._values[:, :old_rows, :, :old_capacity] = old_values
+        tables = rotary_tables(
+            capacity, self._head_dim, self._rope_theta, old_keys.device, old_keys.dtype
+        )
+        self._rotary = torch.stack(tables)  # [2, C, d]
+
+    # A step.
+
+    def extend(self, rows: list[int], counts: list[int]) -> None:
+        """Make room for `counts[s]` new positions of each row, right-padded to the largest."""
+        device = self._keys.device
+        longest = max(counts)
+        self._reserve(max(self.lengths[row] for row in rows) + longest)
+        start = torch.tensor([self.lengths[row] for row in rows], device=device)
+        # A row's padding positions write rubbish ahead of it, which its next real positions
+        # overwrite before anything may attend to them.
+        self._rows = torch.tensor(rows, device=device)[:, None]
+        self._positions = start[:, None] + torch.arange(longest, device=device)  # [S, Q]
+        for row, count in zip(rows, counts, strict=True):
+            self.lengths[row] += count
+        # The usual case, all rows from the first on, is read where it lies: no copy is made.
+        in_place = rows == list(range(len(rows)))
+        self._attended = slice(0, len(rows)) if in_place else self._rows.squeeze(1)
+        self._held = max(self.lengths[row] for row in rows)
+        key_index = torch.arange(self._held, device=device)
+        self._mask = (key_index <= self._positions[:, :, None])[:, None]  # [S, 1, Q, K]
+        self.cos, self.sin = self._rotary[:, self._positions].unsqueeze(3)  # each [S, Q, 1, d]
+
+    def attend(
+        self, layer: int, query: Tensor, key: Tensor, value: Tensor, dropout: float
+    ) -> Tensor:
+        """Attention of the step's new positions [S, Q, A, d] to all that their rows hold."""
+        self._keys[layer][self._rows, :, self._positions] = key
+        self._values[layer][self._rows, :, self._positions] = value
+        attended = F.scaled_dot_product_attention(
+            query.transpose(1, 2),
+            self._keys[layer, :, :, : self._held][self._attended],
+            self._values[layer, :, :, : self._held][self._attended],
+            attn_mask=self._mask,
+            dropout_p=dropout,
+            enable_gqa=key.shape[2] < query.shape[2],
+        )
+        return attended.transpose(1, 2)

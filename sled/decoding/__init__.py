@@ -1,0 +1,17 @@
+"""Decoding: from text tokens to speech latents, one frame after the other."""
+
+from sled.decoding.decoder import Decoder, Step
+from sled.decoding.generate import Generated, generate
+from sled.decoding.options import DecodingOptions
+from sled.decoding.utterance import Request, Utterance, UtteranceState
+
+__all__ = [
+    "Decoder",
+    "DecodingOptions",
+    "Generated",
+    "Request",
+    "Step",
+    "Utterance",
+    "UtteranceState",
+    "generate",
+]

@@ -1,0 +1,164 @@
+"""A live client of a session: text at the speed of writing, sound as it is made, and a timeline."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+
+from sled.cli import STANDARD_OUTPUT, Task, report
+from sled.streaming.pacing import release, schedule, token_texts
+from sled.streaming.player import Playback, play
+from sled.streaming.session import Session
+from sled.streaming.voice import Voice
+from sled.tts import Speech
+
+Outlet = Callable[[np.ndarray], None]
+"""Takes a piece of audio [S] float32 as it is made."""
+
+
+@dataclass
+class Timeline:
+    """What happened when, in seconds after the session was opened.
+
+    Attributes:
+        first_text_s: The first text was fed.
+        last_text_s: The text was complete.
+        chunks: Arrival and number of samples of each piece of audio.
+    """
+
+    first_text_s: float = 0.0
+    last_text_s: float = 0.0
+    chunks: list[tuple[float, int]] = field(default_factory=list)
+
+    def playback(self, sample_rate: int) -> Playback:
+        """How a player fares that starts with the first audio."""
+        return play(self.chunks, sample_rate)
+
+
+def add_live_flags(parser: argparse.ArgumentParser) -> None:
+    """The flags of a live client, over and above those of every script that speaks."""
+    live = parser.add_argument_group("live")
+    live.add_argument(
+        "--tokens_per_second",
+        type=float,
+        default=float("inf"),
+        help="speed at which the text is written; inf: all at once",
+    )
+    live.add_argument(
+        "--max_silence_s",
+        type=float,
+        help="end a segment, all of whose text has been read, after so much silence; unset: only "
+        "when the model says so",
+    )
+    live.add_argument(
+        "--play",
+        action="store_true",
+        help="play the speech as it is made (needs the extra `play`); or let another program do "
+        "it: `--output -` writes raw 16-bit samples to standard output",
+    )
+
+
+def converse(
+    session: Session, pieces: Iterator[str], outlets: list[Outlet]
+) -> tuple[list[np.ndarray], Timeline]:
+    """Feed a session from one thread, and take its audio in this one.
+
+    Args:
+        session: A new one.
+        pieces: Of the text, released at the speed of writing.
+        outlets: Where audio goes as it is made.
+
+    Returns:
+        All audio, piece by piece, and what happened when.
+    """
+    timeline, start = Timeline(), time.perf_counter()
+
+    def write() -> None:
+        for piece in pieces:
+            if not timeline.first_text_s:
+                timeline.first_text_s = time.perf_counter() - start
+            session.feed(piece)
+        session.flush()
+        timeline.last_text_s = time.perf_counter() - start
+
+    writer = threading.Thread(target=write, name="writer", daemon=True)
+    writer.start()
+    heard = []
+    for audio in session:
+        timeline.chunks.append((time.perf_counter() - start, len(audio)))
+        heard.append(audio)
+        for outlet in outlets:
+            outlet(audio)
+    return heard, timeline
+
+
+def speak_live(args: argparse.Namespace, task: Task, voice: Voice | None) -> None:
+    """Speak one reading after the other as a live client does; print and write what came of it."""
+    speech, elapsed_s = [], 0.0
+    for seed, path in zip(task.seeds, task.paths, strict=True):
+        pieces = token_texts(task.tts.tokenizer, task.text)
+        released = release(schedule(pieces, args.tokens_per_second))
+        with ExitStack() as stack:
+            outlets: list[Outlet] = []
+            if args.play:
+                outlets.append(stack.enter_context(_loudspeaker(task.tts.codec.sample_rate)))
+            if path == STANDARD_OUTPUT:
+                outlets.append(_write_pcm)
+            session = stack.enter_context(
+                task.tts.open_session(
+                    voice=voice,
+                    seed=seed,
+                    options=task.options,
+                    layout=task.layout,
+                    max_ahead_s=None,
+                    trim_tail=args.trim_tail,
+                    max_silence_s=args.max_silence_s,
+                )
+            )
+            heard, timeline = converse(session, released, outlets)
+            stopped = session.stopped
+        audio = np.concatenate([np.zeros(0, np.float32), *heard])
+        speech.append(Speech(audio, session.sample_rate, torch.empty(0), stopped))
+        if not heard:
+            break  # `report` says what to do
+        playback = timeline.playback(session.sample_rate)
+        elapsed_s += timeline.chunks[-1][0]
+        print(f"{timeline.first_text_s:8.3f} s  first text", file=sys.stderr)
+        print(f"{timeline.last_text_s:8.3f} s  text complete", file=sys.stderr)
+        print(playback.describe(), file=sys.stderr)
+    report(speech, task.paths, elapsed_s)
+
+
+def _write_pcm(audio: np.ndarray) -> None:
+    """Raw 16-bit mono to standard output, for another program to play."""
+    sys.stdout.buffer.write((np.clip(audio, -1, 1) * 32767).astype("<i2").tobytes())
+    sys.stdout.buffer.flush()
+
+
+@contextmanager
+def _loudspeaker(sample_rate: int) -> Iterator[Outlet]:
+    """Plays what it is given; at the end it waits until all has been heard.
+
+    Raises:
+        ValueError: If there is nothing to play with.
+    """
+    try:
+        import sounddevice
+    except (ImportError, OSError) as error:  # OSError: PortAudio itself is missing
+        raise ValueError(
+            f"--play needs sounddevice ({error}): pip install 'sled[play]', or pipe "
+            "`--output -` into a player of raw 16-bit audio"
+        ) from error
+    try:
+        with sounddevice.OutputStream(samplerate=sample_rate, channels=1) as stream:
+            yield lambda audio: stream.write(np.ascontiguousarray(audio[:, None]))
+    except sounddevice.PortAudioError as error:
+        raise ValueError(f"--play: no sound can be played here ({error})") from error

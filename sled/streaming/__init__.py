@@ -1,0 +1,1 @@
+"""Text in as it is written, speech out as it is made."""

@@ -1,0 +1,242 @@
+"""Long text becomes segments, each short enough for the model, while the text still grows.
+
+A segment is some whole sentences. Whether one ends before a character depends on that character
+and on what came before it, never on what comes after. So text is passed on the moment it comes,
+and only the end of a segment has to wait for the first character of the next one. The price is
+that a sentence which turns out too long is cut where it has come to, not at the best place in it:
+the longer a segment is, the weaker a break will do.
+
+A missed break costs little, the next one is taken; a false one is heard. So when in doubt
+(initials, short ordinals, abbreviations that may also end a sentence) there is no break. A single
+line end is no more than a clause's, for books come in lines of equal length.
+
+The rules are our own, since libraries for this split a text that is complete: fed a growing one,
+they have to be asked again for every character, and change their minds. Those made for streams
+hold a sentence back until it has ended, and do not keep its spaces.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import Enum
+from math import inf
+
+_CLOSERS = r"[\"'”’»)\]}）」』】》〉]*"
+# Behind these a space is needed, but not behind the wide ones.
+_STOP = re.compile(rf"([.?!…؟۔।]+){_CLOSERS}$")
+_CLAUSE = re.compile(rf"([,;:،؛]|--|\s[-–]){_CLOSERS}$")
+_WIDE_STOP = re.compile(rf"[。！？｡]{_CLOSERS}$")
+_WIDE_CLAUSE = re.compile(rf"[，；：、…—]{_CLOSERS}$")
+
+_NEVER_FIRST = frozenset(".?!…؟۔।,;:،؛。！？｡，；：、—–”’»)]}）」』】》〉")
+_QUOTES = frozenset("\"'")  # behind a space they open, elsewhere they close
+# Chinese and Japanese: lines may be broken between any two of these.
+_IDEOGRAPH = re.compile(
+    r"[\u3041-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff]"
+)
+
+_OPEN_NUMBER = re.compile(r"\d[^\w\n]?\Z")  # 12：| 30, 1 | 000
+_NOT_OF_A_WORD = re.compile(r"[^\w.]")
+_INITIALS = re.compile(r"(?:[^\W\d_]\.)*[^\W\d_]")  # J, U.S, e.g, a.m
+_SHORT_NUMBER = re.compile(r"\d{1,2}")  # 1. First, 3. Oktober
+
+# Words that a full stop follows within a sentence; the second lot, if a number comes next.
+_ABBREVIATION = re.compile(
+    "mr|mrs|ms|mx|dr|prof|st|mt|ft|rev|hon|fr|sr|jr|messrs|mme|mlle"
+    "|gen|col|capt|cmdr|lt|sgt|maj|gov|sen|rep|pres|supt"
+    "|vs|cf|viz|al|ca|approx|dept|est|inc|ltd|co|corp|bros|ave|blvd|rd"
+    "|jan|feb|apr|aug|sept|oct|nov|dec",
+    re.IGNORECASE,
+)
+_NUMBER_ABBREVIATION = re.compile(
+    "no|nos|nr|vol|p|pp|fig|figs|art|sec|ch|eq|op",
+    re.IGNORECASE,
+)
+
+_CONTEXT = 32  # characters; more than any rule looks back on
+# Characters of a run without a space that are counted together. Counting the whole of a long run
+# again for every character would take quadratic time.
+_MAX_WORD = 32
+
+
+class Break(Enum):
+    """What a segment can end with, the strongest first."""
+
+    SENTENCE = "sentence"
+    CLAUSE = "clause"
+    WORD = "word"
+    NONE = "none"
+
+
+@dataclass(frozen=True)
+class SegmentLimits:
+    """How long segments get, in any unit.
+
+    Attributes:
+        target: A segment of this size ends with its sentence. On the second half of the way from
+            here to the limit it ends with the clause, on the last quarter with the word.
+        limit: No segment is larger, even if a word has to be cut.
+    """
+
+    target: int
+    limit: int
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.target <= self.limit:
+            raise ValueError(
+                f"segments with target={self.target}, limit={self.limit}: "
+                "give a target of at least 1, and a limit that is no smaller"
+            )
+
+    def smallest(self, kind: Break) -> float:
+        """The size from which a segment may end with such a break."""
+        way = self.limit - self.target
+        return {
+            Break.SENTENCE: self.target,
+            Break.CLAUSE: self.target + way / 2,
+            Break.WORD: self.target + way * 3 / 4,
+            Break.NONE: inf,
+        }[kind]
+
+
+@dataclass(frozen=True)
+class Piece:
+    """More text of the open segment."""
+
+    text: str
+
+
+@dataclass(frozen=True)
+class Boundary:
+    """The open segment is complete; what follows belongs to the next one."""
+
+
+class SegmentSplitter:
+    """Finds where the segments of a growing text begin.
+
+    The pieces that come out, joined, are the text, and however it was cut, the boundaries are at
+    the same places: before a word, so that a space stays with the segment that it follows. No
+    segment is blank, unless the text is. What the splitter remembers is immutable: `copy.copy`
+    makes a snapshot.
+
+    Args:
+        limits: Of a segment's size, in the unit of `count`.
+        count: The size of a word that comes with the space before it, if there is one: no more
+            than its UTF-8 bytes. A segment is as large as its words together. By default the
+            characters, white space as in `normalize_spaces`; in tokens it would be
+            `lambda word: len(tokenizer.encode(word)) - 2`.
+    """
+
+    def __init__(self, limits: SegmentLimits, count: Callable[[str], int] = len) -> None:
+        self._limits, self._count = limits, count
+        self._start_segment()
+
+    def feed(self, piece: str) -> list[Piece | Boundary]:
+        """Take the next characters, any number of them; all of them come back at once."""
+        events: list[Piece | Boundary] = []
+        start = 0
+        for index, character in enumerate(piece):
+            if self._ends_before(character):
+                if index > start:
+                    events.append(Piece(piece[start:index]))
+                events.append(Boundary())
+                start = index
+                self._start_segment()
+            self._append(character)
+        if start < len(piece):
+            events.append(Piece(piece[start:]))
+        return events
+
+    def _start_segment(self) -> None:
+        self._past = ""  # the end of the segment, for `break_before`
+        self._size = 0  # of all words but the last
+        self._word = ""  # the last word, with the space before it
+
+    def _ends_before(self, character: str) -> bool:
+        if character.isspace() or not self._word:
+            return False
+        # Counting is slow, and needed only near the limit (a character has at most 4 bytes, with a
+        # space before it 5) or where there is a break.
+        if self._size + len(self._word.encode()) + 5 > self._limits.limit:
+            size, word = self._grown_by(character)
+            if size + self._count(word) > self._limits.limit:
+                return True
+        kind = break_before(self._past, character)
+        if kind is Break.NONE:
+            return False
+        return self._size + self._count(self._word) >= self._limits.smallest(kind)
+
+    def _grown_by(self, character: str) -> tuple[int, str]:
+        """Size and last word with a character that is no space."""
+        space = " " if self._past[-1:].isspace() else ""
+        if space or len(self._word) >= _MAX_WORD:
+            return self._size + self._count(self._word), space + character
+        return self._size, self._word + character
+
+    def _append(self, character: str) -> None:
+        if not character.isspace():
+            self._size, self._word = self._grown_by(character)
+            self._past = (self._past + character)[-_CONTEXT:]
+        elif self._word:  # white space before the first word leaves no trace
+            self._past = _widen_gap(self._past, character)
+
+
+def split_segments(
+    text: str, limits: SegmentLimits, count: Callable[[str], int] = len
+) -> list[str]:
+    """The segments of a whole text, as `SegmentSplitter` finds them."""
+    segments = [""]
+    for event in SegmentSplitter(limits, count).feed(text):
+        if isinstance(event, Boundary):
+            segments.append("")
+        else:
+            segments[-1] += event.text
+    return segments
+
+
+def _widen_gap(past: str, character: str) -> str:
+    """A text's end with more white space: in all a space, the end of a line, or a blank line."""
+    if character == "\n":
+        return past if past.endswith("\n\n") else past.removesuffix(" ") + "\n"
+    return past if past[-1].isspace() else past + " "
+
+
+def break_before(past: str, character: str) -> Break:
+    """What kind of break a text has before a character.
+
+    Args:
+        past: The text before, or the end of it; white space is a space, "\\n" where a line ends, or
+            "\\n\\n" where a blank line follows.
+        character: Anything but white space.
+    """
+    if past[-1:].isascii() and past[-1:].isalnum():  # within a word, as most characters are
+        return Break.NONE
+    text = past.rstrip()
+    gap = past[len(text) :]
+    if character in _NEVER_FIRST or (not gap and character in _QUOTES):
+        return Break.NONE
+    if gap == "\n\n" or _WIDE_STOP.search(text):
+        return Break.SENTENCE
+    if character.isdigit() and _OPEN_NUMBER.search(past):
+        return Break.NONE
+    if gap and (stop := _STOP.search(text)):
+        if stop[1] == "." and _is_abbreviated(text[: stop.start()], character):
+            return Break.NONE
+        if not character.islower():
+            return Break.SENTENCE
+    if gap == "\n" or (gap and _CLAUSE.search(text)) or _WIDE_CLAUSE.search(text):
+        return Break.CLAUSE
+    if gap or (_IDEOGRAPH.match(text[-1:]) and _IDEOGRAPH.match(character)):
+        return Break.WORD
+    return Break.NONE
+
+
+def _is_abbreviated(text: str, character: str) -> bool:
+    """Whether a full stop after a text ends a word rather than the sentence."""
+    word = _NOT_OF_A_WORD.split(text)[-1]
+    patterns = [_INITIALS, _SHORT_NUMBER, _ABBREVIATION]
+    if character.isdigit():
+        patterns.append(_NUMBER_ABBREVIATION)
+    return any(pattern.fullmatch(word) for pattern in patterns)

@@ -1,0 +1,158 @@
+"""A conversation with the model: text goes in as it is written, audio comes out as it is made."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import torch
+
+from sled.streaming.delivery import Delivery
+from sled.streaming.engine import Engine
+from sled.streaming.sink import Chunk
+from sled.streaming.track import Track, TrackState
+from sled.text import TextTokenizer
+
+Encoding = Literal["float32", "int16"]
+
+
+@dataclass(frozen=True, eq=False)
+class SessionState:
+    """A session as a value: keep it, and go on from it as often as you like.
+
+    Attributes:
+        track: What it says.
+        flushed: Whether its text is complete.
+        encoding: Of its audio.
+    """
+
+    track: TrackState
+    flushed: bool
+    encoding: Encoding
+
+
+class Session:
+    """One utterance of any length, spoken while its text is being written.
+
+    Opened with `TTS.open_session`. Text is fed and audio taken in any order, in the same thread or
+    in two, or by tasks of an event loop (`async for`); nobody who feeds waits for the model.
+
+        with tts.open_session() as session:
+            session.feed("four two ")
+            session.feed("seven")
+            session.flush()
+            for audio in session:
+                play(audio)
+
+    Attributes:
+        sample_rate: Of the audio, in Hz.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        tokenizer: TextTokenizer,
+        delivery: Delivery,
+        *,
+        seed: int = 0,
+        encoding: Encoding = "float32",
+        on_frame: Callable[[], None] | None = None,
+    ) -> None:
+        if encoding not in ("float32", "int16"):
+            raise ValueError(f"encoding={encoding!r}: choose float32 or int16")
+        if not -(2**63) <= seed < 2**63:
+            raise ValueError(f"seed={seed}: a seed is a number of at most 63 bits")
+        self._engine, self._encoding = engine, encoding
+        generator = torch.Generator().manual_seed(seed)
+        self._track = Track(engine, tokenizer, delivery, generator, on_frame)
+        self._flushed = False
+        self.sample_rate = engine.codec.sample_rate
+
+    @classmethod
+    def resume(cls, state: SessionState, engine: Engine, tokenizer: TextTokenizer) -> Session:
+        """A session that goes on where another one stood when its snapshot was taken."""
+        session = cls(engine, tokenizer, state.track.delivery, encoding=state.encoding)
+        session._flushed = state.flushed
+        track = session._track
+        engine.submit(track, lambda: track.restore(state.track))
+        return session
+
+    # In.
+
+    def feed(self, text: str) -> None:
+        """Take the next piece of the text, down to single characters.
+
+        Raises:
+            ValueError: If the text has been flushed.
+        """
+        if self._flushed:
+            raise ValueError("the text has been flushed: open a new session for more")
+        if text:
+            self._submit(text, ended=False)
+
+    def flush(self) -> None:
+        """Say that the text is complete. Once is enough."""
+        if not self._flushed:
+            self._flushed = True
+            self._submit("", ended=True)
+
+    def cancel(self) -> None:
+        """Stop, free everything, and end the iteration."""
+        self._flushed = True
+        self._track.cancel()
+
+    def _submit(self, text: str, *, ended: bool) -> None:
+        track = self._track
+        self._engine.submit(track, lambda: track.feed(text, ended))
+
+    def snapshot(self) -> SessionState:
+        """The session as it stands, whatever is not yet said or taken included.
+
+        Raises:
+            RuntimeError: If all has been said.
+        """
+        return SessionState(
+            self._engine.ask(self._track, self._track.save), self._flushed, self._encoding
+        )
+
+    # Out.
+
+    @property
+    def stopped(self) -> bool:
+        """Whether the model ended the speech by itself; False if it was cut, or is not over."""
+        return self._track.done and self._track.stopped
+
+    def chunks(self) -> Iterator[Chunk]:
+        """Audio with the frames it was made of."""
+        while (chunk := self._track.sink.take()) is not None:
+            yield chunk
+
+    def __iter__(self) -> Iterator[np.ndarray]:
+        """Audio [S] as it is made: float32, or int16 if asked for."""
+        for chunk in self.chunks():
+            if len(chunk.audio):
+                yield self._encode(chunk.audio)
+
+    async def __aiter__(self) -> AsyncIterator[np.ndarray]:
+        """The same for tasks."""
+        while (chunk := await self._track.sink.take_async()) is not None:
+            if len(chunk.audio):
+                yield self._encode(chunk.audio)
+
+    def _encode(self, audio: np.ndarray) -> np.ndarray:
+        if self._encoding == "float32":
+            return audio
+        return np.round(np.clip(audio, -1, 1) * 32767).astype(np.int16)
+
+    def __enter__(self) -> Session:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.cancel()
+
+    def __del__(self) -> None:
+        # Given up without being read to its end: the engine would speak on for nobody.
+        if hasattr(self, "_track"):
+            self._track.cancel()

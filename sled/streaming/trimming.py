@@ -1,0 +1,71 @@
+"""Silence at the end of speech is cut off, while the speech is still coming."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from sled.streaming.loudness import SilenceMeter
+
+
+class TailTrimmer:
+    """Passes a waveform on, but for the near-silence behind the last speech in it.
+
+    Of near-silence behind speech, `keep_s` is passed on. The rest is held back until more
+    speech follows, which frees it, or the waveform ends, which drops it. No more than `hold_s` is
+    held back, so that a long pause does not starve a player; of a longer silence at the end, the
+    part that was let go for that reason remains. The output, joined, does not depend on how the
+    waveform was cut. See `SilenceMeter` for what is nearly silent.
+
+    Args:
+        sample_rate: In Hz.
+        keep_s: Near-silence that stays at the end; it takes up the fading of the last sound.
+        hold_s: Near-silence that is held back, at most. None: all of it.
+        threshold_db: Level of near-silence.
+    """
+
+    def __init__(
+        self,
+        sample_rate: int,
+        *,
+        keep_s: float = 0.2,
+        hold_s: float | None = 0.5,
+        threshold_db: float = -40.0,
+    ) -> None:
+        if keep_s < 0 or (hold_s is not None and hold_s < 0):
+            raise ValueError(f"keep_s={keep_s}, hold_s={hold_s}: durations are at least 0")
+        self._meter = SilenceMeter(sample_rate, threshold_db)
+        self._keep = round(keep_s * sample_rate)
+        self._hold = None if hold_s is None else round(hold_s * sample_rate)
+        self._held = np.zeros(0, dtype=np.float32)
+        self._num_passed = 0
+
+    def feed(self, samples: np.ndarray) -> np.ndarray:
+        """Take the next samples [S] float32, any number; returns those that can be passed on."""
+        self._meter.feed(samples)
+        self._held = np.concatenate((self._held, samples))
+        return self._pass_on()
+
+    def finish(self) -> np.ndarray:
+        """End the waveform: the samples that are still to be passed on."""
+        self._meter.finish()
+        return self._pass_on()
+
+    def _pass_on(self) -> np.ndarray:
+        num_samples = self._num_passed + len(self._held)
+        wanted = self._meter.speech_end + self._keep
+        if self._hold is not None:
+            wanted = max(wanted, num_samples - self._hold)
+        if self._meter.speech_end == 0:  # silence at the beginning is no pause and no end
+            wanted = num_samples
+        count = min(wanted, num_samples) - self._num_passed
+        passed, self._held = self._held[:count], self._held[count:]
+        self._num_passed += count
+        return passed
+
+
+def trim_tail(
+    waveform: np.ndarray, sample_rate: int, *, keep_s: float = 0.2, threshold_db: float = -40.0
+) -> np.ndarray:
+    """A whole waveform [S] without the near-silence at its end; see `TailTrimmer`."""
+    trimmer = TailTrimmer(sample_rate, keep_s=keep_s, hold_s=None, threshold_db=threshold_db)
+    return np.concatenate((trimmer.feed(waveform), trimmer.finish()))

@@ -1,0 +1,133 @@
+"""The checkpoints of a run: which there are, which are best, and the mean of several."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from transformers.trainer import TRAINER_STATE_NAME
+
+from sled.model import SpeechLlamaForCausalLM
+from sled.text import MERGES_FILE, VOCAB_FILE
+
+CONFIG_FILE, WEIGHTS_FILE = "config.json", "model.safetensors"
+_TOKENIZER_FILES = (VOCAB_FILE, MERGES_FILE)
+
+# Entries of config.json that say nothing of what the weights mean.
+_FREE_KEYS = {"dtype", "torch_dtype", "transformers_version"}
+
+
+def last_checkpoints(run: Path, count: int) -> list[Path]:
+    """The newest checkpoints of a run, oldest first.
+
+    Raises:
+        ValueError: If there are not so many.
+    """
+    return _all_checkpoints(run, count)[-count:]
+
+
+def best_checkpoints(run: Path, count: int) -> list[Path]:
+    """The checkpoints of a run with the lowest evaluation loss, oldest first.
+
+    A checkpoint between two evaluations has the loss of the nearer one.
+
+    Raises:
+        ValueError: If there are not so many, or the run was never evaluated.
+    """
+    checkpoints = _all_checkpoints(run, count)
+    state = json.loads((checkpoints[-1] / TRAINER_STATE_NAME).read_text(encoding="utf-8"))
+    losses = {e["step"]: e["eval_loss"] for e in state["log_history"] if "eval_loss" in e}
+    if not losses:
+        raise ValueError(f"{run} was never evaluated, so none is best: take the --last ones")
+
+    def loss(checkpoint: Path) -> float:
+        return losses[min(losses, key=lambda step: abs(step - _step(checkpoint)))]
+
+    return sorted(sorted(checkpoints, key=loss)[:count], key=_step)
+
+
+def average_checkpoints(checkpoints: Sequence[Path], output: Path) -> None:
+    """Write a checkpoint whose weights are the mean, in float32, of those of several.
+
+    Args:
+        checkpoints: Folders of the same model and tokenizer.
+        output: A new folder, which appears only when it is whole.
+
+    Raises:
+        ValueError: If a checkpoint is not whole, they are not alike, or the output exists.
+    """
+    if output.exists():
+        raise ValueError(f"{output} is there already: name a new folder")
+    first, *others = checkpoints
+    for checkpoint in checkpoints:
+        _check_whole(checkpoint)
+    for other in others:
+        _check_alike(first, other)
+
+    model = _load(first)
+    sums = {name: tensor.double() for name, tensor in model.state_dict().items()}
+    for other in others:
+        for name, tensor in _load(other).state_dict().items():
+            sums[name] += tensor
+    means: dict[str, Tensor] = {n: (s / len(checkpoints)).float() for n, s in sums.items()}
+    model.load_state_dict(means)
+
+    partial = output.with_name(f".partial.{output.name}")
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.parent.mkdir(parents=True, exist_ok=True)
+    model.save_pretrained(partial)
+    for name in _TOKENIZER_FILES:
+        shutil.copy(first / name, partial / name)
+    partial.replace(output)
+
+
+def _all_checkpoints(run: Path, count: int) -> list[Path]:
+    if count < 1:
+        raise ValueError(f"{count} checkpoints: take 1 or more")
+    folders = [p for p in run.glob("checkpoint-*") if re.fullmatch(r"checkpoint-\d+", p.name)]
+    if len(folders) < count:
+        raise ValueError(f"{run} has {len(folders)} checkpoints, not {count}: take fewer")
+    return sorted(folders, key=_step)
+
+
+def _step(checkpoint: Path) -> int:
+    return int(checkpoint.name.rpartition("-")[2])
+
+
+def _check_whole(checkpoint: Path) -> None:
+    files = (CONFIG_FILE, WEIGHTS_FILE, *_TOKENIZER_FILES)
+    if missing := [name for name in files if not (checkpoint / name).is_file()]:
+        raise ValueError(
+            f"{checkpoint} is no whole checkpoint, it lacks {', '.join(missing)}: check the path"
+        )
+
+
+def _check_alike(first: Path, other: Path) -> None:
+    ours, theirs = _read_config(first), _read_config(other)
+    keys = sorted((ours.keys() | theirs.keys()) - _FREE_KEYS)
+    different = [key for key in keys if ours.get(key) != theirs.get(key)]
+    different += [
+        n for n in _TOKENIZER_FILES if (first / n).read_bytes() != (other / n).read_bytes()
+    ]
+    if different:
+        raise ValueError(
+            f"{first} and {other} differ in {', '.join(different)}: average checkpoints of one run"
+        )
+
+
+def _read_config(checkpoint: Path) -> dict[str, Any]:
+    config: dict[str, Any] = json.loads((checkpoint / CONFIG_FILE).read_text(encoding="utf-8"))
+    return config
+
+
+def _load(checkpoint: Path) -> SpeechLlamaForCausalLM:
+    model: SpeechLlamaForCausalLM = SpeechLlamaForCausalLM.from_pretrained(
+        checkpoint, dtype=torch.float32
+    )
+    return model

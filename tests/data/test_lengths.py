@@ -1,0 +1,58 @@
+"""How many frames a token of text takes, measured on cuts whose audio is never read."""
+
+from collections.abc import Iterator
+from itertools import count
+
+import numpy as np
+import pytest
+from lhotse import MonoCut, SupervisionSegment
+from lhotse.cut import Cut
+
+from sled.data.lengths import measure_frames_per_token
+from tests.debug import HOP, SAMPLE_RATE, debug_codec, debug_tokenizer
+
+
+def cut(text: str | None, frames_per_token: float) -> Cut:
+    num_tokens = len(debug_tokenizer().encode(text or ""))
+    duration = round(num_tokens * frames_per_token) * HOP / SAMPLE_RATE
+    supervision = SupervisionSegment("id", "recording", 0, duration, text=text)
+    return MonoCut("id", 0, duration, 0, [supervision])
+
+
+def measure(cuts: list[Cut] | Iterator[Cut], **options: int):
+    return measure_frames_per_token(cuts, debug_tokenizer(), debug_codec(), **options)
+
+
+def test_one_cut_says_it_all() -> None:
+    """`<s>`, four, two, `</s>`: 4 tokens, 80 frames."""
+    statistics = measure([cut("four two", 20)])
+    assert (statistics.low, statistics.median, statistics.high) == (20, 20, 20)
+    assert statistics.num_cuts == 1
+
+
+def test_a_frame_that_is_only_begun_counts() -> None:
+    supervision = SupervisionSegment("id", "recording", 0, 1, text="four two")
+    duration = (40 * HOP + 1) / SAMPLE_RATE
+    assert measure([MonoCut("id", 0, duration, 0, [supervision])]).median == 41 / 4
+
+
+def test_a_few_wrong_transcripts_do_not_count() -> None:
+    rates = np.random.default_rng(0).uniform(20, 30, 2000)
+    cuts = [cut("four two seven one", rate) for rate in rates]
+    cuts += [cut("four two seven one", 300)] * 4 + [cut("four two seven one", 1)] * 4
+    statistics = measure(cuts)
+    assert 19.8 < statistics.low < 20.2
+    assert 24 < statistics.median < 26
+    assert 29.8 < statistics.high < 30.2
+
+
+def test_a_corpus_may_have_no_end() -> None:
+    statistics = measure((cut("four", 10 + index) for index in count()), max_cuts=3)
+    assert (statistics.median, statistics.num_cuts) == (11, 3)
+
+
+def test_cuts_without_text_are_passed_over() -> None:
+    silent = [cut(None, 5), cut("  ", 5), MonoCut("id", 0, 1.0, 0)]
+    assert measure([*silent, cut("four", 20)]).num_cuts == 1
+    with pytest.raises(ValueError, match="no cut has a text"):
+        measure(silent)

@@ -1,0 +1,117 @@
+"""How cuts become batches: each once an epoch, with their likes, and the same for every process."""
+
+from itertools import islice
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from lhotse import CutSet, MonoCut
+
+from sled.data.sampling import SpeechBatches, TrainingBatches
+
+durations = st.lists(st.floats(0.3, 20.0), min_size=1, max_size=120)
+
+
+def cuts_of(durations_s: list[float]) -> CutSet:
+    """Cuts of the given lengths, which hold nothing else."""
+    return CutSet.from_cuts(
+        MonoCut(str(index), 0.0, duration, 0) for index, duration in enumerate(durations_s)
+    )
+
+
+def batches_of(durations_s: list[float], **options: object) -> SpeechBatches:
+    return SpeechBatches(lambda epoch: cuts_of(durations_s), **options)  # type: ignore[arg-type]
+
+
+def ids(batches: list) -> list[list[str]]:
+    return [[cut.id for cut in batch] for batch in batches]
+
+
+def assert_each_once(batches: list, count: int) -> None:
+    assert sorted(int(cut.id) for batch in batches for cut in batch) == list(range(count))
+
+
+@given(durations, st.integers(1, 9))
+def test_a_number_of_cuts_bounds_every_batch(durations_s, max_cuts):
+    batches = list(batches_of(durations_s, max_cuts=max_cuts).epoch(0))
+    assert_each_once(batches, len(durations_s))
+    assert max(map(len, batches)) <= max_cuts
+
+
+@given(durations, st.floats(2.0, 40.0))
+def test_a_duration_bounds_every_batch_padding_included(durations_s, limit_s):
+    batches = list(batches_of(durations_s, max_duration_s=limit_s).epoch(0))
+    assert_each_once(batches, len(durations_s))
+    for batch in batches:
+        assert len(batch) == 1 or len(batch) * max(cut.duration for cut in batch) <= limit_s
+
+
+def test_long_cuts_can_count_for_more():
+    """A cut of 10 s counts as 10 + 10^2 / 5 = 30 s."""
+    (batch, *_) = batches_of([10.0] * 12, max_duration_s=60, quadratic_duration_s=5).epoch(0)
+    assert len(batch) == 2
+
+
+def padding_share(batches: list) -> float:
+    held = sum(cut.duration for batch in batches for cut in batch)
+    return 1 - held / sum(len(b) * max(cut.duration for cut in b) for b in batches)
+
+
+def test_like_lengths_meet():
+    durations_s = [0.5 + (37 * i % 1000) / 100 for i in range(2000)]
+    grouped = list(batches_of(durations_s, max_cuts=8).epoch(0))
+    mixed = list(batches_of(durations_s, max_cuts=8, by_length=False).epoch(0))
+    assert padding_share(grouped) < 0.05 < 0.3 < padding_share(mixed)
+
+
+def test_no_two_epochs_batch_alike_and_the_seed_decides():
+    batches = batches_of([1.0 + i % 7 for i in range(60)], max_cuts=4)
+    assert ids(batches.epoch(0)) == ids(batches.epoch(0)) != ids(batches.epoch(1))
+    other = batches_of([1.0 + i % 7 for i in range(60)], max_cuts=4, seed=5)
+    assert ids(other.epoch(0)) != ids(batches.epoch(0))
+
+
+@given(st.integers(2, 4), st.integers(20, 100))
+@settings(max_examples=10)
+def test_processes_share_the_work(world_size, count):
+    durations_s = [1.0 + (7 * i % 50) / 10 for i in range(count)]
+    shares = [
+        list(batches_of(durations_s, max_cuts=3, rank=rank, world_size=world_size).epoch(0))
+        for rank in range(world_size)
+    ]
+    assert len({len(share) for share in shares}) == 1  # nobody waits for another at the end
+    drawn = [cut.id for share in shares for batch in share for cut in batch]
+    again = [name for name in drawn if "_dup" in name]  # for those who would go without
+    assert len(again) < world_size
+    assert sorted(set(drawn) - set(again), key=int) == list(map(str, range(count)))
+
+
+@given(st.integers(0, 40))
+def test_training_goes_on_from_any_batch(position):
+    """Over epochs' ends, given the lengths of the epochs that a checkpoint knows of."""
+    batches = batches_of([1.0 + i % 5 for i in range(25)], max_cuts=2)
+    whole = TrainingBatches(batches)
+    expected = ids(list(islice(whole, 60)))
+    later = TrainingBatches(batches)
+    later.epoch_lengths = list(whole.epoch_lengths)
+    later.start = position
+    assert ids(list(islice(later, 60 - position))) == expected[position:]
+    assert later.epoch_lengths == whole.epoch_lengths
+
+
+def test_epochs_are_counted_by_their_true_lengths():
+    batches = TrainingBatches(batches_of([1.0] * 10, max_cuts=3))
+    list(islice(batches, 9))  # four batches an epoch
+    assert batches.epoch_lengths == [4, 4]
+    assert [batches.epochs_at(position) for position in (0, 2, 4, 6, 8)] == [0, 0.5, 1, 1.5, 2]
+
+
+@pytest.mark.parametrize("limits", [{}, {"max_cuts": 2, "max_duration_s": 3.0}])
+def test_one_limit_is_needed_and_no_more(limits):
+    with pytest.raises(ValueError, match="either"):
+        batches_of([1.0], **limits)
+
+
+def test_an_empty_corpus_is_refused():
+    with pytest.raises(ValueError, match="empty"):
+        batches_of([], max_cuts=2)

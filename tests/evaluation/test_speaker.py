@@ -1,0 +1,124 @@
+"""Comparing voices: with a toy encoder whose embeddings are known, and a tiny real one."""
+
+import sys
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import pytest
+from lhotse import MonoCut, Recording, SupervisionSegment
+from transformers import Wav2Vec2FeatureExtractor, WavLMConfig, WavLMForXVector
+
+from sled.data.audio import write_audio
+from sled.evaluation.speaker import SpeakerJudge, load_speaker_encoder
+from sled.evaluation.systems import Recital
+
+RATE = 16_000
+LOW, HIGH, MIXED = 200.0, 400.0, 300.0
+
+
+def hum(pitch_hz: float, seconds: float = 1.0) -> np.ndarray:
+    return np.sin(2 * np.pi * pitch_hz * np.arange(round(seconds * RATE)) / RATE).astype(np.float32)
+
+
+def pitch_encoder(speech: np.ndarray) -> np.ndarray:
+    """Voices are told apart by their pitch: low ones and high ones are at right angles."""
+    pitch_hz = np.abs(np.fft.rfft(speech)).argmax() * RATE / len(speech)
+    angle = np.pi / 2 * (pitch_hz - LOW) / (HIGH - LOW)
+    return 3.0 * np.array([np.cos(angle), np.sin(angle)])
+
+
+@pytest.fixture
+def make_cuts(tmp_path: Path) -> Any:
+    """Cuts of recordings, given as pairs of speaker and pitch."""
+
+    def make(*voices: tuple[str, float]) -> list[MonoCut]:
+        cuts = []
+        for index, (speaker, pitch_hz) in enumerate(voices):
+            path = tmp_path / f"{index}.wav"
+            write_audio(path, hum(pitch_hz), RATE)
+            recording = Recording.from_file(path)
+            said = SupervisionSegment(
+                str(index), recording.id, 0.0, recording.duration, text="hum", speaker=speaker
+            )
+            cuts.append(
+                MonoCut(str(index), 0.0, recording.duration, 0, [said], recording=recording)
+            )
+        return cuts
+
+    return make
+
+
+def judged(cuts: list[MonoCut], waveforms: list[np.ndarray], rate: int = RATE) -> float:
+    return SpeakerJudge(pitch_encoder, cuts)(Recital(waveforms, rate, [False] * len(waveforms)))
+
+
+def test_the_same_voice_is_at_1_and_one_at_right_angles_at_0(make_cuts: Any) -> None:
+    cuts = make_cuts(("ann", LOW), ("ann", LOW))
+    assert judged(cuts, [hum(LOW), hum(LOW)]) == pytest.approx(1.0, abs=1e-3)
+    assert judged(cuts, [hum(HIGH), hum(HIGH)]) == pytest.approx(0.0, abs=1e-2)
+    assert judged(cuts, [hum(MIXED), hum(LOW)]) == pytest.approx((0.5**0.5 + 1) / 2, abs=1e-2)
+
+
+def test_each_utterance_is_compared_with_its_own_speaker(make_cuts: Any) -> None:
+    cuts = make_cuts(("ann", LOW), ("bob", HIGH), ("ann", LOW), ("bob", HIGH))
+    own = [hum(LOW), hum(HIGH), hum(LOW), hum(HIGH)]
+    assert judged(cuts, own) == pytest.approx(1.0, abs=1e-2)
+    assert judged(cuts, own[::-1]) == pytest.approx(0.0, abs=1e-2)
+
+
+def test_a_recording_does_not_count_as_its_own_model(make_cuts: Any) -> None:
+    """Else recordings would seem more alike than they are."""
+    cuts = make_cuts(("ann", LOW), ("ann", HIGH))
+    assert judged(cuts, [hum(LOW), hum(HIGH)]) == pytest.approx(0.0, abs=1e-2)
+
+
+def test_any_rate_and_length_will_do_and_silence_is_no_voice(make_cuts: Any) -> None:
+    cuts = make_cuts(("ann", LOW), ("ann", LOW))
+    at_24_khz = np.interp(np.arange(24_000) * 2 / 3, np.arange(RATE), hum(LOW)).astype(np.float32)
+    assert judged(cuts, [at_24_khz, at_24_khz], 24_000) == pytest.approx(1.0, abs=1e-2)
+    assert judged(cuts, [hum(LOW, 0.5), np.zeros(0, np.float32)]) == pytest.approx(0.5, abs=1e-2)
+
+
+def test_a_lone_recording_is_refused(make_cuts: Any) -> None:
+    with pytest.raises(ValueError, match="speaker bob has a single"):
+        judged(make_cuts(("ann", LOW), ("ann", LOW), ("bob", LOW)), [])
+
+
+def test_an_xvector_model_of_transformers_is_an_encoder(tmp_path: Path) -> None:
+    sizes = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2}
+    convolutions = {"conv_dim": (8, 8), "conv_stride": (20, 16), "conv_kernel": (20, 16)}
+    tail = {"tdnn_dim": (8,) * 5, "xvector_output_dim": 6, "num_conv_pos_embeddings": 4}
+    other = {"intermediate_size": 16, "num_conv_pos_embedding_groups": 2, "initializer_range": 0.5}
+    config = WavLMConfig(**sizes, **convolutions, **tail, **other)
+    WavLMForXVector(config).save_pretrained(tmp_path)
+    Wav2Vec2FeatureExtractor(do_normalize=True).save_pretrained(tmp_path)
+    encoder = load_speaker_encoder(str(tmp_path))
+    low, again, high = encoder(hum(LOW)), encoder(hum(LOW)), encoder(hum(HIGH))
+    assert low.shape == (6,) and np.array_equal(low, again) and not np.allclose(low, high)
+
+
+def test_an_encoder_that_is_not_there_is_refused_in_one_line(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with pytest.raises(ValueError, match="'no/such'.*wavlm-base-plus-sv") as caught:
+        load_speaker_encoder("no/such")
+    assert "\n" not in str(caught.value)
+    monkeypatch.setitem(sys.modules, "resemblyzer", None)
+    with pytest.raises(ValueError, match=r"pip install 'sled\[speaker\]'"):
+        load_speaker_encoder("resemblyzer")
+
+
+def test_resemblyzer_is_an_encoder(monkeypatch: pytest.MonkeyPatch) -> None:
+    class VoiceEncoder:
+        def __init__(self, device: str, verbose: bool) -> None:
+            assert (device, verbose) == ("cpu", False)
+
+        def embed_utterance(self, speech: np.ndarray) -> np.ndarray:
+            return np.full(256, speech.mean())
+
+    module = ModuleType("resemblyzer")
+    module.VoiceEncoder = VoiceEncoder  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "resemblyzer", module)
+    assert load_speaker_encoder("resemblyzer")(np.ones(10)).tolist() == [1.0] * 256

@@ -1,0 +1,369 @@
+"""Sessions say what decoding and decoding-to-audio of the whole say, whatever happens meanwhile."""
+
+import asyncio
+import gc
+import threading
+import time
+import weakref
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from sled.decoding import DecodingOptions, Request, generate
+from sled.streaming.chunks import ChunkRamp
+from sled.streaming.delivery import default_limits
+from sled.streaming.sentences import split_segments
+from sled.streaming.session import Session
+from sled.tts import TTS, Prompt
+from tests.debug import (
+    HOP,
+    LAYOUT_IDS,
+    LAYOUTS,
+    OFFLINE,
+    SAMPLE_RATE,
+    STREAM,
+    debug_codec,
+    debug_model,
+    debug_tokenizer,
+    debug_waveform,
+)
+
+NEVER = 2.0
+# A chunk is more than the codec waits for, so that two tokens are heard before more text comes.
+EAGER = {"stream_n": 2, "stream_m": 8}
+TEXT = "four two seven one nine"
+both_layouts = pytest.mark.parametrize("layout", LAYOUTS, ids=LAYOUT_IDS)
+
+
+def debug_tts(**changes: object) -> TTS:
+    """Its segments hold some fifty tokens, unless there are fewer positions."""
+    model = debug_model(**({"max_frames_per_token": 2.0} | changes))
+    return TTS(model, debug_tokenizer(), debug_codec())
+
+
+def frames(count: int, **others: object) -> DecodingOptions:
+    """Speech of just so many frames."""
+    return DecodingOptions(stop_threshold=NEVER, max_frames=count, **others)
+
+
+def whole(
+    tts: TTS,
+    text: str,
+    seed: int,
+    options: DecodingOptions,
+    prompt: tuple[str, torch.Tensor] | None = None,
+) -> np.ndarray:
+    """The audio of a text, decoded at once and made audible at once."""
+    said, latents = prompt or ("", torch.empty(0, 32))
+    request = Request(tts.tokenizer.encode(f"{said} {text}".strip()), latents)
+    spoken = generate(tts.model, [request], [torch.Generator().manual_seed(seed)], options)[0]
+    audio = tts.codec.decode(torch.cat((latents, spoken.speech))[None])[0]
+    return audio[len(latents) * HOP :].numpy()
+
+
+def assert_same(ours: np.ndarray, theirs: np.ndarray) -> None:
+    assert ours.shape == theirs.shape
+    np.testing.assert_allclose(ours, theirs, atol=1e-5)
+
+
+def drain(session: Session) -> np.ndarray:
+    return np.concatenate([np.zeros(0, np.float32), *session])
+
+
+def say(tts: TTS, text: str, **settings: object) -> np.ndarray:
+    with tts.open_session(**settings) as session:
+        session.feed(text)
+        session.flush()
+        return drain(session)
+
+
+# What is said.
+
+
+@both_layouts
+@given(
+    cuts=st.lists(st.integers(0, len(TEXT)), max_size=8).map(sorted),
+    first=st.integers(1, 9),
+    growth=st.floats(1, 3),
+)
+@settings(max_examples=15)
+def test_a_session_fed_in_pieces_says_what_is_said_of_the_whole_text(layout, cuts, first, growth):
+    tts, options = debug_tts(**layout), frames(25)
+    ramp = ChunkRamp(first_frames=first, growth=growth, max_frames=16)
+    with tts.open_session(seed=3, options=options, ramp=ramp) as session:
+        for start, stop in zip([0, *cuts], [*cuts, len(TEXT)], strict=True):
+            session.feed(TEXT[start:stop])
+        session.flush()
+        assert_same(drain(session), whole(tts, TEXT, 3, options))
+
+
+@both_layouts
+def test_a_session_stops_where_the_model_stops(layout):
+    """The frame of the stopping step is not heard."""
+    tts = debug_tts(**layout)
+    spoken = tts.say(TEXT, seed=1, options=DecodingOptions(stop_threshold=0.3, min_frames=9))
+    assert spoken.stopped
+    assert len(spoken.audio) == len(spoken.latents) * HOP
+    assert_same(spoken.audio, tts.codec.decode(spoken.latents[None])[0].numpy())
+    assert not tts.say(TEXT, seed=1, options=frames(9)).stopped
+
+
+@both_layouts
+@pytest.mark.parametrize("prompt_s", [0.04, 0.5])  # shorter than the codec waits for, and longer
+def test_a_voice_is_continued_and_not_heard(layout, prompt_s):
+    tts, options = debug_tts(**layout), frames(12)
+    prompt = Prompt(" one  four ", debug_waveform(prompt_s))
+    codes = tts.codec.encode([torch.from_numpy(prompt.audio)])[0]
+    expected = whole(tts, TEXT, 0, options, ("one four", tts.codec.codes_to_latents(codes)))
+    assert_same(say(tts, TEXT, voice=prompt, options=options), expected)
+
+
+def test_many_sessions_at_once_say_what_each_says_alone():
+    tts, options = debug_tts(**STREAM), frames(20)
+    texts = [f"{word} two seven" for word in ("four", "one", "nine", "seven", "two")]
+    together = tts.synthesize(texts, seeds=7, options=options)
+    for seed, (text, spoken) in enumerate(zip(texts, together, strict=True), 7):
+        assert_same(spoken.audio, whole(tts, text, seed, options))
+
+
+def test_text_of_any_length_is_said_segment_by_segment():
+    """Each segment continues those before it, as a voice prompt does."""
+    tts = debug_tts(**STREAM, max_position_embeddings=96, max_frames_per_token=9.0)
+    options = frames(10)
+    text = ". ".join(["Four two seven one", "Nine nine", "Two four one seven", "One"]) + "."
+    expected, said, past = [], [], []
+    generator = torch.Generator().manual_seed(0)
+    session = tts.open_session(options=options)
+    for segment in segments_of(session, text):
+        ids = tts.tokenizer.encode(" ".join([*said, segment]))
+        prompt = torch.cat(past) if past else None
+        spoken = generate(tts.model, [Request(ids, prompt)], [generator], options)[0].speech
+        expected.append(spoken)
+        said.append(segment)
+        past.append(spoken)
+        while sum(map(len, past)) > 96 / 3:
+            del said[0], past[0]
+    assert len(expected) >= 4
+    audio = tts.codec.decode(torch.cat(expected)[None])[0].numpy()
+    session.feed(text)
+    session.flush()
+    assert_same(drain(session), audio)
+
+
+def segments_of(session: Session, text: str) -> list[str]:
+    """The segments that a session finds in a text."""
+    tokenizer = debug_tokenizer()
+    limits = default_limits(session._engine.model.config)
+    segments = split_segments(text, limits, lambda word: len(tokenizer.encode(word)) - 2)
+    return [segment.strip() for segment in segments]
+
+
+def test_int16_is_the_same_audio():
+    tts, options = debug_tts(**STREAM), frames(8)
+    floats = say(tts, TEXT, options=options)
+    with tts.open_session(options=options, encoding="int16") as session:
+        session.feed(TEXT)
+        session.flush()
+        integers = np.concatenate(list(session))
+    assert integers.dtype == np.int16
+    np.testing.assert_allclose(integers / 32767, np.clip(floats, -1, 1), atol=1e-4)
+
+
+# When it comes.
+
+
+def test_speech_starts_before_the_text_ends_and_waits_for_more():
+    tts, options = debug_tts(**EAGER), frames(30)
+    session = tts.open_session(options=options)
+    session.feed("four two seven one ")
+    chunks = iter(session)
+    heard = [next(chunks)]
+    assert len(heard[0])
+    session.feed("nine")
+    session.flush()
+    assert_same(
+        np.concatenate([*heard, *chunks]), whole(tts, "four two seven one nine", 0, options)
+    )
+
+
+def test_the_first_chunk_is_as_small_as_the_codec_allows_and_later_ones_grow():
+    session = debug_tts(**STREAM).open_session(options=frames(60))
+    session.feed(TEXT)
+    session.flush()
+    sizes = [len(chunk.latents) for chunk in session.chunks()]
+    assert sizes[:3] == [7, 14, 28]
+    assert sum(sizes) == 60
+
+
+def test_text_is_fed_and_audio_taken_in_different_threads():
+    tts, options = debug_tts(**STREAM), frames(40)
+    session = tts.open_session(options=options)
+
+    def write() -> None:
+        for character in TEXT:
+            session.feed(character)
+            time.sleep(0.001)
+        session.flush()
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    assert_same(drain(session), whole(tts, TEXT, 0, options))
+    writer.join()
+
+
+def test_text_is_fed_and_audio_taken_by_tasks():
+    tts, options = debug_tts(**STREAM), frames(40)
+
+    async def write(session: Session) -> None:
+        for character in TEXT:
+            session.feed(character)
+            await asyncio.sleep(0)
+        session.flush()
+
+    async def hear(session: Session) -> np.ndarray:
+        return np.concatenate([audio async for audio in session])
+
+    async def converse() -> list[np.ndarray]:
+        sessions = [tts.open_session(options=options, seed=seed) for seed in range(3)]
+        heard = await asyncio.gather(*map(hear, sessions), *map(write, sessions))
+        return heard[:3]
+
+    for seed, audio in enumerate(asyncio.run(converse())):
+        assert_same(audio, whole(tts, TEXT, seed, options))
+
+
+def test_the_model_pauses_when_nobody_takes_the_audio():
+    tts, options = debug_tts(**STREAM), frames(200)
+    session = tts.open_session(options=options, max_ahead_s=0.2, ramp=ChunkRamp(max_frames=4))
+    session.feed(TEXT)
+    session.flush()
+    deadline = time.monotonic() + 20
+    while session._track.sink.num_samples <= 0.2 * SAMPLE_RATE and time.monotonic() < deadline:
+        time.sleep(0.01)
+    time.sleep(0.3)
+    assert session._track.sink.num_samples < 100 * HOP
+    assert_same(drain(session), whole(tts, TEXT, 0, options))
+
+
+# Snapshots.
+
+
+@pytest.mark.parametrize("layout", [OFFLINE, EAGER | {"stream_m": 30}], ids=LAYOUT_IDS)
+@pytest.mark.parametrize("taken", [0, 1, 3])
+def test_a_snapshot_goes_on_as_the_session_does(layout, taken):
+    """Taken after so many chunks, and with text to come; gone on from twice."""
+    tts, options = debug_tts(**layout), frames(40)
+    prompt = Prompt("one four", debug_waveform(0.3))
+    codes = tts.codec.encode([torch.from_numpy(prompt.audio)])[0]
+    session = tts.open_session(
+        voice=prompt, options=options, ramp=ChunkRamp(max_frames=8), max_ahead_s=0.05
+    )
+    session.feed("four two seven one ni")
+    if not layout:  # offline there is nothing to hear before the text ends
+        session.feed("ne")
+        session.flush()
+    chunks = iter(session)
+    heard = [next(chunks) for _ in range(taken)]
+    state = session.snapshot()
+    del chunks, session
+    expected = whole(tts, TEXT, 0, options, ("one four", tts.codec.codes_to_latents(codes)))
+    for _ in range(2):
+        resumed = tts.resume_session(state)
+        if layout:
+            resumed.feed("ne")
+            resumed.flush()
+        assert_same(np.concatenate([*heard, drain(resumed)]), expected)
+
+
+# The end.
+
+
+def wait_for_engine(tts: TTS) -> None:
+    deadline = time.monotonic() + 20
+    while any(t.name.startswith("sled-") for t in threading.enumerate()):
+        assert time.monotonic() < deadline, "the engine's threads do not end"
+        time.sleep(0.01)
+
+
+def test_a_cancelled_session_ends_at_once_and_leaves_nothing():
+    tts = debug_tts(**EAGER)
+    session = tts.open_session(options=frames(200))
+    session.feed(TEXT)
+    chunks = iter(session)
+    next(chunks)
+    session.cancel()
+    assert list(chunks) == []
+    wait_for_engine(tts)
+    assert not tts._engine.decoder.utterances
+    with pytest.raises(ValueError, match="flushed"):
+        session.feed("one")
+    session.flush()
+    session.cancel()
+
+
+def test_a_thousand_sessions_leave_nothing_behind():
+    """Half of them are cancelled at random points, others are just forgotten."""
+    tts, random = debug_tts(**STREAM), np.random.default_rng(0)
+    tracks = []
+    for _ in range(20):
+        sessions = [tts.open_session(seed=seed, options=frames(9)) for seed in range(50)]
+        tracks += [weakref.ref(session._track) for session in sessions]
+        for session in sessions:
+            session.feed(TEXT[: random.integers(1, len(TEXT))])
+        for session in sessions[:25]:
+            if random.random() < 0.5:
+                time.sleep(random.random() / 1000)
+            session.cancel()
+        for session in sessions[25:45]:
+            session.flush()
+            assert len(drain(session)) == 9 * HOP
+        del session, sessions
+    wait_for_engine(tts)
+    gc.collect()
+    assert not any(track() for track in tracks)
+    assert not tts._engine.decoder.utterances
+    assert tts._engine.decoder._cache.lengths == []
+
+
+@pytest.mark.parametrize("text", ["", " \n "])
+def test_blank_text_is_an_error(text):
+    with pytest.raises(ValueError, match="blank"):
+        say(debug_tts(**STREAM), text)
+
+
+def test_a_fault_ends_the_session_that_has_it_and_no_other():
+    tts, options = debug_tts(**STREAM), frames(10)
+    with tts.open_session(options=options) as fine:
+        fine.feed("four two ")
+        with pytest.raises(ValueError, match="too long"):
+            say(tts, TEXT, options=DecodingOptions(max_length=3))
+        fine.feed("seven")
+        fine.flush()
+        assert_same(drain(fine), whole(tts, "four two seven", 0, options))
+
+
+def test_a_fault_of_the_model_reaches_every_session_and_the_next_ones_are_fine(monkeypatch):
+    tts, options = debug_tts(**STREAM), frames(10)
+    sessions = [tts.open_session(options=options) for _ in range(2)]
+    with monkeypatch.context() as patch:
+        patch.setattr(tts.model, "advance", None)
+        for session in sessions:
+            session.feed(TEXT)
+        for session in sessions:
+            with pytest.raises(TypeError):
+                drain(session)
+    assert_same(say(tts, TEXT, options=options), whole(tts, TEXT, 0, options))
+
+
+def test_a_fault_of_the_codec_reaches_its_session(monkeypatch):
+    tts = debug_tts(**EAGER)
+    session = tts.open_session(options=frames(10))
+    monkeypatch.setattr(session._track._audio, "decode", None)
+    session.feed(TEXT)
+    session.flush()
+    with pytest.raises(TypeError):
+        drain(session)
+    wait_for_engine(tts)

@@ -1,0 +1,108 @@
+"""Voices are prepared once, kept, written, read, and refused by models they were not made for."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from sled.decoding import DecodingOptions
+from sled.layout import Layout
+from sled.streaming.voice import Voice
+from sled.tts import MAX_VOICES_KEPT, TTS, Prompt
+from tests.debug import (
+    LAYOUT_IDS,
+    LAYOUTS,
+    STREAM,
+    debug_codec,
+    debug_model,
+    debug_tokenizer,
+    debug_waveform,
+)
+
+PROMPT = Prompt("one four", debug_waveform(0.3))
+OPTIONS = DecodingOptions(stop_threshold=2.0, max_frames=10)
+
+
+def debug_tts(seed: int = 0, **changes: object) -> TTS:
+    return TTS(debug_model(seed, **changes), debug_tokenizer(), debug_codec())
+
+
+@pytest.mark.parametrize("layout", LAYOUTS, ids=LAYOUT_IDS)
+@pytest.mark.parametrize("cfg", [1.0, 2.0])
+def test_a_voice_file_speaks_as_the_recording_does(layout, cfg, tmp_path):
+    tts = debug_tts(**layout)
+    options = DecodingOptions(stop_threshold=2.0, max_frames=10, cfg=cfg)
+    tts.save_voice(tts.make_voice(PROMPT), tmp_path / "voice.safetensors")
+    voice = debug_tts(**layout).load_voice(tmp_path / "voice.safetensors")
+    assert voice.text == PROMPT.text
+    spoken = tts.say("two seven", prompt=voice, options=options)
+    expected = tts.say("two seven", prompt=PROMPT, options=options)
+    np.testing.assert_allclose(spoken.audio, expected.audio, atol=1e-5)
+
+
+def test_a_voice_can_be_made_for_either_layout(tmp_path):
+    tts = debug_tts(**STREAM)
+    tts.save_voice(tts.make_voice(PROMPT, Layout()), tmp_path / "voice.safetensors")
+    voice = tts.load_voice(tmp_path / "voice.safetensors")
+    assert voice.layout.is_offline
+    spoken, expected = (
+        tts.synthesize(["two"], prompts=one, options=OPTIONS, layout=Layout())[0].audio
+        for one in (voice, PROMPT)
+    )
+    np.testing.assert_allclose(spoken, expected, atol=1e-5)
+
+
+def test_a_voice_of_another_model_codec_or_precision_is_refused(tmp_path):
+    path = tmp_path / "voice.safetensors"
+    tts = debug_tts()
+    tts.save_voice(tts.make_voice(PROMPT), path)
+    other_weights, other_precision = debug_tts(seed=1), debug_tts()
+    other_precision.model.bfloat16()
+    for other in (other_weights, other_precision):
+        with pytest.raises(ValueError, match="another model"):
+            other.load_voice(path)
+    other_codec = debug_tts()
+    other_codec.codec.digest = lambda: "another"
+    with pytest.raises(ValueError, match="another codec"):
+        other_codec.load_voice(path)
+    del other_codec.codec.digest  # the builder shares its codec
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda path: None, "no voice file at"),
+        (lambda path: path.write_text("rubbish"), "no voice file that can be read"),
+        (lambda path: save_file({"latents": torch.zeros(1, 32)}, path), "is no voice file"),
+    ],
+)
+def test_what_is_no_voice_file_is_refused(make, message, tmp_path):
+    path: Path = tmp_path / "voice.safetensors"
+    make(path)
+    with pytest.raises(ValueError, match=message):
+        debug_tts().load_voice(path)
+
+
+def test_a_prompt_too_long_for_the_model_is_refused():
+    with pytest.raises(ValueError, match="too long"):
+        debug_tts().make_voice(Prompt("one", debug_waveform(4.0)))
+
+
+def test_the_same_prompt_is_prepared_once_and_the_oldest_are_forgotten(monkeypatch):
+    tts, prepared = debug_tts(), []
+
+    def prepare(*args: object, **others: object) -> Voice:
+        prepared.append(args)
+        return original(*args, **others)
+
+    original = Voice.prepare
+    monkeypatch.setattr(Voice, "prepare", prepare)
+    copies = [Prompt(" one  four", PROMPT.audio.copy()) for _ in range(3)]  # equal in content
+    assert len({id(tts.make_voice(copy)) for copy in copies}) == 1
+    assert len(prepared) == 1
+    for number in range(MAX_VOICES_KEPT):
+        tts.make_voice(Prompt(f"one {number}", PROMPT.audio))
+    tts.make_voice(PROMPT)
+    assert len(prepared) == 1 + MAX_VOICES_KEPT + 1

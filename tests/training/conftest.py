@@ -1,0 +1,13 @@
+"""What the tests of training share."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.training.runs import make_corpus
+
+
+@pytest.fixture(scope="session")
+def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with `cuts.jsonl.gz`, the same `cached` as codes, and a `tokenizer`; read only."""
+    return make_corpus(tmp_path_factory.mktemp("corpus"))
