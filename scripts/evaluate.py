@@ -46,6 +46,9 @@ def build_parser() -> argparse.ArgumentParser:
     model.add_argument("--temperature", type=float, default=1.0, help="scale of the noise")
     model.add_argument("--stop_threshold", type=float, help="unset: 0.8 offline, 0.5 streaming")
     model.add_argument("--seed", type=int, default=0, help="of the first text, then counted up")
+    model.add_argument(
+        "--characters_per_second", type=float, default=20.0, help="speed of writing, mode live"
+    )
     model.add_argument("--batch_size", type=int, default=1, help="texts spoken at once")
 
     judges = parser.add_argument_group("judges")
@@ -91,6 +94,7 @@ def main(argv: list[str] | None = None) -> None:
         device=device,
         seed=args.seed,
         batch_size=args.batch_size,
+        characters_per_second=args.characters_per_second,
     )
     args.output.mkdir(parents=True, exist_ok=True)
     reports = []

@@ -52,13 +52,18 @@ class KVCache:
         self._keys = self._values = torch.zeros(0, device=device, dtype=dtype)
         self._allocate(0, 0)
 
+    @property
+    def capacity(self) -> int:
+        """Positions that each row has room for as yet."""
+        return self._keys.shape[3]
+
     # Rows come and go.
 
     def add_rows(self, count: int) -> None:
         """Append empty rows."""
         self.lengths += [0] * count
         if len(self.lengths) > self._keys.shape[1]:
-            self._allocate(max(len(self.lengths), 2 * self._keys.shape[1]), self._keys.shape[3])
+            self._allocate(max(len(self.lengths), 2 * self._keys.shape[1]), self.capacity)
 
     def move_row(self, source: int, target: int) -> None:
         """Put a row in the place of another."""
@@ -86,9 +91,8 @@ class KVCache:
         self.lengths[row] = held
 
     def _reserve(self, positions: int) -> None:
-        capacity = self._keys.shape[3]
-        if positions > capacity:
-            wanted = max(positions, 2 * capacity, INITIAL_CAPACITY)
+        if positions > self.capacity:
+            wanted = max(positions, 2 * self.capacity, INITIAL_CAPACITY)
             self._allocate(self._keys.shape[1], wanted)
 
     def _allocate(self, rows: int, capacity: int) -> None:

@@ -4,43 +4,17 @@ from __future__ import annotations
 
 import argparse
 import sys
-import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
 
 import numpy as np
 import torch
 
 from sled.cli import STANDARD_OUTPUT, Task, report
+from sled.streaming.client import Outlet, converse
 from sled.streaming.pacing import release, schedule, token_texts
-from sled.streaming.player import Playback, play
-from sled.streaming.session import Session
 from sled.streaming.voice import Voice
 from sled.tts import Speech
-
-Outlet = Callable[[np.ndarray], None]
-"""Takes a piece of audio [S] float32 as it is made."""
-
-
-@dataclass
-class Timeline:
-    """What happened when, in seconds after the session was opened.
-
-    Attributes:
-        first_text_s: The first text was fed.
-        last_text_s: The text was complete.
-        chunks: Arrival and number of samples of each piece of audio.
-    """
-
-    first_text_s: float = 0.0
-    last_text_s: float = 0.0
-    chunks: list[tuple[float, int]] = field(default_factory=list)
-
-    def playback(self, sample_rate: int) -> Playback:
-        """How a player fares that starts with the first audio."""
-        return play(self.chunks, sample_rate)
 
 
 def add_live_flags(parser: argparse.ArgumentParser) -> None:
@@ -64,40 +38,6 @@ def add_live_flags(parser: argparse.ArgumentParser) -> None:
         help="play the speech as it is made (needs the extra `play`); or let another program do "
         "it: `--output -` writes raw 16-bit samples to standard output",
     )
-
-
-def converse(
-    session: Session, pieces: Iterator[str], outlets: list[Outlet]
-) -> tuple[list[np.ndarray], Timeline]:
-    """Feed a session from one thread, and take its audio in this one.
-
-    Args:
-        session: A new one.
-        pieces: Of the text, released at the speed of writing.
-        outlets: Where audio goes as it is made.
-
-    Returns:
-        All audio, piece by piece, and what happened when.
-    """
-    timeline, start = Timeline(), time.perf_counter()
-
-    def write() -> None:
-        for piece in pieces:
-            if not timeline.first_text_s:
-                timeline.first_text_s = time.perf_counter() - start
-            session.feed(piece)
-        session.flush()
-        timeline.last_text_s = time.perf_counter() - start
-
-    writer = threading.Thread(target=write, name="writer", daemon=True)
-    writer.start()
-    heard = []
-    for audio in session:
-        timeline.chunks.append((time.perf_counter() - start, len(audio)))
-        heard.append(audio)
-        for outlet in outlets:
-            outlet(audio)
-    return heard, timeline
 
 
 def speak_live(args: argparse.Namespace, task: Task, voice: Voice | None) -> None:

@@ -26,7 +26,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "tts": {"bundled", "codec", "data", "decoding", "layout", "model", "streaming", "text"},
     "export": {"codec", "model", "text", "tts"},
     "training": {"codec", "config", "data", "decoding", "layout", "model", "text"},
-    "evaluation": {"codec", "data", "decoding", "layout", "model", "tts"},
+    "evaluation": {"codec", "data", "decoding", "layout", "model", "streaming", "tts"},
     "cli": {"bundled", "codec", "data", "decoding", "layout", "streaming", "tts"},
     "live": {"cli", "streaming", "tts"},
     "benchmarks": {
@@ -37,7 +37,6 @@ MAY_IMPORT: dict[str, set[str]] = {
         "config",
         "data",
         "decoding",
-        "live",
         "model",
         "streaming",
         "text",

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from sled.live import converse
+from sled.streaming.client import converse
 from sled.streaming.pacing import release, schedule
 from sled.tts import TTS
 from tests.commands import run, run_process

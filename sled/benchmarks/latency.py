@@ -14,7 +14,7 @@ from sled.benchmarks.report import Report, Spread, describe_machine, table
 from sled.benchmarks.speakers import SIZES, load_speaker
 from sled.cli import choose_device
 from sled.decoding import DecodingOptions
-from sled.live import Timeline, converse
+from sled.streaming.client import Timeline, converse
 from sled.streaming.pacing import release, schedule
 from sled.tts import DTYPES, TTS
 
@@ -99,7 +99,7 @@ def run(args: argparse.Namespace) -> Report:
 
 def _hold_session(tts: TTS, options: DecodingOptions, words: list[str], speed: float) -> Timeline:
     with tts.open_session(options=options, max_ahead_s=None) as session:
-        _, timeline = converse(session, release(schedule(words, speed)), [])
+        _, timeline = converse(session, release(schedule(words, speed)))
     return timeline
 
 

@@ -36,6 +36,7 @@ class SystemReport:
         cut_off: Share of utterances that had not stopped at the length limit.
         early_stops: Share of utterances under half as long as the recording.
         real_time_factor: Seconds of work per second of speech; None for recordings.
+        underruns: How often a player ran dry, in all; None if speech did not come bit by bit.
         utterances: What was to be said and what was heard, one entry each.
     """
 
@@ -48,6 +49,7 @@ class SystemReport:
     cut_off: float
     early_stops: float
     real_time_factor: float | None
+    underruns: int | None
     utterances: list[dict[str, Any]]
 
     def as_dict(self) -> dict[str, Any]:
@@ -94,6 +96,7 @@ def judge(
         cut_off=float(np.mean(recital.cut_off)),
         early_stops=float(np.mean(ratios < EARLY_STOP_RATIO)),
         real_time_factor=factor,
+        underruns=recital.underruns,
         utterances=[
             {
                 "id": cut.id,
@@ -122,9 +125,12 @@ def markdown_tables(reports: Sequence[SystemReport]) -> str:
         "cut off": lambda r: f"{r.cut_off:.0%}",
         "early stops": lambda r: f"{r.early_stops:.0%}",
         "real-time factor": lambda r: _or_blank(r.real_time_factor),
+        "underruns": lambda r: "" if r.underruns is None else str(r.underruns),
     }
     if all(report.speaker_similarity is None for report in reports):
         del columns["speaker similarity"]
+    if all(report.underruns is None for report in reports):
+        del columns["underruns"]
     rows = [[cell(report) for cell in columns.values()] for report in reports]
     table = _table(list(columns), rows)
     lengths = sorted({length for report in reports for length in report.by_length})

@@ -16,6 +16,8 @@ from sled.codec import Codec, load_codec
 from sled.data.audio import write_audio
 from sled.decoding import DecodingOptions
 from sled.layout import Layout
+from sled.streaming.client import converse
+from sled.streaming.pacing import release, schedule
 from sled.tts import TTS, Prompt
 
 MODES = {
@@ -24,6 +26,7 @@ MODES = {
     "model": "the model in its own layout",
     "offline": "the model, all text first",
     "stream": "the model, text and speech in turn",
+    "live": "the same in a session, its text written character by character",
     "clone": "the model, all text first, continuing another test recording",
 }
 
@@ -40,12 +43,15 @@ class Recital:
         sample_rate: In Hz.
         cut_off: Flags: the model did not stop by itself, it was cut at the length limit.
         synthesis_s: Time that making the speech took; None for recordings.
+        underruns: How often a player that starts with the first audio ran dry, in all; None if
+            the speech did not come bit by bit.
     """
 
     waveforms: list[np.ndarray]
     sample_rate: int
     cut_off: list[bool]
     synthesis_s: float | None = None
+    underruns: int | None = None
 
     def save(self, folder: Path, names: Sequence[str]) -> None:
         """Write every utterance as FOLDER/NAME.flac."""
@@ -136,6 +142,36 @@ def recite_model(
     )
 
 
+def recite_live(
+    cuts: Sequence[Cut],
+    tts: TTS,
+    options: DecodingOptions,
+    *,
+    characters_per_second: float,
+    seed: int = 0,
+) -> Recital:
+    """A model speaks the transcripts while they are being written, in real time.
+
+    Args:
+        cuts: The test set.
+        tts: The model, with a chunked layout.
+        options: How to draw frames and when to stop.
+        characters_per_second: Speed of writing.
+        seed: Of the first utterance, counted up for the others.
+    """
+    waveforms, cut_off, underruns, elapsed_s = [], [], 0, 0.0
+    for number, cut in enumerate(cuts):
+        pieces = release(schedule(text_of(cut), characters_per_second))
+        with tts.open_session(options=options, seed=seed + number, max_ahead_s=None) as session:
+            audio, timeline = converse(session, pieces)
+            cut_off.append(not session.stopped)
+        waveforms.append(np.concatenate([np.zeros(0, np.float32), *audio]))
+        if audio:
+            underruns += len(timeline.playback(session.sample_rate).stalls_s)
+            elapsed_s += timeline.chunks[-1][0]
+    return Recital(waveforms, tts.codec.sample_rate, cut_off, elapsed_s, underruns)
+
+
 def choose_prompts(cuts: Sequence[Cut]) -> list[Cut]:
     """For each cut, another one, neither too short nor too long, whose voice it is to continue.
 
@@ -173,6 +209,7 @@ class Systems:
         device: Where models run.
         seed: Of the first utterance, counted up for the others.
         batch_size: Utterances spoken at once.
+        characters_per_second: Speed of writing for the mode "live".
     """
 
     def __init__(
@@ -186,7 +223,9 @@ class Systems:
         device: str = "cpu",
         seed: int = 0,
         batch_size: int = 1,
+        characters_per_second: float = 20.0,
     ) -> None:
+        self.characters_per_second = characters_per_second
         self.cuts, self.options = cuts, options
         self.model, self.stream_model = model, stream_model or model
         self.codec, self.device = codec, device
@@ -206,10 +245,20 @@ class Systems:
                 load_codec(self.codec, self.device) if self.codec else self._load(self.model).codec
             )
             return recite_codec(self.cuts, codec, self.device)
-        tts = self._load(self.stream_model) if mode == "stream" else self._load(self.model)
-        if mode == "stream" and tts.model.layout.is_offline:
+        tts = (
+            self._load(self.stream_model) if mode in ("stream", "live") else self._load(self.model)
+        )
+        if mode in ("stream", "live") and tts.model.layout.is_offline:
             raise ValueError(
                 f"{self.stream_model} is no streaming checkpoint: name one with --stream_model"
+            )
+        if mode == "live":
+            return recite_live(
+                self.cuts,
+                tts,
+                self.options,
+                characters_per_second=self.characters_per_second,
+                seed=self.seed,
             )
         return recite_model(
             self.cuts,

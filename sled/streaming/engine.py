@@ -11,6 +11,7 @@ from __future__ import annotations
 import atexit
 import logging
 import threading
+import time
 import weakref
 from collections import deque
 from collections.abc import Callable
@@ -27,6 +28,9 @@ from sled.model import SpeechLlamaForCausalLM
 
 logger = logging.getLogger(__name__)
 T = TypeVar("T")
+
+# Of the newest step in the average of steps' durations.
+SPEED_WEIGHT = 0.1
 
 
 class Speaker(Protocol):
@@ -64,7 +68,16 @@ class Engine:
         self._condition = threading.Condition()
         self._thread: threading.Thread | None = None
         self._closing = False
+        self._step_s = 0.0
+        on_gpu = model.device.type == "cuda"
+        # On a GPU of its own account: the codec shall not queue up behind the model.
+        self._codec_stream = torch.cuda.Stream(model.device) if on_gpu else None
         _engines.add(self)
+
+    @property
+    def real_time_factor(self) -> float:
+        """Time that steps take of late, over the time that a frame plays; 0 before the first."""
+        return self._step_s * self.codec.frame_rate
 
     # For sessions: any thread.
 
@@ -138,7 +151,8 @@ class Engine:
 
         def run() -> None:
             try:
-                job()
+                with torch.cuda.stream(self._codec_stream):  # nothing, without a GPU
+                    job()
             except Exception as error:
                 self._give_up(speaker, error)
 
@@ -178,6 +192,7 @@ class Engine:
 
     def _step(self) -> bool:
         """One step of the decoder; returns whether anything was there to be written."""
+        start = time.perf_counter()
         try:
             step = self.decoder.step()
         except Exception as error:  # whoever caused it, no state can be trusted any more
@@ -189,6 +204,8 @@ class Engine:
             return False
         if step is None:
             return False
+        elapsed_s = time.perf_counter() - start
+        self._step_s += (elapsed_s - self._step_s) * (SPEED_WEIGHT if self._step_s else 1.0)
         for utterance, latent, stopped, exhausted in zip(
             step.utterances, step.latents, step.stopped, step.exhausted, strict=True
         ):

@@ -261,7 +261,8 @@ class Track:
             return
         width = self._engine.codec.latent_dim
         latents = torch.stack(position.pending) if position.pending else torch.empty(0, width)
-        position.chunk_frames = self._delivery.ramp.after(position.chunk_frames)
+        speed = self._engine.real_time_factor
+        position.chunk_frames = self._delivery.ramp.after(position.chunk_frames, speed)
         position.pending = []
         self._engine.make_audible(self, lambda: self._make_audible(latents, last))
 

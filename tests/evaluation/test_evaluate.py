@@ -15,8 +15,16 @@ from lhotse.utils import fastcopy
 from sled.data.digits import DIGIT_WORDS, prepare_digits
 from sled.data.manifests import load_cuts, save_cuts
 from sled.decoding import DecodingOptions
-from sled.evaluation.systems import choose_prompts, recite_codec, recite_model, text_of
+from sled.evaluation.systems import (
+    choose_prompts,
+    recite_codec,
+    recite_live,
+    recite_model,
+    text_of,
+)
 from sled.layout import Layout
+from sled.tts import TTS
+from tests.debug import debug_checkpoint
 
 pytest.importorskip("jiwer")
 
@@ -198,6 +206,26 @@ def test_batches_change_neither_texts_nor_seeds(manifest: Path, batch_size: int)
     seeds = [call["seeds"] + i for call in tts.calls for i in range(len(call["texts"]))]
     assert seeds == list(range(7, 7 + len(cuts)))
     assert all(call["options"] is options and call["prompts"] is None for call in tts.calls)
+
+
+def test_a_live_recital_says_the_same_and_counts_when_a_player_ran_dry(
+    manifest: Path, tmp_path: Path
+) -> None:
+    """Written fast, nothing is waited for; written slowly, every word is."""
+    cuts = list(load_cuts(manifest))[-2:]
+    tts = TTS.from_pretrained(debug_checkpoint(tmp_path, stream_n=1, stream_m=9))
+    options = DecodingOptions(stop_threshold=2.0, max_frames=60)
+    told = recite_model(cuts, tts, options, seed=3)
+    live = [
+        recite_live(cuts, tts, options, characters_per_second=speed, seed=3)
+        for speed in (float("inf"), 25.0)
+    ]
+    for recital in live:
+        for ours, theirs in zip(recital.waveforms, told.waveforms, strict=True):
+            np.testing.assert_allclose(ours, theirs, atol=1e-4)
+    assert told.underruns is None
+    assert live[1].underruns > (live[0].underruns or 0)
+    assert live[1].synthesis_s > live[0].synthesis_s
 
 
 def test_clones_continue_another_recording_of_usable_length(manifest: Path) -> None:

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from sled.decoding import DecodingOptions, Request, generate
 from sled.streaming.chunks import ChunkRamp
 from sled.streaming.delivery import default_limits
+from sled.streaming.engine import Engine
 from sled.streaming.sentences import split_segments
 from sled.streaming.session import Session
 from sled.tts import TTS, Prompt
@@ -153,6 +154,24 @@ def test_text_of_any_length_is_said_segment_by_segment():
     assert_same(drain(session), audio)
 
 
+def test_a_chapter_is_said_in_constant_memory():
+    """However much text comes, only the last segments and what nobody has taken yet are kept."""
+    tts = debug_tts(**STREAM, max_position_embeddings=96, max_frames_per_token=9.0)
+    session = tts.open_session(options=frames(6), max_ahead_s=0.2)
+    track, decoder = session._track, tts._engine.decoder
+    chunks, num_samples = iter(session), 0
+    for number in range(60):
+        session.feed("Four two seven one nine. ")
+        if number >= 10:
+            num_samples += len(next(chunks))
+        assert sum(len(one.latents) for one in track._position.past) <= 96 / 3
+        assert len(track._position.frames) <= 6
+        assert decoder._cache.capacity <= 256
+    session.flush()
+    num_samples += sum(map(len, chunks))
+    assert num_samples == 6 * HOP * len(segments_of(session, 60 * "Four two seven one nine. "))
+
+
 def segments_of(session: Session, text: str) -> list[str]:
     """The segments that a session finds in a text."""
     tokenizer = debug_tokenizer()
@@ -189,13 +208,19 @@ def test_speech_starts_before_the_text_ends_and_waits_for_more():
     )
 
 
-def test_the_first_chunk_is_as_small_as_the_codec_allows_and_later_ones_grow():
+@pytest.mark.parametrize(
+    ("real_time_factor", "sizes"), [(0.1, [7, 14, 28, 11]), (1.0, 8 * [7] + [4])]
+)
+def test_the_first_chunk_is_as_small_as_the_codec_allows_and_later_ones_grow_if_time_allows(
+    real_time_factor, sizes, monkeypatch
+):
+    monkeypatch.setattr(Engine, "real_time_factor", real_time_factor)
     session = debug_tts(**STREAM).open_session(options=frames(60))
     session.feed(TEXT)
     session.flush()
-    sizes = [len(chunk.latents) for chunk in session.chunks()]
-    assert sizes[:3] == [7, 14, 28]
-    assert sum(sizes) == 60
+    found = [len(chunk.latents) for chunk in session.chunks()]
+    assert found[: len(sizes)] == sizes[: len(found)]
+    assert sum(found) == 60
 
 
 def test_text_is_fed_and_audio_taken_in_different_threads():

@@ -1,0 +1,69 @@
+"""A client of a session: text from one thread, audio in another, and a note of what came when."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from sled.streaming.player import Playback, play
+from sled.streaming.session import Session
+
+Outlet = Callable[[np.ndarray], None]
+"""Takes a piece of audio [S] float32 as it is made."""
+
+
+@dataclass
+class Timeline:
+    """What happened when, in seconds after the session was opened.
+
+    Attributes:
+        first_text_s: The first text was fed.
+        last_text_s: The text was complete.
+        chunks: Arrival and number of samples of each piece of audio.
+    """
+
+    first_text_s: float = 0.0
+    last_text_s: float = 0.0
+    chunks: list[tuple[float, int]] = field(default_factory=list)
+
+    def playback(self, sample_rate: int) -> Playback:
+        """How a player fares that starts with the first audio."""
+        return play(self.chunks, sample_rate)
+
+
+def converse(
+    session: Session, pieces: Iterator[str], outlets: Sequence[Outlet] = ()
+) -> tuple[list[np.ndarray], Timeline]:
+    """Feed a session from one thread, and take its audio in this one.
+
+    Args:
+        session: A new one.
+        pieces: Of the text, released at the speed of writing.
+        outlets: Where audio goes as it is made.
+
+    Returns:
+        All audio, piece by piece, and what happened when.
+    """
+    timeline, start = Timeline(), time.perf_counter()
+
+    def write() -> None:
+        for piece in pieces:
+            if not timeline.first_text_s:
+                timeline.first_text_s = time.perf_counter() - start
+            session.feed(piece)
+        session.flush()
+        timeline.last_text_s = time.perf_counter() - start
+
+    writer = threading.Thread(target=write, name="writer", daemon=True)
+    writer.start()
+    heard = []
+    for audio in session:
+        timeline.chunks.append((time.perf_counter() - start, len(audio)))
+        heard.append(audio)
+        for outlet in outlets:
+            outlet(audio)
+    return heard, timeline
