@@ -212,20 +212,19 @@ def test_a_live_recital_says_the_same_and_counts_when_a_player_ran_dry(
     manifest: Path, tmp_path: Path
 ) -> None:
     """Written fast, nothing is waited for; written slowly, every word is."""
-    cuts = list(load_cuts(manifest))[-2:]
+    cuts = sorted(load_cuts(manifest), key=lambda cut: len(text_of(cut)))[-2:]
     tts = TTS.from_pretrained(debug_checkpoint(tmp_path, stream_n=1, stream_m=9))
     options = DecodingOptions(stop_threshold=2.0, max_frames=60)
     told = recite_model(cuts, tts, options, seed=3)
     live = [
         recite_live(cuts, tts, options, characters_per_second=speed, seed=3)
-        for speed in (float("inf"), 25.0)
+        for speed in (float("inf"), 15.0)
     ]
     for recital in live:
         for ours, theirs in zip(recital.waveforms, told.waveforms, strict=True):
             np.testing.assert_allclose(ours, theirs, atol=1e-4)
     assert told.underruns is None
-    assert live[1].underruns > (live[0].underruns or 0)
-    assert live[1].synthesis_s > live[0].synthesis_s
+    assert live[1].underruns is not None and live[1].underruns > 0
 
 
 def test_clones_continue_another_recording_of_usable_length(manifest: Path) -> None:
