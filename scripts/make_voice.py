@@ -6,7 +6,7 @@ from pathlib import Path
 
 from sled.cli import choose_device, run_main
 from sled.layout import Layout
-from sled.tts import TTS, Prompt
+from sled.tts import DTYPES, TTS, Prompt
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -16,6 +16,7 @@ def main(argv: list[str] | None = None) -> None:
     )
     parser.add_argument("--model_name_or_path", help="checkpoint; unset: the bundled one")
     parser.add_argument("--codec", help="codec; unset: the one in or beside the checkpoint")
+    parser.add_argument("--dtype", choices=list(DTYPES), default="float32", help="of the model")
     parser.add_argument("--device", default="auto", help="cpu, cuda, cuda:1, mps, or auto")
     parser.add_argument("--prompt_audio", required=True, help="recording of the voice")
     parser.add_argument("--prompt_text", required=True, help="the words spoken in it")
@@ -30,7 +31,10 @@ def main(argv: list[str] | None = None) -> None:
     if not args.output.parent.is_dir():
         raise ValueError(f"--output {args.output}: no folder {args.output.parent}: create it first")
     tts = TTS.from_pretrained(
-        args.model_name_or_path, codec=args.codec, device=choose_device(args.device)
+        args.model_name_or_path,
+        codec=args.codec,
+        device=choose_device(args.device),
+        dtype=args.dtype,
     )
     layout = Layout() if args.layout == "offline" else tts.model.layout
     voice = tts.make_voice(Prompt(args.prompt_text, args.prompt_audio), layout)

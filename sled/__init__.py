@@ -3,6 +3,19 @@
 __version__ = "0.1.0"
 
 from sled.decoding import DecodingOptions
+from sled.layout import Layout
+from sled.streaming.session import Session, SessionState
+from sled.streaming.voice import Voice
 from sled.tts import TTS, Prompt, Speech
 
-__all__ = ["TTS", "DecodingOptions", "Prompt", "Speech", "__version__"]
+__all__ = [
+    "TTS",
+    "DecodingOptions",
+    "Layout",
+    "Prompt",
+    "Session",
+    "SessionState",
+    "Speech",
+    "Voice",
+    "__version__",
+]

@@ -26,7 +26,7 @@ class CachedRow(NamedTuple):
 
 
 class KVCache:
-    """Keys and values of independent rows, each of its own length; grows as they do.
+    """Keys and values of independent rows, each of its own length; grows and shrinks as they do.
 
     A step names the rows that take part and how many new positions each appends (`extend`). Rows
     never see one another, nor the padding of a shorter neighbour, so a row's values do not depend
@@ -47,7 +47,12 @@ class KVCache:
     def __init__(self, config: SpeechLlamaConfig, device: torch.device, dtype: torch.dtype) -> None:
         self._head_dim, self._rope_theta = config.head_dim, config.rope_theta
         self._layers, self._heads = config.num_hidden_layers, config.num_key_value_heads
+        self._usual_capacity = config.max_position_embeddings
         self.lengths: list[int] = []
+        # Positions of each row's place that hold anything but zeros, padding included. Masked
+        # positions count with weight 0, but 0 times NaN is NaN: a row that went wrong must not
+        # be seen by whoever gets its place.
+        self._used: list[int] = []
         # [layers, rows, A_kv, C, d]: a row's positions lie together, as attention reads them.
         self._keys = self._values = torch.zeros(0, device=device, dtype=dtype)
         self._allocate(0, 0)
@@ -57,24 +62,39 @@ class KVCache:
         """Positions that each row has room for as yet."""
         return self._keys.shape[3]
 
+    @property
+    def num_bytes(self) -> int:
+        """Memory of keys and values."""
+        return 2 * self._keys.numel() * self._keys.element_size()
+
     # Rows come and go.
 
     def add_rows(self, count: int) -> None:
-        """Append empty rows."""
+        """Append empty rows; if there is no memory for them, nothing has changed."""
+        places, rows = self._keys.shape[1], len(self.lengths) + count
+        if rows > places:
+            self._allocate(max(rows, 2 * places), self.capacity)
         self.lengths += [0] * count
-        if len(self.lengths) > self._keys.shape[1]:
-            self._allocate(max(len(self.lengths), 2 * self._keys.shape[1]), self.capacity)
+        self._used += [0] * count
 
     def move_row(self, source: int, target: int) -> None:
         """Put a row in the place of another."""
         held = self.lengths[source]
         for tensor in (self._keys, self._values):
             tensor[:, target, :, :held] = tensor[:, source, :, :held]
-        self.lengths[target] = held
+            tensor[:, target, :, held : self._used[target]] = 0
+        self.lengths[target] = self._used[target] = held
 
     def drop_rows(self, count: int) -> None:
         """Take away the last rows."""
-        del self.lengths[len(self.lengths) - count :]
+        for row in range(len(self.lengths) - count, len(self.lengths)):
+            for tensor in (self._keys, self._values):
+                tensor[:, row, :, : self._used[row]] = 0
+        del self.lengths[len(self.lengths) - count :], self._used[len(self._used) - count :]
+        if not self.lengths:
+            self._allocate(0, 0)
+        elif 4 * len(self.lengths) <= self._keys.shape[1]:
+            self._allocate(2 * len(self.lengths), self.capacity)
 
     def read_row(self, row: int) -> CachedRow:
         """A copy of what a row holds."""
@@ -84,30 +104,30 @@ class KVCache:
         )
 
     def write_row(self, row: int, cached: CachedRow) -> None:
-        """Let a row hold this, whatever it held before."""
+        """Let an empty row hold this."""
         held = cached.keys.shape[2]
         self._reserve(held)
         self._keys[:, row, :, :held], self._values[:, row, :, :held] = cached
-        self.lengths[row] = held
+        self.lengths[row] = self._used[row] = held
 
     def _reserve(self, positions: int) -> None:
         if positions > self.capacity:
-            wanted = max(positions, 2 * self.capacity, INITIAL_CAPACITY)
-            self._allocate(self._keys.shape[1], wanted)
+            wanted = max(INITIAL_CAPACITY, min(2 * self.capacity, self._usual_capacity))
+            self._allocate(self._keys.shape[1], max(positions, wanted))
 
-    def _allocate(self, rows: int, capacity: int) -> None:
+    def _allocate(self, places: int, capacity: int) -> None:
         """Move to tensors of another size."""
-        old_keys, old_values = self._keys, self._values
-        shape = (self._layers, rows, self._heads, capacity, self._head_dim)
-        # Zeros, not rubbish: masked positions count with weight 0, and 0 times NaN is NaN.
-        self._keys, self._values = old_keys.new_zeros(shape), old_values.new_zeros(shape)
-        if old_keys.numel():
-            _, old_rows, _, old_capacity, _ = old_keys.shape
-            self._keys[:, :old_rows, :, :old_capacity] = old_keys
-            self._values[:, :old_rows, :, :old_capacity] = old_values
+        old = (self._keys, self._values)
+        shape = (self._layers, places, self._heads, capacity, self._head_dim)
+        new = tuple(tensor.new_zeros(shape) for tensor in old)
+        if len(self.lengths):
+            rows, positions = len(self.lengths), min(capacity, old[0].shape[3])
+            for target, source in zip(new, old, strict=True):
+                target[:, :rows, :, :positions] = source[:, :rows, :, :positions]
         tables = rotary_tables(
-            capacity, self._head_dim, self._rope_theta, old_keys.device, old_keys.dtype
+            capacity, self._head_dim, self._rope_theta, old[0].device, old[0].dtype
         )
+        self._keys, self._values = new
         self._rotary = torch.stack(tables)  # [2, C, d]
 
     # A step.
@@ -123,6 +143,7 @@ class KVCache:
         self._rows = torch.tensor(rows, device=device)[:, None]
         self._positions = start[:, None] + torch.arange(longest, device=device)  # [S, Q]
         for row, count in zip(rows, counts, strict=True):
+            self._used[row] = max(self._used[row], self.lengths[row] + longest)
             self.lengths[row] += count
         # The usual case, all rows from the first on, is read where it lies: no copy is made.
         in_place = rows == list(range(len(rows)))

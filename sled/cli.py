@@ -205,8 +205,10 @@ def read_voice(args: argparse.Namespace, task: Task) -> Voice | None:
     if args.voice:
         voice = task.tts.load_voice(args.voice)
         if voice.layout != task.layout:
+            kind = "offline" if task.layout.is_offline else "stream"
             raise ValueError(
-                f"{args.voice} was made for the other layout: make it again with make_voice.py"
+                f"{args.voice} was made for the other layout: make it again with "
+                f"make_voice.py --layout {kind}"
             )
         return voice
     if not args.prompt_audio and not args.prompt_text:

@@ -13,6 +13,7 @@ import torch
 from sled.cli import STANDARD_OUTPUT, Task, report
 from sled.streaming.client import Outlet, converse
 from sled.streaming.pacing import release, schedule, token_texts
+from sled.streaming.session import to_int16
 from sled.streaming.voice import Voice
 from sled.tts import Speech
 
@@ -79,7 +80,7 @@ def speak_live(args: argparse.Namespace, task: Task, voice: Voice | None) -> Non
 
 def _write_pcm(audio: np.ndarray) -> None:
     """Raw 16-bit mono to standard output, for another program to play."""
-    sys.stdout.buffer.write((np.clip(audio, -1, 1) * 32767).astype("<i2").tobytes())
+    sys.stdout.buffer.write(to_int16(audio).astype("<i2").tobytes())
     sys.stdout.buffer.flush()
 
 

@@ -3,7 +3,7 @@
 from sled import TTS
 
 tts = TTS.from_pretrained()
-speech = tts.synthesize("four two seven")
+speech = tts.say("four two seven")
 speech.save("out.wav")
 """
 
@@ -16,6 +16,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -31,11 +32,10 @@ from sled.model import SpeechLlamaForCausalLM
 from sled.streaming.chunks import ChunkRamp
 from sled.streaming.delivery import MAX_FRAMES_PER_TOKEN, Delivery
 from sled.streaming.engine import Engine
-from sled.streaming.faults import Fault, FaultLimits
-from sled.streaming.loudness import SilenceMeter
+from sled.streaming.faults import find_fault
 from sled.streaming.sentences import SegmentLimits
 from sled.streaming.session import Encoding, Session, SessionState
-from sled.streaming.voice import Voice
+from sled.streaming.voice import Voice, model_digest
 from sled.text import TextTokenizer, normalize_spaces
 
 logger = logging.getLogger(__name__)
@@ -44,7 +44,8 @@ DEFAULT_CODEC = "facebook/encodec_24khz"
 # Nobody waits for the first chunk of a whole text: the codec is fastest with large ones.
 WHOLE_TEXT_RAMP = ChunkRamp(first_frames=64, max_frames=64)
 ONE_SEGMENT = SegmentLimits(sys.maxsize, sys.maxsize)
-MAX_VOICES_KEPT = 32
+# Each holds what the model remembers of a recording: up to 100 MB at the published size.
+MAX_VOICES_KEPT = 8
 # Seeds of further attempts lie far from those that are given.
 REDRAW_STRIDE = 1_000_003
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
@@ -268,17 +269,18 @@ class TTS:
                 layout=layout,
                 voice=voice,
                 ramp=WHOLE_TEXT_RAMP,
-                limits=self._whole_text_limits(line, voice),
+                limits=self._whole_text_limits(line, voice, options),
                 trim_tail=trim_tail,
             )
             deliveries.append(delivery)
         speech = self._speak(texts, deliveries, seeds, on_frame)
+        limited = options.max_frames is not None or options.max_length is not None
         for attempt in range(1, max_redraws + 1):
-            wrong = [
-                index
-                for index, (line, one) in enumerate(zip(texts, speech, strict=True))
-                if self._fault(line, one, options)
-            ]
+            wrong = []
+            for index, one in enumerate(speech):
+                if fault := find_fault(one.audio, one.sample_rate, one.stopped or limited):
+                    logger.warning("%r %s: trying again", texts[index][:40], fault.value)
+                    wrong.append(index)
             if not wrong:
                 break
             redrawn = self._speak(
@@ -298,17 +300,30 @@ class TTS:
         prompt: Voice | Prompt | None = None,
         seed: int = 0,
         options: DecodingOptions | None = None,
+        layout: Layout | None = None,
+        trim_tail: bool = False,
+        max_redraws: int = 0,
     ) -> Speech:
         """Speak one text; arguments as for `synthesize`."""
-        return self.synthesize([text], prompts=prompt, seeds=seed, options=options)[0]
+        return self.synthesize(
+            [text],
+            prompts=prompt,
+            seeds=seed,
+            options=options,
+            layout=layout,
+            trim_tail=trim_tail,
+            max_redraws=max_redraws,
+        )[0]
 
-    def _whole_text_limits(self, text: str, voice: Voice | None) -> SegmentLimits | None:
+    def _whole_text_limits(
+        self, text: str, voice: Voice | None, options: DecodingOptions
+    ) -> SegmentLimits | None:
         """One segment, if there is room for its speech; None for the usual ones."""
         config = self.model.config
         num_tokens = len(self.tokenizer.encode(normalize_spaces(text)))
         frames = num_tokens * (config.max_frames_per_token or MAX_FRAMES_PER_TOKEN)
         before = 0 if voice is None else len(voice.latents)
-        if before + num_tokens + frames > config.max_position_embeddings:
+        if before + num_tokens + frames > config.max_position_embeddings and not options.max_length:
             return None
         return ONE_SEGMENT
 
@@ -337,26 +352,6 @@ class TTS:
         audio = np.concatenate([chunk.audio for chunk in chunks])
         latents = torch.cat([chunk.latents for chunk in chunks])
         return Speech(audio, self.codec.sample_rate, latents, session.stopped)
-
-    def _fault(self, text: str, speech: Speech, options: DecodingOptions) -> Fault | None:
-        """What went wrong, if anything did."""
-        meter = SilenceMeter(speech.sample_rate)
-        meter.feed(speech.audio)
-        meter.finish()
-        limited = options.max_frames is not None or options.max_length is not None
-        if not speech.stopped and not limited:
-            return Fault.OVERLONG
-        config = self.model.config
-        limits = FaultLimits(
-            min_frames_per_token=config.min_frames_per_token,
-            max_frames_per_token=config.max_frames_per_token,
-        )
-        return limits.fault(
-            num_tokens=len(self.tokenizer.encode(normalize_spaces(text))),
-            num_frames=len(speech.latents),
-            silence_s=meter.longest_silence / speech.sample_rate,
-            stopped=speech.stopped,
-        )
 
     # Voices.
 
@@ -393,7 +388,8 @@ class TTS:
 
     def save_voice(self, voice: Voice, path: str | Path) -> None:
         """Write a voice file, which this model and this codec can load."""
-        voice.save(path, self.model, self.codec)
+        voice.check(self.model, voice.layout)
+        voice.save(path, self._model_digest, self.codec)
 
     def load_voice(self, path: str | Path) -> Voice:
         """Read a voice file.
@@ -401,7 +397,17 @@ class TTS:
         Raises:
             ValueError: If there is none, it is broken, or it was made with another model or codec.
         """
-        return Voice.load(path, model=self.model, tokenizer=self.tokenizer, codec=self.codec)
+        return Voice.load(
+            path,
+            model=self.model,
+            model_digest=self._model_digest,
+            tokenizer=self.tokenizer,
+            codec=self.codec,
+        )
+
+    @cached_property
+    def _model_digest(self) -> str:
+        return model_digest(self.model)
 
     def _read_prompt(self, prompt: Prompt) -> Tensor:
         """Waveform [S] of a prompt."""

@@ -106,3 +106,40 @@ def test_the_cache_grows_without_being_asked(rows):
     pieces = [read(model, piece, cache, [100] * rows) for piece in inputs.split(100, dim=1)]
     for row, states in enumerate(torch.cat(pieces, 1)):
         torch.testing.assert_close(states, alone(model, inputs[row]), **TOLERANCE)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("moved", [False, True])
+def test_a_row_that_went_wrong_is_not_seen_by_who_gets_its_place(moved):
+    """Masked positions count with weight 0, but 0 times NaN is NaN."""
+    model, inputs = debug_model(), randn(2, 20, 32)
+    cache = new_cache(model, rows=2)
+    wrong = torch.full((1, 30, 32), float("nan"))
+    read(model, wrong, cache, [30], rows=[0 if moved else 1])
+    if moved:
+        cache.move_row(1, 0)
+    cache.drop_rows(1)
+    cache.add_rows(1)
+    outputs = read(model, inputs, cache, [20, 3])  # beside a longer one
+    torch.testing.assert_close(outputs[0], alone(model, inputs[0]), **TOLERANCE)
+    torch.testing.assert_close(outputs[1, :3], alone(model, inputs[1, :3]), **TOLERANCE)
+
+
+@torch.no_grad()
+def test_memory_is_given_back_when_rows_leave():
+    model = debug_model()
+    cache = new_cache(model, rows=16)
+    read(model, randn(16, 3, 32), cache, [3] * 16)
+    peak = cache.num_bytes
+    cache.drop_rows(13)
+    assert 0 < cache.num_bytes < peak / 2
+    cache.drop_rows(3)
+    assert cache.num_bytes == 0
+
+
+def test_rows_for_which_there_is_no_memory_change_nothing(monkeypatch):
+    cache = new_cache(debug_model(), rows=2)
+    monkeypatch.setattr(cache, "_allocate", lambda *_: (_ for _ in ()).throw(MemoryError))
+    with pytest.raises(MemoryError):
+        cache.add_rows(9)
+    assert cache.lengths == [0, 0]

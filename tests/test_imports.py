@@ -44,7 +44,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "tts",
     },
     # `import sled` offers the face that users import.
-    "__init__": {"decoding", "tts"},
+    "__init__": {"decoding", "layout", "streaming", "tts"},
 }
 
 

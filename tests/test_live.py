@@ -1,19 +1,21 @@
 """The live client: what it says, to whom, and what it tells about it."""
 
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
 
+from sled.decoding import DecodingOptions
 from sled.streaming.client import converse
 from sled.streaming.pacing import release, schedule
 from sled.tts import TTS
 from tests.commands import run, run_process
 from tests.debug import HOP, SAMPLE_RATE, debug_checkpoint, debug_waveform
 
-SPEAK = ("--input", "four two seven one nine", "--min_frames", 30, "--max_length", 60, "--cfg", 2)
+SPEAK = ("--input", "four two seven one nine", "--min_frames", 30, "--max_length", 200, "--cfg", 2)
 
 
 @pytest.fixture(scope="module")
@@ -55,11 +57,27 @@ def test_raw_samples_go_to_standard_output_and_words_elsewhere(checkpoint, tmp_p
     done = run_process("run_stream", *SPEAK, *flags, "--output", "-", cwd=tmp_path, binary=True)
     assert done.returncode == 0
     samples = np.frombuffer(done.stdout, "<i2") / 32767
-    written = soundfile.read(output)[0]
-    assert len(samples) == len(written)
-    loud = np.abs(written).max() > 0.999  # the file is turned down as a whole, a pipe cannot be
-    if not loud:
-        np.testing.assert_allclose(samples, written, atol=1e-3)
+    # A file is turned down as a whole if it is too loud, a pipe can only clip.
+    spoken = TTS.from_pretrained(checkpoint).say(
+        SPEAK[1], seed=42, options=DecodingOptions(min_frames=30, max_length=200)
+    )
+    np.testing.assert_allclose(samples, np.clip(spoken.audio, -1, 1), atol=1e-3)
+    scale = max(1.0, np.abs(spoken.audio).max())
+    np.testing.assert_allclose(soundfile.read(output)[0], spoken.audio / scale, atol=1e-3)
+
+
+def test_a_text_that_breaks_off_ends_the_conversation(checkpoint):
+    """The chat model's connection is lost, say: nobody waits for ever."""
+
+    def pieces() -> Iterator[str]:
+        yield "four two "
+        raise ConnectionError("lost")
+
+    with (
+        TTS.from_pretrained(checkpoint).open_session() as session,
+        pytest.raises(ConnectionError, match="lost"),
+    ):
+        converse(session, pieces())
 
 
 def test_readings_are_spoken_one_after_the_other(checkpoint, tmp_path):

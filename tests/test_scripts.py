@@ -58,7 +58,9 @@ def offline(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="module")
 def stream(tmp_path_factory) -> Path:
-    return debug_checkpoint(tmp_path_factory.mktemp("stream") / "model", **STREAM)
+    # Texts are short enough for one segment.
+    sizes = STREAM | {"max_frames_per_token": 2.0}
+    return debug_checkpoint(tmp_path_factory.mktemp("stream") / "model", **sizes)
 
 
 @pytest.fixture
@@ -103,7 +105,7 @@ def assert_speech(path: Path, expected: Speech) -> None:
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16", "float16"])
 def test_a_script_speaks_and_says_what_it_made(script, dtype, stream, voice, tmp_path, capsys):
     output = tmp_path / "out.wav"
-    flags = ("--model_name_or_path", stream, "--cfg", 2, "--min_frames", 5, "--max_length", 60)
+    flags = ("--model_name_or_path", stream, "--cfg", 2, "--min_frames", 5, "--max_length", 100)
     flags += {"float32": (), "bfloat16": ("--bf16",), "float16": ("--fp16",)}[dtype]
     prompt = None
     if script == "run_voice_clone":
@@ -115,7 +117,7 @@ def test_a_script_speaks_and_says_what_it_made(script, dtype, stream, voice, tmp
         ["one two"],
         prompts=prompt,
         seeds=42,
-        options=DecodingOptions(cfg=2.0, min_frames=5, max_length=60),
+        options=DecodingOptions(cfg=2.0, min_frames=5, max_length=100),
         layout=Layout(3, 4) if script == "run_stream" else Layout(),
     )[0]
     assert_speech(output, expected)

@@ -20,7 +20,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from sled.cache import KVCache
+from sled.cache import CachedRow, KVCache
 from sled.decoding.options import DecodingOptions
 from sled.decoding.utterance import Request, Row, Utterance, UtteranceState
 from sled.layout import Layout
@@ -28,6 +28,8 @@ from sled.model import SpeechLlamaForCausalLM
 
 # A row that waits for text is not worth a pass of the model for less than so many inputs.
 MIN_READ_AHEAD = 16
+# No more are read in one pass: a long prompt shall not keep the others waiting.
+MAX_READ_AHEAD = 128
 
 
 @dataclass(frozen=True, eq=False)
@@ -195,15 +197,11 @@ class Decoder:
     ) -> Utterance:
         """Take up a saved utterance where it stood; see `UtteranceState.revive`."""
         utterance = state.revive(options, generator)
-        self._admit(utterance)
-        for row, cached in zip(utterance.rows, state.cached, strict=False):
-            self._cache.write_row(row.index, cached)
+        self._admit(utterance, state.cached[: len(utterance.rows)])
         return utterance
 
     def _max_positions(self, options: DecodingOptions) -> int:
-        """Positions that an utterance may fill: text, prompt and new frames."""
-        positions: int = self.model.config.max_position_embeddings
-        return min(positions, options.max_length or positions)
+        return options.positions(self.model.config.max_position_embeddings)
 
     def _check_room(self, utterance: Utterance) -> None:
         positions = self._max_positions(utterance.options)
@@ -214,12 +212,20 @@ class Decoder:
                 "speech; shorten the text or the prompt, or split the text into sentences"
             )
 
-    def _admit(self, utterance: Utterance) -> None:
-        self.utterances.append(utterance)
-        for row in utterance.rows:
-            row.index = len(self._rows)
-            self._rows.append(row)
+    def _admit(self, utterance: Utterance, cached: Sequence[CachedRow] = ()) -> None:
+        """Take an utterance in; if there is no memory for it, nothing has changed."""
+        first = len(self._rows)
         self._cache.add_rows(len(utterance.rows))
+        try:
+            for place, held in enumerate(cached, first):
+                self._cache.write_row(place, held)
+        except BaseException:
+            self._cache.drop_rows(len(utterance.rows))
+            raise
+        for place, row in enumerate(utterance.rows, first):
+            row.index = place
+        self._rows += utterance.rows
+        self.utterances.append(utterance)
 
     # The loop.
 
@@ -228,17 +234,19 @@ class Decoder:
         """Write the next frame of every utterance that is ready; those that end with it leave.
 
         Returns:
-            What was written; None if every utterance waits for text.
+            What was written; nothing while prompts are being read. None if every utterance waits
+            for text.
         """
-        self.read_ahead(MIN_READ_AHEAD)
-        ready = [one for one in self.utterances if one.is_ready]
+        self._read_ahead(MIN_READ_AHEAD)
+        ready = [one for one in self.utterances if one.is_ready and one.num_unread == 1]
         if not ready:
-            return None
+            reading = any(one.is_ready for one in self.utterances)
+            return Step([], torch.empty(0), [], []) if reading else None
         if self._batch is None or self._batch.utterances != ready:
             self._batch = _Batch.of(ready, self.model.device, self.model.dtype)
         batch = self._batch
 
-        hidden = self._read(batch.rows, [row.unread for row in batch.rows])  # [R, H]
+        hidden = self._read(batch.rows, [row.take_unread() for row in batch.rows])  # [R, H]
         with_text, text_free = hidden[batch.with_text], hidden[batch.text_free]
         noise = batch.temperature * self._as_input(self._draw_noise(ready))
         guided = text_free + batch.cfg * (with_text - text_free)
@@ -248,7 +256,7 @@ class Decoder:
         stopped, exhausted = [], []
         for one, frame, probability in zip(ready, latents, stop_probability, strict=True):
             stopped.append(self._stops(one, probability))
-            one.write(frame)
+            one.write(frame.clone())  # a view would keep the whole step's
             exhausted.append(not stopped[-1] and self._is_exhausted(one))
         for one, *ends in zip(ready, stopped, exhausted, strict=True):
             if any(ends):
@@ -256,8 +264,13 @@ class Decoder:
         return Step(ready, latents, stopped, exhausted)
 
     @torch.inference_mode()
-    def read_ahead(self, min_inputs: int = 1) -> None:
-        """Read all inputs that are due, except each row's newest, which a step reads.
+    def read_ahead(self) -> None:
+        """Read all inputs that are due, except each row's newest, which a step reads."""
+        while self._read_ahead(1):
+            pass
+
+    def _read_ahead(self, min_inputs: int) -> bool:
+        """Read some of the inputs that are due; returns whether there were any.
 
         Args:
             min_inputs: Rows that cannot go on to write yet are passed over if they have fewer.
@@ -268,19 +281,15 @@ class Decoder:
             for row in one.rows
             if len(row.unread) > 1 and (one.is_ready or len(row.unread) > min_inputs)
         ]
+        rows.sort(key=lambda row: row.index)
         if rows:
-            rows.sort(key=lambda row: row.index)
-            newest = [row.unread.pop() for row in rows]
-            self._read(rows, [row.unread for row in rows])
-            for row, last in zip(rows, newest, strict=True):
-                row.unread.append(last)
+            self._read(rows, [row.take_unread(MAX_READ_AHEAD) for row in rows])
+        return bool(rows)
 
     def _read(self, rows: list[Row], inputs: list[list[int | Tensor]]) -> Tensor:
-        """Let the model read inputs, which are emptied; returns each row's last state [R, H]."""
+        """Let the model read inputs; returns each row's last state [R, H]."""
         counts = [len(one) for one in inputs]
         embeddings = self._embed(inputs, max(counts))
-        for one in inputs:
-            one.clear()
         return self.model.advance(embeddings, [row.index for row in rows], counts, self._cache)
 
     def _embed(self, inputs: list[list[int | Tensor]], longest: int) -> Tensor:

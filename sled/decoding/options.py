@@ -52,6 +52,10 @@ class DecodingOptions:
         if self.length_tolerance is not None and not self.length_tolerance >= 1:
             raise ValueError(f"length_tolerance={self.length_tolerance}: the factor is at least 1")
 
+    def positions(self, max_position_embeddings: int) -> int:
+        """Positions that an utterance may fill: text, prompt and new frames."""
+        return min(max_position_embeddings, self.max_length or max_position_embeddings)
+
     @property
     def guided(self) -> bool:
         """Whether drawing a frame takes the text-free companion."""

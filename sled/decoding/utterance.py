@@ -76,6 +76,18 @@ class Row:
         self.text_ended = ended
         self._line_up()
 
+    def take_unread(self, count: int | None = None) -> list[int | Tensor]:
+        """The next unread inputs, to be read: so many of them, but not the newest; or all."""
+        stop = len(self.unread) if count is None else min(count, len(self.unread) - 1)
+        taken, self.unread = self.unread[:stop], self.unread[stop:]
+        return taken
+
+    def take_unread_text(self) -> list[int]:
+        """The tokens whose turn has not come, which the row forgets."""
+        unread = self.token_ids[self._tokens_taken :]
+        del self.token_ids[self._tokens_taken :]
+        return unread
+
     def write(self, frame: Tensor) -> None:
         """Append a frame [D]."""
         self.unread.append(frame)
@@ -162,7 +174,17 @@ class Utterance:
     @property
     def is_ready(self) -> bool:
         """Whether its next frame can and shall be drawn."""
-        return self.rows[0].is_ready and not self.paused
+        return not self.waits_for_text and not self.paused
+
+    @property
+    def waits_for_text(self) -> bool:
+        """Whether its next frame cannot be drawn before more text comes."""
+        return not self.rows[0].is_ready
+
+    @property
+    def num_unread(self) -> int:
+        """Inputs that its rows must read before its next frame, of the row with the most."""
+        return max(len(row.unread) for row in self.rows)
 
     @property
     def stop_threshold(self) -> float:
@@ -174,8 +196,8 @@ class Utterance:
 
     @property
     def num_tokens(self) -> int:
-        """Tokens of its text so far, without those of the prompt."""
-        return len(self.rows[0].token_ids) - self.prompt_tokens
+        """Tokens of its text so far, without those of the prompt but for its `<s>`."""
+        return len(self.rows[0].token_ids) - max(0, self.prompt_tokens - 1)
 
     @property
     def num_positions(self) -> int:

@@ -24,7 +24,8 @@ class AudioState:
     samples_to_skip: int
     meter: SilenceMeter
     trimmer: TailTrimmer | None
-    silence_start: int
+    segment: int
+    segment_start: int
 
 
 class AudioStream:
@@ -50,10 +51,18 @@ class AudioStream:
         self._sample_rate = codec.sample_rate
         self._meter = SilenceMeter(codec.sample_rate)
         self._trimmer = TailTrimmer(codec.sample_rate) if trim_tail else None
-        self._silence_start = 0
+        self._segment = self._segment_start = 0
 
-    def decode(self, latents: Tensor, *, last: bool) -> np.ndarray:
-        """Audio [S] of the next frames [T, D], any number; of the `last` ones, all that is left.
+    def decode(self, latents: Tensor, segment: int, *, last: bool) -> np.ndarray:
+        """Audio of the next frames.
+
+        Args:
+            latents: [T, D], any number.
+            segment: The number of the segment they belong to.
+            last: Whether they are the last of all, after which everything comes out.
+
+        Returns:
+            [S] float32.
 
         Raises:
             ValueError: If there is anything but finite numbers in it.
@@ -70,6 +79,8 @@ class AudioStream:
         skipped = min(self._samples_to_skip, len(decoded))
         self._samples_to_skip -= skipped
         audio = decoded[skipped:].cpu().numpy()
+        if segment != self._segment:
+            self._segment, self._segment_start = segment, self._meter.num_samples
         self._meter.feed(audio)
         if self._trimmer is not None:
             audio = self._trimmer.feed(audio)
@@ -79,14 +90,10 @@ class AudioStream:
 
     @property
     def silence_s(self) -> float:
-        """How long it has been silent by now."""
+        """How long the segment has been silent by now."""
         meter = self._meter
-        silence = meter.num_samples - max(meter.speech_end, self._silence_start)
+        silence = meter.num_samples - max(meter.speech_end, self._segment_start)
         return silence / self._sample_rate
-
-    def restart_silence(self) -> None:
-        """Count silence from here."""
-        self._silence_start = self._meter.num_samples
 
     def save(self) -> AudioState:
         """The stream as it stands."""
@@ -95,11 +102,12 @@ class AudioStream:
             self._samples_to_skip,
             deepcopy(self._meter),
             deepcopy(self._trimmer),
-            self._silence_start,
+            self._segment,
+            self._segment_start,
         )
 
     def restore(self, state: AudioState) -> None:
         """Go on from where another stream stood."""
         self._stream.state, self._samples_to_skip = state.stream, state.samples_to_skip
         self._meter, self._trimmer = deepcopy(state.meter), deepcopy(state.trimmer)
-        self._silence_start = state.silence_start
+        self._segment, self._segment_start = state.segment, state.segment_start

@@ -18,7 +18,7 @@ Outlet = Callable[[np.ndarray], None]
 
 @dataclass
 class Timeline:
-    """What happened when, in seconds after the session was opened.
+    """What happened when, in seconds after `converse` began.
 
     Attributes:
         first_text_s: The first text was fed.
@@ -47,23 +47,35 @@ def converse(
 
     Returns:
         All audio, piece by piece, and what happened when.
+
+    Raises:
+        Whatever goes wrong with the text or the speech.
     """
     timeline, start = Timeline(), time.perf_counter()
+    failures: list[BaseException] = []
 
     def write() -> None:
-        for piece in pieces:
-            if not timeline.first_text_s:
-                timeline.first_text_s = time.perf_counter() - start
-            session.feed(piece)
-        session.flush()
-        timeline.last_text_s = time.perf_counter() - start
+        try:
+            for piece in pieces:
+                if not timeline.first_text_s:
+                    timeline.first_text_s = time.perf_counter() - start
+                session.feed(piece)
+            session.flush()
+            timeline.last_text_s = time.perf_counter() - start
+        except BaseException as error:  # told to the reader, who would wait for ever
+            failures.append(error)
+            session.cancel()
 
     writer = threading.Thread(target=write, name="writer", daemon=True)
     writer.start()
     heard = []
-    for audio in session:
-        timeline.chunks.append((time.perf_counter() - start, len(audio)))
-        heard.append(audio)
-        for outlet in outlets:
-            outlet(audio)
+    for chunk in session.chunks():
+        if len(chunk.audio):
+            timeline.chunks.append((chunk.made_at_s - start, len(chunk.audio)))
+            heard.append(chunk.audio)
+            for outlet in outlets:
+                outlet(chunk.audio)
+    writer.join()
+    if failures:
+        raise failures[0]
     return heard, timeline

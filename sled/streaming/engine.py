@@ -2,8 +2,8 @@
 
 Sessions never touch the decoder. They hand in commands, which the decoding thread carries out
 between two steps, so that whoever feeds text does not wait for the model. Frames go to the codec's
-thread, and the model writes the next ones meanwhile. Both threads exist only while there is
-something to speak.
+thread, and the model writes the next ones meanwhile. Both threads exist only while there are
+sessions.
 """
 
 from __future__ import annotations
@@ -15,8 +15,9 @@ import time
 import weakref
 from collections import deque
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, TimeoutError
 from functools import partial
+from queue import SimpleQueue
 from typing import Protocol, TypeVar
 
 import torch
@@ -29,8 +30,11 @@ from sled.model import SpeechLlamaForCausalLM
 logger = logging.getLogger(__name__)
 T = TypeVar("T")
 
-# Of the newest step in the average of steps' durations.
-SPEED_WEIGHT = 0.1
+# Of the newest measurement in an average of durations, and by what factor one that is out of the
+# ordinary (a prompt was read, the machine had other things to do) may raise it.
+NEWEST_WEIGHT, MAX_RISE = 0.1, 2.0
+# Commands are carried out for no longer than this between two steps.
+MAX_COMMANDS_S = 0.01
 
 
 class Speaker(Protocol):
@@ -46,6 +50,21 @@ class Speaker(Protocol):
     def fail(self, error: BaseException) -> None:
         """Nothing more will come."""
         ...
+
+
+class Average:
+    """A running average of durations in seconds; 0 before the first."""
+
+    def __init__(self) -> None:
+        self.seconds = 0.0
+
+    def add(self, seconds: float) -> None:
+        """Take in the newest."""
+        if self.seconds:
+            seconds = min(seconds, MAX_RISE * self.seconds)
+            self.seconds += NEWEST_WEIGHT * (seconds - self.seconds)
+        else:
+            self.seconds = seconds
 
 
 class Engine:
@@ -65,10 +84,11 @@ class Engine:
         self._utterances: dict[Utterance, Speaker] = {}
         self._speakers: set[Speaker] = set()
         self._commands: deque[tuple[Speaker, Callable[[], None]]] = deque()
+        self._jobs: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
         self._condition = threading.Condition()
         self._thread: threading.Thread | None = None
-        self._closing = False
-        self._step_s = 0.0
+        self._closed = False
+        self._step_time, self._codec_time = Average(), Average()
         on_gpu = model.device.type == "cuda"
         # On a GPU of its own account: the codec shall not queue up behind the model.
         self._codec_stream = torch.cuda.Stream(model.device) if on_gpu else None
@@ -76,8 +96,8 @@ class Engine:
 
     @property
     def real_time_factor(self) -> float:
-        """Time that steps take of late, over the time that a frame plays; 0 before the first."""
-        return self._step_s * self.codec.frame_rate
+        """Time that a frame takes of late, over the time that it plays; 0 before the first."""
+        return (self._step_time.seconds + self._codec_time.seconds) * self.codec.frame_rate
 
     # For sessions: any thread.
 
@@ -88,25 +108,27 @@ class Engine:
 
         Returns:
             False if the speaker is done, and the command is not carried out.
+
+        Raises:
+            RuntimeError: If the engine has been closed.
         """
         with self._condition:
+            if self._closed:
+                raise RuntimeError("the engine has been closed: nothing can be said any more")
             if speaker.done:
                 return False
-            self._speakers.add(speaker)
-            self._commands.append((speaker, command))
             if self._thread is None:
                 # A daemon: a session that is left open must not keep the program from ending.
-                self._thread = threading.Thread(target=self._run, name="sled-decoder", daemon=True)
-                self._thread.start()
+                thread = threading.Thread(target=self._run, name="sled-decoder", daemon=True)
+                thread.start()  # waits for the condition
+                self._thread = thread
+            self._speakers.add(speaker)
+            self._commands.append((speaker, command))
             self._condition.notify()
             return True
 
-    def ask(self, speaker: Speaker, question: Callable[[], T]) -> T:
-        """Have a question answered between two steps, and wait for it.
-
-        Raises:
-            RuntimeError: If the speaker is done.
-        """
+    def ask(self, speaker: Speaker, question: Callable[[], T]) -> T | None:
+        """Have a question answered between two steps, and wait for it; None if it is done."""
         answer: Future[T] = Future()
 
         def command() -> None:
@@ -116,21 +138,26 @@ class Engine:
                 answer.set_exception(error)
 
         if not self.submit(speaker, command):
-            raise RuntimeError("the session has ended")
-        return answer.result()
+            return None
+        while True:
+            try:
+                return answer.result(timeout=1.0)
+            except TimeoutError:
+                if speaker.done:  # it failed before its question's turn came
+                    return None
 
     def release(self, speaker: Speaker) -> None:
         """Forget a speaker, who is done, and whatever it was still saying."""
         with self._condition:
             self._speakers.discard(speaker)
             if self._thread is not None:
-                self._commands.append((speaker, lambda: self._hang_up(speaker)))
+                self._commands.append((speaker, partial(self._hang_up, speaker)))
                 self._condition.notify()
 
     def close(self) -> None:
-        """End all sessions and both threads."""
+        """End all sessions and both threads, for good."""
         with self._condition:
-            thread, self._closing = self._thread, True
+            thread, self._closed = self._thread, True
             self._condition.notify()
         if thread is not None and thread is not threading.current_thread():
             thread.join()
@@ -146,43 +173,74 @@ class Engine:
         del self._utterances[utterance]
         self.decoder.leave(utterance)
 
-    def make_audible(self, speaker: Speaker, job: Callable[[], None]) -> None:
-        """Have the codec's thread do something; jobs are done in the order they came."""
+    def make_audible(self, speaker: Speaker, num_frames: int, job: Callable[[], None]) -> None:
+        """Have the codec's thread work on so many frames; jobs are done in the order they came."""
+        # What the job reads may still be on its way through the model's stream.
+        event = None if self._codec_stream is None else torch.cuda.current_stream().record_event()
 
         def run() -> None:
+            start = time.perf_counter()
             try:
                 with torch.cuda.stream(self._codec_stream):  # nothing, without a GPU
+                    if event is not None:
+                        event.wait()
                     job()
             except Exception as error:
                 self._give_up(speaker, error)
+            if num_frames:
+                self._codec_time.add((time.perf_counter() - start) / num_frames)
 
-        self._codec_thread.submit(run)
+        self._jobs.put(run)
 
     def wait_for_codec(self) -> None:
         """Wait until all jobs so far have been done."""
-        self._codec_thread.submit(lambda: None).result()
+        done = threading.Event()
+        self._jobs.put(done.set)
+        done.wait()
 
     # The decoding thread.
 
-    @torch.inference_mode()
     def _run(self) -> None:
-        with ThreadPoolExecutor(1, thread_name_prefix="sled-codec") as self._codec_thread:
-            idle = False
-            while True:
-                with self._condition:
-                    while idle and not self._commands and self._speakers and not self._closing:
-                        self._condition.wait()
-                    if self._closing or not (self._commands or self._speakers):
-                        self._thread = None
-                        break
-                    commands = list(self._commands)
-                    self._commands.clear()
-                for speaker, command in commands:
-                    self._carry_out(speaker, command)
-                idle = not self._step()
-        if self._closing:
-            for speaker in list(self._speakers):
-                speaker.fail(RuntimeError("the program is ending"))
+        jobs = self._jobs = SimpleQueue()
+        codec_thread = threading.Thread(
+            target=self._run_codec, args=(jobs,), name="sled-codec", daemon=True
+        )
+        codec_thread.start()
+        try:
+            with torch.inference_mode():
+                self._serve()
+        except BaseException as error:  # whatever it is, nobody must wait for this thread
+            logger.exception("the decoding thread failed: all sessions end")
+            with self._condition:
+                self._start_over(error)
+                self._commands.clear()
+                self._thread = None
+        finally:
+            jobs.put(None)
+            codec_thread.join()
+
+    @staticmethod
+    def _run_codec(jobs: SimpleQueue[Callable[[], None] | None]) -> None:
+        while (job := jobs.get()) is not None:
+            job()
+            del job  # or it would keep what it has done until the next one comes
+
+    def _serve(self) -> None:
+        """Carry out commands and step, until there are no sessions any more."""
+        idle = False
+        while True:
+            with self._condition:
+                while idle and not self._commands and self._speakers and not self._closed:
+                    self._condition.wait()
+                if self._closed:
+                    self._start_over(RuntimeError("the engine has been closed"))
+                if self._closed or not (self._commands or self._speakers):
+                    self._thread = None
+                    return
+            end = time.perf_counter() + MAX_COMMANDS_S
+            while self._commands and time.perf_counter() < end:
+                self._carry_out(*self._commands.popleft())
+            idle = not self._step()
 
     def _carry_out(self, speaker: Speaker, command: Callable[[], None]) -> None:
         try:
@@ -191,21 +249,18 @@ class Engine:
             self._give_up(speaker, error)
 
     def _step(self) -> bool:
-        """One step of the decoder; returns whether anything was there to be written."""
+        """One step of the decoder; returns whether there was anything to do."""
         start = time.perf_counter()
         try:
             step = self.decoder.step()
         except Exception as error:  # whoever caused it, no state can be trusted any more
             logger.exception("decoding failed: all sessions end")
-            self.decoder = Decoder(self.model)
-            self._utterances.clear()
-            for speaker in list(self._speakers):
-                self._give_up(speaker, error)
+            self._start_over(error)
             return False
         if step is None:
             return False
-        elapsed_s = time.perf_counter() - start
-        self._step_s += (elapsed_s - self._step_s) * (SPEED_WEIGHT if self._step_s else 1.0)
+        if step.utterances:
+            self._step_time.add(time.perf_counter() - start)
         for utterance, latent, stopped, exhausted in zip(
             step.utterances, step.latents, step.stopped, step.exhausted, strict=True
         ):
@@ -214,6 +269,14 @@ class Engine:
                 del self._utterances[utterance]
             self._carry_out(speaker, partial(speaker.on_frame, latent, stopped, exhausted))
         return True
+
+    def _start_over(self, error: BaseException) -> None:
+        """With a new decoder, and without all who had something spoken by the old one."""
+        self.decoder = Decoder(self.model)
+        self._utterances.clear()
+        with self._condition:
+            for speaker in list(self._speakers):
+                self._give_up(speaker, error)
 
     def _hang_up(self, speaker: Speaker) -> None:
         for utterance in [one for one, who in self._utterances.items() if who is speaker]:

@@ -78,10 +78,13 @@ class SegmentLimits:
         target: A segment of this size ends with its sentence. On the second half of the way from
             here to the limit it ends with the clause, on the last quarter with the word.
         limit: No segment is larger, even if a word has to be cut.
+        word: Room for one more word: a segment with less ends with the word before. A word that
+            grows may count for more than the whole of it, as tokens do.
     """
 
     target: int
     limit: int
+    word: int = 0
 
     def __post_init__(self) -> None:
         if not 1 <= self.target <= self.limit:
@@ -92,11 +95,11 @@ class SegmentLimits:
 
     def smallest(self, kind: Break) -> float:
         """The size from which a segment may end with such a break."""
-        way = self.limit - self.target
+        way, latest = self.limit - self.target, self.limit - self.word
         return {
-            Break.SENTENCE: self.target,
-            Break.CLAUSE: self.target + way / 2,
-            Break.WORD: self.target + way * 3 / 4,
+            Break.SENTENCE: min(latest, self.target),
+            Break.CLAUSE: min(latest, self.target + way / 2),
+            Break.WORD: min(latest, self.target + way * 3 / 4),
             Break.NONE: inf,
         }[kind]
 

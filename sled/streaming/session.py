@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Literal
 
@@ -16,6 +16,12 @@ from sled.streaming.track import Track, TrackState
 from sled.text import TextTokenizer
 
 Encoding = Literal["float32", "int16"]
+SLICE = 500  # characters
+
+
+def to_int16(audio: np.ndarray) -> np.ndarray:
+    """Samples of full scale 1 as 16-bit integers."""
+    return np.round(np.clip(audio, -1, 1) * 32767).astype(np.int16)
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,12 +30,10 @@ class SessionState:
 
     Attributes:
         track: What it says.
-        flushed: Whether its text is complete.
         encoding: Of its audio.
     """
 
     track: TrackState
-    flushed: bool
     encoding: Encoding
 
 
@@ -67,14 +71,14 @@ class Session:
         self._engine, self._encoding = engine, encoding
         generator = torch.Generator().manual_seed(seed)
         self._track = Track(engine, tokenizer, delivery, generator, on_frame)
-        self._flushed = False
+        self._flushed = self._cancelled = False
         self.sample_rate = engine.codec.sample_rate
 
     @classmethod
     def resume(cls, state: SessionState, engine: Engine, tokenizer: TextTokenizer) -> Session:
         """A session that goes on where another one stood when its snapshot was taken."""
         session = cls(engine, tokenizer, state.track.delivery, encoding=state.encoding)
-        session._flushed = state.flushed
+        session._flushed = state.track.position.text_ended
         track = session._track
         engine.submit(track, lambda: track.restore(state.track))
         return session
@@ -84,13 +88,20 @@ class Session:
     def feed(self, text: str) -> None:
         """Take the next piece of the text, down to single characters.
 
+        What is wrong with a text is told to who takes the audio.
+
         Raises:
-            ValueError: If the text has been flushed.
+            ValueError: If the text has been flushed, or the session cancelled.
         """
+        if not isinstance(text, str):
+            raise ValueError(f"text must be a str, not {type(text).__name__}: decode it first")
+        if self._cancelled:
+            raise ValueError("the session has been cancelled: open a new one")
         if self._flushed:
             raise ValueError("the text has been flushed: open a new session for more")
-        if text:
-            self._submit(text, ended=False)
+        # Cutting text into tokens takes time: much of it at once would keep other sessions waiting.
+        for start in range(0, len(text), SLICE):
+            self._submit(text[start : start + SLICE], ended=False)
 
     def flush(self) -> None:
         """Say that the text is complete. Once is enough."""
@@ -100,7 +111,7 @@ class Session:
 
     def cancel(self) -> None:
         """Stop, free everything, and end the iteration."""
-        self._flushed = True
+        self._cancelled = self._flushed = True
         self._track.cancel()
 
     def _submit(self, text: str, *, ended: bool) -> None:
@@ -111,18 +122,22 @@ class Session:
         """The session as it stands, whatever is not yet said or taken included.
 
         Raises:
-            RuntimeError: If all has been said.
+            ValueError: If the session has been cancelled; and whatever has gone wrong with it.
         """
-        return SessionState(
-            self._engine.ask(self._track, self._track.save), self._flushed, self._encoding
-        )
+        if self._cancelled:
+            raise ValueError("the session has been cancelled: there is nothing to go on from")
+        state = self._engine.ask(self._track, self._track.save)
+        if self._track.sink.error is not None:
+            raise self._track.sink.error
+        # Once it is done, nothing but what waits to be taken can change.
+        return SessionState(state or self._track.save(), self._encoding)
 
     # Out.
 
     @property
     def stopped(self) -> bool:
-        """Whether the model ended the speech by itself; False if it was cut, or is not over."""
-        return self._track.done and self._track.stopped
+        """Whether all has been said, and the model ended it by itself; False if it was cut."""
+        return self._track.stopped
 
     def chunks(self) -> Iterator[Chunk]:
         """Audio with the frames it was made of."""
@@ -135,21 +150,30 @@ class Session:
             if len(chunk.audio):
                 yield self._encode(chunk.audio)
 
-    async def __aiter__(self) -> AsyncIterator[np.ndarray]:
+    def __aiter__(self) -> Session:
         """The same for tasks."""
+        return self
+
+    async def __anext__(self) -> np.ndarray:
+        """The next audio; a task that is cancelled while it waits has missed nothing."""
         while (chunk := await self._track.sink.take_async()) is not None:
             if len(chunk.audio):
-                yield self._encode(chunk.audio)
+                return self._encode(chunk.audio)
+        raise StopAsyncIteration
 
     def _encode(self, audio: np.ndarray) -> np.ndarray:
-        if self._encoding == "float32":
-            return audio
-        return np.round(np.clip(audio, -1, 1) * 32767).astype(np.int16)
+        return audio if self._encoding == "float32" else to_int16(audio)
 
     def __enter__(self) -> Session:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.cancel()
+
+    async def __aenter__(self) -> Session:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
         self.cancel()
 
     def __del__(self) -> None:

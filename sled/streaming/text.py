@@ -55,6 +55,12 @@ class GrowingText:
         self._settled = 0  # bytes at the start of the tail that have been committed
         self._finished = False
 
+    @property
+    def open_text(self) -> str:
+        """The end of the text that has not become tokens yet."""
+        tail = b"" if self._finished else self._tail.encode()[self._settled :]
+        return tail.decode(errors="ignore")
+
     def feed(self, piece: str) -> list[int]:
         """Take the next characters, any number of them.
 

@@ -7,88 +7,24 @@ runs on through all of them, so the joints cannot be heard.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
-from copy import copy
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from sled.decoding import Request, Utterance, UtteranceState
 from sled.streaming.audio import AudioState, AudioStream
-from sled.streaming.delivery import PAST_SHARE, Delivery, default_limits
+from sled.streaming.delivery import PAST_SHARE, Delivery, segment_limits
 from sled.streaming.engine import Engine
+from sled.streaming.position import Position, Segment, Spoken
 from sled.streaming.sentences import Boundary, SegmentSplitter
 from sled.streaming.sink import Chunk, Sink
 from sled.streaming.text import GrowingText
 from sled.text import TextTokenizer
 
-
-@dataclass
-class _Segment:
-    """A part of the text.
-
-    Attributes:
-        text: What has come of it and not been given to the decoder.
-        ended: Whether no more of it comes.
-        given: Whether the decoder has all of it.
-    """
-
-    text: str = ""
-    ended: bool = False
-    given: bool = False
-
-
-@dataclass(frozen=True, eq=False)
-class _Spoken:
-    """A segment that has been said: its text, and its frames [T, D]."""
-
-    text: str
-    latents: Tensor
-
-
-@dataclass
-class _Position:
-    """Where a track stands, the decoder and the codec aside.
-
-    Attributes:
-        splitter: Finds where segments begin.
-        segments: The one being said, or next to be, and those after it; the last is open until
-            the text has ended.
-        text_ended: Whether no more text comes.
-        tokens: Tokenizes the segment being said.
-        said: Its text so far.
-        frames: Its frames so far.
-        past: The segments before, as far back as the next one continues them.
-        pending: Frames that have not been handed to the codec.
-        chunk_frames: Number of frames that will be handed over next.
-        stopped: Whether the last segment ended by itself.
-        has_begun: Whether there has been anything to say.
-    """
-
-    splitter: SegmentSplitter
-    chunk_frames: int
-    segments: list[_Segment] = field(default_factory=lambda: [_Segment()])
-    text_ended: bool = False
-    tokens: GrowingText | None = None
-    said: str = ""
-    frames: list[Tensor] = field(default_factory=list)
-    past: list[_Spoken] = field(default_factory=list)
-    pending: list[Tensor] = field(default_factory=list)
-    stopped: bool = False
-    has_begun: bool = False
-
-    def copy(self) -> _Position:
-        """A position that goes its own way from here on."""
-        return replace(
-            self,
-            splitter=copy(self.splitter),
-            segments=[copy(segment) for segment in self.segments],
-            tokens=copy(self.tokens),
-            frames=list(self.frames),
-            past=list(self.past),
-            pending=list(self.pending),
-        )
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, eq=False)
@@ -102,14 +38,16 @@ class TrackState:
         noise_state: State of the generator.
         audio: The codec's side.
         waiting: Chunks that have not been taken.
+        ended: Whether nothing is left to be made.
     """
 
     delivery: Delivery
-    position: _Position
+    position: Position
     utterance: UtteranceState | None
     noise_state: Tensor
     audio: AudioState
     waiting: list[Chunk]
+    ended: bool
 
 
 class Track:
@@ -121,6 +59,9 @@ class Track:
         delivery: How to speak.
         generator: Draws the noise.
         on_frame: Called for each frame.
+
+    Raises:
+        ValueError: If the voice is of another model or layout, or leaves no room for speech.
     """
 
     def __init__(
@@ -131,27 +72,29 @@ class Track:
         generator: torch.Generator,
         on_frame: Callable[[], None] | None = None,
     ) -> None:
+        if delivery.voice is not None:
+            delivery.voice.check(engine.model, delivery.layout or engine.model.layout)
         self._engine, self._tokenizer, self._delivery = engine, tokenizer, delivery
-        self._generator, self._when_framed = generator, on_frame
+        self._generator, self._on_frame = generator, on_frame
         self.done = False
         self.sink = Sink(self._on_taken)
         self._utterance: Utterance | None = None
         self._paused = False
         self._audio = AudioStream(engine.codec, delivery.voice, delivery.trim_tail)
-        limits = delivery.limits or default_limits(engine.model.config)
+        limits = delivery.limits or segment_limits(engine.model.config, delivery)
 
         def count(word: str) -> int:
             return len(tokenizer.encode(word)) - 2
 
         chunk_frames = delivery.ramp.first(self._audio.lookahead_frames)
-        self._position = _Position(SegmentSplitter(limits, count), chunk_frames)
+        self._position = Position(SegmentSplitter(limits, count), chunk_frames)
         if delivery.voice is not None:
-            self._position.past.append(_Spoken(delivery.voice.text, delivery.voice.latents))
+            self._position.past.append(Spoken(f"{delivery.voice.text} ", delivery.voice.latents))
 
     @property
     def stopped(self) -> bool:
-        """Whether the last segment ended by itself; from any thread."""
-        return self._position.stopped
+        """Whether all has been said, and every segment ended by itself; from any thread."""
+        return self.sink.ended and self._position.stopped
 
     # Text.
 
@@ -161,7 +104,7 @@ class Track:
         for event in position.splitter.feed(text):
             if isinstance(event, Boundary):
                 position.segments[-1].ended = True
-                position.segments.append(_Segment())
+                position.segments.append(Segment())
             else:
                 position.segments[-1].text += event.text
         if ended:
@@ -170,32 +113,34 @@ class Track:
 
     def _go_on(self) -> None:
         """Give the decoder what there is to say."""
-        segment = self._position.segments[0]
+        position = self._position
         if self._utterance is None:
-            if not segment.text.strip():
-                if self._position.text_ended:
-                    self._finish()
+            while position.segments and not position.segments[0].text.strip():
+                if not position.segments[0].ended:
+                    return
+                del position.segments[0]
+            if not position.segments:
+                self._finish()
                 return
             self._begin_segment()
+        segment = position.segments[0]
         if segment.given:
             return
         text, segment.text, segment.given = segment.text, "", segment.ended
-        assert self._position.tokens is not None and self._utterance is not None
-        self._position.said += text
-        token_ids = self._position.tokens.feed(text)
+        assert position.tokens is not None and self._utterance is not None
+        position.said += text
+        token_ids = position.tokens.feed(text)
         if segment.ended:
-            token_ids += self._position.tokens.finish()
+            token_ids += position.tokens.finish()
         self._engine.decoder.feed(self._utterance, token_ids, ended=segment.ended)
 
     def _begin_segment(self) -> None:
         position, delivery = self._position, self._delivery
         position.tokens, position.said, position.frames = GrowingText(self._tokenizer), "", []
-        position.has_begun = True
-        token_ids = position.tokens.feed("".join(f"{one.text} " for one in position.past))
+        position.number += 1
+        token_ids = position.tokens.feed("".join(one.text for one in position.past))
         decoder, voice = self._engine.decoder, delivery.voice
-        only_past = position.past[0].latents if len(position.past) == 1 else None
-        if voice is not None and only_past is voice.latents:
-            # The first segment: the model has read the voice before.
+        if voice is not None and len(position.past) == 1:  # nothing else: it has been read before
             self._utterance = decoder.restore(voice.prefill, delivery.options, self._generator)
         else:
             prompt = torch.cat([one.latents for one in position.past]) if position.past else None
@@ -210,81 +155,97 @@ class Track:
     # Frames.
 
     def on_frame(self, latent: Tensor, stopped: bool, exhausted: bool) -> None:
-        position = self._position
+        position, utterance = self._position, self._utterance
+        assert utterance is not None
         if not stopped:
             position.pending.append(latent)
             position.frames.append(latent)
         if stopped or exhausted:
-            self._end_segment(stopped)
-        elif len(position.pending) >= position.chunk_frames:
+            self._end_segment(utterance, stopped)
+        elif len(position.pending) >= position.chunk_frames or utterance.waits_for_text:
             self._hand_over()
-        if self._when_framed is not None:
-            self._when_framed()
+        if self._on_frame is not None:
+            self._on_frame()
 
-    def _end_segment(self, stopped: bool) -> None:
-        position = self._position
-        self._utterance, position.stopped = None, stopped
+    def _end_segment(self, utterance: Utterance, stopped: bool) -> None:
+        position, segment = self._position, self._position.segments[0]
+        self._utterance = None
+        position.stopped &= stopped
         self._hand_over()
-        self._remember()
-        if position.segments[0].given:
+        if stopped:
+            self._remember()
+        elif utterance.options.max_frames is not None:  # a limit that was wished for
+            position.segments, position.text_ended = [], True
+        elif unread := self._take_back(utterance):
+            logger.warning("speech was cut before its text had been read: the rest follows")
+            segment.text, segment.given = unread + segment.text, False
+        if position.segments and segment.given:
             del position.segments[0]
-        if position.segments:
-            self._go_on()
-        else:
-            self._finish()
+        self._go_on()
+
+    def _take_back(self, utterance: Utterance) -> str:
+        """The text that an utterance has not read."""
+        assert self._position.tokens is not None
+        unread = self._tokenizer.decode(utterance.rows[0].take_unread_text())
+        return unread + self._position.tokens.open_text
 
     def _remember(self) -> None:
-        """Let the next segment continue this one and, if there is room, those before it."""
-        position = self._position
+        """Let the next segment continue this one and, if there is room, those before it.
+
+        The voice always stays. What was cut is no example: it is forgotten.
+        """
+        position, options = self._position, self._delivery.options
+        positions = options.positions(self._engine.model.config.max_position_embeddings)
         if not position.frames:
             return
-        position.past.append(_Spoken(position.said.strip(), torch.stack(position.frames)))
-        budget = self._engine.model.config.max_position_embeddings * PAST_SHARE
-        while position.past and sum(len(one.latents) for one in position.past) > budget:
-            del position.past[0]
+        past = [*position.past, Spoken(position.said, torch.stack(position.frames))]
+        first = 0 if self._delivery.voice is None else 1
+        while sum(len(one.latents) for one in past) > PAST_SHARE * positions and past[first:]:
+            del past[first]
+        position.past = past or position.past
 
-    def _cut_short(self) -> None:
-        """End a segment that has fallen silent."""
-        if self._utterance is None or not self._is_silent():  # asked for twice
+    def _cut_short(self, number: int) -> None:
+        """End a segment that has fallen silent, if it is still being said."""
+        utterance = self._utterance
+        if utterance is None or number != self._position.number:
             return
-        if self._utterance.rows[0].has_read_text:
-            self._engine.withdraw(self._utterance)
-            self._audio.restart_silence()
-            self._end_segment(stopped=False)
+        if utterance.rows[0].has_read_text:
+            self._engine.withdraw(utterance)
+            self._end_segment(utterance, stopped=False)
 
     # Audio: jobs for the codec's thread.
 
     def _hand_over(self, *, last: bool = False) -> None:
         """Have the pending frames made audible."""
-        position = self._position
+        position, engine = self._position, self._engine
         if not position.pending and not last:
             return
-        width = self._engine.codec.latent_dim
-        latents = torch.stack(position.pending) if position.pending else torch.empty(0, width)
-        speed = self._engine.real_time_factor
-        position.chunk_frames = self._delivery.ramp.after(position.chunk_frames, speed)
+        count, width = len(position.pending), engine.codec.latent_dim
+        latents = torch.stack(position.pending) if count else torch.empty(0, width)
+        if count:
+            position.chunk_frames = self._delivery.ramp.after(count, engine.real_time_factor)
         position.pending = []
-        self._engine.make_audible(self, lambda: self._make_audible(latents, last))
+        number = position.number
+        engine.make_audible(self, count, lambda: self._make_audible(latents, number, last))
 
     def _finish(self) -> None:
-        if not self._position.has_begun:
+        if not self._position.number:
             raise ValueError("the text is blank: give at least one word to say")
         self._hand_over(last=True)
 
-    def _make_audible(self, latents: Tensor, last: bool) -> None:
-        """In the codec's thread: frames [T, D] to audio, and `last` of all what is left."""
-        audio = self._audio.decode(latents, last=last)
-        self.sink.put(Chunk(audio, latents.float().cpu()))
+    def _make_audible(self, latents: Tensor, number: int, last: bool) -> None:
+        """In the codec's thread: frames [T, D] of a segment to audio; of the last, all there is."""
+        if self.done:
+            return
+        audio = self._audio.decode(latents, number, last=last)
+        self.sink.put(Chunk(audio, latents.float().cpu().clone()))
+        limit = self._delivery.max_silence_s
         if last:
             self._end()
         elif self._is_too_far_ahead(self.sink.num_samples):
-            self._engine.submit(self, lambda: self._pause(True))
-        if self._is_silent():
-            self._engine.submit(self, self._cut_short)
-
-    def _is_silent(self) -> bool:
-        limit = self._delivery.max_silence_s
-        return limit is not None and self._audio.silence_s > limit
+            self._engine.submit(self, self._regulate)
+        if limit is not None and self._audio.silence_s > limit:
+            self._engine.submit(self, lambda: self._cut_short(number))
 
     # The end, and pauses: any thread.
 
@@ -310,20 +271,21 @@ class Track:
 
     def _on_taken(self, num_samples_left: int) -> None:
         if self._paused and not self._is_too_far_ahead(2 * num_samples_left):
-            self._engine.submit(self, lambda: self._pause(False))
+            self._engine.submit(self, self._regulate)
 
-    def _pause(self, paused: bool) -> None:
-        """In the decoding thread."""
-        # The situation may have changed since this was asked for.
-        self._paused = paused and self._is_too_far_ahead(self.sink.num_samples)
+    def _regulate(self) -> None:
+        """In the decoding thread: pause if too much waits to be taken, else go on."""
+        self._paused = True  # before looking: who takes something from now on asks again
+        self._paused = self._is_too_far_ahead(self.sink.num_samples)
         if self._utterance is not None:
             self._utterance.paused = self._paused
 
     # Snapshots.
 
     def save(self) -> TrackState:
-        """The track as it stands."""
-        self._engine.wait_for_codec()
+        """The track as it stands; once it is done, from any thread."""
+        if not self.done:
+            self._engine.wait_for_codec()
         utterance = self._utterance
         return TrackState(
             self._delivery,
@@ -332,6 +294,7 @@ class Track:
             self._generator.get_state(),
             self._audio.save(),
             self.sink.waiting(),
+            self.sink.ended,
         )
 
     def restore(self, state: TrackState) -> None:
@@ -345,3 +308,5 @@ class Track:
             decoder = self._engine.decoder
             self._utterance = decoder.restore(state.utterance, generator=self._generator)
             self._engine.speak(self, self._utterance)
+        if state.ended:
+            self._end()

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+import weakref
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -49,6 +51,7 @@ class Voice:
             further text; to be continued by `Decoder.restore`.
         run_in: The codec's decoder after the frames.
         samples_run_in: Samples that have come out of it by then.
+        model: Whose voice it is.
     """
 
     text: str
@@ -57,6 +60,25 @@ class Voice:
     prefill: UtteranceState
     run_in: StreamState
     samples_run_in: int
+    model: weakref.ref[SpeechLlamaForCausalLM]
+
+    @property
+    def num_positions(self) -> int:
+        """Positions of the model that the recording and its text take."""
+        return len(self.latents) + len(self.prefill.rows[0].token_ids)
+
+    def check(self, model: SpeechLlamaForCausalLM, layout: Layout) -> None:
+        """Make sure that the voice can be spoken with.
+
+        Raises:
+            ValueError: If it was prepared for another model or another layout.
+        """
+        if self.model() is not model:
+            raise ValueError("the voice was prepared for another model: prepare it for this one")
+        if self.layout != layout:
+            raise ValueError(
+                f"the voice was prepared for {self.layout}, not {layout}: prepare it for that"
+            )
 
     @classmethod
     def prepare(
@@ -86,27 +108,40 @@ class Voice:
         decoder.join(request, options=DecodingOptions(), layout=layout)
         decoder.read_ahead()
         prefill = decoder.save(decoder.utterances[0])
-        return cls._assemble(text, latents, layout or model.layout, prefill, codec)
+        return cls._assemble(text, latents, layout or model.layout, prefill, model, codec)
 
     @classmethod
     def _assemble(
-        cls, text: str, latents: Tensor, layout: Layout, prefill: UtteranceState, codec: Codec
+        cls,
+        text: str,
+        latents: Tensor,
+        layout: Layout,
+        prefill: UtteranceState,
+        model: SpeechLlamaForCausalLM,
+        codec: Codec,
     ) -> Voice:
         latents = latents.float()
         stream = codec.stream_decoder()
         samples = stream.decode(latents[None]).shape[1]
-        return cls(text, latents, layout, prefill, stream.state, samples)
+        return cls(text, latents, layout, prefill, stream.state, samples, weakref.ref(model))
 
-    def save(self, path: str | Path, model: SpeechLlamaForCausalLM, codec: Codec) -> None:
-        """Write a voice file, for this model and this codec only."""
-        tensors = {"latents": self.latents.cpu()}
-        for row, cached in enumerate(self.prefill.cached):
-            tensors[f"keys.{row}"], tensors[f"values.{row}"] = (x.cpu() for x in cached)
+    def save(self, path: str | Path, model_digest: str, codec: Codec) -> None:
+        """Write a voice file.
+
+        Args:
+            path: Of the file.
+            model_digest: Of the model's weights; no other will be able to use the file.
+            codec: Nor any other codec.
+        """
+        row = self.prefill.rows[0]
+        tensors = {"latents": self.latents.cpu(), "token_ids": torch.tensor(row.token_ids)}
+        for number, cached in enumerate(self.prefill.cached):
+            tensors[f"keys.{number}"], tensors[f"values.{number}"] = (x.cpu() for x in cached)
         description = {
             "text": self.text,
             "text_chunk": self.layout.text_chunk,
             "speech_chunk": self.layout.speech_chunk,
-            "model": model_digest(model),
+            "model": model_digest,
             "codec": codec.digest(),
         }
         metadata = {"format": FILE_FORMAT, "voice": json.dumps(description)}
@@ -118,35 +153,31 @@ class Voice:
         path: str | Path,
         *,
         model: SpeechLlamaForCausalLM,
+        model_digest: str,
         tokenizer: TextTokenizer,
         codec: Codec,
     ) -> Voice:
         """Read a voice file.
 
         Raises:
-            ValueError: If there is none, it is broken, or it was made with another model or codec.
+            ValueError: If there is none, it is broken, or it was made with another model,
+                tokenizer or codec.
         """
-        if not Path(path).is_file():
-            raise ValueError(f"no voice file at {path}: make one with scripts/make_voice.py")
-        try:
-            with safe_open(str(path), "pt") as file:
-                metadata = file.metadata() or {}
-                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        except (SafetensorError, OSError) as error:
-            raise ValueError(f"{path} is no voice file that can be read ({error})") from error
-        if metadata.get("format") != FILE_FORMAT:
-            raise ValueError(f"{path} is no voice file: make one with scripts/make_voice.py")
-        description = json.loads(metadata["voice"])
-        for part, digest in (("model", model_digest(model)), ("codec", codec.digest())):
-            if description[part] != digest:
+        description, tensors = _read_file(Path(path))
+        text, latents = description["text"], tensors["latents"].to(model.device)
+        request = prompt_request(text, latents, tokenizer)
+        parts = {
+            "model": (description["model"], model_digest),
+            "codec": (description["codec"], codec.digest()),
+            "tokenizer": (tensors["token_ids"].tolist(), list(request.token_ids)),
+        }
+        for part, (theirs, ours) in parts.items():
+            if theirs != ours:
                 raise ValueError(
                     f"{path} was made with another {part} (or in another precision): make it again "
-                    "with scripts/make_voice.py"
+                    "with scripts/make_voice.py, its --dtype as here"
                 )
-        text = description["text"]
-        latents = tensors["latents"].to(model.device)
         layout = Layout(description["text_chunk"], description["speech_chunk"])
-        request = prompt_request(text, latents, tokenizer)
         decoder = Decoder(model)
         utterance = decoder.join(request, options=DecodingOptions(), layout=layout)
         for row in utterance.rows:  # as after reading ahead
@@ -156,7 +187,32 @@ class Voice:
             for row in range(len(utterance.rows))
         )
         prefill = replace(decoder.save(utterance), cached=cached)
-        return cls._assemble(text, latents, layout, prefill, codec)
+        return cls._assemble(text, latents, layout, prefill, model, codec)
+
+
+def _read_file(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """Description and tensors of a voice file.
+
+    Raises:
+        ValueError: If it is none.
+    """
+    remedy = "make one with scripts/make_voice.py"
+    if not path.is_file():
+        raise ValueError(f"no voice file at {path}: {remedy}")
+    try:
+        with safe_open(str(path), "pt") as file:
+            metadata = file.metadata() or {}
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except (SafetensorError, OSError) as error:
+        raise ValueError(f"{path} is no voice file that can be read ({error}): {remedy}") from error
+    names = {
+        "latents",
+        "token_ids",
+        *(f"{kv}.{row}" for kv in ("keys", "values") for row in (0, 1)),
+    }
+    if metadata.get("format") != FILE_FORMAT or tensors.keys() != names:
+        raise ValueError(f"{path} is no voice file: {remedy}")
+    return json.loads(metadata["voice"]), tensors
 
 
 def prompt_request(text: str, latents: Tensor, tokenizer: TextTokenizer) -> Request:

@@ -213,12 +213,13 @@ def test_a_live_recital_says_the_same_and_counts_when_a_player_ran_dry(
 ) -> None:
     """Written fast, nothing is waited for; written slowly, every word is."""
     cuts = sorted(load_cuts(manifest), key=lambda cut: len(text_of(cut)))[-2:]
-    tts = TTS.from_pretrained(debug_checkpoint(tmp_path, stream_n=1, stream_m=9))
+    sizes = {"stream_n": 1, "stream_m": 9, "max_position_embeddings": 1024}
+    tts = TTS.from_pretrained(debug_checkpoint(tmp_path, **sizes))
     options = DecodingOptions(stop_threshold=2.0, max_frames=60)
     told = recite_model(cuts, tts, options, seed=3)
     live = [
         recite_live(cuts, tts, options, characters_per_second=speed, seed=3)
-        for speed in (float("inf"), 15.0)
+        for speed in (float("inf"), 6.0)
     ]
     for recital in live:
         for ours, theirs in zip(recital.waveforms, told.waveforms, strict=True):

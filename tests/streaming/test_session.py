@@ -5,6 +5,7 @@ import gc
 import threading
 import time
 import weakref
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -12,11 +13,12 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from sled.cache import KVCache
 from sled.decoding import DecodingOptions, Request, generate
 from sled.streaming.chunks import ChunkRamp
-from sled.streaming.delivery import default_limits
+from sled.streaming.delivery import PAST_SHARE, Delivery, segment_limits
 from sled.streaming.engine import Engine
-from sled.streaming.sentences import split_segments
+from sled.streaming.sentences import SegmentLimits, split_segments
 from sled.streaming.session import Session
 from sled.tts import TTS, Prompt
 from tests.debug import (
@@ -35,6 +37,7 @@ from tests.debug import (
 NEVER = 2.0
 # A chunk is more than the codec waits for, so that two tokens are heard before more text comes.
 EAGER = {"stream_n": 2, "stream_m": 8}
+LONG_CHUNKS = {"stream_n": 2, "stream_m": 30, "max_position_embeddings": 1024}
 TEXT = "four two seven one nine"
 both_layouts = pytest.mark.parametrize("layout", LAYOUTS, ids=LAYOUT_IDS)
 
@@ -130,52 +133,102 @@ def test_many_sessions_at_once_say_what_each_says_alone():
         assert_same(spoken.audio, whole(tts, text, seed, options))
 
 
-def test_text_of_any_length_is_said_segment_by_segment():
-    """Each segment continues those before it, as a voice prompt does."""
-    tts = debug_tts(**STREAM, max_position_embeddings=96, max_frames_per_token=9.0)
-    options = frames(10)
-    text = ". ".join(["Four two seven one", "Nine nine", "Two four one seven", "One"]) + "."
-    expected, said, past = [], [], []
-    generator = torch.Generator().manual_seed(0)
-    session = tts.open_session(options=options)
-    for segment in segments_of(session, text):
-        ids = tts.tokenizer.encode(" ".join([*said, segment]))
-        prompt = torch.cat(past) if past else None
-        spoken = generate(tts.model, [Request(ids, prompt)], [generator], options)[0].speech
+def stops_after(tts: TTS, count: int) -> TTS:
+    """A voice whose every segment ends by itself after so many frames."""
+    decisions: dict[str, int] = {"made": 0}
+
+    def stop_probability(hidden: torch.Tensor) -> torch.Tensor:
+        decisions["made"] += 1
+        return torch.full(hidden.shape[:-1], float(decisions["made"] % (count + 1) == 0))
+
+    tts.model.stop_probability = stop_probability
+    return tts
+
+
+@pytest.mark.parametrize("with_voice", [False, True])
+def test_text_of_any_length_is_said_segment_by_segment(with_voice):
+    """Each continues, as a prompt, the voice and as many segments before it as there is room for.
+
+    Segments of 40 frames in 300 positions, of which 120 may hold what is continued: three of them,
+    or the voice of 15 and two.
+    """
+    tts = debug_tts(**STREAM, max_position_embeddings=300, max_frames_per_token=5.0)
+    tts = stops_after(tts, 40)
+    text = " ".join(["four two seven one", "nine nine", "two four one seven", "one two"] * 6)
+    voice = tts.make_voice(Prompt("one", debug_waveform(0.2))) if with_voice else None
+    past = [("one", voice.latents)] if voice else []
+    session = tts.open_session(voice=voice)
+    generator, expected = torch.Generator().manual_seed(0), []
+    for number, segment in enumerate(segments_of(session, text)):
+        kept = past[:1] + past[1:][-2:] if with_voice else past[-3:]
+        assert number < 4 or len(kept) == 3
+        ids = tts.tokenizer.encode(" ".join([*(said for said, _ in kept), segment]))
+        prompt = torch.cat([latents for _, latents in kept]) if kept else None
+        request = Request(ids, prompt, prompt_tokens=len(ids))  # no limits on its length
+        options = DecodingOptions(length_tolerance=None)
+        spoken = generate(tts.model, [request], [generator], options)[0].speech
         expected.append(spoken)
-        said.append(segment)
-        past.append(spoken)
-        while sum(map(len, past)) > 96 / 3:
-            del said[0], past[0]
-    assert len(expected) >= 4
-    audio = tts.codec.decode(torch.cat(expected)[None])[0].numpy()
+        past.append((segment, spoken))
+    assert len(expected) >= 5
+    lead = [voice.latents] if voice else []
+    audio = tts.codec.decode(torch.cat([*lead, *expected])[None])[0].numpy()
     session.feed(text)
     session.flush()
-    assert_same(drain(session), audio)
+    assert_same(drain(session), audio[sum(map(len, lead)) * HOP :])
+    assert session.stopped
+
+
+def test_a_cut_segment_is_not_continued_and_its_unread_text_follows():
+    """Positions end before the text of a segment has been read: nothing of it is lost."""
+    tts = debug_tts(stream_n=1, stream_m=9, max_position_embeddings=40)
+    limits = SegmentLimits(40, 40)  # far too large
+    delivery = Delivery(options=DecodingOptions(stop_threshold=NEVER), limits=limits)
+    session, said = Session(tts._engine, tts.tokenizer, delivery), []
+    begin = session._track._begin_segment
+    session._track._begin_segment = lambda: said.append(session._track._position.said) or begin()
+    session.feed(TEXT)
+    session.flush()
+    drain(session)
+    assert len(said) > 1
+    assert not session.stopped
+    # What was read of the first segment, and what was said again of it, are the whole text.
+    position = session._track._position
+    assert TEXT.endswith(position.said.strip())
+    assert position.past == []
+
+
+def test_text_after_a_blank_and_a_wished_for_limit_ends_all():
+    tts, options = debug_tts(**STREAM), frames(9)
+    session = tts.open_session(options=options)
+    for piece in ("  ", TEXT, ". ", " ", "One two.", " \n\n "):
+        session.feed(piece)
+    session.flush()
+    assert len(drain(session)) == 9 * HOP
 
 
 def test_a_chapter_is_said_in_constant_memory():
     """However much text comes, only the last segments and what nobody has taken yet are kept."""
-    tts = debug_tts(**STREAM, max_position_embeddings=96, max_frames_per_token=9.0)
-    session = tts.open_session(options=frames(6), max_ahead_s=0.2)
+    tts = debug_tts(**STREAM, max_position_embeddings=300, max_frames_per_token=9.0)
+    tts = stops_after(tts, 50)
+    session = tts.open_session(max_ahead_s=0.5)
     track, decoder = session._track, tts._engine.decoder
+    chapter = 40 * "Four two seven one nine. "
     chunks, num_samples = iter(session), 0
-    for number in range(60):
-        session.feed("Four two seven one nine. ")
-        if number >= 10:
-            num_samples += len(next(chunks))
-        assert sum(len(one.latents) for one in track._position.past) <= 96 / 3
-        assert len(track._position.frames) <= 6
-        assert decoder._cache.capacity <= 256
+    session.feed(chapter)
     session.flush()
-    num_samples += sum(map(len, chunks))
-    assert num_samples == 6 * HOP * len(segments_of(session, 60 * "Four two seven one nine. "))
+    for chunk in chunks:
+        num_samples += len(chunk)
+        assert sum(len(one.latents) for one in track._position.past) <= PAST_SHARE * 300
+        assert len(track._position.frames) <= 50
+        assert decoder._cache.capacity <= 300 + 256
+        assert track.sink.num_samples < (0.5 + 1.0) * SAMPLE_RATE
+    assert num_samples == 50 * HOP * len(segments_of(session, chapter))
 
 
 def segments_of(session: Session, text: str) -> list[str]:
     """The segments that a session finds in a text."""
     tokenizer = debug_tokenizer()
-    limits = default_limits(session._engine.model.config)
+    limits = segment_limits(session._engine.model.config, session._track._delivery)
     segments = split_segments(text, limits, lambda word: len(tokenizer.encode(word)) - 2)
     return [segment.strip() for segment in segments]
 
@@ -265,18 +318,56 @@ def test_the_model_pauses_when_nobody_takes_the_audio():
     session = tts.open_session(options=options, max_ahead_s=0.2, ramp=ChunkRamp(max_frames=4))
     session.feed(TEXT)
     session.flush()
-    deadline = time.monotonic() + 20
-    while session._track.sink.num_samples <= 0.2 * SAMPLE_RATE and time.monotonic() < deadline:
-        time.sleep(0.01)
-    time.sleep(0.3)
-    assert session._track.sink.num_samples < 100 * HOP
+    wait_until(lambda: session._track._paused)
+    tts._engine.ask(session._track, tts._engine.wait_for_codec)
+    waiting = session._track.sink.num_samples
+    assert 0.2 * SAMPLE_RATE < waiting < 150 * HOP
+    time.sleep(0.2)
+    assert session._track.sink.num_samples == waiting
     assert_same(drain(session), whole(tts, TEXT, 0, options))
+
+
+@pytest.mark.parametrize("limit", ["max_ahead_s", "max_silence_s"])
+def test_limits_that_nothing_keeps_are_refused(limit):
+    with pytest.raises(ValueError, match=limit):
+        debug_tts().open_session(**{limit: -1.0})
+
+
+def test_all_that_was_made_is_heard_while_the_model_waits_for_text():
+    """Two tokens make a chunk of 8 frames, three make the codec's 7 and what is beyond."""
+    session = debug_tts(stream_n=2, stream_m=12).open_session(options=frames(100))
+    session.feed("four two seven ")
+    chunks, heard = session.chunks(), 0
+    while heard < 24:  # two chunks of text, with <s>
+        heard += len(next(chunks).latents)
+    assert heard == 24
+    session.cancel()
+
+
+def test_a_task_that_loses_patience_has_missed_nothing():
+    tts, options = debug_tts(**EAGER), frames(20)
+
+    async def listen() -> list[np.ndarray]:
+        heard = []
+        async with tts.open_session(options=options) as session:
+            with pytest.raises(asyncio.TimeoutError):
+                await asyncio.wait_for(anext(aiter(session)), 0.05)
+            session.feed(TEXT)
+            session.flush()
+            async for audio in session:
+                heard.append(audio)
+            assert not session._track.sink._tasks
+        return heard
+
+    assert_same(np.concatenate(asyncio.run(listen())), whole(tts, TEXT, 0, options))
 
 
 # Snapshots.
 
 
-@pytest.mark.parametrize("layout", [OFFLINE, EAGER | {"stream_m": 30}], ids=LAYOUT_IDS)
+@pytest.mark.parametrize(
+    "layout", [OFFLINE, EAGER | {"stream_m": 30, "max_position_embeddings": 1024}], ids=LAYOUT_IDS
+)
 @pytest.mark.parametrize("taken", [0, 1, 3])
 def test_a_snapshot_goes_on_as_the_session_does(layout, taken):
     """Taken after so many chunks, and with text to come; gone on from twice."""
@@ -306,11 +397,16 @@ def test_a_snapshot_goes_on_as_the_session_does(layout, taken):
 # The end.
 
 
+def wait_until(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 30
+    while not condition():
+        assert time.monotonic() < deadline, "it does not happen"
+        time.sleep(0.005)
+
+
 def wait_for_engine(tts: TTS) -> None:
-    deadline = time.monotonic() + 20
-    while any(t.name.startswith("sled-") for t in threading.enumerate()):
-        assert time.monotonic() < deadline, "the engine's threads do not end"
-        time.sleep(0.01)
+    """Until its threads have ended."""
+    wait_until(lambda: not any(t.name.startswith("sled-") for t in threading.enumerate()))
 
 
 def test_a_cancelled_session_ends_at_once_and_leaves_nothing():
@@ -323,10 +419,20 @@ def test_a_cancelled_session_ends_at_once_and_leaves_nothing():
     assert list(chunks) == []
     wait_for_engine(tts)
     assert not tts._engine.decoder.utterances
-    with pytest.raises(ValueError, match="flushed"):
-        session.feed("one")
+    for refused in (lambda: session.feed("one"), session.snapshot):
+        with pytest.raises(ValueError, match="cancelled"):
+            refused()
     session.flush()
     session.cancel()
+
+
+def test_text_that_is_no_text_or_comes_too_late_is_refused():
+    session = debug_tts().open_session()
+    with pytest.raises(ValueError, match="must be a str, not bytes"):
+        session.feed(b"four")
+    session.flush()
+    with pytest.raises(ValueError, match="flushed"):
+        session.feed("four")
 
 
 def test_a_thousand_sessions_leave_nothing_behind():
@@ -350,7 +456,7 @@ def test_a_thousand_sessions_leave_nothing_behind():
     gc.collect()
     assert not any(track() for track in tracks)
     assert not tts._engine.decoder.utterances
-    assert tts._engine.decoder._cache.lengths == []
+    assert tts._engine.decoder._cache.num_bytes == 0
 
 
 @pytest.mark.parametrize("text", ["", " \n "])
@@ -381,6 +487,36 @@ def test_a_fault_of_the_model_reaches_every_session_and_the_next_ones_are_fine(m
             with pytest.raises(TypeError):
                 drain(session)
     assert_same(say(tts, TEXT, options=options), whole(tts, TEXT, 0, options))
+
+
+def test_a_session_that_cannot_be_taken_in_harms_no_other(monkeypatch):
+    """For want of memory, for instance; a snapshot of a model of another size is no better."""
+    tts, options = debug_tts(**STREAM), frames(10)
+    snapshot = tts.open_session(options=options)
+    snapshot.feed(TEXT)
+    state = snapshot.snapshot()
+    fine = tts.open_session(options=options)
+    fine.feed("four two ")
+    with monkeypatch.context() as patch:
+        patch.setattr(KVCache, "write_row", lambda *_: (_ for _ in ()).throw(MemoryError("full")))
+        with pytest.raises(MemoryError):
+            drain(tts.resume_session(state))
+    fine.feed("seven")
+    fine.flush()
+    assert_same(drain(fine), whole(tts, "four two seven", 0, options))
+
+
+@pytest.mark.parametrize("taken", [False, True])
+def test_a_session_of_which_all_has_been_made_can_still_be_kept(taken):
+    tts, options = debug_tts(**STREAM), frames(10)
+    session = tts.open_session(options=options, ramp=ChunkRamp(max_frames=2))
+    session.feed(TEXT)
+    session.flush()
+    chunks = iter(session)
+    heard = [next(chunks)] if taken else []
+    wait_for_engine(tts)
+    resumed = tts.resume_session(session.snapshot())
+    assert_same(np.concatenate([*heard, drain(resumed)]), whole(tts, TEXT, 0, options))
 
 
 def test_a_fault_of_the_codec_reaches_its_session(monkeypatch):

@@ -10,6 +10,7 @@ from safetensors.torch import save_file
 from sled.decoding import DecodingOptions
 from sled.layout import Layout
 from sled.streaming.voice import Voice
+from sled.text import TextTokenizer
 from sled.tts import MAX_VOICES_KEPT, TTS, Prompt
 from tests.debug import (
     LAYOUT_IDS,
@@ -35,7 +36,8 @@ def test_a_voice_file_speaks_as_the_recording_does(layout, cfg, tmp_path):
     tts = debug_tts(**layout)
     options = DecodingOptions(stop_threshold=2.0, max_frames=10, cfg=cfg)
     tts.save_voice(tts.make_voice(PROMPT), tmp_path / "voice.safetensors")
-    voice = debug_tts(**layout).load_voice(tmp_path / "voice.safetensors")
+    tts = debug_tts(**layout)  # as in another program
+    voice = tts.load_voice(tmp_path / "voice.safetensors")
     assert voice.text == PROMPT.text
     spoken = tts.say("two seven", prompt=voice, options=options)
     expected = tts.say("two seven", prompt=PROMPT, options=options)
@@ -63,6 +65,10 @@ def test_a_voice_of_another_model_codec_or_precision_is_refused(tmp_path):
     for other in (other_weights, other_precision):
         with pytest.raises(ValueError, match="another model"):
             other.load_voice(path)
+    other_tokenizer = debug_tts()
+    other_tokenizer.tokenizer = TextTokenizer.train(["on e fo ur"] * 3, 300)
+    with pytest.raises(ValueError, match="another tokenizer"):
+        other_tokenizer.load_voice(path)
     other_codec = debug_tts()
     other_codec.codec.digest = lambda: "another"
     with pytest.raises(ValueError, match="another codec"):
@@ -83,6 +89,22 @@ def test_what_is_no_voice_file_is_refused(make, message, tmp_path):
     make(path)
     with pytest.raises(ValueError, match=message):
         debug_tts().load_voice(path)
+
+
+def test_a_voice_in_memory_is_refused_by_other_models_and_layouts():
+    tts, other = debug_tts(**STREAM), debug_tts(seed=1, **STREAM)
+    voice = tts.make_voice(PROMPT)
+    with pytest.raises(ValueError, match="another model"):
+        other.open_session(voice=voice)
+    with pytest.raises(ValueError, match="prepared for"):
+        tts.open_session(voice=voice, layout=Layout())
+
+
+def test_a_voice_that_leaves_no_room_for_speech_is_refused():
+    tts = debug_tts(**STREAM)
+    voice = tts.make_voice(Prompt("one", debug_waveform(3.2)))
+    with pytest.raises(ValueError, match="too long"):
+        tts.open_session(voice=voice)
 
 
 def test_a_prompt_too_long_for_the_model_is_refused():

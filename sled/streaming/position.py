@@ -1,0 +1,78 @@
+"""Where a session stands in its text and its speech, the decoder and the codec aside."""
+
+from __future__ import annotations
+
+from copy import copy
+from dataclasses import dataclass, field, replace
+
+from torch import Tensor
+
+from sled.streaming.sentences import SegmentSplitter
+from sled.streaming.text import GrowingText
+
+
+@dataclass
+class Segment:
+    """A part of the text.
+
+    Attributes:
+        text: What has come of it and not been given to the decoder.
+        ended: Whether no more of it comes.
+        given: Whether the decoder has all of it.
+    """
+
+    text: str = ""
+    ended: bool = False
+    given: bool = False
+
+
+@dataclass(frozen=True, eq=False)
+class Spoken:
+    """A segment that has been said: its text, and its frames [T, D]."""
+
+    text: str
+    latents: Tensor
+
+
+@dataclass
+class Position:
+    """Where a track stands, the decoder and the codec aside.
+
+    Attributes:
+        splitter: Finds where segments begin.
+        segments: The one being said, or next to be, and those after it; the last is open until
+            the text has ended.
+        text_ended: Whether no more text comes.
+        tokens: Tokenizes the segment being said.
+        said: Its text so far.
+        frames: Its frames so far.
+        past: What the next segment continues: the voice, and as many segments as there is room for.
+        number: Segments begun so far.
+        pending: Frames that have not been handed to the codec.
+        chunk_frames: Number of frames that will be handed over next.
+        stopped: Whether all segments so far ended by themselves.
+    """
+
+    splitter: SegmentSplitter
+    chunk_frames: int
+    segments: list[Segment] = field(default_factory=lambda: [Segment()])
+    text_ended: bool = False
+    tokens: GrowingText | None = None
+    said: str = ""
+    frames: list[Tensor] = field(default_factory=list)
+    past: list[Spoken] = field(default_factory=list)
+    pending: list[Tensor] = field(default_factory=list)
+    stopped: bool = True
+    number: int = 0
+
+    def copy(self) -> Position:
+        """A position that goes its own way from here on."""
+        return replace(
+            self,
+            splitter=copy(self.splitter),
+            segments=[copy(segment) for segment in self.segments],
+            tokens=copy(self.tokens),
+            frames=list(self.frames),
+            past=list(self.past),
+            pending=list(self.pending),
+        )
