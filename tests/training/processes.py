@@ -60,7 +60,9 @@ def run_ranks(world_size: int, argv: list[str], *hooks: Hook) -> list[int | None
 
 
 def _work(argv: list[str], environment: dict[str, str], hooks: tuple[Hook, ...]) -> None:
-    os.environ.update(environment)
+    # As torchrun has it; unset, accelerate would choose as many as there are cores, and other
+    # numbers of threads round differently.
+    os.environ.update(environment | {"OMP_NUM_THREADS": "1"})
     torch.set_num_threads(1)
     # Data workers have to be this process's own children to notice its death.
     multiprocessing.set_start_method("fork", force=True)
