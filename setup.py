@@ -13,15 +13,22 @@ EXTRAS = {
     "finetune": ["peft>=0.17"],
     # Speech through the loudspeaker.
     "play": ["sounddevice>=0.4"],
-    # The open teacher voice that the small recipes learn from.
-    "teacher": ["hibari-tts[fast]"],
+    # The open teacher voices that the small recipes learn from.
+    "teacher": ["hibari-tts[fast]", "kokoro-onnx>=0.5"],
+    # How natural speech sounds, as DNSMOS judges it.
+    "quality": ["speechmos", "librosa", "onnxruntime"],  # it does not say that it needs them
+    # int8 and int4 on the CPU, several times as fast.
+    "fast": ["onnx>=1.16", "onnxruntime>=1.22"],
     "dev": [
         "pytest>=8",
         "pytest-cov>=5",
+        "pytest-xdist>=3.6",
         "hypothesis>=6.100",
         "jiwer>=3.0",
         "peft>=0.17",
         "psutil",
+        "onnx>=1.16",
+        "onnxruntime>=1.22",
         "ruff>=0.8",
         "mypy>=1.13",
         "pre-commit>=4",
@@ -51,6 +58,7 @@ setup(
         "soundfile>=0.12",
         "soxr>=0.5",
         "numpy>=1.26",
+        "inflect>=7.5",  # numbers in words
         "tqdm",
     ],
     extras_require=EXTRAS,

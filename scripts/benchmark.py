@@ -3,10 +3,10 @@
 
 import argparse
 
-from sled.benchmarks import data, latency, train
+from sled.benchmarks import data, generate, latency, train
 from sled.cli import run_main
 
-BENCHMARKS = {"data": data, "latency": latency, "train": train}
+BENCHMARKS = {"data": data, "generate": generate, "latency": latency, "train": train}
 
 
 def build_parser() -> argparse.ArgumentParser:

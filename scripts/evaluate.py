@@ -10,9 +10,10 @@ import logging
 from itertools import islice
 from pathlib import Path
 
-from sled.cli import choose_device, run_main
+from sled.cli import add_dtype_flag, choose_device, run_main
 from sled.data.manifests import load_cuts
 from sled.decoding import DecodingOptions
+from sled.evaluation.quality import QualityJudge, load_dnsmos
 from sled.evaluation.report import judge, markdown_tables, write_report
 from sled.evaluation.speaker import SpeakerJudge, load_speaker_encoder
 from sled.evaluation.systems import MODES, Systems
@@ -42,6 +43,7 @@ def build_parser() -> argparse.ArgumentParser:
     model.add_argument("--stream_model", help="another checkpoint for the mode stream")
     model.add_argument("--codec", help="codec; unset: the one in or beside the checkpoint")
     model.add_argument("--device", default="auto", help="cpu, cuda, cuda:1, mps, or auto")
+    add_dtype_flag(model)
     model.add_argument("--cfg", type=float, default=2.0, help="guidance scale, 1 for none")
     model.add_argument("--temperature", type=float, default=1.0, help="scale of the noise")
     model.add_argument("--stop_threshold", type=float, help="unset: 0.8 offline, 0.5 streaming")
@@ -62,6 +64,9 @@ def build_parser() -> argparse.ArgumentParser:
         "--speaker_encoder",
         help="x-vector model of transformers (folder or hub name), such as "
         "microsoft/wavlm-base-plus-sv, or resemblyzer; unset: voices are not compared",
+    )
+    judges.add_argument(
+        "--dnsmos", action="store_true", help="also rate how good the speech sounds, from 1 to 5"
     )
     output = parser.add_argument_group("output")
     output.add_argument("--output", type=Path, required=True, help="folder for the results")
@@ -85,6 +90,7 @@ def main(argv: list[str] | None = None) -> None:
     speaker_judge = None
     if args.speaker_encoder is not None:
         speaker_judge = SpeakerJudge(load_speaker_encoder(args.speaker_encoder, device), cuts)
+    quality_judge = QualityJudge(load_dnsmos()) if args.dnsmos else None
     systems = Systems(
         cuts,
         options,
@@ -92,6 +98,7 @@ def main(argv: list[str] | None = None) -> None:
         stream_model=args.stream_model,
         codec=args.codec,
         device=device,
+        dtype=args.dtype,
         seed=args.seed,
         batch_size=args.batch_size,
         characters_per_second=args.characters_per_second,
@@ -102,7 +109,7 @@ def main(argv: list[str] | None = None) -> None:
         recital = systems.recite(mode)
         if args.save_audio:
             recital.save(args.output / mode, [cut.id for cut in cuts])
-        reports.append(judge(mode, recital, cuts, transcriber, speaker_judge))
+        reports.append(judge(mode, recital, cuts, transcriber, speaker_judge, quality_judge))
     settings = {key: str(value) for key, value in vars(args).items() if key != "output"}
     write_report(reports, settings, args.output)
     print(markdown_tables(reports))

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from sled.cli import run_main
 from sled.export import export
-from sled.tts import DTYPES
+from sled.fast import DTYPES
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -18,8 +18,13 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--codec", help="codec folder to put beside it")
     parser.add_argument("--output", type=Path, required=True, help="folder to write")
     parser.add_argument("--dtype", choices=list(DTYPES), default="float16", help="of the weights")
+    parser.add_argument(
+        "--max_shard_size",
+        default="50GB",
+        help="of a file of the model's weights, such as 15MB: larger models go into several",
+    )
     args = parser.parse_args(argv)
-    export(args.model, args.output, args.codec, args.dtype)
+    export(args.model, args.output, args.codec, args.dtype, args.max_shard_size)
     size = sum(file.stat().st_size for file in args.output.rglob("*") if file.is_file())
     print(f"{args.output}: {size / 1e6:.1f} MB")
 

@@ -4,9 +4,9 @@
 import argparse
 from pathlib import Path
 
-from sled.cli import choose_device, run_main
+from sled.cli import add_dtype_flag, choose_device, run_main
 from sled.layout import Layout
-from sled.tts import DTYPES, TTS, Prompt
+from sled.tts import TTS, Prompt
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -16,8 +16,8 @@ def main(argv: list[str] | None = None) -> None:
     )
     parser.add_argument("--model_name_or_path", help="checkpoint; unset: the bundled one")
     parser.add_argument("--codec", help="codec; unset: the one in or beside the checkpoint")
-    parser.add_argument("--dtype", choices=list(DTYPES), default="float32", help="of the model")
     parser.add_argument("--device", default="auto", help="cpu, cuda, cuda:1, mps, or auto")
+    add_dtype_flag(parser)
     parser.add_argument("--prompt_audio", required=True, help="recording of the voice")
     parser.add_argument("--prompt_text", required=True, help="the words spoken in it")
     parser.add_argument(

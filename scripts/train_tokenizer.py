@@ -32,10 +32,15 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument(
         "--min_frequency", type=int, default=2, help="how often a pair occurs to be merged"
     )
+    parser.add_argument(
+        "--text_normalization", help="what is done to texts first: english; unset: nothing"
+    )
     args = parser.parse_args(argv)
 
     lines = chain.from_iterable(read_texts(path) for path in args.input)
-    tokenizer = TextTokenizer.train(lines, args.vocab_size, args.min_frequency)
+    tokenizer = TextTokenizer.train(
+        lines, args.vocab_size, args.min_frequency, args.text_normalization
+    )
     tokenizer.save_pretrained(args.output_dir)
     print(f"{tokenizer.vocab_size} entries, written to {args.output_dir}")
 

@@ -43,6 +43,7 @@ class KVCache:
 
     cos: Tensor
     sin: Tensor
+    _mask: Tensor | None
 
     def __init__(self, config: SpeechLlamaConfig, device: torch.device, dtype: torch.dtype) -> None:
         self._head_dim, self._rope_theta = config.head_dim, config.rope_theta
@@ -66,6 +67,14 @@ class KVCache:
     def num_bytes(self) -> int:
         """Memory of keys and values."""
         return 2 * self._keys.numel() * self._keys.element_size()
+
+    def memory(self, first: int, count: int) -> tuple[Tensor, Tensor]:
+        """Keys and values of `count` rows where they lie, each [layers, count, A_kv, C, d].
+
+        Whoever writes there sees to `lengths`. They move when the cache grows.
+        """
+        rows = slice(first, first + count)
+        return self._keys[:, rows], self._values[:, rows]
 
     # Rows come and go.
 
@@ -106,11 +115,12 @@ class KVCache:
     def write_row(self, row: int, cached: CachedRow) -> None:
         """Let an empty row hold this."""
         held = cached.keys.shape[2]
-        self._reserve(held)
+        self.reserve(held)
         self._keys[:, row, :, :held], self._values[:, row, :, :held] = cached
         self.lengths[row] = self._used[row] = held
 
-    def _reserve(self, positions: int) -> None:
+    def reserve(self, positions: int) -> None:
+        """Make sure that rows have room for so many positions."""
         if positions > self.capacity:
             wanted = max(INITIAL_CAPACITY, min(2 * self.capacity, self._usual_capacity))
             self._allocate(self._keys.shape[1], max(positions, wanted))
@@ -136,7 +146,7 @@ class KVCache:
         """Make room for `counts[s]` new positions of each row, right-padded to the largest."""
         device = self._keys.device
         longest = max(counts)
-        self._reserve(max(self.lengths[row] for row in rows) + longest)
+        self.reserve(max(self.lengths[row] for row in rows) + longest)
         start = torch.tensor([self.lengths[row] for row in rows], device=device)
         # A row's padding positions write rubbish ahead of it, which its next real positions
         # overwrite before anything may attend to them.
@@ -149,8 +159,14 @@ class KVCache:
         in_place = rows == list(range(len(rows)))
         self._attended = slice(0, len(rows)) if in_place else self._rows.squeeze(1)
         self._held = max(self.lengths[row] for row in rows)
-        key_index = torch.arange(self._held, device=device)
-        self._mask = (key_index <= self._positions[:, :, None])[:, None]  # [S, 1, Q, K]
+        # One new position of rows of the same length may see everything.
+        self._mask = None
+        if longest > 1 or len({self.lengths[row] for row in rows}) > 1:
+            key_index = torch.arange(self._held, device=device)
+            hidden = key_index > self._positions[:, :, None]
+            # As numbers to be added: attention would turn truth values into them in every layer.
+            mask = torch.zeros(hidden.shape, device=device, dtype=self._keys.dtype)
+            self._mask = mask.masked_fill_(hidden, -torch.inf)[:, None]  # [S, 1, Q, K]
         self.cos, self.sin = self._rotary[:, self._positions].unsqueeze(3)  # each [S, Q, 1, d]
 
     def attend(

@@ -17,6 +17,7 @@ from transformers.utils import logging as transformers_logging
 from sled.bundled import DESCRIPTION
 from sled.data.audio import check_writable
 from sled.decoding import DecodingOptions
+from sled.fast import PRECISIONS
 from sled.layout import Layout
 from sled.streaming.voice import Voice
 from sled.tts import TTS, Prompt, Speech
@@ -64,8 +65,9 @@ def speech_parser(description: str, default_output: str = "output.wav") -> argpa
         "checkpoint, else facebook/encodec_24khz",
     )
     model.add_argument("--device", default="auto", help="cpu, cuda, cuda:1, mps, or auto")
-    model.add_argument("--bf16", action="store_true", help="run the model in bfloat16")
-    model.add_argument("--fp16", action="store_true", help="run the model in float16")
+    add_dtype_flag(model)
+    model.add_argument("--bf16", action="store_true", help="the same as --dtype bfloat16")
+    model.add_argument("--fp16", action="store_true", help="the same as --dtype float16")
 
     text = parser.add_argument_group("text")
     text.add_argument(
@@ -98,6 +100,17 @@ def speech_parser(description: str, default_output: str = "output.wav") -> argpa
         "--output", default=default_output, help="audio file; several readings get -1, -2, ..."
     )
     return parser
+
+
+def add_dtype_flag(parser: argparse._ActionsContainer) -> None:
+    """The flag of scripts that let a model speak."""
+    parser.add_argument(
+        "--dtype",
+        choices=("auto", *PRECISIONS),
+        default="auto",
+        help="what the model computes in; int8 and int4 are for processors and need the extra "
+        "`fast`; auto: what suits the model's size and the machine",
+    )
 
 
 def add_whole_text_flags(parser: argparse.ArgumentParser) -> None:
@@ -155,8 +168,7 @@ def read_task(args: argparse.Namespace, layout: str) -> Task:
     bundled = args.model_name_or_path is None
     if args.num_return_sequences < 1:
         raise ValueError(f"--num_return_sequences {args.num_return_sequences}: ask for 1 or more")
-    if args.bf16 and args.fp16:
-        raise ValueError("--bf16 and --fp16 exclude each other: choose one")
+    dtype = read_dtype(args)
     if args.max_length < 0:
         raise ValueError(f"--max_length {args.max_length} is below 0: 0 means all positions")
     cfg = args.cfg
@@ -177,7 +189,6 @@ def read_task(args: argparse.Namespace, layout: str) -> Task:
 
     if bundled:
         print(DESCRIPTION, file=sys.stderr if STANDARD_OUTPUT in paths else sys.stdout)
-    dtype = "bfloat16" if args.bf16 else "float16" if args.fp16 else "float32"
     tts = TTS.from_pretrained(
         args.model_name_or_path,
         codec=args.codec,
@@ -192,6 +203,20 @@ def read_task(args: argparse.Namespace, layout: str) -> Task:
     own = tts.model.layout
     seeds = range(args.seed, args.seed + len(paths))
     return Task(tts, text, options, own if layout == "stream" else Layout(), paths, seeds)
+
+
+def read_dtype(args: argparse.Namespace) -> str:
+    """The precision that `--dtype`, `--bf16` and `--fp16` name.
+
+    Raises:
+        ValueError: If they name more than one.
+    """
+    named = {"bfloat16"} if args.bf16 else set()
+    named |= {"float16"} if args.fp16 else set()
+    named |= {args.dtype} if args.dtype != "auto" else set()
+    if len(named) > 1:
+        raise ValueError("--dtype, --bf16 and --fp16 exclude each other: choose one")
+    return named.pop() if named else "auto"
 
 
 def read_voice(args: argparse.Namespace, task: Task) -> Voice | None:

@@ -35,6 +35,7 @@ EXTRA_DEFAULTS: dict[str, Any] = {
     "frame_rate": 75.0,
     "min_frames_per_token": None,
     "max_frames_per_token": None,
+    "text_normalization": None,
 }
 
 # What transformers itself may pass to or keep in any configuration.
@@ -84,6 +85,8 @@ class SpeechLlamaConfig(PreTrainedConfig):
         frame_rate: Latents per second of the codec the model speaks through.
         min_frames_per_token, max_frames_per_token: Frames of speech for each token of its text, in
             all but a few samples of the training data. None: not measured.
+        text_normalization: What is done to a text before it becomes tokens, see
+            `sled.normalization`. None: nothing.
 
     Raises:
         ValueError: For an unknown key or a combination that no model can have.
@@ -123,6 +126,7 @@ class SpeechLlamaConfig(PreTrainedConfig):
         frame_rate: float = EXTRA_DEFAULTS["frame_rate"],
         min_frames_per_token: float | None = None,
         max_frames_per_token: float | None = None,
+        text_normalization: str | None = None,
         bos_token_id: int = 0,
         pad_token_id: int = 1,
         eos_token_id: int = 2,
@@ -167,6 +171,7 @@ class SpeechLlamaConfig(PreTrainedConfig):
         self.frame_rate = frame_rate
         self.min_frames_per_token = min_frames_per_token
         self.max_frames_per_token = max_frames_per_token
+        self.text_normalization = text_normalization
         self.bos_token_id = bos_token_id
         self.pad_token_id = pad_token_id
         self.eos_token_id = eos_token_id

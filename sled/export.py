@@ -7,13 +7,18 @@ from pathlib import Path
 import torch
 from transformers import EncodecModel
 
+from sled.checkpoint import INDEX_FILE, WEIGHTS_FILE
+from sled.fast import DTYPES
 from sled.model import SpeechLlamaForCausalLM
 from sled.text import TextTokenizer
-from sled.tts import DTYPES
 
 
 def export(
-    model: str | Path, destination: Path, codec: str | Path | None = None, dtype: str = "float16"
+    model: str | Path,
+    destination: Path,
+    codec: str | Path | None = None,
+    dtype: str = "float16",
+    max_shard_size: str = "50GB",
 ) -> None:
     """Write a checkpoint with its weights in the given dtype, and its codec in a folder in it.
 
@@ -22,13 +27,18 @@ def export(
         destination: Folder to write.
         codec: Codec folder to put beside it. None: without.
         dtype: Of the stored weights; a codec is loaded and run in float32 all the same.
+        max_shard_size: Of a file of the model's weights, such as "15MB"; a larger model is written
+            in several.
 
     Raises:
-        ValueError: If a part cannot be read, or its weights do not fit the dtype.
+        ValueError: If a part cannot be read, its weights do not fit the dtype, or there is no such
+            size.
     """
     speaker = SpeechLlamaForCausalLM.from_pretrained(model, dtype=torch.float32)
     _check_range(speaker, dtype)
-    speaker.to(DTYPES[dtype]).save_pretrained(destination)
+    for name in (WEIGHTS_FILE, INDEX_FILE):  # of an earlier export, in another number of files
+        (destination / name).unlink(missing_ok=True)
+    speaker.to(DTYPES[dtype]).save_pretrained(destination, max_shard_size=max_shard_size)
     TextTokenizer.from_pretrained(model).save_pretrained(destination)
     if codec is not None:
         encodec = EncodecModel.from_pretrained(codec, dtype=torch.float32, use_safetensors=True)

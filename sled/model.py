@@ -20,6 +20,7 @@ from transformers.utils import ModelOutput
 from sled.backbone import Backbone
 from sled.cache import KVCache
 from sled.config import SpeechLlamaConfig
+from sled.digest import tensor_digest
 from sled.heads import EnergyHead
 from sled.heads.energy import XavierLinear, ZeroLinear
 from sled.layout import Layout
@@ -149,6 +150,20 @@ class SpeechLlamaForCausalLM(PreTrainedModel):
     def stop_probability(self, hidden: Tensor) -> Tensor:
         """[..., H] hidden states to the probability [...] that speech has ended before them."""
         return torch.sigmoid(self.eos_head(hidden).float()).squeeze(-1)
+
+    # Decoding: `sled.decoding.FrameModel`.
+
+    def new_cache(self) -> KVCache:
+        """What rows remember, for `advance`; without any rows as yet."""
+        return KVCache(self.config, self.device, self.dtype)
+
+    def draw(self, hidden: Tensor, noise: Tensor) -> Tensor:
+        """One latent [..., D] for each hidden state [..., H] and standard normal noise [..., N]."""
+        return self.scoreloss.draw(hidden, noise)
+
+    def digest(self) -> str:
+        """Hexadecimal digest of the weights, in the precision they are held in."""
+        return tensor_digest(sorted(self.state_dict().items()))
 
     def advance(
         self, embeddings: Tensor, rows: list[int], counts: list[int], cache: KVCache

@@ -13,6 +13,8 @@ from tokenizers.models import BPE
 from tokenizers.pre_tokenizers import ByteLevel
 from tokenizers.trainers import BpeTrainer
 
+from sled.normalization import normalize, open_normalizer
+
 BOS_ID, PAD_ID, EOS_ID, UNK_ID = range(4)
 SPECIAL_TOKENS = ("<s>", "<pad>", "</s>", "<unk>")  # in the order of their ids
 MIN_VOCAB_SIZE = len(SPECIAL_TOKENS) + 256  # every byte is a token, so any text can be written
@@ -29,17 +31,21 @@ class TextTokenizer:
     """Byte-level BPE with `<s>` and `</s>` around every text.
 
     Text is always plain text: a typed "</s>" becomes the tokens of its four characters, never the
-    special token. Any Unicode string comes back from `decode(encode(text))` unchanged.
+    special token. Any Unicode string comes back from `decode(encode(text))` as `normalize` left it.
+
+    Args:
+        model: The merges.
+        normalization: What is done to a text first, see `sled.normalization`. None: nothing.
+
+    Raises:
+        ValueError: the special tokens are not ids 0 to 3, or there is no such normalisation.
     """
 
     bos_id, pad_id, eos_id, unk_id = BOS_ID, PAD_ID, EOS_ID, UNK_ID
 
-    def __init__(self, model: BPE) -> None:
-        """Wrap a BPE model.
-
-        Raises:
-            ValueError: the special tokens are not ids 0 to 3.
-        """
+    def __init__(self, model: BPE, normalization: str | None = None) -> None:
+        open_normalizer(normalization)  # raises for an unknown one
+        self.normalization = normalization
         # The special tokens are not registered with the Tokenizer: it would look for them in text.
         self._tokenizer = Tokenizer(model)
         self._tokenizer.pre_tokenizer = ByteLevel(add_prefix_space=False)
@@ -53,12 +59,15 @@ class TextTokenizer:
                 )
 
     @classmethod
-    def from_pretrained(cls, name_or_path: str | os.PathLike[str]) -> "TextTokenizer":
+    def from_pretrained(
+        cls, name_or_path: str | os.PathLike[str], normalization: str | None = None
+    ) -> "TextTokenizer":
         """Load the tokenizer of a checkpoint.
 
         Args:
             name_or_path: folder that holds vocab.json and merges.txt, or the name of a repository
                 on the Hugging Face hub that does.
+            normalization: as the checkpoint's configuration says.
 
         Raises:
             ValueError: the files are not there or are no tokenizer.
@@ -90,11 +99,15 @@ class TextTokenizer:
                 f"{files[0].parent} holds no readable tokenizer ({error}): copy "
                 "vocab.json and merges.txt again"
             ) from error
-        return cls(model)
+        return cls(model, normalization)
 
     @classmethod
     def train(
-        cls, lines: Iterable[str], vocab_size: int, min_frequency: int = 2
+        cls,
+        lines: Iterable[str],
+        vocab_size: int,
+        min_frequency: int = 2,
+        normalization: str | None = None,
     ) -> "TextTokenizer":
         """Learn merges from text.
 
@@ -102,6 +115,7 @@ class TextTokenizer:
             lines: sentences.
             vocab_size: most entries, the 4 special tokens and 256 bytes included.
             min_frequency: how often a pair must occur to be merged.
+            normalization: what is done to the sentences first.
 
         Raises:
             ValueError: the size leaves no room for the bytes, or there is no text.
@@ -111,7 +125,7 @@ class TextTokenizer:
                 f"vocab_size={vocab_size} is too small: special tokens and bytes alone "
                 f"take {MIN_VOCAB_SIZE}"
             )
-        sentences = [line for line in lines if line.strip()]
+        sentences = [normalize(line, normalization) for line in lines if line.strip()]
         if not sentences:
             raise ValueError("no text to train a tokenizer on: every line is blank")
         tokenizer = Tokenizer(BPE())
@@ -124,7 +138,7 @@ class TextTokenizer:
             show_progress=False,
         )
         tokenizer.train_from_iterator(sentences, trainer)
-        return cls(tokenizer.model)
+        return cls(tokenizer.model, normalization)
 
     def save_pretrained(self, folder: str | os.PathLike[str]) -> None:
         """Write vocab.json and merges.txt into a folder, which is created if need be."""
@@ -136,16 +150,22 @@ class TextTokenizer:
         """Number of entries, special tokens included."""
         return self._tokenizer.get_vocab_size()
 
+    def normalize(self, text: str) -> str:
+        """A text as its tokens hold it; as it is, if there is no normalisation."""
+        if self.normalization is None:
+            return text
+        return normalize_spaces(normalize(text, self.normalization))
+
     def encode(self, text: str) -> list[int]:
-        """Token ids of a text, `<s>` first and `</s>` last."""
-        return [BOS_ID, *self._tokenizer.encode(text).ids, EOS_ID]
+        """Token ids of a text, normalised, `<s>` first and `</s>` last."""
+        return [BOS_ID, *self._tokenizer.encode(self.normalize(text)).ids, EOS_ID]
 
     def decode(self, ids: Sequence[int]) -> str:
         """Text of token ids; special tokens stand for no text."""
         return self._tokenizer.decode([i for i in ids if i >= len(SPECIAL_TOKENS)])
 
     def words(self, text: str) -> list[tuple[str, int]]:
-        """Cut a text into the words that are encoded one by one.
+        """Cut a text, normalised before, into the words that are encoded one by one.
 
         Returns:
             For each word its spelling, a printable character for each of its UTF-8 bytes, and

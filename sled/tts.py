@@ -24,9 +24,12 @@ import torch
 from torch import Tensor
 
 from sled.bundled import BUNDLED_MODEL
+from sled.checkpoint import missing_files
 from sled.codec import Codec, load_codec
+from sled.config import SpeechLlamaConfig
 from sled.data.audio import check_audible, read_audio, write_audio
-from sled.decoding import DecodingOptions
+from sled.decoding import DecodingOptions, FrameModel
+from sled.fast import PRECISIONS, choose_precision, loading_dtype, make_fast
 from sled.layout import Layout
 from sled.model import SpeechLlamaForCausalLM
 from sled.streaming.chunks import ChunkRamp
@@ -35,7 +38,7 @@ from sled.streaming.engine import Engine
 from sled.streaming.faults import find_fault
 from sled.streaming.sentences import SegmentLimits
 from sled.streaming.session import Encoding, Session, SessionState
-from sled.streaming.voice import Voice, model_digest
+from sled.streaming.voice import Voice
 from sled.text import TextTokenizer, normalize_spaces
 
 logger = logging.getLogger(__name__)
@@ -48,7 +51,6 @@ ONE_SEGMENT = SegmentLimits(sys.maxsize, sys.maxsize)
 MAX_VOICES_KEPT = 8
 # Seeds of further attempts lie far from those that are given.
 REDRAW_STRIDE = 1_000_003
-DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
 @dataclass(frozen=True, eq=False)
@@ -98,16 +100,21 @@ class TTS:
     """A model, its tokenizer and its codec.
 
     Args:
-        model: In evaluation mode, on the device and in the dtype to run with.
+        model: In evaluation mode, on the device and in the precision to run with.
         tokenizer: The model's.
         codec: On the same device; always float32.
+        codec_threads: Threads of the processor for the codec. None: as many as torch has.
 
     Raises:
         ValueError: If the codec's latents are not the model's.
     """
 
     def __init__(
-        self, model: SpeechLlamaForCausalLM, tokenizer: TextTokenizer, codec: Codec
+        self,
+        model: FrameModel,
+        tokenizer: TextTokenizer,
+        codec: Codec,
+        codec_threads: int | None = None,
     ) -> None:
         config = model.config
         if (codec.latent_dim, codec.frame_rate) != (config.vae_embed_dim, config.frame_rate):
@@ -121,8 +128,13 @@ class TTS:
                 f"the tokenizer has {tokenizer.vocab_size} tokens, the model {config.vocab_size}: "
                 "use the tokenizer the model was trained with"
             )
+        if tokenizer.normalization != config.text_normalization:
+            raise ValueError(
+                f"the tokenizer normalises texts by {tokenizer.normalization!r}, the model's texts "
+                f"were by {config.text_normalization!r}: load the tokenizer with that one"
+            )
         self.model, self.tokenizer, self.codec = model, tokenizer, codec
-        self._engine = Engine(model, codec)
+        self._engine = Engine(model, codec, codec_threads)
         self._voices: OrderedDict[tuple[str, Layout], Voice] = OrderedDict()
 
     @classmethod
@@ -132,7 +144,8 @@ class TTS:
         *,
         codec: str | Path | None = None,
         device: str = "cpu",
-        dtype: str = "float32",
+        dtype: str = "auto",
+        threads: int | None = None,
     ) -> TTS:
         """Load everything that speaking needs.
 
@@ -142,13 +155,15 @@ class TTS:
             codec: Codec folder, hub name or `.th` file. None: a folder `codec` in or beside the
                 checkpoint if there is one, else the published Encodec.
             device: Such as "cpu", "cuda", "cuda:1" or "mps".
-            dtype: Of the model: "float32", "bfloat16" or "float16".
+            dtype: What the model computes in: one of `sled.fast.PRECISIONS`, or "auto" for what
+                suits its size and the machine (`sled.fast.choose_precision`).
+            threads: Of the processor, for int8 and int4. None: as many as torch has.
 
         Raises:
             ValueError: If a part is missing, broken or does not fit the others.
         """
-        if dtype not in DTYPES:
-            raise ValueError(f"dtype={dtype!r}: choose one of {', '.join(DTYPES)}")
+        if dtype not in ("auto", *PRECISIONS):
+            raise ValueError(f"dtype={dtype!r}: choose one of auto, {', '.join(PRECISIONS)}")
         if name_or_path is None:
             name_or_path = BUNDLED_MODEL
         _check_checkpoint(name_or_path)
@@ -156,12 +171,16 @@ class TTS:
             beside = [Path(name_or_path) / "codec", Path(name_or_path).parent / "codec"]
             codec = next((path for path in beside if path.is_dir()), DEFAULT_CODEC)
         try:
-            model = SpeechLlamaForCausalLM.from_pretrained(name_or_path, dtype=DTYPES[dtype])
+            if dtype == "auto":
+                config = SpeechLlamaConfig.from_pretrained(str(name_or_path))
+                dtype = choose_precision(config, torch.device(device))
+            model = SpeechLlamaForCausalLM.from_pretrained(name_or_path, dtype=loading_dtype(dtype))
         except OSError as error:
             reason = str(error).splitlines()[0]
             raise ValueError(f"no checkpoint at {str(name_or_path)!r}: {reason}") from error
-        tokenizer = TextTokenizer.from_pretrained(name_or_path)
-        return cls(model.to(device).eval(), tokenizer, load_codec(codec, device=device))
+        tokenizer = TextTokenizer.from_pretrained(name_or_path, model.config.text_normalization)
+        fast = make_fast(model.to(device).eval(), dtype, threads)
+        return cls(fast, tokenizer, load_codec(codec, device=device))
 
     # Speech as it is made.
 
@@ -368,7 +387,7 @@ class TTS:
             ValueError: For an unusable recording, or one too long for the model.
         """
         waveform, layout = self._read_prompt(prompt), layout or self.model.layout
-        text = normalize_spaces(prompt.text)
+        text = self.tokenizer.normalize(normalize_spaces(prompt.text))
         digest = hashlib.sha256(waveform.numpy().tobytes() + text.encode()).hexdigest()
         voice = self._voices.pop((digest, layout), None)
         if voice is None:
@@ -407,7 +426,7 @@ class TTS:
 
     @cached_property
     def _model_digest(self) -> str:
-        return model_digest(self.model)
+        return self.model.digest()
 
     def _read_prompt(self, prompt: Prompt) -> Tensor:
         """Waveform [S] of a prompt."""
@@ -424,8 +443,7 @@ def _check_checkpoint(name_or_path: str | Path) -> None:
     """Refuse what looks like a path but holds no checkpoint, before a hub is asked for it."""
     path = Path(name_or_path)
     if path.is_dir():
-        missing = [f for f in ("config.json", "model.safetensors") if not (path / f).is_file()]
-        if missing:
+        if missing := missing_files(path):
             raise ValueError(
                 f"{path} is no checkpoint: it lacks {' and '.join(missing)}; "
                 "name the folder that training saved"

@@ -64,6 +64,7 @@ COMMANDS = [
     (f"run_offline {SPEAK} --seed {2**70}", "seed"),
     (f"run_offline {SPEAK} --device abacus", "--device abacus"),
     (f"run_offline {SPEAK} --bf16 --fp16", "--bf16 and --fp16"),
+    (f"run_offline {SPEAK} --dtype float32 --bf16", "--dtype, --bf16 and --fp16 exclude"),
     # what only shows once the model has spoken
     (f"run_offline {SPEAK} --stop_threshold 0.001", "stopped before its first frame"),
     (f"run_stream {STREAM_SPEAK} --temperature 1e38 --num_return_sequences 2", "not finite"),

@@ -16,6 +16,7 @@ EXTRAS = {
     "score_bandwidths": (1.0, 3.0),
     "history_noise": 0.2,
     "frame_rate": 50.0,
+    "text_normalization": "english",
 }
 
 

@@ -32,6 +32,7 @@ PUBLISHED_FLAGS = {
 OUR_FLAGS = {
     "codec": None,
     "device": "auto",
+    "dtype": "auto",
     "input_file": None,
     "min_frames": 0,
     "stop_threshold": None,

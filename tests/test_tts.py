@@ -258,7 +258,7 @@ def test_a_checkpoint_that_is_nowhere_is_refused(name):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"dtype": "int8"}, "dtype='int8'"),
+        ({"dtype": "int3"}, "dtype='int3'"),
         ({"codec": "/no/such/codec"}, "codec"),
         ({"name_or_path": GOLDENS / "codec"}, "unknown configuration keys|model_type"),
     ],

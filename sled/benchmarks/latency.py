@@ -12,11 +12,11 @@ import torch
 from sled.benchmarks.flags import check_at_least
 from sled.benchmarks.report import Report, Spread, describe_machine, table
 from sled.benchmarks.speakers import SIZES, load_speaker
-from sled.cli import choose_device
+from sled.cli import add_dtype_flag, choose_device
 from sled.decoding import DecodingOptions
 from sled.streaming.client import Timeline, converse
 from sled.streaming.pacing import release, schedule
-from sled.tts import DTYPES, TTS
+from sled.tts import TTS
 
 WORDS = ("four", "two", "seven", "one", "nine", "zero", "eight")
 FRAMES_PER_WORD = 35
@@ -26,7 +26,7 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     """The flags of this benchmark."""
     parser.add_argument("--size", choices=SIZES, default="published", help="of the model")
     parser.add_argument("--device", default="auto", help="cpu, cuda, cuda:1, mps, or auto")
-    parser.add_argument("--dtype", choices=list(DTYPES), default="float32", help="of the model")
+    add_dtype_flag(parser)
     parser.add_argument("--cfg", type=float, default=2.0, help="guidance scale, 1 for none")
     parser.add_argument(
         "--words_per_second",

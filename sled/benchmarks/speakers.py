@@ -3,27 +3,65 @@
 from __future__ import annotations
 
 import torch
+from torch import nn
+from transformers import AutoModel
 
 from sled.benchmarks.steps import SIZES, make_codec, make_config
 from sled.bundled import BUNDLED_MODEL
+from sled.fast import choose_precision, loading_dtype, make_fast
+from sled.heads.energy import ZeroLinear
 from sled.model import SpeechLlamaForCausalLM
 from sled.text import TextTokenizer
-from sled.tts import DTYPES, TTS
+from sled.tts import TTS
 
-__all__ = ["SIZES", "load_speaker"]
+__all__ = ["SIZES", "load_speaker", "make_model", "resolve_dtype"]
 # As published.
 STREAM_N, STREAM_M = 5, 45
 
 
-def load_speaker(size: str, device: torch.device, dtype: str) -> TTS:
-    """A voice of one of `SIZES` for the streaming layout.
+def resolve_dtype(size: str, device: torch.device, dtype: str) -> str:
+    """The precision that a voice of one of `SIZES` has if asked for `dtype`, or for "auto"."""
+    return choose_precision(make_config(size), device) if dtype == "auto" else dtype
 
-    Untrained ones speak noise, in the same time as words. Their texts are tokenized as the bundled
-    voice's.
+
+def make_model(size: str, device: torch.device, dtype: torch.dtype) -> SpeechLlamaForCausalLM:
+    """The plain model of a voice of one of `SIZES`; the same each time.
+
+    Untrained ones speak noise, in the same time as words.
     """
     if size == "bundled":
-        return TTS.from_pretrained(device=str(device), dtype=dtype)
-    config = make_config(size)
-    config.stream_n, config.stream_m = STREAM_N, STREAM_M
-    model = SpeechLlamaForCausalLM(config).to(device, DTYPES[dtype]).eval()
-    return TTS(model, TextTokenizer.from_pretrained(BUNDLED_MODEL), make_codec(size, device))
+        model = SpeechLlamaForCausalLM.from_pretrained(BUNDLED_MODEL, dtype=dtype)
+    else:
+        config = make_config(size)
+        config.stream_n, config.stream_m = STREAM_N, STREAM_M
+        with torch.random.fork_rng():
+            torch.manual_seed(0)
+            model = AutoModel.from_config(config, dtype=dtype)
+            for module in model.modules():
+                if isinstance(module, ZeroLinear):  # which would make all frames zeros
+                    nn.init.xavier_uniform_(module.weight)
+    return model.to(device).eval()
+
+
+def load_speaker(
+    size: str,
+    device: torch.device,
+    dtype: str,
+    threads: int | None = None,
+    codec_threads: int | None = None,
+) -> TTS:
+    """A voice of one of `SIZES` for the streaming layout.
+
+    Texts are tokenized as the bundled voice's.
+
+    Args:
+        size: One of `SIZES`.
+        device: Where it speaks.
+        dtype: One of `sled.fast.PRECISIONS`, or "auto".
+        threads, codec_threads: Of the processor, for the model and the codec. None: as many as
+            torch has.
+    """
+    precision = resolve_dtype(size, device, dtype)
+    model = make_fast(make_model(size, device, loading_dtype(precision)), precision, threads)
+    tokenizer = TextTokenizer.from_pretrained(BUNDLED_MODEL)
+    return TTS(model, tokenizer, make_codec(size, device), codec_threads)

@@ -38,7 +38,7 @@ def make_config(size: str) -> SpeechLlamaConfig:
     if size == "bundled":
         return SpeechLlamaConfig.from_pretrained(BUNDLED_MODEL)
     return SpeechLlamaConfig(
-        vocab_size=300,
+        vocab_size=320,
         hidden_size=64,
         intermediate_size=128,
         num_hidden_layers=2,

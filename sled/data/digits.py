@@ -8,43 +8,28 @@ Besides single readings, training holds joined ones, two readings with a pause b
 what voice cloning asks of a model, to go on after a prompt that has come to its end.
 """
 
-import json
 import logging
 import random
-import zlib
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import cycle, islice
 from pathlib import Path
 
 import numpy as np
-import soundfile
-from lhotse import CutSet, MonoCut, Recording, SupervisionSegment
-from lhotse.audio import AudioSource
-from tqdm import tqdm
 
-from sled.data.audio import write_audio
-from sled.data.manifests import save_cuts
+from sled.data.readings import Reading, begin, is_complete, record
+from sled.data.teachers import Teacher, load_hibari, read_aloud
 
 logger = logging.getLogger(__name__)
 
 DIGIT_WORDS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 MAX_DIGITS = 8
-SAMPLE_RATE = 24_000
 
 # Lone digits are the hardest to speak intelligibly and the quickest to train on.
 TRAIN_LENGTH_WEIGHTS = (3, 3, 3, 2, 2, 2, 2, 2)
 
-LEADING_SILENCE_S = 0.10
-TRAILING_SILENCE_S = 0.15
-SPEECH_THRESHOLD_DB = -40.0  # below the loudest 10 ms of the clip
-# Over the speech alone, -25 dBFS: the teacher's own average, so its raw clips can be prompts too.
-SPEECH_RMS = 0.055
-
 JOINED_FIRST_LENGTHS = (3, 4, 5)  # digits: one to two seconds, the least that shows a voice
-JOINED_MAX_PAUSE_S = 0.3  # on top of the margins of both readings
 
-Teacher = Callable[[str, int], np.ndarray]
-"""Reads a text with a seed: waveform [S], float32 at 24 kHz."""
+SPEAKER = "hibari-heart"
 
 
 def to_words(number: int, length: int) -> str:
@@ -134,51 +119,13 @@ def _share_by_weight(total: int, weights: Iterable[int]) -> list[int]:
 
 def load_teacher() -> Teacher:
     """The hibari-tts voice, reading a digit string as a list, which keeps every digit clear."""
-    try:
-        from hibari import Hibari
-    except ImportError as error:
-        raise ValueError(
-            "the teacher voice is not installed: run pip install 'sled[teacher]'"
-        ) from error
-    voice = Hibari()
+    voice = load_hibari()
 
     def read(text: str, seed: int) -> np.ndarray:
         # Run together ("four two seven") the digits lose a tenth of a second each and blur.
-        return voice(text.replace(" ", ", ").capitalize() + ".", seed=seed)
+        return voice(text.replace(" ", ", ").capitalize() + ".", seed)
 
     return read
-
-
-def tidy(waveform: np.ndarray) -> np.ndarray:
-    """Give a clip [S] the corpus's fixed margins of near silence and its fixed loudness.
-
-    Raises:
-        ValueError: the clip is silent.
-    """
-    hop = SAMPLE_RATE // 100
-    frames = waveform[: len(waveform) // hop * hop].reshape(-1, hop)
-    level = np.sqrt(np.mean(frames**2, axis=1))
-    if len(level) == 0 or level.max() <= 0:
-        raise ValueError("the teacher gave a silent clip: check its installation")
-    voiced = np.flatnonzero(level > level.max() * 10 ** (SPEECH_THRESHOLD_DB / 20))
-    start, end = int(voiced[0]) * hop, (int(voiced[-1]) + 1) * hop
-    gain = SPEECH_RMS / np.sqrt(np.mean(waveform[start:end] ** 2))
-    first = start - round(LEADING_SILENCE_S * SAMPLE_RATE)
-    last = end + round(TRAILING_SILENCE_S * SAMPLE_RATE)
-    padding = (max(0, -first), max(0, last - len(waveform)))
-    return np.pad(waveform[max(0, first) : last] * gain, padding).astype(np.float32)
-
-
-def read_aloud(parts: Sequence[str], teacher: Teacher, seed: int) -> np.ndarray:
-    """Waveform [S] of strings read one after the other, with a pause of varying length between."""
-    rng = random.Random(seed)
-    pieces: list[np.ndarray] = []
-    for part in parts:
-        if pieces:
-            pause_s = rng.uniform(0.0, JOINED_MAX_PAUSE_S)
-            pieces.append(np.zeros(round(pause_s * SAMPLE_RATE), np.float32))
-        pieces.append(tidy(teacher(part, seed)))
-    return np.concatenate(pieces)
 
 
 def prepare_digits(
@@ -218,65 +165,25 @@ def prepare_digits(
         raise ValueError(f"joined={joined} is below 0: use 0 for none")
     manifests = {split: output_dir / f"cuts_{split}.jsonl.gz" for split in sizes}
     settings = {**sizes, "joined": joined, "seed": seed}
-    settings_file = output_dir / "settings.json"
-    if settings_file.exists():
-        if json.loads(settings_file.read_text()) != settings:
-            raise ValueError(
-                f"{output_dir} holds a corpus made with other settings ({settings_file.name}): "
-                "name another folder or delete this one"
-            )
-        if all(manifest.exists() for manifest in manifests.values()):
-            logger.info("%s is complete, nothing to do", output_dir)
-            return manifests
+    if is_complete(output_dir, settings, manifests.values()):
+        logger.info("%s is complete, nothing to do", output_dir)
+        return manifests
 
     strings = draw_strings(sizes, seed)
-    readings: dict[str, list[tuple[str, ...]]] = {
+    parts: dict[str, list[tuple[str, ...]]] = {
         split: [(text,) for text in texts] for split, texts in strings.items()
     }
-    readings["train"] += draw_joined(strings, joined, seed)
+    parts["train"] += draw_joined(strings, joined, seed)
 
-    teacher = teacher or load_teacher()
-    (output_dir / "audio").mkdir(parents=True, exist_ok=True)
-    settings_file.write_text(json.dumps(settings) + "\n")
-    for split, clips in readings.items():
-        cuts = []
-        for index, parts in enumerate(tqdm(clips, f"digits {split}", unit="clip", disable=None)):
-            cut_id = f"{split}-{index:05d}"
-            audio = Path("audio") / f"{cut_id}.flac"
-            if not (output_dir / audio).exists():
-                clip_seed = zlib.crc32(f"{seed}/{cut_id}".encode())
-                waveform = read_aloud(parts, teacher, clip_seed)
-                write_audio(output_dir / audio, waveform, SAMPLE_RATE)
-            cuts.append(_make_cut(cut_id, " ".join(parts), output_dir, audio))
-        save_cuts(CutSet.from_cuts(cuts), manifests[split])
+    voice = teacher or load_teacher()
+
+    def speak(reading: Reading) -> np.ndarray:
+        return read_aloud(reading.parts, voice, reading.seed(seed))
+
+    begin(output_dir, settings)
+    for split, clips in parts.items():
+        readings = [
+            Reading(f"{split}-{index:05d}", clip, SPEAKER) for index, clip in enumerate(clips)
+        ]
+        record(readings, speak, output_dir, manifests[split])
     return manifests
-
-
-def _make_cut(cut_id: str, text: str, root: Path, audio: Path) -> MonoCut:
-    """One utterance of the manifest; `audio` is relative to `root`."""
-    num_samples = soundfile.info(root / audio).frames
-    duration = num_samples / SAMPLE_RATE
-    recording = Recording(
-        id=cut_id,
-        sources=[AudioSource(type="file", channels=[0], source=audio.as_posix())],
-        sampling_rate=SAMPLE_RATE,
-        num_samples=num_samples,
-        duration=duration,
-    )
-    supervision = SupervisionSegment(
-        id=cut_id,
-        recording_id=cut_id,
-        start=0.0,
-        duration=duration,
-        text=text,
-        language="English",
-        speaker="hibari-heart",
-    )
-    return MonoCut(
-        id=cut_id,
-        start=0.0,
-        duration=duration,
-        channel=0,
-        recording=recording,
-        supervisions=[supervision],
-    )

@@ -2,12 +2,14 @@
 
 from sled.decoding.decoder import Decoder, Step
 from sled.decoding.generate import Generated, generate
+from sled.decoding.interface import FrameModel
 from sled.decoding.options import DecodingOptions
 from sled.decoding.utterance import Request, Utterance, UtteranceState
 
 __all__ = [
     "Decoder",
     "DecodingOptions",
+    "FrameModel",
     "Generated",
     "Request",
     "Step",

@@ -20,11 +20,11 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from sled.cache import CachedRow, KVCache
+from sled.cache import CachedRow
+from sled.decoding.interface import FrameModel
 from sled.decoding.options import DecodingOptions
 from sled.decoding.utterance import Request, Row, Utterance, UtteranceState
 from sled.layout import Layout
-from sled.model import SpeechLlamaForCausalLM
 
 # A row that waits for text is not worth a pass of the model for less than so many inputs.
 MIN_READ_AHEAD = 16
@@ -100,14 +100,14 @@ class Decoder:
 
     def __init__(
         self,
-        model: SpeechLlamaForCausalLM,
+        model: FrameModel,
         draw_noise: Callable[[Sequence[Utterance]], Tensor] | None = None,
     ) -> None:
         self.model = model
         self.utterances: list[Utterance] = []
         self._draw_noise = draw_noise or self._own_noise
         self._rows: list[Row] = []  # as in the cache
-        self._cache = KVCache(model.config, model.device, model.dtype)
+        self._cache = model.new_cache()
         self._batch: _Batch | None = None
 
     # Utterances come and go.
@@ -250,7 +250,7 @@ class Decoder:
         with_text, text_free = hidden[batch.with_text], hidden[batch.text_free]
         noise = batch.temperature * self._as_input(self._draw_noise(ready))
         guided = text_free + batch.cfg * (with_text - text_free)
-        latents = self.model.scoreloss.draw(guided, noise)  # [U, D]
+        latents = self.model.draw(guided, noise)  # [U, D]
         stop_probability = self.model.stop_probability(with_text).tolist()
 
         stopped, exhausted = [], []

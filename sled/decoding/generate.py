@@ -9,10 +9,10 @@ import torch
 from torch import Tensor
 
 from sled.decoding.decoder import Decoder, Step
+from sled.decoding.interface import FrameModel
 from sled.decoding.options import DecodingOptions
 from sled.decoding.utterance import Request, Utterance
 from sled.layout import Layout
-from sled.model import SpeechLlamaForCausalLM
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,7 +35,7 @@ class Generated:
 
 
 def generate(
-    model: SpeechLlamaForCausalLM,
+    model: FrameModel,
     requests: Sequence[Request],
     generators: torch.Generator | Sequence[torch.Generator],
     options: DecodingOptions | None = None,

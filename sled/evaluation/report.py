@@ -13,6 +13,7 @@ from lhotse.cut import Cut
 from tqdm import tqdm
 
 from sled.evaluation.digits import DIGITS, are_digit_strings, score_by_length
+from sled.evaluation.quality import QualityJudge
 from sled.evaluation.speaker import SpeakerJudge
 from sled.evaluation.systems import Recital, text_of
 from sled.evaluation.transcribe import Transcriber
@@ -32,6 +33,7 @@ class SystemReport:
         score: Over all utterances.
         by_length: Of digit strings, per number of digits; else empty.
         speaker_similarity: Mean cosine to the speaker's other recordings; None if not judged.
+        quality: Mean opinion score, 1 to 5; None if not judged.
         duration_ratio: Median of the lengths relative to the recordings'.
         cut_off: Share of utterances that had not stopped at the length limit.
         early_stops: Share of utterances under half as long as the recording.
@@ -45,6 +47,7 @@ class SystemReport:
     score: WordScore
     by_length: dict[int, WordScore]
     speaker_similarity: float | None
+    quality: float | None
     duration_ratio: float
     cut_off: float
     early_stops: float
@@ -64,6 +67,7 @@ def judge(
     cuts: Sequence[Cut],
     transcriber: Transcriber,
     speaker_judge: SpeakerJudge | None = None,
+    quality_judge: QualityJudge | None = None,
 ) -> SystemReport:
     """Let the listener write down a recital, and count.
 
@@ -73,6 +77,7 @@ def judge(
         cuts: The test set, in the same order.
         transcriber: The listener.
         speaker_judge: Who compares voices. None: nobody does.
+        quality_judge: Who tells how good it sounds. None: nobody does.
     """
     references = [text_of(cut) for cut in cuts]
     digits_only = are_digit_strings(references)
@@ -92,6 +97,7 @@ def judge(
         score=score_words(references, transcripts, wording),
         by_length=score_by_length(references, transcripts) if digits_only else {},
         speaker_similarity=None if speaker_judge is None else speaker_judge(recital),
+        quality=None if quality_judge is None else quality_judge(recital),
         duration_ratio=float(np.median(ratios)),
         cut_off=float(np.mean(recital.cut_off)),
         early_stops=float(np.mean(ratios < EARLY_STOP_RATIO)),
@@ -121,6 +127,7 @@ def markdown_tables(reports: Sequence[SystemReport]) -> str:
         f"errors / {unit}s": lambda r: f"{r.score.errors} / {r.score.words}",
         "utterances without error": lambda r: f"{r.score.exact_rate:.0%}",
         "speaker similarity": lambda r: _or_blank(r.speaker_similarity),
+        "DNSMOS": lambda r: _or_blank(r.quality),
         "length, median vs. recording": lambda r: f"{r.duration_ratio:.2f}",
         "cut off": lambda r: f"{r.cut_off:.0%}",
         "early stops": lambda r: f"{r.early_stops:.0%}",
@@ -129,6 +136,8 @@ def markdown_tables(reports: Sequence[SystemReport]) -> str:
     }
     if all(report.speaker_similarity is None for report in reports):
         del columns["speaker similarity"]
+    if all(report.quality is None for report in reports):
+        del columns["DNSMOS"]
     if all(report.underruns is None for report in reports):
         del columns["underruns"]
     rows = [[cell(report) for cell in columns.values()] for report in reports]

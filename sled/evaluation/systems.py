@@ -207,6 +207,7 @@ class Systems:
         stream_model: Another one for the mode "stream". None: the same.
         codec: Folder, hub name or `.th` file. None: the one in or beside the checkpoint.
         device: Where models run.
+        dtype: What they compute in, see `TTS.from_pretrained`.
         seed: Of the first utterance, counted up for the others.
         batch_size: Utterances spoken at once.
         characters_per_second: Speed of writing for the mode "live".
@@ -221,6 +222,7 @@ class Systems:
         stream_model: str | None = None,
         codec: str | None = None,
         device: str = "cpu",
+        dtype: str = "auto",
         seed: int = 0,
         batch_size: int = 1,
         characters_per_second: float = 20.0,
@@ -228,7 +230,7 @@ class Systems:
         self.characters_per_second = characters_per_second
         self.cuts, self.options = cuts, options
         self.model, self.stream_model = model, stream_model or model
-        self.codec, self.device = codec, device
+        self.codec, self.device, self.dtype = codec, device, dtype
         self.seed, self.batch_size = seed, batch_size
         self._loaded: dict[str | None, TTS] = {}
 
@@ -272,5 +274,7 @@ class Systems:
 
     def _load(self, name: str | None) -> TTS:
         if name not in self._loaded:
-            self._loaded[name] = TTS.from_pretrained(name, codec=self.codec, device=self.device)
+            self._loaded[name] = TTS.from_pretrained(
+                name, codec=self.codec, device=self.device, dtype=self.dtype
+            )
         return self._loaded[name]

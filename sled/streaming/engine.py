@@ -24,8 +24,8 @@ import torch
 from torch import Tensor
 
 from sled.codec import Codec
-from sled.decoding import Decoder, Utterance
-from sled.model import SpeechLlamaForCausalLM
+from sled.decoding import Decoder, FrameModel, Utterance
+from sled.streaming.threads import compute_with
 
 logger = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -73,13 +73,14 @@ class Engine:
     Args:
         model: In evaluation mode.
         codec: On the same device.
+        codec_threads: Threads of the processor for the codec. None: as many as torch has.
 
     Attributes:
         decoder: For commands only.
     """
 
-    def __init__(self, model: SpeechLlamaForCausalLM, codec: Codec) -> None:
-        self.model, self.codec = model, codec
+    def __init__(self, model: FrameModel, codec: Codec, codec_threads: int | None = None) -> None:
+        self.model, self.codec, self._codec_threads = model, codec, codec_threads
         self.decoder = Decoder(model)
         self._utterances: dict[Utterance, Speaker] = {}
         self._speakers: set[Speaker] = set()
@@ -203,7 +204,7 @@ class Engine:
     def _run(self) -> None:
         jobs = self._jobs = SimpleQueue()
         codec_thread = threading.Thread(
-            target=self._run_codec, args=(jobs,), name="sled-codec", daemon=True
+            target=self._run_codec, args=(jobs, self._codec_threads), name="sled-codec", daemon=True
         )
         codec_thread.start()
         try:
@@ -220,7 +221,9 @@ class Engine:
             codec_thread.join()
 
     @staticmethod
-    def _run_codec(jobs: SimpleQueue[Callable[[], None] | None]) -> None:
+    def _run_codec(jobs: SimpleQueue[Callable[[], None] | None], threads: int | None) -> None:
+        if threads is not None:
+            compute_with(threads)
         while (job := jobs.get()) is not None:
             job()
             del job  # or it would keep what it has done until the next one comes

@@ -18,7 +18,8 @@ def token_texts(tokenizer: TextTokenizer, text: str) -> list[str]:
     """
     texts: list[str] = []
     pending: list[int] = []
-    for token in tokenizer.encode(text)[1:-1]:
+    words = [word for word, _ in tokenizer.words(text)]
+    for token in (token for word in words for token, _ in tokenizer.encode_word(word)):
         pending.append(token)
         decoded = tokenizer.decode(pending)
         if decoded.endswith(_INCOMPLETE):

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 
 from torch import Tensor
 
+from sled.normalization import Normalizer
 from sled.streaming.sentences import SegmentSplitter
 from sled.streaming.text import GrowingText
 
@@ -43,8 +44,9 @@ class Position:
         segments: The one being said, or next to be, and those after it; the last is open until
             the text has ended.
         text_ended: Whether no more text comes.
-        tokens: Tokenizes the segment being said.
-        said: Its text so far.
+        normalizer: Normalises the segment being said.
+        tokens: Tokenizes it.
+        said: Its text so far, normalised.
         frames: Its frames so far.
         past: What the next segment continues: the voice, and as many segments as there is room for.
         number: Segments begun so far.
@@ -57,6 +59,7 @@ class Position:
     chunk_frames: int
     segments: list[Segment] = field(default_factory=lambda: [Segment()])
     text_ended: bool = False
+    normalizer: Normalizer | None = None
     tokens: GrowingText | None = None
     said: str = ""
     frames: list[Tensor] = field(default_factory=list)
@@ -71,6 +74,7 @@ class Position:
             self,
             splitter=copy(self.splitter),
             segments=[copy(segment) for segment in self.segments],
+            normalizer=copy(self.normalizer),
             tokens=copy(self.tokens),
             frames=list(self.frames),
             past=list(self.past),

@@ -126,14 +126,17 @@ class SegmentSplitter:
 
     Args:
         limits: Of a segment's size, in the unit of `count`.
-        count: The size of a word that comes with the space before it, if there is one: no more
-            than its UTF-8 bytes. A segment is as large as its words together. By default the
-            characters, white space as in `normalize_spaces`; in tokens it would be
+        count: The size of a word that comes with the space before it, if there is one. A segment is
+            as large as its words together. By default the characters, white space as in
+            `normalize_spaces`; in tokens it would be
             `lambda word: len(tokenizer.encode(word)) - 2`.
+        growth: No word counts for more than this times its UTF-8 bytes.
     """
 
-    def __init__(self, limits: SegmentLimits, count: Callable[[str], int] = len) -> None:
-        self._limits, self._count = limits, count
+    def __init__(
+        self, limits: SegmentLimits, count: Callable[[str], int] = len, growth: int = 1
+    ) -> None:
+        self._limits, self._count, self._growth = limits, count, growth
         self._start_segment()
 
     def feed(self, piece: str) -> list[Piece | Boundary]:
@@ -162,7 +165,7 @@ class SegmentSplitter:
             return False
         # Counting is slow, and needed only near the limit (a character has at most 4 bytes, with a
         # space before it 5) or where there is a break.
-        if self._size + len(self._word.encode()) + 5 > self._limits.limit:
+        if self._size + self._growth * (len(self._word.encode()) + 5) > self._limits.limit:
             size, word = self._grown_by(character)
             if size + self._count(word) > self._limits.limit:
                 return True

@@ -38,8 +38,9 @@ _CONTEXT = 2
 class GrowingText:
     """The tokens of `normalize_spaces(text)`, of a text that comes in pieces.
 
-    All ids that `feed` and `finish` return are `tokenizer.encode(normalize_spaces(text))`, however
-    the text was cut. Only the open word is kept, or the end of it, so a text can have any length.
+    If the tokenizer normalises texts, the pieces must have been normalised before. All ids that
+    `feed` and `finish` return are then `tokenizer.encode(text)`, with single spaces, however the
+    text was cut. Only the open word is kept, or the end of it, so a text can have any length.
     What is kept is immutable: `copy.copy` makes a snapshot.
 
     Attributes:

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from sled.decoding import Request, Utterance, UtteranceState
+from sled.normalization import MAX_GROWTH, open_normalizer
 from sled.streaming.audio import AudioState, AudioStream
 from sled.streaming.delivery import PAST_SHARE, Delivery, segment_limits
 from sled.streaming.engine import Engine
@@ -86,8 +87,10 @@ class Track:
         def count(word: str) -> int:
             return len(tokenizer.encode(word)) - 2
 
+        growth = 1 if tokenizer.normalization is None else MAX_GROWTH
+        splitter = SegmentSplitter(limits, count, growth)
         chunk_frames = delivery.ramp.first(self._audio.lookahead_frames)
-        self._position = Position(SegmentSplitter(limits, count), chunk_frames)
+        self._position = Position(splitter, chunk_frames)
         if delivery.voice is not None:
             self._position.past.append(Spoken(f"{delivery.voice.text} ", delivery.voice.latents))
 
@@ -127,7 +130,11 @@ class Track:
         if segment.given:
             return
         text, segment.text, segment.given = segment.text, "", segment.ended
-        assert position.tokens is not None and self._utterance is not None
+        assert position.normalizer is not None and position.tokens is not None
+        assert self._utterance is not None
+        text = position.normalizer.feed(text)
+        if segment.ended:
+            text += position.normalizer.finish()
         position.said += text
         token_ids = position.tokens.feed(text)
         if segment.ended:
@@ -136,6 +143,7 @@ class Track:
 
     def _begin_segment(self) -> None:
         position, delivery = self._position, self._delivery
+        position.normalizer = open_normalizer(self._tokenizer.normalization)
         position.tokens, position.said, position.frames = GrowingText(self._tokenizer), "", []
         position.number += 1
         token_ids = position.tokens.feed("".join(one.text for one in position.past))
@@ -185,9 +193,10 @@ class Track:
 
     def _take_back(self, utterance: Utterance) -> str:
         """The text that an utterance has not read."""
-        assert self._position.tokens is not None
+        position = self._position
+        assert position.tokens is not None and position.normalizer is not None
         unread = self._tokenizer.decode(utterance.rows[0].take_unread_text())
-        return unread + self._position.tokens.open_text
+        return unread + position.tokens.open_text + position.normalizer.open_text
 
     def _remember(self) -> None:
         """Let the next segment continue this one and, if there is room, those before it.

@@ -6,7 +6,6 @@ values of its text and frames), and running the codec's decoder through it.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import weakref
 from dataclasses import dataclass, replace
@@ -21,22 +20,12 @@ from torch import Tensor
 from sled.cache import CachedRow
 from sled.codec import Codec
 from sled.codec.streaming_state import StreamState
-from sled.decoding import Decoder, DecodingOptions, Request, UtteranceState
+from sled.decoding import Decoder, DecodingOptions, FrameModel, Request, UtteranceState
 from sled.layout import Layout
-from sled.model import SpeechLlamaForCausalLM
 from sled.streaming.text import GrowingText
 from sled.text import TextTokenizer
 
 FILE_FORMAT = "sled-voice-1"
-
-
-def model_digest(model: SpeechLlamaForCausalLM) -> str:
-    """Hexadecimal digest of a model's weights, in the precision they are held in."""
-    digest = hashlib.sha256()
-    for name, tensor in sorted(model.state_dict().items()):
-        digest.update(f"{name} {tensor.dtype} {list(tensor.shape)}".encode())
-        digest.update(tensor.cpu().contiguous().view(torch.uint8).numpy().data)
-    return digest.hexdigest()
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,14 +49,14 @@ class Voice:
     prefill: UtteranceState
     run_in: StreamState
     samples_run_in: int
-    model: weakref.ref[SpeechLlamaForCausalLM]
+    model: weakref.ref[FrameModel]
 
     @property
     def num_positions(self) -> int:
         """Positions of the model that the recording and its text take."""
         return len(self.latents) + len(self.prefill.rows[0].token_ids)
 
-    def check(self, model: SpeechLlamaForCausalLM, layout: Layout) -> None:
+    def check(self, model: FrameModel, layout: Layout) -> None:
         """Make sure that the voice can be spoken with.
 
         Raises:
@@ -86,7 +75,7 @@ class Voice:
         text: str,
         latents: Tensor,
         *,
-        model: SpeechLlamaForCausalLM,
+        model: FrameModel,
         tokenizer: TextTokenizer,
         codec: Codec,
         layout: Layout | None = None,
@@ -117,7 +106,7 @@ class Voice:
         latents: Tensor,
         layout: Layout,
         prefill: UtteranceState,
-        model: SpeechLlamaForCausalLM,
+        model: FrameModel,
         codec: Codec,
     ) -> Voice:
         latents = latents.float()
@@ -152,7 +141,7 @@ class Voice:
         cls,
         path: str | Path,
         *,
-        model: SpeechLlamaForCausalLM,
+        model: FrameModel,
         model_digest: str,
         tokenizer: TextTokenizer,
         codec: Codec,

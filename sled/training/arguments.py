@@ -47,6 +47,9 @@ class ModelArguments:
     score_samples: int = _flag(2, "samples drawn per frame")
     stream_n: int | None = _flag(None, "text tokens per chunk; unset: offline layout")
     stream_m: int | None = _flag(None, "frames per chunk; unset: offline layout")
+    text_normalization: str | None = _flag(
+        None, "what is done to texts before they become tokens: english; unset: nothing"
+    )
     finetune_path: str | None = _flag(
         None, "start from this checkpoint folder (or its model.safetensors), keeping its sizes"
     )
@@ -134,6 +137,11 @@ class RunArguments:
         "keep a moving average of the weights, of about 1 / (1 - this) steps, to be evaluated and "
         "to be the final model; 0: none",
     )
+    max_minutes: float | None = _flag(
+        None,
+        "end after so many minutes, saving included, with a checkpoint that the same command goes "
+        "on from",
+    )
     compile_layers: bool = _flag(False, "compile the decoder layers with torch.compile")
     overwrite_output_dir: bool = _flag(
         False,
@@ -181,6 +189,8 @@ class SledTrainingArguments(RunArguments, TransformersArguments):
                 f"--nproc_per_node {self.n_gpu} scripts/...), or let it see a single one "
                 "(CUDA_VISIBLE_DEVICES=0)"
             )
+        if self.max_minutes is not None and not self.max_minutes > 0:
+            raise ValueError(f"--max_minutes {self.max_minutes:g}: give some time, or leave it out")
         if self.model_dtype not in ("float32", "bfloat16"):
             raise ValueError(f"--model_dtype {self.model_dtype}: choose float32 or bfloat16")
         if not 0 <= self.ema_decay < 1:

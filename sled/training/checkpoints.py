@@ -13,10 +13,10 @@ import torch
 from torch import Tensor
 from transformers.trainer import TRAINER_STATE_NAME
 
+from sled.checkpoint import CONFIG_FILE, missing_files
 from sled.model import SpeechLlamaForCausalLM
 from sled.text import MERGES_FILE, VOCAB_FILE
 
-CONFIG_FILE, WEIGHTS_FILE = "config.json", "model.safetensors"
 _TOKENIZER_FILES = (VOCAB_FILE, MERGES_FILE)
 
 # Entries of config.json that say nothing of what the weights mean.
@@ -101,8 +101,9 @@ def _step(checkpoint: Path) -> int:
 
 
 def _check_whole(checkpoint: Path) -> None:
-    files = (CONFIG_FILE, WEIGHTS_FILE, *_TOKENIZER_FILES)
-    if missing := [name for name in files if not (checkpoint / name).is_file()]:
+    missing = missing_files(checkpoint)
+    missing += [name for name in _TOKENIZER_FILES if not (checkpoint / name).is_file()]
+    if missing:
         raise ValueError(
             f"{checkpoint} is no whole checkpoint, it lacks {', '.join(missing)}: check the path"
         )

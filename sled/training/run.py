@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -32,6 +33,7 @@ from sled.training.arguments import (
 from sled.training.lora import add_adapters, save_merged, unwrap
 from sled.training.samples import show_samples
 from sled.training.saving import finished_steps, publish_model
+from sled.training.time_limit import TimeLimit
 from sled.training.trainer import SledTrainer
 
 logger = logging.getLogger(__name__)
@@ -110,6 +112,7 @@ def train(
             `SledTrainer.run`.
         OSError: If something cannot be read or written.
     """
+    start = time.monotonic()
     model_args, lora_args, data_args, args = parse_flags(argv, defaults, description)
     if args.process_index > 0:
         logging.getLogger("sled").setLevel(logging.WARNING)  # the first process tells enough
@@ -125,6 +128,8 @@ def train(
     _check_flags(model_args, lora_args, data_args, args)
     trainer = make_trainer(model_args, lora_args, data_args, args)
     show_samples(trainer)
+    if args.max_minutes is not None:
+        trainer.add_callback(TimeLimit(start, args.max_minutes, trainer.accelerator))
     last = (
         Path(args.resume_from_checkpoint) if args.resume_from_checkpoint else find_last(output_dir)
     )
@@ -135,6 +140,12 @@ def train(
     trainer.run(last)
     save_result(trainer)
     logger.info("model saved in %s", output_dir)
+    if trainer.state.global_step < args.max_steps:
+        logger.info(
+            "time is up after step %d of %d: the same command goes on",
+            trainer.state.global_step,
+            args.max_steps,
+        )
     return output_dir
 
 
@@ -156,6 +167,8 @@ def make_trainer(
         if manifest.is_dir():
             check_codec(manifest, codec)
     model = build_model(model_args, tokenizer, codec).to(getattr(torch, args.model_dtype))
+    # A checkpoint says itself how its texts were normalised.
+    tokenizer = TextTokenizer.from_pretrained(data_args.tokenizer, model.config.text_normalization)
     train_batches = training_batches(data_args, args, codec)
     lengths = measure_frames_per_token(train_batches.open_epoch(0), tokenizer, codec)
     # Decoding holds the model to them.

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sled.data import digits
+from sled.data import digits, teachers
 from sled.data.manifests import load_cuts, read_texts
 
 SMALL = {"train": 40, "joined": 6, "valid": 8, "test": 16}
@@ -77,19 +77,19 @@ def test_tidy_clips_have_fixed_margins_and_loudness(
     before: int, after: int, loudness: float
 ) -> None:
     speech = loudness * np.sin(np.arange(12_000))
-    clip = digits.tidy(np.concatenate([np.zeros(before), speech, np.zeros(after)]))
+    clip = teachers.tidy(np.concatenate([np.zeros(before), speech, np.zeros(after)]))
 
     voiced = np.flatnonzero(np.abs(clip) > 1e-3)
     frame = 240  # the margins are found to 10 ms
     assert abs(voiced[0] - 2_400) <= frame
     assert abs(len(clip) - 1 - voiced[-1] - 3_600) <= frame
     rms = np.sqrt(np.mean(clip[voiced[0] : voiced[-1] + 1] ** 2))
-    assert rms == pytest.approx(digits.SPEECH_RMS, rel=0.02)
+    assert rms == pytest.approx(teachers.SPEECH_RMS, rel=0.02)
 
 
 def test_silent_clips_are_refused() -> None:
     with pytest.raises(ValueError, match="silent"):
-        digits.tidy(np.zeros(24_000))
+        teachers.tidy(np.zeros(24_000))
 
 
 def test_corpus_holds_what_was_drawn(tmp_path: Path) -> None:
@@ -114,7 +114,7 @@ def test_joined_readings_hold_both_strings_and_a_pause(tmp_path: Path) -> None:
         num_digits = len(cut.supervisions[0].text.split())
         assert num_digits >= 4
         pauses.append(cut.duration - 2 * 0.25 - 0.1 * num_digits)
-    assert all(-0.03 < pause < digits.JOINED_MAX_PAUSE_S + 0.03 for pause in pauses)
+    assert all(-0.03 < pause < teachers.MAX_PAUSE_S + 0.03 for pause in pauses)
     assert max(pauses) - min(pauses) > 0.05
 
 
@@ -174,4 +174,4 @@ def test_the_real_teacher_reads_a_list() -> None:
     teacher = digits.load_teacher()
     first, again = teacher("four two seven", 3), teacher("four two seven", 3)
     assert np.array_equal(first, again)
-    assert 1.2 < len(first) / digits.SAMPLE_RATE < 2.5
+    assert 1.2 < len(first) / teachers.SAMPLE_RATE < 2.5

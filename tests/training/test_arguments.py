@@ -36,6 +36,7 @@ OUR_FLAGS: dict[str, dict[str, Any]] = {
         "score_samples": 2,
         "stream_n": None,
         "stream_m": None,
+        "text_normalization": None,
         "finetune_path": None,
     },
     "adapters": {
@@ -71,6 +72,7 @@ OUR_FLAGS: dict[str, dict[str, Any]] = {
         "num_eval_utterances": 2,
         "model_dtype": "float32",
         "ema_decay": 0.0,
+        "max_minutes": None,
         "compile_layers": False,
         "overwrite_output_dir": False,
     },
@@ -170,6 +172,7 @@ def test_the_published_commands_make_valid_arguments(tmp_path):
         (["--model_dtype", "float16"], "--model_dtype float16"),
         (["--lora_rank", "-1"], "--lora_rank -1"),
         (["--ema_decay", "1"], "--ema_decay 1"),
+        (["--max_minutes", "0"], "--max_minutes 0"),
         (["--eval", "steps"], "unknown flags or values --eval steps"),
     ],
 )

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from sled import TTS
+from sled.model import SpeechLlamaForCausalLM
 from sled.text import TextTokenizer
 from sled.training.checkpoints import average_checkpoints, best_checkpoints, last_checkpoints
 from tests.commands import run
@@ -45,7 +46,7 @@ def test_half_precision_checkpoints_have_a_mean_that_is_none(tmp_path):
     """The mean of two neighbours in bfloat16 lies between them."""
     for seed in (0, 1):
         folder = debug_checkpoint(tmp_path / str(seed), seed=seed)
-        TTS.from_pretrained(folder).model.to(torch.bfloat16).save_pretrained(folder)
+        SpeechLlamaForCausalLM.from_pretrained(folder, dtype=torch.bfloat16).save_pretrained(folder)
     folders = [tmp_path / "0", tmp_path / "1"]
     average_checkpoints(folders, tmp_path / "average")
     assert_mean(tmp_path / "average", folders)

@@ -1,8 +1,8 @@
 """The door of a corpus: an utterance comes through as a Lhotse cut, or is turned away.
 
 The text that comes through is the text of the corpus, with runs of white space made one space and
-none at the ends. It is not normalised in any other way, Unicode forms included: the tokenizer
-writes any text, and at synthesis users' texts meet the model just as untouched.
+none at the ends. It is not normalised in any other way, Unicode forms included: where a model
+wants that, its tokenizer does it, in training and at synthesis alike.
 """
 
 import json

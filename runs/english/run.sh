@@ -1,0 +1,172 @@
+#!/usr/bin/env bash
+# A small voice for any English text: corpus, tokenizer, codec, model, evaluation.
+#
+#     pip install -e '.[teacher,eval]'
+#     TEXTS=ljspeech-text bash runs/english/run.sh          # on the processor, for hours
+#     SETTING=gpu TEXTS=ljspeech-text bash runs/english/run.sh
+#
+# TEXTS is a folder with train.txt and val.txt, a sentence a line. The other settings are told in
+# README.md. Every stage continues where it was interrupted, and is skipped once it is done (a file
+# in $RUN/stages, or for training the steps in its folder). With MINUTES training ends in time, and
+# the same command goes on.
+set -euo pipefail
+cd "$(dirname "$0")/../.."
+
+SETTING=${SETTING:-cpu}
+RUN=${RUN:-runs/english/out}
+PYTHON=${PYTHON:-python}
+MINUTES=${MINUTES:-}
+STAGES=${STAGES:-corpus model results}
+PATIENCE=${PATIENCE:-1}
+
+HOURS=${HOURS:-10}
+VOICES=${VOICES:-}
+VOICE_HOURS=${VOICE_HOURS:-1}
+HELD_OUT=${HELD_OUT:-}
+
+case $SETTING in
+cpu) # 7 M parameters
+    DEVICE=cpu BATCH_FRAMES=1200 WORKERS=0 LEARNING_RATE=1.5e-3 EVAL_STEPS=1000 SPOKEN=2
+    SIZES="--hidden_size 256 --intermediate_size 688 --num_hidden_layers 6 --num_attention_heads 4
+        --diffloss_d 3 --diffloss_w 384 --noise_channels 64 --max_position_embeddings 2048"
+    STEPS_SHORT=6000 STEPS_MEDIUM=6000 STEPS_LONG=10000 STEPS_STREAM=16000
+    ;;
+gpu) # 31 M parameters
+    DEVICE=cuda BATCH_FRAMES=20000 WORKERS=8 LEARNING_RATE=1e-3 EVAL_STEPS=3000 SPOKEN=0
+    SIZES="--hidden_size 512 --intermediate_size 1376 --num_hidden_layers 8 --num_attention_heads 8
+        --diffloss_d 3 --diffloss_w 512 --noise_channels 128 --max_position_embeddings 2048"
+    STEPS_SHORT=1500 STEPS_MEDIUM=1500 STEPS_LONG=3000 STEPS_STREAM=6000
+    ;;
+*)
+    echo "SETTING=$SETTING: choose cpu or gpu" >&2
+    exit 2
+    ;;
+esac
+BF16=false # processors without bfloat16 instructions emulate them, several times slower
+if [ "$DEVICE" = cuda ] || grep -qsE 'avx512_bf16|amx_bf16' /proc/cpuinfo; then BF16=true; fi
+mkdir -p "$RUN/stages"
+
+stage() { # stage NAME COMMAND...: run the command once, and note how long it took
+    local name=$1 start=$SECONDS
+    shift
+    [ -f "$RUN/stages/$name" ] && return
+    echo "== $name"
+    "$@"
+    echo "$((SECONDS - start)) s" | tee "$RUN/stages/$name"
+}
+
+script() { # script NAME FLAGS...
+    local name=$1
+    shift
+    "$PYTHON" "scripts/$name.py" "$@"
+}
+
+corpus() {
+    local flags=(--output "$RUN/data" --texts "$TEXTS/train.txt" --test_texts "$TEXTS/val.txt"
+        --hours "$HOURS" --voice_hours "$VOICE_HOURS")
+    # shellcheck disable=SC2206  # voices are parted by spaces
+    [ -z "$VOICES" ] || flags+=(--voices $VOICES
+        --kokoro_model "$KOKORO/kokoro.onnx" --kokoro_voices "$KOKORO/voices.npz")
+    [ -z "${RECORDINGS:-}" ] || flags+=(--recordings "$RECORDINGS")
+    [ -z "$HELD_OUT" ] || flags+=(--held_out "$HELD_OUT")
+    script prepare_english "${flags[@]}"
+}
+
+codes() { # codes SPLIT
+    script cache_latents --manifest "$RUN/data/cuts_$1.jsonl.gz" --codec "$RUN/codec" \
+        --output_dir "$RUN/codes/$1" --device "$DEVICE"
+}
+
+trained() { # trained NAME STEPS: whether a training stage has come to its end
+    grep -qs "\"global_step\": $2," "$RUN/$1/trainer_state.json"
+}
+
+train() { # train NAME STEPS FLAGS...: one stage of training
+    local name=$1 steps=$(($2 * PATIENCE)) device=() limit=()
+    shift 2
+    trained "$name" "$steps" && return
+    if [ -n "$MINUTES" ]; then
+        local left=$((60 * MINUTES - SECONDS))
+        [ "$left" -gt 30 ] || time_is_up "$name"
+        limit=(--max_minutes "$((left / 60)).$(printf %02d $((left % 60 * 100 / 60)))")
+    fi
+    [ "$DEVICE" = cuda ] || device=(--use_cpu)
+    echo "== $name"
+    script train --output_dir "$RUN/$name" --max_steps "$steps" \
+        --train_manifest "$RUN/codes/train" --eval_manifest "$RUN/codes/valid" \
+        --codec "$RUN/codec" --tokenizer "$RUN/tokenizer" "${device[@]}" "${limit[@]}" \
+        --bf16 "$BF16" --max_frames_per_batch "$BATCH_FRAMES" --per_device_eval_batch_size 8 \
+        --dataloader_num_workers "$WORKERS" --dropout 0 --attention_dropout 0 \
+        --activation_dropout 0 --learning_rate "$LEARNING_RATE" --weight_decay 0.01 \
+        --adam_beta2 0.98 --max_grad_norm 1.0 --save_steps 500 --save_total_limit 2 \
+        --logging_steps 50 --eval_strategy steps --eval_steps "$EVAL_STEPS" --prediction_loss_only \
+        --num_eval_utterances "$SPOKEN" --report_to tensorboard --seed 0 "$@"
+    trained "$name" "$steps" || time_is_up "$name"
+}
+
+time_is_up() { # time_is_up NAME
+    echo "time is up in stage $1: the same command goes on"
+    exit 0
+}
+
+model() { # sentences grow longer, and the noise on their history weaker: see runs/digits/LOG.md
+    local constant=(--lr_scheduler_type constant_with_warmup)
+    # shellcheck disable=SC2086  # sizes are parted by spaces
+    train short $STEPS_SHORT "${constant[@]}" --warmup_steps 300 --max_duration_s 3 \
+        --history_noise 10 --text_normalization english $SIZES
+    train medium $STEPS_MEDIUM "${constant[@]}" --warmup_steps 50 --max_duration_s 6 \
+        --history_noise 5 --finetune_path "$RUN/short"
+    train long $STEPS_LONG "${constant[@]}" --warmup_steps 50 --history_noise 1.5 \
+        --finetune_path "$RUN/medium"
+    # Tokens of this size are said at about 6 a second; 6 for 45 frames are read at 10. Half of the
+    # batches stay offline, so that one checkpoint speaks in both layouts.
+    train stream $STEPS_STREAM --lr_scheduler_type linear --warmup_steps 50 --history_noise 1.5 \
+        --ema_decay 0.999 --finetune_path "$RUN/long" --stream_n 6 --stream_m 45 --offline_share 0.5
+}
+
+evaluate() { # evaluate NAME SPLIT FLAGS...
+    local name=$1 split=$2
+    shift 2
+    script evaluate --manifest "$RUN/data/cuts_$split.jsonl.gz" --model "$RUN/stream" \
+        --codec "$RUN/codec" --whisper "${WHISPER:-base}" --output "$RUN/results/$name" "$@"
+}
+
+results() {
+    # shellcheck disable=SC2086  # flags are parted by spaces
+    stage results_codec evaluate codec test --modes teacher codec ${JUDGES:-}
+    for seed in 0 1000 2000; do
+        # shellcheck disable=SC2086
+        stage "results_$seed" evaluate "seed_$seed" test --modes offline stream --seed "$seed" \
+            --save_audio ${JUDGES:-}
+    done
+    # shellcheck disable=SC2086
+    [ -z "$HELD_OUT" ] || stage results_clone evaluate clone clone --modes teacher clone \
+        --speaker_encoder "${SPEAKER_ENCODER:-resemblyzer}" --save_audio ${JUDGES:-}
+    stage export script export --model "$RUN/stream" --codec "$RUN/codec" --output "$RUN/export"
+    tail -n +1 "$RUN"/results/*/results.md
+    echo "The model to ship is in $RUN/export; each stage's time is in $RUN/stages."
+}
+
+for part in $STAGES; do
+    case $part in
+    corpus)
+        TEXTS=${TEXTS:?name a folder with train.txt and val.txt}
+        stage data corpus
+        stage tokenizer script train_tokenizer --input "$RUN/data/cuts_train.jsonl.gz" \
+            --vocab_size "${VOCAB:-512}" --text_normalization english --output_dir "$RUN/tokenizer"
+        stage codec script train_codec --train_manifest "$RUN/data/cuts_train.jsonl.gz" \
+            --eval_manifest "$RUN/data/cuts_valid.jsonl.gz" --output_dir "$RUN/codec" \
+            --num_filters 16 --max_steps "${CODEC_STEPS:-8000}" --segment_s 0.64 \
+            --loudness_db -25 --latent_noise 0.1 --adversarial_at 0.5 --bf16 "$BF16" \
+            --device "$DEVICE"
+        stage codes_train codes train
+        stage codes_valid codes valid
+        ;;
+    model) model ;;
+    results) results ;;
+    *)
+        echo "STAGES=$STAGES: choose from corpus, model and results" >&2
+        exit 2
+        ;;
+    esac
+done

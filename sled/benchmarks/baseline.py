@@ -1,0 +1,62 @@
+"""Decoding as the published implementation does it, to be compared with: float32, one pass with
+the text and another without it for each frame, and a cache that is copied as it grows.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from transformers import DynamicCache
+
+from sled.benchmarks.backbones import make_backbones
+from sled.config import SpeechLlamaConfig
+from sled.heads import EnergyHead
+
+
+class TwoPassBaseline(nn.Module):
+    """Transformers' Llama with random weights, which take as long as trained ones.
+
+    Args:
+        config: Sizes.
+        context: Positions that both branches hold at the start.
+        guided: Whether there is a branch without the text.
+    """
+
+    _noise: Tensor
+
+    def __init__(self, config: SpeechLlamaConfig, context: int, guided: bool) -> None:
+        super().__init__()
+        _, self._llama = make_backbones(config)
+        self._head = EnergyHead(config)
+        self._embed = nn.Linear(config.vae_embed_dim, config.hidden_size)
+        self._norm = nn.LayerNorm(config.hidden_size, eps=1e-6)
+        self._stop = nn.Linear(config.hidden_size, 1, bias=False)
+        self.register_buffer("_noise", torch.zeros(1, config.noise_channels))
+        self._context, self._branches = context, 2 if guided else 1
+        self._width = config.hidden_size
+        self.eval()
+
+    @torch.inference_mode()
+    def begin(self) -> None:
+        """Forget everything, and read the context."""
+        self._frame = self._noise.new_zeros(1, 1, self._embed.in_features)
+        self._caches = [DynamicCache() for _ in range(self._branches)]
+        past = self._noise.new_zeros(1, self._context, self._width)
+        for cache in self._caches:
+            self._llama(inputs_embeds=past, past_key_values=cache, use_cache=True)
+
+    @torch.inference_mode()
+    def write_frame(self) -> None:
+        """Write the next frame."""
+        states = []
+        for cache in self._caches:
+            x = self._norm(self._embed(self._frame))
+            states.append(self._read(x, cache))
+        guided = states[-1] + 2.0 * (states[0] - states[-1])
+        torch.sigmoid(self._stop(states[0])).item()
+        self._frame = self._head.draw(guided, self._noise.normal_())[:, None]
+
+    def _read(self, x: Tensor, cache: DynamicCache) -> Tensor:
+        """[1, 1, H] embedding to state [1, H]."""
+        output = self._llama(inputs_embeds=x, past_key_values=cache, use_cache=True)
+        return output.last_hidden_state[:, -1]

@@ -1,0 +1,102 @@
+"""How far the frames of a fast form are from those of the plain one, on the same noise.
+
+Shapes: T frames, U utterances of a step, D latent width, H hidden width, N noise width.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from sled.decoding import DecodingOptions, FrameModel, Request, generate
+from sled.layout import Layout
+
+
+@dataclass(frozen=True)
+class Fidelity:
+    """Errors as ||fast - plain|| / ||plain|| over all frames.
+
+    Attributes:
+        forced: Each frame after the plain form's frames: what a single step does.
+        free: Each frame after its own: errors may add up, or die out.
+    """
+
+    forced: float
+    free: float
+
+
+@torch.inference_mode()
+def measure_fidelity(
+    plain: FrameModel,
+    fast: FrameModel,
+    requests: Sequence[Request],
+    *,
+    num_frames: int,
+    cfg: float = 2.0,
+    layout: Layout | None = None,
+) -> Fidelity:
+    """Let both say the same.
+
+    Args:
+        plain: The reference, in float32.
+        fast: Another form of the same model.
+        requests: What to say, each with the seed of its place.
+        num_frames: Of each; nobody stops earlier.
+        cfg: Guidance scale.
+        layout: None: the checkpoint's own.
+    """
+    truth = [_say(plain, one, seed, num_frames, cfg, layout) for seed, one in enumerate(requests)]
+    free = [_say(fast, one, seed, num_frames, cfg, layout) for seed, one in enumerate(requests)]
+    forced = []
+    for seed, one in enumerate(requests):
+        prompter = Prompter(fast, truth[seed])
+        _say(prompter, one, seed, num_frames, cfg, layout)
+        forced.append(torch.cat(prompter.drawn))
+    expected = torch.cat(truth)
+    return Fidelity(*(_relative_error(torch.cat(one), expected) for one in (forced, free)))
+
+
+class Prompter:
+    """A model whose frames are replaced by given ones before it reads them.
+
+    Args:
+        model: Any `FrameModel`; one utterance at a time.
+        frames: [T, D] to be read.
+
+    Attributes:
+        drawn: [1, D] what the model itself would have said each time.
+    """
+
+    def __init__(self, model: FrameModel, frames: Tensor) -> None:
+        self._model, self._frames = model, frames
+        self.drawn: list[Tensor] = []
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._model, name)
+
+    def draw(self, hidden: Tensor, noise: Tensor) -> Tensor:
+        """See `sled.decoding.FrameModel`."""
+        self.drawn.append(self._model.draw(hidden, noise).float())
+        return self._frames[len(self.drawn) - 1][None].to(self._model.dtype)
+
+
+def _say(
+    model: Any, request: Request, seed: int, num_frames: int, cfg: float, layout: Layout | None
+) -> Tensor:
+    options = DecodingOptions(
+        cfg=cfg,
+        stop_threshold=2.0,  # which no probability reaches
+        min_frames=num_frames,
+        max_frames=num_frames,
+        length_tolerance=None,
+    )
+    generator = torch.Generator().manual_seed(seed)
+    return generate(model, [request], [generator], options, layout)[0].latents.float()
+
+
+def _relative_error(ours: Tensor, theirs: Tensor) -> float:
+    return float((ours - theirs).norm() / theirs.norm())

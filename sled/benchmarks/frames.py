@@ -1,0 +1,107 @@
+"""Frames as the decoder writes them, with a clock for each part of the model."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import torch
+
+from sled.decoding import Decoder, DecodingOptions, FrameModel, Request
+from sled.layout import Layout
+from sled.training.throughput import synchronize
+
+# What a method of the model is called in a report.
+PARTS = {
+    "embed_latents": "embeddings",
+    "advance": "layers",
+    "draw": "energy head",
+    "stop_probability": "stop head",
+}
+REST = "decoder"
+NEVER = 2.0  # a stop threshold that no probability reaches
+TEXT = (0, 5, 6, 7, 2)
+
+
+def endless(cfg: float, max_frames: int | None = None) -> DecodingOptions:
+    """Options under which untrained models, which stop anywhere, do not."""
+    return DecodingOptions(
+        cfg=cfg, stop_threshold=NEVER, length_tolerance=None, max_frames=max_frames
+    )
+
+
+class FrameWriter:
+    """Utterances at work.
+
+    Args:
+        model: What speaks.
+        batch: Utterances.
+        context: Positions that each holds at the start.
+        cfg: Guidance scale.
+    """
+
+    def __init__(self, model: Any, batch: int, context: int, cfg: float) -> None:
+        self._model, self._batch, self._context = model, batch, context
+        self._options = endless(cfg)
+
+    def begin(self) -> None:
+        """Forget everything, and read the context."""
+        self._decoder = Decoder(self._model)
+        config = self._model.config
+        prompt = 0.1 * torch.randn(max(0, self._context - len(TEXT)), config.vae_embed_dim)
+        for seed in range(self._batch):
+            generator = torch.Generator().manual_seed(seed)
+            self._decoder.join(Request(TEXT, prompt), generator, self._options, Layout())
+        self._decoder.read_ahead()
+
+    def write_frame(self) -> None:
+        """Write the next frame of each utterance."""
+        self._decoder.step()
+        synchronize(self._model.device)
+
+
+class TimedModel:
+    """A `FrameModel` that counts the seconds its parts take.
+
+    Args:
+        model: Any.
+
+    Attributes:
+        seconds: By part.
+    """
+
+    def __init__(self, model: FrameModel) -> None:
+        self._model = model
+        self.seconds = dict.fromkeys(PARTS.values(), 0.0)
+
+    def __getattr__(self, name: str) -> Any:
+        attribute = getattr(self._model, name)
+        return self._timed(attribute, PARTS[name]) if name in PARTS else attribute
+
+    def _timed(self, method: Callable[..., Any], part: str) -> Callable[..., Any]:
+        def timed(*args: Any) -> Any:
+            start = time.perf_counter()
+            result = method(*args)
+            synchronize(self._model.device)
+            self.seconds[part] += time.perf_counter() - start
+            return result
+
+        return timed
+
+
+def profile_frames(
+    model: FrameModel, batch: int, context: int, cfg: float, count: int
+) -> dict[str, float]:
+    """Milliseconds of each part of the model, and of the decoder itself, in writing a frame."""
+    timed = TimedModel(model)
+    writer = FrameWriter(timed, batch, context, cfg)
+    writer.begin()
+    writer.write_frame()
+    timed.seconds = dict.fromkeys(timed.seconds, 0.0)
+    start = time.perf_counter()
+    for _ in range(count):
+        writer.write_frame()
+    total_s = time.perf_counter() - start
+    parts = {part: 1e3 * seconds / count for part, seconds in timed.seconds.items()}
+    return parts | {REST: 1e3 * total_s / count - sum(parts.values())}

@@ -1,0 +1,222 @@
+"""How fast speech is made, how near that is to what memory allows, and how true it stays."""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Mapping
+from itertools import cycle, islice
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from sled.benchmarks.baseline import TwoPassBaseline
+from sled.benchmarks.fidelity import Fidelity, measure_fidelity
+from sled.benchmarks.flags import check_at_least, check_folder
+from sled.benchmarks.frames import FrameWriter, endless, profile_frames
+from sled.benchmarks.memory import measure_read_rate, peak_memory_mb, step_bytes
+from sled.benchmarks.picture import stacked_bars
+from sled.benchmarks.report import Report, Spread, describe_machine, table
+from sled.benchmarks.speakers import SIZES, load_speaker, make_model, resolve_dtype
+from sled.benchmarks.timing import time_in_turns
+from sled.cli import add_dtype_flag, choose_device
+from sled.decoding import Request
+from sled.fast import loading_dtype
+from sled.tts import TTS
+
+WORDS = ("four", "two", "seven", "one", "nine", "zero", "eight")
+# So slow that all of it is one segment, whose length is given.
+WORDS_PER_SECOND = 1.0
+SPEECH_S = 10.0
+OURS, BASELINE = "ours", "plain float32, two passes"
+# Of each text that is said in float32 as well.
+FIDELITY_FRAMES = 40
+
+
+def add_flags(parser: argparse.ArgumentParser) -> None:
+    """The flags of this benchmark."""
+    parser.add_argument("--size", choices=SIZES, default="published", help="of the model")
+    parser.add_argument("--device", default="auto", help="cpu, cuda, cuda:1, mps, or auto")
+    add_dtype_flag(parser)
+    parser.add_argument("--cfg", type=float, default=2.0, help="guidance scale, 1 for none")
+    parser.add_argument("--batch", type=int, default=1, help="utterances at once")
+    parser.add_argument(
+        "--context", type=int, default=400, help="positions before the frames that are timed"
+    )
+    parser.add_argument("--frames", type=int, default=20, help="to write in a round")
+    parser.add_argument("--rounds", type=int, default=5, help="to time")
+    parser.add_argument("--threads", type=int, help="of the processor; unset: torch's choice")
+    parser.add_argument("--codec_threads", type=int, help="of the codec's; unset: as --threads")
+    parser.add_argument(
+        "--fidelity",
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help="compare frames with those of float32",
+    )
+    parser.add_argument("--picture", type=Path, help="where to draw what a frame's time goes into")
+
+
+def run(args: argparse.Namespace) -> Report:
+    """Speak as the flags say, in turns with the baseline.
+
+    Raises:
+        ValueError: For flags that cannot be used.
+    """
+    check_at_least(args, 1, "batch", "frames", "rounds", "threads", "codec_threads", "context")
+    if args.picture is not None:
+        check_folder(args.picture)
+    if args.threads is not None:
+        torch.set_num_threads(args.threads)
+    device = torch.device(choose_device(args.device))
+    dtype = resolve_dtype(args.size, device, args.dtype)
+    tts = load_speaker(args.size, device, dtype, args.threads, args.codec_threads)
+    config = tts.model.config
+    if args.context + args.frames >= config.max_position_embeddings:
+        raise ValueError(
+            f"--context {args.context} and --frames {args.frames} are more than the model's "
+            f"{config.max_position_embeddings} positions: give less"
+        )
+
+    figures: dict[str, Any] = {
+        "rtf": _time_speech(tts, args),
+        "first_audio_ms": _time_first_audio(tts, args),
+    }
+    parts = profile_frames(tts.model, args.batch, args.context, args.cfg, args.frames)
+    codec_ms = _time_codec(tts)
+    peak = peak_memory_mb()  # before the baseline takes its share
+    frame_ms = _time_frames(tts, args)
+    rows = args.batch * (1 if args.cfg == 1 else 2)
+    read_rate = measure_read_rate() if device.type == "cpu" else None
+    least = step_bytes(config, dtype, rows, args.context)
+    floor_ms = None if read_rate is None else 1e3 * least / read_rate
+    baseline_rtf = (frame_ms[BASELINE].median + codec_ms) * config.frame_rate / 1e3
+    figures |= {
+        "ms_per_frame": frame_ms[OURS].median,
+        "ratio": args.batch * baseline_rtf / figures["rtf"],
+        "peak_memory_mb": peak,
+        "baseline_rtf": baseline_rtf,
+        "spread_ms_per_frame": frame_ms,
+        "codec_ms_per_frame": codec_ms,
+        "parts_ms": parts,
+        "read_gb_per_second": None if read_rate is None else read_rate / 1e9,
+        "floor_ms": floor_ms,
+        "floor_share": None if floor_ms is None else floor_ms / frame_ms[OURS].median,
+        "fidelity": _measure_fidelity(tts, args, dtype) if args.fidelity else None,
+    }
+    if args.picture is not None:
+        args.picture.write_text(_draw(args, dtype, figures), encoding="utf-8")
+    settings = vars(args) | {"dtype": dtype}
+    return Report(
+        "generate", describe_machine(device), settings, figures, _describe(args, dtype, figures)
+    )
+
+
+def _text(seconds: float) -> str:
+    return " ".join(islice(cycle(WORDS), int(seconds * WORDS_PER_SECOND)))
+
+
+def _time_speech(tts: TTS, args: argparse.Namespace) -> float:
+    """Real-time factor of whole speech: text, frames and audio, side by side as always."""
+    room = tts.model.config.max_position_embeddings // 2
+    frames = min(int(SPEECH_S * tts.codec.frame_rate), room)
+    texts = [_text(SPEECH_S)] * args.batch
+    tts.synthesize(texts, options=endless(args.cfg, max_frames=20))  # warms up
+    start = time.perf_counter()
+    speech = tts.synthesize(texts, options=endless(args.cfg, max_frames=frames))
+    elapsed_s = time.perf_counter() - start
+    return elapsed_s / speech[0].seconds
+
+
+def _time_first_audio(tts: TTS, args: argparse.Namespace) -> float:
+    """Milliseconds from the text that is needed for the first frame to the first audio."""
+    seconds = []
+    for seed in range(args.rounds):
+        options = endless(args.cfg, max_frames=20)
+        with tts.open_session(options=options, seed=seed) as session:
+            start = time.perf_counter()
+            session.feed(_text(SPEECH_S))
+            session.flush()
+            next(iter(session))
+            seconds.append(time.perf_counter() - start)
+    return 1e3 * Spread.of(seconds).median
+
+
+def _time_codec(tts: TTS) -> float:
+    """Milliseconds that the codec takes for a frame, all frames of a speech at once."""
+    frames = int(SPEECH_S * tts.codec.frame_rate)
+    latents = 0.1 * torch.randn(1, frames, tts.codec.latent_dim, device=tts.codec.device)
+    turns = time_in_turns({"codec": lambda: tts.codec.decode(latents)}, 1, tts.codec.device)
+    return 1e3 * turns["codec"][0] / frames
+
+
+def _time_frames(tts: TTS, args: argparse.Namespace) -> dict[str, Spread]:
+    """Milliseconds of a frame, ours and the baseline's, round by round."""
+    baseline = TwoPassBaseline(tts.model.config, args.context, guided=args.cfg != 1)
+    writers: dict[str, FrameWriter | TwoPassBaseline] = {
+        OURS: FrameWriter(tts.model, args.batch, args.context, args.cfg),
+        BASELINE: baseline.to(tts.model.device),
+    }
+    seconds: dict[str, list[float]] = {name: [] for name in writers}
+    for _ in range(args.rounds):
+        for name, writer in writers.items():
+            writer.begin()
+            writer.write_frame()  # the first one also reads the end of the context
+            start = time.perf_counter()
+            for _ in range(args.frames):
+                writer.write_frame()
+            seconds[name].append(1e3 * (time.perf_counter() - start) / args.frames)
+    return {name: Spread.of(measured) for name, measured in seconds.items()}
+
+
+def _measure_fidelity(tts: TTS, args: argparse.Namespace, dtype: str) -> Fidelity:
+    plain = make_model(args.size, torch.device("cpu"), loading_dtype(dtype))
+    reference = plain.float().to(tts.model.device)
+    requests = [Request(tts.tokenizer.encode(_text(seconds))) for seconds in (2.0, 4.0)]
+    return measure_fidelity(
+        reference, tts.model, requests, num_frames=FIDELITY_FRAMES, cfg=args.cfg
+    )
+
+
+def _describe(args: argparse.Namespace, dtype: str, figures: Mapping[str, Any]) -> str:
+    spread, fidelity = figures["spread_ms_per_frame"], figures["fidelity"]
+    rows = [
+        ["real-time factor, codec included", f"{figures['rtf']:.3f}"],
+        ["first audio, ms", f"{figures['first_audio_ms']:.0f}"],
+        ["a frame without the codec, ms", f"{spread[OURS]:.2f}"],
+        *([f"  {part}", f"{ms:.2f}"] for part, ms in figures["parts_ms"].items()),
+        ["the codec, all frames at once, ms a frame", f"{figures['codec_ms_per_frame']:.2f}"],
+        [f"the baseline ({BASELINE}), ms", f"{spread[BASELINE]:.1f}"],
+        ["  its real-time factor", f"{figures['baseline_rtf']:.2f}"],
+        ["how many times as fast", f"{figures['ratio']:.1f}"],
+    ]
+    if figures["floor_ms"] is not None:
+        rows += [
+            ["memory is read at, GB/s", f"{figures['read_gb_per_second']:.1f}"],
+            ["  so that a frame takes at least, ms", f"{figures['floor_ms']:.2f}"],
+            ["  which is, of what it takes", f"{figures['floor_share']:.0%}"],
+        ]
+    if figures["peak_memory_mb"] is not None:
+        rows.append(["most memory in use, MB", f"{figures['peak_memory_mb']:.0f}"])
+    if fidelity is not None:
+        rows += [
+            ["error of a frame after float32's frames", f"{fidelity.forced:.2%}"],
+            ["error of frames after their own", f"{fidelity.free:.2%}"],
+        ]
+    weights = "the bundled voice" if args.size == "bundled" else "random weights"
+    return (
+        f"{args.size} size, {weights}, {dtype}, cfg {args.cfg:g}, {args.batch} at once; frames at "
+        f"{args.context} positions and more, {args.rounds} rounds of {args.frames}, medians and "
+        f"quartiles\n{table(rows)}"
+    )
+
+
+def _draw(args: argparse.Namespace, dtype: str, figures: Mapping[str, Any]) -> str:
+    bars: dict[str, Mapping[str, float]] = {
+        "a frame": figures["parts_ms"],
+        "the codec beside it": {"codec": figures["codec_ms_per_frame"]},
+    }
+    if figures["floor_ms"] is not None:
+        bars["memory alone"] = {"reading weights and past": figures["floor_ms"]}
+    title = f"Where a frame's time goes: {args.size} size, {dtype}, cfg {args.cfg:g}"
+    return stacked_bars(title, bars, "ms")

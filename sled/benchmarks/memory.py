@@ -1,0 +1,53 @@
+"""Memory: how fast it is read, how much of it a step must read, and the most that was in use."""
+
+from __future__ import annotations
+
+import sys
+import time
+
+import torch
+
+from sled.config import SpeechLlamaConfig
+from sled.model import SpeechLlamaForCausalLM
+
+READ_BYTES = 512 * 2**20  # more than any cache
+BYTES_PER_WEIGHT = {"float32": 4.0, "bfloat16": 2.0, "float16": 2.0, "int8": 1.0, "int4": 0.5}
+
+
+def measure_read_rate(rounds: int = 5) -> float:
+    """Bytes a second that torch's threads read from memory, the best of several rounds."""
+    values = torch.ones(READ_BYTES // 4)
+    best = 0.0
+    for _ in range(rounds):
+        start = time.perf_counter()
+        values.sum()
+        best = max(best, READ_BYTES / (time.perf_counter() - start))
+    return best
+
+
+def step_bytes(config: SpeechLlamaConfig, precision: str, rows: int, context: int) -> float:
+    """Bytes that writing a frame must read at least: the weights once, and each row's past.
+
+    Args:
+        config: Sizes.
+        precision: Of the weights; scales of rounded ones are not counted.
+        rows: In the step.
+        context: Positions that each holds.
+    """
+    with torch.device("meta"):
+        model = SpeechLlamaForCausalLM(config)
+    parts = (model.model.layers, model.scoreloss)
+    weights = sum(parameter.numel() for part in parts for parameter in part.parameters())
+    past = 2 * config.num_hidden_layers * config.num_key_value_heads * config.head_dim * context
+    held = BYTES_PER_WEIGHT[precision] if precision in ("bfloat16", "float16") else 4.0
+    return weights * BYTES_PER_WEIGHT[precision] + rows * past * held
+
+
+def peak_memory_mb() -> float | None:
+    """The most memory that this process has had so far, in MB of 1e6 bytes; None if not known."""
+    try:
+        import resource
+    except ImportError:  # Windows
+        return None
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / 1e6 if sys.platform == "darwin" else peak * 1024 / 1e6

@@ -1,0 +1,18 @@
+"""Naming tensors by what is in them."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+
+import torch
+from torch import Tensor
+
+
+def tensor_digest(tensors: Iterable[tuple[str, Tensor]]) -> str:
+    """Hexadecimal digest of named tensors, in the order given and the precision they have."""
+    digest = hashlib.sha256()
+    for name, tensor in tensors:
+        digest.update(f"{name} {tensor.dtype} {list(tensor.shape)}".encode())
+        digest.update(tensor.cpu().contiguous().view(torch.uint8).numpy().data)
+    return digest.hexdigest()

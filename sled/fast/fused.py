@@ -1,0 +1,98 @@
+"""The layers in plain PyTorch, with few and large steps.
+
+Shapes: R rows, Q new inputs of a row, H hidden width, A heads, d head width, I width of the MLP.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from sled.backbone import DecoderLayer, rotate
+from sled.cache import KVCache
+from sled.digest import tensor_digest
+from sled.fast.ends import ModelEnds
+from sled.model import SpeechLlamaForCausalLM
+
+
+class FusedLayer:
+    """The weights of a decoder layer; what reads the same input is one matrix.
+
+    Attributes:
+        qkv: [(A + 2 A_kv) d, H] queries, keys, values.
+        out: [H, A d].
+        gate_up: [2 I, H] gate, then up.
+        down: [H, I].
+        attention_norm, mlp_norm: [H].
+    """
+
+    def __init__(self, layer: DecoderLayer) -> None:
+        attention, mlp = layer.self_attn, layer.mlp
+        inputs = (attention.q_proj, attention.k_proj, attention.v_proj)
+        self.qkv = torch.cat([one.weight.detach() for one in inputs])
+        self.gate_up = torch.cat([mlp.gate_proj.weight.detach(), mlp.up_proj.weight.detach()])
+        self.out, self.down = attention.o_proj.weight.detach(), mlp.down_proj.weight.detach()
+        self.attention_norm = layer.input_layernorm.weight.detach()
+        self.mlp_norm = layer.post_attention_layernorm.weight.detach()
+
+
+class FusedModel(ModelEnds):
+    """A `FrameModel` on any device and in any floating-point type.
+
+    Args:
+        model: In evaluation mode. It is taken apart, so that its weights are never held twice: do
+            not use it any more.
+    """
+
+    def __init__(self, model: SpeechLlamaForCausalLM) -> None:
+        super().__init__(model)
+        backbone, config = model.model, model.config
+        self._layers: list[FusedLayer] = []
+        while len(backbone.layers):
+            layer = backbone.layers.pop(0)
+            assert isinstance(layer, DecoderLayer)
+            self._layers.append(FusedLayer(layer))
+        self._final_norm = backbone.norm.weight.detach()
+        self._head = model.scoreloss
+        self._shape, self._eps = [config.hidden_size], config.rms_norm_eps
+        self._heads, self._head_dim = config.num_attention_heads, config.head_dim
+        self._rotated = config.num_attention_heads + config.num_key_value_heads
+
+    def digest(self) -> str:
+        """See `sled.decoding.FrameModel`."""
+        tensors = self.tensors() + sorted(self._head.state_dict().items())
+        for number, layer in enumerate(self._layers):
+            tensors += [(f"{number}.{name}", value) for name, value in vars(layer).items()]
+        return tensor_digest(tensors)
+
+    def advance(
+        self, embeddings: Tensor, rows: list[int], counts: list[int], cache: KVCache
+    ) -> Tensor:
+        """See `sled.decoding.FrameModel`."""
+        cache.extend(rows, counts)
+        x = embeddings
+        for number, layer in enumerate(self._layers):
+            x = self._pass(x, number, layer, cache)
+        if x.shape[1] == 1:
+            x = x[:, 0]
+        else:
+            last = torch.tensor(counts, device=self.device) - 1
+            x = x[torch.arange(len(counts), device=self.device), last]
+        return F.rms_norm(x, self._shape, self._final_norm, self._eps)
+
+    def _pass(self, x: Tensor, number: int, layer: FusedLayer, cache: KVCache) -> Tensor:
+        """One layer: [R, Q, H] to [R, Q, H]."""
+        qkv = F.linear(F.rms_norm(x, self._shape, layer.attention_norm, self._eps), layer.qkv)
+        qkv = qkv.view(*x.shape[:2], -1, self._head_dim)  # [R, Q, A + 2 A_kv, d]
+        rotated = rotate(qkv[:, :, : self._rotated], cache.cos, cache.sin)
+        query, key = rotated[:, :, : self._heads], rotated[:, :, self._heads :]
+        attended = cache.attend(number, query, key, qkv[:, :, self._rotated :], dropout=0.0)
+        x = x + F.linear(attended.flatten(-2), layer.out)
+        gate_up = F.linear(F.rms_norm(x, self._shape, layer.mlp_norm, self._eps), layer.gate_up)
+        gate, up = gate_up.chunk(2, dim=-1)
+        return x + F.linear(F.silu(gate) * up, layer.down)
+
+    def draw(self, hidden: Tensor, noise: Tensor) -> Tensor:
+        """See `sled.decoding.FrameModel`."""
+        return self._head.draw(hidden, noise)

@@ -1,0 +1,84 @@
+"""Text as it is said: numbers, abbreviations and symbols in words, before it becomes tokens.
+
+A model's configuration (`text_normalization`) names the normalisation that the texts of its
+training have passed, and whatever it is to say passes the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol
+
+from sled.normalization.english import EnglishNormalizer
+
+__all__ = [
+    "MAX_GROWTH",
+    "NORMALIZERS",
+    "EnglishNormalizer",
+    "Normalizer",
+    "normalize",
+    "open_normalizer",
+]
+
+# No normalisation makes a word, in UTF-8, longer than this many times.
+MAX_GROWTH = 16
+
+
+class Normalizer(Protocol):
+    """Normalises a text that comes in pieces.
+
+    What comes out, joined, is the same however the text was cut. What is kept is immutable:
+    `copy.copy` makes a snapshot.
+    """
+
+    @property
+    def open_text(self) -> str:
+        """The end of the text that has not come out yet, as it was fed but for white space."""
+        ...
+
+    def feed(self, piece: str) -> str:
+        """Take the next characters; returns what no later character can change."""
+        ...
+
+    def finish(self) -> str:
+        """End the text; returns the rest."""
+        ...
+
+
+class Verbatim:
+    """Leaves every text as it is."""
+
+    open_text = ""
+
+    def feed(self, piece: str) -> str:
+        return piece
+
+    def finish(self) -> str:
+        return ""
+
+
+NORMALIZERS: dict[str | None, Callable[[], Normalizer]] = {
+    None: Verbatim,
+    "english": EnglishNormalizer,
+}
+
+
+def open_normalizer(name: str | None) -> Normalizer:
+    """Begin to normalise a text.
+
+    Args:
+        name: As in a model's configuration. None: leave it as it is.
+
+    Raises:
+        ValueError: There is no such normalisation.
+    """
+    if name not in NORMALIZERS:
+        known = ", ".join(one for one in NORMALIZERS if one)
+        raise ValueError(f"text_normalization={name!r}: leave it out, or choose one of: {known}")
+    return NORMALIZERS[name]()
+
+
+def normalize(text: str, name: str | None) -> str:
+    """A whole text, normalised as `open_normalizer(name)` does it."""
+    normalizer = open_normalizer(name)
+    return normalizer.feed(text) + normalizer.finish()

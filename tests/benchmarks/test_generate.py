@@ -1,0 +1,133 @@
+"""scripts/benchmark.py generate: it runs, and what it counts is what it says."""
+
+import json
+import re
+import time
+import xml.etree.ElementTree as ElementTree
+
+import psutil
+import pytest
+import torch
+
+from sled.benchmarks.baseline import TwoPassBaseline
+from sled.benchmarks.fidelity import Prompter, measure_fidelity
+from sled.benchmarks.frames import PARTS, REST, FrameWriter, profile_frames
+from sled.benchmarks.memory import measure_read_rate, peak_memory_mb, step_bytes
+from sled.benchmarks.picture import stacked_bars
+from sled.config import SpeechLlamaConfig
+from sled.decoding import Request
+from tests.commands import run
+from tests.debug import STREAM, debug_config, debug_model, randn
+
+SMALL = ("--size", "debug", "--rounds", 1, "--frames", 3, "--context", 20)
+PROMISED = {"rtf", "ms_per_frame", "ratio", "first_audio_ms", "peak_memory_mb", "settings"}
+
+
+def test_speech_is_timed_beside_the_baseline(capsys, tmp_path):
+    picture = tmp_path / "frame.svg"
+    assert run("benchmark", "generate", *SMALL, "--picture", picture) == 0
+    *text, line = capsys.readouterr().out.splitlines()
+    figures = json.loads(line)
+    assert figures.keys() >= PROMISED
+    assert all(figures[name] > 0 for name in PROMISED - {"settings"})
+    assert figures["settings"]["dtype"] == "float32"  # what "auto" is for so small a model
+    assert 0 <= figures["fidelity"]["forced"] < 1e-5
+    assert figures["parts_ms"].keys() == {*PARTS.values(), REST}
+    assert sum(figures["parts_ms"].values()) > 0
+    assert any("real-time factor" in line for line in text)
+    assert "energy head" in picture.read_text()
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (("--batch", 0), "--batch 0"),
+        (("--context", 5000), "--context 5000 and --frames 3 are more than the model's 2048"),
+        (("--picture", "/no/such/folder/a.svg"), "/no/such/folder"),
+    ],
+)
+def test_what_cannot_be_measured_is_refused_in_one_line(flags, message, capsys):
+    assert run("benchmark", "generate", *SMALL, *flags) == 2
+    error = capsys.readouterr().err
+    assert message in error
+    assert error.count("\n") == 1
+
+
+def test_a_frame_of_the_baseline_reads_both_branches_once():
+    """Its caches grow by one position a frame, and each frame is the next one's input."""
+    baseline = TwoPassBaseline(debug_config(), context=7, guided=True)
+    baseline.begin()
+    frames = []
+    for _ in range(3):
+        baseline.write_frame()
+        frames.append(baseline._frame)
+    assert [cache.get_seq_length() for cache in baseline._caches] == [10, 10]
+    assert frames[-1].shape == (1, 1, 32)
+
+
+def test_each_part_of_a_frame_has_its_own_time():
+    """What is slowed down by sleep shows up in its part, and nowhere else."""
+    model = debug_model(max_position_embeddings=256)
+    draw = model.draw
+
+    def slow_draw(hidden, noise):
+        time.sleep(0.05)
+        return draw(hidden, noise)
+
+    model.draw = slow_draw
+    parts = profile_frames(model, batch=2, context=10, cfg=2.0, count=3)
+    assert parts.keys() == {*PARTS.values(), REST}
+    assert parts["energy head"] >= 50
+    assert sum(parts.values()) - parts["energy head"] < 50
+
+
+@pytest.mark.parametrize(("cfg", "rows"), [(1.0, 2), (2.0, 4)])
+def test_frames_are_written_where_they_are_said_to_be(cfg, rows):
+    writer = FrameWriter(debug_model(), batch=2, context=30, cfg=cfg)
+    writer.begin()
+    for _ in range(3):
+        writer.write_frame()
+    lengths = writer._decoder._cache.lengths
+    assert len(lengths) == rows
+    assert max(lengths) == 30 + 2  # the last frame written has not been read
+
+
+def test_frames_after_given_ones_are_those_of_the_definition():
+    """A model's own frames given back to it are its free run; others are not."""
+    model, requests = debug_model(**STREAM), [Request([0, 5, 6, 7, 8, 2])]
+    same = measure_fidelity(model, debug_model(**STREAM), requests, num_frames=12)
+    assert same.forced == same.free == 0
+    other = measure_fidelity(model, debug_model(seed=1, **STREAM), requests, num_frames=12)
+    assert other.forced > 0.1 < other.free
+    prompter, frames = Prompter(model, randn(2, 32)), []
+    for _ in range(2):
+        frames.append(prompter.draw(randn(1, 32), randn(1, 8)))
+    torch.testing.assert_close(torch.cat(frames), randn(2, 32))
+    assert len(prompter.drawn) == 2
+
+
+def test_a_step_reads_its_weights_once_and_the_past_of_each_row():
+    config = SpeechLlamaConfig()
+    weights = step_bytes(config, "int8", rows=2, context=0)
+    assert weights == pytest.approx(187e6, rel=0.02)
+    assert step_bytes(config, "int4", rows=2, context=0) == weights / 2
+    assert step_bytes(config, "float32", rows=2, context=0) == 4 * weights
+    past = step_bytes(config, "int8", rows=2, context=100) - weights
+    assert past == 2 * 100 * 12 * 2 * 1024 * 4
+    assert step_bytes(config, "bfloat16", rows=2, context=100) == 2 * weights + past / 2
+
+
+def test_memory_is_measured():
+    assert 1e8 < measure_read_rate(rounds=1) < 1e13
+    peak = peak_memory_mb()
+    assert peak is None or peak >= 0.99 * psutil.Process().memory_info().rss / 1e6
+
+
+def test_bars_are_drawn_to_scale_with_their_sizes():
+    bars = {"all": {"a & b": 3.0, "c": 1.0}, "half": {"c": 2.0}}
+    drawing = stacked_bars("what <it> takes", bars, "ms")
+    ElementTree.fromstring(drawing)  # well-formed, whatever the names hold
+    widths = [float(width) for width in re.findall(r'width="([\d.]+)" height="26"', drawing)]
+    assert widths[0] == pytest.approx(3 * widths[1], rel=0.01)
+    assert widths[2] == pytest.approx(2 * widths[1], rel=0.01)
+    assert "c: 1.00, 2.00 ms" in drawing

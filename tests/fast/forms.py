@@ -1,0 +1,31 @@
+"""The fast forms of tiny models."""
+
+import pytest
+import torch
+
+from sled.decoding import FrameModel
+from sled.fast import DTYPES, make_fast
+from sled.fast.precision import BITS, has_runtime
+from tests.debug import debug_model
+
+NEEDS_RUNTIME = pytest.mark.skipif(not has_runtime(), reason="needs onnx and onnxruntime")
+# What ONNX Runtime can turn and multiply.
+SIZES = {"num_attention_heads": 2, "diffloss_w": 32}
+# For pytest.mark.parametrize; "graph" is the runtime's form with float32 weights.
+EXACT = ["float32", pytest.param("graph", marks=NEEDS_RUNTIME)]
+ROUNDED = [pytest.param(name, marks=NEEDS_RUNTIME) for name in BITS]
+
+
+def plain_model(seed: int = 0, **changes: object) -> FrameModel:
+    """The plain form."""
+    return debug_model(seed, **(SIZES | changes))
+
+
+def fast_model(form: str, seed: int = 0, **changes: object) -> FrameModel:
+    """A fast form of the same model."""
+    model = debug_model(seed, **(SIZES | changes))
+    if form != "graph":
+        return make_fast(model.to(DTYPES.get(form, torch.float32)), form)
+    from sled.fast.graph_model import GraphModel
+
+    return GraphModel(model, bits=32)

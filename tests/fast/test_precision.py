@@ -1,0 +1,72 @@
+"""Which precision is chosen where, and what is refused."""
+
+import pytest
+import torch
+
+from sled.config import SpeechLlamaConfig
+from sled.fast import PRECISIONS, choose_precision, make_fast, precision
+from tests.debug import debug_config, debug_model
+
+CPU, CUDA, MPS = (torch.device(name) for name in ("cpu", "cuda", "mps"))
+LARGE = SpeechLlamaConfig()  # as published
+
+
+@pytest.fixture
+def machine(monkeypatch):
+    """Sets what a machine has."""
+
+    def configure(*, runtime: bool = False, cpu_bf16: bool = False, gpu_bf16: bool = False):
+        monkeypatch.setattr(precision, "has_runtime", lambda: runtime)
+        monkeypatch.setattr(precision, "_multiplies_bfloat16", lambda: cpu_bf16)
+        monkeypatch.setattr(
+            torch.cuda, "is_bf16_supported", lambda including_emulation=True: gpu_bf16
+        )
+
+    return configure
+
+
+@pytest.mark.parametrize(
+    ("has", "device", "expected"),
+    [
+        ({"runtime": True, "cpu_bf16": True}, CPU, "int8"),
+        ({"cpu_bf16": True}, CPU, "bfloat16"),
+        ({}, CPU, "float32"),
+        ({"gpu_bf16": True, "runtime": True}, CUDA, "bfloat16"),
+        ({}, CUDA, "float16"),
+        ({"runtime": True}, MPS, "float32"),
+    ],
+)
+def test_a_large_model_speaks_in_what_the_machine_is_fast_with(machine, has, device, expected):
+    machine(**has)
+    assert choose_precision(LARGE, device) == expected
+
+
+@pytest.mark.parametrize("device", [CPU, CUDA, MPS])
+def test_a_small_model_speaks_in_float32(machine, device):
+    machine(runtime=True, cpu_bf16=True, gpu_bf16=True)
+    assert choose_precision(debug_config(), device) == "float32"
+
+
+def test_whoever_could_be_faster_is_told(machine, caplog):
+    machine()
+    choose_precision(LARGE, CPU)
+    assert "pip install 'sled[fast]'" in caplog.text
+
+
+def test_the_processor_is_asked_what_it_can_do():
+    assert precision._multiplies_bfloat16() in (True, False)
+
+
+@pytest.mark.parametrize("dtype", ["int8", "int4"])
+def test_few_bits_need_the_runtime_and_a_processor(machine, dtype):
+    machine()
+    with pytest.raises(ValueError, match="needs onnx and onnxruntime"):
+        make_fast(debug_model(), dtype)
+    machine(runtime=True)
+    with pytest.raises(ValueError, match="on the processor only"):
+        make_fast(debug_model().to("meta"), dtype)
+
+
+def test_an_unknown_precision_is_refused_with_those_there_are():
+    with pytest.raises(ValueError, match=f"dtype='int3': choose one of {', '.join(PRECISIONS)}"):
+        make_fast(debug_model(), "int3")

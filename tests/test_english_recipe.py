@@ -1,0 +1,102 @@
+"""The recipe for the English voice: its commands are those the scripts take; it ends in time."""
+
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from sled.training.arguments import make_parser
+from tests.commands import run
+
+RECIPE = Path(__file__).parents[1] / "runs" / "english" / "run.sh"
+STAGES = ["short", "medium", "long", "stream"]
+# Stands in for Python: it writes down what it is to run, and says that training has taken its
+# steps, unless it is to be short of time.
+RECORDER = """#!/bin/bash
+printf '%s\\037' "$@" >>{log}
+echo >>{log}
+while [ $# -gt 1 ]; do
+    [ "$1" != --output_dir ] || folder=$2
+    [ "$1" != --max_steps ] || steps=$2
+    shift
+done
+[ -n "${{steps:-}}" ] || exit 0
+mkdir -p "$folder"
+echo "  \\"global_step\\": ${{TAKEN:-$steps}}," >"$folder/trainer_state.json"
+"""
+
+
+def follow(folder: Path, **settings: object) -> list[list[str]]:
+    """Run the recipe with a stand-in for Python; returns the commands it wanted to be run."""
+    log, recorder = folder / "commands.txt", folder / "python"
+    log.write_text("")
+    recorder.write_text(RECORDER.format(log=log))
+    recorder.chmod(0o755)
+    (folder / "out" / "results" / "codec").mkdir(parents=True, exist_ok=True)
+    (folder / "out" / "results" / "codec" / "results.md").touch()
+    own = {"PYTHON": recorder, "RUN": folder / "out", "TEXTS": folder} | settings
+    environment = os.environ | {name: str(value) for name, value in own.items()}
+    subprocess.run(["bash", RECIPE], env=environment, check=True, capture_output=True, cwd=folder)
+    return [line.split("\037")[:-1] for line in log.read_text().splitlines()]
+
+
+def script_of(command: list[str]) -> str:
+    return Path(command[0]).stem
+
+
+def training_of(command: list[str]) -> dict[str, object]:
+    assert script_of(command) == "train"
+    return vars(make_parser().parse_args(command[1:]))
+
+
+@pytest.mark.parametrize("setting", ["cpu", "gpu"])
+def test_every_flag_is_one_that_its_script_has(setting, tmp_path, capsys):
+    commands = follow(
+        tmp_path,
+        SETTING=setting,
+        VOICES="af_bella am_adam",
+        KOKORO="kokoro",
+        RECORDINGS="anna/manifest.jsonl",
+        HELD_OUT="anna",
+        JUDGES="--dnsmos",
+        MINUTES=90,
+    )
+    explained: dict[str, str] = {}
+    for command in commands:
+        script = script_of(command)
+        if script not in explained:
+            assert run(script, "--help") == 0
+            explained[script] = capsys.readouterr().out
+        flags = [word for word in command if word.startswith("--")]
+        assert [flag for flag in flags if flag not in explained[script]] == []
+    assert len(explained) == 7
+
+
+def test_each_stage_goes_on_from_the_one_before(tmp_path):
+    commands = [c for c in follow(tmp_path) if script_of(c) == "train"]
+    stages = [training_of(command) for command in commands]
+    folders = [str(tmp_path / "out" / name) for name in STAGES]
+    assert [stage["output_dir"] for stage in stages] == folders
+    assert [stage["finetune_path"] for stage in stages] == [None, *folders[:-1]]
+    assert [stage["max_duration_s"] for stage in stages] == [3.0, 6.0, None, None]
+    assert [stage["text_normalization"] for stage in stages][0] == "english"
+    assert [stage["stream_n"] for stage in stages] == [None, None, None, 6]
+    assert follow(tmp_path) == []  # all is done
+
+
+def test_a_run_that_is_short_of_time_goes_on_where_it_stopped(tmp_path):
+    parts = {"STAGES": "model", "MINUTES": 10}
+    follow(tmp_path, STAGES="corpus")
+    for _ in range(2):
+        (command,) = follow(tmp_path, **parts, TAKEN=17)
+        assert training_of(command)["output_dir"] == str(tmp_path / "out" / "short")
+        assert 9.5 < float(str(training_of(command)["max_minutes"])) <= 10
+    assert len(follow(tmp_path, **parts)) == len(STAGES)
+
+
+@pytest.mark.parametrize("settings", [{"SETTING": "tpu"}, {"STAGES": "sleep"}])
+def test_settings_that_are_none_are_refused(settings, tmp_path):
+    with pytest.raises(subprocess.CalledProcessError) as failure:
+        follow(tmp_path, **settings)
+    assert failure.value.returncode == 2
