@@ -20,7 +20,7 @@ from sled.decoding import DecodingOptions
 from sled.fast import PRECISIONS
 from sled.layout import Layout
 from sled.streaming.voice import Voice
-from sled.tts import TTS, Prompt, Speech
+from sled.tts import TTS, Prompt
 
 # The sentence that the published scripts speak by default.
 PUBLISHED_INPUT = (
@@ -30,6 +30,7 @@ PUBLISHED_INPUT = (
 BUNDLED_INPUT = "four two seven"
 PUBLISHED_CFG, RECOMMENDED_CFG = 1.0, 2.0
 STANDARD_OUTPUT = Path("-")
+NO_SPEECH = "the model stopped before its first frame: try --min_frames or --stop_threshold"
 
 
 def run_main(main: Callable[[], None]) -> None:
@@ -259,28 +260,35 @@ def speak(args: argparse.Namespace, task: Task, voice: Voice | None = None) -> N
             max_redraws=args.max_redraws,
             on_frame=progress.update,
         )
-    report(speech, task.paths, time.perf_counter() - start)
+    elapsed_s = time.perf_counter() - start
+    if not all(len(one.audio) for one in speech):
+        raise ValueError(NO_SPEECH)
+    readings = []
+    for one, path in zip(speech, task.paths, strict=True):
+        one.save(path)
+        readings.append(Made(path, one.seconds, one.sample_rate, one.stopped))
+    report(readings, elapsed_s)
 
 
-def report(speech: Sequence[Speech], paths: Sequence[Path], elapsed_s: float) -> None:
-    """Write the audio and say what was made.
+@dataclass(frozen=True)
+class Made:
+    """A reading that was written: where to, what it is, and whether the model ended it."""
 
-    Raises:
-        ValueError: If there is nothing to write; then no file is.
-    """
-    for one in speech:
-        if not len(one.audio):
-            raise ValueError(
-                "the model stopped before its first frame: try --min_frames or --stop_threshold"
-            )
+    path: Path
+    seconds: float
+    sample_rate: int
+    stopped: bool
+
+
+def report(readings: Sequence[Made], elapsed_s: float) -> None:
+    """Say what was made."""
     # Where the speech itself has gone to standard output, words must not.
-    out = sys.stderr if STANDARD_OUTPUT in paths else sys.stdout
-    total = sum(one.seconds for one in speech)
-    for one, path in zip(speech, paths, strict=True):
-        if path != STANDARD_OUTPUT:
-            one.save(path)
+    to_pipe = any(one.path == STANDARD_OUTPUT for one in readings)
+    out = sys.stderr if to_pipe else sys.stdout
+    for one in readings:
         cut = "" if one.stopped else ", cut at the length limit"
-        print(f"{path}: {one.seconds:.2f} s of audio at {one.sample_rate} Hz{cut}", file=out)
+        print(f"{one.path}: {one.seconds:.2f} s of audio at {one.sample_rate} Hz{cut}", file=out)
+    total = sum(one.seconds for one in readings)
     print(f"made in {elapsed_s:.2f} s, real-time factor {elapsed_s / total:.2f}", file=out)
 
 

@@ -8,14 +8,13 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 
 import numpy as np
-import torch
 
-from sled.cli import STANDARD_OUTPUT, Task, report
+from sled.cli import NO_SPEECH, STANDARD_OUTPUT, Made, Task, report
+from sled.data.audio import AudioWriter
 from sled.streaming.client import Outlet, converse
 from sled.streaming.pacing import release, schedule, token_texts
 from sled.streaming.session import to_int16
 from sled.streaming.voice import Voice
-from sled.tts import Speech
 
 
 def add_live_flags(parser: argparse.ArgumentParser) -> None:
@@ -42,17 +41,26 @@ def add_live_flags(parser: argparse.ArgumentParser) -> None:
 
 
 def speak_live(args: argparse.Namespace, task: Task, voice: Voice | None) -> None:
-    """Speak one reading after the other as a live client does; print and write what came of it."""
-    speech, elapsed_s = [], 0.0
+    """Speak one reading after the other as a live client does; print and write what comes of it.
+
+    Audio is written as it is made: of a text of any length, no more is kept than is on its way.
+
+    Raises:
+        ValueError: If the model says nothing; then no file is written.
+    """
+    readings, elapsed_s = [], 0.0
+    sample_rate = task.tts.codec.sample_rate
     for seed, path in zip(task.seeds, task.paths, strict=True):
         pieces = token_texts(task.tts.tokenizer, task.text)
         released = release(schedule(pieces, args.tokens_per_second))
         with ExitStack() as stack:
             outlets: list[Outlet] = []
             if args.play:
-                outlets.append(stack.enter_context(_loudspeaker(task.tts.codec.sample_rate)))
+                outlets.append(stack.enter_context(_loudspeaker(sample_rate)))
             if path == STANDARD_OUTPUT:
                 outlets.append(_write_pcm)
+            else:
+                outlets.append(stack.enter_context(AudioWriter(path, sample_rate)).write)
             session = stack.enter_context(
                 task.tts.open_session(
                     voice=voice,
@@ -64,18 +72,18 @@ def speak_live(args: argparse.Namespace, task: Task, voice: Voice | None) -> Non
                     max_silence_s=args.max_silence_s,
                 )
             )
-            heard, timeline = converse(session, released, outlets)
+            timeline = converse(session, released, outlets)
+            if not timeline.chunks:
+                raise ValueError(NO_SPEECH)
             stopped = session.stopped
-        audio = np.concatenate([np.zeros(0, np.float32), *heard])
-        speech.append(Speech(audio, session.sample_rate, torch.empty(0), stopped))
-        if not heard:
-            break  # `report` says what to do
-        playback = timeline.playback(session.sample_rate)
+        playback = timeline.playback(sample_rate)
         elapsed_s += timeline.chunks[-1][0]
+        seconds = timeline.num_samples / sample_rate
+        readings.append(Made(path, seconds, sample_rate, stopped))
         print(f"{timeline.first_text_s:8.3f} s  first text", file=sys.stderr)
         print(f"{timeline.last_text_s:8.3f} s  text complete", file=sys.stderr)
         print(playback.describe(), file=sys.stderr)
-    report(speech, task.paths, elapsed_s)
+    report(readings, elapsed_s)
 
 
 def _write_pcm(audio: np.ndarray) -> None:

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import soundfile
 
+from sled.data.audio import AudioWriter
 from sled.decoding import DecodingOptions
 from sled.streaming.client import converse
 from sled.streaming.pacing import release, schedule
@@ -30,12 +31,12 @@ def test_text_is_fed_at_the_speed_of_writing_while_audio_comes(checkpoint):
     words = ["four ", "two ", "seven ", "one ", "nine"]
     heard: list[np.ndarray] = []
     with tts.open_session() as session:
-        audio, timeline = converse(session, release(schedule(words, 10.0)), [heard.append])
-    assert [len(piece) for piece in heard] == [len(piece) for piece in audio]
+        timeline = converse(session, release(schedule(words, 10.0)), [heard.append])
+    assert [len(piece) for piece in heard] == [samples for _, samples in timeline.chunks]
     assert 0.35 < timeline.last_text_s - timeline.first_text_s < 5
     assert timeline.chunks[0][0] < timeline.last_text_s
     expected = tts.say("".join(words))
-    np.testing.assert_allclose(np.concatenate(audio), expected.audio, atol=1e-5)
+    np.testing.assert_allclose(np.concatenate(heard), expected.audio, atol=1e-5)
 
 
 def test_a_timeline_is_told_and_the_file_holds_all(checkpoint, tmp_path, capsys):
@@ -57,13 +58,26 @@ def test_raw_samples_go_to_standard_output_and_words_elsewhere(checkpoint, tmp_p
     done = run_process("run_stream", *SPEAK, *flags, "--output", "-", cwd=tmp_path, binary=True)
     assert done.returncode == 0
     samples = np.frombuffer(done.stdout, "<i2") / 32767
-    # A file is turned down as a whole if it is too loud, a pipe can only clip.
     spoken = TTS.from_pretrained(checkpoint).say(
         SPEAK[1], seed=42, options=DecodingOptions(min_frames=30, max_length=200)
     )
     np.testing.assert_allclose(samples, np.clip(spoken.audio, -1, 1), atol=1e-3)
-    scale = max(1.0, np.abs(spoken.audio).max())
-    np.testing.assert_allclose(soundfile.read(output)[0], spoken.audio / scale, atol=1e-3)
+    np.testing.assert_allclose(soundfile.read(output)[0], samples, atol=1e-3)
+
+
+def test_speech_that_is_interrupted_is_kept(checkpoint, tmp_path, monkeypatch, capsys):
+    """As far as it has come: an hour of it may lie behind."""
+    written = AudioWriter.write
+
+    def interrupt(file: AudioWriter, waveform: np.ndarray) -> None:
+        written(file, waveform)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(AudioWriter, "write", interrupt)
+    output = tmp_path / "out.wav"
+    assert run("run_stream", *SPEAK, "--model_name_or_path", checkpoint, "--output", output) == 130
+    assert [path.name for path in tmp_path.iterdir()] == ["out.wav"]
+    assert len(soundfile.read(output)[0]) > 0
 
 
 def test_a_text_that_breaks_off_ends_the_conversation(checkpoint):

@@ -99,7 +99,7 @@ def run(args: argparse.Namespace) -> Report:
 
 def _hold_session(tts: TTS, options: DecodingOptions, words: list[str], speed: float) -> Timeline:
     with tts.open_session(options=options, max_ahead_s=None) as session:
-        _, timeline = converse(session, release(schedule(words, speed)))
+        timeline = converse(session, release(schedule(words, speed)))
     return timeline
 
 

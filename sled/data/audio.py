@@ -2,6 +2,8 @@
 
 import logging
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -93,24 +95,81 @@ def write_audio(
         ValueError: unknown suffix, no such folder, or a waveform that is no finite mono signal.
         OSError: the file cannot be written there.
     """
-    path = Path(path)
-    check_writable(path)
     samples = torch.as_tensor(waveform).detach().float().cpu().numpy()
-    if samples.ndim != 1 or not np.isfinite(samples).all():
-        raise ValueError(f"cannot write {path}: not a finite mono signal, shape {samples.shape}")
     peak = float(np.abs(samples).max(initial=0.0))
-    if peak > 1.0:
-        logger.info("%s: peak %.2f is above full scale, scaled down to fit", path, peak)
-        samples = samples / peak
+    with AudioWriter(path, sample_rate) as file:
+        if 1.0 < peak < np.inf:
+            logger.info("%s: peak %.2f is above full scale, scaled down to fit", path, peak)
+            samples = samples / peak
+        file.write(samples)
 
-    file_format = path.suffix.lstrip(".").upper()
-    partial = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        with open(partial, "wb") as file:
-            soundfile.write(file, samples, sample_rate, format=file_format)
-        os.replace(partial, path)
-    except (OSError, soundfile.LibsndfileError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise OSError(f"cannot write {path}: {reason}: choose another output path") from error
-    finally:
-        partial.unlink(missing_ok=True)
+
+class AudioWriter:
+    """An audio file that grows while its sound is made; a context manager.
+
+    The file appears under its name only at the end: when it is complete, or with what there is of
+    it when the program is interrupted from the keyboard. After any other exception there is none.
+
+    Args:
+        path: file to write, with a suffix such as .wav, .flac or .ogg; its folder must exist.
+        sample_rate: in Hz.
+
+    Raises:
+        ValueError: unknown suffix, no such folder, or one that may not be written to.
+        OSError: the file cannot be written there.
+    """
+
+    def __init__(self, path: str | os.PathLike[str], sample_rate: int) -> None:
+        self._path, self._sample_rate = Path(path), sample_rate
+        check_writable(self._path)
+        self._partial = self._path.with_name(f".{self._path.name}.{os.getpid()}.part")
+        self._num_samples = 0
+
+    def __enter__(self) -> "AudioWriter":
+        with self._telling_what_to_do():
+            self._file = soundfile.SoundFile(
+                self._partial,
+                "w",
+                self._sample_rate,
+                channels=1,
+                format=self._path.suffix.lstrip(".").upper(),
+            )
+        return self
+
+    def write(self, waveform: np.ndarray) -> None:
+        """Append samples [S], full scale at 1.0; louder ones are clipped.
+
+        Raises:
+            ValueError: a waveform that is no finite mono signal.
+            OSError: the file cannot be written there.
+        """
+        if waveform.ndim != 1 or not np.isfinite(waveform).all():
+            raise ValueError(
+                f"cannot write {self._path}: not a finite mono signal, shape {waveform.shape}"
+            )
+        with self._telling_what_to_do():
+            self._file.write(np.clip(waveform, -1.0, 1.0))
+        self._num_samples += len(waveform)
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        interrupted = kind is not None and issubclass(kind, KeyboardInterrupt)
+        try:
+            with self._telling_what_to_do():
+                self._file.close()
+                if kind is None or (interrupted and self._num_samples):
+                    os.replace(self._partial, self._path)
+        finally:
+            self._partial.unlink(missing_ok=True)
+        if interrupted and self._num_samples:
+            seconds = self._num_samples / self._sample_rate
+            logger.warning("%s: interrupted, the first %.2f s are kept", self._path, seconds)
+
+    @contextmanager
+    def _telling_what_to_do(self) -> Iterator[None]:
+        try:
+            yield
+        except (OSError, soundfile.LibsndfileError) as error:
+            reason = getattr(error, "strerror", None) or error
+            raise OSError(
+                f"cannot write {self._path}: {reason}: choose another output path"
+            ) from error

@@ -163,7 +163,8 @@ def recite_live(
     for number, cut in enumerate(cuts):
         pieces = release(schedule(text_of(cut), characters_per_second))
         with tts.open_session(options=options, seed=seed + number, max_ahead_s=None) as session:
-            audio, timeline = converse(session, pieces)
+            audio: list[np.ndarray] = []
+            timeline = converse(session, pieces, [audio.append])
             cut_off.append(not session.stopped)
         waveforms.append(np.concatenate([np.zeros(0, np.float32), *audio]))
         if audio:

@@ -30,23 +30,26 @@ class Timeline:
     last_text_s: float = 0.0
     chunks: list[tuple[float, int]] = field(default_factory=list)
 
+    @property
+    def num_samples(self) -> int:
+        """Of all audio."""
+        return sum(samples for _, samples in self.chunks)
+
     def playback(self, sample_rate: int) -> Playback:
         """How a player fares that starts with the first audio."""
         return play(self.chunks, sample_rate)
 
 
-def converse(
-    session: Session, pieces: Iterator[str], outlets: Sequence[Outlet] = ()
-) -> tuple[list[np.ndarray], Timeline]:
+def converse(session: Session, pieces: Iterator[str], outlets: Sequence[Outlet] = ()) -> Timeline:
     """Feed a session from one thread, and take its audio in this one.
 
     Args:
         session: A new one.
         pieces: Of the text, released at the speed of writing.
-        outlets: Where audio goes as it is made.
+        outlets: Where audio goes, piece by piece, as it is made.
 
     Returns:
-        All audio, piece by piece, and what happened when.
+        What happened when.
 
     Raises:
         Whatever goes wrong with the text or the speech.
@@ -68,14 +71,12 @@ def converse(
 
     writer = threading.Thread(target=write, name="writer", daemon=True)
     writer.start()
-    heard = []
     for chunk in session.chunks():
         if len(chunk.audio):
             timeline.chunks.append((chunk.made_at_s - start, len(chunk.audio)))
-            heard.append(chunk.audio)
             for outlet in outlets:
                 outlet(chunk.audio)
     writer.join()
     if failures:
         raise failures[0]
-    return heard, timeline
+    return timeline

@@ -7,7 +7,7 @@ import pytest
 import soundfile
 import torch
 
-from sled.data.audio import read_audio, write_audio
+from sled.data.audio import AudioWriter, read_audio, write_audio
 
 
 def tone(seconds: float, sample_rate: int, frequency_hz: float = 440.0) -> np.ndarray:
@@ -93,7 +93,7 @@ def test_a_failed_write_leaves_the_old_file_and_no_other(
     def full_disk(*args: object, **kwargs: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(soundfile, "write", full_disk)
+    monkeypatch.setattr(soundfile.SoundFile, "write", full_disk)
     with pytest.raises(OSError, match="No space left"):
         write_audio(tmp_path / "out.wav", tone(0.2, 24_000), 24_000)
     assert (tmp_path / "out.wav").read_bytes() == before
@@ -104,3 +104,23 @@ def test_a_failed_write_leaves_the_old_file_and_no_other(
 def test_only_finite_mono_signals_are_written(tmp_path: Path, samples: np.ndarray) -> None:
     with pytest.raises(ValueError, match="mono"):
         write_audio(tmp_path / "out.wav", samples, 24_000)
+
+
+def test_a_growing_file_holds_all_pieces_at_the_end(tmp_path: Path) -> None:
+    samples = tone(0.2, 24_000)
+    with AudioWriter(tmp_path / "out.wav", 24_000) as file:
+        for piece in np.array_split(2 * samples, 7):
+            file.write(piece)
+        assert not (tmp_path / "out.wav").exists()
+    read = read_audio(tmp_path / "out.wav", 24_000)
+    np.testing.assert_allclose(read, np.clip(2 * samples, -1, 1), atol=2**-14)
+
+
+@pytest.mark.parametrize(("error", "kept"), [(KeyboardInterrupt, True), (ValueError, False)])
+def test_a_growing_file_survives_the_keyboard_only(
+    tmp_path: Path, error: type[BaseException], kept: bool
+) -> None:
+    with pytest.raises(error), AudioWriter(tmp_path / "out.wav", 24_000) as file:
+        file.write(tone(0.1, 24_000))
+        raise error
+    assert [path.name for path in tmp_path.iterdir()] == ["out.wav"] * kept
