@@ -37,7 +37,8 @@ train() { # train OUTPUT_DIR FLAGS...: what pretraining and fine-tuning share
     "$PYTHON" scripts/train.py --output_dir "$output" \
         --train_manifest "$RUN/codes/train" --eval_manifest "$RUN/codes/valid" \
         --codec "$RUN/codec" --tokenizer "$RUN/tokenizer" \
-        --use_cpu --bf16 "$BF16" --max_frames_per_batch 800 --per_device_eval_batch_size 8 \
+        --use_cpu --bf16 "$BF16" --max_frames_per_batch 800 --no_group_by_speech_length \
+        --per_device_eval_batch_size 8 \
         --dropout 0 --attention_dropout 0 --activation_dropout 0 \
         --learning_rate 1.5e-3 --weight_decay 0.01 --adam_beta2 0.98 --max_grad_norm 1.0 \
         --save_steps 250 --save_total_limit 2 --logging_steps 50 --eval_strategy steps \

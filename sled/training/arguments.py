@@ -112,7 +112,9 @@ class RunArguments:
 
     group_by_speech_length: bool = _flag(True, "batch samples of like length together")
     max_frames_per_batch: int | None = _flag(
-        None, "fill batches up to so many padded frames instead of a number of samples"
+        None,
+        "fill batches up to so many frames, counting padding if grouped by length, instead of a "
+        "number of samples",
     )
     quadratic_duration_s: float | None = _flag(
         None,

@@ -273,6 +273,7 @@ def training_batches(
         max_duration_s=None if limit is None else limit / codec.frame_rate,
         quadratic_duration_s=args.quadratic_duration_s,
         by_length=args.group_by_speech_length,
+        per_step=args.gradient_accumulation_steps,
         seed=args.seed,
         rank=args.process_index,
         world_size=args.world_size,

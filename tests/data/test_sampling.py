@@ -71,6 +71,47 @@ def test_no_two_epochs_batch_alike_and_the_seed_decides():
     assert ids(other.epoch(0)) != ids(batches.epoch(0))
 
 
+def test_lengths_follow_one_another_differently_in_each_epoch():
+    batches = batches_of([1.0 + i % 300 / 100 for i in range(600)], max_duration_s=20)
+    assert len(batches.duration_bins) > 5
+    first, second = (
+        [batch[0].duration // 0.5 for batch in batches.epoch(epoch)] for epoch in (0, 1)
+    )
+    alike = sum(one == other for one, other in zip(first, second, strict=False)) / len(first)
+    assert alike < 0.5
+
+
+@given(st.integers(1, 3), st.integers(1, 4))
+@settings(max_examples=10)
+def test_a_step_holds_the_same_however_it_is_divided(accumulated, world_size):
+    durations_s = [1.0] * 120
+    alone = batches_of(durations_s, max_cuts=2, per_step=accumulated * world_size)
+    shares = [
+        list(
+            batches_of(
+                durations_s, max_cuts=2, per_step=accumulated, rank=rank, world_size=world_size
+            ).epoch(0)
+        )
+        for rank in range(world_size)
+    ]
+    steps = len(shares[0]) // accumulated
+    whole = ids(list(alone.epoch(0)))
+    size = accumulated * world_size
+    for step in range(steps):
+        ours = whole[step * size : (step + 1) * size]
+        divided = ids([b for share in shares for b in share[step * accumulated :][:accumulated]])
+        assert sorted(ours) == sorted(divided)
+
+
+def test_a_mixed_batch_is_limited_by_what_it_holds():
+    """For nothing but attention pads it."""
+    durations_s = [0.5 + (37 * i % 1000) / 100 for i in range(500)]
+    batches = list(batches_of(durations_s, max_duration_s=60, by_length=False).epoch(0))
+    assert_each_once(batches, 500)
+    _, *held = sorted(sum(cut.duration for cut in batch) for batch in batches)  # one is the rest
+    assert 60 - max(durations_s) < held[0] <= held[-1] <= 60
+
+
 @given(st.integers(2, 4), st.integers(20, 100))
 @settings(max_examples=10)
 def test_processes_share_the_work(world_size, count):
