@@ -7,7 +7,7 @@ import logging
 import sys
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -81,7 +81,8 @@ def speech_parser(description: str, default_output: str = "output.wav") -> argpa
         "--cfg",
         type=float,
         help="guidance scale, 1 for none; 2 is recommended and the bundled model's default, "
-        f"other models default to the published {PUBLISHED_CFG:g}",
+        f"other models default to the published {PUBLISHED_CFG:g}, as do those that guidance was "
+        "distilled into",
     )
     decoding.add_argument("--temperature", type=float, default=1.0, help="scale of the noise")
     decoding.add_argument("--seed", type=int, default=42, help="of the first sequence")
@@ -201,6 +202,8 @@ def read_task(args: argparse.Namespace, layout: str) -> Task:
             f"{args.model_name_or_path} is an offline checkpoint (no stream_n, stream_m in its "
             "config.json): name a streaming one, or use run_offline.py"
         )
+    if args.cfg is None and tts.model.config.distilled_cfg is not None:
+        options = replace(options, cfg=tts.default_options.cfg)
     own = tts.model.layout
     seeds = range(args.seed, args.seed + len(paths))
     return Task(tts, text, options, own if layout == "stream" else Layout(), paths, seeds)

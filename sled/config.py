@@ -36,6 +36,7 @@ EXTRA_DEFAULTS: dict[str, Any] = {
     "min_frames_per_token": None,
     "max_frames_per_token": None,
     "text_normalization": None,
+    "distilled_cfg": None,
 }
 
 # What transformers itself may pass to or keep in any configuration.
@@ -87,6 +88,8 @@ class SpeechLlamaConfig(PreTrainedConfig):
             all but a few samples of the training data. None: not measured.
         text_normalization: What is done to a text before it becomes tokens, see
             `sled.normalization`. None: nothing.
+        distilled_cfg: Guidance scale that the model speaks with by itself, at cfg 1, because
+            guidance was distilled into it. None: it was not.
 
     Raises:
         ValueError: For an unknown key or a combination that no model can have.
@@ -127,6 +130,7 @@ class SpeechLlamaConfig(PreTrainedConfig):
         min_frames_per_token: float | None = None,
         max_frames_per_token: float | None = None,
         text_normalization: str | None = None,
+        distilled_cfg: float | None = None,
         bos_token_id: int = 0,
         pad_token_id: int = 1,
         eos_token_id: int = 2,
@@ -172,6 +176,7 @@ class SpeechLlamaConfig(PreTrainedConfig):
         self.min_frames_per_token = min_frames_per_token
         self.max_frames_per_token = max_frames_per_token
         self.text_normalization = text_normalization
+        self.distilled_cfg = distilled_cfg
         self.bos_token_id = bos_token_id
         self.pad_token_id = pad_token_id
         self.eos_token_id = eos_token_id

@@ -36,6 +36,12 @@ class Arrangement:
     predictor: Tensor
     is_stop: Tensor
 
+    def to(self, device: torch.device) -> Arrangement:
+        """The same on another device."""
+        moved = (x.to(device) for x in (self.source, self.predictor, self.is_stop))
+        source, predictor, is_stop = moved
+        return Arrangement(source, self.lengths, predictor, is_stop)
+
 
 @dataclass(frozen=True)
 class Layout:

@@ -23,7 +23,8 @@ from sled.config import SpeechLlamaConfig
 from sled.digest import tensor_digest
 from sled.heads import EnergyHead
 from sled.heads.energy import XavierLinear, ZeroLinear
-from sled.layout import Layout
+from sled.heads.scores import Score
+from sled.layout import Arrangement, Layout
 
 # Of every hundred or so frames one is the last: the weight balances the stop loss.
 STOP_POSITIVE_WEIGHT = 100.0
@@ -194,6 +195,7 @@ class SpeechLlamaForCausalLM(PreTrainedModel):
         latent_mask: Tensor,
         noise: Tensor | None = None,
         layout: Layout | None = None,
+        guided_states: Tensor | None = None,
     ) -> SpeechLlamaOutput:
         """Training loss of a right-padded batch; each sample counts as it would alone.
 
@@ -204,36 +206,34 @@ class SpeechLlamaForCausalLM(PreTrainedModel):
             latent_mask: [B, T] 1 at real frames.
             noise: [M, F, N] noise of the head's draws, frames in batch order. None: drawn here.
             layout: How text and speech interleave. None: as the configuration says.
+            guided_states: [F + B, H] states to learn in the place of frames: the score is then
+                the distance of the model's own, and the heads do not move them.
 
         Returns:
             Losses and hidden states. In training mode each sample's text is dropped with
             probability `training_cfg`, so that the text-free branch of guidance is learned.
         """
         if self.training and self.config.training_cfg > 0:
-            input_ids, attention_mask = self._drop_text(input_ids, attention_mask)
+            dropped = torch.rand(len(input_ids), device=input_ids.device) < self.config.training_cfg
+            input_ids, attention_mask = self.drop_text(input_ids, attention_mask, dropped)
         history = latents
         if self.training and self.config.history_noise > 0:
             history = self._disturb(latents, latent_mask)
-        num_tokens, num_frames = attention_mask.sum(1).tolist(), latent_mask.sum(1).tolist()
-        arrangement = (layout or self.layout).arrange(num_tokens, num_frames)
-        source, predictor, is_stop = (
-            index.to(latents.device)
-            for index in (arrangement.source, arrangement.predictor, arrangement.is_stop)
+        hidden, arrangement = self._read(
+            input_ids, attention_mask, history, latent_mask, layout or self.layout
         )
-
-        # From here on without padding.
-        is_frame = latent_mask.bool()
-        text, speech = input_ids[attention_mask.bool()], history[is_frame]
-        inputs = torch.cat((self.embed_text(text), self.embed_latents(speech)))[source]
-        hidden = self.model(inputs, self.model.pack(arrangement.lengths, inputs))  # [P, H]
-
-        predicting = hidden[predictor]  # [F + B, H]
+        predicting = hidden[arrangement.predictor]  # [F + B, H]
+        is_stop, num_frames = arrangement.is_stop, len(predicting) - len(latent_mask)
+        if guided_states is None:
+            if noise is None:
+                noise = self.scoreloss.draw_noise(num_frames, latents.device)
+            target = latents[latent_mask.bool()]
+            score = self.scoreloss.score(predicting[~is_stop], target, noise)
+        else:
+            score = _state_score(predicting, guided_states)
+            predicting = predicting.detach()
         stop_logit = self.eos_head(predicting).squeeze(-1).float()
         stop_loss = self.bceloss(stop_logit, is_stop.float())
-
-        if noise is None:
-            noise = self.scoreloss.draw_noise(sum(num_frames), latents.device)
-        score = self.scoreloss.score(predicting[~is_stop], latents[is_frame], noise)
         score_loss = score.value.mean()
         return SpeechLlamaOutput(
             loss=score_loss + stop_loss,
@@ -243,24 +243,61 @@ class SpeechLlamaForCausalLM(PreTrainedModel):
             repulsion=score.repulsion.mean().detach(),
             hidden_states=hidden,
             lengths=arrangement.lengths,
-            num_frames=sum(num_frames),
+            num_frames=num_frames,
             stop_errors=((stop_logit > 0) != is_stop).sum(),
         )
 
-    def _drop_text(self, input_ids: Tensor, attention_mask: Tensor) -> tuple[Tensor, Tensor]:
-        """Replace a random share of the texts by the single token `</s>`."""
-        dropped = torch.rand(len(input_ids), device=input_ids.device) < self.config.training_cfg
+    def predict(
+        self,
+        input_ids: Tensor,
+        attention_mask: Tensor,
+        history: Tensor,
+        latent_mask: Tensor,
+        layout: Layout | None = None,
+    ) -> Tensor:
+        """The states [F + B, H] that predict frames and stops of a batch, as in `forward`."""
+        hidden, arrangement = self._read(
+            input_ids, attention_mask, history, latent_mask, layout or self.layout
+        )
+        return hidden[arrangement.predictor]
+
+    def _read(
+        self,
+        input_ids: Tensor,
+        attention_mask: Tensor,
+        history: Tensor,
+        latent_mask: Tensor,
+        layout: Layout,
+    ) -> tuple[Tensor, Arrangement]:
+        """Hidden states [P, H] of a batch, padding left out, and how it was arranged."""
+        num_tokens, num_frames = attention_mask.sum(1).tolist(), latent_mask.sum(1).tolist()
+        arrangement = layout.arrange(num_tokens, num_frames).to(history.device)
+        text, speech = input_ids[attention_mask.bool()], history[latent_mask.bool()]
+        embeddings = torch.cat((self.embed_text(text), self.embed_latents(speech)))
+        inputs = embeddings[arrangement.source]
+        return self.model(inputs, self.model.pack(arrangement.lengths, inputs)), arrangement
+
+    def drop_text(
+        self, input_ids: Tensor, attention_mask: Tensor, dropped: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Replace the texts where `dropped` [B] is true by the single token `</s>`."""
         is_first = torch.arange(input_ids.shape[1], device=input_ids.device) == 0
         input_ids = input_ids.masked_fill(dropped[:, None] & is_first, self.config.eos_token_id)
         return input_ids, attention_mask.masked_fill(dropped[:, None] & ~is_first, 0)
 
     def _disturb(self, latents: Tensor, latent_mask: Tensor) -> Tensor:
-        """Latents [B, T, D] with noise, of a level drawn for each sample."""
+        """Latents [B, T, D] with noise, of a level up to `history_noise` drawn for each sample."""
         # Each sample's own scale, so that its loss does not depend on its company.
         square = (latents.square() * latent_mask[..., None]).sum((1, 2))
         scale = (square / (latent_mask.sum(1) * latents.shape[-1])).sqrt()[:, None, None]
         level = self.config.history_noise * torch.rand(len(latents), 1, 1, device=latents.device)
         return latents + level * scale * torch.randn_like(latents)
+
+
+def _state_score(states: Tensor, target: Tensor) -> Score:
+    """Squared distances [F + B] of states [F + B, H] to others, over the others' mean square."""
+    distance = (states.float() - target.float()).square().sum(-1)
+    return Score(distance / target.float().square().sum(-1).mean(), torch.zeros_like(distance))
 
 
 AutoConfig.register(SpeechLlamaConfig.model_type, SpeechLlamaConfig, exist_ok=True)

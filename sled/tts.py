@@ -217,7 +217,7 @@ class TTS:
             ValueError: For a setting that cannot be, or an unusable prompt.
         """
         delivery = Delivery(
-            options=options or DecodingOptions(),
+            options=options or self.default_options,
             layout=layout,
             voice=self.make_voice(voice, layout) if isinstance(voice, Prompt) else voice,
             ramp=ramp or ChunkRamp(),
@@ -279,7 +279,7 @@ class TTS:
         for line in texts:
             if not line.strip():
                 raise ValueError("the text is blank: give at least one word to say")
-        options = options or DecodingOptions()
+        options = options or self.default_options
         deliveries = []
         for line, prompt in zip(texts, prompts, strict=True):
             voice = self.make_voice(prompt, layout) if isinstance(prompt, Prompt) else prompt
@@ -404,6 +404,15 @@ class TTS:
         if len(self._voices) > MAX_VOICES_KEPT:
             self._voices.popitem(last=False)
         return voice
+
+    @property
+    def default_options(self) -> DecodingOptions:
+        """Guidance as recommended; none for a model that was taught to do without."""
+        return (
+            DecodingOptions()
+            if self.model.config.distilled_cfg is None
+            else DecodingOptions(cfg=1.0)
+        )
 
     def save_voice(self, voice: Voice, path: str | Path) -> None:
         """Write a voice file, which this model and this codec can load."""

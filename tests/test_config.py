@@ -17,6 +17,7 @@ EXTRAS = {
     "history_noise": 0.2,
     "frame_rate": 50.0,
     "text_normalization": "english",
+    "distilled_cfg": 2.0,
 }
 
 

@@ -50,6 +50,11 @@ class ModelArguments:
     text_normalization: str | None = _flag(
         None, "what is done to texts before they become tokens: english; unset: nothing"
     )
+    distill_cfg: float | None = _flag(
+        None,
+        "teach the model of finetune_path to speak by itself as it does under guidance of this "
+        "scale: then a frame takes one pass instead of two; unset: learn from speech, as usual",
+    )
     finetune_path: str | None = _flag(
         None, "start from this checkpoint folder (or its model.safetensors), keeping its sizes"
     )

@@ -30,6 +30,7 @@ from sled.training.arguments import (
     SledTrainingArguments,
     parse_flags,
 )
+from sled.training.distillation import GuidedTeacher, make_student
 from sled.training.lora import add_adapters, save_merged, unwrap
 from sled.training.samples import show_samples
 from sled.training.saving import finished_steps, publish_model
@@ -62,7 +63,7 @@ def build_model(
         ValueError: If there is no such checkpoint, or it does not fit the tokenizer or the codec.
     """
     settings: dict[str, Any] = asdict(arguments)
-    finetune_path = settings.pop("finetune_path")
+    finetune_path, _ = settings.pop("finetune_path"), settings.pop("distill_cfg")
     if finetune_path is None:
         config = SpeechLlamaConfig(
             vocab_size=tokenizer.vocab_size,
@@ -177,6 +178,10 @@ def make_trainer(
     if args.compile_layers:
         for layer in model.model.layers:
             layer.compile(dynamic=True)
+    teacher = None
+    if model_args.distill_cfg is not None:
+        teacher = GuidedTeacher(model, model_args.distill_cfg)
+        make_student(model, model_args.distill_cfg)
     if lora_args.lora_rank:
         model = add_adapters(model, lora_args)
     trained = sum(p.numel() for p in model.parameters() if p.requires_grad)
@@ -196,6 +201,7 @@ def make_trainer(
             "data": asdict(data_args),
             "training": args.to_dict(),
         },
+        teacher=teacher,
         processing_class=tokenizer,
     )
 
@@ -229,6 +235,11 @@ def _check_flags(
         raise ValueError(
             f"--lora_rank {lora_args.lora_rank}: adapters belong to a model that is there already, "
             "name it with --finetune_path"
+        )
+    if model_args.distill_cfg is not None and model_args.finetune_path is None:
+        raise ValueError(
+            f"--distill_cfg {model_args.distill_cfg:g}: only a model that is there already can be "
+            "guided, name it with --finetune_path"
         )
 
 

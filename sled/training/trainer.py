@@ -27,6 +27,7 @@ from sled.layout import Layout
 from sled.model import SpeechLlamaOutput
 from sled.training.arguments import SledTrainingArguments
 from sled.training.averaging import WeightAverage
+from sled.training.distillation import GuidedTeacher
 from sled.training.lora import unwrap
 from sled.training.progress import LOSS_PARTS, Progress
 from sled.training.saving import CurrentIntervals, WholeCheckpointTrainer
@@ -66,6 +67,7 @@ class SledTrainer(WholeCheckpointTrainer):
         train_batches: What to train on.
         eval_batches: What to evaluate on.
         flags: All flags of the run, which are kept beside its weights.
+        teacher: Gives the states to learn instead of frames, if guidance is to be distilled.
         **kwargs: As for `transformers.Trainer`.
     """
 
@@ -79,10 +81,11 @@ class SledTrainer(WholeCheckpointTrainer):
         train_batches: SpeechBatches,
         eval_batches: SpeechBatches | None = None,
         flags: Mapping[str, Any],
+        teacher: GuidedTeacher | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(data_collator=collate, **kwargs)
-        self.codec = codec
+        self.codec, self.teacher = codec, teacher
         self.train_batches = TrainingBatches(train_batches)
         self.eval_batches = eval_batches
         self.flags = flags
@@ -179,16 +182,18 @@ class SledTrainer(WholeCheckpointTrainer):
 
     def _forward(self, model: nn.Module, inputs: dict[str, Any]) -> SpeechLlamaOutput:
         """Losses of a batch, each the mean over this batch alone."""
-        latents = speech_latents(self.codec, inputs["speech"])
         keeps_offline = model.training and torch.rand(()).item() < self.args.offline_share
+        batch = {
+            "input_ids": inputs["input_ids"],
+            "attention_mask": inputs["attention_mask"],
+            "latents": speech_latents(self.codec, inputs["speech"]),
+            "latent_mask": length_mask(inputs["num_frames"]),
+            "layout": Layout() if keeps_offline else None,
+        }
         with self.accelerator.autocast():  # not around the codec
-            return model(
-                input_ids=inputs["input_ids"],
-                attention_mask=inputs["attention_mask"],
-                latents=latents,
-                latent_mask=length_mask(inputs["num_frames"]),
-                layout=Layout() if keeps_offline else None,
-            )
+            if self.teacher is not None:
+                batch["guided_states"] = self.teacher.states(**batch)
+            return model(**batch)
 
     def compute_loss(
         self,

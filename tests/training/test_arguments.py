@@ -37,6 +37,7 @@ OUR_FLAGS: dict[str, dict[str, Any]] = {
         "stream_n": None,
         "stream_m": None,
         "text_normalization": None,
+        "distill_cfg": None,
         "finetune_path": None,
     },
     "adapters": {

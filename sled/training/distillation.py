@@ -1,0 +1,57 @@
+"""Guidance distilled into one pass: half of the work of a frame, for a short training.
+
+Under guidance a frame is drawn from u + c (h - u): h is the model's state with the text, u without
+it (Ho and Salimans 2022, eq. 6). The head is the same whatever c is, so all there is to learn is
+that state: a student that reads the text only is brought to it by least squares (as Meng et al.
+2023 do for diffusion models), and then speaks at cfg 1 as its teacher does at cfg c.
+"""
+
+from __future__ import annotations
+
+from copy import deepcopy
+
+import torch
+from torch import Tensor
+
+from sled.layout import Layout
+from sled.model import SpeechLlamaForCausalLM
+
+
+class GuidedTeacher:
+    """The states of a model under guidance.
+
+    Args:
+        model: Is copied as it is.
+        cfg: Guidance scale c.
+    """
+
+    def __init__(self, model: SpeechLlamaForCausalLM, cfg: float) -> None:
+        self._model, self._cfg = deepcopy(model).eval().requires_grad_(False), cfg
+
+    @torch.no_grad()
+    def states(
+        self,
+        input_ids: Tensor,
+        attention_mask: Tensor,
+        latents: Tensor,
+        latent_mask: Tensor,
+        layout: Layout | None,
+    ) -> Tensor:
+        """Guided states [F + B, H] of a batch, as `SpeechLlamaForCausalLM.forward` takes it."""
+        everything = torch.ones(len(input_ids), dtype=torch.bool, device=input_ids.device)
+        no_text = self._model.drop_text(input_ids, attention_mask, everything)
+        with_text, text_free = (
+            self._model.predict(*text, latents, latent_mask, layout)
+            for text in ((input_ids, attention_mask), no_text)
+        )
+        return text_free + self._cfg * (with_text - text_free)
+
+
+def make_student(model: SpeechLlamaForCausalLM, cfg: float) -> None:
+    """Set a model up to learn what guidance does.
+
+    It reads every text, and a history without noise; the head stays as it is.
+    """
+    model.config.training_cfg = model.config.history_noise = 0.0
+    model.config.distilled_cfg = cfg
+    model.scoreloss.requires_grad_(False)

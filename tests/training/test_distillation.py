@@ -1,0 +1,119 @@
+"""Guidance distilled into one pass: what the teacher says, and what the student learns of it."""
+
+import pytest
+import torch
+
+from sled import TTS
+from sled.config import SpeechLlamaConfig
+from sled.decoding import Decoder, DecodingOptions, Request
+from sled.layout import Layout
+from sled.training.distillation import GuidedTeacher, make_student
+from tests.debug import GOLDENS, STREAM, debug_checkpoint, debug_model, randn
+from tests.training.runs import fit, flags, logged, train, weights
+
+BATCH = {
+    "input_ids": torch.tensor([[1, 7, 8, 2], [1, 9, 2, 0]]),
+    "attention_mask": torch.tensor([[1, 1, 1, 1], [1, 1, 1, 0]]),
+    "latents": randn(2, 6, 32),
+    "latent_mask": torch.tensor([[1] * 6, [1] * 4 + [0] * 2]),
+}
+
+
+def states(cfg: float, layout: Layout | None = None) -> torch.Tensor:
+    return GuidedTeacher(debug_model(**STREAM), cfg).states(**BATCH, layout=layout)
+
+
+@pytest.mark.parametrize("layout", [None, Layout()])
+def test_a_teacher_is_guided_as_decoding_is(layout):
+    """cfg 1 is the state with the text, and what lies beyond goes on in a straight line."""
+    model = debug_model(**STREAM)
+    with torch.no_grad():
+        with_text = model.predict(
+            BATCH["input_ids"], BATCH["attention_mask"], *list(BATCH.values())[2:], layout=layout
+        )
+    text_free, plain, guided = (states(cfg, layout) for cfg in (0.0, 1.0, 3.0))
+    torch.testing.assert_close(plain, with_text)
+    torch.testing.assert_close(guided, text_free + 3 * (with_text - text_free))
+    assert not torch.allclose(guided, plain)
+
+
+@pytest.mark.parametrize("settings", [{}, STREAM])
+def test_frames_drawn_from_its_states_are_those_of_decoding_under_guidance(settings):
+    """The decoder's own frames, read as history, lead to the states it drew them from."""
+    model, token_ids = debug_model(**settings), [1, 7, 8, 2]
+    decoder = Decoder(model)
+    options = DecodingOptions(cfg=2.5, min_frames=6, max_frames=6)
+    decoder.join(Request(token_ids), torch.Generator().manual_seed(3), options)
+    frames = torch.cat([step.latents for _ in range(6) if (step := decoder.step())])  # [6, D]
+    batch = {
+        "input_ids": torch.tensor([token_ids]),
+        "attention_mask": torch.ones(1, 4, dtype=torch.long),
+        "latents": frames[None],
+        "latent_mask": torch.ones(1, 6, dtype=torch.long),
+    }
+    guided = GuidedTeacher(model, 2.5).states(**batch, layout=None)
+    generator = torch.Generator().manual_seed(3)
+    width = model.config.noise_channels
+    noise = torch.stack([torch.randn(width, generator=generator) for _ in range(6)])
+    with torch.no_grad():
+        drawn = model.draw(guided[:-1], noise)  # after the last one comes the stop
+    torch.testing.assert_close(drawn, frames, rtol=0, atol=1e-5)
+
+
+def test_a_student_is_as_far_as_its_states_are():
+    """None, if they are the teacher's; as large as the teacher's own, if they were zero."""
+    model = debug_model(training_cfg=0.0).train()
+    with torch.no_grad():
+        own = model.predict(*BATCH.values())
+    assert model(**BATCH, guided_states=own).score_loss == 0
+    doubled = model(**BATCH, guided_states=2 * own)
+    assert doubled.score_loss.item() == pytest.approx(1 / 4)
+
+
+def test_a_student_reads_every_text_and_leaves_the_head_alone():
+    model = debug_model(training_cfg=0.5, history_noise=3.0).train()
+    make_student(model, 2.0)
+    model(**BATCH, guided_states=randn(12, model.config.hidden_size)).loss.backward()
+    with_gradient = {name for name, weight in model.named_parameters() if weight.grad is not None}
+    assert with_gradient == {
+        name for name, _ in model.named_parameters() if not name.startswith("scoreloss.")
+    }
+    assert (model.config.training_cfg, model.config.history_noise) == (0.0, 0.0)
+
+
+def test_a_run_brings_the_student_to_the_teacher(corpus, tmp_path):
+    """Resumed or not, against the teacher it began with; the result speaks in one pass."""
+    base, student = fit(corpus, tmp_path / "base", training_cfg=0.5), tmp_path / "student"
+    settings = {
+        "finetune_path": base,
+        "distill_cfg": 30.0,  # a model that knows so little feels no less
+        "max_steps": 12,
+        "lr_scheduler_type": "constant",
+        "save_strategy": "steps",
+        "save_steps": 6,
+    }
+    fit(corpus, student, **settings)
+    distances = logged(student, "score_loss")
+    assert distances[-1] < 0.5 * distances[0]
+    assert logged(student, "repulsion") == [0.0] * 12
+    before, after = weights(base), weights(student)
+    for name in before:
+        assert before[name].equal(after[name]) == name.startswith(("scoreloss.", "bceloss."))
+    assert SpeechLlamaConfig.from_pretrained(student).distilled_cfg == 30.0
+    tts = TTS.from_pretrained(student, codec=GOLDENS / "codec")
+    assert tts.default_options.cfg == 1.0
+
+    resumed = tmp_path / "resumed"
+    fit(corpus, resumed, **settings | {"max_steps": 6})
+    fit(corpus, resumed, **settings)
+    assert logged(resumed, "score_loss")[6:] == distances[6:]
+
+
+def test_only_what_is_there_can_be_guided(corpus, tmp_path):
+    with pytest.raises(ValueError, match="--distill_cfg 2.*--finetune_path"):
+        train(flags(corpus, tmp_path / "new", distill_cfg=2.0))
+
+
+def test_other_models_are_guided_by_default(tmp_path):
+    tts = TTS.from_pretrained(debug_checkpoint(tmp_path / "model"))
+    assert tts.default_options.cfg == 2.0
