@@ -201,6 +201,10 @@ class TTS:
 
         Text of any length is said, in segments that fit the model's positions.
 
+        In chunks of n tokens and m frames a voice of P frames has the model read about n P / m
+        tokens before its first frame: what the voice's own text falls short of that, the new text
+        has to bring, and a voice with more text lets the new one wait for its turn.
+
         Args:
             voice: To speak with; a prompt is prepared first, see `make_voice`.
             seed: The same seed says the same text the same way.

@@ -14,8 +14,8 @@ def training_flops(model: SpeechLlamaForCausalLM, lengths: Sequence[int], num_fr
     """Floating-point operations of a forward and a backward pass over whole sequences.
 
     The usual count (Kaplan et al. 2020, section 2.1): 6 for each weight of a matrix and each vector
-    it multiplies, and causal attention's own. What activation checkpointing computes twice is
-    counted once.
+    it multiplies (4 if it is frozen, for it needs no gradient), and causal attention's own. What
+    activation checkpointing computes twice is counted once.
 
     Args:
         model: Any size.
@@ -23,13 +23,15 @@ def training_flops(model: SpeechLlamaForCausalLM, lengths: Sequence[int], num_fr
         num_frames: Frames of all of them; each is drawn `score_samples` times.
     """
     config = model.config
-    layers = sum(p.numel() for p in model.model.layers.parameters())
-    head = sum(p.numel() for p in model.scoreloss.parameters())
+    layers, head = (
+        sum((6.0 if p.requires_grad else 4.0) * p.numel() for p in part.parameters())
+        for part in (model.model.layers, model.scoreloss)
+    )
     attended = sum(length * length / 2 for length in lengths)  # pairs of positions
     width = config.num_attention_heads * config.head_dim
     return (
-        6.0 * layers * sum(lengths)
-        + 6.0 * head * config.score_samples * num_frames
+        layers * sum(lengths)
+        + head * config.score_samples * num_frames
         + 12.0 * config.num_hidden_layers * width * attended
     )
 
