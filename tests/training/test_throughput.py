@@ -12,8 +12,8 @@ TOKENS, FRAMES = 4, 12
 
 @pytest.mark.parametrize("frozen", [False, True])
 def test_operations_are_those_that_torch_counts(frozen):
-    """But for what lies before and after the layers, which is little."""
-    model = debug_model(hidden_size=128, intermediate_size=512, num_hidden_layers=4).train()
+    """But for what lies outside the layers, little in a model of this shape."""
+    model = debug_model(hidden_size=256, intermediate_size=1024, num_hidden_layers=6).train()
     model.model.layers.requires_grad_(not frozen)
     batch = {
         "input_ids": torch.full((1, TOKENS), 5),
