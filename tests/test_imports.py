@@ -61,7 +61,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "training": {"checkpoint", "codec", "config", "data", "decoding", "layout", "model", "text"},
     "evaluation": {"codec", "data", "decoding", "layout", "model", "streaming", "tts"},
     "cli": {"bundled", "codec", "data", "decoding", "fast", "layout", "streaming", "tts"},
-    "live": {"cli", "streaming", "tts"},
+    "live": {"data", "cli", "streaming", "tts"},
     "benchmarks": {
         "backbone",
         "bundled",
