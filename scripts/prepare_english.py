@@ -36,6 +36,8 @@ def main(argv: list[str] | None = None) -> None:
         voice_hours=args.voice_hours,
         recordings=args.recordings,
         held_out=args.held_out,
+        word_share=args.word_share,
+        piece_share=args.piece_share,
         made_share=args.made_share,
         joined_share=args.joined_share,
         num_valid=args.num_valid,
@@ -58,7 +60,18 @@ def make_parser() -> argparse.ArgumentParser:
     texts.add_argument(
         "--test_texts", type=Path, required=True, help="sentences for judging, never trained on"
     )
-    texts.add_argument("--num_valid", type=int, default=100, help="sentences to validate on")
+    texts.add_argument(
+        "--num_valid", type=int, default=100, help="sentences to validate on, and pieces of them"
+    )
+    texts.add_argument(
+        "--word_share", type=float, default=0.15, help="share of the hours for single words"
+    )
+    texts.add_argument(
+        "--piece_share",
+        type=float,
+        default=0.35,
+        help="share of the hours for pieces of two to ten words of sentences",
+    )
     texts.add_argument(
         "--made_share",
         type=float,

@@ -9,7 +9,8 @@ Splits, as cut manifests with the names of speakers:
 
 Invariants: the same options give the same texts for everyone; a sentence of valid, test or clone
 stands in train under no speaker; texts are kept as written, and read as `verbalize` spells them.
-Some readings are joined of two, with a pause between: so a model learns to go on after a prompt.
+Single words and pieces of sentences are read too: a model learns from short readings what text is.
+Some readings are joined of two, with a pause between: so it learns to go on after a prompt.
 """
 
 from __future__ import annotations
@@ -29,8 +30,16 @@ from sled.data.corpora.jsonl import read_jsonl
 from sled.data.corpora.splits import sentence_key
 from sled.data.made_sentences import make_sentence
 from sled.data.manifests import read_texts
+from sled.data.pieces import collect_words, cut_piece
 from sled.data.readings import Reading, begin, is_complete, record
-from sled.data.teachers import SAMPLE_RATE, Teacher, read_aloud, tidy
+from sled.data.teachers import (
+    LEADING_SILENCE_S,
+    SAMPLE_RATE,
+    TRAILING_SILENCE_S,
+    Teacher,
+    read_aloud,
+    tidy,
+)
 from sled.normalization.english import verbalize
 
 logger = logging.getLogger(__name__)
@@ -39,7 +48,7 @@ SPLITS = ("train", "valid", "test", "clone")
 MAIN_SPEAKER = "heart"
 
 # To know how much text fills an hour; what comes out is up to a tenth more or less.
-CHARACTERS_PER_SECOND = 15
+CHARACTERS_PER_SECOND = 18
 MAX_CHARACTERS = 220
 # The first of two joined readings: as long as a prompt may be.
 MAX_PROMPT_CHARACTERS = 80
@@ -61,9 +70,11 @@ class EnglishOptions:
         recordings: Recordings of one more speaker, named as their folder: JSON lines of `audio`
             and `text`. None: there are none.
         held_out: The speaker of the split clone; None: there is no such split.
+        word_share: Of the hours in train, so much is single words.
+        piece_share: Of the hours in train, so much is pieces of sentences.
         made_share: Of the sentences, so many are made ones.
         joined_share: Of the readings that begin with a short sentence, so many are joined.
-        num_valid: Sentences of the split valid.
+        num_valid: Sentences of the split valid, which has as many pieces of them.
         seed: Decides everything else.
     """
 
@@ -74,6 +85,8 @@ class EnglishOptions:
     voice_hours: float = 1.0
     recordings: Path | None = None
     held_out: str | None = None
+    word_share: float = 0.15
+    piece_share: float = 0.35
     made_share: float = 0.25
     joined_share: float = 0.2
     num_valid: int = 100
@@ -81,9 +94,14 @@ class EnglishOptions:
 
     def __post_init__(self) -> None:
         """Raises ValueError for what cannot be."""
-        for name in ("made_share", "joined_share"):
+        for name in ("word_share", "piece_share", "made_share", "joined_share"):
             if not 0 <= getattr(self, name) < 1:
                 raise ValueError(f"--{name} {getattr(self, name):g}: give 0 or more, under 1")
+        if self.word_share + self.piece_share >= 1:
+            raise ValueError(
+                f"--word_share {self.word_share:g} and --piece_share {self.piece_share:g} leave "
+                "nothing for sentences: give less"
+            )
         if self.hours <= 0 or self.voice_hours <= 0:
             raise ValueError(f"{self.hours:g} and {self.voice_hours:g} hours: give more than 0")
         if self.num_valid < 1:
@@ -162,9 +180,12 @@ def draw_readings(
     train, valid, test, clone = (list[Reading]() for _ in SPLITS)
     for speaker in trained:
         train += _fill(speaker, sentences, options)
-    # Each is read once: by the teachers in turn.
+    # Each is read once, and a piece of it: by the teachers in turn.
+    rng = random.Random(f"{options.seed}/valid")
     for number, text in enumerate(sentences.valid):
-        valid.append(Reading(f"valid-{number:05d}", (text,), trained[number % len(trained)]))
+        speaker = trained[number % len(trained)]
+        valid.append(Reading(f"valid-{number:05d}", (text,), speaker))
+        valid.append(Reading(f"valid-piece-{number:05d}", (cut_piece(text, rng),), speaker))
     for number, text in enumerate(sentences.test):
         test.append(Reading(f"test-{number:05d}", (text,), MAIN_SPEAKER))
     if options.held_out in teachers:
@@ -225,30 +246,73 @@ def _divide(options: EnglishOptions, recordings: Mapping[str, Utterance]) -> _Se
     return _Sentences(train, valid, test, test_keys, recorded_keys, held_out)
 
 
-def _training_texts(sentences: _Sentences, made_share: float, rng: random.Random) -> Iterator[str]:
-    """Sentences of books in an order of the speaker's own, again and again, and made ones."""
+def _fill(speaker: str, sentences: _Sentences, options: EnglishOptions) -> list[Reading]:
+    """Readings of as many hours as the speaker is to have, about; all kinds mixed."""
+    hours = options.hours if speaker == MAIN_SPEAKER else options.voice_hours
+    rng = random.Random(f"{options.seed}/{speaker}")
+    sentence_share = 1 - options.word_share - options.piece_share
+    kinds = (
+        (_words(sentences, rng), options.word_share),
+        (_pieces(sentences, rng), options.piece_share),
+        (_whole_sentences(sentences, options, rng), sentence_share),
+    )
+    chosen: list[tuple[str, ...]] = []
+    for texts, share in kinds:
+        wanted_s = 3600 * hours * share
+        while wanted_s > 0:
+            chosen.append(parts := next(texts))
+            wanted_s -= sum(map(_estimate_s, parts))
+    rng.shuffle(chosen)
+    return [
+        Reading(f"train-{speaker}-{number:05d}", parts, speaker)
+        for number, parts in enumerate(chosen)
+    ]
+
+
+def _estimate_s(text: str) -> float:
+    """How long the reading of a text will last, about."""
+    return LEADING_SILENCE_S + TRAILING_SILENCE_S + len(text) / CHARACTERS_PER_SECOND
+
+
+def _words(sentences: _Sentences, rng: random.Random) -> Iterator[tuple[str, ...]]:
+    """Words of books, the rare as often as the common ones, again and again."""
+    words = collect_words(sentences.train)
     while True:
-        for sentence in rng.sample(sentences.train, len(sentences.train)):
-            while rng.random() < made_share:
+        for word in rng.sample(words, len(words)):
+            yield (word,)
+
+
+def _pieces(sentences: _Sentences, rng: random.Random) -> Iterator[tuple[str, ...]]:
+    """Pieces of sentences of books, again and again."""
+    for sentence in _shuffled_forever(sentences.train, rng):
+        piece = cut_piece(sentence, rng)
+        if piece and sentence_key(piece) not in sentences.held_out_keys:
+            yield (piece,)
+
+
+def _whole_sentences(
+    sentences: _Sentences, options: EnglishOptions, rng: random.Random
+) -> Iterator[tuple[str, ...]]:
+    """Sentences of books and made ones, alone or two in a row, again and again."""
+
+    def one_by_one() -> Iterator[str]:
+        for sentence in _shuffled_forever(sentences.train, rng):
+            while rng.random() < options.made_share:
                 if sentence_key(made := make_sentence(rng)) not in sentences.held_out_keys:
                     yield made
             yield sentence
 
+    texts = one_by_one()
+    for text in texts:
+        if len(text) <= MAX_PROMPT_CHARACTERS and rng.random() < options.joined_share:
+            yield (text, next(texts))
+        else:
+            yield (text,)
 
-def _fill(speaker: str, sentences: _Sentences, options: EnglishOptions) -> list[Reading]:
-    """Readings of as many hours as the speaker is to have, about."""
-    hours = options.hours if speaker == MAIN_SPEAKER else options.voice_hours
-    rng = random.Random(f"{options.seed}/{speaker}")
-    texts = _training_texts(sentences, options.made_share, rng)
-    readings: list[Reading] = []
-    wanted = 3600 * hours * CHARACTERS_PER_SECOND
-    while wanted > 0:
-        parts: tuple[str, ...] = (next(texts),)
-        if len(parts[0]) <= MAX_PROMPT_CHARACTERS and rng.random() < options.joined_share:
-            parts += (next(texts),)
-        readings.append(Reading(f"train-{speaker}-{len(readings):05d}", parts, speaker))
-        wanted -= len(readings[-1].text)
-    return readings
+
+def _shuffled_forever(sentences: list[str], rng: random.Random) -> Iterator[str]:
+    while True:
+        yield from rng.sample(sentences, len(sentences))
 
 
 def _read_sentences(path: Path) -> list[str]:

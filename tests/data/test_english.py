@@ -10,9 +10,15 @@ import pytest
 import soundfile
 
 from sled.data.corpora.splits import sentence_key
-from sled.data.english import EnglishOptions, draw_readings, prepare_english
+from sled.data.english import (
+    CHARACTERS_PER_SECOND,
+    EnglishOptions,
+    draw_readings,
+    prepare_english,
+)
 from sled.data.made_sentences import make_sentence
 from sled.data.manifests import load_cuts
+from sled.data.readings import Reading
 from sled.data.teachers import Teacher
 from sled.normalization import normalize
 from tests.commands import run
@@ -81,7 +87,9 @@ def test_what_is_held_out_is_nowhere_in_training(held_out, options, tmp_path):
     speakers = {speaker for _, speaker, _ in splits["train"]}
     assert speakers == {"heart", "anna", "ben", "carol"} - {held_out}
     for split in splits.keys() - {"train"}:
-        keys = [sentence_key(text) for _, _, text in splits[split]]
+        # Pieces of held-out sentences are words that others have too.
+        texts = [text for id_, _, text in splits[split] if "piece" not in id_]
+        keys = [sentence_key(text) for text in texts]
         assert len(set(keys)) == len(keys)
         assert not [key for key in keys if key in trained]
     if held_out:
@@ -89,18 +97,53 @@ def test_what_is_held_out_is_nowhere_in_training(held_out, options, tmp_path):
     assert {speaker for _, speaker, _ in splits["test"]} == {"heart"}
 
 
+def read_alone(train: list[Reading], speaker: str) -> tuple[list[str], list[str], list[str]]:
+    """The words, pieces and sentences of a book that a speaker reads."""
+    texts = [reading.text for reading in train if reading.speaker == speaker]
+    sentences = [text for text in texts if text.endswith(".")]
+    short = [text for text in texts if not text.endswith(".")]
+    words = [text for text in short if " " not in text]
+    return words, [text for text in short if " " in text], sentences
+
+
+def seconds_of(texts: list[str]) -> float:
+    return sum(0.25 + len(text) / CHARACTERS_PER_SECOND for text in texts)
+
+
 def test_every_speaker_has_about_the_hours_asked_for(options):
-    readings = draw_readings(replace(options, hours=1.0, voice_hours=0.5, held_out="ben"), {})
-    characters = {"heart": 0, "anna": 0}
-    for reading in readings["train"]:
-        characters[reading.speaker] += len(reading.text)
-    assert characters["heart"] == pytest.approx(54_000, rel=0.01)
-    assert characters["anna"] == pytest.approx(27_000, rel=0.01)
+    changed = replace(options, hours=1.0, voice_hours=0.5, held_out="ben", joined_share=0.0)
+    train = draw_readings(changed, {})["train"]
+    for speaker, hours in (("heart", 1.0), ("anna", 0.5)):
+        texts = [reading.text for reading in train if reading.speaker == speaker]
+        assert seconds_of(texts) == pytest.approx(3600 * hours, rel=0.01)
+
+
+def test_words_pieces_and_sentences_share_the_hours_as_asked_for(options, tmp_path):
+    numbers = [f"{a} {b} {c}" for a in WORDS for b in WORDS for c in WORDS]
+    (tmp_path / "texts.txt").write_text("".join(f"Put {n} and {n} and {n}.\n" for n in numbers))
+    changed = replace(options, hours=2.0, word_share=0.2, piece_share=0.3, made_share=0.0)
+    train = draw_readings(replace(changed, voices=(), held_out=None), {})["train"]
+    words, pieces, sentences = read_alone(train, "heart")
+    assert set(words) == {*WORDS, "and", "Put"}  # a word that is never in lower case is a name
+    assert seconds_of(words) == pytest.approx(0.2 * 7200, rel=0.02)
+    # A piece with the end of its sentence has the full stop as well.
+    whole = [text for text in sentences if text.startswith("Put ")]
+    assert seconds_of(whole) == pytest.approx(0.5 * 7200, rel=0.05)
+    assert {len(text.split()) for text in pieces} == set(range(2, 11))
+
+
+def test_the_kinds_of_readings_are_mixed(options):
+    """Training looks at the first cuts to know how long they are, and reads them in this order."""
+    train = draw_readings(replace(options, hours=1.0, held_out=None), {})["train"]
+    lengths = [len(r.text) for r in train if r.speaker == "heart"]
+    half = len(lengths) // 2
+    assert np.mean(lengths[:half]) == pytest.approx(np.mean(lengths[half:]), rel=0.1)
 
 
 def test_shares_of_made_and_joined_sentences_are_as_asked_for(options):
-    changed = replace(options, hours=2.0, voices=(), made_share=0.3, joined_share=0.5)
-    train = draw_readings(replace(changed, held_out=None), {})["train"]
+    changed = replace(options, hours=2.0, word_share=0.0, piece_share=0.0, voices=())
+    changed = replace(changed, made_share=0.3, joined_share=0.5, held_out=None)
+    train = draw_readings(changed, {})["train"]
     texts = [part for reading in train for part in reading.parts]
     made = [text for text in texts if not text.startswith("Sentence ")]
     assert len(made) / len(texts) == pytest.approx(0.3, abs=0.03)
@@ -155,6 +198,7 @@ def test_an_interrupted_run_goes_on_with_the_same_corpus(options, tmp_path):
     ("change", "message"),
     [
         ({"made_share": 1.0}, "--made_share 1"),
+        ({"word_share": 0.5, "piece_share": 0.5}, "nothing for sentences"),
         ({"hours": 0.0}, "more than 0"),
         ({"num_valid": 0}, "--num_valid 0"),
         ({"held_out": "dora"}, "--held_out dora.*anna ben carol"),
