@@ -16,10 +16,10 @@ SETTING=${SETTING:-cpu}
 RUN=${RUN:-runs/english/out}
 PYTHON=${PYTHON:-python}
 MINUTES=${MINUTES:-}
-STAGES=${STAGES:-corpus model results}
+STAGES=${STAGES:-corpus codec model results}
 PATIENCE=${PATIENCE:-1}
 
-HOURS=${HOURS:-10}
+HOURS=${HOURS:-14}
 VOICES=${VOICES:-}
 VOICE_HOURS=${VOICE_HOURS:-1}
 HELD_OUT=${HELD_OUT:-}
@@ -154,6 +154,8 @@ for part in $STAGES; do
         stage data corpus
         stage tokenizer script train_tokenizer --input "$RUN/data/cuts_train.jsonl.gz" \
             --vocab_size "${VOCAB:-512}" --text_normalization english --output_dir "$RUN/tokenizer"
+        ;;
+    codec)
         stage codec script train_codec --train_manifest "$RUN/data/cuts_train.jsonl.gz" \
             --eval_manifest "$RUN/data/cuts_valid.jsonl.gz" --output_dir "$RUN/codec" \
             --num_filters 16 --max_steps "${CODEC_STEPS:-8000}" --segment_s 0.64 \
@@ -165,7 +167,7 @@ for part in $STAGES; do
     model) model ;;
     results) results ;;
     *)
-        echo "STAGES=$STAGES: choose from corpus, model and results" >&2
+        echo "STAGES=$STAGES: choose from corpus, codec, model and results" >&2
         exit 2
         ;;
     esac
