@@ -31,6 +31,7 @@ from sled.training.distillation import GuidedTeacher
 from sled.training.lora import unwrap
 from sled.training.progress import LOSS_PARTS, Progress
 from sled.training.saving import CurrentIntervals, WholeCheckpointTrainer
+from sled.training.text_gap import TextGap, with_other_texts
 
 BATCHES_FILE = "batches.json"
 FLAGS_FILE = "training_flags.json"
@@ -262,17 +263,28 @@ class SledTrainer(WholeCheckpointTrainer):
         ignore_keys: list[str] | None = None,
         metric_key_prefix: str = "eval",
     ) -> EvalLoopOutput:
-        """Mean losses over all frames (and stop decisions), with noise that is always the same."""
+        """Mean losses over all frames (and stop decisions), with noise that is always the same.
+
+        Also how much is made of the text, see `sled.training.text_gap`.
+        """
         start = time.perf_counter()
         model = self.model  # DDP has nothing to add without gradients; FSDP is the model itself
         model.eval()
         total = torch.zeros(len(LOSS_PARTS) + 3, device=self.args.device, dtype=torch.float64)
+        text_gap = TextGap(self.args.device)
         devices = [self.args.device] if self.args.device.type == "cuda" else []
         with torch.random.fork_rng(devices), torch.no_grad():
             torch.manual_seed(EVAL_NOISE_SEED)
             for inputs in dataloader:
                 inputs = self._prepare_inputs(inputs)
+                other = None
+                if len(inputs["num_frames"]) > 1:
+                    with torch.random.fork_rng(devices):  # the text's own score has this noise too
+                        other = self._forward(model, with_other_texts(inputs))
                 output = self._forward(model, inputs)
+                if other is not None:
+                    longest_s = float(inputs["num_frames"].max()) / self.codec.frame_rate
+                    text_gap.add(other, output, longest_s)
                 frames = output["num_frames"]
                 stops = frames + len(inputs["num_frames"])
                 weights = [stops if part == "stop_loss" else frames for part in LOSS_PARTS]
@@ -288,6 +300,7 @@ class SledTrainer(WholeCheckpointTrainer):
             "loss": metrics["score_loss"] + metrics["stop_loss"],
             "stop_error": wrong / stops,
         }
+        metrics |= text_gap.metrics(self.accelerator)
         self.progress.pause(time.perf_counter() - start)
         named = {f"{metric_key_prefix}_{name}": value for name, value in metrics.items()}
         return EvalLoopOutput(None, None, named, round(stops - frames))
