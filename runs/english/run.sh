@@ -183,7 +183,7 @@ for part in $STAGES; do
     codec)
         stage codec script train_codec --train_manifest "$RUN/data/cuts_train.jsonl.gz" \
             --eval_manifest "$RUN/data/cuts_valid.jsonl.gz" --output_dir "$RUN/codec" \
-            --num_filters 16 --max_steps "${CODEC_STEPS:-8000}" --segment_s 0.64 \
+            --num_filters 16 --max_steps "${CODEC_STEPS:-5000}" --segment_s 0.64 \
             --loudness_db -25 --latent_noise 0.1 --adversarial_at 0.5 --bf16 "$BF16" \
             --device "$DEVICE"
         stage codes_train codes train
