@@ -91,8 +91,8 @@ def test_each_stage_goes_on_from_the_one_before(tmp_path):
 
 def test_noise_stays_strong_until_the_model_reads(tmp_path):
     with pytest.raises(subprocess.CalledProcessError) as failure:
-        follow(tmp_path, GAP=0.2)
-    assert "text gap of 0.2" in failure.value.stderr.decode()
+        follow(tmp_path, GAP=0.15)
+    assert "text gap of 0.15" in failure.value.stderr.decode()
     assert not (tmp_path / "out" / "medium").exists()
     commands = follow(tmp_path, STEPS_SHORT=20_000, GAP=0.5)
     assert training_of(commands[0])["max_steps"] == 20_000  # it goes on

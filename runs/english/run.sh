@@ -17,7 +17,7 @@ RUN=${RUN:-runs/english/out}
 PYTHON=${PYTHON:-python}
 MINUTES=${MINUTES:-}
 STAGES=${STAGES:-corpus codec model results}
-MIN_TEXT_GAP=${MIN_TEXT_GAP:-0.4}
+MIN_TEXT_GAP=${MIN_TEXT_GAP:-0.2}
 
 HOURS=${HOURS:-14}
 VOICES=${VOICES:-}

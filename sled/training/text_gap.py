@@ -1,7 +1,8 @@
-"""How much a model listens to its text: what the score loses when the text is another sample's.
+"""How much a model listens to its text: what the score loses when half of it is another sample's.
 
-It starts at 0 and must grow before speech says the right words. Until it has, noise on the history
-must stay strong, for a model that hears its history well continues that instead of reading.
+The first half stays: which word comes first is learned long before the model reads on. The gap
+starts at 0 and must grow before speech says the right words. Until it has, noise on the history must
+stay strong, for a model that hears its history well continues that instead of reading.
 """
 
 from __future__ import annotations
@@ -11,22 +12,37 @@ from typing import Any
 
 import torch
 from accelerate import Accelerator
+from torch.nn.utils.rnn import pad_sequence
 
+from sled.data.dataset import length_mask
 from sled.model import SpeechLlamaOutput
+from sled.text import PAD_ID
 
 # Samples up to the first, up to the second, and longer: long texts are learned last.
 BORDERS_S = (3.0, 6.0)
 _NAMES = (*(f"text_gap_to_{border:g}s" for border in BORDERS_S), "text_gap_longer")
 
 
-def with_other_texts(batch: Mapping[str, Any]) -> dict[str, Any]:
-    """A batch, of two samples or more, in which each has the text of the next one."""
-    moved = {key: batch[key].roll(-1, dims=0) for key in ("input_ids", "attention_mask")}
-    return {**batch, **moved}
+def with_other_endings(batch: Mapping[str, Any]) -> dict[str, Any]:
+    """A batch of two or more, in which each text ends as the next one does, from half on."""
+    lengths = batch["attention_mask"].sum(1).tolist()
+    texts = [ids[:length] for ids, length in zip(batch["input_ids"], lengths, strict=True)]
+    halves = [(length + 1) // 2 for length in lengths]
+    endings = [text[half:] for text, half in zip(texts, halves, strict=True)]
+    mixed = [
+        torch.cat((text[:half], ending))
+        for text, half, ending in zip(texts, halves, endings[1:] + endings[:1], strict=True)
+    ]
+    mask = length_mask(torch.tensor([len(text) for text in mixed]))
+    return {
+        **batch,
+        "input_ids": pad_sequence(mixed, True, padding_value=PAD_ID),
+        "attention_mask": mask.to(batch["attention_mask"].device),
+    }
 
 
 class TextGap:
-    """Rise of the score loss with the text of others, averaged over frames.
+    """Rise of the score loss with the endings of others, averaged over frames.
 
     Args:
         device: Where totals are reduced over processes.
@@ -40,7 +56,7 @@ class TextGap:
         """Count a batch.
 
         Args:
-            other: What the model made of it with the texts of others.
+            other: What the model made of it with the endings of others.
             own: The same, with its own texts.
             longest_s: Duration of its longest sample.
         """

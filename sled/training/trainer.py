@@ -31,7 +31,7 @@ from sled.training.distillation import GuidedTeacher
 from sled.training.lora import unwrap
 from sled.training.progress import LOSS_PARTS, Progress
 from sled.training.saving import CurrentIntervals, WholeCheckpointTrainer
-from sled.training.text_gap import TextGap, with_other_texts
+from sled.training.text_gap import TextGap, with_other_endings
 
 BATCHES_FILE = "batches.json"
 FLAGS_FILE = "training_flags.json"
@@ -280,7 +280,7 @@ class SledTrainer(WholeCheckpointTrainer):
                 other = None
                 if len(inputs["num_frames"]) > 1:
                     with torch.random.fork_rng(devices):  # the text's own score has this noise too
-                        other = self._forward(model, with_other_texts(inputs))
+                        other = self._forward(model, with_other_endings(inputs))
                 output = self._forward(model, inputs)
                 if other is not None:
                     longest_s = float(inputs["num_frames"].max()) / self.codec.frame_rate

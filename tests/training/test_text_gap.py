@@ -10,7 +10,7 @@ from lhotse import CutSet
 
 from sled.data.manifests import load_cuts, save_cuts
 from sled.model import SpeechLlamaOutput
-from sled.training.text_gap import TextGap, with_other_texts
+from sled.training.text_gap import TextGap, with_other_endings
 from tests.training.runs import fit, make_corpus
 
 
@@ -18,16 +18,22 @@ def output(score_loss: float, num_frames: int) -> SpeechLlamaOutput:
     return SpeechLlamaOutput(score_loss=torch.tensor(score_loss), num_frames=num_frames)
 
 
-def test_each_sample_gets_the_text_of_the_next_and_keeps_its_speech():
+def test_each_text_ends_as_the_next_one_does_and_speech_stays():
     batch = {
-        "input_ids": torch.tensor([[1, 2, 0], [3, 4, 5], [6, 0, 0]]),
-        "attention_mask": torch.tensor([[1, 1, 0], [1, 1, 1], [1, 0, 0]]),
+        "input_ids": torch.tensor([[1, 11, 12, 2, 0], [1, 21, 22, 23, 2], [1, 31, 2, 0, 0]]),
+        "attention_mask": torch.tensor([[1, 1, 1, 1, 0], [1, 1, 1, 1, 1], [1, 1, 1, 0, 0]]),
         "num_frames": torch.tensor([7, 8, 9]),
     }
-    other = with_other_texts(batch)
-    assert other["input_ids"].tolist() == [[3, 4, 5], [6, 0, 0], [1, 2, 0]]
-    assert other["attention_mask"].tolist() == [[1, 1, 1], [1, 0, 0], [1, 1, 0]]
+    other = with_other_endings(batch)
+    assert other["input_ids"].tolist() == [[1, 11, 23, 2], [1, 21, 22, 2], [1, 31, 12, 2]]
+    assert other["attention_mask"].tolist() == [[1] * 4] * 3
     assert other["num_frames"] is batch["num_frames"]
+
+
+def test_a_batch_of_one_text_stays_as_it_is():
+    ids = torch.tensor([[1, 5, 6, 7, 2]] * 2)
+    batch = {"input_ids": ids, "attention_mask": torch.ones_like(ids)}
+    assert with_other_endings(batch)["input_ids"].equal(ids)
 
 
 def test_rises_are_averaged_over_frames_in_all_and_by_length():
