@@ -1,8 +1,8 @@
 """How much a model listens to its text: what the score loses when half of it is another sample's.
 
 The first half stays: which word comes first is learned long before the model reads on. The gap
-starts at 0 and must grow before speech says the right words. Until it has, noise on the history must
-stay strong, for a model that hears its history well continues that instead of reading.
+starts at 0 and must grow before speech says the right words. Until it has, noise on the history
+must stay strong, for a model that hears its history well continues that instead of reading.
 """
 
 from __future__ import annotations
