@@ -6,7 +6,8 @@ C capacity, A heads, d head width.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Sequence
+from typing import NamedTuple, Protocol
 
 import torch
 import torch.nn.functional as F
@@ -23,6 +24,37 @@ class CachedRow(NamedTuple):
 
     keys: Tensor
     values: Tensor
+
+
+class RowCache(Protocol):
+    """What the decoder does with keys and values of rows, however they are kept.
+
+    Attributes:
+        lengths: Positions held by each row.
+    """
+
+    @property
+    def lengths(self) -> Sequence[int]: ...
+
+    def add_rows(self, count: int) -> None:
+        """Append empty rows; if there is no memory for them, nothing has changed."""
+        ...
+
+    def move_row(self, source: int, target: int) -> None:
+        """Put a row in the place of another."""
+        ...
+
+    def drop_rows(self, count: int) -> None:
+        """Take away the last rows."""
+        ...
+
+    def read_row(self, row: int) -> CachedRow:
+        """A copy of what a row holds."""
+        ...
+
+    def write_row(self, row: int, cached: CachedRow) -> None:
+        """Let an empty row hold this."""
+        ...
 
 
 class KVCache:

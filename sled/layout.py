@@ -8,6 +8,7 @@ token before every frame. A sample whose text is dropped is simply one of a sing
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -73,6 +74,12 @@ class Layout:
         if self.text_chunk is None or self.speech_chunk is None:
             return num_tokens
         return min(num_tokens, self.text_chunk * (frame // self.speech_chunk + 1))
+
+    def frames_in_chunk_after(self, frame: int) -> float:
+        """Frames from this one on before text is read again; infinite in the offline layout."""
+        if self.speech_chunk is None:
+            return math.inf
+        return self.speech_chunk - frame % self.speech_chunk
 
     def arrange(self, num_tokens: list[int], num_frames: list[int]) -> Arrangement:
         """Interleave samples for training.

@@ -158,6 +158,9 @@ class SpeechLlamaForCausalLM(PreTrainedModel):
         """What rows remember, for `advance`; without any rows as yet."""
         return KVCache(self.config, self.device, self.dtype)
 
+    def new_step(self, cache: KVCache) -> None:
+        """Nothing: the decoder writes frames with the parts."""
+
     def draw(self, hidden: Tensor, noise: Tensor) -> Tensor:
         """One latent [..., D] for each hidden state [..., H] and standard normal noise [..., N]."""
         return self.scoreloss.draw(hidden, noise)

@@ -75,6 +75,9 @@ class Prompter:
         self._model, self._frames = model, frames
         self.drawn: list[Tensor] = []
 
+    def new_step(self, cache: Any) -> None:
+        """Nothing: frames are replaced as they are drawn."""
+
     def __getattr__(self, name: str) -> Any:
         return getattr(self._model, name)
 

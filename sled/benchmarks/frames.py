@@ -75,6 +75,9 @@ class TimedModel:
         self._model = model
         self.seconds = dict.fromkeys(PARTS.values(), 0.0)
 
+    def new_step(self, cache: Any) -> None:
+        """Nothing: it is the parts that are timed."""
+
     def __getattr__(self, name: str) -> Any:
         attribute = getattr(self._model, name)
         return self._timed(attribute, PARTS[name]) if name in PARTS else attribute

@@ -7,21 +7,25 @@ one input, the newest, and every utterance that is ready writes one frame; whate
 prompt, a chunk of text) is read just before. Rows never influence one another, so an utterance
 gets in a batch what it gets alone.
 
-Shapes: U utterances in a step, R rows in a step, Q new inputs of a row, D latent width, N noise
-width, H hidden width.
+Shapes: U utterances in a step, R rows, Q new inputs of a row, D latent width, N noise width, H
+hidden width.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from sled.cache import CachedRow
+from sled.decoding.frames import PartByPart
 from sled.decoding.interface import FrameModel
+from sled.decoding.lane import Lane
+from sled.decoding.limits import Limits
+from sled.decoding.noise import NoiseAhead
 from sled.decoding.options import DecodingOptions
 from sled.decoding.utterance import Request, Row, Utterance, UtteranceState
 from sled.layout import Layout
@@ -49,43 +53,6 @@ class Step:
     exhausted: list[bool]
 
 
-@dataclass(frozen=True, eq=False)
-class _Batch:
-    """The utterances of a step, and what of them is the same in every step.
-
-    Attributes:
-        utterances: U of them.
-        rows: Their R rows, in the order of the cache.
-        with_text, text_free: [U] where each one's states lie among the R. Without guidance an
-            utterance is its own companion.
-        cfg, temperature: [U, 1].
-    """
-
-    utterances: list[Utterance]
-    rows: list[Row]
-    with_text: Tensor
-    text_free: Tensor
-    cfg: Tensor
-    temperature: Tensor
-
-    @classmethod
-    def of(cls, utterances: list[Utterance], device: torch.device, dtype: torch.dtype) -> _Batch:
-        rows = sorted((row for one in utterances for row in one.rows), key=lambda row: row.index)
-        place = {row.index: place for place, row in enumerate(rows)}
-
-        def column(values: list[float]) -> Tensor:
-            return torch.tensor(values, device=device, dtype=dtype)[:, None]
-
-        return cls(
-            utterances,
-            rows,
-            torch.tensor([place[one.rows[0].index] for one in utterances], device=device),
-            torch.tensor([place[one.rows[-1].index] for one in utterances], device=device),
-            column([one.options.cfg for one in utterances]),
-            column([one.options.temperature for one in utterances]),
-        )
-
-
 class Decoder:
     """Decodes utterances that come and go.
 
@@ -105,10 +72,18 @@ class Decoder:
     ) -> None:
         self.model = model
         self.utterances: list[Utterance] = []
-        self._draw_noise = draw_noise or self._own_noise
+        self._draw_noise = draw_noise
         self._rows: list[Row] = []  # as in the cache
         self._cache = model.new_cache()
-        self._batch: _Batch | None = None
+        self._write_frames = model.new_step(self._cache) or PartByPart(model, self._cache)
+        config = model.config
+        self._limits = Limits(config)
+        noise = None if draw_noise else NoiseAhead(config.noise_channels)
+        # Who writes in every step; whose chunk of text is to be read before the next one; and who
+        # waits, or has more to read. The latter are a dictionary for its order.
+        self._lane = Lane(self._limits, config.vae_embed_dim, noise, model.device, model.dtype)
+        self._late: list[Utterance] = []
+        self._others: dict[Utterance, None] = {}
 
     # Utterances come and go.
 
@@ -161,12 +136,17 @@ class Decoder:
         utterance.rows[0].add_text(token_ids, ended)
         if utterance.num_written == 0:
             self._check_room(utterance)
+        if utterance.writer is not None:
+            self._lane.look_ahead(utterance)
 
     @torch.inference_mode()
     def leave(self, utterance: Utterance) -> None:
         """Forget an utterance, whether it has ended or not."""
+        if utterance.writer is not None:
+            self.remove(utterance)
+        del self._others[utterance]
         self.utterances.remove(utterance)
-        self._batch = None
+        self._lane.rows_moved()
         for row in utterance.rows:  # the last row of the cache fills the gap
             last = self._rows.pop()
             if last is not row:
@@ -176,8 +156,13 @@ class Decoder:
 
     @torch.inference_mode()
     def save(self, utterance: Utterance) -> UtteranceState:
-        """The utterance as it stands, to go on from later, here or in another decoder."""
+        """The utterance as it stands, to go on from later, here or in another decoder.
+
+        Its generator then stands behind the last frame.
+        """
         generator = utterance.generator
+        if utterance.writer is not None:
+            self._lane.put_noise_back(utterance)
         return UtteranceState(
             tuple(row.copy() for row in utterance.rows),
             tuple(self._cache.read_row(row.index) for row in utterance.rows),
@@ -200,11 +185,8 @@ class Decoder:
         self._admit(utterance, state.cached[: len(utterance.rows)])
         return utterance
 
-    def _max_positions(self, options: DecodingOptions) -> int:
-        return options.positions(self.model.config.max_position_embeddings)
-
     def _check_room(self, utterance: Utterance) -> None:
-        positions = self._max_positions(utterance.options)
+        positions = self._limits.positions(utterance)
         if utterance.num_positions >= positions:
             raise ValueError(
                 f"the text is too long: {len(utterance.rows[0].token_ids)} tokens and "
@@ -226,6 +208,21 @@ class Decoder:
             row.index = place
         self._rows += utterance.rows
         self.utterances.append(utterance)
+        self._others[utterance] = None
+
+    # For utterances: `sled.decoding.utterance.Writer`.
+
+    @torch.inference_mode()
+    def settle(self, utterance: Utterance) -> None:
+        """Bring the rows of an utterance that is being written up to date."""
+        self._lane.settle(utterance)
+
+    @torch.inference_mode()
+    def remove(self, utterance: Utterance) -> None:
+        """Let an utterance that is being written wait."""
+        self._lane.remove(utterance)
+        utterance.writer = None
+        self._others[utterance] = None
 
     # The loop.
 
@@ -238,30 +235,37 @@ class Decoder:
             for text.
         """
         self._read_ahead(MIN_READ_AHEAD)
-        ready = [one for one in self.utterances if one.is_ready and one.num_unread == 1]
-        if not ready:
-            reading = any(one.is_ready for one in self.utterances)
+        lane = self._lane
+        for one in [one for one in self._others if one.is_ready and one.num_unread == 1]:
+            lane.add(one)
+            one.writer = self
+            del self._others[one]
+        if not lane.utterances:
+            reading = any(one.is_ready for one in self._others)
             return Step([], torch.empty(0), [], []) if reading else None
-        if self._batch is None or self._batch.utterances != ready:
-            self._batch = _Batch.of(ready, self.model.device, self.model.dtype)
-        batch = self._batch
+        utterances = list(lane.utterances)
+        noise = None if self._draw_noise is None else self._draw_noise(utterances)
+        latents, stop_probability = self._write_frames(lane.inputs(noise))
+        lane.draw_ahead()
+        stopped = lane.stops(stop_probability)
+        lane.advance(latents)
+        exhausted = np.zeros_like(stopped)
+        for place in np.nonzero(stopped | lane.due())[0].tolist():
+            exhausted[place] = self._look_at(utterances[place], bool(stopped[place]))
+        return Step(utterances, latents, stopped.tolist(), exhausted.tolist())
 
-        hidden = self._read(batch.rows, [row.take_unread() for row in batch.rows])  # [R, H]
-        with_text, text_free = hidden[batch.with_text], hidden[batch.text_free]
-        noise = batch.temperature * self._as_input(self._draw_noise(ready))
-        guided = text_free + batch.cfg * (with_text - text_free)
-        latents = self.model.draw(guided, noise)  # [U, D]
-        stop_probability = self.model.stop_probability(with_text).tolist()
-
-        stopped, exhausted = [], []
-        for one, frame, probability in zip(ready, latents, stop_probability, strict=True):
-            stopped.append(self._stops(one, probability))
-            one.write(frame.clone())  # a view would keep the whole step's
-            exhausted.append(not stopped[-1] and self._is_exhausted(one))
-        for one, *ends in zip(ready, stopped, exhausted, strict=True):
-            if any(ends):
-                self.leave(one)
-        return Step(ready, latents, stopped, exhausted)
+    def _look_at(self, utterance: Utterance, stopped: bool) -> bool:
+        """See what becomes of an utterance that has written; returns whether it is cut."""
+        exhausted = not stopped and self._limits.frames_before_cut(utterance) <= 0
+        if stopped or exhausted:
+            self.leave(utterance)
+        elif utterance.rows[0].is_ready and utterance.num_unread <= MAX_READ_AHEAD:
+            self._lane.look_ahead(utterance)
+            if utterance.num_unread > 1:
+                self._late.append(utterance)
+        else:
+            self.remove(utterance)
+        return exhausted
 
     @torch.inference_mode()
     def read_ahead(self) -> None:
@@ -275,22 +279,26 @@ class Decoder:
         Args:
             min_inputs: Rows that cannot go on to write yet are passed over if they have fewer.
         """
+        late = [one for one in self._late if one.writer is not None]
         rows = [
             row
-            for one in self.utterances
+            for one in (*self._others, *late)
             for row in one.rows
             if len(row.unread) > 1 and (one.is_ready or len(row.unread) > min_inputs)
         ]
         rows.sort(key=lambda row: row.index)
         if rows:
             self._read(rows, [row.take_unread(MAX_READ_AHEAD) for row in rows])
+        for one in late:
+            self._lane.take_inputs(one)
+        self._late = []
         return bool(rows)
 
-    def _read(self, rows: list[Row], inputs: list[list[int | Tensor]]) -> Tensor:
-        """Let the model read inputs; returns each row's last state [R, H]."""
+    def _read(self, rows: list[Row], inputs: list[list[int | Tensor]]) -> None:
+        """Let the model read inputs that frames are not drawn after."""
         counts = [len(one) for one in inputs]
         embeddings = self._embed(inputs, max(counts))
-        return self.model.advance(embeddings, [row.index for row in rows], counts, self._cache)
+        self.model.advance(embeddings, [row.index for row in rows], counts, self._cache)
 
     def _embed(self, inputs: list[list[int | Tensor]], longest: int) -> Tensor:
         """Input embeddings [R, Q, H] of tokens and frames, right-padded with zeros."""
@@ -304,8 +312,6 @@ class Decoder:
                 else:
                     frames.append(item)
                     frame_places.append(place)
-        if not tokens and longest == 1:  # nearly every step
-            return self.model.embed_latents(torch.stack(frames))[:, None]
         width = self.model.config.hidden_size
         embeddings = torch.zeros(len(inputs) * longest, width, device=self.model.device)
         embeddings = embeddings.to(self.model.dtype)
@@ -318,43 +324,3 @@ class Decoder:
 
     def _as_input(self, x: Tensor) -> Tensor:
         return x.to(self.model.device, self.model.dtype)
-
-    def _own_noise(self, utterances: Sequence[Utterance]) -> Tensor:
-        width = self.model.config.noise_channels
-        generators = [one.generator for one in utterances]
-        # Drawn where the generator is, so that a seed means the same on every device.
-        return torch.stack(
-            [
-                torch.randn(width, generator=g, device=None if g is None else g.device)
-                for g in generators
-            ]
-        )
-
-    # When an utterance ends.
-
-    def _stops(self, utterance: Utterance, probability: float) -> bool:
-        options, heard_all = utterance.options, utterance.rows[0].has_read_text
-        if not (heard_all or options.stop_before_text_end):
-            return False
-        least = max(options.min_frames, self._usual_frames(utterance)[0])
-        return utterance.num_written >= least and probability >= utterance.stop_threshold
-
-    def _is_exhausted(self, utterance: Utterance) -> bool:
-        options = utterance.options
-        if utterance.num_positions >= self._max_positions(options):
-            return True
-        if utterance.num_written == options.max_frames:
-            return True
-        too_long = utterance.num_written >= self._usual_frames(utterance)[1]
-        return too_long and utterance.rows[0].has_read_text
-
-    def _usual_frames(self, utterance: Utterance) -> tuple[float, float]:
-        """Fewest and most frames that its text takes, by the lengths of the training data."""
-        config, tolerance = self.model.config, utterance.options.length_tolerance
-        low, high = config.min_frames_per_token, config.max_frames_per_token
-        if tolerance is None or low is None or high is None:
-            return 0.0, math.inf
-        return (
-            utterance.num_tokens * low / tolerance,
-            utterance.num_tokens * high * tolerance,
-        )

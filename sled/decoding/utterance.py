@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import Iterable, Sequence
 from copy import copy
 from dataclasses import dataclass
+from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -88,11 +89,18 @@ class Row:
         del self.token_ids[self._tokens_taken :]
         return unread
 
-    def write(self, frame: Tensor) -> None:
-        """Append a frame [D]."""
+    def write(self, frame: Tensor, count: int = 1) -> None:
+        """Append so many frames, of which only the newest, [D], has not been read."""
         self.unread.append(frame)
-        self.num_frames += 1
+        self.num_frames += count
         self._line_up()
+
+    @property
+    def frames_before_text(self) -> float:
+        """Frames that a row that is ready can write before text is due, known or not."""
+        if self.has_read_text:
+            return math.inf
+        return self.layout.frames_in_chunk_after(self.num_frames)
 
     @property
     def is_ready(self) -> bool:
@@ -121,6 +129,18 @@ class Row:
             self.num_frames += 1
 
 
+class Writer(Protocol):
+    """Who writes an utterance's frames without keeping its rows up to date all the time."""
+
+    def settle(self, utterance: Utterance) -> None:
+        """Bring the rows of an utterance up to date."""
+        ...
+
+    def remove(self, utterance: Utterance) -> None:
+        """Let go of an utterance, settled."""
+        ...
+
+
 class Utterance:
     """A request being spoken; made by `Decoder.join`, and a handle for its caller.
 
@@ -132,6 +152,7 @@ class Utterance:
         prompt_frames, prompt_tokens: Of the prompt.
         num_written: Frames written since.
         paused: Whether its next frame shall wait, for any reason outside.
+        writer: Who is writing it at present, if anybody.
     """
 
     def __init__(
@@ -143,11 +164,12 @@ class Utterance:
         prompt_tokens: int = 0,
         num_written: int = 0,
     ) -> None:
-        self.rows = list(rows)
+        self._rows = list(rows)
         self.options, self.generator = options, generator
         self.prompt_frames, self.prompt_tokens = prompt_frames, prompt_tokens
-        self.num_written = num_written
-        self.paused = False
+        self._num_written = num_written
+        self._paused = False
+        self.writer: Writer | None = None
 
     @classmethod
     def begin(
@@ -165,11 +187,39 @@ class Utterance:
             rows.append(Row(layout, [eos_token_id], True, prompt))
         return cls(rows, options, generator, len(prompt), request.prompt_tokens)
 
-    def write(self, frame: Tensor) -> None:
-        """Append a frame [D]."""
-        for row in self.rows:
-            row.write(frame)
-        self.num_written += 1
+    def write(self, frame: Tensor, count: int) -> None:
+        """Append so many frames, of which only the newest, [D], has not been read."""
+        for row in self._rows:
+            row.unread.clear()
+            row.write(frame, count)
+        self._num_written += count
+
+    @property
+    def rows(self) -> Sequence[Row]:
+        if self.writer is not None:
+            self.writer.settle(self)
+        return self._rows
+
+    @property
+    def row_places(self) -> list[int]:
+        """Where the decoder's cache keeps the rows."""
+        return [row.index for row in self._rows]
+
+    @property
+    def num_written(self) -> int:
+        if self.writer is not None:
+            self.writer.settle(self)
+        return self._num_written
+
+    @property
+    def paused(self) -> bool:
+        return self._paused
+
+    @paused.setter
+    def paused(self, paused: bool) -> None:
+        self._paused = paused
+        if paused and self.writer is not None:
+            self.writer.remove(self)
 
     @property
     def is_ready(self) -> bool:
@@ -179,7 +229,7 @@ class Utterance:
     @property
     def waits_for_text(self) -> bool:
         """Whether its next frame cannot be drawn before more text comes."""
-        return not self.rows[0].is_ready
+        return self.writer is None and not self._rows[0].is_ready
 
     @property
     def num_unread(self) -> int:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from sled.cache import KVCache
+from sled.decoding.interface import WriteFrames
 from sled.model import SpeechLlamaForCausalLM
 
 
@@ -42,6 +45,9 @@ class ModelEnds:
     def new_cache(self) -> KVCache:
         """See `sled.decoding.FrameModel`, as for all methods."""
         return KVCache(self.config, self.device, self.dtype)
+
+    def new_step(self, cache: Any) -> WriteFrames | None:
+        return None
 
     def embed_text(self, token_ids: Tensor) -> Tensor:
         return self._normalize(F.embedding(token_ids, self._tokens).to(self.dtype))

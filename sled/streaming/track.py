@@ -295,11 +295,13 @@ class Track:
         """The track as it stands; once it is done, from any thread."""
         if not self.done:
             self._engine.wait_for_codec()
-        utterance = self._utterance
+        said = None
+        if self._utterance is not None:  # first: the generator may be ahead of the utterance
+            said = self._engine.decoder.save(self._utterance)
         return TrackState(
             self._delivery,
             self._position.copy(),
-            None if utterance is None else self._engine.decoder.save(utterance),
+            said,
             self._generator.get_state(),
             self._audio.save(),
             self.sink.waiting(),

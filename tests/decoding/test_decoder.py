@@ -158,3 +158,58 @@ def test_text_that_outgrows_the_positions_is_refused_or_cut():
     decoder.feed(utterance, list(range(10, 290)))
     assert len(run(decoder)[utterance]) == 1
     assert not decoder.utterances
+
+
+@both_layouts
+def test_an_utterance_tells_where_it_stands_at_any_time(layout):
+    """Its rows are brought up to date when somebody looks, which changes nothing."""
+    decoder = Decoder(debug_model(**layout))
+    looked_at = decoder.join(Request(TEXT), seeded(0), endless(20))
+    left_alone = decoder.join(Request(TEXT), seeded(0), endless(20))
+    frames: dict[Utterance, list[Tensor]] = {looked_at: [], left_alone: []}
+    for written in range(1, 20):
+        for one, new in run(decoder, 1).items():
+            frames[one] += new
+        if not new:
+            continue
+        assert looked_at.num_written == len(frames[looked_at])
+        assert looked_at.rows[0].num_frames == looked_at.rows[1].num_frames == written
+        assert torch.equal(looked_at.rows[1].unread[-1], frames[looked_at][-1])
+        assert not looked_at.waits_for_text
+    assert_same(frames[looked_at], torch.stack(frames[left_alone]))
+    assert left_alone.num_written == 19
+
+
+def test_options_of_each_utterance_hold_for_it_alone():
+    """Thresholds, limits and pauses, of utterances that come at different times."""
+    model = debug_model()
+    kinds = [
+        DecodingOptions(stop_threshold=0.6, min_frames=3, max_frames=30),
+        DecodingOptions(stop_threshold=0.4, max_frames=25, cfg=1.0),
+        DecodingOptions(stop_threshold=0.9, max_frames=9),
+        DecodingOptions(stop_threshold=0.5, min_frames=12, max_length=40),
+    ]
+    decoder, written, ends = Decoder(model), {}, {}
+    seeds: dict[Utterance, int] = {}
+
+    def go_on() -> None:
+        if (step := decoder.step()) is None:  # the only one is paused
+            return
+        for one, frame, *end in zip(
+            step.utterances, step.latents, step.stopped, step.exhausted, strict=True
+        ):
+            written.setdefault(one, []).append(frame)
+            ends[one] = end
+
+    for seed in range(12):
+        newest = decoder.join(Request(TEXT[: 4 + seed]), seeded(seed), kinds[seed % 4])
+        seeds[newest] = seed
+        for waiting in (False, True, False):
+            newest.paused = waiting
+            go_on()
+    while decoder.utterances:
+        go_on()
+    for one, seed in seeds.items():
+        (whole,) = generate(model, [Request(TEXT[: 4 + seed])], [seeded(seed)], kinds[seed % 4])
+        assert_same(written[one], whole.latents)
+        assert ends[one] == [whole.stopped, not whole.stopped]

@@ -1,0 +1,102 @@
+"""Noise drawn ahead is the noise drawn frame by frame, and leaves no trace in the generators."""
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sled.decoding import Decoder, DecodingOptions, Request
+from sled.decoding.noise import NoiseAhead
+from tests.debug import debug_model
+
+
+def seeded(seed: int) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+def one_by_one(seed: int, count: int, width: int) -> list[torch.Tensor]:
+    generator = seeded(seed)
+    return [torch.randn(width, generator=generator) for _ in range(count)]
+
+
+# Widths that torch can draw many frames of at once, and one that it cannot.
+@pytest.mark.parametrize("width", [8, 16, 128])
+@given(
+    events=st.lists(st.sampled_from(["join", "leave", "save", "step", "draw"]), max_size=40),
+    random=st.randoms(use_true_random=False),
+)
+def test_whoever_comes_and_goes_each_gets_its_own(width, events, random):
+    noise = NoiseAhead(width, frames=4)
+    generators, taken = [], []  # of the places: as they move, so do these
+    joined = 0
+    for event in events:
+        place = random.randrange(len(generators)) if generators else None
+        if event == "join":
+            generators.append(seeded(joined))
+            taken.append((joined, []))
+            noise.add(generators[-1])
+            joined += 1
+        elif event == "step":
+            for frame, (_, frames) in zip(noise.take(), taken, strict=True):
+                frames.append(frame)
+        elif event == "draw":
+            noise.draw()
+        elif place is not None:
+            generator, (seed, frames) = generators[place], taken[place]
+            if event == "leave":
+                noise.remove(place)
+                generators[place], taken[place] = generators[-1], taken[-1]
+                del generators[-1], taken[-1]
+            else:
+                noise.put_back(place)
+            following = one_by_one(seed, len(frames) + 1, width)[-1]
+            torch.testing.assert_close(
+                torch.randn(width, generator=generator), following, rtol=0, atol=0
+            )
+            if event == "save":  # which does not move it
+                generator.manual_seed(seed)
+                for _ in frames:
+                    torch.randn(width, generator=generator)
+    for seed, frames in taken:
+        for ours, theirs in zip(frames, one_by_one(seed, len(frames), width), strict=True):
+            assert torch.equal(ours, theirs)
+
+
+def test_not_all_run_out_in_the_same_step():
+    """Else a thousand generators would be drawn from in one step, and none in the next ones."""
+    noise = NoiseAhead(16, frames=8)
+    for seed in range(16):
+        noise.add(seeded(seed))
+    noise.take()
+    for _ in range(20):
+        before = noise._next[:16].copy()
+        noise.draw()
+        assert (before != noise._next[:16]).sum() == 2
+        noise.take()
+
+
+def test_a_generator_serves_one_utterance_after_the_other():
+    """As it does the segments of a session: what was drawn ahead for one is drawn by the next."""
+    model = debug_model(noise_channels=16)
+    options = DecodingOptions(stop_threshold=2.0, max_frames=5)
+    seen = []
+    draw = model.draw
+    model.draw = lambda hidden, noise: seen.append(noise) or draw(hidden, noise)
+    generator, decoder = seeded(3), Decoder(model)
+    for _ in range(3):
+        decoder.join(Request([0, 5, 6, 2]), generator, options)
+        while decoder.utterances:
+            decoder.step()
+    torch.testing.assert_close(torch.cat(seen), torch.stack(one_by_one(3, 15, 16)), rtol=0, atol=0)
+
+
+def test_without_a_generator_torchs_own_decides():
+    noises = []
+    for _ in range(2):
+        torch.manual_seed(5)
+        noise = NoiseAhead(16)
+        noise.add(None)
+        noise.add(None)
+        noises.append(noise.take())
+    assert torch.equal(*noises)
+    assert not torch.equal(noises[0][0], noises[0][1])
