@@ -6,7 +6,6 @@ C capacity, A heads, d head width.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 
 import torch
@@ -27,14 +26,7 @@ class CachedRow(NamedTuple):
 
 
 class RowCache(Protocol):
-    """What the decoder does with keys and values of rows, however they are kept.
-
-    Attributes:
-        lengths: Positions held by each row.
-    """
-
-    @property
-    def lengths(self) -> Sequence[int]: ...
+    """What the decoder does with keys and values of rows, however they are kept."""
 
     def add_rows(self, count: int) -> None:
         """Append empty rows; if there is no memory for them, nothing has changed."""

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from sled.cache import KVCache
+from sled.cache import KVCache, RowCache
 from sled.decoding.interface import WriteFrames
 from sled.model import SpeechLlamaForCausalLM
 
@@ -42,7 +42,7 @@ class ModelEnds:
         """All weights held here, by name."""
         return [(name, value) for name, value in vars(self).items() if isinstance(value, Tensor)]
 
-    def new_cache(self) -> KVCache:
+    def new_cache(self) -> RowCache:
         """See `sled.decoding.FrameModel`, as for all methods."""
         return KVCache(self.config, self.device, self.dtype)
 

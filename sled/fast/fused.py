@@ -9,10 +9,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from sled.backbone import DecoderLayer, rotate
+from sled.backbone import AttentionContext, DecoderLayer, rotate
 from sled.cache import KVCache
 from sled.digest import tensor_digest
 from sled.fast.ends import ModelEnds
+from sled.fast.pages import PagedCache
 from sled.model import SpeechLlamaForCausalLM
 
 
@@ -67,7 +68,7 @@ class FusedModel(ModelEnds):
         return tensor_digest(tensors)
 
     def advance(
-        self, embeddings: Tensor, rows: list[int], counts: list[int], cache: KVCache
+        self, embeddings: Tensor, rows: list[int], counts: list[int], cache: KVCache | PagedCache
     ) -> Tensor:
         """See `sled.decoding.FrameModel`."""
         cache.extend(rows, counts)
@@ -81,14 +82,17 @@ class FusedModel(ModelEnds):
             x = x[torch.arange(len(counts), device=self.device), last]
         return F.rms_norm(x, self._shape, self._final_norm, self._eps)
 
-    def _pass(self, x: Tensor, number: int, layer: FusedLayer, cache: KVCache) -> Tensor:
+    def _pass(self, x: Tensor, number: int, layer: FusedLayer, cache: AttentionContext) -> Tensor:
         """One layer: [R, Q, H] to [R, Q, H]."""
         qkv = F.linear(F.rms_norm(x, self._shape, layer.attention_norm, self._eps), layer.qkv)
         qkv = qkv.view(*x.shape[:2], -1, self._head_dim)  # [R, Q, A + 2 A_kv, d]
         rotated = rotate(qkv[:, :, : self._rotated], cache.cos, cache.sin)
         query, key = rotated[:, :, : self._heads], rotated[:, :, self._heads :]
         attended = cache.attend(number, query, key, qkv[:, :, self._rotated :], dropout=0.0)
-        x = x + F.linear(attended.flatten(-2), layer.out)
+        return self._feed_forward(x + F.linear(attended.flatten(-2), layer.out), layer)
+
+    def _feed_forward(self, x: Tensor, layer: FusedLayer) -> Tensor:
+        """The second half of a layer: [..., H] to [..., H]."""
         gate_up = F.linear(F.rms_norm(x, self._shape, layer.mlp_norm, self._eps), layer.gate_up)
         gate, up = gate_up.chunk(2, dim=-1)
         return x + F.linear(F.silu(gate) * up, layer.down)

@@ -10,6 +10,7 @@ import torch
 from sled.config import SpeechLlamaConfig
 from sled.decoding import FrameModel
 from sled.fast.fused import FusedModel
+from sled.fast.static import GraphRecorder, StaticModel
 from sled.model import SpeechLlamaForCausalLM
 
 logger = logging.getLogger(__name__)
@@ -59,7 +60,9 @@ def make_fast(
         ValueError: If that precision is not to be had here.
     """
     if precision in DTYPES:
-        return FusedModel(model.to(DTYPES[precision]))
+        model = model.to(DTYPES[precision])
+        on_gpu = model.device.type == "cuda"
+        return StaticModel(model, GraphRecorder()) if on_gpu else FusedModel(model)
     if precision not in BITS:
         raise ValueError(f"dtype={precision!r}: choose one of {', '.join(PRECISIONS)}")
     if model.device.type != "cpu":

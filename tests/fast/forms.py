@@ -6,13 +6,15 @@ import torch
 from sled.decoding import FrameModel
 from sled.fast import DTYPES, make_fast
 from sled.fast.precision import BITS, has_runtime
+from sled.fast.static import StaticModel, do_again
 from tests.debug import debug_model
 
 NEEDS_RUNTIME = pytest.mark.skipif(not has_runtime(), reason="needs onnx and onnxruntime")
 # What ONNX Runtime can turn and multiply.
 SIZES = {"num_attention_heads": 2, "diffloss_w": 32}
-# For pytest.mark.parametrize; "graph" is the runtime's form with float32 weights.
-EXACT = ["float32", pytest.param("graph", marks=NEEDS_RUNTIME)]
+# For pytest.mark.parametrize; "static" is the form for GPUs, "graph" the runtime's with float32
+# weights.
+EXACT = ["float32", "static", pytest.param("graph", marks=NEEDS_RUNTIME)]
 ROUNDED = [pytest.param(name, marks=NEEDS_RUNTIME) for name in BITS]
 
 
@@ -24,6 +26,8 @@ def plain_model(seed: int = 0, **changes: object) -> FrameModel:
 def fast_model(form: str, seed: int = 0, **changes: object) -> FrameModel:
     """A fast form of the same model."""
     model = debug_model(seed, **(SIZES | changes))
+    if form == "static":
+        return StaticModel(model, do_again)
     if form != "graph":
         return make_fast(model.to(DTYPES.get(form, torch.float32)), form)
     from sled.fast.graph_model import GraphModel
