@@ -62,7 +62,7 @@ def make_fast(
     if precision in DTYPES:
         model = model.to(DTYPES[precision])
         on_gpu = model.device.type == "cuda"
-        return StaticModel(model, GraphRecorder()) if on_gpu else FusedModel(model)
+        return StaticModel(model, GraphRecorder(model.device)) if on_gpu else FusedModel(model)
     if precision not in BITS:
         raise ValueError(f"dtype={precision!r}: choose one of {', '.join(PRECISIONS)}")
     if model.device.type != "cpu":

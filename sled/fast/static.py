@@ -46,12 +46,20 @@ def do_again(work: Callable[[], None]) -> Callable[[], None]:
 
 
 class GraphRecorder:
-    """Records work as CUDA graphs, without doing it. They share the memory they compute in."""
+    """Records work as CUDA graphs, without doing it. They share the memory they compute in.
 
-    def __init__(self) -> None:
-        self._pool = torch.cuda.graph_pool_handle()
+    Args:
+        device: Where it is done.
+    """
+
+    def __init__(self, device: torch.device) -> None:
+        self._device, self._pool = device, torch.cuda.graph_pool_handle()
 
     def __call__(self, work: Callable[[], None]) -> Callable[[], None]:
+        with torch.cuda.device(self._device):
+            return self._record(work)
+
+    def _record(self, work: Callable[[], None]) -> Callable[[], None]:
         current, aside = torch.cuda.current_stream(), torch.cuda.Stream()
         aside.wait_stream(current)
         with torch.cuda.stream(aside):
