@@ -3,10 +3,16 @@
 
 import argparse
 
-from sled.benchmarks import data, generate, latency, train
+from sled.benchmarks import data, generate, latency, sessions, train
 from sled.cli import run_main
 
-BENCHMARKS = {"data": data, "generate": generate, "latency": latency, "train": train}
+BENCHMARKS = {
+    "data": data,
+    "generate": generate,
+    "latency": latency,
+    "sessions": sessions,
+    "train": train,
+}
 
 
 def build_parser() -> argparse.ArgumentParser:

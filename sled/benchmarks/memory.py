@@ -25,6 +25,12 @@ def measure_read_rate(rounds: int = 5) -> float:
     return best
 
 
+def position_bytes(config: SpeechLlamaConfig, precision: str) -> int:
+    """Bytes that a position of a row takes in the cache."""
+    held = 2 if precision in ("bfloat16", "float16") else 4
+    return 2 * config.num_hidden_layers * config.num_key_value_heads * config.head_dim * held
+
+
 def step_bytes(config: SpeechLlamaConfig, precision: str, rows: int, context: int) -> float:
     """Bytes that writing a frame must read at least: the weights once, and each row's past.
 
@@ -38,9 +44,8 @@ def step_bytes(config: SpeechLlamaConfig, precision: str, rows: int, context: in
         model = SpeechLlamaForCausalLM(config)
     parts = (model.model.layers, model.scoreloss)
     weights = sum(parameter.numel() for part in parts for parameter in part.parameters())
-    past = 2 * config.num_hidden_layers * config.num_key_value_heads * config.head_dim * context
-    held = BYTES_PER_WEIGHT[precision] if precision in ("bfloat16", "float16") else 4.0
-    return weights * BYTES_PER_WEIGHT[precision] + rows * past * held
+    past = rows * context * position_bytes(config, precision)
+    return weights * BYTES_PER_WEIGHT[precision] + past
 
 
 def peak_memory_mb() -> float | None:

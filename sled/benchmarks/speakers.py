@@ -8,13 +8,14 @@ from transformers import AutoModel
 
 from sled.benchmarks.steps import SIZES, make_codec, make_config
 from sled.bundled import BUNDLED_MODEL
+from sled.decoding import FrameModel
 from sled.fast import choose_precision, loading_dtype, make_fast
 from sled.heads.energy import ZeroLinear
 from sled.model import SpeechLlamaForCausalLM
 from sled.text import TextTokenizer
 from sled.tts import TTS
 
-__all__ = ["SIZES", "load_speaker", "make_model", "resolve_dtype"]
+__all__ = ["SIZES", "load_model", "load_speaker", "make_model", "resolve_dtype"]
 # As published.
 STREAM_N, STREAM_M = 5, 45
 
@@ -43,6 +44,14 @@ def make_model(size: str, device: torch.device, dtype: torch.dtype) -> SpeechLla
     return model.to(device).eval()
 
 
+def load_model(
+    size: str, device: torch.device, dtype: str, threads: int | None = None
+) -> FrameModel:
+    """The fast form of a model of one of `SIZES`; arguments as for `load_speaker`."""
+    precision = resolve_dtype(size, device, dtype)
+    return make_fast(make_model(size, device, loading_dtype(precision)), precision, threads)
+
+
 def load_speaker(
     size: str,
     device: torch.device,
@@ -61,7 +70,6 @@ def load_speaker(
         threads, codec_threads: Of the processor, for the model and the codec. None: as many as
             torch has.
     """
-    precision = resolve_dtype(size, device, dtype)
-    model = make_fast(make_model(size, device, loading_dtype(precision)), precision, threads)
+    model = load_model(size, device, dtype, threads)
     tokenizer = TextTokenizer.from_pretrained(BUNDLED_MODEL)
     return TTS(model, tokenizer, make_codec(size, device), codec_threads)

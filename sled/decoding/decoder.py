@@ -146,11 +146,11 @@ class Decoder:
             self.remove(utterance)
         del self._others[utterance]
         self.utterances.remove(utterance)
-        self._lane.rows_moved()
         for row in utterance.rows:  # the last row of the cache fills the gap
             last = self._rows.pop()
             if last is not row:
                 self._cache.move_row(last.index, row.index)
+                self._lane.move_row(last.index, row.index)
                 self._rows[row.index], last.index = last, row.index
             self._cache.drop_rows(1)
 
@@ -212,7 +212,6 @@ class Decoder:
 
     # For utterances: `sled.decoding.utterance.Writer`.
 
-    @torch.inference_mode()
     def settle(self, utterance: Utterance) -> None:
         """Bring the rows of an utterance that is being written up to date."""
         self._lane.settle(utterance)

@@ -25,10 +25,10 @@ PLACE = np.dtype(
         ("threshold", np.float64),  # it stops at this probability,
         ("stops_from", np.float64),  # if the count has come so far
         ("look_at", np.float64),  # the count at which something else than writing is due
-        ("settled_at", np.int64),  # the count up to which its rows tell what it has written
         ("cfg", np.float32),
         ("temperature", np.float32),
         ("tokens", np.int64, 2),  # that its rows read next; NONE for its frame
+        ("rows", np.int64, 2),  # their places in the cache; NONE for a second one it has not
     ]
 )
 
@@ -59,6 +59,7 @@ class Lane:
         self.count = 0
         self._limits, self._noise = limits, noise
         self._places: dict[Utterance, int] = {}
+        self._settled_at: list[int] = []  # counts up to which rows tell what has been written
         self._data = np.zeros(0, dtype=PLACE)  # [P]
         self._frames = torch.zeros(0, latent_dim, device=device, dtype=dtype)  # [P, D]
         # [U, 2], [U], [U] as in `StepInputs`, for as long as nobody comes or goes.
@@ -73,11 +74,14 @@ class Lane:
             self._grow(max(8, 2 * place))
         self._places[utterance] = place
         self.utterances.append(utterance)
+        self._settled_at.append(self.count)
         if self._noise is not None:
             self._noise.add(utterance.generator)
         data = self._data[place]
         data["cfg"], data["temperature"] = utterance.options.cfg, utterance.options.temperature
-        data["threshold"], data["settled_at"] = utterance.stop_threshold, self.count
+        data["threshold"] = utterance.stop_threshold
+        indices = [row.index for row in utterance.rows]
+        data["rows"] = [*indices, NONE][:2]
         self._company = None
         self.take_inputs(utterance)
         self.look_ahead(utterance)
@@ -92,11 +96,14 @@ class Lane:
             moved = self.utterances[last]
             self.utterances[place], self._places[moved] = moved, place
             self._data[place], self._frames[place] = self._data[last], self._frames[last]
-        del self.utterances[last]
+            self._settled_at[place] = self._settled_at[last]
+        del self.utterances[last], self._settled_at[last]
         self._company = None
 
-    def rows_moved(self) -> None:
-        """Rows have other places in the cache than before."""
+    def move_row(self, source: int, target: int) -> None:
+        """A row has another place in the cache than before."""
+        rows = self._data["rows"][: len(self.utterances)]
+        rows[rows == source] = target
         self._company = None
 
     def put_noise_back(self, utterance: Utterance) -> None:
@@ -107,9 +114,9 @@ class Lane:
     def settle(self, utterance: Utterance) -> None:
         """Bring the rows of an utterance up to date."""
         place = self._places[utterance]
-        count = self.count - int(self._data["settled_at"][place])
+        count = self.count - self._settled_at[place]
         if count:
-            self._data["settled_at"][place] = self.count
+            self._settled_at[place] = self.count
             utterance.write(self._frames[place].clone(), count)
 
     def look_ahead(self, utterance: Utterance) -> None:
@@ -149,7 +156,11 @@ class Lane:
         size = len(self.utterances)
         data = self._data[:size]
         if self._company is None:
-            self._company = (self._row_places(), data["cfg"].copy(), data["temperature"].copy())
+            self._company = (
+                data["rows"].copy(),
+                data["cfg"].copy(),
+                data["temperature"].copy(),
+            )
         rows, cfg, temperature = self._company
         return StepInputs(rows, data["tokens"], self._frames[:size], cfg, temperature, noise)
 
@@ -174,7 +185,3 @@ class Lane:
     def due(self) -> np.ndarray:
         """[U] who is to be looked at."""
         return self._data["look_at"][: len(self.utterances)] <= self.count
-
-    def _row_places(self) -> np.ndarray:
-        places = [one.row_places for one in self.utterances]
-        return np.array([[*one, NONE][:2] for one in places], dtype=np.int64)

@@ -201,11 +201,6 @@ class Utterance:
         return self._rows
 
     @property
-    def row_places(self) -> list[int]:
-        """Where the decoder's cache keeps the rows."""
-        return [row.index for row in self._rows]
-
-    @property
     def num_written(self) -> int:
         if self.writer is not None:
             self.writer.settle(self)

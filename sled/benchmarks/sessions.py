@@ -1,0 +1,231 @@
+"""How many sessions are served at once: frames that come late, and memory of a session."""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from sled.backbone import AttentionContext
+from sled.benchmarks.flags import check_at_least
+from sled.benchmarks.frames import endless
+from sled.benchmarks.memory import position_bytes
+from sled.benchmarks.report import Report, describe_machine, table
+from sled.benchmarks.speakers import (
+    SIZES,
+    STREAM_M,
+    STREAM_N,
+    load_model,
+    make_codec,
+    make_model,
+    resolve_dtype,
+)
+from sled.cli import add_dtype_flag, choose_device
+from sled.codec import Codec
+from sled.decoding import Decoder, FrameModel, Request, UtteranceState
+from sled.fast.fused import FusedLayer
+from sled.fast.static import StaticModel
+from sled.layout import Layout
+from sled.model import SpeechLlamaForCausalLM
+
+LAYOUT = Layout(STREAM_N, STREAM_M)
+# Of how many different ages sessions are at the start.
+STARTS = 8
+# They join in so many steps, so that their texts are due in different ones. No such step is timed,
+# nor a few after them.
+JOINING_STEPS, WARM_UP_STEPS = STREAM_M, 10
+TEXT_TOKEN = 5
+
+
+def add_flags(parser: argparse.ArgumentParser) -> None:
+    """The flags of this benchmark."""
+    parser.add_argument("--size", choices=SIZES, default="published", help="of the model")
+    parser.add_argument("--device", default="auto", help="cpu, cuda, cuda:1, mps, or auto")
+    add_dtype_flag(parser)
+    parser.add_argument("--cfg", type=float, default=2.0, help="guidance scale, 1 for none")
+    parser.add_argument("--batch", type=int, default=1000, help="sessions at once")
+    parser.add_argument("--context", type=int, default=150, help="frames of the voice's recording")
+    parser.add_argument(
+        "--frames", type=int, default=750, help="that a session speaks before another joins for it"
+    )
+    parser.add_argument("--steps", type=int, default=1000, help="to time")
+    parser.add_argument("--threads", type=int, help="of the processor; unset: torch's choice")
+
+
+def run(args: argparse.Namespace) -> Report:
+    """Serve sessions as the flags say.
+
+    Raises:
+        ValueError: For flags that cannot be used.
+    """
+    check_at_least(args, 1, "batch", "context", "frames", "steps", "threads")
+    if args.threads is not None:
+        torch.set_num_threads(args.threads)
+    device = torch.device(choose_device(args.device))
+    dtype = resolve_dtype(args.size, device, args.dtype)
+    model, codec = load_model(args.size, device, dtype, args.threads), make_codec(args.size, device)
+    text = _text_length(args.context + args.frames)
+    most = text + args.context + args.frames
+    if most > model.config.max_position_embeddings:
+        raise ValueError(
+            f"--context {args.context} and --frames {args.frames} take {most} positions with their "
+            f"text, the model has {model.config.max_position_embeddings}: give less"
+        )
+
+    step_ms = _time_steps(Crowd(model, args.batch, args.context, args.frames, args.cfg), args.steps)
+    idle = IdleModel(make_model("debug", torch.device("cpu"), torch.float32))
+    host_ms = _time_steps(Crowd(idle, args.batch, args.context, args.frames, args.cfg), args.steps)
+    due_ms = 1e3 / codec.frame_rate
+    rows = 1 if args.cfg == 1 else 2
+    per_position = rows * position_bytes(model.config, dtype)
+    mean_positions = args.context + args.frames / 2 + _text_length(args.context + args.frames // 2)
+    figures = {
+        "step_ms": _percentiles(step_ms),
+        "host_ms": _percentiles(host_ms),
+        "late_share": float(np.mean(step_ms > due_ms)),
+        "bytes_per_position": per_position,
+        "session_mb": per_position * mean_positions / 1e6,
+        "codec_state_mb": _codec_state_bytes(codec) / 1e6,
+        "peak_gpu_memory_mb": _peak_gpu_memory_mb(device),
+    }
+    report = [
+        ["", "median", "p99", "most"],
+        ["a step of all sessions, ms", *_cells(figures["step_ms"])],
+        ["  the decoder alone, ms", *_cells(figures["host_ms"])],
+        [f"steps over {due_ms:.1f} ms, in which they are heard", f"{figures['late_share']:.2%}"],
+        ["keys and values of a position, KB", f"{per_position / 1e3:.1f}"],
+        [f"  of a session's mean {mean_positions:.0f}, MB", f"{figures['session_mb']:.1f}"],
+        ["the codec's state of a session, MB", f"{figures['codec_state_mb']:.2f}"],
+    ]
+    if figures["peak_gpu_memory_mb"] is not None:
+        report.append(["most GPU memory in use, MB", f"{figures['peak_gpu_memory_mb']:.0f}"])
+    described = (
+        f"{args.size} size, random weights, {dtype}, cfg {args.cfg:g}: {args.batch} sessions, each "
+        f"{args.frames} frames after a voice of {args.context}, {args.steps} steps; the codec is "
+        "not run. The decoder alone: with a model that does nothing.\n"
+        f"{table([[*row, *[''] * (4 - len(row))] for row in report])}"
+    )
+    settings = vars(args) | {"dtype": dtype}
+    return Report("sessions", describe_machine(device), settings, figures, described)
+
+
+class Crowd:
+    """Sessions that are all elsewhere in their speech; whenever one ends, another begins.
+
+    Args:
+        model: What speaks.
+        batch: Sessions.
+        context: Frames of the voice that all speak with.
+        frames: That each speaks.
+        cfg: Guidance scale.
+    """
+
+    def __init__(
+        self, model: FrameModel, batch: int, context: int, frames: int, cfg: float
+    ) -> None:
+        self.decoder = Decoder(model)
+        self._model, self._frames, self._cfg = model, frames, cfg
+        self._text = [TEXT_TOKEN] * _text_length(context + frames)
+        spoken = [frames * start // STARTS for start in range(STARTS)]
+        states = [self._read(context + more) for more in spoken]
+        self._voice, self._seeds = states[0], 0
+        self._waiting = []
+        for session in range(batch):
+            start = session % STARTS
+            # Of those of an age not all end in the same step.
+            left = frames - spoken[start] - session // STARTS % max(1, frames // STARTS)
+            self._waiting.append((states[start], left))
+        self._at_a_time = -(-batch // JOINING_STEPS)
+
+    @torch.inference_mode()
+    def _read(self, frames: int) -> UtteranceState:
+        """The model after so many frames, and the text that goes with them."""
+        decoder, width = Decoder(self._model), self._model.config.vae_embed_dim
+        recording = 0.1 * torch.randn(frames, width, generator=torch.Generator().manual_seed(0))
+        text = self._text[: _text_length(frames)]
+        request = Request(text, recording, text_ended=False, prompt_tokens=len(text))
+        utterance = decoder.join(request, options=endless(self._cfg), layout=LAYOUT)
+        decoder.read_ahead()
+        return decoder.save(utterance)
+
+    def _join(self, state: UtteranceState, frames: int) -> None:
+        generator = torch.Generator().manual_seed(self._seeds)
+        self._seeds += 1
+        options = endless(self._cfg, max_frames=frames)
+        utterance = self.decoder.restore(state, options, generator)
+        self.decoder.feed(utterance, self._text[len(state.rows[0].token_ids) :], ended=True)
+
+    def step(self) -> None:
+        """A frame of each session, and new sessions for those that end with it."""
+        for _ in range(min(self._at_a_time, len(self._waiting))):
+            self._join(*self._waiting.pop())
+        step = self.decoder.step()
+        assert step is not None
+        for _ in range(sum(step.exhausted)):
+            self._join(self._voice, self._frames)
+
+
+class IdleModel(StaticModel):
+    """A model whose layers do nothing, and whose steps are left out: what remains is the decoder.
+
+    Args:
+        model: As for `StaticModel`; of any size.
+    """
+
+    def __init__(self, model: SpeechLlamaForCausalLM) -> None:
+        super().__init__(model, leave_out)
+
+    def _pass(self, x: Tensor, number: int, layer: FusedLayer, cache: AttentionContext) -> Tensor:
+        return x
+
+
+def leave_out(work: Callable[[], None]) -> Callable[[], None]:
+    """Record nothing: work is done once, and what it wrote stays."""
+    work()
+    return lambda: None
+
+
+def _text_length(frames: int) -> int:
+    """Tokens that the layout reads with so many frames."""
+    return int(LAYOUT.tokens_before(frames, float("inf")))
+
+
+def _time_steps(crowd: Crowd, count: int) -> np.ndarray:
+    """Milliseconds of each step; who is to speak next is known at its end."""
+    for _ in range(JOINING_STEPS + WARM_UP_STEPS):
+        crowd.step()
+    times = [time.perf_counter()]
+    for _ in range(count):
+        crowd.step()
+        times.append(time.perf_counter())
+    return 1e3 * np.diff(times)
+
+
+def _percentiles(values: np.ndarray) -> dict[str, float]:
+    median, p99 = np.percentile(values, [50, 99]).tolist()
+    return {"median": median, "p99": p99, "most": float(values.max())}
+
+
+def _cells(figures: Any) -> list[str]:
+    return [f"{value:.2f}" for value in figures.values()]
+
+
+def _codec_state_bytes(codec: Codec) -> int:
+    """Memory of what a stream remembers once it has started."""
+    stream = codec.stream_decoder()
+    stream.decode(torch.zeros(1, stream.lookahead_frames + 1, codec.latent_dim))
+    assert stream.state.started
+    return sum(_bytes(tensor) for tensor in stream.state.tensors())
+
+
+def _bytes(tensor: Tensor) -> int:
+    return tensor.numel() * tensor.element_size()
+
+
+def _peak_gpu_memory_mb(device: torch.device) -> float | None:
+    return torch.cuda.max_memory_allocated(device) / 1e6 if device.type == "cuda" else None
