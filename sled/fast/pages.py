@@ -146,12 +146,12 @@ class PagedCache:
         self.generation += 1
 
     def _grow(self) -> None:
-        """Twice as many pages; layer by layer, so that little is held twice."""
-        count = self.num_pages
+        """Half as many pages more; layer by layer, so that little is held twice."""
+        old, new = self.num_pages, self.num_pages + self.num_pages // 2
         for number, pages in enumerate(self.pages):
-            self.pages[number] = self._new_pages(2 * count)
-            self.pages[number][:, :count] = pages
-        self._free += range(2 * count - 1, count - 1, -1)
+            self.pages[number] = self._new_pages(new)
+            self.pages[number][:, :old] = pages
+        self._free += range(new - 1, old - 1, -1)
         self.generation += 1
 
     def _to_device(self, array: np.ndarray) -> Tensor:

@@ -131,11 +131,12 @@ def test_a_step_is_recorded_once_for_each_size_and_again_when_the_cache_has_grow
     decoder.leave(second)
     third = decoder.join(Request([0, 5, 2]), seeded(1), options)
     assert decoder._cache.num_pages == pages
+    before = decoder._cache.generation
     while len(frames) < 240:  # two of full length have no room in what there is at first
         step = decoder.step()
         frames.append(step.latents[step.utterances.index(first)])
-    assert decoder._cache.num_pages == 2 * pages
-    assert recorder.count == 3
+    assert decoder._cache.num_pages > pages
+    assert recorder.count == 2 + decoder._cache.generation - before
     assert_same(torch.stack(frames), whole.latents)
     assert third.num_written == 220
     assert third in decoder.utterances
