@@ -14,7 +14,15 @@ from sled.decoding import Decoder, DecodingOptions, Request, Utterance, generate
 from sled.decoding.interface import NONE, StepInputs
 from sled.fast.pages import PAGE, SCRATCH, PagedCache
 from sled.fast.static import StaticModel, do_again, filled_size
-from tests.debug import STREAM, debug_model, randn
+from sled.tts import TTS, Prompt
+from tests.debug import (
+    STREAM,
+    debug_codec,
+    debug_model,
+    debug_tokenizer,
+    debug_waveform,
+    randn,
+)
 from tests.fast.forms import fast_model, plain_model
 
 NEVER = 2.0
@@ -69,6 +77,19 @@ def test_whoever_comes_and_goes_each_says_what_it_says_alone(events, random):
         (whole,) = generate(plain, [Request(TEXT[:length])], [seeded(seed)], options)
         if frames:
             assert_same(torch.stack(frames), whole.latents[: len(frames)])
+
+
+def test_sessions_are_served_as_by_the_plain_form():
+    """With the codec, and a voice that was prepared once."""
+    spoken = []
+    for model in (fast_model("static", **STREAM), plain_model(**STREAM)):
+        tts = TTS(model, debug_tokenizer(), debug_codec())
+        voice = tts.make_voice(Prompt("four two", debug_waveform(0.4)))
+        texts = ["one four nine", "seven", "two seven one"]
+        spoken.append(tts.synthesize(texts, prompts=[None, voice, voice], seeds=3))
+    for ours, theirs in zip(*spoken, strict=True):
+        assert_same(ours.latents, theirs.latents)
+        assert ours.stopped == theirs.stopped
 
 
 @pytest.mark.parametrize("cfg", [1.0, 2.0])
