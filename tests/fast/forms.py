@@ -13,7 +13,7 @@ NEEDS_RUNTIME = pytest.mark.skipif(not has_runtime(), reason="needs onnx and onn
 # What ONNX Runtime can turn and multiply.
 SIZES = {"num_attention_heads": 2, "diffloss_w": 32}
 # For pytest.mark.parametrize; "static" is the form for GPUs, "graph" the runtime's with float32
-# weights.
+# weights and cache.
 EXACT = ["float32", "static", pytest.param("graph", marks=NEEDS_RUNTIME)]
 ROUNDED = [pytest.param(name, marks=NEEDS_RUNTIME) for name in BITS]
 
@@ -32,4 +32,4 @@ def fast_model(form: str, seed: int = 0, **changes: object) -> FrameModel:
         return make_fast(model.to(DTYPES.get(form, torch.float32)), form)
     from sled.fast.graph_model import GraphModel
 
-    return GraphModel(model, bits=32)
+    return GraphModel(model, bits=32, cache_dtype=torch.float32)
