@@ -103,7 +103,7 @@ class TTS:
         model: In evaluation mode, on the device and in the precision to run with.
         tokenizer: The model's.
         codec: On the same device; always float32.
-        codec_threads: Threads of the processor for the codec. None: as many as torch has.
+        codec_threads: Threads of the processor for the codec. None: half as many as torch has.
 
     Raises:
         ValueError: If the codec's latents are not the model's.

@@ -47,7 +47,7 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--frames", type=int, default=20, help="to write in a round")
     parser.add_argument("--rounds", type=int, default=5, help="to time")
     parser.add_argument("--threads", type=int, help="of the processor; unset: torch's choice")
-    parser.add_argument("--codec_threads", type=int, help="of the codec's; unset: as --threads")
+    parser.add_argument("--codec_threads", type=int, help="the codec's; unset: half of torch's")
     parser.add_argument(
         "--fidelity",
         action=argparse.BooleanOptionalAction,

@@ -27,7 +27,7 @@ def measure_read_rate(rounds: int = 5) -> float:
 
 def position_bytes(config: SpeechLlamaConfig, precision: str) -> int:
     """Bytes that a position of a row takes in the cache."""
-    held = 2 if precision in ("bfloat16", "float16") else 4
+    held = 4 if precision == "float32" else 2
     return 2 * config.num_hidden_layers * config.num_key_value_heads * config.head_dim * held
 
 
@@ -36,7 +36,8 @@ def step_bytes(config: SpeechLlamaConfig, precision: str, rows: int, context: in
 
     Args:
         config: Sizes.
-        precision: Of the weights; scales of rounded ones are not counted.
+        precision: Of the weights; scales of rounded ones are not counted. The past is kept in it
+            too, but in no fewer than 16 bits.
         rows: In the step.
         context: Positions that each holds.
     """

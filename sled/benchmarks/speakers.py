@@ -68,7 +68,7 @@ def load_speaker(
         device: Where it speaks.
         dtype: One of `sled.fast.PRECISIONS`, or "auto".
         threads, codec_threads: Of the processor, for the model and the codec. None: as many as
-            torch has.
+            torch has, and half of them.
     """
     model = load_model(size, device, dtype, threads)
     tokenizer = TextTokenizer.from_pretrained(BUNDLED_MODEL)

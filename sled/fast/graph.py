@@ -1,11 +1,11 @@
 """The model's layers as ONNX graphs, for ONNX Runtime.
 
 Its operators for language models do what else takes a dozen calls: one multiplies by rounded
-weights, one turns, stores and attends. Two graphs make a model: that of `write_backbone`, and that
-of `write_head` for the energy head.
+weights, one turns, stores and attends. Three graphs make a model: those of `write_embedding`,
+`write_backbone` and `write_head`.
 
 Shapes: R rows, Q new inputs of a row, C capacity of the cache, H hidden width, A heads, d head
-width, U frames, N noise width, W head width, D latent width.
+width, F frames to read, U frames to draw, N noise width, W head width, D latent width.
 """
 
 from __future__ import annotations
@@ -140,6 +140,15 @@ class Graph:
     def silu(self, x: str) -> str:
         """x times its sigmoid."""
         return self.call("QuickGelu", [x], domain=MICROSOFT, alpha=1.0)
+
+
+@torch.no_grad()
+def write_embedding(graph: Graph, projection: nn.Linear, norm: nn.LayerNorm) -> None:
+    """Input embeddings `embedded` [F, H] of `latents` [F, D]."""
+    latents = graph.input("latents", ["F", projection.in_features])
+    x = graph.linear(latents, projection.weight, projection.bias)
+    embedded = _layer_norm(graph, x, norm.weight, norm.bias)
+    graph.output("embedded", embedded, ["F", projection.out_features])
 
 
 @torch.no_grad()

@@ -19,7 +19,7 @@ from torch import Tensor
 from sled.cache import KVCache
 from sled.digest import tensor_digest
 from sled.fast.ends import ModelEnds
-from sled.fast.graph import Graph, write_backbone, write_head
+from sled.fast.graph import Graph, write_backbone, write_embedding, write_head
 from sled.model import SpeechLlamaForCausalLM
 
 # Of bound runs that are kept for the next step: one for each number of rows, as a rule.
@@ -92,6 +92,10 @@ class GraphModel(ModelEnds):
                 f"head_dim={config.head_dim}: int8 and int4 need a multiple of 16; use float32"
             )
         threads = threads or torch.get_num_threads()
+        # Not by torch, whose threads would be in the way of the runtime's; and too small to share.
+        self._embedding, _ = _open(
+            lambda graph: write_embedding(graph, model.z_proj, model.z_proj_ln), bits=32, threads=1
+        )
         self._backbone, self._backbone_digest = _open(
             lambda graph: write_backbone(graph, model.model, config, cache_dtype), bits, threads
         )
@@ -107,6 +111,11 @@ class GraphModel(ModelEnds):
 
     def new_cache(self) -> KVCache:
         return KVCache(self.config, self.device, self._cache_dtype)
+
+    def embed_latents(self, latents: Tensor) -> Tensor:
+        flat = latents.float().reshape(-1, latents.shape[-1]).contiguous()
+        (embedded,) = self._embedding.run(None, {"latents": flat.numpy()})
+        return torch.from_numpy(embedded).view(*latents.shape[:-1], -1)
 
     def advance(
         self, embeddings: Tensor, rows: list[int], counts: list[int], cache: KVCache
@@ -177,8 +186,8 @@ def _open(
     """A session for the graph that is written, and a digest of its weights."""
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
-    # Threads wait busily for the next operator, but not for the next run.
-    options.add_session_config_entry("session.force_spinning_stop", "1")
+    # Threads that wait busily for their next turn would take it from the codec's.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     options.log_severity_level = 3  # errors
     with TemporaryDirectory(prefix="sled-", ignore_cleanup_errors=True) as folder:
         graph = Graph(Path(folder), bits)

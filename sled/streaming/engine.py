@@ -73,14 +73,16 @@ class Engine:
     Args:
         model: In evaluation mode.
         codec: On the same device.
-        codec_threads: Threads of the processor for the codec. None: as many as torch has.
+        codec_threads: Threads of the processor for the codec. None: half as many as torch has, as
+            the model is at work at the same time.
 
     Attributes:
         decoder: For commands only.
     """
 
     def __init__(self, model: FrameModel, codec: Codec, codec_threads: int | None = None) -> None:
-        self.model, self.codec, self._codec_threads = model, codec, codec_threads
+        self.model, self.codec = model, codec
+        self._codec_threads = codec_threads or max(1, torch.get_num_threads() // 2)
         self.decoder = Decoder(model)
         self._utterances: dict[Utterance, Speaker] = {}
         self._speakers: set[Speaker] = set()
@@ -221,9 +223,8 @@ class Engine:
             codec_thread.join()
 
     @staticmethod
-    def _run_codec(jobs: SimpleQueue[Callable[[], None] | None], threads: int | None) -> None:
-        if threads is not None:
-            compute_with(threads)
+    def _run_codec(jobs: SimpleQueue[Callable[[], None] | None], threads: int) -> None:
+        compute_with(threads)
         while (job := jobs.get()) is not None:
             job()
             del job  # or it would keep what it has done until the next one comes

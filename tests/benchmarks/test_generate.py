@@ -113,8 +113,9 @@ def test_a_step_reads_its_weights_once_and_the_past_of_each_row():
     assert step_bytes(config, "int4", rows=2, context=0) == weights / 2
     assert step_bytes(config, "float32", rows=2, context=0) == 4 * weights
     past = step_bytes(config, "int8", rows=2, context=100) - weights
-    assert past == 2 * 100 * 12 * 2 * 1024 * 4
-    assert step_bytes(config, "bfloat16", rows=2, context=100) == 2 * weights + past / 2
+    assert past == 2 * 100 * 12 * 2 * 1024 * 2
+    assert step_bytes(config, "bfloat16", rows=2, context=100) == 2 * weights + past
+    assert step_bytes(config, "float32", rows=2, context=100) == 4 * weights + 2 * past
 
 
 def test_memory_is_measured():
