@@ -19,6 +19,7 @@ from transformers.utils import ModelOutput
 
 from sled.backbone import Backbone
 from sled.cache import KVCache
+from sled.checkpoint import CONFIG_FILE, read_weights
 from sled.config import SpeechLlamaConfig
 from sled.digest import tensor_digest
 from sled.heads import EnergyHead
@@ -99,7 +100,8 @@ class SpeechLlamaForCausalLM(PreTrainedModel):
 
         Args:
             name_or_path: Folder with `config.json` and `model.safetensors`, or a hub name.
-            *args, **kwargs: As for `transformers.PreTrainedModel.from_pretrained`.
+            *args, **kwargs: As for `transformers.PreTrainedModel.from_pretrained`. A folder that is
+                loaded in a `dtype` takes no more memory than in that.
 
         Returns:
             The model, in evaluation mode (or what `output_loading_info=True` asks for).
@@ -112,8 +114,13 @@ class SpeechLlamaForCausalLM(PreTrainedModel):
         wants_info = kwargs.pop("output_loading_info", False)
         # Only safetensors: a pickle can run code.
         kwargs.update(use_safetensors=True, ignore_mismatched_sizes=True, output_loading_info=True)
+        source: str | None = str(name_or_path)
         try:
-            model, info = super().from_pretrained(str(name_or_path), *args, **kwargs)
+            dtype, folder = kwargs.get("dtype"), Path(name_or_path)
+            if isinstance(dtype, torch.dtype) and (folder / CONFIG_FILE).is_file():
+                kwargs.setdefault("config", cls.config_class.from_pretrained(folder))
+                kwargs["state_dict"], source = read_weights(folder, dtype), None
+            model, info = super().from_pretrained(source, *args, **kwargs)
         except SafetensorError as error:
             raise ValueError(
                 f"{name_or_path}: cannot read model.safetensors ({error}): copy it again"

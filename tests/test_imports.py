@@ -22,7 +22,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "heads": {"config"},
     "backbone": {"config"},
     "cache": {"backbone", "config"},
-    "model": {"config", "backbone", "cache", "digest", "heads", "layout"},
+    "model": {"config", "backbone", "cache", "checkpoint", "digest", "heads", "layout"},
     "data": {"codec", "normalization", "text"},
     "decoding": {"cache", "config", "layout"},
     "fast": {

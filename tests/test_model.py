@@ -18,6 +18,7 @@ from tests.debug import (
 from tests.oracles import interleave
 
 WEIGHTS = "model.safetensors"
+in_its_type_and_in_another = pytest.mark.parametrize("loading", [{}, {"dtype": torch.bfloat16}])
 
 
 def tensor_shapes(path) -> dict[str, list[int]]:
@@ -84,38 +85,42 @@ def test_half_precision_halves_every_weight_and_no_more(dtype, tmp_path):
         (lambda w: w.update({"z_proj.bias": torch.zeros(3)}), "wrong shape: .*z_proj.bias"),
     ],
 )
-def test_tensors_that_do_not_fit_are_refused_by_name(damage, message, tmp_path):
+@in_its_type_and_in_another
+def test_tensors_that_do_not_fit_are_refused_by_name(damage, message, loading, tmp_path):
     debug_model().save_pretrained(tmp_path)
     weights = load_file(tmp_path / WEIGHTS)
     damage(weights)
     save_file(weights, tmp_path / WEIGHTS, metadata={"format": "pt"})
     with pytest.raises(ValueError, match=message):
-        SpeechLlamaForCausalLM.from_pretrained(tmp_path)
+        SpeechLlamaForCausalLM.from_pretrained(tmp_path, **loading)
 
 
-def test_a_checkpoint_without_the_stop_weight_is_whole(tmp_path):
+@in_its_type_and_in_another
+def test_a_checkpoint_without_the_stop_weight_is_whole(loading, tmp_path):
     """It is a constant of the format, which some writers leave out."""
     debug_model().save_pretrained(tmp_path)
     weights = load_file(tmp_path / WEIGHTS)
     del weights["bceloss.pos_weight"]
     save_file(weights, tmp_path / WEIGHTS, metadata={"format": "pt"})
-    model = SpeechLlamaForCausalLM.from_pretrained(tmp_path)
+    model = SpeechLlamaForCausalLM.from_pretrained(tmp_path, **loading)
     assert model.bceloss.pos_weight.tolist() == [100.0]
 
 
-def test_pickled_weights_are_never_read(tmp_path):
+@in_its_type_and_in_another
+def test_pickled_weights_are_never_read(loading, tmp_path):
     model = debug_model()
     model.config.save_pretrained(tmp_path)
     torch.save(model.state_dict(), tmp_path / "pytorch_model.bin")
     with pytest.raises(OSError, match="safetensors"):
-        SpeechLlamaForCausalLM.from_pretrained(tmp_path)
+        SpeechLlamaForCausalLM.from_pretrained(tmp_path, **loading)
 
 
-def test_broken_weights_are_refused(tmp_path):
+@in_its_type_and_in_another
+def test_broken_weights_are_refused(loading, tmp_path):
     debug_model().save_pretrained(tmp_path)
     (tmp_path / WEIGHTS).write_bytes(b"not weights at all")
     with pytest.raises(ValueError, match="cannot read model.safetensors"):
-        SpeechLlamaForCausalLM.from_pretrained(tmp_path)
+        SpeechLlamaForCausalLM.from_pretrained(tmp_path, **loading)
 
 
 def test_a_new_model_starts_as_published():
