@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from multiprocessing import get_context
+from tempfile import TemporaryDirectory
+
 import torch
 from torch import nn
 from transformers import AutoModel
@@ -49,7 +52,25 @@ def load_model(
 ) -> FrameModel:
     """The fast form of a model of one of `SIZES`; arguments as for `load_speaker`."""
     precision = resolve_dtype(size, device, dtype)
-    return make_fast(make_model(size, device, loading_dtype(precision)), precision, threads)
+    return make_fast(read_model(size, device, loading_dtype(precision)), precision, threads)
+
+
+def read_model(size: str, device: torch.device, dtype: torch.dtype) -> SpeechLlamaForCausalLM:
+    """As `make_model`, but of the published size it is read from a checkpoint in float32.
+
+    Another process makes it, so that this one takes no more memory than whoever loads a voice.
+    """
+    if size != "published":
+        return make_model(size, device, dtype)
+    with TemporaryDirectory(prefix="sled-") as folder:
+        maker = get_context("spawn").Process(target=_save_model, args=(size, folder))
+        maker.start()
+        maker.join()
+        return SpeechLlamaForCausalLM.from_pretrained(folder, dtype=dtype).to(device).eval()
+
+
+def _save_model(size: str, folder: str) -> None:
+    make_model(size, torch.device("cpu"), torch.float32).save_pretrained(folder)
 
 
 def load_speaker(
