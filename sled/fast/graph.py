@@ -29,7 +29,7 @@ OPSET, IR_VERSION = 17, 8
 MICROSOFT = "com.microsoft"
 # Round inputs of matrix products to 8 bits as well, block by block: integers are multiplied.
 INTEGER_PRODUCTS = 4
-# Smaller blocks are truer but slower: of 128, a frame is off by little more than of 32.
+# Smaller blocks are truer but slower; README.md beside this file has figures.
 BLOCK_SIZE = 128
 MODEL_FILE, WEIGHTS_FILE = "model.onnx", "weights.bin"
 

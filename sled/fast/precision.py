@@ -28,7 +28,7 @@ def choose_precision(config: SpeechLlamaConfig, device: torch.device) -> str:
 
     float32 for models so small that nothing else is needed. On a GPU, bfloat16 where it has it.
     On a processor int8, which takes onnxruntime; without that, bfloat16 if the processor multiplies
-    it itself (others are slower with it than with float32).
+    it itself (others are slower with it than with float32). Never int4, which is heard.
     """
     if _num_parameters(config) < SMALL or device.type == "mps":
         return "float32"
