@@ -12,6 +12,8 @@ from torch import Tensor
 # Cutting off a block's largest weight a little lets all others be rounded more finely, which pays
 # if there are few codes.
 SHRINKAGES = {4: (1.0, 0.92, 0.84), 8: (1.0,)}
+# Outputs that are rounded at a time: in float32 they take many times the memory of their codes.
+ROWS = 256
 
 
 def quantize_blocks(weight: Tensor, bits: int, block_size: int) -> tuple[Tensor, Tensor]:
@@ -25,6 +27,12 @@ def quantize_blocks(weight: Tensor, bits: int, block_size: int) -> tuple[Tensor,
     Returns:
         uint8 codes [N, G, S], and float32 scales [N, G] of either sign.
     """
+    parts = [_quantize_rows(rows, bits, block_size) for rows in weight.split(ROWS)]
+    codes, scales = zip(*parts, strict=True)
+    return torch.cat(codes), torch.cat(scales)
+
+
+def _quantize_rows(weight: Tensor, bits: int, block_size: int) -> tuple[Tensor, Tensor]:
     padding = -weight.shape[1] % block_size
     blocks = F.pad(weight.float(), (0, padding)).unflatten(1, (-1, block_size))
     half = 2 ** (bits - 1)

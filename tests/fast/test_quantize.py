@@ -5,7 +5,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sled.fast.quantize import pack_codes, quantize_blocks
+from sled.fast.quantize import ROWS, pack_codes, quantize_blocks
 from tests.debug import randn
 
 # Of normal numbers, in blocks of 32.
@@ -45,6 +45,15 @@ def test_what_a_code_can_say_is_kept(bits):
         codes, scales = quantize_blocks(weight.clamp(-half, half - 1), bits, 32)
         restored = restore(codes, scales, bits, 32)
         torch.testing.assert_close(restored, weight.clamp(-half, half - 1), rtol=1e-6, atol=1e-6)
+
+
+def test_an_output_is_rounded_as_it_would_be_alone():
+    weight = randn(ROWS + 3, 40)
+    codes, scales = quantize_blocks(weight, 4, 32)
+    for row in (0, ROWS - 1, ROWS, ROWS + 2):
+        alone = quantize_blocks(weight[row : row + 1], 4, 32)
+        assert codes[row : row + 1].equal(alone[0])
+        assert scales[row : row + 1].equal(alone[1])
 
 
 def test_two_codes_of_four_bits_share_a_byte():
