@@ -13,8 +13,9 @@ EXTRAS = {
     "finetune": ["peft>=0.17"],
     # Speech through the loudspeaker.
     "play": ["sounddevice>=0.4"],
-    # The open teacher voices that the small recipes learn from.
-    "teacher": ["hibari-tts[fast]", "kokoro-onnx>=0.5"],
+    # The open teacher voice that the small recipes learn from, and several others.
+    "teacher": ["hibari-tts[fast]"],
+    "kokoro": ["kokoro-onnx>=0.5"],
     # How natural speech sounds, as DNSMOS judges it.
     "quality": ["speechmos", "librosa", "onnxruntime"],  # it does not say that it needs them
     # int8 and int4 on the CPU, several times as fast.

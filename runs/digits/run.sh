@@ -67,11 +67,11 @@ stage medium train "$RUN/medium" --max_steps 1250 --lr_scheduler_type constant_w
     --warmup_steps 50 --max_duration_s 2.4 --history_noise 5 --finetune_path "$RUN/short"
 stage long train "$RUN/long" --max_steps 1250 --lr_scheduler_type constant_with_warmup \
     --warmup_steps 50 --max_duration_s 3.3 --history_noise 3 --finetune_path "$RUN/medium"
-# A digit is one token here, and lasts about 25 frames: 2 tokens for 45 frames are read a little
-# faster than they are said. Half of the batches stay offline, so that one checkpoint speaks in both
-# layouts.
+# A digit is one token here, and lasts about 25 frames. The first chunk holds <s> and four digits,
+# enough for 80 frames: no digit is due before it has been read. Half of the batches stay offline,
+# so that one checkpoint speaks in both layouts.
 stage stream train "$RUN/stream" --max_steps 4000 --lr_scheduler_type linear --warmup_steps 50 \
-    --history_noise 2 --finetune_path "$RUN/long" --stream_n 2 --stream_m 45 --offline_share 0.5
+    --history_noise 3 --finetune_path "$RUN/long" --stream_n 5 --stream_m 80 --offline_share 0.5
 stage results "$PYTHON" scripts/evaluate.py --manifest "$RUN/data/cuts_test.jsonl.gz" \
     --model "$RUN/stream" --codec "$RUN/codec" --whisper "${WHISPER:-base}" \
     --output "$RUN/results" --save_audio
