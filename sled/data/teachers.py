@@ -52,7 +52,7 @@ def load_kokoro(model: Path, voices: Path) -> dict[str, Teacher]:
         from kokoro_onnx import Kokoro
     except ImportError as error:
         raise ValueError(
-            "voices of Kokoro take kokoro-onnx: run pip install 'sled[teacher]'"
+            "voices of Kokoro take kokoro-onnx: run pip install 'sled[kokoro]'"
         ) from error
     try:
         kokoro = Kokoro(str(model), str(voices))
