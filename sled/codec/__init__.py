@@ -1,14 +1,17 @@
 """Neural audio codecs: waveforms to latents and back."""
 
 from sled.codec.base import Codec, StreamingDecoder, StreamingEncoder
-from sled.codec.encodec import EncodecCodec, load_codec
+from sled.codec.encodec import EncodecCodec, group_frames, load_codec
+from sled.codec.grouped import GroupedCodec
 from sled.codec.streaming_state import StreamState
 
 __all__ = [
     "Codec",
     "EncodecCodec",
+    "GroupedCodec",
     "StreamState",
     "StreamingDecoder",
     "StreamingEncoder",
+    "group_frames",
     "load_codec",
 ]

@@ -12,6 +12,7 @@ from torch import Tensor
 from transformers import AutoConfig, EncodecConfig, EncodecModel
 
 from sled.codec.base import Codec
+from sled.codec.grouped import GroupedCodec
 from sled.codec.streaming import (
     EncodecStreamingDecoder,
     EncodecStreamingEncoder,
@@ -20,6 +21,9 @@ from sled.codec.streaming import (
 
 PUBLISHED_NUM_CODEBOOKS = 8
 """6 kbps at 24 kHz. Published weights hold 32 codebooks; the rest is left unused."""
+
+# In a codec's config.json, if several frames are to be taken for one.
+GROUP_KEY = "frames_per_latent"
 
 # Names of the `encodec` package's state dict, and what transformers calls the same tensors.
 _STATE_FILE_NAMES = (
@@ -140,20 +144,50 @@ def load_codec(name_or_path: str | Path, device: str | torch.device = "cpu") -> 
     Raises:
         ValueError: if there is no such codec, or its tensors are not those of its architecture.
     """
+    model = _load(name_or_path)
+    codec, frames = EncodecCodec(model, device), getattr(model.config, GROUP_KEY, 1)
+    return codec if frames == 1 else GroupedCodec(codec, frames)
+
+
+def group_frames(name_or_path: str | Path, frames: int, output: str | Path) -> Codec:
+    """Save a codec as one that takes several frames for one, see `sled.codec.grouped`.
+
+    Args:
+        name_or_path: as for `load_codec`.
+        frames: of a group.
+        output: folder to write.
+
+    Returns:
+        The codec that `load_codec(output)` gives.
+
+    Raises:
+        ValueError: if there is no such codec, or nothing to group.
+    """
+    model = _load(name_or_path)
+    if (already := getattr(model.config, GROUP_KEY, 1)) != 1:
+        raise ValueError(f"{name_or_path} takes {already} frames for one already: name its origin")
+    codec = GroupedCodec(EncodecCodec(model), frames)
+    setattr(model.config, GROUP_KEY, frames)
+    model.save_pretrained(output)
+    return codec
+
+
+def _load(name_or_path: str | Path) -> EncodecModel:
+    """Read a codec from wherever it is."""
     path = Path(name_or_path).expanduser()
     if path.is_file():
-        return EncodecCodec(_load_state_file(path), device)
+        return _load_state_file(path)
     if path.is_dir():
         if not (path / "config.json").is_file():
             raise ValueError(f"{path} holds no codec: it has no config.json")
-        return EncodecCodec(_load_pretrained(path), device)
+        return _load_pretrained(path)
     # Names that can only be meant as paths are not looked up on the hub, which takes its time.
     if not re.fullmatch(r"[\w-]+/[\w.-]+", str(name_or_path)) or Path(path.parts[0]).is_dir():
         raise ValueError(
             f"no codec at {path}: give a folder, a .th file or a hub name such as "
             "facebook/encodec_24khz"
         )
-    return EncodecCodec(_load_pretrained(str(name_or_path)), device)
+    return _load_pretrained(str(name_or_path))
 
 
 def _load_pretrained(source: str | Path) -> EncodecModel:

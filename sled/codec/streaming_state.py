@@ -41,6 +41,10 @@ class StreamState:
         for layer in self.layers:
             yield from layer
 
+    def kind(self) -> tuple[torch.Size, ...]:
+        """How much is remembered of a row: states of one kind can be joined."""
+        return tuple(tensor.shape[1:] for tensor in self.tensors())
+
     def map(self, change: Callable[[Tensor], Tensor]) -> "StreamState":
         """A state of the changed tensors, which `change` sees in the order of `tensors`."""
         return StreamState(
@@ -67,7 +71,7 @@ class StreamState:
             ValueError: if the streams remember different amounts. Decoders that have started
                 never do; others do unless they have been fed equally much.
         """
-        kinds = {tuple(tensor.shape[1:] for tensor in state.tensors()) for state in states}
+        kinds = {state.kind() for state in states}
         if len(kinds) != 1:
             raise ValueError(
                 f"cannot join {len(states)} streams that remember {len(kinds)} different amounts "

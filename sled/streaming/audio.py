@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from copy import deepcopy
 from dataclasses import dataclass
 
@@ -29,48 +30,44 @@ class AudioState:
 
 
 class AudioStream:
-    """The codec's decoder, without the speech of a voice's prompt.
+    """The speech of one session: where the codec's decoder stands, and what becomes of its samples.
 
     Args:
         codec: Decodes.
-        voice: Whose prompt the decoder has gone through.
+        voice: Whose prompt the decoder has gone through; its speech is left out.
         trim_tail: Leave out near-silence at the end.
 
     Attributes:
+        state: Of the decoder, to be advanced by `decode_together`.
         lookahead_frames: Frames after the first that its audio still waits for.
     """
 
     def __init__(self, codec: Codec, voice: Voice | None, trim_tail: bool) -> None:
-        self._stream = codec.stream_decoder()
+        stream = codec.stream_decoder()
+        self.state = stream.state if voice is None else voice.run_in
         self._samples_to_skip = 0
         if voice is not None:
-            self._stream.state = voice.run_in
             self._samples_to_skip = len(voice.latents) * codec.hop_length - voice.samples_run_in
-        started = self._stream.state.started
-        self.lookahead_frames = 0 if started else self._stream.lookahead_frames
+        self.lookahead_frames = 0 if self.state.started else stream.lookahead_frames
         self._sample_rate = codec.sample_rate
         self._meter = SilenceMeter(codec.sample_rate)
         self._trimmer = TailTrimmer(codec.sample_rate) if trim_tail else None
         self._segment = self._segment_start = 0
 
-    def decode(self, latents: Tensor, segment: int, *, last: bool) -> np.ndarray:
-        """Audio of the next frames.
+    def accept(self, decoded: Tensor, segment: int, *, last: bool) -> np.ndarray:
+        """Audio of the decoder's next samples.
 
         Args:
-            latents: [T, D], any number.
+            decoded: [S], any number.
             segment: The number of the segment they belong to.
-            last: Whether they are the last of all, after which everything comes out.
+            last: Whether they are the last of all.
 
         Returns:
-            [S] float32.
+            [S'] float32.
 
         Raises:
             ValueError: If there is anything but finite numbers in it.
         """
-        pieces = [self._stream.decode(latents[None].float())[0]] if len(latents) else []
-        if last:
-            pieces.append(self._stream.finish()[0])
-        decoded = torch.cat(pieces)
         if not decoded.isfinite().all():
             raise ValueError(
                 "the speech holds values that are not finite: try a lower cfg or temperature, or "
@@ -98,7 +95,7 @@ class AudioStream:
     def save(self) -> AudioState:
         """The stream as it stands."""
         return AudioState(
-            self._stream.state,
+            self.state,
             self._samples_to_skip,
             deepcopy(self._meter),
             deepcopy(self._trimmer),
@@ -108,6 +105,31 @@ class AudioStream:
 
     def restore(self, state: AudioState) -> None:
         """Go on from where another stream stood."""
-        self._stream.state, self._samples_to_skip = state.stream, state.samples_to_skip
+        self.state, self._samples_to_skip = state.stream, state.samples_to_skip
         self._meter, self._trimmer = deepcopy(state.meter), deepcopy(state.trimmer)
         self._segment, self._segment_start = state.segment, state.segment_start
+
+
+def decode_together(
+    codec: Codec, streams: Sequence[AudioStream], latents: Sequence[Tensor], *, last: bool
+) -> Tensor:
+    """Let the decoder go on in several streams at once, as it would in each alone.
+
+    Args:
+        codec: Of all of them.
+        streams: B of them, whose states are of one kind; they are advanced.
+        latents: B times [T, D], any number T.
+        last: Whether these are the last of all, after which everything comes out.
+
+    Returns:
+        [B, S] samples.
+    """
+    decoder = codec.stream_decoder(len(streams))
+    decoder.state = StreamState.cat([stream.state for stream in streams])
+    frames = torch.stack(tuple(latents)).float()
+    pieces = [decoder.decode(frames)] if frames.shape[1] else []
+    if last:
+        pieces.append(decoder.finish())
+    for row, stream in enumerate(streams):
+        stream.state = decoder.state.select([row])
+    return torch.cat(pieces, dim=1)

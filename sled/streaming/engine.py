@@ -17,7 +17,6 @@ from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future, TimeoutError
 from functools import partial
-from queue import SimpleQueue
 from typing import Protocol, TypeVar
 
 import torch
@@ -25,7 +24,7 @@ from torch import Tensor
 
 from sled.codec import Codec
 from sled.decoding import Decoder, FrameModel, Utterance
-from sled.streaming.threads import compute_with
+from sled.streaming.codec_thread import CodecJob, CodecThread
 
 logger = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -87,14 +86,11 @@ class Engine:
         self._utterances: dict[Utterance, Speaker] = {}
         self._speakers: set[Speaker] = set()
         self._commands: deque[tuple[Speaker, Callable[[], None]]] = deque()
-        self._jobs: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
         self._condition = threading.Condition()
         self._thread: threading.Thread | None = None
+        self._codec_thread: CodecThread | None = None
         self._closed = False
         self._step_time, self._codec_time = Average(), Average()
-        on_gpu = model.device.type == "cuda"
-        # On a GPU of its own account: the codec shall not queue up behind the model.
-        self._codec_stream = torch.cuda.Stream(model.device) if on_gpu else None
         _engines.add(self)
 
     @property
@@ -176,39 +172,21 @@ class Engine:
         del self._utterances[utterance]
         self.decoder.leave(utterance)
 
-    def make_audible(self, speaker: Speaker, num_frames: int, job: Callable[[], None]) -> None:
-        """Have the codec's thread work on so many frames; jobs are done in the order they came."""
-        # What the job reads may still be on its way through the model's stream.
-        event = None if self._codec_stream is None else torch.cuda.current_stream().record_event()
-
-        def run() -> None:
-            start = time.perf_counter()
-            try:
-                with torch.cuda.stream(self._codec_stream):  # nothing, without a GPU
-                    if event is not None:
-                        event.wait()
-                    job()
-            except Exception as error:
-                self._give_up(speaker, error)
-            if num_frames:
-                self._codec_time.add((time.perf_counter() - start) / num_frames)
-
-        self._jobs.put(run)
+    def make_audible(self, job: CodecJob) -> None:
+        """Have the codec's thread do a job; those of a stream are done in the order they came."""
+        assert self._codec_thread is not None
+        self._codec_thread.put(job)
 
     def wait_for_codec(self) -> None:
         """Wait until all jobs so far have been done."""
-        done = threading.Event()
-        self._jobs.put(done.set)
-        done.wait()
+        assert self._codec_thread is not None
+        self._codec_thread.wait()
 
     # The decoding thread.
 
     def _run(self) -> None:
-        jobs = self._jobs = SimpleQueue()
-        codec_thread = threading.Thread(
-            target=self._run_codec, args=(jobs, self._codec_threads), name="sled-codec", daemon=True
-        )
-        codec_thread.start()
+        codec_thread = CodecThread(self.codec, self._codec_threads, self._codec_time.add)
+        self._codec_thread = codec_thread
         try:
             with torch.inference_mode():
                 self._serve()
@@ -219,15 +197,7 @@ class Engine:
                 self._commands.clear()
                 self._thread = None
         finally:
-            jobs.put(None)
-            codec_thread.join()
-
-    @staticmethod
-    def _run_codec(jobs: SimpleQueue[Callable[[], None] | None], threads: int) -> None:
-        compute_with(threads)
-        while (job := jobs.get()) is not None:
-            job()
-            del job  # or it would keep what it has done until the next one comes
+            codec_thread.stop()
 
     def _serve(self) -> None:
         """Carry out commands and step, until there are no sessions any more."""
@@ -250,7 +220,7 @@ class Engine:
         try:
             command()
         except Exception as error:
-            self._give_up(speaker, error)
+            self.give_up(speaker, error)
 
     def _step(self) -> bool:
         """One step of the decoder; returns whether there was anything to do."""
@@ -280,13 +250,14 @@ class Engine:
         self._utterances.clear()
         with self._condition:
             for speaker in list(self._speakers):
-                self._give_up(speaker, error)
+                self.give_up(speaker, error)
 
     def _hang_up(self, speaker: Speaker) -> None:
         for utterance in [one for one, who in self._utterances.items() if who is speaker]:
             self.withdraw(utterance)
 
-    def _give_up(self, speaker: Speaker, error: BaseException) -> None:
+    def give_up(self, speaker: Speaker, error: BaseException) -> None:
+        """End what a speaker says because something went wrong; from any thread."""
         speaker.fail(error)
         self.release(speaker)
 

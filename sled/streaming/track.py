@@ -17,6 +17,7 @@ from torch import Tensor
 from sled.decoding import Request, Utterance, UtteranceState
 from sled.normalization import MAX_GROWTH, open_normalizer
 from sled.streaming.audio import AudioState, AudioStream
+from sled.streaming.codec_thread import CodecJob
 from sled.streaming.delivery import PAST_SHARE, Delivery, segment_limits
 from sled.streaming.engine import Engine
 from sled.streaming.position import Position, Segment, Spoken
@@ -235,18 +236,24 @@ class Track:
             position.chunk_frames = self._delivery.ramp.after(count, engine.real_time_factor)
         position.pending = []
         number = position.number
-        engine.make_audible(self, count, lambda: self._make_audible(latents, number, last))
+        job = CodecJob(
+            self._audio,
+            latents.float(),
+            last,
+            is_wanted=lambda: not self.done,
+            deliver=lambda decoded: self._deliver(decoded, latents, number, last),
+            fail=lambda error: engine.give_up(self, error),
+        )
+        engine.make_audible(job)
 
     def _finish(self) -> None:
         if not self._position.number:
             raise ValueError("the text is blank: give at least one word to say")
         self._hand_over(last=True)
 
-    def _make_audible(self, latents: Tensor, number: int, last: bool) -> None:
-        """In the codec's thread: frames [T, D] of a segment to audio; of the last, all there is."""
-        if self.done:
-            return
-        audio = self._audio.decode(latents, number, last=last)
+    def _deliver(self, decoded: Tensor, latents: Tensor, number: int, last: bool) -> None:
+        """In the codec's thread: samples [S] that frames [T, D] of a segment have become."""
+        audio = self._audio.accept(decoded, number, last=last)
         self.sink.put(Chunk(audio, latents.float().cpu().clone()))
         limit = self._delivery.max_silence_s
         if last:

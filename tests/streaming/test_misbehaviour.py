@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from sled.decoding import DecodingOptions
+from sled.streaming.audio import AudioStream
 from sled.tts import TTS, Speech
 from tests.debug import (
     HOP,
@@ -42,17 +43,16 @@ def misbehaving(stops: Callable[[int], bool], **changes: object) -> TTS:
 
 def silence_codec(monkeypatch: pytest.MonkeyPatch, after_s: float) -> None:
     """Let the codec's streams fall silent."""
-    original = type(debug_codec().stream_decoder()).decode
-    heard: weakref.WeakKeyDictionary[object, int] = weakref.WeakKeyDictionary()
+    original = AudioStream.accept
+    heard: weakref.WeakKeyDictionary[AudioStream, int] = weakref.WeakKeyDictionary()
 
-    def decode(self: object, latents: Tensor) -> Tensor:
-        audio = original(self, latents)
+    def accept(self: AudioStream, decoded: Tensor, segment: int, *, last: bool) -> np.ndarray:
         start = heard.get(self, 0)
-        heard[self] = start + audio.shape[1]
+        heard[self] = start + len(decoded)
         audible = torch.arange(start, heard[self]) < after_s * SAMPLE_RATE
-        return audio * audible
+        return original(self, decoded * audible, segment, last=last)
 
-    monkeypatch.setattr(type(debug_codec().stream_decoder()), "decode", decode)
+    monkeypatch.setattr(AudioStream, "accept", accept)
 
 
 @both_layouts

@@ -522,7 +522,7 @@ def test_a_session_of_which_all_has_been_made_can_still_be_kept(taken):
 def test_a_fault_of_the_codec_reaches_its_session(monkeypatch):
     tts = debug_tts(**EAGER)
     session = tts.open_session(options=frames(10))
-    monkeypatch.setattr(session._track._audio, "decode", None)
+    monkeypatch.setattr(session._track._audio, "accept", None)
     session.feed(TEXT)
     session.flush()
     with pytest.raises(TypeError):

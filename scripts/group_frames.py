@@ -1,0 +1,27 @@
+#!/usr/bin/env python
+"""Make a codec that takes several frames for one, so that a model takes fewer steps."""
+
+import argparse
+
+from sled.cli import run_main
+from sled.codec import group_frames
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Parse the flags and write the codec."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter
+    )
+    parser.add_argument("--codec", required=True, help="codec: folder, hub name or .th file")
+    parser.add_argument("--frames", type=int, default=2, help="frames that become one")
+    parser.add_argument("--output_dir", required=True, help="folder for the new codec")
+    args = parser.parse_args(argv)
+    codec = group_frames(args.codec, args.frames, args.output_dir)
+    print(
+        f"{args.output_dir}: {codec.frame_rate:g} latents of {codec.latent_dim} a second; encode "
+        "the corpus with it (scripts/cache_latents.py), then train as always"
+    )
+
+
+if __name__ == "__main__":
+    run_main(main)

@@ -1,0 +1,135 @@
+"""Many streams through one codec: together or alone they sound the same, each in its own order."""
+
+import threading
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sled.streaming.audio import AudioStream
+from sled.streaming.codec_thread import MAX_TOGETHER, CodecJob, CodecThread, Marker, take_alike
+from tests.debug import debug_codec, randn
+
+WIDTH = 32
+
+
+class Listener:
+    """One stream with its frames, which hears what becomes of them."""
+
+    def __init__(self, seed: int, pieces: tuple[int, ...], wanted: bool = True) -> None:
+        self.stream = AudioStream(debug_codec(), None, trim_tail=False)
+        self.latents = randn(sum(pieces), WIDTH, seed=seed)
+        self.pieces, self.wanted = pieces, wanted
+        self.heard: list[np.ndarray] = []
+        self.errors: list[Exception] = []
+
+    def jobs(self) -> list[CodecJob]:
+        cut = self.latents.split(self.pieces)
+        return [self._job(frames, number == len(cut) - 1) for number, frames in enumerate(cut)]
+
+    def _job(self, frames: torch.Tensor, last: bool) -> CodecJob:
+        return CodecJob(
+            self.stream,
+            frames,
+            last,
+            is_wanted=lambda: self.wanted,
+            deliver=lambda decoded: self.heard.append(self.stream.accept(decoded, 0, last=last)),
+            fail=self.errors.append,
+        )
+
+    def expected(self) -> np.ndarray:
+        return debug_codec().decode(self.latents[None])[0].numpy()
+
+
+def run_all(jobs: list[CodecJob]) -> list[float]:
+    """Through a thread that finds them all waiting; returns the times that were told."""
+    times: list[float] = []
+    thread = CodecThread(debug_codec(), 1, times.append)
+    blocked, go = Listener(0, (1,)), threading.Event()
+    (first,) = blocked.jobs()
+    first.deliver = lambda decoded: go.wait()
+    thread.put(first)
+    for job in jobs:
+        thread.put(job)
+    go.set()
+    thread.stop()
+    return times
+
+
+def in_turns(listeners: list[Listener]) -> list[CodecJob]:
+    """Their first jobs, then their second ones, and so on."""
+    rounds = max(len(one.pieces) for one in listeners)
+    jobs = [one.jobs() for one in listeners]
+    return [own[turn] for turn in range(rounds) for own in jobs if turn < len(own)]
+
+
+@pytest.mark.parametrize(
+    "pieces",
+    [
+        [(8, 4, 4)] * 3,
+        [(8, 4, 4), (1, 2, 3, 10), (8, 4, 1), (20,), (3,)],  # the last is over before it began
+        [(4, 0)] * 2 + [(8, 0)],
+    ],
+)
+def test_each_is_heard_as_if_it_were_alone(pieces):
+    listeners = [Listener(seed, own) for seed, own in enumerate(pieces)]
+    run_all(in_turns(listeners))
+    for one in listeners:
+        assert one.errors == []
+        np.testing.assert_allclose(np.concatenate(one.heard), one.expected(), rtol=0, atol=1e-5)
+
+
+def test_those_alike_are_done_together():
+    """One time is told for all that were: the one that kept the thread busy, then three rounds."""
+    listeners = [Listener(seed, (8, 4, 4)) for seed in range(5)]
+    assert len(run_all(in_turns(listeners))) == 1 + 3
+
+
+def test_one_that_goes_wrong_ends_alone():
+    good, bad = Listener(0, (8, 4)), Listener(1, (8, 4))
+    bad.latents[9] = torch.nan
+    run_all(in_turns([good, bad]))
+    (error,) = bad.errors
+    assert "not finite" in str(error) and good.errors == []
+    np.testing.assert_allclose(np.concatenate(good.heard), good.expected(), rtol=0, atol=1e-5)
+
+
+def test_what_nobody_wants_is_not_done():
+    listeners = [Listener(0, (8, 4)), Listener(1, (8, 4), wanted=False)]
+    run_all(in_turns(listeners))
+    assert listeners[0].heard and not listeners[1].heard
+
+
+@given(st.lists(st.integers(-1, 3), max_size=40))
+def test_no_job_overtakes_its_own_stream_or_a_marker(order):
+    """Numbers are streams, -1 is a marker."""
+    streams = [AudioStream(debug_codec(), None, trim_tail=False) for _ in range(4)]
+    waiting: list[CodecJob | Marker] = [
+        Marker(threading.Event())
+        if number < 0
+        else CodecJob(streams[number], randn(2, WIDTH), False, bool, print, print)
+        for number in order
+    ]
+    all_of_them, done = list(waiting), []
+    while waiting:
+        if isinstance(waiting[0], Marker):
+            done.append(waiting.pop(0))
+            continue
+        taken = take_alike(waiting)
+        assert 1 <= len(taken) <= MAX_TOGETHER
+        assert len({one.stream for one in taken}) == len(taken)
+        done += taken
+    assert len(done) == len(all_of_them)
+
+    def without_others(jobs: list, number: int) -> list:
+        kept = (Marker, CodecJob)
+        return [
+            one
+            for one in jobs
+            if isinstance(one, kept) and getattr(one, "stream", streams[number]) is streams[number]
+        ]
+
+    for number in range(4):
+        assert without_others(done, number) == without_others(all_of_them, number)
