@@ -59,7 +59,7 @@ setup(
         "soundfile>=0.12",
         "soxr>=0.5",
         "numpy>=1.26",
-        "inflect>=7.5",  # numbers in words
+        "num2words>=0.5.13",  # numbers in words
         "tqdm",
     ],
     extras_require=EXTRAS,
