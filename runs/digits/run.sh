@@ -54,7 +54,7 @@ stage codec "$PYTHON" scripts/train_codec.py --train_manifest "$RUN/data/cuts_tr
     --bf16 "$BF16"
 stage codes_train cache train
 stage codes_valid cache valid
-# Lengths are mixed within a batch: reading is learned more than twice as fast so.
+# Lengths are mixed within a batch, in an order that changes: reading is learned sooner, see LOG.md.
 # Short strings first, their history drowned in noise: so the model finds out that there is a text,
 # and which word comes next. Then ever longer ones with ever less noise, for it also has to follow
 # where in the text it is. The learning rate stays up until fine-tuning brings it down: no step is

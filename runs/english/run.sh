@@ -130,7 +130,7 @@ require_reading() { # require_reading NAME: end here, unless the model listens t
 # single words and a few in a row, up to 2.5 s, a third of the corpus: from them a model learns that
 # there is a text and how its letters sound. Then it learns to keep its place in longer ones. The
 # learning rate comes down only in the last stage. Two readings joined to more than 12 s are left
-# out: they cost most. Lengths are mixed within a batch, which made digits readable twice as fast.
+# out: they cost most. Lengths are mixed within a batch, which let digits be read sooner.
 model() {
     local constant=(--lr_scheduler_type constant_with_warmup)
     # shellcheck disable=SC2086  # sizes are parted by spaces

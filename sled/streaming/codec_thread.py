@@ -146,6 +146,7 @@ def take_alike(waiting: list[CodecJob | Marker]) -> list[CodecJob]:
     None that comes after a marker, or after another job of the same stream.
     """
     taken: list[CodecJob] = []
+    kind: tuple[object, ...] | None = None
     left: list[CodecJob | Marker] = []
     seen: set[AudioStream] = set()
     open_to_all = True
@@ -154,7 +155,9 @@ def take_alike(waiting: list[CodecJob | Marker]) -> list[CodecJob]:
             open_to_all = False
         elif open_to_all and one.stream not in seen and len(taken) < MAX_TOGETHER:
             seen.add(one.stream)
-            if not taken or one.kind() == taken[0].kind():
+            own = one.kind()
+            if kind is None or own == kind:
+                kind = own
                 taken.append(one)
                 continue
         left.append(one)
