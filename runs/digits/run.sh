@@ -17,14 +17,7 @@ BF16=false
 if grep -qsE 'avx512_bf16|amx_bf16' /proc/cpuinfo; then BF16=true; fi
 mkdir -p "$RUN/stages"
 
-stage() { # stage NAME COMMAND...: run the command once, and note how long it took
-    local name=$1 start=$SECONDS
-    shift
-    [ -f "$RUN/stages/$name" ] && return
-    echo "== $name"
-    "$@"
-    echo "$((SECONDS - start)) s" | tee "$RUN/stages/$name"
-}
+source runs/stages.sh # stage
 
 cache() { # cache SPLIT: codes of one split
     "$PYTHON" scripts/cache_latents.py --manifest "$RUN/data/cuts_$1.jsonl.gz" \

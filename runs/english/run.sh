@@ -52,14 +52,7 @@ BF16=false # processors without bfloat16 instructions emulate them, several time
 if [ "$DEVICE" = cuda ] || grep -qsE 'avx512_bf16|amx_bf16' /proc/cpuinfo; then BF16=true; fi
 mkdir -p "$RUN/stages"
 
-stage() { # stage NAME COMMAND...: run the command once, and note how long it took
-    local name=$1 start=$SECONDS
-    shift
-    [ -f "$RUN/stages/$name" ] && return
-    echo "== $name"
-    "$@"
-    echo "$((SECONDS - start)) s" | tee "$RUN/stages/$name"
-}
+source runs/stages.sh # stage
 
 script() { # script NAME FLAGS...
     local name=$1

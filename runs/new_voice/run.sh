@@ -34,14 +34,7 @@ if [ -z "${BF16:-}" ]; then
 fi
 mkdir -p "$RUN/stages"
 
-stage() { # stage NAME COMMAND...: run the command once, and note how long it took
-    local name=$1 start=$SECONDS
-    shift
-    [ -f "$RUN/stages/$name" ] && return
-    echo "== $name"
-    "$@"
-    echo "$((SECONDS - start)) s" | tee "$RUN/stages/$name"
-}
+source "$ROOT/runs/stages.sh" # stage
 
 script() { # script NAME FLAGS...
     local name=$1
