@@ -305,6 +305,13 @@ class SpeechLlamaForCausalLM(PreTrainedModel):
         return latents + level * scale * torch.randn_like(latents)
 
 
+def num_parameters(config: SpeechLlamaConfig) -> int:
+    """Parameters that a model has, without making it."""
+    with torch.device("meta"):
+        model = SpeechLlamaForCausalLM(config)
+    return sum(parameter.numel() for parameter in model.parameters())
+
+
 def _state_score(states: Tensor, target: Tensor) -> Score:
     """Squared distances [F + B] of states [F + B, H] to others, over the others' mean square."""
     distance = (states.float() - target.float()).square().sum(-1)

@@ -11,7 +11,7 @@ from sled.config import SpeechLlamaConfig
 from sled.decoding import FrameModel
 from sled.fast.fused import FusedModel
 from sled.fast.static import GraphRecorder, StaticModel
-from sled.model import SpeechLlamaForCausalLM
+from sled.model import SpeechLlamaForCausalLM, num_parameters
 
 logger = logging.getLogger(__name__)
 
@@ -30,7 +30,7 @@ def choose_precision(config: SpeechLlamaConfig, device: torch.device) -> str:
     On a processor int8, which takes onnxruntime; without that, bfloat16 if the processor multiplies
     it itself (others are slower with it than with float32). Never int4, which is heard.
     """
-    if _num_parameters(config) < SMALL or device.type == "mps":
+    if num_parameters(config) < SMALL or device.type == "mps":
         return "float32"
     if device.type == "cuda":
         return "bfloat16" if torch.cuda.is_bf16_supported(including_emulation=False) else "float16"
@@ -83,9 +83,3 @@ def _multiplies_bfloat16() -> bool:
     """Whether the processor has instructions for it. torch keeps these questions to itself."""
     names = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
     return any(getattr(torch.cpu, name, bool)() for name in names)
-
-
-def _num_parameters(config: SpeechLlamaConfig) -> int:
-    with torch.device("meta"):
-        model = SpeechLlamaForCausalLM(config)
-    return sum(parameter.numel() for parameter in model.parameters())

@@ -24,7 +24,9 @@ from torch import Tensor
 
 from sled.codec import Codec
 from sled.decoding import Decoder, FrameModel, Utterance
+from sled.model import num_parameters
 from sled.streaming.codec_thread import CodecJob, CodecThread
+from sled.streaming.threads import choose_threads, compute_with
 
 logger = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -81,7 +83,10 @@ class Engine:
 
     def __init__(self, model: FrameModel, codec: Codec, codec_threads: int | None = None) -> None:
         self.model, self.codec = model, codec
-        self._codec_threads = codec_threads or max(1, torch.get_num_threads() // 2)
+        self._num_parameters = num_parameters(model.config)
+        self._most_threads = torch.get_num_threads()
+        self._threads = 0  # that the decoding thread computes with
+        self._codec_threads = codec_threads or max(1, self._most_threads // 2)
         self.decoder = Decoder(model)
         self._utterances: dict[Utterance, Speaker] = {}
         self._speakers: set[Speaker] = set()
@@ -186,7 +191,7 @@ class Engine:
 
     def _run(self) -> None:
         codec_thread = CodecThread(self.codec, self._codec_threads, self._codec_time.add)
-        self._codec_thread = codec_thread
+        self._codec_thread, self._threads = codec_thread, 0
         try:
             with torch.inference_mode():
                 self._serve()
@@ -225,6 +230,7 @@ class Engine:
     def _step(self) -> bool:
         """One step of the decoder; returns whether there was anything to do."""
         start = time.perf_counter()
+        self._choose_threads()
         try:
             step = self.decoder.step()
         except Exception as error:  # whoever caused it, no state can be trusted any more
@@ -243,6 +249,14 @@ class Engine:
                 del self._utterances[utterance]
             self._carry_out(speaker, partial(speaker.on_frame, latent, stopped, exhausted))
         return True
+
+    def _choose_threads(self) -> None:
+        """As many threads of the processor as the next step deserves."""
+        num_utterances = len(self.decoder.utterances)
+        count = choose_threads(self._num_parameters, num_utterances, self._most_threads)
+        if count != self._threads:
+            compute_with(count)
+            self._threads = count
 
     def _start_over(self, error: BaseException) -> None:
         """With a new decoder, and without all who had something spoken by the old one."""

@@ -6,6 +6,20 @@ import threading
 
 import torch
 
+# Parameters times utterances of a step, under which a second thread costs more than it saves.
+SMALL_STEP = 100e6
+
+
+def choose_threads(num_parameters: int, num_utterances: int, most: int) -> int:
+    """Threads for a step of the model: one where its layers are too little to share, else all.
+
+    Args:
+        num_parameters: Of the model.
+        num_utterances: That the step writes a frame of.
+        most: There are.
+    """
+    return 1 if num_parameters * num_utterances < SMALL_STEP else most
+
 
 def compute_with(count: int) -> None:
     """Let the calling thread compute with so many threads; all others go on as they were.

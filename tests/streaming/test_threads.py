@@ -5,7 +5,7 @@ import threading
 import pytest
 import torch
 
-from sled.streaming.threads import compute_with
+from sled.streaming.threads import choose_threads, compute_with
 
 
 def asked_in_a_thread(question):
@@ -27,3 +27,11 @@ def test_a_number_of_threads_is_the_calling_threads_alone(count):
     assert asked_in_a_thread(ask) == count
     assert torch.get_num_threads() == usual
     assert asked_in_a_thread(torch.get_num_threads) == usual
+
+
+@pytest.mark.parametrize(
+    ("num_parameters", "num_utterances", "expected"),
+    [(7e6, 1, 1), (7e6, 100, 4), (200e6, 1, 4), (7e6, 0, 1)],
+)
+def test_only_steps_with_much_to_compute_share_it_out(num_parameters, num_utterances, expected):
+    assert choose_threads(int(num_parameters), num_utterances, most=4) == expected
