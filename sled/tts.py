@@ -23,15 +23,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from sled.bundled import BUNDLED_MODEL
-from sled.checkpoint import missing_files
-from sled.codec import Codec, load_codec
-from sled.config import SpeechLlamaConfig
+from sled.codec import Codec
 from sled.data.audio import check_audible, read_audio, write_audio
 from sled.decoding import DecodingOptions, FrameModel
-from sled.fast import PRECISIONS, choose_precision, loading_dtype, make_fast
 from sled.layout import Layout
-from sled.model import SpeechLlamaForCausalLM
+from sled.loading import load_parts
 from sled.streaming.chunks import ChunkRamp
 from sled.streaming.delivery import MAX_FRAMES_PER_TOKEN, Delivery
 from sled.streaming.engine import Engine
@@ -43,7 +39,6 @@ from sled.text import TextTokenizer, normalize_spaces
 
 logger = logging.getLogger(__name__)
 
-DEFAULT_CODEC = "facebook/encodec_24khz"
 # Nobody waits for the first chunk of a whole text: the codec is fastest with large ones.
 WHOLE_TEXT_RAMP = ChunkRamp(first_frames=64, max_frames=64)
 ONE_SEGMENT = SegmentLimits(sys.maxsize, sys.maxsize)
@@ -162,25 +157,7 @@ class TTS:
         Raises:
             ValueError: If a part is missing, broken or does not fit the others.
         """
-        if dtype not in ("auto", *PRECISIONS):
-            raise ValueError(f"dtype={dtype!r}: choose one of auto, {', '.join(PRECISIONS)}")
-        if name_or_path is None:
-            name_or_path = BUNDLED_MODEL
-        _check_checkpoint(name_or_path)
-        if codec is None:
-            beside = [Path(name_or_path) / "codec", Path(name_or_path).parent / "codec"]
-            codec = next((path for path in beside if path.is_dir()), DEFAULT_CODEC)
-        try:
-            if dtype == "auto":
-                config = SpeechLlamaConfig.from_pretrained(str(name_or_path))
-                dtype = choose_precision(config, torch.device(device))
-            model = SpeechLlamaForCausalLM.from_pretrained(name_or_path, dtype=loading_dtype(dtype))
-        except OSError as error:
-            reason = str(error).splitlines()[0]
-            raise ValueError(f"no checkpoint at {str(name_or_path)!r}: {reason}") from error
-        tokenizer = TextTokenizer.from_pretrained(name_or_path, model.config.text_normalization)
-        fast = make_fast(model.to(device).eval(), dtype, threads)
-        return cls(fast, tokenizer, load_codec(codec, device=device))
+        return cls(*load_parts(name_or_path, codec, device, dtype, threads))
 
     # Speech as it is made.
 
@@ -450,16 +427,3 @@ class TTS:
             raise ValueError(f"a prompt must be mono, [samples]; got {list(waveform.shape)}")
         check_audible(waveform.numpy(), "the prompt")
         return waveform
-
-
-def _check_checkpoint(name_or_path: str | Path) -> None:
-    """Refuse what looks like a path but holds no checkpoint, before a hub is asked for it."""
-    path = Path(name_or_path)
-    if path.is_dir():
-        if missing := missing_files(path):
-            raise ValueError(
-                f"{path} is no checkpoint: it lacks {' and '.join(missing)}; "
-                "name the folder that training saved"
-            )
-    elif path.exists() or path.is_absolute() or str(name_or_path).startswith((".", "~")):
-        raise ValueError(f"no checkpoint folder at {path}: check the path")

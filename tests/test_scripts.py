@@ -140,7 +140,7 @@ def test_without_a_name_the_bundled_model_says_what_it_can(
     script, layout, stream, tmp_path, monkeypatch, capsys
 ):
     """In either layout, with guidance; and a line tells what it knows."""
-    monkeypatch.setattr("sled.tts.BUNDLED_MODEL", stream)
+    monkeypatch.setattr("sled.loading.BUNDLED_MODEL", stream)
     assert run(script, "--min_frames", 3, "--output", tmp_path / "out.wav") == 0
     assert "strings of English digits" in capsys.readouterr().out.splitlines()[0]
     options = DecodingOptions(cfg=2.0, min_frames=3)
