@@ -28,6 +28,7 @@ from sled.data.audio import check_audible, read_audio, write_audio
 from sled.decoding import DecodingOptions, FrameModel
 from sled.layout import Layout
 from sled.loading import load_parts
+from sled.model import num_parameters
 from sled.streaming.chunks import ChunkRamp
 from sled.streaming.delivery import MAX_FRAMES_PER_TOKEN, Delivery
 from sled.streaming.engine import Engine
@@ -129,7 +130,7 @@ class TTS:
                 f"were by {config.text_normalization!r}: load the tokenizer with that one"
             )
         self.model, self.tokenizer, self.codec = model, tokenizer, codec
-        self._engine = Engine(model, codec, codec_threads)
+        self._engine = Engine(model, codec, num_parameters(config), codec_threads)
         self._voices: OrderedDict[tuple[str, Layout], Voice] = OrderedDict()
 
     @classmethod

@@ -1,6 +1,5 @@
 """Encodec (Défossez et al., 2022) behind the codec interface, and loading it from anywhere."""
 
-import hashlib
 import re
 from collections.abc import Collection, Mapping, Sequence
 from functools import cached_property
@@ -18,6 +17,7 @@ from sled.codec.streaming import (
     EncodecStreamingEncoder,
     StreamingNetwork,
 )
+from sled.digest import tensor_digest
 
 PUBLISHED_NUM_CODEBOOKS = 8
 """6 kbps at 24 kHz. Published weights hold 32 codebooks; the rest is left unused."""
@@ -72,11 +72,7 @@ class EncodecCodec(Codec):
     def digest(self) -> str:
         tensors = dict(self._model.encoder.named_parameters())
         tensors |= {f"codebook.{k}": book.embed for k, book in enumerate(self._codebooks)}
-        digest = hashlib.sha256()
-        for name, tensor in sorted(tensors.items()):
-            digest.update(f"{name} {list(tensor.shape)}".encode())
-            digest.update(tensor.detach().cpu().numpy().tobytes())
-        return digest.hexdigest()
+        return tensor_digest(sorted(tensors.items()))
 
     @torch.no_grad()
     def encode(self, waveforms: Sequence[Tensor]) -> list[Tensor]:

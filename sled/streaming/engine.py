@@ -24,7 +24,6 @@ from torch import Tensor
 
 from sled.codec import Codec
 from sled.decoding import Decoder, FrameModel, Utterance
-from sled.model import num_parameters
 from sled.streaming.codec_thread import CodecJob, CodecThread
 from sled.streaming.threads import choose_threads, compute_with
 
@@ -74,6 +73,7 @@ class Engine:
     Args:
         model: In evaluation mode.
         codec: On the same device.
+        num_parameters: Of the model, which decide how many threads of the processor a step takes.
         codec_threads: Threads of the processor for the codec. None: half as many as torch has, as
             the model is at work at the same time.
 
@@ -81,9 +81,15 @@ class Engine:
         decoder: For commands only.
     """
 
-    def __init__(self, model: FrameModel, codec: Codec, codec_threads: int | None = None) -> None:
+    def __init__(
+        self,
+        model: FrameModel,
+        codec: Codec,
+        num_parameters: int,
+        codec_threads: int | None = None,
+    ) -> None:
         self.model, self.codec = model, codec
-        self._num_parameters = num_parameters(model.config)
+        self._num_parameters = num_parameters
         self._most_threads = torch.get_num_threads()
         self._threads = 0  # that the decoding thread computes with
         self._codec_threads = codec_threads or max(1, self._most_threads // 2)
