@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import torch
@@ -74,11 +75,21 @@ class SpeechDataset(Dataset[dict[str, Any]]):
     Args:
         tokenizer: Encodes the text of each cut's supervision.
         codec: Only its rates are kept: data workers hold no weights.
+        join_share: Probability that a cut continues the one before it in its batch, as one sample,
+            if the speaker is known to be the same.
+        max_joined_s: No sample is joined to more than so many seconds.
     """
 
-    def __init__(self, tokenizer: TextTokenizer, codec: Codec) -> None:
+    def __init__(
+        self,
+        tokenizer: TextTokenizer,
+        codec: Codec,
+        join_share: float = 0.0,
+        max_joined_s: float = float("inf"),
+    ) -> None:
         self.tokenizer = tokenizer
         self.sample_rate, self.hop_length = codec.sample_rate, codec.hop_length
+        self.join_share, self.max_joined_s = join_share, max_joined_s
 
     def __getitem__(self, cut: Cut) -> dict[str, Any]:
         """One sample.
@@ -86,13 +97,37 @@ class SpeechDataset(Dataset[dict[str, Any]]):
         Raises:
             ValueError: For a cut without text, or one whose audio cannot be read.
         """
-        if not cut.supervisions or not (cut.supervisions[0].text or "").strip():
-            raise ValueError(f"cut {cut.id} has no text: remove or transcribe it")
-        input_ids = torch.tensor(self.tokenizer.encode(cut.supervisions[0].text))
-        if has_codes(cut):
-            codes = cut_codes(cut)
+        return self._join([cut])
+
+    def __getitems__(self, cuts: Sequence[Cut]) -> list[dict[str, Any]]:
+        """The samples of a batch: at most as many as there are cuts, for some are joined."""
+        # By what is in the batch, so that whoever makes it, at whatever time, joins the same cuts.
+        random = Random("/".join(cut.id for cut in cuts))
+        groups: list[list[Cut]] = []
+        for cut in cuts:
+            wanted = random.random() < self.join_share
+            if wanted and groups and self._continues(groups[-1], cut):
+                groups[-1].append(cut)
+            else:
+                groups.append([cut])
+        return [self._join(group) for group in groups]
+
+    def _continues(self, group: Sequence[Cut], cut: Cut) -> bool:
+        speakers = {one.supervisions[0].speaker for one in (group[0], cut) if one.supervisions}
+        seconds = sum(one.duration for one in group) + cut.duration
+        return len(speakers) == 1 and None not in speakers and seconds <= self.max_joined_s
+
+    def _join(self, cuts: Sequence[Cut]) -> dict[str, Any]:
+        """One sample of one or more cuts, said one after the other."""
+        for cut in cuts:
+            if not cut.supervisions or not (cut.supervisions[0].text or "").strip():
+                raise ValueError(f"cut {cut.id} has no text: remove or transcribe it")
+        text = " ".join(cut.supervisions[0].text for cut in cuts)
+        input_ids = torch.tensor(self.tokenizer.encode(text))
+        if all(map(has_codes, cuts)):
+            codes = torch.cat([cut_codes(cut) for cut in cuts], dim=-1)
             return {"input_ids": input_ids, "speech": codes, "num_frames": codes.shape[-1]}
-        waveform = cut_waveform(cut, self.sample_rate)
+        waveform = torch.cat([cut_waveform(cut, self.sample_rate) for cut in cuts])
         num_frames = -(-len(waveform) // self.hop_length)
         return {"input_ids": input_ids, "speech": waveform, "num_frames": num_frames}
 

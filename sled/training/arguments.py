@@ -109,6 +109,12 @@ class DataArguments:
     max_duration_s: float | None = _flag(
         None, "train only on samples up to this long: short ones first teach what text means"
     )
+    join_share: float = _flag(
+        0.0,
+        "share of training samples that are joined to one before, of the same speaker: so a model "
+        "learns to go on after a prompt, and to tell by what it hears how far it has come",
+    )
+    max_joined_s: float = _flag(15.0, "join samples to no more than so many seconds")
     max_train_samples: int | None = _flag(None, "train on only so many samples of each corpus")
     max_eval_samples: int | None = _flag(None, "evaluate on only so many samples")
 

@@ -192,7 +192,7 @@ def make_trainer(
         model=model,
         args=args,
         codec=codec,
-        train_dataset=SpeechDataset(tokenizer, codec),
+        train_dataset=SpeechDataset(tokenizer, codec, data_args.join_share, data_args.max_joined_s),
         train_batches=train_batches,
         eval_batches=evaluation_batches(data_args, args) if data_args.eval_manifest else None,
         eval_dataset=data_args.eval_manifest or None,

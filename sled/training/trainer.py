@@ -154,16 +154,17 @@ class SledTrainer(WholeCheckpointTrainer):
     # Batches.
 
     def get_train_dataloader(self) -> DataLoader:
-        return self._loader(self.train_batches)
+        return self._loader(self.train_batches, self.train_dataset)
 
     def get_eval_dataloader(self, eval_dataset: Any = None) -> DataLoader:
         assert self.eval_batches is not None, "there is nothing to evaluate on"
-        return self._loader(list(self.eval_batches.epoch(0)))
+        dataset = SpeechDataset(self.train_dataset.tokenizer, self.codec)
+        return self._loader(list(self.eval_batches.epoch(0)), dataset)
 
-    def _loader(self, batches: Any) -> DataLoader:
+    def _loader(self, batches: Any, dataset: SpeechDataset) -> DataLoader:
         # Not handed to accelerate: the batches are this process's own share already.
         return DataLoader(
-            self.train_dataset,
+            dataset,
             batch_sampler=batches,
             collate_fn=collate,
             num_workers=self.args.dataloader_num_workers,

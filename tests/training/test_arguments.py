@@ -63,6 +63,8 @@ OUR_FLAGS: dict[str, dict[str, Any]] = {
         "codec": "facebook/encodec_24khz",
         "tokenizer": "",
         "max_duration_s": None,
+        "join_share": 0.0,
+        "max_joined_s": 15.0,
         "max_train_samples": None,
         "max_eval_samples": None,
     },
