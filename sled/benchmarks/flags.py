@@ -1,9 +1,30 @@
-"""Checks of flags that the benchmarks share."""
+"""Flags that benchmarks share, and checks of them."""
 
 from __future__ import annotations
 
 import argparse
 from pathlib import Path
+
+import torch
+
+from sled.benchmarks.steps import SIZES
+from sled.cli import add_dtype_flag, choose_device
+
+
+def add_speaker_flags(parser: argparse.ArgumentParser) -> None:
+    """Who speaks, and with what."""
+    parser.add_argument("--size", choices=SIZES, default="published", help="of the model")
+    parser.add_argument("--device", default="auto", help="cpu, cuda, cuda:1, mps, or auto")
+    add_dtype_flag(parser)
+    parser.add_argument("--cfg", type=float, default=2.0, help="guidance scale, 1 for none")
+    parser.add_argument("--threads", type=int, help="of the processor; unset: torch's choice")
+
+
+def open_device(args: argparse.Namespace) -> torch.device:
+    """The device that the flags of a speaker name, with so many threads."""
+    if args.threads is not None:
+        torch.set_num_threads(args.threads)
+    return torch.device(choose_device(args.device))
 
 
 def check_folder(path: Path) -> None:

@@ -13,14 +13,13 @@ import torch
 
 from sled.benchmarks.baseline import TwoPassBaseline
 from sled.benchmarks.fidelity import Fidelity, measure_fidelity
-from sled.benchmarks.flags import check_at_least, check_folder
+from sled.benchmarks.flags import add_speaker_flags, check_at_least, check_folder, open_device
 from sled.benchmarks.frames import FrameWriter, endless, profile_frames
 from sled.benchmarks.memory import measure_read_rate, peak_memory_mb, step_bytes
 from sled.benchmarks.picture import stacked_bars
 from sled.benchmarks.report import Report, Spread, describe_machine, table
-from sled.benchmarks.speakers import SIZES, load_speaker, make_model, resolve_dtype
+from sled.benchmarks.speakers import load_speaker, make_model, resolve_dtype
 from sled.benchmarks.timing import time_in_turns
-from sled.cli import add_dtype_flag, choose_device
 from sled.decoding import Request
 from sled.tts import TTS
 
@@ -35,17 +34,13 @@ FIDELITY_FRAMES = 40
 
 def add_flags(parser: argparse.ArgumentParser) -> None:
     """The flags of this benchmark."""
-    parser.add_argument("--size", choices=SIZES, default="published", help="of the model")
-    parser.add_argument("--device", default="auto", help="cpu, cuda, cuda:1, mps, or auto")
-    add_dtype_flag(parser)
-    parser.add_argument("--cfg", type=float, default=2.0, help="guidance scale, 1 for none")
+    add_speaker_flags(parser)
     parser.add_argument("--batch", type=int, default=1, help="utterances at once")
     parser.add_argument(
         "--context", type=int, default=400, help="positions before the frames that are timed"
     )
     parser.add_argument("--frames", type=int, default=20, help="to write in a round")
     parser.add_argument("--rounds", type=int, default=5, help="to time")
-    parser.add_argument("--threads", type=int, help="of the processor; unset: torch's choice")
     parser.add_argument("--codec_threads", type=int, help="the codec's; unset: half of torch's")
     parser.add_argument(
         "--fidelity",
@@ -65,9 +60,7 @@ def run(args: argparse.Namespace) -> Report:
     check_at_least(args, 1, "batch", "frames", "rounds", "threads", "codec_threads", "context")
     if args.picture is not None:
         check_folder(args.picture)
-    if args.threads is not None:
-        torch.set_num_threads(args.threads)
-    device = torch.device(choose_device(args.device))
+    device = open_device(args)
     dtype = resolve_dtype(args.size, device, args.dtype)
     tts = load_speaker(args.size, device, dtype, args.threads, args.codec_threads)
     config = tts.model.config

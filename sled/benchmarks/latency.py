@@ -7,12 +7,10 @@ from itertools import cycle, islice
 from typing import Any
 
 import numpy as np
-import torch
 
-from sled.benchmarks.flags import check_at_least
+from sled.benchmarks.flags import add_speaker_flags, check_at_least, open_device
 from sled.benchmarks.report import Report, Spread, describe_machine, table
-from sled.benchmarks.speakers import SIZES, load_speaker
-from sled.cli import add_dtype_flag, choose_device
+from sled.benchmarks.speakers import load_speaker
 from sled.decoding import DecodingOptions
 from sled.streaming.client import Timeline, converse
 from sled.streaming.pacing import release, schedule
@@ -24,10 +22,7 @@ FRAMES_PER_WORD = 35
 
 def add_flags(parser: argparse.ArgumentParser) -> None:
     """The flags of this benchmark."""
-    parser.add_argument("--size", choices=SIZES, default="published", help="of the model")
-    parser.add_argument("--device", default="auto", help="cpu, cuda, cuda:1, mps, or auto")
-    add_dtype_flag(parser)
-    parser.add_argument("--cfg", type=float, default=2.0, help="guidance scale, 1 for none")
+    add_speaker_flags(parser)
     parser.add_argument(
         "--words_per_second",
         type=float,
@@ -37,7 +32,6 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--words", type=int, default=8, help="words of the text")
     parser.add_argument("--rounds", type=int, default=5, help="sessions at each speed")
-    parser.add_argument("--threads", type=int, help="of the processor; unset: torch's choice")
 
 
 def run(args: argparse.Namespace) -> Report:
@@ -47,9 +41,7 @@ def run(args: argparse.Namespace) -> Report:
         ValueError: For flags that cannot be used.
     """
     check_at_least(args, 1, "words", "rounds", "threads")
-    if args.threads is not None:
-        torch.set_num_threads(args.threads)
-    device = torch.device(choose_device(args.device))
+    device = open_device(args)
     tts = load_speaker(args.size, device, args.dtype)
     options = DecodingOptions(
         cfg=args.cfg,

@@ -12,12 +12,11 @@ import torch
 from torch import Tensor
 
 from sled.backbone import AttentionContext
-from sled.benchmarks.flags import check_at_least
+from sled.benchmarks.flags import add_speaker_flags, check_at_least, open_device
 from sled.benchmarks.frames import endless
 from sled.benchmarks.memory import position_bytes
 from sled.benchmarks.report import Report, describe_machine, table
 from sled.benchmarks.speakers import (
-    SIZES,
     STREAM_M,
     STREAM_N,
     load_model,
@@ -25,7 +24,6 @@ from sled.benchmarks.speakers import (
     make_model,
     resolve_dtype,
 )
-from sled.cli import add_dtype_flag, choose_device
 from sled.codec import Codec
 from sled.decoding import Decoder, FrameModel, Request, UtteranceState
 from sled.fast.fused import FusedLayer
@@ -44,17 +42,13 @@ TEXT_TOKEN = 5
 
 def add_flags(parser: argparse.ArgumentParser) -> None:
     """The flags of this benchmark."""
-    parser.add_argument("--size", choices=SIZES, default="published", help="of the model")
-    parser.add_argument("--device", default="auto", help="cpu, cuda, cuda:1, mps, or auto")
-    add_dtype_flag(parser)
-    parser.add_argument("--cfg", type=float, default=2.0, help="guidance scale, 1 for none")
+    add_speaker_flags(parser)
     parser.add_argument("--batch", type=int, default=1000, help="sessions at once")
     parser.add_argument("--context", type=int, default=150, help="frames of the voice's recording")
     parser.add_argument(
         "--frames", type=int, default=750, help="that a session speaks before another joins for it"
     )
     parser.add_argument("--steps", type=int, default=1000, help="to time")
-    parser.add_argument("--threads", type=int, help="of the processor; unset: torch's choice")
 
 
 def run(args: argparse.Namespace) -> Report:
@@ -64,9 +58,7 @@ def run(args: argparse.Namespace) -> Report:
         ValueError: For flags that cannot be used.
     """
     check_at_least(args, 1, "batch", "context", "frames", "steps", "threads")
-    if args.threads is not None:
-        torch.set_num_threads(args.threads)
-    device = torch.device(choose_device(args.device))
+    device = open_device(args)
     dtype = resolve_dtype(args.size, device, args.dtype)
     model, codec = load_model(args.size, device, dtype, args.threads), make_codec(args.size, device)
     text = _text_length(args.context + args.frames)

@@ -1,6 +1,5 @@
 """Samples of a batch may be joined: what one says goes on with what another says."""
 
-
 import pytest
 import soundfile
 import torch
