@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import torch
-from transformers import EncodecModel
 
 from sled.checkpoint import INDEX_FILE, WEIGHTS_FILE
+from sled.codec.encodec import load_parts, save_parts
 from sled.fast import DTYPES
 from sled.model import SpeechLlamaForCausalLM
 from sled.text import TextTokenizer
@@ -41,9 +41,9 @@ def export(
     speaker.to(DTYPES[dtype]).save_pretrained(destination, max_shard_size=max_shard_size)
     TextTokenizer.from_pretrained(model).save_pretrained(destination)
     if codec is not None:
-        encodec = EncodecModel.from_pretrained(codec, dtype=torch.float32, use_safetensors=True)
+        encodec, whitening = load_parts(codec)
         _check_range(encodec, dtype)
-        encodec.to(DTYPES[dtype]).save_pretrained(destination / "codec")
+        save_parts(encodec.to(DTYPES[dtype]), whitening, destination / "codec")
 
 
 def _check_range(model: torch.nn.Module, dtype: str) -> None:

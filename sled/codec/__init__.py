@@ -1,9 +1,10 @@
 """Neural audio codecs: waveforms to latents and back."""
 
 from sled.codec.base import Codec, StreamingDecoder, StreamingEncoder
-from sled.codec.encodec import EncodecCodec, group_frames, load_codec
+from sled.codec.encodec import EncodecCodec, group_frames, load_codec, whiten_latents
 from sled.codec.grouped import GroupedCodec
 from sled.codec.streaming_state import StreamState
+from sled.codec.whitened import WhitenedCodec, Whitening
 
 __all__ = [
     "Codec",
@@ -12,6 +13,9 @@ __all__ = [
     "StreamState",
     "StreamingDecoder",
     "StreamingEncoder",
+    "WhitenedCodec",
+    "Whitening",
     "group_frames",
     "load_codec",
+    "whiten_latents",
 ]
