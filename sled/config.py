@@ -32,7 +32,6 @@ EXTRA_DEFAULTS: dict[str, Any] = {
     "score_samples": 2,
     "score_bandwidths": (0.5, 1.0, 2.0),
     "history_noise": 0.0,
-    "history_noise_power": 1.0,
     "frame_rate": 75.0,
     "min_frames_per_token": None,
     "max_frames_per_token": None,
@@ -83,11 +82,7 @@ class SpeechLlamaConfig(PreTrainedConfig):
         score_samples: Samples drawn per frame in training, at least 2.
         score_bandwidths: Kernel widths of "gaussian_mmd", in units of sqrt(vae_embed_dim).
         history_noise: Strongest noise on the latents that the model reads in training, in units of
-            their root mean square; teaches it to live with its own imperfect frames, and to read
-            what it cannot hear.
-        history_noise_power: The level of a sample's noise is history_noise u^history_noise_power, u
-            uniform in (0, 1): 1 spreads the levels evenly, 3 leaves half of the samples under an
-            eighth of the strongest.
+            their root mean square; teaches it to live with its own imperfect frames.
         frame_rate: Latents per second of the codec the model speaks through.
         min_frames_per_token, max_frames_per_token: Frames of speech for each token of its text, in
             all but a few samples of the training data. None: not measured.
@@ -131,7 +126,6 @@ class SpeechLlamaConfig(PreTrainedConfig):
         score_samples: int = EXTRA_DEFAULTS["score_samples"],
         score_bandwidths: tuple[float, ...] = EXTRA_DEFAULTS["score_bandwidths"],
         history_noise: float = EXTRA_DEFAULTS["history_noise"],
-        history_noise_power: float = EXTRA_DEFAULTS["history_noise_power"],
         frame_rate: float = EXTRA_DEFAULTS["frame_rate"],
         min_frames_per_token: float | None = None,
         max_frames_per_token: float | None = None,
@@ -178,7 +172,6 @@ class SpeechLlamaConfig(PreTrainedConfig):
         self.score_samples = score_samples
         self.score_bandwidths = tuple(score_bandwidths)
         self.history_noise = history_noise
-        self.history_noise_power = history_noise_power
         self.frame_rate = frame_rate
         self.min_frames_per_token = min_frames_per_token
         self.max_frames_per_token = max_frames_per_token
@@ -208,8 +201,6 @@ class SpeechLlamaConfig(PreTrainedConfig):
             raise ValueError(f"score_beta={self.score_beta} must lie in (0, 2)")
         if self.score_samples < 2:
             raise ValueError(f"score_samples={self.score_samples} must be at least 2")
-        if self.history_noise_power <= 0:
-            raise ValueError(f"history_noise_power={self.history_noise_power} must be above 0")
 
     def to_diff_dict(self) -> dict[str, Any]:
         """The dictionary that `config.json` holds: the published keys, plus our extras if set."""

@@ -300,8 +300,7 @@ class SpeechLlamaForCausalLM(PreTrainedModel):
         # Each sample's own scale, so that its loss does not depend on its company.
         square = (latents.square() * latent_mask[..., None]).sum((1, 2))
         scale = (square / (latent_mask.sum(1) * latents.shape[-1])).sqrt()[:, None, None]
-        uniform = torch.rand(len(latents), 1, 1, device=latents.device)
-        level = self.config.history_noise * uniform**self.config.history_noise_power
+        level = self.config.history_noise * torch.rand(len(latents), 1, 1, device=latents.device)
         return latents + level * scale * torch.randn_like(latents)
 
 

@@ -198,17 +198,6 @@ def test_history_noise_disturbs_what_is_read_and_not_what_is_to_be_said():
     assert noisy_loss == calm_loss
 
 
-@pytest.mark.parametrize(("power", "share"), [(1.0, 0.125), (3.0, 0.5)])
-def test_a_power_above_1_makes_strong_history_noise_rare(power, share):
-    torch.manual_seed(0)
-    model = debug_model(history_noise=8.0, history_noise_power=power)
-    ones = torch.ones(2000, 200, 8)
-    noise = model._disturb(ones, torch.ones(2000, 200)) - ones
-    levels = noise.square().mean((1, 2)).sqrt()
-    assert 7 < levels.max() < 9
-    assert (levels < 1).float().mean() == pytest.approx(share, abs=0.04)
-
-
 @pytest.mark.parametrize("kind", ["dropout", "attention_dropout", "activation_dropout"])
 def test_each_dropout_acts_in_training_only(kind):
     samples = make_samples((4, 6))

@@ -61,8 +61,7 @@ import sys
 
 from sled.config import SpeechLlamaConfig
 
-NAMES = """stream_n stream_m dropout attention_dropout activation_dropout training_cfg history_noise
-history_noise_power"""
+NAMES = "stream_n stream_m dropout attention_dropout activation_dropout training_cfg history_noise"
 config = SpeechLlamaConfig.from_pretrained(sys.argv[1])
 for name in NAMES.split():
     if (value := getattr(config, name)) is not None:

@@ -40,11 +40,7 @@ class ModelArguments:
     noise_channels: int = _flag(128, "width of the head's noise")
     training_cfg: float = _flag(0.1, "probability that a sample's text is dropped, for guidance")
     history_noise: float = _flag(
-        0.0,
-        "strongest noise on the latents that the model reads in training, in units of their RMS",
-    )
-    history_noise_power: float = _flag(
-        1.0, "how rare strong noise is: a sample's level is history_noise u^this, u even in (0, 1)"
+        0.0, "noise added to the latents the model reads in training, in units of their RMS"
     )
     score: str = _flag("energy", "score that trains the head: energy or gaussian_mmd")
     score_beta: float = _flag(1.0, "exponent of the energy distance")

@@ -46,7 +46,6 @@ _FREE_SETTINGS = (
     "activation_dropout",
     "training_cfg",
     "history_noise",
-    "history_noise_power",
     "score",
     "score_beta",
     "score_samples",

@@ -31,7 +31,6 @@ OUR_FLAGS: dict[str, dict[str, Any]] = {
         "noise_channels": 128,
         "training_cfg": 0.1,
         "history_noise": 0.0,
-        "history_noise_power": 1.0,
         "score": "energy",
         "score_beta": 1.0,
         "score_samples": 2,
