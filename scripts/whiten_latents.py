@@ -28,7 +28,7 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument(
         "--floor",
         type=float,
-        default=0.3,
+        default=0.6,
         help="standard deviation, in units of the latents' root mean square, under which a "
         "direction is taken for the codec's rounding and left narrow",
     )

@@ -29,7 +29,7 @@ train() { # train OUTPUT_DIR FLAGS...: what pretraining and fine-tuning share
     shift
     "$PYTHON" scripts/train.py --output_dir "$output" \
         --train_manifest "$RUN/codes/train" --eval_manifest "$RUN/codes/valid" \
-        --codec "$RUN/codec" --tokenizer "$RUN/tokenizer" \
+        --codec "$RUN/whitened" --tokenizer "$RUN/tokenizer" --history_noise 1 \
         --use_cpu --bf16 "$BF16" --max_frames_per_batch 800 --no_group_by_speech_length \
         --per_device_eval_batch_size 8 \
         --dropout 0 --attention_dropout 0 --activation_dropout 0 \
@@ -47,28 +47,26 @@ stage codec "$PYTHON" scripts/train_codec.py --train_manifest "$RUN/data/cuts_tr
     --bf16 "$BF16"
 stage codes_train cache train
 stage codes_valid cache valid
-# Lengths are mixed within a batch, in an order that changes: reading is learned sooner, see LOG.md.
-# Short strings first, their history drowned in noise: so the model finds out that there is a text,
-# and which word comes next. Then ever longer ones with ever less noise, for it also has to follow
-# where in the text it is. The learning rate stays up until fine-tuning brings it down: no step is
-# spent on cooling twice.
+# The model's latents: those of the codec with all directions that carry speech equally wide. Without
+# that a model of this size hears loudness and little else, and does not learn to read, see LOG.md.
+stage whiten "$PYTHON" scripts/whiten_latents.py --codec "$RUN/codec" --codes "$RUN/codes/train" \
+    --output_dir "$RUN/whitened"
+# Lengths are mixed within a batch, in an order that changes: reading is learned sooner. Short strings
+# first, from which a model finds out soonest that there is a text. The learning rate stays up until
+# fine-tuning brings it down: no step is spent on cooling twice.
 stage short train "$RUN/short" --max_steps 2500 --lr_scheduler_type constant_with_warmup \
-    --warmup_steps 200 --max_duration_s 1.8 --history_noise 10 --hidden_size 256 \
-    --intermediate_size 688 --num_hidden_layers 6 --num_attention_heads 4 --diffloss_d 3 \
-    --diffloss_w 384 --noise_channels 64 --max_position_embeddings 1024
-stage medium train "$RUN/medium" --max_steps 1250 --lr_scheduler_type constant_with_warmup \
-    --warmup_steps 50 --max_duration_s 2.4 --history_noise 5 --finetune_path "$RUN/short"
-stage long train "$RUN/long" --max_steps 1250 --lr_scheduler_type constant_with_warmup \
-    --warmup_steps 50 --max_duration_s 3.3 --history_noise 3 --finetune_path "$RUN/medium"
+    --warmup_steps 200 --max_duration_s 1.8 --hidden_size 256 --intermediate_size 688 \
+    --num_hidden_layers 6 --num_attention_heads 4 --diffloss_d 3 --diffloss_w 384 \
+    --noise_channels 64 --max_position_embeddings 1024
 # A digit is one token here, and lasts about 25 frames. The first chunk holds <s> and four digits,
 # enough for 80 frames: no digit is due before it has been read. Half of the batches stay offline,
 # so that one checkpoint speaks in both layouts.
-stage stream train "$RUN/stream" --max_steps 4000 --lr_scheduler_type linear --warmup_steps 50 \
-    --history_noise 3 --finetune_path "$RUN/long" --stream_n 5 --stream_m 80 --offline_share 0.5
+stage stream train "$RUN/stream" --max_steps 8000 --lr_scheduler_type linear --warmup_steps 50 \
+    --finetune_path "$RUN/short" --stream_n 5 --stream_m 80 --offline_share 0.5
 stage results "$PYTHON" scripts/evaluate.py --manifest "$RUN/data/cuts_test.jsonl.gz" \
-    --model "$RUN/stream" --codec "$RUN/codec" --whisper "${WHISPER:-base}" \
+    --model "$RUN/stream" --codec "$RUN/whitened" --whisper "${WHISPER:-base}" \
     --output "$RUN/results" --save_audio
-stage export "$PYTHON" scripts/export.py --model "$RUN/stream" --codec "$RUN/codec" \
+stage export "$PYTHON" scripts/export.py --model "$RUN/stream" --codec "$RUN/whitened" \
     --output "$RUN/export"
 
 cat "$RUN/results/results.md"
