@@ -92,8 +92,8 @@ train() { # train NAME STEPS FRAMES FLAGS...: one stage of training
     echo "== $name"
     script train --output_dir "$RUN/$name" --max_steps "$steps" \
         --train_manifest "$RUN/codes/train" --eval_manifest "$RUN/codes/valid" \
-        --codec "$RUN/whitened" --tokenizer "$RUN/tokenizer" --history_noise 1 "${device[@]}" "${limit[@]}" \
-        --bf16 "$BF16" --max_frames_per_batch "$frames" --no_group_by_speech_length \
+        --codec "$RUN/whitened" --tokenizer "$RUN/tokenizer" "${device[@]}" "${limit[@]}" \
+        --history_noise 1 --bf16 "$BF16" --max_frames_per_batch "$frames" --no_group_by_speech_length \
         --per_device_eval_batch_size 8 \
         --dataloader_num_workers "$WORKERS" --dropout 0 --attention_dropout 0 \
         --activation_dropout 0 --learning_rate "$LEARNING_RATE" --weight_decay 0.01 \

@@ -13,7 +13,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from sled.codec.base import Codec, StreamingDecoder, StreamingEncoder
+from sled.codec.base import Codec, StreamingEncoder
+from sled.codec.mapped import MappedStreamingDecoder
 from sled.codec.streaming_state import StreamState
 
 
@@ -62,8 +63,9 @@ class GroupedCodec(Codec):
     def decode(self, latents: Tensor) -> Tensor:
         return self._codec.decode(self.split(latents))
 
-    def stream_decoder(self, batch_size: int = 1) -> "GroupedStreamingDecoder":
-        return GroupedStreamingDecoder(self, self._codec.stream_decoder(batch_size), self._frames)
+    def stream_decoder(self, batch_size: int = 1) -> MappedStreamingDecoder:
+        stream = self._codec.stream_decoder(batch_size)
+        return MappedStreamingDecoder(stream, self.split, self.latent_dim, self._frames)
 
     def stream_encoder(self, batch_size: int = 1) -> "GroupedStreamingEncoder":
         return GroupedStreamingEncoder(self, self._codec.stream_encoder(batch_size), self._frames)
@@ -71,42 +73,6 @@ class GroupedCodec(Codec):
     def group(self, codes: Tensor) -> Tensor:
         """Codes [..., K, k T] of the codec that is grouped as [..., k K, T]."""
         return codes.unflatten(-1, (-1, self._frames)).movedim(-1, -3).flatten(-3, -2)
-
-
-class GroupedStreamingDecoder(StreamingDecoder):
-    """Groups in, speech out; its state is that of the codec that is grouped.
-
-    Args:
-        codec: Whose groups they are.
-        stream: Of the codec that is grouped.
-        frames: Of a group.
-    """
-
-    def __init__(self, codec: GroupedCodec, stream: StreamingDecoder, frames: int) -> None:
-        self._codec, self._stream, self._frames = codec, stream, frames
-        self.lookahead_frames = -(-(stream.lookahead_frames + 1) // frames) - 1
-
-    @property
-    def state(self) -> StreamState:
-        return self._stream.state
-
-    @state.setter
-    def state(self, state: StreamState) -> None:
-        self._stream.state = state
-
-    def samples_after(self, frames: int) -> int:
-        return self._stream.samples_after(self._frames * frames)
-
-    def decode(self, latents: Tensor) -> Tensor:
-        if latents.ndim != 3 or latents.shape[2] != self._codec.latent_dim:
-            raise ValueError(
-                f"latents must be [batch, frames, {self._codec.latent_dim}], "
-                f"got {list(latents.shape)}"
-            )
-        return self._stream.decode(self._codec.split(latents))
-
-    def finish(self) -> Tensor:
-        return self._stream.finish()
 
 
 class GroupedStreamingEncoder(StreamingEncoder):

@@ -21,8 +21,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from sled.codec.base import Codec, StreamingDecoder, StreamingEncoder
-from sled.codec.streaming_state import StreamState
+from sled.codec.base import Codec, StreamingEncoder
+from sled.codec.mapped import MappedStreamingDecoder
 
 WHITENING_FILE = "whitening.safetensors"
 
@@ -135,43 +135,9 @@ class WhitenedCodec(Codec):
     def decode(self, latents: Tensor) -> Tensor:
         return self._codec.decode(self.restore(latents))
 
-    def stream_decoder(self, batch_size: int = 1) -> WhitenedStreamingDecoder:
-        return WhitenedStreamingDecoder(self, self._codec.stream_decoder(batch_size))
+    def stream_decoder(self, batch_size: int = 1) -> MappedStreamingDecoder:
+        stream = self._codec.stream_decoder(batch_size)
+        return MappedStreamingDecoder(stream, self.restore, self.latent_dim)
 
     def stream_encoder(self, batch_size: int = 1) -> StreamingEncoder:
         return self._codec.stream_encoder(batch_size)
-
-
-class WhitenedStreamingDecoder(StreamingDecoder):
-    """Whitened latents in, speech out; its state is that of the codec's own stream.
-
-    Args:
-        codec: Whose latents they are.
-        stream: Of the codec that is whitened.
-    """
-
-    def __init__(self, codec: WhitenedCodec, stream: StreamingDecoder) -> None:
-        self._codec, self._stream = codec, stream
-        self.lookahead_frames = stream.lookahead_frames
-
-    @property
-    def state(self) -> StreamState:
-        return self._stream.state
-
-    @state.setter
-    def state(self, state: StreamState) -> None:
-        self._stream.state = state
-
-    def samples_after(self, frames: int) -> int:
-        return self._stream.samples_after(frames)
-
-    def decode(self, latents: Tensor) -> Tensor:
-        if latents.ndim != 3 or latents.shape[2] != self._codec.latent_dim:
-            raise ValueError(
-                f"latents must be [batch, frames, {self._codec.latent_dim}], "
-                f"got {list(latents.shape)}"
-            )
-        return self._stream.decode(self._codec.restore(latents))
-
-    def finish(self) -> Tensor:
-        return self._stream.finish()

@@ -260,7 +260,7 @@ class Engine:
         """As many threads of the processor as the next step deserves."""
         num_utterances = len(self.decoder.utterances)
         count = choose_threads(self._num_parameters, num_utterances, self._most_threads)
-        if count != self._threads:
+        if num_utterances and count != self._threads:
             compute_with(count)
             self._threads = count
 
