@@ -18,8 +18,8 @@ def main(argv: list[str] | None = None) -> None:
     args = parser.parse_args(argv)
     codec = group_frames(args.codec, args.frames, args.output_dir)
     print(
-        f"{args.output_dir}: {codec.frame_rate:g} latents of {codec.latent_dim} a second; encode "
-        "the corpus with it (scripts/cache_latents.py), then train as always"
+        f"{args.output_dir}: {codec.frame_rate:g} latents of {codec.latent_dim} a second; a corpus "
+        "that is encoded with the other codec serves: train with this one as always"
     )
 
 

@@ -65,10 +65,22 @@ class PackedSequences:
         head_dim: Width d of a head.
         theta: Base of the rotary angles.
         like: Any tensor on the device and of the type wanted.
+        watch: A layer whose queries and keys are kept, in `watched`.
     """
 
-    def __init__(self, lengths: list[int], head_dim: int, theta: float, like: Tensor) -> None:
+    watched: tuple[Tensor, Tensor] | None = None
+    """Queries and keys [P, A, d], rotated, of the layer that is watched, once it has run."""
+
+    def __init__(
+        self,
+        lengths: list[int],
+        head_dim: int,
+        theta: float,
+        like: Tensor,
+        watch: int | None = None,
+    ) -> None:
         longest, device = max(lengths), like.device
+        self.watch = watch
         self.shape = (len(lengths), longest)
         length = torch.tensor(lengths)[:, None]
         # [P] where each position lies in the padded batch.
@@ -89,6 +101,8 @@ class PackedSequences:
     def attend(
         self, layer: int, query: Tensor, key: Tensor, value: Tensor, dropout: float
     ) -> Tensor:
+        if layer == self.watch:
+            self.watched = (query, key)
         attended = F.scaled_dot_product_attention(
             self._pad(query),
             self._pad(key),
@@ -174,9 +188,9 @@ class Backbone(nn.Module):
         self.gradient_checkpointing = False
         self._gradient_checkpointing_func: Callable[..., Tensor] = checkpoint
 
-    def pack(self, lengths: list[int], like: Tensor) -> PackedSequences:
-        """The context of whole sequences of the given lengths."""
-        return PackedSequences(lengths, self.head_dim, self.rope_theta, like)
+    def pack(self, lengths: list[int], like: Tensor, watch: int | None = None) -> PackedSequences:
+        """The context of whole sequences of the given lengths; one layer may be watched."""
+        return PackedSequences(lengths, self.head_dim, self.rope_theta, like, watch)
 
     def forward(self, embeddings: Tensor, context: AttentionContext) -> Tensor:
         """Run the layers over input embeddings [..., H].

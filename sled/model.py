@@ -22,6 +22,7 @@ from sled.cache import KVCache
 from sled.checkpoint import CONFIG_FILE, read_weights
 from sled.config import SpeechLlamaConfig
 from sled.digest import tensor_digest
+from sled.guided_attention import WordPlaces
 from sled.heads import EnergyHead
 from sled.heads.energy import XavierLinear, ZeroLinear
 from sled.heads.scores import Score
@@ -37,6 +38,8 @@ class SpeechLlamaOutput(ModelOutput):
 
     Attributes:
         loss: `score_loss + stop_loss`.
+        alignment_loss: How far one attention head is from looking at the word that is being said,
+            averaged over real frames; 0 if that is not asked for.
         score_loss: Energy (or MMD) score, averaged over real frames.
         stop_loss: Binary cross-entropy of stopping, averaged over real frames and stop positions.
         attraction, repulsion: The two halves of the score.
@@ -55,6 +58,7 @@ class SpeechLlamaOutput(ModelOutput):
     lengths: list[int] | None = None
     num_frames: int | None = None
     stop_errors: Tensor | None = None
+    alignment_loss: Tensor | None = None
 
 
 class SpeechLlamaForCausalLM(PreTrainedModel):
@@ -206,6 +210,7 @@ class SpeechLlamaForCausalLM(PreTrainedModel):
         noise: Tensor | None = None,
         layout: Layout | None = None,
         guided_states: Tensor | None = None,
+        places: WordPlaces | None = None,
     ) -> SpeechLlamaOutput:
         """Training loss of a right-padded batch; each sample counts as it would alone.
 
@@ -218,6 +223,7 @@ class SpeechLlamaForCausalLM(PreTrainedModel):
             layout: How text and speech interleave. None: as the configuration says.
             guided_states: [F + B, H] states to learn in the place of frames: the score is then
                 the distance of the model's own, and the heads do not move them.
+            places: Which words are being said, for `alignment_loss`.
 
         Returns:
             Losses and hidden states. In training mode each sample's text is dropped with
@@ -229,8 +235,8 @@ class SpeechLlamaForCausalLM(PreTrainedModel):
         history = latents
         if self.training and self.config.history_noise > 0:
             history = self._disturb(latents, latent_mask)
-        hidden, arrangement = self._read(
-            input_ids, attention_mask, history, latent_mask, layout or self.layout
+        hidden, arrangement, alignment_loss = self._read(
+            input_ids, attention_mask, history, latent_mask, layout or self.layout, places
         )
         predicting = hidden[arrangement.predictor]  # [F + B, H]
         is_stop, num_frames = arrangement.is_stop, len(predicting) - len(latent_mask)
@@ -255,6 +261,7 @@ class SpeechLlamaForCausalLM(PreTrainedModel):
             lengths=arrangement.lengths,
             num_frames=num_frames,
             stop_errors=((stop_logit > 0) != is_stop).sum(),
+            alignment_loss=alignment_loss,
         )
 
     def predict(
@@ -266,7 +273,7 @@ class SpeechLlamaForCausalLM(PreTrainedModel):
         layout: Layout | None = None,
     ) -> Tensor:
         """The states [F + B, H] that predict frames and stops of a batch, as in `forward`."""
-        hidden, arrangement = self._read(
+        hidden, arrangement, _ = self._read(
             input_ids, attention_mask, history, latent_mask, layout or self.layout
         )
         return hidden[arrangement.predictor]
@@ -278,14 +285,22 @@ class SpeechLlamaForCausalLM(PreTrainedModel):
         history: Tensor,
         latent_mask: Tensor,
         layout: Layout,
-    ) -> tuple[Tensor, Arrangement]:
-        """Hidden states [P, H] of a batch, padding left out, and how it was arranged."""
+        places: WordPlaces | None = None,
+    ) -> tuple[Tensor, Arrangement, Tensor]:
+        """Hidden states [P, H] of a batch, how it was arranged, and the alignment loss."""
         num_tokens, num_frames = attention_mask.sum(1).tolist(), latent_mask.sum(1).tolist()
         arrangement = layout.arrange(num_tokens, num_frames).to(history.device)
         text, speech = input_ids[attention_mask.bool()], history[latent_mask.bool()]
         embeddings = torch.cat((self.embed_text(text), self.embed_latents(speech)))
         inputs = embeddings[arrangement.source]
-        return self.model(inputs, self.model.pack(arrangement.lengths, inputs)), arrangement
+        watch = None if places is None else places.layer
+        context = self.model.pack(arrangement.lengths, inputs, watch)
+        hidden = self.model(inputs, context)
+        if places is None:
+            return hidden, arrangement, hidden.new_zeros(())
+        assert context.watched is not None
+        loss = places.loss(*context.watched, arrangement, attention_mask, latent_mask)
+        return hidden, arrangement, loss
 
     def drop_text(
         self, input_ids: Tensor, attention_mask: Tensor, dropped: Tensor

@@ -8,7 +8,9 @@ from functools import cache
 from pathlib import Path
 
 import numpy as np
+import soundfile
 import torch
+from lhotse import MonoCut, Recording, SupervisionSegment
 from torch import Tensor
 
 from sled.codec import Codec, load_codec
@@ -93,6 +95,18 @@ def debug_waveform(seconds: float, seed: int = 0, sample_rate: int = SAMPLE_RATE
     """Noise [S] float32 that swells and fades: loud enough for audio, and never periodic."""
     noise = np.random.default_rng(seed).normal(size=round(seconds * sample_rate))
     return (0.1 * noise * np.hanning(len(noise))).astype(np.float32)
+
+
+def debug_cut(
+    path: Path, seconds: float, text: str, speaker: str | None = None, seed: int = 0
+) -> MonoCut:
+    """A cut that is the whole of a new file at this path, named after it."""
+    soundfile.write(path, debug_waveform(seconds, seed), SAMPLE_RATE)
+    recording = Recording.from_file(path)
+    said = SupervisionSegment(
+        path.stem, recording.id, 0, recording.duration, text=text, speaker=speaker
+    )
+    return MonoCut(path.stem, 0, recording.duration, 0, [said], recording=recording)
 
 
 def randn(*shape: int, seed: int = 0) -> Tensor:

@@ -23,24 +23,20 @@ VOICES=${VOICES:-}
 VOICE_HOURS=${VOICE_HOURS:-1}
 HELD_OUT=${HELD_OUT:-}
 
-# Steps and frames per batch of each stage of training. On a processor steps are what is missing,
-# so batches begin as small as they can be; later one has to hold several long sentences.
+# Steps, frames per batch (of four latents of the codec each), and sizes. On a processor steps are what
+# is missing, so batches are small.
 case $SETTING in
-cpu) # 7 M parameters; 26 million frames, three hours on two cores at 2,300 frames a second
+cpu) # 10 M parameters
     DEVICE=cpu WORKERS=0 LEARNING_RATE=1.5e-3 SPOKEN=0 EVAL_STEPS=${EVAL_STEPS:-1000}
     SIZES="--hidden_size 256 --intermediate_size 688 --num_hidden_layers 6 --num_attention_heads 4
-        --diffloss_d 3 --diffloss_w 384 --noise_channels 64 --max_position_embeddings 2048"
-    FRAMES_SHORT=800 FRAMES_MEDIUM=1200 FRAMES_STREAM=1600
-    STEPS_SHORT=${STEPS_SHORT:-10000} STEPS_MEDIUM=${STEPS_MEDIUM:-5000}
-    STEPS_STREAM=${STEPS_STREAM:-7500}
+        --diffloss_d 3 --diffloss_w 512 --noise_channels 128 --max_position_embeddings 2048"
+    FRAMES=300 STEPS=${STEPS:-40000} STEPS_COOL=${STEPS_COOL:-10000}
     ;;
-gpu) # 31 M parameters
+gpu) # 37 M parameters
     DEVICE=cuda WORKERS=8 LEARNING_RATE=1e-3 SPOKEN=0 EVAL_STEPS=${EVAL_STEPS:-500}
     SIZES="--hidden_size 512 --intermediate_size 1376 --num_hidden_layers 8 --num_attention_heads 8
-        --diffloss_d 3 --diffloss_w 512 --noise_channels 128 --max_position_embeddings 2048"
-    FRAMES_SHORT=8000 FRAMES_MEDIUM=20000 FRAMES_STREAM=20000
-    STEPS_SHORT=${STEPS_SHORT:-3000} STEPS_MEDIUM=${STEPS_MEDIUM:-2500}
-    STEPS_STREAM=${STEPS_STREAM:-6000}
+        --diffloss_d 3 --diffloss_w 768 --noise_channels 128 --max_position_embeddings 2048"
+    FRAMES=4000 STEPS=${STEPS:-12000} STEPS_COOL=${STEPS_COOL:-4000}
     ;;
 *)
     echo "SETTING=$SETTING: choose cpu or gpu" >&2
@@ -70,8 +66,8 @@ corpus() {
     script prepare_english "${flags[@]}"
 }
 
-codes() { # codes SPLIT
-    script cache_latents --manifest "$RUN/data/cuts_$1.jsonl.gz" --codec "$RUN/codec" \
+codes() { # codes SPLIT MANIFEST
+    script cache_latents --manifest "$RUN/data/$2" --codec "$RUN/codec" \
         --output_dir "$RUN/codes/$1" --device "$DEVICE"
 }
 
@@ -92,7 +88,7 @@ train() { # train NAME STEPS FRAMES FLAGS...: one stage of training
     echo "== $name"
     script train --output_dir "$RUN/$name" --max_steps "$steps" \
         --train_manifest "$RUN/codes/train" --eval_manifest "$RUN/codes/valid" \
-        --codec "$RUN/whitened" --tokenizer "$RUN/tokenizer" "${device[@]}" "${limit[@]}" \
+        --codec "$RUN/grouped" --tokenizer "$RUN/tokenizer" "${device[@]}" "${limit[@]}" \
         --history_noise 1 --bf16 "$BF16" --max_frames_per_batch "$frames" --no_group_by_speech_length \
         --per_device_eval_batch_size 8 \
         --dataloader_num_workers "$WORKERS" --dropout 0 --attention_dropout 0 \
@@ -108,30 +104,26 @@ time_is_up() { # time_is_up NAME
     exit 0
 }
 
-# Readings grow longer. The first stage has single words and a few in a row, up to 2.5 s, a third of
-# the corpus: from them a model learns that there is a text and how its letters sound. Then it learns
-# to keep its place in longer ones. The learning rate comes down only in the last stage. Two readings
-# joined to more than 12 s are left out: they cost most. Lengths are mixed within a batch, which let
-# digits be read sooner.
+# All lengths from the start, mixed within a batch: one attention head is taught which word is being
+# said, and that comes soon. Two readings joined to more than 12 s are left out: they cost most. Tokens
+# of this size are said at about 6 a second; 6 for 11 frames are read at 10. Half of the batches stay
+# offline, so that one checkpoint speaks in both layouts. The learning rate comes down only in the
+# second stage: to train on, raise STEPS and do that again.
 model() {
-    local constant=(--lr_scheduler_type constant_with_warmup)
+    local both=(--max_duration_s 12 --join_share 0.15 --max_joined_s 12 --alignment_weight 1
+        --stream_n 6 --stream_m 11 --offline_share 0.5)
     # shellcheck disable=SC2086  # sizes are parted by spaces
-    train short "$STEPS_SHORT" $FRAMES_SHORT "${constant[@]}" --warmup_steps 300 \
-        --max_duration_s 2.5 --text_normalization english $SIZES
-    train medium "$STEPS_MEDIUM" $FRAMES_MEDIUM "${constant[@]}" --warmup_steps 50 \
-        --max_duration_s 5 --finetune_path "$RUN/short"
-    # Tokens of this size are said at about 6 a second; 6 for 45 frames are read at 10. Half of the
-    # batches stay offline, so that one checkpoint speaks in both layouts.
-    train stream "$STEPS_STREAM" $FRAMES_STREAM --lr_scheduler_type linear --warmup_steps 50 \
-        --max_duration_s 12 --ema_decay 0.999 --finetune_path "$RUN/medium" \
-        --stream_n 6 --stream_m 45 --offline_share 0.5
+    train model "$STEPS" "$FRAMES" "${both[@]}" --lr_scheduler_type constant_with_warmup \
+        --warmup_steps 300 --text_normalization english $SIZES
+    train cool "$STEPS_COOL" "$FRAMES" "${both[@]}" --lr_scheduler_type linear --warmup_steps 50 \
+        --ema_decay 0.998 --finetune_path "$RUN/model"
 }
 
 evaluate() { # evaluate NAME SPLIT FLAGS...
     local name=$1 split=$2
     shift 2
-    script evaluate --manifest "$RUN/data/cuts_$split.jsonl.gz" --model "$RUN/stream" \
-        --codec "$RUN/whitened" --whisper "${WHISPER:-base}" --output "$RUN/results/$name" "$@"
+    script evaluate --manifest "$RUN/data/cuts_$split.jsonl.gz" --model "$RUN/cool" \
+        --codec "$RUN/grouped" --whisper "${WHISPER:-base}" --output "$RUN/results/$name" "$@"
 }
 
 results() {
@@ -145,7 +137,7 @@ results() {
     # shellcheck disable=SC2086
     [ -z "$HELD_OUT" ] || stage results_clone evaluate clone clone --modes teacher clone \
         --speaker_encoder "${SPEAKER_ENCODER:-resemblyzer}" --save_audio ${JUDGES:-}
-    stage export script export --model "$RUN/stream" --codec "$RUN/whitened" --output "$RUN/export"
+    stage export script export --model "$RUN/cool" --codec "$RUN/grouped" --output "$RUN/export"
     tail -n +1 "$RUN"/results/*/results.md
     echo "The model to ship is in $RUN/export; each stage's time is in $RUN/stages."
 }
@@ -155,6 +147,8 @@ for part in $STAGES; do
     corpus)
         TEXTS=${TEXTS:?name a folder with train.txt and val.txt}
         stage data corpus
+        stage align script align --manifest "$RUN/data/cuts_train.jsonl.gz" \
+            --output "$RUN/data/aligned_train.jsonl.gz" --text_normalization english
         stage tokenizer script train_tokenizer --input "$RUN/data/cuts_train.jsonl.gz" \
             --vocab_size "${VOCAB:-512}" --text_normalization english --output_dir "$RUN/tokenizer"
         ;;
@@ -164,10 +158,12 @@ for part in $STAGES; do
             --num_filters 16 --max_steps "${CODEC_STEPS:-5000}" --segment_s 0.64 \
             --loudness_db -25 --latent_noise 0.1 --adversarial_at 0.5 --bf16 "$BF16" \
             --device "$DEVICE"
-        stage codes_train codes train
-        stage codes_valid codes valid
+        stage codes_train codes train aligned_train.jsonl.gz
+        stage codes_valid codes valid cuts_valid.jsonl.gz
         stage whiten script whiten_latents --codec "$RUN/codec" --codes "$RUN/codes/train" \
             --output_dir "$RUN/whitened"
+        stage group script group_frames --codec "$RUN/whitened" --frames 4 \
+            --output_dir "$RUN/grouped"
         ;;
     model) model ;;
     results) results ;;

@@ -21,6 +21,7 @@ class Codec(ABC):
         num_codebooks: K, the codebooks whose embeddings are summed into a latent.
         codebook_size: entries per codebook.
         device: where the weights lie and the work is done.
+        frames_per_latent: frames of `stored` in one frame of this codec.
     """
 
     sample_rate: int
@@ -29,6 +30,15 @@ class Codec(ABC):
     num_codebooks: int
     codebook_size: int
     device: torch.device
+    frames_per_latent: int = 1
+
+    @property
+    def stored(self) -> "Codec":
+        """The codec whose codes a corpus holds: one cached corpus serves all views of them.
+
+        `sled.codec.group_codes` makes codes of this codec of them.
+        """
+        return self
 
     @property
     def frame_rate(self) -> float:

@@ -10,12 +10,21 @@ Shapes: B batch, S samples, T groups, K codebooks and D latent width of the code
 from collections.abc import Sequence
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from sled.codec.base import Codec, StreamingEncoder
 from sled.codec.mapped import MappedStreamingDecoder
 from sled.codec.streaming_state import StreamState
+
+
+def group_codes(codes: Tensor, frames: int) -> Tensor:
+    """Codes [..., K, T] as those of groups of k frames, [..., k K, T / k rounded up].
+
+    What is missing in the last group repeats the last frame.
+    """
+    missing = -codes.shape[-1] % frames
+    whole = torch.cat((codes, codes[..., -1:].expand(*codes.shape[:-1], missing)), dim=-1)
+    return whole.unflatten(-1, (-1, frames)).movedim(-1, -3).flatten(-3, -2)
 
 
 class GroupedCodec(Codec):
@@ -32,7 +41,10 @@ class GroupedCodec(Codec):
     def __init__(self, codec: Codec, frames: int) -> None:
         if frames < 2:
             raise ValueError(f"frames_per_latent={frames}: group at least 2 frames")
-        self._codec, self._frames = codec, frames
+        if codec.frames_per_latent > 1:
+            raise ValueError("these frames are groups already: group those of the codec itself")
+        self._codec = codec
+        self.frames_per_latent = self._frames = frames
         self.sample_rate, self.device = codec.sample_rate, codec.device
         self.hop_length = frames * codec.hop_length
         self.latent_dim = frames * codec.latent_dim
@@ -40,12 +52,14 @@ class GroupedCodec(Codec):
         self.codebook_size = codec.codebook_size
 
     def digest(self) -> str:
-        return f"{self._frames}x{self._codec.digest()}"
+        return f"{self.frames_per_latent}x{self.stored.digest()}"
+
+    @property
+    def stored(self) -> Codec:
+        return self._codec.stored
 
     def encode(self, waveforms: Sequence[Tensor]) -> list[Tensor]:
-        # Silence to the end of the last group; the codec looks back only, so all else stays.
-        whole = [F.pad(x, (0, -x.shape[-1] % self.hop_length)) for x in waveforms]
-        return [self.group(codes) for codes in self._codec.encode(whole)]
+        return [group_codes(codes, self._frames) for codes in self._codec.encode(waveforms)]
 
     def codes_to_latents(self, codes: Tensor) -> Tensor:
         if codes.shape[-2] != self.num_codebooks:
@@ -68,81 +82,56 @@ class GroupedCodec(Codec):
         return MappedStreamingDecoder(stream, self.split, self.latent_dim, self._frames)
 
     def stream_encoder(self, batch_size: int = 1) -> "GroupedStreamingEncoder":
-        return GroupedStreamingEncoder(self, self._codec.stream_encoder(batch_size), self._frames)
-
-    def group(self, codes: Tensor) -> Tensor:
-        """Codes [..., K, k T] of the codec that is grouped as [..., k K, T]."""
-        return codes.unflatten(-1, (-1, self._frames)).movedim(-1, -3).flatten(-3, -2)
+        return GroupedStreamingEncoder(self, self._codec.stream_encoder(batch_size))
 
 
 class GroupedStreamingEncoder(StreamingEncoder):
     """Speech in, codes of groups out.
 
     Its state is that of the codec that is grouped and, once that has started, one layer more: the
-    codes [B, K, n] of a group that is not complete, and the samples [B] that have come since the
-    last whole group of samples.
+    codes [B, K, n] of a group that is not complete.
 
     Args:
         codec: Whose groups they are.
         stream: Of the codec that is grouped.
-        frames: Of a group.
     """
 
-    def __init__(self, codec: GroupedCodec, stream: StreamingEncoder, frames: int) -> None:
-        self._codec, self._stream, self._frames = codec, stream, frames
-        base_hop = codec.hop_length // frames
-        self.lookahead_samples = stream.lookahead_samples + (frames - 1) * base_hop
-        self._begin()
+    def __init__(self, codec: GroupedCodec, stream: StreamingEncoder) -> None:
+        self._codec, self._stream, self._frames = codec, stream, codec.frames_per_latent
+        base_hop = codec.hop_length // self._frames
+        self.lookahead_samples = stream.lookahead_samples + (self._frames - 1) * base_hop
+        self._open = self._no_codes()
 
-    def _begin(self) -> None:
-        codebooks = self._codec.num_codebooks // self._frames
-        size = self._stream.state.batch_size
-        device = self._codec.device
-        self._open_codes = torch.zeros(size, codebooks, 0, dtype=torch.long, device=device)
-        self._open_samples = self._stream.state.waiting.shape[-1] % self._codec.hop_length
+    def _no_codes(self) -> Tensor:
+        size, codebooks = self._stream.state.batch_size, self._codec.stored.num_codebooks
+        return torch.zeros(size, codebooks, 0, dtype=torch.long, device=self._codec.device)
 
     @property
     def state(self) -> StreamState:
         inner = self._stream.state
         if not inner.started:
             return inner
-        counts = torch.full((inner.batch_size,), self._open_samples)
-        return StreamState(inner.waiting, (*inner.layers, (self._open_codes, counts)))
+        return StreamState(inner.waiting, (*inner.layers, (self._open,)))
 
     @state.setter
     def state(self, state: StreamState) -> None:
-        if not state.started:
+        if state.started:
+            *layers, (self._open,) = state.layers
+            self._stream.state = StreamState(state.waiting, tuple(layers))
+        else:
             self._stream.state = state
-            self._begin()
-            return
-        *layers, (self._open_codes, counts) = state.layers
-        self._stream.state = StreamState(state.waiting, tuple(layers))
-        self._open_samples = int(counts[0])
+            self._open = self._no_codes()
 
     def frames_after(self, samples: int) -> int:
         return self._stream.frames_after(samples) // self._frames
 
     def encode(self, waveforms: Tensor) -> Tensor:
-        return self._complete(self._feed(waveforms))
-
-    def _feed(self, waveforms: Tensor) -> Tensor:
-        """All codes [B, K, n] that no group has had yet."""
-        codes = self._stream.encode(waveforms)
-        samples = self._open_samples + waveforms.shape[-1]
-        self._open_samples = samples % self._codec.hop_length
-        return torch.cat((self._open_codes, codes), dim=-1)
-
-    def _complete(self, codes: Tensor) -> Tensor:
-        """Groups [B, k K, T] of the codes; the rest is kept."""
+        codes = torch.cat((self._open, self._stream.encode(waveforms)), dim=-1)
         whole = codes.shape[-1] // self._frames * self._frames
-        self._open_codes = codes[..., whole:]
-        return self._codec.group(codes[..., :whole])
+        self._open = codes[..., whole:]
+        return group_codes(codes[..., :whole], self._frames)
 
     def finish(self) -> Tensor:
-        codes, size = self._open_codes, self._stream.state.batch_size
-        if self._open_samples:  # silence to the end of the group
-            missing = self._codec.hop_length - self._open_samples
-            codes = self._feed(torch.zeros(size, missing, device=self._codec.device))
-        groups = self._complete(torch.cat((codes, self._stream.finish()), dim=-1))
-        self._begin()
-        return groups
+        codes = torch.cat((self._open, self._stream.finish()), dim=-1)
+        self._open = self._no_codes()
+        return group_codes(codes, self._frames)

@@ -115,7 +115,12 @@ class WhitenedCodec(Codec):
         self._inverse = whitening.matrix.double().inverse().float().to(codec.device)
         self.sample_rate, self.device = codec.sample_rate, codec.device
         self.hop_length, self.latent_dim = codec.hop_length, codec.latent_dim
+        self.frames_per_latent = codec.frames_per_latent
         self.num_codebooks, self.codebook_size = codec.num_codebooks, codec.codebook_size
+
+    @property
+    def stored(self) -> Codec:
+        return self._codec.stored
 
     def digest(self) -> str:
         return self._codec.digest()

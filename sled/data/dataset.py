@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
+from itertools import accumulate
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -15,9 +16,10 @@ from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 from torch.utils.data import Dataset
 
-from sled.codec import Codec
+from sled.codec import Codec, group_codes
 from sled.data.latents import cut_codes, cut_waveform, has_codes, load_cached
 from sled.data.manifests import load_cuts
+from sled.data.word_times import word_ends
 from sled.text import PAD_ID, TextTokenizer
 
 
@@ -78,6 +80,8 @@ class SpeechDataset(Dataset[dict[str, Any]]):
         join_share: Probability that a cut continues the one before it in its batch, as one sample,
             if the speaker is known to be the same.
         max_joined_s: No sample is joined to more than so many seconds.
+        with_words: Add which word each token and each frame belongs to, as far as the cuts' word
+            times tell: `token_words` [L] and `frame_words` [T], see `WordPlaces`.
     """
 
     def __init__(
@@ -86,9 +90,11 @@ class SpeechDataset(Dataset[dict[str, Any]]):
         codec: Codec,
         join_share: float = 0.0,
         max_joined_s: float = float("inf"),
+        with_words: bool = False,
     ) -> None:
-        self.tokenizer = tokenizer
+        self.tokenizer, self.with_words = tokenizer, with_words
         self.sample_rate, self.hop_length = codec.sample_rate, codec.hop_length
+        self.frames_per_latent = codec.frames_per_latent
         self.join_share, self.max_joined_s = join_share, max_joined_s
 
     def __getitem__(self, cut: Cut) -> dict[str, Any]:
@@ -123,22 +129,64 @@ class SpeechDataset(Dataset[dict[str, Any]]):
             if not cut.supervisions or not (cut.supervisions[0].text or "").strip():
                 raise ValueError(f"cut {cut.id} has no text: remove or transcribe it")
         text = " ".join(cut.supervisions[0].text for cut in cuts)
-        input_ids = torch.tensor(self.tokenizer.encode(text))
+        sample: dict[str, Any] = {"input_ids": torch.tensor(self.tokenizer.encode(text))}
         if all(map(has_codes, cuts)):
-            codes = torch.cat([cut_codes(cut) for cut in cuts], dim=-1)
-            return {"input_ids": input_ids, "speech": codes, "num_frames": codes.shape[-1]}
-        waveform = torch.cat([cut_waveform(cut, self.sample_rate) for cut in cuts])
-        num_frames = -(-len(waveform) // self.hop_length)
-        return {"input_ids": input_ids, "speech": waveform, "num_frames": num_frames}
+            pieces = [cut_codes(cut) for cut in cuts]
+            stored_hop = self.hop_length // self.frames_per_latent
+            starts = [stored_hop * num for num in _starts(pieces)]
+            sample["speech"] = group_codes(torch.cat(pieces, dim=-1), self.frames_per_latent)
+            sample["num_frames"] = sample["speech"].shape[-1]
+        else:
+            pieces = [cut_waveform(cut, self.sample_rate) for cut in cuts]
+            starts = _starts(pieces)
+            sample["speech"] = torch.cat(pieces)
+            sample["num_frames"] = -(-len(sample["speech"]) // self.hop_length)
+        if self.with_words:
+            sample["token_words"] = torch.tensor(self.tokenizer.token_words(text))
+            sample["frame_words"] = self._frame_words(cuts, starts, sample["num_frames"])
+        return sample
+
+    def _frame_words(self, cuts: Sequence[Cut], starts: Sequence[int], num_frames: int) -> Tensor:
+        """The word that the middle of each frame [T] lies in; -1 where it is not known.
+
+        Args:
+            cuts: One behind the other.
+            starts: First sample of each.
+            num_frames: Of all together.
+        """
+        middle = (torch.arange(num_frames) + 0.5) * self.hop_length
+        words, num_words = torch.full((num_frames,), -1), 0
+        for cut, start in zip(cuts, starts, strict=True):
+            here, ends = middle >= start, word_ends(cut)
+            count = len(self.tokenizer.normalize(cut.supervisions[0].text).split())
+            # Words of another normalisation would be others.
+            if ends is None or len(ends) != count:
+                words[here] = -1
+            else:
+                samples = start + torch.tensor(ends) * self.sample_rate
+                words[here] = num_words + torch.bucketize(middle[here], samples)
+            num_words += count
+        return words
+
+
+def _starts(pieces: Sequence[Tensor]) -> list[int]:
+    """Where each of the pieces begins, that are laid one behind the other."""
+    return [0, *accumulate(piece.shape[-1] for piece in pieces[:-1])]
 
 
 def collate(samples: Sequence[dict[str, Any]]) -> dict[str, Any]:
     """A batch: right-padded `input_ids`, `attention_mask` [B, L], `speech` as a list, its lengths.
 
     Lengths (`num_frames` [B]) are known before anything is encoded, so that the losses of batches
-    that are computed one by one can be weighted from the start.
+    that are computed one by one can be weighted from the start. `token_words` [B, L] and
+    `frame_words` [B, T] come with samples that have them, padded with -1.
     """
-    return {
+    words = {
+        name: pad_sequence([sample[name] for sample in samples], True, padding_value=-1)
+        for name in ("token_words", "frame_words")
+        if name in samples[0]
+    }
+    return words | {
         "input_ids": pad_sequence([s["input_ids"] for s in samples], True, padding_value=PAD_ID),
         "attention_mask": length_mask(torch.tensor([len(s["input_ids"]) for s in samples])),
         "speech": [sample["speech"] for sample in samples],

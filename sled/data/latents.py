@@ -106,13 +106,13 @@ def load_cached(folder: Path, shuffle_seed: int | None = None) -> CutSet:
 
 
 def check_codec(folder: Path, codec: Codec) -> None:
-    """Make sure that a cached corpus was made with this codec.
+    """Make sure that a cached corpus was made with this codec, or with the one that it groups.
 
     Raises:
         ValueError: If it was not: its codes would mean something else.
     """
     remedy = "name the codec it was made with, or encode the corpus again into another folder"
-    refuse_differences(folder, codec_facts(codec), remedy)
+    refuse_differences(folder, codec_facts(codec.stored), remedy)
 
 
 @dataclass
@@ -151,7 +151,8 @@ def cache_codes(
 
     Args:
         cuts: The corpus; its order decides what goes into which shard.
-        codec: Encodes each clip as if alone.
+        codec: Encodes each clip as if alone; one that groups frames stores those of the codec it
+            groups.
         output_dir: Created if need be. Several processes may write to it at once.
         shard_size: Cuts per shard.
         part: (i, n): of every n shards this process makes the i-th, counted from 0.
@@ -165,6 +166,7 @@ def cache_codes(
     """
     if shard_size < 1:
         raise ValueError(f"{shard_size} cuts per shard: give at least 1")
+    codec = codec.stored
     num_cuts, manifest_digest = fingerprint(cuts)
     if not num_cuts:
         raise ValueError("there are no cuts to encode: prepare the corpus again")
@@ -214,6 +216,7 @@ def verify_codes(folder: Path, codec: Codec, part: tuple[int, int] = (0, 1)) -> 
             that is wrong.
     """
     check_codec(folder, codec)
+    codec = codec.stored
     load_cached(folder)  # complete
     record, report, start = read_record(folder), CacheReport(), time.perf_counter()
     for shard in tqdm(_shards_of(part, record), f"verify {folder.name}", disable=None):

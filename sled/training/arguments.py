@@ -137,6 +137,14 @@ class RunArguments:
         "share of batches that keep the offline layout in streaming fine-tuning, so that one "
         "checkpoint serves both",
     )
+    alignment_weight: float = _flag(
+        0.0,
+        "weight of the loss that teaches an attention head which word is being said: a model reads "
+        "much sooner with 1; takes word times in the training manifests (scripts/align.py)",
+    )
+    alignment_layer: int | None = _flag(
+        None, "whose first head that is, counted from 0; unset: the middle one"
+    )
     num_eval_utterances: int = _flag(
         2,
         "with --report_to tensorboard, speak so many texts of the evaluation corpus at each "
@@ -206,6 +214,8 @@ class SledTrainingArguments(RunArguments, TransformersArguments):
             raise ValueError(f"--max_minutes {self.max_minutes:g}: give some time, or leave it out")
         if self.model_dtype not in ("float32", "bfloat16"):
             raise ValueError(f"--model_dtype {self.model_dtype}: choose float32 or bfloat16")
+        if self.alignment_weight < 0:
+            raise ValueError(f"--alignment_weight {self.alignment_weight:g}: 0 is none at all")
         if not 0 <= self.ema_decay < 1:
             raise ValueError(
                 f"--ema_decay {self.ema_decay:g}: use a share under 1, such as 0.999, or 0 for none"

@@ -11,7 +11,7 @@ from torch import Tensor
 from sled.model import SpeechLlamaForCausalLM, SpeechLlamaOutput
 from sled.training.throughput import measure_matmul_rate, training_flops
 
-LOSS_PARTS = ("score_loss", "attraction", "repulsion", "stop_loss")
+LOSS_PARTS = ("score_loss", "attraction", "repulsion", "alignment_loss", "stop_loss")
 
 
 class Progress:
@@ -45,9 +45,9 @@ class Progress:
             stop_share: Likewise, of its mean over stop decisions.
         """
         assert output.lengths is not None and output.num_frames is not None
-        shares = torch.stack((frame_share, frame_share, frame_share, stop_share))
-        parts = torch.stack([output[part].detach().float() for part in LOSS_PARTS])
-        self._parts += parts * shares
+        for index, part in enumerate(LOSS_PARTS):
+            share = stop_share if part == "stop_loss" else frame_share
+            self._parts[index] += output[part].detach() * share
         self._frames += output.num_frames
         self._positions += sum(output.lengths)
         self._slots += len(output.lengths) * max(output.lengths)

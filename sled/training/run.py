@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import torch
 from lhotse import CutSet
+from lhotse.cut import Cut
 from transformers import set_seed
 from transformers.trainer import TRAINER_STATE_NAME
 from transformers.trainer_utils import get_last_checkpoint
@@ -21,6 +23,7 @@ from sled.data.dataset import SpeechDataset, open_corpus
 from sled.data.latents import check_codec
 from sled.data.lengths import measure_frames_per_token
 from sled.data.sampling import SpeechBatches
+from sled.data.word_times import word_ends
 from sled.model import SpeechLlamaForCausalLM
 from sled.text import TextTokenizer
 from sled.training.arguments import (
@@ -171,6 +174,8 @@ def make_trainer(
     # A checkpoint says itself how its texts were normalised.
     tokenizer = TextTokenizer.from_pretrained(data_args.tokenizer, model.config.text_normalization)
     train_batches = training_batches(data_args, args, codec)
+    if args.alignment_weight:
+        _check_alignment(train_batches.open_epoch(0), args.alignment_layer, model.config)
     lengths = measure_frames_per_token(train_batches.open_epoch(0), tokenizer, codec)
     # Decoding holds the model to them.
     model.config.min_frames_per_token = round(lengths.low, 3)
@@ -191,7 +196,13 @@ def make_trainer(
         model=model,
         args=args,
         codec=codec,
-        train_dataset=SpeechDataset(tokenizer, codec, data_args.join_share, data_args.max_joined_s),
+        train_dataset=SpeechDataset(
+            tokenizer,
+            codec,
+            data_args.join_share,
+            data_args.max_joined_s,
+            with_words=args.alignment_weight > 0,
+        ),
         train_batches=train_batches,
         eval_batches=evaluation_batches(data_args, args) if data_args.eval_manifest else None,
         eval_dataset=data_args.eval_manifest or None,
@@ -204,6 +215,23 @@ def make_trainer(
         teacher=teacher,
         processing_class=tokenizer,
     )
+
+
+def _check_alignment(cuts: Iterable[Cut], layer: int | None, config: SpeechLlamaConfig) -> None:
+    """Make sure that there is something to learn from, and somewhere.
+
+    Raises:
+        ValueError: If no cut among the first thousand has word times, or there is no such layer.
+    """
+    if not any(map(word_ends, islice(cuts, 1000))):
+        raise ValueError(
+            "--alignment_weight takes cuts with word times, and these have none: prepare them with "
+            "scripts/align.py (before their codes are cached)"
+        )
+    if layer is not None and not 0 <= layer < config.num_hidden_layers:
+        raise ValueError(
+            f"--alignment_layer {layer}: give one from 0 to {config.num_hidden_layers - 1}"
+        )
 
 
 def find_last(output_dir: Path) -> Path | None:

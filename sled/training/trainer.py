@@ -23,6 +23,7 @@ from transformers.trainer_utils import EvalLoopOutput
 from sled.codec import Codec
 from sled.data.dataset import SpeechDataset, collate, length_mask
 from sled.data.sampling import SpeechBatches, TrainingBatches
+from sled.guided_attention import WordPlaces
 from sled.layout import Layout
 from sled.model import SpeechLlamaOutput
 from sled.training.arguments import SledTrainingArguments
@@ -158,7 +159,8 @@ class SledTrainer(WholeCheckpointTrainer):
 
     def get_eval_dataloader(self, eval_dataset: Any = None) -> DataLoader:
         assert self.eval_batches is not None, "there is nothing to evaluate on"
-        dataset = SpeechDataset(self.train_dataset.tokenizer, self.codec)
+        words = bool(self.args.alignment_weight)
+        dataset = SpeechDataset(self.train_dataset.tokenizer, self.codec, with_words=words)
         return self._loader(list(self.eval_batches.epoch(0)), dataset)
 
     def _loader(self, batches: Any, dataset: SpeechDataset) -> DataLoader:
@@ -195,7 +197,16 @@ class SledTrainer(WholeCheckpointTrainer):
         with self.accelerator.autocast():  # not around the codec
             if self.teacher is not None:
                 batch["guided_states"] = self.teacher.states(**batch)
-            return model(**batch)
+            return model(**batch, places=self._places(inputs))
+
+    def _places(self, inputs: dict[str, Any]) -> WordPlaces | None:
+        """Which words are being said, if that is taught."""
+        if not self.args.alignment_weight or "token_words" not in inputs:
+            return None
+        layer = self.args.alignment_layer
+        if layer is None:
+            layer = unwrap(self.model).config.num_hidden_layers // 2
+        return WordPlaces(inputs["token_words"], inputs["frame_words"], layer)
 
     def compute_loss(
         self,
@@ -213,7 +224,9 @@ class SledTrainer(WholeCheckpointTrainer):
         frame_share = output.num_frames * self.args.world_size / all_frames
         stop_share = num_stops * self.args.world_size / all_stops
         self.progress.add(output, frame_share, stop_share)
-        loss = output.score_loss * frame_share + output.stop_loss * stop_share
+        assert output.score_loss is not None and output.alignment_loss is not None
+        per_frame = output.score_loss + self.args.alignment_weight * output.alignment_loss
+        loss = per_frame * frame_share + output.stop_loss * stop_share
         return (loss, output) if return_outputs else loss
 
     def _get_num_items_in_batch(
@@ -237,6 +250,8 @@ class SledTrainer(WholeCheckpointTrainer):
             num_steps = self.state.global_step - self._last_logged
             self._last_logged = self.state.global_step
             logs |= self.progress.report(num_steps, self.accelerator)
+            if not self.args.alignment_weight:
+                logs.pop("alignment_loss", None)
             self.state.epoch = self.train_batches.epochs_at(self._batches_done())
             if not math.isfinite(logs["loss"]):
                 raise ValueError(
@@ -301,6 +316,8 @@ class SledTrainer(WholeCheckpointTrainer):
             "loss": metrics["score_loss"] + metrics["stop_loss"],
             "stop_error": wrong / stops,
         }
+        if not self.args.alignment_weight:
+            del metrics["alignment_loss"]
         metrics |= text_gap.metrics(self.accelerator)
         self.progress.pause(time.perf_counter() - start)
         named = {f"{metric_key_prefix}_{name}": value for name, value in metrics.items()}

@@ -4,10 +4,13 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from lhotse import CutSet
 
 from sled.codec import GroupedCodec, StreamState, load_codec
+from sled.data.dataset import SpeechDataset
+from sled.data.latents import cache_codes, check_codec, load_cached
 from tests.commands import run
-from tests.debug import GOLDENS, HOP, debug_codec, debug_waveform, randn
+from tests.debug import GOLDENS, HOP, debug_codec, debug_cut, debug_tokenizer, debug_waveform, randn
 
 
 def grouped(frames: int) -> GroupedCodec:
@@ -25,9 +28,9 @@ def test_codes_and_latents_are_those_of_the_codec_side_by_side(frames, num_sampl
     assert latents.shape == (codes.shape[1], codec.latent_dim)
     (whole,) = base.encode([torch.as_tensor(waveform)])
     each = latents.reshape(-1, base.latent_dim)
-    # Frames that do not lie in the silence behind the clip's end.
-    known = num_samples // HOP
-    torch.testing.assert_close(each[:known], base.codes_to_latents(whole)[:known])
+    known = whole.shape[1]
+    torch.testing.assert_close(each[:known], base.codes_to_latents(whole))
+    assert (each[known:] == each[known - 1]).all()  # the last group is filled up
     torch.testing.assert_close(codec.decode(latents[None]), base.decode(each[None]))
 
 
@@ -76,6 +79,21 @@ def test_a_grouped_codec_is_saved_and_loaded(tmp_path, capsys):
     latents = randn(1, 4, codec.latent_dim)
     expected = base.decode(latents.reshape(1, 12, base.latent_dim))
     torch.testing.assert_close(codec.decode(latents), expected)
+
+
+def test_codes_that_are_cached_serve_for_groups_too(tmp_path):
+    """Once encoded, a corpus serves for groups of any size, and gives what audio would."""
+    cuts = CutSet([debug_cut(tmp_path / f"{s}.wav", s, "four two") for s in (0.31, 0.5)])
+    cache_codes(cuts, debug_codec(), tmp_path / "codes")
+    codec = grouped(4)
+    check_codec(tmp_path / "codes", codec)
+    cache_codes(cuts, codec, tmp_path / "same")  # holds frames, not groups
+    check_codec(tmp_path / "same", debug_codec())
+    dataset = SpeechDataset(debug_tokenizer(), codec)
+    for cached, cut in zip(load_cached(tmp_path / "codes"), cuts, strict=True):
+        sample, audio = dataset[cached], dataset[cut]
+        assert sample["speech"].equal(codec.encode([audio["speech"]])[0])
+        assert sample["num_frames"] == audio["num_frames"] == sample["speech"].shape[1]
 
 
 @pytest.mark.parametrize("frames", [1, 0])

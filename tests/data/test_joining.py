@@ -1,13 +1,11 @@
 """Samples of a batch may be joined: what one says goes on with what another says."""
 
 import pytest
-import soundfile
 import torch
-from lhotse import MonoCut, Recording, SupervisionSegment
 from lhotse.cut import Cut
 
 from sled.data.dataset import SpeechDataset, collate
-from tests.debug import SAMPLE_RATE, debug_codec, debug_tokenizer, debug_waveform
+from tests.debug import SAMPLE_RATE, debug_codec, debug_cut, debug_tokenizer
 
 SECONDS = 0.2
 
@@ -16,21 +14,11 @@ SECONDS = 0.2
 def cuts(tmp_path_factory: pytest.TempPathFactory) -> list[Cut]:
     """Twelve clips of two speakers in turn, and two of nobody who is known."""
     folder = tmp_path_factory.mktemp("corpus")
-    cuts = []
-    for index in range(14):
-        path = folder / f"{index}.wav"
-        soundfile.write(path, debug_waveform(SECONDS, seed=index), SAMPLE_RATE)
-        recording = Recording.from_file(path)
-        text = SupervisionSegment(
-            str(index),
-            recording.id,
-            0,
-            recording.duration,
-            text=f"word {index}",
-            speaker="ab"[index % 2] if index < 12 else None,
-        )
-        cuts.append(MonoCut(str(index), 0, recording.duration, 0, [text], recording=recording))
-    return cuts
+    speakers = ["ab"[index % 2] if index < 12 else None for index in range(14)]
+    return [
+        debug_cut(folder / f"{index}.wav", SECONDS, f"word {index}", speaker, seed=index)
+        for index, speaker in enumerate(speakers)
+    ]
 
 
 def joining(share: float, max_joined_s: float = 10.0) -> SpeechDataset:

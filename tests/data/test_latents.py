@@ -89,6 +89,10 @@ class FailingCodec:
     def __init__(self, codec: Codec, call: int) -> None:
         self.codec, self.call = codec, call
 
+    @property
+    def stored(self) -> "FailingCodec":
+        return self
+
     def __getattr__(self, name: str) -> object:
         return getattr(self.codec, name)
 

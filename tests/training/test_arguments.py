@@ -72,6 +72,8 @@ OUR_FLAGS: dict[str, dict[str, Any]] = {
         "max_frames_per_batch": None,
         "quadratic_duration_s": None,
         "offline_share": 0.0,
+        "alignment_weight": 0.0,
+        "alignment_layer": None,
         "num_eval_utterances": 2,
         "model_dtype": "float32",
         "ema_decay": 0.0,
