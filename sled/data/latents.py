@@ -41,6 +41,7 @@ from sled.data.shards import (
     refuse_differences,
     rejected_name,
 )
+from sled.data.word_times import counted_from_cut
 
 __all__ = [
     "SHARD_SIZE",
@@ -308,7 +309,7 @@ def _with_codes(cut: Cut, codes: Tensor, codebook_size: int) -> Cut:
     custom = {"num_codebooks": num_codebooks, "code_bits": bits}
     # In Shar every cut starts at 0, where the recording itself may hold something else.
     recording = to_shar_placeholder(cut.recording, cut)
-    cut = replace(cut, recording=recording, custom=(cut.custom or {}) | custom)
+    cut = replace(counted_from_cut(cut), recording=recording, custom=(cut.custom or {}) | custom)
     return cut.attach_tensor(
         "codes",
         pack_codes(codes.T.cpu().numpy(), bits),

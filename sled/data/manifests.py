@@ -5,6 +5,7 @@ import hashlib
 import os
 import zlib
 from collections.abc import Collection, Iterator
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 
@@ -116,12 +117,47 @@ def cuts_of_groups(cuts: CutSet, size: int, wanted: Collection[int]) -> Iterator
             yield group, item if manifest is None else manifest.parse(item)
 
 
+def check_manifest_writable(path: Path) -> None:
+    """Tell before any work is done whether a cut manifest could be written.
+
+    Raises:
+        ValueError: If its name has another suffix, or its folder is not there or not writable.
+    """
+    if not path.name.endswith((".jsonl", ".jsonl.gz")) or path.is_dir():
+        raise ValueError(f"cannot write {path}: name a .jsonl or .jsonl.gz file")
+    if not path.parent.is_dir():
+        raise ValueError(f"cannot write {path}: no folder {path.parent}: create it first")
+    if not os.access(path.parent, os.W_OK):
+        raise ValueError(f"cannot write {path}: {path.parent} is not yours to write to")
+
+
 def save_cuts(cuts: CutSet, path: str | os.PathLike[str]) -> None:
     """Write a cut manifest; it appears under its name only when it is complete."""
     path = Path(path)
     partial = path.with_name(f".partial.{path.name}")  # Lhotse tells the format by the name's end
-    cuts.to_file(partial)
-    os.replace(partial, path)
+    try:
+        cuts.to_file(partial)
+        os.replace(partial, path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def with_relative_audio(cut: Cut, folder: Path) -> Cut:
+    """A cut for a manifest in this folder: audio in it is named relative to it, other absolutely.
+
+    Args:
+        cut: Its audio is found from the working directory, as in cuts from `load_cuts`.
+        folder: Where the manifest will lie.
+    """
+    root = folder.absolute()
+    sources = []
+    for source in cut.recording.sources:
+        if source.type == "file":
+            path = Path(source.source).absolute()
+            path = path.relative_to(root) if path.is_relative_to(root) else path
+            source = replace(source, source=path.as_posix())
+        sources.append(source)
+    return replace(cut, recording=replace(cut.recording, sources=sources))
 
 
 def read_texts(path: str | os.PathLike[str]) -> Iterator[str]:

@@ -1,0 +1,171 @@
+"""Words' times for a whole corpus: train on a part of it, then align all of it in a stream."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+import torch
+from lhotse import CutSet
+from lhotse.cut import Cut
+from torch import Tensor
+
+from sled.data.alignment.corpus import Corpus
+from sled.data.alignment.features import FRAME_S, batches_by_length, pad
+from sled.data.alignment.network import CtcNetwork
+from sled.data.alignment.spelling import BLANK, WORD_END
+from sled.data.alignment.training import Example, TrainingOptions, train_network
+from sled.data.alignment.viterbi import CtcPath, best_paths
+from sled.data.manifests import check_manifest_writable, save_cuts, with_relative_audio
+from sled.data.word_times import with_words, without_words
+
+# Clips read before they are sorted by length, and frames that go through the network at once.
+_CLIPS_AHEAD = 128
+_BATCH_FRAMES = 8000
+# Clips that tell which scores are usual.
+_NUM_JUDGED = 1000
+# A score is far below what is usual if it is so many times as far from the median as scores are in
+# the median; they are never taken to be closer together than this.
+_FAR, _MIN_SPREAD = 10.0, 0.01
+
+
+@dataclass
+class AlignmentReport:
+    """What became of a corpus.
+
+    Attributes:
+        num_cuts: All.
+        too_short: Ids of cuts that have too few frames for their text.
+        doubtful: Ids of cuts that do not sound like their text.
+        median_score: Log-probability of a frame on the path, in the median of training cuts.
+        min_score: Under which a cut is doubtful.
+        speech_s: All cuts' duration.
+        training_s: How long reading and training took.
+        elapsed_s: How long all took.
+    """
+
+    num_cuts: int = 0
+    too_short: list[str] = field(default_factory=list)
+    doubtful: list[str] = field(default_factory=list)
+    median_score: float = 0.0
+    min_score: float = 0.0
+    speech_s: float = 0.0
+    training_s: float = 0.0
+    elapsed_s: float = 0.0
+
+    @property
+    def num_aligned(self) -> int:
+        """Cuts that now have word times."""
+        return self.num_cuts - len(self.too_short) - len(self.doubtful)
+
+    def __str__(self) -> str:
+        return (
+            f"{self.num_aligned} of {self.num_cuts} cuts, {self.speech_s / 3600:.2f} h of speech "
+            f"in {self.elapsed_s:.0f} s, {self.training_s:.0f} s of it training; score per frame "
+            f"{self.median_score:.3f} in the median, {self.min_score:.3f} at least"
+        )
+
+
+def align_corpus(
+    cuts: CutSet,
+    output: Path,
+    *,
+    text_normalization: str | None = None,
+    options: TrainingOptions | None = None,
+    device: str = "cpu",
+    num_workers: int = 0,
+) -> AlignmentReport:
+    """Write a manifest of the same cuts with the times of their words, where they can be found.
+
+    Args:
+        cuts: The corpus, from `load_cuts`; it is read three times.
+        output: The manifest to write; its folder exists.
+        text_normalization: What is done to texts first, see `sled.normalization`.
+        options: How the network is trained.
+        device: Where the network computes.
+        num_workers: Processes that read audio ahead. 0: none.
+
+    Raises:
+        ValueError: The output cannot be written; or naming the cut, if one has no text or no usable
+            audio; or all cuts are too short for their texts.
+    """
+    check_manifest_writable(output)
+    options, report, start = options or TrainingOptions(), AlignmentReport(), time.perf_counter()
+    corpus = Corpus(cuts, text_normalization, device, num_workers)
+    examples = corpus.draw(options)
+    network = train_network(examples, len(corpus.alphabet), options, device)
+    report.median_score, report.min_score = _usual_scores(network, examples)
+    del examples
+    report.training_s = time.perf_counter() - start
+    aligned = _align(corpus, network, report)
+    save_cuts(CutSet(with_relative_audio(cut, output.parent) for cut in aligned), output)
+    report.elapsed_s = time.perf_counter() - start
+    return report
+
+
+@torch.inference_mode()
+def find_paths(
+    network: CtcNetwork, clips: Sequence[Tensor], texts: Sequence[Sequence[int]]
+) -> list[CtcPath | None]:
+    """The likeliest path of each text through its clip; None where there are too few frames.
+
+    Args:
+        network: In evaluation mode.
+        clips: Features [T, F].
+        texts: Symbols.
+    """
+    paths: list[CtcPath | None] = [None] * len(clips)
+    for batch in batches_by_length([len(clip) for clip in clips], _BATCH_FRAMES):
+        features, lengths = pad([clips[index] for index in batch], str(network.mean.device))
+        log_probs = network(network.normalize(features), lengths).cpu().numpy()
+        found = best_paths(log_probs, lengths.tolist(), [texts[index] for index in batch], BLANK)
+        for index, path in zip(batch, found, strict=True):
+            paths[index] = path
+    return paths
+
+
+def word_times(path: CtcPath, symbols: Sequence[int]) -> tuple[np.ndarray, np.ndarray]:
+    """When each word of a text is over, in s, and its mean log-probability per frame."""
+    ends = 2 * np.flatnonzero(np.array(symbols) == WORD_END) + 1  # states, one for each word
+    word_of_frame = np.searchsorted(ends, path.states)  # after the last word: one more
+    words = range(len(ends))
+    seconds = [np.flatnonzero(path.states == end).mean() * FRAME_S + FRAME_S / 2 for end in ends]
+    scores = [path.scores[word_of_frame == word].mean() for word in words]
+    return np.array(seconds), np.array(scores)
+
+
+def _usual_scores(network: CtcNetwork, examples: Sequence[Example]) -> tuple[float, float]:
+    """The median score per frame of training cuts, and the least that is not far below it."""
+    judged = examples[:: -(-len(examples) // _NUM_JUDGED)]
+    paths = find_paths(network, [one.features for one in judged], [one.symbols for one in judged])
+    scores = np.array([path.scores.mean() for path in paths if path is not None])
+    if not len(scores):
+        raise ValueError("no cut is long enough for its text: do the texts belong to this audio?")
+    median = float(np.median(scores))
+    spread = max(float(np.median(np.abs(scores - median))), _MIN_SPREAD)
+    return median, median - _FAR * spread
+
+
+def _align(corpus: Corpus, network: CtcNetwork, report: AlignmentReport) -> Iterator[Cut]:
+    """All cuts in their order, aligned; what becomes of them is noted in the report."""
+    clips = corpus.read(corpus.cuts, "align", corpus.num_cuts)
+    while group := list(islice(clips, _CLIPS_AHEAD)):
+        texts = [corpus.symbols(cut) for cut, _ in group]
+        paths = find_paths(network, [features for _, features in group], texts)
+        for (cut, _), symbols, path in zip(group, texts, paths, strict=True):
+            report.num_cuts += 1
+            report.speech_s += cut.duration
+            cut = without_words(cut)
+            if path is None:
+                report.too_short.append(cut.id)
+            elif path.scores.mean() < report.min_score:
+                report.doubtful.append(cut.id)
+            else:
+                ends, scores = word_times(path, symbols)
+                ends = np.minimum(ends, cut.duration)  # the last frame may reach beyond it
+                cut = with_words(cut, corpus.words(cut), ends.tolist(), scores.tolist())
+            yield cut

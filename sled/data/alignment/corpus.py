@@ -1,0 +1,86 @@
+"""The corpus as the aligner reads it."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterable, Iterator
+
+import torch
+from lhotse import CutSet
+from lhotse.cut import Cut
+from torch import Tensor
+from tqdm import tqdm
+
+from sled.data.alignment.features import SAMPLE_RATE, Features
+from sled.data.alignment.spelling import Alphabet, cut_words
+from sled.data.alignment.training import Example, TrainingOptions
+from sled.data.clips import read_clips
+
+
+class Corpus:
+    """Cuts, as often as they are wanted, with their features and the symbols of their texts.
+
+    Attributes:
+        num_cuts: How many there are.
+        speech_s: Their duration.
+        alphabet: All letters of their texts.
+
+    Args:
+        cuts: A manifest.
+        text_normalization: What is done to texts first, see `sled.normalization`.
+        device: Where features are computed.
+        num_workers: Processes that read audio ahead. 0: none.
+
+    Raises:
+        ValueError: Naming the cut, if one has no text.
+    """
+
+    def __init__(
+        self, cuts: CutSet, text_normalization: str | None, device: str, num_workers: int
+    ) -> None:
+        self.cuts, self.text_normalization = cuts, text_normalization
+        self.features, self.num_workers = Features(device), num_workers
+        words: set[str] = set()
+        self.num_cuts, self.speech_s = 0, 0.0
+        for cut in cuts:
+            words.update(self.words(cut))
+            self.num_cuts += 1
+            self.speech_s += cut.duration
+        self.alphabet = Alphabet.of(words)
+
+    def words(self, cut: Cut) -> list[str]:
+        """The words of a cut."""
+        return cut_words(cut, self.text_normalization)
+
+    def symbols(self, cut: Cut) -> list[int]:
+        """The symbols of a cut's text."""
+        return self.alphabet.encode(self.words(cut))
+
+    def draw(self, options: TrainingOptions) -> list[Example]:
+        """Cuts drawn at random to train on.
+
+        Raises:
+            ValueError: If none is drawn.
+        """
+        share = min(1.0, options.train_hours * 3600 / self.speech_s)
+        draw = random.Random(options.seed)
+        chosen = (cut for cut in self.cuts if draw.random() < share)
+        examples = [
+            Example(features.half().cpu(), self.symbols(cut))
+            for cut, features in self.read(chosen, "read", round(share * self.num_cuts))
+        ]
+        if not examples:
+            raise ValueError(f"train_hours={options.train_hours:g} hold no cut at all: give more")
+        return examples
+
+    def read(self, cuts: Iterable[Cut], what: str, total: int) -> Iterator[tuple[Cut, Tensor]]:
+        """Cuts and their features [T, F], under a progress bar.
+
+        Raises:
+            ValueError: Naming the cut, if its audio cannot be used.
+        """
+        clips = read_clips(((0, cut) for cut in cuts), SAMPLE_RATE, self.num_workers)
+        for clip in tqdm(clips, what, total, unit="cut", disable=None):
+            if clip.audio is None:
+                raise ValueError(f"{clip.reason}: repair it, or remove the cut")
+            yield clip.cut, self.features(torch.from_numpy(clip.audio))
