@@ -148,7 +148,8 @@ for part in $STAGES; do
         TEXTS=${TEXTS:?name a folder with train.txt and val.txt}
         stage data corpus
         stage align script align --manifest "$RUN/data/cuts_train.jsonl.gz" \
-            --output "$RUN/data/aligned_train.jsonl.gz" --text_normalization english
+            --output "$RUN/data/aligned_train.jsonl.gz" --text_normalization english \
+            --max_steps 1000
         stage tokenizer script train_tokenizer --input "$RUN/data/cuts_train.jsonl.gz" \
             --vocab_size "${VOCAB:-512}" --text_normalization english --output_dir "$RUN/tokenizer"
         ;;
