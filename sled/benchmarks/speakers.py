@@ -19,7 +19,7 @@ from sled.text import TextTokenizer
 from sled.tts import TTS
 
 __all__ = ["SIZES", "load_model", "load_speaker", "make_model", "resolve_dtype"]
-# As published.
+# As published, at 75 frames a second.
 STREAM_N, STREAM_M = 5, 45
 
 
@@ -37,7 +37,7 @@ def make_model(size: str, device: torch.device, dtype: torch.dtype) -> SpeechLla
         model = SpeechLlamaForCausalLM.from_pretrained(BUNDLED_MODEL, dtype=dtype)
     else:
         config = make_config(size)
-        config.stream_n, config.stream_m = STREAM_N, STREAM_M
+        config.stream_n, config.stream_m = STREAM_N, round(STREAM_M * config.frame_rate / 75)
         with torch.random.fork_rng():
             torch.manual_seed(0)
             model = AutoModel.from_config(config, dtype=dtype)
@@ -56,11 +56,11 @@ def load_model(
 
 
 def read_model(size: str, device: torch.device, dtype: torch.dtype) -> SpeechLlamaForCausalLM:
-    """As `make_model`, but of the published size it is read from a checkpoint in float32.
+    """As `make_model`, but of the published sizes it is read from a checkpoint in float32.
 
     Another process makes it, so that this one takes no more memory than whoever loads a voice.
     """
-    if size != "published":
+    if not size.startswith("published"):
         return make_model(size, device, dtype)
     with TemporaryDirectory(prefix="sled-") as folder:
         maker = get_context("spawn").Process(target=_save_model, args=(size, folder))

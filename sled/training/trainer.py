@@ -316,7 +316,7 @@ class SledTrainer(WholeCheckpointTrainer):
             "loss": metrics["score_loss"] + metrics["stop_loss"],
             "stop_error": wrong / stops,
         }
-        if not self.args.alignment_weight:
+        if not metrics["alignment_loss"]:  # not asked for, or without word times to tell it by
             del metrics["alignment_loss"]
         metrics |= text_gap.metrics(self.accelerator)
         self.progress.pause(time.perf_counter() - start)
