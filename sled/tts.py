@@ -40,8 +40,9 @@ from sled.text import TextTokenizer, normalize_spaces
 
 logger = logging.getLogger(__name__)
 
-# Nobody waits for the first chunk of a whole text: the codec is fastest with large ones.
-WHOLE_TEXT_RAMP = ChunkRamp(first_frames=64, max_frames=64)
+# The most that the codec is given at once; of a whole text, so much from the first chunk on: nobody
+# waits for it, and the codec is fastest so.
+MAX_CHUNK_S, WHOLE_TEXT_CHUNK_S = 0.43, 0.86
 ONE_SEGMENT = SegmentLimits(sys.maxsize, sys.maxsize)
 # Each holds what the model remembers of a recording: up to 100 MB at the published size.
 MAX_VOICES_KEPT = 8
@@ -202,12 +203,15 @@ class TTS:
             options=options or self.default_options,
             layout=layout,
             voice=self.make_voice(voice, layout) if isinstance(voice, Prompt) else voice,
-            ramp=ramp or ChunkRamp(),
+            ramp=ramp or ChunkRamp(max_frames=self._frames(MAX_CHUNK_S)),
             max_ahead_s=max_ahead_s,
             trim_tail=trim_tail,
             max_silence_s=max_silence_s,
         )
         return Session(self._engine, self.tokenizer, delivery, seed=seed, encoding=encoding)
+
+    def _frames(self, seconds: float) -> int:
+        return max(1, round(seconds * self.codec.frame_rate))
 
     def resume_session(self, state: SessionState) -> Session:
         """A session that goes on from a snapshot."""
@@ -262,6 +266,7 @@ class TTS:
             if not line.strip():
                 raise ValueError("the text is blank: give at least one word to say")
         options = options or self.default_options
+        chunk = self._frames(WHOLE_TEXT_CHUNK_S)
         deliveries = []
         for line, prompt in zip(texts, prompts, strict=True):
             voice = self.make_voice(prompt, layout) if isinstance(prompt, Prompt) else prompt
@@ -269,7 +274,7 @@ class TTS:
                 options=options,
                 layout=layout,
                 voice=voice,
-                ramp=WHOLE_TEXT_RAMP,
+                ramp=ChunkRamp(first_frames=chunk, max_frames=chunk),
                 limits=self._whole_text_limits(line, voice, options),
                 trim_tail=trim_tail,
             )

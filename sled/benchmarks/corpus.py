@@ -24,16 +24,6 @@ WORDS_PER_SECOND = 2.7
 RECORDING_S = 300.0
 
 
-class UntrainedCodec(EncodecCodec):
-    """An Encodec of the published sizes with random weights: all the work of the real one."""
-
-    def __init__(self, device: str | torch.device = "cpu") -> None:
-        model = EncodecModel(EncodecConfig())
-        for level in model.quantizer.layers:
-            level.codebook.embed.normal_()
-        super().__init__(model, device)
-
-
 class DrawnCodes(EncodecCodec):
     """Codes in the published form that are drawn at random instead of computed."""
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 
-from sled.benchmarks.steps import SIZES
+from sled.benchmarks.sizes import SIZES
 from sled.cli import add_dtype_flag, choose_device
 
 

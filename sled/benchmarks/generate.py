@@ -18,10 +18,10 @@ from sled.benchmarks.frames import FrameWriter, endless, profile_frames
 from sled.benchmarks.memory import measure_read_rate, peak_memory_mb, step_bytes
 from sled.benchmarks.picture import stacked_bars
 from sled.benchmarks.report import Report, Spread, describe_machine, table
+from sled.benchmarks.sizes import make_config
 from sled.benchmarks.speakers import load_speaker, make_model, resolve_dtype
-from sled.benchmarks.steps import make_config
-from sled.config import SpeechLlamaConfig
 from sled.benchmarks.timing import time_in_turns
+from sled.config import SpeechLlamaConfig
 from sled.decoding import Request
 from sled.tts import TTS
 
@@ -151,9 +151,7 @@ def _time_codec(tts: TTS) -> float:
     return 1e3 * turns["codec"][0] / frames
 
 
-def _time_frames(
-    tts: TTS, args: argparse.Namespace, plain: SpeechLlamaConfig
-) -> dict[str, Spread]:
+def _time_frames(tts: TTS, args: argparse.Namespace, plain: SpeechLlamaConfig) -> dict[str, Spread]:
     """Milliseconds of a frame, ours and the baseline's, round by round."""
     baseline = TwoPassBaseline(plain, args.context, guided=args.cfg != 1)
     writers: dict[str, FrameWriter | TwoPassBaseline] = {

@@ -16,11 +16,11 @@ from sled.benchmarks.flags import add_speaker_flags, check_at_least, open_device
 from sled.benchmarks.frames import endless
 from sled.benchmarks.memory import position_bytes
 from sled.benchmarks.report import Report, describe_machine, table
+from sled.benchmarks.sizes import make_codec
 from sled.benchmarks.speakers import (
     STREAM_M,
     STREAM_N,
     load_model,
-    make_codec,
     make_model,
     resolve_dtype,
 )

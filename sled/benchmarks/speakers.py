@@ -9,7 +9,7 @@ import torch
 from torch import nn
 from transformers import AutoModel
 
-from sled.benchmarks.steps import SIZES, make_codec, make_config
+from sled.benchmarks.sizes import make_codec, make_config
 from sled.bundled import BUNDLED_MODEL
 from sled.decoding import FrameModel
 from sled.fast import choose_precision, loading_dtype, make_fast
@@ -18,7 +18,6 @@ from sled.model import SpeechLlamaForCausalLM
 from sled.text import TextTokenizer
 from sled.tts import TTS
 
-__all__ = ["SIZES", "load_model", "load_speaker", "make_model", "resolve_dtype"]
 # As published, at 75 frames a second.
 STREAM_N, STREAM_M = 5, 45
 

@@ -11,11 +11,9 @@ import torch
 from accelerate.utils import send_to_device
 from torch.utils.data import DataLoader
 
-from sled.benchmarks.corpus import LONGEST_S, UntrainedCodec, draw_durations, write_cached_corpus
+from sled.benchmarks.corpus import LONGEST_S, draw_durations, write_cached_corpus
 from sled.benchmarks.timing import PhaseClock
-from sled.bundled import BUNDLED_MODEL
-from sled.codec import Codec, GroupedCodec, load_codec
-from sled.config import SpeechLlamaConfig
+from sled.codec import Codec
 from sled.data.dataset import SpeechDataset, collate, length_mask
 from sled.data.latents import load_cached
 from sled.data.sampling import SpeechBatches, TrainingBatches
@@ -24,44 +22,10 @@ from sled.text import TextTokenizer
 from sled.training.throughput import training_flops
 from sled.training.trainer import speech_latents
 
-# "published-x4" is the published size, made to write four frames of the codec in a step.
-SIZES = ("published", "published-x4", "bundled", "debug")
-FRAMES_IN_GROUP = 4
 PHASES = ("data wait", "codec", "forward", "backward", "optimiser")
 # Enough to fill the buckets as a large corpus does.
 NUM_CUTS = 500
 MAX_GRAD_NORM = 1.0
-
-
-def make_config(size: str) -> SpeechLlamaConfig:
-    """The configuration of one of `SIZES`."""
-    if size == "published":
-        return SpeechLlamaConfig()
-    if size == "published-x4":
-        config = SpeechLlamaConfig()
-        config.vae_embed_dim *= FRAMES_IN_GROUP
-        config.frame_rate /= FRAMES_IN_GROUP
-        return config
-    if size == "bundled":
-        return SpeechLlamaConfig.from_pretrained(BUNDLED_MODEL)
-    return SpeechLlamaConfig(
-        vocab_size=320,
-        hidden_size=64,
-        intermediate_size=128,
-        num_hidden_layers=2,
-        num_attention_heads=4,
-        diffloss_d=2,
-        diffloss_w=64,
-        noise_channels=16,
-    )
-
-
-def make_codec(size: str, device: torch.device) -> Codec:
-    """The codec that goes with it."""
-    if size == "bundled":
-        return load_codec(BUNDLED_MODEL / "codec", device)
-    codec = UntrainedCodec(device)
-    return GroupedCodec(codec, FRAMES_IN_GROUP) if size == "published-x4" else codec
 
 
 def make_loader(

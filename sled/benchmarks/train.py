@@ -13,15 +13,8 @@ import torch
 from sled.benchmarks.backbones import BASELINE, OURS, compare_backbones
 from sled.benchmarks.flags import check_at_least
 from sled.benchmarks.report import Report, Spread, describe_machine, table
-from sled.benchmarks.steps import (
-    PHASES,
-    SIZES,
-    Step,
-    make_codec,
-    make_config,
-    make_loader,
-    train_steps,
-)
+from sled.benchmarks.sizes import SIZES, make_codec, make_config
+from sled.benchmarks.steps import PHASES, Step, make_loader, train_steps
 from sled.benchmarks.timing import time_in_turns
 from sled.cli import choose_device
 from sled.codec import Codec

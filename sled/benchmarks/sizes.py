@@ -1,0 +1,55 @@
+"""The sizes that are measured, and the codecs that go with them."""
+
+from __future__ import annotations
+
+import torch
+from transformers import EncodecConfig, EncodecModel
+
+from sled.bundled import BUNDLED_MODEL
+from sled.codec import Codec, EncodecCodec, GroupedCodec, load_codec
+from sled.config import SpeechLlamaConfig
+
+# "published-x4" is the published size, made to write four frames of the codec in a step.
+SIZES = ("published", "published-x4", "bundled", "debug")
+FRAMES_IN_GROUP = 4
+
+
+class UntrainedCodec(EncodecCodec):
+    """An Encodec of the published sizes with random weights: all the work of the real one."""
+
+    def __init__(self, device: str | torch.device = "cpu") -> None:
+        model = EncodecModel(EncodecConfig())
+        for level in model.quantizer.layers:
+            level.codebook.embed.normal_()
+        super().__init__(model, device)
+
+
+def make_config(size: str) -> SpeechLlamaConfig:
+    """The configuration of one of `SIZES`."""
+    if size == "published":
+        return SpeechLlamaConfig()
+    if size == "published-x4":
+        config = SpeechLlamaConfig()
+        config.vae_embed_dim *= FRAMES_IN_GROUP
+        config.frame_rate /= FRAMES_IN_GROUP
+        return config
+    if size == "bundled":
+        return SpeechLlamaConfig.from_pretrained(BUNDLED_MODEL)
+    return SpeechLlamaConfig(
+        vocab_size=320,
+        hidden_size=64,
+        intermediate_size=128,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        diffloss_d=2,
+        diffloss_w=64,
+        noise_channels=16,
+    )
+
+
+def make_codec(size: str, device: torch.device) -> Codec:
+    """The codec that goes with it."""
+    if size == "bundled":
+        return load_codec(BUNDLED_MODEL / "codec", device)
+    codec = UntrainedCodec(device)
+    return GroupedCodec(codec, FRAMES_IN_GROUP) if size == "published-x4" else codec
