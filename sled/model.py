@@ -22,7 +22,7 @@ from sled.cache import KVCache
 from sled.checkpoint import CONFIG_FILE, read_weights
 from sled.config import SpeechLlamaConfig
 from sled.digest import tensor_digest
-from sled.guided_attention import WordPlaces
+from sled.guided_attention import SpokenTokens
 from sled.heads import EnergyHead
 from sled.heads.energy import XavierLinear, ZeroLinear
 from sled.heads.scores import Score
@@ -38,7 +38,7 @@ class SpeechLlamaOutput(ModelOutput):
 
     Attributes:
         loss: `score_loss + stop_loss`.
-        alignment_loss: How far one attention head is from looking at the word that is being said,
+        alignment_loss: How far one attention head is from looking at the token that is being said,
             averaged over real frames; 0 if that is not asked for.
         score_loss: Energy (or MMD) score, averaged over real frames.
         stop_loss: Binary cross-entropy of stopping, averaged over real frames and stop positions.
@@ -210,7 +210,7 @@ class SpeechLlamaForCausalLM(PreTrainedModel):
         noise: Tensor | None = None,
         layout: Layout | None = None,
         guided_states: Tensor | None = None,
-        places: WordPlaces | None = None,
+        spoken: SpokenTokens | None = None,
     ) -> SpeechLlamaOutput:
         """Training loss of a right-padded batch; each sample counts as it would alone.
 
@@ -223,7 +223,7 @@ class SpeechLlamaForCausalLM(PreTrainedModel):
             layout: How text and speech interleave. None: as the configuration says.
             guided_states: [F + B, H] states to learn in the place of frames: the score is then
                 the distance of the model's own, and the heads do not move them.
-            places: Which words are being said, for `alignment_loss`.
+            spoken: Which tokens are being said, for `alignment_loss`.
 
         Returns:
             Losses and hidden states. In training mode each sample's text is dropped with
@@ -236,7 +236,7 @@ class SpeechLlamaForCausalLM(PreTrainedModel):
         if self.training and self.config.history_noise > 0:
             history = self._disturb(latents, latent_mask)
         hidden, arrangement, alignment_loss = self._read(
-            input_ids, attention_mask, history, latent_mask, layout or self.layout, places
+            input_ids, attention_mask, history, latent_mask, layout or self.layout, spoken
         )
         predicting = hidden[arrangement.predictor]  # [F + B, H]
         is_stop, num_frames = arrangement.is_stop, len(predicting) - len(latent_mask)
@@ -285,7 +285,7 @@ class SpeechLlamaForCausalLM(PreTrainedModel):
         history: Tensor,
         latent_mask: Tensor,
         layout: Layout,
-        places: WordPlaces | None = None,
+        spoken: SpokenTokens | None = None,
     ) -> tuple[Tensor, Arrangement, Tensor]:
         """Hidden states [P, H] of a batch, how it was arranged, and the alignment loss."""
         num_tokens, num_frames = attention_mask.sum(1).tolist(), latent_mask.sum(1).tolist()
@@ -293,13 +293,13 @@ class SpeechLlamaForCausalLM(PreTrainedModel):
         text, speech = input_ids[attention_mask.bool()], history[latent_mask.bool()]
         embeddings = torch.cat((self.embed_text(text), self.embed_latents(speech)))
         inputs = embeddings[arrangement.source]
-        watch = None if places is None else places.layer
+        watch = None if spoken is None else spoken.layer
         context = self.model.pack(arrangement.lengths, inputs, watch)
         hidden = self.model(inputs, context)
-        if places is None:
+        if spoken is None:
             return hidden, arrangement, hidden.new_zeros(())
         assert context.watched is not None
-        loss = places.loss(*context.watched, arrangement, attention_mask, latent_mask)
+        loss = spoken.loss(*context.watched, arrangement, attention_mask, latent_mask)
         return hidden, arrangement, loss
 
     def drop_text(

@@ -160,14 +160,9 @@ class TextTokenizer:
         """Token ids of a text, normalised, `<s>` first and `</s>` last."""
         return [BOS_ID, *self._tokenizer.encode(self.normalize(text)).ids, EOS_ID]
 
-    def token_words(self, text: str) -> list[int]:
-        """The word each token of `encode(text)` belongs to, counted from 0.
-
-        Words are what spaces part. It is -1 for `<s>`, and the number of words for `</s>`.
-        """
-        text = self.normalize(text)
-        ends = (end for _, end in self._tokenizer.encode(text).offsets)
-        return [-1, *(len(text[:end].split()) - 1 for end in ends), len(text.split())]
+    def token_ends(self, text: str) -> list[int]:
+        """Where in a text, normalised before, each of its tokens ends; special ones aside."""
+        return [end for _, end in self._tokenizer.encode(text).offsets]
 
     def decode(self, ids: Sequence[int]) -> str:
         """Text of token ids; special tokens stand for no text."""

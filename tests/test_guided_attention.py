@@ -1,4 +1,4 @@
-"""The loss that teaches an attention head which word is being said."""
+"""The loss that teaches an attention head which token is being said."""
 
 import math
 
@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from sled.backbone import rotary_tables, rotate
-from sled.guided_attention import WordPlaces
+from sled.guided_attention import SpokenTokens
 from sled.layout import Layout
 from tests.debug import debug_model, randn
 
@@ -16,7 +16,7 @@ LAYOUTS = {"offline": Layout(), "stream": Layout(2, 3)}
 
 
 def make_batch() -> dict[str, Tensor]:
-    """Two samples: three words in 9 frames, and one in 4 of which two are not known."""
+    """Two samples: four tokens in 9 frames, and one in 4 of which two are not known."""
     return {
         "input_ids": torch.tensor([[0, 11, 12, 13, 14, 2], [0, 15, 2, 1, 1, 1]]),
         "attention_mask": torch.tensor([[1, 1, 1, 1, 1, 1], [1, 1, 1, 0, 0, 0]]),
@@ -25,19 +25,17 @@ def make_batch() -> dict[str, Tensor]:
     }
 
 
-TOKEN_WORDS = torch.tensor([[-1, 0, 1, 1, 2, 3], [-1, 0, 1, -1, -1, -1]])
-FRAME_WORDS = torch.tensor([[0, 0, 1, 1, 1, 2, 2, 3, 3], [-1, 0, -1, 1, -1, -1, -1, -1, -1]])
+SPOKEN = torch.tensor([[1, 1, 2, 2, 3, 4, 4, 5, 5], [-1, 1, -1, 2, -1, -1, -1, -1, -1]])
 
 
-def alone(row: int) -> tuple[dict[str, Tensor], WordPlaces]:
+def alone(row: int) -> tuple[dict[str, Tensor], SpokenTokens]:
     """One sample of the batch, without padding."""
     batch, num_tokens, num_frames = make_batch(), (6, 3)[row], (9, 4)[row]
     cut = {
         name: x[row : row + 1, : num_frames if "latent" in name else num_tokens]
         for name, x in batch.items()
     }
-    words = TOKEN_WORDS[row : row + 1, :num_tokens], FRAME_WORDS[row : row + 1, :num_frames]
-    return cut, WordPlaces(*words, LAYER)
+    return cut, SpokenTokens(SPOKEN[row : row + 1, :num_frames], LAYER)
 
 
 def attention_by_hand(model, sample: dict[str, Tensor], layout: Layout) -> tuple[Tensor, list[str]]:
@@ -71,19 +69,18 @@ def attention_by_hand(model, sample: dict[str, Tensor], layout: Layout) -> tuple
 @pytest.mark.parametrize("layout", LAYOUTS.values(), ids=LAYOUTS)
 @pytest.mark.parametrize("kv_heads", [4, 2])
 @pytest.mark.parametrize("row", [0, 1])
-def test_it_is_the_surprise_at_the_right_word_among_the_text_read(layout, kv_heads, row):
+def test_it_is_the_surprise_at_the_right_token_among_the_text_read(layout, kv_heads, row):
     model = debug_model(num_key_value_heads=kv_heads)
-    sample, places = alone(row)
+    sample, spoken = alone(row)
     weights, order = attention_by_hand(model, sample, layout)
     total = 0.0
-    for frame, word in enumerate(places.frame_words[0].tolist()):
+    for frame, token in enumerate(spoken.index[0].tolist()):
         predictor = order.index(("frame", frame)) - 1
         read = [i for i in range(predictor + 1) if order[i][0] == "token"]
-        right = [i for i in read if places.token_words[0, order[i][1]] == word >= 0]
-        if right:
-            share = weights[predictor, right].exp().sum() / weights[predictor, read].exp().sum()
-            total -= share.log().item()
-    output = model(**sample, layout=layout, places=places)
+        if ("token", token) in [order[i] for i in read]:
+            right = order.index(("token", token))
+            total -= weights[predictor, read].log_softmax(0)[read.index(right)].item()
+    output = model(**sample, layout=layout, spoken=spoken)
     num_frames = sample["latents"].shape[1]
     assert output.alignment_loss.item() == pytest.approx(total / num_frames, rel=1e-4)
     assert total > 0
@@ -92,19 +89,19 @@ def test_it_is_the_surprise_at_the_right_word_among_the_text_read(layout, kv_hea
 @pytest.mark.parametrize("layout", LAYOUTS.values(), ids=LAYOUTS)
 def test_every_frame_of_a_batch_counts_as_it_would_alone(layout):
     model = debug_model()
-    places = WordPlaces(TOKEN_WORDS, FRAME_WORDS, LAYER)
-    together = model(**make_batch(), layout=layout, places=places).alignment_loss
+    spoken = SpokenTokens(SPOKEN, LAYER)
+    together = model(**make_batch(), layout=layout, spoken=spoken).alignment_loss
     losses = []
     for row in (0, 1):
-        sample, places = alone(row)
-        losses.append(model(**sample, layout=layout, places=places).alignment_loss)
+        sample, spoken = alone(row)
+        losses.append(model(**sample, layout=layout, spoken=spoken).alignment_loss)
     torch.testing.assert_close(together, (9 * losses[0] + 4 * losses[1]) / 13)
 
 
 def test_it_teaches_what_lies_before_the_attention_and_nothing_else():
     model = debug_model(num_hidden_layers=3)
-    sample, places = alone(0)
-    model(**sample, places=places).alignment_loss.backward()
+    sample, spoken = alone(0)
+    model(**sample, spoken=spoken).alignment_loss.backward()
     taught = {name for name, weight in model.named_parameters() if weight.grad is not None}
     assert "model.layers.1.self_attn.q_proj.weight" in taught
     assert "model.layers.0.mlp.down_proj.weight" in taught
@@ -114,23 +111,22 @@ def test_it_teaches_what_lies_before_the_attention_and_nothing_else():
     assert query[model.model.head_dim :].abs().max() == 0  # the other heads are free
 
 
-def test_a_dropped_text_and_an_unread_word_teach_nothing():
+def test_a_dropped_text_and_an_unread_token_teach_nothing():
     model = debug_model(training_cfg=1.0).train()
-    sample, places = alone(0)
-    assert model(**sample, places=places).alignment_loss == 0
+    sample, spoken = alone(0)
+    assert model(**sample, spoken=spoken).alignment_loss == 0
     model.eval()
-    late = WordPlaces(places.token_words, torch.full_like(places.frame_words, 3), LAYER)
     # "</s>" comes with the third chunk, which is read before frame 6.
     first = {**sample, "latents": sample["latents"][:, :6], "latent_mask": torch.ones(1, 6).long()}
-    late = WordPlaces(places.token_words, late.frame_words[:, :6], LAYER)
-    assert model(**first, layout=Layout(2, 3), places=late).alignment_loss == 0
+    late = SpokenTokens(torch.full((1, 6), 5), LAYER)
+    assert model(**first, layout=Layout(2, 3), spoken=late).alignment_loss == 0
 
 
-def test_without_places_the_losses_are_what_they_were():
+def test_without_them_the_losses_are_what_they_were():
     model = debug_model()
-    sample, places = alone(0)
+    sample, spoken = alone(0)
     noise = randn(2, 9, 8, seed=1)
-    with_places = model(**sample, noise=noise, places=places)
+    with_them = model(**sample, noise=noise, spoken=spoken)
     without = model(**sample, noise=noise)
-    assert without.alignment_loss == 0 < with_places.alignment_loss
-    assert without.loss.equal(with_places.loss)
+    assert without.alignment_loss == 0 < with_them.alignment_loss
+    assert without.loss.equal(with_them.loss)

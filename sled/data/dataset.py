@@ -19,7 +19,7 @@ from torch.utils.data import Dataset
 from sled.codec import Codec, group_codes
 from sled.data.latents import cut_codes, cut_waveform, has_codes, load_cached
 from sled.data.manifests import load_cuts
-from sled.data.word_times import word_ends
+from sled.data.spoken_tokens import spoken_tokens
 from sled.text import PAD_ID, TextTokenizer
 
 
@@ -80,8 +80,8 @@ class SpeechDataset(Dataset[dict[str, Any]]):
         join_share: Probability that a cut continues the one before it in its batch, as one sample,
             if the speaker is known to be the same.
         max_joined_s: No sample is joined to more than so many seconds.
-        with_words: Add which word each token and each frame belongs to, as far as the cuts' word
-            times tell: `token_words` [L] and `frame_words` [T], see `WordPlaces`.
+        with_spoken_tokens: Add `spoken_tokens` [T]: which token each frame belongs to, by the cuts'
+            word times, see `sled.data.spoken_tokens`.
     """
 
     def __init__(
@@ -90,9 +90,9 @@ class SpeechDataset(Dataset[dict[str, Any]]):
         codec: Codec,
         join_share: float = 0.0,
         max_joined_s: float = float("inf"),
-        with_words: bool = False,
+        with_spoken_tokens: bool = False,
     ) -> None:
-        self.tokenizer, self.with_words = tokenizer, with_words
+        self.tokenizer, self.with_spoken_tokens = tokenizer, with_spoken_tokens
         self.sample_rate, self.hop_length = codec.sample_rate, codec.hop_length
         self.frames_per_latent = codec.frames_per_latent
         self.join_share, self.max_joined_s = join_share, max_joined_s
@@ -141,32 +141,15 @@ class SpeechDataset(Dataset[dict[str, Any]]):
             starts = _starts(pieces)
             sample["speech"] = torch.cat(pieces)
             sample["num_frames"] = -(-len(sample["speech"]) // self.hop_length)
-        if self.with_words:
-            sample["token_words"] = torch.tensor(self.tokenizer.token_words(text))
-            sample["frame_words"] = self._frame_words(cuts, starts, sample["num_frames"])
+        if self.with_spoken_tokens:
+            middles = (torch.arange(sample["num_frames"]) + 0.5) * self.hop_length
+            sample["spoken_tokens"] = spoken_tokens(
+                self.tokenizer,
+                cuts,
+                [start / self.sample_rate for start in starts],
+                middles / self.sample_rate,
+            )
         return sample
-
-    def _frame_words(self, cuts: Sequence[Cut], starts: Sequence[int], num_frames: int) -> Tensor:
-        """The word that the middle of each frame [T] lies in; -1 where it is not known.
-
-        Args:
-            cuts: One behind the other.
-            starts: First sample of each.
-            num_frames: Of all together.
-        """
-        middle = (torch.arange(num_frames) + 0.5) * self.hop_length
-        words, num_words = torch.full((num_frames,), -1), 0
-        for cut, start in zip(cuts, starts, strict=True):
-            here, ends = middle >= start, word_ends(cut)
-            count = len(self.tokenizer.normalize(cut.supervisions[0].text).split())
-            # Words of another normalisation would be others.
-            if ends is None or len(ends) != count:
-                words[here] = -1
-            else:
-                samples = start + torch.tensor(ends) * self.sample_rate
-                words[here] = num_words + torch.bucketize(middle[here], samples)
-            num_words += count
-        return words
 
 
 def _starts(pieces: Sequence[Tensor]) -> list[int]:
@@ -178,15 +161,11 @@ def collate(samples: Sequence[dict[str, Any]]) -> dict[str, Any]:
     """A batch: right-padded `input_ids`, `attention_mask` [B, L], `speech` as a list, its lengths.
 
     Lengths (`num_frames` [B]) are known before anything is encoded, so that the losses of batches
-    that are computed one by one can be weighted from the start. `token_words` [B, L] and
-    `frame_words` [B, T] come with samples that have them, padded with -1.
+    that are computed one by one can be weighted from the start. `spoken_tokens` [B, T] come with
+    samples that have them, padded with -1.
     """
-    words = {
-        name: pad_sequence([sample[name] for sample in samples], True, padding_value=-1)
-        for name in ("token_words", "frame_words")
-        if name in samples[0]
-    }
-    return words | {
+    spoken = [sample["spoken_tokens"] for sample in samples if "spoken_tokens" in sample]
+    return ({"spoken_tokens": pad_sequence(spoken, True, padding_value=-1)} if spoken else {}) | {
         "input_ids": pad_sequence([s["input_ids"] for s in samples], True, padding_value=PAD_ID),
         "attention_mask": length_mask(torch.tensor([len(s["input_ids"]) for s in samples])),
         "speech": [sample["speech"] for sample in samples],

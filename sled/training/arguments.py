@@ -139,8 +139,8 @@ class RunArguments:
     )
     alignment_weight: float = _flag(
         0.0,
-        "weight of the loss that teaches an attention head which word is being said: a model reads "
-        "much sooner with 1; takes word times in the training manifests (scripts/align.py)",
+        "weight of the loss that teaches an attention head which token is being said: with 1 a "
+        "model reads much sooner; takes word times in the training manifests (scripts/align.py)",
     )
     alignment_layer: int | None = _flag(
         None, "whose first head that is, counted from 0; unset: the middle one"

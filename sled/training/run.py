@@ -201,7 +201,7 @@ def make_trainer(
             codec,
             data_args.join_share,
             data_args.max_joined_s,
-            with_words=args.alignment_weight > 0,
+            with_spoken_tokens=args.alignment_weight > 0,
         ),
         train_batches=train_batches,
         eval_batches=evaluation_batches(data_args, args) if data_args.eval_manifest else None,

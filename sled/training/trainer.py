@@ -23,7 +23,7 @@ from transformers.trainer_utils import EvalLoopOutput
 from sled.codec import Codec
 from sled.data.dataset import SpeechDataset, collate, length_mask
 from sled.data.sampling import SpeechBatches, TrainingBatches
-from sled.guided_attention import WordPlaces
+from sled.guided_attention import SpokenTokens
 from sled.layout import Layout
 from sled.model import SpeechLlamaOutput
 from sled.training.arguments import SledTrainingArguments
@@ -159,8 +159,9 @@ class SledTrainer(WholeCheckpointTrainer):
 
     def get_eval_dataloader(self, eval_dataset: Any = None) -> DataLoader:
         assert self.eval_batches is not None, "there is nothing to evaluate on"
-        words = bool(self.args.alignment_weight)
-        dataset = SpeechDataset(self.train_dataset.tokenizer, self.codec, with_words=words)
+        spoken = self.args.alignment_weight > 0
+        tokenizer = self.train_dataset.tokenizer
+        dataset = SpeechDataset(tokenizer, self.codec, with_spoken_tokens=spoken)
         return self._loader(list(self.eval_batches.epoch(0)), dataset)
 
     def _loader(self, batches: Any, dataset: SpeechDataset) -> DataLoader:
@@ -197,16 +198,16 @@ class SledTrainer(WholeCheckpointTrainer):
         with self.accelerator.autocast():  # not around the codec
             if self.teacher is not None:
                 batch["guided_states"] = self.teacher.states(**batch)
-            return model(**batch, places=self._places(inputs))
+            return model(**batch, spoken=self._spoken(inputs))
 
-    def _places(self, inputs: dict[str, Any]) -> WordPlaces | None:
-        """Which words are being said, if that is taught."""
-        if not self.args.alignment_weight or "token_words" not in inputs:
+    def _spoken(self, inputs: dict[str, Any]) -> SpokenTokens | None:
+        """Which tokens are being said, if that is taught."""
+        if not self.args.alignment_weight or "spoken_tokens" not in inputs:
             return None
         layer = self.args.alignment_layer
         if layer is None:
             layer = unwrap(self.model).config.num_hidden_layers // 2
-        return WordPlaces(inputs["token_words"], inputs["frame_words"], layer)
+        return SpokenTokens(inputs["spoken_tokens"], layer)
 
     def compute_loss(
         self,

@@ -1,0 +1,62 @@
+"""Which token of its text each frame of a sample belongs to, as far as word times tell.
+
+Within a word its characters are taken to last equally long. The silence after the last word belongs
+to what comes next: the text that follows, or `</s>`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+import torch
+from lhotse.cut import Cut
+from torch import Tensor
+
+from sled.data.word_times import word_ends
+from sled.text import TextTokenizer
+
+
+def spoken_tokens(
+    tokenizer: TextTokenizer, cuts: Sequence[Cut], starts_s: Sequence[float], times_s: Tensor
+) -> Tensor:
+    """The token that is being said at each of some times.
+
+    Args:
+        tokenizer: Of the texts.
+        cuts: One behind the other, as one sample; each has a text.
+        starts_s: When each begins.
+        times_s: [T] seconds, ascending.
+
+    Returns:
+        int64 [T], numbers in `tokenizer.encode` of all texts, one space apart; -1 where it is not
+        known.
+    """
+    tokens = torch.full(times_s.shape, -1)
+    texts = [cut.supervisions[0].text for cut in cuts]
+    whole, parts = tokenizer.normalize(" ".join(texts)), list(map(tokenizer.normalize, texts))
+    if whole != " ".join(parts):  # what a text is read as may depend on the one beside it
+        return tokens
+    ends = torch.tensor(tokenizer.token_ends(whole))
+    first = 0  # character of the cut's text in the whole one
+    for cut, text, start in zip(cuts, parts, starts_s, strict=True):
+        here = times_s >= start
+        at = _characters(cut, text, times_s[here] - start)
+        # Before them all comes <s>.
+        tokens[here] = -1 if at is None else 1 + torch.searchsorted(ends, first + at, right=True)
+        first += len(text) + 1
+    return tokens
+
+
+def _characters(cut: Cut, text: str, times_s: Tensor) -> Tensor | None:
+    """Where in its text a cut is at some times, as a number of characters; None: not known."""
+    ends = word_ends(cut)
+    words = [word.span() for word in re.finditer(r"\S+", text)]
+    if ends is None or len(ends) != len(words):  # words of another normalisation would be others
+        return None
+    # One more "word" of no characters is the silence behind them.
+    edges = torch.tensor([0.0, *ends, torch.inf])
+    first, last = torch.tensor([*words, (len(text), len(text))]).T
+    word = torch.bucketize(times_s, edges[1:-1], right=True)
+    share = (times_s - edges[word]) / (edges[word + 1] - edges[word])
+    return first[word] + (share * (last - first)[word]).long()
