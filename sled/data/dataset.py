@@ -142,12 +142,13 @@ class SpeechDataset(Dataset[dict[str, Any]]):
             sample["speech"] = torch.cat(pieces)
             sample["num_frames"] = -(-len(sample["speech"]) // self.hop_length)
         if self.with_spoken_tokens:
-            middles = (torch.arange(sample["num_frames"]) + 0.5) * self.hop_length
+            # What will be said by the end of a frame: a word that is due must not be seen too late.
+            ends = (torch.arange(sample["num_frames"]) + 1) * self.hop_length
             sample["spoken_tokens"] = spoken_tokens(
                 self.tokenizer,
                 cuts,
                 [start / self.sample_rate for start in starts],
-                middles / self.sample_rate,
+                ends / self.sample_rate,
             )
         return sample
 
