@@ -40,7 +40,7 @@ def spoken_tokens(
     ends = torch.tensor(tokenizer.token_ends(whole))
     first = 0  # character of the cut's text in the whole one
     for cut, text, start in zip(cuts, parts, starts_s, strict=True):
-        here = times_s >= start
+        here = times_s > start
         at = _characters(cut, text, times_s[here] - start)
         # Before them all comes <s>.
         tokens[here] = -1 if at is None else 1 + torch.searchsorted(ends, first + at, right=True)

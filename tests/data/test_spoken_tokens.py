@@ -34,14 +34,14 @@ def spoken(*cuts: Cut, tokenizer: TextTokenizer = BYTES, frames: int = 1) -> lis
 
 def test_characters_of_a_word_last_equally_long(tmp_path):
     """Tokens 1 2, a space, 4 5 6; what comes after the last word belongs to </s>."""
-    assert spoken(said(tmp_path, "no two", [4, 7], num_frames=9)) == [1, 1, 2, 2, 4, 5, 6, 7, 7]
+    assert spoken(said(tmp_path, "no two", [4.5, 7.5], num_frames=9)) == [1, 1, 2, 2, 4, 5, 6, 7, 7]
 
 
 def test_a_token_has_the_time_of_all_its_characters(tmp_path):
     tokenizer = debug_tokenizer()
     ids = tokenizer.encode("four two")
     assert len(ids) == 4  # each word is a token
-    frames = spoken(said(tmp_path, "four two", [2, 5], num_frames=7), tokenizer=tokenizer)
+    frames = spoken(said(tmp_path, "four two", [2.5, 5.5], num_frames=7), tokenizer=tokenizer)
     assert frames == [1, 1, 2, 2, 2, 3, 3]
 
 
@@ -49,8 +49,8 @@ def test_a_token_has_the_time_of_all_its_characters(tmp_path):
 def test_every_word_is_said_while_it_lasts(text, tmp_path):
     """A byte of a character stands for all of them."""
     words = text.split()
-    ends = [10.0 * (index + 1) for index in range(len(words))]
-    frames = spoken(said(tmp_path, text, ends, num_frames=10 * len(words)))
+    ends = [10 * (index + 1) + 0.5 for index in range(len(words))]
+    frames = spoken(said(tmp_path, text, ends, num_frames=10 * len(words) + 1))
     last = 0
     for index, word in enumerate(words):
         mine = sorted(set(frames[10 * index : 10 * index + 10]))
@@ -62,18 +62,18 @@ def test_every_word_is_said_while_it_lasts(text, tmp_path):
 
 def test_joined_cuts_count_on(tmp_path):
     """The silence at the end of the first belongs to the space before the second."""
-    first = said(tmp_path, "no", [2], num_frames=3)
-    assert spoken(first, said(tmp_path, "two", [3], num_frames=4)) == [1, 2, 3, 4, 5, 6, 7]
+    first = said(tmp_path, "no", [2.5], num_frames=3)
+    assert spoken(first, said(tmp_path, "two", [3.5], num_frames=4)) == [1, 2, 3, 4, 5, 6, 7]
 
 
-def test_the_middle_of_a_group_decides(tmp_path):
+def test_the_end_of_a_group_decides(tmp_path):
     cut = said(tmp_path, "four two", [3, 5], num_frames=8)
-    assert spoken(cut, tokenizer=debug_tokenizer(), frames=4) == [1, 3]
+    assert spoken(cut, tokenizer=debug_tokenizer(), frames=4) == [2, 3]
 
 
 def test_unknown_times_leave_the_others_known(tmp_path):
     """No times at all, or those of other words."""
-    known = said(tmp_path, "no", [2], num_frames=3)
+    known = said(tmp_path, "no", [2.5], num_frames=3)
     unknown = debug_cut(tmp_path / "a_b.wav", 2 * FRAME_S, "a b", speaker="a")
     assert spoken(unknown, known) == [-1, -1, 5, 6, 7]
     other = said(tmp_path, "nine", [1], num_frames=2)
@@ -83,7 +83,7 @@ def test_unknown_times_leave_the_others_known(tmp_path):
 
 def test_a_batch_is_padded_with_what_is_not_known(tmp_path):
     dataset = SpeechDataset(BYTES, debug_codec(), with_spoken_tokens=True)
-    cuts = [said(tmp_path, "no two", [4, 7], 9), said(tmp_path, "no", [2], 3)]
+    cuts = [said(tmp_path, "no two", [4.5, 7.5], 9), said(tmp_path, "no", [2.5], 3)]
     batch = collate(dataset.__getitems__(cuts))
     assert batch["spoken_tokens"][1].tolist() == [1, 2, 3] + [-1] * 6
     assert batch["spoken_tokens"].dtype == torch.int64
