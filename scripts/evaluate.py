@@ -45,7 +45,9 @@ def build_parser() -> argparse.ArgumentParser:
     model.add_argument("--device", default="auto", help="cpu, cuda, cuda:1, mps, or auto")
     add_dtype_flag(model)
     model.add_argument("--cfg", type=float, default=2.0, help="guidance scale, 1 for none")
-    model.add_argument("--temperature", type=float, default=1.0, help="scale of the noise")
+    model.add_argument(
+        "--temperature", type=float, help="scale of the noise; unset: as the model says, or 1"
+    )
     model.add_argument("--stop_threshold", type=float, help="unset: 0.8 offline, 0.5 streaming")
     model.add_argument("--seed", type=int, default=0, help="of the first text, then counted up")
     model.add_argument(
@@ -82,7 +84,9 @@ def main(argv: list[str] | None = None) -> None:
         if getattr(args, name) is not None and getattr(args, name) < 1:
             raise ValueError(f"--{name} {getattr(args, name)}: give 1 or more")
     options = DecodingOptions(
-        cfg=args.cfg, temperature=args.temperature, stop_threshold=args.stop_threshold
+        cfg=args.cfg,
+        temperature=1.0 if args.temperature is None else args.temperature,
+        stop_threshold=args.stop_threshold,
     )
     device = choose_device(args.device)
     cuts = list(islice(load_cuts(args.manifest), args.limit))
@@ -102,6 +106,7 @@ def main(argv: list[str] | None = None) -> None:
         seed=args.seed,
         batch_size=args.batch_size,
         characters_per_second=args.characters_per_second,
+        own_temperature=args.temperature is None,
     )
     args.output.mkdir(parents=True, exist_ok=True)
     reports = []

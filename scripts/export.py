@@ -23,8 +23,13 @@ def main(argv: list[str] | None = None) -> None:
         default="50GB",
         help="of a file of the model's weights, such as 15MB: larger models go into several",
     )
+    parser.add_argument(
+        "--temperature",
+        type=float,
+        help="scale of the noise that it shall speak with unless asked otherwise; unset: as before",
+    )
     args = parser.parse_args(argv)
-    export(args.model, args.output, args.codec, args.dtype, args.max_shard_size)
+    export(args.model, args.output, args.codec, args.dtype, args.max_shard_size, args.temperature)
     size = sum(file.stat().st_size for file in args.output.rglob("*") if file.is_file())
     print(f"{args.output}: {size / 1e6:.1f} MB")
 

@@ -84,7 +84,9 @@ def speech_parser(description: str, default_output: str = "output.wav") -> argpa
         f"other models default to the published {PUBLISHED_CFG:g}, as do those that guidance was "
         "distilled into",
     )
-    decoding.add_argument("--temperature", type=float, default=1.0, help="scale of the noise")
+    decoding.add_argument(
+        "--temperature", type=float, help="scale of the noise; unset: as the model says, or 1"
+    )
     decoding.add_argument("--seed", type=int, default=42, help="of the first sequence")
     decoding.add_argument(
         "--max_length", type=int, default=0, help="text tokens plus frames; 0: all positions"
@@ -178,7 +180,7 @@ def read_task(args: argparse.Namespace, layout: str) -> Task:
         cfg = RECOMMENDED_CFG if bundled else PUBLISHED_CFG
     options = DecodingOptions(
         cfg=cfg,
-        temperature=args.temperature,
+        temperature=1.0 if args.temperature is None else args.temperature,
         stop_threshold=args.stop_threshold,
         min_frames=args.min_frames,
         max_length=args.max_length or None,
@@ -204,6 +206,8 @@ def read_task(args: argparse.Namespace, layout: str) -> Task:
         )
     if args.cfg is None and tts.model.config.distilled_cfg is not None:
         options = replace(options, cfg=tts.default_options.cfg)
+    if args.temperature is None:
+        options = replace(options, temperature=tts.default_options.temperature)
     own = tts.model.layout
     seeds = range(args.seed, args.seed + len(paths))
     return Task(tts, text, options, own if layout == "stream" else Layout(), paths, seeds)

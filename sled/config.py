@@ -37,6 +37,7 @@ EXTRA_DEFAULTS: dict[str, Any] = {
     "max_frames_per_token": None,
     "text_normalization": None,
     "distilled_cfg": None,
+    "speaking_temperature": 1.0,
 }
 
 # What transformers itself may pass to or keep in any configuration.
@@ -90,6 +91,8 @@ class SpeechLlamaConfig(PreTrainedConfig):
             `sled.normalization`. None: nothing.
         distilled_cfg: Guidance scale that the model speaks with by itself, at cfg 1, because
             guidance was distilled into it. None: it was not.
+        speaking_temperature: Scale of the head's noise that the model speaks best with, and speaks
+            with unless asked otherwise.
 
     Raises:
         ValueError: For an unknown key or a combination that no model can have.
@@ -131,6 +134,7 @@ class SpeechLlamaConfig(PreTrainedConfig):
         max_frames_per_token: float | None = None,
         text_normalization: str | None = None,
         distilled_cfg: float | None = None,
+        speaking_temperature: float = EXTRA_DEFAULTS["speaking_temperature"],
         bos_token_id: int = 0,
         pad_token_id: int = 1,
         eos_token_id: int = 2,
@@ -177,6 +181,7 @@ class SpeechLlamaConfig(PreTrainedConfig):
         self.max_frames_per_token = max_frames_per_token
         self.text_normalization = text_normalization
         self.distilled_cfg = distilled_cfg
+        self.speaking_temperature = speaking_temperature
         self.bos_token_id = bos_token_id
         self.pad_token_id = pad_token_id
         self.eos_token_id = eos_token_id
@@ -189,6 +194,8 @@ class SpeechLlamaConfig(PreTrainedConfig):
                 f"num_attention_heads={self.num_attention_heads} must be a multiple of "
                 f"num_key_value_heads={self.num_key_value_heads}"
             )
+        if not self.speaking_temperature >= 0:
+            raise ValueError(f"speaking_temperature={self.speaking_temperature} is below 0")
         if self.head_dim % 2:
             raise ValueError(f"head_dim={self.head_dim} must be even for rotary positions")
         if (self.stream_n is None) != (self.stream_m is None):

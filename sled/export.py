@@ -19,6 +19,7 @@ def export(
     codec: str | Path | None = None,
     dtype: str = "float16",
     max_shard_size: str = "50GB",
+    temperature: float | None = None,
 ) -> None:
     """Write a checkpoint with its weights in the given dtype, and its codec in a folder in it.
 
@@ -29,6 +30,7 @@ def export(
         dtype: Of the stored weights; a codec is loaded and run in float32 all the same.
         max_shard_size: Of a file of the model's weights, such as "15MB"; a larger model is written
             in several.
+        temperature: That it shall speak with unless asked otherwise. None: as before.
 
     Raises:
         ValueError: If a part cannot be read, its weights do not fit the dtype, or there is no such
@@ -36,6 +38,8 @@ def export(
     """
     speaker = SpeechLlamaForCausalLM.from_pretrained(model, dtype=torch.float32)
     _check_range(speaker, dtype)
+    if temperature is not None:
+        speaker.config.speaking_temperature = temperature
     for name in (WEIGHTS_FILE, INDEX_FILE):  # of an earlier export, in another number of files
         (destination / name).unlink(missing_ok=True)
     speaker.to(DTYPES[dtype]).save_pretrained(destination, max_shard_size=max_shard_size)

@@ -15,7 +15,7 @@ import sys
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -394,12 +394,10 @@ class TTS:
 
     @property
     def default_options(self) -> DecodingOptions:
-        """Guidance as recommended; none for a model that was taught to do without."""
-        return (
-            DecodingOptions()
-            if self.model.config.distilled_cfg is None
-            else DecodingOptions(cfg=1.0)
-        )
+        """Guidance as recommended, or none if the model was taught to do without; its own noise."""
+        config = self.model.config
+        options = DecodingOptions(temperature=config.speaking_temperature)
+        return options if config.distilled_cfg is None else replace(options, cfg=1.0)
 
     def save_voice(self, voice: Voice, path: str | Path) -> None:
         """Write a voice file, which this model and this codec can load."""

@@ -18,6 +18,7 @@ EXTRAS = {
     "frame_rate": 50.0,
     "text_normalization": "english",
     "distilled_cfg": 2.0,
+    "speaking_temperature": 0.8,
 }
 
 

@@ -6,7 +6,9 @@ from safetensors.torch import load_file
 
 from sled.codec import load_codec
 from sled.export import export
+from sled.layout import Layout
 from sled.model import SpeechLlamaForCausalLM
+from sled.tts import TTS
 from tests.debug import GOLDENS, debug_checkpoint, debug_codec, debug_model, randn
 
 
@@ -38,3 +40,13 @@ def test_weights_beyond_half_precision_are_refused(tmp_path):
         export(folder, tmp_path / "half")
     assert not (tmp_path / "half").exists()
     export(folder, tmp_path / "half", dtype="bfloat16")
+
+
+def test_an_exported_model_may_be_told_how_warm_to_speak(tmp_path):
+    """It then does so unless asked otherwise."""
+    export(debug_checkpoint(tmp_path / "full"), tmp_path / "cool", GOLDENS / "codec", temperature=0)
+    tts = TTS.from_pretrained(tmp_path / "cool")
+    assert tts.default_options.temperature == 0
+    readings = [tts.say("one", seed=seed, layout=Layout()).audio for seed in (1, 2)]
+    assert (readings[0] == readings[1]).all()
+    assert TTS.from_pretrained(tmp_path / "full").default_options.temperature == 1

@@ -22,7 +22,7 @@ PUBLISHED_FLAGS = {
     "model_name_or_path": None,
     "input": None,
     "max_length": 0,
-    "temperature": 1.0,
+    "temperature": None,
     "cfg": None,
     "seed": 42,
     "num_return_sequences": 1,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -212,6 +212,8 @@ class Systems:
         seed: Of the first utterance, counted up for the others.
         batch_size: Utterances spoken at once.
         characters_per_second: Speed of writing for the mode "live".
+        own_temperature: Let each model draw with the noise that it speaks best with, whatever the
+            options say.
     """
 
     def __init__(
@@ -227,7 +229,9 @@ class Systems:
         seed: int = 0,
         batch_size: int = 1,
         characters_per_second: float = 20.0,
+        own_temperature: bool = False,
     ) -> None:
+        self.own_temperature = own_temperature
         self.characters_per_second = characters_per_second
         self.cuts, self.options = cuts, options
         self.model, self.stream_model = model, stream_model or model
@@ -255,18 +259,21 @@ class Systems:
             raise ValueError(
                 f"{self.stream_model} is no streaming checkpoint: name one with --stream_model"
             )
+        options = self.options
+        if self.own_temperature:
+            options = replace(options, temperature=tts.default_options.temperature)
         if mode == "live":
             return recite_live(
                 self.cuts,
                 tts,
-                self.options,
+                options,
                 characters_per_second=self.characters_per_second,
                 seed=self.seed,
             )
         return recite_model(
             self.cuts,
             tts,
-            self.options,
+            options,
             layout=None if mode in ("stream", "model") else Layout(),
             clone=mode == "clone",
             seed=self.seed,

@@ -77,6 +77,7 @@ class ToyTTS:
     def __init__(self) -> None:
         self.codec = ToyCodec()
         self.model = SimpleNamespace(layout=Layout(5, 45))
+        self.default_options = DecodingOptions(temperature=0.7)
         self.calls: list[dict[str, Any]] = []
 
     def synthesize(
