@@ -43,7 +43,7 @@ stage whiten "$PYTHON" scripts/whiten_latents.py --codec "$RUN/codec" --codes "$
     --output_dir "$RUN/whitened"
 stage group "$PYTHON" scripts/group_frames.py --codec "$RUN/whitened" --frames 4 \
     --output_dir "$RUN/grouped"
-# Both layouts at once: two batches of five stay offline. A digit is one token here, and lasts about
+# Both layouts at once: a third of the batches stays offline. A digit is one token here, and lasts about
 # 25 frames of the codec. The first chunk holds <s> and four digits, enough for 80 of them: no digit
 # is due before it has been read. Lengths are mixed within a batch, in an order that changes: reading
 # is learned sooner. Joined readings teach to go on after a prompt.
@@ -53,7 +53,7 @@ stage model "$PYTHON" scripts/train.py --output_dir "$RUN/model" \
     --hidden_size 256 --intermediate_size 688 --num_hidden_layers 6 --num_attention_heads 4 \
     --diffloss_d 3 --diffloss_w 512 --noise_channels 128 --max_position_embeddings 1024 \
     --dropout 0 --attention_dropout 0 --activation_dropout 0 --history_noise 1 \
-    --alignment_weight 1 --stream_n 5 --stream_m 20 --offline_share 0.4 \
+    --alignment_weight 1 --stream_n 5 --stream_m 20 --offline_share 0.35 \
     --join_share 0.3 --max_joined_s 7 --max_frames_per_batch 250 --no_group_by_speech_length \
     --use_cpu --bf16 "$BF16" --max_steps 12000 --learning_rate 1.5e-3 --lr_scheduler_type linear \
     --warmup_steps 200 --weight_decay 0.01 --adam_beta2 0.98 --max_grad_norm 1.0 \
