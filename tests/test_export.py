@@ -32,6 +32,15 @@ def test_an_exported_codec_is_half_the_size_and_runs_in_float32(tmp_path):
     torch.testing.assert_close(shipped, debug_codec().decode(latents), rtol=0, atol=1e-2)
 
 
+def test_a_codec_is_shipped_without_what_only_its_training_reads(tmp_path):
+    export(debug_checkpoint(tmp_path / "full"), tmp_path / "half", GOLDENS / "codec", "float32")
+    names = load_file(tmp_path / "half" / "codec" / "model.safetensors").keys()
+    assert not any("embed_avg" in name for name in names)
+    shipped, codes = load_codec(tmp_path / "half" / "codec"), torch.randint(64, (1, 8, 5))
+    assert shipped.digest() == debug_codec().digest()
+    assert shipped.codes_to_latents(codes).equal(debug_codec().codes_to_latents(codes))
+
+
 def test_weights_beyond_half_precision_are_refused(tmp_path):
     folder, model = debug_checkpoint(tmp_path / "full"), debug_model()
     model.eos_head.weight.data[0, 0] = 1e5  # the largest float16 is 65504

@@ -24,6 +24,8 @@ from sled.digest import tensor_digest
 PUBLISHED_NUM_CODEBOOKS = 8
 """6 kbps at 24 kHz. Published weights hold 32 codebooks; the rest is left unused."""
 
+# As large as the codebooks themselves; a codec that speaks can do without.
+TRAINING_AVERAGES = ".codebook.embed_avg"
 # In a codec's config.json, if several frames are to be taken for one.
 GROUP_KEY = "frames_per_latent"
 # Likewise, if its latents are to be whitened by what lies beside.
@@ -211,10 +213,12 @@ def load_parts(name_or_path: str | Path) -> tuple[EncodecModel, Whitening | None
 
 
 def save_parts(model: EncodecModel, whitening: Whitening | None, output: Path) -> None:
-    """Write the folder of a codec."""
+    """Write the folder of a codec, without what only its training reads."""
+    state = model.state_dict()
+    kept = {name: state[name] for name in state if not name.endswith(TRAINING_AVERAGES)}
     if whitening is not None:
         setattr(model.config, WHITENED_KEY, True)
-    model.save_pretrained(output)
+    model.save_pretrained(output, state_dict=kept)
     if whitening is not None:
         whitening.save(output)
 
@@ -268,7 +272,7 @@ def _load_pretrained(source: str | Path) -> EncodecModel:
         ) from error
     _refuse_differences(
         source,
-        missing=report["missing_keys"],
+        missing={name for name in report["missing_keys"] if not name.endswith(TRAINING_AVERAGES)},
         unexpected=report["unexpected_keys"],
         misshapen=[
             f"{name} {list(got)} for {list(want)}" for name, got, want in report["mismatched_keys"]

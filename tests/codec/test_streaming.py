@@ -97,7 +97,8 @@ class TestDecoder:
     @pytest.mark.parametrize("sizes", [[1] * 20, [7, 0, 12, 1], [3, 5, 12], [20], [2, 3], [1]])
     def test_trained(self, sizes: list[int]) -> None:
         codec = load_codec(BUNDLED_MODEL / "codec")
-        codes = torch.randint(1024, (2, 8, sum(sizes)), generator=torch.Generator().manual_seed(0))
+        shape = (2, codec.num_codebooks, sum(sizes))
+        codes = torch.randint(1024, shape, generator=torch.Generator().manual_seed(0))
         latents = codec.codes_to_latents(codes)
         wanted = codec.decode(latents)
         assert wanted.std() > 1e-3
