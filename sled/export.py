@@ -8,6 +8,7 @@ import torch
 
 from sled.checkpoint import INDEX_FILE, WEIGHTS_FILE
 from sled.codec.encodec import load_parts, save_parts
+from sled.decoding import DecodingOptions
 from sled.fast import DTYPES
 from sled.model import SpeechLlamaForCausalLM
 from sled.text import TextTokenizer
@@ -33,12 +34,13 @@ def export(
         temperature: That it shall speak with unless asked otherwise. None: as before.
 
     Raises:
-        ValueError: If a part cannot be read, its weights do not fit the dtype, or there is no such
-            size.
+        ValueError: If a part cannot be read, its weights do not fit the dtype, there is no such
+            size, or the temperature is below 0.
     """
     speaker = SpeechLlamaForCausalLM.from_pretrained(model, dtype=torch.float32)
     _check_range(speaker, dtype)
     if temperature is not None:
+        DecodingOptions(temperature=temperature)  # refuses what could not be spoken with
         speaker.config.speaking_temperature = temperature
     for name in (WEIGHTS_FILE, INDEX_FILE):  # of an earlier export, in another number of files
         (destination / name).unlink(missing_ok=True)

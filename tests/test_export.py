@@ -51,6 +51,12 @@ def test_weights_beyond_half_precision_are_refused(tmp_path):
     export(folder, tmp_path / "half", dtype="bfloat16")
 
 
+def test_a_temperature_that_cannot_be_is_refused(tmp_path):
+    with pytest.raises(ValueError, match="temperature=-1"):
+        export(debug_checkpoint(tmp_path / "full"), tmp_path / "half", temperature=-1)
+    assert not (tmp_path / "half").exists()
+
+
 def test_an_exported_model_may_be_told_how_warm_to_speak(tmp_path):
     """It then does so unless asked otherwise."""
     export(debug_checkpoint(tmp_path / "full"), tmp_path / "cool", GOLDENS / "codec", temperature=0)

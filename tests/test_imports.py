@@ -65,7 +65,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "text",
     },
     "tts": {"codec", "data", "decoding", "layout", "loading", "model", "streaming", "text"},
-    "export": {"checkpoint", "codec", "fast", "model", "text", "tts"},
+    "export": {"checkpoint", "codec", "decoding", "fast", "model", "text", "tts"},
     "training": {
         "checkpoint",
         "codec",

@@ -62,9 +62,9 @@ stage model "$PYTHON" scripts/train.py --output_dir "$RUN/model" \
     --report_to tensorboard --seed 0
 stage results "$PYTHON" scripts/evaluate.py --manifest "$RUN/data/cuts_test.jsonl.gz" \
     --model "$RUN/model" --codec "$RUN/grouped" --whisper "${WHISPER:-base}" \
-    --output "$RUN/results" --save_audio
+    --output "$RUN/results" --temperature 0.8 --save_audio
 stage export "$PYTHON" scripts/export.py --model "$RUN/model" --codec "$RUN/grouped" \
-    --output "$RUN/export"
+    --output "$RUN/export" --temperature 0.8
 
 cat "$RUN/results/results.md"
 echo "The model to ship is in $RUN/export; each stage's time is in $RUN/stages."
