@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 
 from sled.checkpoint import INDEX_FILE, WEIGHTS_FILE
-from sled.codec.encodec import load_parts, save_parts
+from sled.codec import CodecParts
 from sled.decoding import DecodingOptions
 from sled.fast import DTYPES
 from sled.model import SpeechLlamaForCausalLM
@@ -47,9 +47,10 @@ def export(
     speaker.to(DTYPES[dtype]).save_pretrained(destination, max_shard_size=max_shard_size)
     TextTokenizer.from_pretrained(model).save_pretrained(destination)
     if codec is not None:
-        encodec, whitening = load_parts(codec)
-        _check_range(encodec, dtype)
-        save_parts(encodec.to(DTYPES[dtype]), whitening, destination / "codec")
+        parts = CodecParts.load(codec)
+        _check_range(parts.model, dtype)
+        parts.model.to(DTYPES[dtype])
+        parts.save(destination / "codec")
 
 
 def _check_range(model: torch.nn.Module, dtype: str) -> None:

@@ -211,6 +211,7 @@ class SpeechLlamaForCausalLM(PreTrainedModel):
         layout: Layout | None = None,
         guided_states: Tensor | None = None,
         spoken: SpokenTokens | None = None,
+        history: Tensor | None = None,
     ) -> SpeechLlamaOutput:
         """Training loss of a right-padded batch; each sample counts as it would alone.
 
@@ -224,6 +225,7 @@ class SpeechLlamaForCausalLM(PreTrainedModel):
             guided_states: [F + B, H] states to learn in the place of frames: the score is then
                 the distance of the model's own, and the heads do not move them.
             spoken: Which tokens are being said, for `alignment_loss`.
+            history: [B, T, D] what the model hears in the place of the true latents. None: those.
 
         Returns:
             Losses and hidden states. In training mode each sample's text is dropped with
@@ -232,9 +234,9 @@ class SpeechLlamaForCausalLM(PreTrainedModel):
         if self.training and self.config.training_cfg > 0:
             dropped = torch.rand(len(input_ids), device=input_ids.device) < self.config.training_cfg
             input_ids, attention_mask = self.drop_text(input_ids, attention_mask, dropped)
-        history = latents
+        history = latents if history is None else history
         if self.training and self.config.history_noise > 0:
-            history = self._disturb(latents, latent_mask)
+            history = self._disturb(history, latent_mask)
         hidden, arrangement, alignment_loss = self._read(
             input_ids, attention_mask, history, latent_mask, layout or self.layout, spoken
         )

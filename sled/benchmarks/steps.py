@@ -19,8 +19,8 @@ from sled.data.latents import load_cached
 from sled.data.sampling import SpeechBatches, TrainingBatches
 from sled.model import SpeechLlamaForCausalLM
 from sled.text import TextTokenizer
+from sled.training.latents import speech_latents
 from sled.training.throughput import training_flops
-from sled.training.trainer import speech_latents
 
 PHASES = ("data wait", "codec", "forward", "backward", "optimiser")
 # Enough to fill the buckets as a large corpus does.

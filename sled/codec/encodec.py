@@ -1,7 +1,7 @@
 """Encodec (Défossez et al., 2022) behind the codec interface, and loading it from anywhere."""
 
 import re
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 
@@ -9,16 +9,13 @@ import torch
 from safetensors import SafetensorError
 from torch import Tensor
 from transformers import AutoConfig, EncodecConfig, EncodecModel
-from transformers.utils import cached_file
 
 from sled.codec.base import Codec
-from sled.codec.grouped import GroupedCodec
 from sled.codec.streaming import (
     EncodecStreamingDecoder,
     EncodecStreamingEncoder,
     StreamingNetwork,
 )
-from sled.codec.whitened import WHITENING_FILE, WhitenedCodec, Whitening
 from sled.digest import tensor_digest
 
 PUBLISHED_NUM_CODEBOOKS = 8
@@ -26,10 +23,6 @@ PUBLISHED_NUM_CODEBOOKS = 8
 
 # As large as the codebooks themselves; a codec that speaks can do without.
 TRAINING_AVERAGES = ".codebook.embed_avg"
-# In a codec's config.json, if several frames are to be taken for one.
-GROUP_KEY = "frames_per_latent"
-# Likewise, if its latents are to be whitened by what lies beside.
-WHITENED_KEY = "whitened_latents"
 
 # Names of the `encodec` package's state dict, and what transformers calls the same tensors.
 _STATE_FILE_NAMES = (
@@ -135,106 +128,16 @@ class EncodecCodec(Codec):
         return StreamingNetwork(self._model.encoder, self._model.config)
 
 
-def load_codec(name_or_path: str | Path, device: str | torch.device = "cpu") -> Codec:
-    """Load a codec in float32, whatever precision it is stored in.
+def load_encodec(name_or_path: str | Path) -> EncodecModel:
+    """Load a model in float32, whatever precision it is stored in.
 
     Args:
-        name_or_path: a folder written by `save_pretrained`, a name on the Hugging Face hub
+        name_or_path: A folder written by `save_pretrained`, a name on the Hugging Face hub
             (`facebook/encodec_24khz`), or a `.th` state file of the `encodec` package.
-        device: where to run it.
 
     Raises:
-        ValueError: if there is no such codec, or its tensors are not those of its architecture.
+        ValueError: If there is no such model, or its tensors are not those of its architecture.
     """
-    return _assemble(*load_parts(name_or_path), device)
-
-
-def group_frames(name_or_path: str | Path, frames: int, output: str | Path) -> Codec:
-    """Save a codec as one that takes several frames for one, see `sled.codec.grouped`.
-
-    Args:
-        name_or_path: as for `load_codec`.
-        frames: of a group.
-        output: folder to write.
-
-    Returns:
-        The codec that `load_codec(output)` gives.
-
-    Raises:
-        ValueError: if there is no such codec, or nothing to group.
-    """
-    model, whitening = load_parts(name_or_path)
-    if (already := getattr(model.config, GROUP_KEY, 1)) != 1:
-        raise ValueError(f"{name_or_path} takes {already} frames for one already: name its origin")
-    codec = GroupedCodec(_assemble(model, whitening), frames)  # which refuses what is no group
-    setattr(model.config, GROUP_KEY, frames)
-    save_parts(model, whitening, Path(output))
-    return codec
-
-
-def whiten_latents(
-    name_or_path: str | Path, codes: Iterable[Tensor], floor: float, output: str | Path
-) -> Codec:
-    """Save a codec as one whose latents are whitened, see `sled.codec.whitened`.
-
-    Args:
-        name_or_path: as for `load_codec`.
-        codes: its own, [K, T] of each of many clips.
-        floor: see `Whitening.of`.
-        output: folder to write.
-
-    Returns:
-        The codec that `load_codec(output)` gives.
-
-    Raises:
-        ValueError: if there is no such codec, it is whitened or grouped, or the codes are too few.
-    """
-    model, whitening = load_parts(name_or_path)
-    if whitening is not None or getattr(model.config, GROUP_KEY, 1) != 1:
-        raise ValueError(f"{name_or_path} is whitened or grouped already: name its origin")
-    codec = EncodecCodec(model)
-    whitening = Whitening.of((codec.codes_to_latents(one) for one in codes), floor)
-    save_parts(model, whitening, Path(output))
-    return WhitenedCodec(codec, whitening)
-
-
-def load_parts(name_or_path: str | Path) -> tuple[EncodecModel, Whitening | None]:
-    """What a codec is made of; arguments and errors as for `load_codec`."""
-    model = _load(name_or_path)
-    if not getattr(model.config, WHITENED_KEY, False):
-        return model, None
-    try:
-        path = cached_file(str(name_or_path), WHITENING_FILE)
-    except OSError as error:
-        raise ValueError(
-            f"the codec {name_or_path} lacks its {WHITENING_FILE}: copy that too"
-        ) from error
-    return model, Whitening.load(Path(path))
-
-
-def save_parts(model: EncodecModel, whitening: Whitening | None, output: Path) -> None:
-    """Write the folder of a codec, without what only its training reads."""
-    state = model.state_dict()
-    kept = {name: state[name] for name in state if not name.endswith(TRAINING_AVERAGES)}
-    if whitening is not None:
-        setattr(model.config, WHITENED_KEY, True)
-    model.save_pretrained(output, state_dict=kept)
-    if whitening is not None:
-        whitening.save(output)
-
-
-def _assemble(
-    model: EncodecModel, whitening: Whitening | None, device: str | torch.device = "cpu"
-) -> Codec:
-    codec: Codec = EncodecCodec(model, device)
-    if whitening is not None:
-        codec = WhitenedCodec(codec, whitening)
-    frames = getattr(model.config, GROUP_KEY, 1)
-    return codec if frames == 1 else GroupedCodec(codec, frames)
-
-
-def _load(name_or_path: str | Path) -> EncodecModel:
-    """Read a codec from wherever it is."""
     path = Path(name_or_path).expanduser()
     if path.is_file():
         return _load_state_file(path)

@@ -80,8 +80,9 @@ class SpeechDataset(Dataset[dict[str, Any]]):
         join_share: Probability that a cut continues the one before it in its batch, as one sample,
             if the speaker is known to be the same.
         max_joined_s: No sample is joined to more than so many seconds.
-        with_spoken_tokens: Add `spoken_tokens` [T]: which token each frame belongs to, by the cuts'
-            word times, see `sled.data.spoken_tokens`.
+        with_spoken_tokens: Add `spoken_tokens` [T], which token of the text each frame belongs to
+            by the cuts' word times (see `sled.data.spoken_tokens`), and `spoken_ids` [T], the id of
+            that token; -1 where it is not known.
     """
 
     def __init__(
@@ -150,6 +151,8 @@ class SpeechDataset(Dataset[dict[str, Any]]):
                 [start / self.sample_rate for start in starts],
                 ends / self.sample_rate,
             )
+            ids = sample["input_ids"][sample["spoken_tokens"].clamp_min(0)]
+            sample["spoken_ids"] = ids.where(sample["spoken_tokens"] >= 0, -1)
         return sample
 
 
@@ -162,11 +165,15 @@ def collate(samples: Sequence[dict[str, Any]]) -> dict[str, Any]:
     """A batch: right-padded `input_ids`, `attention_mask` [B, L], `speech` as a list, its lengths.
 
     Lengths (`num_frames` [B]) are known before anything is encoded, so that the losses of batches
-    that are computed one by one can be weighted from the start. `spoken_tokens` [B, T] come with
-    samples that have them, padded with -1.
+    that are computed one by one can be weighted from the start. `spoken_tokens` and `spoken_ids`
+    [B, T] come with samples that have them, padded with -1.
     """
-    spoken = [sample["spoken_tokens"] for sample in samples if "spoken_tokens" in sample]
-    return ({"spoken_tokens": pad_sequence(spoken, True, padding_value=-1)} if spoken else {}) | {
+    spoken = {
+        key: pad_sequence([sample[key] for sample in samples], True, padding_value=-1)
+        for key in ("spoken_tokens", "spoken_ids")
+        if key in samples[0]
+    }
+    return spoken | {
         "input_ids": pad_sequence([s["input_ids"] for s in samples], True, padding_value=PAD_ID),
         "attention_mask": length_mask(torch.tensor([len(s["input_ids"]) for s in samples])),
         "speech": [sample["speech"] for sample in samples],

@@ -145,6 +145,11 @@ class RunArguments:
     alignment_layer: int | None = _flag(
         None, "whose first head that is, counted from 0; unset: the middle one"
     )
+    untold_share: float = _flag(
+        0.2,
+        "with a codec that has a token channel: share of samples at whose beginning it is empty in "
+        "what the model hears, as it is after a recorded prompt",
+    )
     num_eval_utterances: int = _flag(
         2,
         "with --report_to tensorboard, speak so many texts of the evaluation corpus at each "
@@ -216,6 +221,8 @@ class SledTrainingArguments(RunArguments, TransformersArguments):
             raise ValueError(f"--model_dtype {self.model_dtype}: choose float32 or bfloat16")
         if self.alignment_weight < 0:
             raise ValueError(f"--alignment_weight {self.alignment_weight:g}: 0 is none at all")
+        if not 0 <= self.untold_share <= 1:
+            raise ValueError(f"--untold_share {self.untold_share:g}: use a share from 0 to 1")
         if not 0 <= self.ema_decay < 1:
             raise ValueError(
                 f"--ema_decay {self.ema_decay:g}: use a share under 1, such as 0.999, or 0 for none"

@@ -17,7 +17,7 @@ from transformers import set_seed
 from transformers.trainer import TRAINER_STATE_NAME
 from transformers.trainer_utils import get_last_checkpoint
 
-from sled.codec import Codec, load_codec
+from sled.codec import Codec, TokenChannelCodec, load_codec
 from sled.config import SpeechLlamaConfig
 from sled.data.dataset import SpeechDataset, open_corpus
 from sled.data.latents import check_codec
@@ -174,8 +174,13 @@ def make_trainer(
     # A checkpoint says itself how its texts were normalised.
     tokenizer = TextTokenizer.from_pretrained(data_args.tokenizer, model.config.text_normalization)
     train_batches = training_batches(data_args, args, codec)
-    if args.alignment_weight:
-        _check_alignment(train_batches.open_epoch(0), args.alignment_layer, model.config)
+    told = isinstance(codec, TokenChannelCodec)
+    if args.alignment_weight or told:
+        _check_alignment(train_batches.open_epoch(0))
+        _check_layer(args.alignment_layer, model.config)
+    eval_batches = evaluation_batches(data_args, args) if data_args.eval_manifest else None
+    if told and eval_batches is not None:
+        _check_alignment(eval_batches.open_epoch(0))
     lengths = measure_frames_per_token(train_batches.open_epoch(0), tokenizer, codec)
     # Decoding holds the model to them.
     model.config.min_frames_per_token = round(lengths.low, 3)
@@ -201,10 +206,10 @@ def make_trainer(
             codec,
             data_args.join_share,
             data_args.max_joined_s,
-            with_spoken_tokens=args.alignment_weight > 0,
+            with_spoken_tokens=told or args.alignment_weight > 0,
         ),
         train_batches=train_batches,
-        eval_batches=evaluation_batches(data_args, args) if data_args.eval_manifest else None,
+        eval_batches=eval_batches,
         eval_dataset=data_args.eval_manifest or None,
         flags={
             "model": asdict(model_args),
@@ -217,17 +222,25 @@ def make_trainer(
     )
 
 
-def _check_alignment(cuts: Iterable[Cut], layer: int | None, config: SpeechLlamaConfig) -> None:
-    """Make sure that there is something to learn from, and somewhere.
+def _check_alignment(cuts: Iterable[Cut]) -> None:
+    """Make sure that there is something to learn from.
 
     Raises:
-        ValueError: If no cut among the first thousand has word times, or there is no such layer.
+        ValueError: If no cut among the first thousand has word times.
     """
     if not any(map(word_ends, islice(cuts, 1000))):
         raise ValueError(
-            "--alignment_weight takes cuts with word times, and these have none: prepare them with "
-            "scripts/align.py (before their codes are cached)"
+            "--alignment_weight and a codec's token channel take cuts with word times, and these "
+            "have none: prepare them with scripts/align.py (before their codes are cached)"
         )
+
+
+def _check_layer(layer: int | None, config: SpeechLlamaConfig) -> None:
+    """Make sure that there is such a layer.
+
+    Raises:
+        ValueError: If there is none.
+    """
     if layer is not None and not 0 <= layer < config.num_hidden_layers:
         raise ValueError(
             f"--alignment_layer {layer}: give one from 0 to {config.num_hidden_layers - 1}"

@@ -19,8 +19,9 @@ from sled.decoding import DecodingOptions, Request, generate
 from sled.layout import Layout
 from sled.model import SpeechLlamaForCausalLM
 from sled.training.codec.losses import MelSpectrogram
+from sled.training.latents import speech_latents
 from sled.training.lora import unwrap
-from sled.training.trainer import SledTrainer, speech_latents
+from sled.training.trainer import SledTrainer
 
 if TYPE_CHECKING:  # it takes its time, and most runs do without
     from torch.utils.tensorboard import SummaryWriter

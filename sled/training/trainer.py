@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
@@ -13,14 +13,13 @@ from typing import Any
 import torch
 from accelerate.utils import send_to_device
 from torch import Tensor, nn
-from torch.nn.utils.rnn import pad_sequence
 from torch.utils.data import DataLoader
 from transformers import TrainerState
 from transformers.integrations import is_deepspeed_zero3_enabled
 from transformers.trainer import TRAINER_STATE_NAME
 from transformers.trainer_utils import EvalLoopOutput
 
-from sled.codec import Codec
+from sled.codec import Codec, TokenChannelCodec
 from sled.data.dataset import SpeechDataset, collate, length_mask
 from sled.data.sampling import SpeechBatches, TrainingBatches
 from sled.guided_attention import SpokenTokens
@@ -29,6 +28,7 @@ from sled.model import SpeechLlamaOutput
 from sled.training.arguments import SledTrainingArguments
 from sled.training.averaging import WeightAverage
 from sled.training.distillation import GuidedTeacher
+from sled.training.latents import forget_beginnings, speech_latents
 from sled.training.lora import unwrap
 from sled.training.progress import LOSS_PARTS, Progress
 from sled.training.saving import CurrentIntervals, WholeCheckpointTrainer
@@ -46,15 +46,6 @@ BATCH_FLAGS = (
     "seed",
 )
 EVAL_NOISE_SEED = 20_130
-
-
-@torch.no_grad()
-def speech_latents(codec: Codec, speech: Sequence[Tensor]) -> Tensor:
-    """Right-padded latents [B, T, D] of samples that bring codes [K, T] or waveforms [S]."""
-    codes = [x if x.ndim == 2 else codec.encode([x])[0] for x in speech]
-    # Frames first for padding; code 0 at padding is masked out.
-    padded = pad_sequence([c.T for c in codes], batch_first=True)  # [B, T, K]
-    return codec.codes_to_latents(padded.transpose(1, 2))
 
 
 class SledTrainer(WholeCheckpointTrainer):
@@ -159,7 +150,7 @@ class SledTrainer(WholeCheckpointTrainer):
 
     def get_eval_dataloader(self, eval_dataset: Any = None) -> DataLoader:
         assert self.eval_batches is not None, "there is nothing to evaluate on"
-        spoken = self.args.alignment_weight > 0
+        spoken = self.train_dataset.with_spoken_tokens
         tokenizer = self.train_dataset.tokenizer
         dataset = SpeechDataset(tokenizer, self.codec, with_spoken_tokens=spoken)
         return self._loader(list(self.eval_batches.epoch(0)), dataset)
@@ -188,17 +179,30 @@ class SledTrainer(WholeCheckpointTrainer):
     def _forward(self, model: nn.Module, inputs: dict[str, Any]) -> SpeechLlamaOutput:
         """Losses of a batch, each the mean over this batch alone."""
         keeps_offline = model.training and torch.rand(()).item() < self.args.offline_share
+        latents, history = self._latents(inputs, model.training)
         batch = {
             "input_ids": inputs["input_ids"],
             "attention_mask": inputs["attention_mask"],
-            "latents": speech_latents(self.codec, inputs["speech"]),
+            "latents": latents,
             "latent_mask": length_mask(inputs["num_frames"]),
             "layout": Layout() if keeps_offline else None,
         }
         with self.accelerator.autocast():  # not around the codec
             if self.teacher is not None:
                 batch["guided_states"] = self.teacher.states(**batch)
-            return model(**batch, spoken=self._spoken(inputs))
+            return model(**batch, spoken=self._spoken(inputs), history=history)
+
+    def _latents(self, inputs: dict[str, Any], training: bool) -> tuple[Tensor, Tensor | None]:
+        """True latents of a batch, and what the model hears of them, if that is something else."""
+        latents = speech_latents(self.codec, inputs["speech"])
+        if not isinstance(self.codec, TokenChannelCodec):
+            return latents, None
+        tokens = inputs["spoken_ids"]
+        told = self.codec.tell(latents, tokens)
+        if not training:
+            return told, None
+        known = forget_beginnings(tokens, inputs["num_frames"], self.args.untold_share)
+        return told, self.codec.tell(latents, known)
 
     def _spoken(self, inputs: dict[str, Any]) -> SpokenTokens | None:
         """Which tokens are being said, if that is taught."""

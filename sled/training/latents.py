@@ -1,0 +1,37 @@
+"""What the speech of a batch is to the model."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
+
+from sled.codec import Codec
+
+
+@torch.no_grad()
+def speech_latents(codec: Codec, speech: Sequence[Tensor]) -> Tensor:
+    """Right-padded latents [B, T, D] of samples that bring codes [K, T] or waveforms [S]."""
+    codes = [x if x.ndim == 2 else codec.encode([x])[0] for x in speech]
+    # Frames first for padding; code 0 at padding is masked out.
+    padded = pad_sequence([c.T for c in codes], batch_first=True)  # [B, T, K]
+    return codec.codes_to_latents(padded.transpose(1, 2))
+
+
+def forget_beginnings(tokens: Tensor, num_frames: Tensor, share: float) -> Tensor:
+    """The tokens being said as if of some beginnings, up to any frame, they were not known.
+
+    Args:
+        tokens: [B, T], -1 where they are not known.
+        num_frames: [B] of each sample.
+        share: Of samples, at random.
+
+    Returns:
+        [B, T], with -1 in these beginnings.
+    """
+    until = torch.rand(len(tokens), device=tokens.device) * num_frames
+    until = until * (torch.rand(len(tokens), device=tokens.device) < share)
+    place = torch.arange(tokens.shape[1], device=tokens.device)
+    return tokens.where(place >= until[:, None], -1)

@@ -1,0 +1,101 @@
+"""A channel of the latents that tells which token is being said."""
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sled.codec import (
+    GroupedCodec,
+    TokenChannel,
+    TokenChannelCodec,
+    add_token_channel,
+    group_frames,
+    load_codec,
+)
+from sled.export import export
+from tests.commands import run
+from tests.debug import GOLDENS, debug_codec, debug_model, debug_tokenizer, debug_waveform, randn
+
+CHANNEL = TokenChannel.random(vocab_size=40, width=6, norm=3.0)
+
+
+def with_channel() -> TokenChannelCodec:
+    return TokenChannelCodec(GroupedCodec(debug_codec(), 2), CHANNEL)
+
+
+def test_vectors_have_their_norm_and_are_far_apart():
+    vectors = TokenChannel.random(500, 32, norm=12.0).vectors
+    torch.testing.assert_close(vectors.norm(dim=1), torch.full((500,), 12.0))
+    nearest = torch.cdist(vectors, vectors).fill_diagonal_(torch.inf).min()
+    assert nearest > 0.6 * 12
+
+
+def test_they_are_the_same_for_the_same_seed():
+    assert TokenChannel.random(40, 6, 3.0).vectors.equal(CHANNEL.vectors)
+    assert not TokenChannel.random(40, 6, 3.0, seed=1).vectors.equal(CHANNEL.vectors)
+
+
+def test_codes_leave_it_empty_and_their_speech_is_that_of_the_codec():
+    codec, base = with_channel(), GroupedCodec(debug_codec(), 2)
+    (codes,) = codec.encode([torch.as_tensor(debug_waveform(0.3))])
+    latents = codec.codes_to_latents(codes)
+    assert latents.shape[-1] == codec.latent_dim == base.latent_dim + 6
+    assert (latents[..., -6:] == 0).all()
+    assert codec.restore(latents).equal(base.codes_to_latents(codes))
+    assert codec.digest() == base.digest()  # codes of one are codes of the other
+    told = codec.tell(latents, torch.arange(len(latents)))
+    torch.testing.assert_close(codec.decode(told[None]), base.decode(codec.restore(latents)[None]))
+
+
+def test_it_tells_the_token_of_each_frame_where_that_is_known():
+    codec = with_channel()
+    latents = randn(2, 3, codec.latent_dim)
+    told = codec.tell(latents, torch.tensor([[7, -1, 39], [-1, -1, 0]]))
+    assert told[0, 0, -6:].equal(CHANNEL.vectors[7])
+    assert told[1, 2, -6:].equal(CHANNEL.vectors[0])
+    assert (told[0, 1, -6:] == 0).all()
+    assert codec.restore(told).equal(codec.restore(latents))
+
+
+@given(st.lists(st.integers(0, 9), min_size=1, max_size=6))
+def test_speech_is_the_same_however_latents_are_cut(pieces):
+    codec = with_channel()
+    latents = randn(2, sum(pieces), codec.latent_dim)
+    stream = codec.stream_decoder(2)
+    heard = [stream.decode(piece) for piece in latents.split(pieces, dim=1)] + [stream.finish()]
+    if sum(pieces):
+        torch.testing.assert_close(torch.cat(heard, 1), codec.decode(latents), rtol=0, atol=1e-5)
+
+
+def test_the_script_saves_it_and_it_is_exported(tmp_path):
+    group_frames(GOLDENS / "codec", 2, tmp_path / "grouped")
+    debug_tokenizer().save_pretrained(tmp_path / "model")
+    flags = ("--codec", tmp_path / "grouped", "--tokenizer", tmp_path / "model", "--width", 5)
+    assert run("add_token_channel", *flags, "--output_dir", tmp_path / "codec") == 0
+    made = load_codec(tmp_path / "codec")
+    assert isinstance(made, TokenChannelCodec)
+    assert (made.vocab_size, made.channel_width) == (debug_tokenizer().vocab_size, 5)
+
+    debug_model().save_pretrained(tmp_path / "model")
+    export(tmp_path / "model", tmp_path / "export", tmp_path / "codec", "float32")
+    latents, tokens = torch.zeros(1, 3, made.latent_dim), torch.tensor([[4, 5, 6]])
+    exported = load_codec(tmp_path / "export/codec")
+    assert isinstance(exported, TokenChannelCodec)
+    assert exported.tell(latents, tokens).equal(made.tell(latents, tokens))
+
+
+def test_what_cannot_be_a_channel_is_refused(tmp_path):
+    with pytest.raises(ValueError, match="must be above 0"):
+        TokenChannel.random(40, 0, 1.0)
+    add_token_channel(GOLDENS / "codec", CHANNEL, tmp_path / "codec")
+    with pytest.raises(ValueError, match="has a token channel already"):
+        add_token_channel(tmp_path / "codec", CHANNEL, tmp_path / "again")
+    with pytest.raises(ValueError, match="groups or a channel already"):
+        group_frames(tmp_path / "codec", 2, tmp_path / "again")
+    (tmp_path / "codec/token_channel.safetensors").write_bytes(b"nothing")
+    with pytest.raises(ValueError, match="is no token channel"):
+        load_codec(tmp_path / "codec")
+    (tmp_path / "codec/token_channel.safetensors").unlink()
+    with pytest.raises(ValueError, match=r"lacks its token_channel\.safetensors"):
+        load_codec(tmp_path / "codec")

@@ -1,0 +1,80 @@
+"""Training with a codec whose latents tell which token is being said."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from lhotse import CutSet
+from sled.data.spoken_times import with_words
+
+from sled.codec import TokenChannel, add_token_channel
+from sled.data.manifests import load_cuts, save_cuts
+from sled.training.latents import forget_beginnings
+from tests.debug import GOLDENS, debug_tokenizer
+from tests.training.runs import PLAIN, fit, logged, make_corpus
+
+
+@pytest.fixture(scope="module")
+def aligned(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The corpus of the other tests with word times, and a codec with a channel beside it."""
+    folder = make_corpus(tmp_path_factory.mktemp("aligned"))
+    cuts = []
+    for cut in load_cuts(folder / "cuts.jsonl.gz"):
+        words = cut.supervisions[0].text.split()
+        ends = [cut.duration * (index + 1) / len(words) for index in range(len(words))]
+        cuts.append(with_words(cut, words, ends, [0.0] * len(words)))
+    save_cuts(CutSet.from_cuts(cuts), folder / "aligned.jsonl.gz")
+    channel = TokenChannel.random(debug_tokenizer().vocab_size, width=6, norm=3.0)
+    add_token_channel(GOLDENS / "codec", channel, folder / "codec")
+    return folder
+
+
+def fit_told(corpus: Path, output: Path, **changes: object) -> Path:
+    manifest = corpus / "aligned.jsonl.gz"
+    settings = {"train_manifest": manifest, "codec": corpus / "codec", **PLAIN}
+    return fit(corpus, output, **(settings | changes))
+
+
+def test_the_channel_is_learned_with_the_rest(aligned, tmp_path):
+    """And evaluated; latents that tell more are wider, and so is the model's output."""
+    evaluation = {"eval_manifest": aligned / "aligned.jsonl.gz", "eval_strategy": "steps"}
+    settings = {"max_steps": 30, "learning_rate": 0.02, "history_noise": 0.5, **evaluation}
+    run = fit_told(aligned, tmp_path / "run", eval_steps=15, **settings)
+    losses = logged(run, "score_loss")
+    assert sum(losses[-5:]) < 0.9 * sum(losses[:5])
+    assert len(logged(run, "eval_score_loss")) == 2
+
+
+def test_what_is_heard_may_be_forgotten_but_is_asked_for_all_the_same(aligned, tmp_path):
+    """In the first step all weights are those of the beginning: the loss differs by what is heard
+    alone, and it is heard through the embedding of latents."""
+    first = [
+        logged(fit_told(aligned, tmp_path / str(share), untold_share=share, max_steps=1), "loss")[0]
+        for share in (0.0, 1.0)
+    ]
+    assert first[0] == pytest.approx(first[1], rel=0.2)
+
+
+def test_beginnings_are_forgotten_and_nothing_else():
+    torch.manual_seed(0)
+    tokens = torch.arange(4, 24).expand(1000, 20)
+    num_frames = torch.full((1000,), 20)
+    known = forget_beginnings(tokens, num_frames, 0.25) >= 0
+    assert (known.diff(dim=1).int() >= 0).all()  # once known, always known
+    assert 0.2 < (~known[:, 0]).float().mean() < 0.3
+    assert known[:, -1].all()
+    assert forget_beginnings(tokens, num_frames, 0.0).equal(tokens)
+
+
+def test_a_corpus_without_word_times_is_refused(aligned, tmp_path):
+    for changes in (
+        {"train_manifest": aligned / "cuts.jsonl.gz"},
+        {"eval_manifest": aligned / "cuts.jsonl.gz", "eval_strategy": "steps"},
+    ):
+        with pytest.raises(ValueError, match=r"scripts/align\.py"):
+            fit_told(aligned, tmp_path / "run", **changes)
+
+
+def test_a_share_is_one(aligned, tmp_path):
+    with pytest.raises(ValueError, match="--untold_share 2"):
+        fit_told(aligned, tmp_path / "run", untold_share=2)
