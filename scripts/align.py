@@ -1,9 +1,9 @@
 #!/usr/bin/env python
-"""Find out when each word of a corpus is said, and write a cut manifest that tells.
+"""Find out when each word and letter of a corpus is said, and write a cut manifest that tells.
 
 A small network is trained on the corpus itself to spell what it hears; no other model or data is
-needed. The words' times are Lhotse alignments in each cut's supervision. Cuts that do not seem to
-hold their text are kept without them.
+needed. Of several manifests it is trained on the first. The times are Lhotse alignments in each
+cut's supervision. Cuts that do not seem to hold their text are kept without them.
 """
 
 import argparse
@@ -11,15 +11,15 @@ import os
 from pathlib import Path
 
 from sled.cli import choose_device, run_main
-from sled.data.alignment import TrainingOptions, align_corpus
+from sled.data.alignment import TrainingOptions, align_corpora
 from sled.data.manifests import load_cuts
 
 
 def main(argv: list[str] | None = None) -> None:
     """Parse the flags, align, and say what became of the cuts."""
     args = make_parser().parse_args(argv)
-    report = align_corpus(
-        load_cuts(args.manifest),
+    reports = align_corpora(
+        list(map(load_cuts, args.manifest)),
         args.output,
         text_normalization=args.text_normalization,
         options=TrainingOptions(
@@ -28,14 +28,15 @@ def main(argv: list[str] | None = None) -> None:
         device=choose_device(args.device),
         num_workers=args.num_workers,
     )
-    print(f"aligned: {report}")
-    for what, ids in (
-        ("too short for their text", report.too_short),
-        ("that do not sound like their text", report.doubtful),
-    ):
-        if ids:
-            print(f"{len(ids)} cuts {what}: {', '.join(ids[:5])}{', ...' if ids[5:] else ''}")
-    print(f"word times in {args.output}")
+    for report, output in zip(reports, args.output, strict=True):
+        print(f"aligned: {report}")
+        for what, ids in (
+            ("too short for their text", report.too_short),
+            ("that do not sound like their text", report.doubtful),
+        ):
+            if ids:
+                print(f"{len(ids)} cuts {what}: {', '.join(ids[:5])}{', ...' if ids[5:] else ''}")
+        print(f"times of words and letters in {output}")
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -44,14 +45,23 @@ def make_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter
     )
-    parser.add_argument("--manifest", required=True, help="cut manifest to align")
     parser.add_argument(
-        "--output", type=Path, required=True, help="cut manifest to write, .jsonl or .jsonl.gz"
+        "--manifest",
+        nargs="+",
+        required=True,
+        help="cut manifests to align; the network is trained on the first",
+    )
+    parser.add_argument(
+        "--output",
+        type=Path,
+        nargs="+",
+        required=True,
+        help="cut manifest to write for each, .jsonl or .jsonl.gz",
     )
     parser.add_argument(
         "--text_normalization",
         help="what is done to texts first, as in the training that will use the times: english; "
-        "unset: nothing",
+        "unset: nothing, and capitals count as small letters",
     )
     parser.add_argument(
         "--max_steps",

@@ -81,8 +81,8 @@ class SpeechDataset(Dataset[dict[str, Any]]):
             if the speaker is known to be the same.
         max_joined_s: No sample is joined to more than so many seconds.
         with_spoken_tokens: Add `spoken_tokens` [T], which token of the text each frame belongs to
-            by the cuts' word times (see `sled.data.spoken_tokens`), and `spoken_ids` [T], the id of
-            that token; -1 where it is not known.
+            by the times of the cuts' letters or words (see `sled.data.spoken_tokens`), and
+            `spoken_ids` [T], the id of that token; -1 where it is not known.
     """
 
     def __init__(

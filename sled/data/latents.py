@@ -41,7 +41,7 @@ from sled.data.shards import (
     refuse_differences,
     rejected_name,
 )
-from sled.data.word_times import counted_from_cut
+from sled.data.spoken_times import counted_from_cut
 
 __all__ = [
     "SHARD_SIZE",

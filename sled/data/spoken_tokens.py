@@ -1,7 +1,9 @@
-"""Which token of its text each frame of a sample belongs to, as far as word times tell.
+"""Which token of its text each frame of a sample belongs to, as far as its cuts' times tell.
 
-Within a word its characters are taken to last equally long. The silence after the last word belongs
-to what comes next: the text that follows, or `</s>`.
+Where letters have times, a character that is none, such as a comma, lasts no time: it is passed
+when the letter before it is over. Where only words have, all characters of a word are taken to last
+equally long. The silence after the last word belongs to what comes next: the text that follows, or
+`</s>`.
 """
 
 from __future__ import annotations
@@ -13,7 +15,7 @@ import torch
 from lhotse.cut import Cut
 from torch import Tensor
 
-from sled.data.word_times import word_ends
+from sled.data.spoken_times import is_letter, letter_ends, word_ends
 from sled.text import TextTokenizer
 
 
@@ -50,13 +52,25 @@ def spoken_tokens(
 
 def _characters(cut: Cut, text: str, times_s: Tensor) -> Tensor | None:
     """Where in its text a cut is at some times, as a number of characters; None: not known."""
-    ends = word_ends(cut)
+    letters = [(at, at + 1) for at, char in enumerate(text) if is_letter(char)]
     words = [word.span() for word in re.finditer(r"\S+", text)]
-    if ends is None or len(ends) != len(words):  # words of another normalisation would be others
-        return None
-    # One more "word" of no characters is the silence behind them.
-    edges = torch.tensor([0.0, *ends, torch.inf])
-    first, last = torch.tensor([*words, (len(text), len(text))]).T
-    word = torch.bucketize(times_s, edges[1:-1], right=True)
-    share = (times_s - edges[word]) / (edges[word + 1] - edges[word])
-    return first[word] + (share * (last - first)[word]).long()
+    for ends, spans in ((letter_ends(cut), letters), (word_ends(cut), words)):
+        # Not as many: they are those of another normalisation, or there are none.
+        if ends and len(ends) == len(spans):
+            return _interpolate(ends, [*spans, (len(text), len(text))], times_s)
+    return None
+
+
+def _interpolate(ends_s: list[float], spans: list[tuple[int, int]], times_s: Tensor) -> Tensor:
+    """The character that is being said at each time, if those of each span last equally long.
+
+    Args:
+        ends_s: When each span is over, but for the last, which is never over.
+        spans: First character and the one behind the last.
+        times_s: [T].
+    """
+    edges = torch.tensor([0.0, *ends_s, torch.inf])
+    first, behind = torch.tensor(spans).T
+    span = torch.bucketize(times_s, edges[1:-1], right=True)
+    share = (times_s - edges[span]) / (edges[span + 1] - edges[span])
+    return first[span] + (share * (behind - first)[span]).long()

@@ -23,7 +23,7 @@ from sled.data.dataset import SpeechDataset, open_corpus
 from sled.data.latents import check_codec
 from sled.data.lengths import measure_frames_per_token
 from sled.data.sampling import SpeechBatches
-from sled.data.word_times import word_ends
+from sled.data.spoken_times import word_ends
 from sled.model import SpeechLlamaForCausalLM
 from sled.text import TextTokenizer
 from sled.training.arguments import (

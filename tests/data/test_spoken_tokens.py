@@ -8,7 +8,7 @@ from lhotse.cut import Cut
 
 from sled.codec import GroupedCodec
 from sled.data.dataset import SpeechDataset, collate
-from sled.data.word_times import with_words
+from sled.data.spoken_times import is_letter, with_letters, with_words
 from sled.text import TextTokenizer
 from tests.debug import HOP, SAMPLE_RATE, debug_codec, debug_cut, debug_tokenizer
 
@@ -24,6 +24,12 @@ def said(folder: Path, text: str, ends: list[float], num_frames: int) -> Cut:
     return with_words(cut, text.split(), [end * FRAME_S for end in ends], [0.0] * len(ends))
 
 
+def spelt(folder: Path, text: str, ends: list[float], num_frames: int) -> Cut:
+    """A cut of so many frames whose letters end at these frames, its words only after them all."""
+    cut = said(folder, text, [ends[-1] + place for place in range(len(text.split()))], num_frames)
+    return with_letters(cut, list(filter(is_letter, text)), [end * FRAME_S for end in ends])
+
+
 def spoken(*cuts: Cut, tokenizer: TextTokenizer = BYTES, frames: int = 1) -> list[int]:
     """The token of each frame of cuts that are joined."""
     codec = debug_codec() if frames == 1 else GroupedCodec(debug_codec(), frames)
@@ -37,12 +43,20 @@ def test_characters_of_a_word_last_equally_long(tmp_path):
     assert spoken(said(tmp_path, "no two", [4.5, 7.5], num_frames=9)) == [1, 1, 2, 2, 4, 5, 6, 7, 7]
 
 
+def test_letters_last_as_long_as_is_known(tmp_path):
+    """Whatever is known of the words."""
+    cut = spelt(tmp_path, "no two", [0.5, 3.5, 5.5, 6.5, 7.5], num_frames=9)
+    assert spoken(cut) == [2, 2, 2, 4, 4, 5, 6, 7, 7]
+
+
 def test_a_token_has_the_time_of_all_its_characters(tmp_path):
     tokenizer = debug_tokenizer()
     ids = tokenizer.encode("four two")
     assert len(ids) == 4  # each word is a token
     frames = spoken(said(tmp_path, "four two", [2.5, 5.5], num_frames=7), tokenizer=tokenizer)
     assert frames == [1, 1, 2, 2, 2, 3, 3]
+    by_letters = spelt(tmp_path, "four two", [0.5, 1, 2, 3.5, 4, 5, 5.5], num_frames=7)
+    assert spoken(by_letters, tokenizer=tokenizer) == [1, 1, 1, 2, 2, 3, 3]
 
 
 @pytest.mark.parametrize("text", ["one", "hello, you", "日本 語"])
@@ -60,10 +74,32 @@ def test_every_word_is_said_while_it_lasts(text, tmp_path):
         assert len(mine) == len(word)
 
 
+def test_what_is_no_letter_is_passed_with_the_letter_before_it(tmp_path):
+    """Nor is it ever said: an apostrophe, a comma, a sign of stress (two bytes), a dash."""
+    cut = spelt(tmp_path, "I'm, ˈa - b.", [1.5, 2.5, 4.5, 5.5], num_frames=7)
+    frames = spoken(cut)
+    ids = BYTES.encode("I'm, ˈa - b.")
+    heard = [BYTES.encode(letter)[1] for letter in "Imaab"]
+    assert [ids[frame] for frame in frames] == [*heard, ids[-1], ids[-1]]
+
+
+def test_letters_of_another_text_are_not_used(tmp_path):
+    """Its words are, if there are as many."""
+    cut = spelt(tmp_path, "no", [0.5, 2.5], num_frames=4)
+    cut.supervisions[0].text = "yes"
+    assert spoken(cut) == spoken(said(tmp_path, "yes", [2.5], num_frames=4))
+
+
 def test_joined_cuts_count_on(tmp_path):
     """The silence at the end of the first belongs to the space before the second."""
     first = said(tmp_path, "no", [2.5], num_frames=3)
     assert spoken(first, said(tmp_path, "two", [3.5], num_frames=4)) == [1, 2, 3, 4, 5, 6, 7]
+
+
+def test_so_do_joined_cuts_with_letters(tmp_path):
+    first = spelt(tmp_path, "no.", [0.5, 2.5], num_frames=3)
+    second = spelt(tmp_path, "two", [1.5, 2.5, 3.5], num_frames=4)
+    assert spoken(first, second) == [2, 2, 4, 5, 6, 7, 8]
 
 
 def test_the_end_of_a_group_decides(tmp_path):

@@ -6,7 +6,7 @@ import pytest
 from lhotse import CutSet
 
 from sled.data.manifests import load_cuts, save_cuts
-from sled.data.word_times import with_words
+from sled.data.spoken_times import with_words
 from tests.training.runs import (
     PLAIN,
     assert_same_weights,

@@ -1,9 +1,9 @@
-"""A word aligner that trains itself on the corpus it is to align.
+"""An aligner of words and letters that trains itself on the corpus it is to align.
 
 Shapes: B clips, S samples, T frames, F features of a frame, C symbols (letters and the blank).
 """
 
-from sled.data.alignment.align import AlignmentReport, align_corpus
+from sled.data.alignment.align import AlignmentReport, align_corpora
 from sled.data.alignment.training import TrainingOptions
 
-__all__ = ["AlignmentReport", "TrainingOptions", "align_corpus"]
+__all__ = ["AlignmentReport", "TrainingOptions", "align_corpora"]

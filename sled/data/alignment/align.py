@@ -1,4 +1,4 @@
-"""Words' times for a whole corpus: train on a part of it, then align all of it in a stream."""
+"""Times for whole corpora: train on a part of the first, then align all of them in a stream."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from torch import Tensor
 from sled.data.alignment.corpus import Corpus
 from sled.data.alignment.features import FRAME_S, batches_by_length, pad
 from sled.data.alignment.network import CtcNetwork
-from sled.data.alignment.spelling import BLANK, WORD_END
+from sled.data.alignment.spelling import BLANK, WORD_END, Alphabet, letters
 from sled.data.alignment.training import Example, TrainingOptions, train_network
 from sled.data.alignment.viterbi import CtcPath, best_paths
 from sled.data.manifests import check_manifest_writable, save_cuts, with_relative_audio
-from sled.data.word_times import with_words, without_words
+from sled.data.spoken_times import with_letters, with_words, without_times
 
 # Clips read before they are sorted by length, and frames that go through the network at once.
 _CLIPS_AHEAD = 128
@@ -44,8 +44,8 @@ class AlignmentReport:
         median_score: Log-probability of a frame on the path, in the median of training cuts.
         min_score: Under which a cut is doubtful.
         speech_s: All cuts' duration.
-        training_s: How long reading and training took.
-        elapsed_s: How long all took.
+        training_s: How long reading and training took; 0 for all corpora but the first.
+        elapsed_s: How long all took, training included.
     """
 
     num_cuts: int = 0
@@ -59,7 +59,7 @@ class AlignmentReport:
 
     @property
     def num_aligned(self) -> int:
-        """Cuts that now have word times."""
+        """Cuts that now have times."""
         return self.num_cuts - len(self.too_short) - len(self.doubtful)
 
     def __str__(self) -> str:
@@ -70,41 +70,60 @@ class AlignmentReport:
         )
 
 
-def align_corpus(
-    cuts: CutSet,
-    output: Path,
+def align_corpora(
+    manifests: Sequence[CutSet],
+    outputs: Sequence[Path],
     *,
     text_normalization: str | None = None,
     options: TrainingOptions | None = None,
     device: str = "cpu",
     num_workers: int = 0,
-) -> AlignmentReport:
-    """Write a manifest of the same cuts with the times of their words, where they can be found.
+) -> list[AlignmentReport]:
+    """Write manifests of the same cuts with the times of their words and letters.
+
+    Cuts whose times cannot be found are kept without.
 
     Args:
-        cuts: The corpus, from `load_cuts`; it is read three times.
-        output: The manifest to write; its folder exists.
+        manifests: The corpora, from `load_cuts`; a network is trained on the first, which is read
+            three times, the others twice.
+        outputs: The manifest to write for each; its folder exists.
         text_normalization: What is done to texts first, see `sled.normalization`.
         options: How the network is trained.
         device: Where the network computes.
         num_workers: Processes that read audio ahead. 0: none.
 
+    Returns:
+        What became of each corpus.
+
     Raises:
-        ValueError: The output cannot be written; or naming the cut, if one has no text or no usable
-            audio; or all cuts are too short for their texts.
+        ValueError: There are not as many outputs as corpora, or one cannot be written; or naming
+            the cut, if one has no text or no usable audio; or all cuts of the first corpus are too
+            short for their texts.
     """
-    check_manifest_writable(output)
-    options, report, start = options or TrainingOptions(), AlignmentReport(), time.perf_counter()
-    corpus = Corpus(cuts, text_normalization, device, num_workers)
-    examples = corpus.draw(options)
-    network = train_network(examples, len(corpus.alphabet), options, device)
-    report.median_score, report.min_score = _usual_scores(network, examples)
+    if len(set(outputs)) != len(manifests):
+        names = ", ".join(map(str, outputs))
+        raise ValueError(f"{len(manifests)} manifests, but outputs {names}: name one for each")
+    for output in outputs:
+        check_manifest_writable(output)
+    options, start = options or TrainingOptions(), time.perf_counter()
+    corpora = [Corpus(cuts, text_normalization, device, num_workers) for cuts in manifests]
+    # A normalisation itself makes alike what sounds alike; in the letters of another, `A` and `a`
+    # may be different sounds.
+    alphabet = Alphabet.of(
+        set().union(*(corpus.letters for corpus in corpora)), fold_case=text_normalization is None
+    )
+    examples = corpora[0].draw(options, alphabet)
+    network = train_network(examples, len(alphabet), options, device)
+    median_score, min_score = _usual_scores(network, examples)
     del examples
-    report.training_s = time.perf_counter() - start
-    aligned = _align(corpus, network, report)
-    save_cuts(CutSet(with_relative_audio(cut, output.parent) for cut in aligned), output)
-    report.elapsed_s = time.perf_counter() - start
-    return report
+    reports = [AlignmentReport(median_score=median_score, min_score=min_score) for _ in corpora]
+    reports[0].training_s = time.perf_counter() - start
+    for corpus, output, report in zip(corpora, outputs, reports, strict=True):
+        aligned = _align(corpus, network, alphabet, report)
+        save_cuts(CutSet(with_relative_audio(cut, output.parent) for cut in aligned), output)
+        report.elapsed_s = time.perf_counter() - start
+        start = time.perf_counter()
+    return reports
 
 
 @torch.inference_mode()
@@ -138,6 +157,20 @@ def word_times(path: CtcPath, symbols: Sequence[int]) -> tuple[np.ndarray, np.nd
     return np.array(seconds), np.array(scores)
 
 
+def letter_times(path: CtcPath, symbols: Sequence[int], word_ends: np.ndarray) -> np.ndarray:
+    """When each letter of a text is over, in s: halfway to the next, or with its word.
+
+    Halfway, for a network of this kind sees a letter in few frames, and nothing between them.
+    """
+    is_end = np.array(symbols) == WORD_END
+    states = 2 * np.arange(len(symbols)) + 1
+    first = np.searchsorted(path.states, states)  # frame of each symbol
+    behind = np.searchsorted(path.states, states, side="right")  # the frame after its last
+    halfway = (behind[:-1] + first[1:]) / 2 * FRAME_S
+    word = np.cumsum(is_end)  # the last symbol is the end of a word, and no letter
+    return np.where(is_end[1:], word_ends[word[:-1]], halfway)[~is_end[:-1]]
+
+
 def _usual_scores(network: CtcNetwork, examples: Sequence[Example]) -> tuple[float, float]:
     """The median score per frame of training cuts, and the least that is not far below it."""
     judged = examples[:: -(-len(examples) // _NUM_JUDGED)]
@@ -150,16 +183,19 @@ def _usual_scores(network: CtcNetwork, examples: Sequence[Example]) -> tuple[flo
     return median, median - _FAR * spread
 
 
-def _align(corpus: Corpus, network: CtcNetwork, report: AlignmentReport) -> Iterator[Cut]:
+def _align(
+    corpus: Corpus, network: CtcNetwork, alphabet: Alphabet, report: AlignmentReport
+) -> Iterator[Cut]:
     """All cuts in their order, aligned; what becomes of them is noted in the report."""
     clips = corpus.read(corpus.cuts, "align", corpus.num_cuts)
     while group := list(islice(clips, _CLIPS_AHEAD)):
-        texts = [corpus.symbols(cut) for cut, _ in group]
-        paths = find_paths(network, [features for _, features in group], texts)
-        for (cut, _), symbols, path in zip(group, texts, paths, strict=True):
+        texts = [corpus.words(cut) for cut, _ in group]
+        spelt = list(map(alphabet.encode, texts))
+        paths = find_paths(network, [features for _, features in group], spelt)
+        for (cut, _), words, symbols, path in zip(group, texts, spelt, paths, strict=True):
             report.num_cuts += 1
             report.speech_s += cut.duration
-            cut = without_words(cut)
+            cut = without_times(cut)
             if path is None:
                 report.too_short.append(cut.id)
             elif path.scores.mean() < report.min_score:
@@ -167,5 +203,7 @@ def _align(corpus: Corpus, network: CtcNetwork, report: AlignmentReport) -> Iter
             else:
                 ends, scores = word_times(path, symbols)
                 ends = np.minimum(ends, cut.duration)  # the last frame may reach beyond it
-                cut = with_words(cut, corpus.words(cut), ends.tolist(), scores.tolist())
+                cut = with_words(cut, words, ends.tolist(), scores.tolist())
+                heard = [letter for word in words for letter in letters(word)]
+                cut = with_letters(cut, heard, letter_times(path, symbols, ends).tolist())
             yield cut

@@ -12,18 +12,18 @@ from torch import Tensor
 from tqdm import tqdm
 
 from sled.data.alignment.features import SAMPLE_RATE, Features
-from sled.data.alignment.spelling import Alphabet, cut_words
+from sled.data.alignment.spelling import Alphabet, cut_words, letters
 from sled.data.alignment.training import Example, TrainingOptions
 from sled.data.clips import read_clips
 
 
 class Corpus:
-    """Cuts, as often as they are wanted, with their features and the symbols of their texts.
+    """Cuts, as often as they are wanted, with their features and the words of their texts.
 
     Attributes:
         num_cuts: How many there are.
         speech_s: Their duration.
-        alphabet: All letters of their texts.
+        letters: Those of their texts.
 
     Args:
         cuts: A manifest.
@@ -46,18 +46,14 @@ class Corpus:
             words.update(self.words(cut))
             self.num_cuts += 1
             self.speech_s += cut.duration
-        self.alphabet = Alphabet.of(words)
+        self.letters = {letter for word in words for letter in letters(word)}
 
     def words(self, cut: Cut) -> list[str]:
         """The words of a cut."""
         return cut_words(cut, self.text_normalization)
 
-    def symbols(self, cut: Cut) -> list[int]:
-        """The symbols of a cut's text."""
-        return self.alphabet.encode(self.words(cut))
-
-    def draw(self, options: TrainingOptions) -> list[Example]:
-        """Cuts drawn at random to train on.
+    def draw(self, options: TrainingOptions, alphabet: Alphabet) -> list[Example]:
+        """Cuts drawn at random to train on, their texts spelt in an alphabet.
 
         Raises:
             ValueError: If none is drawn.
@@ -66,7 +62,7 @@ class Corpus:
         draw = random.Random(options.seed)
         chosen = (cut for cut in self.cuts if draw.random() < share)
         examples = [
-            Example(features.half().cpu(), self.symbols(cut))
+            Example(features.half().cpu(), alphabet.encode(self.words(cut)))
             for cut, features in self.read(chosen, "read", round(share * self.num_cuts))
         ]
         if not examples:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass
 
 from lhotse.cut import Cut
 from lhotse.cut.data import DataCut
 
+from sled.data.spoken_times import is_letter
 from sled.normalization import normalize
 
 BLANK = 0
@@ -30,21 +30,28 @@ def cut_words(cut: Cut, text_normalization: str | None) -> list[str]:
     return words
 
 
-def letters(word: str) -> str:
-    """What of a word may be heard: its letters, marks and digits, case folded."""
-    return "".join(char for char in word.casefold() if unicodedata.category(char)[0] in "LMN")
+def letters(word: str, fold_case: bool = False) -> list[str]:
+    """What of a word is heard, see `is_letter`. A folded letter may have two characters, as ß."""
+    return [char.casefold() if fold_case else char for char in word if is_letter(char)]
 
 
 @dataclass(frozen=True)
 class Alphabet:
-    """The symbols of a corpus: the blank, the end of a word, and its letters from then on."""
+    """The symbols of a corpus: the blank, the end of a word, and its letters from then on.
 
-    letters: str
+    Attributes:
+        letters: Each once.
+        fold_case: Whether capitals sound as small letters do.
+    """
+
+    letters: tuple[str, ...]
+    fold_case: bool
 
     @classmethod
-    def of(cls, words: Iterable[str]) -> Alphabet:
+    def of(cls, words: Iterable[str], *, fold_case: bool) -> Alphabet:
         """All letters of some words."""
-        return cls("".join(sorted({letter for word in words for letter in letters(word)})))
+        found = {letter for word in words for letter in letters(word, fold_case)}
+        return cls(tuple(sorted(found)), fold_case)
 
     def __len__(self) -> int:
         return WORD_END + 1 + len(self.letters)
@@ -53,6 +60,7 @@ class Alphabet:
         """Symbols of a text in these letters; WORD_END comes once for each word, at its end."""
         symbols = []
         for word in words:
-            symbols += [WORD_END + 1 + self.letters.index(letter) for letter in letters(word)]
+            spelt = letters(word, self.fold_case)
+            symbols += [WORD_END + 1 + self.letters.index(letter) for letter in spelt]
             symbols.append(WORD_END)
         return symbols
