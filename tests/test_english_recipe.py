@@ -85,6 +85,14 @@ def test_each_stage_goes_on_from_the_one_before(tmp_path):
     assert follow(tmp_path) == []  # all is done
 
 
+def test_all_codes_that_are_trained_with_know_when_letters_are_said(tmp_path):
+    commands = follow(tmp_path, STAGES="corpus codec")
+    (aligner,) = [command for command in commands if script_of(command) == "align"]
+    aligned = aligner[aligner.index("--output") + 1 :][:2]
+    encoders = [command for command in commands if script_of(command) == "cache_latents"]
+    assert [encoder[encoder.index("--manifest") + 1] for encoder in encoders] == aligned
+
+
 def test_a_run_that_is_short_of_time_goes_on_where_it_stopped(tmp_path):
     parts = {"STAGES": "model", "MINUTES": 10}
     follow(tmp_path, STAGES="corpus")

@@ -31,11 +31,12 @@ stage codec "$PYTHON" scripts/train_codec.py --train_manifest "$RUN/data/cuts_tr
     --eval_manifest "$RUN/data/cuts_valid.jsonl.gz" --output_dir "$RUN/codec" --num_filters 16 \
     --max_steps 2500 --segment_s 0.64 --loudness_db -25 --latent_noise 0.1 --adversarial_at 0.6 \
     --bf16 "$BF16"
-# When each word is said, for the model to be taught where in its text it is.
-stage align "$PYTHON" scripts/align.py --manifest "$RUN/data/cuts_train.jsonl.gz" \
-    --output "$RUN/data/aligned_train.jsonl.gz" --max_steps 250
+# When each word and letter is said, for the model to be taught where in its text it is.
+stage align "$PYTHON" scripts/align.py --max_steps 250 \
+    --manifest "$RUN/data/cuts_train.jsonl.gz" "$RUN/data/cuts_valid.jsonl.gz" \
+    --output "$RUN/data/aligned_train.jsonl.gz" "$RUN/data/aligned_valid.jsonl.gz"
 stage codes_train cache train aligned_train.jsonl.gz
-stage codes_valid cache valid cuts_valid.jsonl.gz
+stage codes_valid cache valid aligned_valid.jsonl.gz
 # The model's latents: those of the codec with all directions that carry speech equally wide. Without
 # that a model of this size hears loudness and little else, and does not learn to read, see LOG.md.
 # It writes four frames at a time, so that a step of training costs a quarter.

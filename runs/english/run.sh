@@ -147,9 +147,9 @@ for part in $STAGES; do
     corpus)
         TEXTS=${TEXTS:?name a folder with train.txt and val.txt}
         stage data corpus
-        stage align script align --manifest "$RUN/data/cuts_train.jsonl.gz" \
-            --output "$RUN/data/aligned_train.jsonl.gz" --text_normalization english \
-            --max_steps 1000
+        stage align script align --text_normalization english --max_steps 1000 \
+            --manifest "$RUN/data/cuts_train.jsonl.gz" "$RUN/data/cuts_valid.jsonl.gz" \
+            --output "$RUN/data/aligned_train.jsonl.gz" "$RUN/data/aligned_valid.jsonl.gz"
         stage tokenizer script train_tokenizer --input "$RUN/data/cuts_train.jsonl.gz" \
             --vocab_size "${VOCAB:-512}" --text_normalization english --output_dir "$RUN/tokenizer"
         ;;
@@ -160,7 +160,7 @@ for part in $STAGES; do
             --loudness_db -25 --latent_noise 0.1 --adversarial_at 0.5 --bf16 "$BF16" \
             --device "$DEVICE"
         stage codes_train codes train aligned_train.jsonl.gz
-        stage codes_valid codes valid cuts_valid.jsonl.gz
+        stage codes_valid codes valid aligned_valid.jsonl.gz
         stage whiten script whiten_latents --codec "$RUN/codec" --codes "$RUN/codes/train" \
             --output_dir "$RUN/whitened"
         stage group script group_frames --codec "$RUN/whitened" --frames 4 \
