@@ -4,13 +4,15 @@ A model that shall read on must know where in its text it is. From the sound of 
 learns that late, and only from clear recordings. So the latents are given a channel, some
 dimensions more, that hold a vector for the token that is being said: what a model hears of its past
 tells it what it has said, and drawing the next latent it decides on the token together with its
-sound. The channel is dropped before decoding. Of a recorded prompt nobody knows when its tokens are
-said: there the channel is 0, and training shows such beginnings too.
+sound. A text may say a token twice in a row, so a few dimensions tell neighbours apart. The channel
+is dropped before decoding. Of a recorded prompt nobody knows when its tokens are said: there the
+channel is 0, and training shows such beginnings too.
 
 The idea is that of text beside speech in other systems, as the "inner monologue" of Moshi (Défossez
 et al. 2024) or word tokens between acoustic ones, in a continuous space.
 
-Shapes: B batch, T frames, K codebooks, D latent width without the channel, E its width, V tokens.
+Shapes: B batch, T frames, K codebooks, D latent width without the channel, E its width, V tokens,
+P phases.
 """
 
 from __future__ import annotations
@@ -28,39 +30,50 @@ from sled.codec.base import Codec, StreamingEncoder
 from sled.codec.mapped import MappedStreamingDecoder
 
 CHANNEL_FILE = "token_channel.safetensors"
+# Numbers of tokens are told modulo this: enough to see that the next one has begun.
+NUM_PHASES = 3
+# Of a vector's squared norm.
+_PHASE_SHARE = 0.2
 
 
 @dataclass(frozen=True, eq=False)
 class TokenChannel:
-    """A vector for each token.
+    """A vector for each token, by its number in the text too.
 
     Attributes:
-        vectors: [V, E] float32.
+        vectors: [P, V, E] float32; the last P dimensions hold the phase, which is the number of
+            the token in its text modulo P, and are the same for all tokens.
     """
 
     vectors: Tensor
 
     @classmethod
     def random(cls, vocab_size: int, width: int, norm: float, seed: int = 0) -> TokenChannel:
-        """Vectors in random directions: almost orthogonal, if the width is not small.
+        """Tokens in random directions: almost orthogonal, if the width is not small.
 
         Args:
             vocab_size: V.
-            width: E.
+            width: E, more than the number of phases.
             norm: Of each vector. The other latents of a frame have one of about sqrt(D).
             seed: Of the directions.
 
         Raises:
-            ValueError: If a size is not above 0.
+            ValueError: If a size is too small.
         """
-        if vocab_size < 1 or width < 1 or norm <= 0:
+        if vocab_size < 1 or width <= NUM_PHASES or norm <= 0:
             raise ValueError(
-                f"a channel of width {width} and norm {norm:g} for {vocab_size} tokens: "
-                "all must be above 0"
+                f"a channel of width {width} and norm {norm:g} for {vocab_size} tokens: give a "
+                f"width above {NUM_PHASES}, and a norm and a vocabulary above 0"
             )
         generator = torch.Generator().manual_seed(seed)
-        directions = torch.randn(vocab_size, width, generator=generator)
-        return cls(directions / directions.norm(dim=1, keepdim=True) * norm)
+        tokens = torch.randn(vocab_size, width - NUM_PHASES, generator=generator)
+        tokens = tokens / tokens.norm(dim=1, keepdim=True) * (1 - _PHASE_SHARE) ** 0.5
+        phases = _PHASE_SHARE**0.5 * torch.eye(NUM_PHASES)
+        parts = (
+            tokens.expand(NUM_PHASES, -1, -1),
+            phases[:, None].expand(-1, vocab_size, -1),
+        )
+        return cls(norm * torch.cat(parts, dim=-1))
 
     @classmethod
     def load(cls, path: Path) -> TokenChannel:
@@ -91,7 +104,7 @@ class TokenChannelCodec(Codec):
 
     def __init__(self, codec: Codec, channel: TokenChannel) -> None:
         self._codec, self._vectors = codec, channel.vectors.to(codec.device)
-        self.channel_width = channel.vectors.shape[1]
+        self.channel_width = channel.vectors.shape[-1]
         self.sample_rate, self.device = codec.sample_rate, codec.device
         self.hop_length, self.latent_dim = codec.hop_length, codec.latent_dim + self.channel_width
         self.frames_per_latent = codec.frames_per_latent
@@ -100,7 +113,7 @@ class TokenChannelCodec(Codec):
     @property
     def vocab_size(self) -> int:
         """Tokens that have a vector, V."""
-        return len(self._vectors)
+        return self._vectors.shape[1]
 
     @property
     def stored(self) -> Codec:
@@ -117,10 +130,17 @@ class TokenChannelCodec(Codec):
         latents = self._codec.codes_to_latents(codes)
         return torch.cat((latents, latents.new_zeros(*latents.shape[:-1], self.channel_width)), -1)
 
-    def tell(self, latents: Tensor, tokens: Tensor) -> Tensor:
-        """Latents [..., T, D + E] with tokens [..., T] in the channel; 0 where they are -1."""
-        vectors = self._vectors[tokens.clamp_min(0)] * (tokens >= 0)[..., None]
-        return torch.cat((self.restore(latents), vectors), -1)
+    def tell(self, latents: Tensor, tokens: Tensor, numbers: Tensor) -> Tensor:
+        """Latents with the tokens being said in their channel.
+
+        Args:
+            latents: [..., T, D + E].
+            tokens: [..., T] ids; -1 where it is not known, and the channel becomes 0.
+            numbers: [..., T] of these tokens in their text.
+        """
+        vectors = self._vectors[numbers % len(self._vectors), tokens.clamp_min(0)]
+        told = vectors.masked_fill((tokens < 0)[..., None], 0)
+        return torch.cat((self.restore(latents), told), -1)
 
     def restore(self, latents: Tensor) -> Tensor:
         """Latents without the channel, [..., D]."""

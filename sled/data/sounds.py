@@ -8,7 +8,7 @@ from torch import Tensor
 
 from sled.codec import Codec
 from sled.data.latents import cut_codes
-from sled.data.spoken_times import letter_times
+from sled.data.spoken_times import letter_ends, spoken_letters
 
 _SILENCE = ""  # after the last letter
 
@@ -25,17 +25,19 @@ class SoundsOfFrames:
         self._numbers: dict[str, int] = {}
 
     def __call__(self, cut: Cut) -> tuple[Tensor, Tensor]:
-        """Codes [K, T] of a cut, and the number of the sound in the middle of each frame of the
-        codec [T / frames per latent]; -1 where it is not known."""
+        """Codes [K, T] of a cut, and the sounds in the middles of the codec's frames.
+
+        Returns:
+            Codes as they are stored, and a number for each frame, T / frames per latent, rounded
+            up; -1 where it is not known.
+        """
         codes = cut_codes(cut)
         num_frames = -(-codes.shape[1] // self._frames_per_latent)
-        letters = letter_times(cut)
-        if letters is None:
+        ends = letter_ends(cut)
+        if ends is None:
             return codes, torch.full((num_frames,), -1)
-        names, ends = letters
-        numbers = [
-            self._numbers.setdefault(name, len(self._numbers)) for name in (*names, _SILENCE)
-        ]
+        names = [*spoken_letters(cut), _SILENCE]
+        numbers = [self._numbers.setdefault(name, len(self._numbers)) for name in names]
         middles = (torch.arange(num_frames) + 0.5) / self._frame_rate
         over = torch.searchsorted(torch.tensor(ends), middles, right=True)
         return codes, torch.tensor(numbers)[over]

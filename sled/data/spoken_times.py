@@ -61,6 +61,12 @@ def letter_ends(cut: Cut) -> list[float] | None:
     return _ends(cut, _LETTER)
 
 
+def spoken_letters(cut: Cut) -> list[str]:
+    """The letters that `letter_ends` tells of."""
+    alignment = cut.supervisions[0].alignment if cut.supervisions else None
+    return [item.symbol for item in (alignment or {}).get(_LETTER, [])]
+
+
 def without_times(cut: Cut) -> Cut:
     """The cut as if the times of its words and letters had never been known."""
     if not cut.supervisions or not cut.supervisions[0].alignment:

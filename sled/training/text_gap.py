@@ -34,10 +34,8 @@ def with_other_endings(batch: Mapping[str, Any]) -> dict[str, Any]:
         for text, half, ending in zip(texts, halves, endings[1:] + endings[:1], strict=True)
     ]
     mask = length_mask(torch.tensor([len(text) for text in mixed]))
-    # Nobody says these texts, so there is no telling which of their tokens is said when.
-    kept = {key: value for key, value in batch.items() if key != "spoken_tokens"}
     return {
-        **kept,
+        **batch,
         "input_ids": pad_sequence(mixed, True, padding_value=PAD_ID),
         "attention_mask": mask.to(batch["attention_mask"].device),
     }

@@ -197,12 +197,12 @@ class SledTrainer(WholeCheckpointTrainer):
         latents = speech_latents(self.codec, inputs["speech"])
         if not isinstance(self.codec, TokenChannelCodec):
             return latents, None
-        tokens = inputs["spoken_ids"]
-        told = self.codec.tell(latents, tokens)
+        tokens, numbers = inputs["spoken_ids"], inputs["spoken_tokens"]
+        told = self.codec.tell(latents, tokens, numbers)
         if not training:
             return told, None
         known = forget_beginnings(tokens, inputs["num_frames"], self.args.untold_share)
-        return told, self.codec.tell(latents, known)
+        return told, self.codec.tell(latents, known, numbers)
 
     def _spoken(self, inputs: dict[str, Any]) -> SpokenTokens | None:
         """Which tokens are being said, if that is taught."""

@@ -25,10 +25,17 @@ def with_channel() -> TokenChannelCodec:
 
 
 def test_vectors_have_their_norm_and_are_far_apart():
-    vectors = TokenChannel.random(500, 32, norm=12.0).vectors
-    torch.testing.assert_close(vectors.norm(dim=1), torch.full((500,), 12.0))
+    vectors = TokenChannel.random(500, 32, norm=12.0).vectors.flatten(0, 1)
+    torch.testing.assert_close(vectors.norm(dim=1), torch.full((1500,), 12.0))
+    assert vectors.unique(dim=0).shape == vectors.shape
     nearest = torch.cdist(vectors, vectors).fill_diagonal_(torch.inf).min()
-    assert nearest > 0.6 * 12
+    assert nearest > 0.5 * 12
+
+
+def test_a_token_and_the_same_again_are_told_apart():
+    first, again = CHANNEL.vectors[1, 7], CHANNEL.vectors[2, 7]
+    assert not first.equal(again)
+    assert first[:3].equal(again[:3])  # it is the same token all the same
 
 
 def test_they_are_the_same_for_the_same_seed():
@@ -44,16 +51,18 @@ def test_codes_leave_it_empty_and_their_speech_is_that_of_the_codec():
     assert (latents[..., -6:] == 0).all()
     assert codec.restore(latents).equal(base.codes_to_latents(codes))
     assert codec.digest() == base.digest()  # codes of one are codes of the other
-    told = codec.tell(latents, torch.arange(len(latents)))
+    told = codec.tell(latents, torch.arange(len(latents)), torch.arange(len(latents)))
     torch.testing.assert_close(codec.decode(told[None]), base.decode(codec.restore(latents)[None]))
 
 
 def test_it_tells_the_token_of_each_frame_where_that_is_known():
     codec = with_channel()
     latents = randn(2, 3, codec.latent_dim)
-    told = codec.tell(latents, torch.tensor([[7, -1, 39], [-1, -1, 0]]))
-    assert told[0, 0, -6:].equal(CHANNEL.vectors[7])
-    assert told[1, 2, -6:].equal(CHANNEL.vectors[0])
+    numbers = torch.tensor([[1, 2, 3], [2, 2, 8]])
+    told = codec.tell(latents, torch.tensor([[7, -1, 39], [-1, -1, 0]]), numbers)
+    assert told[0, 0, -6:].equal(CHANNEL.vectors[1, 7])
+    assert told[0, 2, -6:].equal(CHANNEL.vectors[0, 39])
+    assert told[1, 2, -6:].equal(CHANNEL.vectors[2, 0])
     assert (told[0, 1, -6:] == 0).all()
     assert codec.restore(told).equal(codec.restore(latents))
 
@@ -82,12 +91,12 @@ def test_the_script_saves_it_and_it_is_exported(tmp_path):
     latents, tokens = torch.zeros(1, 3, made.latent_dim), torch.tensor([[4, 5, 6]])
     exported = load_codec(tmp_path / "export/codec")
     assert isinstance(exported, TokenChannelCodec)
-    assert exported.tell(latents, tokens).equal(made.tell(latents, tokens))
+    assert exported.tell(latents, tokens, tokens).equal(made.tell(latents, tokens, tokens))
 
 
 def test_what_cannot_be_a_channel_is_refused(tmp_path):
-    with pytest.raises(ValueError, match="must be above 0"):
-        TokenChannel.random(40, 0, 1.0)
+    with pytest.raises(ValueError, match="give a width above 3"):
+        TokenChannel.random(40, 3, 1.0)
     add_token_channel(GOLDENS / "codec", CHANNEL, tmp_path / "codec")
     with pytest.raises(ValueError, match="has a token channel already"):
         add_token_channel(tmp_path / "codec", CHANNEL, tmp_path / "again")

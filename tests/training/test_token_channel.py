@@ -62,7 +62,6 @@ def test_beginnings_are_forgotten_and_nothing_else():
     known = forget_beginnings(tokens, num_frames, 0.25) >= 0
     assert (known.diff(dim=1).int() >= 0).all()  # once known, always known
     assert 0.2 < (~known[:, 0]).float().mean() < 0.3
-    assert known[:, -1].all()
     assert forget_beginnings(tokens, num_frames, 0.0).equal(tokens)
 
 
