@@ -44,27 +44,33 @@ stage whiten "$PYTHON" scripts/whiten_latents.py --codec "$RUN/codec" --codes "$
     --output_dir "$RUN/whitened"
 stage group "$PYTHON" scripts/group_frames.py --codec "$RUN/whitened" --frames 4 \
     --output_dir "$RUN/grouped"
+# What tells sounds apart shall count for more than voice and grain, and latents shall tell which word
+# is being said: a model that hears that of its past knows where it is.
+stage emphasis "$PYTHON" scripts/emphasize_sounds.py --codec "$RUN/grouped" \
+    --codes "$RUN/codes/train" --output_dir "$RUN/emphasized"
+stage channel "$PYTHON" scripts/add_token_channel.py --codec "$RUN/emphasized" \
+    --tokenizer "$RUN/tokenizer" --output_dir "$RUN/latents"
 # Both layouts at once: a third of the batches stays offline. A digit is one token here, and lasts about
 # 25 frames of the codec. The first chunk holds <s> and four digits, enough for 80 of them: no digit
 # is due before it has been read. Lengths are mixed within a batch, in an order that changes: reading
 # is learned sooner. Joined readings teach to go on after a prompt.
 stage model "$PYTHON" scripts/train.py --output_dir "$RUN/model" \
     --train_manifest "$RUN/codes/train" --eval_manifest "$RUN/codes/valid" \
-    --codec "$RUN/grouped" --tokenizer "$RUN/tokenizer" \
+    --codec "$RUN/latents" --tokenizer "$RUN/tokenizer" \
     --hidden_size 256 --intermediate_size 688 --num_hidden_layers 6 --num_attention_heads 4 \
     --diffloss_d 3 --diffloss_w 512 --noise_channels 128 --max_position_embeddings 1024 \
     --dropout 0 --attention_dropout 0 --activation_dropout 0 --history_noise 1 \
     --alignment_weight 1 --stream_n 5 --stream_m 20 --offline_share 0.35 \
     --join_share 0.3 --max_joined_s 7 --max_frames_per_batch 250 --no_group_by_speech_length \
-    --use_cpu --bf16 "$BF16" --max_steps 12000 --learning_rate 1.5e-3 --lr_scheduler_type linear \
+    --use_cpu --bf16 "$BF16" --max_steps 8000 --learning_rate 1.5e-3 --lr_scheduler_type linear \
     --warmup_steps 200 --weight_decay 0.01 --adam_beta2 0.98 --max_grad_norm 1.0 \
     --save_steps 500 --save_total_limit 2 --logging_steps 50 --eval_strategy steps \
     --eval_steps 500 --per_device_eval_batch_size 8 --prediction_loss_only \
     --report_to tensorboard --seed 0
 stage results "$PYTHON" scripts/evaluate.py --manifest "$RUN/data/cuts_test.jsonl.gz" \
-    --model "$RUN/model" --codec "$RUN/grouped" --whisper "${WHISPER:-base}" \
+    --model "$RUN/model" --codec "$RUN/latents" --whisper "${WHISPER:-base}" \
     --output "$RUN/results" --temperature 0.8 --save_audio
-stage export "$PYTHON" scripts/export.py --model "$RUN/model" --codec "$RUN/grouped" \
+stage export "$PYTHON" scripts/export.py --model "$RUN/model" --codec "$RUN/latents" \
     --output "$RUN/export" --temperature 0.8
 
 cat "$RUN/results/results.md"
