@@ -147,7 +147,7 @@ for part in $STAGES; do
     corpus)
         TEXTS=${TEXTS:?name a folder with train.txt and val.txt}
         stage data corpus
-        stage align script align --text_normalization english-phonemes --max_steps 1000 \
+        stage align script align --text_normalization english-phonemes --max_steps 700 \
             --manifest "$RUN/data/cuts_train.jsonl.gz" "$RUN/data/cuts_valid.jsonl.gz" \
             --output "$RUN/data/aligned_train.jsonl.gz" "$RUN/data/aligned_valid.jsonl.gz"
         stage tokenizer script train_tokenizer --input "$RUN/data/cuts_train.jsonl.gz" \
