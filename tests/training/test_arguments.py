@@ -74,6 +74,7 @@ OUR_FLAGS: dict[str, dict[str, Any]] = {
         "offline_share": 0.0,
         "alignment_weight": 0.0,
         "alignment_layer": None,
+        "untold_share": 0.2,
         "num_eval_utterances": 2,
         "model_dtype": "float32",
         "ema_decay": 0.0,
