@@ -18,13 +18,20 @@ class Segment:
 
     Attributes:
         text: What has come of it and not been given to the decoder.
+        unread: What comes before that, normalised: it was given to the decoder once, but not read.
         ended: Whether no more of it comes.
         given: Whether the decoder has all of it.
     """
 
     text: str = ""
+    unread: str = ""
     ended: bool = False
     given: bool = False
+
+    @property
+    def blank(self) -> bool:
+        """Whether there is nothing to say."""
+        return not (self.unread + self.text).strip()
 
 
 @dataclass(frozen=True, eq=False)

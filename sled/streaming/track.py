@@ -119,7 +119,7 @@ class Track:
         """Give the decoder what there is to say."""
         position = self._position
         if self._utterance is None:
-            while position.segments and not position.segments[0].text.strip():
+            while position.segments and position.segments[0].blank:
                 if not position.segments[0].ended:
                     return
                 del position.segments[0]
@@ -130,10 +130,10 @@ class Track:
         segment = position.segments[0]
         if segment.given:
             return
-        text, segment.text, segment.given = segment.text, "", segment.ended
         assert position.normalizer is not None and position.tokens is not None
         assert self._utterance is not None
-        text = position.normalizer.feed(text)
+        text = segment.unread + position.normalizer.feed(segment.text)
+        segment.text, segment.unread, segment.given = "", "", segment.ended
         if segment.ended:
             text += position.normalizer.finish()
         position.said += text
@@ -185,19 +185,25 @@ class Track:
             self._remember()
         elif utterance.options.max_frames is not None:  # a limit that was wished for
             position.segments, position.text_ended = [], True
-        elif unread := self._take_back(utterance):
-            logger.warning("speech was cut before its text had been read: the rest follows")
-            segment.text, segment.given = unread + segment.text, False
+        else:
+            self._take_back(utterance, segment)
         if position.segments and segment.given:
             del position.segments[0]
         self._go_on()
 
-    def _take_back(self, utterance: Utterance) -> str:
-        """The text that an utterance has not read."""
+    def _take_back(self, utterance: Utterance, segment: Segment) -> None:
+        """Give back to a segment the text that its utterance has not read.
+
+        What was normalised must not be so again: phonemes are no English.
+        """
         position = self._position
         assert position.tokens is not None and position.normalizer is not None
         unread = self._tokenizer.decode(utterance.rows[0].take_unread_text())
-        return unread + position.tokens.open_text + position.normalizer.open_text
+        unread = unread.strip("\ufffd")  # a character that has been read in part
+        segment.unread = unread + position.tokens.open_text
+        if segment.unread or position.normalizer.open_text:
+            logger.warning("speech was cut before its text had been read: the rest follows")
+            segment.text, segment.given = position.normalizer.open_text + segment.text, False
 
     def _remember(self) -> None:
         """Let the next segment continue this one and, if there is room, those before it.
