@@ -15,6 +15,8 @@ EXTRAS = {
     "play": ["sounddevice>=0.4"],
     # The open teacher voice that the small recipes learn from, and several others.
     "teacher": ["hibari-tts[fast]"],
+    # English in phonemes (American), for models that read them.
+    "phonemes": ["hibari-tts"],
     "kokoro": ["kokoro-onnx>=0.5"],
     # How natural speech sounds, as DNSMOS judges it.
     "quality": ["speechmos", "librosa", "onnxruntime"],  # it does not say that it needs them
@@ -30,6 +32,7 @@ EXTRAS = {
         "psutil",
         "onnx>=1.16",
         "onnxruntime>=1.22",
+        "hibari-tts",
         "ruff>=0.8",
         "mypy>=1.13",
         "pre-commit>=4",

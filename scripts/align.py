@@ -60,8 +60,8 @@ def make_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--text_normalization",
-        help="what is done to texts first, as in the training that will use the times: english; "
-        "unset: nothing, and capitals count as small letters",
+        help="what is done to texts first, as in the training that will use the times: english or "
+        "english-phonemes; unset: nothing, and capitals count as small letters",
     )
     parser.add_argument(
         "--max_steps",

@@ -33,7 +33,8 @@ def main(argv: list[str] | None = None) -> None:
         "--min_frequency", type=int, default=2, help="how often a pair occurs to be merged"
     )
     parser.add_argument(
-        "--text_normalization", help="what is done to texts first: english; unset: nothing"
+        "--text_normalization",
+        help="what is done to texts first: english or english-phonemes; unset: nothing",
     )
     args = parser.parse_args(argv)
 

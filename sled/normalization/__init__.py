@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 from sled.normalization.english import EnglishNormalizer
+from sled.normalization.phonemes import phoneme_normalizer
 
 __all__ = [
     "MAX_GROWTH",
@@ -20,8 +21,9 @@ __all__ = [
     "open_normalizer",
 ]
 
-# No normalisation makes a word, in UTF-8, longer than this many times.
-MAX_GROWTH = 16
+# No normalisation makes a word and the space behind it, in UTF-8, longer than this many times. Long
+# numbers in phonemes come closest.
+MAX_GROWTH = 24
 
 
 class Normalizer(Protocol):
@@ -60,6 +62,7 @@ class Verbatim:
 NORMALIZERS: dict[str | None, Callable[[], Normalizer]] = {
     None: Verbatim,
     "english": EnglishNormalizer,
+    "english-phonemes": phoneme_normalizer,
 }
 
 
@@ -70,7 +73,7 @@ def open_normalizer(name: str | None) -> Normalizer:
         name: As in a model's configuration. None: leave it as it is.
 
     Raises:
-        ValueError: There is no such normalisation.
+        ValueError: There is no such normalisation, or it needs a package that is not installed.
     """
     if name not in NORMALIZERS:
         known = ", ".join(one for one in NORMALIZERS if one)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from sled.normalization.tables import LETTER_GAP
@@ -42,6 +42,16 @@ class _Word:
     gap: str
 
 
+def in_small_letters(said: str) -> str:
+    """Words that are said, in their own case and with LETTER_GAP, for a model to read."""
+    return said.replace(LETTER_GAP + " ", " ").replace(LETTER_GAP, " ").lower()
+
+
+def in_own_case(said: str) -> str:
+    """The same for others to read aloud: letters to be spelled are written as in U.S."""
+    return said.replace(LETTER_GAP, ".")
+
+
 class EnglishNormalizer:
     """Normalises a text that comes in pieces, see `sled.normalization.Normalizer`.
 
@@ -49,12 +59,11 @@ class EnglishNormalizer:
     forms. A text that is not blank does not become blank.
 
     Args:
-        fold_case: Make all letters small. Otherwise the text can still be read aloud by others:
-            names are capitalised, and letters to be spelled are written as in U.S.
+        write: Gives the spelling of what is said of a word, the space behind it included.
     """
 
-    def __init__(self, fold_case: bool = True) -> None:
-        self._fold_case = fold_case
+    def __init__(self, write: Callable[[str], str] = in_small_letters) -> None:
+        self._write = write
         self._run = ""  # what has come since the last white space
         self._waiting: tuple[_Word, ...] = ()  # complete words that have not been said
         self._before = ""  # the last word that was said, as it was written
@@ -92,18 +101,15 @@ class EnglishNormalizer:
             text, num_words = say_word(word.text, self._before, following)
             place += num_words
             last = words[place - 1]
-            said.append(text + last.gap)
+            said.append(self._write(text + last.gap))
             self._before = last.text
         self._waiting = tuple(words[place:])
-        text = "".join(said)
-        if self._fold_case:
-            return text.replace(LETTER_GAP + " ", " ").replace(LETTER_GAP, " ").lower()
-        return text.replace(LETTER_GAP, ".")
+        return "".join(said)
 
 
 def verbalize(text: str) -> str:
     """A whole text in words, in its own case, for others to read aloud."""
-    normalizer = EnglishNormalizer(fold_case=False)
+    normalizer = EnglishNormalizer(in_own_case)
     return normalizer.feed(text) + normalizer.finish()
 
 

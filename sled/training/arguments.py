@@ -48,7 +48,9 @@ class ModelArguments:
     stream_n: int | None = _flag(None, "text tokens per chunk; unset: offline layout")
     stream_m: int | None = _flag(None, "frames per chunk; unset: offline layout")
     text_normalization: str | None = _flag(
-        None, "what is done to texts before they become tokens: english; unset: nothing"
+        None,
+        "what is done to texts before they become tokens: english (numbers and abbreviations in "
+        "words) or english-phonemes (and words as they sound); unset: nothing",
     )
     distill_cfg: float | None = _flag(
         None,

@@ -1,42 +1,56 @@
 """Sessions of a model whose texts are normalised: digits in, the speech of words out."""
 
+from importlib.util import find_spec
+
 import numpy as np
 import pytest
 import torch
 
 from sled import TTS, DecodingOptions, Prompt
+from sled.normalization import normalize
+from sled.streaming.delivery import Delivery
+from sled.streaming.sentences import SegmentLimits
+from sled.streaming.session import Session
 from sled.text import TextTokenizer
 from tests.debug import STREAM, debug_codec, debug_model, debug_tokenizer, debug_waveform
 
 OPTIONS = DecodingOptions(cfg=2.0, min_frames=4, max_frames=12)
-WRITTEN, SAID = "Mr. 7 of No. 12 paid $5.", "mister seven of number twelve paid five dollars."
+WRITTEN = "Mr. 7 of No. 12 paid $5."
+NORMALIZATIONS = ["english", *(["english-phonemes"] if find_spec("hibari") else [])]
+
+
+def normalizing_tts(normalization: str, **settings: object) -> TTS:
+    tokenizer = TextTokenizer(debug_tokenizer()._tokenizer.model, normalization)
+    model = debug_model(text_normalization=normalization, **settings)
+    return TTS(model, tokenizer, debug_codec())
+
+
+@pytest.fixture(scope="module", params=NORMALIZATIONS)
+def normalization(request) -> str:
+    return request.param
 
 
 @pytest.fixture(scope="module", params=["offline", "stream"])
-def voices(request) -> tuple[TTS, TTS]:
+def voices(request, normalization: str) -> tuple[TTS, TTS]:
     """The same model, with and without normalisation."""
     settings = STREAM if request.param == "stream" else {}
-    settings = settings | {"max_frames_per_token": 1.0}  # room for a segment of all text
-    plain = debug_tokenizer()
-    english = TextTokenizer(plain._tokenizer.model, "english")
-    normalizing = debug_model(text_normalization="english", **settings)
-    return (
-        TTS(normalizing, english, debug_codec()),
-        TTS(debug_model(**settings), plain, debug_codec()),
-    )
+    # Room for a segment of all text.
+    settings = settings | {"max_frames_per_token": 1.0, "max_position_embeddings": 512}
+    plain = TTS(debug_model(**settings), debug_tokenizer(), debug_codec())
+    return normalizing_tts(normalization, **settings), plain
 
 
-def test_a_text_sounds_like_its_words(voices: tuple[TTS, TTS]) -> None:
-    english, plain = voices
-    spoken = english.say(WRITTEN, options=OPTIONS, seed=3)
-    expected = plain.say(SAID, options=OPTIONS, seed=3)
+def test_a_text_sounds_like_its_words(voices: tuple[TTS, TTS], normalization: str) -> None:
+    normalizing, plain = voices
+    spoken = normalizing.say(WRITTEN, options=OPTIONS, seed=3)
+    expected = plain.say(normalize(WRITTEN, normalization), options=OPTIONS, seed=3)
     torch.testing.assert_close(spoken.latents, expected.latents, rtol=0, atol=1e-5)
 
 
 def test_however_it_is_fed(voices: tuple[TTS, TTS]) -> None:
-    english, _ = voices
-    whole = english.say(WRITTEN, options=OPTIONS)
-    with english.open_session(options=OPTIONS) as session:
+    normalizing, _ = voices
+    whole = normalizing.say(WRITTEN, options=OPTIONS)
+    with normalizing.open_session(options=OPTIONS) as session:
         for character in WRITTEN:
             session.feed(character)
         session.flush()
@@ -44,25 +58,49 @@ def test_however_it_is_fed(voices: tuple[TTS, TTS]) -> None:
     np.testing.assert_allclose(audio, whole.audio, rtol=0, atol=1e-5)
 
 
-def test_a_prompt_is_normalised_too(voices: tuple[TTS, TTS]) -> None:
-    english, plain = voices
+def test_a_prompt_is_normalised_too(voices: tuple[TTS, TTS], normalization: str) -> None:
+    normalizing, plain = voices
     recording = debug_waveform(0.3)
-    spoken = english.say("7", prompt=Prompt("No. 4", recording), options=OPTIONS)
-    expected = plain.say("seven", prompt=Prompt("number four", recording), options=OPTIONS)
+    spoken = normalizing.say("7", prompt=Prompt("No. 4", recording), options=OPTIONS)
+    prompt = Prompt(normalize("No. 4", normalization), recording)
+    expected = plain.say(normalize("7", normalization), prompt=prompt, options=OPTIONS)
     torch.testing.assert_close(spoken.latents, expected.latents, rtol=0, atol=1e-5)
 
 
 def test_a_snapshot_remembers_words_that_wait(voices: tuple[TTS, TTS]) -> None:
-    english, _ = voices
-    with english.open_session(options=OPTIONS) as session:
+    normalizing, _ = voices
+    with normalizing.open_session(options=OPTIONS) as session:
         session.feed("it cost $5")
         state = session.snapshot()
-    with english.resume_session(state) as resumed:
+    with normalizing.resume_session(state) as resumed:
         resumed.feed(" million")
         resumed.flush()
         audio = np.concatenate(list(resumed))
-    whole = english.say("it cost $5 million", options=OPTIONS)
+    whole = normalizing.say("it cost $5 million", options=OPTIONS)
     np.testing.assert_allclose(audio, whole.audio, rtol=0, atol=1e-5)
+
+
+def test_text_that_a_cut_segment_has_not_read_is_not_normalised_again(normalization: str) -> None:
+    """Phonemes are no English: read as such, they would become others."""
+    settings = {"stream_n": 1, "stream_m": 9, "max_position_embeddings": 120}
+    tts = normalizing_tts(normalization, **settings)
+    limits = SegmentLimits(200, 200)  # far too large
+    delivery = Delivery(options=DecodingOptions(stop_threshold=2.0), limits=limits)  # never
+    session, said = Session(tts._engine, tts.tokenizer, delivery), []
+    begin = session._track._begin_segment
+    session._track._begin_segment = lambda: said.append(session._track._position.said) or begin()
+    session.feed(f"{WRITTEN} It waits for No. ")
+    chunks = session.chunks()
+    while len(said) < 2:  # the first segment has been cut, and what "No." means is not known yet
+        next(chunks)
+    session.feed("4")
+    session.flush()
+    for _ in chunks:
+        pass
+    whole = normalize(f"{WRITTEN} It waits for No. 4", normalization)
+    assert whole.startswith(said[1])
+    rests = [*said[2:], session._track._position.said]
+    assert rests and all(whole.endswith(rest.lstrip()) for rest in rests)
 
 
 def test_a_model_and_a_tokenizer_that_differ_are_refused() -> None:
