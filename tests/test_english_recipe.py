@@ -70,7 +70,7 @@ def test_every_flag_is_one_that_its_script_has(setting, tmp_path, capsys):
             explained[script] = capsys.readouterr().out
         flags = [word for word in command if word.startswith("--")]
         assert [flag for flag in flags if flag not in explained[script]] == []
-    assert len(explained) == 10
+    assert len(explained) == 12
 
 
 def test_each_stage_goes_on_from_the_one_before(tmp_path):
