@@ -5,10 +5,10 @@ from pathlib import Path
 import pytest
 import torch
 from lhotse import CutSet
-from sled.data.spoken_times import with_words
 
 from sled.codec import TokenChannel, add_token_channel
 from sled.data.manifests import load_cuts, save_cuts
+from sled.data.spoken_times import with_words
 from sled.training.latents import forget_beginnings
 from tests.debug import GOLDENS, debug_tokenizer
 from tests.training.runs import PLAIN, fit, logged, make_corpus
