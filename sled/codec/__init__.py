@@ -4,9 +4,7 @@ from sled.codec.base import Codec, StreamingDecoder, StreamingEncoder
 from sled.codec.encodec import EncodecCodec
 from sled.codec.grouped import GroupedCodec, group_codes
 from sled.codec.mapped import LatentMap, MappedCodec
-from sled.codec.streaming_state import StreamState
-from sled.codec.token_channel import TokenChannel, TokenChannelCodec
-from sled.codec.views import (
+from sled.codec.parts import (
     CodecParts,
     add_token_channel,
     emphasize_sounds,
@@ -14,6 +12,8 @@ from sled.codec.views import (
     load_codec,
     whiten_latents,
 )
+from sled.codec.streaming_state import StreamState
+from sled.codec.token_channel import TokenChannel, TokenChannelCodec
 from sled.codec.whitening import whitening
 
 __all__ = [

@@ -13,8 +13,8 @@ import torch
 from torch import Tensor
 
 from sled.codec.base import Codec, StreamingEncoder
-from sled.codec.mapped import MappedStreamingDecoder
 from sled.codec.streaming_state import StreamState
+from sled.codec.view import RestoringStreamingDecoder
 
 
 def group_codes(codes: Tensor, frames: int) -> Tensor:
@@ -77,9 +77,9 @@ class GroupedCodec(Codec):
     def decode(self, latents: Tensor) -> Tensor:
         return self._codec.decode(self.split(latents))
 
-    def stream_decoder(self, batch_size: int = 1) -> MappedStreamingDecoder:
+    def stream_decoder(self, batch_size: int = 1) -> RestoringStreamingDecoder:
         stream = self._codec.stream_decoder(batch_size)
-        return MappedStreamingDecoder(stream, self.split, self.latent_dim, self._frames)
+        return RestoringStreamingDecoder(stream, self.split, self.latent_dim, self._frames)
 
     def stream_encoder(self, batch_size: int = 1) -> "GroupedStreamingEncoder":
         return GroupedStreamingEncoder(self, self._codec.stream_encoder(batch_size))

@@ -11,13 +11,11 @@ channel is 0, and training shows such beginnings too.
 The idea is that of text beside speech in other systems, as the "inner monologue" of Moshi (Défossez
 et al. 2024) or word tokens between acoustic ones, in a continuous space.
 
-Shapes: B batch, T frames, K codebooks, D latent width without the channel, E its width, V tokens,
-P phases.
+Shapes: T frames, D latent width without the channel, E its width, V tokens, P phases.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,8 +24,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from sled.codec.base import Codec, StreamingEncoder
-from sled.codec.mapped import MappedStreamingDecoder
+from sled.codec.base import Codec
+from sled.codec.view import CodecView
 
 CHANNEL_FILE = "token_channel.safetensors"
 # Numbers of tokens are told modulo this: enough to see that the next one has begun.
@@ -94,7 +92,7 @@ class TokenChannel:
         save_file({"vectors": self.vectors}, folder / CHANNEL_FILE, metadata={"format": "pt"})
 
 
-class TokenChannelCodec(Codec):
+class TokenChannelCodec(CodecView):
     """A codec whose latents, [..., D + E] wide, have a token channel; its codes are as before.
 
     Args:
@@ -103,27 +101,14 @@ class TokenChannelCodec(Codec):
     """
 
     def __init__(self, codec: Codec, channel: TokenChannel) -> None:
-        self._codec, self._vectors = codec, channel.vectors.to(codec.device)
         self.channel_width = channel.vectors.shape[-1]
-        self.sample_rate, self.device = codec.sample_rate, codec.device
-        self.hop_length, self.latent_dim = codec.hop_length, codec.latent_dim + self.channel_width
-        self.frames_per_latent = codec.frames_per_latent
-        self.num_codebooks, self.codebook_size = codec.num_codebooks, codec.codebook_size
+        super().__init__(codec, codec.latent_dim + self.channel_width)
+        self._vectors = channel.vectors.to(codec.device)
 
     @property
     def vocab_size(self) -> int:
         """Tokens that have a vector, V."""
         return self._vectors.shape[1]
-
-    @property
-    def stored(self) -> Codec:
-        return self._codec.stored
-
-    def digest(self) -> str:
-        return self._codec.digest()
-
-    def encode(self, waveforms: Sequence[Tensor]) -> list[Tensor]:
-        return self._codec.encode(waveforms)
 
     def codes_to_latents(self, codes: Tensor) -> Tensor:
         """Latents whose channel is 0: codes do not tell what is said."""
@@ -143,15 +128,4 @@ class TokenChannelCodec(Codec):
         return torch.cat((self.restore(latents), told), -1)
 
     def restore(self, latents: Tensor) -> Tensor:
-        """Latents without the channel, [..., D]."""
         return latents[..., : -self.channel_width]
-
-    def decode(self, latents: Tensor) -> Tensor:
-        return self._codec.decode(self.restore(latents))
-
-    def stream_decoder(self, batch_size: int = 1) -> MappedStreamingDecoder:
-        stream = self._codec.stream_decoder(batch_size)
-        return MappedStreamingDecoder(stream, self.restore, self.latent_dim)
-
-    def stream_encoder(self, batch_size: int = 1) -> StreamingEncoder:
-        return self._codec.stream_encoder(batch_size)

@@ -11,6 +11,7 @@ from safetensors.torch import load_file
 
 from sled.data.latents import cache_codes
 from sled.data.manifests import load_cuts, save_cuts
+from sled.data.spoken_times import with_words
 from sled.training.run import train
 from tests.debug import GOLDENS, SAMPLE_RATE, debug_codec, debug_tokenizer, debug_waveform
 
@@ -46,6 +47,16 @@ def make_corpus(folder: Path) -> Path:
     cache_codes(load_cuts(folder / "cuts.jsonl.gz"), debug_codec(), folder / "cached")
     debug_tokenizer().save_pretrained(folder / "tokenizer")
     return folder
+
+
+def align_evenly(manifest: Path, output: Path) -> None:
+    """Write the same cuts with times of their words, all as long as one another."""
+    cuts = []
+    for cut in load_cuts(manifest):
+        words = cut.supervisions[0].text.split()
+        ends = [cut.duration * (index + 1) / len(words) for index in range(len(words))]
+        cuts.append(with_words(cut, words, ends, [0.0] * len(words)))
+    save_cuts(CutSet.from_cuts(cuts), output)
 
 
 def command_line(settings: dict[str, Any]) -> list[str]:

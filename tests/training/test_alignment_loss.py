@@ -3,12 +3,10 @@
 from pathlib import Path
 
 import pytest
-from lhotse import CutSet
 
-from sled.data.manifests import load_cuts, save_cuts
-from sled.data.spoken_times import with_words
 from tests.training.runs import (
     PLAIN,
+    align_evenly,
     assert_same_weights,
     fit,
     logged,
@@ -21,12 +19,7 @@ from tests.training.runs import (
 def aligned(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The corpus of the other tests, its words as long as one another."""
     folder = make_corpus(tmp_path_factory.mktemp("aligned"))
-    cuts = []
-    for cut in load_cuts(folder / "cuts.jsonl.gz"):
-        words = cut.supervisions[0].text.split()
-        ends = [cut.duration * (index + 1) / len(words) for index in range(len(words))]
-        cuts.append(with_words(cut, words, ends, [0.0] * len(words)))
-    save_cuts(CutSet.from_cuts(cuts), folder / "cuts.jsonl.gz")
+    align_evenly(folder / "cuts.jsonl.gz", folder / "cuts.jsonl.gz")
     return folder
 
 

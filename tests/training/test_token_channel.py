@@ -4,26 +4,18 @@ from pathlib import Path
 
 import pytest
 import torch
-from lhotse import CutSet
 
 from sled.codec import TokenChannel, add_token_channel
-from sled.data.manifests import load_cuts, save_cuts
-from sled.data.spoken_times import with_words
 from sled.training.latents import forget_beginnings
 from tests.debug import GOLDENS, debug_tokenizer
-from tests.training.runs import PLAIN, fit, logged, make_corpus
+from tests.training.runs import PLAIN, align_evenly, fit, logged, make_corpus
 
 
 @pytest.fixture(scope="module")
 def aligned(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The corpus of the other tests with word times, and a codec with a channel beside it."""
     folder = make_corpus(tmp_path_factory.mktemp("aligned"))
-    cuts = []
-    for cut in load_cuts(folder / "cuts.jsonl.gz"):
-        words = cut.supervisions[0].text.split()
-        ends = [cut.duration * (index + 1) / len(words) for index in range(len(words))]
-        cuts.append(with_words(cut, words, ends, [0.0] * len(words)))
-    save_cuts(CutSet.from_cuts(cuts), folder / "aligned.jsonl.gz")
+    align_evenly(folder / "cuts.jsonl.gz", folder / "aligned.jsonl.gz")
     channel = TokenChannel.random(debug_tokenizer().vocab_size, width=6, norm=3.0)
     add_token_channel(GOLDENS / "codec", channel, folder / "codec")
     return folder
