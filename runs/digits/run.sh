@@ -69,9 +69,9 @@ stage model "$PYTHON" scripts/train.py --output_dir "$RUN/model" \
     --report_to tensorboard --seed 0
 stage results "$PYTHON" scripts/evaluate.py --manifest "$RUN/data/cuts_test.jsonl.gz" \
     --model "$RUN/model" --codec "$RUN/latents" --whisper "${WHISPER:-base}" \
-    --output "$RUN/results" --temperature 0.8 --save_audio
+    --output "$RUN/results" --temperature 0.65 --save_audio
 stage export "$PYTHON" scripts/export.py --model "$RUN/model" --codec "$RUN/latents" \
-    --output "$RUN/export" --temperature 0.8
+    --output "$RUN/export" --temperature 0.65
 
 cat "$RUN/results/results.md"
 echo "The model to ship is in $RUN/export; each stage's time is in $RUN/stages."

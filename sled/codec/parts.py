@@ -1,9 +1,9 @@
 """Codecs as they are kept in folders: Encodec, and how a model shall see its latents.
 
 A folder holds Encodec as transformers saves it. Keys of its config.json and files beside it say
-what is done to the latents, in this order: frames are grouped (`sled.codec.grouped`), mapped
-(`sled.codec.mapped`; before, if the map is that of a single frame), and told what is said
-(`sled.codec.token_channel`). Codes are the same in all views.
+what is done to the latents, in this order: they are whitened (`sled.codec.whitened`), grouped
+(`sled.codec.grouped`), their sounds emphasised (`sled.codec.emphasis`), and a channel is added for
+the token being said (`sled.codec.token_channel`). Codes are the same in all views.
 """
 
 from __future__ import annotations
@@ -18,15 +18,19 @@ from transformers import EncodecModel
 from transformers.utils import cached_file
 
 from sled.codec.base import Codec
-from sled.codec.emphasis import emphasis
+from sled.codec.emphasis import EMPHASIS_FILE, Emphasis, EmphasizedCodec
 from sled.codec.encodec import TRAINING_AVERAGES, EncodecCodec, load_encodec
 from sled.codec.grouped import GroupedCodec, group_codes
-from sled.codec.mapped import MAP_FILE, LatentMap, MappedCodec
 from sled.codec.token_channel import CHANNEL_FILE, TokenChannel, TokenChannelCodec
-from sled.codec.whitening import whitening
+from sled.codec.whitened import WHITENING_FILE, WhitenedCodec, Whitening
 
 # In config.json: how many frames are taken for one, and whether there are these files.
-_GROUP_KEY, _MAP_KEY, _CHANNEL_KEY = "frames_per_latent", "mapped_latents", "token_channel"
+_GROUP_KEY = "frames_per_latent"
+_WHITENED_KEY, _EMPHASIS_KEY, _CHANNEL_KEY = (
+    "whitened_latents",
+    "emphasized_sounds",
+    "token_channel",
+)
 
 
 @dataclass(frozen=True)
@@ -35,14 +39,16 @@ class CodecParts:
 
     Attributes:
         model: Encodec.
+        whitening: Of its latents. None: as they are.
         frames: Taken for one.
-        latent_map: Of latents, single ones or groups. None: as they are.
+        emphasis: Of sounds in these. None: as they are.
         channel: For the token being said. None: without.
     """
 
     model: EncodecModel
+    whitening: Whitening | None = None
     frames: int = 1
-    latent_map: LatentMap | None = None
+    emphasis: Emphasis | None = None
     channel: TokenChannel | None = None
 
     @classmethod
@@ -60,12 +66,15 @@ class CodecParts:
                     f"the codec {name_or_path} lacks its {file}: copy that too"
                 ) from error
 
-        map_file, channel_file = beside(_MAP_KEY, MAP_FILE), beside(_CHANNEL_KEY, CHANNEL_FILE)
+        whitening = beside(_WHITENED_KEY, WHITENING_FILE)
+        emphasis = beside(_EMPHASIS_KEY, EMPHASIS_FILE)
+        channel = beside(_CHANNEL_KEY, CHANNEL_FILE)
         return cls(
             model,
+            Whitening.load(whitening) if whitening else None,
             getattr(model.config, _GROUP_KEY, 1),
-            LatentMap.load(map_file) if map_file else None,
-            TokenChannel.load(channel_file) if channel_file else None,
+            Emphasis.load(emphasis) if emphasis else None,
+            TokenChannel.load(channel) if channel else None,
         )
 
     def save(self, folder: str | Path) -> None:
@@ -73,12 +82,17 @@ class CodecParts:
         state, config, folder = self.model.state_dict(), self.model.config, Path(folder)
         if self.frames > 1:
             setattr(config, _GROUP_KEY, self.frames)
-        for key, part in ((_MAP_KEY, self.latent_map), (_CHANNEL_KEY, self.channel)):
+        beside = {
+            _WHITENED_KEY: self.whitening,
+            _EMPHASIS_KEY: self.emphasis,
+            _CHANNEL_KEY: self.channel,
+        }
+        for key, part in beside.items():
             if part is not None:
                 setattr(config, key, True)
         kept = {name: state[name] for name in state if not name.endswith(TRAINING_AVERAGES)}
         self.model.save_pretrained(folder, state_dict=kept)
-        for part in (self.latent_map, self.channel):
+        for part in beside.values():
             if part is not None:
                 part.save(folder)
 
@@ -89,13 +103,12 @@ class CodecParts:
             ValueError: If a part does not fit the others.
         """
         codec: Codec = EncodecCodec(self.model, device)
-        of_frames = self.latent_map is not None and len(self.latent_map.mean) == codec.latent_dim
-        if self.latent_map is not None and of_frames:
-            codec = MappedCodec(codec, self.latent_map)
+        if self.whitening is not None:
+            codec = WhitenedCodec(codec, self.whitening)
         if self.frames > 1:
             codec = GroupedCodec(codec, self.frames)
-        if self.latent_map is not None and not of_frames:
-            codec = MappedCodec(codec, self.latent_map)
+        if self.emphasis is not None:
+            codec = EmphasizedCodec(codec, self.emphasis)
         return codec if self.channel is None else TokenChannelCodec(codec, self.channel)
 
 
@@ -116,12 +129,12 @@ def load_codec(name_or_path: str | Path, device: str | torch.device = "cpu") -> 
 def whiten_latents(
     name_or_path: str | Path, codes: Iterable[Tensor], floor: float, output: str | Path
 ) -> Codec:
-    """Save a codec as one whose latents are whitened, see `sled.codec.whitening`.
+    """Save a codec as one whose latents are whitened, see `sled.codec.whitened`.
 
     Args:
         name_or_path: As for `load_codec`.
         codes: Its own, [K, T] of each of many clips.
-        floor: See `whitening`.
+        floor: See `Whitening.of`.
         output: Folder to write.
 
     Returns:
@@ -131,11 +144,10 @@ def whiten_latents(
         ValueError: If there is no such codec, it is a view already, or the codes are too few.
     """
     parts = CodecParts.load(name_or_path)
-    if parts.latent_map is not None or parts.frames > 1 or parts.channel is not None:
-        raise ValueError(f"{name_or_path} is a view of another codec already: name its origin")
+    _refuse(name_or_path, parts, "whitening", "frames", "emphasis", "channel")
     codec = parts.assemble()
-    latent_map = whitening((codec.codes_to_latents(one) for one in codes), floor)
-    return _save(replace(parts, latent_map=latent_map), output)
+    whitening = Whitening.of((codec.codes_to_latents(one) for one in codes), floor)
+    return _save(replace(parts, whitening=whitening), output)
 
 
 def group_frames(name_or_path: str | Path, frames: int, output: str | Path) -> Codec:
@@ -153,8 +165,7 @@ def group_frames(name_or_path: str | Path, frames: int, output: str | Path) -> C
         ValueError: If there is no such codec, or nothing to group.
     """
     parts = CodecParts.load(name_or_path)
-    if parts.frames > 1 or parts.channel is not None:
-        raise ValueError(f"{name_or_path} has groups or a channel already: name its origin")
+    _refuse(name_or_path, parts, "frames", "emphasis", "channel")
     GroupedCodec(parts.assemble(), frames)  # refuses what is no group
     return _save(replace(parts, frames=frames), output)
 
@@ -171,7 +182,7 @@ def emphasize_sounds(
         name_or_path: As for `load_codec`.
         clips: Codes [K, T] of the codec's origin and the number of each frame's sound [T'], T'
             being the frames that this codec makes of them; -1 where it is not known.
-        strength: See `emphasis`.
+        strength: See `Emphasis.of`.
         output: Folder to write.
 
     Returns:
@@ -181,18 +192,14 @@ def emphasize_sounds(
         ValueError: If there is no such codec, it has a channel, or the clips are too few.
     """
     parts = CodecParts.load(name_or_path)
-    if parts.channel is not None:
-        raise ValueError(f"{name_or_path} has a token channel already: name its origin")
+    _refuse(name_or_path, parts, "emphasis", "channel")
     codec = parts.assemble()
     latents = (
         (codec.codes_to_latents(group_codes(codes, parts.frames)), sounds)
         for codes, sounds in clips
     )
-    latent_map, shares = emphasis(latents, strength)
-    if (first := parts.latent_map) is not None:
-        whole = len(first.mean) == codec.latent_dim
-        latent_map = (first if whole else first.of_groups(parts.frames)).then(latent_map)
-    _save(replace(parts, latent_map=latent_map), output)
+    emphasis, shares = Emphasis.of(latents, strength)
+    _save(replace(parts, emphasis=emphasis), output)
     return shares
 
 
@@ -211,9 +218,15 @@ def add_token_channel(name_or_path: str | Path, channel: TokenChannel, output: s
         ValueError: If there is no such codec, or it has a channel.
     """
     parts = CodecParts.load(name_or_path)
-    if parts.channel is not None:
-        raise ValueError(f"{name_or_path} has a token channel already: name its origin")
+    _refuse(name_or_path, parts, "channel")
     return _save(replace(parts, channel=channel), output)
+
+
+def _refuse(name_or_path: str | Path, parts: CodecParts, *late: str) -> None:
+    """Refuse a codec that has a part that must not come before another one."""
+    found = [name for name in late if getattr(parts, name) not in (None, 1)]
+    if found:
+        raise ValueError(f"{name_or_path} has its {found[0]} already: name the codec it is made of")
 
 
 def _save(parts: CodecParts, output: str | Path) -> Codec:

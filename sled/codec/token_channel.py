@@ -36,14 +36,25 @@ _PHASE_SHARE = 0.2
 
 @dataclass(frozen=True, eq=False)
 class TokenChannel:
-    """A vector for each token, by its number in the text too.
+    """What the channel holds for each token, and each number that it may have in its text.
 
     Attributes:
-        vectors: [P, V, E] float32; the last P dimensions hold the phase, which is the number of
-            the token in its text modulo P, and are the same for all tokens.
+        tokens: [V, E - P] float32.
+        phases: [P, P] float32, by the number modulo P.
     """
 
-    vectors: Tensor
+    tokens: Tensor
+    phases: Tensor
+
+    @property
+    def vocab_size(self) -> int:
+        """V."""
+        return len(self.tokens)
+
+    @property
+    def width(self) -> int:
+        """E."""
+        return self.tokens.shape[1] + self.phases.shape[1]
 
     @classmethod
     def random(cls, vocab_size: int, width: int, norm: float, seed: int = 0) -> TokenChannel:
@@ -52,7 +63,7 @@ class TokenChannel:
         Args:
             vocab_size: V.
             width: E, more than the number of phases.
-            norm: Of each vector. The other latents of a frame have one of about sqrt(D).
+            norm: Of what the channel holds. The other latents of a frame have one of about sqrt(D).
             seed: Of the directions.
 
         Raises:
@@ -65,13 +76,20 @@ class TokenChannel:
             )
         generator = torch.Generator().manual_seed(seed)
         tokens = torch.randn(vocab_size, width - NUM_PHASES, generator=generator)
-        tokens = tokens / tokens.norm(dim=1, keepdim=True) * (1 - _PHASE_SHARE) ** 0.5
-        phases = _PHASE_SHARE**0.5 * torch.eye(NUM_PHASES)
-        parts = (
-            tokens.expand(NUM_PHASES, -1, -1),
-            phases[:, None].expand(-1, vocab_size, -1),
+        tokens = tokens / tokens.norm(dim=1, keepdim=True)
+        return cls(
+            norm * (1 - _PHASE_SHARE) ** 0.5 * tokens,
+            norm * _PHASE_SHARE**0.5 * torch.eye(NUM_PHASES),
         )
-        return cls(norm * torch.cat(parts, dim=-1))
+
+    def vectors(self, tokens: Tensor, numbers: Tensor) -> Tensor:
+        """[..., E] for tokens [...], their numbers in their text [...]; 0 for token -1."""
+        parts = (self.tokens[tokens.clamp_min(0)], self.phases[numbers % len(self.phases)])
+        return torch.cat(parts, -1).masked_fill((tokens < 0)[..., None], 0)
+
+    def to(self, device: torch.device) -> TokenChannel:
+        """The same on a device."""
+        return TokenChannel(self.tokens.to(device), self.phases.to(device))
 
     @classmethod
     def load(cls, path: Path) -> TokenChannel:
@@ -81,15 +99,16 @@ class TokenChannel:
             ValueError: If it cannot be read.
         """
         try:
-            return cls(load_file(path)["vectors"])
-        except (SafetensorError, KeyError) as error:
+            return cls(**load_file(path))
+        except (SafetensorError, TypeError) as error:
             raise ValueError(
                 f"{path} is no token channel ({error}): make or copy it again"
             ) from error
 
     def save(self, folder: Path) -> None:
         """Write `token_channel.safetensors` into a codec's folder."""
-        save_file({"vectors": self.vectors}, folder / CHANNEL_FILE, metadata={"format": "pt"})
+        tensors = {"tokens": self.tokens, "phases": self.phases}
+        save_file(tensors, folder / CHANNEL_FILE, metadata={"format": "pt"})
 
 
 class TokenChannelCodec(CodecView):
@@ -101,19 +120,13 @@ class TokenChannelCodec(CodecView):
     """
 
     def __init__(self, codec: Codec, channel: TokenChannel) -> None:
-        self.channel_width = channel.vectors.shape[-1]
-        super().__init__(codec, codec.latent_dim + self.channel_width)
-        self._vectors = channel.vectors.to(codec.device)
-
-    @property
-    def vocab_size(self) -> int:
-        """Tokens that have a vector, V."""
-        return self._vectors.shape[1]
+        super().__init__(codec, codec.latent_dim + channel.width)
+        self.channel = channel.to(codec.device)
 
     def codes_to_latents(self, codes: Tensor) -> Tensor:
         """Latents whose channel is 0: codes do not tell what is said."""
         latents = self._codec.codes_to_latents(codes)
-        return torch.cat((latents, latents.new_zeros(*latents.shape[:-1], self.channel_width)), -1)
+        return torch.cat((latents, latents.new_zeros(*latents.shape[:-1], self.channel.width)), -1)
 
     def tell(self, latents: Tensor, tokens: Tensor, numbers: Tensor) -> Tensor:
         """Latents with the tokens being said in their channel.
@@ -123,9 +136,7 @@ class TokenChannelCodec(CodecView):
             tokens: [..., T] ids; -1 where it is not known, and the channel becomes 0.
             numbers: [..., T] of these tokens in their text.
         """
-        vectors = self._vectors[numbers % len(self._vectors), tokens.clamp_min(0)]
-        told = vectors.masked_fill((tokens < 0)[..., None], 0)
-        return torch.cat((self.restore(latents), told), -1)
+        return torch.cat((self.restore(latents), self.channel.vectors(tokens, numbers)), -1)
 
     def restore(self, latents: Tensor) -> Tensor:
-        return latents[..., : -self.channel_width]
+        return latents[..., : -self.channel.width]

@@ -3,8 +3,15 @@
 import pytest
 import torch
 
-from sled.codec import LatentMap, emphasize_sounds, group_codes, group_frames, load_codec
-from sled.codec.emphasis import emphasis
+from sled.codec import (
+    Emphasis,
+    EmphasizedCodec,
+    GroupedCodec,
+    emphasize_sounds,
+    group_codes,
+    group_frames,
+    load_codec,
+)
 from tests.debug import GOLDENS, debug_codec, debug_waveform
 
 NUM_SOUNDS = 5
@@ -21,57 +28,55 @@ def clips(num_frames: int = 4000, width: int = 8) -> list[tuple[torch.Tensor, to
     return list(zip((latents @ turned + 3).split(500), sounds.split(500), strict=True))
 
 
-def sounds_share(pairs: list[tuple[torch.Tensor, torch.Tensor]], latent_map: LatentMap) -> float:
+def debug_codes() -> list[torch.Tensor]:
+    waveforms = [torch.as_tensor(debug_waveform(0.8, seed=seed)) for seed in range(6)]
+    return debug_codec().encode(waveforms)
+
+
+def all_latents(pairs: list[tuple[torch.Tensor, torch.Tensor]]) -> torch.Tensor:
+    return torch.cat([one for one, _ in pairs])
+
+
+def sounds_share(pairs: list[tuple[torch.Tensor, torch.Tensor]], latents: torch.Tensor) -> float:
     """Variance between sounds' means over all variance, counted sound by sound."""
-    latents = torch.cat([one for one, _ in pairs])
-    mapped = (latents - latent_map.mean) @ latent_map.matrix
     sounds = torch.cat([one for _, one in pairs])
-    means = torch.stack([mapped[sounds == sound].mean(0) for sound in range(NUM_SOUNDS)])[sounds]
-    return float(means.var(0, unbiased=False).sum() / mapped.var(0, unbiased=False).sum())
+    means = torch.stack([latents[sounds == sound].mean(0) for sound in range(NUM_SOUNDS)])[sounds]
+    return float(means.var(0, unbiased=False).sum() / latents.var(0, unbiased=False).sum())
 
 
 @pytest.mark.parametrize("strength", [0.0, 2.0, 20.0])
 def test_the_share_of_sounds_is_as_told_and_grows_with_the_strength(strength):
     pairs = clips()
-    latent_map, (before, after) = emphasis(pairs, strength)
-    identity = LatentMap(torch.zeros(8), torch.eye(8))
-    assert before == pytest.approx(sounds_share(pairs, identity), rel=1e-3)
-    assert after == pytest.approx(sounds_share(pairs, latent_map), rel=1e-3)
+    emphasis, (before, after) = Emphasis.of(pairs, strength)
+    latents = all_latents(pairs)
+    assert before == pytest.approx(sounds_share(pairs, latents), rel=1e-3)
+    assert after == pytest.approx(sounds_share(pairs, emphasis.apply(latents)), rel=1e-3)
     assert after > {0.0: 0.99, 2.0: 3.0, 20.0: 10.0}[strength] * before
 
 
-def test_mapped_latents_have_mean_0_and_variance_1_on_average():
+def test_emphasised_latents_have_mean_0_and_variance_1_on_average():
     pairs = clips()
-    latent_map, _ = emphasis(pairs, 4.0)
-    latents = torch.cat([one for one, _ in pairs])
-    mapped = (latents - latent_map.mean) @ latent_map.matrix
-    torch.testing.assert_close(mapped.mean(0), torch.zeros(8), rtol=0, atol=1e-3)
-    assert mapped.var(0).mean() == pytest.approx(1, rel=1e-2)
+    emphasised = Emphasis.of(pairs, 4.0)[0].apply(all_latents(pairs))
+    torch.testing.assert_close(emphasised.mean(0), torch.zeros(8), rtol=0, atol=1e-3)
+    assert emphasised.var(0).mean() == pytest.approx(1, rel=1e-2)
+
+
+def test_it_is_undone():
+    pairs = clips()
+    emphasis, latents = Emphasis.of(pairs, 4.0)[0], all_latents(pairs)
+    torch.testing.assert_close(emphasis.undo(emphasis.apply(latents)), latents, rtol=0, atol=1e-4)
 
 
 def test_frames_whose_sound_is_not_known_do_not_count():
     pairs = clips()
     strangers = (100 * torch.randn(50, 8), torch.full((50,), -1))
-    ours, theirs = emphasis(pairs, 4.0)[0], emphasis([*pairs, strangers], 4.0)[0]
-    torch.testing.assert_close(ours.matrix, theirs.matrix)
-
-
-def test_a_map_and_then_another_is_one():
-    torch.manual_seed(0)
-    first, second = (LatentMap(torch.randn(4), torch.randn(4, 4)) for _ in range(2))
-    both, x = first.then(second), torch.randn(7, 4)
-    expected = ((x - first.mean) @ first.matrix - second.mean) @ second.matrix
-    torch.testing.assert_close((x - both.mean) @ both.matrix, expected, rtol=1e-4, atol=1e-4)
-    pair = torch.randn(3, 8)
-    groups = first.of_groups(2)
-    each = (pair.view(3, 2, 4) - first.mean) @ first.matrix
-    torch.testing.assert_close((pair - groups.mean) @ groups.matrix, each.view(3, 8))
+    ours, theirs = Emphasis.of(pairs, 4.0)[0], Emphasis.of([*pairs, strangers], 4.0)[0]
+    torch.testing.assert_close(ours.apply(pairs[0][0]), theirs.apply(pairs[0][0]))
 
 
 def test_the_codec_says_the_same_and_is_saved_and_loaded(tmp_path):
     group_frames(GOLDENS / "codec", 2, tmp_path / "grouped")
-    waveforms = [torch.as_tensor(debug_waveform(0.8, seed=seed)) for seed in range(6)]
-    stored = debug_codec().encode(waveforms)
+    stored = debug_codes()
     torch.manual_seed(0)
     sounds = [torch.randint(3, (-(-codes.shape[1] // 2),)) for codes in stored]
     pairs = zip(stored, sounds, strict=True)
@@ -87,7 +92,22 @@ def test_the_codec_says_the_same_and_is_saved_and_loaded(tmp_path):
 
 def test_what_cannot_be_emphasised_is_refused(tmp_path):
     with pytest.raises(ValueError, match="strength of -1"):
-        emphasis(clips(), -1.0)
+        Emphasis.of(clips(), -1.0)
     with pytest.raises(ValueError, match="0 frames of 0 sounds are too few"):
         emphasize_sounds(GOLDENS / "codec", [], 4.0, tmp_path / "codec")
     assert not (tmp_path / "codec").exists()
+    pairs = [(codes, torch.arange(codes.shape[1]) % 3) for codes in debug_codes()]
+    emphasize_sounds(GOLDENS / "codec", pairs, 4.0, tmp_path / "codec")
+    for again in (
+        lambda: emphasize_sounds(tmp_path / "codec", pairs, 4.0, tmp_path / "again"),
+        lambda: group_frames(tmp_path / "codec", 2, tmp_path / "again"),
+    ):
+        with pytest.raises(ValueError, match="has its emphasis already"):
+            again()
+    with pytest.raises(ValueError, match="latents of 32, the codec's have 64"):
+        EmphasizedCodec(
+            GroupedCodec(debug_codec(), 2), Emphasis.load(tmp_path / "codec/emphasis.safetensors")
+        )
+    (tmp_path / "codec/emphasis.safetensors").write_bytes(b"nothing")
+    with pytest.raises(ValueError, match="is no emphasis"):
+        load_codec(tmp_path / "codec")

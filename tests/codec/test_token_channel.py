@@ -25,7 +25,8 @@ def with_channel() -> TokenChannelCodec:
 
 
 def test_vectors_have_their_norm_and_are_far_apart():
-    vectors = TokenChannel.random(500, 32, norm=12.0).vectors.flatten(0, 1)
+    tokens, numbers = torch.arange(500).repeat(3), torch.arange(3).repeat_interleave(500)
+    vectors = TokenChannel.random(500, 32, norm=12.0).vectors(tokens, numbers)
     torch.testing.assert_close(vectors.norm(dim=1), torch.full((1500,), 12.0))
     assert vectors.unique(dim=0).shape == vectors.shape
     nearest = torch.cdist(vectors, vectors).fill_diagonal_(torch.inf).min()
@@ -33,14 +34,15 @@ def test_vectors_have_their_norm_and_are_far_apart():
 
 
 def test_a_token_and_the_same_again_are_told_apart():
-    first, again = CHANNEL.vectors[1, 7], CHANNEL.vectors[2, 7]
+    first, again, later = CHANNEL.vectors(torch.tensor([7, 7, 7]), torch.tensor([1, 2, 4]))
     assert not first.equal(again)
     assert first[:3].equal(again[:3])  # it is the same token all the same
+    assert first.equal(later)
 
 
 def test_they_are_the_same_for_the_same_seed():
-    assert TokenChannel.random(40, 6, 3.0).vectors.equal(CHANNEL.vectors)
-    assert not TokenChannel.random(40, 6, 3.0, seed=1).vectors.equal(CHANNEL.vectors)
+    assert TokenChannel.random(40, 6, 3.0).tokens.equal(CHANNEL.tokens)
+    assert not TokenChannel.random(40, 6, 3.0, seed=1).tokens.equal(CHANNEL.tokens)
 
 
 def test_codes_leave_it_empty_and_their_speech_is_that_of_the_codec():
@@ -60,9 +62,10 @@ def test_it_tells_the_token_of_each_frame_where_that_is_known():
     latents = randn(2, 3, codec.latent_dim)
     numbers = torch.tensor([[1, 2, 3], [2, 2, 8]])
     told = codec.tell(latents, torch.tensor([[7, -1, 39], [-1, -1, 0]]), numbers)
-    assert told[0, 0, -6:].equal(CHANNEL.vectors[1, 7])
-    assert told[0, 2, -6:].equal(CHANNEL.vectors[0, 39])
-    assert told[1, 2, -6:].equal(CHANNEL.vectors[2, 0])
+    assert told[0, 0, -6:-3].equal(CHANNEL.tokens[7])
+    assert told[0, 0, -3:].equal(CHANNEL.phases[1])
+    assert told[0, 2, -6:-3].equal(CHANNEL.tokens[39])
+    assert told[1, 2, -3:].equal(CHANNEL.phases[2])
     assert (told[0, 1, -6:] == 0).all()
     assert codec.restore(told).equal(codec.restore(latents))
 
@@ -84,7 +87,7 @@ def test_the_script_saves_it_and_it_is_exported(tmp_path):
     assert run("add_token_channel", *flags, "--output_dir", tmp_path / "codec") == 0
     made = load_codec(tmp_path / "codec")
     assert isinstance(made, TokenChannelCodec)
-    assert (made.vocab_size, made.channel_width) == (debug_tokenizer().vocab_size, 5)
+    assert (made.channel.vocab_size, made.channel.width) == (debug_tokenizer().vocab_size, 5)
 
     debug_model().save_pretrained(tmp_path / "model")
     export(tmp_path / "model", tmp_path / "export", tmp_path / "codec", "float32")
@@ -98,9 +101,9 @@ def test_what_cannot_be_a_channel_is_refused(tmp_path):
     with pytest.raises(ValueError, match="give a width above 3"):
         TokenChannel.random(40, 3, 1.0)
     add_token_channel(GOLDENS / "codec", CHANNEL, tmp_path / "codec")
-    with pytest.raises(ValueError, match="has a token channel already"):
+    with pytest.raises(ValueError, match="has its channel already"):
         add_token_channel(tmp_path / "codec", CHANNEL, tmp_path / "again")
-    with pytest.raises(ValueError, match="groups or a channel already"):
+    with pytest.raises(ValueError, match="has its channel already"):
         group_frames(tmp_path / "codec", 2, tmp_path / "again")
     (tmp_path / "codec/token_channel.safetensors").write_bytes(b"nothing")
     with pytest.raises(ValueError, match="is no token channel"):

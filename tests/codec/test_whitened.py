@@ -8,12 +8,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sled.codec import (
-    MappedCodec,
+    WhitenedCodec,
+    Whitening,
     group_codes,
     group_frames,
     load_codec,
     whiten_latents,
-    whitening,
 )
 from sled.export import export
 from tests.commands import run
@@ -28,9 +28,11 @@ def debug_codes(num_clips: int = 8) -> list[torch.Tensor]:
     return debug_codec().encode(waveforms)
 
 
-def whitened() -> MappedCodec:
+def whitened() -> WhitenedCodec:
     codec = debug_codec()
-    return MappedCodec(codec, whitening(map(codec.codes_to_latents, debug_codes()), floor=FLOOR))
+    return WhitenedCodec(
+        codec, Whitening.of(map(codec.codes_to_latents, debug_codes()), floor=FLOOR)
+    )
 
 
 def narrow(*shape: int) -> torch.Tensor:
@@ -45,8 +47,8 @@ def narrow(*shape: int) -> torch.Tensor:
 
 def test_directions_over_the_floor_become_equally_wide_and_others_stay_narrow():
     latents = narrow(20_000, 8)
-    latent_map = whitening(latents.split(1000), floor=0.03)
-    spread = torch.cov(((latents - latent_map.mean) @ latent_map.matrix).T)
+    whitening = Whitening.of(latents.split(1000), floor=0.03)
+    spread = torch.cov(((latents - whitening.mean) @ whitening.matrix).T)
     widths = torch.linalg.eigvalsh(spread).flip(0).sqrt()
     assert widths[1] > 0.9 * widths[0]
     assert widths[2] < 0.05 * widths[0]
@@ -119,28 +121,28 @@ def test_what_cannot_be_whitened_is_refused(tmp_path):
     with pytest.raises(ValueError, match="0 latents are too few"):
         whiten_latents(codec, [], FLOOR, tmp_path / "codec")
     with pytest.raises(ValueError, match="latents of 8, the codec's have 32"):
-        MappedCodec(debug_codec(), whitening([narrow(100, 8)], FLOOR))
+        WhitenedCodec(debug_codec(), Whitening.of([narrow(100, 8)], FLOOR))
     assert not (tmp_path / "codec").exists()
     whiten_latents(codec, codes, FLOOR, tmp_path / "codec")
-    with pytest.raises(ValueError, match="is a view of another codec already"):
+    with pytest.raises(ValueError, match="has its whitening already"):
         whiten_latents(tmp_path / "codec", codes, FLOOR, tmp_path / "again")
 
 
 def test_a_codec_that_lost_its_whitening_is_refused(tmp_path):
     """Its latents would mean something else."""
     whiten_latents(GOLDENS / "codec", debug_codes(), FLOOR, tmp_path)
-    (tmp_path / "latent_map.safetensors").unlink()
-    with pytest.raises(ValueError, match="lacks its latent_map.safetensors"):
+    (tmp_path / "whitening.safetensors").unlink()
+    with pytest.raises(ValueError, match="lacks its whitening.safetensors"):
         load_codec(tmp_path)
 
 
 def test_a_broken_whitening_is_refused(tmp_path):
     whiten_latents(GOLDENS / "codec", debug_codes(), FLOOR, tmp_path)
-    (tmp_path / "latent_map.safetensors").write_bytes(b"nothing")
-    with pytest.raises(ValueError, match="latent_map.safetensors is no map of latents"):
+    (tmp_path / "whitening.safetensors").write_bytes(b"nothing")
+    with pytest.raises(ValueError, match="whitening.safetensors is no whitening"):
         load_codec(tmp_path)
-    shutil.copy(tmp_path / "model.safetensors", tmp_path / "latent_map.safetensors")
-    with pytest.raises(ValueError, match="latent_map.safetensors is no map of latents"):
+    shutil.copy(tmp_path / "model.safetensors", tmp_path / "whitening.safetensors")
+    with pytest.raises(ValueError, match="whitening.safetensors is no whitening"):
         load_codec(tmp_path)
 
 
@@ -148,4 +150,4 @@ def test_the_script_goes_by_cached_codes(tmp_path):
     cached_corpus = make_corpus(tmp_path) / "cached"
     flags = ("--codec", GOLDENS / "codec", "--codes", cached_corpus)
     assert run("whiten_latents", *flags, "--output_dir", tmp_path / "codec") == 0
-    assert isinstance(load_codec(tmp_path / "codec"), MappedCodec)
+    assert isinstance(load_codec(tmp_path / "codec"), WhitenedCodec)
