@@ -99,8 +99,9 @@ def test_text_that_a_cut_segment_has_not_read_is_not_normalised_again(normalizat
         pass
     whole = normalize(f"{WRITTEN} It waits for No. 4", normalization)
     assert whole.startswith(said[1])
-    rests = [*said[2:], session._track._position.said]
-    assert rests and all(whole.endswith(rest.lstrip()) for rest in rests)
+    rests = [*said[2:], session._track._position.said]  # some may begin before the 4 is there
+    assert all(rest.strip() in whole for rest in rests)
+    assert whole.endswith(rests[-1].lstrip())
 
 
 def test_a_model_and_a_tokenizer_that_differ_are_refused() -> None:
