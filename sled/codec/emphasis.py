@@ -15,21 +15,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from pathlib import Path
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from sled.codec.base import Codec
-from sled.codec.view import CodecView
-
-EMPHASIS_FILE = "emphasis.safetensors"
+from sled.codec.view import CodecView, StoredTensors
 
 
 @dataclass(frozen=True, eq=False)
-class Emphasis:
+class Emphasis(StoredTensors):
     """x -> scale (x - mean) (I + sum of gain d d'), over directions d; x [..., D].
 
     Attributes:
@@ -38,6 +33,8 @@ class Emphasis:
         gains: [R] float32, by which their widths grow; at least 0.
         scale: [] float32, of all of it.
     """
+
+    kind = "emphasis"
 
     mean: Tensor
     directions: Tensor
@@ -95,27 +92,6 @@ class Emphasis:
         centred = latents / self.scale
         along = centred @ self.directions.T * (self.gains / (1 + self.gains))
         return centred - along @ self.directions + self.mean
-
-    def to(self, device: torch.device) -> Emphasis:
-        """The same on a device."""
-        return Emphasis(**{name: tensor.to(device) for name, tensor in vars(self).items()})
-
-    @classmethod
-    def load(cls, path: Path) -> Emphasis:
-        """What `save` wrote.
-
-        Raises:
-            ValueError: If it cannot be read.
-        """
-        try:
-            return cls(**load_file(path))
-        except (SafetensorError, TypeError) as error:
-            raise ValueError(f"{path} is no emphasis ({error}): make or copy it again") from error
-
-    def save(self, folder: Path) -> None:
-        """Write `emphasis.safetensors` into a codec's folder."""
-        tensors = {name: tensor.contiguous() for name, tensor in vars(self).items()}
-        save_file(tensors, folder / EMPHASIS_FILE, metadata={"format": "pt"})
 
 
 class EmphasizedCodec(CodecView):

@@ -18,11 +18,12 @@ from transformers import EncodecModel
 from transformers.utils import cached_file
 
 from sled.codec.base import Codec
-from sled.codec.emphasis import EMPHASIS_FILE, Emphasis, EmphasizedCodec
+from sled.codec.emphasis import Emphasis, EmphasizedCodec
 from sled.codec.encodec import TRAINING_AVERAGES, EncodecCodec, load_encodec
 from sled.codec.grouped import GroupedCodec, group_codes
-from sled.codec.token_channel import CHANNEL_FILE, TokenChannel, TokenChannelCodec
-from sled.codec.whitened import WHITENING_FILE, WhitenedCodec, Whitening
+from sled.codec.token_channel import TokenChannel, TokenChannelCodec
+from sled.codec.view import Stored
+from sled.codec.whitened import WhitenedCodec, Whitening
 
 # In config.json: how many frames are taken for one, and whether there are these files.
 _GROUP_KEY = "frames_per_latent"
@@ -56,25 +57,23 @@ class CodecParts:
         """Read a codec; arguments and errors as for `load_codec`."""
         model = load_encodec(name_or_path)
 
-        def beside(key: str, file: str) -> Path | None:
+        def beside(key: str, kind: type[Stored]) -> Stored | None:
             if not getattr(model.config, key, False):
                 return None
             try:
-                return Path(str(cached_file(str(name_or_path), file)))
+                path = cached_file(str(name_or_path), kind.file())
             except OSError as error:
                 raise ValueError(
-                    f"the codec {name_or_path} lacks its {file}: copy that too"
+                    f"the codec {name_or_path} lacks its {kind.file()}: copy that too"
                 ) from error
+            return kind.load(Path(str(path)))
 
-        whitening = beside(_WHITENED_KEY, WHITENING_FILE)
-        emphasis = beside(_EMPHASIS_KEY, EMPHASIS_FILE)
-        channel = beside(_CHANNEL_KEY, CHANNEL_FILE)
         return cls(
             model,
-            Whitening.load(whitening) if whitening else None,
+            beside(_WHITENED_KEY, Whitening),
             getattr(model.config, _GROUP_KEY, 1),
-            Emphasis.load(emphasis) if emphasis else None,
-            TokenChannel.load(channel) if channel else None,
+            beside(_EMPHASIS_KEY, Emphasis),
+            beside(_CHANNEL_KEY, TokenChannel),
         )
 
     def save(self, folder: str | Path) -> None:

@@ -17,17 +17,13 @@ Shapes: T frames, D latent width without the channel, E its width, V tokens, P p
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from sled.codec.base import Codec
-from sled.codec.view import CodecView
+from sled.codec.view import CodecView, StoredTensors
 
-CHANNEL_FILE = "token_channel.safetensors"
 # Numbers of tokens are told modulo this: enough to see that the next one has begun.
 NUM_PHASES = 3
 # Of a vector's squared norm.
@@ -35,13 +31,15 @@ _PHASE_SHARE = 0.2
 
 
 @dataclass(frozen=True, eq=False)
-class TokenChannel:
+class TokenChannel(StoredTensors):
     """What the channel holds for each token, and each number that it may have in its text.
 
     Attributes:
         tokens: [V, E - P] float32.
         phases: [P, P] float32, by the number modulo P.
     """
+
+    kind = "token channel"
 
     tokens: Tensor
     phases: Tensor
@@ -86,29 +84,6 @@ class TokenChannel:
         """[..., E] for tokens [...], their numbers in their text [...]; 0 for token -1."""
         parts = (self.tokens[tokens.clamp_min(0)], self.phases[numbers % len(self.phases)])
         return torch.cat(parts, -1).masked_fill((tokens < 0)[..., None], 0)
-
-    def to(self, device: torch.device) -> TokenChannel:
-        """The same on a device."""
-        return TokenChannel(self.tokens.to(device), self.phases.to(device))
-
-    @classmethod
-    def load(cls, path: Path) -> TokenChannel:
-        """What `save` wrote.
-
-        Raises:
-            ValueError: If it cannot be read.
-        """
-        try:
-            return cls(**load_file(path))
-        except (SafetensorError, TypeError) as error:
-            raise ValueError(
-                f"{path} is no token channel ({error}): make or copy it again"
-            ) from error
-
-    def save(self, folder: Path) -> None:
-        """Write `token_channel.safetensors` into a codec's folder."""
-        tensors = {"tokens": self.tokens, "phases": self.phases}
-        save_file(tensors, folder / CHANNEL_FILE, metadata={"format": "pt"})
 
 
 class TokenChannelCodec(CodecView):

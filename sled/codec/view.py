@@ -1,4 +1,4 @@
-"""Codecs whose latents are those of another one, written differently.
+"""Codecs whose latents are those of another one, written differently, and what they need for it.
 
 Shapes: B batch, T frames, D latent width of the view.
 """
@@ -7,11 +7,56 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar, TypeVar
 
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from sled.codec.base import Codec, StreamingDecoder, StreamingEncoder
 from sled.codec.streaming_state import StreamState
+
+Stored = TypeVar("Stored", bound="StoredTensors")
+
+
+@dataclass(frozen=True, eq=False)
+class StoredTensors:
+    """Tensors, all float32, that lie in a file of their own in a codec's folder.
+
+    Attributes:
+        kind: What they are called.
+    """
+
+    kind: ClassVar[str]
+
+    @classmethod
+    def file(cls) -> str:
+        """Its name."""
+        return f"{cls.kind.replace(' ', '_')}.safetensors"
+
+    @classmethod
+    def load(cls: type[Stored], path: Path) -> Stored:
+        """What `save` wrote.
+
+        Raises:
+            ValueError: If it cannot be read, or holds other tensors.
+        """
+        try:
+            return cls(**load_file(path))
+        except (SafetensorError, TypeError) as error:
+            raise ValueError(f"{path} is no {cls.kind} ({error}): make or copy it again") from error
+
+    def save(self, folder: Path) -> None:
+        """Write the file into a codec's folder."""
+        tensors = {name: tensor.contiguous() for name, tensor in vars(self).items()}
+        save_file(tensors, folder / self.file(), metadata={"format": "pt"})
+
+    def to(self: Stored, device: torch.device) -> Stored:
+        """The same on a device."""
+        return type(self)(**{name: tensor.to(device) for name, tensor in vars(self).items()})
 
 
 class CodecView(Codec):

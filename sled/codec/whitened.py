@@ -17,24 +17,22 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from sled.codec.base import Codec
-from sled.codec.view import CodecView
-
-WHITENING_FILE = "whitening.safetensors"
+from sled.codec.view import CodecView, StoredTensors
 
 
 @dataclass(frozen=True, eq=False)
-class Whitening:
+class Whitening(StoredTensors):
     """x -> (x - mean) @ matrix, of latents x [..., D].
 
     Attributes:
         mean: [D] float32.
         matrix: [D, D] float32, symmetric and positive definite.
     """
+
+    kind = "whitening"
 
     mean: Tensor
     matrix: Tensor
@@ -78,18 +76,12 @@ class Whitening:
         Raises:
             ValueError: If it cannot be read or undone.
         """
+        whitening = super().load(path)
         try:
-            tensors = load_file(path)
-            whitening = cls(tensors["mean"], tensors["matrix"])
             torch.linalg.cholesky(whitening.matrix)
-        except (SafetensorError, KeyError, RuntimeError) as error:
+        except RuntimeError as error:
             raise ValueError(f"{path} is no whitening ({error}): make or copy it again") from error
         return whitening
-
-    def save(self, folder: Path) -> None:
-        """Write `whitening.safetensors` into a codec's folder."""
-        tensors = {"mean": self.mean.contiguous(), "matrix": self.matrix.contiguous()}
-        save_file(tensors, folder / WHITENING_FILE, metadata={"format": "pt"})
 
 
 class WhitenedCodec(CodecView):

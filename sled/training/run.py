@@ -175,6 +175,11 @@ def make_trainer(
     tokenizer = TextTokenizer.from_pretrained(data_args.tokenizer, model.config.text_normalization)
     train_batches = training_batches(data_args, args, codec)
     told = isinstance(codec, TokenChannelCodec)
+    if isinstance(codec, TokenChannelCodec) and codec.channel.vocab_size != tokenizer.vocab_size:
+        raise ValueError(
+            f"{data_args.codec} has a channel for {codec.channel.vocab_size} tokens, the tokenizer "
+            f"has {tokenizer.vocab_size}: add one for it with scripts/add_token_channel.py"
+        )
     if args.alignment_weight or told:
         _check_alignment(train_batches.open_epoch(0))
         _check_layer(args.alignment_layer, model.config)

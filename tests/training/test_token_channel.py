@@ -8,7 +8,7 @@ import torch
 from sled.codec import TokenChannel, add_token_channel
 from sled.training.latents import forget_beginnings
 from tests.debug import GOLDENS, debug_tokenizer
-from tests.training.runs import PLAIN, align_evenly, fit, logged, make_corpus
+from tests.training.runs import PLAIN, align_evenly, fit, logged, make_corpus, weights
 
 
 @pytest.fixture(scope="module")
@@ -37,14 +37,17 @@ def test_the_channel_is_learned_with_the_rest(aligned, tmp_path):
     assert len(logged(run, "eval_score_loss")) == 2
 
 
-def test_what_is_heard_may_be_forgotten_but_is_asked_for_all_the_same(aligned, tmp_path):
-    """In the first step all weights are those of the beginning: the loss differs by what is heard
-    alone, and it is heard through the embedding of latents."""
-    first = [
-        logged(fit_told(aligned, tmp_path / str(share), untold_share=share, max_steps=1), "loss")[0]
+def test_what_is_forgotten_is_asked_for_all_the_same(aligned, tmp_path):
+    """A new head says 0 whatever it hears, so the first loss depends on what is asked for alone;
+    what is learned depends on what was heard."""
+    runs = [
+        fit_told(aligned, tmp_path / str(share), untold_share=share, max_steps=6)
         for share in (0.0, 1.0)
     ]
-    assert first[0] == pytest.approx(first[1], rel=0.2)
+    first, forgetful = (logged(run, "score_loss")[0] for run in runs)
+    assert first == pytest.approx(forgetful, rel=1e-6)
+    name = "z_proj.weight"
+    assert not weights(runs[0])[name].equal(weights(runs[1])[name])
 
 
 def test_beginnings_are_forgotten_and_nothing_else():
@@ -64,6 +67,14 @@ def test_a_corpus_without_word_times_is_refused(aligned, tmp_path):
     ):
         with pytest.raises(ValueError, match=r"scripts/align\.py"):
             fit_told(aligned, tmp_path / "run", **changes)
+
+
+def test_a_channel_for_another_tokenizer_is_refused(aligned, tmp_path):
+    vocab_size = debug_tokenizer().vocab_size
+    channel = TokenChannel.random(vocab_size - 1, width=6, norm=3.0)
+    add_token_channel(GOLDENS / "codec", channel, tmp_path / "codec")
+    with pytest.raises(ValueError, match=f"a channel for {vocab_size - 1} tokens"):
+        fit_told(aligned, tmp_path / "run", codec=tmp_path / "codec")
 
 
 def test_a_share_is_one(aligned, tmp_path):
