@@ -28,6 +28,7 @@ from sled.model import SpeechLlamaOutput
 from sled.training.arguments import SledTrainingArguments
 from sled.training.averaging import WeightAverage
 from sled.training.distillation import GuidedTeacher
+from sled.training.inactive_units import InactiveUnits
 from sled.training.latents import forget_beginnings, speech_latents
 from sled.training.lora import unwrap
 from sled.training.progress import LOSS_PARTS, Progress
@@ -176,6 +177,12 @@ class SledTrainer(WholeCheckpointTrainer):
 
     # The loss.
 
+    def training_step(self, *args: Any, **kwargs: Any) -> Tensor:
+        # Gradients of what is nearly switched off are below float32's normal range, where a
+        # processor is many times slower. ONNX Runtime, which some texts ask for, undoes this.
+        torch.set_flush_denormal(True)
+        return super().training_step(*args, **kwargs)
+
     def _forward(self, model: nn.Module, inputs: dict[str, Any]) -> SpeechLlamaOutput:
         """Losses of a batch, each the mean over this batch alone."""
         keeps_offline = model.training and torch.rand(()).item() < self.args.offline_share
@@ -286,15 +293,17 @@ class SledTrainer(WholeCheckpointTrainer):
     ) -> EvalLoopOutput:
         """Mean losses over all frames (and stop decisions), with noise that is always the same.
 
-        Also how much is made of the text, see `sled.training.text_gap`.
+        Also how much is made of the text, see `sled.training.text_gap`, and the share of the head's
+        units that are off, see `sled.training.inactive_units`.
         """
         start = time.perf_counter()
         model = self.model  # DDP has nothing to add without gradients; FSDP is the model itself
         model.eval()
         total = torch.zeros(len(LOSS_PARTS) + 3, device=self.args.device, dtype=torch.float64)
         text_gap = TextGap(self.args.device)
+        inactive = InactiveUnits(unwrap(self.model).scoreloss, self.args.device)
         devices = [self.args.device] if self.args.device.type == "cuda" else []
-        with torch.random.fork_rng(devices), torch.no_grad():
+        with torch.random.fork_rng(devices), torch.no_grad(), inactive:
             torch.manual_seed(EVAL_NOISE_SEED)
             for inputs in dataloader:
                 inputs = self._prepare_inputs(inputs)
@@ -323,7 +332,7 @@ class SledTrainer(WholeCheckpointTrainer):
         }
         if not metrics["alignment_loss"]:  # not asked for, or without word times to tell it by
             del metrics["alignment_loss"]
-        metrics |= text_gap.metrics(self.accelerator)
+        metrics |= text_gap.metrics(self.accelerator) | inactive.metrics(self.accelerator)
         self.progress.pause(time.perf_counter() - start)
         named = {f"{metric_key_prefix}_{name}": value for name, value in metrics.items()}
         return EvalLoopOutput(None, None, named, round(stops - frames))
