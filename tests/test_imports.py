@@ -73,6 +73,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "data",
         "decoding",
         "guided_attention",
+        "heads",
         "layout",
         "model",
         "text",

@@ -27,6 +27,7 @@ from sled.decoding.lane import Lane
 from sled.decoding.limits import Limits
 from sled.decoding.noise import NoiseAhead
 from sled.decoding.options import DecodingOptions
+from sled.decoding.place import PlaceKeeper
 from sled.decoding.utterance import Request, Row, Utterance, UtteranceState
 from sled.layout import Layout
 
@@ -60,6 +61,7 @@ class Decoder:
         model: In evaluation mode.
         draw_noise: Standard normal noise [U, N] for the next frame of each utterance. None: drawn
             by each utterance's own generator, which makes its speech independent of its company.
+        place_keeper: Holds speech to the order of its text. None: frames stay as they are drawn.
 
     Attributes:
         utterances: Those that have joined and not ended, in that order.
@@ -69,10 +71,11 @@ class Decoder:
         self,
         model: FrameModel,
         draw_noise: Callable[[Sequence[Utterance]], Tensor] | None = None,
+        place_keeper: PlaceKeeper | None = None,
     ) -> None:
         self.model = model
         self.utterances: list[Utterance] = []
-        self._draw_noise = draw_noise
+        self._draw_noise, self._place_keeper = draw_noise, place_keeper
         self._rows: list[Row] = []  # as in the cache
         self._cache = model.new_cache()
         self._write_frames = model.new_step(self._cache) or PartByPart(model, self._cache)
@@ -171,6 +174,7 @@ class Decoder:
             utterance.num_written,
             utterance.options,
             None if generator is None else generator.get_state(),
+            utterance.place,
         )
 
     @torch.inference_mode()
@@ -247,6 +251,9 @@ class Decoder:
         latents, stop_probability = self._write_frames(lane.inputs(noise))
         lane.draw_ahead()
         stopped = lane.stops(stop_probability)
+        if self._place_keeper is not None:
+            latents, may_stop = self._place_keeper.keep(utterances, latents)
+            stopped &= may_stop
         lane.advance(latents)
         exhausted = np.zeros_like(stopped)
         for place in np.nonzero(stopped | lane.due())[0].tolist():

@@ -11,6 +11,7 @@ from torch import Tensor
 from sled.decoding.decoder import Decoder, Step
 from sled.decoding.interface import FrameModel
 from sled.decoding.options import DecodingOptions
+from sled.decoding.place import PlaceKeeper
 from sled.decoding.utterance import Request, Utterance
 from sled.layout import Layout
 
@@ -41,6 +42,7 @@ def generate(
     options: DecodingOptions | None = None,
     layout: Layout | None = None,
     on_step: Callable[[Step], None] | None = None,
+    place_keeper: PlaceKeeper | None = None,
 ) -> list[Generated]:
     """Speak a batch of whole texts.
 
@@ -52,6 +54,7 @@ def generate(
         options: How to draw and when to stop.
         layout: None: the checkpoint's own.
         on_step: Called after each step, for example to move a progress bar.
+        place_keeper: Holds speech to the order of its text. None: frames stay as they are drawn.
 
     Returns:
         One result per request, in order.
@@ -76,7 +79,7 @@ def generate(
         noise = torch.randn(size, generator=generators, device=generators.device)
         return noise[[number[utterance] for utterance in speaking]]
 
-    decoder = Decoder(model, draw_for_all if own[0] is None else None)
+    decoder = Decoder(model, draw_for_all if own[0] is None else None, place_keeper)
     utterances = [
         decoder.join(request, generator, options, layout)
         for request, generator in zip(requests, own, strict=True)

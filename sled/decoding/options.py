@@ -23,6 +23,8 @@ class DecodingOptions:
         length_tolerance: By what factor speech may be shorter or longer for its text than nearly
             all of the training data, if the model's configuration tells that. None: by any.
         stop_before_text_end: Let a chunked row stop while text is still unread.
+        keep_place: Hold speech to the order of its text, and let it stop only at its end, if its
+            frames tell which token is being said; see `sled.decoding.place`.
     """
 
     cfg: float = 2.0
@@ -33,6 +35,7 @@ class DecodingOptions:
     max_length: int | None = None
     length_tolerance: float | None = 1.5
     stop_before_text_end: bool = False
+    keep_place: bool = True
 
     def __post_init__(self) -> None:
         if not 0 <= self.cfg < math.inf:  # nor NaN

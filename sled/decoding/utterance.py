@@ -18,6 +18,7 @@ from sled.decoding.options import (
     STREAM_STOP_THRESHOLD,
     DecodingOptions,
 )
+from sled.decoding.place import Place
 from sled.layout import Layout
 
 
@@ -95,6 +96,10 @@ class Row:
         self.num_frames += count
         self._line_up()
 
+    def tokens_read(self, start: int, stop: int) -> list[int]:
+        """Those of the text's tokens `start:stop` whose turn has come."""
+        return self.token_ids[start : min(stop, self._tokens_taken)]
+
     @property
     def frames_before_text(self) -> float:
         """Frames that a row that is ready can write before text is due, known or not."""
@@ -151,6 +156,7 @@ class Utterance:
             alone for a text.
         prompt_frames, prompt_tokens: Of the prompt.
         num_written: Frames written since.
+        place: Where in its text it is, if that is kept.
         paused: Whether its next frame shall wait, for any reason outside.
         writer: Who is writing it at present, if anybody.
     """
@@ -163,11 +169,13 @@ class Utterance:
         prompt_frames: int = 0,
         prompt_tokens: int = 0,
         num_written: int = 0,
+        place: Place | None = None,
     ) -> None:
         self._rows = list(rows)
         self.options, self.generator = options, generator
         self.prompt_frames, self.prompt_tokens = prompt_frames, prompt_tokens
         self._num_written = num_written
+        self.place = place
         self._paused = False
         self.writer: Writer | None = None
 
@@ -205,6 +213,17 @@ class Utterance:
         if self.writer is not None:
             self.writer.settle(self)
         return self._num_written
+
+    # While it is being written, its rows are behind in frames, but not in text.
+
+    def tokens_read(self, start: int, stop: int) -> list[int]:
+        """Those of its tokens `start:stop` that come before its next frame."""
+        return self._rows[0].tokens_read(start, stop)
+
+    def tokens_left(self, token: int) -> float:
+        """Tokens from this one on; infinite if more may come."""
+        row = self._rows[0]
+        return len(row.token_ids) - token if row.has_read_text else math.inf
 
     @property
     def paused(self) -> bool:
@@ -257,7 +276,7 @@ class UtteranceState:
     Attributes:
         rows: Its rows.
         cached: What the model remembers of each.
-        prompt_frames, prompt_tokens, num_written: As of the utterance.
+        prompt_frames, prompt_tokens, num_written, place: As of the utterance.
         options: Likewise.
         noise_state: State of its generator; None if it has none of its own.
     """
@@ -269,6 +288,7 @@ class UtteranceState:
     num_written: int
     options: DecodingOptions
     noise_state: Tensor | None
+    place: Place | None
 
     def revive(
         self, options: DecodingOptions | None = None, generator: torch.Generator | None = None
@@ -291,5 +311,11 @@ class UtteranceState:
             generator.set_state(self.noise_state)
         rows = [row.copy() for row in self.rows[:copies]]
         return Utterance(
-            rows, options, generator, self.prompt_frames, self.prompt_tokens, self.num_written
+            rows,
+            options,
+            generator,
+            self.prompt_frames,
+            self.prompt_tokens,
+            self.num_written,
+            self.place,
         )

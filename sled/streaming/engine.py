@@ -22,8 +22,8 @@ from typing import Protocol, TypeVar
 import torch
 from torch import Tensor
 
-from sled.codec import Codec
-from sled.decoding import Decoder, FrameModel, Utterance
+from sled.codec import Codec, TokenChannelCodec
+from sled.decoding import Decoder, FrameModel, PlaceKeeper, Utterance
 from sled.streaming.codec_thread import CodecJob, CodecThread
 from sled.streaming.threads import choose_threads, compute_with
 
@@ -93,7 +93,10 @@ class Engine:
         self._most_threads = torch.get_num_threads()
         self._threads = 0  # that the decoding thread computes with
         self._codec_threads = codec_threads or max(1, self._most_threads // 2)
-        self.decoder = Decoder(model)
+        self._place_keeper: PlaceKeeper | None = None
+        if isinstance(codec, TokenChannelCodec):
+            self._place_keeper = PlaceKeeper(codec.channel, model.config)
+        self.decoder = self._new_decoder()
         self._utterances: dict[Utterance, Speaker] = {}
         self._speakers: set[Speaker] = set()
         self._commands: deque[tuple[Speaker, Callable[[], None]]] = deque()
@@ -266,11 +269,14 @@ class Engine:
 
     def _start_over(self, error: BaseException) -> None:
         """With a new decoder, and without all who had something spoken by the old one."""
-        self.decoder = Decoder(self.model)
+        self.decoder = self._new_decoder()
         self._utterances.clear()
         with self._condition:
             for speaker in list(self._speakers):
                 self.give_up(speaker, error)
+
+    def _new_decoder(self) -> Decoder:
+        return Decoder(self.model, place_keeper=self._place_keeper)
 
     def _hang_up(self, speaker: Speaker) -> None:
         for utterance in [one for one, who in self._utterances.items() if who is speaker]:

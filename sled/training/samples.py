@@ -15,7 +15,8 @@ from torch import Tensor
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 from transformers.integrations import TensorBoardCallback, is_deepspeed_zero3_enabled
 
-from sled.decoding import DecodingOptions, Request, generate
+from sled.codec import TokenChannelCodec
+from sled.decoding import DecodingOptions, PlaceKeeper, Request, generate
 from sled.layout import Layout
 from sled.model import SpeechLlamaForCausalLM
 from sled.training.codec.losses import MelSpectrogram
@@ -156,7 +157,10 @@ class SpeechSamples(TrainerCallback):
         codec, tokenizer = self.trainer.codec, self.trainer.train_dataset.tokenizer
         requests = [Request(tokenizer.encode(one.text)) for one in self._references]
         generators = [torch.Generator().manual_seed(seed) for seed in range(len(requests))]
-        spoken = generate(model, requests, generators, options, layout)
+        keeper = None
+        if isinstance(codec, TokenChannelCodec):
+            keeper = PlaceKeeper(codec.channel, model.config)
+        spoken = generate(model, requests, generators, options, layout, place_keeper=keeper)
         return [codec.decode(one.speech[None].float())[0].cpu() for one in spoken]
 
     def _write(self, writer: SummaryWriter, tag: str, audio: Tensor, step: int) -> None:
