@@ -10,7 +10,7 @@ import logging
 from itertools import islice
 from pathlib import Path
 
-from sled.cli import add_dtype_flag, choose_device, run_main
+from sled.cli import add_dtype_flag, add_place_flag, choose_device, run_main
 from sled.data.manifests import load_cuts
 from sled.decoding import DecodingOptions
 from sled.evaluation.quality import QualityJudge, load_dnsmos
@@ -49,6 +49,7 @@ def build_parser() -> argparse.ArgumentParser:
         "--temperature", type=float, help="scale of the noise; unset: as the model says, or 1"
     )
     model.add_argument("--stop_threshold", type=float, help="unset: 0.8 offline, 0.5 streaming")
+    add_place_flag(model)
     model.add_argument("--seed", type=int, default=0, help="of the first text, then counted up")
     model.add_argument(
         "--characters_per_second", type=float, default=20.0, help="speed of writing, mode live"
@@ -87,6 +88,7 @@ def main(argv: list[str] | None = None) -> None:
         cfg=args.cfg,
         temperature=1.0 if args.temperature is None else args.temperature,
         stop_threshold=args.stop_threshold,
+        keep_place=args.keep_place,
     )
     device = choose_device(args.device)
     cuts = list(islice(load_cuts(args.manifest), args.limit))

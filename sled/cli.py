@@ -95,6 +95,7 @@ def speech_parser(description: str, default_output: str = "output.wav") -> argpa
     decoding.add_argument(
         "--stop_threshold", type=float, help="stop probability; unset: 0.8 offline, 0.5 streaming"
     )
+    add_place_flag(decoding)
     decoding.add_argument(
         "--num_return_sequences", type=int, default=1, help="readings to make, seed by seed"
     )
@@ -104,6 +105,16 @@ def speech_parser(description: str, default_output: str = "output.wav") -> argpa
         "--output", default=default_output, help="audio file; several readings get -1, -2, ..."
     )
     return parser
+
+
+def add_place_flag(parser: argparse._ActionsContainer) -> None:
+    """The flag of scripts that let a model read aloud."""
+    parser.add_argument(
+        "--keep_place",
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help="hold speech to the order of its text, if frames tell which token is being said",
+    )
 
 
 def add_dtype_flag(parser: argparse._ActionsContainer) -> None:
@@ -184,6 +195,7 @@ def read_task(args: argparse.Namespace, layout: str) -> Task:
         stop_threshold=args.stop_threshold,
         min_frames=args.min_frames,
         max_length=args.max_length or None,
+        keep_place=args.keep_place,
     )
     text = read_text(args, BUNDLED_INPUT if bundled else PUBLISHED_INPUT)
     paths = output_paths(args.output, args.num_return_sequences)

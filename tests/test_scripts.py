@@ -30,6 +30,7 @@ PUBLISHED_FLAGS = {
     "bf16": False,
 }
 OUR_FLAGS = {
+    "keep_place": True,
     "codec": None,
     "device": "auto",
     "dtype": "auto",
