@@ -39,12 +39,14 @@ def build_parser() -> argparse.ArgumentParser:
     test.add_argument("--limit", type=int, help="take only the first so many utterances")
 
     model = parser.add_argument_group("models")
-    model.add_argument("--model", help="checkpoint; unset: the bundled one")
+    model.add_argument("--model", help="checkpoint, or a bundled voice; unset: the default one")
     model.add_argument("--stream_model", help="another checkpoint for the mode stream")
     model.add_argument("--codec", help="codec; unset: the one in or beside the checkpoint")
     model.add_argument("--device", default="auto", help="cpu, cuda, cuda:1, mps, or auto")
     add_dtype_flag(model)
-    model.add_argument("--cfg", type=float, default=2.0, help="guidance scale, 1 for none")
+    model.add_argument(
+        "--cfg", type=float, help="guidance scale, 1 for none; unset: as the model says, or 2"
+    )
     model.add_argument(
         "--temperature", type=float, help="scale of the noise; unset: as the model says, or 1"
     )
@@ -84,11 +86,11 @@ def main(argv: list[str] | None = None) -> None:
     for name in ("limit", "batch_size"):
         if getattr(args, name) is not None and getattr(args, name) < 1:
             raise ValueError(f"--{name} {getattr(args, name)}: give 1 or more")
+    own = [name for name in ("cfg", "temperature") if getattr(args, name) is None]
     options = DecodingOptions(
-        cfg=args.cfg,
-        temperature=1.0 if args.temperature is None else args.temperature,
         stop_threshold=args.stop_threshold,
         keep_place=args.keep_place,
+        **{name: getattr(args, name) for name in ("cfg", "temperature") if name not in own},
     )
     device = choose_device(args.device)
     cuts = list(islice(load_cuts(args.manifest), args.limit))
@@ -108,7 +110,7 @@ def main(argv: list[str] | None = None) -> None:
         seed=args.seed,
         batch_size=args.batch_size,
         characters_per_second=args.characters_per_second,
-        own_temperature=args.temperature is None,
+        own=own,
     )
     args.output.mkdir(parents=True, exist_ok=True)
     reports = []

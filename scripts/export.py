@@ -28,8 +28,17 @@ def main(argv: list[str] | None = None) -> None:
         type=float,
         help="scale of the noise that it shall speak with unless asked otherwise; unset: as before",
     )
+    parser.add_argument("--cfg", type=float, help="guidance scale, likewise")
     args = parser.parse_args(argv)
-    export(args.model, args.output, args.codec, args.dtype, args.max_shard_size, args.temperature)
+    export(
+        args.model,
+        args.output,
+        args.codec,
+        args.dtype,
+        args.max_shard_size,
+        args.temperature,
+        args.cfg,
+    )
     size = sum(file.stat().st_size for file in args.output.rglob("*") if file.is_file())
     print(f"{args.output}: {size / 1e6:.1f} MB")
 

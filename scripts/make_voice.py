@@ -14,7 +14,9 @@ def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter
     )
-    parser.add_argument("--model_name_or_path", help="checkpoint; unset: the bundled one")
+    parser.add_argument(
+        "--model_name_or_path", help="checkpoint, or a bundled voice; unset: the default one"
+    )
     parser.add_argument("--codec", help="codec; unset: the one in or beside the checkpoint")
     parser.add_argument("--device", default="auto", help="cpu, cuda, cuda:1, mps, or auto")
     add_dtype_flag(parser)

@@ -14,7 +14,7 @@ import torch
 from tqdm import tqdm
 from transformers.utils import logging as transformers_logging
 
-from sled.bundled import DESCRIPTION
+from sled.bundled import BUNDLED_VOICES, DEFAULT_VOICE, bundled_voice
 from sled.data.audio import check_writable
 from sled.decoding import DecodingOptions
 from sled.fast import PRECISIONS
@@ -27,7 +27,6 @@ PUBLISHED_INPUT = (
     "It was silent and gloomy, being tenanted solely by the captive and lighted by the dying "
     "embers of a fire which had been used for the purposes of cookery."
 )
-BUNDLED_INPUT = "four two seven"
 PUBLISHED_CFG, RECOMMENDED_CFG = 1.0, 2.0
 STANDARD_OUTPUT = Path("-")
 NO_SPEECH = "the model stopped before its first frame: try --min_frames or --stop_threshold"
@@ -58,7 +57,8 @@ def speech_parser(description: str, default_output: str = "output.wav") -> argpa
     model = parser.add_argument_group("model")
     model.add_argument(
         "--model_name_or_path",
-        help="checkpoint folder or hub name; unset: the small model that comes with the package",
+        help="checkpoint folder, hub name, or a voice that comes with the package "
+        f"({', '.join(BUNDLED_VOICES)}); unset: {DEFAULT_VOICE}",
     )
     model.add_argument(
         "--codec",
@@ -180,7 +180,7 @@ def read_task(args: argparse.Namespace, layout: str) -> Task:
     Raises:
         ValueError: For anything in the flags that cannot be done.
     """
-    bundled = args.model_name_or_path is None
+    bundled = bundled_voice(args.model_name_or_path)
     if args.num_return_sequences < 1:
         raise ValueError(f"--num_return_sequences {args.num_return_sequences}: ask for 1 or more")
     dtype = read_dtype(args)
@@ -188,7 +188,7 @@ def read_task(args: argparse.Namespace, layout: str) -> Task:
         raise ValueError(f"--max_length {args.max_length} is below 0: 0 means all positions")
     cfg = args.cfg
     if cfg is None:
-        cfg = RECOMMENDED_CFG if bundled else PUBLISHED_CFG
+        cfg = PUBLISHED_CFG if bundled is None else RECOMMENDED_CFG
     options = DecodingOptions(
         cfg=cfg,
         temperature=1.0 if args.temperature is None else args.temperature,
@@ -197,14 +197,14 @@ def read_task(args: argparse.Namespace, layout: str) -> Task:
         max_length=args.max_length or None,
         keep_place=args.keep_place,
     )
-    text = read_text(args, BUNDLED_INPUT if bundled else PUBLISHED_INPUT)
+    text = read_text(args, PUBLISHED_INPUT if bundled is None else bundled.example)
     paths = output_paths(args.output, args.num_return_sequences)
     for path in paths:
         if layout == "offline" or path != STANDARD_OUTPUT:
             check_writable(path)
 
-    if bundled:
-        print(DESCRIPTION, file=sys.stderr if STANDARD_OUTPUT in paths else sys.stdout)
+    if bundled is not None:
+        print(bundled.description, file=sys.stderr if STANDARD_OUTPUT in paths else sys.stdout)
     tts = TTS.from_pretrained(
         args.model_name_or_path,
         codec=args.codec,
@@ -216,7 +216,9 @@ def read_task(args: argparse.Namespace, layout: str) -> Task:
             f"{args.model_name_or_path} is an offline checkpoint (no stream_n, stream_m in its "
             "config.json): name a streaming one, or use run_offline.py"
         )
-    if args.cfg is None and tts.model.config.distilled_cfg is not None:
+    config = tts.model.config
+    own_cfg = (config.speaking_cfg, config.distilled_cfg)
+    if args.cfg is None and own_cfg != (None, None):
         options = replace(options, cfg=tts.default_options.cfg)
     if args.temperature is None:
         options = replace(options, temperature=tts.default_options.temperature)

@@ -38,6 +38,7 @@ EXTRA_DEFAULTS: dict[str, Any] = {
     "text_normalization": None,
     "distilled_cfg": None,
     "speaking_temperature": 1.0,
+    "speaking_cfg": None,
 }
 
 # What transformers itself may pass to or keep in any configuration.
@@ -93,6 +94,7 @@ class SpeechLlamaConfig(PreTrainedConfig):
             guidance was distilled into it. None: it was not.
         speaking_temperature: Scale of the head's noise that the model speaks best with, and speaks
             with unless asked otherwise.
+        speaking_cfg: Likewise its guidance scale. None: as the caller is used to.
 
     Raises:
         ValueError: For an unknown key or a combination that no model can have.
@@ -135,6 +137,7 @@ class SpeechLlamaConfig(PreTrainedConfig):
         text_normalization: str | None = None,
         distilled_cfg: float | None = None,
         speaking_temperature: float = EXTRA_DEFAULTS["speaking_temperature"],
+        speaking_cfg: float | None = None,
         bos_token_id: int = 0,
         pad_token_id: int = 1,
         eos_token_id: int = 2,
@@ -182,6 +185,7 @@ class SpeechLlamaConfig(PreTrainedConfig):
         self.text_normalization = text_normalization
         self.distilled_cfg = distilled_cfg
         self.speaking_temperature = speaking_temperature
+        self.speaking_cfg = speaking_cfg
         self.bos_token_id = bos_token_id
         self.pad_token_id = pad_token_id
         self.eos_token_id = eos_token_id
@@ -196,6 +200,8 @@ class SpeechLlamaConfig(PreTrainedConfig):
             )
         if not self.speaking_temperature >= 0:
             raise ValueError(f"speaking_temperature={self.speaking_temperature} is below 0")
+        if self.speaking_cfg is not None and not self.speaking_cfg >= 0:
+            raise ValueError(f"speaking_cfg={self.speaking_cfg} is below 0")
         if self.head_dim % 2:
             raise ValueError(f"head_dim={self.head_dim} must be even for rotary positions")
         if (self.stream_n is None) != (self.stream_m is None):

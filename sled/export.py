@@ -21,6 +21,7 @@ def export(
     dtype: str = "float16",
     max_shard_size: str = "50GB",
     temperature: float | None = None,
+    cfg: float | None = None,
 ) -> None:
     """Write a checkpoint with its weights in the given dtype, and its codec in a folder in it.
 
@@ -32,16 +33,20 @@ def export(
         max_shard_size: Of a file of the model's weights, such as "15MB"; a larger model is written
             in several.
         temperature: That it shall speak with unless asked otherwise. None: as before.
+        cfg: Likewise.
 
     Raises:
         ValueError: If a part cannot be read, its weights do not fit the dtype, there is no such
-            size, or the temperature is below 0.
+            size, or the temperature or cfg is below 0.
     """
     speaker = SpeechLlamaForCausalLM.from_pretrained(model, dtype=torch.float32)
     _check_range(speaker, dtype)
     if temperature is not None:
         DecodingOptions(temperature=temperature)  # refuses what could not be spoken with
         speaker.config.speaking_temperature = temperature
+    if cfg is not None:
+        DecodingOptions(cfg=cfg)
+        speaker.config.speaking_cfg = cfg
     for name in (WEIGHTS_FILE, INDEX_FILE):  # of an earlier export, in another number of files
         (destination / name).unlink(missing_ok=True)
     speaker.to(DTYPES[dtype]).save_pretrained(destination, max_shard_size=max_shard_size)

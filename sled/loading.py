@@ -6,7 +6,7 @@ from pathlib import Path
 
 import torch
 
-from sled.bundled import BUNDLED_MODEL
+from sled.bundled import bundled_voice
 from sled.checkpoint import missing_files
 from sled.codec import Codec, load_codec
 from sled.config import SpeechLlamaConfig
@@ -28,8 +28,9 @@ def load_parts(
     """Load the parts of a voice; arguments and errors are those of `TTS.from_pretrained`."""
     if dtype not in ("auto", *PRECISIONS):
         raise ValueError(f"dtype={dtype!r}: choose one of auto, {', '.join(PRECISIONS)}")
-    if name_or_path is None:
-        name_or_path = BUNDLED_MODEL
+    if (voice := bundled_voice(name_or_path)) is not None:
+        name_or_path = voice.folder
+    assert name_or_path is not None
     _check_checkpoint(name_or_path)
     if codec is None:
         beside = [Path(name_or_path) / "codec", Path(name_or_path).parent / "codec"]

@@ -147,7 +147,7 @@ class TTS:
         """Load everything that speaking needs.
 
         Args:
-            name_or_path: Checkpoint folder or hub name. None: the model that comes with the
+            name_or_path: Checkpoint folder, hub name or bundled voice. None: the default one of the
                 package.
             codec: Codec folder, hub name or `.th` file. None: a folder `codec` in or beside the
                 checkpoint if there is one, else the published Encodec.
@@ -394,10 +394,11 @@ class TTS:
 
     @property
     def default_options(self) -> DecodingOptions:
-        """Guidance as recommended, or none if the model was taught to do without; its own noise."""
+        """Its own noise and guidance, or the recommended; none if it was taught to do without."""
         config = self.model.config
         options = DecodingOptions(temperature=config.speaking_temperature)
-        return options if config.distilled_cfg is None else replace(options, cfg=1.0)
+        own_cfg = config.speaking_cfg if config.distilled_cfg is None else 1.0
+        return options if own_cfg is None else replace(options, cfg=own_cfg)
 
     def save_voice(self, voice: Voice, path: str | Path) -> None:
         """Write a voice file, which this model and this codec can load."""

@@ -19,6 +19,7 @@ EXTRAS = {
     "text_normalization": "english",
     "distilled_cfg": 2.0,
     "speaking_temperature": 0.8,
+    "speaking_cfg": 1.5,
 }
 
 

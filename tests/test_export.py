@@ -51,17 +51,25 @@ def test_weights_beyond_half_precision_are_refused(tmp_path):
     export(folder, tmp_path / "half", dtype="bfloat16")
 
 
-def test_a_temperature_that_cannot_be_is_refused(tmp_path):
-    with pytest.raises(ValueError, match="temperature=-1"):
-        export(debug_checkpoint(tmp_path / "full"), tmp_path / "half", temperature=-1)
+@pytest.mark.parametrize("setting", ["temperature", "cfg"])
+def test_a_setting_that_cannot_be_is_refused(setting, tmp_path):
+    with pytest.raises(ValueError, match=f"{setting}=-1"):
+        export(debug_checkpoint(tmp_path / "full"), tmp_path / "half", **{setting: -1})
     assert not (tmp_path / "half").exists()
 
 
 def test_an_exported_model_may_be_told_how_warm_to_speak(tmp_path):
     """It then does so unless asked otherwise."""
-    export(debug_checkpoint(tmp_path / "full"), tmp_path / "cool", GOLDENS / "codec", temperature=0)
+    export(
+        debug_checkpoint(tmp_path / "full"),
+        tmp_path / "cool",
+        GOLDENS / "codec",
+        temperature=0,
+        cfg=1.5,
+    )
     tts = TTS.from_pretrained(tmp_path / "cool")
-    assert tts.default_options.temperature == 0
+    assert (tts.default_options.temperature, tts.default_options.cfg) == (0, 1.5)
     readings = [tts.say("one", seed=seed, layout=Layout()).audio for seed in (1, 2)]
     assert (readings[0] == readings[1]).all()
-    assert TTS.from_pretrained(tmp_path / "full").default_options.temperature == 1
+    usual = TTS.from_pretrained(tmp_path / "full").default_options
+    assert (usual.temperature, usual.cfg) == (1, 2)

@@ -9,6 +9,8 @@ import pytest
 import soundfile
 
 from sled import TTS, DecodingOptions, Prompt, Speech
+from sled.bundled import BUNDLED_VOICES, DEFAULT_VOICE, BundledVoice, bundled_voice
+from sled.checkpoint import missing_files
 from sled.cli import run_main, speech_parser
 from sled.layout import Layout
 from tests.commands import run, run_process
@@ -141,13 +143,30 @@ def test_without_a_name_the_bundled_model_says_what_it_can(
     script, layout, stream, tmp_path, monkeypatch, capsys
 ):
     """In either layout, with guidance; and a line tells what it knows."""
-    monkeypatch.setattr("sled.loading.BUNDLED_MODEL", stream)
+    voice = BundledVoice(stream, "It says so.", "four two seven")
+    monkeypatch.setitem(BUNDLED_VOICES, DEFAULT_VOICE, voice)
     assert run(script, "--min_frames", 3, "--output", tmp_path / "out.wav") == 0
-    assert "strings of English digits" in capsys.readouterr().out.splitlines()[0]
+    assert capsys.readouterr().out.splitlines()[0] == "It says so."
     options = DecodingOptions(cfg=2.0, min_frames=3)
     tts = TTS.from_pretrained(stream)
     expected = tts.synthesize(["four two seven"], seeds=42, options=options, layout=layout)[0]
     assert_speech(tmp_path / "out.wav", expected)
+
+
+def test_bundled_voices_have_names_which_folders_of_ones_own_may_have_too(tmp_path, monkeypatch):
+    assert bundled_voice("digits") is BUNDLED_VOICES["digits"]
+    assert bundled_voice(None) is BUNDLED_VOICES[DEFAULT_VOICE]
+    assert bundled_voice("no such voice") is None
+    (tmp_path / "digits").mkdir()
+    monkeypatch.chdir(tmp_path)
+    assert bundled_voice("digits") is None
+
+
+@pytest.mark.parametrize("voice", BUNDLED_VOICES.values(), ids=BUNDLED_VOICES)
+def test_bundled_voices_are_complete(voice):
+    assert not missing_files(voice.folder)
+    assert (voice.folder / "codec" / "config.json").is_file()
+    assert (voice.folder / "README.md").is_file()
 
 
 def test_text_comes_from_a_flag_a_file_or_standard_input(offline, tmp_path, monkeypatch):

@@ -27,7 +27,7 @@ HELD_OUT=${HELD_OUT:-}
 # is missing, so batches are small.
 case $SETTING in
 cpu) # 10 M parameters
-    DEVICE=cpu WORKERS=0 LEARNING_RATE=1.5e-3 SPOKEN=0 EVAL_STEPS=${EVAL_STEPS:-1000}
+    DEVICE=cpu WORKERS=0 LEARNING_RATE=5e-4 SPOKEN=0 EVAL_STEPS=${EVAL_STEPS:-1000}
     SIZES="--hidden_size 256 --intermediate_size 688 --num_hidden_layers 6 --num_attention_heads 4
         --diffloss_d 3 --diffloss_w 512 --noise_channels 128 --max_position_embeddings 2048"
     FRAMES=300 STEPS=${STEPS:-40000} STEPS_COOL=${STEPS_COOL:-10000}
@@ -123,7 +123,8 @@ evaluate() { # evaluate NAME SPLIT FLAGS...
     local name=$1 split=$2
     shift 2
     script evaluate --manifest "$RUN/data/cuts_$split.jsonl.gz" --model "$RUN/cool" \
-        --codec "$RUN/latents" --whisper "${WHISPER:-base}" --output "$RUN/results/$name" "$@"
+        --codec "$RUN/latents" --whisper "${WHISPER:-base}" --output "$RUN/results/$name" \
+        --temperature 0.6 --cfg 1.2 "$@"
 }
 
 results() {
@@ -137,7 +138,8 @@ results() {
     # shellcheck disable=SC2086
     [ -z "$HELD_OUT" ] || stage results_clone evaluate clone clone --modes teacher clone \
         --speaker_encoder "${SPEAKER_ENCODER:-resemblyzer}" --save_audio ${JUDGES:-}
-    stage export script export --model "$RUN/cool" --codec "$RUN/latents" --output "$RUN/export"
+    stage export script export --model "$RUN/cool" --codec "$RUN/latents" --output "$RUN/export" \
+        --temperature 0.6 --cfg 1.2
     tail -n +1 "$RUN"/results/*/results.md
     echo "The model to ship is in $RUN/export; each stage's time is in $RUN/stages."
 }
@@ -168,7 +170,7 @@ for part in $STAGES; do
         # What tells sounds apart shall count for more than voice and grain, and latents shall tell
         # which token is being said: a model that hears that of its past knows where it is.
         stage emphasis script emphasize_sounds --codec "$RUN/grouped" --codes "$RUN/codes/train" \
-            --output_dir "$RUN/emphasized"
+            --strength 8 --output_dir "$RUN/emphasized"
         stage channel script add_token_channel --codec "$RUN/emphasized" \
             --tokenizer "$RUN/tokenizer" --output_dir "$RUN/latents"
         ;;

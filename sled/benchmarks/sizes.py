@@ -5,13 +5,15 @@ from __future__ import annotations
 import torch
 from transformers import EncodecConfig, EncodecModel
 
-from sled.bundled import BUNDLED_MODEL
+from sled.bundled import BUNDLED_VOICES
 from sled.codec import Codec, EncodecCodec, GroupedCodec, load_codec
 from sled.config import SpeechLlamaConfig
 
 # "published-x4" is the published size, made to write four frames of the codec in a step.
 SIZES = ("published", "published-x4", "bundled", "debug")
 FRAMES_IN_GROUP = 4
+# The bundled voice that stands for all.
+BENCHMARKED = BUNDLED_VOICES["digits"].folder
 
 
 class UntrainedCodec(EncodecCodec):
@@ -34,7 +36,7 @@ def make_config(size: str) -> SpeechLlamaConfig:
         config.frame_rate /= FRAMES_IN_GROUP
         return config
     if size == "bundled":
-        return SpeechLlamaConfig.from_pretrained(BUNDLED_MODEL)
+        return SpeechLlamaConfig.from_pretrained(BENCHMARKED)
     return SpeechLlamaConfig(
         vocab_size=320,
         hidden_size=64,
@@ -50,6 +52,6 @@ def make_config(size: str) -> SpeechLlamaConfig:
 def make_codec(size: str, device: torch.device) -> Codec:
     """The codec that goes with it."""
     if size == "bundled":
-        return load_codec(BUNDLED_MODEL / "codec", device)
+        return load_codec(BENCHMARKED / "codec", device)
     codec = UntrainedCodec(device)
     return GroupedCodec(codec, FRAMES_IN_GROUP) if size == "published-x4" else codec

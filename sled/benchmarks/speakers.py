@@ -9,8 +9,7 @@ import torch
 from torch import nn
 from transformers import AutoModel
 
-from sled.benchmarks.sizes import make_codec, make_config
-from sled.bundled import BUNDLED_MODEL
+from sled.benchmarks.sizes import BENCHMARKED, make_codec, make_config
 from sled.decoding import FrameModel
 from sled.fast import choose_precision, loading_dtype, make_fast
 from sled.heads.energy import ZeroLinear
@@ -33,7 +32,7 @@ def make_model(size: str, device: torch.device, dtype: torch.dtype) -> SpeechLla
     Untrained ones speak noise, in the same time as words.
     """
     if size == "bundled":
-        model = SpeechLlamaForCausalLM.from_pretrained(BUNDLED_MODEL, dtype=dtype)
+        model = SpeechLlamaForCausalLM.from_pretrained(BENCHMARKED, dtype=dtype)
     else:
         config = make_config(size)
         config.stream_n, config.stream_m = STREAM_N, round(STREAM_M * config.frame_rate / 75)
@@ -91,5 +90,5 @@ def load_speaker(
             torch has, and half of them.
     """
     model = load_model(size, device, dtype, threads)
-    tokenizer = TextTokenizer.from_pretrained(BUNDLED_MODEL)
+    tokenizer = TextTokenizer.from_pretrained(BENCHMARKED)
     return TTS(model, tokenizer, make_codec(size, device), codec_threads)

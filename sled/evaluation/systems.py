@@ -204,7 +204,7 @@ class Systems:
     Args:
         cuts: The test set.
         options: How models draw frames and when they stop.
-        model: Checkpoint folder or hub name. None: the bundled one.
+        model: Checkpoint folder, hub name or bundled voice. None: the default one.
         stream_model: Another one for the mode "stream". None: the same.
         codec: Folder, hub name or `.th` file. None: the one in or beside the checkpoint.
         device: Where models run.
@@ -212,8 +212,7 @@ class Systems:
         seed: Of the first utterance, counted up for the others.
         batch_size: Utterances spoken at once.
         characters_per_second: Speed of writing for the mode "live".
-        own_temperature: Let each model draw with the noise that it speaks best with, whatever the
-            options say.
+        own: Options that are as each model speaks best, see `TTS.default_options`.
     """
 
     def __init__(
@@ -229,9 +228,9 @@ class Systems:
         seed: int = 0,
         batch_size: int = 1,
         characters_per_second: float = 20.0,
-        own_temperature: bool = False,
+        own: Sequence[str] = (),
     ) -> None:
-        self.own_temperature = own_temperature
+        self.own = own
         self.characters_per_second = characters_per_second
         self.cuts, self.options = cuts, options
         self.model, self.stream_model = model, stream_model or model
@@ -259,9 +258,8 @@ class Systems:
             raise ValueError(
                 f"{self.stream_model} is no streaming checkpoint: name one with --stream_model"
             )
-        options = self.options
-        if self.own_temperature:
-            options = replace(options, temperature=tts.default_options.temperature)
+        own = {name: getattr(tts.default_options, name) for name in self.own}
+        options = replace(self.options, **own)
         if mode == "live":
             return recite_live(
                 self.cuts,

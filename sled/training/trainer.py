@@ -143,6 +143,8 @@ class SledTrainer(WholeCheckpointTrainer):
                 "same command again to continue from the last checkpoint, if need be with fewer "
                 "--dataloader_num_workers"
             ) from error
+        finally:
+            torch.set_flush_denormal(False)  # as each step asked for it
 
     # Batches.
 

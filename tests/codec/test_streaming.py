@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 from transformers import EncodecConfig, EncodecModel
 
-from sled.bundled import BUNDLED_MODEL
+from sled.bundled import BUNDLED_VOICES
 from sled.codec import Codec, EncodecCodec, StreamState, load_codec
 from sled.codec.streaming import StreamingNetwork
 from tests.debug import debug_codec, randn
@@ -96,7 +96,7 @@ class TestDecoder:
 
     @pytest.mark.parametrize("sizes", [[1] * 20, [7, 0, 12, 1], [3, 5, 12], [20], [2, 3], [1]])
     def test_trained(self, sizes: list[int]) -> None:
-        codec = load_codec(BUNDLED_MODEL / "codec")
+        codec = load_codec(BUNDLED_VOICES["digits"].folder / "codec")
         shape = (2, codec.num_codebooks, sum(sizes))
         codes = torch.randint(1024, shape, generator=torch.Generator().manual_seed(0))
         latents = codec.codes_to_latents(codes)
@@ -174,7 +174,7 @@ class TestEncoder:
 
     @pytest.mark.parametrize("sizes", [[1000] * 5, [5001], [2240, 1, 2000], [319], [3, 400]])
     def test_trained(self, sizes: list[int]) -> None:
-        codec = load_codec(BUNDLED_MODEL / "codec")
+        codec = load_codec(BUNDLED_VOICES["digits"].folder / "codec")
         waveforms = 0.1 * randn(1, sum(sizes))
         wanted = torch.stack(codec.encode(list(waveforms)))
         assert torch.equal(encode_pieces(codec, waveforms, sizes), wanted)

@@ -54,3 +54,8 @@ def test_each_step_takes_the_smallest_numbers_for_zero(tmp_path, monkeypatch):
     monkeypatch.setattr(SledTrainer, "compute_loss", watched)
     fit(make_corpus(tmp_path), tmp_path / "run", max_steps=2)
     assert seen == [0.0, 0.0]
+
+
+def test_other_computations_keep_the_smallest_numbers(tmp_path):
+    fit(make_corpus(tmp_path), tmp_path / "run", max_steps=1)
+    assert (torch.tensor([1e-40]) * 1).item() > 0
