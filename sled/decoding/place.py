@@ -115,8 +115,8 @@ class PlaceKeeper:
         first = np.array([place.first for place in places])
         ids = np.full((len(ours), WINDOW), NONE)
         for row, (one, place) in enumerate(zip(ours, places, strict=True)):
-            known = one.tokens_read(place.first, place.first + WINDOW)
-            ids[row, : len(known)] = known
+            read = one.tokens_read(place.first, place.first + WINDOW)
+            ids[row, : len(read)] = read
         numbers = (first[:, None] + np.arange(WINDOW)) % len(self._phases)
         told = latents[kept, -self._width :].float().cpu().numpy()
         belief = self._pass(np.stack([place.log_belief for place in places]))
