@@ -75,6 +75,13 @@ class Layout:
             return num_tokens
         return min(num_tokens, self.text_chunk * (frame // self.speech_chunk + 1))
 
+    @property
+    def tokens_per_frame(self) -> float:
+        """Text tokens that are read for each frame while there is text; 0 in the offline layout."""
+        if self.text_chunk is None or self.speech_chunk is None:
+            return 0.0
+        return self.text_chunk / self.speech_chunk
+
     def frames_in_chunk_after(self, frame: int) -> float:
         """Frames from this one on before text is read again; infinite in the offline layout."""
         if self.speech_chunk is None:

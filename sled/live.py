@@ -15,6 +15,7 @@ from sled.streaming.client import Outlet, converse
 from sled.streaming.pacing import release, schedule, token_texts
 from sled.streaming.session import to_int16
 from sled.streaming.voice import Voice
+from sled.tts import MAX_START_DELAY_S
 
 
 def add_live_flags(parser: argparse.ArgumentParser) -> None:
@@ -25,6 +26,13 @@ def add_live_flags(parser: argparse.ArgumentParser) -> None:
         type=float,
         default=float("inf"),
         help="speed at which the text is written; inf: all at once",
+    )
+    live.add_argument(
+        "--max_start_delay_s",
+        type=float,
+        default=MAX_START_DELAY_S,
+        help="text that comes more slowly than it is spoken lets the first sound wait, at most so "
+        "long, so that speech does not falter; 0: the first sound never waits",
     )
     live.add_argument(
         "--max_silence_s",
@@ -67,6 +75,7 @@ def speak_live(args: argparse.Namespace, task: Task, voice: Voice | None) -> Non
                     seed=seed,
                     options=task.options,
                     layout=task.layout,
+                    max_start_delay_s=args.max_start_delay_s,
                     max_ahead_s=None,
                     trim_tail=args.trim_tail,
                     max_silence_s=args.max_silence_s,

@@ -43,6 +43,8 @@ logger = logging.getLogger(__name__)
 # The most that the codec is given at once; of a whole text, so much from the first chunk on: nobody
 # waits for it, and the codec is fastest so.
 MAX_CHUNK_S, WHOLE_TEXT_CHUNK_S = 0.43, 0.86
+# A listener waits so much longer for a slow writer before the first sound.
+MAX_START_DELAY_S = 1.0
 ONE_SEGMENT = SegmentLimits(sys.maxsize, sys.maxsize)
 # Each holds what the model remembers of a recording: up to 100 MB at the published size.
 MAX_VOICES_KEPT = 8
@@ -171,6 +173,7 @@ class TTS:
         options: DecodingOptions | None = None,
         layout: Layout | None = None,
         ramp: ChunkRamp | None = None,
+        max_start_delay_s: float = MAX_START_DELAY_S,
         max_ahead_s: float | None = 30.0,
         trim_tail: bool = False,
         max_silence_s: float | None = None,
@@ -191,6 +194,8 @@ class TTS:
             layout: None: the checkpoint's own. In the offline layout a segment is complete before
                 it is spoken.
             ramp: How many frames are made audible at once. None: few first, then more.
+            max_start_delay_s: Text that comes more slowly than it is spoken lets the first sound
+                wait, at most so long, so that speech does not falter. 0: it never waits.
             max_ahead_s: Speech that may wait to be taken before the model pauses. None: any amount.
             trim_tail: Leave out near-silence at the end.
             max_silence_s: A segment of which all text has been read ends after so much silence.
@@ -204,6 +209,7 @@ class TTS:
             layout=layout,
             voice=self.make_voice(voice, layout) if isinstance(voice, Prompt) else voice,
             ramp=ramp or ChunkRamp(max_frames=self._frames(MAX_CHUNK_S)),
+            max_start_delay_s=max_start_delay_s,
             max_ahead_s=max_ahead_s,
             trim_tail=trim_tail,
             max_silence_s=max_silence_s,

@@ -73,7 +73,7 @@ def converse(session: Session, pieces: Iterator[str], outlets: Sequence[Outlet] 
     writer.start()
     for chunk in session.chunks():
         if len(chunk.audio):
-            timeline.chunks.append((chunk.made_at_s - start, len(chunk.audio)))
+            timeline.chunks.append((chunk.ready_at_s - start, len(chunk.audio)))
             for outlet in outlets:
                 outlet(chunk.audio)
     writer.join()

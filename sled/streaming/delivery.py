@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 
 from sled.config import SpeechLlamaConfig
@@ -29,6 +30,8 @@ class Delivery:
         voice: To speak with. None: any the model comes up with.
         ramp: How many frames are made audible at once.
         limits: Sizes of segments, in tokens. None: as `segment_limits` finds for the model.
+        max_start_delay_s: Text that comes more slowly than it is spoken lets the first sound wait,
+            at most so long, see `sled.streaming.start`. 0: it never waits.
         max_ahead_s: Speech that may wait to be taken before the model pauses. None: any amount.
         trim_tail: Leave out near-silence at the end.
         max_silence_s: A segment of which all text has been read ends after so much near-silence.
@@ -40,6 +43,7 @@ class Delivery:
     voice: Voice | None = None
     ramp: ChunkRamp = field(default_factory=ChunkRamp)
     limits: SegmentLimits | None = None
+    max_start_delay_s: float = 0.0
     max_ahead_s: float | None = None
     trim_tail: bool = False
     max_silence_s: float | None = None
@@ -48,6 +52,8 @@ class Delivery:
         for name in ("max_ahead_s", "max_silence_s"):
             if (value := getattr(self, name)) is not None and not value > 0:
                 raise ValueError(f"{name}={value}: give seconds above 0, or None for no limit")
+        if not 0 <= self.max_start_delay_s < math.inf:
+            raise ValueError(f"max_start_delay_s={self.max_start_delay_s}: give seconds, or 0")
 
 
 def segment_limits(config: SpeechLlamaConfig, delivery: Delivery) -> SegmentLimits:

@@ -8,7 +8,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from torch import Tensor
@@ -22,12 +22,12 @@ class Chunk:
         audio: [S] float32.
         latents: [T, D] frames that went into the codec for it. What comes out at once can be less
             than they make, see `StreamingDecoder.lookahead_frames`.
-        made_at_s: When it was made, by `time.perf_counter`.
+        ready_at_s: When it could first be taken, by `time.perf_counter`.
     """
 
     audio: np.ndarray
     latents: Tensor
-    made_at_s: float = field(default_factory=time.perf_counter)
+    ready_at_s: float = field(default_factory=time.perf_counter)
 
 
 class Sink:
@@ -41,7 +41,8 @@ class Sink:
         self._on_taken = on_taken
         self._chunks: deque[Chunk] = deque()
         self._num_samples = 0
-        self._ended = False
+        self._held_until_s = 0.0
+        self._released = self._ended = False
         self._error: BaseException | None = None
         self._condition = threading.Condition()
         self._tasks: set[tuple[asyncio.AbstractEventLoop, asyncio.Event]] = set()
@@ -74,6 +75,19 @@ class Sink:
                 self._num_samples += len(chunk.audio)
             self._wake()
 
+    def hold(self, seconds: float) -> None:
+        """Let nothing be taken for so many seconds, unless it is released before."""
+        with self._condition:
+            if not self._released:
+                self._held_until_s = time.perf_counter() + seconds
+
+    def release(self) -> None:
+        """Hold nothing back, now and ever after."""
+        with self._condition:
+            self._released = True
+            self._held_until_s = min(self._held_until_s, time.perf_counter())
+            self._wake()
+
     def end(self, error: BaseException | None = None, *, drop: bool = False) -> None:
         """Nothing more comes.
 
@@ -92,7 +106,8 @@ class Sink:
     def take(self) -> Chunk | None:
         """The next chunk, as soon as there is one; None at the end."""
         with self._condition:
-            self._condition.wait_for(lambda: self._chunks or self._ended)
+            while not self._is_ready():
+                self._condition.wait(self._wait_s())
             chunk = self._pop()
         return self._taken(chunk)
 
@@ -102,21 +117,34 @@ class Sink:
         try:
             while True:
                 with self._condition:
-                    if self._chunks or self._ended:
+                    if self._is_ready():
                         chunk = self._pop()
                         break
                     arrived[1].clear()
                     self._tasks.add(arrived)
-                await arrived[1].wait()
+                    wait_s = self._wait_s()
+                with suppress(asyncio.TimeoutError):
+                    await asyncio.wait_for(arrived[1].wait(), wait_s)
         finally:  # also if the task has been cancelled
             with self._condition:
                 self._tasks.discard(arrived)
         return self._taken(chunk)
 
+    def _is_ready(self) -> bool:
+        return self._ended or bool(self._chunks and self._held_s() <= 0)
+
+    def _held_s(self) -> float:
+        return self._held_until_s - time.perf_counter()
+
+    def _wait_s(self) -> float | None:
+        """How long it may take until something can be taken that is here already."""
+        return max(self._held_s(), 0.0) if self._chunks else None
+
     def _pop(self) -> Chunk | None:
         if self._chunks:
-            self._num_samples -= len(self._chunks[0].audio)
-            return self._chunks.popleft()
+            chunk = self._chunks.popleft()
+            self._num_samples -= len(chunk.audio)
+            return replace(chunk, ready_at_s=max(chunk.ready_at_s, self._held_until_s))
         if self._error is not None:
             raise self._error
         return None

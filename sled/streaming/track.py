@@ -23,6 +23,7 @@ from sled.streaming.engine import Engine
 from sled.streaming.position import Position, Segment, Spoken
 from sled.streaming.sentences import Boundary, SegmentSplitter
 from sled.streaming.sink import Chunk, Sink
+from sled.streaming.start import StartDelay
 from sled.streaming.text import GrowingText
 from sled.text import TextTokenizer
 
@@ -81,7 +82,10 @@ class Track:
         self.done = False
         self.sink = Sink(self._on_taken)
         self._utterance: Utterance | None = None
-        self._paused = False
+        self._paused = self._heard = False
+        layout = delivery.layout or engine.model.layout
+        needed = layout.tokens_per_frame * engine.codec.frame_rate
+        self._start_delay = StartDelay(needed, delivery.max_start_delay_s)
         self._audio = AudioStream(engine.codec, delivery.voice, delivery.trim_tail)
         limits = delivery.limits or segment_limits(engine.model.config, delivery)
 
@@ -105,6 +109,7 @@ class Track:
     def feed(self, text: str, ended: bool) -> None:
         """More text, and whether it is the end of it."""
         position = self._position
+        self._start_delay.begin()
         for event in position.splitter.feed(text):
             if isinstance(event, Boundary):
                 position.segments[-1].ended = True
@@ -113,6 +118,7 @@ class Track:
                 position.segments[-1].text += event.text
         if ended:
             position.text_ended = position.segments[-1].ended = True
+            self.sink.release()
         self._go_on()
 
     def _go_on(self) -> None:
@@ -140,6 +146,7 @@ class Track:
         token_ids = position.tokens.feed(text)
         if segment.ended:
             token_ids += position.tokens.finish()
+        self._start_delay.count(len(token_ids))
         self._engine.decoder.feed(self._utterance, token_ids, ended=segment.ended)
 
     def _begin_segment(self) -> None:
@@ -260,6 +267,9 @@ class Track:
     def _deliver(self, decoded: Tensor, latents: Tensor, number: int, last: bool) -> None:
         """In the codec's thread: samples [S] that frames [T, D] of a segment have become."""
         audio = self._audio.accept(decoded, number, last=last)
+        if not self._heard and len(audio):
+            self._heard = True
+            self.sink.hold(self._start_delay.seconds)
         self.sink.put(Chunk(audio, latents.float().cpu().clone()))
         limit = self._delivery.max_silence_s
         if last:
@@ -326,6 +336,7 @@ class Track:
         self._position = state.position.copy()
         self._generator.set_state(state.noise_state)
         self._audio.restore(state.audio)
+        self._heard = True
         for chunk in state.waiting:
             self.sink.put(chunk)
         if state.utterance is not None:

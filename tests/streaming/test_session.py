@@ -528,3 +528,22 @@ def test_a_fault_of_the_codec_reaches_its_session(monkeypatch):
     with pytest.raises(TypeError):
         drain(session)
     wait_for_engine(tts)
+
+
+def test_a_slow_writer_is_heard_later_unless_the_text_is_complete() -> None:
+    tts = debug_tts(**EAGER)
+
+    def first_sound_s(max_start_delay_s: float, *, flush: bool) -> float:
+        with tts.open_session(options=frames(40), max_start_delay_s=max_start_delay_s) as session:
+            session.feed("fou")
+            time.sleep(0.5)  # far slower than two tokens for eight frames
+            session.feed("r ")
+            if flush:
+                session.flush()
+            start = time.perf_counter()
+            next(iter(session))
+            return time.perf_counter() - start
+
+    assert first_sound_s(0.8, flush=False) > 0.7
+    assert first_sound_s(60.0, flush=True) < 30
+    assert first_sound_s(0.0, flush=False) < 30

@@ -1,0 +1,57 @@
+"""When the first sound goes out, so that a slow writer is not heard to search for words.
+
+In chunks of n tokens and m frames, speech uses n / m tokens a frame. Of text that is written more
+slowly every chunk is later than the one before by the same time, and a player that began with the
+first sound falls silent between them. With needed and written tokens a second, speech of H seconds
+takes H (needed / written - 1) longer to be written than to be heard: who waits that long before the
+first sound hears so much of it without a gap.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+# Speech that shall be heard without a gap.
+HORIZON_S = 4.0
+# Words are not equally long: the next ones may come so much more slowly than the first.
+SLOWER = 0.85
+
+
+class StartDelay:
+    """Watches how fast text comes, up to the first sound.
+
+    Args:
+        needed: Tokens of text a second that speech uses while it lasts.
+        max_delay_s: No delay is longer. 0: there is none.
+        clock: Tells the time in seconds.
+    """
+
+    def __init__(
+        self, needed: float, max_delay_s: float, clock: Callable[[], float] = time.perf_counter
+    ) -> None:
+        self._needed, self._max_delay_s, self._clock = needed, max_delay_s, clock
+        self._start_s = self._last_s = 0.0
+        self._num_tokens = 0
+        self._begun = False
+
+    def begin(self) -> None:
+        """The first text is here. Later calls change nothing."""
+        if not self._begun:
+            self._begun = True
+            self._start_s = self._last_s = self._clock()
+
+    def count(self, num_tokens: int) -> None:
+        """So many more tokens are complete."""
+        if num_tokens:
+            self._num_tokens += num_tokens
+            self._last_s = self._clock()
+
+    @property
+    def seconds(self) -> float:
+        """How long to keep the first sound, if the text is not complete before."""
+        if not self._num_tokens:
+            return 0.0
+        seconds_per_token = (self._last_s - self._start_s) / self._num_tokens
+        delay_s = HORIZON_S * (self._needed * seconds_per_token / SLOWER - 1)
+        return min(max(delay_s, 0.0), self._max_delay_s)
