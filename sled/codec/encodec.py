@@ -1,7 +1,8 @@
 """Encodec (Défossez et al., 2022) behind the codec interface, and loading it from anywhere."""
 
 import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import torch
 from safetensors import SafetensorError
 from torch import Tensor
 from transformers import AutoConfig, EncodecConfig, EncodecModel
+from transformers.utils import logging as transformers_logging
 
 from sled.codec.base import Codec
 from sled.codec.streaming import (
@@ -160,13 +162,14 @@ def _load_pretrained(source: str | Path) -> EncodecModel:
         config = AutoConfig.from_pretrained(source)
         if not isinstance(config, EncodecConfig):
             raise ValueError(f"{source} is no codec: its model_type is {config.model_type!r}")
-        model, report = EncodecModel.from_pretrained(
-            source,
-            config=config,
-            dtype=torch.float32,
-            output_loading_info=True,
-            ignore_mismatched_sizes=True,  # they are reported, with all else, below
-        )
+        with _quiet_loading():  # what is wrong is told below
+            model, report = EncodecModel.from_pretrained(
+                source,
+                config=config,
+                dtype=torch.float32,
+                output_loading_info=True,
+                ignore_mismatched_sizes=True,
+            )
     except (OSError, SafetensorError) as error:
         reason = str(error).strip().splitlines()[0]
         raise ValueError(
@@ -182,6 +185,17 @@ def _load_pretrained(source: str | Path) -> EncodecModel:
         ],
     )
     return model
+
+
+@contextmanager
+def _quiet_loading() -> Iterator[None]:
+    """Keep transformers from reporting what a file lacks that only training needs."""
+    before = transformers_logging.get_verbosity()
+    transformers_logging.set_verbosity_error()
+    try:
+        yield
+    finally:
+        transformers_logging.set_verbosity(before)
 
 
 def _load_state_file(path: Path) -> EncodecModel:
