@@ -97,6 +97,7 @@ class TestQuantizer:
         model = tiny_model()
         model.quantizer.layers = model.quantizer.layers[:levels]
         options = {"decay": 0.9, "generator": torch.Generator().manual_seed(0)} | changes
+        options |= {"num_codebooks": levels}
         return model, CodebookLearner(model.quantizer, **options)
 
     def test_kmeans_finds_clusters(self) -> None:

@@ -1,6 +1,7 @@
 """Settings of a codec training run; each field is also a flag of the command."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
+from pathlib import Path
 from typing import Any
 
 from transformers import EncodecConfig
@@ -14,13 +15,27 @@ def _option(default: Any, text: str) -> Any:
     return field(default=default, metadata={"help": text})
 
 
+# What shapes encoder and codebooks, and so has no meaning where these are there already.
+_NEW_CODEC_SETTINGS = (
+    "num_filters",
+    "num_codebooks",
+    "codebook_size",
+    "latent_dim",
+    "quantize_at",
+    "codebook_decay",
+    "commitment_weight",
+    "power_weight",
+)
+
+
 @dataclass(frozen=True, kw_only=True)
 class CodecTrainingConfig:
     """What `CodecTrainer` needs to know.
 
     The run has three stages, placed by the fraction of it that is done: continuous latents up to
     `quantize_at`, residual vector quantisation up to `adversarial_at`, and then a frozen encoder
-    with a decoder that also learns from a discriminator.
+    with a decoder that also learns from a discriminator. With `finetune_path` the encoder is frozen
+    from the first step.
     """
 
     train_manifest: str = _required("Lhotse CutSet to train on (cuts.jsonl.gz)")
@@ -50,6 +65,12 @@ class CodecTrainingConfig:
     device: str = _option("cpu", "torch device to train on")
     seed: int = _option(0, "seed of weights, crops and noise")
 
+    finetune_path: str | None = _option(
+        None,
+        "adapt the decoder of this codec (folder, hub name or .th file) to the recordings; its "
+        "encoder and codebooks stay as they are, and so do codes and latents and what is done to "
+        "these (whitening, grouping and the like). Sizes are its own. Unset: a new codec",
+    )
     quantize_at: float = _option(0.3, "fraction of the run at which k-means starts the codebooks")
     adversarial_at: float = _option(
         0.65, "fraction of the run at which the discriminator joins; 1 for never"
@@ -102,10 +123,32 @@ class CodecTrainingConfig:
                 raise ValueError(f"{name} must be positive, got {getattr(self, name)}")
         if self.codebook_size & (self.codebook_size - 1):
             raise ValueError(f"codebook_size must be a power of two, got {self.codebook_size}")
-        if not 0 < self.quantize_at < self.adversarial_at <= 1:
+        if self.finetune_path:
+            self._check_finetuning()
+        elif not 0 < self.quantize_at < self.adversarial_at <= 1:
             raise ValueError(
                 "the stages need 0 < quantize_at < adversarial_at <= 1, "
                 f"got {self.quantize_at} and {self.adversarial_at}"
+            )
+
+    def _check_finetuning(self) -> None:
+        """Refuse settings that nothing would be made of.
+
+        Raises:
+            ValueError: if there are any.
+        """
+        defaults = {setting.name: setting.default for setting in fields(self)}
+        given = [name for name in _NEW_CODEC_SETTINGS if getattr(self, name) != defaults[name]]
+        if given:
+            raise ValueError(
+                f"{', '.join(given)} with finetune_path: encoder and codebooks of "
+                f"{self.finetune_path} stay as they are, leave this out"
+            )
+        if not 0 <= self.adversarial_at <= 1:
+            raise ValueError(f"adversarial_at must be from 0 to 1, got {self.adversarial_at}")
+        if Path(self.finetune_path or "").resolve() == Path(self.output_dir).resolve():
+            raise ValueError(
+                f"output_dir {self.output_dir} is the codec to start from: name another folder"
             )
 
     def encodec_config(self) -> EncodecConfig:

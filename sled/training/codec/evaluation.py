@@ -66,14 +66,14 @@ class CodecReport:
 
 @torch.no_grad()
 def evaluate_codec(
-    model: EncodecModel, clips: Sequence[Tensor], *, quantize: bool = True
+    model: EncodecModel, clips: Sequence[Tensor], *, num_codebooks: int
 ) -> CodecReport:
     """Encode and decode clips in float32 and compare.
 
     Args:
         model: the codec.
         clips: waveforms [S] at the codec's rate.
-        quantize: use the codebooks; False while they are not learnt yet.
+        num_codebooks: how many codebooks to use; 0 while they are not learnt yet.
     """
     sample_rate = model.config.sampling_rate
     distance = MultiScaleMelDistance(sample_rate).to(model.device)
@@ -82,8 +82,8 @@ def evaluate_codec(
     for clip in clips:
         waveform = clip.to(model.device)[None, None]
         latents = encoded = model.encoder(waveform)
-        if quantize:
-            entries = model.quantizer.encode(encoded, model.config.target_bandwidths[-1])
+        if num_codebooks:
+            entries = model.quantizer.encode(encoded)[:num_codebooks]
             codes.append(entries[:, 0])
             latents = model.quantizer.decode(entries)
         decoded = model.decoder(latents)[0, :, : len(clip)]

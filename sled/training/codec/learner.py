@@ -54,13 +54,19 @@ class CodecLearner:
         self.draw_batch = draw_batch
         self.generator = generator
         self.device = torch.device(config.device)
+        self.step = 0
+        self.quantizing = False
+        self.latent_scale: float | None = None
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(config.seed)
-            self.model = EncodecModel(config.encodec_config()).to(self.device)
+            self.model = self._make_model().to(self.device)
             self.discriminator = MultiScaleDiscriminator(config.discriminator_filters)
             self.discriminator.to(self.device)
         self.codebooks = CodebookLearner(
-            self.model.quantizer, decay=config.codebook_decay, generator=generator
+            self.model.quantizer,
+            num_codebooks=self.num_codebooks,
+            decay=config.codebook_decay,
+            generator=generator,
         )
         # Only the decoder is averaged: codes and codebooks must be those the encoder learnt with.
         self.average = copy.deepcopy(self.model.decoder).requires_grad_(False)
@@ -74,9 +80,25 @@ class CodecLearner:
             betas=BETAS,
             weight_decay=0.0,
         )
-        self.step = 0
-        self.quantizing = False
-        self.latent_scale: float | None = None
+
+    @property
+    def num_codebooks(self) -> int:
+        """Codebooks whose embeddings are summed into a latent."""
+        return self.config.num_codebooks
+
+    @property
+    def frozen(self) -> bool:
+        """Whether latents stand still, so that only the decoder learns."""
+        return self.latent_scale is not None
+
+    @property
+    def latent_rms(self) -> float:
+        """Of the decoder's input, about."""
+        return 1.0
+
+    def _make_model(self) -> EncodecModel:
+        """The codec before its first step."""
+        return EncodecModel(self.config.encodec_config())
 
     def train_step(self, progress: float) -> dict[str, float]:
         """Advance by one optimiser step.
@@ -87,22 +109,16 @@ class CodecLearner:
         Returns:
             Named losses of the step, weighted as in their sum; "mel" unweighted.
         """
-        if self.step == 0:
-            initialize_variance(self.model, self.draw_batch() * self.waveform_scale)
-        if not self.quantizing and progress >= self.config.quantize_at:
-            self._start_quantizing()
+        self._enter_stage(progress)
         adversarial = progress >= self.config.adversarial_at
-        if adversarial and self.latent_scale is None:
-            self._freeze_latents()
         self._set_learning_rates(progress)
 
         waveforms = self.draw_batch()
         losses: dict[str, Tensor] = {}
-        # With a discriminator the latent space stands still: only the decoder learns, at less cost.
-        with torch.set_grad_enabled(not adversarial):
+        with torch.set_grad_enabled(not self.frozen):
             latents = quantized = self._encode(waveforms)
             if self.quantizing:
-                result = self.codebooks.quantize(latents, update=not adversarial)
+                result = self.codebooks.quantize(latents, update=not self.frozen)
                 quantized = result.latents
                 losses["commitment"] = self.config.commitment_weight * result.commitment
             excess = (latents.square().mean(1) - 1).relu().mean()
@@ -129,12 +145,25 @@ class CodecLearner:
         values = {name: float(value.detach()) for name, value in losses.items()}
         return values | {"mel": values["mel"] / self.config.mel_weight}
 
+    def _enter_stage(self, progress: float) -> None:
+        """Do what comes before a step, once each time a new stage begins."""
+        if self.step == 0:
+            initialize_variance(self.model, self.draw_batch() * self.waveform_scale)
+        if not self.quantizing and progress >= self.config.quantize_at:
+            self._start_quantizing()
+        # With a discriminator the latent space stands still: only the decoder learns, at less cost.
+        if not self.frozen and progress >= self.config.adversarial_at:
+            self._freeze_latents()
+
     def averaged_model(self) -> EncodecModel:
         """The codec with the averaged decoder, in evaluation mode on the CPU."""
         model = copy.deepcopy(self.model)
         model.decoder.load_state_dict(self.average.state_dict())
-        rescale_waveforms(model, self.waveform_scale)
+        self._hear_and_speak_at_true_level(model)
         return model.cpu().eval()
+
+    def _hear_and_speak_at_true_level(self, model: EncodecModel) -> None:
+        rescale_waveforms(model, self.waveform_scale)
 
     def finished_model(self) -> EncodecModel:
         """The averaged codec with latents of unit RMS.
@@ -202,7 +231,7 @@ class CodecLearner:
         mixed = torch.where(chance < self.config.continuous_probability, latents, quantized)
         strength = torch.rand(len(latents), 1, 1, generator=self.generator)
         noise = torch.randn(latents.shape, generator=self.generator) * strength
-        return mixed + self.config.latent_noise * noise.to(self.device)
+        return mixed + self.config.latent_noise * self.latent_rms * noise.to(self.device)
 
     def _judge(self, real: Tensor, fake: Tensor) -> dict[str, Tensor]:
         """Losses from the discriminator's opinion of waveforms [B, S]; one hearing serves both."""

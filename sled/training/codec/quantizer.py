@@ -38,15 +38,21 @@ class CodebookLearner:
 
     Args:
         quantizer: the model's quantiser; its buffers are the state, so a model checkpoint has it.
+        num_codebooks: of its codebooks, those that are used.
         decay: of the moving averages.
         generator: source of the choices made in k-means and for dead entries.
     """
 
     def __init__(
-        self, quantizer: EncodecResidualVectorQuantizer, *, decay: float, generator: torch.Generator
+        self,
+        quantizer: EncodecResidualVectorQuantizer,
+        *,
+        num_codebooks: int,
+        decay: float,
+        generator: torch.Generator,
     ) -> None:
         self.codebooks: list[EncodecEuclideanCodebook] = [
-            level.codebook for level in quantizer.layers
+            level.codebook for level in quantizer.layers[:num_codebooks]
         ]
         self.decay = decay
         self.generator = generator

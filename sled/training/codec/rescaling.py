@@ -53,8 +53,20 @@ def rescale_waveforms(model: EncodecModel, scale: float) -> None:
         model: codec with weight-normed convolutions, changed in place.
         scale: positive factor that training applied to waveforms.
     """
-    first, last = model.encoder.layers[0], model.decoder.layers[-1]
-    _gain(first).mul_(scale)
+    _gain(model.encoder.layers[0]).mul_(scale)
+    rescale_output(model, scale)
+
+
+@torch.no_grad()
+def rescale_output(model: EncodecModel, scale: float) -> None:
+    """Let a model that speaks at `scale` times the level of speech do so at its level.
+
+    Args:
+        model: codec with weight-normed convolutions, of which only the decoder is changed, in
+            place.
+        scale: positive factor.
+    """
+    last = model.decoder.layers[-1]
     _gain(last).div_(scale)
     last.get_parameter("conv.bias").div_(scale)
 

@@ -13,7 +13,9 @@ from torch.utils.tensorboard import SummaryWriter
 from tqdm import tqdm
 from transformers import EncodecFeatureExtractor, EncodecModel
 
+from sled.codec import CodecParts
 from sled.data.manifests import load_cuts
+from sled.training.codec.adaptation import DecoderAdapter
 from sled.training.codec.config import CodecTrainingConfig
 from sled.training.codec.data import SegmentSampler
 from sled.training.codec.evaluation import CodecReport, evaluate_codec, load_eval_clips
@@ -39,7 +41,7 @@ FREE_SETTINGS = {
 
 
 class CodecTrainer:
-    """Trains an Encodec-form codec and leaves it in `config.output_dir`.
+    """Trains an Encodec-form codec, or adapts one, and leaves it in `config.output_dir`.
 
     A folder that holds the state of an earlier run is continued, with the same result as an
     uninterrupted one (unless `max_minutes` ties the schedule to the clock).
@@ -48,7 +50,7 @@ class CodecTrainer:
         config: settings of the run.
 
     Raises:
-        ValueError: if a manifest cannot be used.
+        ValueError: if a manifest cannot be used, or the codec to adapt.
         OSError: if the folder cannot be written.
     """
 
@@ -56,7 +58,8 @@ class CodecTrainer:
         self.config = config
         self.output_dir = Path(config.output_dir)
         self.output_dir.mkdir(parents=True, exist_ok=True)
-        encodec = config.encodec_config()
+        self.origin = CodecParts.load(config.finetune_path) if config.finetune_path else None
+        encodec = config.encodec_config() if self.origin is None else self.origin.model.config
         self.sample_rate = encodec.sampling_rate
         frames = max(1, round(config.segment_s * self.sample_rate / encodec.hop_length))
         self.sampler = SegmentSampler(
@@ -70,7 +73,11 @@ class CodecTrainer:
         eval_cuts = load_cuts(config.eval_manifest).subset(first=config.max_eval_cuts)
         self.eval_clips = load_eval_clips(eval_cuts, self.sample_rate, config.loudness_db)
         self.generator = torch.Generator().manual_seed(config.seed)
-        self.learner = CodecLearner(config, self._draw_batch, self.generator)
+        self.learner = (
+            CodecLearner(config, self._draw_batch, self.generator)
+            if self.origin is None
+            else DecoderAdapter(config, self._draw_batch, self.generator, self.origin)
+        )
         self.trained_s = 0.0
 
     def _draw_batch(self) -> Tensor:
@@ -107,8 +114,8 @@ class CodecTrainer:
                     self.save_state()
                 if learner.step % config.eval_steps == 0 and self.progress < 1:
                     # In the last stage, what there is so far can already be used.
-                    is_usable = learner.latent_scale is not None
-                    self._evaluate(self.export() if is_usable else learner.averaged_model(), writer)
+                    model = self.export() if learner.frozen else learner.averaged_model()
+                    self._evaluate(model, writer)
             self.save_state()
             return self._evaluate(self.export(), writer)
 
@@ -122,7 +129,8 @@ class CodecTrainer:
         bar.set_postfix({name: f"{value:.3f}" for name, value in losses.items()}, refresh=False)
 
     def _evaluate(self, model: EncodecModel, writer: SummaryWriter) -> CodecReport:
-        report = evaluate_codec(model, self.eval_clips, quantize=self.learner.quantizing)
+        num_codebooks = self.learner.num_codebooks if self.learner.quantizing else 0
+        report = evaluate_codec(model, self.eval_clips, num_codebooks=num_codebooks)
         report.write(writer, self.learner.step)
         logger.info("step %d: %s", self.learner.step, report)
         return report
@@ -134,7 +142,12 @@ class CodecTrainer:
             ValueError: if the run has not come to its codebooks yet.
         """
         model = self.learner.finished_model()
-        model.save_pretrained(self.output_dir)
+        parts = (
+            CodecParts(model)
+            if self.origin is None
+            else dataclasses.replace(self.origin, model=model)
+        )
+        parts.save(self.output_dir)
         EncodecFeatureExtractor(sampling_rate=self.sample_rate).save_pretrained(self.output_dir)
         return model
 

@@ -1,0 +1,189 @@
+"""Adapting a codec's decoder to other voices: it speaks them better, and hears what it heard."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+from transformers import EncodecConfig, EncodecModel
+
+from sled.codec import (
+    CodecParts,
+    TokenChannel,
+    TokenChannelCodec,
+    add_token_channel,
+    emphasize_sounds,
+    group_frames,
+    load_codec,
+    whiten_latents,
+)
+from sled.codec.encodec import TRAINING_AVERAGES
+from sled.training.codec import CodecTrainer, CodecTrainingConfig
+from sled.training.codec.evaluation import evaluate_codec
+from tests.commands import run
+from tests.debug import GOLDENS, debug_codec, debug_waveform, randn
+from tests.training.test_codec_training import dies_at
+
+
+def clips(count: int = 6) -> list[Tensor]:
+    return [torch.as_tensor(debug_waveform(0.4, seed=seed)) for seed in range(count)]
+
+
+@pytest.fixture(scope="module")
+def origin(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A codec with all views over it, in half precision, as it comes with a voice."""
+    folder = tmp_path_factory.mktemp("origin")
+    codes = debug_codec().encode(clips())
+    sounds = torch.arange(codes[0].shape[-1] // 2) % 3
+    whiten_latents(GOLDENS / "codec", codes, 0.1, folder / "whitened")
+    group_frames(folder / "whitened", 2, folder / "grouped")
+    clips_of_sounds = [(one[:, : 2 * len(sounds)], sounds) for one in codes]
+    emphasize_sounds(folder / "grouped", clips_of_sounds, 2.0, folder / "emphasized")
+    channel = TokenChannel.random(vocab_size=40, width=6, norm=3.0)
+    add_token_channel(folder / "emphasized", channel, folder / "codec")
+    parts = CodecParts.load(folder / "codec")
+    parts.model.half()
+    parts.save(folder / "half")
+    return folder / "half"
+
+
+def adaptation(corpus: Path, origin: Path, output: Path, **changes: Any) -> CodecTrainingConfig:
+    manifest = str(corpus / "cuts.jsonl.gz")
+    settings: dict[str, Any] = {
+        "train_manifest": manifest,
+        "eval_manifest": manifest,
+        "output_dir": str(output),
+        "finetune_path": str(origin),
+        "max_steps": 4,
+        "batch_size": 2,
+        "segment_s": 0.1,
+        "adversarial_at": 0.5,
+        "discriminator_filters": 2,
+        "warmup_steps": 1,
+        "save_steps": 3,
+        "bf16": False,
+        "max_eval_cuts": 2,
+    }
+    return CodecTrainingConfig(**(settings | changes))
+
+
+def test_only_the_decoder_is_another(corpus: Path, origin: Path, tmp_path: Path) -> None:
+    CodecTrainer(adaptation(corpus, origin, tmp_path / "codec")).train()
+    before, after = load_codec(origin), load_codec(tmp_path / "codec")
+    assert isinstance(after, TokenChannelCodec)
+    assert (after.frames_per_latent, after.latent_dim) == (2, before.latent_dim)
+    assert before.digest() == after.digest()
+    codes = before.encode(clips())
+    for one, other in zip(codes, after.encode(clips()), strict=True):
+        assert one.equal(other)
+    latents = before.codes_to_latents(codes[0])[None]
+    assert latents.equal(after.codes_to_latents(codes[0])[None])
+    assert not before.decode(latents).equal(after.decode(latents))
+
+    weights = [CodecParts.load(path).model.state_dict() for path in (origin, tmp_path / "codec")]
+    for name, tensor in weights[0].items():
+        if not name.endswith(TRAINING_AVERAGES):
+            assert tensor.equal(weights[1][name]) == (not name.startswith("decoder.")), name
+    for file in origin.glob("*.safetensors"):
+        if file.name != "model.safetensors":
+            assert file.read_bytes() == (tmp_path / "codec" / file.name).read_bytes()
+
+
+@pytest.mark.parametrize("adversarial_at", [0.0, 1.0])
+def test_it_comes_to_speak_as_the_recordings_do(
+    adversarial_at: float, corpus: Path, origin: Path, tmp_path: Path
+) -> None:
+    changes = {"max_steps": 30, "learning_rate": 3e-3, "adversarial_at": adversarial_at}
+    trainer = CodecTrainer(adaptation(corpus, origin, tmp_path, **changes))
+    model = CodecParts.load(origin).model
+    before = evaluate_codec(model, trainer.eval_clips, num_codebooks=8)
+    assert trainer.train().mel_distance < 0.8 * before.mel_distance
+
+
+def test_before_the_first_step_it_speaks_as_it_did(
+    corpus: Path, origin: Path, tmp_path: Path
+) -> None:
+    """Whatever levels and scales the weights are trained at."""
+    learner = CodecTrainer(adaptation(corpus, origin, tmp_path, loudness_db=-30.0)).learner
+    latents = randn(1, 32, 20)
+    with torch.no_grad():
+        before = CodecParts.load(origin).model.decoder(latents)
+        after = learner.finished_model().decoder(latents)
+    torch.testing.assert_close(after, before, rtol=1e-4, atol=1e-6)
+
+
+def test_noise_is_in_proportion_to_the_latents(corpus: Path, origin: Path, tmp_path: Path) -> None:
+    """For the latents of a codec that comes from elsewhere are as wide as they are."""
+    trainer = CodecTrainer(adaptation(corpus, origin, tmp_path))
+    trainer.learner.train_step(0.0)
+    model = trainer.learner.model
+    batch = trainer.sampler.batch(64, torch.Generator().manual_seed(5))
+    with torch.no_grad():
+        latents = model.quantizer.decode(model.quantizer.encode(model.encoder(batch)))
+    power = float(latents.square().mean())
+    assert trainer.learner.latent_rms == pytest.approx(power**0.5, rel=0.1)
+
+
+def test_the_decoder_hears_the_codebooks_that_are_used(corpus: Path, tmp_path: Path) -> None:
+    """The published codec holds 32, of which we use 8."""
+    model = EncodecModel(EncodecConfig(num_filters=2, hidden_size=8, target_bandwidths=[12.0]))
+    for level in model.quantizer.layers:
+        level.codebook.embed.normal_()
+    CodecParts(model).save(tmp_path / "large")
+    assert len(model.quantizer.layers) == 16
+    trainer = CodecTrainer(adaptation(corpus, tmp_path / "large", tmp_path / "codec"))
+    assert len(trainer.train().used_entries) == 8
+    assert len(CodecParts.load(tmp_path / "codec").model.quantizer.layers) == 16
+
+
+def test_a_killed_run_continues_as_if_it_had_not_been(
+    corpus: Path, origin: Path, tmp_path: Path
+) -> None:
+    whole = CodecTrainer(adaptation(corpus, origin, tmp_path / "whole"))
+    wanted = whole.train()
+    killed = CodecTrainer(adaptation(corpus, origin, tmp_path / "killed"))
+    with dies_at(killed, step=3), pytest.raises(KeyboardInterrupt):
+        killed.train()
+    again = CodecTrainer(adaptation(corpus, origin, tmp_path / "killed"))
+    assert again.train().mel_distance == wanted.mel_distance
+    for name, tensor in whole.learner.average.state_dict().items():
+        assert tensor.equal(again.learner.average.state_dict()[name]), name
+
+
+def test_a_run_does_not_go_on_from_another_codec(
+    corpus: Path, origin: Path, tmp_path: Path
+) -> None:
+    parts = CodecParts.load(origin)
+    parts.save(tmp_path / "mine")
+    CodecTrainer(adaptation(corpus, tmp_path / "mine", tmp_path / "codec")).save_state()
+    parts.model.quantizer.layers[0].codebook.embed.mul_(2)
+    parts.save(tmp_path / "mine")
+    with pytest.raises(ValueError, match="is not the codec that the run"):
+        CodecTrainer(adaptation(corpus, tmp_path / "mine", tmp_path / "codec")).resume()
+
+
+@pytest.mark.parametrize(
+    ("change", "problem"),
+    [
+        ({"num_filters": 8}, "num_filters with finetune_path"),
+        ({"quantize_at": 0.1, "power_weight": 2.0}, "quantize_at, power_weight with"),
+        ({"adversarial_at": 1.5}, "adversarial_at must be from 0 to 1"),
+        ({"output_dir": "there/../here", "finetune_path": "here"}, "name another folder"),
+    ],
+)
+def test_what_makes_no_sense_is_refused(
+    change: dict[str, Any], problem: str, tmp_path: Path
+) -> None:
+    with pytest.raises(ValueError, match=problem):
+        adaptation(tmp_path, tmp_path / "origin", tmp_path / "codec", **change)
+
+
+def test_the_command_names_a_codec_that_is_missing(
+    corpus: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    manifest = corpus / "cuts.jsonl.gz"
+    flags = ("--train_manifest", manifest, "--eval_manifest", manifest)
+    flags += ("--finetune_path", tmp_path / "none", "--output_dir", tmp_path / "codec")
+    assert run("train_codec", *flags) == 2
+    assert "no codec at" in capsys.readouterr().err
