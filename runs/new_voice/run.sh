@@ -18,20 +18,26 @@ PYTHON=${PYTHON:-python}
 LORA=${LORA:-0}
 STEPS=${STEPS:-2000}
 HELD_OUT=${HELD_OUT:-50}
-BATCH_FRAMES=${BATCH_FRAMES:-3000}
+ALIGN_STEPS=${ALIGN_STEPS:-700}
+OFFLINE_SHARE=${OFFLINE_SHARE:-0.5}
 
+# A codec that comes with its checkpoint may have heard few voices, so it learns this one; the
+# published codec has heard thousands.
 CODEC=${CODEC:-}
 for folder in "$CHECKPOINT/codec" "$(dirname "$CHECKPOINT")/codec"; do
-    if [ -z "$CODEC" ] && [ -d "$folder" ]; then CODEC=$folder; fi
+    if [ -z "$CODEC" ] && [ -d "$folder" ]; then CODEC=$folder CODEC_STEPS=${CODEC_STEPS:-2000}; fi
 done
 CODEC=${CODEC:-facebook/encodec_24khz}
+CODEC_STEPS=${CODEC_STEPS:-0}
 
+DEVICE=cpu
+if command -v nvidia-smi >/dev/null; then DEVICE=cuda; fi
 if [ -z "${BF16:-}" ]; then
     BF16=false # processors without bfloat16 instructions emulate them, several times slower
-    if command -v nvidia-smi >/dev/null || grep -qsE 'avx512_bf16|amx_bf16' /proc/cpuinfo; then
-        BF16=true
-    fi
+    if [ $DEVICE = cuda ] || grep -qsE 'avx512_bf16|amx_bf16' /proc/cpuinfo; then BF16=true; fi
 fi
+AHEAD=() # processes that read audio ahead
+if [ -n "${WORKERS:-}" ]; then AHEAD=(--num_workers "$WORKERS"); fi
 mkdir -p "$RUN/stages"
 
 source "$ROOT/runs/stages.sh" # stage
@@ -50,57 +56,72 @@ prepare() { # manifests of what is sound, some sentences held out
         ${PREPARE_FLAGS:-}
 }
 
-cache() { # cache SPLIT: codes of one split
-    script cache_latents --manifest "$RUN/data/cuts_$1.jsonl.gz" --codec "$CODEC" \
-        --output_dir "$RUN/codes/$1"
+align() { # manifests that also tell when words and letters are said
+    # shellcheck disable=SC2086  # flags are parted by spaces
+    script align --manifest "$RUN/data/cuts_train.jsonl.gz" "$RUN/data/cuts_valid.jsonl.gz" \
+        --output "$RUN/data/aligned_train.jsonl.gz" "$RUN/data/aligned_valid.jsonl.gz" \
+        --max_steps "$ALIGN_STEPS" "${AHEAD[@]}" $ALIGN_FLAGS
 }
 
-kept_settings() { # flags for those training settings of the checkpoint that flags would change
-    "$PYTHON" - "$CHECKPOINT" <<'END'
-import sys
+cache() { # cache SPLIT: codes of one split
+    script cache_latents --manifest "$RUN/data/${MANIFEST}_$1.jsonl.gz" --codec "$CODEC" \
+        --output_dir "$RUN/codes/$1" "${AHEAD[@]}"
+}
 
-from sled.config import SpeechLlamaConfig
-
-NAMES = "stream_n stream_m dropout attention_dropout activation_dropout training_cfg history_noise"
-config = SpeechLlamaConfig.from_pretrained(sys.argv[1])
-for name in NAMES.split():
-    if (value := getattr(config, name)) is not None:
-        print(f"--{name} {value}")
-END
+adapt_codec() { # its decoder, to this voice at any usual level; codes stay what they are
+    # shellcheck disable=SC2086  # flags are parted by spaces
+    script train_codec --finetune_path "$CODEC" --output_dir "$RUN/codec" \
+        --train_manifest "$RUN/data/cuts_train.jsonl.gz" \
+        --eval_manifest "$RUN/data/cuts_valid.jsonl.gz" \
+        --max_steps "$CODEC_STEPS" --segment_s 0.64 --loudness_db -25 --loudness_jitter_db 8 \
+        --latent_noise 0.1 --adversarial_at 0.3 --learning_rate 3e-4 --bf16 "$BF16" \
+        --device $DEVICE ${CODEC_FLAGS:-}
 }
 
 train() {
-    local kept how
-    kept=$(kept_settings)
-    how="--learning_rate 2e-4"
+    local how="--learning_rate 2e-4"
     if [ "$LORA" = 1 ]; then how="--learning_rate 1e-3 --lora_rank 16 --lora_alpha 32"; fi
     # shellcheck disable=SC2086  # flags are parted by spaces
-    script train --finetune_path "$CHECKPOINT" --tokenizer "$CHECKPOINT" --codec "$CODEC" \
+    script train --finetune_path "$CHECKPOINT" --tokenizer "$CHECKPOINT" --codec "$VOICE_CODEC" \
         --train_manifest "$RUN/codes/train" --eval_manifest "$RUN/codes/valid" \
-        --output_dir "$RUN/model" --max_steps "$STEPS" --max_frames_per_batch "$BATCH_FRAMES" \
-        --per_device_eval_batch_size 8 --bf16 "$BF16" --lr_scheduler_type linear \
-        --warmup_steps 50 --weight_decay 0.01 --adam_beta2 0.98 --max_grad_norm 1.0 \
-        --save_steps 250 --save_total_limit 2 --eval_strategy steps --eval_steps 250 \
-        --logging_steps 25 --prediction_loss_only --report_to tensorboard --seed 0 \
-        $kept $how ${TRAIN_FLAGS:-}
+        --output_dir "$RUN/model" --max_steps "$STEPS" --per_device_eval_batch_size 8 \
+        --max_frames_per_batch "${BATCH_FRAMES:-$DEFAULT_BATCH_FRAMES}" --bf16 "$BF16" \
+        --lr_scheduler_type linear --warmup_steps 50 --weight_decay 0.01 --adam_beta2 0.98 \
+        --max_grad_norm 1.0 --save_steps 250 --save_total_limit 2 --eval_strategy steps \
+        --eval_steps 250 --logging_steps 25 --prediction_loss_only --report_to tensorboard \
+        --seed 0 $INHERITED_FLAGS --offline_share "$OFFLINE_SHARE" $how ${TRAIN_FLAGS:-}
 }
 
-judge() { # judge OUTPUT MODEL MODES...: the held-out sentences, spoken and listened to
-    local output=$1 model=$2
-    shift 2
+judge() { # judge OUTPUT MODEL CODEC MODES...: the held-out sentences, spoken and listened to
+    local output=$1 model=$2 codec=$3
+    shift 3
     # shellcheck disable=SC2086  # flags are parted by spaces
-    script evaluate --manifest "$RUN/data/cuts_valid.jsonl.gz" --model "$model" --codec "$CODEC" \
+    script evaluate --manifest "$RUN/data/cuts_valid.jsonl.gz" --model "$model" --codec "$codec" \
         --modes "$@" --whisper "${WHISPER:-base}" --output "$output" --save_audio \
         --speaker_encoder "${SPEAKER_ENCODER:-microsoft/wavlm-base-plus-sv}" ${EVALUATE_FLAGS:-}
 }
 
+stage settings script inherit_settings --model "$CHECKPOINT" --codec "$CODEC" \
+    --output "$RUN/settings.sh"
+source "$RUN/settings.sh" # INHERITED_FLAGS, ALIGN, ALIGN_FLAGS, DEFAULT_BATCH_FRAMES
+
 stage data prepare
+MANIFEST=cuts
+if [ "$ALIGN" = 1 ]; then
+    stage align align
+    MANIFEST=aligned
+fi
 stage codes_train cache train
 stage codes_valid cache valid
-stage before judge "$RUN/before" "$CHECKPOINT" teacher codec model
+stage before judge "$RUN/before" "$CHECKPOINT" "$CODEC" teacher codec model
+VOICE_CODEC=$CODEC
+if [ "$CODEC_STEPS" -gt 0 ]; then
+    stage codec adapt_codec
+    VOICE_CODEC=$RUN/codec
+fi
 stage train train
-stage after judge "$RUN/after" "$RUN/model" model
-stage export script export --model "$RUN/model" --codec "$CODEC" --output "$RUN/voice"
+stage after judge "$RUN/after" "$RUN/model" "$VOICE_CODEC" codec model
+stage export script export --model "$RUN/model" --codec "$VOICE_CODEC" --output "$RUN/voice"
 
 echo "Before:"
 cat "$RUN/before/results.md"
