@@ -1,7 +1,9 @@
-"""Train an Encodec-form codec on the speech of a Lhotse CutSet.
+"""Train an Encodec-form codec on the speech of a Lhotse CutSet, or adapt one to it.
 
-The result lies in --output_dir, where `load_codec` and transformers' `EncodecModel` read it. The
-same command continues an interrupted run.
+With --finetune_path the decoder of the codec named there learns to speak as the recordings do,
+while its encoder, codebooks and latents stay as they are. The result lies in --output_dir, where
+`load_codec` and transformers' `EncodecModel` read it. The same command continues an interrupted
+run.
 """
 
 from argparse import ArgumentDefaultsHelpFormatter
