@@ -74,7 +74,7 @@ adapt_codec() { # its decoder, to this voice at any usual level; codes stay what
         --train_manifest "$RUN/data/cuts_train.jsonl.gz" \
         --eval_manifest "$RUN/data/cuts_valid.jsonl.gz" \
         --max_steps "$CODEC_STEPS" --segment_s 0.64 --loudness_db -25 --loudness_jitter_db 8 \
-        --latent_noise 0.1 --adversarial_at 0.3 --learning_rate 3e-4 --bf16 "$BF16" \
+        --latent_noise 0.1 --adversarial_at 0.3 --bf16 "$BF16" \
         --device $DEVICE ${CODEC_FLAGS:-}
 }
 
