@@ -18,7 +18,8 @@ from torch.utils.data import Dataset
 
 from sled.codec import Codec, group_codes
 from sled.data.latents import cut_codes, cut_waveform, has_codes, load_cached
-from sled.data.manifests import load_cuts
+from sled.data.manifests import Manifest, load_cuts
+from sled.data.shards import read_record
 from sled.data.spoken_tokens import spoken_tokens
 from sled.text import PAD_ID, TextTokenizer
 
@@ -37,7 +38,8 @@ def open_corpus(
     Args:
         paths: Cut manifests, or folders of cached codes.
         weights: How often each corpus is drawn from, in proportion. A mixture has no end: each
-            corpus starts again when it is through. None: one after the other, each once.
+            corpus starts again when it is through. None: each once; if shuffled, all the way
+            through each other.
         data_path: Where the relative audio paths of manifests start. None: at the manifest.
         max_samples: Only so many cuts from the start of each corpus. None: all.
         max_duration_s: Leave out longer cuts. None: keep all.
@@ -60,10 +62,21 @@ def open_corpus(
         if max_duration_s is not None:
             cuts = cuts.filter(partial(_lasts_at_most, max_duration_s))
         corpora.append(cuts)
-    if weights is None:
+    if weights is None and shuffle_seed is None:
         return combine(corpora)
+    if weights is None:
+        if len(corpora) == 1:
+            return corpora[0]
+        # One after the other, a model would forget the first while it learns from the last.
+        sizes = [_num_cuts(path) for path in paths]
+        return CutSet.mux(*corpora, weights=sizes, seed=shuffle_seed)
     endless = [cuts.repeat(preserve_id=True) for cuts in corpora]
     return CutSet.mux(*endless, weights=list(weights), seed=shuffle_seed or 0)
+
+
+def _num_cuts(path: Path) -> int:
+    """Cuts of a corpus; of a manifest, all lines are counted."""
+    return read_record(path).num_cuts if path.is_dir() else len(Manifest(path))
 
 
 def _lasts_at_most(seconds: float, cut: Cut) -> bool:

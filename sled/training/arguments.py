@@ -96,7 +96,8 @@ class DataArguments:
 
     train_manifest: list[str] = _list("cut manifests (.jsonl.gz) or folders of cached codes")
     train_weights: list[float] = _list(
-        "mix the corpora: how often each is drawn from, in proportion; unset: each once an epoch"
+        "mix the corpora: how often each is drawn from, in proportion; unset: each once an "
+        "epoch, mixed"
     )
     eval_manifest: list[str] = _list("likewise, for evaluation")
     data_path: str | None = _flag(
