@@ -31,27 +31,25 @@ class StartDelay:
         self, needed: float, max_delay_s: float, clock: Callable[[], float] = time.perf_counter
     ) -> None:
         self._needed, self._max_delay_s, self._clock = needed, max_delay_s, clock
-        self._start_s = self._last_s = 0.0
+        self._first_s: float | None = None
+        self._last_s = 0.0
         self._num_tokens = 0
-        self._begun = False
-
-    def begin(self) -> None:
-        """The first text is here. Later calls change nothing."""
-        if not self._begun:
-            self._begun = True
-            self._start_s = self._last_s = self._clock()
 
     def count(self, num_tokens: int) -> None:
         """So many more tokens are complete."""
-        if num_tokens:
+        if not num_tokens:
+            return
+        self._last_s = self._clock()
+        if self._first_s is None:  # nobody knows how long these took
+            self._first_s = self._last_s
+        else:
             self._num_tokens += num_tokens
-            self._last_s = self._clock()
 
     @property
     def seconds(self) -> float:
         """How long to keep the first sound, if the text is not complete before."""
-        if not self._num_tokens:
+        if self._first_s is None or not self._num_tokens:
             return 0.0
-        seconds_per_token = (self._last_s - self._start_s) / self._num_tokens
+        seconds_per_token = (self._last_s - self._first_s) / self._num_tokens
         delay_s = HORIZON_S * (self._needed * seconds_per_token / SLOWER - 1)
         return min(max(delay_s, 0.0), self._max_delay_s)

@@ -109,7 +109,6 @@ class Track:
     def feed(self, text: str, ended: bool) -> None:
         """More text, and whether it is the end of it."""
         position = self._position
-        self._start_delay.begin()
         for event in position.splitter.feed(text):
             if isinstance(event, Boundary):
                 position.segments[-1].ended = True

@@ -531,13 +531,13 @@ def test_a_fault_of_the_codec_reaches_its_session(monkeypatch):
 
 
 def test_a_slow_writer_is_heard_later_unless_the_text_is_complete() -> None:
-    tts = debug_tts(**EAGER)
+    tts = debug_tts(**EAGER | {"stream_n": 4})
 
     def first_sound_s(max_start_delay_s: float, *, flush: bool) -> float:
         with tts.open_session(options=frames(40), max_start_delay_s=max_start_delay_s) as session:
-            session.feed("fou")
-            time.sleep(0.5)  # far slower than two tokens for eight frames
-            session.feed("r ")
+            session.feed("two ")
+            time.sleep(0.5)  # far slower than four tokens for eight frames
+            session.feed("one ")
             if flush:
                 session.flush()
             start = time.perf_counter()

@@ -23,7 +23,6 @@ def delay_of(seconds_per_token: float, max_delay_s: float = NEVER_LIMITED) -> fl
     """After the first chunk of tokens, each written in that time."""
     now = 0.0
     watch = StartDelay(NEEDED, max_delay_s, lambda: now)
-    watch.begin()
     for _ in range(TOKENS):
         now += seconds_per_token
         watch.count(1)
@@ -53,9 +52,10 @@ def test_no_delay_is_longer_than_allowed() -> None:
     assert delay_of(10 / NEEDED, max_delay_s=0.0) == 0.0
 
 
-def test_before_any_token_there_is_nothing_to_go_by() -> None:
+def test_text_that_comes_at_once_says_nothing_of_how_fast_it_comes() -> None:
     watch = StartDelay(NEEDED, 1.0)
-    watch.begin()
+    assert watch.seconds == 0
+    watch.count(TOKENS)
     assert watch.seconds == 0
 
 
