@@ -101,7 +101,7 @@ class Sink:
             if drop:
                 self._chunks.clear()
                 self._num_samples = 0
-            self._wake()
+            self.release()
 
     def take(self) -> Chunk | None:
         """The next chunk, as soon as there is one; None at the end."""
@@ -123,8 +123,7 @@ class Sink:
                     arrived[1].clear()
                     self._tasks.add(arrived)
                     wait_s = self._wait_s()
-                with suppress(asyncio.TimeoutError):
-                    await asyncio.wait_for(arrived[1].wait(), wait_s)
+                await _wait(*arrived, wait_s)
         finally:  # also if the task has been cancelled
             with self._condition:
                 self._tasks.discard(arrived)
@@ -159,3 +158,19 @@ class Sink:
         for loop, event in self._tasks:
             with suppress(RuntimeError):  # the loop has been closed, and nobody waits any more
                 loop.call_soon_threadsafe(event.set)
+
+
+async def _wait(
+    loop: asyncio.AbstractEventLoop, event: asyncio.Event, seconds: float | None
+) -> None:
+    """Wait for an event, which is set after so many seconds at the latest.
+
+    `asyncio.wait_for` would lose a cancellation that comes together with the event, before
+    Python 3.12.
+    """
+    alarm = None if seconds is None else loop.call_later(seconds, event.set)
+    try:
+        await event.wait()
+    finally:
+        if alarm is not None:
+            alarm.cancel()

@@ -537,10 +537,10 @@ def test_a_slow_writer_is_heard_later_unless_the_text_is_complete() -> None:
         with tts.open_session(options=frames(40), max_start_delay_s=max_start_delay_s) as session:
             session.feed("two ")
             time.sleep(0.5)  # far slower than four tokens for eight frames
+            start = time.perf_counter()
             session.feed("one ")
             if flush:
                 session.flush()
-            start = time.perf_counter()
             next(iter(session))
             return time.perf_counter() - start
 

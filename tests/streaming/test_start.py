@@ -61,8 +61,8 @@ def test_text_that_comes_at_once_says_nothing_of_how_fast_it_comes() -> None:
 
 def test_held_chunks_are_taken_in_time() -> None:
     sink = Sink(lambda left: None)
-    sink.hold(0.1)
     start = time.perf_counter()
+    sink.hold(0.1)
     sink.put(chunk())
     taken = sink.take()
     assert taken is not None
@@ -73,8 +73,8 @@ def test_held_chunks_are_taken_in_time() -> None:
 def test_a_task_waits_for_held_chunks_too() -> None:
     sink = Sink(lambda left: None)
     sink.put(chunk())
-    sink.hold(0.1)
     start = time.perf_counter()
+    sink.hold(0.1)
     assert asyncio.run(sink.take_async()) is not None
     assert time.perf_counter() - start >= 0.09
 
@@ -85,7 +85,28 @@ def test_release_and_the_end_let_go_what_is_held() -> None:
         sink.put(chunk())
         sink.hold(LONG_S)
         threading.Timer(0.05, let_go, [sink]).start()
-        assert sink.take() is not None
+        taken = sink.take()
+        assert taken is not None
+        assert taken.ready_at_s <= time.perf_counter()
+
+
+def test_a_task_that_is_cancelled_as_held_chunks_are_let_go_takes_none() -> None:
+    async def cancel_after(rounds: int) -> None:
+        sink = Sink(lambda left: None)
+        sink.put(chunk())
+        sink.hold(LONG_S)
+        task = asyncio.create_task(sink.take_async())
+        await asyncio.sleep(0)  # it waits
+        sink.release()
+        for _ in range(rounds):
+            await asyncio.sleep(0)
+        if task.cancel():
+            with pytest.raises(asyncio.CancelledError):
+                await task
+            assert sink.waiting()
+
+    for rounds in range(6):
+        asyncio.run(cancel_after(rounds))
 
 
 def test_nothing_is_held_once_the_text_is_complete() -> None:
