@@ -101,6 +101,11 @@ class Row:
         return self.token_ids[start : min(stop, self._tokens_taken)]
 
     @property
+    def num_tokens_waiting(self) -> int:
+        """The text's tokens whose turn has not come."""
+        return len(self.token_ids) - self._tokens_taken
+
+    @property
     def frames_before_text(self) -> float:
         """Frames that a row that is ready can write before text is due, known or not."""
         if self.has_read_text:
@@ -219,6 +224,11 @@ class Utterance:
     def tokens_read(self, start: int, stop: int) -> list[int]:
         """Those of its tokens `start:stop` that come before its next frame."""
         return self._rows[0].tokens_read(start, stop)
+
+    @property
+    def num_tokens_waiting(self) -> int:
+        """Those of its tokens whose turn has not come."""
+        return self._rows[0].num_tokens_waiting
 
     def tokens_left(self, token: int) -> float:
         """Tokens from this one on; infinite if more may come."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Literal
@@ -115,8 +116,8 @@ class Session:
         self._track.cancel()
 
     def _submit(self, text: str, *, ended: bool) -> None:
-        track = self._track
-        self._engine.submit(track, lambda: track.feed(text, ended))
+        track, at_s = self._track, time.perf_counter()
+        self._engine.submit(track, lambda: track.feed(text, ended, at_s))
 
     def snapshot(self) -> SessionState:
         """The session as it stands, whatever is not yet said or taken included.

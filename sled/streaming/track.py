@@ -41,6 +41,7 @@ class TrackState:
         noise_state: State of the generator.
         audio: The codec's side.
         waiting: Chunks that have not been taken.
+        heard: Whether the first sound has been made.
         ended: Whether nothing is left to be made.
     """
 
@@ -50,6 +51,7 @@ class TrackState:
     noise_state: Tensor
     audio: AudioState
     waiting: list[Chunk]
+    heard: bool
     ended: bool
 
 
@@ -86,6 +88,7 @@ class Track:
         layout = delivery.layout or engine.model.layout
         needed = layout.tokens_per_frame * engine.codec.frame_rate
         self._start_delay = StartDelay(needed, delivery.max_start_delay_s)
+        self._text_came_s = 0.0
         self._audio = AudioStream(engine.codec, delivery.voice, delivery.trim_tail)
         limits = delivery.limits or segment_limits(engine.model.config, delivery)
 
@@ -106,9 +109,10 @@ class Track:
 
     # Text.
 
-    def feed(self, text: str, ended: bool) -> None:
-        """More text, and whether it is the end of it."""
+    def feed(self, text: str, ended: bool, at_s: float) -> None:
+        """More text, whether it is the end of it, and when it came, by `time.perf_counter`."""
         position = self._position
+        self._text_came_s = at_s
         for event in position.splitter.feed(text):
             if isinstance(event, Boundary):
                 position.segments[-1].ended = True
@@ -145,7 +149,7 @@ class Track:
         token_ids = position.tokens.feed(text)
         if segment.ended:
             token_ids += position.tokens.finish()
-        self._start_delay.count(len(token_ids))
+        self._start_delay.count(len(token_ids), self._text_came_s)
         self._engine.decoder.feed(self._utterance, token_ids, ended=segment.ended)
 
     def _begin_segment(self) -> None:
@@ -248,12 +252,14 @@ class Track:
             position.chunk_frames = self._delivery.ramp.after(count, engine.real_time_factor)
         position.pending = []
         number = position.number
+        num_waiting = 0 if self._utterance is None else self._utterance.num_tokens_waiting
+        delay_s = self._start_delay.seconds(num_waiting)
         job = CodecJob(
             self._audio,
             latents.float(),
             last,
             is_wanted=lambda: not self.done,
-            deliver=lambda decoded: self._deliver(decoded, latents, number, last),
+            deliver=lambda decoded: self._deliver(decoded, latents, number, last, delay_s),
             fail=lambda error: engine.give_up(self, error),
         )
         engine.make_audible(job)
@@ -263,12 +269,18 @@ class Track:
             raise ValueError("the text is blank: give at least one word to say")
         self._hand_over(last=True)
 
-    def _deliver(self, decoded: Tensor, latents: Tensor, number: int, last: bool) -> None:
-        """In the codec's thread: samples [S] that frames [T, D] of a segment have become."""
+    def _deliver(
+        self, decoded: Tensor, latents: Tensor, number: int, last: bool, delay_s: float
+    ) -> None:
+        """In the codec's thread: samples [S] that frames [T, D] of a segment have become.
+
+        Args:
+            delay_s: How long to keep them, if they are the first.
+        """
         audio = self._audio.accept(decoded, number, last=last)
         if not self._heard and len(audio):
             self._heard = True
-            self.sink.hold(self._start_delay.seconds)
+            self.sink.hold(delay_s)
         self.sink.put(Chunk(audio, latents.float().cpu().clone()))
         limit = self._delivery.max_silence_s
         if last:
@@ -327,6 +339,7 @@ class Track:
             self._generator.get_state(),
             self._audio.save(),
             self.sink.waiting(),
+            self._heard,
             self.sink.ended,
         )
 
@@ -335,7 +348,9 @@ class Track:
         self._position = state.position.copy()
         self._generator.set_state(state.noise_state)
         self._audio.restore(state.audio)
-        self._heard = True
+        self._heard = state.heard
+        if self._position.text_ended:
+            self.sink.release()
         for chunk in state.waiting:
             self.sink.put(chunk)
         if state.utterance is not None:

@@ -6,6 +6,7 @@ import threading
 import time
 import weakref
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 import pytest
@@ -547,3 +548,48 @@ def test_a_slow_writer_is_heard_later_unless_the_text_is_complete() -> None:
     assert first_sound_s(0.8, flush=False) > 0.7
     assert first_sound_s(60.0, flush=True) < 30
     assert first_sound_s(0.0, flush=False) < 30
+
+
+def first_sound_at_s(session: Session) -> float:
+    return next(chunk.ready_at_s for chunk in session.chunks() if len(chunk.audio))
+
+
+def test_a_writer_is_not_slow_because_the_engine_is_busy() -> None:
+    tts = debug_tts(**EAGER)
+    with tts.open_session(options=frames(40), max_start_delay_s=600.0) as session:
+        session.feed("fou")
+        tts._engine.submit(session._track, lambda: time.sleep(1.0))
+        start = time.perf_counter()
+        session.feed("r ")
+        assert first_sound_at_s(session) < start + 30
+
+
+def test_text_that_suffices_is_heard_at_once_however_late_it_came() -> None:
+    tts = debug_tts(**EAGER, max_position_embeddings=1024)
+    limits = {"max_start_delay_s": 600.0, "max_ahead_s": 1.0}
+    with tts.open_session(options=frames(600), **limits) as session:
+        track, start = session._track, time.perf_counter()
+        for text, at_s in {"f": start - 100.0, f"our {'four ' * 100}": start}.items():
+            tts._engine.submit(track, partial(track.feed, text, False, at_s))
+        assert first_sound_at_s(session) < start + 30
+
+
+@pytest.mark.parametrize(("heard", "max_start_delay_s"), [(False, 0.5), (True, 60.0)])
+def test_a_session_that_goes_on_waits_if_nothing_has_been_heard(
+    heard: bool, max_start_delay_s: float
+) -> None:
+    tts = debug_tts(**EAGER)
+    with tts.open_session(options=frames(40), max_start_delay_s=max_start_delay_s) as session:
+        if heard:
+            session.feed("four ")
+            chunks, num_frames = session.chunks(), 0
+            while num_frames < EAGER["stream_m"]:
+                num_frames += len(next(chunks).latents)
+        snapshot = session.snapshot()
+    with tts.resume_session(snapshot) as later:
+        later.feed("fou")
+        time.sleep(1.0)
+        start = time.perf_counter()
+        later.feed("r four four ")
+        waited_s = first_sound_at_s(later) - start
+    assert waited_s < 15 if heard else waited_s >= 0.5

@@ -19,14 +19,15 @@ NEVER_LIMITED = 1e9
 LONG_S = 60.0
 
 
-def delay_of(seconds_per_token: float, max_delay_s: float = NEVER_LIMITED) -> float:
+def delay_of(
+    seconds_per_token: float, max_delay_s: float = NEVER_LIMITED, num_waiting: int = 0
+) -> float:
     """After the first chunk of tokens, each written in that time."""
-    now = 0.0
-    watch = StartDelay(NEEDED, max_delay_s, lambda: now)
-    for _ in range(TOKENS):
-        now += seconds_per_token
+    watch = StartDelay(NEEDED, max_delay_s)
+    for number in range(TOKENS):
+        watch.count(1, number * seconds_per_token)
         watch.count(1)
-    return watch.seconds
+    return watch.seconds(num_waiting)
 
 
 def chunk(samples: int = 4) -> Chunk:
@@ -54,9 +55,16 @@ def test_no_delay_is_longer_than_allowed() -> None:
 
 def test_text_that_comes_at_once_says_nothing_of_how_fast_it_comes() -> None:
     watch = StartDelay(NEEDED, 1.0)
-    assert watch.seconds == 0
-    watch.count(TOKENS)
-    assert watch.seconds == 0
+    assert watch.seconds(0) == 0
+    watch.count(TOKENS, LONG_S)
+    assert watch.seconds(0) == 0
+
+
+def test_text_that_is_there_already_is_not_waited_for() -> None:
+    enough = round(HORIZON_S * NEEDED)
+    assert delay_of(10 / NEEDED, num_waiting=enough) == 0
+    half = delay_of(10 / NEEDED, num_waiting=enough // 2)
+    assert half + HORIZON_S == pytest.approx((delay_of(10 / NEEDED) + HORIZON_S) / 2)
 
 
 def test_held_chunks_are_taken_in_time() -> None:
