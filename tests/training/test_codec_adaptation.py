@@ -1,5 +1,6 @@
 """Adapting a codec's decoder to other voices: it speaks them better, and hears what it heard."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -125,14 +126,21 @@ def test_noise_is_in_proportion_to_the_latents(corpus: Path, origin: Path, tmp_p
     assert trainer.learner.latent_rms == pytest.approx(power**0.5, rel=0.1)
 
 
-def test_the_decoder_hears_the_codebooks_that_are_used(corpus: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("grouped", [False, True])
+def test_the_decoder_hears_the_codebooks_that_are_used(
+    grouped: bool, corpus: Path, tmp_path: Path
+) -> None:
     """The published codec holds 32, of which we use 8."""
     model = EncodecModel(EncodecConfig(num_filters=2, hidden_size=8, target_bandwidths=[12.0]))
     for level in model.quantizer.layers:
         level.codebook.embed.normal_()
     CodecParts(model).save(tmp_path / "large")
     assert len(model.quantizer.layers) == 16
-    trainer = CodecTrainer(adaptation(corpus, tmp_path / "large", tmp_path / "codec"))
+    origin = tmp_path / "large"
+    if grouped:
+        origin = tmp_path / "grouped"
+        group_frames(tmp_path / "large", 2, origin)
+    trainer = CodecTrainer(adaptation(corpus, origin, tmp_path / "codec"))
     assert len(trainer.train().used_entries) == 8
     assert len(CodecParts.load(tmp_path / "codec").model.quantizer.layers) == 16
 
@@ -151,13 +159,23 @@ def test_a_killed_run_continues_as_if_it_had_not_been(
         assert tensor.equal(again.learner.average.state_dict()[name]), name
 
 
+def double_a_codebook(model: EncodecModel) -> None:
+    model.quantizer.layers[0].codebook.embed.mul_(2)
+
+
+def drop_a_codebook(model: EncodecModel) -> None:
+    del model.quantizer.layers[-1]
+    model.config.target_bandwidths = [5.25]  # kbit/s, 0.75 each
+
+
+@pytest.mark.parametrize("change", [double_a_codebook, drop_a_codebook])
 def test_a_run_does_not_go_on_from_another_codec(
-    corpus: Path, origin: Path, tmp_path: Path
+    change: Callable[[EncodecModel], None], corpus: Path, origin: Path, tmp_path: Path
 ) -> None:
     parts = CodecParts.load(origin)
     parts.save(tmp_path / "mine")
     CodecTrainer(adaptation(corpus, tmp_path / "mine", tmp_path / "codec")).save_state()
-    parts.model.quantizer.layers[0].codebook.embed.mul_(2)
+    change(parts.model)
     parts.save(tmp_path / "mine")
     with pytest.raises(ValueError, match="is not the codec that the run"):
         CodecTrainer(adaptation(corpus, tmp_path / "mine", tmp_path / "codec")).resume()

@@ -1,6 +1,6 @@
 """Adapting a codec's decoder to other voices, while all that decides its latents stays as it is."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
@@ -38,7 +38,7 @@ class DecoderAdapter(CodecLearner):
         origin: CodecParts,
     ) -> None:
         # Fewer may be used than there are: the decoder hears the sum of those.
-        self._num_codebooks = origin.assemble(config.device).num_codebooks
+        self._num_codebooks = origin.assemble(config.device).stored.num_codebooks
         self._origin = origin.model
         super().__init__(config, draw_batch, generator)
         self.quantizing = True
@@ -62,13 +62,12 @@ class DecoderAdapter(CodecLearner):
         Raises:
             ValueError: if it is of a run that started from another codec.
         """
-        for name, tensor in self.model.state_dict().items():
-            is_free = name.startswith("decoder.") or name.endswith(TRAINING_AVERAGES)
-            if not is_free and not tensor.equal(state["model"][name]):
-                raise ValueError(
-                    f"{self.config.finetune_path} is not the codec that the run in "
-                    f"{self.config.output_dir} started from: choose another output_dir"
-                )
+        theirs, ours = _kept(state["model"]), _kept(self.model.state_dict())
+        if theirs.keys() != ours.keys() or not all(ours[name].equal(theirs[name]) for name in ours):
+            raise ValueError(
+                f"{self.config.finetune_path} is not the codec that the run in "
+                f"{self.config.output_dir} started from: choose another output_dir"
+            )
         super().load_state_dict(state)
 
     def _make_model(self) -> EncodecModel:
@@ -87,3 +86,12 @@ class DecoderAdapter(CodecLearner):
 
     def _hear_and_speak_at_true_level(self, model: EncodecModel) -> None:
         rescale_output(model, self.waveform_scale)
+
+
+def _kept(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Of a codec's tensors those that adapting leaves as they are."""
+    return {
+        name: tensor
+        for name, tensor in state.items()
+        if not name.startswith("decoder.") and not name.endswith(TRAINING_AVERAGES)
+    }
