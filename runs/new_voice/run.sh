@@ -36,8 +36,6 @@ if [ -z "${BF16:-}" ]; then
     BF16=false # processors without bfloat16 instructions emulate them, several times slower
     if [ $DEVICE = cuda ] || grep -qsE 'avx512_bf16|amx_bf16' /proc/cpuinfo; then BF16=true; fi
 fi
-AHEAD=() # processes that read audio ahead
-if [ -n "${WORKERS:-}" ]; then AHEAD=(--num_workers "$WORKERS"); fi
 mkdir -p "$RUN/stages"
 
 source "$ROOT/runs/stages.sh" # stage
@@ -60,12 +58,12 @@ align() { # manifests that also tell when words and letters are said
     # shellcheck disable=SC2086  # flags are parted by spaces
     script align --manifest "$RUN/data/cuts_train.jsonl.gz" "$RUN/data/cuts_valid.jsonl.gz" \
         --output "$RUN/data/aligned_train.jsonl.gz" "$RUN/data/aligned_valid.jsonl.gz" \
-        --max_steps "$ALIGN_STEPS" "${AHEAD[@]}" $ALIGN_FLAGS
+        --max_steps "$ALIGN_STEPS" ${WORKERS:+--num_workers "$WORKERS"} $ALIGN_FLAGS
 }
 
 cache() { # cache SPLIT: codes of one split
     script cache_latents --manifest "$RUN/data/${MANIFEST}_$1.jsonl.gz" --codec "$CODEC" \
-        --output_dir "$RUN/codes/$1" "${AHEAD[@]}"
+        --output_dir "$RUN/codes/$1" ${WORKERS:+--num_workers "$WORKERS"}
 }
 
 adapt_codec() { # its decoder, to this voice at any usual level; codes stay what they are
