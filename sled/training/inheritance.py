@@ -13,17 +13,8 @@ from pathlib import Path
 
 from sled.codec import TokenChannelCodec, load_codec
 from sled.config import SpeechLlamaConfig
+from sled.training.run import FREE_SETTINGS
 
-# Settings of a configuration that flags of the same name would change.
-_KEPT = (
-    "stream_n",
-    "stream_m",
-    "dropout",
-    "attention_dropout",
-    "activation_dropout",
-    "training_cfg",
-    "history_noise",
-)
 # Of speech, in a batch.
 _BATCH_S = 40.0
 
@@ -54,7 +45,7 @@ class Inheritance:
             ValueError: If there is no such checkpoint or codec.
         """
         config = SpeechLlamaConfig.from_pretrained(checkpoint)
-        kept = {name: getattr(config, name) for name in _KEPT}
+        kept = {name: getattr(config, name) for name in FREE_SETTINGS}
         train = [f"--{name}={value}" for name, value in kept.items() if value is not None]
         align = None
         if isinstance(load_codec(codec), TokenChannelCodec):

@@ -43,7 +43,7 @@ from sled.training.trainer import SledTrainer
 logger = logging.getLogger(__name__)
 
 # What a checkpoint's weights do not fix, so that fine-tuning may change it.
-_FREE_SETTINGS = (
+FREE_SETTINGS = (
     "dropout",
     "attention_dropout",
     "activation_dropout",
@@ -90,7 +90,7 @@ def build_model(
             f"the tokenizer has {ours[0]} and the codec {ours[1]} at {ours[2]:g}: "
             "use the ones it was trained with"
         )
-    free = {key: settings[key] for key in _FREE_SETTINGS}
+    free = {key: settings[key] for key in FREE_SETTINGS}
     config = SpeechLlamaConfig.from_dict(config.to_dict() | free)  # checks them together
     # In half precision, as checkpoints are shipped, small updates would be rounded away.
     return SpeechLlamaForCausalLM.from_pretrained(folder, config=config, dtype=torch.float32)
