@@ -8,10 +8,11 @@ run.
 
 from argparse import ArgumentDefaultsHelpFormatter
 from collections.abc import Sequence
+from dataclasses import replace
 
 from transformers import HfArgumentParser
 
-from sled.cli import run_main
+from sled.cli import choose_device, run_main
 from sled.training.codec import CodecTrainer, CodecTrainingConfig
 
 
@@ -21,7 +22,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         CodecTrainingConfig, description=__doc__, formatter_class=ArgumentDefaultsHelpFormatter
     )
     (config,) = parser.parse_args_into_dataclasses(argv)
-    trainer = CodecTrainer(config)
+    trainer = CodecTrainer(replace(config, device=choose_device(config.device)))
     report = trainer.train()
     print(f"{trainer.learner.step} steps in {trainer.trained_s / 60:.1f} min: {report}")
     print(f"codec saved in {config.output_dir}")

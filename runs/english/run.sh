@@ -18,7 +18,7 @@ PYTHON=${PYTHON:-python}
 MINUTES=${MINUTES:-}
 STAGES=${STAGES:-corpus codec model results}
 
-HOURS=${HOURS:-14}
+HOURS=${HOURS:-46}
 VOICES=${VOICES:-}
 VOICE_HOURS=${VOICE_HOURS:-1}
 HELD_OUT=${HELD_OUT:-}
@@ -57,7 +57,7 @@ script() { # script NAME FLAGS...
 
 corpus() {
     local flags=(--output "$RUN/data" --texts "$TEXTS/train.txt" --test_texts "$TEXTS/val.txt"
-        --hours "$HOURS" --voice_hours "$VOICE_HOURS")
+        --hours "$HOURS" --voice_hours "$VOICE_HOURS" --word_share 0.09 --piece_share 0.33)
     # shellcheck disable=SC2206  # voices are parted by spaces
     [ -z "$VOICES" ] || flags+=(--voices $VOICES
         --kokoro_model "$KOKORO/kokoro.onnx" --kokoro_voices "$KOKORO/voices.npz")

@@ -30,11 +30,9 @@ done
 CODEC=${CODEC:-facebook/encodec_24khz}
 CODEC_STEPS=${CODEC_STEPS:-0}
 
-DEVICE=cpu
-if command -v nvidia-smi >/dev/null; then DEVICE=cuda; fi
 if [ -z "${BF16:-}" ]; then
     BF16=false # processors without bfloat16 instructions emulate them, several times slower
-    if [ $DEVICE = cuda ] || grep -qsE 'avx512_bf16|amx_bf16' /proc/cpuinfo; then BF16=true; fi
+    if command -v nvidia-smi >/dev/null || grep -qsE 'avx512_bf16|amx_bf16' /proc/cpuinfo; then BF16=true; fi
 fi
 mkdir -p "$RUN/stages"
 
@@ -73,7 +71,7 @@ adapt_codec() { # its decoder, to this voice at any usual level; codes stay what
         --eval_manifest "$RUN/data/cuts_valid.jsonl.gz" \
         --max_steps "$CODEC_STEPS" --segment_s 0.64 --loudness_db -25 --loudness_jitter_db 8 \
         --latent_noise 0.1 --adversarial_at 0.3 --bf16 "$BF16" \
-        --device $DEVICE ${CODEC_FLAGS:-}
+        --device auto ${CODEC_FLAGS:-}
 }
 
 train() {

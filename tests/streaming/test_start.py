@@ -26,7 +26,6 @@ def delay_of(
     watch = StartDelay(NEEDED, max_delay_s)
     for number in range(TOKENS):
         watch.count(1, number * seconds_per_token)
-        watch.count(1)
     return watch.seconds(num_waiting)
 
 

@@ -62,7 +62,7 @@ class CodecTrainingConfig:
     max_grad_norm: float = _option(5.0, "gradient norm at which updates are clipped")
     decoder_average: float = _option(0.995, "decay of the moving average of the decoder's weights")
     bf16: bool = _option(True, "run convolutions under bfloat16 autocast")
-    device: str = _option("cpu", "torch device to train on")
+    device: str = _option("cpu", "cpu, cuda, cuda:1, mps, or auto")
     seed: int = _option(0, "seed of weights, crops and noise")
 
     finetune_path: str | None = _option(
