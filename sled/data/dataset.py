@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from functools import partial
 from itertools import accumulate
@@ -62,13 +63,11 @@ def open_corpus(
         if max_duration_s is not None:
             cuts = cuts.filter(partial(_lasts_at_most, max_duration_s))
         corpora.append(cuts)
-    if weights is None and shuffle_seed is None:
+    if weights is None and (shuffle_seed is None or len(corpora) == 1):
         return combine(corpora)
     if weights is None:
-        if len(corpora) == 1:
-            return corpora[0]
         # One after the other, a model would forget the first while it learns from the last.
-        sizes = [_num_cuts(path) for path in paths]
+        sizes = [min(_num_cuts(path), max_samples or sys.maxsize) for path in paths]
         return CutSet.mux(*corpora, weights=sizes, seed=shuffle_seed)
     endless = [cuts.repeat(preserve_id=True) for cuts in corpora]
     return CutSet.mux(*endless, weights=list(weights), seed=shuffle_seed or 0)

@@ -58,9 +58,9 @@ class Inheritance:
     def to_shell(self) -> str:
         """Assignments that a shell can source; flags are parted by spaces."""
         variables = {
-            "INHERITED_FLAGS": shlex.join(self.train_flags),
+            "INHERITED_FLAGS": " ".join(self.train_flags),
             "ALIGN": "0" if self.align_flags is None else "1",
-            "ALIGN_FLAGS": shlex.join(self.align_flags or []),
+            "ALIGN_FLAGS": " ".join(self.align_flags or []),
             "DEFAULT_BATCH_FRAMES": str(self.batch_frames),
         }
         return "".join(f"{name}={shlex.quote(value)}\n" for name, value in variables.items())
