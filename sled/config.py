@@ -32,6 +32,7 @@ EXTRA_DEFAULTS: dict[str, Any] = {
     "score_samples": 2,
     "score_bandwidths": (0.5, 1.0, 2.0),
     "history_noise": 0.0,
+    "scheduled_sampling": 0.0,
     "frame_rate": 75.0,
     "min_frames_per_token": None,
     "max_frames_per_token": None,
@@ -85,6 +86,8 @@ class SpeechLlamaConfig(PreTrainedConfig):
         score_bandwidths: Kernel widths of "gaussian_mmd", in units of sqrt(vae_embed_dim).
         history_noise: Strongest noise on the latents that the model reads in training, in units of
             their root mean square; teaches it to live with its own imperfect frames.
+        scheduled_sampling: Largest share of these latents that training replaces by draws of the
+            model's own, from none to all (1.0); teaches it to go on from what it says.
         frame_rate: Latents per second of the codec the model speaks through.
         min_frames_per_token, max_frames_per_token: Frames of speech for each token of its text, in
             all but a few samples of the training data. None: not measured.
@@ -131,6 +134,7 @@ class SpeechLlamaConfig(PreTrainedConfig):
         score_samples: int = EXTRA_DEFAULTS["score_samples"],
         score_bandwidths: tuple[float, ...] = EXTRA_DEFAULTS["score_bandwidths"],
         history_noise: float = EXTRA_DEFAULTS["history_noise"],
+        scheduled_sampling: float = EXTRA_DEFAULTS["scheduled_sampling"],
         frame_rate: float = EXTRA_DEFAULTS["frame_rate"],
         min_frames_per_token: float | None = None,
         max_frames_per_token: float | None = None,
@@ -179,6 +183,7 @@ class SpeechLlamaConfig(PreTrainedConfig):
         self.score_samples = score_samples
         self.score_bandwidths = tuple(score_bandwidths)
         self.history_noise = history_noise
+        self.scheduled_sampling = scheduled_sampling
         self.frame_rate = frame_rate
         self.min_frames_per_token = min_frames_per_token
         self.max_frames_per_token = max_frames_per_token
@@ -212,6 +217,10 @@ class SpeechLlamaConfig(PreTrainedConfig):
             raise ValueError(f"score={self.score!r}: choose 'energy' or 'gaussian_mmd'")
         if not 0 < self.score_beta < 2:
             raise ValueError(f"score_beta={self.score_beta} must lie in (0, 2)")
+        if not 0 <= self.scheduled_sampling <= 1:
+            raise ValueError(
+                f"scheduled_sampling={self.scheduled_sampling} is a share: give one from 0 to 1"
+            )
         if self.score_samples < 2:
             raise ValueError(f"score_samples={self.score_samples} must be at least 2")
 

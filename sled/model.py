@@ -30,6 +30,9 @@ from sled.layout import Arrangement, Layout
 
 # Of every hundred or so frames one is the last: the weight balances the stop loss.
 STOP_POSITIVE_WEIGHT = 100.0
+# Passes in which scheduled sampling draws frames: from the second one on, they follow others that
+# were drawn, as they do when the model speaks.
+SAMPLING_PASSES = 2
 
 
 @dataclass
@@ -231,10 +234,14 @@ class SpeechLlamaForCausalLM(PreTrainedModel):
             Losses and hidden states. In training mode each sample's text is dropped with
             probability `training_cfg`, so that the text-free branch of guidance is learned.
         """
+        history = latents if history is None else history
+        if self.training and self.config.scheduled_sampling > 0:
+            history = self._mix_in_own(
+                input_ids, attention_mask, history, latent_mask, layout or self.layout
+            )
         if self.training and self.config.training_cfg > 0:
             dropped = torch.rand(len(input_ids), device=input_ids.device) < self.config.training_cfg
             input_ids, attention_mask = self.drop_text(input_ids, attention_mask, dropped)
-        history = latents if history is None else history
         if self.training and self.config.history_noise > 0:
             history = self._disturb(history, latent_mask)
         hidden, arrangement, alignment_loss = self._read(
@@ -311,6 +318,38 @@ class SpeechLlamaForCausalLM(PreTrainedModel):
         is_first = torch.arange(input_ids.shape[1], device=input_ids.device) == 0
         input_ids = input_ids.masked_fill(dropped[:, None] & is_first, self.config.eos_token_id)
         return input_ids, attention_mask.masked_fill(dropped[:, None] & ~is_first, 0)
+
+    @torch.no_grad()
+    def _mix_in_own(
+        self,
+        input_ids: Tensor,
+        attention_mask: Tensor,
+        history: Tensor,
+        latent_mask: Tensor,
+        layout: Layout,
+    ) -> Tensor:
+        """History [B, T, D] with draws of the model's own in the place of some of the latents.
+
+        Scheduled sampling (Bengio et al. 2015) of all frames at once (Mihaylova and Martins 2019).
+        Each sample has a share of them, up to `scheduled_sampling`, and a temperature of its own.
+        """
+        real, size = latent_mask.bool(), len(history)
+        share, temperature = torch.rand(2, size, 1, device=history.device)
+        chosen = torch.rand(*real.shape, device=history.device)
+        chosen = (chosen < self.config.scheduled_sampling * share) & real
+        noise = self.scoreloss.draw_noise(int(real.sum()), history.device)[0]
+        noise = noise * temperature.expand(real.shape)[real][:, None]
+        mixed, drawn = history, torch.zeros_like(history)
+        for _ in range(SAMPLING_PASSES):
+            hidden, arrangement, _ = self._read(
+                input_ids, attention_mask, mixed, latent_mask, layout
+            )
+            states = hidden[arrangement.predictor][~arrangement.is_stop]
+            drawn[real] = self.draw(states, noise).to(drawn.dtype)
+            mixed = torch.where(chosen[..., None], drawn, history)
+        # Autocast keeps the weights it has cast, and these would have no gradient.
+        torch.clear_autocast_cache()
+        return mixed
 
     def _disturb(self, latents: Tensor, latent_mask: Tensor) -> Tensor:
         """Latents [B, T, D] with noise, of a level up to `history_noise` drawn for each sample."""

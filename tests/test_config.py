@@ -15,6 +15,7 @@ EXTRAS = {
     "score_samples": 4,
     "score_bandwidths": (1.0, 3.0),
     "history_noise": 0.2,
+    "scheduled_sampling": 0.5,
     "frame_rate": 50.0,
     "text_normalization": "english",
     "distilled_cfg": 2.0,

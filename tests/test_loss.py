@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
 from sled.data.dataset import length_mask
+from sled.decoding import Decoder, DecodingOptions, Request
 from sled.layout import Layout
 from sled.model import SpeechLlamaForCausalLM
 from tests.debug import LAYOUT_IDS, LAYOUTS, STREAM, debug_model, randn
@@ -196,6 +197,54 @@ def test_history_noise_disturbs_what_is_read_and_not_what_is_to_be_said():
     one_frame = batch_of([(text, latents[:1])])
     noisy_loss, calm_loss = (m(**one_frame, noise=first).score_loss for m in (noisy, calm))
     assert noisy_loss == calm_loss
+
+
+@both_layouts
+def test_frames_of_its_own_are_those_it_would_speak(layout, monkeypatch):
+    """All of them, at the noise they were trained with, in as many passes as there are frames."""
+    text, frames, noise = [1, 7, 8, 9, 5, 2], 9, randn(9, 8, seed=4)
+    model = debug_model(scheduled_sampling=1.0, training_cfg=0.0, **layout)
+    rows = iter(noise)
+    decoder = Decoder(model, lambda utterances: next(rows)[None])
+    options = DecodingOptions(cfg=1.0, min_frames=frames, max_frames=frames)
+    decoder.join(Request(text), options=options)
+    spoken = torch.cat([step.latents for _ in range(frames) if (step := decoder.step())])
+
+    heard = []
+    monkeypatch.setattr("sled.model.SAMPLING_PASSES", frames)
+    monkeypatch.setattr(torch, "rand", lambda *size, device: torch.full(size, float(size[0] == 2)))
+    monkeypatch.setattr(model.scoreloss, "draw_noise", lambda *_: torch.stack((noise, noise)))
+    read = model._read
+    monkeypatch.setattr(model, "_read", lambda *args: (heard.append(args[2]), read(*args))[1])
+    model.train()(**batch_of([(torch.tensor(text), randn(frames, 32))]))
+    torch.testing.assert_close(heard[-1][0, :-1], spoken[:-1], rtol=0, atol=1e-5)
+
+
+def test_frames_of_its_own_are_heard_in_training_only_and_not_to_be_said():
+    torch.manual_seed(0)
+    (text, latents), *_ = samples = make_samples((4, 6), (3, 9))
+    noise, settings = noise_for(samples), {"scheduled_sampling": 1.0, "training_cfg": 0.0}
+    model, plain = debug_model(**settings), debug_model(training_cfg=0.0)
+    expected = plain(**batch_of(samples), noise=noise)
+    assert model(**batch_of(samples), noise=noise).loss == expected.loss
+    trained = model.train()(**batch_of(samples), noise=noise)
+    changed = (trained.hidden_states != expected.hidden_states).any(-1)
+    assert changed[:4].sum() == changed[10:13].sum() == 0 < changed.sum()
+    # One frame alone is predicted from text, so its loss shows that the target is untouched.
+    one_frame, first = batch_of([(text, latents[:1])]), noise[:, :1]
+    own, true = (m(**one_frame, noise=first).score_loss for m in (model, plain))
+    assert own == true
+
+
+def test_weights_have_gradients_after_frames_of_its_own_under_autocast():
+    """Casts that were made without gradients are not used again."""
+    settings = {"scheduled_sampling": 1.0, "training_cfg": 0.0}
+    grown = []
+    for model in (debug_model(training_cfg=0.0), debug_model(**settings)):
+        with torch.autocast("cpu", torch.bfloat16):
+            model.train()(**batch_of(make_samples((4, 6)))).loss.backward()
+        grown.append({name for name, p in model.named_parameters() if p.grad is not None})
+    assert grown[0] == grown[1]
 
 
 @pytest.mark.parametrize("kind", ["dropout", "attention_dropout", "activation_dropout"])

@@ -42,6 +42,11 @@ class ModelArguments:
     history_noise: float = _flag(
         0.0, "noise added to the latents the model reads in training, in units of their RMS"
     )
+    scheduled_sampling: float = _flag(
+        0.0,
+        "largest share of the latents the model reads in training that are its own, drawn in two "
+        "passes more, in the place of the true ones: from 0, none, to 1",
+    )
     score: str = _flag("energy", "score that trains the head: energy or gaussian_mmd")
     score_beta: float = _flag(1.0, "exponent of the energy distance")
     score_samples: int = _flag(2, "samples drawn per frame")

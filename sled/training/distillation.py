@@ -53,5 +53,6 @@ def make_student(model: SpeechLlamaForCausalLM, cfg: float) -> None:
     It reads every text, and a history without noise; the head stays as it is.
     """
     model.config.training_cfg = model.config.history_noise = 0.0
+    model.config.scheduled_sampling = 0.0
     model.config.distilled_cfg = cfg
     model.scoreloss.requires_grad_(False)

@@ -49,6 +49,7 @@ FREE_SETTINGS = (
     "activation_dropout",
     "training_cfg",
     "history_noise",
+    "scheduled_sampling",
     "score",
     "score_beta",
     "score_samples",

@@ -71,14 +71,15 @@ def test_a_student_is_as_far_as_its_states_are():
 
 
 def test_a_student_reads_every_text_and_leaves_the_head_alone():
-    model = debug_model(training_cfg=0.5, history_noise=3.0).train()
+    model = debug_model(training_cfg=0.5, history_noise=3.0, scheduled_sampling=1.0).train()
     make_student(model, 2.0)
     model(**BATCH, guided_states=randn(12, model.config.hidden_size)).loss.backward()
     with_gradient = {name for name, weight in model.named_parameters() if weight.grad is not None}
     assert with_gradient == {
         name for name, _ in model.named_parameters() if not name.startswith("scoreloss.")
     }
-    assert (model.config.training_cfg, model.config.history_noise) == (0.0, 0.0)
+    config = model.config
+    assert (config.training_cfg, config.history_noise, config.scheduled_sampling) == (0, 0, 0)
 
 
 def test_a_run_brings_the_student_to_the_teacher(corpus, tmp_path):
