@@ -10,7 +10,7 @@ import logging
 from itertools import islice
 from pathlib import Path
 
-from sled.cli import add_dtype_flag, add_place_flag, choose_device, run_main
+from sled.cli import add_draws_flag, add_dtype_flag, add_place_flag, choose_device, run_main
 from sled.data.manifests import load_cuts
 from sled.decoding import DecodingOptions
 from sled.evaluation.quality import QualityJudge, load_dnsmos
@@ -50,6 +50,7 @@ def build_parser() -> argparse.ArgumentParser:
     model.add_argument(
         "--temperature", type=float, help="scale of the noise; unset: as the model says, or 1"
     )
+    add_draws_flag(model)
     model.add_argument("--stop_threshold", type=float, help="unset: 0.8 offline, 0.5 streaming")
     add_place_flag(model)
     model.add_argument("--seed", type=int, default=0, help="of the first text, then counted up")
@@ -86,11 +87,12 @@ def main(argv: list[str] | None = None) -> None:
     for name in ("limit", "batch_size"):
         if getattr(args, name) is not None and getattr(args, name) < 1:
             raise ValueError(f"--{name} {getattr(args, name)}: give 1 or more")
-    own = [name for name in ("cfg", "temperature") if getattr(args, name) is None]
+    asked = {name: getattr(args, name) for name in ("cfg", "temperature", "draws")}
+    own = [name for name, value in asked.items() if value is None]
     options = DecodingOptions(
         stop_threshold=args.stop_threshold,
         keep_place=args.keep_place,
-        **{name: getattr(args, name) for name in ("cfg", "temperature") if name not in own},
+        **{name: value for name, value in asked.items() if value is not None},
     )
     device = choose_device(args.device)
     cuts = list(islice(load_cuts(args.manifest), args.limit))

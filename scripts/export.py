@@ -29,6 +29,7 @@ def main(argv: list[str] | None = None) -> None:
         help="scale of the noise that it shall speak with unless asked otherwise; unset: as before",
     )
     parser.add_argument("--cfg", type=float, help="guidance scale, likewise")
+    parser.add_argument("--draws", type=int, help="of how many a frame is the mean, likewise")
     args = parser.parse_args(argv)
     export(
         args.model,
@@ -38,6 +39,7 @@ def main(argv: list[str] | None = None) -> None:
         args.max_shard_size,
         args.temperature,
         args.cfg,
+        args.draws,
     )
     size = sum(file.stat().st_size for file in args.output.rglob("*") if file.is_file())
     print(f"{args.output}: {size / 1e6:.1f} MB")

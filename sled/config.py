@@ -40,6 +40,7 @@ EXTRA_DEFAULTS: dict[str, Any] = {
     "distilled_cfg": None,
     "speaking_temperature": 1.0,
     "speaking_cfg": None,
+    "speaking_draws": 1,
 }
 
 # What transformers itself may pass to or keep in any configuration.
@@ -98,6 +99,7 @@ class SpeechLlamaConfig(PreTrainedConfig):
         speaking_temperature: Scale of the head's noise that the model speaks best with, and speaks
             with unless asked otherwise.
         speaking_cfg: Likewise its guidance scale. None: as the caller is used to.
+        speaking_draws: Likewise of how many draws each frame is the mean.
 
     Raises:
         ValueError: For an unknown key or a combination that no model can have.
@@ -142,6 +144,7 @@ class SpeechLlamaConfig(PreTrainedConfig):
         distilled_cfg: float | None = None,
         speaking_temperature: float = EXTRA_DEFAULTS["speaking_temperature"],
         speaking_cfg: float | None = None,
+        speaking_draws: int = EXTRA_DEFAULTS["speaking_draws"],
         bos_token_id: int = 0,
         pad_token_id: int = 1,
         eos_token_id: int = 2,
@@ -191,6 +194,7 @@ class SpeechLlamaConfig(PreTrainedConfig):
         self.distilled_cfg = distilled_cfg
         self.speaking_temperature = speaking_temperature
         self.speaking_cfg = speaking_cfg
+        self.speaking_draws = speaking_draws
         self.bos_token_id = bos_token_id
         self.pad_token_id = pad_token_id
         self.eos_token_id = eos_token_id
@@ -207,6 +211,8 @@ class SpeechLlamaConfig(PreTrainedConfig):
             raise ValueError(f"speaking_temperature={self.speaking_temperature} is below 0")
         if self.speaking_cfg is not None and not self.speaking_cfg >= 0:
             raise ValueError(f"speaking_cfg={self.speaking_cfg} is below 0")
+        if self.speaking_draws < 1:
+            raise ValueError(f"speaking_draws={self.speaking_draws}: a frame takes at least 1")
         if self.head_dim % 2:
             raise ValueError(f"head_dim={self.head_dim} must be even for rotary positions")
         if (self.stream_n is None) != (self.stream_m is None):

@@ -22,6 +22,7 @@ def export(
     max_shard_size: str = "50GB",
     temperature: float | None = None,
     cfg: float | None = None,
+    draws: int | None = None,
 ) -> None:
     """Write a checkpoint with its weights in the given dtype, and its codec in a folder in it.
 
@@ -33,11 +34,11 @@ def export(
         max_shard_size: Of a file of the model's weights, such as "15MB"; a larger model is written
             in several.
         temperature: That it shall speak with unless asked otherwise. None: as before.
-        cfg: Likewise.
+        cfg, draws: Likewise.
 
     Raises:
         ValueError: If a part cannot be read, its weights do not fit the dtype, there is no such
-            size, or the temperature or cfg is below 0.
+            size, or the temperature, cfg or number of draws is below what there can be.
     """
     speaker = SpeechLlamaForCausalLM.from_pretrained(model, dtype=torch.float32)
     _check_range(speaker, dtype)
@@ -47,6 +48,9 @@ def export(
     if cfg is not None:
         DecodingOptions(cfg=cfg)
         speaker.config.speaking_cfg = cfg
+    if draws is not None:
+        DecodingOptions(draws=draws)
+        speaker.config.speaking_draws = draws
     for name in (WEIGHTS_FILE, INDEX_FILE):  # of an earlier export, in another number of files
         (destination / name).unlink(missing_ok=True)
     speaker.to(DTYPES[dtype]).save_pretrained(destination, max_shard_size=max_shard_size)

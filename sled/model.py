@@ -24,6 +24,7 @@ from sled.config import SpeechLlamaConfig
 from sled.digest import tensor_digest
 from sled.guided_attention import SpokenTokens
 from sled.heads import EnergyHead
+from sled.heads.draws import mean_draw
 from sled.heads.energy import XavierLinear, ZeroLinear
 from sled.heads.scores import Score
 from sled.layout import Arrangement, Layout
@@ -33,6 +34,8 @@ STOP_POSITIVE_WEIGHT = 100.0
 # Passes in which scheduled sampling draws frames: from the second one on, they follow others that
 # were drawn, as they do when the model speaks.
 SAMPLING_PASSES = 2
+# Of so many draws each of these frames is the mean: two opposite ones are worth more than two.
+SAMPLING_DRAWS = 2
 
 
 @dataclass
@@ -330,22 +333,23 @@ class SpeechLlamaForCausalLM(PreTrainedModel):
     ) -> Tensor:
         """History [B, T, D] with draws of the model's own in the place of some of the latents.
 
-        Scheduled sampling (Bengio et al. 2015) of all frames at once (Mihaylova and Martins 2019).
-        Each sample has a share of them, up to `scheduled_sampling`, and a temperature of its own.
+        Scheduled sampling (Bengio et al. 2015) of all frames at once (Mihaylova and Martins 2019),
+        of each sample with a share of its own, up to `scheduled_sampling`.
         """
-        real, size = latent_mask.bool(), len(history)
-        share, temperature = torch.rand(2, size, 1, device=history.device)
-        chosen = torch.rand(*real.shape, device=history.device)
-        chosen = (chosen < self.config.scheduled_sampling * share) & real
-        noise = self.scoreloss.draw_noise(int(real.sum()), history.device)[0]
-        noise = noise * temperature.expand(real.shape)[real][:, None]
+        real = latent_mask.bool()
+        share = self.config.scheduled_sampling * torch.rand(len(real), 1, device=real.device)
+        chosen = (torch.rand(*real.shape, device=real.device) < share) & real
+        num_frames = int(real.sum())
+        noise = self.scoreloss.draw_noise(num_frames, history.device)[0]
+        draws = torch.full((num_frames,), SAMPLING_DRAWS, device=history.device)
         mixed, drawn = history, torch.zeros_like(history)
         for _ in range(SAMPLING_PASSES):
             hidden, arrangement, _ = self._read(
                 input_ids, attention_mask, mixed, latent_mask, layout
             )
             states = hidden[arrangement.predictor][~arrangement.is_stop]
-            drawn[real] = self.draw(states, noise).to(drawn.dtype)
+            own = mean_draw(self.draw, states, noise, draws, SAMPLING_DRAWS)
+            drawn[real] = own.to(drawn.dtype)
             mixed = torch.where(chosen[..., None], drawn, history)
         # Autocast keeps the weights it has cast, and these would have no gradient.
         torch.clear_autocast_cache()

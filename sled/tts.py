@@ -400,9 +400,11 @@ class TTS:
 
     @property
     def default_options(self) -> DecodingOptions:
-        """Its own noise and guidance, or the recommended; none if it was taught to do without."""
+        """Its own, or the recommended; no guidance if it was taught to do without."""
         config = self.model.config
-        options = DecodingOptions(temperature=config.speaking_temperature)
+        options = DecodingOptions(
+            temperature=config.speaking_temperature, draws=config.speaking_draws
+        )
         own_cfg = config.speaking_cfg if config.distilled_cfg is None else 1.0
         return options if own_cfg is None else replace(options, cfg=own_cfg)
 

@@ -21,6 +21,7 @@ EXTRAS = {
     "distilled_cfg": 2.0,
     "speaking_temperature": 0.8,
     "speaking_cfg": 1.5,
+    "speaking_draws": 4,
 }
 
 

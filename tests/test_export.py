@@ -51,7 +51,7 @@ def test_weights_beyond_half_precision_are_refused(tmp_path):
     export(folder, tmp_path / "half", dtype="bfloat16")
 
 
-@pytest.mark.parametrize("setting", ["temperature", "cfg"])
+@pytest.mark.parametrize("setting", ["temperature", "cfg", "draws"])
 def test_a_setting_that_cannot_be_is_refused(setting, tmp_path):
     with pytest.raises(ValueError, match=f"{setting}=-1"):
         export(debug_checkpoint(tmp_path / "full"), tmp_path / "half", **{setting: -1})
@@ -66,10 +66,12 @@ def test_an_exported_model_may_be_told_how_warm_to_speak(tmp_path):
         GOLDENS / "codec",
         temperature=0,
         cfg=1.5,
+        draws=4,
     )
     tts = TTS.from_pretrained(tmp_path / "cool")
-    assert (tts.default_options.temperature, tts.default_options.cfg) == (0, 1.5)
+    own = tts.default_options
+    assert (own.temperature, own.cfg, own.draws) == (0, 1.5, 4)
     readings = [tts.say("one", seed=seed, layout=Layout()).audio for seed in (1, 2)]
     assert (readings[0] == readings[1]).all()
     usual = TTS.from_pretrained(tmp_path / "full").default_options
-    assert (usual.temperature, usual.cfg) == (1, 2)
+    assert (usual.temperature, usual.cfg, usual.draws) == (1, 2, 1)

@@ -34,7 +34,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "layout",
     },
     "data": {"codec", "normalization", "text"},
-    "decoding": {"cache", "config", "layout"},
+    "decoding": {"cache", "config", "heads", "layout"},
     "fast": {
         "backbone",
         "cache",

@@ -12,7 +12,7 @@ from torch.nn.utils.rnn import pad_sequence
 from sled.data.dataset import length_mask
 from sled.decoding import Decoder, DecodingOptions, Request
 from sled.layout import Layout
-from sled.model import SpeechLlamaForCausalLM
+from sled.model import SAMPLING_DRAWS, SpeechLlamaForCausalLM
 from tests.debug import LAYOUT_IDS, LAYOUTS, STREAM, debug_model, randn
 from tests.oracles import full_pass
 
@@ -201,18 +201,20 @@ def test_history_noise_disturbs_what_is_read_and_not_what_is_to_be_said():
 
 @both_layouts
 def test_frames_of_its_own_are_those_it_would_speak(layout, monkeypatch):
-    """All of them, at the noise they were trained with, in as many passes as there are frames."""
+    """All of them, in as many passes as there are frames."""
     text, frames, noise = [1, 7, 8, 9, 5, 2], 9, randn(9, 8, seed=4)
     model = debug_model(scheduled_sampling=1.0, training_cfg=0.0, **layout)
     rows = iter(noise)
     decoder = Decoder(model, lambda utterances: next(rows)[None])
-    options = DecodingOptions(cfg=1.0, min_frames=frames, max_frames=frames)
+    options = DecodingOptions(cfg=1.0, draws=SAMPLING_DRAWS, min_frames=frames, max_frames=frames)
     decoder.join(Request(text), options=options)
     spoken = torch.cat([step.latents for _ in range(frames) if (step := decoder.step())])
 
     heard = []
     monkeypatch.setattr("sled.model.SAMPLING_PASSES", frames)
-    monkeypatch.setattr(torch, "rand", lambda *size, device: torch.full(size, float(size[0] == 2)))
+    monkeypatch.setattr(
+        torch, "rand", lambda *size, device: torch.full(size, float(size == (1, 1)))
+    )
     monkeypatch.setattr(model.scoreloss, "draw_noise", lambda *_: torch.stack((noise, noise)))
     read = model._read
     monkeypatch.setattr(model, "_read", lambda *args: (heard.append(args[2]), read(*args))[1])

@@ -33,6 +33,7 @@ PUBLISHED_FLAGS = {
 }
 OUR_FLAGS = {
     "keep_place": True,
+    "draws": None,
     "codec": None,
     "device": "auto",
     "dtype": "auto",
@@ -205,9 +206,10 @@ def test_the_decoding_flags_are_not_ignored(offline, tmp_path):
     """The published --temperature does nothing."""
     flags = ("--model_name_or_path", offline, "--input", "one", "--temperature", 0.3)
     flags += ("--stop_threshold", 0.7, "--min_frames", 2, "--max_length", 50, "--cfg", 1.5)
+    flags += ("--draws", 3)
     assert run("run_offline", *flags, "--output", tmp_path / "out.wav") == 0
     options = DecodingOptions(
-        cfg=1.5, temperature=0.3, stop_threshold=0.7, min_frames=2, max_length=50
+        cfg=1.5, temperature=0.3, draws=3, stop_threshold=0.7, min_frames=2, max_length=50
     )
     expected = TTS.from_pretrained(offline).say("one", seed=42, options=options)
     assert_speech(tmp_path / "out.wav", expected)

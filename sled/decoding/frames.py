@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from sled.decoding.interface import NONE, FrameModel, StepInputs
+from sled.heads.draws import mean_draw
 
 
 class PartByPart:
@@ -36,7 +37,8 @@ class PartByPart:
         with_text, text_free = hidden[arrangement.with_text], hidden[arrangement.text_free]
         guided = text_free + arrangement.cfg * (with_text - text_free)
         noise = arrangement.temperature * inputs.noise.to(model.device, model.dtype)
-        return model.draw(guided, noise), model.stop_probability(with_text)
+        latents = mean_draw(model.draw, guided, noise, arrangement.draws, arrangement.most_draws)
+        return latents, model.stop_probability(with_text)
 
     def _embed(self, inputs: StepInputs, arrangement: _Arrangement) -> Tensor:
         """Input embeddings [R, H]."""
@@ -63,6 +65,7 @@ class _Arrangement:
         with_text, text_free: [U] where each utterance's states lie among the R. Without guidance
             an utterance is its own companion.
         cfg, temperature: [U, 1].
+        draws, most_draws: [U] of how many draws each frame is the mean, and the largest of them.
     """
 
     def __init__(self, inputs: StepInputs, device: torch.device, dtype: torch.dtype) -> None:
@@ -79,6 +82,8 @@ class _Arrangement:
         self.text_free = torch.from_numpy(companion).to(device)
         self.cfg = torch.from_numpy(inputs.cfg).to(device, dtype)[:, None]
         self.temperature = torch.from_numpy(inputs.temperature).to(device, dtype)[:, None]
+        self.draws = torch.from_numpy(inputs.draws).to(device)
+        self.most_draws = int(inputs.draws.max())
 
     def fits(self, inputs: StepInputs) -> bool:
         """Whether it is that of other inputs, too: they have the very same arrays."""

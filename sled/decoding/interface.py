@@ -35,6 +35,7 @@ class StepInputs:
         tokens: int64 [U, 2] what each row reads: a token; `NONE` for the utterance's newest frame.
         frames: [U, D] these frames, on the model's device; anything where none is read.
         cfg, temperature: float32 [U].
+        draws: int64 [U] of how many draws each frame is the mean.
         noise: float32 [U, N], standard normal.
     """
 
@@ -43,6 +44,7 @@ class StepInputs:
     frames: Tensor
     cfg: np.ndarray
     temperature: np.ndarray
+    draws: np.ndarray
     noise: Tensor
 
     @property

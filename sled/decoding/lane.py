@@ -27,6 +27,7 @@ PLACE = np.dtype(
         ("look_at", np.float64),  # the count at which something else than writing is due
         ("cfg", np.float32),
         ("temperature", np.float32),
+        ("draws", np.int64),
         ("tokens", np.int64, 2),  # that its rows read next; NONE for its frame
         ("rows", np.int64, 2),  # their places in the cache; NONE for a second one it has not
     ]
@@ -62,8 +63,8 @@ class Lane:
         self._settled_at: list[int] = []  # counts up to which rows tell what has been written
         self._data = np.zeros(0, dtype=PLACE)  # [P]
         self._frames = torch.zeros(0, latent_dim, device=device, dtype=dtype)  # [P, D]
-        # [U, 2], [U], [U] as in `StepInputs`, for as long as nobody comes or goes.
-        self._company: tuple[np.ndarray, np.ndarray, np.ndarray] | None = None
+        # [U, 2] and [U] as in `StepInputs`, for as long as nobody comes or goes.
+        self._company: dict[str, np.ndarray] | None = None
 
     # Utterances come and go.
 
@@ -78,7 +79,8 @@ class Lane:
         if self._noise is not None:
             self._noise.add(utterance.generator)
         data = self._data[place]
-        data["cfg"], data["temperature"] = utterance.options.cfg, utterance.options.temperature
+        for name in ("cfg", "temperature", "draws"):
+            data[name] = getattr(utterance.options, name)
         data["threshold"] = utterance.stop_threshold
         indices = [row.index for row in utterance.rows]
         data["rows"] = [*indices, NONE][:2]
@@ -156,13 +158,10 @@ class Lane:
         size = len(self.utterances)
         data = self._data[:size]
         if self._company is None:
-            self._company = (
-                data["rows"].copy(),
-                data["cfg"].copy(),
-                data["temperature"].copy(),
-            )
-        rows, cfg, temperature = self._company
-        return StepInputs(rows, data["tokens"], self._frames[:size], cfg, temperature, noise)
+            names = ("rows", "cfg", "temperature", "draws")
+            self._company = {name: data[name].copy() for name in names}
+        frames = self._frames[:size]
+        return StepInputs(tokens=data["tokens"], frames=frames, noise=noise, **self._company)
 
     def draw_ahead(self) -> None:
         """Draw noise that the next step needs, while the model is at work on this one."""

@@ -16,6 +16,8 @@ class DecodingOptions:
         cfg: Guidance scale c: the head sees u + c (h - u), h with the text and u without. At 1
             the text-free companion is not computed.
         temperature: Scale of the head's noise. 0 is deterministic, 1 as trained.
+        draws: Of how many draws a frame is the mean: more make fewer mistakes, and less lively
+            speech.
         stop_threshold: Stop when the stop probability reaches it. None: 0.8 offline, 0.5 chunked.
         min_frames: New frames of speech before which a row may not stop.
         max_frames: New frames after which a row is cut. None: as many as the positions hold.
@@ -29,6 +31,7 @@ class DecodingOptions:
 
     cfg: float = 2.0
     temperature: float = 1.0
+    draws: int = 1
     stop_threshold: float | None = None
     min_frames: int = 0
     max_frames: int | None = None
@@ -44,6 +47,8 @@ class DecodingOptions:
             )
         if not 0 <= self.temperature < math.inf:
             raise ValueError(f"temperature={self.temperature} must be at least 0: 1 is as trained")
+        if self.draws < 1:
+            raise ValueError(f"draws={self.draws}: a frame takes at least 1")
         if self.stop_threshold is not None and not self.stop_threshold > 0:
             raise ValueError(f"stop_threshold={self.stop_threshold} must be above 0")
         if self.min_frames < 0:

@@ -21,6 +21,7 @@ from sled.decoding.interface import NONE, StepInputs, WriteFrames
 from sled.fast.attention import attend_pages
 from sled.fast.fused import FusedModel
 from sled.fast.pages import SCRATCH, PagedCache
+from sled.heads.draws import mean_draw
 from sled.model import SpeechLlamaForCausalLM
 
 # Makes of some work what does it again, on the same memory.
@@ -94,7 +95,7 @@ class StaticModel(FusedModel):
         return StaticStep(self, cache, self._record)
 
     def write_frames(
-        self, cache: PagedCache, ints: Tensor, floats: Tensor, frames: Tensor
+        self, cache: PagedCache, ints: Tensor, floats: Tensor, frames: Tensor, most_draws: int
     ) -> tuple[Tensor, Tensor]:
         """The work of a step.
 
@@ -102,8 +103,9 @@ class StaticModel(FusedModel):
             cache: Its rows' past.
             ints: int32 [R, T + 2] each row's pages, its new position, and the token that it reads,
                 `NONE` for a frame; rows B, B + 1 ... are the text-free companions.
-            floats: [B, N + 2] noise, guidance scale, temperature.
+            floats: [B, N + 3] noise, guidance scale, temperature, number of draws.
             frames: [B, D] that rows without a token read.
+            most_draws: The largest number of draws.
 
         Returns:
             Frames [B, D], and stop probabilities [B].
@@ -117,15 +119,15 @@ class StaticModel(FusedModel):
             attended = attend_pages(qkv, self._heads, pages, tables, positions, cache.rotary)
             x = self._feed_forward(x + F.linear(attended, layer.out), layer)
         hidden = F.rms_norm(x, self._shape, self._final_norm, self._eps)
-        with_text, noise = hidden[:size], floats[:, :-2]
-        cfg, temperature = floats[:, -2:-1], floats[:, -1:]
+        with_text, noise = hidden[:size], floats[:, :-3]
+        cfg, temperature, draws = floats[:, -3:-2], floats[:, -2:-1], floats[:, -1]
         guided = with_text
         if len(hidden) > size:
             text_free = hidden[size:]
             guided = text_free + cfg.to(x.dtype) * (with_text - text_free)
             # At 1 there is no companion, and what is in its place can be anything.
             guided = torch.where(cfg == 1, with_text, guided)
-        latents = self.draw(guided, temperature * noise)
+        latents = mean_draw(self.draw, guided, temperature * noise, draws, most_draws)
         return latents, self.stop_probability(with_text)
 
 
@@ -140,7 +142,7 @@ class StaticStep:
 
     def __init__(self, model: StaticModel, cache: PagedCache, record: Record) -> None:
         self._model, self._cache, self._record = model, cache, record
-        self._recorded: dict[tuple[int, bool], _Recording] = {}
+        self._recorded: dict[tuple[int, bool, int], _Recording] = {}
         self._generation = cache.generation
 
     def __call__(self, inputs: StepInputs) -> tuple[Tensor, Tensor]:
@@ -151,7 +153,7 @@ class StaticStep:
             self._recorded.clear()
             self._generation = cache.generation
         count, guided = len(inputs.rows), bool(inputs.guided.any())
-        key = (filled_size(count), guided)
+        key = (filled_size(count), guided, int(inputs.draws.max()))
         recording = self._recorded.get(key)
         if recording is None:
             recording = self._recorded[key] = _Recording(self._model, cache, *key)
@@ -169,14 +171,18 @@ class _Recording:
         cache: Whose rows these are.
         size: B.
         guided: Whether there are text-free companions.
+        most_draws: The largest number of draws.
     """
 
-    def __init__(self, model: StaticModel, cache: PagedCache, size: int, guided: bool) -> None:
+    def __init__(
+        self, model: StaticModel, cache: PagedCache, size: int, guided: bool, most_draws: int
+    ) -> None:
         config, device = model.config, model.device
         self._model, self._cache = model, cache
-        self._parts = 2 if guided else 1
+        self._parts, self._most_draws = 2 if guided else 1, most_draws
         ints = torch.zeros(self._parts * size, cache.tables.shape[1] + 2, dtype=torch.int32)
-        floats = torch.zeros(size, config.noise_channels + 2)
+        floats = torch.zeros(size, config.noise_channels + 3)
+        floats[:, -1] = 1  # what is in the place of nobody shall be finite
         if device.type == "cuda":  # so that copies need not be waited for
             ints, floats = ints.pin_memory(), floats.pin_memory()
         self._host_ints, self._host_floats = ints, floats
@@ -197,8 +203,9 @@ class _Recording:
             ints[lines, :-2] = cache.tables[rows]
             ints[lines, -2] = cache.lengths[rows]
             ints[lines, -1] = inputs.tokens[present, part]
-        floats[:count, :-2] = inputs.noise
-        floats[:count, -2], floats[:count, -1] = inputs.cfg, inputs.temperature
+        floats[:count, :-3] = inputs.noise
+        floats[:count, -3], floats[:count, -2] = inputs.cfg, inputs.temperature
+        floats[:count, -1] = inputs.draws
         self._ints.copy_(self._host_ints, non_blocking=True)
         self._floats.copy_(self._host_floats, non_blocking=True)
         self._frames[:count] = inputs.frames
@@ -212,5 +219,5 @@ class _Recording:
 
     def _work(self) -> None:
         self._outputs = self._model.write_frames(
-            self._cache, self._ints, self._floats, self._frames
+            self._cache, self._ints, self._floats, self._frames, self._most_draws
         )

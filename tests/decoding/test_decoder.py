@@ -89,7 +89,8 @@ def test_utterances_of_all_kinds_share_a_batch():
             written.setdefault(one, []).extend(frames)
 
     for seed, kind in enumerate(kinds):
-        options = endless(10 + seed % 3, cfg=kind["cfg"], temperature=0.5 + seed / 10)
+        numbers = {"temperature": 0.5 + seed / 10, "draws": 1 + seed % 3}
+        options = endless(10 + seed % 3, cfg=kind["cfg"], **numbers)
         request = Request(TEXT[: 5 + seed], kind["prompt"])
         seeds[decoder.join(request, seeded(seed), options, kind["layout"])] = seed
         go_on(2)

@@ -242,6 +242,7 @@ def test_what_cannot_be_spoken_is_refused(requests, options, message):
     [
         {"cfg": -0.1},
         {"temperature": -1.0},
+        {"draws": 0},
         {"stop_threshold": 0.0},
         {"min_frames": -1},
         {"max_frames": 0},

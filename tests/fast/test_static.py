@@ -56,6 +56,7 @@ def test_whoever_comes_and_goes_each_says_what_it_says_alone(events, random):
             seed, length = len(said), random.randint(2, len(TEXT))
             options = DecodingOptions(
                 cfg=random.choice([1.0, 2.0]),
+                draws=random.choice([1, 3]),
                 stop_threshold=random.choice([0.5, NEVER]),
                 max_frames=random.randint(1, 20),
             )
@@ -234,6 +235,7 @@ def test_a_step_leaves_the_rows_that_do_not_take_part_alone():
         torch.zeros(1, 32),
         np.ones(1, dtype=np.float32),
         np.ones(1, dtype=np.float32),
+        np.ones(1, dtype=np.int64),
         randn(1, 8),
     )
     model.new_step(cache)(inputs)

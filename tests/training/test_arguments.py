@@ -31,6 +31,7 @@ OUR_FLAGS: dict[str, dict[str, Any]] = {
         "noise_channels": 128,
         "training_cfg": 0.1,
         "history_noise": 0.0,
+        "scheduled_sampling": 0.0,
         "score": "energy",
         "score_beta": 1.0,
         "score_samples": 2,
