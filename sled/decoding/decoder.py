@@ -252,8 +252,7 @@ class Decoder:
         lane.draw_ahead()
         stopped = lane.stops(stop_probability)
         if self._place_keeper is not None:
-            latents, may_stop = self._place_keeper.keep(utterances, latents)
-            stopped &= may_stop
+            latents, stopped = self._place_keeper.keep(utterances, latents, stopped)
         lane.advance(latents)
         exhausted = np.zeros_like(stopped)
         for place in np.nonzero(stopped | lane.due())[0].tolist():

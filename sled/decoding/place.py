@@ -7,6 +7,10 @@ followed as in a hidden Markov model (the forward algorithm, Rabiner 1989, eq. 1
 as a Poisson process, never backwards, and a frame's channel is that of its token with normal noise.
 The most likely token is then told in the place of what was drawn.
 
+A Poisson process may stay where it is for as long as it likes, and so may a model: a pause is what
+is likeliest after a pause. Nothing that is said lasts so long, so after some time, longer than the
+pauses of speech, the next token is told, and speech goes on from there; after the last one it ends.
+
 Shapes: U utterances, W places in a window of a text, V tokens, E channel width, P phases, D latent
 width, all of which but the last E are left alone.
 """
@@ -34,6 +38,8 @@ WINDOW, BEHIND = 16, 4
 MAX_PASSED = 4
 # If the model's configuration does not tell.
 USUAL_FRAMES_PER_TOKEN = 2.0
+# A token lasts no longer than so many as long as usual.
+PATIENCE = 6.0
 # Variance of a channel's values, as a share of what a channel holds in all (its squared norm).
 NOISE_SHARE = 1 / 18
 # What tells nothing shall not count for more than this (as a log-likelihood).
@@ -49,10 +55,17 @@ class Place:
     Attributes:
         first: The token at which the window begins.
         log_belief: float64 [W] log-likelihoods of it and those after it, up to a constant.
+        lasted: Frames for which the most likely token has been the same.
     """
 
     first: int
     log_belief: np.ndarray
+    lasted: int = 0
+
+    @property
+    def best(self) -> int:
+        """The most likely token."""
+        return self.first + int(self.log_belief.argmax())
 
     @classmethod
     def at(cls, token: int) -> Place:
@@ -91,25 +104,28 @@ class PlaceKeeper:
         self._square = float((self._tokens[0] ** 2).sum() + (self._phases[0] ** 2).sum())
         low, high = config.min_frames_per_token, config.max_frames_per_token
         frames = math.sqrt(low * high) if low and high else USUAL_FRAMES_PER_TOKEN
+        self._patience = PATIENCE * frames
         passed = np.arange(MAX_PASSED + 1)
         factorials = np.array([math.factorial(count) for count in passed])
         self._log_passed = passed * -math.log(frames) - 1 / frames - np.log(factorials)
 
-    def keep(self, utterances: Sequence[Utterance], latents: Tensor) -> tuple[Tensor, np.ndarray]:
+    def keep(
+        self, utterances: Sequence[Utterance], latents: Tensor, stopped: np.ndarray
+    ) -> tuple[Tensor, np.ndarray]:
         """See to what some utterances tell, and remember where they are.
 
         Args:
             utterances: U of them.
             latents: [U, D] the frame that each has drawn.
+            stopped: U flags: whether the model would stop at it.
 
         Returns:
-            The frames with what is most likely in their channels, and U flags: whether it may stop,
-            for it has come to the end of its text.
+            The frames with what is most likely in their channels, and U flags: whether it stops,
+            which it may at the end of its text, and must if it has been there for long.
         """
-        may_stop = np.ones(len(utterances), bool)
         kept = [at for at, one in enumerate(utterances) if one.options.keep_place]
         if not kept:
-            return latents, may_stop
+            return latents, stopped
         ours = [utterances[at] for at in kept]
         places = [one.place or Place.at(max(1, one.prompt_tokens)) for one in ours]
         first = np.array([place.first for place in places])
@@ -122,19 +138,29 @@ class PlaceKeeper:
         belief = self._pass(np.stack([place.log_belief for place in places]))
         belief -= self._doubt(told, ids, numbers)
         belief[ids == NONE] = -np.inf
+        for row, (one, place) in enumerate(zip(ours, places, strict=True)):
+            following = place.best + 1 - place.first
+            is_over = place.lasted >= self._patience and one.tokens_left(place.best) > LAST_TOKENS
+            if is_over and np.isfinite(belief[row, following:]).any():
+                belief[row, :following] = -np.inf
         best, rows = belief.argmax(1), np.arange(len(ours))
         known = np.isfinite(belief[rows, best])  # else nothing has been read that could be said
         vectors = (self._tokens[ids[rows, best]], self._phases[numbers[rows, best]])
         told = np.where(known[:, None], np.concatenate(vectors, 1), told)
+        stopped = stopped.copy()
         for row in np.nonzero(known)[0].tolist():
             shift = max(0, int(best[row]) - BEHIND)
             moved = np.full(WINDOW, -np.inf)
             moved[: WINDOW - shift] = belief[row, shift:] - belief[row, best[row]]
-            ours[row].place = Place(int(first[row]) + shift, moved)
-            may_stop[kept[row]] = ours[row].tokens_left(int(first[row] + best[row])) <= LAST_TOKENS
+            one, token = ours[row], int(first[row] + best[row])
+            lasted = places[row].lasted + 1 if token == places[row].best else 1
+            one.place = Place(int(first[row]) + shift, moved, lasted)
+            must_stop = lasted > self._patience and one.num_written >= one.options.min_frames
+            is_last = one.tokens_left(token) <= LAST_TOKENS
+            stopped[kept[row]] = is_last and (stopped[kept[row]] or must_stop)
         latents = latents.clone()
         latents[kept, -self._width :] = torch.from_numpy(told).to(latents)
-        return latents, may_stop
+        return latents, stopped
 
     def _pass(self, log_belief: np.ndarray) -> np.ndarray:
         """[U, W] after as many tokens have passed as may pass within a frame."""

@@ -7,7 +7,13 @@ from torch import Tensor
 
 from sled.codec import TokenChannel
 from sled.decoding import Decoder, DecodingOptions, PlaceKeeper, Request, Utterance, generate
-from sled.decoding.place import NOISE_SHARE, WINDOW
+from sled.decoding.place import (
+    LAST_TOKENS,
+    NOISE_SHARE,
+    PATIENCE,
+    USUAL_FRAMES_PER_TOKEN,
+    WINDOW,
+)
 from sled.layout import Layout
 from tests.debug import debug_config, debug_model
 
@@ -16,6 +22,7 @@ CHANNEL = TokenChannel.random(320, WIDTH, NORM)
 # Tokens that come again, near by and far away.
 TEXT = [0, *range(10, 30), 12, 12, 13, *range(10, 30), 2]
 ONCE = DecodingOptions(cfg=1)
+NOBODY, EVERYBODY = np.zeros(1, bool), np.ones(1, bool)
 
 
 def keeper() -> PlaceKeeper:
@@ -38,7 +45,7 @@ def frames_telling(numbers: list[int], text: list[int] = TEXT, noise: float = 0.
 def kept(frames: Tensor, one: Utterance) -> Tensor:
     """[T, D] what becomes of one utterance's frames."""
     keep = keeper()
-    return torch.cat([keep.keep([one], frame[None])[0] for frame in frames])
+    return torch.cat([keep.keep([one], frame[None], NOBODY)[0] for frame in frames])
 
 
 def test_who_tells_a_text_in_order_is_believed_through_noise():
@@ -85,10 +92,41 @@ def test_speech_after_a_prompt_begins_where_the_prompt_ends():
 
 def test_speech_may_stop_at_the_end_of_its_text_only():
     keep, one = keeper(), utterance()
-    may_stop = [
-        bool(keep.keep([one], frame[None])[1][0]) for frame in frames_telling([*range(1, 45)])
-    ]
-    assert may_stop == [False] * (len(TEXT) - 3) + [True, True]
+    frames = frames_telling([*range(1, 45)])
+    stops = [bool(keep.keep([one], frame[None], EVERYBODY)[1][0]) for frame in frames]
+    assert stops == [False] * (len(TEXT) - 3) + [True, True]
+
+
+def test_no_token_lasts_for_ever():
+    """Who tells the same again and again is told to go on, and to end after the last token."""
+    keep, one, told, stops = keeper(), utterance(), [], []
+    vectors = CHANNEL.vectors(torch.tensor(TEXT), torch.arange(len(TEXT)))
+    for frame in frames_telling([1, 2, 3, 4, 5, *[5] * 300]):
+        latents, stopped = keep.keep([one], frame[None], NOBODY)
+        distances = (vectors - latents[0, -WIDTH:]).norm(dim=1)
+        told.append(one.place.best)
+        assert distances[told[-1]] < 1e-4
+        stops.append(bool(stopped[0]))
+    lasting = [told.count(token) for token in range(1, len(TEXT) - 2)]
+    assert told == sorted(told)
+    assert min(lasting[:4]) >= 1 and max(lasting) <= PATIENCE * USUAL_FRAMES_PER_TOKEN + 1
+    end = stops.index(True)
+    assert len(TEXT) - told[end] <= LAST_TOKENS
+    assert not any(stops[:end]) and all(stops[end:])
+
+
+def test_a_row_that_may_not_end_yet_is_not_ended():
+    options = DecodingOptions(cfg=1, min_frames=1000)
+    keep, one = keeper(), utterance(options=options)
+    for frame in frames_telling([*range(1, len(TEXT)), *[len(TEXT) - 1] * 100]):
+        assert not keep.keep([one], frame[None], NOBODY)[1].any()
+
+
+def test_text_that_is_late_may_be_waited_for():
+    """A token lasts if there is none to go on to."""
+    growing = Utterance.begin(Request(TEXT[:3], text_ended=False), ONCE, None, Layout(3, 5), 2)
+    told = kept(frames_telling([1, *[2] * 100]), growing)
+    assert torch.allclose(told, frames_telling([1, *[2] * 100]))
 
 
 def test_each_utterance_is_followed_by_itself_and_only_if_asked():
@@ -97,7 +135,8 @@ def test_each_utterance_is_followed_by_itself_and_only_if_asked():
     options = [ONCE, ONCE, DecodingOptions(cfg=1, keep_place=False)]
     alone = [kept(x, utterance(options=o)) for x, o in zip(frames, options, strict=True)]
     keep, company = keeper(), [utterance(options=o) for o in options]
-    together = torch.stack([keep.keep(company, x)[0] for x in torch.stack(frames, 1)], 1)
+    nobody = np.zeros(3, bool)
+    together = torch.stack([keep.keep(company, x, nobody)[0] for x in torch.stack(frames, 1)], 1)
     assert together.equal(torch.stack(alone))
     assert together[2].equal(frames[2])
 
