@@ -13,10 +13,7 @@ EXTRAS = {
     "finetune": ["peft>=0.17"],
     # Speech through the loudspeaker.
     "play": ["sounddevice>=0.4"],
-    # The open teacher voice that the small recipes learn from, and several others.
-    "teacher": ["hibari-tts[fast]"],
-    # English in phonemes (American), for models that read them.
-    "phonemes": ["hibari-tts"],
+    # More teacher voices for the recipes.
     "kokoro": ["kokoro-onnx>=0.5"],
     # How natural speech sounds, as DNSMOS judges it.
     "quality": ["speechmos", "librosa", "onnxruntime"],  # it does not say that it needs them
@@ -32,7 +29,6 @@ EXTRAS = {
         "psutil",
         "onnx>=1.16",
         "onnxruntime>=1.22",
-        "hibari-tts",
         "ruff>=0.8",
         "mypy>=1.13",
         "pre-commit>=4",
@@ -63,6 +59,8 @@ setup(
         "soxr>=0.5",
         "numpy>=1.26",
         "num2words>=0.5.13",  # numbers in words
+        # Words in phonemes, and the teacher of the small recipes. Voices know these phonemes.
+        "hibari-tts>=0.2.1,<0.3",
         "tqdm",
     ],
     extras_require=EXTRAS,

@@ -29,7 +29,9 @@ def main(argv: list[str] | None = None) -> None:
         help="scale of the noise that it shall speak with unless asked otherwise; unset: as before",
     )
     parser.add_argument("--cfg", type=float, help="guidance scale, likewise")
-    parser.add_argument("--draws", type=int, help="of how many a frame is the mean, likewise")
+    parser.add_argument(
+        "--draws", type=int, help="number of draws that each frame is the mean of, likewise"
+    )
     args = parser.parse_args(argv)
     export(
         args.model,

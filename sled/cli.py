@@ -80,9 +80,8 @@ def speech_parser(description: str, default_output: str = "output.wav") -> argpa
     decoding.add_argument(
         "--cfg",
         type=float,
-        help="guidance scale, 1 for none; 2 is recommended and the bundled model's default, "
-        f"other models default to the published {PUBLISHED_CFG:g}, as do those that guidance was "
-        "distilled into",
+        help="guidance scale, 1 for none, 2 is recommended; unset: as the model says, 2 for the "
+        f"bundled digits, else the published {PUBLISHED_CFG:g}",
     )
     decoding.add_argument(
         "--temperature", type=float, help="scale of the noise; unset: as the model says, or 1"

@@ -240,7 +240,7 @@ class SpeechLlamaForCausalLM(PreTrainedModel):
         history = latents if history is None else history
         if self.training and self.config.scheduled_sampling > 0:
             history = self._mix_in_own(
-                input_ids, attention_mask, history, latent_mask, layout or self.layout
+                input_ids, attention_mask, latents, history, latent_mask, layout or self.layout
             )
         if self.training and self.config.training_cfg > 0:
             dropped = torch.rand(len(input_ids), device=input_ids.device) < self.config.training_cfg
@@ -327,6 +327,7 @@ class SpeechLlamaForCausalLM(PreTrainedModel):
         self,
         input_ids: Tensor,
         attention_mask: Tensor,
+        latents: Tensor,
         history: Tensor,
         latent_mask: Tensor,
         layout: Layout,
@@ -334,13 +335,15 @@ class SpeechLlamaForCausalLM(PreTrainedModel):
         """History [B, T, D] with draws of the model's own in the place of some of the latents.
 
         Scheduled sampling (Bengio et al. 2015) of all frames at once (Mihaylova and Martins 2019),
-        of each sample with a share of its own, up to `scheduled_sampling`.
+        of each sample with a share of its own, up to `scheduled_sampling`. What is not heard as it
+        is, as if it were a prompt, stays as it is heard.
         """
         real = latent_mask.bool()
         share = self.config.scheduled_sampling * torch.rand(len(real), 1, device=real.device)
         chosen = (torch.rand(*real.shape, device=real.device) < share) & real
+        chosen &= (history == latents).all(-1)
         num_frames = int(real.sum())
-        noise = self.scoreloss.draw_noise(num_frames, history.device)[0]
+        noise = torch.randn(num_frames, self.config.noise_channels, device=history.device)
         draws = torch.full((num_frames,), SAMPLING_DRAWS, device=history.device)
         mixed, drawn = history, torch.zeros_like(history)
         for _ in range(SAMPLING_PASSES):

@@ -210,16 +210,33 @@ def test_frames_of_its_own_are_those_it_would_speak(layout, monkeypatch):
     decoder.join(Request(text), options=options)
     spoken = torch.cat([step.latents for _ in range(frames) if (step := decoder.step())])
 
+    batch = batch_of([(torch.tensor(text), randn(frames, 32))])
     heard = []
     monkeypatch.setattr("sled.model.SAMPLING_PASSES", frames)
     monkeypatch.setattr(
         torch, "rand", lambda *size, device: torch.full(size, float(size == (1, 1)))
     )
-    monkeypatch.setattr(model.scoreloss, "draw_noise", lambda *_: torch.stack((noise, noise)))
+    monkeypatch.setattr(torch, "randn", lambda *size, device: noise)
     read = model._read
     monkeypatch.setattr(model, "_read", lambda *args: (heard.append(args[2]), read(*args))[1])
-    model.train()(**batch_of([(torch.tensor(text), randn(frames, 32))]))
+    model.train()(**batch, noise=torch.stack((noise, noise)))
     torch.testing.assert_close(heard[-1][0, :-1], spoken[:-1], rtol=0, atol=1e-5)
+
+
+def test_what_is_heard_as_something_else_is_never_replaced(monkeypatch):
+    """A prompt whose tokens nobody knows has to stay one."""
+    model, latents = debug_model(scheduled_sampling=1.0, training_cfg=0.0), randn(12, 32)
+    batch = batch_of([(torch.tensor([1, 7, 8, 2]), latents)])
+    history = batch["latents"].clone()
+    history[0, :6, :8] = 0.0
+    heard, read = [], model._read
+    monkeypatch.setattr(model, "_read", lambda *args: (heard.append(args[2]), read(*args))[1])
+    torch.manual_seed(0)
+    for _ in range(5):
+        model.train()(**batch, history=history)
+    for one in heard:
+        assert one[0, :6].equal(history[0, :6])
+    assert not all(one.equal(history) for one in heard)
 
 
 def test_frames_of_its_own_are_heard_in_training_only_and_not_to_be_said():

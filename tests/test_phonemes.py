@@ -1,7 +1,6 @@
 """English in phonemes: known words, what stands around them, and text that may grow."""
 
 import re
-import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from copy import copy
@@ -14,8 +13,6 @@ from sled.normalization import MAX_GROWTH, normalize, open_normalizer, phonemes
 from sled.streaming.text import GrowingText
 from sled.text import TextTokenizer
 from tests.test_normalization import TRICKY
-
-pytest.importorskip("hibari", reason="phonemes need hibari-tts")
 
 WITHOUT_STRESS = str.maketrans("", "", "ˈˌ")
 
@@ -168,10 +165,3 @@ def test_threads_share_what_is_loaded_once(monkeypatch: pytest.MonkeyPatch) -> N
     with ThreadPoolExecutor(8) as threads:
         assert list(threads.map(said, words * 8)) == expected * 8
     assert len(loaded) == 1
-
-
-def test_without_the_package_one_line_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "hibari.g2p", None)
-    phonemes._load_pronouncer.cache_clear()
-    with pytest.raises(ValueError, match=r"needs hibari-tts: run pip install 'sled\[phonemes\]'$"):
-        open_normalizer("english-phonemes")

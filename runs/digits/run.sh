@@ -2,7 +2,7 @@
 # The whole experiment on a laptop CPU: a teacher voice reads digit strings, a codec and a model
 # learn from it, and Whisper listens. At most 90 minutes on two cores.
 #
-#     pip install -e '.[teacher,eval]' && bash runs/digits/run.sh
+#     pip install -e '.[eval]' && bash runs/digits/run.sh
 #
 # Every stage continues where it was interrupted and is skipped once it is done (a file in
 # stages/); delete the file, and those after it, to do a stage again. The judge is Whisper base,

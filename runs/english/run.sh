@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # A small voice for any English text: corpus, tokenizer, codec, model, evaluation.
 #
-#     pip install -e '.[teacher,eval]'
+#     pip install -e '.[eval]'
 #     TEXTS=ljspeech-text bash runs/english/run.sh          # on the processor, for hours
 #     SETTING=gpu TEXTS=ljspeech-text bash runs/english/run.sh
 #
@@ -89,7 +89,7 @@ train() { # train NAME STEPS FRAMES FLAGS...: one stage of training
     script train --output_dir "$RUN/$name" --max_steps "$steps" \
         --train_manifest "$RUN/codes/train" --eval_manifest "$RUN/codes/valid" \
         --codec "$RUN/latents" --tokenizer "$RUN/tokenizer" "${device[@]}" "${limit[@]}" \
-        --history_noise 1 --bf16 "$BF16" --max_frames_per_batch "$frames" --no_group_by_speech_length \
+        --bf16 "$BF16" --max_frames_per_batch "$frames" --no_group_by_speech_length \
         --per_device_eval_batch_size 8 \
         --dataloader_num_workers "$WORKERS" --dropout 0 --attention_dropout 0 \
         --activation_dropout 0 --learning_rate "$LEARNING_RATE" --weight_decay 0.01 \
@@ -108,15 +108,16 @@ time_is_up() { # time_is_up NAME
 # said, and that comes soon. Two readings joined to more than 12 s are left out: they cost most. Tokens
 # of this size are said at 10 a second, at most at 14; 8 for 11 frames are as fast. Half of the batches
 # stay offline, so that one checkpoint speaks in both layouts. The learning rate comes down only in
-# the second stage: to train on, raise STEPS and do that again.
+# the second stage: to train on, raise STEPS and do that again. There the model hears frames of its
+# own, as it does when it speaks, in the place of up to all of the true ones.
 model() {
     local both=(--max_duration_s 12 --join_share 0.15 --max_joined_s 12 --alignment_weight 1
         --stream_n 8 --stream_m 11 --offline_share 0.5)
     # shellcheck disable=SC2086  # sizes are parted by spaces
     train model "$STEPS" "$FRAMES" "${both[@]}" --lr_scheduler_type constant_with_warmup \
-        --warmup_steps 300 --text_normalization english-phonemes $SIZES
+        --warmup_steps 300 --history_noise 1 --text_normalization english-phonemes $SIZES
     train cool "$STEPS_COOL" "$FRAMES" "${both[@]}" --lr_scheduler_type linear --warmup_steps 50 \
-        --ema_decay 0.998 --finetune_path "$RUN/model"
+        --ema_decay 0.998 --history_noise 0.5 --scheduled_sampling 1 --finetune_path "$RUN/model"
 }
 
 evaluate() { # evaluate NAME SPLIT FLAGS...
@@ -124,7 +125,7 @@ evaluate() { # evaluate NAME SPLIT FLAGS...
     shift 2
     script evaluate --manifest "$RUN/data/cuts_$split.jsonl.gz" --model "$RUN/cool" \
         --codec "$RUN/latents" --whisper "${WHISPER:-base}" --output "$RUN/results/$name" \
-        --temperature 0.6 --cfg 1.2 "$@"
+        --temperature 0.6 --cfg 1.2 --draws 8 "$@"
 }
 
 results() {
@@ -139,7 +140,7 @@ results() {
     [ -z "$HELD_OUT" ] || stage results_clone evaluate clone clone --modes teacher clone \
         --speaker_encoder "${SPEAKER_ENCODER:-resemblyzer}" --save_audio ${JUDGES:-}
     stage export script export --model "$RUN/cool" --codec "$RUN/latents" --output "$RUN/export" \
-        --temperature 0.6 --cfg 1.2
+        --temperature 0.6 --cfg 1.2 --draws 8
     tail -n +1 "$RUN"/results/*/results.md
     echo "The model to ship is in $RUN/export; each stage's time is in $RUN/stages."
 }

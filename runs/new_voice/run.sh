@@ -12,7 +12,7 @@ set -euo pipefail
 
 ROOT=$(cd "$(dirname "$0")/../.." && pwd)
 DATA=${DATA:?name a folder with metadata.csv, or a .jsonl file}
-CHECKPOINT=${CHECKPOINT:-$ROOT/sled/bundled/digits}
+CHECKPOINT=${CHECKPOINT:-$ROOT/sled/bundled/english}
 RUN=${RUN:-$ROOT/runs/new_voice/out}
 PYTHON=${PYTHON:-python}
 LORA=${LORA:-0}

@@ -36,7 +36,7 @@ BUNDLED_VOICES = {
         "four two seven",
     ),
 }
-DEFAULT_VOICE = "digits"
+DEFAULT_VOICE = "english"
 
 
 def bundled_voice(name_or_path: str | Path | None) -> BundledVoice | None:

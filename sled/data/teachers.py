@@ -23,17 +23,9 @@ Teacher = Callable[[str, int], np.ndarray]
 
 
 def load_hibari() -> Teacher:
-    """The hibari-tts voice: American English, female, the same audio for the same seed.
+    """The hibari-tts voice: American English, female, the same audio for the same seed."""
+    from hibari import Hibari
 
-    Raises:
-        ValueError: it is not installed.
-    """
-    try:
-        from hibari import Hibari
-    except ImportError as error:
-        raise ValueError(
-            "the teacher voice is not installed: run pip install 'sled[teacher]'"
-        ) from error
     voice = Hibari()
     return lambda text, seed: voice(text, seed=seed)
 

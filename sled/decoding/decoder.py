@@ -252,7 +252,9 @@ class Decoder:
         lane.draw_ahead()
         stopped = lane.stops(stop_probability)
         if self._place_keeper is not None:
-            latents, stopped = self._place_keeper.keep(utterances, latents, stopped)
+            latents, stopped = self._place_keeper.keep(
+                utterances, latents, stopped, lane.may_stop()
+            )
         lane.advance(latents)
         exhausted = np.zeros_like(stopped)
         for place in np.nonzero(stopped | lane.due())[0].tolist():

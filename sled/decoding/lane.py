@@ -181,6 +181,11 @@ class Lane:
         sure = probabilities.cpu().numpy() >= data["threshold"]
         return sure & (data["stops_from"] <= self.count)
 
+    def may_stop(self) -> np.ndarray:
+        """[U] who could stop now, at some probability."""
+        data = self._data[: len(self.utterances)]
+        return (data["threshold"] <= 1) & (data["stops_from"] <= self.count)
+
     def due(self) -> np.ndarray:
         """[U] who is to be looked at."""
         return self._data["look_at"][: len(self.utterances)] <= self.count

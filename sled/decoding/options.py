@@ -18,15 +18,17 @@ class DecodingOptions:
         temperature: Scale of the head's noise. 0 is deterministic, 1 as trained.
         draws: Of how many draws a frame is the mean: more make fewer mistakes, and less lively
             speech.
-        stop_threshold: Stop when the stop probability reaches it. None: 0.8 offline, 0.5 chunked.
+        stop_threshold: Stop when the stop probability reaches it; above 1 for never. None: 0.8
+            offline, 0.5 chunked.
         min_frames: New frames of speech before which a row may not stop.
         max_frames: New frames after which a row is cut. None: as many as the positions hold.
         max_length: Positions a row may fill: text, prompt and new frames. None: all the model has.
         length_tolerance: By what factor speech may be shorter or longer for its text than nearly
             all of the training data, if the model's configuration tells that. None: by any.
         stop_before_text_end: Let a chunked row stop while text is still unread.
-        keep_place: Hold speech to the order of its text, and let it stop only at its end, if its
-            frames tell which token is being said; see `sled.decoding.place`.
+        keep_place: Hold speech to the order of its text, let no token last for ever, and stop at
+            the end of the text and there only, if frames tell which token is being said; see
+            `sled.decoding.place`.
     """
 
     cfg: float = 2.0
@@ -47,8 +49,8 @@ class DecodingOptions:
             )
         if not 0 <= self.temperature < math.inf:
             raise ValueError(f"temperature={self.temperature} must be at least 0: 1 is as trained")
-        if self.draws < 1:
-            raise ValueError(f"draws={self.draws}: a frame takes at least 1")
+        if not isinstance(self.draws, int) or self.draws < 1:
+            raise ValueError(f"draws={self.draws}: give a whole number of at least 1")
         if self.stop_threshold is not None and not self.stop_threshold > 0:
             raise ValueError(f"stop_threshold={self.stop_threshold} must be above 0")
         if self.min_frames < 0:

@@ -105,7 +105,7 @@ class StaticModel(FusedModel):
                 `NONE` for a frame; rows B, B + 1 ... are the text-free companions.
             floats: [B, N + 3] noise, guidance scale, temperature, number of draws.
             frames: [B, D] that rows without a token read.
-            most_draws: The largest number of draws.
+            most_draws: The largest number of draws, or more.
 
         Returns:
             Frames [B, D], and stop probabilities [B].
@@ -153,7 +153,9 @@ class StaticStep:
             self._recorded.clear()
             self._generation = cache.generation
         count, guided = len(inputs.rows), bool(inputs.guided.any())
-        key = (filled_size(count), guided, int(inputs.draws.max()))
+        # To a power of two: a new number of draws shall not be recorded each time.
+        most_draws = 1 << (int(inputs.draws.max()) - 1).bit_length()
+        key = (filled_size(count), guided, most_draws)
         recording = self._recorded.get(key)
         if recording is None:
             recording = self._recorded[key] = _Recording(self._model, cache, *key)
@@ -171,7 +173,7 @@ class _Recording:
         cache: Whose rows these are.
         size: B.
         guided: Whether there are text-free companions.
-        most_draws: The largest number of draws.
+        most_draws: As many are made for each frame at least.
     """
 
     def __init__(

@@ -31,7 +31,7 @@ def mean_draw(
         hidden: [U, H].
         noise: [U, N], as one draw takes it.
         draws: [U] how many.
-        most: K, the largest of them.
+        most: K, the largest of them, or more.
 
     Returns:
         [U, D]; with K of 1 the one draw itself. What an utterance gets does not depend on K.

@@ -39,9 +39,6 @@ def phoneme_normalizer() -> EnglishNormalizer:
 
     It has as many words as `EnglishNormalizer` makes of it, with the same punctuation around them.
     What is no English word, such as one in another script, stays as it is there.
-
-    Raises:
-        ValueError: hibari-tts is not installed.
     """
     _pronouncer()
     return EnglishNormalizer(in_phonemes)
@@ -73,14 +70,10 @@ def _pronouncer() -> Callable[[str], str]:
 
 @cache
 def _load_pronouncer() -> Callable[[str], str]:
-    try:
-        from hibari.g2p import G2P
-        from hibari.g2p.oov import OOV
-    except ImportError as error:
-        raise ValueError(
-            "text_normalization='english-phonemes' needs hibari-tts: "
-            "run pip install 'sled[phonemes]'"
-        ) from error
+    # Not before it is needed: it takes a while.
+    from hibari.g2p import G2P
+    from hibari.g2p.oov import OOV
+
     # The network is loaded now, not when the first unknown word is being said.
     g2p = G2P(oov=OOV())
     return lambda word: g2p(word, normalize_text=False)

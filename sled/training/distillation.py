@@ -50,7 +50,7 @@ class GuidedTeacher:
 def make_student(model: SpeechLlamaForCausalLM, cfg: float) -> None:
     """Set a model up to learn what guidance does.
 
-    It reads every text, and a history without noise; the head stays as it is.
+    It reads every text, and a history without noise or frames of its own; the head stays as it is.
     """
     model.config.training_cfg = model.config.history_noise = 0.0
     model.config.scheduled_sampling = 0.0

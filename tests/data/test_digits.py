@@ -170,7 +170,6 @@ def test_impossible_sizes_are_refused_before_anything_is_written(
 
 
 def test_the_real_teacher_reads_a_list() -> None:
-    pytest.importorskip("hibari")
     teacher = digits.load_teacher()
     first, again = teacher("four two seven", 3), teacher("four two seven", 3)
     assert np.array_equal(first, again)

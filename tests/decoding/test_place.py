@@ -9,9 +9,9 @@ from sled.codec import TokenChannel
 from sled.decoding import Decoder, DecodingOptions, PlaceKeeper, Request, Utterance, generate
 from sled.decoding.place import (
     LAST_TOKENS,
+    LONGEST_END_S,
+    LONGEST_S,
     NOISE_SHARE,
-    PATIENCE,
-    USUAL_FRAMES_PER_TOKEN,
     WINDOW,
 )
 from sled.layout import Layout
@@ -45,7 +45,7 @@ def frames_telling(numbers: list[int], text: list[int] = TEXT, noise: float = 0.
 def kept(frames: Tensor, one: Utterance) -> Tensor:
     """[T, D] what becomes of one utterance's frames."""
     keep = keeper()
-    return torch.cat([keep.keep([one], frame[None], NOBODY)[0] for frame in frames])
+    return torch.cat([keep.keep([one], frame[None], NOBODY, NOBODY)[0] for frame in frames])
 
 
 def test_who_tells_a_text_in_order_is_believed_through_noise():
@@ -93,7 +93,7 @@ def test_speech_after_a_prompt_begins_where_the_prompt_ends():
 def test_speech_may_stop_at_the_end_of_its_text_only():
     keep, one = keeper(), utterance()
     frames = frames_telling([*range(1, 45)])
-    stops = [bool(keep.keep([one], frame[None], EVERYBODY)[1][0]) for frame in frames]
+    stops = [bool(keep.keep([one], frame[None], EVERYBODY, EVERYBODY)[1][0]) for frame in frames]
     assert stops == [False] * (len(TEXT) - 3) + [True, True]
 
 
@@ -101,32 +101,56 @@ def test_no_token_lasts_for_ever():
     """Who tells the same again and again is told to go on, and to end after the last token."""
     keep, one, told, stops = keeper(), utterance(), [], []
     vectors = CHANNEL.vectors(torch.tensor(TEXT), torch.arange(len(TEXT)))
-    for frame in frames_telling([1, 2, 3, 4, 5, *[5] * 300]):
-        latents, stopped = keep.keep([one], frame[None], NOBODY)
+    for frame in frames_telling([1, 2, 3, 4, 5, *[5] * 4000]):
+        latents, stopped = keep.keep([one], frame[None], NOBODY, EVERYBODY)
         distances = (vectors - latents[0, -WIDTH:]).norm(dim=1)
         told.append(one.place.best)
         assert distances[told[-1]] < 1e-4
         stops.append(bool(stopped[0]))
     lasting = [told.count(token) for token in range(1, len(TEXT) - 2)]
     assert told == sorted(told)
-    assert min(lasting[:4]) >= 1 and max(lasting) <= PATIENCE * USUAL_FRAMES_PER_TOKEN + 1
+    longest, longest_end = (
+        round(s * debug_config().frame_rate) for s in (LONGEST_S, LONGEST_END_S)
+    )
+    assert max(lasting) <= longest + 1
     end = stops.index(True)
     assert len(TEXT) - told[end] <= LAST_TOKENS
+    assert end - told.index(told[end]) in (longest_end, longest_end + 1)
     assert not any(stops[:end]) and all(stops[end:])
 
 
-def test_a_row_that_may_not_end_yet_is_not_ended():
-    options = DecodingOptions(cfg=1, min_frames=1000)
-    keep, one = keeper(), utterance(options=options)
+def test_who_may_not_end_yet_is_not_ended():
+    keep, one = keeper(), utterance()
     for frame in frames_telling([*range(1, len(TEXT)), *[len(TEXT) - 1] * 100]):
-        assert not keep.keep([one], frame[None], NOBODY)[1].any()
+        assert not keep.keep([one], frame[None], NOBODY, NOBODY)[1].any()
 
 
-def test_text_that_is_late_may_be_waited_for():
-    """A token lasts if there is none to go on to."""
-    growing = Utterance.begin(Request(TEXT[:3], text_ended=False), ONCE, None, Layout(3, 5), 2)
-    told = kept(frames_telling([1, *[2] * 100]), growing)
-    assert torch.allclose(told, frames_telling([1, *[2] * 100]))
+@pytest.mark.parametrize(("options", "length"), [({}, None), ({"stop_threshold": 2.0}, 150)])
+def test_the_limits_of_length_hold_for_ends_without_the_model(options, length):
+    """At a threshold that no probability reaches it never ends by itself."""
+    model = debug_model(vae_embed_dim=LATENT_DIM)
+    decoder = Decoder(model, place_keeper=PlaceKeeper(CHANNEL, model.config))
+    limits = DecodingOptions(
+        **{"stop_threshold": 1.0, "max_frames": 150, "min_frames": 100} | options
+    )
+    decoder.join(Request([0, 5, 2]), torch.Generator().manual_seed(0), limits)
+    count = 0
+    while decoder.utterances:
+        count += len(decoder.step().utterances)
+    assert count == length if length else 100 <= count < 150
+
+
+def test_text_that_is_late_may_be_waited_for(monkeypatch):
+    """A token lasts if there is none to go on to, and speech goes on when there is."""
+    one, known = utterance(), 3
+    monkeypatch.setattr(one, "tokens_read", lambda start, stop: TEXT[start : min(stop, known)])
+    path = [1, *[2] * 200]
+    told = kept(frames_telling(path, noise=1.0), one)
+    assert torch.allclose(told, frames_telling(path))
+    assert one.place is not None and one.place.lasted == 200
+    known = 6
+    kept(frames_telling([2], noise=1.0), one)
+    assert one.place.best == 3
 
 
 def test_each_utterance_is_followed_by_itself_and_only_if_asked():
@@ -136,7 +160,9 @@ def test_each_utterance_is_followed_by_itself_and_only_if_asked():
     alone = [kept(x, utterance(options=o)) for x, o in zip(frames, options, strict=True)]
     keep, company = keeper(), [utterance(options=o) for o in options]
     nobody = np.zeros(3, bool)
-    together = torch.stack([keep.keep(company, x, nobody)[0] for x in torch.stack(frames, 1)], 1)
+    together = torch.stack(
+        [keep.keep(company, x, nobody, nobody)[0] for x in torch.stack(frames, 1)], 1
+    )
     assert together.equal(torch.stack(alone))
     assert together[2].equal(frames[2])
 

@@ -1,7 +1,5 @@
 """Sessions of a model whose texts are normalised: digits in, the speech of words out."""
 
-from importlib.util import find_spec
-
 import numpy as np
 import pytest
 import torch
@@ -16,7 +14,7 @@ from tests.debug import STREAM, debug_codec, debug_model, debug_tokenizer, debug
 
 OPTIONS = DecodingOptions(cfg=2.0, min_frames=4, max_frames=12)
 WRITTEN = "Mr. 7 of No. 12 paid $5."
-NORMALIZATIONS = ["english", *(["english-phonemes"] if find_spec("hibari") else [])]
+NORMALIZATIONS = ["english", "english-phonemes"]
 
 
 def normalizing_tts(normalization: str, **settings: object) -> TTS:
