@@ -92,6 +92,8 @@ def test_extras_are_written_only_when_they_matter(key, tmp_path):
         ({"score_beta": 0.0}, "score_beta=0.0"),
         ({"score_beta": 2.0}, "score_beta=2.0"),
         ({"score_samples": 1}, "score_samples=1"),
+        ({"scheduled_sampling": 1.5}, "scheduled_sampling=1.5"),
+        ({"speaking_draws": 0}, "speaking_draws=0"),
         ({"hidden_act": "gelu"}, "hidden_act='gelu'"),
         ({"attention_bias": True}, "attention_bias=True"),
         ({"rope_scaling": {"type": "linear"}}, "rope_scaling"),

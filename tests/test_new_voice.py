@@ -67,6 +67,7 @@ def judges(monkeypatch: pytest.MonkeyPatch) -> None:
 def parent(folder: Path, **changes: object) -> Path:
     """A checkpoint to start from, that says how it speaks best."""
     settings = {"history_noise": 0.5, "speaking_temperature": 0.7, "speaking_cfg": 1.3}
+    settings |= {"scheduled_sampling": 0.5, "speaking_draws": 2}
     settings |= {"vocab_size": debug_tokenizer().vocab_size}
     return debug_checkpoint(folder, **STREAM, **(settings | changes))
 
@@ -118,7 +119,9 @@ def assert_speaks(voice: TTS) -> None:
     """As its parent did."""
     config = voice.model.config
     assert (config.stream_n, config.stream_m, config.history_noise) == (3, 4, 0.5)
-    assert (voice.default_options.temperature, voice.default_options.cfg) == (0.7, 1.3)
+    own = voice.default_options
+    assert (own.temperature, own.cfg, own.draws) == (0.7, 1.3, 2)
+    assert voice.model.config.scheduled_sampling == 0.5
     assert voice.say("one").sample_rate == SAMPLE_RATE
 
 

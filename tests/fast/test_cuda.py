@@ -55,7 +55,7 @@ def speak(model: FrameModel, options: DecodingOptions) -> torch.Tensor:
 @pytest.mark.parametrize("cfg", [1.0, 2.0])
 @pytest.mark.parametrize("kv_heads", [4, 1])
 def test_graphs_say_what_the_plain_form_says(layout, cfg, kv_heads):
-    options = endless(100, cfg=cfg)
+    options = endless(100, cfg=cfg, draws=3)
     sizes = {**layout, "num_key_value_heads": kv_heads}
     model = on_gpu(**sizes)
     assert isinstance(model, StaticModel)
@@ -88,7 +88,8 @@ def test_company_changes_nothing(layout):
     frames = []
     while watched in decoder.utterances:
         if len(frames) % 3 == 0:
-            decoder.join(Request(TEXTS[2]), seeded(7), endless(60, cfg=1.0 + len(frames) % 2))
+            options = endless(60, cfg=1.0 + len(frames) % 2, draws=1 + len(frames) % 4)
+            decoder.join(Request(TEXTS[2]), seeded(7), options)
         step = decoder.step()
         frames.append(step.latents[step.utterances.index(watched)])
     (alone,) = generate(model, [Request(TEXTS[2])], [seeded(0)], endless(150))

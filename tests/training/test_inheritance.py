@@ -14,6 +14,7 @@ from tests.debug import GOLDENS, STREAM, debug_checkpoint
 
 def test_training_settings_are_those_of_the_configuration(tmp_path: Path) -> None:
     own = {**STREAM, "dropout": 0.25, "training_cfg": 0.3, "history_noise": 0.5}
+    own |= {"scheduled_sampling": 0.4}
     own |= {"score": "gaussian_mmd", "score_samples": 3}
     checkpoint = debug_checkpoint(tmp_path / "model", **own)
     inherited = Inheritance.of(checkpoint, GOLDENS / "codec")
