@@ -125,7 +125,7 @@ evaluate() { # evaluate NAME SPLIT FLAGS...
     shift 2
     script evaluate --manifest "$RUN/data/cuts_$split.jsonl.gz" --model "$RUN/cool" \
         --codec "$RUN/latents" --whisper "${WHISPER:-base}" --output "$RUN/results/$name" \
-        --temperature 0.6 --cfg 1.2 --draws 8 "$@"
+        --temperature 0.3 --cfg 1.2 --draws 8 "$@"
 }
 
 results() {
@@ -140,7 +140,7 @@ results() {
     [ -z "$HELD_OUT" ] || stage results_clone evaluate clone clone --modes teacher clone \
         --speaker_encoder "${SPEAKER_ENCODER:-resemblyzer}" --save_audio ${JUDGES:-}
     stage export script export --model "$RUN/cool" --codec "$RUN/latents" --output "$RUN/export" \
-        --temperature 0.6 --cfg 1.2 --draws 8
+        --temperature 0.3 --cfg 1.2 --draws 8
     tail -n +1 "$RUN"/results/*/results.md
     echo "The model to ship is in $RUN/export; each stage's time is in $RUN/stages."
 }
