@@ -9,8 +9,8 @@ The most likely token is then told in the place of what was drawn.
 
 A Poisson process may stay where it is for as long as it likes, and so may a model: a pause is what
 is likeliest after a pause. So when a token has lasted longer than any does in read speech, pauses
-between sentences among them, the next one is told, and speech goes on from there; after the last
-one it ends.
+between sentences among them, the next one is told, and speech goes on from there. `</s>` is the
+silence at the end, and when that has lasted long enough, speech ends.
 
 Shapes: U utterances, W places in a window of a text, V tokens, E channel width, P phases, D latent
 width, all of which but the last E are left alone.
@@ -39,8 +39,8 @@ WINDOW, BEHIND = 16, 4
 MAX_PASSED = 4
 # If the model's configuration does not tell.
 USUAL_FRAMES_PER_TOKEN = 2.0
-# No token lasts longer, and the last ones do not last so long. Of 119 pauses between sentences in
-# the corpus of the English voice the longest was 1.07 s, and of all its ends 0.53 s.
+# No token lasts longer, and `</s>` does not last so long. Of 119 pauses between sentences in the
+# corpus of the English voice the longest was 1.07 s, and of all its ends 0.53 s.
 LONGEST_S, LONGEST_END_S = 1.1, 0.6
 # Variance of a channel's values, as a share of what a channel holds in all (its squared norm).
 NOISE_SHARE = 1 / 18
@@ -147,11 +147,11 @@ class PlaceKeeper:
         belief = self._pass(np.stack([place.log_belief for place in places]))
         belief -= self._doubt(told, ids, numbers)
         belief[ids == NONE] = -np.inf
-        for row, (one, place) in enumerate(zip(ours, places, strict=True)):
-            if place.lasted < self._longest or one.tokens_left(place.best) <= LAST_TOKENS:
+        for row, place in enumerate(places):
+            if place.lasted < self._longest:
                 continue
             following = place.best + 1 - place.first
-            if np.isfinite(belief[row, following:]).any():  # else the text is late
+            if np.isfinite(belief[row, following:]).any():  # else the text is late, or at its end
                 belief[row, :following] = -np.inf
         best, rows = belief.argmax(1), np.arange(len(ours))
         known = np.isfinite(belief[rows, best])  # else nothing has been read that could be said
@@ -165,9 +165,9 @@ class PlaceKeeper:
             one, token = ours[row], int(first[row] + best[row])
             lasted = places[row].lasted + 1 if token == places[row].best else 1
             one.place = Place(int(first[row]) + shift, moved, lasted)
-            is_last, at = one.tokens_left(token) <= LAST_TOKENS, kept[row]
-            is_over = lasted > self._longest_end and may_stop[at]
-            stopped[at] = is_last and (stopped[at] or is_over)
+            left, at = one.tokens_left(token), kept[row]
+            is_over = left <= 1 and lasted > self._longest_end and may_stop[at]
+            stopped[at] = left <= LAST_TOKENS and (stopped[at] or is_over)
         latents = latents.clone()
         latents[kept, -self._width :] = torch.from_numpy(told).to(latents)
         return latents, stopped

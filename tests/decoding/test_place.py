@@ -8,7 +8,6 @@ from torch import Tensor
 from sled.codec import TokenChannel
 from sled.decoding import Decoder, DecodingOptions, PlaceKeeper, Request, Utterance, generate
 from sled.decoding.place import (
-    LAST_TOKENS,
     LONGEST_END_S,
     LONGEST_S,
     NOISE_SHARE,
@@ -107,14 +106,14 @@ def test_no_token_lasts_for_ever():
         told.append(one.place.best)
         assert distances[told[-1]] < 1e-4
         stops.append(bool(stopped[0]))
-    lasting = [told.count(token) for token in range(1, len(TEXT) - 2)]
+    lasting = [told.count(token) for token in range(1, len(TEXT) - 1)]
     assert told == sorted(told)
     longest, longest_end = (
         round(s * debug_config().frame_rate) for s in (LONGEST_S, LONGEST_END_S)
     )
     assert max(lasting) <= longest + 1
     end = stops.index(True)
-    assert len(TEXT) - told[end] <= LAST_TOKENS
+    assert told[end] == len(TEXT) - 1  # </s>
     assert end - told.index(told[end]) in (longest_end, longest_end + 1)
     assert not any(stops[:end]) and all(stops[end:])
 
@@ -125,19 +124,19 @@ def test_who_may_not_end_yet_is_not_ended():
         assert not keep.keep([one], frame[None], NOBODY, NOBODY)[1].any()
 
 
-@pytest.mark.parametrize(("options", "length"), [({}, None), ({"stop_threshold": 2.0}, 150)])
+@pytest.mark.parametrize(("options", "length"), [({}, None), ({"stop_threshold": 2.0}, 200)])
 def test_the_limits_of_length_hold_for_ends_without_the_model(options, length):
     """At a threshold that no probability reaches it never ends by itself."""
     model = debug_model(vae_embed_dim=LATENT_DIM)
     decoder = Decoder(model, place_keeper=PlaceKeeper(CHANNEL, model.config))
     limits = DecodingOptions(
-        **{"stop_threshold": 1.0, "max_frames": 150, "min_frames": 100} | options
+        **{"stop_threshold": 1.0, "max_frames": 200, "min_frames": 100} | options
     )
     decoder.join(Request([0, 5, 2]), torch.Generator().manual_seed(0), limits)
     count = 0
     while decoder.utterances:
         count += len(decoder.step().utterances)
-    assert count == length if length else 100 <= count < 150
+    assert count == length if length else 100 <= count < 200
 
 
 def test_text_that_is_late_may_be_waited_for(monkeypatch):
