@@ -57,8 +57,9 @@ class AttentionContext(Protocol):
 class PackedSequences:
     """Whole sequences, one behind the other: [P] positions, each sees its own sequence up to it.
 
-    Only attention itself runs padded: sequences are laid side by side, padding on the right, where
-    causality hides it, so that no mask is needed and the fastest kernels serve.
+    Only attention itself runs padded, and on an accelerator alone: sequences are laid side by side,
+    padding on the right, where causality hides it, so that no mask is needed and the fastest
+    kernels serve. A processor takes them one by one: padding costs far more there than a call.
 
     Args:
         lengths: Of the sequences; their sum is P.
@@ -80,7 +81,8 @@ class PackedSequences:
         watch: int | None = None,
     ) -> None:
         longest, device = max(lengths), like.device
-        self.watch = watch
+        self.watch, self.lengths = watch, lengths
+        self.one_by_one = device.type == "cpu"
         self.shape = (len(lengths), longest)
         length = torch.tensor(lengths)[:, None]
         # [P] where each position lies in the padded batch.
@@ -103,16 +105,25 @@ class PackedSequences:
     ) -> Tensor:
         if layer == self.watch:
             self.watched = (query, key)
-        attended = F.scaled_dot_product_attention(
-            self._pad(query),
-            self._pad(key),
-            self._pad(value),
-            is_causal=True,
-            dropout_p=dropout,
-            enable_gqa=key.shape[1] < query.shape[1],
-        )
+        if self.one_by_one and not self.is_rectangular:
+            parts = zip(*(x.split(self.lengths) for x in (query, key, value)), strict=True)
+            alone = (_attend(*(x.transpose(0, 1)[None] for x in part), dropout) for part in parts)
+            return torch.cat([attended[0].transpose(0, 1) for attended in alone])
+        attended = _attend(self._pad(query), self._pad(key), self._pad(value), dropout)
         flat = attended.transpose(1, 2).flatten(0, 1)
         return flat if self.is_rectangular else flat[self.slot]
+
+
+def _attend(query: Tensor, key: Tensor, value: Tensor, dropout: float) -> Tensor:
+    """Causal attention of sequences [B, A, L, d]; key and value may have fewer heads A."""
+    return F.scaled_dot_product_attention(
+        query,
+        key,
+        value,
+        is_causal=True,
+        dropout_p=dropout,
+        enable_gqa=key.shape[1] < query.shape[1],
+    )
 
 
 class Attention(nn.Module):

@@ -12,6 +12,8 @@ from tests.debug import debug_model, randn
 from tests.oracles import alone
 
 KV_HEADS = pytest.mark.parametrize("kv_heads", [4, 2, 1])
+# As a processor attends, and as an accelerator does.
+ONE_BY_ONE = pytest.mark.parametrize("one_by_one", [True, False])
 TOLERANCE = {"rtol": 1e-5, "atol": 1e-5}
 
 
@@ -38,24 +40,30 @@ def llama_of(model: SpeechLlamaForCausalLM) -> LlamaModel:
 
 
 @KV_HEADS
+@ONE_BY_ONE
 @given(lengths=st.lists(st.integers(1, 40), min_size=1, max_size=5))
 @settings(max_examples=10)
 @torch.no_grad()
-def test_packed_sequences_agree_with_llama_one_by_one(kv_heads, lengths):
+def test_packed_sequences_agree_with_llama_one_by_one(one_by_one, kv_heads, lengths):
     model = debug_model(num_key_value_heads=kv_heads)
     packed = randn(sum(lengths), 32)
-    hidden = model.model(packed, model.model.pack(lengths, packed))
+    context = model.model.pack(lengths, packed)
+    context.one_by_one = one_by_one
+    hidden = model.model(packed, context)
     llama = llama_of(model)
     for ours, inputs in zip(hidden.split(lengths), packed.split(lengths), strict=True):
         expected = llama(inputs_embeds=inputs[None]).last_hidden_state[0]
         torch.testing.assert_close(ours, expected, **TOLERANCE)
 
 
-def test_packed_sequences_do_not_see_one_another():
+@ONE_BY_ONE
+def test_packed_sequences_do_not_see_one_another(one_by_one):
     """By gradients, which also must not be lost on the way through the padded attention."""
     model, lengths = debug_model(), [5, 2, 7]
     packed = randn(sum(lengths), 32).requires_grad_()
-    hidden = model.model(packed, model.model.pack(lengths, packed)).split(lengths)
+    context = model.model.pack(lengths, packed)
+    context.one_by_one = one_by_one
+    hidden = model.model(packed, context).split(lengths)
     for index, states in enumerate(hidden):
         (gradient,) = torch.autograd.grad(states[:, 0].sum(), packed, retain_graph=True)
         seen = [(part != 0).any(-1) for part in gradient.split(lengths)]

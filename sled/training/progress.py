@@ -61,8 +61,8 @@ class Progress:
         """Losses averaged over the steps, and the speed; over all processes. Starts anew.
 
         `peak_share` is the part of the measured rate of large matrix products that training
-        reached; `attention_padding` the part of attention's positions that are padding, the only
-        place where there is any.
+        reached; `attention_padding` the part of attention's positions that are padding on an
+        accelerator, the only place where there is any.
         """
         elapsed_s = time.perf_counter() - self._since - self._paused_s
         own = [self._frames, self._positions, self._slots, self._flops / self._peak / elapsed_s]
