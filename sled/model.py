@@ -335,7 +335,8 @@ class SpeechLlamaForCausalLM(PreTrainedModel):
         """History [B, T, D] with draws of the model's own in the place of some of the latents.
 
         Scheduled sampling (Bengio et al. 2015) of all frames at once (Mihaylova and Martins 2019),
-        of each sample with a share of its own, up to `scheduled_sampling`. What is not heard as it
+        of each sample with a share of its own, up to `scheduled_sampling`, and a temperature of its
+        own, up to 1: it will hear itself speak with less noise than that. What is not heard as it
         is, as if it were a prompt, stays as it is heard.
         """
         real = latent_mask.bool()
@@ -344,6 +345,8 @@ class SpeechLlamaForCausalLM(PreTrainedModel):
         chosen &= (history == latents).all(-1)
         num_frames = int(real.sum())
         noise = torch.randn(num_frames, self.config.noise_channels, device=history.device)
+        temperature = torch.rand(len(real), 1, device=real.device).expand_as(real)
+        noise = temperature[real][:, None] * noise
         draws = torch.full((num_frames,), SAMPLING_DRAWS, device=history.device)
         mixed, drawn = history, torch.zeros_like(history)
         for _ in range(SAMPLING_PASSES):
