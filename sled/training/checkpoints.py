@@ -62,28 +62,63 @@ def average_checkpoints(checkpoints: Sequence[Path], output: Path) -> None:
     Raises:
         ValueError: If a checkpoint is not whole, they are not alike, or the output exists.
     """
-    if output.exists():
-        raise ValueError(f"{output} is there already: name a new folder")
+    refuse_existing(output)
     first, *others = checkpoints
     for checkpoint in checkpoints:
-        _check_whole(checkpoint)
+        check_whole(checkpoint)
     for other in others:
         _check_alike(first, other)
 
-    model = _load(first)
+    model = load_float32(first)
     sums = {name: tensor.double() for name, tensor in model.state_dict().items()}
     for other in others:
-        for name, tensor in _load(other).state_dict().items():
+        for name, tensor in load_float32(other).state_dict().items():
             sums[name] += tensor
     means: dict[str, Tensor] = {n: (s / len(checkpoints)).float() for n, s in sums.items()}
     model.load_state_dict(means)
+    write_checkpoint(model, first, output)
 
+
+def refuse_existing(output: Path) -> None:
+    """Make sure that a folder is new.
+
+    Raises:
+        ValueError: If it is not.
+    """
+    if output.exists():
+        raise ValueError(f"{output} is there already: name a new folder")
+
+
+def check_whole(checkpoint: Path) -> None:
+    """Make sure that a folder has a model and its tokenizer.
+
+    Raises:
+        ValueError: Naming what it lacks.
+    """
+    missing = missing_files(checkpoint)
+    missing += [name for name in _TOKENIZER_FILES if not (checkpoint / name).is_file()]
+    if missing:
+        raise ValueError(
+            f"{checkpoint} is no whole checkpoint, it lacks {', '.join(missing)}: check the path"
+        )
+
+
+def load_float32(checkpoint: Path) -> SpeechLlamaForCausalLM:
+    """The model of a checkpoint, whatever precision it is stored in."""
+    model: SpeechLlamaForCausalLM = SpeechLlamaForCausalLM.from_pretrained(
+        checkpoint, dtype=torch.float32
+    )
+    return model
+
+
+def write_checkpoint(model: SpeechLlamaForCausalLM, source: Path, output: Path) -> None:
+    """Write a model with the tokenizer of a checkpoint; the folder appears when it is whole."""
     partial = output.with_name(f".partial.{output.name}")
     shutil.rmtree(partial, ignore_errors=True)
     partial.parent.mkdir(parents=True, exist_ok=True)
     model.save_pretrained(partial)
     for name in _TOKENIZER_FILES:
-        shutil.copy(first / name, partial / name)
+        shutil.copy(source / name, partial / name)
     partial.replace(output)
 
 
@@ -98,15 +133,6 @@ def _all_checkpoints(run: Path, count: int) -> list[Path]:
 
 def _step(checkpoint: Path) -> int:
     return int(checkpoint.name.rpartition("-")[2])
-
-
-def _check_whole(checkpoint: Path) -> None:
-    missing = missing_files(checkpoint)
-    missing += [name for name in _TOKENIZER_FILES if not (checkpoint / name).is_file()]
-    if missing:
-        raise ValueError(
-            f"{checkpoint} is no whole checkpoint, it lacks {', '.join(missing)}: check the path"
-        )
 
 
 def _check_alike(first: Path, other: Path) -> None:
@@ -125,10 +151,3 @@ def _check_alike(first: Path, other: Path) -> None:
 def _read_config(checkpoint: Path) -> dict[str, Any]:
     config: dict[str, Any] = json.loads((checkpoint / CONFIG_FILE).read_text(encoding="utf-8"))
     return config
-
-
-def _load(checkpoint: Path) -> SpeechLlamaForCausalLM:
-    model: SpeechLlamaForCausalLM = SpeechLlamaForCausalLM.from_pretrained(
-        checkpoint, dtype=torch.float32
-    )
-    return model
