@@ -107,7 +107,9 @@ class PackedSequences:
             self.watched = (query, key)
         if self.one_by_one and not self.is_rectangular:
             parts = zip(*(x.split(self.lengths) for x in (query, key, value)), strict=True)
-            alone = (_attend(*(x.transpose(0, 1)[None] for x in part), dropout) for part in parts)
+            alone = (
+                _attend(*(x.transpose(0, 1)[None] for x in part), dropout=dropout) for part in parts
+            )
             return torch.cat([attended[0].transpose(0, 1) for attended in alone])
         attended = _attend(self._pad(query), self._pad(key), self._pad(value), dropout)
         flat = attended.transpose(1, 2).flatten(0, 1)
