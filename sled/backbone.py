@@ -106,11 +106,11 @@ class PackedSequences:
         if layer == self.watch:
             self.watched = (query, key)
         if self.one_by_one and not self.is_rectangular:
-            parts = zip(*(x.split(self.lengths) for x in (query, key, value)), strict=True)
-            alone = (
-                _attend(*(x.transpose(0, 1)[None] for x in part), dropout=dropout) for part in parts
+            sequences = (
+                x.transpose(0, 1)[None].split(self.lengths, 2) for x in (query, key, value)
             )
-            return torch.cat([attended[0].transpose(0, 1) for attended in alone])
+            alone = [_attend(q, k, v, dropout) for q, k, v in zip(*sequences, strict=True)]
+            return torch.cat(alone, 2)[0].transpose(0, 1)
         attended = _attend(self._pad(query), self._pad(key), self._pad(value), dropout)
         flat = attended.transpose(1, 2).flatten(0, 1)
         return flat if self.is_rectangular else flat[self.slot]
