@@ -17,6 +17,7 @@ def add_speaker_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--device", default="auto", help="cpu, cuda, cuda:1, mps, or auto")
     add_dtype_flag(parser)
     parser.add_argument("--cfg", type=float, default=2.0, help="guidance scale, 1 for none")
+    parser.add_argument("--draws", type=int, default=1, help="that a frame is the mean of")
     parser.add_argument("--threads", type=int, help="of the processor; unset: torch's choice")
 
 

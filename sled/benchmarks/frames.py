@@ -24,10 +24,14 @@ NEVER = 2.0  # a stop threshold that no probability reaches
 TEXT = (0, 5, 6, 7, 2)
 
 
-def endless(cfg: float, max_frames: int | None = None) -> DecodingOptions:
+def endless(cfg: float, draws: int = 1, max_frames: int | None = None) -> DecodingOptions:
     """Options under which untrained models, which stop anywhere, do not."""
     return DecodingOptions(
-        cfg=cfg, stop_threshold=NEVER, length_tolerance=None, max_frames=max_frames
+        cfg=cfg,
+        draws=draws,
+        stop_threshold=NEVER,
+        length_tolerance=None,
+        max_frames=max_frames,
     )
 
 
@@ -39,11 +43,12 @@ class FrameWriter:
         batch: Utterances.
         context: Positions that each holds at the start.
         cfg: Guidance scale.
+        draws: That each frame is the mean of.
     """
 
-    def __init__(self, model: Any, batch: int, context: int, cfg: float) -> None:
+    def __init__(self, model: Any, batch: int, context: int, cfg: float, draws: int = 1) -> None:
         self._model, self._batch, self._context = model, batch, context
-        self._options = endless(cfg)
+        self._options = endless(cfg, draws)
 
     def begin(self) -> None:
         """Forget everything, and read the context."""
@@ -94,11 +99,11 @@ class TimedModel:
 
 
 def profile_frames(
-    model: FrameModel, batch: int, context: int, cfg: float, count: int
+    model: FrameModel, batch: int, context: int, cfg: float, count: int, draws: int = 1
 ) -> dict[str, float]:
     """Milliseconds of each part of the model, and of the decoder itself, in writing a frame."""
     timed = TimedModel(model)
-    writer = FrameWriter(timed, batch, context, cfg)
+    writer = FrameWriter(timed, batch, context, cfg, draws)
     writer.begin()
     writer.write_frame()
     timed.seconds = dict.fromkeys(timed.seconds, 0.0)

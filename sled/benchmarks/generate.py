@@ -21,6 +21,7 @@ from sled.benchmarks.report import Report, Spread, describe_machine, table
 from sled.benchmarks.sizes import make_config
 from sled.benchmarks.speakers import load_speaker, make_model, resolve_dtype
 from sled.benchmarks.timing import time_in_turns
+from sled.bundled import BUNDLED_VOICES
 from sled.config import SpeechLlamaConfig
 from sled.decoding import Request
 from sled.tts import TTS
@@ -59,7 +60,9 @@ def run(args: argparse.Namespace) -> Report:
     Raises:
         ValueError: For flags that cannot be used.
     """
-    check_at_least(args, 1, "batch", "frames", "rounds", "threads", "codec_threads", "context")
+    check_at_least(
+        args, 1, "batch", "frames", "rounds", "threads", "codec_threads", "context", "draws"
+    )
     if args.picture is not None:
         check_folder(args.picture)
     device = open_device(args)
@@ -77,7 +80,7 @@ def run(args: argparse.Namespace) -> Report:
         "first_audio_ms": _time_first_audio(tts, args),
     }
     peak = peak_memory_mb()  # of speaking; what follows takes more
-    parts = profile_frames(tts.model, args.batch, args.context, args.cfg, args.frames)
+    parts = profile_frames(tts.model, args.batch, args.context, args.cfg, args.frames, args.draws)
     codec_ms = _time_codec(tts)
     plain = _published_config(args.size)
     frame_ms = _time_frames(tts, args, plain)
@@ -122,9 +125,9 @@ def _time_speech(tts: TTS, args: argparse.Namespace) -> float:
     room = tts.model.config.max_position_embeddings // 2
     frames = min(int(SPEECH_S * tts.codec.frame_rate), room)
     texts = [_text(SPEECH_S)] * args.batch
-    tts.synthesize(texts, options=endless(args.cfg, max_frames=20))  # warms up
+    tts.synthesize(texts, options=endless(args.cfg, args.draws, max_frames=20))  # warms up
     start = time.perf_counter()
-    speech = tts.synthesize(texts, options=endless(args.cfg, max_frames=frames))
+    speech = tts.synthesize(texts, options=endless(args.cfg, args.draws, max_frames=frames))
     elapsed_s = time.perf_counter() - start
     return elapsed_s / speech[0].seconds
 
@@ -133,7 +136,7 @@ def _time_first_audio(tts: TTS, args: argparse.Namespace) -> float:
     """Milliseconds from the text that is needed for the first frame to the first audio."""
     seconds = []
     for seed in range(args.rounds):
-        options = endless(args.cfg, max_frames=20)
+        options = endless(args.cfg, args.draws, max_frames=20)
         with tts.open_session(options=options, seed=seed) as session:
             start = time.perf_counter()
             session.feed(_text(SPEECH_S))
@@ -155,7 +158,7 @@ def _time_frames(tts: TTS, args: argparse.Namespace, plain: SpeechLlamaConfig) -
     """Milliseconds of a frame, ours and the baseline's, round by round."""
     baseline = TwoPassBaseline(plain, args.context, guided=args.cfg != 1)
     writers: dict[str, FrameWriter | TwoPassBaseline] = {
-        OURS: FrameWriter(tts.model, args.batch, args.context, args.cfg),
+        OURS: FrameWriter(tts.model, args.batch, args.context, args.cfg, args.draws),
         BASELINE: baseline.to(tts.model.device),
     }
     seconds: dict[str, list[float]] = {name: [] for name in writers}
@@ -203,11 +206,11 @@ def _describe(args: argparse.Namespace, dtype: str, figures: Mapping[str, Any]) 
             ["error of a frame after float32's frames", f"{fidelity.forced:.2%}"],
             ["error of frames after their own", f"{fidelity.free:.2%}"],
         ]
-    weights = "the bundled voice" if args.size == "bundled" else "random weights"
+    weights = "a bundled voice" if args.size in BUNDLED_VOICES else "random weights"
     return (
-        f"{args.size} size, {weights}, {dtype}, cfg {args.cfg:g}, {args.batch} at once; frames at "
-        f"{args.context} positions and more, {args.rounds} rounds of {args.frames}, medians and "
-        f"quartiles\n{table(rows)}"
+        f"{args.size} size, {weights}, {dtype}, cfg {args.cfg:g}, draws {args.draws}, "
+        f"{args.batch} at once; frames at {args.context} positions and more, "
+        f"{args.rounds} rounds of {args.frames}, medians and quartiles\n{table(rows)}"
     )
 
 
@@ -218,5 +221,6 @@ def _draw(args: argparse.Namespace, dtype: str, figures: Mapping[str, Any]) -> s
     }
     if figures["floor_ms"] is not None:
         bars["memory alone"] = {"reading weights and past": figures["floor_ms"]}
-    title = f"Where a frame's time goes: {args.size} size, {dtype}, cfg {args.cfg:g}"
+    how = f"{dtype}, cfg {args.cfg:g}, draws {args.draws}"
+    title = f"Where a frame's time goes: {args.size} size, {how}"
     return stacked_bars(title, bars, "ms")

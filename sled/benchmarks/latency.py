@@ -40,11 +40,12 @@ def run(args: argparse.Namespace) -> Report:
     Raises:
         ValueError: For flags that cannot be used.
     """
-    check_at_least(args, 1, "words", "rounds", "threads")
+    check_at_least(args, 1, "words", "rounds", "threads", "draws")
     device = open_device(args)
     tts = load_speaker(args.size, device, args.dtype)
     options = DecodingOptions(
         cfg=args.cfg,
+        draws=args.draws,
         # Untrained models stop anywhere: all speech has the length that its text would take.
         stop_threshold=2.0,
         length_tolerance=None,

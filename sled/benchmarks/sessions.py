@@ -57,7 +57,7 @@ def run(args: argparse.Namespace) -> Report:
     Raises:
         ValueError: For flags that cannot be used.
     """
-    check_at_least(args, 1, "batch", "context", "frames", "steps", "threads")
+    check_at_least(args, 1, "batch", "context", "frames", "steps", "threads", "draws")
     device = open_device(args)
     dtype = resolve_dtype(args.size, device, args.dtype)
     model, codec = load_model(args.size, device, dtype, args.threads), make_codec(args.size, device)
@@ -69,9 +69,10 @@ def run(args: argparse.Namespace) -> Report:
             f"text, the model has {model.config.max_position_embeddings}: give less"
         )
 
-    step_ms = _time_steps(Crowd(model, args.batch, args.context, args.frames, args.cfg), args.steps)
+    crowd = (args.batch, args.context, args.frames, args.cfg, args.draws)
+    step_ms = _time_steps(Crowd(model, *crowd), args.steps)
     idle = IdleModel(make_model("debug", torch.device("cpu"), torch.float32))
-    host_ms = _time_steps(Crowd(idle, args.batch, args.context, args.frames, args.cfg), args.steps)
+    host_ms = _time_steps(Crowd(idle, *crowd), args.steps)
     due_ms = 1e3 / codec.frame_rate
     rows = 1 if args.cfg == 1 else 2
     per_position = rows * position_bytes(model.config, dtype)
@@ -97,9 +98,10 @@ def run(args: argparse.Namespace) -> Report:
     if figures["peak_gpu_memory_mb"] is not None:
         report.append(["most GPU memory in use, MB", f"{figures['peak_gpu_memory_mb']:.0f}"])
     described = (
-        f"{args.size} size, random weights, {dtype}, cfg {args.cfg:g}: {args.batch} sessions, each "
-        f"{args.frames} frames after a voice of {args.context}, {args.steps} steps; the codec is "
-        "not run. The decoder alone: with a model that does nothing.\n"
+        f"{args.size} size, random weights, {dtype}, cfg {args.cfg:g}, draws {args.draws}: "
+        f"{args.batch} sessions, each {args.frames} frames after a voice of {args.context}, "
+        f"{args.steps} steps; the codec is not run. The decoder alone: with a model that does "
+        "nothing.\n"
         f"{table([[*row, *[''] * (4 - len(row))] for row in report])}"
     )
     settings = vars(args) | {"dtype": dtype}
@@ -115,13 +117,20 @@ class Crowd:
         context: Frames of the voice that all speak with.
         frames: That each speaks.
         cfg: Guidance scale.
+        draws: That each frame is the mean of.
     """
 
     def __init__(
-        self, model: FrameModel, batch: int, context: int, frames: int, cfg: float
+        self,
+        model: FrameModel,
+        batch: int,
+        context: int,
+        frames: int,
+        cfg: float,
+        draws: int = 1,
     ) -> None:
         self.decoder = Decoder(model)
-        self._model, self._frames, self._cfg = model, frames, cfg
+        self._model, self._frames, self._how = model, frames, (cfg, draws)
         self._text = [TEXT_TOKEN] * _text_length(context + frames)
         spoken = [frames * start // STARTS for start in range(STARTS)]
         states = [self._read(context + more) for more in spoken]
@@ -141,14 +150,14 @@ class Crowd:
         recording = 0.1 * torch.randn(frames, width, generator=torch.Generator().manual_seed(0))
         text = self._text[: _text_length(frames)]
         request = Request(text, recording, text_ended=False, prompt_tokens=len(text))
-        utterance = decoder.join(request, options=endless(self._cfg), layout=LAYOUT)
+        utterance = decoder.join(request, options=endless(*self._how), layout=LAYOUT)
         decoder.read_ahead()
         return decoder.save(utterance)
 
     def _join(self, state: UtteranceState, frames: int) -> None:
         generator = torch.Generator().manual_seed(self._seeds)
         self._seeds += 1
-        options = endless(self._cfg, max_frames=frames)
+        options = endless(*self._how, max_frames=frames)
         utterance = self.decoder.restore(state, options, generator)
         self.decoder.feed(utterance, self._text[len(state.rows[0].token_ids) :], ended=True)
 

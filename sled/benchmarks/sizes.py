@@ -10,10 +10,8 @@ from sled.codec import Codec, EncodecCodec, GroupedCodec, load_codec
 from sled.config import SpeechLlamaConfig
 
 # "published-x4" is the published size, made to write four frames of the codec in a step.
-SIZES = ("published", "published-x4", "bundled", "debug")
+SIZES = ("published", "published-x4", *BUNDLED_VOICES, "debug")
 FRAMES_IN_GROUP = 4
-# The bundled voice that stands for all.
-BENCHMARKED = BUNDLED_VOICES["digits"].folder
 
 
 class UntrainedCodec(EncodecCodec):
@@ -35,8 +33,8 @@ def make_config(size: str) -> SpeechLlamaConfig:
         config.vae_embed_dim *= FRAMES_IN_GROUP
         config.frame_rate /= FRAMES_IN_GROUP
         return config
-    if size == "bundled":
-        return SpeechLlamaConfig.from_pretrained(BENCHMARKED)
+    if size in BUNDLED_VOICES:
+        return SpeechLlamaConfig.from_pretrained(BUNDLED_VOICES[size].folder)
     return SpeechLlamaConfig(
         vocab_size=320,
         hidden_size=64,
@@ -51,7 +49,7 @@ def make_config(size: str) -> SpeechLlamaConfig:
 
 def make_codec(size: str, device: torch.device) -> Codec:
     """The codec that goes with it."""
-    if size == "bundled":
-        return load_codec(BENCHMARKED / "codec", device)
+    if size in BUNDLED_VOICES:
+        return load_codec(BUNDLED_VOICES[size].folder / "codec", device)
     codec = UntrainedCodec(device)
     return GroupedCodec(codec, FRAMES_IN_GROUP) if size == "published-x4" else codec

@@ -1,4 +1,4 @@
-"""Voices to time: the bundled one, and untrained ones of other sizes."""
+"""Voices to time: the bundled ones, and untrained ones of other sizes."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ import torch
 from torch import nn
 from transformers import AutoModel
 
-from sled.benchmarks.sizes import BENCHMARKED, make_codec, make_config
+from sled.benchmarks.sizes import make_codec, make_config
+from sled.bundled import BUNDLED_VOICES
 from sled.decoding import FrameModel
 from sled.fast import choose_precision, loading_dtype, make_fast
 from sled.heads.energy import ZeroLinear
@@ -31,8 +32,9 @@ def make_model(size: str, device: torch.device, dtype: torch.dtype) -> SpeechLla
 
     Untrained ones speak noise, in the same time as words.
     """
-    if size == "bundled":
-        model = SpeechLlamaForCausalLM.from_pretrained(BENCHMARKED, dtype=dtype)
+    if size in BUNDLED_VOICES:
+        folder = BUNDLED_VOICES[size].folder
+        model = SpeechLlamaForCausalLM.from_pretrained(folder, dtype=dtype)
     else:
         config = make_config(size)
         config.stream_n, config.stream_m = STREAM_N, round(STREAM_M * config.frame_rate / 75)
@@ -80,7 +82,7 @@ def load_speaker(
 ) -> TTS:
     """A voice of one of `SIZES` for the streaming layout.
 
-    Texts are tokenized as the bundled voice's.
+    Texts are tokenized as the bundled voice's, or, for untrained ones, as those of digits.
 
     Args:
         size: One of `SIZES`.
@@ -90,5 +92,6 @@ def load_speaker(
             torch has, and half of them.
     """
     model = load_model(size, device, dtype, threads)
-    tokenizer = TextTokenizer.from_pretrained(BENCHMARKED)
+    voice = BUNDLED_VOICES[size if size in BUNDLED_VOICES else "digits"]
+    tokenizer = TextTokenizer.from_pretrained(voice.folder, model.config.text_normalization)
     return TTS(model, tokenizer, make_codec(size, device), codec_threads)

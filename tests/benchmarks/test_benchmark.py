@@ -141,7 +141,7 @@ def test_batches_are_as_full_as_asked_for(tmp_path):
     assert max(len(frames) for frames in batches) >= 2
 
 
-MILLIONS = {"published": 204, "published-x4": 204, "bundled": 8, "debug": 0.15}
+MILLIONS = {"published": 204, "published-x4": 204, "digits": 8, "english": 14, "debug": 0.15}
 
 
 @pytest.mark.parametrize("size", SIZES)
