@@ -5,7 +5,7 @@ import argparse
 from pathlib import Path
 
 from sled.cli import run_main
-from sled.training.growth import grow_checkpoint
+from sled.training.growth import GROWABLE, grow_checkpoint
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -20,12 +20,18 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument(
         "--num_attention_heads", type=int, help="attention heads, of the same width, likewise"
     )
-    parser.add_argument("--num_hidden_layers", type=int, help="decoder layers, likewise")
+    parser.add_argument(
+        "--num_hidden_layers",
+        type=int,
+        help="decoder layers, likewise; new ones come last: train on with the --alignment_layer "
+        "there was, which is half of the old number unless it was set",
+    )
     parser.add_argument("--diffloss_d", type=int, help="residual blocks of the head, likewise")
-    sizes = vars(parser.parse_args(argv))
-    model, output = sizes.pop("model"), sizes.pop("output")
-    count = grow_checkpoint(model, output, {k: v for k, v in sizes.items() if v is not None})
-    print(f"{output}: {count / 1e6:.1f} M parameters")
+    parser.add_argument("--seed", type=int, default=0, help="decides what is added")
+    args = parser.parse_args(argv)
+    sizes = {key: size for key in GROWABLE if (size := getattr(args, key)) is not None}
+    count = grow_checkpoint(args.model, args.output, sizes, args.seed)
+    print(f"{args.output}: {count / 1e6:.1f} M parameters")
 
 
 if __name__ == "__main__":

@@ -105,7 +105,8 @@ class PackedSequences:
     ) -> Tensor:
         if layer == self.watch:
             self.watched = (query, key)
-        if self.one_by_one and not self.is_rectangular:
+        # Not in a compiled layer, which would be compiled anew for every number of sequences.
+        if self.one_by_one and not self.is_rectangular and not torch.compiler.is_compiling():
             sequences = (
                 x.transpose(0, 1)[None].split(self.lengths, 2) for x in (query, key, value)
             )

@@ -336,7 +336,7 @@ class SpeechLlamaForCausalLM(PreTrainedModel):
 
         Scheduled sampling (Bengio et al. 2015) of all frames at once (Mihaylova and Martins 2019),
         of each sample with a share of its own, up to `scheduled_sampling`, and a temperature of its
-        own, up to 1: it will hear itself speak with less noise than that. What is not heard as it
+        own, up to 1, for it speaks at low ones, too. What is not heard as it
         is, as if it were a prompt, stays as it is heard.
         """
         real = latent_mask.bool()

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from transformers import LlamaConfig, LlamaModel
 
-from sled.backbone import rotary_tables
+from sled.backbone import PackedSequences, rotary_tables
 from sled.model import SpeechLlamaForCausalLM
 from tests.debug import debug_model, randn
 from tests.oracles import alone
@@ -58,7 +58,7 @@ def test_packed_sequences_agree_with_llama_one_by_one(one_by_one, kv_heads, leng
 
 @ONE_BY_ONE
 def test_packed_sequences_do_not_see_one_another(one_by_one):
-    """By gradients, which also must not be lost on the way through the padded attention."""
+    """By gradients, which also must not be lost on the way through padding."""
     model, lengths = debug_model(), [5, 2, 7]
     packed = randn(sum(lengths), 32).requires_grad_()
     context = model.model.pack(lengths, packed)
@@ -69,6 +69,23 @@ def test_packed_sequences_do_not_see_one_another(one_by_one):
         seen = [(part != 0).any(-1) for part in gradient.split(lengths)]
         assert [bool(part.all()) for part in seen] == [i == index for i in range(3)]
         assert [bool(part.any()) for part in seen] == [i == index for i in range(3)]
+
+
+def test_a_processor_takes_sequences_one_by_one_but_not_when_they_are_compiled():
+    model, calls = debug_model(), []
+
+    def backend(graph, inputs):  # type: ignore[no-untyped-def]
+        calls.append(sum("scaled_dot_product" in str(node.target) for node in graph.graph.nodes))
+        return graph.forward
+
+    assert not PackedSequences([2, 3], 8, 1e4, torch.empty(0, device="meta")).one_by_one
+    packed, layer = randn(14, 32), model.model.layers[0]
+    context = model.model.pack([5, 2, 7], packed)
+    assert context.one_by_one
+    expected = layer(packed, context)
+    layer.compile(backend=backend)
+    torch.testing.assert_close(layer(packed, context), expected, **TOLERANCE)
+    assert calls == [1]
 
 
 def test_gradient_checkpointing_changes_nothing_that_is_computed():

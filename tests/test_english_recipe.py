@@ -96,6 +96,12 @@ def test_all_codes_that_are_trained_with_know_when_letters_are_said(tmp_path):
     assert [encoder[encoder.index("--manifest") + 1] for encoder in encoders] == aligned
 
 
+def test_on_a_graphics_card_nothing_grows(tmp_path):
+    commands = follow(tmp_path, SETTING="gpu", STAGES="model")
+    assert [script_of(command) for command in commands] == ["train", "train"]
+    assert training_of(commands[1])["finetune_path"] == str(tmp_path / "out" / "model")
+
+
 def test_a_run_that_is_short_of_time_goes_on_where_it_stopped(tmp_path):
     parts = {"STAGES": "model", "MINUTES": 10}
     follow(tmp_path, STAGES="corpus")

@@ -200,22 +200,29 @@ def test_history_noise_disturbs_what_is_read_and_not_what_is_to_be_said():
 
 
 @both_layouts
-def test_frames_of_its_own_are_those_it_would_speak(layout, monkeypatch):
+@pytest.mark.parametrize("temperature", [1.0, 0.5])
+def test_frames_of_its_own_are_those_it_would_speak(temperature, layout, monkeypatch):
     """All of them, in as many passes as there are frames."""
     text, frames, noise = [1, 7, 8, 9, 5, 2], 9, randn(9, 8, seed=4)
     model = debug_model(scheduled_sampling=1.0, training_cfg=0.0, **layout)
     rows = iter(noise)
     decoder = Decoder(model, lambda utterances: next(rows)[None])
-    options = DecodingOptions(cfg=1.0, draws=SAMPLING_DRAWS, min_frames=frames, max_frames=frames)
+    options = DecodingOptions(
+        cfg=1.0,
+        temperature=temperature,
+        draws=SAMPLING_DRAWS,
+        min_frames=frames,
+        max_frames=frames,
+    )
     decoder.join(Request(text), options=options)
     spoken = torch.cat([step.latents for _ in range(frames) if (step := decoder.step())])
 
     batch = batch_of([(torch.tensor(text), randn(frames, 32))])
     heard = []
     monkeypatch.setattr("sled.model.SAMPLING_PASSES", frames)
-    monkeypatch.setattr(
-        torch, "rand", lambda *size, device: torch.full(size, float(size == (1, 1)))
-    )
+    # The share of frames, which of them, and the temperature.
+    drawn = iter([torch.ones(1, 1), torch.zeros(1, frames), torch.full((1, 1), temperature)])
+    monkeypatch.setattr(torch, "rand", lambda *size, device: next(drawn))
     monkeypatch.setattr(torch, "randn", lambda *size, device: noise)
     read = model._read
     monkeypatch.setattr(model, "_read", lambda *args: (heard.append(args[2]), read(*args))[1])

@@ -24,7 +24,7 @@ VOICE_HOURS=${VOICE_HOURS:-1}
 HELD_OUT=${HELD_OUT:-}
 
 # Steps, frames per batch (of four latents of the codec each), and sizes. On a processor steps are what
-# is missing, so batches are small.
+# is missing, so batches are small, and larger only where gradients are to be less noisy.
 case $SETTING in
 cpu) # 10 M parameters, then 17 M
     DEVICE=cpu WORKERS=0 LEARNING_RATE=5e-4 SPOKEN=0 EVAL_STEPS=${EVAL_STEPS:-1000}
@@ -88,6 +88,7 @@ train() { # train NAME STEPS FRAMES FLAGS...: one stage of training
     fi
     [ "$DEVICE" = cuda ] || device=(--use_cpu)
     echo "== $name"
+    [ "$name" != model ] || rm -f "$RUN/stages/grow" # it is another model that is to grow
     script train --output_dir "$RUN/$name" --max_steps "$steps" \
         --train_manifest "$RUN/codes/train" --eval_manifest "$RUN/codes/valid" \
         --codec "$RUN/latents" --tokenizer "$RUN/tokenizer" "${device[@]}" "${limit[@]}" \
@@ -112,7 +113,7 @@ time_is_up() { # time_is_up NAME
 # stay offline, so that one checkpoint speaks in both layouts. The learning rate comes down only in
 # the second stage: to train on, raise STEPS and do that again. There the model hears frames of its
 # own, as it does when it speaks, in the place of up to all of the true ones. On a processor it grows
-# between the two: a small model learns to read sooner, and a larger one to speak better.
+# between the two, as the bundled voice did: the first stage costs least with a small model.
 model() {
     local both=(--max_duration_s 12 --join_share 0.15 --max_joined_s 12 --alignment_weight 1
         --stream_n 8 --stream_m 11 --offline_share 0.5)
@@ -122,11 +123,16 @@ model() {
     local base=$RUN/model
     if [ -n "$GROWN" ]; then
         base=$RUN/grown
-        # shellcheck disable=SC2086
-        stage grow script grow --model "$RUN/model" --output "$base" $GROWN
+        stage grow grow
     fi
     train cool "$STEPS_COOL" "$FRAMES_COOL" "${both[@]}" --lr_scheduler_type linear --warmup_steps 50 \
         --ema_decay 0.998 --history_noise 0.5 --scheduled_sampling 1 --finetune_path "$base"
+}
+
+grow() {
+    rm -rf "$RUN/grown"
+    # shellcheck disable=SC2086  # sizes are parted by spaces
+    script grow --model "$RUN/model" --output "$RUN/grown" $GROWN
 }
 
 evaluate() { # evaluate NAME SPLIT FLAGS...

@@ -134,7 +134,7 @@ def _describe_padding(padding: Mapping[str, Mapping[str, float]]) -> str:
         rows.append([f"  {policy}", *(f"{shares[policy]:.1%}" for shares in padding.values())])
     return (
         f"{table(rows)}\n"
-        "Only attention is padded: everything else runs on the samples packed end to end."
+        "Only attention is padded, if not on a processor; the rest runs on samples end to end."
     )
 
 

@@ -13,11 +13,21 @@ from sled.cli import add_dtype_flag, choose_device
 
 def add_speaker_flags(parser: argparse.ArgumentParser) -> None:
     """Who speaks, and with what."""
-    parser.add_argument("--size", choices=SIZES, default="published", help="of the model")
+    parser.add_argument(
+        "--size",
+        choices=SIZES,
+        default="published",
+        help="of the model: a bundled voice, or a size with random weights",
+    )
     parser.add_argument("--device", default="auto", help="cpu, cuda, cuda:1, mps, or auto")
     add_dtype_flag(parser)
     parser.add_argument("--cfg", type=float, default=2.0, help="guidance scale, 1 for none")
-    parser.add_argument("--draws", type=int, default=1, help="that a frame is the mean of")
+    parser.add_argument(
+        "--draws",
+        type=int,
+        default=1,
+        help="of how many draws each frame is the mean; a baseline makes one all the same",
+    )
     parser.add_argument("--threads", type=int, help="of the processor; unset: torch's choice")
 
 

@@ -25,12 +25,13 @@ TEXT = (0, 5, 6, 7, 2)
 
 
 def endless(cfg: float, draws: int = 1, max_frames: int | None = None) -> DecodingOptions:
-    """Options under which untrained models, which stop anywhere, do not."""
+    """Options under which untrained models, which stop anywhere, do not, nor others any sooner."""
     return DecodingOptions(
         cfg=cfg,
         draws=draws,
         stop_threshold=NEVER,
         length_tolerance=None,
+        min_frames=max_frames or 0,
         max_frames=max_frames,
     )
 

@@ -18,10 +18,9 @@ from sled.benchmarks.frames import FrameWriter, endless, profile_frames
 from sled.benchmarks.memory import measure_read_rate, peak_memory_mb, step_bytes
 from sled.benchmarks.picture import stacked_bars
 from sled.benchmarks.report import Report, Spread, describe_machine, table
-from sled.benchmarks.sizes import make_config
+from sled.benchmarks.sizes import describe_weights, make_config
 from sled.benchmarks.speakers import load_speaker, make_model, resolve_dtype
 from sled.benchmarks.timing import time_in_turns
-from sled.bundled import BUNDLED_VOICES
 from sled.config import SpeechLlamaConfig
 from sled.decoding import Request
 from sled.tts import TTS
@@ -203,10 +202,10 @@ def _describe(args: argparse.Namespace, dtype: str, figures: Mapping[str, Any]) 
         rows.append(["most memory in use, MB", f"{figures['peak_memory_mb']:.0f}"])
     if fidelity is not None:
         rows += [
-            ["error of a frame after float32's frames", f"{fidelity.forced:.2%}"],
-            ["error of frames after their own", f"{fidelity.free:.2%}"],
+            ["error of a single draw after float32's frames", f"{fidelity.forced:.2%}"],
+            ["error of single draws after their own", f"{fidelity.free:.2%}"],
         ]
-    weights = "a bundled voice" if args.size in BUNDLED_VOICES else "random weights"
+    weights = describe_weights(args.size)
     return (
         f"{args.size} size, {weights}, {dtype}, cfg {args.cfg:g}, draws {args.draws}, "
         f"{args.batch} at once; frames at {args.context} positions and more, "

@@ -46,9 +46,10 @@ def run(args: argparse.Namespace) -> Report:
     options = DecodingOptions(
         cfg=args.cfg,
         draws=args.draws,
-        # Untrained models stop anywhere: all speech has the length that its text would take.
+        # Untrained models stop anywhere: all speech has the length that its text might take.
         stop_threshold=2.0,
         length_tolerance=None,
+        min_frames=args.words * FRAMES_PER_WORD,
         max_frames=args.words * FRAMES_PER_WORD,
     )
     text = [f"{word} " for word in islice(cycle(WORDS), args.words)]

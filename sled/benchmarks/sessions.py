@@ -16,7 +16,7 @@ from sled.benchmarks.flags import add_speaker_flags, check_at_least, open_device
 from sled.benchmarks.frames import endless
 from sled.benchmarks.memory import position_bytes
 from sled.benchmarks.report import Report, describe_machine, table
-from sled.benchmarks.sizes import make_codec
+from sled.benchmarks.sizes import describe_weights, make_codec
 from sled.benchmarks.speakers import (
     STREAM_M,
     STREAM_N,
@@ -69,10 +69,10 @@ def run(args: argparse.Namespace) -> Report:
             f"text, the model has {model.config.max_position_embeddings}: give less"
         )
 
-    crowd = (args.batch, args.context, args.frames, args.cfg, args.draws)
-    step_ms = _time_steps(Crowd(model, *crowd), args.steps)
+    settings = (args.batch, args.context, args.frames, args.cfg, args.draws)
+    step_ms = _time_steps(Crowd(model, *settings), args.steps)
     idle = IdleModel(make_model("debug", torch.device("cpu"), torch.float32))
-    host_ms = _time_steps(Crowd(idle, *crowd), args.steps)
+    host_ms = _time_steps(Crowd(idle, *settings), args.steps)
     due_ms = 1e3 / codec.frame_rate
     rows = 1 if args.cfg == 1 else 2
     per_position = rows * position_bytes(model.config, dtype)
@@ -98,14 +98,15 @@ def run(args: argparse.Namespace) -> Report:
     if figures["peak_gpu_memory_mb"] is not None:
         report.append(["most GPU memory in use, MB", f"{figures['peak_gpu_memory_mb']:.0f}"])
     described = (
-        f"{args.size} size, random weights, {dtype}, cfg {args.cfg:g}, draws {args.draws}: "
+        f"{args.size} size, {describe_weights(args.size)}, {dtype}, cfg {args.cfg:g}, "
+        f"draws {args.draws}: "
         f"{args.batch} sessions, each {args.frames} frames after a voice of {args.context}, "
         f"{args.steps} steps; the codec is not run. The decoder alone: with a model that does "
         "nothing.\n"
         f"{table([[*row, *[''] * (4 - len(row))] for row in report])}"
     )
-    settings = vars(args) | {"dtype": dtype}
-    return Report("sessions", describe_machine(device), settings, figures, described)
+    told = vars(args) | {"dtype": dtype}
+    return Report("sessions", describe_machine(device), told, figures, described)
 
 
 class Crowd:
@@ -130,7 +131,8 @@ class Crowd:
         draws: int = 1,
     ) -> None:
         self.decoder = Decoder(model)
-        self._model, self._frames, self._how = model, frames, (cfg, draws)
+        self._model, self._frames = model, frames
+        self._cfg, self._draws = cfg, draws
         self._text = [TEXT_TOKEN] * _text_length(context + frames)
         spoken = [frames * start // STARTS for start in range(STARTS)]
         states = [self._read(context + more) for more in spoken]
@@ -150,14 +152,14 @@ class Crowd:
         recording = 0.1 * torch.randn(frames, width, generator=torch.Generator().manual_seed(0))
         text = self._text[: _text_length(frames)]
         request = Request(text, recording, text_ended=False, prompt_tokens=len(text))
-        utterance = decoder.join(request, options=endless(*self._how), layout=LAYOUT)
+        utterance = decoder.join(request, options=endless(self._cfg, self._draws), layout=LAYOUT)
         decoder.read_ahead()
         return decoder.save(utterance)
 
     def _join(self, state: UtteranceState, frames: int) -> None:
         generator = torch.Generator().manual_seed(self._seeds)
         self._seeds += 1
-        options = endless(*self._how, max_frames=frames)
+        options = endless(self._cfg, self._draws, max_frames=frames)
         utterance = self.decoder.restore(state, options, generator)
         self.decoder.feed(utterance, self._text[len(state.rows[0].token_ids) :], ended=True)
 

@@ -47,6 +47,11 @@ def make_config(size: str) -> SpeechLlamaConfig:
     )
 
 
+def describe_weights(size: str) -> str:
+    """Whose weights it has, in words."""
+    return "a bundled voice" if size in BUNDLED_VOICES else "random weights"
+
+
 def make_codec(size: str, device: torch.device) -> Codec:
     """The codec that goes with it."""
     if size in BUNDLED_VOICES:

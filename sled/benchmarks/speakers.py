@@ -82,7 +82,7 @@ def load_speaker(
 ) -> TTS:
     """A voice of one of `SIZES` for the streaming layout.
 
-    Texts are tokenized as the bundled voice's, or, for untrained ones, as those of digits.
+    A bundled voice has its own tokenizer; untrained models have that of digits.
 
     Args:
         size: One of `SIZES`.

@@ -1,4 +1,4 @@
-"""The checkpoints of a run: which there are, which are best, and the mean of several."""
+"""Checkpoints: which a run has, which are best, the mean of several, and writing a new one."""
 
 from __future__ import annotations
 

@@ -50,7 +50,8 @@ class Progress:
             self._parts[index] += output[part].detach() * share
         self._frames += output.num_frames
         self._positions += sum(output.lengths)
-        self._slots += len(output.lengths) * max(output.lengths)
+        is_padded, longest = self._device.type != "cpu", max(output.lengths)
+        self._slots += len(output.lengths) * longest if is_padded else sum(output.lengths)
         self._flops += training_flops(self._model, output.lengths, output.num_frames)
 
     def pause(self, seconds: float) -> None:
@@ -61,8 +62,8 @@ class Progress:
         """Losses averaged over the steps, and the speed; over all processes. Starts anew.
 
         `peak_share` is the part of the measured rate of large matrix products that training
-        reached; `attention_padding` the part of attention's positions that are padding on an
-        accelerator, the only place where there is any.
+        reached; `attention_padding` the part of attention's positions that are padding, the only
+        place where there is any, and none on a processor.
         """
         elapsed_s = time.perf_counter() - self._since - self._paused_s
         own = [self._frames, self._positions, self._slots, self._flops / self._peak / elapsed_s]

@@ -25,7 +25,7 @@ PROMISED = {"rtf", "ms_per_frame", "ratio", "first_audio_ms", "peak_memory_mb", 
 
 def test_speech_is_timed_beside_the_baseline(capsys, tmp_path):
     picture = tmp_path / "frame.svg"
-    assert run("benchmark", "generate", *SMALL, "--picture", picture) == 0
+    assert run("benchmark", "generate", *SMALL, "--picture", picture, "--draws", 2) == 0
     *text, line = capsys.readouterr().out.splitlines()
     figures = json.loads(line)
     assert figures.keys() >= PROMISED
@@ -42,6 +42,7 @@ def test_speech_is_timed_beside_the_baseline(capsys, tmp_path):
     ("flags", "message"),
     [
         (("--batch", 0), "--batch 0"),
+        (("--draws", 0), "--draws 0"),
         (("--context", 5000), "--context 5000 and --frames 3 are more than the model's 2048"),
         (("--picture", "/no/such/folder/a.svg"), "/no/such/folder"),
     ],
@@ -90,6 +91,16 @@ def test_frames_are_written_where_they_are_said_to_be(cfg, rows):
     lengths = writer._decoder._cache.lengths
     assert len(lengths) == rows
     assert max(lengths) == 30 + 2  # the last frame written has not been read
+
+
+def test_each_frame_is_the_mean_of_as_many_draws_as_asked_for():
+    model, rows = debug_model(), []
+    draw = model.draw
+    model.draw = lambda hidden, noise: (rows.append(len(noise)), draw(hidden, noise))[1]
+    writer = FrameWriter(model, batch=2, context=10, cfg=2.0, draws=3)
+    writer.begin()
+    writer.write_frame()
+    assert rows == [2 * 3]
 
 
 def test_frames_after_given_ones_are_those_of_the_definition():

@@ -5,7 +5,7 @@ import json
 import pytest
 import torch
 
-from sled import TTS
+from sled import TTS, DecodingOptions
 from sled.training.growth import grow
 from tests.commands import run
 from tests.debug import GOLDENS, LAYOUT_IDS, LAYOUTS, debug_checkpoint, debug_model, randn
@@ -30,12 +30,16 @@ def loss_of(model):
 @pytest.mark.parametrize("layout", LAYOUTS, ids=LAYOUT_IDS)
 @pytest.mark.parametrize("sizes", EACH_AND_ALL, ids=lambda sizes: "-".join(sizes))
 @pytest.mark.parametrize("kv_heads", [4, 2])
-def test_a_grown_model_computes_what_it_did(sizes, layout, kv_heads):
+@pytest.mark.parametrize("loudness", [1.0, 0.01])
+@torch.no_grad()
+def test_a_grown_model_computes_what_it_did(loudness, sizes, layout, kv_heads):
+    """Also where the inputs of the first norm are so small that its epsilon counts."""
     model = debug_model(num_key_value_heads=kv_heads, **layout)
+    for weight in (model.model.embed_tokens.weight, model.z_proj.weight, model.z_proj.bias):
+        weight *= loudness
     grown = grow(model, sizes)
     assert grown.num_parameters() > model.num_parameters()
-    with torch.no_grad():
-        before, after = loss_of(model), loss_of(grown)
+    before, after = loss_of(model), loss_of(grown)
     for part in ("score_loss", "stop_loss"):
         torch.testing.assert_close(after[part], before[part], rtol=1e-4, atol=1e-5)
     narrow = model.config.hidden_size
@@ -49,7 +53,7 @@ def test_all_that_is_new_learns():
     grown = grow(debug_model(), SIZES)
     start = {name: weight.detach().clone() for name, weight in grown.named_parameters()}
     optimizer = torch.optim.SGD(grown.parameters(), lr=0.1)
-    for _ in range(3):
+    for _ in range(2):
         optimizer.zero_grad()
         loss_of(grown).loss.backward()
         optimizer.step()
@@ -66,13 +70,27 @@ def test_the_script_writes_a_checkpoint_that_speaks(tmp_path, capsys):
     assert "M parameters" in capsys.readouterr().out
     config = json.loads((tmp_path / "large" / "config.json").read_text())
     assert {key: config[key] for key in SIZES} == SIZES
-    assert TTS.from_pretrained(tmp_path / "large", codec=GOLDENS / "codec")
+    options = DecodingOptions(min_frames=10, max_frames=10)
+    small, large = (
+        TTS.from_pretrained(folder, codec=GOLDENS / "codec").synthesize(
+            ["A word."], options=options
+        )
+        for folder in (source, tmp_path / "large")
+    )
+    torch.testing.assert_close(large[0].latents, small[0].latents, rtol=1e-3, atol=1e-3)
+
+
+def test_the_seed_decides_what_is_added():
+    first, again, other = (grow(debug_model(), SIZES, seed).state_dict() for seed in (1, 1, 2))
+    assert all(first[name].equal(again[name]) for name in first)
+    assert not all(first[name].equal(other[name]) for name in first)
 
 
 @pytest.mark.parametrize(
     ("flags", "complaint"),
     [
         (["--hidden_size=16"], "hidden_size is 32 and cannot become less, 16"),
+        ([], "nothing is to grow"),
         (["--num_attention_heads=5"], "5 attention heads cannot share"),
     ],
 )
