@@ -141,7 +141,7 @@ def test_batches_are_as_full_as_asked_for(tmp_path):
     assert max(len(frames) for frames in batches) >= 2
 
 
-MILLIONS = {"published": 204, "published-x4": 207, "digits": 9.9, "english": 9.9, "debug": 0.175}
+MILLIONS = {"published": 204, "published-x4": 207, "digits": 9.9, "english": 17.4, "debug": 0.175}
 
 
 @pytest.mark.parametrize("size", SIZES)
