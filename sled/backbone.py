@@ -59,7 +59,8 @@ class PackedSequences:
 
     Only attention itself runs padded, and on an accelerator alone: sequences are laid side by side,
     padding on the right, where causality hides it, so that no mask is needed and the fastest
-    kernels serve. A processor takes them one by one: padding costs far more there than a call.
+    kernels serve. A processor takes them one by one, if the layers are not compiled: padding costs
+    far more there than a call.
 
     Args:
         lengths: Of the sequences; their sum is P.

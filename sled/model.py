@@ -336,8 +336,8 @@ class SpeechLlamaForCausalLM(PreTrainedModel):
 
         Scheduled sampling (Bengio et al. 2015) of all frames at once (Mihaylova and Martins 2019),
         of each sample with a share of its own, up to `scheduled_sampling`, and a temperature of its
-        own, up to 1, for it speaks at low ones, too. What is not heard as it
-        is, as if it were a prompt, stays as it is heard.
+        own, up to 1, for it speaks at low ones, too. What is not heard as it is, as if it were a
+        prompt, stays as it is heard.
         """
         real = latent_mask.bool()
         share = self.config.scheduled_sampling * torch.rand(len(real), 1, device=real.device)
