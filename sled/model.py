@@ -239,8 +239,14 @@ class SpeechLlamaForCausalLM(PreTrainedModel):
         """
         history = latents if history is None else history
         if self.training and self.config.scheduled_sampling > 0:
-            history = self._mix_in_own(
-                input_ids, attention_mask, latents, history, latent_mask, layout or self.layout
+            history = self.mix_in_own(
+                input_ids,
+                attention_mask,
+                latents,
+                history,
+                latent_mask,
+                layout or self.layout,
+                self.config.scheduled_sampling,
             )
         if self.training and self.config.training_cfg > 0:
             dropped = torch.rand(len(input_ids), device=input_ids.device) < self.config.training_cfg
@@ -323,7 +329,7 @@ class SpeechLlamaForCausalLM(PreTrainedModel):
         return input_ids, attention_mask.masked_fill(dropped[:, None] & ~is_first, 0)
 
     @torch.no_grad()
-    def _mix_in_own(
+    def mix_in_own(
         self,
         input_ids: Tensor,
         attention_mask: Tensor,
@@ -331,17 +337,18 @@ class SpeechLlamaForCausalLM(PreTrainedModel):
         history: Tensor,
         latent_mask: Tensor,
         layout: Layout,
+        share: float,
     ) -> Tensor:
         """History [B, T, D] with draws of the model's own in the place of some of the latents.
 
         Scheduled sampling (Bengio et al. 2015) of all frames at once (Mihaylova and Martins 2019),
-        of each sample with a share of its own, up to `scheduled_sampling`, and a temperature of its
-        own, up to 1, for it speaks at low ones, too. What is not heard as it is, as if it were a
-        prompt, stays as it is heard.
+        of each sample with a share of its own, up to `share`, and a temperature of its own, up to
+        1, for it speaks at low ones, too. What is not heard as it is, as if it were a prompt, stays
+        as it is heard. The other arguments are those of `forward`.
         """
         real = latent_mask.bool()
-        share = self.config.scheduled_sampling * torch.rand(len(real), 1, device=real.device)
-        chosen = (torch.rand(*real.shape, device=real.device) < share) & real
+        shares = share * torch.rand(len(real), 1, device=real.device)
+        chosen = (torch.rand(*real.shape, device=real.device) < shares) & real
         chosen &= (history == latents).all(-1)
         num_frames = int(real.sum())
         noise = torch.randn(num_frames, self.config.noise_channels, device=history.device)

@@ -15,7 +15,7 @@ import sys
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
@@ -400,13 +400,8 @@ class TTS:
 
     @property
     def default_options(self) -> DecodingOptions:
-        """Its own, or the recommended; no guidance if it was taught to do without."""
-        config = self.model.config
-        options = DecodingOptions(
-            temperature=config.speaking_temperature, draws=config.speaking_draws
-        )
-        own_cfg = config.speaking_cfg if config.distilled_cfg is None else 1.0
-        return options if own_cfg is None else replace(options, cfg=own_cfg)
+        """What the model speaks best with."""
+        return DecodingOptions.of_model(self.model.config)
 
     def save_voice(self, voice: Voice, path: str | Path) -> None:
         """Write a voice file, which this model and this codec can load."""

@@ -70,7 +70,7 @@ def test_every_flag_is_one_that_its_script_has(setting, tmp_path, capsys):
             explained[script] = capsys.readouterr().out
         flags = [word for word in command if word.startswith("--")]
         assert [flag for flag in flags if flag not in explained[script]] == []
-    assert len(explained) == (13 if setting == "cpu" else 12)
+    assert len(explained) == (14 if setting == "cpu" else 13)
 
 
 def test_each_stage_goes_on_from_the_one_before(tmp_path):
@@ -94,6 +94,19 @@ def test_all_codes_that_are_trained_with_know_when_letters_are_said(tmp_path):
     aligned = aligner[aligner.index("--output") + 1 :][:2]
     encoders = [command for command in commands if script_of(command) == "cache_latents"]
     assert [encoder[encoder.index("--manifest") + 1] for encoder in encoders] == aligned
+
+
+def test_what_speaks_in_the_end_has_learnt_what_the_model_says(tmp_path):
+    """Trained on the manifest that its codes are of; the model never hears the other codec."""
+    commands = follow(tmp_path)
+    out = tmp_path / "out"
+    adapted = [c for c in commands if script_of(c) == "train_codec" and "--draws" in c][0]
+    aligner = next(c for c in commands if script_of(c) == "align")
+    assert adapted[adapted.index("--train_manifest") + 1] in aligner
+    assert adapted[adapted.index("--finetune_path") + 1] == str(out / "latents")
+    by_codec = {script_of(c): c[c.index("--codec") + 1] for c in commands if "--codec" in c}
+    assert by_codec["train"] == by_codec["cache_draws"] == str(out / "latents")
+    assert by_codec["evaluate"] == by_codec["export"] == str(out / "sound")
 
 
 def test_on_a_graphics_card_nothing_grows(tmp_path):

@@ -16,7 +16,7 @@ SETTING=${SETTING:-cpu}
 RUN=${RUN:-runs/english/out}
 PYTHON=${PYTHON:-python}
 MINUTES=${MINUTES:-}
-STAGES=${STAGES:-corpus codec model results}
+STAGES=${STAGES:-corpus codec model sound results}
 
 HOURS=${HOURS:-46}
 VOICES=${VOICES:-}
@@ -47,6 +47,8 @@ gpu) # 37 M parameters
 esac
 BF16=false # processors without bfloat16 instructions emulate them, several times slower
 if [ "$DEVICE" = cuda ] || grep -qsE 'avx512_bf16|amx_bf16' /proc/cpuinfo; then BF16=true; fi
+# As the model speaks best.
+speaking=(--temperature 0.3 --cfg 1.2 --draws 8)
 mkdir -p "$RUN/stages"
 
 source runs/stages.sh # stage
@@ -135,12 +137,26 @@ grow() {
     script grow --model "$RUN/model" --output "$RUN/grown" $GROWN
 }
 
+# What the model says is not what recordings are: it is blurred. The codec's decoder learns to make
+# recordings of what the model drew where they were; latents, and how prompts are heard, stay.
+sound() {
+    stage draws script cache_draws --model "$RUN/cool" --codec "$RUN/latents" \
+        --codes "$RUN/codes/train" --output_dir "$RUN/draws" --hours 4 --device "$DEVICE" \
+        "${speaking[@]}"
+    stage sound script train_codec --finetune_path "$RUN/latents" --draws "$RUN/draws" \
+        --train_manifest "$RUN/data/aligned_train.jsonl.gz" \
+        --eval_manifest "$RUN/data/aligned_valid.jsonl.gz" --output_dir "$RUN/sound" \
+        --max_steps "${SOUND_STEPS:-5000}" --segment_s 0.64 --loudness_db -25 \
+        --learning_rate 4e-4 --latent_noise 0 --adversarial_at 0.04 --adversarial_weight 2 \
+        --bf16 "$BF16" --device "$DEVICE"
+}
+
 evaluate() { # evaluate NAME SPLIT FLAGS...
     local name=$1 split=$2
     shift 2
     script evaluate --manifest "$RUN/data/cuts_$split.jsonl.gz" --model "$RUN/cool" \
-        --codec "$RUN/latents" --whisper "${WHISPER:-base}" --output "$RUN/results/$name" \
-        --temperature 0.3 --cfg 1.2 --draws 8 "$@"
+        --codec "$RUN/sound" --whisper "${WHISPER:-base}" --output "$RUN/results/$name" \
+        "${speaking[@]}" "$@"
 }
 
 results() {
@@ -154,8 +170,8 @@ results() {
     # shellcheck disable=SC2086
     [ -z "$HELD_OUT" ] || stage results_clone evaluate clone clone --modes teacher clone \
         --speaker_encoder "${SPEAKER_ENCODER:-resemblyzer}" --save_audio ${JUDGES:-}
-    stage export script export --model "$RUN/cool" --codec "$RUN/latents" --output "$RUN/export" \
-        --temperature 0.3 --cfg 1.2 --draws 8
+    stage export script export --model "$RUN/cool" --codec "$RUN/sound" --output "$RUN/export" \
+        "${speaking[@]}"
     tail -n +1 "$RUN"/results/*/results.md
     echo "The model to ship is in $RUN/export; each stage's time is in $RUN/stages."
 }
@@ -191,9 +207,10 @@ for part in $STAGES; do
             --tokenizer "$RUN/tokenizer" --output_dir "$RUN/latents"
         ;;
     model) model ;;
+    sound) sound ;;
     results) results ;;
     *)
-        echo "STAGES=$STAGES: choose from corpus, codec, model and results" >&2
+        echo "STAGES=$STAGES: choose from corpus, codec, model, sound and results" >&2
         exit 2
         ;;
     esac

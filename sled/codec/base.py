@@ -40,6 +40,10 @@ class Codec(ABC):
         """
         return self
 
+    def to_stored(self, latents: Tensor) -> Tensor:
+        """Latents [..., T, D] as those of `stored`, which has `frames_per_latent` for each."""
+        return latents
+
     @property
     def frame_rate(self) -> float:
         """Frames per second."""

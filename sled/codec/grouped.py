@@ -58,6 +58,9 @@ class GroupedCodec(Codec):
     def stored(self) -> Codec:
         return self._codec.stored
 
+    def to_stored(self, latents: Tensor) -> Tensor:
+        return self._codec.to_stored(self.split(latents))
+
     def encode(self, waveforms: Sequence[Tensor]) -> list[Tensor]:
         return [group_codes(codes, self._frames) for codes in self._codec.encode(waveforms)]
 

@@ -82,6 +82,9 @@ class CodecView(Codec):
     def stored(self) -> Codec:
         return self._codec.stored
 
+    def to_stored(self, latents: Tensor) -> Tensor:
+        return self._codec.to_stored(self.restore(latents))
+
     def digest(self) -> str:
         return self._codec.digest()
 

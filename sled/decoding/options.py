@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+from sled.config import SpeechLlamaConfig
+
 OFFLINE_STOP_THRESHOLD, STREAM_STOP_THRESHOLD = 0.8, 0.5
 
 
@@ -61,6 +63,16 @@ class DecodingOptions:
             )
         if self.length_tolerance is not None and not self.length_tolerance >= 1:
             raise ValueError(f"length_tolerance={self.length_tolerance}: the factor is at least 1")
+
+    @classmethod
+    def of_model(cls, config: SpeechLlamaConfig) -> DecodingOptions:
+        """A model's own, or the recommended; no guidance if it was taught to do without."""
+        own_cfg = config.speaking_cfg if config.distilled_cfg is None else 1.0
+        return cls(
+            temperature=config.speaking_temperature,
+            draws=config.speaking_draws,
+            cfg=cls.cfg if own_cfg is None else own_cfg,
+        )
 
     def positions(self, max_position_embeddings: int) -> int:
         """Positions that an utterance may fill: text, prompt and new frames."""

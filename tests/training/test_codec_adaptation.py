@@ -119,7 +119,7 @@ def test_noise_is_in_proportion_to_the_latents(corpus: Path, origin: Path, tmp_p
     trainer = CodecTrainer(adaptation(corpus, origin, tmp_path))
     trainer.learner.train_step(0.0)
     model = trainer.learner.model
-    batch = trainer.sampler.batch(64, torch.Generator().manual_seed(5))
+    batch = trainer.sampler.batch(64, torch.Generator().manual_seed(5)).waveforms
     with torch.no_grad():
         latents = model.quantizer.decode(model.quantizer.encode(model.encoder(batch)))
     power = float(latents.square().mean())

@@ -204,7 +204,7 @@ class TestSegments:
 
     @staticmethod
     def draw(sampler: SegmentSampler, seed: int = 0) -> Tensor:
-        return sampler.batch(6, torch.Generator().manual_seed(seed))
+        return sampler.batch(6, torch.Generator().manual_seed(seed)).waveforms
 
     def test_the_generator_decides_and_the_cache_does_not(self, corpus: str) -> None:
         batch = self.draw(self.sampler(corpus))
@@ -288,7 +288,8 @@ class TestRuns:
 
         codec = load_codec(tmp_path)
         assert (codec.num_codebooks, codec.codebook_size, codec.latent_dim) == (4, 16, 8)
-        batch = trainer.sampler.batch(64, torch.Generator().manual_seed(5)).squeeze(1)
+        segments = trainer.sampler.batch(64, torch.Generator().manual_seed(5))
+        batch = segments.waveforms.squeeze(1)
         latents = codec.codes_to_latents(torch.stack(codec.encode(list(batch))))
         assert latents.square().mean().sqrt() == pytest.approx(1.0, abs=0.1)
 

@@ -10,6 +10,7 @@ from transformers import EncodecModel
 from sled.codec import CodecParts
 from sled.codec.encodec import TRAINING_AVERAGES
 from sled.training.codec.config import CodecTrainingConfig
+from sled.training.codec.data import Segments
 from sled.training.codec.learner import CodecLearner
 from sled.training.codec.rescaling import rescale_output
 
@@ -22,7 +23,7 @@ class DecoderAdapter(CodecLearner):
 
     Args:
         config: settings of the run.
-        draw_batch: gives training segments [B, 1, S] on the configured device.
+        draw_batch: gives training segments on the configured device.
         generator: source of noise and of choices.
         origin: the codec; its model is changed in place.
 
@@ -33,7 +34,7 @@ class DecoderAdapter(CodecLearner):
     def __init__(
         self,
         config: CodecTrainingConfig,
-        draw_batch: Callable[[], Tensor],
+        draw_batch: Callable[[], Segments],
         generator: torch.Generator,
         origin: CodecParts,
     ) -> None:

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from transformers import EncodecModel
 
 from sled.training.codec.config import CodecTrainingConfig
+from sled.training.codec.data import Segments
 from sled.training.codec.discriminator import MultiScaleDiscriminator
 from sled.training.codec.losses import (
     MultiScaleMelDistance,
@@ -38,14 +39,14 @@ class CodecLearner:
 
     Args:
         config: settings of the run.
-        draw_batch: gives training segments [B, 1, S] on the configured device.
+        draw_batch: gives training segments on the configured device.
         generator: source of noise and of choices.
     """
 
     def __init__(
         self,
         config: CodecTrainingConfig,
-        draw_batch: Callable[[], Tensor],
+        draw_batch: Callable[[], Segments],
         generator: torch.Generator,
     ) -> None:
         self.config = config
@@ -113,7 +114,8 @@ class CodecLearner:
         adversarial = progress >= self.config.adversarial_at
         self._set_learning_rates(progress)
 
-        waveforms = self.draw_batch()
+        segments = self.draw_batch()
+        waveforms = segments.waveforms
         losses: dict[str, Tensor] = {}
         with torch.set_grad_enabled(not self.frozen):
             latents = quantized = self._encode(waveforms)
@@ -124,7 +126,7 @@ class CodecLearner:
             excess = (latents.square().mean(1) - 1).relu().mean()
             losses["power"] = self.config.power_weight * excess
         with self._autocast():
-            decoded = self.model.decoder(self._decoder_input(latents, quantized))
+            decoded = self.model.decoder(self._decoder_input(latents, quantized, segments.drawn))
         real, fake = waveforms.squeeze(1), decoded.float().squeeze(1) / self.waveform_scale
         losses["mel"] = self.config.mel_weight * self.mel_distance(fake, real)
         if self.config.waveform_weight:
@@ -148,7 +150,7 @@ class CodecLearner:
     def _enter_stage(self, progress: float) -> None:
         """Do what comes before a step, once each time a new stage begins."""
         if self.step == 0:
-            initialize_variance(self.model, self.draw_batch() * self.waveform_scale)
+            initialize_variance(self.model, self.draw_batch().waveforms * self.waveform_scale)
         if not self.quantizing and progress >= self.config.quantize_at:
             self._start_quantizing()
         # With a discriminator the latent space stands still: only the decoder learns, at less cost.
@@ -225,13 +227,20 @@ class CodecLearner:
         with self._autocast():
             return self.model.encoder(waveforms * self.waveform_scale).float()
 
-    def _decoder_input(self, latents: Tensor, quantized: Tensor) -> Tensor:
-        """Mix of quantised and continuous latents [B, D, T], with noise of random strength."""
+    def _decoder_input(self, latents: Tensor, quantized: Tensor, drawn: Tensor | None) -> Tensor:
+        """Mix of quantised and continuous latents [B, D, T], with noise of random strength.
+
+        In some segments what a model drew for them is in their place, as it is.
+        """
         chance = torch.rand(len(latents), 1, 1, generator=self.generator).to(self.device)
         mixed = torch.where(chance < self.config.continuous_probability, latents, quantized)
         strength = torch.rand(len(latents), 1, 1, generator=self.generator)
         noise = torch.randn(latents.shape, generator=self.generator) * strength
-        return mixed + self.config.latent_noise * self.latent_rms * noise.to(self.device)
+        noisy = mixed + self.config.latent_noise * self.latent_rms * noise.to(self.device)
+        if drawn is None:
+            return noisy
+        chance = torch.rand(len(latents), 1, 1, generator=self.generator).to(self.device)
+        return torch.where(chance < self.config.drawn_share, drawn, noisy)
 
     def _judge(self, real: Tensor, fake: Tensor) -> dict[str, Tensor]:
         """Losses from the discriminator's opinion of waveforms [B, S]; one hearing serves both."""
@@ -274,7 +283,8 @@ class CodecLearner:
         wanted = KMEANS_VECTORS_PER_ENTRY * self.config.codebook_size
         gathered: list[Tensor] = []
         while sum(map(len, gathered)) < wanted:
-            gathered.append(self._encode(self.draw_batch()).transpose(1, 2).flatten(0, 1))
+            features = self._encode(self.draw_batch().waveforms)
+            gathered.append(features.transpose(1, 2).flatten(0, 1))
         self.codebooks.initialize(torch.cat(gathered))
         self.quantizing = True
         logger.info("step %d: codebooks initialised", self.step)
@@ -284,7 +294,7 @@ class CodecLearner:
         """Settle the factor that gives exported latents unit RMS; nothing moves them any more."""
         powers = []
         for _ in range(SCALE_BATCHES):
-            latents = self._encode(self.draw_batch())
+            latents = self._encode(self.draw_batch().waveforms)
             quantized = self.codebooks.quantize(latents, update=False).latents
             powers.append(quantized.square().mean())
         self.latent_scale = 1 / float(torch.stack(powers).mean().sqrt())

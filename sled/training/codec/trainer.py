@@ -8,16 +8,16 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
 from torch.utils.tensorboard import SummaryWriter
 from tqdm import tqdm
 from transformers import EncodecFeatureExtractor, EncodecModel
 
 from sled.codec import CodecParts
+from sled.data.draws import Draws
 from sled.data.manifests import load_cuts
 from sled.training.codec.adaptation import DecoderAdapter
 from sled.training.codec.config import CodecTrainingConfig
-from sled.training.codec.data import SegmentSampler
+from sled.training.codec.data import Segments, SegmentSampler
 from sled.training.codec.evaluation import CodecReport, evaluate_codec, load_eval_clips
 from sled.training.codec.learner import CodecLearner
 
@@ -69,6 +69,8 @@ class CodecTrainer:
             loudness_db=config.loudness_db,
             loudness_jitter_db=config.loudness_jitter_db,
             max_cached_hours=config.max_cached_hours,
+            draws=self._open_draws(),
+            hop_length=encodec.hop_length,
         )
         eval_cuts = load_cuts(config.eval_manifest).subset(first=config.max_eval_cuts)
         self.eval_clips = load_eval_clips(eval_cuts, self.sample_rate, config.loudness_db)
@@ -80,7 +82,20 @@ class CodecTrainer:
         )
         self.trained_s = 0.0
 
-    def _draw_batch(self) -> Tensor:
+    def _open_draws(self) -> Draws | None:
+        """What a model drew for the recordings, if that is to be learnt."""
+        if self.config.draws is None:
+            return None
+        assert self.origin is not None
+        draws = Draws(Path(self.config.draws))
+        if draws.record.codec_digest != self.origin.assemble().stored.digest():
+            raise ValueError(
+                f"{self.config.draws} holds draws of another codec than "
+                f"{self.config.finetune_path}: make them with this one (scripts/cache_draws.py)"
+            )
+        return draws
+
+    def _draw_batch(self) -> Segments:
         segments = self.sampler.batch(self.config.batch_size, self.generator)
         return segments.to(self.config.device)
 
