@@ -344,7 +344,14 @@ class SpeechLlamaForCausalLM(PreTrainedModel):
         Scheduled sampling (Bengio et al. 2015) of all frames at once (Mihaylova and Martins 2019),
         of each sample with a share of its own, up to `share`, and a temperature of its own, up to
         1, for it speaks at low ones, too. What is not heard as it is, as if it were a prompt, stays
-        as it is heard. The other arguments are those of `forward`.
+        as it is heard.
+
+        Args:
+            input_ids, attention_mask, latents, history, latent_mask, layout: As for `forward`.
+            share: From none, 0, to all, 1.
+
+        Returns:
+            [B, T, D].
         """
         real = latent_mask.bool()
         shares = share * torch.rand(len(real), 1, device=real.device)

@@ -24,6 +24,7 @@ import torch
 from torch import Tensor
 
 from sled.codec import Codec
+from sled.compatibility import check_parts
 from sled.data.audio import check_audible, read_audio, write_audio
 from sled.decoding import DecodingOptions, FrameModel
 from sled.layout import Layout
@@ -115,25 +116,9 @@ class TTS:
         codec: Codec,
         codec_threads: int | None = None,
     ) -> None:
-        config = model.config
-        if (codec.latent_dim, codec.frame_rate) != (config.vae_embed_dim, config.frame_rate):
-            raise ValueError(
-                f"the codec has {codec.latent_dim} wide latents at {codec.frame_rate:g} a second, "
-                f"the model speaks {config.vae_embed_dim} wide ones at {config.frame_rate:g}: "
-                "use the codec the model was trained with"
-            )
-        if tokenizer.vocab_size > config.vocab_size:
-            raise ValueError(
-                f"the tokenizer has {tokenizer.vocab_size} tokens, the model {config.vocab_size}: "
-                "use the tokenizer the model was trained with"
-            )
-        if tokenizer.normalization != config.text_normalization:
-            raise ValueError(
-                f"the tokenizer normalises texts by {tokenizer.normalization!r}, the model's texts "
-                f"were by {config.text_normalization!r}: load the tokenizer with that one"
-            )
+        check_parts(model.config, tokenizer, codec)
         self.model, self.tokenizer, self.codec = model, tokenizer, codec
-        self._engine = Engine(model, codec, num_parameters(config), codec_threads)
+        self._engine = Engine(model, codec, num_parameters(model.config), codec_threads)
         self._voices: OrderedDict[tuple[str, Layout], Voice] = OrderedDict()
 
     @classmethod

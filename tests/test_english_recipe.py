@@ -100,13 +100,22 @@ def test_what_speaks_in_the_end_has_learnt_what_the_model_says(tmp_path):
     """Trained on the manifest that its codes are of; the model never hears the other codec."""
     commands = follow(tmp_path)
     out = tmp_path / "out"
-    adapted = [c for c in commands if script_of(c) == "train_codec" and "--draws" in c][0]
+    adapted = [c for c in commands if script_of(c) == "train_codec" and "--gta" in c][0]
     aligner = next(c for c in commands if script_of(c) == "align")
     assert adapted[adapted.index("--train_manifest") + 1] in aligner
     assert adapted[adapted.index("--finetune_path") + 1] == str(out / "latents")
     by_codec = {script_of(c): c[c.index("--codec") + 1] for c in commands if "--codec" in c}
-    assert by_codec["train"] == by_codec["cache_draws"] == str(out / "latents")
-    assert by_codec["evaluate"] == by_codec["export"] == str(out / "sound")
+    listened = [c for c in commands if script_of(c) == "evaluate"]
+    assert [Path(c[c.index("--codec") + 1]).name for c in listened] == ["latents", *["sound"] * 3]
+    assert by_codec["train"] == by_codec["cache_gta"] == str(out / "latents")
+    assert by_codec["export"] == str(out / "sound")
+
+
+def test_a_model_that_is_trained_anew_is_heard_anew(tmp_path):
+    follow(tmp_path)
+    (tmp_path / "out" / "cool" / "trainer_state.json").unlink()
+    scripts = [script_of(command) for command in follow(tmp_path)]
+    assert scripts == ["train", "cache_gta", "train_codec", *["evaluate"] * 3, "export"]
 
 
 def test_on_a_graphics_card_nothing_grows(tmp_path):

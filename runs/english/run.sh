@@ -90,7 +90,9 @@ train() { # train NAME STEPS FRAMES FLAGS...: one stage of training
     fi
     [ "$DEVICE" = cuda ] || device=(--use_cpu)
     echo "== $name"
-    [ "$name" != model ] || rm -f "$RUN/stages/grow" # it is another model that is to grow
+    # It will be another model that is to grow, and another that is to be heard.
+    [ "$name" != model ] || rm -f "$RUN/stages/grow"
+    (cd "$RUN" && rm -rf gta sound stages/{gta,sound,export} stages/results_{0,1000,2000,clone})
     script train --output_dir "$RUN/$name" --max_steps "$steps" \
         --train_manifest "$RUN/codes/train" --eval_manifest "$RUN/codes/valid" \
         --codec "$RUN/latents" --tokenizer "$RUN/tokenizer" "${device[@]}" "${limit[@]}" \
@@ -138,12 +140,12 @@ grow() {
 }
 
 # What the model says is not what recordings are: it is blurred. The codec's decoder learns to make
-# recordings of what the model drew where they were; latents, and how prompts are heard, stay.
+# recordings of what the model predicts in their place; latents, and how prompts are heard, stay.
 sound() {
-    stage draws script cache_draws --model "$RUN/cool" --codec "$RUN/latents" \
-        --codes "$RUN/codes/train" --output_dir "$RUN/draws" --hours 4 --device "$DEVICE" \
+    stage gta script cache_gta --model "$RUN/cool" --codec "$RUN/latents" \
+        --codes "$RUN/codes/train" --output_dir "$RUN/gta" --hours 4 --device "$DEVICE" \
         "${speaking[@]}"
-    stage sound script train_codec --finetune_path "$RUN/latents" --draws "$RUN/draws" \
+    stage sound script train_codec --finetune_path "$RUN/latents" --gta "$RUN/gta" \
         --train_manifest "$RUN/data/aligned_train.jsonl.gz" \
         --eval_manifest "$RUN/data/aligned_valid.jsonl.gz" --output_dir "$RUN/sound" \
         --max_steps "${SOUND_STEPS:-5000}" --segment_s 0.64 --loudness_db -25 \
@@ -151,24 +153,24 @@ sound() {
         --bf16 "$BF16" --device "$DEVICE"
 }
 
-evaluate() { # evaluate NAME SPLIT FLAGS...
-    local name=$1 split=$2
-    shift 2
+evaluate() { # evaluate NAME SPLIT CODEC FLAGS...
+    local name=$1 split=$2 codec=$3
+    shift 3
     script evaluate --manifest "$RUN/data/cuts_$split.jsonl.gz" --model "$RUN/cool" \
-        --codec "$RUN/sound" --whisper "${WHISPER:-base}" --output "$RUN/results/$name" \
+        --codec "$RUN/$codec" --whisper "${WHISPER:-base}" --output "$RUN/results/$name" \
         "${speaking[@]}" "$@"
 }
 
 results() {
     # shellcheck disable=SC2086  # flags are parted by spaces
-    stage results_codec evaluate codec test --modes teacher codec ${JUDGES:-}
+    stage results_codec evaluate codec test latents --modes teacher codec ${JUDGES:-}
     for seed in 0 1000 2000; do
         # shellcheck disable=SC2086
-        stage "results_$seed" evaluate "seed_$seed" test --modes offline stream --seed "$seed" \
+        stage "results_$seed" evaluate "seed_$seed" test sound --modes offline stream --seed "$seed" \
             --save_audio ${JUDGES:-}
     done
     # shellcheck disable=SC2086
-    [ -z "$HELD_OUT" ] || stage results_clone evaluate clone clone --modes teacher clone \
+    [ -z "$HELD_OUT" ] || stage results_clone evaluate clone clone sound --modes teacher clone \
         --speaker_encoder "${SPEAKER_ENCODER:-resemblyzer}" --save_audio ${JUDGES:-}
     stage export script export --model "$RUN/cool" --codec "$RUN/sound" --output "$RUN/export" \
         "${speaking[@]}"

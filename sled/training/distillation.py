@@ -38,13 +38,28 @@ class GuidedTeacher:
         layout: Layout | None,
     ) -> Tensor:
         """Guided states [F + B, H] of a batch, as `SpeechLlamaForCausalLM.forward` takes it."""
-        everything = torch.ones(len(input_ids), dtype=torch.bool, device=input_ids.device)
-        no_text = self._model.drop_text(input_ids, attention_mask, everything)
-        with_text, text_free = (
-            self._model.predict(*text, latents, latent_mask, layout)
-            for text in ((input_ids, attention_mask), no_text)
+        return guided_states(
+            self._model, input_ids, attention_mask, latents, latent_mask, layout, self._cfg
         )
-        return text_free + self._cfg * (with_text - text_free)
+
+
+def guided_states(
+    model: SpeechLlamaForCausalLM,
+    input_ids: Tensor,
+    attention_mask: Tensor,
+    history: Tensor,
+    latent_mask: Tensor,
+    layout: Layout | None,
+    cfg: float,
+) -> Tensor:
+    """States [F + B, H] under guidance, of a batch as `SpeechLlamaForCausalLM.forward` takes it."""
+    with_text = model.predict(input_ids, attention_mask, history, latent_mask, layout)
+    if cfg == 1:
+        return with_text
+    everything = torch.ones(len(input_ids), dtype=torch.bool, device=input_ids.device)
+    no_text = model.drop_text(input_ids, attention_mask, everything)
+    text_free = model.predict(*no_text, history, latent_mask, layout)
+    return text_free + cfg * (with_text - text_free)
 
 
 def make_student(model: SpeechLlamaForCausalLM, cfg: float) -> None:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
-from sled.codec import Codec
+from sled.codec import Codec, TokenChannelCodec
 
 
 @torch.no_grad()
@@ -18,6 +19,15 @@ def speech_latents(codec: Codec, speech: Sequence[Tensor]) -> Tensor:
     # Frames first for padding; code 0 at padding is masked out.
     padded = pad_sequence([c.T for c in codes], batch_first=True)  # [B, T, K]
     return codec.codes_to_latents(padded.transpose(1, 2))
+
+
+def told_latents(codec: Codec, inputs: dict[str, Any]) -> Tensor:
+    """Latents [B, T, D] of a batch, that tell which token is being said if the codec's do."""
+    latents = speech_latents(codec, inputs["speech"])
+    if not isinstance(codec, TokenChannelCodec):
+        return latents
+    tokens, numbers = (inputs[key].to(codec.device) for key in ("spoken_ids", "spoken_tokens"))
+    return codec.tell(latents, tokens, numbers)
 
 
 def forget_beginnings(tokens: Tensor, num_frames: Tensor, share: float) -> Tensor:

@@ -29,7 +29,7 @@ from sled.training.arguments import SledTrainingArguments
 from sled.training.averaging import WeightAverage
 from sled.training.distillation import GuidedTeacher
 from sled.training.inactive_units import InactiveUnits
-from sled.training.latents import forget_beginnings, speech_latents
+from sled.training.latents import forget_beginnings, told_latents
 from sled.training.lora import unwrap
 from sled.training.progress import LOSS_PARTS, Progress
 from sled.training.saving import CurrentIntervals, WholeCheckpointTrainer
@@ -203,15 +203,12 @@ class SledTrainer(WholeCheckpointTrainer):
 
     def _latents(self, inputs: dict[str, Any], training: bool) -> tuple[Tensor, Tensor | None]:
         """True latents of a batch, and what the model hears of them, if that is something else."""
-        latents = speech_latents(self.codec, inputs["speech"])
-        if not isinstance(self.codec, TokenChannelCodec):
-            return latents, None
-        tokens, numbers = inputs["spoken_ids"], inputs["spoken_tokens"]
-        told = self.codec.tell(latents, tokens, numbers)
-        if not training:
+        told = told_latents(self.codec, inputs)
+        if not training or not isinstance(self.codec, TokenChannelCodec):
             return told, None
+        tokens, numbers = inputs["spoken_ids"], inputs["spoken_tokens"]
         known = forget_beginnings(tokens, inputs["num_frames"], self.args.untold_share)
-        return told, self.codec.tell(latents, known, numbers)
+        return told, self.codec.tell(told, known, numbers)
 
     def _spoken(self, inputs: dict[str, Any]) -> SpokenTokens | None:
         """Which tokens are being said, if that is taught."""

@@ -102,6 +102,16 @@ def test_it_comes_to_speak_as_the_recordings_do(
     assert trainer.train().mel_distance < 0.8 * before.mel_distance
 
 
+def test_latents_of_all_views_are_those_of_the_codec_below(origin: Path) -> None:
+    """As adapting takes them, from a model to the decoder."""
+    codec = load_codec(origin)
+    for codes, audio in zip(codec.stored.encode(clips()), clips(), strict=True):
+        latents = codec.codes_to_latents(codec.encode([audio])[0])
+        below = codec.stored.codes_to_latents(codes)
+        restored = codec.to_stored(latents[None])[0]
+        torch.testing.assert_close(restored[: len(below)], below, rtol=1e-3, atol=1e-3)
+
+
 def test_before_the_first_step_it_speaks_as_it_did(
     corpus: Path, origin: Path, tmp_path: Path
 ) -> None:

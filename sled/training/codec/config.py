@@ -71,13 +71,14 @@ class CodecTrainingConfig:
         "encoder and codebooks stay as they are, and so do codes and latents and what is done to "
         "these (whitening, grouping and the like). Sizes are its own. Unset: a new codec",
     )
-    draws: str | None = _option(
+    gta: str | None = _option(
         None,
-        "with finetune_path: folder of what a model draws for the recordings "
-        "(scripts/cache_draws.py), so that the decoder learns to speak what the model says. Unset: "
-        "it hears only the codec's own latents",
+        "with finetune_path: folder of what a model predicts for the recordings "
+        "(scripts/cache_gta.py), so that the decoder learns to speak what the model says. "
+        "Recordings then keep their level (no jitter), and those without predictions or shorter "
+        "than a segment are left out. Unset: it hears only the codec's own latents",
     )
-    drawn_share: float = _option(0.85, "share of segments in which it hears these")
+    gta_share: float = _option(0.85, "with gta: share of segments in which it hears that")
     quantize_at: float = _option(0.3, "fraction of the run at which k-means starts the codebooks")
     adversarial_at: float = _option(
         0.65, "fraction of the run at which the discriminator joins; 1 for never"
@@ -130,10 +131,10 @@ class CodecTrainingConfig:
                 raise ValueError(f"{name} must be positive, got {getattr(self, name)}")
         if self.codebook_size & (self.codebook_size - 1):
             raise ValueError(f"codebook_size must be a power of two, got {self.codebook_size}")
-        if not 0 <= self.drawn_share <= 1:
-            raise ValueError(f"drawn_share must be from 0 to 1, got {self.drawn_share}")
-        if self.draws and not self.finetune_path:
-            raise ValueError("draws are of a codec that is there: name it with finetune_path")
+        if not 0 <= self.gta_share <= 1:
+            raise ValueError(f"gta_share must be from 0 to 1, got {self.gta_share}")
+        if self.gta is not None and not self.finetune_path:
+            raise ValueError("gta needs finetune_path: name the codec it was made with")
         if self.finetune_path:
             self._check_finetuning()
         elif not 0 < self.quantize_at < self.adversarial_at <= 1:

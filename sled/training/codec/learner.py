@@ -126,7 +126,7 @@ class CodecLearner:
             excess = (latents.square().mean(1) - 1).relu().mean()
             losses["power"] = self.config.power_weight * excess
         with self._autocast():
-            decoded = self.model.decoder(self._decoder_input(latents, quantized, segments.drawn))
+            decoded = self.model.decoder(self._decoder_input(latents, quantized, segments.gta))
         real, fake = waveforms.squeeze(1), decoded.float().squeeze(1) / self.waveform_scale
         losses["mel"] = self.config.mel_weight * self.mel_distance(fake, real)
         if self.config.waveform_weight:
@@ -227,20 +227,20 @@ class CodecLearner:
         with self._autocast():
             return self.model.encoder(waveforms * self.waveform_scale).float()
 
-    def _decoder_input(self, latents: Tensor, quantized: Tensor, drawn: Tensor | None) -> Tensor:
+    def _decoder_input(self, latents: Tensor, quantized: Tensor, gta: Tensor | None) -> Tensor:
         """Mix of quantised and continuous latents [B, D, T], with noise of random strength.
 
-        In some segments what a model drew for them is in their place, as it is.
+        In some segments what a model predicts for them is in their place, as it is.
         """
         chance = torch.rand(len(latents), 1, 1, generator=self.generator).to(self.device)
         mixed = torch.where(chance < self.config.continuous_probability, latents, quantized)
         strength = torch.rand(len(latents), 1, 1, generator=self.generator)
         noise = torch.randn(latents.shape, generator=self.generator) * strength
         noisy = mixed + self.config.latent_noise * self.latent_rms * noise.to(self.device)
-        if drawn is None:
+        if gta is None:
             return noisy
         chance = torch.rand(len(latents), 1, 1, generator=self.generator).to(self.device)
-        return torch.where(chance < self.config.drawn_share, drawn, noisy)
+        return torch.where(chance < self.config.gta_share, gta, noisy)
 
     def _judge(self, real: Tensor, fake: Tensor) -> dict[str, Tensor]:
         """Losses from the discriminator's opinion of waveforms [B, S]; one hearing serves both."""

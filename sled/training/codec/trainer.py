@@ -13,12 +13,13 @@ from tqdm import tqdm
 from transformers import EncodecFeatureExtractor, EncodecModel
 
 from sled.codec import CodecParts
-from sled.data.draws import Draws
+from sled.data.gta import GtaFrames
 from sled.data.manifests import load_cuts
 from sled.training.codec.adaptation import DecoderAdapter
 from sled.training.codec.config import CodecTrainingConfig
 from sled.training.codec.data import Segments, SegmentSampler
 from sled.training.codec.evaluation import CodecReport, evaluate_codec, load_eval_clips
+from sled.training.codec.gta import GtaSampler
 from sled.training.codec.learner import CodecLearner
 
 logger = logging.getLogger(__name__)
@@ -50,7 +51,7 @@ class CodecTrainer:
         config: settings of the run.
 
     Raises:
-        ValueError: if a manifest cannot be used, or the codec to adapt.
+        ValueError: if a manifest cannot be used, or the codec to adapt, or a model's predictions.
         OSError: if the folder cannot be written.
     """
 
@@ -62,15 +63,18 @@ class CodecTrainer:
         encodec = config.encodec_config() if self.origin is None else self.origin.model.config
         self.sample_rate = encodec.sampling_rate
         frames = max(1, round(config.segment_s * self.sample_rate / encodec.hop_length))
-        self.sampler = SegmentSampler(
-            load_cuts(config.train_manifest),
-            sample_rate=self.sample_rate,
-            segment_samples=frames * encodec.hop_length,
-            loudness_db=config.loudness_db,
-            loudness_jitter_db=config.loudness_jitter_db,
-            max_cached_hours=config.max_cached_hours,
-            draws=self._open_draws(),
-            hop_length=encodec.hop_length,
+        self.gta = self._open_gta()
+        sizes = {
+            "sample_rate": self.sample_rate,
+            "segment_samples": frames * encodec.hop_length,
+            "loudness_db": config.loudness_db,
+            "max_cached_hours": config.max_cached_hours,
+        }
+        cuts = load_cuts(config.train_manifest)
+        self.sampler = (
+            SegmentSampler(cuts, loudness_jitter_db=config.loudness_jitter_db, **sizes)
+            if self.gta is None
+            else GtaSampler(cuts, self.gta, encodec.hop_length, **sizes)
         )
         eval_cuts = load_cuts(config.eval_manifest).subset(first=config.max_eval_cuts)
         self.eval_clips = load_eval_clips(eval_cuts, self.sample_rate, config.loudness_db)
@@ -82,18 +86,18 @@ class CodecTrainer:
         )
         self.trained_s = 0.0
 
-    def _open_draws(self) -> Draws | None:
-        """What a model drew for the recordings, if that is to be learnt."""
-        if self.config.draws is None:
+    def _open_gta(self) -> GtaFrames | None:
+        """What a model predicts for the recordings, if that is to be learnt."""
+        if self.config.gta is None:
             return None
         assert self.origin is not None
-        draws = Draws(Path(self.config.draws))
-        if draws.record.codec_digest != self.origin.assemble().stored.digest():
+        gta = GtaFrames(Path(self.config.gta))
+        if gta.record.codec_digest != self.origin.assemble().stored.digest():
             raise ValueError(
-                f"{self.config.draws} holds draws of another codec than "
-                f"{self.config.finetune_path}: make them with this one (scripts/cache_draws.py)"
+                f"{self.config.gta} holds frames of another codec than "
+                f"{self.config.finetune_path}: make them with this one (scripts/cache_gta.py)"
             )
-        return draws
+        return gta
 
     def _draw_batch(self) -> Segments:
         segments = self.sampler.batch(self.config.batch_size, self.generator)
@@ -206,4 +210,6 @@ class CodecTrainer:
 
     def _lasting_settings(self) -> dict[str, Any]:
         settings = dataclasses.asdict(self.config)
+        if self.gta is not None:  # what it is, wherever it lies
+            settings["gta"] = dataclasses.asdict(self.gta.record)
         return {key: value for key, value in settings.items() if key not in FREE_SETTINGS}
