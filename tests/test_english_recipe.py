@@ -84,7 +84,7 @@ def test_each_stage_goes_on_from_the_one_before(tmp_path):
     assert [stage["finetune_path"] for stage in stages] == [None, grown]
     assert [stage["lr_scheduler_type"] for stage in stages] == ["constant_with_warmup", "linear"]
     assert [stage["text_normalization"] for stage in stages][0] == "english-phonemes"
-    assert [stage["stream_n"] for stage in stages] == [8, 8]
+    assert [stage["stream_n"] for stage in stages] == [12, 12]
     assert follow(tmp_path) == []  # all is done
 
 
