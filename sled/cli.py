@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import gc
 import logging
 import sys
 import time
@@ -39,6 +40,7 @@ def run_main(main: Callable[[], None]) -> None:
         logging.getLogger(noisy).setLevel(logging.ERROR)
     transformers_logging.set_verbosity_error()
     transformers_logging.disable_progress_bar()
+    gc.freeze()  # what is imported stays: no pause in the middle of speech to look through it
     try:
         main()
     except (ValueError, OSError) as error:

@@ -1,10 +1,13 @@
 """Imports point one way: configuration, modules, model, inference, and only then evaluation."""
 
 import ast
+import gc
 from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
+
+from sled.startup import without_garbage_collection
 
 ROOT = Path(__file__).parents[1] / "sled"
 
@@ -18,6 +21,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "digest": set(),
     "codec": {"digest"},
     "bundled": set(),
+    "startup": set(),
     "compatibility": {"codec", "config", "text"},
     "layout": {"config"},
     "heads": {"config"},
@@ -111,7 +115,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "tts",
     },
     # `import sled` offers the face that users import.
-    "__init__": {"decoding", "layout", "streaming", "tts"},
+    "__init__": {"decoding", "layout", "startup", "streaming", "tts"},
 }
 
 
@@ -154,3 +158,17 @@ def test_nothing_needs_torchaudio():
     modules = {name.split(".")[0] for path in FILES for name in imported_names(path)}
     assert {"torch", "transformers"} <= modules
     assert "torchaudio" not in modules
+
+
+@pytest.mark.parametrize("was_on", [True, False])
+def test_importing_leaves_the_garbage_collector_as_it_was(was_on):
+    """Whatever happens; and off meanwhile, for it would look through all that is imported."""
+    before = gc.isenabled()
+    try:
+        (gc.enable if was_on else gc.disable)()
+        with pytest.raises(ImportError), without_garbage_collection():
+            assert not gc.isenabled()
+            raise ImportError
+        assert gc.isenabled() == was_on
+    finally:
+        (gc.enable if before else gc.disable)()
