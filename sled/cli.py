@@ -40,7 +40,7 @@ def run_main(main: Callable[[], None]) -> None:
         logging.getLogger(noisy).setLevel(logging.ERROR)
     transformers_logging.set_verbosity_error()
     transformers_logging.disable_progress_bar()
-    gc.freeze()  # what is imported stays: no pause in the middle of speech to look through it
+    gc.freeze()  # what is imported stays: nothing shall look through it again
     try:
         main()
     except (ValueError, OSError) as error:

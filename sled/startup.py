@@ -10,7 +10,7 @@ def without_garbage_collection() -> Iterator[None]:
     """Leave the garbage collector off for a while, if it is on.
 
     For imports: they make millions of objects, all of which stay, and looking for garbage among
-    them is a tenth to a fifth of the time that importing torch and transformers takes.
+    them took a tenth to a quarter of the time in which torch and transformers are imported.
     """
     was_on = gc.isenabled()
     gc.disable()

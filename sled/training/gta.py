@@ -24,9 +24,9 @@ from tqdm import tqdm
 
 from sled.codec import Codec
 from sled.compatibility import check_parts
-from sled.data.dataset import SpeechDataset, collate, length_mask
+from sled.data.dataset import SpeechDataset, collate, length_mask, open_corpus
 from sled.data.gta import GtaRecord, claim_gta, write_gta
-from sled.data.latents import check_codec, load_cached
+from sled.data.latents import check_codec
 from sled.data.shards import read_record
 from sled.decoding import DecodingOptions
 from sled.heads.draws import mean_draw
@@ -88,7 +88,13 @@ def cache_gta(
         raise ValueError(f"offline_share={offline_share:g} is a share: give one from 0 to 1")
     check_parts(model.config, tokenizer, codec)
     check_codec(codes, codec)
-    cuts = _take_hours(load_cached(codes), hours, max_duration_s, seed)
+    short = open_corpus([codes], max_duration_s=max_duration_s)
+    cuts = _take_hours(short, hours, seed)
+    if not cuts:
+        raise ValueError(
+            f"{codes} holds nothing of up to {max_duration_s:g} s, or no clip as short as "
+            f"{hours:g} hours: give more of either"
+        )
     groups = [cuts[at : at + CUTS_PER_FILE] for at in range(0, len(cuts), CUTS_PER_FILE)]
     record = GtaRecord(
         model_digest=model.digest(),
@@ -126,14 +132,11 @@ def cache_gta(
     return sum(cut.duration for cut in cuts) / 3600
 
 
-def _take_hours(corpus: CutSet, hours: float, max_duration_s: float, seed: int) -> list[Cut]:
+def _take_hours(corpus: CutSet, hours: float, seed: int) -> list[Cut]:
     """Cuts from all over a corpus: its speakers may come one after the other."""
-    cuts = [cut for cut in corpus if cut.duration <= max_duration_s]
-    if not cuts:
-        raise ValueError(f"the corpus holds nothing of up to {max_duration_s:g} s")
-    share = 3600 * hours / sum(cut.duration for cut in cuts)
-    taken = [cut for cut in cuts if Random(f"{seed}/{cut.id}").random() < share]
-    return taken or cuts[:1]
+    # Twice through it, rather than all of it in memory at once.
+    total_s = sum(cut.duration for cut in corpus)
+    return [c for c in corpus if Random(f"{seed}/{c.id}").random() * total_s < 3600 * hours]
 
 
 def _batches(

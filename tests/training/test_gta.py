@@ -182,7 +182,7 @@ def test_hours_are_taken_from_all_of_the_corpus(corpus: Path) -> None:
     """Its speakers may come one after the other."""
     cuts = load_cached(corpus / "codes").repeat(100)
     hours = sum(cut.duration for cut in cuts) / 3600
-    taken = gta._take_hours(cuts, hours / 4, 12.0, seed=0)
+    taken = gta._take_hours(cuts, hours / 4, seed=0)
     assert sum(cut.duration for cut in taken) / 3600 == pytest.approx(hours / 4, rel=0.25)
     assert {cut.supervisions[0].text for cut in taken} == set(TEXTS)
 
@@ -192,6 +192,7 @@ def test_hours_are_taken_from_all_of_the_corpus(corpus: Path) -> None:
     [
         ({"hours": 0.0}, "hours=0 must be above 0"),
         ({"hours": float("nan")}, "hours=nan must be above 0"),
+        ({"hours": 1e-9}, "no clip as short as 1e-09 hours"),
         ({"max_duration_s": -1.0}, "max_duration_s=-1 must be above 0"),
         ({"max_duration_s": 0.1}, "holds nothing of up to 0.1 s"),
         ({"offline_share": 1.5}, "offline_share=1.5 is a share"),
