@@ -9,7 +9,6 @@ missing. Frames are those of the codec that a corpus is encoded with, see `Codec
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -18,6 +17,8 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
+
+from sled.data import records
 
 _RECORD = "gta.json"
 
@@ -61,16 +62,13 @@ def claim_gta(folder: Path, record: GtaRecord) -> list[int]:
     """
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / _RECORD
-    if not path.is_file():
-        draft = path.with_suffix(".partial")
-        draft.write_text(json.dumps(asdict(record), indent=2) + "\n", encoding="utf-8")
-        draft.replace(path)
-    theirs, ours = asdict(read_gta_record(folder)), asdict(record)
-    if differing := [name for name in ours if theirs[name] != ours[name]]:
-        raise ValueError(
-            f"{folder} was made with another {', '.join(differing)}: continue with the same, or "
-            "choose another folder"
-        )
+    records.keep_record(path, record)
+    records.refuse_differences(
+        path,
+        read_gta_record(folder),
+        asdict(record),
+        "continue with the same, or choose another folder",
+    )
     return [number for number in range(record.num_files) if not _file(folder, number).is_file()]
 
 
@@ -89,8 +87,8 @@ def read_gta_record(folder: Path) -> GtaRecord:
         ValueError: If it holds none.
     """
     try:
-        return GtaRecord(**json.loads((folder / _RECORD).read_text(encoding="utf-8")))
-    except (OSError, ValueError, TypeError) as error:
+        return records.read_record(folder / _RECORD, GtaRecord)
+    except (OSError, ValueError) as error:
         raise ValueError(
             f"{folder} holds no ground-truth-aligned frames ({error}): have scripts/cache_gta.py "
             "write them into a new folder"

@@ -12,16 +12,15 @@ missing. Folders `partial.*` belong to running processes, or to killed ones: not
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 from lhotse import CutSet
 
 from sled.codec import Codec
+from sled.data import records
 
 _RECORD = "codes.json"
 
@@ -85,17 +84,14 @@ def read_record(folder: Path) -> CacheRecord:
         ValueError: If the folder holds none, or one of another version.
     """
     try:
-        return CacheRecord(**json.loads((folder / _RECORD).read_text(encoding="utf-8")))
+        return records.read_record(folder / _RECORD, CacheRecord)
     except FileNotFoundError as error:
         found = "shards of an older form" if _has_shards(folder) else "no cached codes"
         raise ValueError(
             f"{folder} holds {found} (no {_RECORD}): run scripts/cache_latents.py into a new folder"
         ) from error
-    except (ValueError, TypeError) as error:
-        raise ValueError(
-            f"{folder / _RECORD} is not of this version ({error}): "
-            "run scripts/cache_latents.py into a new folder"
-        ) from error
+    except ValueError as error:
+        raise ValueError(f"{error}: run scripts/cache_latents.py into a new folder") from error
 
 
 def claim(folder: Path, record: CacheRecord) -> None:
@@ -105,11 +101,8 @@ def claim(folder: Path, record: CacheRecord) -> None:
         ValueError: If it is one of another record, or holds shards without any.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    if not (folder / _RECORD).is_file() and not _has_shards(folder):
-        with TemporaryDirectory(prefix="partial.", dir=folder) as partial:
-            draft = Path(partial) / _RECORD
-            draft.write_text(json.dumps(asdict(record), indent=2) + "\n", encoding="utf-8")
-            draft.replace(folder / _RECORD)
+    if not _has_shards(folder):
+        records.keep_record(folder / _RECORD, record)
     refuse_differences(
         folder,
         asdict(record),
@@ -118,19 +111,8 @@ def claim(folder: Path, record: CacheRecord) -> None:
 
 
 def refuse_differences(folder: Path, facts: Mapping[str, Any], remedy: str) -> None:
-    """Compare the folder's record with what is the case.
-
-    Raises:
-        ValueError: Naming all facts that differ.
-    """
-    recorded = asdict(read_record(folder))
-    differences = [
-        f"{name} {str(recorded[name])[:12]}, not {str(fact)[:12]}"
-        for name, fact in facts.items()
-        if recorded[name] != fact
-    ]
-    if differences:
-        raise ValueError(f"{folder} was made with {', '.join(differences)}: {remedy}")
+    """Compare the folder's record with what is the case; see `records.refuse_differences`."""
+    records.refuse_differences(folder / _RECORD, read_record(folder), facts, remedy)
 
 
 def missing_shards(folder: Path) -> list[int]:

@@ -173,7 +173,9 @@ def test_an_interrupted_run_goes_on_as_if_it_had_not_been(
     again = cache_all(corpus, tmp_path / "again")
     assert whole.keys() == again.keys()
     assert all(whole[cut_id].equal(again[cut_id]) for cut_id in whole)
-    with pytest.raises(ValueError, match="was made with another cfg, seed: continue with the same"):
+    with pytest.raises(
+        ValueError, match=r"made with cfg 1\.\d+, not 2.0, seed \d, not 1: continue"
+    ):
         changed = DecodingOptions(temperature=0.5, cfg=2.0, draws=3)
         cache_all(corpus, tmp_path / "again", options=changed, seed=1)
 
