@@ -19,7 +19,8 @@ from sled.layout import Layout
 from sled.model import SpeechLlamaForCausalLM
 from sled.training import gta
 from sled.training.codec import CodecTrainer, CodecTrainingConfig
-from sled.training.codec.gta import GtaSampler
+from sled.training.codec.evaluation import evaluate_codec, evaluate_gta
+from sled.training.codec.gta import GtaSampler, load_gta_clips
 from sled.training.gta import cache_gta, teacher_forced_latents
 from tests.commands import run
 from tests.debug import (
@@ -286,17 +287,42 @@ def test_segments_come_with_the_frames_that_were_predicted_for_them(
 def test_the_decoder_learns_to_speak_what_was_predicted(corpus: Path, tmp_path: Path) -> None:
     """Latents that no recording has, of which a decoder that only knows those makes too much."""
     folder = made(corpus, tmp_path / "gta", loud(corpus))
-    distances = {}
+    distances, reported = {}, {}
     for share in (0.0, 1.0):
         output = tmp_path / f"codec-{share}"
-        trainer = CodecTrainer(adaptation(corpus, output, gta=str(folder), gta_share=share))
-        trainer.train()
+        settings: dict[str, Any] = {"gta": str(folder), "gta_share": share}
+        trainer = CodecTrainer(adaptation(corpus, output, eval_gta=str(folder), **settings))
+        report = trainer.train()
+        assert report.gta is not None
+        reported[share] = report.gta.mel_distance
         segments = trainer.sampler.batch(32, torch.Generator().manual_seed(9))
         with torch.no_grad():
             spoken = CodecParts.load(output).model.decoder(segments.gta)
         waveforms = segments.waveforms
         distances[share] = float(trainer.learner.mel_distance(spoken[:, 0], waveforms[:, 0]))
     assert distances[1.0] < 0.8 * distances[0.0]
+    assert reported[1.0] < 0.8 * reported[0.0]
+
+
+def test_frames_of_recordings_are_evaluated_as_recordings_are(corpus: Path, tmp_path: Path) -> None:
+    """Where a model predicts the codec's own latents, both distances are one."""
+    codec = debug_codec()
+    frames = {
+        cut.id: codec.codes_to_latents(cut_codes(cut)) for cut in load_cached(corpus / "codes")
+    }
+    parts = CodecParts.load(corpus / "codec")
+    gta = GtaFrames(made(corpus, tmp_path, frames))
+    cuts = load_cuts(corpus / "cuts.jsonl.gz")
+    clips = load_gta_clips(cuts, gta, HOP, SAMPLE_RATE, most=2)
+    assert len(clips) == 2
+    predicted = evaluate_gta(parts.model, clips)
+    own = evaluate_codec(
+        parts.model, [clip for clip, _ in clips], num_codebooks=codec.num_codebooks
+    )
+    assert predicted.mel_distance == pytest.approx(own.mel_distance, rel=1e-3)  # float16 frames
+    for (recording, spoken), (original, decoded) in zip(predicted.pairs, own.pairs, strict=True):
+        assert recording.equal(original)
+        torch.testing.assert_close(spoken, decoded, rtol=1e-2, atol=1e-3)
 
 
 def test_a_run_goes_on_with_the_same_frames_wherever_they_lie(corpus: Path, tmp_path: Path) -> None:
@@ -335,6 +361,10 @@ def test_frames_that_do_not_fit_are_refused(corpus: Path, tmp_path: Path) -> Non
     (other / "gta.json").write_text("{")
     refused(other, "holds no ground-truth-aligned frames")
     refused(good, "gta needs finetune_path", finetune_path=None)
+    also: dict[str, Any] = {"finetune_path": None, "eval_gta": str(good)}
+    with pytest.raises(ValueError, match="eval_gta needs finetune_path"):
+        adaptation(corpus, tmp_path / "codec", **also)
+    refused(good, "eval_gta holds frames of no clip", eval_gta=str(foreign))
     refused(good, "gta_share must be from 0 to 1", gta_share=1.5)
 
 
@@ -360,6 +390,7 @@ def test_the_commands(corpus: Path, tmp_path: Path, capsys: pytest.CaptureFixtur
     manifest = corpus / "cuts.jsonl.gz"
     flags = ("--train_manifest", manifest, "--eval_manifest", manifest, "--bf16", "false")
     flags += ("--finetune_path", corpus / "codec", "--gta", tmp_path / "gta")
+    flags += ("--eval_gta", tmp_path / "gta")
     flags += ("--output_dir", tmp_path / "codec", "--max_steps", 2, "--segment_s", 0.1)
     flags += ("--adversarial_at", 0, "--discriminator_filters", 2, "--device", "cpu")
     assert run("train_codec", *flags) == 0

@@ -79,6 +79,11 @@ class CodecTrainingConfig:
         "than a segment are left out. Unset: it hears only the codec's own latents",
     )
     gta_share: float = _option(0.85, "with gta: share of segments in which it hears that")
+    eval_gta: str | None = _option(
+        None,
+        "with finetune_path: the same for the recordings to validate on; evaluations then also "
+        "tell how near to these it makes what the model predicts",
+    )
     quantize_at: float = _option(0.3, "fraction of the run at which k-means starts the codebooks")
     adversarial_at: float = _option(
         0.65, "fraction of the run at which the discriminator joins; 1 for never"
@@ -133,8 +138,9 @@ class CodecTrainingConfig:
             raise ValueError(f"codebook_size must be a power of two, got {self.codebook_size}")
         if not 0 <= self.gta_share <= 1:
             raise ValueError(f"gta_share must be from 0 to 1, got {self.gta_share}")
-        if self.gta is not None and not self.finetune_path:
-            raise ValueError("gta needs finetune_path: name the codec it was made with")
+        for name in ("gta", "eval_gta"):
+            if getattr(self, name) is not None and not self.finetune_path:
+                raise ValueError(f"{name} needs finetune_path: name the codec it was made with")
         if self.finetune_path:
             self._check_finetuning()
         elif not 0 < self.quantize_at < self.adversarial_at <= 1:

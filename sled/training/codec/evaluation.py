@@ -23,6 +23,19 @@ def load_eval_clips(cuts: CutSet, sample_rate: int, loudness_db: float) -> list[
 
 
 @dataclass(frozen=True)
+class GtaReport:
+    """How a codec's decoder speaks what a model predicts.
+
+    Attributes:
+        mel_distance: multi-scale log-mel distance to the recordings in nepers.
+        pairs: recording and what the decoder makes of its prediction [S], of the first clips.
+    """
+
+    mel_distance: float
+    pairs: list[tuple[Tensor, Tensor]]
+
+
+@dataclass(frozen=True)
 class CodecReport:
     """Result of an evaluation.
 
@@ -33,6 +46,7 @@ class CodecReport:
         latent_rms: of the latents that the decoder was given.
         sample_rate: of the audio in Hz.
         pairs: original and reconstruction [S] of the first clips.
+        gta: how well what a model predicts was spoken, if that was asked for.
     """
 
     mel_distance: float
@@ -41,9 +55,11 @@ class CodecReport:
     latent_rms: float
     sample_rate: int
     pairs: list[tuple[Tensor, Tensor]]
+    gta: GtaReport | None = None
 
     def __str__(self) -> str:
-        return (
+        predicted = "" if self.gta is None else f"of predictions {self.gta.mel_distance:.3f}, "
+        return predicted + (
             f"mel distance {self.mel_distance:.3f}, latent RMS {self.latent_rms:.3f}, "
             f"quantisation error {self.quantization_error:.3f}, codes used {self.used_entries}"
         )
@@ -54,14 +70,20 @@ class CodecReport:
         writer.add_scalar("eval/quantization_error", self.quantization_error, step)
         for level, used in enumerate(self.used_entries):
             writer.add_scalar(f"eval/codes_used/{level}", used, step)
-        picture = MelSpectrogram(self.sample_rate, 1024, 96, floor=1e-3)
-        for index, pair in enumerate(self.pairs):
-            for name, audio in zip(("original", "decoded"), pair, strict=True):
-                tag = f"{index}/{name}"
-                writer.add_audio(tag, audio.clamp(-1, 1), step, sample_rate=self.sample_rate)
-                mel = picture(audio[None])[0].T.flip(0)
-                image = (mel - mel.min()) / (mel.max() - mel.min()).clamp(min=1e-6)
-                writer.add_image(tag, image[None], step)
+        for index, (original, decoded) in enumerate(self.pairs):
+            self._show(writer, step, f"{index}/original", original)
+            self._show(writer, step, f"{index}/decoded", decoded)
+        if self.gta is not None:
+            writer.add_scalar("eval/gta_mel_distance", self.gta.mel_distance, step)
+            for index, (original, spoken) in enumerate(self.gta.pairs):
+                self._show(writer, step, f"gta/{index}/original", original)
+                self._show(writer, step, f"gta/{index}/spoken", spoken)
+
+    def _show(self, writer: SummaryWriter, step: int, tag: str, audio: Tensor) -> None:
+        writer.add_audio(tag, audio.clamp(-1, 1), step, sample_rate=self.sample_rate)
+        mel = MelSpectrogram(self.sample_rate, 1024, 96, floor=1e-3)(audio[None])[0].T.flip(0)
+        image = (mel - mel.min()) / (mel.max() - mel.min()).clamp(min=1e-6)
+        writer.add_image(tag, image[None], step)
 
 
 @torch.no_grad()
@@ -101,3 +123,23 @@ def evaluate_codec(
         sample_rate=sample_rate,
         pairs=pairs,
     )
+
+
+@torch.no_grad()
+def evaluate_gta(model: EncodecModel, clips: Sequence[tuple[Tensor, Tensor]]) -> GtaReport:
+    """Decode what a model predicts in float32, and compare with the recordings.
+
+    Args:
+        model: the codec.
+        clips: waveform [S] and predicted frames [T, D] of each; the shorter of both counts.
+    """
+    distance = MultiScaleMelDistance(model.config.sampling_rate).to(model.device)
+    distances = []
+    pairs: list[tuple[Tensor, Tensor]] = []
+    for clip, frames in clips:
+        spoken = model.decoder(frames.to(model.device).T[None])[0, :, : len(clip)]
+        waveform = clip.to(model.device)[None, : spoken.shape[-1]]
+        distances.append(distance(spoken, waveform))
+        if len(pairs) < MAX_PICTURED:
+            pairs.append((waveform[0].cpu(), spoken[0].cpu()))
+    return GtaReport(float(torch.stack(distances).mean()), pairs)

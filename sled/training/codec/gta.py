@@ -7,13 +7,18 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
+from itertools import islice
+from pathlib import Path
 
 import torch
 from lhotse import CutSet
 from lhotse.cut import Cut
 from lhotse.utils import compute_num_samples
+from torch import Tensor
 
+from sled.codec import Codec
 from sled.data.gta import GtaFrames
+from sled.data.latents import cut_waveform
 from sled.training.codec.data import Segments, SegmentSampler
 
 logger = logging.getLogger(__name__)
@@ -49,7 +54,7 @@ class GtaSampler(SegmentSampler):
     ) -> None:
         assert segment_samples % hop_length == 0
         self.gta, self.grid = gta, hop_length
-        known = list(_known(cuts, gta, hop_length, sample_rate))
+        known = list(cuts_with_frames(cuts, gta, hop_length, sample_rate))
         if not known:
             raise ValueError(
                 "the ground-truth-aligned frames are of no clip of the manifest: train on the "
@@ -78,8 +83,61 @@ class GtaSampler(SegmentSampler):
         return Segments(torch.stack(waveforms).unsqueeze(1), torch.stack(frames))
 
 
-def _known(cuts: CutSet, gta: GtaFrames, hop_length: int, sample_rate: int) -> Iterator[Cut]:
-    """The cuts that there are frames for, as many as they have."""
+def open_gta(folder: str, codec: Codec) -> GtaFrames:
+    """What a model predicts for recordings.
+
+    Args:
+        folder: Where that lies.
+        codec: The one whose decoder is to speak it.
+
+    Raises:
+        ValueError: If there is none, or it was made for another codec.
+    """
+    gta = GtaFrames(Path(folder))
+    if gta.record.codec_digest != codec.stored.digest():
+        raise ValueError(
+            f"{folder} holds frames of another codec than the one to adapt: make them with this "
+            "one (scripts/cache_gta.py)"
+        )
+    return gta
+
+
+def load_gta_clips(
+    cuts: CutSet, gta: GtaFrames, hop_length: int, sample_rate: int, most: int
+) -> list[tuple[Tensor, Tensor]]:
+    """Whole clips to evaluate with.
+
+    Args:
+        cuts: The corpus to validate on, or more.
+        gta: The frames.
+        hop_length: Samples for each frame.
+        sample_rate: Of the codec in Hz.
+        most: How many clips, from the first on.
+
+    Returns:
+        For each a waveform [S], at the level it has, and the frames [T, D] predicted for it.
+
+    Raises:
+        ValueError: If there are frames for none, or for other clips of these ids.
+    """
+    known = islice(cuts_with_frames(cuts, gta, hop_length, sample_rate), most)
+    clips = [(cut_waveform(cut, sample_rate), gta[cut.id].float()) for cut in known]
+    if not clips:
+        raise ValueError(
+            "eval_gta holds frames of no clip of the eval manifest: make them of its codes "
+            "(scripts/cache_gta.py)"
+        )
+    return clips
+
+
+def cuts_with_frames(
+    cuts: CutSet, gta: GtaFrames, hop_length: int, sample_rate: int
+) -> Iterator[Cut]:
+    """The cuts that there are frames for, as many as they have.
+
+    Raises:
+        ValueError: If frames are of another clip with the same id.
+    """
     for cut in cuts:
         if cut.id in gta:
             frames = -(-compute_num_samples(cut.duration, sample_rate) // hop_length)

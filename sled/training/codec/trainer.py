@@ -18,8 +18,13 @@ from sled.data.manifests import load_cuts
 from sled.training.codec.adaptation import DecoderAdapter
 from sled.training.codec.config import CodecTrainingConfig
 from sled.training.codec.data import Segments, SegmentSampler
-from sled.training.codec.evaluation import CodecReport, evaluate_codec, load_eval_clips
-from sled.training.codec.gta import GtaSampler
+from sled.training.codec.evaluation import (
+    CodecReport,
+    evaluate_codec,
+    evaluate_gta,
+    load_eval_clips,
+)
+from sled.training.codec.gta import GtaSampler, load_gta_clips, open_gta
 from sled.training.codec.learner import CodecLearner
 
 logger = logging.getLogger(__name__)
@@ -31,6 +36,7 @@ FREE_SETTINGS = {
     "output_dir",
     "train_manifest",
     "eval_manifest",
+    "eval_gta",
     "device",
     "max_minutes",
     "max_cached_hours",
@@ -63,7 +69,7 @@ class CodecTrainer:
         encodec = config.encodec_config() if self.origin is None else self.origin.model.config
         self.sample_rate = encodec.sampling_rate
         frames = max(1, round(config.segment_s * self.sample_rate / encodec.hop_length))
-        self.gta = self._open_gta()
+        self.gta = None if config.gta is None else self._open_gta(config.gta)
         sizes = {
             "sample_rate": self.sample_rate,
             "segment_samples": frames * encodec.hop_length,
@@ -78,6 +84,17 @@ class CodecTrainer:
         )
         eval_cuts = load_cuts(config.eval_manifest).subset(first=config.max_eval_cuts)
         self.eval_clips = load_eval_clips(eval_cuts, self.sample_rate, config.loudness_db)
+        self.eval_gta_clips = (
+            None
+            if config.eval_gta is None
+            else load_gta_clips(
+                load_cuts(config.eval_manifest),
+                self._open_gta(config.eval_gta),
+                encodec.hop_length,
+                self.sample_rate,
+                config.max_eval_cuts,
+            )
+        )
         self.generator = torch.Generator().manual_seed(config.seed)
         self.learner = (
             CodecLearner(config, self._draw_batch, self.generator)
@@ -86,18 +103,9 @@ class CodecTrainer:
         )
         self.trained_s = 0.0
 
-    def _open_gta(self) -> GtaFrames | None:
-        """What a model predicts for the recordings, if that is to be learnt."""
-        if self.config.gta is None:
-            return None
+    def _open_gta(self, folder: str) -> GtaFrames:
         assert self.origin is not None
-        gta = GtaFrames(Path(self.config.gta))
-        if gta.record.codec_digest != self.origin.assemble().stored.digest():
-            raise ValueError(
-                f"{self.config.gta} holds frames of another codec than "
-                f"{self.config.finetune_path}: make them with this one (scripts/cache_gta.py)"
-            )
-        return gta
+        return open_gta(folder, self.origin.assemble())
 
     def _draw_batch(self) -> Segments:
         segments = self.sampler.batch(self.config.batch_size, self.generator)
@@ -150,6 +158,8 @@ class CodecTrainer:
     def _evaluate(self, model: EncodecModel, writer: SummaryWriter) -> CodecReport:
         num_codebooks = self.learner.num_codebooks if self.learner.quantizing else 0
         report = evaluate_codec(model, self.eval_clips, num_codebooks=num_codebooks)
+        if self.eval_gta_clips is not None:
+            report = dataclasses.replace(report, gta=evaluate_gta(model, self.eval_gta_clips))
         report.write(writer, self.learner.step)
         logger.info("step %d: %s", self.learner.step, report)
         return report
