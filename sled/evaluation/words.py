@@ -8,6 +8,8 @@ from functools import cache
 
 from transformers.models.whisper.english_normalizer import EnglishTextNormalizer
 
+_NO_BRACKETS = str.maketrans("()[]<>", "      ")
+
 
 @dataclass(frozen=True)
 class Wording:
@@ -60,7 +62,10 @@ def to_english_words(text: str) -> list[str]:
 
     Case, punctuation, contractions, titles and ways to write a number make no difference.
     """
-    return _english_normalizer()(text).split()
+    # That normaliser leaves out what stands in brackets, which is read as the rest is, and leaves
+    # a point of "..." as a word.
+    words = _english_normalizer()(text.translate(_NO_BRACKETS)).split()
+    return [word for word in words if any(map(str.isalnum, word))]
 
 
 ENGLISH = Wording("word", to_english_words)

@@ -17,6 +17,8 @@ words = st.lists(st.sampled_from(["a", "bee", "sea", "dee"]), max_size=8)
         ("I'll take twenty-three.", "I will take 23"),
         ("Hmm, well: yes!", "well yes"),
         ("naïve", "Naive"),
+        ("He declared that...", "he declared that"),
+        ("(as he [the King] said)", "as he the king said"),
     ],
 )
 def test_spellings_that_sound_alike_are_the_same_words(one: str, other: str) -> None:
