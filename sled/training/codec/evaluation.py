@@ -58,9 +58,9 @@ class CodecReport:
     gta: GtaReport | None = None
 
     def __str__(self) -> str:
-        predicted = "" if self.gta is None else f"of predictions {self.gta.mel_distance:.3f}, "
-        return predicted + (
-            f"mel distance {self.mel_distance:.3f}, latent RMS {self.latent_rms:.3f}, "
+        predicted = "" if self.gta is None else f" ({self.gta.mel_distance:.3f} of predictions)"
+        return (
+            f"mel distance {self.mel_distance:.3f}{predicted}, latent RMS {self.latent_rms:.3f}, "
             f"quantisation error {self.quantization_error:.3f}, codes used {self.used_entries}"
         )
 
