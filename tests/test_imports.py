@@ -2,6 +2,7 @@
 
 import ast
 import gc
+import weakref
 from graphlib import TopologicalSorter
 from pathlib import Path
 
@@ -10,6 +11,14 @@ import pytest
 from sled.startup import without_garbage_collection
 
 ROOT = Path(__file__).parents[1] / "sled"
+
+
+class Cycle:
+    """What only the collector can free."""
+
+    def __init__(self) -> None:
+        self.itself = self
+
 
 # Reviewed: what each part of the package may import of the others. The model knows no codec, the
 # codec and the data know no model, and training speaks only so that one hears how it goes.
@@ -172,3 +181,26 @@ def test_importing_leaves_the_garbage_collector_as_it_was(was_on):
         assert gc.isenabled() == was_on
     finally:
         (gc.enable if before else gc.disable)()
+
+
+def test_what_was_imported_counts_as_old_and_can_still_be_collected():
+    """Young, all of it would be looked through as soon as the collector is on again."""
+    with without_garbage_collection():
+        made = [Cycle() for _ in range(3)]
+        seen = weakref.ref(made[0])
+    assert any(each is made for each in gc.get_objects(generation=2))
+    assert gc.get_freeze_count() == 0
+    made.clear()
+    gc.collect()
+    assert seen() is None
+
+
+def test_what_a_program_froze_stays_frozen():
+    gc.freeze()
+    try:
+        frozen = gc.get_freeze_count()
+        with without_garbage_collection():
+            pass
+        assert gc.get_freeze_count() == frozen > 0
+    finally:
+        gc.unfreeze()
