@@ -25,7 +25,7 @@ BUNDLED_VOICES = {
     "english": BundledVoice(
         Path(__file__).parent / "english",
         "Speaking with the bundled voice english, which has learned for a few hours on a processor "
-        "and gets about one word in fifteen wrong (digits says digits, and gets them right). Name "
+        "and gets about one word in sixteen wrong (digits says digits, and gets them right). Name "
         "another model with --model_name_or_path.",
         "Speech starts while the text is still being written.",
     ),
