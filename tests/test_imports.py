@@ -185,6 +185,7 @@ def test_importing_leaves_the_garbage_collector_as_it_was(was_on):
 
 def test_what_was_imported_counts_as_old_and_can_still_be_collected():
     """Young, all of it would be looked through as soon as the collector is on again."""
+    gc.unfreeze()  # what scripts froze that other tests ran
     with without_garbage_collection():
         made = [Cycle() for _ in range(3)]
         seen = weakref.ref(made[0])
