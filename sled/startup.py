@@ -18,8 +18,8 @@ def without_garbage_collection() -> Iterator[None]:
     try:
         yield
     finally:
-        if not gc.get_freeze_count():  # else it would thaw what a program froze on purpose
-            gc.freeze()
-            gc.unfreeze()  # into the oldest generation
         if was_on:
+            if not gc.get_freeze_count():  # else it would thaw what a program froze on purpose
+                gc.freeze()
+                gc.unfreeze()  # into the oldest generation
             gc.enable()
