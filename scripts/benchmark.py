@@ -7,7 +7,7 @@ from importlib import import_module
 
 from sled.cli import run_main
 
-BENCHMARKS = ("data", "generate", "latency", "sessions", "train")
+BENCHMARKS = ("data", "generate", "latency", "sessions", "start", "train")
 
 
 def build_parser(wanted: str | None = None) -> argparse.ArgumentParser:

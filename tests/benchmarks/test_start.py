@@ -1,0 +1,42 @@
+"""scripts/benchmark.py start: that first audio is what it waits for, and failures are told."""
+
+import sys
+from argparse import Namespace
+from pathlib import Path
+
+import pytest
+
+from sled.benchmarks import start
+
+FLAGS = Namespace(model_name_or_path=None, input="Hello.", rounds=1)
+
+
+@pytest.fixture
+def scripts(tmp_path, monkeypatch) -> Path:
+    """A folder of scripts that the benchmark finds beside itself, and libraries of no size."""
+    monkeypatch.setattr(sys, "argv", [str(tmp_path / "benchmark.py"), "start"])
+    monkeypatch.setattr(start, "LIBRARIES", "pass")
+    (tmp_path / "run_offline.py").write_text("import time; time.sleep(0.2)")
+    return tmp_path
+
+
+def test_streaming_is_timed_until_its_first_audio(scripts):
+    endless = "import sys, time; sys.stdout.buffer.write(b'x'); sys.stdout.flush(); time.sleep(600)"
+    (scripts / "run_stream.py").write_text(endless)
+    report = start.run(FLAGS)
+    assert report.figures["ratios"]["libraries"] == 1
+    assert report.figures["seconds"]["offline"].median > 0.2
+    assert "first audio in a pipe" in str(report)
+
+
+def test_a_command_that_fails_is_told(scripts):
+    (scripts / "run_stream.py").write_text("raise SystemExit('no voice')")
+    with pytest.raises(ValueError, match=r"run_stream\.py: no voice"):
+        start.run(FLAGS)
+
+
+def test_a_command_that_ends_badly_is_told(scripts):
+    (scripts / "run_stream.py").write_text("print('audio')")
+    (scripts / "run_offline.py").write_text("raise SystemExit('disk full')")
+    with pytest.raises(ValueError, match=r"run_offline\.py: disk full"):
+        start.run(FLAGS)
