@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 
 import numpy as np
+from tqdm import tqdm
 
 from sled.cli import NO_SPEECH, STANDARD_OUTPUT, Made, Task, report
 from sled.data.audio import AudioWriter
@@ -69,6 +70,7 @@ def speak_live(args: argparse.Namespace, task: Task, voice: Voice | None) -> Non
                 outlets.append(_write_pcm)
             else:
                 outlets.append(stack.enter_context(AudioWriter(path, sample_rate)).write)
+            outlets.append(stack.enter_context(_progress(sample_rate)))
             session = stack.enter_context(
                 task.tts.open_session(
                     voice=voice,
@@ -99,6 +101,14 @@ def _write_pcm(audio: np.ndarray) -> None:
     """Raw 16-bit mono to standard output, for another program to play."""
     sys.stdout.buffer.write(to_int16(audio).astype("<i2").tobytes())
     sys.stdout.buffer.flush()
+
+
+@contextmanager
+def _progress(sample_rate: int) -> Iterator[Outlet]:
+    """Shows on a terminal how much there is already of what it is given."""
+    form = "{desc}: {n:.1f} s of audio in {elapsed}"
+    with tqdm(desc="speaking", bar_format=form, disable=None, leave=False) as bar:
+        yield lambda audio: bar.update(len(audio) / sample_rate)
 
 
 @contextmanager
