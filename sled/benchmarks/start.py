@@ -26,11 +26,7 @@ ROWS = {
 def add_flags(parser: argparse.ArgumentParser) -> None:
     """The flags of this benchmark."""
     parser.add_argument("--model_name_or_path", help="as of run_stream.py; unset: its default")
-    parser.add_argument(
-        "--input",
-        default="Speech starts while the text is still being written.",
-        help="text to speak",
-    )
+    parser.add_argument("--input", help="text to speak; unset: an example sentence")
     parser.add_argument("--rounds", type=int, default=7, help="starts of each command")
 
 
@@ -42,9 +38,10 @@ def run(args: argparse.Namespace) -> Report:
     """
     check_at_least(args, 1, "rounds")
     scripts = Path(sys.argv[0]).parent
-    flags = ["--input", args.input]
-    if args.model_name_or_path is not None:
-        flags += ["--model_name_or_path", args.model_name_or_path]
+    flags: list[str] = []
+    for name in ("model_name_or_path", "input"):
+        if (value := getattr(args, name)) is not None:
+            flags += [f"--{name}", value]
     with TemporaryDirectory() as folder:
         stream = [str(scripts / "run_stream.py"), *flags, "--output", "-"]
         offline = [str(scripts / "run_offline.py"), *flags, "--output", f"{folder}/out.wav"]
