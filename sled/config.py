@@ -36,6 +36,7 @@ EXTRA_DEFAULTS: dict[str, Any] = {
     "frame_rate": 75.0,
     "min_frames_per_token": None,
     "max_frames_per_token": None,
+    "trained_frames": None,
     "text_normalization": None,
     "distilled_cfg": None,
     "speaking_temperature": 1.0,
@@ -92,6 +93,8 @@ class SpeechLlamaConfig(PreTrainedConfig):
         frame_rate: Latents per second of the codec the model speaks through.
         min_frames_per_token, max_frames_per_token: Frames of speech for each token of its text, in
             all but a few samples of the training data. None: not measured.
+        trained_frames: Frames of speech that all but a few samples of training had at most: with
+            more in a sequence, a prompt's included, a model loses itself. None: not measured.
         text_normalization: What is done to a text before it becomes tokens, see
             `sled.normalization`. None: nothing.
         distilled_cfg: Guidance scale that the model speaks with by itself, at cfg 1, because
@@ -140,6 +143,7 @@ class SpeechLlamaConfig(PreTrainedConfig):
         frame_rate: float = EXTRA_DEFAULTS["frame_rate"],
         min_frames_per_token: float | None = None,
         max_frames_per_token: float | None = None,
+        trained_frames: int | None = None,
         text_normalization: str | None = None,
         distilled_cfg: float | None = None,
         speaking_temperature: float = EXTRA_DEFAULTS["speaking_temperature"],
@@ -190,6 +194,7 @@ class SpeechLlamaConfig(PreTrainedConfig):
         self.frame_rate = frame_rate
         self.min_frames_per_token = min_frames_per_token
         self.max_frames_per_token = max_frames_per_token
+        self.trained_frames = trained_frames
         self.text_normalization = text_normalization
         self.distilled_cfg = distilled_cfg
         self.speaking_temperature = speaking_temperature
@@ -207,6 +212,8 @@ class SpeechLlamaConfig(PreTrainedConfig):
                 f"num_attention_heads={self.num_attention_heads} must be a multiple of "
                 f"num_key_value_heads={self.num_key_value_heads}"
             )
+        if self.trained_frames is not None and self.trained_frames < 1:
+            raise ValueError(f"trained_frames={self.trained_frames}: a model saw at least 1")
         if not self.speaking_temperature >= 0:
             raise ValueError(f"speaking_temperature={self.speaking_temperature} is below 0")
         if self.speaking_cfg is not None and not self.speaking_cfg >= 0:

@@ -15,7 +15,7 @@ import sys
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -31,9 +31,10 @@ from sled.layout import Layout
 from sled.loading import load_parts
 from sled.model import num_parameters
 from sled.streaming.chunks import ChunkRamp
-from sled.streaming.delivery import MAX_FRAMES_PER_TOKEN, Delivery
+from sled.streaming.delivery import Delivery
 from sled.streaming.engine import Engine
 from sled.streaming.faults import find_fault
+from sled.streaming.room import max_prompt_frames
 from sled.streaming.sentences import SegmentLimits
 from sled.streaming.session import Encoding, Session, SessionState
 from sled.streaming.voice import Voice
@@ -166,7 +167,8 @@ class TTS:
     ) -> Session:
         """A session that speaks text while it is being written.
 
-        Text of any length is said, in segments that fit the model's positions.
+        Text of any length is said, in segments that fit the model: its positions, and the length
+        of speech that it was trained on.
 
         In chunks of n tokens and m frames a voice of P frames has the model read about n P / m
         tokens before its first frame: what the voice's own text falls short of that, the new text
@@ -266,9 +268,11 @@ class TTS:
                 layout=layout,
                 voice=voice,
                 ramp=ChunkRamp(first_frames=chunk, max_frames=chunk),
-                limits=self._whole_text_limits(line, voice, options),
                 trim_tail=trim_tail,
             )
+            num_tokens = len(self.tokenizer.encode(normalize_spaces(line)))
+            if options.max_length or delivery.room(self.model.config).holds(num_tokens):
+                delivery = replace(delivery, limits=ONE_SEGMENT)
             deliveries.append(delivery)
         speech = self._speak(texts, deliveries, seeds, on_frame)
         limited = options.max_frames is not None or options.max_length is not None
@@ -312,18 +316,6 @@ class TTS:
             max_redraws=max_redraws,
         )[0]
 
-    def _whole_text_limits(
-        self, text: str, voice: Voice | None, options: DecodingOptions
-    ) -> SegmentLimits | None:
-        """One segment, if there is room for its speech; None for the usual ones."""
-        config = self.model.config
-        num_tokens = len(self.tokenizer.encode(normalize_spaces(text)))
-        frames = num_tokens * (config.max_frames_per_token or MAX_FRAMES_PER_TOKEN)
-        before = 0 if voice is None else len(voice.latents)
-        if before + num_tokens + frames > config.max_position_embeddings and not options.max_length:
-            return None
-        return ONE_SEGMENT
-
     def _speak(
         self,
         texts: Sequence[str],
@@ -362,7 +354,7 @@ class TTS:
             layout: To speak in. None: the checkpoint's own.
 
         Raises:
-            ValueError: For an unusable recording, or one too long for the model.
+            ValueError: For an unusable recording, or one too long for the model (`max_prompt_s`).
         """
         waveform, layout = self._read_prompt(prompt), layout or self.model.layout
         text = self.tokenizer.normalize(normalize_spaces(prompt.text))
@@ -382,6 +374,12 @@ class TTS:
         if len(self._voices) > MAX_VOICES_KEPT:
             self._voices.popitem(last=False)
         return voice
+
+    @property
+    def max_prompt_s(self) -> float | None:
+        """Seconds of the longest recording that can be a voice. None: not known beforehand."""
+        frames = max_prompt_frames(self.model.config)
+        return None if frames is None else frames / self.codec.frame_rate
 
     @property
     def default_options(self) -> DecodingOptions:

@@ -120,6 +120,10 @@ class SpeechDataset(Dataset[dict[str, Any]]):
 
     def __getitems__(self, cuts: Sequence[Cut]) -> list[dict[str, Any]]:
         """The samples of a batch: at most as many as there are cuts, for some are joined."""
+        return [self._join(group) for group in self.group(cuts)]
+
+    def group(self, cuts: Sequence[Cut]) -> list[list[Cut]]:
+        """Which cuts of a batch make up each of its samples."""
         # By what is in the batch, so that whoever makes it, at whatever time, joins the same cuts.
         random = Random("/".join(cut.id for cut in cuts))
         groups: list[list[Cut]] = []
@@ -129,7 +133,7 @@ class SpeechDataset(Dataset[dict[str, Any]]):
                 groups[-1].append(cut)
             else:
                 groups.append([cut])
-        return [self._join(group) for group in groups]
+        return groups
 
     def _continues(self, group: Sequence[Cut], cut: Cut) -> bool:
         speakers = {one.supervisions[0].speaker for one in (group[0], cut) if one.supervisions}

@@ -1,8 +1,8 @@
-"""How long speech is for its text: what a model may be held to when it speaks."""
+"""How long speech is, for its text and in all: what a model is held to when it speaks."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import islice
 
@@ -61,3 +61,23 @@ def measure_frames_per_token(
         raise ValueError("no cut has a text to measure speech by: transcribe the corpus")
     low, median, high = np.quantile(ratios, [_OUTLIERS, 0.5, 1 - _OUTLIERS]).tolist()
     return FramesPerToken(low, median, high, len(ratios))
+
+
+def measure_trained_frames(
+    samples: Iterable[Sequence[Cut]], codec: Codec, max_samples: int = 10_000
+) -> int:
+    """Frames that all but a few samples of training have at most.
+
+    Args:
+        samples: The cuts that make up each.
+        codec: Only its rates count.
+        max_samples: How many to look at, from the first on.
+
+    Raises:
+        ValueError: There is no sample.
+    """
+    seconds = [sum(cut.duration for cut in cuts) for cuts in islice(samples, max_samples)]
+    if not seconds:
+        raise ValueError("there is no sample to measure: the corpus is empty")
+    num_samples = compute_num_samples(np.quantile(seconds, 1 - _OUTLIERS), codec.sample_rate)
+    return codec.num_frames(num_samples)

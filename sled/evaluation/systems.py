@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -120,7 +121,7 @@ def recite_model(
     if clone:
         prompts = [
             Prompt(text_of(cut), load_waveform(cut, tts.codec.sample_rate))
-            for cut in choose_prompts(cuts)
+            for cut in choose_prompts(cuts, tts.max_prompt_s)
         ]
     speech = []
     start = time.perf_counter()
@@ -173,23 +174,29 @@ def recite_live(
     return Recital(waveforms, tts.codec.sample_rate, cut_off, elapsed_s, underruns)
 
 
-def choose_prompts(cuts: Sequence[Cut]) -> list[Cut]:
+def choose_prompts(cuts: Sequence[Cut], max_prompt_s: float | None = None) -> list[Cut]:
     """For each cut, another one, neither too short nor too long, whose voice it is to continue.
+
+    Args:
+        cuts: The test set.
+        max_prompt_s: Seconds of the longest recording that the model can continue. None: any.
 
     Raises:
         ValueError: If fewer than two cuts have such a length.
     """
+    limit_s = math.inf if max_prompt_s is None else max_prompt_s
     lengths = [len(text_of(cut).split()) for cut in cuts]
     longest = max(PROMPT_MAX_WORDS, np.median(lengths))
     usable = [
         cut
         for cut, length in zip(cuts, lengths, strict=True)
-        if PROMPT_MIN_WORDS <= length <= longest
+        if PROMPT_MIN_WORDS <= length <= longest and cut.duration <= limit_s
     ]
     if len(usable) < 2:
+        within = "" if max_prompt_s is None else f" in at most {max_prompt_s:.1f} s"
         raise ValueError(
             f"{len(usable)} of {len(cuts)} test utterances have {PROMPT_MIN_WORDS} to {longest:g} "
-            "words: voice cloning needs two that can be prompts; take a larger test set"
+            f"words{within}: voice cloning needs two that can be prompts; take a larger test set"
         )
     chosen = []
     for index, cut in enumerate(cuts):

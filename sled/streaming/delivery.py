@@ -9,15 +9,9 @@ from sled.config import SpeechLlamaConfig
 from sled.decoding import DecodingOptions
 from sled.layout import Layout
 from sled.streaming.chunks import ChunkRamp
+from sled.streaming.room import Room
 from sled.streaming.sentences import SegmentLimits
 from sled.streaming.voice import Voice
-
-# Of a model's positions, so many may hold the speech that a segment continues, and so many its own.
-PAST_SHARE = SEGMENT_SHARE = 0.4
-# A word that is being written may take so many.
-WORD_TOKENS = 8
-# Of models whose configuration does not say.
-MAX_FRAMES_PER_TOKEN = 30.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,7 +23,7 @@ class Delivery:
         layout: None: the checkpoint's own.
         voice: To speak with. None: any the model comes up with.
         ramp: How many frames are made audible at once.
-        limits: Sizes of segments, in tokens. None: as `segment_limits` finds for the model.
+        limits: Sizes of segments, in tokens. None: as `Room` finds for the model.
         max_start_delay_s: Text that comes more slowly than it is spoken lets the first sound wait,
             at most so long, see `sled.streaming.start`. 0: it never waits.
         max_ahead_s: Speech that may wait to be taken before the model pauses. None: any amount.
@@ -55,27 +49,16 @@ class Delivery:
         if not 0 <= self.max_start_delay_s < math.inf:
             raise ValueError(f"max_start_delay_s={self.max_start_delay_s}: give seconds, or 0")
 
+    def room(self, config: SpeechLlamaConfig) -> Room:
+        """How much of a text fits a segment.
 
-def segment_limits(config: SpeechLlamaConfig, delivery: Delivery) -> SegmentLimits:
-    """Sizes of segments, in tokens, that leave room for their speech and for what they continue.
-
-    Raises:
-        ValueError: If the voice's recording leaves none.
-    """
-    positions = delivery.options.positions(config.max_position_embeddings)
-    layout = delivery.layout or Layout.from_config(config)
-    frames_per_token = config.max_frames_per_token or MAX_FRAMES_PER_TOKEN
-    if layout.text_chunk is not None and layout.speech_chunk is not None:
-        # Text is read no faster than that, however fast it is said.
-        frames_per_token = max(frames_per_token, layout.speech_chunk / layout.text_chunk)
-    room = SEGMENT_SHARE * positions
-    if delivery.voice is not None:
-        room = min(room, positions - delivery.voice.num_positions)
-    limit = int(room / (1 + frames_per_token))
-    if limit < 2 and delivery.voice is not None:
-        raise ValueError(
-            f"the voice's recording is too long: with {delivery.voice.num_positions} of "
-            f"{positions} positions it leaves no room for speech; take a shorter one"
+        Raises:
+            ValueError: If the voice's recording leaves none.
+        """
+        return Room(
+            config,
+            self.options,
+            self.layout or Layout.from_config(config),
+            prompt_frames=0 if self.voice is None else len(self.voice.latents),
+            prompt_positions=0 if self.voice is None else self.voice.num_positions,
         )
-    limit = max(2, limit)
-    return SegmentLimits(target=(limit + 1) // 2, limit=limit, word=min(WORD_TOKENS, limit // 2))

@@ -1,6 +1,6 @@
 """What a session says, between its growing text and its audio: segment by segment, chunk by chunk.
 
-Text is split into segments that fit the trained positions. Each is an utterance of the decoder;
+Text is split into segments that fit the model. Each is an utterance of the decoder;
 those after the first continue, as a voice prompt, the speech of the ones just before. The codec
 runs on through all of them, so the joints cannot be heard.
 """
@@ -18,7 +18,7 @@ from sled.decoding import Request, Utterance, UtteranceState
 from sled.normalization import MAX_GROWTH, open_normalizer
 from sled.streaming.audio import AudioState, AudioStream
 from sled.streaming.codec_thread import CodecJob
-from sled.streaming.delivery import PAST_SHARE, Delivery, segment_limits
+from sled.streaming.delivery import Delivery
 from sled.streaming.engine import Engine
 from sled.streaming.position import Position, Segment, Spoken
 from sled.streaming.sentences import Boundary, SegmentSplitter
@@ -90,7 +90,9 @@ class Track:
         self._start_delay = StartDelay(needed, delivery.max_start_delay_s)
         self._text_came_s = 0.0
         self._audio = AudioStream(engine.codec, delivery.voice, delivery.trim_tail)
-        limits = delivery.limits or segment_limits(engine.model.config, delivery)
+        room = delivery.room(engine.model.config)
+        self._past_frames = room.past_frames
+        limits = delivery.limits or room.segment_limits()
 
         def count(word: str) -> int:
             return len(tokenizer.encode(word)) - 2
@@ -218,17 +220,18 @@ class Track:
     def _remember(self) -> None:
         """Let the next segment continue this one and, if there is room, those before it.
 
-        The voice always stays. What was cut is no example: it is forgotten.
+        The voice always stays; without one, something does, or the next segment would be in
+        another voice. What was cut is no example: it is forgotten.
         """
-        position, options = self._position, self._delivery.options
-        positions = options.positions(self._engine.model.config.max_position_embeddings)
+        position = self._position
         if not position.frames:
             return
-        past = [*position.past, Spoken(position.said, torch.stack(position.frames))]
+        newest = Spoken(position.said, torch.stack(position.frames))
+        past = [*position.past, newest]
         first = 0 if self._delivery.voice is None else 1
-        while sum(len(one.latents) for one in past) > PAST_SHARE * positions and past[first:]:
+        while sum(len(one.latents) for one in past) > self._past_frames and past[first:]:
             del past[first]
-        position.past = past or position.past
+        position.past = past or position.past or [newest]
 
     def _cut_short(self, number: int) -> None:
         """End a segment that has fallen silent, if it is still being said."""

@@ -21,7 +21,7 @@ from sled.codec import Codec, TokenChannelCodec, load_codec
 from sled.config import SpeechLlamaConfig
 from sled.data.dataset import SpeechDataset, open_corpus
 from sled.data.latents import check_codec
-from sled.data.lengths import measure_frames_per_token
+from sled.data.lengths import measure_frames_per_token, measure_trained_frames
 from sled.data.sampling import SpeechBatches
 from sled.data.spoken_times import word_ends
 from sled.model import SpeechLlamaForCausalLM
@@ -187,8 +187,18 @@ def make_trainer(
     eval_batches = evaluation_batches(data_args, args) if data_args.eval_manifest else None
     if told and eval_batches is not None:
         _check_alignment(eval_batches.open_epoch(0))
+    train_dataset = SpeechDataset(
+        tokenizer,
+        codec,
+        data_args.join_share,
+        data_args.max_joined_s,
+        with_spoken_tokens=told or args.alignment_weight > 0,
+    )
     lengths = measure_frames_per_token(train_batches.open_epoch(0), tokenizer, codec)
+    samples = (cuts for batch in train_batches.epoch(0) for cuts in train_dataset.group(batch))
     # Decoding holds the model to them.
+    longest = measure_trained_frames(samples, codec)
+    model.config.trained_frames = max(longest, model.config.trained_frames or 0)
     model.config.min_frames_per_token = round(lengths.low, 3)
     model.config.max_frames_per_token = round(lengths.high, 3)
     if args.compile_layers:
@@ -207,13 +217,7 @@ def make_trainer(
         model=model,
         args=args,
         codec=codec,
-        train_dataset=SpeechDataset(
-            tokenizer,
-            codec,
-            data_args.join_share,
-            data_args.max_joined_s,
-            with_spoken_tokens=told or args.alignment_weight > 0,
-        ),
+        train_dataset=train_dataset,
         train_batches=train_batches,
         eval_batches=eval_batches,
         eval_dataset=data_args.eval_manifest or None,

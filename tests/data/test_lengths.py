@@ -1,4 +1,4 @@
-"""How many frames a token of text takes, measured on cuts whose audio is never read."""
+"""How long speech is, for a token of text and in all, measured on cuts whose audio is not read."""
 
 from collections.abc import Iterator
 from itertools import count
@@ -8,7 +8,7 @@ import pytest
 from lhotse import MonoCut, SupervisionSegment
 from lhotse.cut import Cut
 
-from sled.data.lengths import measure_frames_per_token
+from sled.data.lengths import measure_frames_per_token, measure_trained_frames
 from tests.debug import HOP, SAMPLE_RATE, debug_codec, debug_tokenizer
 
 
@@ -56,3 +56,18 @@ def test_cuts_without_text_are_passed_over() -> None:
     assert measure([*silent, cut("four", 20)]).num_cuts == 1
     with pytest.raises(ValueError, match="no cut has a text"):
         measure(silent)
+
+
+def test_the_length_of_a_sample_is_that_of_all_its_cuts() -> None:
+    one, two = cut("one", 10), cut("two", 20)
+    frames = [round(each.duration * SAMPLE_RATE / HOP) for each in (one, two)]
+    codec = debug_codec()
+    assert measure_trained_frames([[one, two], [one], [two]], codec) == sum(frames)
+    assert measure_trained_frames(([one] for _ in count()), codec, max_samples=3) == frames[0]
+    with pytest.raises(ValueError, match="empty"):
+        measure_trained_frames([], codec)
+
+
+def test_a_few_samples_longer_than_all_others_do_not_count() -> None:
+    usual, long = cut("one", 10), cut("one", 1000)
+    assert measure_trained_frames([[usual]] * 999 + [[long]], debug_codec()) < 100

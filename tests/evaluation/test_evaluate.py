@@ -78,6 +78,7 @@ class ToyTTS:
         self.codec = ToyCodec()
         self.model = SimpleNamespace(layout=Layout(5, 45))
         self.default_options = DecodingOptions(temperature=0.7)
+        self.max_prompt_s = None
         self.calls: list[dict[str, Any]] = []
 
     def synthesize(
@@ -258,6 +259,15 @@ def test_cloning_needs_two_possible_prompts(manifest: Path) -> None:
     lone_digits = [cut for cut in load_cuts(manifest) if " " not in text_of(cut)]
     with pytest.raises(ValueError, match="larger test set"):
         choose_prompts(lone_digits)
+
+
+def test_no_prompt_is_longer_than_the_model_can_continue(manifest: Path) -> None:
+    cuts = list(load_cuts(manifest))
+    longest_s = max(cut.duration for cut in choose_prompts(cuts))
+    limit_s = longest_s - 0.01
+    assert all(cut.duration <= limit_s for cut in choose_prompts(cuts, limit_s))
+    with pytest.raises(ValueError, match="words in at most 0.1 s"):
+        choose_prompts(cuts, 0.1)
 
 
 def test_codec_speech_is_as_long_as_the_recording(manifest: Path) -> None:

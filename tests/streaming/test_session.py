@@ -17,8 +17,9 @@ from hypothesis import strategies as st
 from sled.cache import KVCache
 from sled.decoding import DecodingOptions, Request, generate
 from sled.streaming.chunks import ChunkRamp
-from sled.streaming.delivery import PAST_SHARE, Delivery, segment_limits
+from sled.streaming.delivery import Delivery
 from sled.streaming.engine import Engine
+from sled.streaming.room import PAST_SHARE
 from sled.streaming.sentences import SegmentLimits, split_segments
 from sled.streaming.session import Session
 from sled.tts import TTS, Prompt
@@ -229,7 +230,7 @@ def test_a_chapter_is_said_in_constant_memory():
 def segments_of(session: Session, text: str) -> list[str]:
     """The segments that a session finds in a text."""
     tokenizer = debug_tokenizer()
-    limits = segment_limits(session._engine.model.config, session._track._delivery)
+    limits = session._track._delivery.room(session._engine.model.config).segment_limits()
     segments = split_segments(text, limits, lambda word: len(tokenizer.encode(word)) - 2)
     return [segment.strip() for segment in segments]
 

@@ -12,7 +12,7 @@ from sled import TTS, DecodingOptions
 from sled.backbone import PackedSequences
 from sled.model import SpeechLlamaForCausalLM
 from tests.commands import run
-from tests.debug import GOLDENS, SAMPLE_RATE, debug_codec
+from tests.debug import GOLDENS, HOP, SAMPLE_RATE, debug_codec
 from tests.training.runs import (
     PLAIN,
     TEXTS,
@@ -157,6 +157,19 @@ def test_finetuning_keeps_the_sizes_of_the_checkpoint(corpus, tmp_path):
     offline = fit(corpus, tmp_path / "offline")
     tuned = fit(corpus, tmp_path / "tuned", finetune_path=offline, hidden_size=64)
     assert SpeechLlamaForCausalLM.from_pretrained(tuned).config.hidden_size == 32
+
+
+def test_a_checkpoint_tells_the_length_of_what_it_was_trained_on(corpus, tmp_path):
+    """What was heard in pretraining counts, when fine-tuning is on shorter speech."""
+    pretrained = fit(corpus, tmp_path / "pretrained")
+    tuned = fit(corpus, tmp_path / "tuned", finetune_path=pretrained, max_duration_s=0.3)
+    short = fit(corpus, tmp_path / "short", max_duration_s=0.3)
+    longest = [
+        SpeechLlamaForCausalLM.from_pretrained(folder).config.trained_frames
+        for folder in (pretrained, tuned, short)
+    ]
+    seconds = [num * HOP / SAMPLE_RATE for num in longest]
+    assert seconds == pytest.approx([0.45, 0.45, 0.3], abs=HOP / SAMPLE_RATE)
 
 
 def test_finetuning_a_half_precision_checkpoint_trains_float32_weights(corpus, tmp_path):
