@@ -84,7 +84,11 @@ def english(text: str) -> str:
         ("well-known, don't", "well-known, don't"),
         ("one.Two", "one. two"),
         ("a  b\n\nc", "a b c"),
-        ("***", "***"),
+        # what chat models write
+        ("😀 Hi there!👋🏽 Fine 👍", "- hi there! fine -"),
+        ("1️⃣ one → two ✓ • 20 °C", "one one - two - - twenty degrees celsius"),
+        ("## Title\n* **one** `two`\n> three\n***", "- title - one 'two' - three -"),
+        ("#ai in C#, or F#. # 3", "hashtag ai in c sharp, or f sharp. - three"),
     ],
 )
 def test_what_is_written_becomes_what_is_said(text: str, said: str) -> None:
@@ -98,7 +102,7 @@ def test_for_other_readers_text_keeps_its_case() -> None:
 
 # Whatever can be changed by what comes after it, or joined with it.
 TRICKY = [
-    *" \n.,:;!?'\"()-–—/$%&°½1290IVXaéİ今\u0301\u200b",
+    *" \n.,:;!?'\"()-–—/$%&°½1290IVXaéİ今\u0301\u200b#*>😀🏽\ufe0f•",
     *["Mr. ", "No. ", "St. ", "U.S. ", "etc. ", "J. ", "e.g. ", "p.m.", "Jan. ", "He ", "Smith "],
     *["$5 ", "million ", "7 ", "7:00 ", "am ", "km ", "May ", "1,234", "3.14", "1914-18", "5th"],
     *["1990s", "FBI ", "Henry ", "VIII ", "--", "...", "x" * 40, "1" * 30],
