@@ -34,7 +34,7 @@ from sled.streaming.chunks import ChunkRamp
 from sled.streaming.delivery import Delivery
 from sled.streaming.engine import Engine
 from sled.streaming.faults import find_fault
-from sled.streaming.room import max_prompt_frames
+from sled.streaming.room import check_prompt, max_prompt_frames
 from sled.streaming.sentences import SegmentLimits
 from sled.streaming.session import Encoding, Session, SessionState
 from sled.streaming.voice import Voice
@@ -177,7 +177,8 @@ class TTS:
         Args:
             voice: To speak with; a prompt is prepared first, see `make_voice`.
             seed: The same seed says the same text the same way.
-            options: How to draw frames and when to stop; limits hold for each segment.
+            options: How to draw frames and when to stop; `min_frames` and `max_length` hold for
+                each segment.
             layout: None: the checkpoint's own. In the offline layout a segment is complete before
                 it is spoken.
             ramp: How many frames are made audible at once. None: few first, then more.
@@ -271,7 +272,7 @@ class TTS:
                 trim_tail=trim_tail,
             )
             num_tokens = len(self.tokenizer.encode(normalize_spaces(line)))
-            if options.max_length or delivery.room(self.model.config).holds(num_tokens):
+            if delivery.room(self.model.config).holds(num_tokens):
                 delivery = replace(delivery, limits=ONE_SEGMENT)
             deliveries.append(delivery)
         speech = self._speak(texts, deliveries, seeds, on_frame)
@@ -357,6 +358,7 @@ class TTS:
             ValueError: For an unusable recording, or one too long for the model (`max_prompt_s`).
         """
         waveform, layout = self._read_prompt(prompt), layout or self.model.layout
+        check_prompt(self.model.config, self.codec.num_frames(len(waveform)))
         text = self.tokenizer.normalize(normalize_spaces(prompt.text))
         digest = hashlib.sha256(waveform.numpy().tobytes() + text.encode()).hexdigest()
         voice = self._voices.pop((digest, layout), None)

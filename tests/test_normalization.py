@@ -88,7 +88,9 @@ def english(text: str) -> str:
         ("😀 Hi there!👋🏽 Fine 👍", "- hi there! fine -"),
         ("1️⃣ one → two ✓ • 20 °C", "one one - two - - twenty degrees celsius"),
         ("## Title\n* **one** `two`\n> three\n***", "- title - one 'two' - three -"),
-        ("#ai in C#, or F#. # 3", "hashtag ai in c sharp, or f sharp. - three"),
+        ("#ai in C#, F#m. PR#5 # 3", "hashtag ai in c sharp, f sharp m. p r number five - three"),
+        ("London→Paris, 1→2, 5✓ Hi👋!", "london paris, one two, five hi!"),
+        ("##Title\n=====\n|---|---|\nx", "title - - x"),
     ],
 )
 def test_what_is_written_becomes_what_is_said(text: str, said: str) -> None:

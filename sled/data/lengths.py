@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import islice
 
@@ -15,6 +15,8 @@ from sled.text import TextTokenizer
 
 # Of the recordings, so many are left aside at either end: their transcripts may be wrong.
 _OUTLIERS = 0.005
+# In a batch, where samples are joined.
+_BATCH_CUTS = 16
 
 
 @dataclass(frozen=True)
@@ -64,20 +66,27 @@ def measure_frames_per_token(
 
 
 def measure_trained_frames(
-    samples: Iterable[Sequence[Cut]], codec: Codec, max_samples: int = 10_000
+    cuts: Iterable[Cut],
+    group: Callable[[Sequence[Cut]], Sequence[Sequence[Cut]]],
+    codec: Codec,
+    max_cuts: int = 10_000,
 ) -> int:
     """Frames that all but a few samples of training have at most.
 
     Args:
-        samples: The cuts that make up each.
+        cuts: Of training. They are taken as they come: batches of like length would take long to
+            make, and have samples about as long.
+        group: Tells which cuts of a batch make up each sample, see `sled.data.dataset`.
         codec: Only its rates count.
-        max_samples: How many to look at, from the first on.
+        max_cuts: How many cuts to look at, from the first on.
 
     Raises:
-        ValueError: There is no sample.
+        ValueError: There is no cut.
     """
-    seconds = [sum(cut.duration for cut in cuts) for cuts in islice(samples, max_samples)]
+    first = islice(cuts, max_cuts)
+    batches = iter(lambda: list(islice(first, _BATCH_CUTS)), [])
+    seconds = [sum(cut.duration for cut in one) for batch in batches for one in group(batch)]
     if not seconds:
-        raise ValueError("there is no sample to measure: the corpus is empty")
+        raise ValueError("there is no cut to measure: the corpus is empty")
     num_samples = compute_num_samples(np.quantile(seconds, 1 - _OUTLIERS), codec.sample_rate)
     return codec.num_frames(num_samples)

@@ -28,17 +28,19 @@ _SIGNS = str.maketrans(
     | dict.fromkeys("™®©\u00ad\u200b\u200c\u200d\u2060\ufeff", None)  # said by nobody
 )
 # Emoji, arrows, bullets, ticks and the like: chat models write them, and nobody says them.
-_PICTURES = re.compile(
-    "[\u2022\u2023\u2043\u20e3\u2190-\u21ff\u2300-\u23ff\u2500-\u27bf\u2900-\u297f\u2b00-\u2bff"
-    "\ufe0e\ufe0f\U0001f000-\U0001faff]"
+_PICTURES = (
+    "[\u2022\u2023\u2043\u20e3\u2139\u2190-\u21ff\u2300-\u23ff\u2500-\u27bf\u27f0-\u27ff\u2900-\u297f"
+    "\u2b00-\u2bff\ufe0e\ufe0f\U0001f000-\U0001faff\U000e0020-\U000e007f]+"
 )
+_PICTURES_BETWEEN = re.compile(rf"(?<=\w){_PICTURES}(?=\w)")
+_PICTURES_BESIDE = re.compile(_PICTURES)
 _ACCENTS = re.compile("[\u0300-\u036f]")
 _FRACTIONS = {"½": "one half", "¼": "one quarter", "¾": "three quarters"}
 _FRACTION = re.compile(r"([0-9])?([½¼¾])")
 _RANGE = re.compile(r"(?<=[0-9])–(?=[0-9])")
 _DASH = re.compile(r"([—―–]|--+)")
 # Standing alone these are a pause: dashes, and what headings, lists, quotes and code begin with.
-_PAUSE = re.compile(r"[—―–]|--+|[#*_~|>]+|'{3}")
+_PAUSE = re.compile(r"[—―–]|[#*_~|>]|[-#*_~|>=:]{2,}|'{3}")
 
 
 @dataclass(frozen=True)
@@ -134,9 +136,12 @@ def _split(run: str) -> list[str]:
 
     So is what nobody says, if it stands alone.
     """
-    plain = _FRACTION.sub(_spell_fraction, _PICTURES.sub("", run.translate(_SIGNS)))
+    plain = _PICTURES_BETWEEN.sub(" ", run.translate(_SIGNS))
+    plain = _FRACTION.sub(_spell_fraction, _PICTURES_BESIDE.sub("", plain))
     plain = _ACCENTS.sub("", unicodedata.normalize("NFKD", plain))
     plain = _RANGE.sub("-", unicodedata.normalize("NFC", plain).translate(_SIGNS))
+    if _PAUSE.fullmatch(plain):
+        return ["-"]
     words = [word for part in plain.split() for word in _DASH.split(part) if word]
     return ["-" if _PAUSE.fullmatch(word) else word for word in words] or ["-"]
 

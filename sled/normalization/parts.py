@@ -135,8 +135,9 @@ _RULES = [
         _fits(r"[^\W\d_]+(?:['-][^\W\d_]+)*"),
         lambda m: "-".join(map(say_letters, m[0].split("-"))),
     ),
+    _Rule(_fits("#{2,}"), lambda m: ""),  # a heading
+    _Rule(_fits("(?<=[A-Za-z])#(?![0-9])"), lambda m: "sharp"),
     _Rule(_fits("#(?=[A-Za-z])"), lambda m: "hashtag"),
-    _Rule(_fits("(?<=[A-Za-z])#"), lambda m: "sharp"),
     _Rule(_fits(f"[{re.escape(''.join(SYMBOLS))}]"), lambda m: SYMBOLS[m[0]]),
     _Rule(_fits(r"[-'*_~]+"), lambda m: ""),  # these join or decorate
     _Rule(_fits(r"[^\w\s]"), lambda m: m[0], is_glued=True),

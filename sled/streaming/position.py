@@ -55,6 +55,7 @@ class Position:
         tokens: Tokenizes it.
         said: Its text so far, normalised.
         frames: Its frames so far.
+        num_frames: Frames of all segments so far.
         past: What the next segment continues: the voice, and as many segments as there is room for.
         number: Segments begun so far.
         pending: Frames that have not been handed to the codec.
@@ -70,6 +71,7 @@ class Position:
     tokens: GrowingText | None = None
     said: str = ""
     frames: list[Tensor] = field(default_factory=list)
+    num_frames: int = 0
     past: list[Spoken] = field(default_factory=list)
     pending: list[Tensor] = field(default_factory=list)
     stopped: bool = True

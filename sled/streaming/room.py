@@ -66,6 +66,7 @@ class Room:
         prompt_positions: int = 0,
     ) -> None:
         check_prompt(config, prompt_frames)
+        self._has_own_end = options.max_length is not None
         self._positions = options.positions(config.max_position_embeddings)
         self._trained = math.inf if config.trained_frames is None else config.trained_frames
         self._prompt_frames, self._prompt_positions = prompt_frames, prompt_positions
@@ -76,24 +77,34 @@ class Room:
             # Text is read no faster than that, however fast it is said.
             slowest = layout.speech_chunk / layout.text_chunk
             self._most, self._usual = max(self._most, slowest), max(self._usual, slowest)
+            tokens = prompt_positions - prompt_frames
+            self._prompt_frames = max(prompt_frames, math.ceil(slowest * tokens))
 
     def holds(self, num_tokens: int) -> bool:
-        """Whether a text can be said in one segment, which continues nothing but the voice."""
+        """Whether a text can be said in one segment, which continues nothing but the voice.
+
+        Who sets `max_length` wants speech to be cut there.
+        """
         positions = self._prompt_positions + num_tokens * (1 + self._most)
         frames = self._prompt_frames + num_tokens * self._usual
-        return positions <= self._positions and frames <= self._trained
+        return (self._has_own_end or positions <= self._positions) and frames <= self._trained
 
     @property
     def past_frames(self) -> float:
         """Frames of earlier speech, the voice's included, that a segment may continue."""
-        return min(PAST_SHARE * self._positions, self._trained - self._segment_frames)
+        past = PAST_SHARE * self._positions
+        return past if self._trained == math.inf else min(past, self._trained - self._own_frames)
 
     @property
-    def _segment_frames(self) -> float:
+    def _own_frames(self) -> float:
+        """Frames that a segment usually has at most."""
         return min(TRAINED_SEGMENT_SHARE * self._trained, self._trained - self._prompt_frames)
 
     def segment_limits(self) -> SegmentLimits:
         """Sizes of segments, in tokens, that leave room for their speech and what they continue.
+
+        Positions end all, however slowly a text is said. What was trained on is no such end, so
+        there the usual pace counts, and the last word may take more.
 
         Raises:
             ValueError: If the voice's recording leaves no positions.
@@ -101,15 +112,14 @@ class Room:
         room = SEGMENT_SHARE * self._positions
         if self._prompt_positions:
             room = min(room, self._positions - self._prompt_positions)
-        # Where it begins and ends is told by tokens of their own.
-        own = self._segment_frames / self._usual - 2
-        limit = int(min(room / (1 + self._most), own))
-        if limit < 2 and self._prompt_positions:
+        largest = int(room / (1 + self._most))
+        if largest < 2 and self._prompt_positions:
             raise ValueError(
                 f"the voice's recording is too long: with {self._prompt_positions} of "
                 f"{self._positions} positions it leaves no room for speech; take a shorter one"
             )
-        limit = max(2, limit)
-        return SegmentLimits(
-            target=(limit + 1) // 2, limit=limit, word=min(WORD_TOKENS, limit // 2)
-        )
+        largest = max(2, largest)
+        # Where it begins and ends is told by tokens of their own.
+        limit = int(max(2, min(largest, self._own_frames / self._usual - 2)))
+        word = min(WORD_TOKENS, limit // 2)
+        return SegmentLimits(target=(limit + 1) // 2, limit=limit, word=word, cut=largest)

@@ -77,21 +77,28 @@ class SegmentLimits:
     Attributes:
         target: A segment of this size ends with its sentence. On the second half of the way from
             here to the limit it ends with the clause, on the last quarter with the word.
-        limit: No segment is larger, even if a word has to be cut.
+        limit: No segment is larger, but for the end of its last word.
         word: Room for one more word: a segment with less ends with the word before. A word that
             grows may count for more than the whole of it, as tokens do.
+        cut: No segment is larger, even if a word has to be cut. None: the limit.
     """
 
     target: int
     limit: int
     word: int = 0
+    cut: int | None = None
 
     def __post_init__(self) -> None:
-        if not 1 <= self.target <= self.limit:
+        if not 1 <= self.target <= self.limit <= self.largest:
             raise ValueError(
-                f"segments with target={self.target}, limit={self.limit}: "
-                "give a target of at least 1, and a limit that is no smaller"
+                f"segments with target={self.target}, limit={self.limit}, cut={self.cut}: "
+                "give a target of at least 1, and the others in this order"
             )
+
+    @property
+    def largest(self) -> int:
+        """The size that no segment exceeds."""
+        return self.limit if self.cut is None else self.cut
 
     def smallest(self, kind: Break) -> float:
         """The size from which a segment may end with such a break."""
@@ -167,8 +174,11 @@ class SegmentSplitter:
         # space before it 5) or where there is a break.
         if self._size + self._growth * (len(self._word.encode()) + 5) > self._limits.limit:
             size, word = self._grown_by(character)
-            if size + self._count(word) > self._limits.limit:
+            total = size + self._count(word)
+            if total > self._limits.largest:
                 return True
+            if total > self._limits.limit and self._past[-1:].isspace():
+                return not _belongs_to_amount(self._past, character)
         kind = break_before(self._past, character)
         if kind is Break.NONE:
             return False
@@ -234,9 +244,16 @@ def break_before(past: str, character: str) -> Break:
             return Break.SENTENCE
     if gap == "\n" or (gap and _CLAUSE.search(text)) or _WIDE_CLAUSE.search(text):
         return Break.CLAUSE
+    if gap and _belongs_to_amount(past, character):
+        return Break.NONE
     if gap or (_IDEOGRAPH.match(text[-1:]) and _IDEOGRAPH.match(character)):
         return Break.WORD
     return Break.NONE
+
+
+def _belongs_to_amount(past: str, character: str) -> bool:
+    """Whether the next word may be what a number counts, as in $5 million."""
+    return past.rstrip()[-1:].isdigit() and character.isalpha()
 
 
 def _is_abbreviated(text: str, character: str) -> bool:

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
-from sled.decoding import Request, Utterance, UtteranceState
+from sled.decoding import DecodingOptions, Request, Utterance, UtteranceState
 from sled.normalization import MAX_GROWTH, open_normalizer
 from sled.streaming.audio import AudioState, AudioStream
 from sled.streaming.codec_thread import CodecJob
@@ -160,18 +160,24 @@ class Track:
         position.tokens, position.said, position.frames = GrowingText(self._tokenizer), "", []
         position.number += 1
         token_ids = position.tokens.feed("".join(one.text for one in position.past))
-        decoder, voice = self._engine.decoder, delivery.voice
+        decoder, voice, options = self._engine.decoder, delivery.voice, self._options()
         if voice is not None and len(position.past) == 1:  # nothing else: it has been read before
-            self._utterance = decoder.restore(voice.prefill, delivery.options, self._generator)
+            self._utterance = decoder.restore(voice.prefill, options, self._generator)
         else:
             prompt = torch.cat([one.latents for one in position.past]) if position.past else None
             prompt_tokens = len(token_ids) if position.past else 0
             request = Request(token_ids, prompt, False, prompt_tokens)
-            self._utterance = decoder.join(
-                request, self._generator, delivery.options, delivery.layout
-            )
+            self._utterance = decoder.join(request, self._generator, options, delivery.layout)
         self._utterance.paused = self._paused
         self._engine.speak(self, self._utterance)
+
+    def _options(self) -> DecodingOptions:
+        """Those of the next segment: `max_frames` holds for all segments together."""
+        options = self._delivery.options
+        if options.max_frames is None:
+            return options
+        left = options.max_frames - self._position.num_frames
+        return replace(options, max_frames=left, min_frames=min(options.min_frames, left))
 
     # Frames.
 
@@ -181,6 +187,7 @@ class Track:
         if not stopped:
             position.pending.append(latent)
             position.frames.append(latent)
+            position.num_frames += 1
         if stopped or exhausted:
             self._end_segment(utterance, stopped)
         elif len(position.pending) >= position.chunk_frames or utterance.waits_for_text:
@@ -193,10 +200,11 @@ class Track:
         self._utterance = None
         position.stopped &= stopped
         self._hand_over()
-        if stopped:
-            self._remember()
-        elif utterance.options.max_frames is not None:  # a limit that was wished for
+        if position.num_frames == self._delivery.options.max_frames:  # as was wished for
+            position.stopped &= not position.segments[1:]
             position.segments, position.text_ended = [], True
+        elif stopped:
+            self._remember()
         else:
             self._take_back(utterance, segment)
         if position.segments and segment.given:
@@ -220,8 +228,8 @@ class Track:
     def _remember(self) -> None:
         """Let the next segment continue this one and, if there is room, those before it.
 
-        The voice always stays; without one, something does, or the next segment would be in
-        another voice. What was cut is no example: it is forgotten.
+        The voice always stays; without one, a segment does that is too long for it, or the next
+        one would be in another voice. What was cut is no example: it is forgotten.
         """
         position = self._position
         if not position.frames:

@@ -22,7 +22,6 @@ from sled.codec import Codec
 from sled.codec.streaming_state import StreamState
 from sled.decoding import Decoder, DecodingOptions, FrameModel, Request, UtteranceState
 from sled.layout import Layout
-from sled.streaming.room import check_prompt
 from sled.streaming.text import GrowingText
 from sled.text import TextTokenizer
 
@@ -90,9 +89,8 @@ class Voice:
             layout: To speak in. None: the checkpoint's own.
 
         Raises:
-            ValueError: If the model has no room after the recording.
+            ValueError: If the model's positions leave no room after the recording.
         """
-        check_prompt(model.config, len(latents))
         decoder = Decoder(model)
         request = prompt_request(text, latents, tokenizer)
         # Under guidance: the text-free companion is left out later if it is not wanted.

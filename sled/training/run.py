@@ -195,10 +195,12 @@ def make_trainer(
         with_spoken_tokens=told or args.alignment_weight > 0,
     )
     lengths = measure_frames_per_token(train_batches.open_epoch(0), tokenizer, codec)
-    samples = (cuts for batch in train_batches.epoch(0) for cuts in train_dataset.group(batch))
+    longest = measure_trained_frames(train_batches.open_epoch(0), train_dataset.group, codec)
     # Decoding holds the model to them.
-    longest = measure_trained_frames(samples, codec)
-    model.config.trained_frames = max(longest, model.config.trained_frames or 0)
+    if model_args.finetune_path is None:
+        model.config.trained_frames = longest
+    elif model.config.trained_frames is not None:  # else the checkpoint may have heard more
+        model.config.trained_frames = max(longest, model.config.trained_frames)
     model.config.min_frames_per_token = round(lengths.low, 3)
     model.config.max_frames_per_token = round(lengths.high, 3)
     if args.compile_layers:

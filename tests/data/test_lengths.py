@@ -1,6 +1,6 @@
 """How long speech is, for a token of text and in all, measured on cuts whose audio is not read."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import count
 
 import numpy as np
@@ -58,16 +58,23 @@ def test_cuts_without_text_are_passed_over() -> None:
         measure(silent)
 
 
+def alone(batch: Sequence[Cut]) -> list[list[Cut]]:
+    return [[one] for one in batch]
+
+
 def test_the_length_of_a_sample_is_that_of_all_its_cuts() -> None:
-    one, two = cut("one", 10), cut("two", 20)
-    frames = [round(each.duration * SAMPLE_RATE / HOP) for each in (one, two)]
+    cuts = [cut("one", 10), cut("two", 20)]
+    frames = [round(one.duration * SAMPLE_RATE / HOP) for one in cuts]
     codec = debug_codec()
-    assert measure_trained_frames([[one, two], [one], [two]], codec) == sum(frames)
-    assert measure_trained_frames(([one] for _ in count()), codec, max_samples=3) == frames[0]
+    joined = measure_trained_frames(cuts, lambda batch: [batch], codec)
+    assert joined == sum(frames)
+    assert measure_trained_frames([cuts[0]], alone, codec) == frames[0]
+    endless = (cuts[0] for _ in count())
+    assert measure_trained_frames(endless, alone, codec, max_cuts=3) == frames[0]
     with pytest.raises(ValueError, match="empty"):
-        measure_trained_frames([], codec)
+        measure_trained_frames([], alone, codec)
 
 
 def test_a_few_samples_longer_than_all_others_do_not_count() -> None:
     usual, long = cut("one", 10), cut("one", 1000)
-    assert measure_trained_frames([[usual]] * 999 + [[long]], debug_codec()) < 100
+    assert measure_trained_frames([usual] * 999 + [long], alone, debug_codec()) < 100

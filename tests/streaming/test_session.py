@@ -208,6 +208,31 @@ def test_text_after_a_blank_and_a_wished_for_limit_ends_all():
     assert len(drain(session)) == 9 * HOP
 
 
+@pytest.mark.parametrize("live", [False, True], ids=["whole", "live"])
+@pytest.mark.parametrize(("most", "stopped"), [(70, False), (1000, True)])
+def test_a_wished_for_limit_holds_for_all_segments_together(live, most, stopped):
+    tts = stops_after(debug_tts(trained_frames=50), 50)
+    options = DecodingOptions(max_frames=most, length_tolerance=None)
+    if live:
+        with tts.open_session(options=options) as session:
+            session.feed(3 * "Four two seven one nine. ")
+            session.flush()
+            num_samples = len(drain(session))
+            assert session.stopped == stopped
+    else:
+        speech = tts.say(3 * "Four two seven one nine. ", options=options)
+        num_samples = len(speech.audio)
+        assert speech.stopped == stopped
+    assert num_samples % (50 * HOP) == 0 if stopped else num_samples == most * HOP
+
+
+def test_speech_cut_below_a_wished_for_limit_goes_on_with_the_next_segment():
+    tts = debug_tts(trained_frames=60, min_frames_per_token=1.0)
+    text, one = 6 * "Four two seven one nine. ", "Four two seven one nine."
+    endless = DecodingOptions(stop_threshold=NEVER, max_frames=1000)
+    assert tts.say(text, options=endless).seconds > 2 * tts.say(one, options=endless).seconds
+
+
 def test_a_chapter_is_said_in_constant_memory():
     """However much text comes, only the last segments and what nobody has taken yet are kept."""
     tts = debug_tts(**STREAM, max_position_embeddings=300, max_frames_per_token=9.0)
