@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""Average the weights of several checkpoints of a run: often better than any one of them."""
+"""Average the weights of several checkpoints of a model: often better than any one of them."""
 
 import argparse
 from pathlib import Path

@@ -112,7 +112,8 @@ time_is_up() { # time_is_up NAME
 }
 
 # All lengths from the start, mixed within a batch: one attention head is taught which token is being
-# said, and that comes soon. Two readings joined to more than 12 s are left out: they cost most. Tokens
+# said, and that comes soon. Two readings joined to more than 12 s are left out: they cost most. It is
+# also the most that the voice will say at once, a prompt included; longer texts are divided. Tokens
 # of this size are said at 10 a second, and 11 frames last 0.6 s: with 12 tokens the model knows half a
 # second of text ahead from the start. Half of the batches
 # stay offline, so that one checkpoint speaks in both layouts. The learning rate comes down only in

@@ -19,8 +19,13 @@ from sled.text import MERGES_FILE, VOCAB_FILE
 
 _TOKENIZER_FILES = (VOCAB_FILE, MERGES_FILE)
 
-# Entries of config.json that say nothing of what the weights mean.
-_FREE_KEYS = {"dtype", "torch_dtype", "transformers_version"}
+# Entries of config.json that say nothing of what the weights mean, and those that the training data
+# of each run has told.
+_FREE_KEYS = {"dtype", "torch_dtype", "transformers_version"} | {
+    "min_frames_per_token",
+    "max_frames_per_token",
+    "trained_frames",
+}
 
 
 def last_checkpoints(run: Path, count: int) -> list[Path]:
@@ -56,7 +61,8 @@ def average_checkpoints(checkpoints: Sequence[Path], output: Path) -> None:
     """Write a checkpoint whose weights are the mean, in float32, of those of several.
 
     Args:
-        checkpoints: Folders of the same model and tokenizer.
+        checkpoints: Folders of the same model and tokenizer, from one run or from runs that went
+            on from one another; what data has told of their lengths is taken from the first.
         output: A new folder, which appears only when it is whole.
 
     Raises:
@@ -144,7 +150,8 @@ def _check_alike(first: Path, other: Path) -> None:
     ]
     if different:
         raise ValueError(
-            f"{first} and {other} differ in {', '.join(different)}: average checkpoints of one run"
+            f"{first} and {other} differ in {', '.join(different)}: average checkpoints of one "
+            "model"
         )
 
 

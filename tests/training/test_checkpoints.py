@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from sled import TTS
+from sled.config import SpeechLlamaConfig
 from sled.model import SpeechLlamaForCausalLM
 from sled.text import TextTokenizer
 from sled.training.checkpoints import average_checkpoints, best_checkpoints, last_checkpoints
@@ -50,6 +51,16 @@ def test_half_precision_checkpoints_have_a_mean_that_is_none(tmp_path):
     folders = [tmp_path / "0", tmp_path / "1"]
     average_checkpoints(folders, tmp_path / "average")
     assert_mean(tmp_path / "average", folders)
+
+
+def test_runs_on_other_data_have_a_mean_with_the_lengths_of_the_first(tmp_path):
+    folders = [
+        debug_checkpoint(tmp_path / str(seed), seed=seed, trained_frames=100 * (seed + 1))
+        for seed in (0, 1)
+    ]
+    average_checkpoints(folders, tmp_path / "average")
+    assert_mean(tmp_path / "average", folders)
+    assert SpeechLlamaConfig.from_pretrained(tmp_path / "average").trained_frames == 100
 
 
 def test_the_last_are_those_with_the_highest_steps(trained, tmp_path):
