@@ -72,7 +72,8 @@ class Room:
         self._prompt_frames, self._prompt_positions = prompt_frames, prompt_positions
         low, high = config.min_frames_per_token, config.max_frames_per_token
         self._most = MAX_FRAMES_PER_TOKEN if high is None else high  # frames per token
-        self._usual = self._most if low is None else (low + self._most) / 2
+        # Half-way, as ratios go: single words are near the most, sentences nearer the fewest.
+        self._usual = self._most if low is None else math.sqrt(low * self._most)
         if layout.text_chunk is not None and layout.speech_chunk is not None:
             # Text is read no faster than that, however fast it is said.
             slowest = layout.speech_chunk / layout.text_chunk

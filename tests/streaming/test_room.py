@@ -103,7 +103,7 @@ def test_however_long_a_text_no_sequence_is_longer_than_in_training(
 
 def test_a_text_of_the_length_of_training_is_said_in_one_piece(spoken):
     text = (4 * SENTENCE).strip()
-    most = math.ceil((PACE + 0.25) * len(debug_tokenizer().encode(text)))
+    most = math.ceil(math.sqrt(PACE * (PACE + 0.5)) * len(debug_tokenizer().encode(text)))
     for trained, whole in ((most, True), (most - 1, False)):
         spoken.clear()
         debug_tts(trained_frames=trained).say(text, options=OPTIONS)
@@ -186,7 +186,7 @@ def test_a_segment_and_what_it_continues_fit_together(trained, share, low, ratio
     room = Room(config, DecodingOptions(), layout, prompt, prompt and prompt + 1)
     limits = room.segment_limits()
     assert prompt <= room.past_frames + 1e-6
-    usual = low * (1 + ratio) / 2
+    usual = low * math.sqrt(ratio)
     if limits.limit > 2:  # the fewest that there can be
         assert room.past_frames + usual * (limits.limit + 2) <= trained + 1e-6
         assert room.holds(limits.limit + 2)
