@@ -7,9 +7,9 @@ have been aligned (scripts/align.py) before.
 
 import argparse
 
-from sled.cli import run_main
+from sled.cli.speaking import run_main
 from sled.codec import TokenChannel, add_token_channel
-from sled.text import TextTokenizer
+from sled.text.tokenizer import TextTokenizer
 
 
 def main(argv: list[str] | None = None) -> None:

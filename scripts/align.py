@@ -10,7 +10,7 @@ import argparse
 import os
 from pathlib import Path
 
-from sled.cli import choose_device, run_main
+from sled.cli.speaking import choose_device, run_main
 from sled.data.alignment import TrainingOptions, align_corpora
 from sled.data.manifests import load_cuts
 

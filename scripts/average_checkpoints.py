@@ -4,8 +4,12 @@
 import argparse
 from pathlib import Path
 
-from sled.cli import run_main
-from sled.training.checkpoints import average_checkpoints, best_checkpoints, last_checkpoints
+from sled.cli.speaking import run_main
+from sled.training.checkpoints.finding import (
+    average_checkpoints,
+    best_checkpoints,
+    last_checkpoints,
+)
 
 
 def main(argv: list[str] | None = None) -> None:

@@ -5,7 +5,7 @@ import argparse
 import sys
 from importlib import import_module
 
-from sled.cli import run_main
+from sled.cli.speaking import run_main
 
 BENCHMARKS = ("data", "generate", "latency", "sessions", "start", "train")
 

@@ -13,12 +13,12 @@ from pathlib import Path
 
 import torch
 
-from sled.cli import add_draws_flag, choose_device, run_main
+from sled.cli.speaking import add_draws_flag, choose_device, run_main
 from sled.codec import load_codec
 from sled.decoding import DecodingOptions
-from sled.model import SpeechLlamaForCausalLM
-from sled.text import TextTokenizer
-from sled.training.gta import cache_gta
+from sled.model.lm import SpeechLlamaForCausalLM
+from sled.text.tokenizer import TextTokenizer
+from sled.training.predictions import cache_gta
 
 
 def main(argv: list[str] | None = None) -> None:

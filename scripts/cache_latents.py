@@ -10,11 +10,11 @@ import os
 import re
 from pathlib import Path
 
-from sled.cli import choose_device, run_main
+from sled.cli.speaking import choose_device, run_main
 from sled.codec import load_codec
-from sled.data.latents import SHARD_SIZE, cache_codes, verify_codes
+from sled.data.cache.codes import SHARD_SIZE, cache_codes, verify_codes
+from sled.data.cache.shards import missing_shards
 from sled.data.manifests import load_cuts
-from sled.data.shards import missing_shards
 
 
 def main(argv: list[str] | None = None) -> None:

@@ -5,8 +5,8 @@ import argparse
 import json
 from pathlib import Path
 
-from sled.cli import run_main
-from sled.evaluation.goldens import check_goldens
+from sled.cli.speaking import run_main
+from sled.evaluation.conformance import check_goldens
 
 
 def main(argv: list[str] | None = None) -> None:

@@ -11,10 +11,10 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from sled.cli import run_main
+from sled.cli.speaking import run_main
 from sled.codec import emphasize_sounds, load_codec
-from sled.data.latents import check_codec, load_cached
-from sled.data.sounds import SoundsOfFrames
+from sled.data.alignment.sounds import SoundsOfFrames
+from sled.data.cache.codes import check_codec, load_cached
 
 
 def main(argv: list[str] | None = None) -> None:

@@ -10,7 +10,13 @@ import logging
 from itertools import islice
 from pathlib import Path
 
-from sled.cli import add_draws_flag, add_dtype_flag, add_place_flag, choose_device, run_main
+from sled.cli.speaking import (
+    add_draws_flag,
+    add_dtype_flag,
+    add_place_flag,
+    choose_device,
+    run_main,
+)
 from sled.data.manifests import load_cuts
 from sled.decoding import DecodingOptions
 from sled.evaluation.quality import QualityJudge, load_dnsmos

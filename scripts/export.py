@@ -4,9 +4,9 @@
 import argparse
 from pathlib import Path
 
-from sled.cli import run_main
-from sled.export import export
+from sled.cli.speaking import run_main
 from sled.fast import DTYPES
+from sled.training.export import export
 
 
 def main(argv: list[str] | None = None) -> None:

@@ -3,7 +3,7 @@
 
 import argparse
 
-from sled.cli import run_main
+from sled.cli.speaking import run_main
 from sled.codec import group_frames
 
 

@@ -4,8 +4,8 @@
 import argparse
 from pathlib import Path
 
-from sled.cli import run_main
-from sled.training.growth import GROWABLE, grow_checkpoint
+from sled.cli.speaking import run_main
+from sled.training.checkpoints.growth import GROWABLE, grow_checkpoint
 
 
 def main(argv: list[str] | None = None) -> None:

@@ -4,7 +4,7 @@
 import argparse
 from pathlib import Path
 
-from sled.cli import run_main
+from sled.cli.speaking import run_main
 from sled.training.inheritance import Inheritance
 
 

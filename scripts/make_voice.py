@@ -4,8 +4,8 @@
 import argparse
 from pathlib import Path
 
-from sled.cli import add_dtype_flag, choose_device, run_main
-from sled.layout import Layout
+from sled.cli.speaking import add_dtype_flag, choose_device, run_main
+from sled.model.layout import Layout
 from sled.tts import TTS, Prompt
 
 

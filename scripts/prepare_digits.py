@@ -4,9 +4,9 @@
 import argparse
 from pathlib import Path
 
-from sled.cli import run_main
-from sled.data.digits import prepare_digits
+from sled.cli.speaking import run_main
 from sled.data.manifests import load_cuts
+from sled.data.synthetic.digits import prepare_digits
 
 
 def main(argv: list[str] | None = None) -> None:

@@ -8,10 +8,10 @@ import argparse
 from functools import cache
 from pathlib import Path
 
-from sled.cli import run_main
-from sled.data.english import MAIN_SPEAKER, EnglishOptions, prepare_english
+from sled.cli.speaking import run_main
 from sled.data.manifests import load_cuts
-from sled.data.teachers import Teacher, load_hibari, load_kokoro
+from sled.data.synthetic.english import MAIN_SPEAKER, EnglishOptions, prepare_english
+from sled.data.synthetic.teachers import Teacher, load_hibari, load_kokoro
 
 
 def main(argv: list[str] | None = None) -> None:

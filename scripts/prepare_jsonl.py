@@ -6,8 +6,8 @@ The keys "audio" and "text" serve as well; "id", "speaker", "start" and "duratio
 
 from pathlib import Path
 
-from sled.cli import run_main
-from sled.data.corpora.command import corpus_parser, prepare_from_args
+from sled.cli.prepare import corpus_parser, prepare_from_args
+from sled.cli.speaking import run_main
 from sled.data.corpora.jsonl import read_jsonl
 
 

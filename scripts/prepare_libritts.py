@@ -3,8 +3,8 @@
 
 from pathlib import Path
 
-from sled.cli import run_main
-from sled.data.corpora.command import corpus_parser, prepare_from_args
+from sled.cli.prepare import corpus_parser, prepare_from_args
+from sled.cli.speaking import run_main
 from sled.data.corpora.libritts import TEXT_VARIANTS, read_libritts
 
 

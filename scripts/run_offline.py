@@ -1,7 +1,7 @@
 #!/usr/bin/env python
 """Speak a text in the offline layout: all of the text is read before speech begins."""
 
-from sled.cli import add_whole_text_flags, read_task, run_main, speak, speech_parser
+from sled.cli.speaking import add_whole_text_flags, read_task, run_main, speak, speech_parser
 
 
 def main(argv: list[str] | None = None) -> None:

@@ -1,8 +1,8 @@
 #!/usr/bin/env python
 """Speak a text while it is being written: n text tokens, m frames, and so on."""
 
-from sled.cli import add_voice_flags, read_task, read_voice, run_main, speech_parser
-from sled.live import add_live_flags, speak_live
+from sled.cli.live import add_live_flags, speak_live
+from sled.cli.speaking import add_voice_flags, read_task, read_voice, run_main, speech_parser
 
 
 def main(argv: list[str] | None = None) -> None:

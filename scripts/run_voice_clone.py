@@ -1,7 +1,7 @@
 #!/usr/bin/env python
 """Speak a text in the voice of a short recording, which the new speech continues."""
 
-from sled.cli import (
+from sled.cli.speaking import (
     add_voice_flags,
     add_whole_text_flags,
     read_task,

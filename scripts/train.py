@@ -5,7 +5,7 @@ The same command continues a run that was stopped. The published runs have scrip
 train_libriheavy.py and train_libriheavy_stream.py, which differ in nothing but their defaults.
 """
 
-from sled.cli import run_main
+from sled.cli.speaking import run_main
 from sled.training.run import train
 
 

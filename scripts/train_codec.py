@@ -13,7 +13,7 @@ from dataclasses import replace
 
 from transformers import HfArgumentParser
 
-from sled.cli import choose_device, run_main
+from sled.cli.speaking import choose_device, run_main
 from sled.training.codec import CodecTrainer, CodecTrainingConfig
 
 

@@ -5,7 +5,7 @@ Start it with torchrun --nproc_per_node 8; only the paths of the data must be gi
 command continues a run that was stopped. The whole recipe is in runs/libriheavy.
 """
 
-from sled.cli import run_main
+from sled.cli.speaking import run_main
 from sled.training.published import LIBRIHEAVY
 from sled.training.run import train
 

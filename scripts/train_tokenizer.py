@@ -5,9 +5,9 @@ import argparse
 from itertools import chain
 from pathlib import Path
 
-from sled.cli import run_main
+from sled.cli.speaking import run_main
 from sled.data.manifests import read_texts
-from sled.text import MIN_VOCAB_SIZE, TextTokenizer
+from sled.text.tokenizer import MIN_VOCAB_SIZE, TextTokenizer
 
 
 def main(argv: list[str] | None = None) -> None:

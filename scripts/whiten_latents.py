@@ -10,9 +10,9 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from sled.cli import run_main
+from sled.cli.speaking import run_main
 from sled.codec import load_codec, whiten_latents
-from sled.data.latents import check_codec, cut_codes, load_cached
+from sled.data.cache.codes import check_codec, cut_codes, load_cached
 
 
 def main(argv: list[str] | None = None) -> None:

@@ -6,7 +6,7 @@ from sled.startup import without_garbage_collection
 
 with without_garbage_collection():
     from sled.decoding import DecodingOptions
-    from sled.layout import Layout
+    from sled.model.layout import Layout
     from sled.streaming.session import Session, SessionState
     from sled.streaming.voice import Voice
     from sled.tts import TTS, Prompt, Speech

@@ -1,8 +1,8 @@
 """What must fit together: a model, the tokenizer of its texts, and the codec of its latents."""
 
 from sled.codec import Codec
-from sled.config import SpeechLlamaConfig
-from sled.text import TextTokenizer
+from sled.model.config import SpeechLlamaConfig
+from sled.text.tokenizer import TextTokenizer
 
 
 def check_parts(config: SpeechLlamaConfig, tokenizer: TextTokenizer, codec: Codec) -> None:

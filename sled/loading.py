@@ -7,13 +7,13 @@ from pathlib import Path
 import torch
 
 from sled.bundled import bundled_voice
-from sled.checkpoint import missing_files
 from sled.codec import Codec, load_codec
-from sled.config import SpeechLlamaConfig
 from sled.decoding import FrameModel
 from sled.fast import PRECISIONS, choose_precision, loading_dtype, make_fast
-from sled.model import SpeechLlamaForCausalLM
-from sled.text import TextTokenizer
+from sled.files.checkpoint import missing_files
+from sled.model.config import SpeechLlamaConfig
+from sled.model.lm import SpeechLlamaForCausalLM
+from sled.text.tokenizer import TextTokenizer
 
 DEFAULT_CODEC = "facebook/encodec_24khz"
 

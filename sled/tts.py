@@ -25,20 +25,20 @@ from torch import Tensor
 
 from sled.codec import Codec
 from sled.compatibility import check_parts
-from sled.data.audio import check_audible, read_audio, write_audio
 from sled.decoding import DecodingOptions, FrameModel
-from sled.layout import Layout
+from sled.files.audio import check_audible, read_audio, write_audio
 from sled.loading import load_parts
-from sled.model import num_parameters
+from sled.model.layout import Layout
+from sled.model.lm import num_parameters
 from sled.streaming.chunks import ChunkRamp
-from sled.streaming.delivery import Delivery
 from sled.streaming.engine import Engine
 from sled.streaming.faults import find_fault
-from sled.streaming.room import check_prompt, max_prompt_frames
-from sled.streaming.sentences import SegmentLimits
+from sled.streaming.options import Delivery
+from sled.streaming.segment_budget import check_prompt, max_prompt_frames
 from sled.streaming.session import Encoding, Session, SessionState
 from sled.streaming.voice import Voice
-from sled.text import TextTokenizer, normalize_spaces
+from sled.text.segments import SegmentLimits
+from sled.text.tokenizer import TextTokenizer, normalize_spaces
 
 logger = logging.getLogger(__name__)
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 
-from sled.cli import run_main
+from sled.cli.speaking import run_main
 
 SCRIPTS = Path(__file__).parents[1] / "scripts"
 

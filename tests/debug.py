@@ -14,9 +14,9 @@ from lhotse import MonoCut, Recording, SupervisionSegment
 from torch import Tensor
 
 from sled.codec import Codec, load_codec
-from sled.config import SpeechLlamaConfig
-from sled.model import SpeechLlamaForCausalLM
-from sled.text import TextTokenizer
+from sled.model.config import SpeechLlamaConfig
+from sled.model.lm import SpeechLlamaForCausalLM
+from sled.text.tokenizer import TextTokenizer
 
 GOLDENS = Path(__file__).parent / "goldens"
 SAMPLE_RATE = 24_000

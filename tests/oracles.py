@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from sled.model import SpeechLlamaForCausalLM
+from sled.model.lm import SpeechLlamaForCausalLM
 
 
 def interleave(

@@ -9,7 +9,7 @@ import soxr
 import torch
 
 from sled import TTS, DecodingOptions, Prompt
-from sled.layout import Layout
+from sled.model.layout import Layout
 from tests.debug import (
     GOLDENS,
     HOP,

@@ -10,10 +10,10 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
 from transformers import LlamaConfig, LlamaModel
 
-from sled.backbone import Backbone
 from sled.benchmarks.timing import time_in_turns
-from sled.config import SpeechLlamaConfig
 from sled.data.dataset import length_mask
+from sled.model.backbone import Backbone
+from sled.model.config import SpeechLlamaConfig
 
 OURS, BASELINE = "ours, packed", "transformers' LlamaModel, padded"
 

@@ -9,8 +9,8 @@ from torch import Tensor, nn
 from transformers import DynamicCache
 
 from sled.benchmarks.backbones import make_backbones
-from sled.config import SpeechLlamaConfig
-from sled.heads import EnergyHead
+from sled.model.config import SpeechLlamaConfig
+from sled.model.heads import EnergyHead
 
 
 class TwoPassBaseline(nn.Module):

@@ -13,9 +13,9 @@ from torch import Tensor
 from transformers import EncodecConfig, EncodecModel
 
 from sled.codec import EncodecCodec
-from sled.data.audio import write_audio
-from sled.data.latents import cache_codes
+from sled.data.cache.codes import cache_codes
 from sled.data.manifests import load_cuts, save_cuts
+from sled.files.audio import write_audio
 
 # Libriheavy's cuts, and the reading pace of English.
 SHORTEST_S, LONGEST_S = 2.0, 30.0
@@ -104,7 +104,7 @@ def write_audio_corpus(
 
 
 def write_cached_corpus(folder: Path, durations_s: Sequence[float]) -> Path:
-    """Write a folder of cached codes, as `sled.data.latents` lays them out; returns it."""
+    """Write a folder of cached codes, as `sled.data.cache.codes` lays them out; returns it."""
     codec = DrawnCodes()
     with TemporaryDirectory() as scratch:
         # At the codec's rate and uncompressed, so that it is read in no time.

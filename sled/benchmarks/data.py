@@ -27,7 +27,7 @@ from sled.benchmarks.report import Report, Spread, describe_machine, table
 from sled.codec import Codec
 from sled.data.dataset import SpeechDataset, collate, open_corpus
 from sled.data.sampling import SpeechBatches, TrainingBatches
-from sled.text import TextTokenizer
+from sled.text.tokenizer import TextTokenizer
 
 # Enough to fill the buckets as a large corpus does.
 CUTS_FOR_PADDING = 2000

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from sled.decoding import DecodingOptions, FrameModel, Request, generate
-from sled.layout import Layout
+from sled.model.layout import Layout
 
 
 @dataclass(frozen=True)

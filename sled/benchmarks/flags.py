@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 
 from sled.benchmarks.sizes import SIZES
-from sled.cli import add_dtype_flag, choose_device
+from sled.cli.speaking import add_dtype_flag, choose_device
 
 
 def add_speaker_flags(parser: argparse.ArgumentParser) -> None:

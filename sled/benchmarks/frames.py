@@ -9,8 +9,8 @@ from typing import Any
 import torch
 
 from sled.decoding import Decoder, DecodingOptions, FrameModel, Request
-from sled.layout import Layout
-from sled.training.throughput import synchronize
+from sled.model.layout import Layout
+from sled.training.callbacks.throughput import synchronize
 
 # What a method of the model is called in a report.
 PARTS = {

@@ -21,8 +21,8 @@ from sled.benchmarks.report import Report, Spread, describe_machine, table
 from sled.benchmarks.sizes import describe_weights, make_config
 from sled.benchmarks.speakers import load_speaker, make_model, resolve_dtype
 from sled.benchmarks.timing import time_in_turns
-from sled.config import SpeechLlamaConfig
 from sled.decoding import Request
+from sled.model.config import SpeechLlamaConfig
 from sled.tts import TTS
 
 WORDS = ("four", "two", "seven", "one", "nine", "zero", "eight")

@@ -12,8 +12,8 @@ from sled.benchmarks.flags import add_speaker_flags, check_at_least, open_device
 from sled.benchmarks.report import Report, Spread, describe_machine, table
 from sled.benchmarks.speakers import load_speaker
 from sled.decoding import DecodingOptions
-from sled.streaming.client import Timeline, converse
-from sled.streaming.pacing import release, schedule
+from sled.simulation.client import Timeline, converse
+from sled.simulation.pacing import release, schedule
 from sled.tts import TTS
 
 WORDS = ("four", "two", "seven", "one", "nine", "zero", "eight")

@@ -7,8 +7,8 @@ import time
 
 import torch
 
-from sled.config import SpeechLlamaConfig
-from sled.model import SpeechLlamaForCausalLM
+from sled.model.config import SpeechLlamaConfig
+from sled.model.lm import SpeechLlamaForCausalLM
 
 READ_BYTES = 512 * 2**20  # more than any cache
 BYTES_PER_WEIGHT = {"float32": 4.0, "bfloat16": 2.0, "float16": 2.0, "int8": 1.0, "int4": 0.5}

@@ -11,7 +11,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from sled.backbone import AttentionContext
 from sled.benchmarks.flags import add_speaker_flags, check_at_least, open_device
 from sled.benchmarks.frames import endless
 from sled.benchmarks.memory import position_bytes
@@ -26,10 +25,11 @@ from sled.benchmarks.speakers import (
 )
 from sled.codec import Codec
 from sled.decoding import Decoder, FrameModel, Request, UtteranceState
+from sled.fast.cuda_graph import StaticModel
 from sled.fast.fused import FusedLayer
-from sled.fast.static import StaticModel
-from sled.layout import Layout
-from sled.model import SpeechLlamaForCausalLM
+from sled.model.backbone import AttentionContext
+from sled.model.layout import Layout
+from sled.model.lm import SpeechLlamaForCausalLM
 
 LAYOUT = Layout(STREAM_N, STREAM_M)
 # Of how many different ages sessions are at the start.

@@ -7,7 +7,7 @@ from transformers import EncodecConfig, EncodecModel
 
 from sled.bundled import BUNDLED_VOICES
 from sled.codec import Codec, EncodecCodec, GroupedCodec, load_codec
-from sled.config import SpeechLlamaConfig
+from sled.model.config import SpeechLlamaConfig
 
 # "published-x4" is the published size, made to write four frames of the codec in a step.
 SIZES = ("published", "published-x4", *BUNDLED_VOICES, "debug")

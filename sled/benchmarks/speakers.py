@@ -13,9 +13,9 @@ from sled.benchmarks.sizes import make_codec, make_config
 from sled.bundled import BUNDLED_VOICES
 from sled.decoding import FrameModel
 from sled.fast import choose_precision, loading_dtype, make_fast
-from sled.heads.energy import ZeroLinear
-from sled.model import SpeechLlamaForCausalLM
-from sled.text import TextTokenizer
+from sled.model.heads.energy import ZeroLinear
+from sled.model.lm import SpeechLlamaForCausalLM
+from sled.text.tokenizer import TextTokenizer
 from sled.tts import TTS
 
 # As published, at 75 frames a second.

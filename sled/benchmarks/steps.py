@@ -14,13 +14,13 @@ from torch.utils.data import DataLoader
 from sled.benchmarks.corpus import LONGEST_S, draw_durations, write_cached_corpus
 from sled.benchmarks.timing import PhaseClock
 from sled.codec import Codec
+from sled.data.cache.codes import load_cached
 from sled.data.dataset import SpeechDataset, collate, length_mask
-from sled.data.latents import load_cached
 from sled.data.sampling import SpeechBatches, TrainingBatches
-from sled.model import SpeechLlamaForCausalLM
-from sled.text import TextTokenizer
-from sled.training.latents import speech_latents
-from sled.training.throughput import training_flops
+from sled.model.lm import SpeechLlamaForCausalLM
+from sled.text.tokenizer import TextTokenizer
+from sled.training.callbacks.throughput import training_flops
+from sled.training.units import speech_latents
 
 PHASES = ("data wait", "codec", "forward", "backward", "optimiser")
 # Enough to fill the buckets as a large corpus does.

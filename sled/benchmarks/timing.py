@@ -9,7 +9,7 @@ from contextlib import contextmanager
 
 import torch
 
-from sled.training.throughput import synchronize
+from sled.training.callbacks.throughput import synchronize
 
 
 def time_in_turns(

@@ -16,10 +16,10 @@ from sled.benchmarks.report import Report, Spread, describe_machine, table
 from sled.benchmarks.sizes import SIZES, make_codec, make_config
 from sled.benchmarks.steps import PHASES, Step, make_loader, train_steps
 from sled.benchmarks.timing import time_in_turns
-from sled.cli import choose_device
+from sled.cli.speaking import choose_device
 from sled.codec import Codec
-from sled.model import SpeechLlamaForCausalLM
-from sled.training.throughput import measure_matmul_rate
+from sled.model.lm import SpeechLlamaForCausalLM
+from sled.training.callbacks.throughput import measure_matmul_rate
 
 
 def add_flags(parser: argparse.ArgumentParser) -> None:

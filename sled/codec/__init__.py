@@ -1,10 +1,8 @@
 """Neural audio codecs: waveforms to latents and back."""
 
 from sled.codec.base import Codec, StreamingDecoder, StreamingEncoder
-from sled.codec.emphasis import Emphasis, EmphasizedCodec
-from sled.codec.encodec import EncodecCodec
-from sled.codec.grouped import GroupedCodec, group_codes
-from sled.codec.parts import (
+from sled.codec.encodec.model import EncodecCodec
+from sled.codec.folder import (
     CodecParts,
     add_token_channel,
     emphasize_sounds,
@@ -12,9 +10,11 @@ from sled.codec.parts import (
     load_codec,
     whiten_latents,
 )
-from sled.codec.streaming_state import StreamState
-from sled.codec.token_channel import TokenChannel, TokenChannelCodec
-from sled.codec.whitened import WhitenedCodec, Whitening
+from sled.codec.stream_state import StreamState
+from sled.codec.transforms.emphasize import Emphasis, EmphasizedCodec
+from sled.codec.transforms.group import GroupedCodec, group_codes
+from sled.codec.transforms.token_channel import TokenChannel, TokenChannelCodec
+from sled.codec.transforms.whiten import WhitenedCodec, Whitening
 
 __all__ = [
     "Codec",

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from sled.codec.streaming_state import StreamState
+from sled.codec.stream_state import StreamState
 
 
 class Codec(ABC):

@@ -1,0 +1,1 @@
+"""Corpora, and training samples made of them."""

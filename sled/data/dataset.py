@@ -18,11 +18,11 @@ from torch.nn.utils.rnn import pad_sequence
 from torch.utils.data import Dataset
 
 from sled.codec import Codec, group_codes
-from sled.data.latents import cut_codes, cut_waveform, has_codes, load_cached
+from sled.data.alignment.spoken_tokens import spoken_tokens
+from sled.data.cache.codes import cut_codes, cut_waveform, has_codes, load_cached
+from sled.data.cache.shards import read_record
 from sled.data.manifests import Manifest, load_cuts
-from sled.data.shards import read_record
-from sled.data.spoken_tokens import spoken_tokens
-from sled.text import PAD_ID, TextTokenizer
+from sled.text.tokenizer import PAD_ID, TextTokenizer
 
 
 def open_corpus(
@@ -93,7 +93,7 @@ class SpeechDataset(Dataset[dict[str, Any]]):
             if the speaker is known to be the same.
         max_joined_s: No sample is joined to more than so many seconds.
         with_spoken_tokens: Add `spoken_tokens` [T], which token of the text each frame belongs to
-            by the times of the cuts' letters or words (see `sled.data.spoken_tokens`), and
+            by the times of the cuts' letters or words (see `alignment.spoken_tokens`), and
             `spoken_ids` [T], the id of that token; -1 where it is not known.
     """
 

@@ -11,7 +11,7 @@ from lhotse.cut import Cut
 from lhotse.utils import compute_num_samples
 
 from sled.codec import Codec
-from sled.text import TextTokenizer
+from sled.text.tokenizer import TextTokenizer
 
 # Of the recordings, so many are left aside at either end: their transcripts may be wrong.
 _OUTLIERS = 0.005

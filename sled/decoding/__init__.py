@@ -4,7 +4,7 @@ from sled.decoding.decoder import Decoder, Step
 from sled.decoding.generate import Generated, generate
 from sled.decoding.interface import FrameModel
 from sled.decoding.options import DecodingOptions
-from sled.decoding.place import PlaceKeeper
+from sled.decoding.text_tracker import PlaceKeeper
 from sled.decoding.utterance import Request, Utterance, UtteranceState
 
 __all__ = [

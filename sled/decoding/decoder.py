@@ -20,16 +20,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from sled.cache import CachedRow
-from sled.decoding.frames import PartByPart
+from sled.decoding.batch import Lane
+from sled.decoding.eager_step import PartByPart
 from sled.decoding.interface import FrameModel
-from sled.decoding.lane import Lane
 from sled.decoding.limits import Limits
 from sled.decoding.noise import NoiseAhead
 from sled.decoding.options import DecodingOptions
-from sled.decoding.place import PlaceKeeper
+from sled.decoding.text_tracker import PlaceKeeper
 from sled.decoding.utterance import Request, Row, Utterance, UtteranceState
-from sled.layout import Layout
+from sled.model.cache import CachedRow
+from sled.model.layout import Layout
 
 # A row that waits for text is not worth a pass of the model for less than so many inputs.
 MIN_READ_AHEAD = 16

@@ -11,9 +11,9 @@ from torch import Tensor
 from sled.decoding.decoder import Decoder, Step
 from sled.decoding.interface import FrameModel
 from sled.decoding.options import DecodingOptions
-from sled.decoding.place import PlaceKeeper
+from sled.decoding.text_tracker import PlaceKeeper
 from sled.decoding.utterance import Request, Utterance
-from sled.layout import Layout
+from sled.model.layout import Layout
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,7 +1,7 @@
 """What the decoder needs of a model, whatever computes it.
 
-`sled.model.SpeechLlamaForCausalLM` is the plain form, which is also trained; `sled.fast` has forms
-that do nothing but decode.
+`sled.model.lm.SpeechLlamaForCausalLM` is the plain form, which is also trained; `sled.fast` has
+forms that do nothing but decode.
 
 Shapes: U utterances, R rows of a call, Q new inputs of a row, H hidden width, D latent width, N
 noise width.
@@ -17,9 +17,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from sled.cache import RowCache
-from sled.config import SpeechLlamaConfig
-from sled.layout import Layout
+from sled.model.cache import RowCache
+from sled.model.config import SpeechLlamaConfig
+from sled.model.layout import Layout
 
 NONE = -1
 

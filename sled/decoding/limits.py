@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 
-from sled.config import SpeechLlamaConfig
 from sled.decoding.utterance import Utterance
+from sled.model.config import SpeechLlamaConfig
 
 
 class Limits:

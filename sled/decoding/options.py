@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from sled.config import SpeechLlamaConfig
+from sled.model.config import SpeechLlamaConfig
 
 OFFLINE_STOP_THRESHOLD, STREAM_STOP_THRESHOLD = 0.8, 0.5
 
@@ -30,7 +30,7 @@ class DecodingOptions:
         stop_before_text_end: Let a chunked row stop while text is still unread.
         keep_place: Hold speech to the order of its text, let no token last for ever, and stop at
             the end of the text and there only, if frames tell which token is being said; see
-            `sled.decoding.place`.
+            `sled.decoding.text_tracker`.
     """
 
     cfg: float = 2.0

@@ -12,14 +12,14 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from sled.cache import CachedRow
 from sled.decoding.options import (
     OFFLINE_STOP_THRESHOLD,
     STREAM_STOP_THRESHOLD,
     DecodingOptions,
 )
-from sled.decoding.place import Place
-from sled.layout import Layout
+from sled.decoding.text_tracker import Place
+from sled.model.cache import CachedRow
+from sled.model.layout import Layout
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,0 +1,1 @@
+"""Judges of speech, and reports."""

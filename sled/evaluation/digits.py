@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from sled.data.digits import DIGIT_WORDS
+from sled.data.synthetic.digits import DIGIT_WORDS
 from sled.evaluation.words import Wording, WordScore, score_words
 
 # Spellings that sound exactly like the digit: a listener who writes them has heard it right.

@@ -14,11 +14,11 @@ import torch
 from lhotse.cut import Cut
 
 from sled.codec import Codec, load_codec
-from sled.data.audio import write_audio
 from sled.decoding import DecodingOptions
-from sled.layout import Layout
-from sled.streaming.client import converse
-from sled.streaming.pacing import release, schedule
+from sled.files.audio import write_audio
+from sled.model.layout import Layout
+from sled.simulation.client import converse
+from sled.simulation.pacing import release, schedule
 from sled.tts import TTS, Prompt
 
 MODES = {

@@ -12,8 +12,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from sled.backbone import rotate
-from sled.fast.pages import PAGE, gather_pages
+from sled.fast.paged_cache import PAGE, gather_pages
+from sled.model.backbone import rotate
 
 
 def attend_pages(

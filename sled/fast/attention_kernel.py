@@ -20,7 +20,7 @@ from torch import Tensor
 
 @triton.jit
 def _rotated(line, cos, sin, HEAD_DIM: tl.constexpr):
-    """Load d numbers and rotate their halves, as `sled.backbone.rotate`."""
+    """Load d numbers and rotate their halves, as `sled.model.backbone.rotate`."""
     i = tl.arange(0, HEAD_DIM)
     x = tl.load(line + i).to(tl.float32)
     other = tl.load(line + (i + HEAD_DIM // 2) % HEAD_DIM).to(tl.float32)

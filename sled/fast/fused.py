@@ -9,12 +9,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from sled.backbone import AttentionContext, DecoderLayer, rotate
-from sled.cache import KVCache
-from sled.digest import tensor_digest
-from sled.fast.ends import ModelEnds
-from sled.fast.pages import PagedCache
-from sled.model import SpeechLlamaForCausalLM
+from sled.fast.base import ModelEnds
+from sled.fast.paged_cache import PagedCache
+from sled.files.digest import tensor_digest
+from sled.model.backbone import AttentionContext, DecoderLayer, rotate
+from sled.model.cache import KVCache
+from sled.model.lm import SpeechLlamaForCausalLM
 
 
 class FusedLayer:

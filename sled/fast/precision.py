@@ -7,11 +7,11 @@ from importlib.util import find_spec
 
 import torch
 
-from sled.config import SpeechLlamaConfig
 from sled.decoding import FrameModel
+from sled.fast.cuda_graph import GraphRecorder, StaticModel
 from sled.fast.fused import FusedModel
-from sled.fast.static import GraphRecorder, StaticModel
-from sled.model import SpeechLlamaForCausalLM, num_parameters
+from sled.model.config import SpeechLlamaConfig
+from sled.model.lm import SpeechLlamaForCausalLM, num_parameters
 
 logger = logging.getLogger(__name__)
 
@@ -69,7 +69,7 @@ def make_fast(
         raise ValueError(f"{precision} runs on the processor only: use bfloat16 on {model.device}")
     if not has_runtime():
         raise ValueError(f"{precision} needs onnx and onnxruntime: {EXTRA}")
-    from sled.fast.graph_model import GraphModel  # which imports them
+    from sled.fast.onnx_model import GraphModel  # which imports them
 
     return GraphModel(model, BITS[precision], threads)
 

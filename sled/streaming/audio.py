@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from sled.codec import Codec
-from sled.codec.streaming_state import StreamState
+from sled.codec.stream_state import StreamState
 from sled.streaming.loudness import SilenceMeter
 from sled.streaming.trimming import TailTrimmer
 from sled.streaming.voice import Voice

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field, replace
 from torch import Tensor
 
 from sled.normalization import Normalizer
-from sled.streaming.sentences import SegmentSplitter
-from sled.streaming.text import GrowingText
+from sled.text.incremental import GrowingText
+from sled.text.segments import SegmentSplitter
 
 
 @dataclass

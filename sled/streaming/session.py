@@ -10,11 +10,11 @@ from typing import Literal
 import numpy as np
 import torch
 
-from sled.streaming.delivery import Delivery
+from sled.streaming.audio_queue import Chunk
 from sled.streaming.engine import Engine
-from sled.streaming.sink import Chunk
+from sled.streaming.options import Delivery
 from sled.streaming.track import Track, TrackState
-from sled.text import TextTokenizer
+from sled.text.tokenizer import TextTokenizer
 
 Encoding = Literal["float32", "int16"]
 SLICE = 500  # characters

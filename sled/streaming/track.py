@@ -17,15 +17,15 @@ from torch import Tensor
 from sled.decoding import DecodingOptions, Request, Utterance, UtteranceState
 from sled.normalization import MAX_GROWTH, open_normalizer
 from sled.streaming.audio import AudioState, AudioStream
+from sled.streaming.audio_queue import Chunk, Sink
 from sled.streaming.codec_thread import CodecJob
-from sled.streaming.delivery import Delivery
 from sled.streaming.engine import Engine
+from sled.streaming.options import Delivery
 from sled.streaming.position import Position, Segment, Spoken
-from sled.streaming.sentences import Boundary, SegmentSplitter
-from sled.streaming.sink import Chunk, Sink
-from sled.streaming.start import StartDelay
-from sled.streaming.text import GrowingText
-from sled.text import TextTokenizer
+from sled.streaming.start_delay import StartDelay
+from sled.text.incremental import GrowingText
+from sled.text.segments import Boundary, SegmentSplitter
+from sled.text.tokenizer import TextTokenizer
 
 logger = logging.getLogger(__name__)
 

@@ -17,13 +17,13 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from sled.cache import CachedRow
 from sled.codec import Codec
-from sled.codec.streaming_state import StreamState
+from sled.codec.stream_state import StreamState
 from sled.decoding import Decoder, DecodingOptions, FrameModel, Request, UtteranceState
-from sled.layout import Layout
-from sled.streaming.text import GrowingText
-from sled.text import TextTokenizer
+from sled.model.cache import CachedRow
+from sled.model.layout import Layout
+from sled.text.incremental import GrowingText
+from sled.text.tokenizer import TextTokenizer
 
 FILE_FORMAT = "sled-voice-1"
 

@@ -13,8 +13,8 @@ from copy import deepcopy
 import torch
 from torch import Tensor
 
-from sled.layout import Layout
-from sled.model import SpeechLlamaForCausalLM
+from sled.model.layout import Layout
+from sled.model.lm import SpeechLlamaForCausalLM
 
 
 class GuidedTeacher:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sled.codec import TokenChannelCodec, load_codec
-from sled.config import SpeechLlamaConfig
+from sled.model.config import SpeechLlamaConfig
 from sled.training.run import FREE_SETTINGS
 
 # Of speech, in a batch.

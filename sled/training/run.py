@@ -18,14 +18,14 @@ from transformers.trainer import TRAINER_STATE_NAME
 from transformers.trainer_utils import get_last_checkpoint
 
 from sled.codec import Codec, TokenChannelCodec, load_codec
-from sled.config import SpeechLlamaConfig
+from sled.data.alignment.spoken_times import word_ends
+from sled.data.cache.codes import check_codec
 from sled.data.dataset import SpeechDataset, open_corpus
-from sled.data.latents import check_codec
 from sled.data.lengths import measure_frames_per_token, measure_trained_frames
 from sled.data.sampling import SpeechBatches
-from sled.data.spoken_times import word_ends
-from sled.model import SpeechLlamaForCausalLM
-from sled.text import TextTokenizer
+from sled.model.config import SpeechLlamaConfig
+from sled.model.lm import SpeechLlamaForCausalLM
+from sled.text.tokenizer import TextTokenizer
 from sled.training.arguments import (
     DataArguments,
     LoraArguments,
@@ -33,11 +33,11 @@ from sled.training.arguments import (
     SledTrainingArguments,
     parse_flags,
 )
+from sled.training.callbacks.samples import show_samples
+from sled.training.callbacks.time_limit import TimeLimit
+from sled.training.checkpoints.lora import add_adapters, save_merged, unwrap
+from sled.training.checkpoints.saving import finished_steps, publish_model
 from sled.training.distillation import GuidedTeacher, make_student
-from sled.training.lora import add_adapters, save_merged, unwrap
-from sled.training.samples import show_samples
-from sled.training.saving import finished_steps, publish_model
-from sled.training.time_limit import TimeLimit
 from sled.training.trainer import SledTrainer
 
 logger = logging.getLogger(__name__)

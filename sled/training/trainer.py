@@ -22,18 +22,18 @@ from transformers.trainer_utils import EvalLoopOutput
 from sled.codec import Codec, TokenChannelCodec
 from sled.data.dataset import SpeechDataset, collate, length_mask
 from sled.data.sampling import SpeechBatches, TrainingBatches
-from sled.guided_attention import SpokenTokens
-from sled.layout import Layout
-from sled.model import SpeechLlamaOutput
+from sled.model.guided_attention import SpokenTokens
+from sled.model.layout import Layout
+from sled.model.lm import SpeechLlamaOutput
 from sled.training.arguments import SledTrainingArguments
-from sled.training.averaging import WeightAverage
+from sled.training.callbacks.inactive_units import InactiveUnits
+from sled.training.callbacks.progress import LOSS_PARTS, Progress
+from sled.training.callbacks.text_gap import TextGap, with_other_endings
+from sled.training.checkpoints.lora import unwrap
+from sled.training.checkpoints.moving_average import WeightAverage
+from sled.training.checkpoints.saving import CurrentIntervals, WholeCheckpointTrainer
 from sled.training.distillation import GuidedTeacher
-from sled.training.inactive_units import InactiveUnits
-from sled.training.latents import forget_beginnings, told_latents
-from sled.training.lora import unwrap
-from sled.training.progress import LOSS_PARTS, Progress
-from sled.training.saving import CurrentIntervals, WholeCheckpointTrainer
-from sled.training.text_gap import TextGap, with_other_endings
+from sled.training.units import forget_beginnings, told_latents
 
 BATCHES_FILE = "batches.json"
 FLAGS_FILE = "training_flags.json"
@@ -292,8 +292,8 @@ class SledTrainer(WholeCheckpointTrainer):
     ) -> EvalLoopOutput:
         """Mean losses over all frames (and stop decisions), with noise that is always the same.
 
-        Also how much is made of the text, see `sled.training.text_gap`, and the share of the head's
-        units that are off, see `sled.training.inactive_units`.
+        Also how much is made of the text, see `callbacks.text_gap`, and the share of the
+        head's units that are off, see `callbacks.inactive_units`.
         """
         start = time.perf_counter()
         model = self.model  # DDP has nothing to add without gradients; FSDP is the model itself

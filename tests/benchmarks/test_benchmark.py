@@ -17,7 +17,7 @@ from sled.benchmarks.sizes import SIZES, UntrainedCodec, make_config
 from sled.benchmarks.steps import PHASES, make_loader, train_steps
 from sled.data.dataset import SpeechDataset, open_corpus
 from sled.data.sampling import SpeechBatches
-from sled.model import SpeechLlamaForCausalLM
+from sled.model.lm import SpeechLlamaForCausalLM
 from tests.commands import run
 from tests.debug import debug_config, debug_tokenizer, randn
 

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from sled.decoding import Decoder, DecodingOptions, Request, Utterance, generate
-from sled.layout import Layout
+from sled.model.layout import Layout
 from tests.debug import LAYOUT_IDS, LAYOUTS, STREAM, debug_model, randn
 
 NEVER = 2.0  # a stop threshold that no probability reaches

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from sled.decoding import Decoder, DecodingOptions, Generated, Request, generate
-from sled.layout import Layout
-from sled.model import SpeechLlamaForCausalLM
+from sled.model.layout import Layout
+from sled.model.lm import SpeechLlamaForCausalLM
 from tests.debug import LAYOUT_IDS, LAYOUTS, STREAM, debug_model, randn
 from tests.oracles import noise_of, speak_slowly
 

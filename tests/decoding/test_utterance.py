@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sled.decoding.utterance import Row
-from sled.layout import Layout
+from sled.model.layout import Layout
 from tests.oracles import interleave
 
 chunks = st.one_of(st.just((None, None)), st.tuples(st.integers(1, 6), st.integers(1, 8)))  # (n, m)

@@ -12,8 +12,8 @@ import torch
 from lhotse import MonoCut
 from lhotse.utils import fastcopy
 
-from sled.data.digits import DIGIT_WORDS, prepare_digits
 from sled.data.manifests import load_cuts, save_cuts
+from sled.data.synthetic.digits import DIGIT_WORDS, prepare_digits
 from sled.decoding import DecodingOptions
 from sled.evaluation.systems import (
     choose_prompts,
@@ -22,7 +22,7 @@ from sled.evaluation.systems import (
     recite_model,
     text_of,
 )
-from sled.layout import Layout
+from sled.model.layout import Layout
 from sled.tts import TTS
 from tests.debug import debug_checkpoint
 

@@ -10,9 +10,9 @@ import pytest
 from lhotse import MonoCut, Recording, SupervisionSegment
 from transformers import Wav2Vec2FeatureExtractor, WavLMConfig, WavLMForXVector
 
-from sled.data.audio import write_audio
 from sled.evaluation.speaker import SpeakerJudge, load_speaker_encoder
 from sled.evaluation.systems import Recital
+from sled.files.audio import write_audio
 
 RATE = 16_000
 LOW, HIGH, MIXED = 200.0, 400.0, 300.0

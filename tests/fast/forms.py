@@ -5,8 +5,8 @@ import torch
 
 from sled.decoding import FrameModel
 from sled.fast import DTYPES, make_fast
+from sled.fast.cuda_graph import StaticModel, do_again
 from sled.fast.precision import BITS, has_runtime
-from sled.fast.static import StaticModel, do_again
 from tests.debug import debug_model
 
 NEEDS_RUNTIME = pytest.mark.skipif(not has_runtime(), reason="needs onnx and onnxruntime")
@@ -30,6 +30,6 @@ def fast_model(form: str, seed: int = 0, **changes: object) -> FrameModel:
         return StaticModel(model, do_again)
     if form != "graph":
         return make_fast(model.to(DTYPES.get(form, torch.float32)), form)
-    from sled.fast.graph_model import GraphModel
+    from sled.fast.onnx_model import GraphModel
 
     return GraphModel(model, bits=32, cache_dtype=torch.float32)

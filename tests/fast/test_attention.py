@@ -13,9 +13,9 @@ import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sled.backbone import rotary_tables, rotate
 from sled.fast.attention import attend_pages_plainly
-from sled.fast.pages import PAGE
+from sled.fast.paged_cache import PAGE
+from sled.model.backbone import rotary_tables, rotate
 from tests.debug import randn
 
 INTERPRETED = os.environ.get("TRITON_INTERPRET") == "1"

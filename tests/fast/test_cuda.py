@@ -13,7 +13,7 @@ import torch
 from sled.benchmarks.fidelity import measure_fidelity
 from sled.decoding import Decoder, DecodingOptions, FrameModel, Request, generate
 from sled.fast import make_fast
-from sled.fast.static import StaticModel, do_again
+from sled.fast.cuda_graph import StaticModel, do_again
 from tests.debug import LAYOUT_IDS, LAYOUTS, debug_model, randn
 
 pytestmark = [

@@ -6,7 +6,7 @@ from torch import Tensor
 
 from sled.benchmarks.fidelity import measure_fidelity
 from sled.decoding import Decoder, DecodingOptions, FrameModel, Request, Utterance, generate
-from sled.layout import Layout
+from sled.model.layout import Layout
 from tests.debug import LAYOUT_IDS, LAYOUTS, STREAM, debug_model, randn
 from tests.fast.forms import EXACT, NEEDS_RUNTIME, ROUNDED, SIZES, fast_model, plain_model
 

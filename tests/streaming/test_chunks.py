@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sled.simulation.player import Playback, play
 from sled.streaming.chunks import ChunkRamp
-from sled.streaming.player import Playback, play
 
 SAMPLE_RATE, HOP = 24_000, 320
 FRAME_S = HOP / SAMPLE_RATE

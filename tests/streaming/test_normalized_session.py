@@ -6,10 +6,10 @@ import torch
 
 from sled import TTS, DecodingOptions, Prompt
 from sled.normalization import normalize
-from sled.streaming.delivery import Delivery
-from sled.streaming.sentences import SegmentLimits
+from sled.streaming.options import Delivery
 from sled.streaming.session import Session
-from sled.text import TextTokenizer
+from sled.text.segments import SegmentLimits
+from sled.text.tokenizer import TextTokenizer
 from tests.debug import STREAM, debug_codec, debug_model, debug_tokenizer, debug_waveform
 
 OPTIONS = DecodingOptions(cfg=2.0, min_frames=4, max_frames=12)

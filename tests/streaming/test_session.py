@@ -14,14 +14,14 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sled.cache import KVCache
 from sled.decoding import DecodingOptions, Request, generate
+from sled.model.cache import KVCache
 from sled.streaming.chunks import ChunkRamp
-from sled.streaming.delivery import Delivery
 from sled.streaming.engine import Engine
-from sled.streaming.room import PAST_SHARE
-from sled.streaming.sentences import SegmentLimits, split_segments
+from sled.streaming.options import Delivery
+from sled.streaming.segment_budget import PAST_SHARE
 from sled.streaming.session import Session
+from sled.text.segments import SegmentLimits, split_segments
 from sled.tts import TTS, Prompt
 from tests.debug import (
     HOP,

@@ -8,9 +8,9 @@ import torch
 from safetensors.torch import save_file
 
 from sled.decoding import DecodingOptions
-from sled.layout import Layout
+from sled.model.layout import Layout
 from sled.streaming.voice import Voice
-from sled.text import TextTokenizer
+from sled.text.tokenizer import TextTokenizer
 from sled.tts import MAX_VOICES_KEPT, TTS, Prompt
 from tests.debug import (
     LAYOUT_IDS,

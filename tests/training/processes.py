@@ -18,7 +18,7 @@ from accelerate.commands.config.config_args import load_config_from_file
 from accelerate.utils import DistributedType
 from torch import Tensor
 
-from sled.heads import EnergyHead
+from sled.model.heads import EnergyHead
 from sled.training.run import train
 from sled.training.trainer import SledTrainer
 

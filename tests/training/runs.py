@@ -9,9 +9,9 @@ import torch
 from lhotse import CutSet, MonoCut, Recording, SupervisionSegment
 from safetensors.torch import load_file
 
-from sled.data.latents import cache_codes
+from sled.data.alignment.spoken_times import with_words
+from sled.data.cache.codes import cache_codes
 from sled.data.manifests import load_cuts, save_cuts
-from sled.data.spoken_times import with_words
 from sled.training.run import train
 from tests.debug import GOLDENS, SAMPLE_RATE, debug_codec, debug_tokenizer, debug_waveform
 

@@ -19,7 +19,7 @@ from sled.codec import (
     load_codec,
     whiten_latents,
 )
-from sled.codec.encodec import TRAINING_AVERAGES
+from sled.codec.encodec.model import TRAINING_AVERAGES
 from sled.training.codec import CodecTrainer, CodecTrainingConfig
 from sled.training.codec.evaluation import evaluate_codec
 from tests.commands import run

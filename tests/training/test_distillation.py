@@ -4,9 +4,9 @@ import pytest
 import torch
 
 from sled import TTS
-from sled.config import SpeechLlamaConfig
 from sled.decoding import Decoder, DecodingOptions, Request
-from sled.layout import Layout
+from sled.model.config import SpeechLlamaConfig
+from sled.model.layout import Layout
 from sled.training.distillation import GuidedTeacher, make_student
 from tests.debug import GOLDENS, STREAM, debug_checkpoint, debug_model, randn
 from tests.training.runs import fit, flags, logged, train, weights

@@ -17,7 +17,7 @@ import torch
 from accelerate.commands.config.config_args import load_config_from_file
 from accelerate.utils import DistributedType
 
-from sled.backbone import DecoderLayer
+from sled.model.backbone import DecoderLayer
 from tests.commands import SCRIPTS, run
 from tests.debug import GOLDENS
 from tests.published import LIBRIHEAVY, LIBRIHEAVY_STREAM

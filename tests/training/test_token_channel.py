@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from sled.codec import TokenChannel, add_token_channel
-from sled.training.latents import forget_beginnings
+from sled.training.units import forget_beginnings
 from tests.debug import GOLDENS, debug_tokenizer
 from tests.training.runs import PLAIN, align_evenly, fit, logged, make_corpus, weights
 

@@ -11,9 +11,9 @@ import soundfile
 import torch
 
 from sled import TTS, DecodingOptions
-from sled.backbone import PackedSequences
-from sled.config import SpeechLlamaConfig
-from sled.model import SpeechLlamaForCausalLM
+from sled.model.backbone import PackedSequences
+from sled.model.config import SpeechLlamaConfig
+from sled.model.lm import SpeechLlamaForCausalLM
 from tests.commands import run
 from tests.debug import GOLDENS, HOP, SAMPLE_RATE, debug_codec
 from tests.training.runs import (

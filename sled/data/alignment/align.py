@@ -18,10 +18,10 @@ from sled.data.alignment.corpus import Corpus
 from sled.data.alignment.features import FRAME_S, batches_by_length, pad
 from sled.data.alignment.network import CtcNetwork
 from sled.data.alignment.spelling import BLANK, WORD_END, Alphabet, letters
+from sled.data.alignment.spoken_times import with_letters, with_words, without_times
 from sled.data.alignment.training import Example, TrainingOptions, train_network
 from sled.data.alignment.viterbi import CtcPath, best_paths
 from sled.data.manifests import check_manifest_writable, save_cuts, with_relative_audio
-from sled.data.spoken_times import with_letters, with_words, without_times
 
 # Clips read before they are sorted by length, and frames that go through the network at once.
 _CLIPS_AHEAD = 128

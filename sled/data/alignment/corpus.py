@@ -14,7 +14,7 @@ from tqdm import tqdm
 from sled.data.alignment.features import SAMPLE_RATE, Features
 from sled.data.alignment.spelling import Alphabet, cut_words, letters
 from sled.data.alignment.training import Example, TrainingOptions
-from sled.data.clips import read_clips
+from sled.data.cache.clips import read_clips
 
 
 class Corpus:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from lhotse.cut import Cut
 from lhotse.cut.data import DataCut
 
-from sled.data.spoken_times import is_letter
+from sled.data.alignment.spoken_times import is_letter
 from sled.normalization import normalize
 
 BLANK = 0

@@ -18,8 +18,8 @@ from lhotse import MonoCut, MultiCut, Recording, SupervisionSegment
 from lhotse.audio import AudioSource
 from lhotse.cut import Cut
 
-from sled.data.audio import check_audible
 from sled.data.corpora.items import Item, Rejected, Utterance
+from sled.files.audio import check_audible
 
 # What libsndfile reads without help. Lhotse hands some others (.sph) to programs by way of a
 # shell, which must never see a file name that came with a corpus.

@@ -8,7 +8,7 @@ from torch import Tensor
 from transformers import EncodecModel
 
 from sled.codec import CodecParts
-from sled.codec.encodec import TRAINING_AVERAGES
+from sled.codec.encodec.model import TRAINING_AVERAGES
 from sled.training.codec.config import CodecTrainingConfig
 from sled.training.codec.data import Segments
 from sled.training.codec.learner import CodecLearner

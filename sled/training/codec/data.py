@@ -10,7 +10,7 @@ import torch
 from lhotse.cut import Cut
 from torch import Tensor
 
-from sled.data.latents import cut_waveform
+from sled.data.cache.codes import cut_waveform
 
 logger = logging.getLogger(__name__)
 

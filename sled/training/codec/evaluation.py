@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.utils.tensorboard import SummaryWriter
 from transformers import EncodecModel
 
-from sled.data.latents import cut_waveform
+from sled.data.cache.codes import cut_waveform
 from sled.training.codec.data import level_db
 from sled.training.codec.losses import MelSpectrogram, MultiScaleMelDistance
 

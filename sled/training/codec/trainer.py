@@ -13,7 +13,7 @@ from tqdm import tqdm
 from transformers import EncodecFeatureExtractor, EncodecModel
 
 from sled.codec import CodecParts
-from sled.data.gta import GtaFrames
+from sled.data.cache.predictions import GtaFrames
 from sled.data.manifests import load_cuts
 from sled.training.codec.adaptation import DecoderAdapter
 from sled.training.codec.config import CodecTrainingConfig
@@ -24,8 +24,8 @@ from sled.training.codec.evaluation import (
     evaluate_gta,
     load_eval_clips,
 )
-from sled.training.codec.gta import GtaSampler, load_gta_clips, open_gta
 from sled.training.codec.learner import CodecLearner
+from sled.training.codec.predictions import GtaSampler, load_gta_clips, open_gta
 
 logger = logging.getLogger(__name__)
 

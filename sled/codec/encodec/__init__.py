@@ -1,0 +1,1 @@
+"""Encodec, whole and as a stream."""

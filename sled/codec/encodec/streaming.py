@@ -1,0 +1,186 @@
+"""Encodec fed piece by piece, equal to Encodec fed the whole at once.
+
+All convolutions of a causal Encodec look back only, so every input settles its outputs at once,
+with one exception. At the very beginning there is nothing to look back at, and most Encodecs,
+the published ones included, put a mirror image of the beginning there. A convolution that looks
+back p columns then needs columns 0 ... p for its first output. In the decoder of the usual form
+this takes the longest in the first convolution, which looks back 6 frames: nothing can come out
+before the 7th frame has come in, and no exact decoder is faster. The same steps lead the encoder
+from 7 frames back to 7 * 320 samples.
+
+So a stream keeps its inputs until every layer has what it needs for its mirror image, then feeds
+them all at once, and from then on feeds each piece as it comes. A signal that ends before that is
+handed to the network as a whole: it knows what to do when the mirror is longer than the signal.
+
+Shapes: B batch, C channels, n columns, T frames, S samples, D latent width, K codebooks.
+"""
+
+import itertools
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+from transformers import EncodecConfig
+from transformers.models.encodec.modeling_encodec import EncodecDecoder, EncodecEncoder
+
+from sled.codec.base import StreamingDecoder, StreamingEncoder
+from sled.codec.encodec.streaming_layers import streaming_layer
+from sled.codec.stream_state import LayerState, StreamState
+
+_PAD_MODES = ("constant", "reflect", "replicate")
+
+
+class StreamingNetwork:
+    """Encodec's encoder or decoder as a function of a piece and a state.
+
+    Args:
+        network: the model's `encoder` or `decoder`. Its weights are shared, so they must not
+            change any more: the normalised ones would not follow.
+        config: of the model.
+
+    Attributes:
+        inputs_to_start: columns that must have come in before any comes out.
+
+    Raises:
+        ValueError: if the network is not causal, and so cannot be streamed.
+    """
+
+    def __init__(self, network: EncodecEncoder | EncodecDecoder, config: EncodecConfig) -> None:
+        for key, possible in (
+            ("use_causal_conv", (True,)),
+            ("norm_type", ("weight_norm",)),  # the other one averages over all time
+            ("pad_mode", _PAD_MODES),
+        ):
+            if (value := getattr(config, key)) not in possible:
+                raise ValueError(
+                    f"this codec cannot be streamed: its {key} is {value!r}, which needs the whole "
+                    f"signal at once (possible: {', '.join(map(repr, possible))}); use encode and "
+                    "decode instead"
+                )
+        self._network = network
+        self._layers = [streaming_layer(module) for module in network.layers]
+        self._device = next(network.parameters()).device
+        self._in_channels = network.layers[0].conv.in_channels
+        self._out_channels = network.layers[-1].conv.out_channels
+        self.inputs_to_start = next(n for n in itertools.count(1) if self.outputs(n))
+
+    def new_state(self, batch_size: int) -> StreamState:
+        """The state of B streams before their first input.
+
+        Raises:
+            ValueError: if the batch is empty.
+        """
+        if batch_size < 1:
+            raise ValueError(f"batch_size must be at least 1, got {batch_size}")
+        return StreamState(torch.empty(batch_size, self._in_channels, 0, device=self._device))
+
+    def outputs(self, inputs: int) -> int:
+        """Columns that have come out once so many have gone in, before `finish`."""
+        columns = inputs
+        for layer in self._layers:
+            if columns < layer.inputs_to_start:
+                return 0
+            columns = layer.outputs(columns)
+        return max(0, columns)
+
+    @torch.no_grad()
+    def step(self, x: Tensor, state: StreamState) -> tuple[Tensor, StreamState]:
+        """Feed a piece, of any length: [B, C, n] -> float32 [B, C', m], and the new state."""
+        x = x.to(self._device, torch.float32)
+        waiting = state.waiting
+        if not state.started:
+            x = torch.cat((waiting, x), -1)
+            if x.shape[-1] < self.inputs_to_start:
+                return self._nothing(x), StreamState(x)
+            waiting = x.new_empty(*x.shape[:2], 0)
+        before = state.layers or (None,) * len(self._layers)
+        after: list[LayerState] = []
+        with torch.autocast(self._device.type, enabled=False):
+            for layer, remembered in zip(self._layers, before, strict=True):
+                if x.shape[-1] == 0:  # too little came for the stride of the layer before
+                    break
+                x, remembered = layer.step(x, remembered)
+                after.append(remembered)
+        new_state = StreamState(waiting, (*after, *state.layers[len(after) :]))
+        return x if x.shape[-1] else self._nothing(x), new_state
+
+    @torch.no_grad()
+    def finish(self, state: StreamState) -> Tensor:
+        """End the signal: the columns [B, C', m] still due."""
+        with torch.autocast(self._device.type, enabled=False):
+            if not state.started:
+                x = state.waiting
+                return self._network(x) if x.shape[-1] else self._nothing(x)
+            due: Tensor | None = None
+            for layer, remembered in zip(self._layers, state.layers, strict=True):
+                pieces = []
+                if due is not None:
+                    piece, remembered = layer.step(due, remembered)
+                    pieces.append(piece)
+                if (last := layer.finish(remembered)) is not None:
+                    pieces.append(last)
+                due = torch.cat(pieces, -1) if pieces else None
+        return self._nothing(state.waiting) if due is None else due
+
+    def _nothing(self, like: Tensor) -> Tensor:
+        return like.new_empty(len(like), self._out_channels, 0)
+
+
+class EncodecStreamingDecoder(StreamingDecoder):
+    """Latents to speech; see the module's docstring for what comes out when."""
+
+    def __init__(self, network: StreamingNetwork, batch_size: int) -> None:
+        self._network = network
+        self.state = network.new_state(batch_size)
+        self.lookahead_frames = network.inputs_to_start - 1
+
+    def samples_after(self, frames: int) -> int:
+        return self._network.outputs(frames)
+
+    def decode(self, latents: Tensor) -> Tensor:
+        batch, width, _ = self.state.waiting.shape
+        if latents.ndim != 3 or latents.shape[0] != batch or latents.shape[2] != width:
+            raise ValueError(
+                f"latents must be [{batch}, frames, {width}], got {list(latents.shape)}"
+            )
+        audio, self.state = self._network.step(latents.transpose(1, 2), self.state)
+        return audio.squeeze(1)
+
+    def finish(self) -> Tensor:
+        audio = self._network.finish(self.state)
+        self.state = self._network.new_state(self.state.batch_size)
+        return audio.squeeze(1)
+
+
+class EncodecStreamingEncoder(StreamingEncoder):
+    """Speech to codes; see the module's docstring for what comes out when.
+
+    Args:
+        network: the encoder.
+        quantize: float [B, T, D] -> int64 codes [B, K, T], each frame for itself.
+        batch_size: the number of clips, B.
+    """
+
+    def __init__(
+        self, network: StreamingNetwork, quantize: Callable[[Tensor], Tensor], batch_size: int
+    ) -> None:
+        self._network = network
+        self._quantize = quantize
+        self.state = network.new_state(batch_size)
+        self.lookahead_samples = network.inputs_to_start - 1
+
+    def frames_after(self, samples: int) -> int:
+        return self._network.outputs(samples)
+
+    def encode(self, waveforms: Tensor) -> Tensor:
+        if waveforms.ndim != 2 or len(waveforms) != self.state.batch_size:
+            raise ValueError(
+                f"waveforms must be [{self.state.batch_size}, samples], got {list(waveforms.shape)}"
+            )
+        features, self.state = self._network.step(waveforms[:, None], self.state)
+        return self._quantize(features.transpose(1, 2))
+
+    def finish(self) -> Tensor:
+        features = self._network.finish(self.state)
+        self.state = self._network.new_state(self.state.batch_size)
+        return self._quantize(features.transpose(1, 2))

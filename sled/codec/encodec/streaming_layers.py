@@ -1,0 +1,192 @@
+"""Encodec's layers, fed piece by piece.
+
+A layer is a function of a piece and of what it remembers of earlier pieces, and returns what it
+now remembers. It keeps nothing itself and shares its weights with the module it stands for, except
+that weight normalisation, which the module redoes in each pass, is done once. Its first piece must
+be long enough for the padding at the beginning (`inputs_to_start`); `StreamingNetwork` sees to
+that for all layers at once.
+
+Shapes: B batch, C channels, n columns, which are points in time at the layer's own rate.
+"""
+
+import math
+from abc import ABC, abstractmethod
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from transformers.models.encodec.modeling_encodec import (
+    EncodecConv1d,
+    EncodecConvTranspose1d,
+    EncodecLSTM,
+    EncodecResnetBlock,
+)
+
+from sled.codec.stream_state import LayerState
+
+
+class StreamingLayer(ABC):
+    """One layer.
+
+    Attributes:
+        inputs_to_start: columns that the first piece must have at least.
+    """
+
+    inputs_to_start: int = 1
+
+    @abstractmethod
+    def step(self, x: Tensor, state: LayerState | None) -> tuple[Tensor, LayerState]:
+        """Feed a piece.
+
+        Args:
+            x: [B, C, n] with n >= 1, and n >= inputs_to_start in the first piece.
+            state: what the last step returned; None in the first.
+
+        Returns:
+            The columns [B, C', m] that later pieces cannot change any more, and the new state.
+        """
+
+    def finish(self, state: LayerState) -> Tensor | None:
+        """The columns [B, C', m] that only the end of the signal brings; None without any."""
+        return None
+
+    def outputs(self, inputs: int) -> int:
+        """Columns that have come out once so many have gone in, before `finish`."""
+        return inputs
+
+
+class StreamingConv(StreamingLayer):
+    """A causal convolution.
+
+    It remembers the columns that outputs still to come will read. The signal is padded by
+    `padding` columns on the left. When they mirror the signal they are its columns
+    padding, ..., 2, 1, so the very first output waits for column `padding`. Where a stride does
+    not divide the length, it is padded on the right as well, in `finish`.
+    """
+
+    def __init__(self, module: EncodecConv1d) -> None:
+        conv = module.conv
+        self.weight, self.bias = conv.weight.detach(), conv.bias
+        (kernel_size,), (self.stride,) = conv.kernel_size, conv.stride
+        (self.dilation,) = conv.dilation
+        self.span = (kernel_size - 1) * self.dilation + 1
+        self.padding = self.span - self.stride
+        self.pad_mode = module.pad_mode
+        self.inputs_to_start = self.padding + 1 if self.pad_mode == "reflect" else 1
+
+    def convolve(self, x: Tensor) -> Tensor:
+        """Apply the weights to every full span, without any padding."""
+        return F.conv1d(x, self.weight, self.bias, self.stride, 0, self.dilation)
+
+    def step(self, x: Tensor, state: LayerState | None) -> tuple[Tensor, LayerState]:
+        if state is None:
+            x = F.pad(x, (self.padding, 0), self.pad_mode)
+        else:
+            x = torch.cat((*state, x), -1)
+        outputs = (x.shape[-1] - self.span) // self.stride + 1
+        # Cloned: a view would keep the whole piece alive.
+        tail = x[..., outputs * self.stride :].clone()
+        if outputs == 0:
+            return x.new_empty(len(x), len(self.weight), 0), (tail,)
+        return self.convolve(x), (tail,)
+
+    def finish(self, state: LayerState) -> Tensor | None:
+        (tail,) = state
+        unread = tail.shape[-1] - self.padding
+        if unread == 0:
+            return None
+        return self.convolve(F.pad(tail, (0, self.stride - unread), self.pad_mode))
+
+    def outputs(self, inputs: int) -> int:
+        return inputs // self.stride
+
+
+class StreamingConvTranspose(StreamingLayer):
+    """A transposed convolution, whose outputs overlap with those of the next piece.
+
+    It remembers what its last inputs have added to columns that later inputs will add to as well.
+    If not all that sticks out of the whole is trimmed from its right end (`trim_right_ratio`),
+    all output is that much later, and `finish` has some left.
+    """
+
+    def __init__(self, module: EncodecConvTranspose1d) -> None:
+        conv = module.conv
+        self.weight, self.bias = conv.weight.detach(), conv.bias
+        (kernel_size,), (self.stride,) = conv.kernel_size, conv.stride
+        self.overlap = kernel_size - self.stride
+        self.trimmed_left = self.overlap - math.ceil(self.overlap * module.trim_right_ratio)
+
+    def step(self, x: Tensor, state: LayerState | None) -> tuple[Tensor, LayerState]:
+        y = F.conv_transpose1d(x, self.weight, self.bias, self.stride)
+        if state is not None:
+            y[..., : self.overlap] += state[0]
+        settled = x.shape[-1] * self.stride
+        # The columns to come bring the bias along, so it is not remembered.
+        tail = y[..., settled:] - self.bias[:, None]
+        return y[..., self.trimmed_left if state is None else 0 : settled], (tail,)
+
+    def finish(self, state: LayerState) -> Tensor | None:
+        if self.trimmed_left == 0:
+            return None
+        return state[0][..., : self.trimmed_left] + self.bias[:, None]
+
+    def outputs(self, inputs: int) -> int:
+        return inputs * self.stride - self.trimmed_left
+
+
+class StreamingLSTM(StreamingLayer):
+    """The recurrent layers with their skip connection. They remember hidden and cell states."""
+
+    def __init__(self, module: EncodecLSTM) -> None:
+        self.lstm = module.lstm
+
+    def step(self, x: Tensor, state: LayerState | None) -> tuple[Tensor, LayerState]:
+        x = x.permute(2, 0, 1)
+        before = None
+        if state is not None:
+            hidden, cell = (tensor.transpose(0, 1).contiguous() for tensor in state)
+            before = (hidden, cell)
+        y, (hidden, cell) = self.lstm(x, before)
+        # [layers, B, C] -> [B, layers, C], rows first as everywhere in a state.
+        return (y + x).permute(1, 2, 0), (hidden.transpose(0, 1), cell.transpose(0, 1))
+
+
+class StreamingResidual(StreamingLayer):
+    """A residual block. Only its first convolution looks back; the others see single columns."""
+
+    def __init__(self, module: EncodecResnetBlock) -> None:
+        _, first, _, second = module.block
+        self.conv, self.pointwise = StreamingConv(first), StreamingConv(second)
+        assert self.pointwise.span == 1
+        self.shortcut: StreamingConv | None = None
+        if not isinstance(module.shortcut, nn.Identity):
+            self.shortcut = StreamingConv(module.shortcut)
+        self.inputs_to_start = self.conv.inputs_to_start
+
+    def step(self, x: Tensor, state: LayerState | None) -> tuple[Tensor, LayerState]:
+        y, state = self.conv.step(F.elu(x), state)
+        y = self.pointwise.convolve(F.elu(y))
+        return (x if self.shortcut is None else self.shortcut.convolve(x)) + y, state
+
+
+class StreamingELU(StreamingLayer):
+    """The activation between layers; it remembers nothing."""
+
+    def step(self, x: Tensor, state: LayerState | None) -> tuple[Tensor, LayerState]:
+        return F.elu(x), ()
+
+
+def streaming_layer(module: nn.Module) -> StreamingLayer:
+    """The streaming form of one layer of Encodec's encoder or decoder."""
+    match module:
+        case EncodecConv1d():
+            return StreamingConv(module)
+        case EncodecConvTranspose1d():
+            return StreamingConvTranspose(module)
+        case EncodecLSTM():
+            return StreamingLSTM(module)
+        case EncodecResnetBlock():
+            return StreamingResidual(module)
+        case nn.ELU():
+            return StreamingELU()
+    raise TypeError(f"Encodec has no layer of type {type(module).__name__}")

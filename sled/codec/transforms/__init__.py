@@ -1,0 +1,1 @@
+"""Invertible transforms of a codec's latents."""

@@ -1,0 +1,1 @@
+"""What is computed once per corpus and kept: codes and predictions."""

@@ -1,0 +1,338 @@
+"""Codec codes computed once and kept beside the text, in a folder of Lhotse Shar shards.
+
+What the folder holds, and how it grows under several processes, is told in `shards`.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+import time
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from itertools import groupby, islice
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Literal
+
+import torch
+from lhotse import CutSet
+from lhotse.cut import Cut
+from lhotse.shar import SharWriter
+from lhotse.shar.utils import to_shar_placeholder
+from lhotse.utils import compute_num_samples
+from torch import Tensor
+from tqdm import tqdm
+
+from sled.codec import Codec
+from sled.data.alignment.spoken_times import counted_from_cut
+from sled.data.cache.clips import Clip, cut_waveform, read_clips
+from sled.data.cache.packing import bits_per_code, pack_codes, unpack_codes
+from sled.data.cache.shards import (
+    CacheRecord,
+    claim,
+    codec_facts,
+    codes_name,
+    cuts_name,
+    missing_shards,
+    open_shards,
+    publish_shard,
+    read_record,
+    refuse_differences,
+    rejected_name,
+)
+from sled.data.manifests import cuts_of_groups, fingerprint
+
+__all__ = [
+    "SHARD_SIZE",
+    "CacheReport",
+    "cache_codes",
+    "check_codec",
+    "cut_codes",
+    "cut_waveform",
+    "has_codes",
+    "load_cached",
+    "verify_codes",
+]
+
+SHARD_SIZE = 1000
+
+OnBad = Literal["stop", "skip"]
+
+# Clips handed to the codec at once.
+_CLIPS_PER_CALL = 16
+
+
+def has_codes(cut: Cut) -> bool:
+    """Whether a cut carries its codes."""
+    return cut.has_custom("codes")
+
+
+def cut_codes(cut: Cut) -> Tensor:
+    """Cached codes, int64 [K, T], of a cut.
+
+    Raises:
+        ValueError: If it has none that are packed as `cache_codes` packs them.
+    """
+    custom = cut.custom or {}
+    if not custom.keys() >= {"codes", "num_codebooks", "code_bits"}:
+        raise ValueError(
+            f"cut {cut.id} holds no packed codes: run scripts/cache_latents.py into a new folder"
+        )
+    codes = unpack_codes(cut.load_codes(), custom["num_codebooks"], custom["code_bits"])
+    return torch.from_numpy(codes.T)
+
+
+def load_cached(folder: Path, shuffle_seed: int | None = None) -> CutSet:
+    """The cuts of a cached corpus, lazily, with their codes attached.
+
+    Args:
+        folder: Written by `cache_codes`.
+        shuffle_seed: Decides the order of the shards. None: as they are numbered.
+
+    Raises:
+        ValueError: If the folder holds no cached corpus, or not yet all of it.
+    """
+    record = read_record(folder)
+    if missing := missing_shards(folder):
+        raise ValueError(
+            f"{folder} is not complete: {len(missing)} of its {record.num_shards} shards are "
+            f"missing, the first is number {missing[0]}: run scripts/cache_latents.py again, with "
+            "the same flags, to finish it"
+        )
+    shards = list(range(record.num_shards))
+    if shuffle_seed is not None:
+        random.Random(shuffle_seed).shuffle(shards)
+    return open_shards(folder, shards)
+
+
+def check_codec(folder: Path, codec: Codec) -> None:
+    """Make sure that a cached corpus was made with this codec, or with the one that it groups.
+
+    Raises:
+        ValueError: If it was not: its codes would mean something else.
+    """
+    remedy = "name the codec it was made with, or encode the corpus again into another folder"
+    refuse_differences(folder, codec_facts(codec.stored), remedy)
+
+
+@dataclass
+class CacheReport:
+    """What one call has encoded or verified, and how long it took."""
+
+    num_cuts: int = 0
+    num_rejected: int = 0
+    speech_s: float = 0.0
+    num_bytes: int = 0
+    elapsed_s: float = 0.0
+
+    def __str__(self) -> str:
+        if not self.num_cuts:
+            return "no cuts"
+        hours, rate = self.speech_s / 3600, self.speech_s / self.elapsed_s
+        return (
+            f"{self.num_cuts} cuts, {hours:.2f} h of speech in {self.elapsed_s:.0f} s, "
+            f"{rate:.0f} times real time, {self.num_bytes / hours / 1e6:.2f} MB per hour"
+        )
+
+
+def cache_codes(
+    cuts: CutSet,
+    codec: Codec,
+    output_dir: Path,
+    shard_size: int = SHARD_SIZE,
+    *,
+    part: tuple[int, int] = (0, 1),
+    num_workers: int = 0,
+    on_bad: OnBad = "stop",
+) -> CacheReport:
+    """Encode a corpus, or the part of it that falls to this process, and write the shards.
+
+    Shards that are there already are left as they are.
+
+    Args:
+        cuts: The corpus; its order decides what goes into which shard.
+        codec: Encodes each clip as if alone; one that groups frames stores those of the codec it
+            groups.
+        output_dir: Created if need be. Several processes may write to it at once.
+        shard_size: Cuts per shard.
+        part: (i, n): of every n shards this process makes the i-th, counted from 0.
+        num_workers: Processes that read audio ahead of the codec. 0: none.
+        on_bad: What to do about a cut without usable audio: "stop", or "skip" it and note it in the
+            shard's `rejected` file.
+
+    Raises:
+        ValueError: If there are no cuts, if the folder is that of another corpus, codec or shard
+            size, or if a cut has no usable audio and may not be skipped.
+    """
+    if shard_size < 1:
+        raise ValueError(f"{shard_size} cuts per shard: give at least 1")
+    codec = codec.stored
+    num_cuts, manifest_digest = fingerprint(cuts)
+    if not num_cuts:
+        raise ValueError("there are no cuts to encode: prepare the corpus again")
+    record = CacheRecord(
+        **codec_facts(codec),
+        manifest_digest=manifest_digest,
+        num_cuts=num_cuts,
+        shard_size=shard_size,
+    )
+    claim(output_dir, record)
+    mine = _shards_of(part, record)
+    missing = set(missing_shards(output_dir)).intersection(mine)
+    done = sum(record.shard_cuts(shard) for shard in mine if shard not in missing)
+
+    report, start = CacheReport(), time.perf_counter()
+    clips = read_clips(cuts_of_groups(cuts, shard_size, missing), codec.sample_rate, num_workers)
+    with tqdm(
+        desc=f"codes {output_dir.name}",
+        total=sum(map(record.shard_cuts, mine)),
+        initial=done,
+        unit="clip",
+        disable=None,
+    ) as progress:
+        for clip in _write_shards(output_dir, record, clips, codec, on_bad, report):
+            if clip.audio is None:
+                report.num_rejected += 1
+            else:
+                report.num_cuts += 1
+                report.speech_s += clip.cut.duration
+            report.elapsed_s = time.perf_counter() - start
+            speed = report.speech_s / report.elapsed_s
+            progress.set_postfix_str(f"{speed:.0f} x real time", refresh=False)
+            progress.update()
+    return report
+
+
+def verify_codes(folder: Path, codec: Codec, part: tuple[int, int] = (0, 1)) -> CacheReport:
+    """Read all shards again: every cut is there, with as many codes as its length asks for.
+
+    Args:
+        folder: A cached corpus.
+        codec: The one it was made with.
+        part: (i, n): of every n shards look at the i-th, counted from 0.
+
+    Raises:
+        ValueError: If the corpus is not complete or not of this codec; or naming the first shard
+            that is wrong.
+    """
+    check_codec(folder, codec)
+    codec = codec.stored
+    load_cached(folder)  # complete
+    record, report, start = read_record(folder), CacheReport(), time.perf_counter()
+    for shard in tqdm(_shards_of(part, record), f"verify {folder.name}", disable=None):
+        try:
+            durations = list(_verified_durations(folder, shard, codec))
+            num_rejected = _count_rejected(folder, shard)
+            if len(durations) + num_rejected != record.shard_cuts(shard):
+                raise ValueError(
+                    f"{len(durations)} cuts and {num_rejected} rejected ones are not the "
+                    f"{record.shard_cuts(shard)} of the manifest"
+                )
+        except Exception as error:  # broken archives end in errors of many types
+            raise ValueError(
+                f"{folder}: shard {shard} is wrong ({error or type(error).__name__}): delete "
+                f"{cuts_name(shard)} and run scripts/cache_latents.py again"
+            ) from error
+        report.num_cuts += len(durations)
+        report.num_rejected += num_rejected
+        report.speech_s += sum(durations)
+        names = (cuts_name(shard), codes_name(shard))
+        report.num_bytes += sum((folder / name).stat().st_size for name in names)
+    report.elapsed_s = time.perf_counter() - start
+    return report
+
+
+def _shards_of(part: tuple[int, int], record: CacheRecord) -> range:
+    """The shards that fall to one of several processes."""
+    index, count = part
+    if not 0 <= index < count:
+        raise ValueError(f"part {index} of {count}: parts are counted from 0 to {count - 1}")
+    return range(index, record.num_shards, count)
+
+
+def _write_shards(
+    folder: Path,
+    record: CacheRecord,
+    clips: Iterable[Clip],
+    codec: Codec,
+    on_bad: OnBad,
+    report: CacheReport,
+) -> Iterator[Clip]:
+    """Encode clips and publish each shard; clips are given back once they are encoded."""
+    for shard, members in groupby(clips, key=lambda clip: clip.shard):
+        with TemporaryDirectory(prefix="partial.", dir=folder) as partial:
+            # Lhotse opens files at the first cut, and there is none if all are rejected.
+            for name in (cuts_name(shard), codes_name(shard)):
+                Path(partial, name).touch()
+            with SharWriter(
+                partial,
+                fields={"codes": "numpy"},
+                shard_size=record.shard_size,
+                shard_offset=shard,
+                warn_unused_fields=False,
+            ) as writer:
+                while group := list(islice(members, _CLIPS_PER_CALL)):
+                    _write_clips(writer, Path(partial), group, codec, on_bad)
+                    yield from group
+            # Once more: two processes may have come to the empty folder at the same moment.
+            claim(folder, record)
+            report.num_bytes += publish_shard(Path(partial), folder, shard)
+
+
+def _write_clips(
+    writer: SharWriter, partial: Path, clips: Iterable[Clip], codec: Codec, on_bad: OnBad
+) -> None:
+    """Encode clips into an open shard, or reject them."""
+    good = []
+    for clip in clips:
+        if clip.audio is None:
+            _reject(partial, clip, on_bad)
+        else:
+            good.append((clip.cut, torch.from_numpy(clip.audio)))
+    encoded = codec.encode([audio for _, audio in good])
+    for (cut, _), codes in zip(good, encoded, strict=True):
+        writer.write(_with_codes(cut, codes, codec.codebook_size))
+
+
+def _reject(partial: Path, clip: Clip, on_bad: OnBad) -> None:
+    if on_bad == "stop":
+        raise ValueError(f"{clip.reason}: repair it, or leave such cuts out with --on_bad skip")
+    with (partial / rejected_name(clip.shard)).open("a", encoding="utf-8") as file:
+        file.write(json.dumps({"id": clip.cut.id, "reason": clip.reason}) + "\n")
+
+
+def _with_codes(cut: Cut, codes: Tensor, codebook_size: int) -> Cut:
+    """A cut with codes [K, T] instead of its audio, and all that is needed to unpack them."""
+    num_codebooks, num_frames = codes.shape
+    bits = bits_per_code(codebook_size)
+    custom = {"num_codebooks": num_codebooks, "code_bits": bits}
+    # In Shar every cut starts at 0, where the recording itself may hold something else.
+    recording = to_shar_placeholder(cut.recording, cut)
+    cut = replace(counted_from_cut(cut), recording=recording, custom=(cut.custom or {}) | custom)
+    return cut.attach_tensor(
+        "codes",
+        pack_codes(codes.T.cpu().numpy(), bits),
+        frame_shift=cut.duration / num_frames,
+        temporal_dim=0,
+    )
+
+
+def _verified_durations(folder: Path, shard: int, codec: Codec) -> Iterator[float]:
+    """Durations in s of a shard's cuts, whose codes are as they should be."""
+    for cut in open_shards(folder, [shard]):
+        codes = cut_codes(cut)
+        num_frames = codec.num_frames(compute_num_samples(cut.duration, codec.sample_rate))
+        if codes.shape != (codec.num_codebooks, num_frames):
+            raise ValueError(
+                f"cut {cut.id} has codes {list(codes.shape)}, not "
+                f"{[codec.num_codebooks, num_frames]}"
+            )
+        if codes.max() >= codec.codebook_size:
+            raise ValueError(f"cut {cut.id} has a code {codes.max()} beyond the codebook")
+        yield cut.duration
+
+
+def _count_rejected(folder: Path, shard: int) -> int:
+    path = folder / rejected_name(shard)
+    return len(path.read_text(encoding="utf-8").splitlines()) if path.is_file() else 0

@@ -1,0 +1,1 @@
+"""Corpora spoken by a teacher voice."""

@@ -1,0 +1,191 @@
+"""Agreement with recorded outputs of another implementation ("goldens").
+
+A folder of goldens holds checkpoints `offline/` and `stream/`, a tiny `codec/`, and recorded
+cases: `cases.json` (what to run) with `cases.safetensors` (inputs and outputs). Everything is
+checked on CPU in float32, the free-running frames with the recorded noise seed.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor
+
+from sled.codec import Codec, load_codec
+from sled.data.dataset import length_mask
+from sled.decoding import DecodingOptions, Generated, Request, generate
+from sled.model.lm import SpeechLlamaForCausalLM
+
+TOLERANCE, GRADIENT_TOLERANCE = 1e-5, 1e-4
+NEVER = 2.0  # a stop probability that is not reached
+
+
+@dataclass
+class CaseResult:
+    """Errors of one case, by what was compared.
+
+    Attributes:
+        name: Of the case.
+        errors: Relative error ||ours - theirs|| / ||theirs|| of each quantity.
+        mismatches: Things that must agree exactly and do not.
+    """
+
+    name: str
+    errors: dict[str, float] = field(default_factory=dict)
+    mismatches: list[str] = field(default_factory=list)
+
+    @property
+    def passed(self) -> bool:
+        return not self.mismatches and all(
+            error <= (GRADIENT_TOLERANCE if what.startswith("gradient") else TOLERANCE)
+            for what, error in self.errors.items()  # NaN compares false, and so fails
+        )
+
+    @property
+    def worst(self) -> float:
+        """The largest relative error of the case."""
+        return max(self.errors.values(), default=0.0)
+
+    def compare(self, what: str, ours: Tensor, theirs: Tensor) -> None:
+        """Record a relative error, or a mismatch of shapes."""
+        if ours.shape != theirs.shape:
+            self.mismatches.append(f"{what} {list(ours.shape)} against {list(theirs.shape)}")
+            return
+        scale = theirs.norm().clamp_min(torch.finfo(torch.float32).tiny)
+        error = float((ours - theirs).norm() / scale)
+        self.errors[what] = max(error, self.errors.get(what, 0.0))
+
+    def require(self, what: str, holds: bool) -> None:
+        """Record a mismatch unless `holds`."""
+        if not holds:
+            self.mismatches.append(what)
+
+
+def check_goldens(folder: Path) -> Iterator[CaseResult]:
+    """Run every case of a folder of goldens.
+
+    Raises:
+        ValueError: If the folder is not laid out as goldens are.
+    """
+    try:
+        cases = json.loads((folder / "cases.json").read_text(encoding="utf-8"))["cases"]
+        tensors = load_file(folder / "cases.safetensors")
+    except (OSError, KeyError, json.JSONDecodeError, SafetensorError) as error:
+        raise ValueError(
+            f"{folder} holds no goldens ({error}): expected cases.json, cases.safetensors and the "
+            "folders offline, stream and codec"
+        ) from error
+    codec = load_codec(folder / "codec")
+    runners = {"generate": _check_generation, "loss": _check_loss}
+    for name, case in cases.items():
+        if case["kind"] not in runners:
+            raise ValueError(f"{folder}: case {name} is of unknown kind {case['kind']!r}")
+        prefix = f"{name}."
+        own = {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
+        try:
+            result = runners[case["kind"]](name, case, own, folder / case["mode"], codec)
+        except KeyError as error:
+            raise ValueError(f"{folder}: case {name} lacks {error}: record it again") from error
+        yield result
+    result = CaseResult("codec_decode")
+    decoded = codec.decode(tensors["codec.decode_in"].transpose(1, 2))
+    result.compare("audio", decoded, tensors["codec.decode_out"].squeeze(1))
+    yield result
+
+
+@cache
+def _load_model(folder: Path) -> SpeechLlamaForCausalLM:
+    """A checkpoint whose dropout is off even in training mode."""
+    config = SpeechLlamaForCausalLM.config_class.from_pretrained(folder)
+    config.dropout = config.attention_dropout = config.activation_dropout = 0.0
+    return SpeechLlamaForCausalLM.from_pretrained(folder, config=config)
+
+
+def _check_generation(
+    name: str, case: dict[str, Any], tensors: dict[str, Tensor], folder: Path, codec: Codec
+) -> CaseResult:
+    result = CaseResult(name)
+    model = _load_model(folder).eval()
+    texts = [
+        ids[mask.bool()].tolist()
+        for ids, mask in zip(tensors["input_ids"], tensors["attention_mask"], strict=True)
+    ]
+    prompts: Any = tensors.get("prompt_latents", [None] * len(texts))
+    options = DecodingOptions(
+        cfg=case["cfg"],
+        stop_threshold=NEVER if case["eos_disabled"] else case["eos_threshold"],
+        max_frames=case["frames"] - case["prompt_frames"],
+        stop_before_text_end=True,  # as the published implementation does
+    )
+    spoken = generate(
+        model,
+        [Request(text, prompt) for text, prompt in zip(texts, prompts, strict=True)],
+        torch.Generator().manual_seed(case["noise_seed"]),
+        options,
+    )
+    for row, generated in enumerate(spoken):
+        start = case["prompt_frames"]
+        stop = start + len(generated.latents)
+        # Rows that stopped are padded in a batch; a lone row must match to its end.
+        end = stop if len(spoken) > 1 else None
+        result.compare("latents", generated.latents, tensors["latents"][row, start:end])
+        theirs = tensors["tokens"][row]
+        if case["mode"] == "offline":  # the published offline tokens repeat the text first
+            text, theirs = theirs.split([n := tensors["input_ids"].shape[1], len(theirs) - n])
+            result.require("text tokens", text.equal(tensors["input_ids"][row]))
+        ours = _tokens(generated, model.config.bos_token_id, model.config.eos_token_id)
+        result.require("tokens", ours.equal(theirs[: len(ours)] if len(spoken) > 1 else theirs))
+    return result
+
+
+def _tokens(generated: Generated, go_on: int, stop: int) -> Tensor:
+    """The published token stream of a row: one token a frame, the last telling whether it ended."""
+    tokens = torch.full((len(generated.latents),), go_on)
+    if generated.stopped:
+        tokens[-1] = stop
+    return tokens
+
+
+def _check_loss(
+    name: str, case: dict[str, Any], tensors: dict[str, Tensor], folder: Path, codec: Codec
+) -> CaseResult:
+    result = CaseResult(name)
+    num_samples = tensors["padding_mask"].sum(1).tolist()
+    waveforms = [w[0, :n] for w, n in zip(tensors["input_values"], num_samples, strict=True)]
+    latents = tensors["codec_latents"]
+    for row, codes in enumerate(codec.encode(waveforms)):
+        num_frames = codes.shape[-1]
+        result.require("codes", codes.equal(tensors["codes"][row, :, :num_frames]))
+        ours = codec.codes_to_latents(codes)
+        result.compare("codec latents", ours, latents[row, :num_frames])
+
+    model = _load_model(folder).train()
+    model.config.training_cfg = case["training_cfg"]
+    model.zero_grad()
+    torch.manual_seed(case["noise_seed"])
+    output = model(
+        input_ids=tensors["input_ids"],
+        attention_mask=tensors["attention_mask"],
+        latents=latents,
+        latent_mask=length_mask(torch.tensor([codec.num_frames(n) for n in num_samples])),
+    )
+    output.loss.backward()
+    result.compare("loss", output.loss.detach(), tensors["loss"].squeeze())
+    # A dropped text leaves only `</s>`; the recorded run kept dead positions in front of it.
+    rows = output.hidden_states.detach().split(output.lengths)
+    for ours, theirs in zip(rows, tensors["hidden"], strict=True):
+        first = len(theirs) - len(ours) if case["training_cfg"] >= 1 else 0
+        result.compare("hidden states", ours, theirs[first : first + len(ours)])
+    norms = {name: p.grad.norm() for name, p in model.named_parameters() if p.grad is not None}
+    for parameter, norm in case["grad_norms"].items():
+        ours = norms.get(parameter, torch.tensor(0.0))
+        result.compare(f"gradient norm of {parameter}", ours, torch.tensor(norm))
+    return result

@@ -1,0 +1,298 @@
+"""The model's layers as ONNX graphs, for ONNX Runtime.
+
+Its operators for language models do what else takes a dozen calls: one multiplies by rounded
+weights, one turns, stores and attends. Three graphs make a model: those of `write_embedding`,
+`write_backbone` and `write_head`.
+
+Shapes: R rows, Q new inputs of a row, C capacity of the cache, H hidden width, A heads, d head
+width, F frames to read, U frames to draw, N noise width, W head width, D latent width.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import torch
+from onnx import helper
+from torch import Tensor, nn
+
+from sled.fast.quantize import pack_codes, quantize_blocks
+from sled.model.backbone import Attention, Backbone, DecoderLayer, rotary_tables
+from sled.model.config import SpeechLlamaConfig
+from sled.model.heads.energy import EPSILON, EnergyHead, ResidualBlock
+
+OPSET, IR_VERSION = 17, 8
+MICROSOFT = "com.microsoft"
+# Round inputs of matrix products to 8 bits as well, block by block: integers are multiplied.
+INTEGER_PRODUCTS = 4
+# Smaller blocks are truer but slower; README.md beside this file has figures.
+BLOCK_SIZE = 128
+MODEL_FILE, WEIGHTS_FILE = "model.onnx", "weights.bin"
+
+
+def tensor_type(dtype: np.dtype | type) -> int:
+    """ONNX's number for a type."""
+    return helper.np_dtype_to_tensor_dtype(np.dtype(dtype))
+
+
+class Graph:
+    """An ONNX graph in the making; its weights go straight to a file, and take no memory.
+
+    Args:
+        folder: An empty one, for the files.
+        bits: Of the weights of matrices: 4, 8, or 32 for float32.
+    """
+
+    def __init__(self, folder: Path, bits: int) -> None:
+        self.bits = bits
+        self._folder, self._file = folder, (folder / WEIGHTS_FILE).open("wb")
+        self._digest = hashlib.sha256()
+        self._nodes: list[onnx.NodeProto] = []
+        self._weights: list[onnx.TensorProto] = []
+        self._inputs: list[onnx.ValueInfoProto] = []
+        self._outputs: list[onnx.ValueInfoProto] = []
+
+    def save(self) -> tuple[Path, str]:
+        """Finish the files; returns the path of the graph, and a digest of its weights."""
+        self._file.close()
+        graph = helper.make_graph(self._nodes, "sled", self._inputs, self._outputs, self._weights)
+        opsets = [helper.make_opsetid("", OPSET), helper.make_opsetid(MICROSOFT, 1)]
+        model = helper.make_model(graph, opset_imports=opsets, ir_version=IR_VERSION)
+        path = self._folder / MODEL_FILE
+        path.write_bytes(model.SerializeToString())
+        return path, self._digest.hexdigest()
+
+    def input(self, name: str, shape: list[str | int], dtype: type = np.float32) -> str:
+        """Something that is given in each run."""
+        kind = tensor_type(dtype)
+        self._inputs.append(helper.make_tensor_value_info(name, kind, shape))
+        return name
+
+    def output(
+        self, name: str, value: str, shape: list[str | int], dtype: type = np.float32
+    ) -> None:
+        """Give out a value under a name."""
+        if name != value:
+            self.call("Identity", [value], outputs=[name])
+        self._outputs.append(helper.make_tensor_value_info(name, tensor_type(dtype), shape))
+
+    def weight(self, value: Tensor) -> str:
+        """A constant."""
+        data = value.detach().contiguous().numpy()
+        name = f"weight{len(self._weights)}"
+        place = onnx.TensorProto(name=name, data_type=tensor_type(data.dtype), dims=data.shape)
+        place.data_location = onnx.TensorProto.EXTERNAL
+        where = {"location": WEIGHTS_FILE, "offset": self._file.tell(), "length": data.nbytes}
+        for key, entry in where.items():
+            place.external_data.add(key=key, value=str(entry))
+        self._weights.append(place)
+        self._file.write(data.data)
+        self._digest.update(data.data)
+        return name
+
+    def call(
+        self,
+        operator: str,
+        inputs: list[str],
+        outputs: list[str] | None = None,
+        domain: str = "",
+        **attributes: Any,
+    ) -> str:
+        """Apply an operator.
+
+        Args:
+            operator: Its name.
+            inputs: Names of values; "" for one that is left out.
+            outputs: Names to give to what comes out. None: the first output gets a new name.
+            domain: Of the operator.
+            **attributes: As the operator has them.
+
+        Returns:
+            The name of the first output.
+        """
+        outputs = outputs or [f"value{len(self._nodes)}"]
+        self._nodes.append(helper.make_node(operator, inputs, outputs, domain=domain, **attributes))
+        return outputs[0]
+
+    def linear(self, x: str, weight: Tensor, bias: Tensor | None = None) -> str:
+        """x [..., K] times weight [N, K], plus bias [N]."""
+        num_outputs, num_inputs = weight.shape
+        if self.bits == 32:
+            product = self.call("MatMul", [x, self.weight(weight.float().T)])
+        else:
+            codes, scales = quantize_blocks(weight, self.bits, BLOCK_SIZE)
+            product = self.call(
+                "MatMulNBits",
+                [x, self.weight(pack_codes(codes, self.bits)), self.weight(scales.flatten())],
+                domain=MICROSOFT,
+                K=num_inputs,
+                N=num_outputs,
+                bits=self.bits,
+                block_size=BLOCK_SIZE,
+                accuracy_level=INTEGER_PRODUCTS,
+            )
+        return product if bias is None else self.call("Add", [product, self.weight(bias.float())])
+
+    def silu(self, x: str) -> str:
+        """x times its sigmoid."""
+        return self.call("QuickGelu", [x], domain=MICROSOFT, alpha=1.0)
+
+
+@torch.no_grad()
+def write_embedding(graph: Graph, projection: nn.Linear, norm: nn.LayerNorm) -> None:
+    """Input embeddings `embedded` [F, H] of `latents` [F, D]."""
+    latents = graph.input("latents", ["F", projection.in_features])
+    x = graph.linear(latents, projection.weight, projection.bias)
+    embedded = _layer_norm(graph, x, norm.weight, norm.bias)
+    graph.output("embedded", embedded, ["F", projection.out_features])
+
+
+@torch.no_grad()
+def write_backbone(
+    graph: Graph, backbone: Backbone, config: SpeechLlamaConfig, cache_dtype: torch.dtype
+) -> None:
+    """The layers and the final norm.
+
+    Its inputs are `x` [R, Q, H]; for each layer `keys.{layer}` and `values.{layer}`
+    [R, A_kv, C, d], which its outputs `new_keys.{layer}` and `new_values.{layer}` replace; `last`,
+    int32 [R], the position of the last new input; and `total`, int32 [1], the most positions that a
+    row will hold. Its output is `hidden` [R, Q, H].
+
+    Args:
+        graph: An empty one.
+        backbone: Its layers are taken out of it one by one, so that they are never held twice.
+        config: Of the model.
+        cache_dtype: Of keys and values.
+    """
+    states: list[str | int] = ["R", "Q", config.hidden_size]
+    residual = graph.input("x", states)
+    attention = _Attention(graph, config, cache_dtype)
+    branch = None
+    for number in range(config.num_hidden_layers):
+        layer = backbone.layers.pop(0)
+        assert isinstance(layer, DecoderLayer)
+        normed, residual = _norm(graph, residual, branch, layer.input_layernorm)
+        branch = attention.apply(normed, layer.self_attn, number)
+        normed, residual = _norm(graph, residual, branch, layer.post_attention_layernorm)
+        gate = graph.silu(graph.linear(normed, layer.mlp.gate_proj.weight))
+        gated = graph.call("Mul", [gate, graph.linear(normed, layer.mlp.up_proj.weight)])
+        branch = graph.linear(gated, layer.mlp.down_proj.weight)
+    hidden, _ = _norm(graph, residual, branch, backbone.norm)
+    graph.output("hidden", hidden, states)
+
+
+def _norm(
+    graph: Graph, residual: str, branch: str | None, norm: torch.nn.RMSNorm
+) -> tuple[str, str]:
+    """RMS norm of the residual stream after a branch has been added; also that stream."""
+    gain, epsilon = graph.weight(norm.weight.float()), norm.eps
+    if branch is None:
+        inputs = [residual, gain]
+        normed = graph.call("SimplifiedLayerNormalization", inputs, axis=-1, epsilon=epsilon)
+        return normed, residual
+    inputs, outputs = [residual, branch, gain], [f"{branch}.normed", "", "", f"{branch}.sum"]
+    graph.call(
+        "SkipSimplifiedLayerNormalization", inputs, outputs, domain=MICROSOFT, epsilon=epsilon
+    )
+    return outputs[0], outputs[3]
+
+
+class _Attention:
+    """Attention of the new inputs to all that their rows hold."""
+
+    def __init__(self, graph: Graph, config: SpeechLlamaConfig, cache_dtype: torch.dtype) -> None:
+        self._graph, self._config = graph, config
+        self._kind = np.float16 if cache_dtype == torch.float16 else np.float32
+        tables = rotary_tables(
+            config.max_position_embeddings,
+            config.head_dim,
+            config.rope_theta,
+            torch.device("cpu"),
+            cache_dtype,
+        )
+        self._context = [
+            graph.input("last", ["R"], np.int32),
+            graph.input("total", [1], np.int32),
+            *(graph.weight(table[:, : config.head_dim // 2]) for table in tables),  # twice the same
+        ]
+
+    def apply(self, x: str, attention: Attention, number: int) -> str:
+        """The attention of a layer."""
+        graph, config = self._graph, self._config
+        # Folded into the queries: the operator is fastest without a scale of its own.
+        query = attention.q_proj.weight.float() * config.head_dim**-0.5
+        fused = torch.cat((query, attention.k_proj.weight.float(), attention.v_proj.weight.float()))
+        shape: list[str | int] = ["R", config.num_key_value_heads, "C", config.head_dim]
+        memory = [graph.input(f"{what}.{number}", shape, self._kind) for what in ("keys", "values")]
+        grown = [f"new_{name}" for name in memory]
+        attended = graph.call(
+            "GroupQueryAttention",
+            [self._cast(graph.linear(x, fused), self._kind), "", "", *memory, *self._context],
+            [f"attended.{number}", *grown],
+            domain=MICROSOFT,
+            num_heads=config.num_attention_heads,
+            kv_num_heads=config.num_key_value_heads,
+            do_rotary=1,
+            scale=1.0,
+        )
+        for name in grown:
+            graph.output(name, name, shape, self._kind)
+        return graph.linear(self._cast(attended, np.float32), attention.o_proj.weight)
+
+    def _cast(self, x: str, kind: type) -> str:
+        if self._kind is np.float32:
+            return x
+        return self._graph.call("Cast", [x], to=tensor_type(kind))
+
+
+@torch.no_grad()
+def write_head(graph: Graph, head: EnergyHead, config: SpeechLlamaConfig) -> None:
+    """The energy head: `hidden` [U, H] and `noise` [U, N] to `latents` [U, D]."""
+    net, width = head.net, config.diffloss_w
+    hidden = graph.input("hidden", ["U", config.hidden_size])
+    noise = graph.input("noise", ["U", config.noise_channels])
+    y = graph.linear(noise, net.input_proj.weight, net.input_proj.bias)
+    x = graph.linear(hidden, net.cond_embed.weight, net.cond_embed.bias)
+    for block in net.res_blocks:
+        assert isinstance(block, ResidualBlock)
+        first, second = block.mlp[0], block.mlp[2]
+        assert isinstance(first, nn.Linear) and isinstance(second, nn.Linear)
+        norm = block.noise_ln
+        modulation = _layer_norm(graph, y, norm.weight, norm.bias)
+        shift, scale, gate = _modulation(graph, modulation, block.adaLN_modulation[1], 3)
+        inner = _modulated_norm(graph, x, shift, scale, width)
+        inner = graph.silu(graph.linear(inner, first.weight, first.bias))
+        inner = graph.linear(inner, second.weight, second.bias)
+        x = graph.call("Add", [x, graph.call("Mul", [gate, inner])])
+    final = net.final_layer
+    shift, scale = _modulation(graph, y, final.adaLN_modulation[1], 2)
+    x = _modulated_norm(graph, x, shift, scale, width)
+    latents = graph.linear(x, final.linear.weight, final.linear.bias)
+    graph.output("latents", latents, ["U", config.vae_embed_dim])
+
+
+def _modulation(graph: Graph, y: str, linear: nn.Module, parts: int) -> list[str]:
+    """Shift, 1 + scale and so on, [U, W] each."""
+    assert isinstance(linear, nn.Linear)
+    width = linear.out_features // parts
+    bias = linear.bias.float().clone()
+    bias[width : 2 * width] += 1.0
+    joint = graph.linear(graph.silu(y), linear.weight, bias)
+    names = [f"{joint}.{part}" for part in range(parts)]
+    graph.call("Split", [joint], names, axis=-1)
+    return names
+
+
+def _modulated_norm(graph: Graph, x: str, shift: str, scale: str, width: int) -> str:
+    normed = _layer_norm(graph, x, torch.ones(width))
+    return graph.call("Add", [graph.call("Mul", [normed, scale]), shift])
+
+
+def _layer_norm(graph: Graph, x: str, weight: Tensor, bias: Tensor | None = None) -> str:
+    affine = [weight] if bias is None else [weight, bias]
+    names = [graph.weight(one.float()) for one in affine]
+    return graph.call("LayerNormalization", [x, *names], axis=-1, epsilon=EPSILON)

@@ -1,0 +1,207 @@
+"""Keys and values in pages, of which each row has as many as its positions need.
+
+Rows of a thousand sessions are of all lengths. With pages none takes more memory than its own
+length asks for, a row that grows is not moved, and the memory keeps its place: a step can be
+recorded once and replayed.
+
+Shapes: N pages, G positions of a page, T pages that a row may have, R rows held, S rows of a call,
+Q new positions of a row, K positions attended, A heads, d head width, L layers.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from sled.model.backbone import rotary_tables
+from sled.model.cache import CachedRow
+from sled.model.config import SpeechLlamaConfig
+
+PAGE = 64  # positions
+# Nobody's: what rows that only fill up a step write goes there.
+SCRATCH = 0
+# Rows of full length that there is room for at the start.
+INITIAL_ROWS = 2
+
+
+class PagedCache:
+    """A `sled.model.cache.RowCache`, and an attention context for rows that read.
+
+    Args:
+        config: Sizes of the model.
+        device: Where it lies.
+        dtype: Of keys and values.
+
+    Attributes:
+        lengths: int64 [R] positions held by each row.
+        tables: int32 [R, T] the pages of each row, `SCRATCH` where it has none.
+        pages: L tensors [2, N, A_kv, G, d], keys and values. They are replaced when the cache
+            grows or shrinks.
+        generation: How often that has happened.
+        cos, sin: Of the positions of a call, [S, Q, 1, d].
+        rotary: [2, T * G, d] cosines and sines of all positions.
+    """
+
+    cos: Tensor
+    sin: Tensor
+    pages: list[Tensor]
+
+    def __init__(self, config: SpeechLlamaConfig, device: torch.device, dtype: torch.dtype) -> None:
+        self._device, self._dtype, self._num_layers = device, dtype, config.num_hidden_layers
+        self._page_shape = (config.num_key_value_heads, PAGE, config.head_dim)
+        width = -(-config.max_position_embeddings // PAGE)
+        self._initial_pages = 1 + INITIAL_ROWS * width
+        self.lengths = np.zeros(0, dtype=np.int64)
+        self.tables = np.zeros((0, width), dtype=np.int32)
+        self.generation = 0
+        self._start_over()
+        tables = rotary_tables(width * PAGE, config.head_dim, config.rope_theta, device, dtype)
+        self.rotary = torch.stack(tables)
+
+    @property
+    def num_pages(self) -> int:
+        """N."""
+        return self.pages[0].shape[1]
+
+    @property
+    def page_bytes(self) -> int:
+        """Memory of a page in all layers."""
+        return sum(one[:, SCRATCH].numel() * one.element_size() for one in self.pages)
+
+    @property
+    def num_bytes(self) -> int:
+        """Memory of keys and values, used or not."""
+        return self.num_pages * self.page_bytes
+
+    # Rows come and go.
+
+    def add_rows(self, count: int) -> None:
+        """See `RowCache`, as for the next four methods. Rows take no memory as yet."""
+        self.lengths = np.pad(self.lengths, (0, count))
+        self.tables = np.pad(self.tables, ((0, count), (0, 0)), constant_values=SCRATCH)
+
+    def move_row(self, source: int, target: int) -> None:
+        self._free_pages(target)
+        self.tables[target], self.lengths[target] = self.tables[source], self.lengths[source]
+        self.tables[source], self.lengths[source] = SCRATCH, 0
+
+    def drop_rows(self, count: int) -> None:
+        left = len(self.lengths) - count
+        for row in range(left, len(self.lengths)):
+            self._free_pages(row)
+        self.lengths, self.tables = self.lengths[:left], self.tables[:left]
+        if not left and self.num_pages > self._initial_pages:
+            self._start_over()
+
+    def read_row(self, row: int) -> CachedRow:
+        held = int(self.lengths[row])
+        table = self._to_device(self.tables[row, : -(-held // PAGE)])
+        gathered = torch.stack([one[:, table] for one in self.pages])  # [L, 2, n, A_kv, G, d]
+        keys, values = gathered.transpose(2, 3).flatten(3, 4)[..., :held, :].unbind(1)
+        return CachedRow(keys.contiguous(), values.contiguous())
+
+    def write_row(self, row: int, cached: CachedRow) -> None:
+        held = cached.keys.shape[2]
+        self.reserve(np.array([row]), np.array([held]))
+        count = -(-held // PAGE)
+        table = self._to_device(self.tables[row, :count])
+        both = F.pad(torch.stack(cached), (0, 0, 0, count * PAGE - held))  # [2, L, A_kv, n G, d]
+        paged = both.unflatten(3, (count, PAGE)).transpose(2, 3)  # [2, L, n, A_kv, G, d]
+        for number, pages in enumerate(self.pages):
+            pages[:, table] = paged[:, number].to(self._device, self._dtype)
+        self.lengths[row] = held
+
+    # Memory.
+
+    def reserve(self, rows: np.ndarray, positions: np.ndarray) -> None:
+        """Make sure that rows [S] have pages for so many positions [S]."""
+        assert positions.max(initial=0) <= self.tables.shape[1] * PAGE, "beyond the model's reach"
+        needed = -(-positions // PAGE)
+        lacking = (needed > 0) & (self.tables[rows, needed - 1] == SCRATCH)
+        for place in np.nonzero(lacking)[0].tolist():
+            table = self.tables[rows[place], : needed[place]]
+            for number in np.nonzero(table == SCRATCH)[0].tolist():
+                if not self._free:
+                    self._grow()
+                table[number] = self._free.pop()
+
+    def _free_pages(self, row: int) -> None:
+        table = self.tables[row]
+        self._free += table[table != SCRATCH].tolist()
+        self.tables[row], self.lengths[row] = SCRATCH, 0
+
+    def _new_pages(self, count: int) -> Tensor:
+        heads, page, width = self._page_shape
+        shape = (2, count, heads, page, width)
+        # Zeros in the scratch page: what is attended to there must at least be numbers.
+        pages = torch.empty(shape, device=self._device, dtype=self._dtype)
+        pages[:, SCRATCH] = 0
+        return pages
+
+    def _start_over(self) -> None:
+        self.pages = [self._new_pages(self._initial_pages) for _ in range(self._num_layers)]
+        self._free = list(range(self._initial_pages - 1, SCRATCH, -1))
+        self.generation += 1
+
+    def _grow(self) -> None:
+        """Half as many pages more; layer by layer, so that little is held twice."""
+        old, new = self.num_pages, self.num_pages + self.num_pages // 2
+        for number, pages in enumerate(self.pages):
+            self.pages[number] = self._new_pages(new)
+            self.pages[number][:, :old] = pages
+        self._free += range(new - 1, old - 1, -1)
+        self.generation += 1
+
+    def _to_device(self, array: np.ndarray) -> Tensor:
+        return torch.from_numpy(np.ascontiguousarray(array)).to(self._device)
+
+    # Reading several inputs of a row at once.
+
+    def extend(self, rows: list[int], counts: list[int]) -> None:
+        """Make room for `counts[s]` new positions of each row, right-padded to the largest."""
+        places, added = np.array(rows), np.array(counts)
+        start = self.lengths[places]
+        total = start + added
+        self.reserve(places, total)
+        self.lengths[places] = total
+        offsets = np.arange(added.max())
+        positions = start[:, None] + offsets  # [S, Q]
+        row, offset = np.nonzero(offsets < added[:, None])
+        real = positions[row, offset]
+        # Only what is real is written: where, of [S, Q] and of the pages.
+        self._real = (self._to_device(row), self._to_device(offset))
+        page = self.tables[places[row], real // PAGE]
+        self._written = (self._to_device(page.astype(np.int64)), self._to_device(real % PAGE))
+        self._table = self._to_device(self.tables[places, : -(-total.max() // PAGE)])
+        key = np.arange(self._table.shape[1] * PAGE)
+        self._unused = self._to_device(key >= total[:, None])[:, None, :, None]  # [S, 1, K, 1]
+        hidden = self._to_device(key > positions[:, :, None])[:, None]  # [S, 1, Q, K]
+        mask = torch.zeros(hidden.shape, device=self._device, dtype=self._dtype)
+        self._mask = mask.masked_fill_(hidden, -torch.inf)
+        index = self._to_device(np.minimum(positions, self.rotary.shape[1] - 1))
+        self.cos, self.sin = self.rotary[:, index].unsqueeze(3)
+
+    def attend(
+        self, layer: int, query: Tensor, key: Tensor, value: Tensor, dropout: float
+    ) -> Tensor:
+        """Attention of a call's new positions [S, Q, A, d] to all that their rows hold."""
+        pages, (page, offset) = self.pages[layer], self._written
+        pages[0, page, :, offset] = key[self._real]
+        pages[1, page, :, offset] = value[self._real]
+        keys, values = gather_pages(pages, self._table).masked_fill_(self._unused, 0)
+        attended = F.scaled_dot_product_attention(
+            query.transpose(1, 2),
+            keys,
+            values,
+            attn_mask=self._mask,
+            dropout_p=dropout,
+            enable_gqa=key.shape[2] < query.shape[2],
+        )
+        return attended.transpose(1, 2)
+
+
+def gather_pages(pages: Tensor, tables: Tensor) -> Tensor:
+    """Keys and values [2, S, A_kv, n G, d] of rows with n pages each, [S, n]."""
+    return pages[:, tables].transpose(2, 3).flatten(3, 4)

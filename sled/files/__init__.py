@@ -1,0 +1,1 @@
+"""Audio files, checkpoint files and digests."""

@@ -1,6 +1,0 @@
-"""Heads that draw the next latent from a hidden state, and the scores that train them."""
-
-from sled.heads.energy import EnergyHead
-from sled.heads.scores import Score, energy_score, gaussian_mmd
-
-__all__ = ["EnergyHead", "Score", "energy_score", "gaussian_mmd"]

@@ -1,0 +1,222 @@
+"""A compact Llama decoder: RMS norms, rotary positions, SwiGLU, grouped-query attention.
+
+The layers do not know which positions may see one another: a context does. In training it is
+`PackedSequences`, whole sequences lying one behind the other; in decoding a `KVCache`, a few
+new positions of each row. So linear layers never run on padding in training.
+
+Shapes: P packed positions, R rows, Q new positions, K positions attended, H hidden width, A heads,
+d head width; [...] is [P] or [R, Q].
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
+
+from sled.model.config import SpeechLlamaConfig
+
+
+def rotary_tables(
+    num_positions: int, head_dim: int, theta: float, device: torch.device, dtype: torch.dtype
+) -> tuple[Tensor, Tensor]:
+    """Cosines and sines of rotary position embedding (Su et al. 2021, eq. 15), [positions, d].
+
+    Angles are computed in float32 whatever `dtype` is: bfloat16 cannot count past 256.
+    """
+    exponent = torch.arange(0, head_dim, 2, device=device, dtype=torch.float32) / head_dim
+    position = torch.arange(num_positions, device=device, dtype=torch.float32)
+    angle = torch.outer(position, 1.0 / theta**exponent).repeat(1, 2)
+    return angle.cos().to(dtype), angle.sin().to(dtype)
+
+
+def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+    """Rotate each head's halves by its position's angles; x [..., A, d], tables [..., 1, d]."""
+    first, second = x.chunk(2, dim=-1)
+    return x * cos + torch.cat((-second, first), dim=-1) * sin
+
+
+class AttentionContext(Protocol):
+    """What surrounds the positions that the layers run on."""
+
+    cos: Tensor
+    sin: Tensor
+    """Rotary tables of the positions, [..., 1, d]."""
+
+    def attend(
+        self, layer: int, query: Tensor, key: Tensor, value: Tensor, dropout: float
+    ) -> Tensor:
+        """Attention of the positions to all they may see; all [..., A, d], already rotated."""
+        ...
+
+
+class PackedSequences:
+    """Whole sequences, one behind the other: [P] positions, each sees its own sequence up to it.
+
+    Only attention itself runs padded, and on an accelerator alone: sequences are laid side by side,
+    padding on the right, where causality hides it, so that no mask is needed and the fastest
+    kernels serve. A processor takes them one by one, if the layers are not compiled: padding costs
+    far more there than a call.
+
+    Args:
+        lengths: Of the sequences; their sum is P.
+        head_dim: Width d of a head.
+        theta: Base of the rotary angles.
+        like: Any tensor on the device and of the type wanted.
+        watch: A layer whose queries and keys are kept, in `watched`.
+    """
+
+    watched: tuple[Tensor, Tensor] | None = None
+    """Queries and keys [P, A, d], rotated, of the layer that is watched, once it has run."""
+
+    def __init__(
+        self,
+        lengths: list[int],
+        head_dim: int,
+        theta: float,
+        like: Tensor,
+        watch: int | None = None,
+    ) -> None:
+        longest, device = max(lengths), like.device
+        self.watch, self.lengths = watch, lengths
+        self.one_by_one = device.type == "cpu"
+        self.shape = (len(lengths), longest)
+        length = torch.tensor(lengths)[:, None]
+        # [P] where each position lies in the padded batch.
+        slot = (torch.arange(longest) < length).flatten().nonzero().squeeze(1)
+        self.slot = slot.to(device)
+        self.is_rectangular = len(slot) == len(lengths) * longest
+        cos, sin = rotary_tables(longest, head_dim, theta, device, like.dtype)
+        position = (slot % longest).to(device)
+        self.cos, self.sin = cos[position][:, None], sin[position][:, None]
+
+    def _pad(self, x: Tensor) -> Tensor:
+        """[P, A, d] to [B, A, longest, d]."""
+        if not self.is_rectangular:
+            padded = x.new_zeros(self.shape[0] * self.shape[1], *x.shape[1:])
+            x = padded.index_copy(0, self.slot, x)
+        return x.unflatten(0, self.shape).transpose(1, 2)
+
+    def attend(
+        self, layer: int, query: Tensor, key: Tensor, value: Tensor, dropout: float
+    ) -> Tensor:
+        if layer == self.watch:
+            self.watched = (query, key)
+        # Not in a compiled layer, which would be compiled anew for every number of sequences.
+        if self.one_by_one and not self.is_rectangular and not torch.compiler.is_compiling():
+            sequences = (
+                x.transpose(0, 1)[None].split(self.lengths, 2) for x in (query, key, value)
+            )
+            alone = [_attend(q, k, v, dropout) for q, k, v in zip(*sequences, strict=True)]
+            return torch.cat(alone, 2)[0].transpose(0, 1)
+        attended = _attend(self._pad(query), self._pad(key), self._pad(value), dropout)
+        flat = attended.transpose(1, 2).flatten(0, 1)
+        return flat if self.is_rectangular else flat[self.slot]
+
+
+def _attend(query: Tensor, key: Tensor, value: Tensor, dropout: float) -> Tensor:
+    """Causal attention of sequences [B, A, L, d]; key and value may have fewer heads A."""
+    return F.scaled_dot_product_attention(
+        query,
+        key,
+        value,
+        is_causal=True,
+        dropout_p=dropout,
+        enable_gqa=key.shape[1] < query.shape[1],
+    )
+
+
+class Attention(nn.Module):
+    """Multi-head attention with rotary positions and optional grouped keys and values."""
+
+    def __init__(self, config: SpeechLlamaConfig, layer: int) -> None:
+        super().__init__()
+        self.layer = layer
+        self.head_dim = config.head_dim
+        self.dropout = config.attention_dropout
+        query_width = config.num_attention_heads * config.head_dim
+        key_width = config.num_key_value_heads * config.head_dim
+        self.q_proj = nn.Linear(config.hidden_size, query_width, bias=False)
+        self.k_proj = nn.Linear(config.hidden_size, key_width, bias=False)
+        self.v_proj = nn.Linear(config.hidden_size, key_width, bias=False)
+        self.o_proj = nn.Linear(query_width, config.hidden_size, bias=False)
+
+    def forward(self, x: Tensor, context: AttentionContext) -> Tensor:
+        heads = (-1, self.head_dim)
+        query = rotate(self.q_proj(x).unflatten(-1, heads), context.cos, context.sin)
+        key = rotate(self.k_proj(x).unflatten(-1, heads), context.cos, context.sin)
+        value = self.v_proj(x).unflatten(-1, heads)
+        dropout = self.dropout if self.training else 0.0
+        attended = context.attend(self.layer, query, key, value, dropout)
+        return self.o_proj(attended.flatten(-2))
+
+
+class MLP(nn.Module):
+    """SwiGLU (Shazeer 2020): down(silu(gate(x)) * up(x))."""
+
+    def __init__(self, config: SpeechLlamaConfig) -> None:
+        super().__init__()
+        self.gate_proj = nn.Linear(config.hidden_size, config.intermediate_size, bias=False)
+        self.up_proj = nn.Linear(config.hidden_size, config.intermediate_size, bias=False)
+        self.down_proj = nn.Linear(config.intermediate_size, config.hidden_size, bias=False)
+        self.activation_dropout = config.activation_dropout
+
+    def forward(self, x: Tensor) -> Tensor:
+        gated = F.silu(self.gate_proj(x)) * self.up_proj(x)
+        return self.down_proj(F.dropout(gated, self.activation_dropout, self.training))
+
+
+class DecoderLayer(nn.Module):
+    """Pre-norm attention and MLP, with dropout before each residual sum."""
+
+    def __init__(self, config: SpeechLlamaConfig, layer: int) -> None:
+        super().__init__()
+        self.input_layernorm = nn.RMSNorm(config.hidden_size, eps=config.rms_norm_eps)
+        self.self_attn = Attention(config, layer)
+        self.post_attention_layernorm = nn.RMSNorm(config.hidden_size, eps=config.rms_norm_eps)
+        self.mlp = MLP(config)
+        self.dropout = config.dropout
+
+    def forward(self, x: Tensor, context: AttentionContext) -> Tensor:
+        attended = self.self_attn(self.input_layernorm(x), context)
+        x = x + F.dropout(attended, self.dropout, self.training)
+        gated = self.mlp(self.post_attention_layernorm(x))
+        return x + F.dropout(gated, self.dropout, self.training)
+
+
+class Backbone(nn.Module):
+    """Token embedding, decoder layers and the final norm: everything named `model.*` on disk."""
+
+    def __init__(self, config: SpeechLlamaConfig) -> None:
+        super().__init__()
+        self.head_dim, self.rope_theta = config.head_dim, config.rope_theta
+        self.embed_tokens = nn.Embedding(config.vocab_size, config.hidden_size)
+        self.layers = nn.ModuleList(
+            DecoderLayer(config, layer) for layer in range(config.num_hidden_layers)
+        )
+        self.norm = nn.RMSNorm(config.hidden_size, eps=config.rms_norm_eps)
+        # transformers' `gradient_checkpointing_enable` sets both.
+        self.gradient_checkpointing = False
+        self._gradient_checkpointing_func: Callable[..., Tensor] = checkpoint
+
+    def pack(self, lengths: list[int], like: Tensor, watch: int | None = None) -> PackedSequences:
+        """The context of whole sequences of the given lengths; one layer may be watched."""
+        return PackedSequences(lengths, self.head_dim, self.rope_theta, like, watch)
+
+    def forward(self, embeddings: Tensor, context: AttentionContext) -> Tensor:
+        """Run the layers over input embeddings [..., H].
+
+        Returns:
+            Normalised hidden states [..., H]; meaningless at padding.
+        """
+        x = embeddings
+        for layer in self.layers:
+            if self.gradient_checkpointing and self.training:
+                x = self._gradient_checkpointing_func(layer.__call__, x, context)
+            else:
+                x = layer(x, context)
+        return self.norm(x)

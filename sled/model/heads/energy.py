@@ -1,0 +1,120 @@
+"""The energy head: one latent from one hidden state and one noise vector, in one pass.
+
+The hidden state is the residual stream; the noise modulates it through adaptive layer norms. The
+module tree spells the published tensor names (`net.res_blocks.0.mlp.2.weight`, ...).
+Shapes: N noise width, W head width, H hidden width, D latent width; any leading dimensions.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from sled.model.config import SpeechLlamaConfig
+from sled.model.heads.scores import Score, energy_score, gaussian_mmd
+
+EPSILON = 1e-6
+
+
+def _modulate(x: Tensor, shift: Tensor, scale: Tensor) -> Tensor:
+    return F.layer_norm(x, x.shape[-1:], eps=EPSILON) * (1 + scale) + shift
+
+
+class XavierLinear(nn.Linear):
+    """A linear layer that starts Xavier-uniform, without bias."""
+
+    def reset_parameters(self) -> None:
+        nn.init.xavier_uniform_(self.weight)
+        nn.init.zeros_(self.bias)
+
+
+class ZeroLinear(nn.Linear):
+    """A linear layer that starts at zero, so that the block it modulates starts as identity."""
+
+    def reset_parameters(self) -> None:
+        nn.init.zeros_(self.weight)
+        nn.init.zeros_(self.bias)
+
+
+class ResidualBlock(nn.Module):
+    """x + gate * mlp(layer_norm(x) * (1 + scale) + shift), modulated by the noise y."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.noise_ln = nn.LayerNorm(width, eps=EPSILON)
+        self.adaLN_modulation = nn.Sequential(nn.SiLU(), ZeroLinear(width, 3 * width))
+        self.mlp = nn.Sequential(XavierLinear(width, width), nn.SiLU(), XavierLinear(width, width))
+
+    def forward(self, x: Tensor, y: Tensor) -> Tensor:
+        shift, scale, gate = self.adaLN_modulation(self.noise_ln(y)).chunk(3, dim=-1)
+        return x + gate * self.mlp(_modulate(x, shift, scale))
+
+
+class FinalLayer(nn.Module):
+    """Modulated norm and projection to the latent."""
+
+    def __init__(self, width: int, latent_dim: int) -> None:
+        super().__init__()
+        self.adaLN_modulation = nn.Sequential(nn.SiLU(), ZeroLinear(width, 2 * width))
+        self.linear = ZeroLinear(width, latent_dim)
+
+    def forward(self, x: Tensor, y: Tensor) -> Tensor:
+        shift, scale = self.adaLN_modulation(y).chunk(2, dim=-1)
+        return self.linear(_modulate(x, shift, scale))
+
+
+class NoiseModulatedMLP(nn.Module):
+    """The network of the head."""
+
+    def __init__(self, config: SpeechLlamaConfig) -> None:
+        super().__init__()
+        width = config.diffloss_w
+        self.input_proj = XavierLinear(config.noise_channels, width)
+        self.cond_embed = XavierLinear(config.hidden_size, width)
+        self.res_blocks = nn.ModuleList(ResidualBlock(width) for _ in range(config.diffloss_d))
+        self.final_layer = FinalLayer(width, config.vae_embed_dim)
+
+    def forward(self, noise: Tensor, hidden: Tensor) -> Tensor:
+        """Latents [..., D] from noise [..., N] and hidden states [..., H]; shapes broadcast."""
+        y = self.input_proj(noise)
+        x = self.cond_embed(hidden)
+        for block in self.res_blocks:
+            x = block(x, y)
+        return self.final_layer(x, y)
+
+
+class EnergyHead(nn.Module):
+    """Draws latents, and scores its own draws against the truth in training."""
+
+    def __init__(self, config: SpeechLlamaConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.net = NoiseModulatedMLP(config)
+
+    def draw(self, hidden: Tensor, noise: Tensor) -> Tensor:
+        """One latent [..., D] for each hidden state [..., H] and standard normal noise [..., N]."""
+        return self.net(noise.to(hidden.dtype), hidden)
+
+    def draw_noise(
+        self, num_frames: int, device: torch.device, generator: torch.Generator | None = None
+    ) -> Tensor:
+        """Training noise [M, F, N]: all of the first sample's before the second's."""
+        draws = [
+            torch.randn(num_frames, self.config.noise_channels, device=device, generator=generator)
+            for _ in range(self.config.score_samples)
+        ]
+        return torch.stack(draws)
+
+    def score(self, hidden: Tensor, target: Tensor, noise: Tensor) -> Score:
+        """Score M draws per frame against the true latents.
+
+        Args:
+            hidden: [F, H] hidden states that predict the frames.
+            target: [F, D] true latents.
+            noise: [M, F, N] from `draw_noise`.
+        """
+        samples = self.draw(hidden, noise)
+        if self.config.score == "energy":
+            return energy_score(samples, target, self.config.score_beta)
+        return gaussian_mmd(samples, target, self.config.score_bandwidths)

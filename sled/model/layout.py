@@ -1,0 +1,139 @@
+"""How text tokens and speech frames share one sequence.
+
+One closed form serves both layouts. With text chunks of n tokens and speech chunks of m frames,
+a sample of L tokens and T frames reads `min(L, n * (t // m + 1))` tokens before frame t, and
+writes `min(T, m * (j // n))` frames before token j. The offline layout is n = infinity: every
+token before every frame. A sample whose text is dropped is simply one of a single token.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from sled.model.config import SpeechLlamaConfig
+
+
+@dataclass(frozen=True)
+class Arrangement:
+    """Index tensors that interleave B samples of N tokens and F frames in all, without padding.
+
+    Tokens and frames are numbered through the samples; the sequences, P = N + F positions in all,
+    lie one behind the other.
+
+    Attributes:
+        source: [P] the input at each position: j for token j, N + f for frame f.
+        lengths: B lengths of the sequences.
+        predictor: [F + B] position whose hidden state describes each frame, sample by sample; after
+            a sample's frames follows the position of its last frame, which must say "stop".
+        is_stop: [F + B] True at those last ones.
+    """
+
+    source: Tensor
+    lengths: list[int]
+    predictor: Tensor
+    is_stop: Tensor
+
+    def to(self, device: torch.device) -> Arrangement:
+        """The same on another device."""
+        moved = (x.to(device) for x in (self.source, self.predictor, self.is_stop))
+        source, predictor, is_stop = moved
+        return Arrangement(source, self.lengths, predictor, is_stop)
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Offline when both fields are None, else n text tokens and m frames in turn."""
+
+    text_chunk: int | None = None
+    speech_chunk: int | None = None
+
+    def __post_init__(self) -> None:
+        if (self.text_chunk is None) != (self.speech_chunk is None):
+            raise ValueError(f"{self}: give both chunk sizes, or neither for the offline layout")
+        if self.text_chunk is not None and min(self.text_chunk, self.speech_chunk or 0) < 1:
+            raise ValueError(f"{self}: chunk sizes must be at least 1")
+
+    @classmethod
+    def from_config(cls, config: SpeechLlamaConfig) -> Layout:
+        """The layout a checkpoint was trained for."""
+        return cls(config.stream_n, config.stream_m)
+
+    @property
+    def is_offline(self) -> bool:
+        return self.text_chunk is None
+
+    def tokens_before(self, frame: int, num_tokens: float) -> float:
+        """Number of the `num_tokens` text tokens that are read before `frame` is written.
+
+        Of a text whose end is not known yet, `num_tokens` is infinite.
+        """
+        if self.text_chunk is None or self.speech_chunk is None:
+            return num_tokens
+        return min(num_tokens, self.text_chunk * (frame // self.speech_chunk + 1))
+
+    @property
+    def tokens_per_frame(self) -> float:
+        """Text tokens that are read for each frame while there is text; 0 in the offline layout."""
+        if self.text_chunk is None or self.speech_chunk is None:
+            return 0.0
+        return self.text_chunk / self.speech_chunk
+
+    def frames_in_chunk_after(self, frame: int) -> float:
+        """Frames from this one on before text is read again; infinite in the offline layout."""
+        if self.speech_chunk is None:
+            return math.inf
+        return self.speech_chunk - frame % self.speech_chunk
+
+    def arrange(self, num_tokens: list[int], num_frames: list[int]) -> Arrangement:
+        """Interleave samples for training.
+
+        Args:
+            num_tokens: B numbers of text tokens, each at least 1.
+            num_frames: B numbers of frames, each at least 1.
+
+        Returns:
+            The index tensors, on the CPU.
+        """
+        token_total, frame_total = torch.tensor(num_tokens), torch.tensor(num_frames)
+        length = token_total + frame_total
+        start = length.cumsum(0) - length  # [B] first position of each sequence
+        owner, token = _number_through(token_total)  # [N]
+        token_position = start[owner] + token + self._frames_before(token, frame_total[owner])
+        owner, frame = _number_through(frame_total)  # [F]
+        frame_position = start[owner] + frame + self._tokens_before(frame, token_total[owner])
+
+        source = torch.empty(len(token) + len(frame), dtype=torch.long)
+        source[token_position] = torch.arange(len(token))
+        source[frame_position] = len(token) + torch.arange(len(frame))
+
+        # The stop label sits on the last frame itself, even if unread text would follow it.
+        stop = frame_total.cumsum(0) + torch.arange(len(num_frames))
+        is_stop = torch.zeros(len(frame) + len(num_frames), dtype=torch.bool)
+        is_stop[stop] = True
+        predictor = torch.empty_like(is_stop, dtype=torch.long)
+        predictor[~is_stop] = frame_position - 1
+        predictor[is_stop] = frame_position[frame_total.cumsum(0) - 1]
+        return Arrangement(source, length.tolist(), predictor, is_stop)
+
+    def _frames_before(self, token: Tensor, frame_total: Tensor) -> Tensor:
+        """Frames written before each token is read."""
+        if self.text_chunk is None or self.speech_chunk is None:
+            return torch.zeros_like(token)
+        return torch.minimum(frame_total, self.speech_chunk * (token // self.text_chunk))
+
+    def _tokens_before(self, frame: Tensor, token_total: Tensor) -> Tensor:
+        """Tokens read before each frame is written: `tokens_before`, of many frames."""
+        if self.text_chunk is None or self.speech_chunk is None:
+            return token_total
+        return torch.minimum(token_total, self.text_chunk * (frame // self.speech_chunk + 1))
+
+
+def _number_through(counts: Tensor) -> tuple[Tensor, Tensor]:
+    """For items lying group by group: the group of each, and its number within the group."""
+    owner = torch.repeat_interleave(torch.arange(len(counts)), counts)
+    first = counts.cumsum(0) - counts
+    return owner, torch.arange(len(owner)) - first[owner]

@@ -1,0 +1,1 @@
+"""A simulated writer and a simulated player around a session."""

@@ -1,0 +1,1 @@
+"""Tokens of text, also while it is being written."""

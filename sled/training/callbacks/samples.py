@@ -1,0 +1,187 @@
+"""Speech in TensorBoard: what the model makes of a few sentences, evaluation after evaluation."""
+
+from __future__ import annotations
+
+import logging
+import math
+import time
+from dataclasses import dataclass
+from itertools import islice
+from typing import TYPE_CHECKING, Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+from transformers.integrations import TensorBoardCallback, is_deepspeed_zero3_enabled
+
+from sled.codec import TokenChannelCodec
+from sled.decoding import DecodingOptions, PlaceKeeper, Request, generate
+from sled.model.layout import Layout
+from sled.model.lm import SpeechLlamaForCausalLM
+from sled.training.checkpoints.lora import unwrap
+from sled.training.codec.losses import MelSpectrogram
+from sled.training.trainer import SledTrainer
+from sled.training.units import speech_latents
+
+if TYPE_CHECKING:  # it takes its time, and most runs do without
+    from torch.utils.tensorboard import SummaryWriter
+
+logger = logging.getLogger(__name__)
+
+# Speech that has not ended by then, relative to the recording, is cut.
+_MAX_LENGTH_RATIO = 2
+
+# Samples and bands of the pictures, and the magnitude that is black in all of them.
+_WINDOW, _BANDS, _FLOOR = 1024, 80, 1e-3
+_ROWS_PER_BAND = 2
+# Black, violet, red, orange, white, evenly spaced: ever brighter.
+_COLOURS = torch.tensor(
+    [[0, 0, 4], [82, 18, 124], [183, 55, 121], [252, 137, 97], [252, 253, 191]]
+).div(255)
+
+
+def show_samples(trainer: SledTrainer) -> None:
+    """Let a trainer show `SpeechSamples`, if its flags ask for them and there is where to."""
+    args = trainer.args
+    if args.num_eval_utterances < 1 or trainer.eval_batches is None:
+        return
+    if "tensorboard" not in args.report_to:
+        logger.info("no speech is shown at evaluations: that takes --report_to tensorboard")
+    elif trainer.is_fsdp_enabled or is_deepspeed_zero3_enabled():
+        logger.info("no speech is shown at evaluations: no process has all of the weights")
+    else:
+        trainer.add_callback(SpeechSamples(trainer, args.num_eval_utterances))
+
+
+@dataclass(frozen=True, eq=False)
+class Reference:
+    """An utterance of the evaluation corpus.
+
+    Attributes:
+        text: What is said.
+        audio: [S] the recording, as the codec's latents render it: all that a model could reach.
+        num_frames: Its length.
+    """
+
+    text: str
+    audio: Tensor
+    num_frames: int
+
+
+class SpeechSamples(TrainerCallback):
+    """Speaks sentences of the evaluation corpus at each evaluation, for the ear and the eye.
+
+    The sentences are the first of the corpus, and always drawn with the same noise, so that only
+    training makes a difference. The layouts are the offline one and, if the model has one, its
+    chunked one. Training goes on as if nothing had happened: no random state is touched, and the
+    time is not counted as training's.
+
+    Args:
+        trainer: Whose model speaks. Its first process does; the others wait.
+        num_utterances: How many sentences.
+    """
+
+    def __init__(self, trainer: SledTrainer, num_utterances: int) -> None:
+        self.trainer, self.num_utterances = trainer, num_utterances
+        self._references: list[Reference] = []
+
+    def on_evaluate(
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        **kwargs: Any,
+    ) -> None:
+        """Write the samples of this step; transformers calls it when an evaluation is done."""
+        start = time.perf_counter()
+        writer = self._find_writer()
+        if writer is not None:
+            if not self._references:
+                self._references = self._read_references()
+                self._write_references(writer, state.global_step)
+            if self._references:
+                self._write_speech(writer, state.global_step)
+            writer.flush()
+        self.trainer.accelerator.wait_for_everyone()
+        self.trainer.progress.pause(time.perf_counter() - start)
+
+    def _find_writer(self) -> SummaryWriter | None:
+        """What transformers writes its own figures with, in the first process alone."""
+        callbacks = self.trainer.callback_handler.callbacks
+        return next((c.tb_writer for c in callbacks if isinstance(c, TensorBoardCallback)), None)
+
+    def _read_references(self) -> list[Reference]:
+        trainer = self.trainer
+        assert trainer.eval_batches is not None, "there is nothing to speak"
+        corpus = ((cut, trainer.train_dataset[cut]) for cut in trainer.eval_batches.open_epoch(0))
+        positions = unwrap(trainer.model).config.max_position_embeddings
+        speakable = ((c, sample) for c, sample in corpus if len(sample["input_ids"]) < positions)
+        references = []
+        for cut, sample in islice(speakable, self.num_utterances):
+            latents = speech_latents(trainer.codec, [sample["speech"]])
+            audio = trainer.codec.decode(latents)[0].cpu()
+            references.append(Reference(cut.supervisions[0].text, audio, latents.shape[1]))
+        return references
+
+    def _write_references(self, writer: SummaryWriter, step: int) -> None:
+        for number, reference in enumerate(self._references, 1):
+            writer.add_text(f"utterance_{number}/text", reference.text, step)
+            self._write(writer, f"utterance_{number}/recording", reference.audio, step)
+
+    def _write_speech(self, writer: SummaryWriter, step: int) -> None:
+        model = unwrap(self.trainer.model)  # itself, whatever it is wrapped in for training
+        longest = max(reference.num_frames for reference in self._references)
+        options = DecodingOptions(
+            # Guidance makes no sense without a text-free branch that has been trained.
+            cfg=2.0 if model.config.training_cfg > 0 else 1.0,
+            min_frames=1,
+            max_frames=_MAX_LENGTH_RATIO * longest,
+        )
+        layouts = {"offline": Layout()}
+        if not model.layout.is_offline:
+            layouts["stream"] = model.layout
+        was_training = model.training
+        model.eval()
+        # Layers compiled for training are not compiled anew for single frames.
+        with torch.compiler.set_stance("force_eager"):
+            for name, layout in layouts.items():
+                for number, audio in enumerate(self._speak(model, options, layout), 1):
+                    self._write(writer, f"utterance_{number}/{name}", audio, step)
+        model.train(was_training)
+
+    def _speak(
+        self, model: SpeechLlamaForCausalLM, options: DecodingOptions, layout: Layout
+    ) -> list[Tensor]:
+        """Waveforms [S] of the sentences."""
+        codec, tokenizer = self.trainer.codec, self.trainer.train_dataset.tokenizer
+        requests = [Request(tokenizer.encode(one.text)) for one in self._references]
+        generators = [torch.Generator().manual_seed(seed) for seed in range(len(requests))]
+        keeper = None
+        if isinstance(codec, TokenChannelCodec):
+            keeper = PlaceKeeper(codec.channel, model.config)
+        spoken = generate(model, requests, generators, options, layout, place_keeper=keeper)
+        return [codec.decode(one.speech[None].float())[0].cpu() for one in spoken]
+
+    def _write(self, writer: SummaryWriter, tag: str, audio: Tensor, step: int) -> None:
+        """Write a waveform [S], and its picture under another tag, as TensorBoard needs it."""
+        rate = self.trainer.codec.sample_rate
+        audio = audio.nan_to_num(posinf=0.0, neginf=0.0)  # of a model that training has broken
+        writer.add_audio(tag, audio / audio.abs().max().clamp(min=1.0), step, sample_rate=rate)
+        writer.add_image(f"{tag}_mel", mel_picture(audio, rate), step)
+
+
+def mel_picture(waveform: Tensor, sample_rate: int) -> Tensor:
+    """Picture of a waveform [S]: RGB in 0..1, [3, rows, columns], low frequencies at the bottom.
+
+    Log-mel magnitudes from 0.001 (black) to 1 (white), one column for every 256 samples.
+    """
+    # The transform mirrors half a window at either end.
+    waveform = F.pad(waveform, (0, max(0, _WINDOW - len(waveform))))
+    log_mel = MelSpectrogram(sample_rate, _WINDOW, _BANDS, _FLOOR)(waveform[None])[0]
+    level = (1 - log_mel / math.log(_FLOOR)).clamp(0, 1)  # [columns, bands]
+    rows = level.T.flip(0).repeat_interleave(_ROWS_PER_BAND, 0)
+    position = rows * (len(_COLOURS) - 1)
+    below = position.long().clamp(max=len(_COLOURS) - 2)
+    part = (position - below)[..., None]
+    return torch.lerp(_COLOURS[below], _COLOURS[below + 1], part).permute(2, 0, 1)

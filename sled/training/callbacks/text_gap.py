@@ -1,0 +1,74 @@
+"""How much a model listens to its text: what the score loses when half of it is another sample's.
+
+The first half stays: which word comes first is learned long before the model reads on. The gap
+starts at 0 and must grow before speech says the right words. Until it has, noise on the history
+must stay strong, for a model that hears its history well continues that instead of reading.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from accelerate import Accelerator
+from torch.nn.utils.rnn import pad_sequence
+
+from sled.data.dataset import length_mask
+from sled.model.lm import SpeechLlamaOutput
+from sled.text.tokenizer import PAD_ID
+
+# Samples up to the first, up to the second, and longer: long texts are learned last.
+BORDERS_S = (3.0, 6.0)
+_NAMES = (*(f"text_gap_to_{border:g}s" for border in BORDERS_S), "text_gap_longer")
+
+
+def with_other_endings(batch: Mapping[str, Any]) -> dict[str, Any]:
+    """A batch of two or more, in which each text ends as the next one does, from half on."""
+    lengths = batch["attention_mask"].sum(1).tolist()
+    texts = [ids[:length] for ids, length in zip(batch["input_ids"], lengths, strict=True)]
+    halves = [(length + 1) // 2 for length in lengths]
+    endings = [text[half:] for text, half in zip(texts, halves, strict=True)]
+    mixed = [
+        torch.cat((text[:half], ending))
+        for text, half, ending in zip(texts, halves, endings[1:] + endings[:1], strict=True)
+    ]
+    mask = length_mask(torch.tensor([len(text) for text in mixed]))
+    return {
+        **batch,
+        "input_ids": pad_sequence(mixed, True, padding_value=PAD_ID),
+        "attention_mask": mask.to(batch["attention_mask"].device),
+    }
+
+
+class TextGap:
+    """Rise of the score loss with the endings of others, averaged over frames.
+
+    Args:
+        device: Where totals are reduced over processes.
+    """
+
+    def __init__(self, device: torch.device) -> None:
+        self._rises = torch.zeros(len(_NAMES), device=device, dtype=torch.float64)
+        self._frames = torch.zeros_like(self._rises)
+
+    def add(self, other: SpeechLlamaOutput, own: SpeechLlamaOutput, longest_s: float) -> None:
+        """Count a batch.
+
+        Args:
+            other: What the model made of it with the endings of others.
+            own: The same, with its own texts.
+            longest_s: Duration of its longest sample.
+        """
+        kind = sum(longest_s > border for border in BORDERS_S)
+        num_frames = own["num_frames"]
+        self._rises[kind] += (other["score_loss"] - own["score_loss"]) * num_frames
+        self._frames[kind] += num_frames
+
+    def metrics(self, accelerator: Accelerator) -> dict[str, float]:
+        """`text_gap` of all frames, and of samples up to 3 s, up to 6 s, and longer if any are."""
+        rises = accelerator.reduce(self._rises, "sum").tolist()
+        frames = accelerator.reduce(self._frames, "sum").tolist()
+        gaps = {"text_gap": sum(rises) / sum(frames)} if any(frames) else {}
+        by_length = zip(_NAMES, rises, frames, strict=True)
+        return gaps | {name: rise / count for name, rise, count in by_length if count}

@@ -1,0 +1,63 @@
+"""How much arithmetic a training step takes, and how much the hardware can do."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+
+import torch
+
+from sled.model.lm import SpeechLlamaForCausalLM
+
+
+def training_flops(model: SpeechLlamaForCausalLM, lengths: Sequence[int], num_frames: int) -> float:
+    """Floating-point operations of a forward and a backward pass over whole sequences.
+
+    The usual count (Kaplan et al. 2020, section 2.1): 6 for each weight of a matrix and each vector
+    it multiplies (4 if it is frozen, for it needs no gradient), and causal attention's own. What
+    activation checkpointing computes twice is counted once.
+
+    Args:
+        model: Any size.
+        lengths: Positions of each sequence.
+        num_frames: Frames of all of them; each is drawn `score_samples` times.
+    """
+    config = model.config
+    layers, head = (
+        sum((6.0 if p.requires_grad else 4.0) * p.numel() for p in part.parameters())
+        for part in (model.model.layers, model.scoreloss)
+    )
+    attended = sum(length * length / 2 for length in lengths)  # pairs of positions
+    width = config.num_attention_heads * config.head_dim
+    return (
+        layers * sum(lengths)
+        + head * config.score_samples * num_frames
+        + 12.0 * config.num_hidden_layers * width * attended
+    )
+
+
+def synchronize(device: torch.device) -> None:
+    """Wait until the device has done all it was told to; a CPU does everything at once."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    elif device.type == "mps":
+        torch.mps.synchronize()
+
+
+def measure_matmul_rate(device: torch.device, dtype: torch.dtype, seconds: float = 0.3) -> float:
+    """Operations per second of large matrix products, the best of several rounds.
+
+    This is what the hardware gives, which is less than what its data sheet says.
+    """
+    size = 8192 if device.type == "cuda" else 1024
+    a, b = (torch.randn(size, size, device=device).to(dtype) for _ in range(2))
+    best, end = 0.0, time.perf_counter() + seconds
+    torch.mm(a, b)  # the first product pays for what is set up only once
+    while not best or time.perf_counter() < end:
+        synchronize(device)
+        start = time.perf_counter()
+        for _ in range(3):
+            torch.mm(a, b)
+        synchronize(device)
+        best = max(best, 3 * 2 * size**3 / (time.perf_counter() - start))
+    return best

@@ -1,0 +1,149 @@
+"""Training segments with what a model predicts for them.
+
+Shapes: B segments, S samples; T frames of D, a hop of samples for each.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from itertools import islice
+from pathlib import Path
+
+import torch
+from lhotse import CutSet
+from lhotse.cut import Cut
+from lhotse.utils import compute_num_samples
+from torch import Tensor
+
+from sled.codec import Codec
+from sled.data.cache.codes import cut_waveform
+from sled.data.cache.predictions import GtaFrames
+from sled.training.codec.data import Segments, SegmentSampler
+
+logger = logging.getLogger(__name__)
+
+
+class GtaSampler(SegmentSampler):
+    """A sampler of segments for whose frames a model has predicted latents.
+
+    Clips without these, or shorter than a segment, are left out. All keep the level they have, for
+    the model has heard that.
+
+    Args:
+        cuts: the corpus, or more.
+        gta: the frames.
+        hop_length: samples for each frame.
+        sample_rate, segment_samples, loudness_db, max_cached_hours: as for `SegmentSampler`; the
+            loudness only tells what is silence.
+
+    Raises:
+        ValueError: if no clip is left, or one is not what the frames were made for.
+    """
+
+    def __init__(
+        self,
+        cuts: CutSet,
+        gta: GtaFrames,
+        hop_length: int,
+        *,
+        sample_rate: int,
+        segment_samples: int,
+        loudness_db: float,
+        max_cached_hours: float,
+    ) -> None:
+        assert segment_samples % hop_length == 0
+        self.gta, self.grid = gta, hop_length
+        known = list(cuts_with_frames(cuts, gta, hop_length, sample_rate))
+        if not known:
+            raise ValueError(
+                "the ground-truth-aligned frames are of no clip of the manifest: train on the "
+                "manifest that the codes were made of"
+            )
+        least_s = segment_samples / sample_rate
+        long_enough = [cut for cut in known if cut.duration >= least_s]
+        if not long_enough:
+            raise ValueError(f"no clip lasts {least_s:g} s: lower --segment_s")
+        logger.info("%d of %d clips last %g s", len(long_enough), len(known), least_s)
+        super().__init__(
+            long_enough,
+            sample_rate=sample_rate,
+            segment_samples=segment_samples,
+            loudness_db=loudness_db,
+            loudness_jitter_db=0.0,
+            max_cached_hours=max_cached_hours,
+        )
+
+    def batch(self, size: int, generator: torch.Generator) -> Segments:
+        waveforms, frames = [], []
+        for segment in self._audible(size, generator):
+            first, count = segment.start // self.grid, self.segment_samples // self.grid
+            waveforms.append(segment.waveform / segment.gain)
+            frames.append(self.gta[self.cuts[segment.index].id][first : first + count].float().T)
+        return Segments(torch.stack(waveforms).unsqueeze(1), torch.stack(frames))
+
+
+def open_gta(folder: str, codec: Codec) -> GtaFrames:
+    """What a model predicts for recordings.
+
+    Args:
+        folder: Where that lies.
+        codec: The one whose decoder is to speak it.
+
+    Raises:
+        ValueError: If there is none, or it was made for another codec.
+    """
+    gta = GtaFrames(Path(folder))
+    if gta.record.codec_digest != codec.stored.digest():
+        raise ValueError(
+            f"{folder} holds frames of another codec than the one to adapt: make them with this "
+            "one (scripts/cache_gta.py)"
+        )
+    return gta
+
+
+def load_gta_clips(
+    cuts: CutSet, gta: GtaFrames, hop_length: int, sample_rate: int, most: int
+) -> list[tuple[Tensor, Tensor]]:
+    """Whole clips to evaluate with.
+
+    Args:
+        cuts: The corpus to validate on, or more.
+        gta: The frames.
+        hop_length: Samples for each frame.
+        sample_rate: Of the codec in Hz.
+        most: How many clips, from the first on.
+
+    Returns:
+        For each a waveform [S], at the level it has, and the frames [T, D] predicted for it.
+
+    Raises:
+        ValueError: If there are frames for none, or for other clips of these ids.
+    """
+    known = islice(cuts_with_frames(cuts, gta, hop_length, sample_rate), most)
+    clips = [(cut_waveform(cut, sample_rate), gta[cut.id].float()) for cut in known]
+    if not clips:
+        raise ValueError(
+            "eval_gta holds frames of no clip of the eval manifest: make them of its codes "
+            "(scripts/cache_gta.py)"
+        )
+    return clips
+
+
+def cuts_with_frames(
+    cuts: CutSet, gta: GtaFrames, hop_length: int, sample_rate: int
+) -> Iterator[Cut]:
+    """The cuts that there are frames for, as many as they have.
+
+    Raises:
+        ValueError: If frames are of another clip with the same id.
+    """
+    for cut in cuts:
+        if cut.id in gta:
+            frames = -(-compute_num_samples(cut.duration, sample_rate) // hop_length)
+            if not 0 <= gta.num_frames[cut.id] - frames < gta.record.frames_per_latent:
+                raise ValueError(
+                    f"cut {cut.id} has {frames} frames, and {gta.num_frames[cut.id]} were "
+                    "predicted for it: train on the manifest that the codes were made of"
+                )
+            yield cut

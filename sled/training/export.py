@@ -1,0 +1,69 @@
+"""Checkpoints made small enough to hand around: half precision, and only what speaking needs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+
+from sled.codec import CodecParts
+from sled.decoding import DecodingOptions
+from sled.fast import DTYPES
+from sled.files.checkpoint import INDEX_FILE, WEIGHTS_FILE
+from sled.model.lm import SpeechLlamaForCausalLM
+from sled.text.tokenizer import TextTokenizer
+
+
+def export(
+    model: str | Path,
+    destination: Path,
+    codec: str | Path | None = None,
+    dtype: str = "float16",
+    max_shard_size: str = "50GB",
+    temperature: float | None = None,
+    cfg: float | None = None,
+    draws: int | None = None,
+) -> None:
+    """Write a checkpoint with its weights in the given dtype, and its codec in a folder in it.
+
+    Args:
+        model: Checkpoint folder or hub name, with its tokenizer.
+        destination: Folder to write.
+        codec: Codec folder to put beside it. None: without.
+        dtype: Of the stored weights; a codec is loaded and run in float32 all the same.
+        max_shard_size: Of a file of the model's weights, such as "15MB"; a larger model is written
+            in several.
+        temperature: That it shall speak with unless asked otherwise. None: as before.
+        cfg, draws: Likewise.
+
+    Raises:
+        ValueError: If a part cannot be read, its weights do not fit the dtype, there is no such
+            size, or the temperature, cfg or number of draws is below what there can be.
+    """
+    speaker = SpeechLlamaForCausalLM.from_pretrained(model, dtype=torch.float32)
+    _check_range(speaker, dtype)
+    if temperature is not None:
+        DecodingOptions(temperature=temperature)  # refuses what could not be spoken with
+        speaker.config.speaking_temperature = temperature
+    if cfg is not None:
+        DecodingOptions(cfg=cfg)
+        speaker.config.speaking_cfg = cfg
+    if draws is not None:
+        DecodingOptions(draws=draws)
+        speaker.config.speaking_draws = draws
+    for name in (WEIGHTS_FILE, INDEX_FILE):  # of an earlier export, in another number of files
+        (destination / name).unlink(missing_ok=True)
+    speaker.to(DTYPES[dtype]).save_pretrained(destination, max_shard_size=max_shard_size)
+    TextTokenizer.from_pretrained(model).save_pretrained(destination)
+    if codec is not None:
+        parts = CodecParts.load(codec)
+        _check_range(parts.model, dtype)
+        parts.model.to(DTYPES[dtype])
+        parts.save(destination / "codec")
+
+
+def _check_range(model: torch.nn.Module, dtype: str) -> None:
+    largest = torch.finfo(DTYPES[dtype]).max
+    for name, tensor in model.state_dict().items():
+        if not tensor.isfinite().all() or tensor.abs().max() > largest:
+            raise ValueError(f"{name} does not fit {dtype}: choose bfloat16 or float32")

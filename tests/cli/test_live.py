@@ -1,0 +1,145 @@
+"""The live client: what it says, to whom, and what it tells about it."""
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from sled.decoding import DecodingOptions
+from sled.files.audio import AudioWriter
+from sled.simulation.client import converse
+from sled.simulation.pacing import release, schedule
+from sled.tts import TTS
+from tests.commands import run, run_process
+from tests.debug import HOP, SAMPLE_RATE, debug_checkpoint, debug_waveform
+
+SPEAK = ("--input", "four two seven one nine", "--min_frames", 30, "--max_length", 200, "--cfg", 2)
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("live")
+    return debug_checkpoint(folder / "stream", stream_n=2, stream_m=8, max_frames_per_token=2.0)
+
+
+def test_text_is_fed_at_the_speed_of_writing_while_audio_comes(checkpoint):
+    """The last word is written long after the first is heard."""
+    tts = TTS.from_pretrained(checkpoint)
+    words = ["four ", "two ", "seven ", "one ", "nine"]
+    heard: list[np.ndarray] = []
+    with tts.open_session() as session:
+        timeline = converse(session, release(schedule(words, 10.0)), [heard.append])
+    assert [len(piece) for piece in heard] == [samples for _, samples in timeline.chunks]
+    assert 0.35 < timeline.last_text_s - timeline.first_text_s < 5
+    assert timeline.chunks[0][0] < timeline.last_text_s
+    expected = tts.say("".join(words))
+    np.testing.assert_allclose(np.concatenate(heard), expected.audio, atol=1e-5)
+
+
+def test_a_timeline_is_told_and_the_file_holds_all(checkpoint, tmp_path, capsys):
+    output = tmp_path / "out.wav"
+    flags = ("--model_name_or_path", checkpoint, "--tokens_per_second", 40, "--output", output)
+    assert run("run_stream", *SPEAK, *flags) == 0
+    captured = capsys.readouterr()
+    for word in ("first text", "text complete", "first audio", "margin", "underrun"):
+        assert word in captured.err
+    assert f"{output}: " in captured.out
+    assert len(soundfile.read(output)[0]) >= 30 * HOP
+
+
+def test_raw_samples_go_to_standard_output_and_words_elsewhere(checkpoint, tmp_path):
+    """Only bytes of audio, as a player at the other end of a pipe needs them."""
+    output = tmp_path / "out.wav"
+    flags = ("--model_name_or_path", str(checkpoint))
+    assert run("run_stream", *SPEAK, *flags, "--output", output) == 0
+    done = run_process("run_stream", *SPEAK, *flags, "--output", "-", cwd=tmp_path, binary=True)
+    assert done.returncode == 0
+    samples = np.frombuffer(done.stdout, "<i2") / 32767
+    spoken = TTS.from_pretrained(checkpoint).say(
+        SPEAK[1], seed=42, options=DecodingOptions(min_frames=30, max_length=200)
+    )
+    np.testing.assert_allclose(samples, np.clip(spoken.audio, -1, 1), atol=1e-3)
+    np.testing.assert_allclose(soundfile.read(output)[0], samples, atol=1e-3)
+
+
+def test_speech_that_is_interrupted_is_kept(checkpoint, tmp_path, monkeypatch, capsys):
+    """As far as it has come: an hour of it may lie behind."""
+    written = AudioWriter.write
+
+    def interrupt(file: AudioWriter, waveform: np.ndarray) -> None:
+        written(file, waveform)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(AudioWriter, "write", interrupt)
+    output = tmp_path / "out.wav"
+    assert run("run_stream", *SPEAK, "--model_name_or_path", checkpoint, "--output", output) == 130
+    assert [path.name for path in tmp_path.iterdir()] == ["out.wav"]
+    assert len(soundfile.read(output)[0]) > 0
+
+
+def test_a_text_that_breaks_off_ends_the_conversation(checkpoint):
+    """The chat model's connection is lost, say: nobody waits for ever."""
+
+    def pieces() -> Iterator[str]:
+        yield "four two "
+        raise ConnectionError("lost")
+
+    with (
+        TTS.from_pretrained(checkpoint).open_session() as session,
+        pytest.raises(ConnectionError, match="lost"),
+    ):
+        converse(session, pieces())
+
+
+def test_readings_are_spoken_one_after_the_other(checkpoint, tmp_path):
+    flags = ("--model_name_or_path", checkpoint, "--output", tmp_path / "out.wav")
+    assert run("run_stream", *SPEAK, *flags, "--num_return_sequences", 2, "--seed", 5) == 0
+    first, second = (soundfile.read(tmp_path / f"out-{n}.wav")[0] for n in (1, 2))
+    assert not np.array_equal(first, second)
+
+
+def test_a_voice_made_beforehand_speaks_as_its_recording(checkpoint, tmp_path, capsys):
+    recording, voice = tmp_path / "voice.wav", tmp_path / "voice.safetensors"
+    soundfile.write(recording, debug_waveform(0.3), SAMPLE_RATE)
+    named = ("--model_name_or_path", checkpoint)
+    prompt = ("--prompt_audio", recording, "--prompt_text", "one")
+    assert run("make_voice", *named, *prompt, "--output", voice) == 0
+    assert "a voice of 0.3 s" in capsys.readouterr().out
+    for output, who in ((tmp_path / "a.wav", prompt), (tmp_path / "b.wav", ("--voice", voice))):
+        assert run("run_stream", *SPEAK, *named, *who, "--output", output) == 0
+    ours, theirs = (soundfile.read(tmp_path / f"{name}.wav")[0] for name in "ab")
+    np.testing.assert_allclose(ours, theirs, atol=1e-4)
+    # It was made for the other layout than the clone script speaks in by default.
+    assert run("run_voice_clone", *SPEAK, *named, "--voice", voice, "--output", output) == 2
+    assert "the other layout" in capsys.readouterr().err
+    cloned = ("--layout", "stream", "--output", tmp_path / "c.wav")
+    assert run("run_voice_clone", *SPEAK, *named, "--voice", voice, *cloned) == 0
+
+
+@pytest.mark.parametrize(
+    ("flags", "word"),
+    [
+        (("--tokens_per_second", 0), "give a rate above 0"),
+        (("--voice", "none.safetensors"), "no voice file"),
+        (("--voice", "a", "--prompt_text", "b"), "exclude each other"),
+        (("--prompt_text", "b"), "--prompt_audio is missing"),
+    ],
+)
+def test_bad_flags_are_refused_in_one_line(checkpoint, flags, word, tmp_path, capsys):
+    output = tmp_path / "out.wav"
+    named = ("--model_name_or_path", checkpoint, "--output", output)
+    assert run("run_stream", *SPEAK, *named, *flags) == 2
+    stderr = capsys.readouterr().err
+    assert word in stderr
+    assert stderr.count("\n") == 1
+    assert not output.exists()
+
+
+def test_playing_without_a_player_is_refused(checkpoint, tmp_path, monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "sounddevice", None)
+    named = ("--model_name_or_path", checkpoint, "--output", tmp_path / "out.wav")
+    assert run("run_stream", *SPEAK, *named, "--play") == 2
+    assert "sled[play]" in capsys.readouterr().err

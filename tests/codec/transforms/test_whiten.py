@@ -1,0 +1,153 @@
+"""Whitened latents: another basis of the same codes, in which what carries speech is wide."""
+
+import shutil
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sled.codec import (
+    WhitenedCodec,
+    Whitening,
+    group_codes,
+    group_frames,
+    load_codec,
+    whiten_latents,
+)
+from sled.training.export import export
+from tests.commands import run
+from tests.debug import GOLDENS, HOP, debug_codec, debug_model, debug_tokenizer, debug_waveform
+from tests.training.runs import make_corpus
+
+FLOOR = 0.1
+
+
+def debug_codes(num_clips: int = 8) -> list[torch.Tensor]:
+    waveforms = [torch.as_tensor(debug_waveform(0.5, seed=seed)) for seed in range(num_clips)]
+    return debug_codec().encode(waveforms)
+
+
+def whitened() -> WhitenedCodec:
+    codec = debug_codec()
+    return WhitenedCodec(
+        codec, Whitening.of(map(codec.codes_to_latents, debug_codes()), floor=FLOOR)
+    )
+
+
+def narrow(*shape: int) -> torch.Tensor:
+    """Latents of which the first direction is wide, the second a tenth of it, the rest nothing."""
+    torch.manual_seed(0)
+    latents = torch.randn(*shape)
+    turned = torch.linalg.qr(torch.randn(shape[-1], shape[-1]))[0]
+    widths = torch.full((shape[-1],), 1e-3)
+    widths[0], widths[1] = 10.0, 1.0
+    return (latents * widths) @ turned + 5
+
+
+def test_directions_over_the_floor_become_equally_wide_and_others_stay_narrow():
+    latents = narrow(20_000, 8)
+    whitening = Whitening.of(latents.split(1000), floor=0.03)
+    spread = torch.cov(((latents - whitening.mean) @ whitening.matrix).T)
+    widths = torch.linalg.eigvalsh(spread).flip(0).sqrt()
+    assert widths[1] > 0.9 * widths[0]
+    assert widths[2] < 0.05 * widths[0]
+    assert spread.trace() == pytest.approx(8, rel=1e-3)
+
+
+def test_the_mean_of_whitened_latents_is_0():
+    codec = whitened()
+    latents = torch.cat([codec.codes_to_latents(codes) for codes in debug_codes()])
+    torch.testing.assert_close(latents.mean(0), torch.zeros(codec.latent_dim), rtol=0, atol=1e-4)
+
+
+def test_codes_and_their_speech_are_those_of_the_codec():
+    codec, base = whitened(), debug_codec()
+    waveform = torch.as_tensor(debug_waveform(0.7))
+    (codes,) = codec.encode([waveform])
+    assert codes.equal(base.encode([waveform])[0])
+    assert codec.digest() == base.digest()  # codes of one are codes of the other
+    latents = codec.codes_to_latents(codes)
+    assert not latents.allclose(base.codes_to_latents(codes))
+    expected = base.decode(base.codes_to_latents(codes)[None])
+    torch.testing.assert_close(codec.decode(latents[None]), expected, rtol=0, atol=1e-5)
+
+
+@given(st.lists(st.integers(0, 9), min_size=1, max_size=6))
+def test_speech_is_the_same_however_latents_are_cut(pieces):
+    codec = whitened()
+    latents = torch.randn(2, sum(pieces), codec.latent_dim)
+    stream, heard = codec.stream_decoder(2), []
+    for piece in latents.split(pieces, dim=1):
+        heard.append(stream.decode(piece))
+    assert sum(x.shape[1] for x in heard) == stream.samples_after(sum(pieces))
+    heard.append(stream.finish())
+    if sum(pieces):
+        torch.testing.assert_close(torch.cat(heard, 1), codec.decode(latents), rtol=0, atol=1e-5)
+
+
+def test_a_recording_is_encoded_as_a_stream():
+    codec, waveform = whitened(), torch.as_tensor(debug_waveform(0.5))
+    stream = codec.stream_encoder()
+    pieces = waveform[None].split(7 * HOP + 3, dim=1)
+    codes = torch.cat((*map(stream.encode, pieces), stream.finish()), dim=-1)
+    assert codes[0].equal(codec.encode([waveform])[0])
+
+
+def test_it_is_saved_loaded_grouped_and_exported(tmp_path):
+    made = whiten_latents(GOLDENS / "codec", debug_codes(), FLOOR, tmp_path / "codec")
+    codes = debug_codes(1)[0]
+    loaded = load_codec(tmp_path / "codec")
+    assert loaded.codes_to_latents(codes).equal(made.codes_to_latents(codes))
+
+    group_frames(tmp_path / "codec", 2, tmp_path / "grouped")
+    pair = codes[:, : codes.shape[1] // 2 * 2]
+    side_by_side = load_codec(tmp_path / "grouped").codes_to_latents(group_codes(pair, 2))
+    assert side_by_side.flatten().equal(made.codes_to_latents(pair).flatten())
+
+    debug_model().save_pretrained(tmp_path / "model")
+    debug_tokenizer().save_pretrained(tmp_path / "model")
+    export(tmp_path / "model", tmp_path / "export", tmp_path / "codec", "float32")
+    exported = load_codec(tmp_path / "export/codec")
+    assert exported.codes_to_latents(codes).equal(made.codes_to_latents(codes))
+
+
+def test_what_cannot_be_whitened_is_refused(tmp_path):
+    codec, codes = GOLDENS / "codec", debug_codes()
+    with pytest.raises(ValueError, match="a floor of 0 would blow up"):
+        whiten_latents(codec, codes, 0.0, tmp_path / "codec")
+    with pytest.raises(ValueError, match="5 latents are too few"):
+        whiten_latents(codec, [codes[0][:, :5]], FLOOR, tmp_path / "codec")
+    with pytest.raises(ValueError, match="0 latents are too few"):
+        whiten_latents(codec, [], FLOOR, tmp_path / "codec")
+    with pytest.raises(ValueError, match="latents of 8, the codec's have 32"):
+        WhitenedCodec(debug_codec(), Whitening.of([narrow(100, 8)], FLOOR))
+    assert not (tmp_path / "codec").exists()
+    whiten_latents(codec, codes, FLOOR, tmp_path / "codec")
+    with pytest.raises(ValueError, match="has its whitening already"):
+        whiten_latents(tmp_path / "codec", codes, FLOOR, tmp_path / "again")
+
+
+def test_a_codec_that_lost_its_whitening_is_refused(tmp_path):
+    """Its latents would mean something else."""
+    whiten_latents(GOLDENS / "codec", debug_codes(), FLOOR, tmp_path)
+    (tmp_path / "whitening.safetensors").unlink()
+    with pytest.raises(ValueError, match="lacks its whitening.safetensors"):
+        load_codec(tmp_path)
+
+
+def test_a_broken_whitening_is_refused(tmp_path):
+    whiten_latents(GOLDENS / "codec", debug_codes(), FLOOR, tmp_path)
+    (tmp_path / "whitening.safetensors").write_bytes(b"nothing")
+    with pytest.raises(ValueError, match="whitening.safetensors is no whitening"):
+        load_codec(tmp_path)
+    shutil.copy(tmp_path / "model.safetensors", tmp_path / "whitening.safetensors")
+    with pytest.raises(ValueError, match="whitening.safetensors is no whitening"):
+        load_codec(tmp_path)
+
+
+def test_the_script_goes_by_cached_codes(tmp_path):
+    cached_corpus = make_corpus(tmp_path) / "cached"
+    flags = ("--codec", GOLDENS / "codec", "--codes", cached_corpus)
+    assert run("whiten_latents", *flags, "--output_dir", tmp_path / "codec") == 0
+    assert isinstance(load_codec(tmp_path / "codec"), WhitenedCodec)

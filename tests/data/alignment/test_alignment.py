@@ -1,0 +1,340 @@
+"""The aligner finds when words and letters are said, from nothing but the corpus itself."""
+
+import gzip
+import json
+import re
+from contextlib import redirect_stdout
+from io import StringIO
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+from lhotse import CutSet, MonoCut, Recording, SupervisionSegment
+
+from sled.data.alignment.align import find_paths, letter_times
+from sled.data.alignment.features import FRAME_S, NUM_FEATURES, SAMPLE_RATE, Features
+from sled.data.alignment.network import CtcNetwork
+from sled.data.alignment.spelling import WORD_END, Alphabet, letters
+from sled.data.alignment.spoken_times import letter_ends, word_ends
+from sled.data.alignment.viterbi import CtcPath
+from sled.data.cache.codes import load_cached
+from sled.data.manifests import load_cuts, save_cuts
+from tests.commands import run
+from tests.debug import GOLDENS, debug_waveform, randn
+
+TONES_HZ = {"a": 300, "b": 600, "c": 1200, "d": 2400}
+LETTER_S, PAUSE_S = 0.08, 0.12
+NUM_CUTS = 32
+START_S = 0.25  # of every second cut in its recording
+FLAGS = ("--num_workers", 0, "--device", "cpu", "--max_steps")
+MAX_STEPS = 80
+Ends = list[list[float]]  # in s, of the letters of each word
+
+
+def say(text: str, seed: int) -> tuple[np.ndarray, Ends]:
+    """A tone for each letter and a pause after each word; and when each letter's tone is over.
+
+    How long they are varies a little.
+    """
+    rng = np.random.default_rng(seed)
+    parts, ends, now = [], [], 0.0
+    for word in text.split():
+        ends.append([])
+        for letter in word.lower():
+            seconds = LETTER_S * rng.uniform(0.8, 1.2)
+            time = np.arange(round(seconds * SAMPLE_RATE)) / SAMPLE_RATE
+            parts.append(0.2 * np.sin(2 * np.pi * TONES_HZ[letter] * time) * np.hanning(len(time)))
+            now += len(time) / SAMPLE_RATE
+            ends[-1].append(now)
+        parts.append(np.zeros(round(PAUSE_S * rng.uniform(0.8, 1.2) * SAMPLE_RATE)))
+        now += len(parts[-1]) / SAMPLE_RATE
+    audio = np.concatenate(parts)
+    return audio + 1e-3 * rng.normal(size=len(audio)), ends
+
+
+def make_cut(folder: Path, name: str, text: str | None, audio: np.ndarray, start: float) -> MonoCut:
+    """A cut that begins `start` s into its recording, which is named relative to the folder."""
+    before = 0.1 * debug_waveform(start, sample_rate=SAMPLE_RATE)
+    (folder / "audio").mkdir(parents=True, exist_ok=True)
+    soundfile.write(folder / "audio" / f"{name}.wav", np.append(before, audio), SAMPLE_RATE)
+    recording = Recording.from_file(folder / "audio" / f"{name}.wav")
+    recording.sources[0].source = f"audio/{name}.wav"
+    seconds = len(audio) / SAMPLE_RATE
+    supervision = SupervisionSegment(name, recording.id, 0, seconds, text=text)
+    return MonoCut(name, start, seconds, 0, [supervision], recording=recording)
+
+
+@pytest.fixture(scope="module")
+def truth() -> dict[str, Ends]:
+    """When each letter of each cut is over; filled in by `corpus`."""
+    return {}
+
+
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory: pytest.TempPathFactory, truth: dict[str, Ends]) -> Path:
+    """Words of two or three letters, now and then in capitals; and two cuts that make no sense."""
+    folder = tmp_path_factory.mktemp("corpus")
+    rng, cuts = np.random.default_rng(0), []
+    for index in range(NUM_CUTS):
+        words = ["".join(rng.choice(list("abcdBC"), rng.integers(2, 4))) for _ in range(2)]
+        audio, truth[str(index)] = say(" ".join(words), seed=index)
+        start = START_S * (index % 2)
+        cuts.append(make_cut(folder, str(index), ", ".join(words) + ".", audio, start))
+    # The wrong cut cannot be learnt by heart: five others sound the same.
+    audio, ends = say("ab dc", seed=0)
+    for name in ("one", "two", "three", "four", "five"):
+        truth[name] = ends
+        cuts.append(make_cut(folder, name, "ab dc", audio, 0.0))
+    cuts.append(make_cut(folder, "wrong", "cd ba", audio, 0.0))
+    cuts.append(make_cut(folder, "too-short", "abcd " * 20, audio, 0.0))
+    save_cuts(CutSet.from_cuts(cuts), folder / "cuts.jsonl.gz")
+    return folder / "cuts.jsonl.gz"
+
+
+@pytest.fixture(scope="module")
+def printed() -> list[str]:
+    """What the script says of `aligned`; filled in by it."""
+    return []
+
+
+@pytest.fixture(scope="module")
+def aligned(corpus: Path, printed: list[str]) -> Path:
+    """The corpus with its words' and letters' times."""
+    output = corpus.with_name("aligned.jsonl.gz")
+    with redirect_stdout(StringIO()) as out:
+        assert run("align", "--manifest", corpus, "--output", output, *FLAGS, MAX_STEPS) == 0
+    printed += out.getvalue().splitlines()
+    return output
+
+
+def lines(manifest: Path) -> list[dict]:
+    with gzip.open(manifest, "rt", encoding="utf-8") as file:
+        return [json.loads(line) for line in file]
+
+
+# What is found.
+
+
+def test_words_end_where_their_sound_ends(aligned: Path, truth: dict[str, Ends]) -> None:
+    """Somewhere in the pause after them, or within 60 ms of it; wherever the cut begins."""
+    for cut in load_cuts(aligned):
+        if cut.id in truth:
+            late = np.array(word_ends(cut)) - [word[-1] for word in truth[cut.id]]
+            assert late.min() > -0.06
+            assert late.max() < PAUSE_S + 0.06
+
+
+def test_letters_end_where_their_sound_ends(aligned: Path, truth: dict[str, Ends]) -> None:
+    """Within half a letter, and the last of a word with the word."""
+    for cut in load_cuts(aligned):
+        if cut.id in truth:
+            ends, lasts = np.array(letter_ends(cut)), np.cumsum(list(map(len, truth[cut.id]))) - 1
+            assert np.all(np.diff(ends, prepend=0) > 0)
+            assert ends[lasts].tolist() == word_ends(cut)
+            late = np.delete(ends - np.concatenate(truth[cut.id]), lasts)
+            assert np.abs(late).max() < LETTER_S / 2
+
+
+def test_each_word_is_a_lhotse_item_and_they_leave_no_gap(
+    aligned: Path, truth: dict[str, Ends]
+) -> None:
+    """Lhotse counts their times from the beginning of the recording."""
+    for cut in CutSet.from_file(aligned):
+        if cut.id in truth:
+            items = cut.supervisions[0].alignment["word"]
+            assert [item.symbol for item in items] == cut.supervisions[0].text.split()
+            assert items[0].start == cut.start
+            assert [item.start for item in items[1:]] == [item.end for item in items[:-1]]
+            assert items[-1].end <= cut.start + cut.duration
+            assert all(item.duration > 0 and item.score <= 0 for item in items)
+            parts = list(cut.trim_to_alignments("word"))
+            assert [(part.start, part.end) for part in parts] == [
+                pytest.approx((item.start, item.end), abs=1e-3) for item in items
+            ]
+
+
+def test_so_is_each_letter_that_is_heard(aligned: Path, truth: dict[str, Ends]) -> None:
+    for cut in CutSet.from_file(aligned):
+        if cut.id in truth:
+            items = cut.supervisions[0].alignment["letter"]
+            assert [item.symbol for item in items] == letters(cut.supervisions[0].text)
+            assert items[0].start == cut.start
+            assert [item.start for item in items[1:]] == [item.end for item in items[:-1]]
+
+
+def test_cuts_that_do_not_hold_their_text_get_no_times_and_are_counted(
+    aligned: Path, truth: dict[str, Ends], printed: list[str]
+) -> None:
+    cuts = {cut.id: cut for cut in load_cuts(aligned)}
+    for name in ("too-short", "wrong"):
+        assert word_ends(cuts[name]) is None
+        assert letter_ends(cuts[name]) is None
+    assert printed[0].startswith(f"aligned: {len(truth)} of {len(truth) + 2} cuts")
+    assert "1 cuts too short for their text: too-short" in printed
+    assert "1 cuts that do not sound like their text: wrong" in printed
+
+
+# What is written.
+
+
+def test_nothing_else_changes(corpus: Path, aligned: Path) -> None:
+    """Neither cuts, nor their order, nor the relative names of their audio."""
+    without = lines(aligned)
+    for cut in without:
+        cut["supervisions"][0].pop("alignment", None)
+    assert without == lines(corpus)
+
+
+def test_the_same_seed_gives_the_same_times_and_audio_is_found_from_anywhere(
+    corpus: Path, aligned: Path, tmp_path: Path
+) -> None:
+    """Times that were there before are not kept."""
+    outputs = [corpus.with_name("again.jsonl.gz"), tmp_path / "elsewhere.jsonl.gz"]
+    for manifest, output in zip((corpus, aligned), outputs, strict=True):
+        assert run("align", "--manifest", manifest, "--output", output, *FLAGS, 4) == 0
+    for cut, other in zip(*map(load_cuts, outputs), strict=True):
+        assert cut.supervisions == other.supervisions
+        assert np.array_equal(cut.load_audio(), other.load_audio())
+
+
+def test_other_manifests_are_aligned_by_the_network_of_the_first(
+    corpus: Path, aligned: Path, capsys: pytest.CaptureFixture
+) -> None:
+    """Whatever comes behind it, a cut has the times that it has in the first."""
+    known = {cut.id: cut for cut in load_cuts(aligned)}
+    others = corpus.with_name("others.jsonl.gz")
+    save_cuts(CutSet.from_cuts(load_cuts(corpus)).subset(cut_ids=["7", "wrong", "2"]), others)
+    outputs = [corpus.with_name(f"together_{index}.jsonl.gz") for index in range(2)]
+    assert run("align", "--manifest", corpus, others, "--output", *outputs, *FLAGS, MAX_STEPS) == 0
+    assert lines(outputs[0]) == lines(aligned)
+    assert [cut.id for cut in load_cuts(outputs[1])] == [cut.id for cut in load_cuts(others)]
+    for cut in load_cuts(outputs[1]):
+        for ends in (word_ends, letter_ends):
+            assert ends(cut) == ends(known[cut.id])
+    assert "aligned: 2 of 3 cuts" in capsys.readouterr().out
+
+
+def test_letters_that_the_first_manifest_does_not_have_are_no_obstacle(
+    corpus: Path, tmp_path: Path
+) -> None:
+    audio, _ = say("ab cd", seed=0)
+    strange = tmp_path / "strange.jsonl.gz"
+    save_cuts(CutSet.from_cuts([make_cut(tmp_path, "0", "ab çd", audio, 0.0)]), strange)
+    outputs = [tmp_path / f"{index}.jsonl.gz" for index in range(2)]
+    assert run("align", "--manifest", corpus, strange, "--output", *outputs, *FLAGS, 4) == 0
+    (cut,) = load_cuts(outputs[1])
+    assert cut.supervisions[0].text == "ab çd"
+
+
+def test_times_live_on_in_cached_codes(
+    aligned: Path, truth: dict[str, Ends], tmp_path: Path
+) -> None:
+    """There each cut is a recording of its own."""
+    flags = ("--codec", GOLDENS / "codec", "--output_dir", tmp_path, "--num_workers", 0)
+    assert run("cache_latents", "--manifest", aligned, *flags, "--shard_size", 50) == 0
+    originals = {cut.id: cut for cut in load_cuts(aligned)}
+    for cut in load_cached(tmp_path):
+        for ends in (word_ends, letter_ends):
+            before = ends(originals[cut.id])
+            assert (before is None) == (cut.id not in truth)
+            assert ends(cut) == (None if before is None else pytest.approx(before, abs=1e-4))
+
+
+# Input that is wrong.
+
+
+@pytest.mark.parametrize(
+    ("flags", "word"),
+    [
+        ("--manifest none.jsonl", "none.jsonl"),
+        ("--manifest no_text.jsonl.gz", "cut mute has no text"),
+        ("--manifest no_audio.jsonl.gz", "cannot read its audio"),
+        ("--manifest mismatch.jsonl.gz", "no cut is long enough for its text"),
+        ("--manifest good.jsonl.gz --output none/aligned.jsonl.gz", "no folder none"),
+        ("--manifest good.jsonl.gz --output out/aligned.json", "name a .jsonl"),
+        ("--manifest good.jsonl.gz good.jsonl.gz", "2 manifests, but outputs out/aligned.jsonl:"),
+        ("--manifest good.jsonl.gz --output out/a.jsonl out/b.jsonl", "out/a.jsonl, out/b.jsonl"),
+        ("--manifest good.jsonl.gz good.jsonl.gz --output out/a.jsonl out/a.jsonl", "one for each"),
+        ("--manifest good.jsonl.gz --text_normalization martian", "martian"),
+        ("--manifest good.jsonl.gz --max_steps 0", "max_steps=0"),
+        ("--manifest good.jsonl.gz --train_hours 0", "train_hours=0"),
+        ("--manifest good.jsonl.gz --train_hours 1e-9", "give more"),
+    ],
+)
+def test_bad_input_is_refused_in_one_line(
+    flags: str,
+    word: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    audio, _ = say("ab", seed=0)
+    for name, text in {"good": "ab", "mute": None, "deaf": "ab", "long": "abcd " * 20}.items():
+        cut = make_cut(tmp_path, name, text, audio, 0.0)
+        manifest = {"mute": "no_text", "deaf": "no_audio", "long": "mismatch"}.get(name, name)
+        save_cuts(CutSet.from_cuts([cut]), tmp_path / f"{manifest}.jsonl.gz")
+    (tmp_path / "audio" / "deaf.wav").unlink()
+    (tmp_path / "out").mkdir()
+    base = ("--output", "out/aligned.jsonl", "--num_workers", 0, "--max_steps", 1)
+    assert run("align", *base, *flags.split()) == 2
+    message = capsys.readouterr().err
+    assert re.fullmatch(r"error: .*\n", message)
+    assert word in message
+    assert list((tmp_path / "out").iterdir()) == []
+
+
+# The parts.
+
+
+def test_letters_are_those_of_any_script_without_case_or_marks_of_punctuation() -> None:
+    alphabet = Alphabet.of(["Don't", "STOP!", "Ёж", "—"], fold_case=True)
+    assert alphabet.letters == tuple(sorted(set("dontspёж")))
+    assert alphabet.encode(["don't", "—"]) == alphabet.encode(["DONT", ""])
+
+
+@pytest.mark.parametrize("fold_case", [True, False])
+def test_every_letter_is_one_symbol(fold_case: bool) -> None:
+    words = ["Straße", "İzmir", "ŉ"]  # some of these are several characters when they are folded
+    symbols = Alphabet.of(words, fold_case=fold_case).encode(words)
+    assert len(symbols) == sum(map(len, words)) + len(words)
+
+
+def test_phones_that_differ_in_case_differ_and_stress_is_not_heard() -> None:
+    """As "eight" and "attack" may be written; ᵊ is a sound, though it is small."""
+    words = ["ˈAt", "ətˈækᵊ"]
+    alphabet = Alphabet.of([*words, "a"], fold_case=False)
+    assert alphabet.letters == tuple(sorted("Atəækᵊa"))
+    assert [letters(word) for word in words] == [list("At"), list("ətækᵊ")]
+
+
+def test_a_letter_lasts_halfway_to_the_next_or_to_the_end_of_its_word() -> None:
+    """Letters 2 and 3, the end of the word, the end of one without letters, and letter 2."""
+    symbols = [2, 3, WORD_END, WORD_END, 2, WORD_END]
+    states = np.array([0, 1, 1, 2, 2, 2, 3, 4, 5, 6, 7, 9, 10, 11, 12])
+    ends = np.array([9.0, 11.0, 13.0]) * FRAME_S
+    found = letter_times(CtcPath(states, np.zeros(len(states))), symbols, ends)
+    np.testing.assert_allclose(found / FRAME_S, [4.5, 9, 13])
+
+
+@pytest.mark.parametrize("num_samples", [1, 100, 599, 600, 601, 24_000])
+def test_a_frame_is_a_fortieth_of_a_second(num_samples: int) -> None:
+    features = Features("cpu")(torch.zeros(num_samples))
+    assert features.shape[1] == NUM_FEATURES
+    assert abs(len(features) - num_samples / SAMPLE_RATE / FRAME_S) <= 1
+    assert len(features) >= 1
+
+
+def test_a_clip_is_aligned_as_if_alone() -> None:
+    torch.manual_seed(0)
+    network = CtcNetwork(5, torch.zeros(NUM_FEATURES), torch.ones(NUM_FEATURES)).eval()
+    clips = [randn(length, NUM_FEATURES, seed=length) for length in (30, 9, 21)]
+    texts = [[2, 3, 1, 4, 1], [2, 2, 1], [3, 1]]
+    together = find_paths(network, clips, texts)
+    for clip, text, path in zip(clips, texts, together, strict=True):
+        (alone,) = find_paths(network, [clip], [text])
+        assert path is not None and alone is not None
+        assert np.array_equal(path.states, alone.states)
+        np.testing.assert_allclose(path.scores, alone.scores, atol=1e-4)

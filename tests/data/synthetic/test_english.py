@@ -1,0 +1,234 @@
+"""The English corpus: who reads what, what is held out, and that a run can be resumed."""
+
+import random
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from sled.data.corpora.splits import sentence_key
+from sled.data.manifests import load_cuts
+from sled.data.synthetic.english import (
+    CHARACTERS_PER_SECOND,
+    EnglishOptions,
+    draw_readings,
+    prepare_english,
+)
+from sled.data.synthetic.made_sentences import make_sentence
+from sled.data.synthetic.readings import Reading
+from sled.data.synthetic.teachers import Teacher
+from sled.normalization import normalize
+from tests.commands import run
+from tests.debug import SAMPLE_RATE, debug_waveform
+
+WORDS = ["one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten"]
+PITCHES_HZ = {"heart": 300, "anna": 500, "ben": 700}
+
+
+@pytest.fixture
+def options(tmp_path: Path) -> EnglishOptions:
+    """A few sentences, and a folder with recordings of a person."""
+    lines = [f"Sentence {first} {second}." for first in WORDS for second in WORDS]
+    (tmp_path / "texts.txt").write_text("\n".join(lines))
+    (tmp_path / "test.txt").write_text("Sentence one one.\nQuite another one.\n")
+    person = tmp_path / "carol"
+    person.mkdir()
+    with (person / "manifest.jsonl").open("w") as manifest:
+        for index, text in enumerate(["I spoke.", "I spoke.", "Twice.", "sentence TWO two"]):
+            soundfile.write(person / f"{index}.wav", debug_waveform(0.2, index), SAMPLE_RATE)
+            manifest.write(f'{{"id": "r/{index}", "audio": "{index}.wav", "text": "{text}"}}\n')
+    return EnglishOptions(
+        texts=tmp_path / "texts.txt",
+        test_texts=tmp_path / "test.txt",
+        hours=0.02,
+        voices=("anna", "ben"),
+        voice_hours=0.01,
+        recordings=person / "manifest.jsonl",
+        held_out="carol",
+        num_valid=6,
+    )
+
+
+def teachers(said: list[str] | None = None) -> Callable[[str], Teacher]:
+    """Tones: a pitch for each voice, and the longer the text the longer they are."""
+
+    def teacher(name: str) -> Teacher:
+        def read(text: str, seed: int) -> np.ndarray:
+            if said is not None:
+                said.append(text)
+            times = np.arange(100 * len(text)) / SAMPLE_RATE
+            return np.sin(2 * np.pi * PITCHES_HZ[name] * times)
+
+        return read
+
+    return teacher
+
+
+def contents(folder: Path) -> dict[str, list[tuple[str, str, str]]]:
+    """Id, speaker and text of the cuts of each split."""
+    return {
+        path.name.split("_")[1].split(".")[0]: [
+            (cut.id, cut.supervisions[0].speaker, cut.supervisions[0].text)
+            for cut in load_cuts(path)
+        ]
+        for path in folder.glob("cuts_*")
+    }
+
+
+@pytest.mark.parametrize("held_out", ["carol", "ben", None])
+def test_what_is_held_out_is_nowhere_in_training(held_out, options, tmp_path):
+    prepare_english(tmp_path / "out", replace(options, held_out=held_out), teachers())
+    splits = contents(tmp_path / "out")
+    assert splits.keys() == {"train", "valid", "test", *(["clone"] if held_out else [])}
+    trained = " ".join(sentence_key(text) for _, _, text in splits["train"])
+    speakers = {speaker for _, speaker, _ in splits["train"]}
+    assert speakers == {"heart", "anna", "ben", "carol"} - {held_out}
+    for split in splits.keys() - {"train"}:
+        # Pieces of held-out sentences are words that others have too.
+        texts = [text for id_, _, text in splits[split] if "piece" not in id_]
+        keys = [sentence_key(text) for text in texts]
+        assert len(set(keys)) == len(keys)
+        assert not [key for key in keys if key in trained]
+    if held_out:
+        assert {speaker for _, speaker, _ in splits["clone"]} == {held_out}
+    assert {speaker for _, speaker, _ in splits["test"]} == {"heart"}
+
+
+def read_alone(train: list[Reading], speaker: str) -> tuple[list[str], list[str], list[str]]:
+    """The words, pieces and sentences of a book that a speaker reads."""
+    texts = [reading.text for reading in train if reading.speaker == speaker]
+    sentences = [text for text in texts if text.endswith(".")]
+    short = [text for text in texts if not text.endswith(".")]
+    words = [text for text in short if " " not in text]
+    return words, [text for text in short if " " in text], sentences
+
+
+def seconds_of(texts: list[str]) -> float:
+    return sum(0.25 + len(text) / CHARACTERS_PER_SECOND for text in texts)
+
+
+def test_every_speaker_has_about_the_hours_asked_for(options):
+    changed = replace(options, hours=1.0, voice_hours=0.5, held_out="ben", joined_share=0.0)
+    train = draw_readings(changed, {})["train"]
+    for speaker, hours in (("heart", 1.0), ("anna", 0.5)):
+        texts = [reading.text for reading in train if reading.speaker == speaker]
+        assert seconds_of(texts) == pytest.approx(3600 * hours, rel=0.01)
+
+
+def test_words_pieces_and_sentences_share_the_hours_as_asked_for(options, tmp_path):
+    numbers = [f"{a} {b} {c}" for a in WORDS for b in WORDS for c in WORDS]
+    (tmp_path / "texts.txt").write_text("".join(f"Put {n} and {n} and {n}.\n" for n in numbers))
+    changed = replace(options, hours=2.0, word_share=0.2, piece_share=0.3, made_share=0.0)
+    train = draw_readings(replace(changed, voices=(), held_out=None), {})["train"]
+    words, pieces, sentences = read_alone(train, "heart")
+    assert set(words) == {*WORDS, "and", "Put"}  # a word that is never in lower case is a name
+    assert seconds_of(words) == pytest.approx(0.2 * 7200, rel=0.02)
+    # A piece with the end of its sentence has the full stop as well.
+    whole = [text for text in sentences if text.startswith("Put ")]
+    assert seconds_of(whole) == pytest.approx(0.5 * 7200, rel=0.05)
+    assert {len(text.split()) for text in pieces} == set(range(2, 11))
+
+
+def test_the_kinds_of_readings_are_mixed(options):
+    """Training looks at the first cuts to know how long they are, and reads them in this order."""
+    train = draw_readings(replace(options, hours=1.0, held_out=None), {})["train"]
+    lengths = [len(r.text) for r in train if r.speaker == "heart"]
+    half = len(lengths) // 2
+    assert np.mean(lengths[:half]) == pytest.approx(np.mean(lengths[half:]), rel=0.1)
+
+
+def test_shares_of_made_and_joined_sentences_are_as_asked_for(options):
+    changed = replace(options, hours=2.0, word_share=0.0, piece_share=0.0, voices=())
+    changed = replace(changed, made_share=0.3, joined_share=0.5, held_out=None)
+    train = draw_readings(changed, {})["train"]
+    texts = [part for reading in train for part in reading.parts]
+    made = [text for text in texts if not text.startswith("Sentence ")]
+    assert len(made) / len(texts) == pytest.approx(0.3, abs=0.03)
+    assert sum(len(r.parts) for r in train) / len(train) == pytest.approx(1.5, abs=0.06)
+
+
+def test_texts_stay_as_written_and_are_read_as_said(options, tmp_path):
+    said: list[str] = []
+    (tmp_path / "test.txt").write_text("Mr. Smith paid $5.\n")
+    prepare_english(tmp_path / "out", options, teachers(said))
+    assert [text for *_, text in contents(tmp_path / "out")["test"]] == ["Mr. Smith paid $5."]
+    assert "mister Smith paid five dollars." in said
+    assert not [text for text in said if any(char.isdigit() for char in text)]
+
+
+def test_recordings_keep_their_words_and_become_like_the_others(options, tmp_path):
+    prepare_english(tmp_path / "out", replace(options, held_out=None), teachers())
+    cuts = {cut.id: cut for cut in load_cuts(tmp_path / "out" / "cuts_train.jsonl.gz")}
+    cut = cuts["r-1"]
+    assert cut.supervisions[0].text == "I spoke."
+    assert cut.sampling_rate == SAMPLE_RATE
+    assert cut.recording.sources[0].source.endswith("r-1.flac")
+
+
+def test_an_interrupted_run_goes_on_with_the_same_corpus(options, tmp_path):
+    whole, again = tmp_path / "whole", tmp_path / "again"
+    prepare_english(whole, options, teachers())
+    calls: list[str] = []
+
+    def tiring(name: str) -> Teacher:
+        read = teachers(calls)(name)
+
+        def stop(text: str, seed: int) -> np.ndarray:
+            if len(calls) == 20:
+                raise KeyboardInterrupt
+            return read(text, seed)
+
+        return stop
+
+    with pytest.raises(KeyboardInterrupt):
+        prepare_english(again, options, tiring)
+    assert 0 < len(list((again / "audio").iterdir())) <= 20
+    prepare_english(again, options, teachers(calls))
+    assert contents(again) == contents(whole)
+    for path in (whole / "audio").iterdir():
+        assert path.read_bytes() == (again / "audio" / path.name).read_bytes()
+    with pytest.raises(ValueError, match="other settings"):
+        prepare_english(again, replace(options, seed=1), teachers())
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"made_share": 1.0}, "--made_share 1"),
+        ({"word_share": 0.5, "piece_share": 0.5}, "nothing for sentences"),
+        ({"hours": 0.0}, "more than 0"),
+        ({"num_valid": 0}, "--num_valid 0"),
+        ({"held_out": "dora"}, "--held_out dora.*anna ben carol"),
+        ({"held_out": "heart"}, "--held_out heart"),
+    ],
+)
+def test_what_cannot_be_is_refused(change, message, options):
+    with pytest.raises(ValueError, match=message):
+        replace(options, **change)
+
+
+def test_too_few_sentences_are_refused(options, tmp_path):
+    with pytest.raises(ValueError, match="100 are to be held out"):
+        draw_readings(replace(options, num_valid=100), {})
+
+
+def test_voices_need_their_model(options, tmp_path, capsys):
+    flags = ("--output", tmp_path / "out", "--texts", options.texts)
+    flags += ("--test_texts", options.test_texts, "--voices", "af_bella")
+    assert run("prepare_english", *flags) == 2
+    assert "--kokoro_model" in capsys.readouterr().err
+
+
+def test_made_sentences_hold_what_books_lack():
+    rng = random.Random(0)
+    made = [make_sentence(rng) for _ in range(2000)]
+    assert len(set(made)) > 1500
+    assert not [text for text in made if "{" in text or not text.isprintable()]
+    for sign in ("?", "$", "%", ":", "Mr.", ","):
+        assert sum(sign in text for text in made) > 20
+    assert min(map(len, made)) < 6 and 100 < max(map(len, made)) < 220
+    said = [normalize(text, "english") for text in made]
+    assert not [text for text in said if any(c.isdigit() or c in "$%&#" for c in text)]

@@ -1,0 +1,113 @@
+"""What config.json holds, and which configurations there can be."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from sled.model.config import SpeechLlamaConfig
+from tests.debug import GOLDENS, LAYOUT_IDS, LAYOUTS, debug_config, debug_model
+
+# Settings that the published format does not know, each with a value that is not the default.
+EXTRAS = {
+    "score": "gaussian_mmd",
+    "score_beta": 0.5,
+    "score_samples": 4,
+    "score_bandwidths": (1.0, 3.0),
+    "history_noise": 0.2,
+    "scheduled_sampling": 0.5,
+    "frame_rate": 50.0,
+    "text_normalization": "english",
+    "distilled_cfg": 2.0,
+    "speaking_temperature": 0.8,
+    "speaking_cfg": 1.5,
+    "speaking_draws": 4,
+}
+
+
+def config_json(folder: Path) -> dict[str, object]:
+    return json.loads((folder / "config.json").read_text())
+
+
+@pytest.mark.parametrize("layout", LAYOUTS, ids=LAYOUT_IDS)
+def test_a_saved_model_holds_the_published_keys(layout, tmp_path):
+    debug_model(**layout).save_pretrained(tmp_path)
+    published = config_json(GOLDENS / ("stream" if layout else "offline"))
+    assert config_json(tmp_path).keys() == published.keys()
+
+
+@pytest.mark.parametrize("golden", ["offline", "stream"])
+def test_a_published_config_is_saved_as_it_was_read(golden, tmp_path):
+    SpeechLlamaConfig.from_pretrained(GOLDENS / golden).save_pretrained(tmp_path)
+    theirs, ours = config_json(GOLDENS / golden), config_json(tmp_path)
+    del theirs["transformers_version"], ours["transformers_version"]
+    assert ours == theirs
+
+
+def test_the_defaults_are_the_published_model():
+    config = SpeechLlamaConfig()
+    assert (config.hidden_size, config.intermediate_size) == (1024, 2752)
+    assert (config.num_hidden_layers, config.num_attention_heads) == (12, 16)
+    assert (config.diffloss_w, config.diffloss_d, config.noise_channels) == (1024, 6, 128)
+    assert (config.vocab_size, config.max_position_embeddings) == (16384, 2048)
+    assert (config.rope_theta, config.rms_norm_eps) == (10000.0, 1e-6)
+    assert (config.vae_embed_dim, config.training_cfg) == (128, 0.1)
+    assert (config.bos_token_id, config.pad_token_id, config.eos_token_id) == (0, 1, 2)
+
+
+def test_every_setting_survives_the_round_trip(tmp_path):
+    config = debug_config(
+        num_key_value_heads=2,
+        head_dim=10,
+        rope_theta=500.0,
+        rms_norm_eps=1e-5,
+        dropout=0.3,
+        training_cfg=0.2,
+        stream_n=7,
+        stream_m=11,
+        **EXTRAS,
+    )
+    config.save_pretrained(tmp_path)
+    assert SpeechLlamaConfig.from_pretrained(tmp_path).to_dict() == config.to_dict()
+
+
+@pytest.mark.parametrize("key", EXTRAS)
+def test_extras_are_written_only_when_they_matter(key, tmp_path):
+    debug_config().save_pretrained(tmp_path)
+    assert not config_json(tmp_path).keys() & EXTRAS.keys()
+    debug_config(**{key: EXTRAS[key]}).save_pretrained(tmp_path)
+    assert config_json(tmp_path).keys() & EXTRAS.keys() == {key}
+    assert getattr(SpeechLlamaConfig.from_pretrained(tmp_path), key) == EXTRAS[key]
+
+
+@pytest.mark.parametrize(
+    ("changes", "named"),
+    [
+        ({"hiden_size": 64}, "hiden_size"),
+        ({"num_attention_heads": 4, "num_key_value_heads": 3}, "num_key_value_heads=3"),
+        ({"head_dim": 7}, "head_dim=7"),
+        ({"stream_n": 5}, "stream_m=None"),
+        ({"stream_m": 45}, "stream_n=None"),
+        ({"score": "likelihood"}, "likelihood"),
+        ({"score_beta": 0.0}, "score_beta=0.0"),
+        ({"score_beta": 2.0}, "score_beta=2.0"),
+        ({"score_samples": 1}, "score_samples=1"),
+        ({"scheduled_sampling": 1.5}, "scheduled_sampling=1.5"),
+        ({"speaking_draws": 0}, "speaking_draws=0"),
+        ({"hidden_act": "gelu"}, "hidden_act='gelu'"),
+        ({"attention_bias": True}, "attention_bias=True"),
+        ({"rope_scaling": {"type": "linear"}}, "rope_scaling"),
+        ({"tie_word_embeddings": True}, "tie_word_embeddings=True"),
+    ],
+)
+def test_what_no_model_can_have_is_refused(changes, named):
+    with pytest.raises(ValueError, match=named):
+        debug_config(**changes)
+
+
+def test_an_unknown_key_on_disk_is_refused(tmp_path):
+    debug_config().save_pretrained(tmp_path)
+    stored = config_json(tmp_path) | {"num_experts": 8}
+    (tmp_path / "config.json").write_text(json.dumps(stored))
+    with pytest.raises(ValueError, match="num_experts"):
+        SpeechLlamaConfig.from_pretrained(tmp_path)

@@ -1,0 +1,167 @@
+"""English in phonemes: known words, what stands around them, and text that may grow."""
+
+import re
+import time
+from concurrent.futures import ThreadPoolExecutor
+from copy import copy
+
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from sled.normalization import MAX_GROWTH, normalize, open_normalizer, phonemes
+from sled.text.incremental import GrowingText
+from sled.text.tokenizer import TextTokenizer
+from tests.test_normalization import TRICKY
+
+WITHOUT_STRESS = str.maketrans("", "", "ˈˌ")
+
+
+def said(text: str) -> str:
+    return normalize(text, "english-phonemes")
+
+
+@pytest.mark.parametrize(
+    ("word", "ipa"),
+    [
+        # General American, as dictionaries have it, but for oʊ eɪ aɪ aʊ ɔɪ tʃ dʒ: one letter each
+        ("cat", "kæt"),
+        ("ship", "ʃɪp"),
+        ("go", "ɡO"),
+        ("day", "dA"),
+        ("knights", "nIts"),
+        ("House", "hWs"),
+        ("boy", "bY"),
+        ("church", "ʧɜɹʧ"),
+        ("JUDGE", "ʤʌʤ"),
+        ("though", "ðO"),
+        ("through", "θɹu"),
+        ("measure", "mɛʒəɹ"),
+    ],
+)
+def test_words_sound_as_dictionaries_say(word: str, ipa: str) -> None:
+    assert said(word).translate(WITHOUT_STRESS) == ipa
+
+
+@pytest.mark.parametrize(
+    ("written", "also"),
+    [
+        ("The knights knew", "the nights new"),
+        ("naïve", "naive"),
+        ("Dr. Jones paid $5 in 1905", "doctor jones paid five dollars in nineteen oh five"),
+        ("the FBI's", "the f b I's"),
+    ],
+)
+def test_what_sounds_the_same_is_the_same(written: str, also: str) -> None:
+    assert said(written) == said(also)
+
+
+def test_a_letter_that_is_spelled_is_no_article() -> None:
+    assert said("A.I. at 7 a.m.") == "ˈA ˈI æt sˈɛvən ˈA ˈɛm."
+    assert said("USA, the USA's, a CAA") == "jˈu ˈɛs ˈA, ðə jˈu ˈɛs ˈAz, ɐ kˈɑ"
+    assert said("a man") == "ɐ mˈæn"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '("{Go}!" {he} {said}.)',
+        "{go} - {there}, '{go}'...",
+        "{well-known} {rock'n'roll} {isn't}",
+        "{the} {dogs}' '{bone}'",
+        "{go} 今日は, привет {go} - {go}",
+        "今go {go} go今 ٣",  # parts of words are not said
+        "?!",
+    ],
+)
+def test_only_english_words_change(text: str) -> None:
+    expected = re.sub("{(.+?)}", lambda word: said(word[1]), text)
+    assert said(text.translate(str.maketrans("", "", "{}"))) == expected
+
+
+def test_of_a_long_run_nothing_is_lost_and_it_takes_no_time() -> None:
+    parts = ["x", "ab'", "a-", "b-cd", "今", "7", "é_"]
+    start = time.perf_counter()
+    for part in parts:
+        assert len(said(part * (10_000 // len(part)))) >= 5_000
+    assert time.perf_counter() - start < 5  # seconds; letting it grow takes minutes
+    with_hyphens = "mother-in-law-and-father-in-law"
+    assert said(with_hyphens) == "".join(map(said, with_hyphens.split("-")))
+
+
+letters = st.text("abcehwxz'-", max_size=30)
+texts = st.lists(st.sampled_from(TRICKY) | letters | st.text(max_size=5), max_size=15).map("".join)
+
+
+@given(text=texts, cuts=st.lists(st.integers(0, 200)))
+@example(text="x" * 200, cuts=[64, 65, 128])
+@example(text="the U.S.A. Army", cuts=[5, 7, 9, 10])
+@settings(max_examples=100, deadline=None)
+def test_however_a_text_is_cut_the_same_is_said(text: str, cuts: list[int]) -> None:
+    places = [0, *sorted(min(cut, len(text)) for cut in cuts), len(text)]
+    for pieces in ([text[a:b] for a, b in zip(places, places[1:], strict=False)], list(text)):
+        normalizer = open_normalizer("english-phonemes")
+        out = "".join([normalizer.feed(piece) for piece in pieces]) + normalizer.finish()
+        assert out == said(text)
+
+
+@given(text=texts)
+@example(text="=".join(["7" * 15] * 5))
+@settings(max_examples=150, deadline=None)
+def test_words_are_those_of_english_and_no_longer_than_beyond_measure(text: str) -> None:
+    words = normalize(text, "english").split()
+    assert len(said(text).split()) == len(words)
+    room = MAX_GROWTH * sum(len(word.encode()) + 1 for word in text.split())
+    assert len(said(text).encode()) <= room
+
+
+@given(before=texts, one=texts, other=texts)
+@settings(max_examples=50, deadline=None)
+def test_a_copy_is_a_snapshot(before: str, one: str, other: str) -> None:
+    normalizer = open_normalizer("english-phonemes")
+    begun = normalizer.feed(before)
+    snapshot = copy(normalizer)
+    for branch, text in ((normalizer, one), (snapshot, other)):
+        assert begun + branch.feed(text) + branch.finish() == said(before + text)
+
+
+@given(before=texts, after=texts)
+@settings(max_examples=50, deadline=None)
+def test_what_has_not_come_out_is_known_as_it_was_written(before: str, after: str) -> None:
+    """A text that ends with a space can be said again from the open part on."""
+    normalizer = open_normalizer("english-phonemes")
+    normalizer.feed(before + " No. ")
+    assert normalizer.open_text.endswith("No. ")
+    again = open_normalizer("english-phonemes")
+    assert again.feed(normalizer.open_text + "7 x ") == said("No. 7 x ")
+
+
+def test_a_tokenizer_learns_phonemes_and_keeps_up_with_growing_text() -> None:
+    lines = ["Though he paid $5, the knights knew."] * 3
+    tokenizer = TextTokenizer.train(lines, 320, normalization="english-phonemes")
+    assert tokenizer.decode(tokenizer.encode(" Though  knew ")) == said("though knew")
+    assert tokenizer.encode("knights") == tokenizer.encode("nights")
+    growing, normalizer = GrowingText(tokenizer), open_normalizer("english-phonemes")
+    ids = [token for char in lines[0] for token in growing.feed(normalizer.feed(char))]
+    ids += growing.feed(normalizer.finish()) + growing.finish()
+    assert ids == tokenizer.encode(lines[0])
+
+
+def test_threads_share_what_is_loaded_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    import hibari.g2p
+
+    loaded = []
+
+    class Counted(hibari.g2p.G2P):
+        def __init__(self, **options: object) -> None:
+            loaded.append(self)
+            super().__init__(**options)
+
+    words = ["though", "knights", "schweinehund", "bratwurst", "zyzzyva"]
+    expected = list(map(said, words))
+    monkeypatch.setattr(hibari.g2p, "G2P", Counted)
+    phonemes._load_pronouncer.cache_clear()
+    phonemes.pronounce.cache_clear()
+    with ThreadPoolExecutor(8) as threads:
+        assert list(threads.map(said, words * 8)) == expected * 8
+    assert len(loaded) == 1

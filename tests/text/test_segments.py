@@ -1,0 +1,207 @@
+"""Segments of a growing text: whole sentences if possible, short enough always."""
+
+from copy import copy
+
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from sled.text.segments import (
+    Boundary,
+    Break,
+    Piece,
+    SegmentLimits,
+    SegmentSplitter,
+    break_before,
+    split_segments,
+)
+from sled.text.tokenizer import TextTokenizer, normalize_spaces
+
+EVERY_SENTENCE = SegmentLimits(target=1, limit=10_000)
+
+
+def segments_of(events: list[Piece | Boundary]) -> list[str]:
+    segments = [""]
+    for event in events:
+        if isinstance(event, Boundary):
+            segments.append("")
+        else:
+            segments[-1] += event.text
+    return segments
+
+
+@pytest.mark.parametrize(
+    "sentences",
+    [
+        ["One. ", "Two! ", "Three? ", "Four… ", "Five... ", "Six?! ", "Seven"],
+        ['He asked: "Why?" and left. ', '"So." ', "(She went.) ", "‘Good.’ ", "[All gone.] ", "1"],
+        ["Mr. Smith met Dr. J. K. Jones, e.g. at 3.14 p.m. in the U.S. Army. ", "Then he left."],
+        ["It cost 1,000.50 in 1999. ", "See No. 5 on p. 12, or vol. 3. It said no. ", "Yes."],
+        ["1. Some begin like this. ", "2. Others on 3. October, etc. ", "That is all."],
+        ["example.com is not two sentences, nor is iPhone. iPad, or wait... what? no. ", "Yes."],
+        ["The St.-Denis (cf. Prof. Dupont) inc. al. was sold approx. in Sept. 1901. ", "No."],
+        ["He paused . . . and went on. ", "Quoi ? ", "Oui !  \t ", "Bien."],
+        ["Chapter One\n\n", "It was a dark\nand stormy\nNight. ", "Yes\r\n \r\n", "- and no"],
+        ["他来了。", "她走了！！", "真的？", "“好。”", "他说：「是。」", "于是……他走了。"],
+        ["他走了。 \n", "天气很好。", "2024年3月。", "OK。"],
+        ["ज़रूर। ", "هل؟ ", "نعم۔ ", "Yes."],
+    ],
+)
+def test_sentences_end_where_a_reader_would_end_them(sentences: list[str]) -> None:
+    assert split_segments("".join(sentences), EVERY_SENTENCE) == sentences
+
+
+def test_a_segment_is_as_many_sentences_as_reach_the_target() -> None:
+    text = "One two. Three. Four five six. Seven. Eight."
+    limits = SegmentLimits(target=12, limit=100)
+    assert split_segments(text, limits) == ["One two. Three. ", "Four five six. ", "Seven. Eight."]
+
+
+@pytest.mark.parametrize(
+    ("past", "character", "kind"),
+    [
+        ("He came, ", "s", Break.CLAUSE),
+        ("he came; ", "s", Break.CLAUSE),
+        ("one thing: ", "“", Break.CLAUSE),
+        ("this—", "t", Break.CLAUSE),
+        ("this - ", "t", Break.CLAUSE),
+        ("this -- ", "t", Break.CLAUSE),
+        ("a line\n", "T", Break.CLAUSE),
+        ("等等……", "他", Break.CLAUSE),
+        ("他来，", "她", Break.CLAUSE),
+        ("he ", "c", Break.WORD),
+        ("天", "气", Break.WORD),
+        ("h", "e", Break.NONE),
+        ("3,", "1", Break.NONE),
+        ("12:", "3", Break.NONE),
+        ("12：", "3", Break.NONE),
+        ("1 ", "0", Break.NONE),
+        ("1999—", "2", Break.NONE),
+        ("well-", "k", Break.NONE),
+        ("天", "，", Break.NONE),
+        ("。", "”", Break.NONE),
+        ("Mr. ", "S", Break.NONE),
+        ("Wait ", "…", Break.NONE),
+    ],
+)
+def test_weaker_breaks(past: str, character: str, kind: Break) -> None:
+    assert break_before(past, character) is kind
+
+
+def test_the_longer_a_segment_the_weaker_the_break_it_ends_with() -> None:
+    limits = SegmentLimits(target=20, limit=40)
+    clauses = "aaaaa, bbbbb, ccccc, ddddd, eeeee, fffff, ggggg."
+    assert split_segments(clauses, limits)[0] == "aaaaa, bbbbb, ccccc, ddddd, eeeee, "  # from 30 on
+    words = "aaaaa bbbbb ccccc ddddd eeeee fffff ggggg hhhhh."
+    assert split_segments(words, limits)[0] == "aaaaa bbbbb ccccc ddddd eeeee fffff "  # from 35 on
+    assert split_segments("a" * 100, limits) == ["a" * 40, "a" * 40, "a" * 20]
+    assert split_segments("天" * 50, limits) == ["天" * 35, "天" * 15]
+
+
+# Everything that decides about breaks, densely, and anything else.
+TRICKY = [
+    *" \n.?!…,;:—-\"'”’()。！？，「」a1天",
+    *[
+        "Mr. ",
+        "e.g. ",
+        "3.14",
+        "\n\n",
+        "\r\n",
+        "One. ",
+        "two, ",
+        "天气。",
+        "x" * 20,
+        "\u3000",
+        "No. 5",
+    ],
+]
+texts = st.lists(st.sampled_from(TRICKY) | st.text(max_size=4), max_size=80).map("".join)
+
+
+@st.composite
+def limits(draw: st.DrawFn) -> SegmentLimits:
+    target = draw(st.integers(1, 40))
+    return SegmentLimits(target, draw(st.integers(target, 120)))
+
+
+@given(text=texts, limits=limits(), cuts=st.lists(st.integers(0, 200)))
+@example(text="a.  " * 40, limits=SegmentLimits(1, 2), cuts=list(range(160)))
+@settings(max_examples=300)
+def test_however_text_is_cut_it_comes_back_in_the_same_segments(
+    text: str, limits: SegmentLimits, cuts: list[int]
+) -> None:
+    splitter = SegmentSplitter(limits)
+    events, fed = [], ""
+    places = [0, *sorted(min(cut, len(text)) for cut in cuts), len(text)]
+    for start, stop in zip(places, places[1:], strict=False):
+        events += splitter.feed(text[start:stop])
+        fed += text[start:stop]
+        assert "".join(segments_of(events)) == fed  # nothing is held back
+    segments = segments_of(events)
+    assert segments == split_segments(text, limits)
+    assert all(len(normalize_spaces(segment)) <= limits.limit for segment in segments)
+    assert not text.strip() or all(segment.strip() for segment in segments)
+
+
+@given(text=texts, limits=limits())
+def test_a_segment_below_the_target_ends_only_where_nothing_more_fits(
+    text: str, limits: SegmentLimits
+) -> None:
+    segments = split_segments(text, limits)
+    for segment, following in zip(segments, segments[1:], strict=False):
+        if len(normalize_spaces(segment)) < limits.target:
+            assert len(normalize_spaces(segment + following[0])) > limits.limit
+
+
+WORDS = ["Mr. Smith said", "about 3.14 of", "1,000,000 men", "at 12:30 he", "e.g. the", "so,"]
+WORDS += [
+    "Prof. J. K. Jones",
+    "(U.S. Army) came",
+    "it ended.",
+    "“Why?”",
+    "No. 5 is",
+    "1 000 francs",
+]
+UNITS = ["Mr. Smith", "3.14", "1,000,000", "12:30", "e.g. the", "J. K. Jones", "U.S. Army"]
+UNITS += ["Prof. J.", "No. 5", "1 000"]
+
+
+@given(words=st.lists(st.sampled_from(WORDS), min_size=20, max_size=60), limits=limits())
+def test_numbers_and_abbreviations_stay_in_one_piece(
+    words: list[str], limits: SegmentLimits
+) -> None:
+    """Given room: the last quarter of the way to the limit holds a longest run of them."""
+    limits = SegmentLimits(limits.target, limits.limit + 120)
+    text = " ".join(words)
+    segments = split_segments(text, limits)
+    assert len(segments) > 1 or len(text) <= limits.limit
+    for unit in UNITS:
+        assert sum(segment.count(unit) for segment in segments) == text.count(unit)
+
+
+def test_size_can_be_counted_in_tokens() -> None:
+    text = "four two seven nine, three one. " * 20
+    tokenizer = TextTokenizer.train([text] * 2, 300)
+
+    def count(word: str) -> int:
+        return len(tokenizer.encode(word)) - 2
+
+    segments = split_segments(text, SegmentLimits(target=10, limit=30), count)
+    sizes = [count(normalize_spaces(segment)) for segment in segments]
+    assert all(10 <= size <= 30 for size in sizes[:-1])
+
+
+@given(before=texts, after=texts, limits=limits())
+def test_a_copy_is_a_snapshot(before: str, after: str, limits: SegmentLimits) -> None:
+    splitter = SegmentSplitter(limits)
+    events = splitter.feed(before)
+    snapshot = copy(splitter)
+    splitter.feed("Something else. ")
+    assert segments_of(events + snapshot.feed(after)) == split_segments(before + after, limits)
+
+
+def test_limits_that_leave_no_room_are_refused() -> None:
+    with pytest.raises(ValueError, match="target=5, limit=4"):
+        SegmentLimits(5, 4)
+    with pytest.raises(ValueError, match="at least 1"):
+        SegmentLimits(0, 4)

@@ -1,0 +1,41 @@
+"""Runs that are given a time: they end with a checkpoint, and go on from it."""
+
+import logging
+
+from sled.model.config import SpeechLlamaConfig
+from tests.training.runs import assert_same_weights, checkpoints, fit, logged
+
+NO_TIME = {"max_minutes": 1e-9}  # enough for a step: it is known only then
+# No step is random but by the state that a checkpoint keeps.
+SETTINGS = {"max_steps": 3, "training_cfg": 0.3, "history_noise": 0.2}
+
+
+def test_bits_of_time_add_up_to_a_run_without_a_limit(corpus, tmp_path, caplog):
+    caplog.set_level(logging.INFO, logger="sled")
+    whole = fit(corpus, tmp_path / "whole", **SETTINGS)
+    for step in (1, 2, 3):
+        run = fit(corpus, tmp_path / "run", **SETTINGS, **NO_TIME)
+        assert checkpoints(run)[-1] == step
+        assert_same_weights(run, run / f"checkpoint-{step}")  # there is a model at any time
+        assert (f"time is up after step {step} of 3" in caplog.text) == (step < 3)
+    assert_same_weights(whole, run)
+    assert logged(whole, "loss") == logged(run, "loss")
+
+
+def test_a_run_that_has_time_ends_by_itself(corpus, tmp_path):
+    run = fit(corpus, tmp_path, **SETTINGS, max_minutes=60)
+    assert checkpoints(run) == []
+    assert len(logged(run, "loss")) == 3
+
+
+def test_no_time_is_spent_on_an_evaluation(corpus, tmp_path):
+    evaluation = {"eval_manifest": corpus / "cached", "eval_strategy": "steps", "eval_steps": 1}
+    run = fit(corpus, tmp_path, **SETTINGS, **NO_TIME, **evaluation)
+    assert logged(run, "eval_loss") == []
+
+
+def test_a_checkpoint_says_how_its_texts_are_normalised(corpus, tmp_path):
+    english = fit(corpus, tmp_path / "english", max_steps=1, text_normalization="english")
+    assert SpeechLlamaConfig.from_pretrained(english).text_normalization == "english"
+    tuned = fit(corpus, tmp_path / "tuned", max_steps=1, finetune_path=english)
+    assert SpeechLlamaConfig.from_pretrained(tuned).text_normalization == "english"
