@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from sled.normalization import MAX_GROWTH, normalize, open_normalizer, phonemes
 from sled.text.incremental import GrowingText
 from sled.text.tokenizer import TextTokenizer
-from tests.test_normalization import TRICKY
+from tests.normalization.test_normalization import TRICKY
 
 WITHOUT_STRESS = str.maketrans("", "", "ˈˌ")
 

@@ -6,7 +6,7 @@ import torch
 from sled.codec import Codec
 
 # Skips this file too where the package is missing.
-from tests.codec import test_encodec_package as package
+from tests.codec.encodec import test_model_package as package
 
 oracle, codec = package.oracle, package.codec
 
