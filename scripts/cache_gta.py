@@ -2,9 +2,9 @@
 """Write what a model predicts where recordings are, for its codec's decoder to learn to speak.
 
 The model reads the texts of a cached corpus and hears its recordings, or some of its own frames in
-their place (ground-truth-aligned frames). Then adapt the codec with `scripts/train_codec.py
---finetune_path CODEC --gta OUTPUT` and the manifest that the corpus was encoded from. Run it again
-to continue an interrupted run.
+their place. Then adapt the codec with `scripts/train_codec.py --finetune_path CODEC --predictions
+OUTPUT` and the manifest that the corpus was encoded from. Run it again to continue an interrupted
+run.
 """
 
 import argparse
@@ -18,7 +18,7 @@ from sled.codec import load_codec
 from sled.decoding import DecodingOptions
 from sled.model.lm import SpeechLlamaForCausalLM
 from sled.text.tokenizer import TextTokenizer
-from sled.training.predictions import cache_gta
+from sled.training.predictions import cache_predictions
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -28,7 +28,7 @@ def main(argv: list[str] | None = None) -> None:
     model = SpeechLlamaForCausalLM.from_pretrained(args.model, dtype=torch.float32).to(device)
     flags = {key: getattr(args, key) for key in ("cfg", "temperature", "draws")}
     given = {key: value for key, value in flags.items() if value is not None}
-    hours = cache_gta(
+    hours = cache_predictions(
         model.eval(),
         TextTokenizer.from_pretrained(args.model, model.config.text_normalization),
         load_codec(args.codec, device=device),
@@ -40,7 +40,7 @@ def main(argv: list[str] | None = None) -> None:
         offline_share=args.offline_share,
         seed=args.seed,
     )
-    print(f"{args.output_dir}: ground-truth-aligned frames of {hours:.2f} h of speech")
+    print(f"{args.output_dir}: predictions for {hours:.2f} h of speech")
 
 
 def make_parser() -> argparse.ArgumentParser:

@@ -1,9 +1,9 @@
 """Train an Encodec-form codec on the speech of a Lhotse CutSet, or adapt one to it.
 
 With --finetune_path the decoder of the codec named there learns to speak as the recordings do,
-while its encoder, codebooks and latents stay as they are; with --gta as well it learns to speak
-what a model predicts for them (scripts/cache_gta.py). The result lies in --output_dir, where
-`load_codec` and transformers' `EncodecModel` read it. The same command continues an interrupted
+while its encoder, codebooks and latents stay as they are; with --predictions it also learns to
+speak what a model predicts for them (sled cache predictions). --output_dir holds the result, which
+`load_codec` and transformers' `EncodecModel` read. The same command continues an interrupted
 run.
 """
 

@@ -92,7 +92,7 @@ train() { # train NAME STEPS FRAMES FLAGS...: one stage of training
     echo "== $name"
     # It will be another model that is to grow, and another that is to be heard.
     [ "$name" != model ] || rm -f "$RUN/stages/grow"
-    (cd "$RUN" && rm -rf gta sound stages/{gta_train,gta_valid,sound,export} stages/results_{0,1000,2000,clone})
+    (cd "$RUN" && rm -rf predictions sound stages/{predictions_train,predictions_valid,sound,export} stages/results_{0,1000,2000,clone})
     script train --output_dir "$RUN/$name" --max_steps "$steps" \
         --train_manifest "$RUN/codes/train" --eval_manifest "$RUN/codes/valid" \
         --codec "$RUN/latents" --tokenizer "$RUN/tokenizer" "${device[@]}" "${limit[@]}" \
@@ -146,12 +146,12 @@ grow() {
 sound() {
     local split
     for split in train valid; do
-        stage "gta_$split" script cache_gta --model "$RUN/cool" --codec "$RUN/latents" \
-            --codes "$RUN/codes/$split" --output_dir "$RUN/gta/$split" --hours 4 \
+        stage "predictions_$split" script cache_gta --model "$RUN/cool" --codec "$RUN/latents" \
+            --codes "$RUN/codes/$split" --output_dir "$RUN/predictions/$split" --hours 4 \
             --device "$DEVICE" "${speaking[@]}"
     done
-    stage sound script train_codec --finetune_path "$RUN/latents" --gta "$RUN/gta/train" \
-        --eval_gta "$RUN/gta/valid" \
+    stage sound script train_codec --finetune_path "$RUN/latents" --predictions "$RUN/predictions/train" \
+        --eval_predictions "$RUN/predictions/valid" \
         --train_manifest "$RUN/data/aligned_train.jsonl.gz" \
         --eval_manifest "$RUN/data/aligned_valid.jsonl.gz" --output_dir "$RUN/sound" \
         --max_steps "${SOUND_STEPS:-5000}" --segment_s 0.64 --loudness_db -25 \

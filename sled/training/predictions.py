@@ -25,7 +25,7 @@ from tqdm import tqdm
 from sled.codec import Codec
 from sled.compatibility import check_parts
 from sled.data.cache.codes import check_codec
-from sled.data.cache.predictions import GtaRecord, claim_gta, write_gta
+from sled.data.cache.predictions import PredictionsRecord, claim_predictions, write_predictions
 from sled.data.cache.shards import read_record
 from sled.data.dataset import SpeechDataset, collate, length_mask, open_corpus
 from sled.decoding import DecodingOptions
@@ -45,7 +45,7 @@ MAX_OWN_SHARE = 1.0
 SEED_STRIDE = 1_000_003
 
 
-def cache_gta(
+def cache_predictions(
     model: SpeechLlamaForCausalLM,
     tokenizer: TextTokenizer,
     codec: Codec,
@@ -96,7 +96,7 @@ def cache_gta(
             f"{hours:g} hours: give more of either"
         )
     groups = [cuts[at : at + CUTS_PER_FILE] for at in range(0, len(cuts), CUTS_PER_FILE)]
-    record = GtaRecord(
+    record = PredictionsRecord(
         model_digest=model.digest(),
         codec_digest=codec.stored.digest(),
         manifest_digest=read_record(codes).manifest_digest,
@@ -110,10 +110,12 @@ def cache_gta(
         seed=seed,
         num_files=len(groups),
     )
-    missing = claim_gta(output, record)
+    missing = claim_predictions(output, record)
     dataset = SpeechDataset(tokenizer, codec, with_spoken_tokens=True)
     done = len(cuts) - sum(len(groups[number]) for number in missing)
-    bar = tqdm(desc=f"gta {output.name}", total=len(cuts), initial=done, unit="clip", disable=None)
+    bar = tqdm(
+        desc=f"predictions {output.name}", total=len(cuts), initial=done, unit="clip", disable=None
+    )
     with bar, torch.random.fork_rng():
         for number in missing:
             torch.manual_seed(seed * SEED_STRIDE + number)
@@ -128,7 +130,7 @@ def cache_gta(
                     length = int(inputs["num_frames"][row]) * codec.frames_per_latent
                     frames[cut.id] = predicted[row, :length].clone()
                 bar.update(len(batch))
-            write_gta(output, number, frames)
+            write_predictions(output, number, frames)
     return sum(cut.duration for cut in cuts) / 3600
 
 

@@ -100,12 +100,14 @@ def test_what_speaks_in_the_end_has_learnt_what_the_model_says(tmp_path):
     """Trained on the manifest that its codes are of; the model never hears the other codec."""
     commands = follow(tmp_path)
     out = tmp_path / "out"
-    adapted = [c for c in commands if script_of(c) == "train_codec" and "--gta" in c][0]
+    adapted = [c for c in commands if script_of(c) == "train_codec" and "--predictions" in c][0]
     aligner = next(c for c in commands if script_of(c) == "align")
     for split in ("train", "eval"):
         manifest = adapted[adapted.index(f"--{split}_manifest") + 1]
         assert manifest in aligner
-        frames = adapted[adapted.index("--gta" if split == "train" else "--eval_gta") + 1]
+        frames = adapted[
+            adapted.index("--predictions" if split == "train" else "--eval_predictions") + 1
+        ]
         caching = next(c for c in commands if script_of(c) == "cache_gta" and frames in c)
         codes = caching[caching.index("--codes") + 1]
         encoder = next(c for c in commands if script_of(c) == "cache_latents" and codes in c)

@@ -11,7 +11,12 @@ from torch import Tensor
 
 from sled.codec import CodecParts, TokenChannel, add_token_channel, group_frames, load_codec
 from sled.data.cache.codes import cache_codes, cut_codes, load_cached
-from sled.data.cache.predictions import GtaFrames, GtaRecord, claim_gta, write_gta
+from sled.data.cache.predictions import (
+    Predictions,
+    PredictionsRecord,
+    claim_predictions,
+    write_predictions,
+)
 from sled.data.dataset import SpeechDataset, collate
 from sled.data.manifests import load_cuts
 from sled.decoding import DecodingOptions
@@ -19,9 +24,9 @@ from sled.model.layout import Layout
 from sled.model.lm import SpeechLlamaForCausalLM
 from sled.training import predictions
 from sled.training.codec import CodecTrainer, CodecTrainingConfig
-from sled.training.codec.evaluation import evaluate_codec, evaluate_gta
-from sled.training.codec.predictions import GtaSampler, load_gta_clips
-from sled.training.predictions import cache_gta, teacher_forced_latents
+from sled.training.codec.evaluation import evaluate_codec, evaluate_predictions
+from sled.training.codec.predictions import PredictionSampler, load_prediction_clips
+from sled.training.predictions import cache_predictions, teacher_forced_latents
 from tests.commands import run
 from tests.debug import (
     GOLDENS,
@@ -43,7 +48,7 @@ LAYOUTS = pytest.mark.parametrize("layout", [Layout(), Layout(3, 4)], ids=["offl
 @pytest.fixture(scope="module")
 def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Recordings, their codes, and a codec whose latents tell the token and are two frames."""
-    folder = make_corpus(tmp_path_factory.mktemp("gta"))
+    folder = make_corpus(tmp_path_factory.mktemp("predictions"))
     align_evenly(folder / "cuts.jsonl.gz", folder / "aligned.jsonl.gz")
     cache_codes(load_cuts(folder / "aligned.jsonl.gz"), debug_codec(), folder / "codes")
     group_frames(GOLDENS / "codec", 2, folder / "grouped")
@@ -123,13 +128,13 @@ def test_temperature_spreads_frames_and_draws_bring_them_together(corpus: Path) 
     assert spread(temperature=1.0, draws=8) < 0.7 * spread(temperature=1.0)
 
 
-def cache_all(corpus: Path, output: Path, **changes: Any) -> GtaFrames:
+def cache_all(corpus: Path, output: Path, **changes: Any) -> Predictions:
     settings: dict[str, Any] = {"hours": 1.0} | changes
     options = settings.pop("options", OPTIONS)
     codec, codes = load_codec(corpus / "codec"), corpus / "codes"
     model = model_for(corpus)
-    cache_gta(model, debug_tokenizer(), codec, codes, output, options, **settings)
-    return GtaFrames(output)
+    cache_predictions(model, debug_tokenizer(), codec, codes, output, options, **settings)
+    return Predictions(output)
 
 
 def test_every_clip_has_its_own_frames(
@@ -166,11 +171,11 @@ def test_an_interrupted_run_goes_on_as_if_it_had_not_been(
     whole = cache_all(corpus, tmp_path / "whole")
     parts = (model_for(corpus), debug_tokenizer(), load_codec(corpus / "codec"))
     state = torch.get_rng_state()
-    cache_gta(*parts, corpus / "codes", tmp_path / "again", OPTIONS, hours=1.0)
+    cache_predictions(*parts, corpus / "codes", tmp_path / "again", OPTIONS, hours=1.0)
     assert torch.get_rng_state().equal(state)  # the caller's randomness is not touched
-    (tmp_path / "again" / "gta.000001.safetensors").unlink()
+    (tmp_path / "again" / "predictions.000001.safetensors").unlink()
     with pytest.raises(ValueError, match=r"not complete: 1 of its 3 files"):
-        GtaFrames(tmp_path / "again")
+        Predictions(tmp_path / "again")
     again = cache_all(corpus, tmp_path / "again")
     assert whole.keys() == again.keys()
     assert all(whole[cut_id].equal(again[cut_id]) for cut_id in whole)
@@ -224,8 +229,8 @@ def made(corpus: Path, folder: Path, frames: dict[str, Tensor], **facts: Any) ->
         "seed": 0,
         "num_files": 1,
     }
-    claim_gta(folder, GtaRecord(**(record | facts)))
-    write_gta(folder, 0, {cut_id: x.half() for cut_id, x in frames.items()})
+    claim_predictions(folder, PredictionsRecord(**(record | facts)))
+    write_predictions(folder, 0, {cut_id: x.half() for cut_id, x in frames.items()})
     return folder
 
 
@@ -269,9 +274,9 @@ def test_segments_come_with_the_frames_that_were_predicted_for_them(
         count = codec.num_frames(len(samples))
         samples = torch.nn.functional.pad(samples, (0, count * HOP - len(samples)))
         frames[cut.id] = samples.unflatten(0, (count, HOP)).square().mean(-1, keepdim=True) * 100
-    sampler = GtaSampler(
+    sampler = PredictionSampler(
         cuts,
-        GtaFrames(made(corpus, tmp_path, frames)),
+        Predictions(made(corpus, tmp_path, frames)),
         HOP,
         sample_rate=SAMPLE_RATE,
         segment_samples=7 * HOP,
@@ -279,25 +284,25 @@ def test_segments_come_with_the_frames_that_were_predicted_for_them(
         max_cached_hours=1,
     )
     segments = sampler.batch(32, torch.Generator().manual_seed(0))
-    assert segments.gta is not None
+    assert segments.predictions is not None
     power = segments.waveforms.unflatten(-1, (7, HOP)).square().mean(-1) * 100
-    torch.testing.assert_close(segments.gta, power, rtol=2e-3, atol=2e-3)
+    torch.testing.assert_close(segments.predictions, power, rtol=2e-3, atol=2e-3)
 
 
 def test_the_decoder_learns_to_speak_what_was_predicted(corpus: Path, tmp_path: Path) -> None:
     """Latents that no recording has, of which a decoder that only knows those makes too much."""
-    folder = made(corpus, tmp_path / "gta", loud(corpus))
+    folder = made(corpus, tmp_path / "predictions", loud(corpus))
     distances, reported = {}, {}
     for share in (0.0, 1.0):
         output = tmp_path / f"codec-{share}"
-        settings: dict[str, Any] = {"gta": str(folder), "gta_share": share}
-        trainer = CodecTrainer(adaptation(corpus, output, eval_gta=str(folder), **settings))
+        settings: dict[str, Any] = {"predictions": str(folder), "predictions_share": share}
+        trainer = CodecTrainer(adaptation(corpus, output, eval_predictions=str(folder), **settings))
         report = trainer.train()
-        assert report.gta is not None
-        reported[share] = report.gta.mel_distance
+        assert report.predictions is not None
+        reported[share] = report.predictions.mel_distance
         segments = trainer.sampler.batch(32, torch.Generator().manual_seed(9))
         with torch.no_grad():
-            spoken = CodecParts.load(output).model.decoder(segments.gta)
+            spoken = CodecParts.load(output).model.decoder(segments.predictions)
         waveforms = segments.waveforms
         distances[share] = float(trainer.learner.mel_distance(spoken[:, 0], waveforms[:, 0]))
     assert distances[1.0] < 0.8 * distances[0.0]
@@ -311,11 +316,11 @@ def test_frames_of_recordings_are_evaluated_as_recordings_are(corpus: Path, tmp_
         cut.id: codec.codes_to_latents(cut_codes(cut)) for cut in load_cached(corpus / "codes")
     }
     parts = CodecParts.load(corpus / "codec")
-    gta = GtaFrames(made(corpus, tmp_path, frames))
+    predictions = Predictions(made(corpus, tmp_path, frames))
     cuts = load_cuts(corpus / "cuts.jsonl.gz")
-    clips = load_gta_clips(cuts, gta, HOP, SAMPLE_RATE, most=2)
+    clips = load_prediction_clips(cuts, predictions, HOP, SAMPLE_RATE, most=2)
     assert len(clips) == 2
-    predicted = evaluate_gta(parts.model, clips)
+    predicted = evaluate_predictions(parts.model, clips)
     own = evaluate_codec(
         parts.model, [clip for clip, _ in clips], num_codebooks=codec.num_codebooks
     )
@@ -326,25 +331,27 @@ def test_frames_of_recordings_are_evaluated_as_recordings_are(corpus: Path, tmp_
 
 
 def test_a_run_goes_on_with_the_same_frames_wherever_they_lie(corpus: Path, tmp_path: Path) -> None:
-    frames = made(corpus, tmp_path / "gta", loud(corpus))
+    frames = made(corpus, tmp_path / "predictions", loud(corpus))
     short: dict[str, Any] = {"max_steps": 4, "save_steps": 2}
-    whole = CodecTrainer(adaptation(corpus, tmp_path / "whole", gta=str(frames), **short))
+    whole = CodecTrainer(adaptation(corpus, tmp_path / "whole", predictions=str(frames), **short))
     wanted = whole.train()
-    killed = CodecTrainer(adaptation(corpus, tmp_path / "codec", gta=str(frames), **short))
+    killed = CodecTrainer(adaptation(corpus, tmp_path / "codec", predictions=str(frames), **short))
     with dies_at(killed, step=3), pytest.raises(KeyboardInterrupt):
         killed.train()
     moved = frames.rename(tmp_path / "moved")
-    again = CodecTrainer(adaptation(corpus, tmp_path / "codec", gta=str(moved), **short))
+    again = CodecTrainer(adaptation(corpus, tmp_path / "codec", predictions=str(moved), **short))
     assert again.train().mel_distance == wanted.mel_distance
     other = made(corpus, tmp_path / "other", loud(corpus), seed=1)
-    with pytest.raises(ValueError, match=r"other settings \(gta\)"):
-        CodecTrainer(adaptation(corpus, tmp_path / "codec", gta=str(other), **short)).resume()
+    with pytest.raises(ValueError, match=r"other settings \(predictions\)"):
+        CodecTrainer(
+            adaptation(corpus, tmp_path / "codec", predictions=str(other), **short)
+        ).resume()
 
 
 def test_frames_that_do_not_fit_are_refused(corpus: Path, tmp_path: Path) -> None:
     def refused(folder: Path, problem: str, **changes: Any) -> None:
         with pytest.raises(ValueError, match=problem):
-            CodecTrainer(adaptation(corpus, tmp_path / "codec", gta=str(folder), **changes))
+            CodecTrainer(adaptation(corpus, tmp_path / "codec", predictions=str(folder), **changes))
 
     frames = loud(corpus)
     good = made(corpus, tmp_path / "good", frames)
@@ -356,21 +363,21 @@ def test_frames_that_do_not_fit_are_refused(corpus: Path, tmp_path: Path) -> Non
     foreign = made(corpus, tmp_path / "foreign", {"x" + key: x for key, x in frames.items()})
     refused(foreign, "are of no clip of the manifest")
     refused(tmp_path / "none", "holds no ground-truth-aligned frames")
-    (short / "gta.000000.safetensors").write_bytes(b"broken")
+    (short / "predictions.000000.safetensors").write_bytes(b"broken")
     refused(short, "cannot be read")
-    (other / "gta.json").write_text("{")
+    (other / "predictions.json").write_text("{")
     refused(other, "holds no ground-truth-aligned frames")
-    refused(good, "gta needs finetune_path", finetune_path=None)
-    also: dict[str, Any] = {"finetune_path": None, "eval_gta": str(good)}
-    with pytest.raises(ValueError, match="eval_gta needs finetune_path"):
+    refused(good, "predictions needs finetune_path", finetune_path=None)
+    also: dict[str, Any] = {"finetune_path": None, "eval_predictions": str(good)}
+    with pytest.raises(ValueError, match="eval_predictions needs finetune_path"):
         adaptation(corpus, tmp_path / "codec", **also)
-    refused(good, "eval_gta holds frames of no clip", eval_gta=str(foreign))
-    refused(good, "gta_share must be from 0 to 1", gta_share=1.5)
+    refused(good, "eval_predictions holds frames of no clip", eval_predictions=str(foreign))
+    refused(good, "predictions_share must be from 0 to 1", predictions_share=1.5)
 
 
 def test_the_record_tells_all_that_decides_the_frames(corpus: Path, tmp_path: Path) -> None:
     record = cache_all(corpus, tmp_path, seed=3).record
-    assert json.loads((tmp_path / "gta.json").read_text()) == asdict(record)
+    assert json.loads((tmp_path / "predictions.json").read_text()) == asdict(record)
     assert (record.cfg, record.temperature, record.draws, record.seed) == (1.5, 0.5, 3, 3)
     assert record.model_digest == model_for(corpus).digest()
 
@@ -382,15 +389,22 @@ def test_the_commands(corpus: Path, tmp_path: Path, capsys: pytest.CaptureFixtur
     model.save_pretrained(tmp_path / "model")
     debug_tokenizer().save_pretrained(tmp_path / "model")
     source = ("--model", tmp_path / "model", "--codec", corpus / "codec")
-    target = ("--codes", corpus / "codes", "--output_dir", tmp_path / "gta", "--device", "cpu")
+    target = (
+        "--codes",
+        corpus / "codes",
+        "--output_dir",
+        tmp_path / "predictions",
+        "--device",
+        "cpu",
+    )
     assert run("cache_gta", *source, *target, "--temperature", 0.5) == 0
     assert "h of speech" in capsys.readouterr().out
-    record = GtaFrames(tmp_path / "gta").record
+    record = Predictions(tmp_path / "predictions").record
     assert (record.cfg, record.temperature, record.draws) == (1.0, 0.5, 2)
     manifest = corpus / "cuts.jsonl.gz"
     flags = ("--train_manifest", manifest, "--eval_manifest", manifest, "--bf16", "false")
-    flags += ("--finetune_path", corpus / "codec", "--gta", tmp_path / "gta")
-    flags += ("--eval_gta", tmp_path / "gta")
+    flags += ("--finetune_path", corpus / "codec", "--predictions", tmp_path / "predictions")
+    flags += ("--eval_predictions", tmp_path / "predictions")
     flags += ("--output_dir", tmp_path / "codec", "--max_steps", 2, "--segment_s", 0.1)
     flags += ("--adversarial_at", 0, "--discriminator_filters", 2, "--device", "cpu")
     assert run("train_codec", *flags) == 0

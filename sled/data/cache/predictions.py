@@ -1,7 +1,7 @@
 """Ground-truth-aligned (GTA) frames: what a model predicts where recordings are, in a folder.
 
-    gta.json                 what they were made with
-    gta.000000.safetensors   frames [T, D] float16 of the first cuts, by their ids
+    predictions.json                 what they were made with
+    predictions.000000.safetensors   frames [T, D] float16 of the first cuts, by their ids
 
 A file gets its name when it is whole, so an interrupted run continues with the files that are
 missing. Frames are those of the codec that a corpus is encoded with, see `Codec.stored`.
@@ -20,12 +20,12 @@ from torch import Tensor
 
 from sled.data.cache import records
 
-_RECORD = "gta.json"
+_RECORD = "predictions.json"
 
 
 @dataclass(frozen=True)
-class GtaRecord:
-    """What frames were made with; kept in `gta.json`.
+class PredictionsRecord:
+    """What frames were made with; kept in `predictions.json`.
 
     Attributes:
         model_digest: Of the model's weights.
@@ -33,7 +33,7 @@ class GtaRecord:
         manifest_digest: Of the corpus.
         frames_per_latent: Frames that the model predicts at once: speech may end within the last.
         cfg, temperature, draws: How it spoke.
-        offline_share, hours, max_duration_s, seed: As for `sled.training.predictions.cache_gta`.
+        offline_share, hours, max_duration_s, seed: As for `cache_predictions`.
         num_files: How many there are in the end.
     """
 
@@ -51,7 +51,7 @@ class GtaRecord:
     num_files: int
 
 
-def claim_gta(folder: Path, record: GtaRecord) -> list[int]:
+def claim_predictions(folder: Path, record: PredictionsRecord) -> list[int]:
     """Make a folder one of this record, unless it is one already.
 
     Returns:
@@ -65,14 +65,14 @@ def claim_gta(folder: Path, record: GtaRecord) -> list[int]:
     records.keep_record(path, record)
     records.refuse_differences(
         path,
-        read_gta_record(folder),
+        read_predictions_record(folder),
         asdict(record),
         "continue with the same, or choose another folder",
     )
     return [number for number in range(record.num_files) if not _file(folder, number).is_file()]
 
 
-def write_gta(folder: Path, number: int, frames: Mapping[str, Tensor]) -> None:
+def write_predictions(folder: Path, number: int, frames: Mapping[str, Tensor]) -> None:
     """Write one file: float16 frames [T, D] by the ids of their cuts."""
     path = _file(folder, number)
     partial = path.with_suffix(".partial")
@@ -80,26 +80,26 @@ def write_gta(folder: Path, number: int, frames: Mapping[str, Tensor]) -> None:
     partial.replace(path)
 
 
-def read_gta_record(folder: Path) -> GtaRecord:
+def read_predictions_record(folder: Path) -> PredictionsRecord:
     """What the frames in a folder were made with.
 
     Raises:
         ValueError: If it holds none.
     """
     try:
-        return records.read_record(folder / _RECORD, GtaRecord)
+        return records.read_record(folder / _RECORD, PredictionsRecord)
     except (OSError, ValueError) as error:
         raise ValueError(
-            f"{folder} holds no ground-truth-aligned frames ({error}): have scripts/cache_gta.py "
+            f"{folder} holds no ground-truth-aligned frames ({error}): have sled cache predictions "
             "write them into a new folder"
         ) from error
 
 
-class GtaFrames(Mapping[str, Tensor]):
+class Predictions(Mapping[str, Tensor]):
     """Frames [T, D] float16 by the ids of cuts, read when they are asked for.
 
     Args:
-        folder: Where `scripts/cache_gta.py` has written them.
+        folder: Where `sled cache predictions` has written them.
 
     Attributes:
         record: What they were made with.
@@ -110,12 +110,12 @@ class GtaFrames(Mapping[str, Tensor]):
     """
 
     def __init__(self, folder: Path) -> None:
-        self.record = read_gta_record(folder)
+        self.record = read_predictions_record(folder)
         paths = [_file(folder, number) for number in range(self.record.num_files)]
         if missing := [path.name for path in paths if not path.is_file()]:
             raise ValueError(
                 f"{folder} is not complete: {len(missing)} of its {len(paths)} files are missing, "
-                f"the first is {missing[0]}: run scripts/cache_gta.py again, with the same flags"
+                f"the first is {missing[0]}: run sled cache predictions again, with the same flags"
             )
         self._paths: dict[str, Path] = {}
         self.num_frames: dict[str, int] = {}
@@ -127,7 +127,7 @@ class GtaFrames(Mapping[str, Tensor]):
                         self.num_frames[name] = file.get_slice(name).get_shape()[0]
             except SafetensorError as error:
                 raise ValueError(
-                    f"{path} cannot be read ({error}): delete it, and run scripts/cache_gta.py "
+                    f"{path} cannot be read ({error}): delete it, and run sled cache predictions "
                     "again, with the same flags"
                 ) from error
 
@@ -148,4 +148,4 @@ class GtaFrames(Mapping[str, Tensor]):
 
 
 def _file(folder: Path, number: int) -> Path:
-    return folder / f"gta.{number:06d}.safetensors"
+    return folder / f"predictions.{number:06d}.safetensors"

@@ -71,15 +71,17 @@ class CodecTrainingConfig:
         "encoder and codebooks stay as they are, and so do codes and latents and what is done to "
         "these (whitening, grouping and the like). Sizes are its own. Unset: a new codec",
     )
-    gta: str | None = _option(
+    predictions: str | None = _option(
         None,
         "with finetune_path: folder of what a model predicts for the recordings "
-        "(scripts/cache_gta.py), so that the decoder learns to speak what the model says. "
+        "(sled cache predictions), so that the decoder learns to speak what the model says. "
         "Recordings then keep their level (no jitter), and those without predictions or shorter "
         "than a segment are left out. Unset: it hears only the codec's own latents",
     )
-    gta_share: float = _option(0.85, "with gta: share of segments in which it hears that")
-    eval_gta: str | None = _option(
+    predictions_share: float = _option(
+        0.85, "with predictions: share of segments in which it hears that"
+    )
+    eval_predictions: str | None = _option(
         None,
         "with finetune_path: the same for the recordings to validate on; evaluations then also "
         "tell how near to these it makes what the model predicts",
@@ -136,9 +138,9 @@ class CodecTrainingConfig:
                 raise ValueError(f"{name} must be positive, got {getattr(self, name)}")
         if self.codebook_size & (self.codebook_size - 1):
             raise ValueError(f"codebook_size must be a power of two, got {self.codebook_size}")
-        if not 0 <= self.gta_share <= 1:
-            raise ValueError(f"gta_share must be from 0 to 1, got {self.gta_share}")
-        for name in ("gta", "eval_gta"):
+        if not 0 <= self.predictions_share <= 1:
+            raise ValueError(f"predictions_share must be from 0 to 1, got {self.predictions_share}")
+        for name in ("predictions", "eval_predictions"):
             if getattr(self, name) is not None and not self.finetune_path:
                 raise ValueError(f"{name} needs finetune_path: name the codec it was made with")
         if self.finetune_path:

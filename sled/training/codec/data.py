@@ -29,16 +29,16 @@ class Segments:
 
     Attributes:
         waveforms: float32 [B, 1, S] within [-1, 1].
-        gta: float32 [B, D, T], what a model predicts for their frames, if that is known.
+        predictions: float32 [B, D, T], what a model predicts for their frames, if that is known.
     """
 
     waveforms: Tensor
-    gta: Tensor | None = None
+    predictions: Tensor | None = None
 
     def to(self, device: str | torch.device) -> "Segments":
         """The same on a device."""
-        gta = None if self.gta is None else self.gta.to(device)
-        return Segments(self.waveforms.to(device), gta)
+        predictions = None if self.predictions is None else self.predictions.to(device)
+        return Segments(self.waveforms.to(device), predictions)
 
 
 @dataclass(frozen=True)

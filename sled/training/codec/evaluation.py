@@ -23,7 +23,7 @@ def load_eval_clips(cuts: CutSet, sample_rate: int, loudness_db: float) -> list[
 
 
 @dataclass(frozen=True)
-class GtaReport:
+class PredictionReport:
     """How a codec's decoder speaks what a model predicts.
 
     Attributes:
@@ -46,7 +46,7 @@ class CodecReport:
         latent_rms: of the latents that the decoder was given.
         sample_rate: of the audio in Hz.
         pairs: original and reconstruction [S] of the first clips.
-        gta: how well what a model predicts was spoken, if that was asked for.
+        predictions: how well what a model predicts was spoken, if that was asked for.
     """
 
     mel_distance: float
@@ -55,10 +55,14 @@ class CodecReport:
     latent_rms: float
     sample_rate: int
     pairs: list[tuple[Tensor, Tensor]]
-    gta: GtaReport | None = None
+    predictions: PredictionReport | None = None
 
     def __str__(self) -> str:
-        predicted = "" if self.gta is None else f" ({self.gta.mel_distance:.3f} of predictions)"
+        predicted = (
+            ""
+            if self.predictions is None
+            else f" ({self.predictions.mel_distance:.3f} of predictions)"
+        )
         return (
             f"mel distance {self.mel_distance:.3f}{predicted}, latent RMS {self.latent_rms:.3f}, "
             f"quantisation error {self.quantization_error:.3f}, codes used {self.used_entries}"
@@ -73,11 +77,11 @@ class CodecReport:
         for index, (original, decoded) in enumerate(self.pairs):
             self._show(writer, step, f"{index}/original", original)
             self._show(writer, step, f"{index}/decoded", decoded)
-        if self.gta is not None:
-            writer.add_scalar("eval/gta_mel_distance", self.gta.mel_distance, step)
-            for index, (original, spoken) in enumerate(self.gta.pairs):
-                self._show(writer, step, f"gta/{index}/original", original)
-                self._show(writer, step, f"gta/{index}/spoken", spoken)
+        if self.predictions is not None:
+            writer.add_scalar("eval/predictions_mel_distance", self.predictions.mel_distance, step)
+            for index, (original, spoken) in enumerate(self.predictions.pairs):
+                self._show(writer, step, f"predictions/{index}/original", original)
+                self._show(writer, step, f"predictions/{index}/spoken", spoken)
 
     def _show(self, writer: SummaryWriter, step: int, tag: str, audio: Tensor) -> None:
         writer.add_audio(tag, audio.clamp(-1, 1), step, sample_rate=self.sample_rate)
@@ -126,7 +130,9 @@ def evaluate_codec(
 
 
 @torch.no_grad()
-def evaluate_gta(model: EncodecModel, clips: Sequence[tuple[Tensor, Tensor]]) -> GtaReport:
+def evaluate_predictions(
+    model: EncodecModel, clips: Sequence[tuple[Tensor, Tensor]]
+) -> PredictionReport:
     """Decode what a model predicts in float32, and compare with the recordings.
 
     Args:
@@ -142,4 +148,4 @@ def evaluate_gta(model: EncodecModel, clips: Sequence[tuple[Tensor, Tensor]]) ->
         distances.append(distance(spoken, waveform))
         if len(pairs) < MAX_PICTURED:
             pairs.append((waveform[0].cpu(), spoken[0].cpu()))
-    return GtaReport(float(torch.stack(distances).mean()), pairs)
+    return PredictionReport(float(torch.stack(distances).mean()), pairs)

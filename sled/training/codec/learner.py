@@ -126,7 +126,9 @@ class CodecLearner:
             excess = (latents.square().mean(1) - 1).relu().mean()
             losses["power"] = self.config.power_weight * excess
         with self._autocast():
-            decoded = self.model.decoder(self._decoder_input(latents, quantized, segments.gta))
+            decoded = self.model.decoder(
+                self._decoder_input(latents, quantized, segments.predictions)
+            )
         real, fake = waveforms.squeeze(1), decoded.float().squeeze(1) / self.waveform_scale
         losses["mel"] = self.config.mel_weight * self.mel_distance(fake, real)
         if self.config.waveform_weight:
@@ -227,7 +229,9 @@ class CodecLearner:
         with self._autocast():
             return self.model.encoder(waveforms * self.waveform_scale).float()
 
-    def _decoder_input(self, latents: Tensor, quantized: Tensor, gta: Tensor | None) -> Tensor:
+    def _decoder_input(
+        self, latents: Tensor, quantized: Tensor, predictions: Tensor | None
+    ) -> Tensor:
         """Mix of quantised and continuous latents [B, D, T], with noise of random strength.
 
         In some segments what a model predicts for them is in their place, as it is.
@@ -237,10 +241,10 @@ class CodecLearner:
         strength = torch.rand(len(latents), 1, 1, generator=self.generator)
         noise = torch.randn(latents.shape, generator=self.generator) * strength
         noisy = mixed + self.config.latent_noise * self.latent_rms * noise.to(self.device)
-        if gta is None:
+        if predictions is None:
             return noisy
         chance = torch.rand(len(latents), 1, 1, generator=self.generator).to(self.device)
-        return torch.where(chance < self.config.gta_share, gta, noisy)
+        return torch.where(chance < self.config.predictions_share, predictions, noisy)
 
     def _judge(self, real: Tensor, fake: Tensor) -> dict[str, Tensor]:
         """Losses from the discriminator's opinion of waveforms [B, S]; one hearing serves both."""

@@ -18,13 +18,13 @@ from torch import Tensor
 
 from sled.codec import Codec
 from sled.data.cache.codes import cut_waveform
-from sled.data.cache.predictions import GtaFrames
+from sled.data.cache.predictions import Predictions
 from sled.training.codec.data import Segments, SegmentSampler
 
 logger = logging.getLogger(__name__)
 
 
-class GtaSampler(SegmentSampler):
+class PredictionSampler(SegmentSampler):
     """A sampler of segments for whose frames a model has predicted latents.
 
     Clips without these, or shorter than a segment, are left out. All keep the level they have, for
@@ -32,7 +32,7 @@ class GtaSampler(SegmentSampler):
 
     Args:
         cuts: the corpus, or more.
-        gta: the frames.
+        predictions: the frames.
         hop_length: samples for each frame.
         sample_rate, segment_samples, loudness_db, max_cached_hours: as for `SegmentSampler`; the
             loudness only tells what is silence.
@@ -44,7 +44,7 @@ class GtaSampler(SegmentSampler):
     def __init__(
         self,
         cuts: CutSet,
-        gta: GtaFrames,
+        predictions: Predictions,
         hop_length: int,
         *,
         sample_rate: int,
@@ -53,8 +53,8 @@ class GtaSampler(SegmentSampler):
         max_cached_hours: float,
     ) -> None:
         assert segment_samples % hop_length == 0
-        self.gta, self.grid = gta, hop_length
-        known = list(cuts_with_frames(cuts, gta, hop_length, sample_rate))
+        self.predictions, self.grid = predictions, hop_length
+        known = list(cuts_with_frames(cuts, predictions, hop_length, sample_rate))
         if not known:
             raise ValueError(
                 "the ground-truth-aligned frames are of no clip of the manifest: train on the "
@@ -79,11 +79,13 @@ class GtaSampler(SegmentSampler):
         for segment in self._audible(size, generator):
             first, count = segment.start // self.grid, self.segment_samples // self.grid
             waveforms.append(segment.waveform / segment.gain)
-            frames.append(self.gta[self.cuts[segment.index].id][first : first + count].float().T)
+            frames.append(
+                self.predictions[self.cuts[segment.index].id][first : first + count].float().T
+            )
         return Segments(torch.stack(waveforms).unsqueeze(1), torch.stack(frames))
 
 
-def open_gta(folder: str, codec: Codec) -> GtaFrames:
+def open_predictions(folder: str, codec: Codec) -> Predictions:
     """What a model predicts for recordings.
 
     Args:
@@ -93,23 +95,23 @@ def open_gta(folder: str, codec: Codec) -> GtaFrames:
     Raises:
         ValueError: If there is none, or it was made for another codec.
     """
-    gta = GtaFrames(Path(folder))
-    if gta.record.codec_digest != codec.stored.digest():
+    predictions = Predictions(Path(folder))
+    if predictions.record.codec_digest != codec.stored.digest():
         raise ValueError(
             f"{folder} holds frames of another codec than the one to adapt: make them with this "
-            "one (scripts/cache_gta.py)"
+            "one (sled cache predictions)"
         )
-    return gta
+    return predictions
 
 
-def load_gta_clips(
-    cuts: CutSet, gta: GtaFrames, hop_length: int, sample_rate: int, most: int
+def load_prediction_clips(
+    cuts: CutSet, predictions: Predictions, hop_length: int, sample_rate: int, most: int
 ) -> list[tuple[Tensor, Tensor]]:
     """Whole clips to evaluate with.
 
     Args:
         cuts: The corpus to validate on, or more.
-        gta: The frames.
+        predictions: The frames.
         hop_length: Samples for each frame.
         sample_rate: Of the codec in Hz.
         most: How many clips, from the first on.
@@ -120,18 +122,18 @@ def load_gta_clips(
     Raises:
         ValueError: If there are frames for none, or for other clips of these ids.
     """
-    known = islice(cuts_with_frames(cuts, gta, hop_length, sample_rate), most)
-    clips = [(cut_waveform(cut, sample_rate), gta[cut.id].float()) for cut in known]
+    known = islice(cuts_with_frames(cuts, predictions, hop_length, sample_rate), most)
+    clips = [(cut_waveform(cut, sample_rate), predictions[cut.id].float()) for cut in known]
     if not clips:
         raise ValueError(
-            "eval_gta holds frames of no clip of the eval manifest: make them of its codes "
-            "(scripts/cache_gta.py)"
+            "eval_predictions holds frames of no clip of the eval manifest: make them of its codes "
+            "(sled cache predictions)"
         )
     return clips
 
 
 def cuts_with_frames(
-    cuts: CutSet, gta: GtaFrames, hop_length: int, sample_rate: int
+    cuts: CutSet, predictions: Predictions, hop_length: int, sample_rate: int
 ) -> Iterator[Cut]:
     """The cuts that there are frames for, as many as they have.
 
@@ -139,11 +141,15 @@ def cuts_with_frames(
         ValueError: If frames are of another clip with the same id.
     """
     for cut in cuts:
-        if cut.id in gta:
+        if cut.id in predictions:
             frames = -(-compute_num_samples(cut.duration, sample_rate) // hop_length)
-            if not 0 <= gta.num_frames[cut.id] - frames < gta.record.frames_per_latent:
+            if (
+                not 0
+                <= predictions.num_frames[cut.id] - frames
+                < predictions.record.frames_per_latent
+            ):
                 raise ValueError(
-                    f"cut {cut.id} has {frames} frames, and {gta.num_frames[cut.id]} were "
+                    f"cut {cut.id} has {frames} frames, and {predictions.num_frames[cut.id]} were "
                     "predicted for it: train on the manifest that the codes were made of"
                 )
             yield cut

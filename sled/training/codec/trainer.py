@@ -13,7 +13,7 @@ from tqdm import tqdm
 from transformers import EncodecFeatureExtractor, EncodecModel
 
 from sled.codec import CodecParts
-from sled.data.cache.predictions import GtaFrames
+from sled.data.cache.predictions import Predictions
 from sled.data.manifests import load_cuts
 from sled.training.codec.adaptation import DecoderAdapter
 from sled.training.codec.config import CodecTrainingConfig
@@ -21,11 +21,15 @@ from sled.training.codec.data import Segments, SegmentSampler
 from sled.training.codec.evaluation import (
     CodecReport,
     evaluate_codec,
-    evaluate_gta,
+    evaluate_predictions,
     load_eval_clips,
 )
 from sled.training.codec.learner import CodecLearner
-from sled.training.codec.predictions import GtaSampler, load_gta_clips, open_gta
+from sled.training.codec.predictions import (
+    PredictionSampler,
+    load_prediction_clips,
+    open_predictions,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -36,7 +40,7 @@ FREE_SETTINGS = {
     "output_dir",
     "train_manifest",
     "eval_manifest",
-    "eval_gta",
+    "eval_predictions",
     "device",
     "max_minutes",
     "max_cached_hours",
@@ -69,7 +73,9 @@ class CodecTrainer:
         encodec = config.encodec_config() if self.origin is None else self.origin.model.config
         self.sample_rate = encodec.sampling_rate
         frames = max(1, round(config.segment_s * self.sample_rate / encodec.hop_length))
-        self.gta = None if config.gta is None else self._open_gta(config.gta)
+        self.predictions = (
+            None if config.predictions is None else self._open_predictions(config.predictions)
+        )
         sizes = {
             "sample_rate": self.sample_rate,
             "segment_samples": frames * encodec.hop_length,
@@ -79,17 +85,17 @@ class CodecTrainer:
         cuts = load_cuts(config.train_manifest)
         self.sampler = (
             SegmentSampler(cuts, loudness_jitter_db=config.loudness_jitter_db, **sizes)
-            if self.gta is None
-            else GtaSampler(cuts, self.gta, encodec.hop_length, **sizes)
+            if self.predictions is None
+            else PredictionSampler(cuts, self.predictions, encodec.hop_length, **sizes)
         )
         eval_cuts = load_cuts(config.eval_manifest).subset(first=config.max_eval_cuts)
         self.eval_clips = load_eval_clips(eval_cuts, self.sample_rate, config.loudness_db)
-        self.eval_gta_clips = (
+        self.eval_prediction_clips = (
             None
-            if config.eval_gta is None
-            else load_gta_clips(
+            if config.eval_predictions is None
+            else load_prediction_clips(
                 load_cuts(config.eval_manifest),
-                self._open_gta(config.eval_gta),
+                self._open_predictions(config.eval_predictions),
                 encodec.hop_length,
                 self.sample_rate,
                 config.max_eval_cuts,
@@ -103,9 +109,9 @@ class CodecTrainer:
         )
         self.trained_s = 0.0
 
-    def _open_gta(self, folder: str) -> GtaFrames:
+    def _open_predictions(self, folder: str) -> Predictions:
         assert self.origin is not None
-        return open_gta(folder, self.origin.assemble())
+        return open_predictions(folder, self.origin.assemble())
 
     def _draw_batch(self) -> Segments:
         segments = self.sampler.batch(self.config.batch_size, self.generator)
@@ -158,8 +164,10 @@ class CodecTrainer:
     def _evaluate(self, model: EncodecModel, writer: SummaryWriter) -> CodecReport:
         num_codebooks = self.learner.num_codebooks if self.learner.quantizing else 0
         report = evaluate_codec(model, self.eval_clips, num_codebooks=num_codebooks)
-        if self.eval_gta_clips is not None:
-            report = dataclasses.replace(report, gta=evaluate_gta(model, self.eval_gta_clips))
+        if self.eval_prediction_clips is not None:
+            report = dataclasses.replace(
+                report, predictions=evaluate_predictions(model, self.eval_prediction_clips)
+            )
         report.write(writer, self.learner.step)
         logger.info("step %d: %s", self.learner.step, report)
         return report
@@ -220,6 +228,6 @@ class CodecTrainer:
 
     def _lasting_settings(self) -> dict[str, Any]:
         settings = dataclasses.asdict(self.config)
-        if self.gta is not None:  # what it is, wherever it lies
-            settings["gta"] = dataclasses.asdict(self.gta.record)
+        if self.predictions is not None:  # what it is, wherever it lies
+            settings["predictions"] = dataclasses.asdict(self.predictions.record)
         return {key: value for key, value in settings.items() if key not in FREE_SETTINGS}
