@@ -44,7 +44,7 @@ setup(
     license="Apache-2.0",
     python_requires=">=3.10",
     packages=find_packages(include=["sled", "sled.*"]),
-    package_data={"sled": ["py.typed", "bundled/**/*"]},
+    package_data={"sled": ["py.typed", "bundled/**/*", "normalization/*.txt"]},
     install_requires=[
         "torch>=2.6,<2.14",
         "transformers>=5.0,<6",

@@ -27,7 +27,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "startup": set(),
     "files": set(),
     "bundled": set(),
-    "normalization": set(),
+    "normalization": {"startup"},
     "text": {"normalization"},
     # What computes: the model knows no codec, the codec no model, and the data no model.
     "codec": {"files"},

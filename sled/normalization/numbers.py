@@ -5,8 +5,6 @@ from __future__ import annotations
 import re
 from functools import lru_cache
 
-from num2words import num2words
-
 # Longer ones are read digit by digit.
 _MAX_DIGITS = 15
 _CENTURIES = {*range(11, 20), 20}  # 1100 to 1999, and 2000 to 2099
@@ -23,16 +21,18 @@ _CURRENCIES = {
 @lru_cache(maxsize=10_000)
 def cardinal(number: int | str) -> str:
     """1234 is "one thousand two hundred thirty-four"."""
-    return _american(num2words(int(number)))
+    return _in_words(int(number), "cardinal")
 
 
 def ordinal(number: int | str) -> str:
     """121 is "one hundred twenty-first"."""
-    return _american(num2words(int(number), to="ordinal"))
+    return _in_words(int(number), "ordinal")
 
 
-def _american(words: str) -> str:
-    return words.replace(",", "").replace(" and ", " ")
+def _in_words(number: int, to: str) -> str:
+    from num2words import num2words  # it imports all its languages, which takes 0.1 s
+
+    return str(num2words(number, to=to)).replace(",", "").replace(" and ", " ")
 
 
 def digit_by_digit(digits: str) -> str:

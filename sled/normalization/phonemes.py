@@ -1,33 +1,41 @@
 """English text in phonemes, for models that need not learn how English is spelled.
 
-Every word that `sled.normalization.english` says is written as it sounds, in the IPA of the
-misaki family with one letter for a diphthong (hello is həlˈO), by the lexicon and, for what is not
-in it, the small network of hibari-tts. Words are pronounced one by one, so that what has come out
-stays true however the text goes on. The price is that a word which has several readings, such as
-read or live, has always the same one, and the is always ðə.
+Each word that `sled.normalization.english` returns is replaced by its pronunciation, in the IPA of
+the misaki family, which writes a diphthong as one letter (hello is həlˈO). Pronunciations come
+from a table of common words, and for other words from hibari-tts: from its lexicon, or from its
+small network for words that the lexicon does not have. Each word is pronounced by itself, so that
+the output for a text never changes when the text grows. The price is that a word with several
+readings, such as read or live, always gets the same one, and the is always ðə.
 """
 
 from __future__ import annotations
 
+import importlib
+import importlib.util
 import re
+import sys
 from collections.abc import Callable
 from functools import cache, lru_cache
+from pathlib import Path
 from threading import Lock
+from types import ModuleType
 
 from sled.normalization.english import EnglishNormalizer
+from sled.normalization.pronunciations import common_words
 from sled.normalization.tables import LETTER_GAP
+from sled.startup import without_garbage_collection
 
-# All letters that English words have left, once their accents are gone, and the network knows.
+# All letters that are left in English words without their accents, and that the network knows.
 _LETTER = "[a-zæœøßðþłđ]"
 _WORD = re.compile(
-    # The letter, whose name is not the article's sound, as in F.A.Q.
+    # The letter A, whose name does not sound like the article, as in F.A.Q.
     rf"(?P<letter_a>a(?={LETTER_GAP})|(?<={LETTER_GAP})a(?![\w'-]))"
-    # No part of a word in another script: that one stays as it is.
+    # A word. Letters next to those of another script are left as they are.
     rf"|(?<!\w)(?P<word>{_LETTER}+(?:['-]{_LETTER}+)*)(?!\w)"
 )
 _LETTER_A = "ˈA"
 
-# The network reads no more letters of a word.
+# The network reads no more letters of a word than this.
 _MAX_LETTERS = 24
 _PART = re.compile(f"[^-]{{1,{_MAX_LETTERS}}}")
 
@@ -35,17 +43,16 @@ _loading = Lock()
 
 
 def phoneme_normalizer() -> EnglishNormalizer:
-    """Begin to normalise a text that comes in pieces.
+    """Open a normalizer for a text that comes in pieces.
 
-    It has as many words as `EnglishNormalizer` makes of it, with the same punctuation around them.
-    What is no English word, such as one in another script, stays as it is there.
+    Its output has as many words as that of `EnglishNormalizer`, with the same punctuation around
+    them. What is not an English word, such as a word in another script, is left as it is.
     """
-    _pronouncer()
     return EnglishNormalizer(in_phonemes)
 
 
 def in_phonemes(said: str) -> str:
-    """Words that are said, in their own case and with LETTER_GAP, in phonemes."""
+    """Replace the words of a normalised text, in their own case and with LETTER_GAP, by phonemes."""
     text = _WORD.sub(_pronounce_match, said.lower())
     return text.replace(LETTER_GAP + " ", " ").replace(LETTER_GAP, " ")
 
@@ -56,24 +63,54 @@ def _pronounce_match(match: re.Match[str]) -> str:
 
 @lru_cache(maxsize=1 << 16)
 def pronounce(word: str) -> str:
-    """The phonemes of one word, in small letters, with hyphens and apostrophes only within it."""
+    """The phonemes of a word in small letters, with hyphens and apostrophes only inside it."""
+    return common_words().find(word) or pronounce_with_hibari(word)
+
+
+def pronounce_with_hibari(word: str) -> str:
+    """The same, never from the table of common words."""
     parts = [word] if len(word) <= _MAX_LETTERS else _PART.findall(word)
-    # Joints that the pronouncer marks by a space or a dash are no words of their own.
-    return "".join(filter(str.isalpha, "".join(map(_pronouncer(), parts)))) or word
+    # Spaces and dashes that hibari puts between the parts of a word do not start a new word.
+    return "".join(filter(str.isalpha, "".join(map(_hibari(), parts)))) or word
 
 
-def _pronouncer() -> Callable[[str], str]:
-    """Gives the phonemes of a word; loaded once, whoever asks first."""
+def _hibari() -> Callable[[str], str]:
+    """The function of hibari-tts from words to phonemes; it is loaded once, by the first caller."""
     with _loading:
-        return _load_pronouncer()
+        return _load_hibari()
 
 
 @cache
-def _load_pronouncer() -> Callable[[str], str]:
-    # Not before it is needed: it takes a while.
-    from hibari.g2p import G2P
-    from hibari.g2p.oov import OOV
+def _load_hibari() -> Callable[[str], str]:
+    with without_garbage_collection():  # the tables are half a million objects
+        g2p = _import_g2p()
+        # Loads the network, too: the first word that needs it does not wait again.
+        pronouncer = g2p.G2P(oov=importlib.import_module(f"{g2p.__name__}.oov").OOV())
+    return lambda word: str(pronouncer(word, normalize_text=False))
 
-    # The network is loaded now, not when the first unknown word is being said.
-    g2p = G2P(oov=OOV())
-    return lambda word: g2p(word, normalize_text=False)
+
+def _import_g2p() -> ModuleType:
+    """Import `hibari.g2p` without its parent.
+
+    `import hibari.g2p` would also run `hibari/__init__.py`, which imports the speech synthesis of
+    hibari-tts and with it scipy. The folder `g2p` imports nothing from outside itself, so it also
+    loads as a package of its own. If a later version is built differently, the plain import works.
+    """
+    name = "_hibari_g2p"
+    parent = importlib.util.find_spec("hibari")
+    for folder in (parent and parent.submodule_search_locations) or []:
+        spec = importlib.util.spec_from_file_location(
+            name,
+            Path(folder) / "g2p" / "__init__.py",
+            submodule_search_locations=[str(Path(folder) / "g2p")],
+        )
+        if spec is None or spec.loader is None:
+            continue
+        module = sys.modules[name] = importlib.util.module_from_spec(spec)
+        try:
+            spec.loader.exec_module(module)
+        except (ImportError, OSError):
+            del sys.modules[name]
+        else:
+            return module
+    return importlib.import_module("hibari.g2p")

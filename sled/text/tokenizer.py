@@ -6,7 +6,6 @@ from collections.abc import Iterable, Sequence
 from functools import cached_property
 from pathlib import Path
 
-from huggingface_hub import hf_hub_download
 from tokenizers import Tokenizer
 from tokenizers.decoders import ByteLevel as ByteLevelDecoder
 from tokenizers.models import BPE
@@ -82,6 +81,8 @@ class TextTokenizer:
                     "name a checkpoint or tokenizer folder that holds both"
                 )
         else:
+            from huggingface_hub import hf_hub_download
+
             try:
                 files = [
                     Path(hf_hub_download(str(name_or_path), file))

@@ -4,6 +4,9 @@ import re
 import time
 from concurrent.futures import ThreadPoolExecutor
 from copy import copy
+from importlib import import_module
+from importlib.machinery import ModuleSpec
+from pathlib import Path
 
 import pytest
 from hypothesis import example, given, settings
@@ -147,21 +150,53 @@ def test_a_tokenizer_learns_phonemes_and_keeps_up_with_growing_text() -> None:
     assert ids == tokenizer.encode(lines[0])
 
 
-def test_threads_share_what_is_loaded_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    import hibari.g2p
-
+def test_threads_load_hibari_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    g2p = phonemes._import_g2p()
     loaded = []
 
-    class Counted(hibari.g2p.G2P):
+    class Counted(g2p.G2P):
         def __init__(self, **options: object) -> None:
             loaded.append(self)
             super().__init__(**options)
 
-    words = ["though", "knights", "schweinehund", "bratwurst", "zyzzyva"]
+    words = ["schweinehund", "bratwurst", "zyzzyva"]
     expected = list(map(said, words))
-    monkeypatch.setattr(hibari.g2p, "G2P", Counted)
-    phonemes._load_pronouncer.cache_clear()
+    monkeypatch.setattr(g2p, "G2P", Counted)
+    monkeypatch.setattr(phonemes, "_import_g2p", lambda: g2p)
+    phonemes._load_hibari.cache_clear()
     phonemes.pronounce.cache_clear()
     with ThreadPoolExecutor(8) as threads:
         assert list(threads.map(said, words * 8)) == expected * 8
     assert len(loaded) == 1
+
+
+def test_common_words_do_not_load_hibari(monkeypatch: pytest.MonkeyPatch) -> None:
+    def load() -> None:
+        raise AssertionError("loaded hibari")
+
+    monkeypatch.setattr(phonemes, "_load_hibari", load)
+    phonemes.pronounce.cache_clear()
+    assert said("Speech starts while the text is still being written.")
+    with pytest.raises(AssertionError):
+        said("zyzzyva")
+
+
+@pytest.mark.parametrize("broken", ["no such file", "an import from its parent"])
+def test_hibari_in_another_form_is_imported_as_a_whole(
+    broken: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As a package may be that has no folder g2p, or one that does not stand by itself."""
+    expected = phonemes.pronounce_with_hibari("zyzzyva")
+    real = import_module("hibari.g2p")
+    if broken != "no such file":
+        (tmp_path / "g2p").mkdir()
+        (tmp_path / "g2p" / "__init__.py").write_text("from ..tts import Hibari")
+    spec = ModuleSpec("hibari", None, is_package=True)
+    spec.submodule_search_locations = [str(tmp_path)]
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: spec)
+    phonemes._load_hibari.cache_clear()
+    try:
+        assert phonemes._import_g2p() is real
+        assert phonemes.pronounce_with_hibari("zyzzyva") == expected
+    finally:
+        phonemes._load_hibari.cache_clear()

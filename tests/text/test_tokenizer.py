@@ -130,7 +130,7 @@ def test_hub_names_are_looked_up_on_the_hub(
             raise FileNotFoundError(repository)
         return str(tmp_path / file)
 
-    monkeypatch.setattr("sled.text.tokenizer.hf_hub_download", fake_download)
+    monkeypatch.setattr("huggingface_hub.hf_hub_download", fake_download)
     assert TextTokenizer.from_pretrained("someone/speech").vocab_size == 350
     with pytest.raises(ValueError, match="someone/else.*neither a folder nor a hub repository"):
         TextTokenizer.from_pretrained("someone/else")
