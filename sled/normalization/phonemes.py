@@ -52,7 +52,7 @@ def phoneme_normalizer() -> EnglishNormalizer:
 
 
 def in_phonemes(said: str) -> str:
-    """Replace the words of a normalised text, in their own case and with LETTER_GAP, by phonemes."""
+    """Replace the words of a normalised text, written with LETTER_GAP, by their phonemes."""
     text = _WORD.sub(_pronounce_match, said.lower())
     return text.replace(LETTER_GAP + " ", " ").replace(LETTER_GAP, " ")
 
