@@ -1,1 +1,1 @@
-"""Corpora, and training samples made of them."""
+"""Corpora: manifests, cached codes, training samples and the batches they form."""

@@ -1,4 +1,7 @@
-"""Training samples and batches: text tokens beside codes (cached) or audio (encoded later)."""
+"""Training samples and batches: text tokens with cached codes, or with audio to be encoded later.
+
+Shapes: B samples, L text tokens, T frames, S samples of audio, K codebooks.
+"""
 
 from __future__ import annotations
 
@@ -34,18 +37,18 @@ def open_corpus(
     max_duration_s: float | None = None,
     shuffle_seed: int | None = None,
 ) -> CutSet:
-    """The cuts of one corpus, or of several mixed.
+    """Open the cuts of one corpus, or of several corpora mixed.
 
     Args:
         paths: Cut manifests, or folders of cached codes.
-        weights: How often each corpus is drawn from, in proportion. A mixture has no end: each
-            corpus starts again when it is through. None: each once; if shuffled, all the way
-            through each other.
-        data_path: Where the relative audio paths of manifests start. None: at the manifest.
-        max_samples: Only so many cuts from the start of each corpus. None: all.
+        weights: Relative frequency of each corpus. Such a mixture is endless: each corpus restarts
+            when it is exhausted. None: each cut once; if shuffled, the corpora are interleaved.
+        data_path: Folder that relative audio paths of manifests start from. None: the folder of
+            each manifest.
+        max_samples: Use only so many cuts from the start of each corpus. None: all.
         max_duration_s: Leave out longer cuts. None: keep all.
-        shuffle_seed: Decides the order of shards, where there are any, and of drawing from a
-            mixture. None: as they are stored.
+        shuffle_seed: Seed of the order of shards and of the draws from a mixture. None: stored
+            order.
 
     Raises:
         ValueError: If a corpus is missing or empty, or the weights do not fit.
@@ -66,7 +69,7 @@ def open_corpus(
     if weights is None and (shuffle_seed is None or len(corpora) == 1):
         return combine(corpora)
     if weights is None:
-        # One after the other, a model would forget the first while it learns from the last.
+        # Interleaved: with one corpus after the other, a model forgets the first one.
         sizes = [min(_num_cuts(path), max_samples or sys.maxsize) for path in paths]
         return CutSet.mux(*corpora, weights=sizes, seed=shuffle_seed)
     endless = [cuts.repeat(preserve_id=True) for cuts in corpora]
@@ -74,13 +77,13 @@ def open_corpus(
 
 
 def _num_cuts(path: Path) -> int:
-    """Cuts of a corpus; of a manifest, all lines are counted."""
+    """Number of cuts in a corpus; for a manifest, all lines are counted."""
     return read_record(path).num_cuts if path.is_dir() else len(Manifest(path))
 
 
 def _lasts_at_most(seconds: float, cut: Cut) -> bool:
-    """By its name, and not a lambda: data workers are sent it."""
-    return cut.duration <= seconds
+    """Whether a cut is short enough. A named function, because data workers pickle it."""
+    return float(cut.duration) <= seconds
 
 
 class SpeechDataset(Dataset[dict[str, Any]]):
@@ -111,20 +114,20 @@ class SpeechDataset(Dataset[dict[str, Any]]):
         self.join_share, self.max_joined_s = join_share, max_joined_s
 
     def __getitem__(self, cut: Cut) -> dict[str, Any]:
-        """One sample.
+        """Return one sample.
 
         Raises:
-            ValueError: For a cut without text, or one whose audio cannot be read.
+            ValueError: If a cut has no text or lacks a condition, or its audio cannot be read.
         """
         return self._join([cut])
 
     def __getitems__(self, cuts: Sequence[Cut]) -> list[dict[str, Any]]:
-        """The samples of a batch: at most as many as there are cuts, for some are joined."""
+        """Return the samples of a batch; there are fewer than cuts if some cuts are joined."""
         return [self._join(group) for group in self.group(cuts)]
 
     def group(self, cuts: Sequence[Cut]) -> list[list[Cut]]:
-        """Which cuts of a batch make up each of its samples."""
-        # By what is in the batch, so that whoever makes it, at whatever time, joins the same cuts.
+        """Divide the cuts of a batch into the groups that each become one sample."""
+        # Seeded by the contents of the batch: every process joins the same cuts at any time.
         random = Random("/".join(cut.id for cut in cuts))
         groups: list[list[Cut]] = []
         for cut in cuts:
@@ -141,7 +144,7 @@ class SpeechDataset(Dataset[dict[str, Any]]):
         return len(speakers) == 1 and None not in speakers and seconds <= self.max_joined_s
 
     def _join(self, cuts: Sequence[Cut]) -> dict[str, Any]:
-        """One sample of one or more cuts, said one after the other."""
+        """Make one sample of one or more cuts in sequence."""
         for cut in cuts:
             if not cut.supervisions or not (cut.supervisions[0].text or "").strip():
                 raise ValueError(f"cut {cut.id} has no text: remove or transcribe it")
@@ -159,7 +162,7 @@ class SpeechDataset(Dataset[dict[str, Any]]):
             sample["speech"] = torch.cat(pieces)
             sample["num_frames"] = -(-len(sample["speech"]) // self.hop_length)
         if self.with_spoken_tokens:
-            # What will be said by the end of a frame: a word that is due must not be seen too late.
+            # At the end of each frame: a token must not be marked later than it is spoken.
             ends = (torch.arange(sample["num_frames"]) + 1) * self.hop_length
             sample["spoken_tokens"] = spoken_tokens(
                 self.tokenizer,
@@ -173,7 +176,7 @@ class SpeechDataset(Dataset[dict[str, Any]]):
 
 
 def _starts(pieces: Sequence[Tensor]) -> list[int]:
-    """Where each of the pieces begins, that are laid one behind the other."""
+    """Start of each piece when the pieces are concatenated."""
     return [0, *accumulate(piece.shape[-1] for piece in pieces[:-1])]
 
 
@@ -198,5 +201,5 @@ def collate(samples: Sequence[dict[str, Any]]) -> dict[str, Any]:
 
 
 def length_mask(lengths: Tensor) -> Tensor:
-    """[B] lengths to a [B, max] mask of ones followed by zeros."""
+    """Return a [B, max] mask with ones in the first `lengths` [B] places of each row."""
     return (torch.arange(int(lengths.max()), device=lengths.device) < lengths[:, None]).long()

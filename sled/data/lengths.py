@@ -1,4 +1,4 @@
-"""How long speech is, for its text and in all: what a model is held to when it speaks."""
+"""Statistics of speech lengths in a training corpus. They limit how long a model may speak."""
 
 from __future__ import annotations
 
@@ -13,22 +13,23 @@ from lhotse.utils import compute_num_samples
 from sled.codec import Codec
 from sled.text.tokenizer import TextTokenizer
 
-# Of the recordings, so many are left aside at either end: their transcripts may be wrong.
+# Share of recordings ignored at either end, because their transcripts may be wrong.
 _OUTLIERS = 0.005
-# In a batch, where samples are joined.
+# Cuts per batch in which cuts are joined to samples.
 _BATCH_CUTS = 16
 
 
 @dataclass(frozen=True)
 class FramesPerToken:
-    """Frames of speech for each token of its text, `<s>` and `</s>` included.
+    """Frames of speech per text token, where `<s>` and `</s>` count as tokens.
 
-    With these two a text of n words counts as n and something, just as speech has some silence
-    around it, so short texts and long ones are measured more alike.
+    Counting these two makes short and long texts more alike: speech, too, has a fixed amount of
+    silence around it.
 
     Attributes:
-        low, high: Between these lie 99 of 100 recordings.
-        median: Half of them have more.
+        low: 0.5 % of the recordings have fewer.
+        median: Half of the recordings have more.
+        high: 0.5 % of the recordings have more.
         num_cuts: Recordings measured.
     """
 
@@ -41,16 +42,16 @@ class FramesPerToken:
 def measure_frames_per_token(
     cuts: Iterable[Cut], tokenizer: TextTokenizer, codec: Codec, max_cuts: int = 10_000
 ) -> FramesPerToken:
-    """Measure a corpus, cached or not. No audio is read: cuts know how long they are.
+    """Measure frames per token in a corpus. No audio is read, because cuts store their duration.
 
     Args:
-        cuts: Those without a text are passed over.
-        tokenizer: Of the model.
-        codec: Only its rates count.
-        max_cuts: How many cuts to look at, from the first on; a corpus may have no end.
+        cuts: The corpus; cuts without text are skipped.
+        tokenizer: Tokenizer of the model.
+        codec: Gives the sample rate and the frame rate.
+        max_cuts: Measure only so many cuts from the start; a corpus may be endless.
 
     Raises:
-        ValueError: No cut has a text.
+        ValueError: If no cut has a text.
     """
     ratios = []
     for cut in islice(cuts, max_cuts):
@@ -60,7 +61,7 @@ def measure_frames_per_token(
         num_tokens = len(tokenizer.encode(cut.supervisions[0].text))
         ratios.append(codec.num_frames(num_samples) / num_tokens)
     if not ratios:
-        raise ValueError("no cut has a text to measure speech by: transcribe the corpus")
+        raise ValueError("no cut has a text: transcribe the corpus")
     low, median, high = np.quantile(ratios, [_OUTLIERS, 0.5, 1 - _OUTLIERS]).tolist()
     return FramesPerToken(low, median, high, len(ratios))
 
@@ -71,22 +72,22 @@ def measure_trained_frames(
     codec: Codec,
     max_cuts: int = 10_000,
 ) -> int:
-    """Frames that all but a few samples of training have at most.
+    """Number of frames that 99.5 % of the training samples do not exceed.
 
     Args:
-        cuts: Of training. They are taken as they come: batches of like length would take long to
-            make, and have samples about as long.
-        group: Tells which cuts of a batch make up each sample, see `sled.data.dataset`.
-        codec: Only its rates count.
-        max_cuts: How many cuts to look at, from the first on.
+        cuts: The training cuts in corpus order. Joining them in this order is much faster than
+            making batches of similar length, and gives samples of about the same lengths.
+        group: Divides the cuts of a batch into samples, see `SpeechDataset.group`.
+        codec: Gives the sample rate and the frame rate.
+        max_cuts: Measure only so many cuts from the start.
 
     Raises:
-        ValueError: There is no cut.
+        ValueError: If there is no cut.
     """
     first = islice(cuts, max_cuts)
     batches = iter(lambda: list(islice(first, _BATCH_CUTS)), [])
     seconds = [sum(cut.duration for cut in one) for batch in batches for one in group(batch)]
     if not seconds:
-        raise ValueError("there is no cut to measure: the corpus is empty")
+        raise ValueError("the corpus is empty: prepare it again")
     num_samples = compute_num_samples(np.quantile(seconds, 1 - _OUTLIERS), codec.sample_rate)
     return codec.num_frames(num_samples)

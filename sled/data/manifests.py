@@ -1,4 +1,4 @@
-"""Corpora on disk: Lhotse cut manifests whose audio paths are relative to the manifest's folder."""
+"""Lhotse cut manifests, whose audio paths are relative to the folder of the manifest."""
 
 import gzip
 import hashlib
@@ -15,10 +15,14 @@ from lhotse.serialization import decode_json_line, deserialize_item
 
 
 class Manifest:
-    """The cuts of a `.jsonl` or `.jsonl.gz` file, read anew whenever they are iterated.
+    """The cuts of a `.jsonl` or `.jsonl.gz` file, read from the file at each iteration.
 
-    Nothing is held in memory, and lines that are not wanted need not be parsed, which takes most
-    of the time.
+    Cuts are not kept in memory. Lines that are not needed are not parsed, and parsing takes most of
+    the time.
+
+    Args:
+        path: The manifest.
+        data_path: Folder that relative audio paths start from. None: the folder of the manifest.
     """
 
     def __init__(self, path: Path, data_path: Path | None = None) -> None:
@@ -29,14 +33,14 @@ class Manifest:
         return map(self.parse, self.lines())
 
     def __len__(self) -> int:
-        """Reads the whole file."""
+        """Number of cuts; reads the whole file."""
         return sum(1 for _ in self.lines())
 
     def lines(self) -> Iterator[bytes]:
-        """The lines, stripped; blank ones are left out.
+        """Yield the lines, stripped and without blank ones.
 
         Raises:
-            ValueError: The file cannot be read, or not to its end.
+            ValueError: If the file cannot be read to its end.
         """
         try:
             with (
@@ -49,18 +53,16 @@ class Manifest:
             raise ValueError(f"{self.path} cannot be read ({error}): prepare it again") from error
 
     def parse(self, line: bytes) -> Cut:
-        """The cut of a line; its relative audio paths are taken from `data_path`.
+        """Parse one line; relative audio paths start from `data_path`.
 
         Raises:
-            ValueError: Not a cut.
+            ValueError: If the line is not a cut.
         """
         try:
             cut = deserialize_item(decode_json_line(line))
             if not isinstance(cut, Cut):
                 raise TypeError(f"a {type(cut).__name__} is no cut")
-        except (
-            Exception
-        ) as error:  # Lhotse parses by hand: broken lines end in errors of many types
+        except Exception as error:  # Lhotse raises errors of many types for broken lines
             raise ValueError(
                 f"{self.path} is not a readable cut manifest ({type(error).__name__}: {error}, at "
                 f"{line[:60].decode(errors='replace')!r}): "
@@ -70,15 +72,15 @@ class Manifest:
 
 
 def load_cuts(path: str | os.PathLike[str], data_path: Path | None = None) -> CutSet:
-    """Open a cut manifest, lazily, so that its audio is found from any working directory.
+    """Open a cut manifest lazily. Its audio is found from any working directory.
 
     Args:
-        path: a `.jsonl` or `.jsonl.gz` cut manifest of any size.
-        data_path: where relative audio paths in it start from; None: the manifest's folder.
+        path: A `.jsonl` or `.jsonl.gz` cut manifest of any size.
+        data_path: Folder that relative audio paths start from. None: the folder of the manifest.
 
     Raises:
-        ValueError: no such manifest, nothing in it, or not a cut manifest. Only the first cut is
-            looked at; a later one that is broken is named when it is reached.
+        ValueError: If there is no such manifest, it is empty, or it holds no cuts. Only the first
+            cut is parsed here; an error in a later line is raised when that line is reached.
     """
     path = Path(path)
     if not path.is_file():
@@ -90,7 +92,7 @@ def load_cuts(path: str | os.PathLike[str], data_path: Path | None = None) -> Cu
 
 
 def fingerprint(cuts: CutSet) -> tuple[int, str]:
-    """Count the cuts, and digest (SHA-256) all that is said of them, in their order."""
+    """Count the cuts and compute a SHA-256 digest of their contents, in order."""
     if isinstance(cuts.data, Manifest):
         lines = cuts.data.lines()
     else:
@@ -103,12 +105,17 @@ def fingerprint(cuts: CutSet) -> tuple[int, str]:
 
 
 def cuts_of_groups(cuts: CutSet, size: int, wanted: Collection[int]) -> Iterator[tuple[int, Cut]]:
-    """Divide cuts into groups of `size`, in order, and give those of the groups wanted.
+    """Divide cuts into consecutive groups of `size` and yield the cuts of some groups.
 
-    Cuts of other groups cost little: they are passed over unparsed if they come from a manifest.
+    Cuts of other groups are cheap: they are skipped unparsed if they come from a manifest.
 
-    Returns:
-        Pairs of the group's number and a cut of it.
+    Args:
+        cuts: The corpus.
+        size: Cuts per group.
+        wanted: Numbers of the groups to yield.
+
+    Yields:
+        Pairs of a group's number and one of its cuts.
     """
     manifest = cuts.data if isinstance(cuts.data, Manifest) else None
     items = iter(cuts) if manifest is None else manifest.lines()
@@ -118,10 +125,10 @@ def cuts_of_groups(cuts: CutSet, size: int, wanted: Collection[int]) -> Iterator
 
 
 def check_manifest_writable(path: Path) -> None:
-    """Tell before any work is done whether a cut manifest could be written.
+    """Check that a cut manifest could be written, before any work is done.
 
     Raises:
-        ValueError: If its name has another suffix, or its folder is not there or not writable.
+        ValueError: If the suffix is wrong, or the folder is missing or not writable.
     """
     if not path.name.endswith((".jsonl", ".jsonl.gz")) or path.is_dir():
         raise ValueError(f"cannot write {path}: name a .jsonl or .jsonl.gz file")
@@ -132,9 +139,9 @@ def check_manifest_writable(path: Path) -> None:
 
 
 def save_cuts(cuts: CutSet, path: str | os.PathLike[str]) -> None:
-    """Write a cut manifest; it appears under its name only when it is complete."""
+    """Write a cut manifest. It appears under its name only when it is complete."""
     path = Path(path)
-    partial = path.with_name(f".partial.{path.name}")  # Lhotse tells the format by the name's end
+    partial = path.with_name(f".partial.{path.name}")  # Lhotse derives the format from the suffix
     try:
         cuts.to_file(partial)
         os.replace(partial, path)
@@ -143,11 +150,13 @@ def save_cuts(cuts: CutSet, path: str | os.PathLike[str]) -> None:
 
 
 def with_relative_audio(cut: Cut, folder: Path) -> Cut:
-    """A cut for a manifest in this folder: audio in it is named relative to it, other absolutely.
+    """Return a cut for a manifest in `folder`, with paths to audio in that folder made relative.
+
+    Audio elsewhere keeps an absolute path.
 
     Args:
-        cut: Its audio is found from the working directory, as in cuts from `load_cuts`.
-        folder: Where the manifest will lie.
+        cut: A cut whose audio is found from the working directory, such as one from `load_cuts`.
+        folder: Folder of the manifest that will be written.
     """
     root = folder.absolute()
     sources = []
@@ -161,10 +170,10 @@ def with_relative_audio(cut: Cut, folder: Path) -> Cut:
 
 
 def read_texts(path: str | os.PathLike[str]) -> Iterator[str]:
-    """Sentences of a text file, one a line, or of a cut manifest (.jsonl, .jsonl.gz).
+    """Yield the sentences of a text file (one per line) or of a cut manifest (.jsonl, .jsonl.gz).
 
     Raises:
-        ValueError: no such file, a broken manifest, or a file that is no UTF-8 text.
+        ValueError: If the file is missing, a manifest is broken, or a text file is not UTF-8.
     """
     path = Path(path)
     if path.name.endswith((".jsonl", ".jsonl.gz")):

@@ -1,9 +1,11 @@
-"""Which cuts make up which training batch: Lhotse's dynamic bucketing, epoch after epoch.
+"""Training batches: Lhotse's dynamic bucketing, epoch after epoch.
 
-Invariants: the order depends on the seed, the epoch and the corpus alone, so every process of a
-distributed run derives it by itself and takes its share; within an epoch each cut comes once, but
-for a few at its end, which come twice where there is not one left for each process; and an
-iteration can start at any batch, which is how a resumed run goes on exactly where it stopped.
+Invariants:
+- The order depends only on the seed, the epoch and the corpus, so every process of a distributed
+  run computes it alone and takes its own share.
+- Within an epoch each cut is used once. A few cuts at the end of the epoch are used twice if
+  otherwise some process would get no batch.
+- Iteration can start at any batch, so a resumed run continues exactly where it stopped.
 """
 
 from __future__ import annotations
@@ -23,20 +25,21 @@ from lhotse.dataset.sampling.dynamic_bucketing import estimate_duration_buckets
 from lhotse.utils import streaming_shuffle
 
 MAX_BUCKETS = 30
-# Fewer would leave many partial batches at an epoch's end.
+# With fewer batches per bucket, many batches at the end of an epoch would be partial.
 MIN_BATCHES_PER_BUCKET = 4
 NUM_CUTS_FOR_BUCKETS = 10_000
-SHUFFLED = 1_000  # steps at a time
+# Training steps that are shuffled together.
+SHUFFLE_BUFFER_STEPS = 1_000
 
 
-class DurationLimit(SamplingConstraint):
-    """Ends a batch before it is too long; lhotse's own ends it with the cut that is too much.
+class DurationLimit(SamplingConstraint):  # type: ignore[misc]  # Lhotse ships no types
+    """Closes a batch before it exceeds a duration; Lhotse's own limit closes it one cut later.
 
     Args:
         max_duration_s: Seconds per batch.
         quadratic_duration_s: A cut of d seconds counts as d + d^2 / this. None: as d.
-        bounds: The longest cut of each bucket, in seconds.
-        padded: Whether a cut counts as any other of its bucket may, or for itself.
+        bounds: Duration of the longest cut of each bucket, in seconds.
+        padded: Whether each cut counts as the longest cut of its batch, or only as itself.
     """
 
     def __init__(
@@ -51,11 +54,11 @@ class DurationLimit(SamplingConstraint):
         self.reset()
 
     def reset(self) -> None:
-        """Begin a new batch."""
+        """Start a new batch."""
         self._num_cuts, self._longest_s, self._sum_s = 0, 0.0, 0.0
 
     def add(self, example: Cut) -> None:
-        """Count a cut."""
+        """Add a cut to the batch."""
         bucket = min(bisect_left(self.bounds, example.duration), len(self.bounds) - 1)
         duration = max(example.duration, self.bounds[bucket])
         self._longest_s = max(self._longest_s, self._cost_s(duration))
@@ -70,35 +73,40 @@ class DurationLimit(SamplingConstraint):
         return self._total_s(more=0) > self.max_duration_s
 
     def _total_s(self, more: int) -> float:
-        """With so many more cuts of the largest kind."""
+        """Duration of the batch with `more` additional cuts of the longest kind."""
         if self.padded:
             return (self._num_cuts + more) * self._longest_s
         return self._sum_s + more * self._cost_s(self.bounds[-1])
 
     def close_to_exceeding(self) -> bool:
-        """Whether another cut of the bucket might be too much."""
+        """Whether another cut of the bucket might exceed the limit."""
         return self._total_s(more=1) > self.max_duration_s
 
     def measure_length(self, example: Cut) -> float:
-        """What buckets go by."""
-        return example.duration
+        """Duration by which cuts are sorted into buckets."""
+        return float(example.duration)
 
 
 class SpeechBatches:
-    """Batches of cuts of like length, as a `batch_sampler` for a DataLoader over a dataset of cuts.
+    """Batches of cuts of similar length: a `batch_sampler` for a DataLoader over a dataset of cuts.
 
     Args:
-        open_epoch: Gives the corpus in an order of its own for each epoch.
-        max_cuts: Cuts per batch, at most.
-        max_duration_s: Seconds per batch, at most, as far as the first cuts tell how long they can
-            be; a longer cut is a batch by itself. By length, padding counts too.
-        quadratic_duration_s: Makes long cuts count for more, as attention does: a cut of d seconds
-            counts as d + d^2 / quadratic_duration_s. None: as d.
-        by_length: Batch cuts of like length together; otherwise as they come.
-        per_step: Batches of a training step, which stay together when the order is shuffled: then
-            a step holds the same however it is divided among processes.
-        seed: Of the order.
-        rank, world_size: This process's share: batch `rank` of every `world_size`.
+        open_epoch: Opens the corpus in the order of an epoch.
+        max_cuts: Largest number of cuts per batch.
+        max_duration_s: Largest duration of a batch in seconds, estimated from the first cuts of the
+            corpus; a longer cut is a batch of its own. With `by_length`, padding counts too.
+        quadratic_duration_s: Count a cut of d seconds as d + d^2 / quadratic_duration_s, because
+            the cost of attention is quadratic. None: as d.
+        by_length: Batch cuts of similar length together. Otherwise use the order of the corpus.
+        per_step: Batches per training step. They stay together when the order is shuffled, so a
+            step holds the same cuts for any number of processes.
+        seed: Seed of the order.
+        rank: Number of this process; it gets batch `rank` of every `world_size` batches.
+        world_size: Number of processes.
+
+    Raises:
+        ValueError: If not exactly one of `max_cuts` and `max_duration_s` is given, or the corpus is
+            empty.
     """
 
     def __init__(
@@ -120,14 +128,14 @@ class SpeechBatches:
         self._share = {"rank": rank, "world_size": world_size}
         first = list(islice(open_epoch(0), NUM_CUTS_FOR_BUCKETS))
         if not first:
-            raise ValueError("the corpus is empty: there is nothing to make batches of")
+            raise ValueError("the corpus is empty: prepare it again")
         num_batches = (
             len(first) / max_cuts
             if max_cuts
             else sum(cut.duration for cut in first) / (max_duration_s or 1.0)
         )
         num_buckets = min(MAX_BUCKETS, int(num_batches / MIN_BATCHES_PER_BUCKET), len(first))
-        # In seconds; in small corpora there are but a few buckets.
+        # In seconds; a small corpus has only a few buckets.
         borders = estimate_duration_buckets(first, num_buckets) if num_buckets > 1 else []
         self.duration_bins = borders if by_length else []
         self._limit: dict[str, Any] = {"max_cuts": max_cuts}
@@ -137,9 +145,9 @@ class SpeechBatches:
             self._limit = {"constraint": limit}
 
     def epoch(self, epoch: int) -> Iterator[list[Cut]]:
-        """The batches of one epoch."""
+        """Yield the batches of one epoch."""
         with warnings.catch_warnings():
-            # Small corpora are read whole, which is fine; and their batches may exceed a bucket.
+            # Lhotse warns that small corpora fit in its buffer, and exceed a bucket.
             warnings.simplefilter("ignore", UserWarning)
             sampler = DynamicBucketingSampler(
                 self.open_epoch(epoch),
@@ -149,11 +157,11 @@ class SpeechBatches:
                 **self._limit,
                 **self._share,
             )
-            batches = (batch for batch in sampler)  # once at its end it stays there
+            batches = (batch for batch in sampler)  # a generator, which cannot restart
             steps = iter(lambda: list(islice(batches, self.per_step)), [])
-            # Buckets take their turns in the same order in every epoch, whatever the seed. All
-            # processes shuffle alike, so they still work on like lengths at a time.
-            steps = streaming_shuffle(steps, SHUFFLED, Random(self.seed + epoch))
+            # Lhotse visits the buckets in the same order in every epoch. All processes shuffle
+            # alike, so they still work on similar lengths at the same time.
+            steps = streaming_shuffle(steps, SHUFFLE_BUFFER_STEPS, Random(self.seed + epoch))
         while True:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", UserWarning)
@@ -164,12 +172,15 @@ class SpeechBatches:
 
 
 class TrainingBatches:
-    """Epoch after epoch of `SpeechBatches`, without end, from any batch on.
+    """An endless iteration over the epochs of `SpeechBatches`, which can start at any batch.
+
+    Args:
+        batches: The batches of this process.
 
     Attributes:
-        epoch_lengths: Batches in each epoch that has been run through so far; with their help a
-            position that counts batches from the start of training is found again.
-        start: Batches to leave out.
+        epoch_lengths: Number of batches of each completed epoch. They translate a count of batches
+            since the start of training into an epoch and a batch in it.
+        start: Number of batches to skip.
     """
 
     def __init__(self, batches: SpeechBatches) -> None:
@@ -178,7 +189,7 @@ class TrainingBatches:
         self.start = 0
 
     def locate(self, position: int) -> tuple[int, int]:
-        """Epoch, and batch within it, of a position; the epochs before must be known."""
+        """Epoch and batch in it of a position; all earlier epochs must be known."""
         for epoch, length in enumerate(self.epoch_lengths):
             if position < length:
                 return epoch, position
@@ -186,7 +197,7 @@ class TrainingBatches:
         return len(self.epoch_lengths), position
 
     def epochs_at(self, position: int) -> float:
-        """Epochs done at a position; a guess within the first, whose length is not known yet."""
+        """Number of epochs at a position, fractional where the length of the epoch is known."""
         epoch, offset = self.locate(position)
         lengths = self.epoch_lengths[epoch:] or self.epoch_lengths[-1:]
         return epoch + (offset / lengths[0] if lengths else 0.0)

@@ -362,11 +362,11 @@ def test_frames_that_do_not_fit_are_refused(corpus: Path, tmp_path: Path) -> Non
     refused(short, "frames, and .* were predicted for it")
     foreign = made(corpus, tmp_path / "foreign", {"x" + key: x for key, x in frames.items()})
     refused(foreign, "are of no clip of the manifest")
-    refused(tmp_path / "none", "holds no ground-truth-aligned frames")
+    refused(tmp_path / "none", "holds no predictions of a model")
     (short / "predictions.000000.safetensors").write_bytes(b"broken")
     refused(short, "cannot be read")
     (other / "predictions.json").write_text("{")
-    refused(other, "holds no ground-truth-aligned frames")
+    refused(other, "holds no predictions of a model")
     refused(good, "predictions needs finetune_path", finetune_path=None)
     also: dict[str, Any] = {"finetune_path": None, "eval_predictions": str(good)}
     with pytest.raises(ValueError, match="eval_predictions needs finetune_path"):

@@ -1,4 +1,4 @@
-"""An aligner of words and letters that trains itself on the corpus it is to align.
+"""Forced alignment of words and letters. The aligner is trained on the corpus that it aligns.
 
 Shapes: B clips, S samples, T frames, F features of a frame, C symbols (letters and the blank).
 """

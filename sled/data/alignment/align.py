@@ -1,4 +1,4 @@
-"""Times for whole corpora: train on a part of the first, then align all of them in a stream."""
+"""Alignment of whole corpora: train on a part of the first corpus, then align all of them."""
 
 from __future__ import annotations
 
@@ -23,29 +23,29 @@ from sled.data.alignment.training import Example, TrainingOptions, train_network
 from sled.data.alignment.viterbi import CtcPath, best_paths
 from sled.data.manifests import check_manifest_writable, save_cuts, with_relative_audio
 
-# Clips read before they are sorted by length, and frames that go through the network at once.
+# Clips that are sorted by length together, and frames per batch of the network.
 _CLIPS_AHEAD = 128
 _BATCH_FRAMES = 8000
-# Clips that tell which scores are usual.
+# Training clips from which the usual scores are computed.
 _NUM_JUDGED = 1000
-# A score is far below what is usual if it is so many times as far from the median as scores are in
-# the median; they are never taken to be closer together than this.
+# A cut is doubtful if its score is below the median by so many times the median absolute deviation,
+# which is taken to be at least _MIN_SPREAD.
 _FAR, _MIN_SPREAD = 10.0, 0.01
 
 
 @dataclass
 class AlignmentReport:
-    """What became of a corpus.
+    """Result of the alignment of one corpus.
 
     Attributes:
-        num_cuts: All.
+        num_cuts: Number of cuts.
         too_short: Ids of cuts that have too few frames for their text.
-        doubtful: Ids of cuts that do not sound like their text.
-        median_score: Log-probability of a frame on the path, in the median of training cuts.
-        min_score: Under which a cut is doubtful.
-        speech_s: All cuts' duration.
-        training_s: How long reading and training took; 0 for all corpora but the first.
-        elapsed_s: How long all took, training included.
+        doubtful: Ids of cuts whose audio does not seem to match their text.
+        median_score: Median over training cuts of the mean log-probability of a frame on the path.
+        min_score: Cuts with a lower score are doubtful.
+        speech_s: Duration of all cuts.
+        training_s: Time for reading and training; 0 for all corpora but the first.
+        elapsed_s: Total time, training included.
     """
 
     num_cuts: int = 0
@@ -59,7 +59,7 @@ class AlignmentReport:
 
     @property
     def num_aligned(self) -> int:
-        """Cuts that now have times."""
+        """Number of cuts that were aligned."""
         return self.num_cuts - len(self.too_short) - len(self.doubtful)
 
     def __str__(self) -> str:
@@ -81,24 +81,24 @@ def align_corpora(
 ) -> list[AlignmentReport]:
     """Write manifests of the same cuts with the times of their words and letters.
 
-    Cuts whose times cannot be found are kept without.
+    Cuts that cannot be aligned are kept without times.
 
     Args:
-        manifests: The corpora, from `load_cuts`; a network is trained on the first, which is read
-            three times, the others twice.
+        manifests: The corpora, from `load_cuts`. A network is trained on the first, which is read
+            three times; the others are read twice.
         outputs: The manifest to write for each; its folder exists.
-        text_normalization: What is done to texts first, see `sled.normalization`.
+        text_normalization: Normalisation of texts, see `sled.normalization`.
         options: How the network is trained.
-        device: Where the network computes.
+        device: Device of the network.
         num_workers: Processes that read audio ahead. 0: none.
 
     Returns:
-        What became of each corpus.
+        A report for each corpus.
 
     Raises:
-        ValueError: There are not as many outputs as corpora, or one cannot be written; or naming
-            the cut, if one has no text or no usable audio; or all cuts of the first corpus are too
-            short for their texts.
+        ValueError: If the numbers of outputs and corpora differ, an output cannot be written, a cut
+            has no text or no usable audio, or all cuts of the first corpus are too short for their
+            texts.
     """
     if len(set(outputs)) != len(manifests):
         names = ", ".join(map(str, outputs))
@@ -107,8 +107,8 @@ def align_corpora(
         check_manifest_writable(output)
     options, start = options or TrainingOptions(), time.perf_counter()
     corpora = [Corpus(cuts, text_normalization, device, num_workers) for cuts in manifests]
-    # A normalisation itself makes alike what sounds alike; in the letters of another, `A` and `a`
-    # may be different sounds.
+    # Texts that are not normalised are case-folded. A normalisation decides about case itself: in
+    # phonemes, `A` and `a` may be different sounds.
     alphabet = Alphabet.of(
         set().union(*(corpus.letters for corpus in corpora)), fold_case=text_normalization is None
     )
@@ -130,12 +130,12 @@ def align_corpora(
 def find_paths(
     network: CtcNetwork, clips: Sequence[Tensor], texts: Sequence[Sequence[int]]
 ) -> list[CtcPath | None]:
-    """The likeliest path of each text through its clip; None where there are too few frames.
+    """Best path of each text through its clip. None: the clip has too few frames.
 
     Args:
-        network: In evaluation mode.
+        network: The network in evaluation mode.
         clips: Features [T, F].
-        texts: Symbols.
+        texts: Symbols of each text.
     """
     paths: list[CtcPath | None] = [None] * len(clips)
     for batch in batches_by_length([len(clip) for clip in clips], _BATCH_FRAMES):
@@ -148,9 +148,9 @@ def find_paths(
 
 
 def word_times(path: CtcPath, symbols: Sequence[int]) -> tuple[np.ndarray, np.ndarray]:
-    """When each word of a text is over, in s, and its mean log-probability per frame."""
+    """End of each word in seconds, and its mean log-probability per frame."""
     ends = 2 * np.flatnonzero(np.array(symbols) == WORD_END) + 1  # states, one for each word
-    word_of_frame = np.searchsorted(ends, path.states)  # after the last word: one more
+    word_of_frame = np.searchsorted(ends, path.states)  # frames after the last word: len(ends)
     words = range(len(ends))
     seconds = [np.flatnonzero(path.states == end).mean() * FRAME_S + FRAME_S / 2 for end in ends]
     scores = [path.scores[word_of_frame == word].mean() for word in words]
@@ -158,9 +158,9 @@ def word_times(path: CtcPath, symbols: Sequence[int]) -> tuple[np.ndarray, np.nd
 
 
 def letter_times(path: CtcPath, symbols: Sequence[int], word_ends: np.ndarray) -> np.ndarray:
-    """When each letter of a text is over, in s: halfway to the next, or with its word.
+    """End of each letter in seconds: halfway to the next letter, or the end of its word.
 
-    Halfway, for a network of this kind sees a letter in few frames, and nothing between them.
+    Halfway, because a CTC network emits each letter in few frames and the blank in between.
     """
     is_end = np.array(symbols) == WORD_END
     states = 2 * np.arange(len(symbols)) + 1
@@ -168,11 +168,12 @@ def letter_times(path: CtcPath, symbols: Sequence[int], word_ends: np.ndarray) -
     behind = np.searchsorted(path.states, states, side="right")  # the frame after its last
     halfway = (behind[:-1] + first[1:]) / 2 * FRAME_S
     word = np.cumsum(is_end)  # the last symbol is the end of a word, and no letter
-    return np.where(is_end[1:], word_ends[word[:-1]], halfway)[~is_end[:-1]]
+    ends: np.ndarray = np.where(is_end[1:], word_ends[word[:-1]], halfway)
+    return ends[~is_end[:-1]]
 
 
 def _usual_scores(network: CtcNetwork, examples: Sequence[Example]) -> tuple[float, float]:
-    """The median score per frame of training cuts, and the least that is not far below it."""
+    """Median score per frame of training cuts, and the score below which a cut is doubtful."""
     judged = examples[:: -(-len(examples) // _NUM_JUDGED)]
     paths = find_paths(network, [one.features for one in judged], [one.symbols for one in judged])
     scores = np.array([path.scores.mean() for path in paths if path is not None])
@@ -186,13 +187,13 @@ def _usual_scores(network: CtcNetwork, examples: Sequence[Example]) -> tuple[flo
 def _align(
     corpus: Corpus, network: CtcNetwork, alphabet: Alphabet, report: AlignmentReport
 ) -> Iterator[Cut]:
-    """All cuts in their order, aligned; what becomes of them is noted in the report."""
+    """Yield all cuts in order, with times where they can be aligned, and fill in the report."""
     clips = corpus.read(corpus.cuts, "align", corpus.num_cuts)
     while group := list(islice(clips, _CLIPS_AHEAD)):
         texts = [corpus.words(cut) for cut, _ in group]
-        spelt = list(map(alphabet.encode, texts))
-        paths = find_paths(network, [features for _, features in group], spelt)
-        for (cut, _), words, symbols, path in zip(group, texts, spelt, paths, strict=True):
+        encoded = list(map(alphabet.encode, texts))
+        paths = find_paths(network, [features for _, features in group], encoded)
+        for (cut, _), words, symbols, path in zip(group, texts, encoded, paths, strict=True):
             report.num_cuts += 1
             report.speech_s += cut.duration
             cut = without_times(cut)
@@ -202,8 +203,8 @@ def _align(
                 report.doubtful.append(cut.id)
             else:
                 ends, scores = word_times(path, symbols)
-                ends = np.minimum(ends, cut.duration)  # the last frame may reach beyond it
+                ends = np.minimum(ends, cut.duration)  # the last frame may end after the cut
                 cut = with_words(cut, words, ends.tolist(), scores.tolist())
-                heard = [letter for word in words for letter in letters(word)]
-                cut = with_letters(cut, heard, letter_times(path, symbols, ends).tolist())
+                spelling = [letter for word in words for letter in letters(word)]
+                cut = with_letters(cut, spelling, letter_times(path, symbols, ends).tolist())
             yield cut

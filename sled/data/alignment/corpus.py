@@ -1,4 +1,4 @@
-"""The corpus as the aligner reads it."""
+"""A corpus as input of the aligner: features of the audio and words of the texts."""
 
 from __future__ import annotations
 
@@ -18,21 +18,21 @@ from sled.data.cache.clips import read_clips
 
 
 class Corpus:
-    """Cuts, as often as they are wanted, with their features and the words of their texts.
-
-    Attributes:
-        num_cuts: How many there are.
-        speech_s: Their duration.
-        letters: Those of their texts.
+    """Cuts with their features and words; they can be read any number of times.
 
     Args:
-        cuts: A manifest.
-        text_normalization: What is done to texts first, see `sled.normalization`.
-        device: Where features are computed.
+        cuts: The cuts of a manifest.
+        text_normalization: Normalisation of texts, see `sled.normalization`.
+        device: Device on which features are computed.
         num_workers: Processes that read audio ahead. 0: none.
 
+    Attributes:
+        num_cuts: Number of cuts.
+        speech_s: Duration of the cuts in seconds.
+        letters: Letters that occur in the texts.
+
     Raises:
-        ValueError: Naming the cut, if one has no text.
+        ValueError: If a cut has no text; the error names it.
     """
 
     def __init__(
@@ -49,14 +49,14 @@ class Corpus:
         self.letters = {letter for word in words for letter in letters(word)}
 
     def words(self, cut: Cut) -> list[str]:
-        """The words of a cut."""
+        """Words of a cut."""
         return cut_words(cut, self.text_normalization)
 
     def draw(self, options: TrainingOptions, alphabet: Alphabet) -> list[Example]:
-        """Cuts drawn at random to train on, their texts spelt in an alphabet.
+        """Draw random cuts as training examples.
 
         Raises:
-            ValueError: If none is drawn.
+            ValueError: If no cut is drawn.
         """
         share = min(1.0, options.train_hours * 3600 / self.speech_s)
         draw = random.Random(options.seed)
@@ -66,14 +66,14 @@ class Corpus:
             for cut, features in self.read(chosen, "read", round(share * self.num_cuts))
         ]
         if not examples:
-            raise ValueError(f"train_hours={options.train_hours:g} hold no cut at all: give more")
+            raise ValueError(f"train_hours={options.train_hours:g} selects no cut: give more")
         return examples
 
     def read(self, cuts: Iterable[Cut], what: str, total: int) -> Iterator[tuple[Cut, Tensor]]:
-        """Cuts and their features [T, F], under a progress bar.
+        """Yield cuts and their features [T, F], with a progress bar.
 
         Raises:
-            ValueError: Naming the cut, if its audio cannot be used.
+            ValueError: If the audio of a cut is unusable; the error names the cut.
         """
         clips = read_clips(((0, cut) for cut in cuts), SAMPLE_RATE, self.num_workers)
         for clip in tqdm(clips, what, total, unit="cut", disable=None):

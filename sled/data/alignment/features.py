@@ -1,4 +1,4 @@
-"""What the aligner hears: log-mel energies, some frames side by side."""
+"""Input features of the aligner: log-mel energies, with adjacent frames stacked."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ NUM_FEATURES = 160
 FRAME_S = 0.025
 
 _STACKED = 2
-# Energy of about -80 dB full scale: what is quieter is as good as silence, digital or not.
+# Energy of about -80 dB of full scale. Quieter audio counts as silence.
 _FLOOR = math.log(1e-6)
 
 
@@ -24,7 +24,7 @@ class Features:
     """Log-mel energies of waveforms.
 
     Args:
-        device: Where they are computed.
+        device: Device on which they are computed.
     """
 
     def __init__(self, device: str) -> None:
@@ -40,7 +40,7 @@ class Features:
 
     @torch.inference_mode()
     def __call__(self, waveform: Tensor) -> Tensor:
-        """Features [T, F] of a waveform [S], T > 0; frame t begins at t times FRAME_S."""
+        """Features [T, F] of a waveform [S], T > 0; frame t begins at t * FRAME_S."""
         at_least = round(FRAME_S * SAMPLE_RATE)
         waveform = F.pad(waveform, (0, max(0, at_least - len(waveform)))).to(self.device)
         mel = self.extractor.extract(waveform, SAMPLE_RATE).clamp_min(_FLOOR)
@@ -49,11 +49,11 @@ class Features:
 
 
 def batches_by_length(num_frames: Sequence[int], max_frames: int) -> Iterator[list[int]]:
-    """Indices of clips, those of like length together.
+    """Yield batches of clips of similar length, as lists of indices.
 
     Args:
-        num_frames: Of each clip.
-        max_frames: Of a batch, padded to its longest clip; a clip that is longer comes alone.
+        num_frames: Number of frames of each clip.
+        max_frames: Frames per batch, padding included; a longer clip is a batch of its own.
     """
     batch: list[int] = []
     for index in sorted(range(len(num_frames)), key=num_frames.__getitem__):
@@ -66,7 +66,7 @@ def batches_by_length(num_frames: Sequence[int], max_frames: int) -> Iterator[li
 
 
 def pad(clips: Sequence[Tensor], device: str) -> tuple[Tensor, Tensor]:
-    """Clips [T, F] as one batch, float32 [B, T, F], and their lengths [B]."""
+    """Pad clips [T, F] to a batch, float32 [B, T, F]; also returns their lengths [B]."""
     lengths = torch.tensor([len(clip) for clip in clips])
     batch = pad_sequence(list(clips), batch_first=True)
     return batch.to(device, torch.float32), lengths

@@ -1,4 +1,4 @@
-"""The aligner's network: features to the probabilities of symbols, looking both ways."""
+"""The network of the aligner: symbol probabilities from features, with context on both sides."""
 
 from __future__ import annotations
 
@@ -10,12 +10,13 @@ from sled.data.alignment.features import NUM_FEATURES
 
 _WIDTH = 160
 _KERNEL = 5
-# Of the convolutions, one after the other: together they see 57 frames, some 1.4 s.
+# Dilations of the convolutions. Their receptive field is 57 frames, about 1.4 s.
 _DILATIONS = (1, 1, 2, 2, 4, 4)
 
 
 class Block(nn.Module):
-    """A depthwise dilated convolution over time and a layer over channels, as a residual."""
+    """Residual block: a depthwise dilated convolution over time and a two-layer MLP over
+    channels."""
 
     def __init__(self, dilation: int) -> None:
         super().__init__()
@@ -32,18 +33,19 @@ class Block(nn.Module):
         self.down = nn.Linear(2 * _WIDTH, _WIDTH)
 
     def forward(self, x: Tensor, mask: Tensor) -> Tensor:
-        """x [B, T, width], of which only the frames in mask [B, T, 1] are seen."""
+        """Apply the block to x [B, T, width]; only frames with mask [B, T, 1] are read."""
         seen = (self.norm(x) * mask).transpose(1, 2)
-        return x + self.down(F.silu(self.up(self.conv(seen).transpose(1, 2))))
+        change: Tensor = self.down(F.silu(self.up(self.conv(seen).transpose(1, 2))))
+        return x + change
 
 
 class CtcNetwork(nn.Module):
     """Log-probabilities of symbols in each frame.
 
     Args:
-        num_symbols: The blank included.
-        mean: Of the features, [F].
-        scale: Their standard deviation, [F].
+        num_symbols: Number of symbols, including the blank.
+        mean: Mean of the features, [F].
+        scale: Standard deviation of the features, [F].
     """
 
     mean: Tensor
@@ -59,17 +61,19 @@ class CtcNetwork(nn.Module):
         self.output = nn.Linear(_WIDTH, num_symbols)
 
     def normalize(self, features: Tensor) -> Tensor:
-        """Features [..., F] as the network wants them: around 0, about 1 in size."""
+        """Normalise features [..., F] to zero mean and unit variance."""
         return (features - self.mean) / self.scale
 
     def forward(self, normalized: Tensor, lengths: Tensor) -> Tensor:
-        """normalized [B, T, F] of clips of these lengths [B] -> log-probabilities [B, T, C].
+        """Log-probabilities [B, T, C] of normalised features [B, T, F] of clips of these lengths
+        [B].
 
-        A clip's own frames do not depend on what else is in the batch.
+        The frames of a clip do not depend on the other clips of the batch.
         """
         frames = torch.arange(normalized.shape[1])
         mask = (frames < lengths[:, None]).unsqueeze(-1).to(normalized)
         x = self.input(normalized)
         for block in self.blocks:
             x = block(x, mask)
-        return self.output(self.norm(x)).log_softmax(-1)
+        logits: Tensor = self.output(self.norm(x))
+        return logits.log_softmax(-1)

@@ -1,4 +1,4 @@
-"""Which sound each frame of a cut belongs to, by its letters' times."""
+"""The sound that is spoken in each frame of a cut, from the times of its letters."""
 
 from __future__ import annotations
 
@@ -10,14 +10,15 @@ from sled.codec import Codec
 from sled.data.alignment.spoken_times import letter_ends, spoken_letters
 from sled.data.cache.codes import cut_codes
 
-_SILENCE = ""  # after the last letter
+# Name of the silence after the last letter.
+_SILENCE = ""
 
 
 class SoundsOfFrames:
-    """Takes cuts, and numbers the letters that occur in them; a text in phonemes has sounds.
+    """Numbers the letters that occur in cuts. In a text of phonemes the letters are sounds.
 
     Args:
-        codec: Whose frames; only its rates are kept.
+        codec: Codec of the frames; only its rates are kept.
     """
 
     def __init__(self, codec: Codec) -> None:
@@ -25,11 +26,11 @@ class SoundsOfFrames:
         self._numbers: dict[str, int] = {}
 
     def __call__(self, cut: Cut) -> tuple[Tensor, Tensor]:
-        """Codes [K, T] of a cut, and the sounds in the middles of the codec's frames.
+        """Codes [K, T] of a cut, and the sound in the middle of each frame of the codec.
 
         Returns:
-            Codes as they are stored, and a number for each frame, T / frames per latent, rounded
-            up; -1 where it is not known.
+            The stored codes; and a number for each frame of the codec (T divided by the stored
+            frames per frame of the codec, rounded up), -1 where the sound is unknown.
         """
         codes = cut_codes(cut)
         num_frames = -(-codes.shape[1] // self._frames_per_latent)

@@ -1,4 +1,4 @@
-"""What a text is for the aligner: a row of letters, and a space after each word."""
+"""Texts as symbols for the aligner: the letters of each word and a symbol for its end."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ WORD_END = 1
 
 
 def cut_words(cut: Cut, text_normalization: str | None) -> list[str]:
-    """The words of a cut, as a model with this normalisation reads them.
+    """Words of a cut, as a model with this normalisation reads them.
 
     Raises:
-        ValueError: If the cut has no text, or is a mixture of others.
+        ValueError: If the cut has no text, or is a mixture of cuts.
     """
     if not isinstance(cut, DataCut):
-        raise ValueError(f"cut {cut.id} is mixed of several: save it as a recording of its own")
+        raise ValueError(f"cut {cut.id} is a mixture: save it as a single recording")
     text = (cut.supervisions[0].text or "") if cut.supervisions else ""
     words = normalize(text, text_normalization).split()
     if not words:
@@ -31,17 +31,18 @@ def cut_words(cut: Cut, text_normalization: str | None) -> list[str]:
 
 
 def letters(word: str, fold_case: bool = False) -> list[str]:
-    """What of a word is heard, see `is_letter`. A folded letter may have two characters, as ß."""
+    """Letters of a word that take time to say, see `is_letter`. Case folding may give two for one
+    (ß)."""
     return [char.casefold() if fold_case else char for char in word if is_letter(char)]
 
 
 @dataclass(frozen=True)
 class Alphabet:
-    """The symbols of a corpus: the blank, the end of a word, and its letters from then on.
+    """The symbols of a corpus: the blank, the end of a word, then its letters.
 
     Attributes:
-        letters: Each once.
-        fold_case: Whether capitals sound as small letters do.
+        letters: The letters.
+        fold_case: Whether letters are case-folded.
     """
 
     letters: tuple[str, ...]
@@ -49,7 +50,7 @@ class Alphabet:
 
     @classmethod
     def of(cls, words: Iterable[str], *, fold_case: bool) -> Alphabet:
-        """All letters of some words."""
+        """Collect the letters of some words."""
         found = {letter for word in words for letter in letters(word, fold_case)}
         return cls(tuple(sorted(found)), fold_case)
 
@@ -57,7 +58,7 @@ class Alphabet:
         return WORD_END + 1 + len(self.letters)
 
     def encode(self, words: Iterable[str]) -> list[int]:
-        """Symbols of a text in these letters; WORD_END comes once for each word, at its end."""
+        """Symbols of words in this alphabet, with WORD_END after each word."""
         symbols = []
         for word in words:
             spelt = letters(word, self.fold_case)

@@ -1,9 +1,9 @@
-"""When each word and letter of a cut is said: Lhotse's alignments, kept in a cut's supervision.
+"""Times of the words and letters of a cut, stored as Lhotse alignments in its supervision.
 
-Lhotse counts the times of alignment items from the beginning of the recording (those of
-supervisions from the beginning of the cut), so they stay true when a cut is taken of a cut. Here
-the words of a cut leave no gap: each ends where the next begins, the first begins with the cut. So
-do its letters, the last of a word ends with the word.
+Lhotse counts the times of alignment items from the start of the recording, and those of
+supervisions from the start of the cut, so alignments stay valid when a part of a cut is cut out.
+Words and letters have no gaps: each starts where the one before it ends, the first starts with the
+cut, and the last letter of a word ends with the word.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from dataclasses import replace
 from lhotse.cut import Cut
 from lhotse.supervision import AlignmentItem
 
-# Kinds of alignments; Lhotse itself calls one "word".
+# Names of the alignments; Lhotse itself uses "word".
 _WORD, _LETTER = "word", "letter"
-# Unicode calls them letters, but they only tell how the letter behind them is said.
+# Unicode counts them as letters, but they only modify the letter that follows.
 _STRESS_MARKS = "ˈˌ"
 
 
@@ -29,46 +29,46 @@ def is_letter(char: str) -> bool:
 def with_words(
     cut: Cut, words: Sequence[str], ends_s: Sequence[float], scores: Sequence[float]
 ) -> Cut:
-    """The cut with its words' times.
+    """Add the times of words to a cut.
 
     Args:
-        cut: A cut with one supervision or more; the first is given the words.
-        words: In the order in which they are said.
-        ends_s: When each is over, in seconds from the beginning of the cut, ascending.
-        scores: How sure that is, one number per word; higher is surer.
+        cut: A cut; the words are added to its first supervision.
+        words: The words in spoken order.
+        ends_s: End of each word, in seconds from the start of the cut, ascending.
+        scores: Confidence of each word; higher is better.
     """
     return _with_items(cut, _WORD, words, ends_s, [round(score, 4) for score in scores])
 
 
 def with_letters(cut: Cut, letters: Sequence[str], ends_s: Sequence[float]) -> Cut:
-    """The cut with its letters' times.
+    """Add the times of letters to a cut.
 
     Args:
-        cut: A cut with one supervision or more; the first is given the letters.
-        letters: Those of its words (`is_letter`), in the order in which they are said.
-        ends_s: When each is over, in seconds from the beginning of the cut, ascending.
+        cut: A cut; the letters are added to its first supervision.
+        letters: The letters of its words (`is_letter`) in spoken order.
+        ends_s: End of each letter, in seconds from the start of the cut, ascending.
     """
     return _with_items(cut, _LETTER, letters, ends_s, [None] * len(letters))
 
 
 def word_ends(cut: Cut) -> list[float] | None:
-    """When each word is over, in seconds from the beginning of the cut; None: it is not known."""
+    """End of each word, in seconds from the start of the cut. None: unknown."""
     return _ends(cut, _WORD)
 
 
 def letter_ends(cut: Cut) -> list[float] | None:
-    """When each letter is over, in seconds from the beginning of the cut; None: it is not known."""
+    """End of each letter, in seconds from the start of the cut. None: unknown."""
     return _ends(cut, _LETTER)
 
 
 def spoken_letters(cut: Cut) -> list[str]:
-    """The letters that `letter_ends` tells of."""
+    """The letters whose ends `letter_ends` returns."""
     alignment = cut.supervisions[0].alignment if cut.supervisions else None
     return [item.symbol for item in (alignment or {}).get(_LETTER, [])]
 
 
 def without_times(cut: Cut) -> Cut:
-    """The cut as if the times of its words and letters had never been known."""
+    """Remove the times of words and letters from a cut."""
     if not cut.supervisions or not cut.supervisions[0].alignment:
         return cut
     first, *others = cut.supervisions
@@ -77,7 +77,7 @@ def without_times(cut: Cut) -> Cut:
 
 
 def counted_from_cut(cut: Cut) -> Cut:
-    """The cut with alignments as they are once the cut is a recording of its own."""
+    """Shift the alignments of a cut to what they are once the cut is a recording of its own."""
     if not cut.start:
         return cut
     return replace(

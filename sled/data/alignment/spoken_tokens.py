@@ -1,9 +1,8 @@
-"""Which token of its text each frame of a sample belongs to, as far as its cuts' times tell.
+"""The text token that is spoken in each frame of a sample, from the times of words or letters.
 
-Where letters have times, a character that is none, such as a comma, lasts no time: it is passed
-when the letter before it is over. Where only words have, all characters of a word are taken to last
-equally long. The silence after the last word belongs to what comes next: the text that follows, or
-`</s>`.
+With times of letters, other characters such as a comma take no time: they are passed at the end of
+the letter before them. With times of words only, all characters of a word take equally long. The
+silence after the last word belongs to what follows: the next text, or `</s>`.
 """
 
 from __future__ import annotations
@@ -22,55 +21,55 @@ from sled.text.tokenizer import TextTokenizer
 def spoken_tokens(
     tokenizer: TextTokenizer, cuts: Sequence[Cut], starts_s: Sequence[float], times_s: Tensor
 ) -> Tensor:
-    """The token that is being said at each of some times.
+    """The token that is spoken at each of some times.
 
     Args:
-        tokenizer: Of the texts.
-        cuts: One behind the other, as one sample; each has a text.
-        starts_s: When each begins.
+        tokenizer: Tokenizer of the texts.
+        cuts: Cuts with texts, joined to one sample in this order.
+        starts_s: Start of each cut in the sample, in seconds.
         times_s: [T] seconds, ascending.
 
     Returns:
-        int64 [T], numbers in `tokenizer.encode` of all texts, one space apart; -1 where it is not
-        known.
+        int64 [T], positions in `tokenizer.encode` of all texts joined by spaces; -1 where unknown.
     """
     tokens = torch.full(times_s.shape, -1)
     texts = [cut.supervisions[0].text for cut in cuts]
     whole, parts = tokenizer.normalize(" ".join(texts)), list(map(tokenizer.normalize, texts))
-    if whole != " ".join(parts):  # what a text is read as may depend on the one beside it
+    if whole != " ".join(parts):  # normalisation depends on the neighbouring text
         return tokens
     ends = torch.tensor(tokenizer.token_ends(whole))
-    first = 0  # character of the cut's text in the whole one
+    first = 0  # where the text of the cut starts in the whole text
     for cut, text, start in zip(cuts, parts, starts_s, strict=True):
         here = times_s > start
         at = _characters(cut, text, times_s[here] - start)
-        # Before them all comes <s>.
+        # Token 0 is <s>.
         tokens[here] = -1 if at is None else 1 + torch.searchsorted(ends, first + at, right=True)
         first += len(text) + 1
     return tokens
 
 
 def _characters(cut: Cut, text: str, times_s: Tensor) -> Tensor | None:
-    """Where in its text a cut is at some times, as a number of characters; None: not known."""
+    """Character of its text that a cut has reached at some times. None: unknown."""
     letters = [(at, at + 1) for at, char in enumerate(text) if is_letter(char)]
     words = [word.span() for word in re.finditer(r"\S+", text)]
     for ends, spans in ((letter_ends(cut), letters), (word_ends(cut), words)):
-        # Not as many: they are those of another normalisation, or there are none.
+        # The counts differ if the times belong to another normalisation, or are missing.
         if ends and len(ends) == len(spans):
             return _interpolate(ends, [*spans, (len(text), len(text))], times_s)
     return None
 
 
 def _interpolate(ends_s: list[float], spans: list[tuple[int, int]], times_s: Tensor) -> Tensor:
-    """The character that is being said at each time, if those of each span last equally long.
+    """The character that is spoken at each time, if the characters of a span take equally long.
 
     Args:
-        ends_s: When each span is over, but for the last, which is never over.
-        spans: First character and the one behind the last.
+        ends_s: End of each span but the last, which has no end.
+        spans: First character of each span, and the one behind its last.
         times_s: [T].
     """
     edges = torch.tensor([0.0, *ends_s, torch.inf])
     first, behind = torch.tensor(spans).T
     span = torch.bucketize(times_s, edges[1:-1], right=True)
     share = (times_s - edges[span]) / (edges[span + 1] - edges[span])
-    return first[span] + (share * (behind - first)[span]).long()
+    characters: Tensor = first[span] + (share * (behind - first)[span]).long()
+    return characters

@@ -1,4 +1,4 @@
-"""Training the aligner's network on a part of the corpus that fits in memory."""
+"""Training the network of the aligner on a part of the corpus that fits in memory."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from sled.data.alignment.features import batches_by_length, pad
 from sled.data.alignment.network import CtcNetwork
 from sled.data.alignment.spelling import BLANK
 
-# Frames in a batch, some 80 s of speech.
+# Frames per batch: 80 s of speech.
 _BATCH_FRAMES = 3200
 _PEAK_LEARNING_RATE = 2e-3
 _WARMUP_STEPS = 100
 _DECAY_SHARE = 0.4
-# Of the normalised features, so that the network does not learn recordings by heart.
+# Noise on the normalised features, against overfitting.
 _NOISE = 0.2
 _MIN_SCALE = 1e-2
 
@@ -30,9 +30,9 @@ class TrainingOptions:
     """How the network is trained.
 
     Attributes:
-        max_steps: Batches of some 80 s of speech.
-        train_hours: About so much speech, drawn at random, is trained on, and kept in memory.
-        seed: Of the drawing, of the first weights and of the order.
+        max_steps: Training steps, each with about 80 s of speech.
+        train_hours: Hours of speech, drawn at random, that are trained on and kept in memory.
+        seed: Seed of the selection of cuts, the initial weights and the order.
     """
 
     max_steps: int = 1500
@@ -41,14 +41,19 @@ class TrainingOptions:
 
     def __post_init__(self) -> None:
         if self.max_steps < 1:
-            raise ValueError(f"max_steps={self.max_steps}: train for at least 1")
+            raise ValueError(f"max_steps={self.max_steps}: use at least 1")
         if not self.train_hours > 0:
-            raise ValueError(f"train_hours={self.train_hours}: give more than 0")
+            raise ValueError(f"train_hours={self.train_hours}: use more than 0")
 
 
 @dataclass(frozen=True)
 class Example:
-    """A clip to train on: features [T, F] in float16, and the symbols of its text."""
+    """A training clip.
+
+    Attributes:
+        features: [T, F], float16.
+        symbols: Symbols of its text.
+    """
 
     features: Tensor
     symbols: list[int]
@@ -57,16 +62,16 @@ class Example:
 def train_network(
     examples: Sequence[Example], num_symbols: int, options: TrainingOptions, device: str
 ) -> CtcNetwork:
-    """Train a network that spells what it hears.
+    """Train a network to spell speech.
 
     Args:
-        examples: Those that are too short for their text teach nothing.
-        num_symbols: The blank included.
-        options: How long, and with which seed.
-        device: Where.
+        examples: Training clips. Those too short for their text have no effect.
+        num_symbols: Number of symbols, including the blank.
+        options: Length and seed of the training.
+        device: Device of the network.
 
     Returns:
-        The network, in evaluation mode.
+        The network in evaluation mode.
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(options.seed)
@@ -84,7 +89,7 @@ def train_network(
         for _ in progress:
             loss = _loss(network, next(batches), noise, device)
             optimizer.zero_grad()
-            loss.backward()
+            torch.autograd.backward(loss)
             torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
             optimizer.step()
             schedule.step()
@@ -93,13 +98,13 @@ def train_network(
 
 
 def _rate(step: int, max_steps: int) -> float:
-    """The learning rate's share of its peak: up, level, and down at the end."""
+    """Learning rate as a share of its peak: warm-up, constant, linear decay."""
     warmup = min(_WARMUP_STEPS, max_steps // 4 + 1)
     return min(1.0, (step + 1) / warmup, (max_steps - step) / (_DECAY_SHARE * max_steps))
 
 
 def _mean_and_scale(examples: Sequence[Example]) -> tuple[Tensor, Tensor]:
-    """Mean and standard deviation [F] of all frames, never all of them in float64 at once."""
+    """Mean and standard deviation [F] over all frames, without a float64 copy of all frames."""
     num_frames = sum(len(example.features) for example in examples)
     total = torch.stack([example.features.double().sum(0) for example in examples]).sum(0)
     mean = total / num_frames
@@ -119,13 +124,13 @@ def _endless_batches(examples: Sequence[Example], order: random.Random) -> Itera
 def _loss(
     network: CtcNetwork, batch: Sequence[Example], noise: torch.Generator, device: str
 ) -> Tensor:
-    """CTC loss in nats for each symbol of the texts."""
+    """CTC loss in nats per symbol."""
     features, lengths = pad([example.features for example in batch], device)
     normalized = network.normalize(features)
     normalized = normalized + _NOISE * torch.randn(features.shape, generator=noise).to(device)
     symbols = [torch.tensor(example.symbols) for example in batch]
     num_symbols = torch.tensor([len(one) for one in symbols])
-    # On the CPU: elsewhere it is not there, or its gradient is not the same twice.
+    # On the CPU: other devices lack the CTC loss, or compute its gradient nondeterministically.
     log_probs = network(normalized, lengths).transpose(0, 1).cpu()
     losses = F.ctc_loss(
         log_probs,

@@ -1,7 +1,7 @@
-"""The likeliest path of a known text through a CTC network's output (Graves et al., 2006).
+"""Best path of a known text through the output of a CTC network (Graves et al., 2006).
 
-A text of L symbols has 2 L + 1 states: its symbols are the odd ones, and between them, before and
-after lie blanks, which may be passed over unless the symbols on both sides are the same.
+A text of L symbols has 2 L + 1 states. The symbols are the odd states; the others are blanks, which
+may be skipped unless the symbols on both sides are the same.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ import numpy as np
 
 @dataclass(frozen=True)
 class CtcPath:
-    """The state of each frame, and its log-probability.
+    """The state of each frame and its log-probability.
 
     Attributes:
         states: [T], from 0 to 2 L; symbol i of the text is state 2 i + 1.
-        scores: [T]; their sum is the path's.
+        scores: [T]; the score of the path is their sum.
     """
 
     states: np.ndarray
@@ -28,16 +28,16 @@ class CtcPath:
 def best_paths(
     log_probs: np.ndarray, num_frames: Sequence[int], texts: Sequence[Sequence[int]], blank: int = 0
 ) -> list[CtcPath | None]:
-    """Align texts with as many clips, all at once.
+    """Align a batch of texts with clips.
 
     Args:
-        log_probs: [B, T, C], of which only each clip's own frames are read.
-        num_frames: Of each clip, at least 1.
-        texts: The symbols of each clip, at least one and none of them blank.
-        blank: The symbol that stands for none.
+        log_probs: [B, T, C], padded; only the frames of each clip are read.
+        num_frames: Number of frames of each clip, at least 1.
+        texts: Symbols of each clip, at least one and none of them blank.
+        blank: The blank symbol.
 
     Returns:
-        A path for each clip; None where its frames are too few for its text.
+        A path for each clip. None: the clip has too few frames for its text.
     """
     clips, lengths = np.arange(len(texts)), np.array(num_frames)
     symbols, may_skip, last = _states(texts, blank)
@@ -45,7 +45,7 @@ def best_paths(
     emissions = np.take_along_axis(log_probs, symbols[:, None], axis=2).transpose(1, 0, 2)
     totals = np.full(symbols.shape, -np.inf)
     totals[:, :2] = emissions[0, :, :2]
-    steps = np.zeros(emissions.shape, np.int8)  # how many states further than the frame before
+    steps = np.zeros(emissions.shape, np.int8)  # states advanced since the previous frame
     for frame in range(1, int(lengths.max())):
         stay, step, skip = totals, np.full_like(totals, -np.inf), np.full_like(totals, -np.inf)
         step[:, 1:] = totals[:, :-1]
@@ -71,9 +71,9 @@ def best_paths(
 def _states(
     texts: Sequence[Sequence[int]], blank: int
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """The symbol of each state and whether the blank before it may be skipped [B, states].
+    """Symbol of each state, and whether the blank before it may be skipped, [B, states].
 
-    Also each text's last state [B]. States beyond it are blanks that cannot lead back.
+    Also the last state of each text [B]. States beyond it are blanks that lead nowhere.
     """
     symbols = np.full((len(texts), 2 * max(map(len, texts)) + 1), blank)
     for clip, text in enumerate(texts):

@@ -1,1 +1,1 @@
-"""What is computed once per corpus and kept: codes and predictions."""
+"""Data computed once per corpus and kept on disk: codec codes and model predictions."""

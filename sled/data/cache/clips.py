@@ -1,4 +1,4 @@
-"""The audio of cuts, read by worker processes ahead of who needs it."""
+"""Audio of cuts, read ahead by worker processes."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from lhotse.cut import Cut
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-# Clips that each worker process reads ahead.
+# Clips that each worker process reads ahead of their use.
 _CLIPS_AHEAD = 8
 
 
 def cut_waveform(cut: Cut, sample_rate: int) -> Tensor:
-    """Mono waveform [S] of a cut at the given rate, from its recording.
+    """Load a cut as a mono waveform [S] at the given sample rate.
 
     Raises:
-        ValueError: Naming the cut, if its audio cannot be read, is empty or not finite.
+        ValueError: If the audio cannot be read, is empty or not finite; the error names the cut.
     """
     try:
         samples = cut.resample(sample_rate).load_audio()
@@ -32,7 +32,14 @@ def cut_waveform(cut: Cut, sample_rate: int) -> Tensor:
 
 @dataclass(frozen=True)
 class Clip:
-    """A cut of some shard with its audio, float32 [S], or else the reason why it has none."""
+    """A cut and its audio, or the reason why there is none.
+
+    Attributes:
+        shard: Number of the shard that the cut belongs to.
+        cut: The cut.
+        audio: Waveform [S], float32. None: it could not be read.
+        reason: Why there is no audio.
+    """
 
     shard: int
     cut: Cut
@@ -41,7 +48,7 @@ class Clip:
 
 
 class _ClipReader(Dataset[Clip]):
-    """Reads the audio of cuts; the cuts themselves, with their shard, serve as indices."""
+    """Reads the audio of cuts; the index of an item is a shard number and a cut."""
 
     def __init__(self, sample_rate: int) -> None:
         self.sample_rate = sample_rate
@@ -49,7 +56,7 @@ class _ClipReader(Dataset[Clip]):
     def __getitem__(self, index: tuple[int, Cut]) -> Clip:
         shard, cut = index
         try:
-            # An array: tensors would take a file descriptor and shared memory each on their way.
+            # An array: each tensor would need a file descriptor and shared memory.
             audio = cut_waveform(cut, self.sample_rate).numpy()
         except ValueError as error:
             return Clip(shard, cut, reason=" ".join(str(error).split()))
@@ -59,7 +66,13 @@ class _ClipReader(Dataset[Clip]):
 def read_clips(
     cuts: Iterator[tuple[int, Cut]], sample_rate: int, num_workers: int
 ) -> Iterable[Clip]:
-    """Clips in the order of the cuts, read ahead by worker processes."""
+    """Read clips in the order of the cuts, ahead of their use.
+
+    Args:
+        cuts: Pairs of a shard number and a cut.
+        sample_rate: Sample rate of the audio in Hz.
+        num_workers: Worker processes. 0: read in this process.
+    """
     return DataLoader(
         _ClipReader(sample_rate),
         sampler=cuts,

@@ -1,6 +1,6 @@
-"""Codec codes computed once and kept beside the text, in a folder of Lhotse Shar shards.
+"""Codec codes, computed once and stored beside the text in a folder of Lhotse Shar shards.
 
-What the folder holds, and how it grows under several processes, is told in `shards`.
+`sled.data.cache.shards` describes the folder and how several processes write to it.
 """
 
 from __future__ import annotations
@@ -59,46 +59,46 @@ SHARD_SIZE = 1000
 
 OnBad = Literal["stop", "skip"]
 
-# Clips handed to the codec at once.
+# Clips per call of the codec.
 _CLIPS_PER_CALL = 16
 
 
 def has_codes(cut: Cut) -> bool:
     """Whether a cut carries its codes."""
-    return cut.has_custom("codes")
+    return bool(cut.has_custom("codes"))
 
 
 def cut_codes(cut: Cut) -> Tensor:
-    """Cached codes, int64 [K, T], of a cut.
+    """Unpack the cached codes of a cut, int64 [K, T].
 
     Raises:
-        ValueError: If it has none that are packed as `cache_codes` packs them.
+        ValueError: If the cut has no codes packed by `cache_codes`.
     """
     custom = cut.custom or {}
     if not custom.keys() >= {"codes", "num_codebooks", "code_bits"}:
         raise ValueError(
-            f"cut {cut.id} holds no packed codes: run scripts/cache_latents.py into a new folder"
+            f"cut {cut.id} holds no packed codes: run sled cache codes into a new folder"
         )
     codes = unpack_codes(cut.load_codes(), custom["num_codebooks"], custom["code_bits"])
     return torch.from_numpy(codes.T)
 
 
 def load_cached(folder: Path, shuffle_seed: int | None = None) -> CutSet:
-    """The cuts of a cached corpus, lazily, with their codes attached.
+    """Open the cuts of a cached corpus lazily, with their codes attached.
 
     Args:
-        folder: Written by `cache_codes`.
-        shuffle_seed: Decides the order of the shards. None: as they are numbered.
+        folder: A folder written by `cache_codes`.
+        shuffle_seed: Seed of the order of the shards. None: in the order of their numbers.
 
     Raises:
-        ValueError: If the folder holds no cached corpus, or not yet all of it.
+        ValueError: If the folder holds no cached corpus, or an incomplete one.
     """
     record = read_record(folder)
     if missing := missing_shards(folder):
         raise ValueError(
             f"{folder} is not complete: {len(missing)} of its {record.num_shards} shards are "
-            f"missing, the first is number {missing[0]}: run scripts/cache_latents.py again, with "
-            "the same flags, to finish it"
+            f"missing, the first is number {missing[0]}: run sled cache codes again with the same "
+            "flags to finish it"
         )
     shards = list(range(record.num_shards))
     if shuffle_seed is not None:
@@ -107,10 +107,10 @@ def load_cached(folder: Path, shuffle_seed: int | None = None) -> CutSet:
 
 
 def check_codec(folder: Path, codec: Codec) -> None:
-    """Make sure that a cached corpus was made with this codec, or with the one that it groups.
+    """Check that a cached corpus was encoded with this codec, below its transforms.
 
     Raises:
-        ValueError: If it was not: its codes would mean something else.
+        ValueError: If it was encoded with another codec.
     """
     remedy = "name the codec it was made with, or encode the corpus again into another folder"
     refuse_differences(folder, codec_facts(codec.stored), remedy)
@@ -118,7 +118,15 @@ def check_codec(folder: Path, codec: Codec) -> None:
 
 @dataclass
 class CacheReport:
-    """What one call has encoded or verified, and how long it took."""
+    """Result of encoding or verifying, and the time it took.
+
+    Attributes:
+        num_cuts: Cuts encoded or verified.
+        num_rejected: Cuts without usable audio.
+        speech_s: Duration of the cuts.
+        num_bytes: Size of the shards.
+        elapsed_s: Time it took.
+    """
 
     num_cuts: int = 0
     num_rejected: int = 0
@@ -146,24 +154,27 @@ def cache_codes(
     num_workers: int = 0,
     on_bad: OnBad = "stop",
 ) -> CacheReport:
-    """Encode a corpus, or the part of it that falls to this process, and write the shards.
+    """Encode a corpus, or this process's part of it, and write the shards.
 
-    Shards that are there already are left as they are.
+    Existing shards are kept.
 
     Args:
-        cuts: The corpus; its order decides what goes into which shard.
-        codec: Encodes each clip as if alone; one that groups frames stores those of the codec it
-            groups.
-        output_dir: Created if need be. Several processes may write to it at once.
+        cuts: The corpus; its order decides which cuts each shard holds.
+        codec: Encodes each clip independently. Codes are those of the codec below all transforms.
+        output_dir: Folder of the shards, created if needed. Several processes may write to it at
+            once.
         shard_size: Cuts per shard.
-        part: (i, n): of every n shards this process makes the i-th, counted from 0.
-        num_workers: Processes that read audio ahead of the codec. 0: none.
-        on_bad: What to do about a cut without usable audio: "stop", or "skip" it and note it in the
-            shard's `rejected` file.
+        part: (i, n): this process makes shard i of every n shards, counted from 0.
+        num_workers: Processes that read audio ahead. 0: none.
+        on_bad: What to do about a cut without usable audio: "stop" with an error, or "skip" it and
+            list it in the `rejected` file of the shard.
+
+    Returns:
+        What was encoded.
 
     Raises:
-        ValueError: If there are no cuts, if the folder is that of another corpus, codec or shard
-            size, or if a cut has no usable audio and may not be skipped.
+        ValueError: If there are no cuts, the folder belongs to another corpus, codec or shard size,
+            or a cut has no usable audio and `on_bad` is "stop".
     """
     if shard_size < 1:
         raise ValueError(f"{shard_size} cuts per shard: give at least 1")
@@ -205,20 +216,23 @@ def cache_codes(
 
 
 def verify_codes(folder: Path, codec: Codec, part: tuple[int, int] = (0, 1)) -> CacheReport:
-    """Read all shards again: every cut is there, with as many codes as its length asks for.
+    """Read all shards again and check that every cut has as many codes as its duration requires.
 
     Args:
         folder: A cached corpus.
-        codec: The one it was made with.
-        part: (i, n): of every n shards look at the i-th, counted from 0.
+        codec: The codec it was encoded with.
+        part: (i, n): check shard i of every n shards, counted from 0.
+
+    Returns:
+        What was verified.
 
     Raises:
-        ValueError: If the corpus is not complete or not of this codec; or naming the first shard
-            that is wrong.
+        ValueError: If the corpus is incomplete or of another codec, or a shard is broken; the error
+            names the first broken shard.
     """
     check_codec(folder, codec)
     codec = codec.stored
-    load_cached(folder)  # complete
+    load_cached(folder)  # raises an error unless complete
     record, report, start = read_record(folder), CacheReport(), time.perf_counter()
     for shard in tqdm(_shards_of(part, record), f"verify {folder.name}", disable=None):
         try:
@@ -232,7 +246,7 @@ def verify_codes(folder: Path, codec: Codec, part: tuple[int, int] = (0, 1)) -> 
         except Exception as error:  # broken archives end in errors of many types
             raise ValueError(
                 f"{folder}: shard {shard} is wrong ({error or type(error).__name__}): delete "
-                f"{cuts_name(shard)} and run scripts/cache_latents.py again"
+                f"{cuts_name(shard)} and run sled cache codes again"
             ) from error
         report.num_cuts += len(durations)
         report.num_rejected += num_rejected
@@ -244,7 +258,7 @@ def verify_codes(folder: Path, codec: Codec, part: tuple[int, int] = (0, 1)) -> 
 
 
 def _shards_of(part: tuple[int, int], record: CacheRecord) -> range:
-    """The shards that fall to one of several processes."""
+    """Numbers of the shards of one part."""
     index, count = part
     if not 0 <= index < count:
         raise ValueError(f"part {index} of {count}: parts are counted from 0 to {count - 1}")
@@ -259,10 +273,10 @@ def _write_shards(
     on_bad: OnBad,
     report: CacheReport,
 ) -> Iterator[Clip]:
-    """Encode clips and publish each shard; clips are given back once they are encoded."""
+    """Encode clips and publish each complete shard. Clips are yielded once they are encoded."""
     for shard, members in groupby(clips, key=lambda clip: clip.shard):
         with TemporaryDirectory(prefix="partial.", dir=folder) as partial:
-            # Lhotse opens files at the first cut, and there is none if all are rejected.
+            # Lhotse creates files at the first cut, and a shard may have only rejected cuts.
             for name in (cuts_name(shard), codes_name(shard)):
                 Path(partial, name).touch()
             with SharWriter(
@@ -275,7 +289,7 @@ def _write_shards(
                 while group := list(islice(members, _CLIPS_PER_CALL)):
                     _write_clips(writer, Path(partial), group, codec, on_bad)
                     yield from group
-            # Once more: two processes may have come to the empty folder at the same moment.
+            # Again: another process may have claimed the empty folder at the same moment.
             claim(folder, record)
             report.num_bytes += publish_shard(Path(partial), folder, shard)
 
@@ -303,11 +317,11 @@ def _reject(partial: Path, clip: Clip, on_bad: OnBad) -> None:
 
 
 def _with_codes(cut: Cut, codes: Tensor, codebook_size: int) -> Cut:
-    """A cut with codes [K, T] instead of its audio, and all that is needed to unpack them."""
+    """Replace the audio of a cut by its codes [K, T] and the numbers needed to unpack them."""
     num_codebooks, num_frames = codes.shape
     bits = bits_per_code(codebook_size)
     custom = {"num_codebooks": num_codebooks, "code_bits": bits}
-    # In Shar every cut starts at 0, where the recording itself may hold something else.
+    # In Shar every cut starts at 0, wherever it starts in its recording.
     recording = to_shar_placeholder(cut.recording, cut)
     cut = replace(counted_from_cut(cut), recording=recording, custom=(cut.custom or {}) | custom)
     return cut.attach_tensor(
@@ -319,7 +333,7 @@ def _with_codes(cut: Cut, codes: Tensor, codebook_size: int) -> Cut:
 
 
 def _verified_durations(folder: Path, shard: int, codec: Codec) -> Iterator[float]:
-    """Durations in s of a shard's cuts, whose codes are as they should be."""
+    """Yield the durations in seconds of a shard's cuts after checking their codes."""
     for cut in open_shards(folder, [shard]):
         codes = cut_codes(cut)
         num_frames = codec.num_frames(compute_num_samples(cut.duration, codec.sample_rate))

@@ -1,29 +1,29 @@
-"""Codes in as few bits as they need: 10 each for codebooks of 1,024 entries.
+"""Codes packed into as few bits as they need: 10 for each code of a codebook of 1,024 entries.
 
-Each frame is packed by itself, into whole bytes: K = 8 codes of 10 bits fill 10 bytes. Packed codes
-thus keep their time axis and can be cut in time like any other array.
+Each frame is packed separately into whole bytes: K = 8 codes of 10 bits fill 10 bytes. Packed codes
+keep their time axis, so they can be cut in time like any other array.
 """
 
 import numpy as np
 from numpy.typing import NDArray
 
-# Codes pass through words of this many bits, the most significant first.
+# Codes are packed by way of words of this many bits, most significant bit first.
 _WORD = np.dtype(">u4")
 _WORD_BITS = 8 * _WORD.itemsize
 
 
 def bits_per_code(codebook_size: int) -> int:
-    """Bits that tell the entries of a codebook apart."""
+    """Number of bits that an index into a codebook needs."""
     return max(1, (codebook_size - 1).bit_length())
 
 
 def frame_bytes(num_codebooks: int, bits: int) -> int:
-    """Bytes of a packed frame."""
+    """Number of bytes of a packed frame."""
     return -(-num_codebooks * bits // 8)
 
 
 def pack_codes(codes: NDArray[np.integer], bits: int) -> NDArray[np.uint8]:
-    """Pack codes [T, K] of `bits` bits each, at most 32, into bytes [T, frame_bytes].
+    """Pack codes [T, K] of `bits` bits each (at most 32) into bytes [T, frame_bytes].
 
     Raises:
         ValueError: If a code needs more bits.
@@ -37,10 +37,10 @@ def pack_codes(codes: NDArray[np.integer], bits: int) -> NDArray[np.uint8]:
 
 
 def unpack_codes(packed: NDArray[np.uint8], num_codebooks: int, bits: int) -> NDArray[np.int64]:
-    """Codes [T, K] of bytes [T, frame_bytes].
+    """Unpack bytes [T, frame_bytes] to codes [T, K].
 
     Raises:
-        ValueError: If the bytes are not those of so many codes.
+        ValueError: If the shape or type of the bytes does not match.
     """
     num_frames, width = packed.shape
     if packed.dtype != np.uint8 or width != frame_bytes(num_codebooks, bits):

@@ -1,10 +1,10 @@
-"""Ground-truth-aligned (GTA) frames: what a model predicts where recordings are, in a folder.
+"""Predictions of a model for the frames of a corpus, given its recordings, in a folder.
 
-    predictions.json                 what they were made with
-    predictions.000000.safetensors   frames [T, D] float16 of the first cuts, by their ids
+    predictions.json                 the record: what they were made from
+    predictions.000000.safetensors   float16 [T, D] of the first cuts, by cut id
 
-A file gets its name when it is whole, so an interrupted run continues with the files that are
-missing. Frames are those of the codec that a corpus is encoded with, see `Codec.stored`.
+A file gets its name when it is complete, so an interrupted run continues with the missing files.
+Predictions are units of the codec below all transforms, see `Codec.stored`.
 """
 
 from __future__ import annotations
@@ -25,16 +25,23 @@ _RECORD = "predictions.json"
 
 @dataclass(frozen=True)
 class PredictionsRecord:
-    """What frames were made with; kept in `predictions.json`.
+    """What predictions were made from; stored in `predictions.json`.
 
     Attributes:
-        model_digest: Of the model's weights.
-        codec_digest: Of the codec whose frames they are.
-        manifest_digest: Of the corpus.
-        frames_per_latent: Frames that the model predicts at once: speech may end within the last.
-        cfg, temperature, draws: How it spoke.
-        offline_share, hours, max_duration_s, seed: As for `cache_predictions`.
-        num_files: How many there are in the end.
+        model_digest: Digest of the model's weights.
+        codec_digest: Digest of the codec that decodes the predictions.
+        manifest_digest: Digest of the corpus.
+        frames_per_latent: Codec frames that the model predicts at once; speech may end within the
+            last.
+        cfg: Guidance scale.
+        temperature: Scale of the noise.
+        draws: Draws averaged per frame.
+        offline_share: As for `sled.training.predictions.cache_predictions`; likewise `hours`,
+            `max_duration_s` and `seed`.
+        hours: Requested hours of speech.
+        max_duration_s: Longest cut.
+        seed: Seed of the selection and the noise.
+        num_files: Number of files when complete.
     """
 
     model_digest: str
@@ -52,13 +59,13 @@ class PredictionsRecord:
 
 
 def claim_predictions(folder: Path, record: PredictionsRecord) -> list[int]:
-    """Make a folder one of this record, unless it is one already.
+    """Write the record into a folder, unless the folder has the same record already.
 
     Returns:
         Numbers of the files that are still to be written.
 
     Raises:
-        ValueError: If it is one of another record.
+        ValueError: If the folder has another record.
     """
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / _RECORD
@@ -73,7 +80,7 @@ def claim_predictions(folder: Path, record: PredictionsRecord) -> list[int]:
 
 
 def write_predictions(folder: Path, number: int, frames: Mapping[str, Tensor]) -> None:
-    """Write one file: float16 frames [T, D] by the ids of their cuts."""
+    """Write one file of predictions [T, D], float16, by cut id."""
     path = _file(folder, number)
     partial = path.with_suffix(".partial")
     save_file({name: tensor.contiguous() for name, tensor in frames.items()}, partial)
@@ -81,32 +88,32 @@ def write_predictions(folder: Path, number: int, frames: Mapping[str, Tensor]) -
 
 
 def read_predictions_record(folder: Path) -> PredictionsRecord:
-    """What the frames in a folder were made with.
+    """Read the record of a folder.
 
     Raises:
-        ValueError: If it holds none.
+        ValueError: If the folder holds no predictions.
     """
     try:
         return records.read_record(folder / _RECORD, PredictionsRecord)
     except (OSError, ValueError) as error:
         raise ValueError(
-            f"{folder} holds no ground-truth-aligned frames ({error}): have sled cache predictions "
-            "write them into a new folder"
+            f"{folder} holds no predictions of a model ({error}): run sled cache predictions "
+            "into a new folder"
         ) from error
 
 
 class Predictions(Mapping[str, Tensor]):
-    """Frames [T, D] float16 by the ids of cuts, read when they are asked for.
+    """Predictions [T, D], float16, by cut id. They are read from disk on access.
 
     Args:
-        folder: Where `sled cache predictions` has written them.
+        folder: A folder written by `sled cache predictions`.
 
     Attributes:
-        record: What they were made with.
-        num_frames: T of each.
+        record: What they were made from.
+        num_frames: T of each cut.
 
     Raises:
-        ValueError: If there are none, not yet all, or none that can be read.
+        ValueError: If there are none, some are missing, or a file cannot be read.
     """
 
     def __init__(self, folder: Path) -> None:

@@ -1,6 +1,6 @@
-"""What a folder of derived data was made with: a dataclass, kept in one JSON file there.
+"""A JSON file in a folder of derived data that records what the data was made from.
 
-Processes that write to one folder agree by it, and who reads it learns whether it fits.
+Processes that write to the same folder compare their records, and readers check that the data fits.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ Record = TypeVar("Record")
 
 
 def keep_record(path: Path, record: Any) -> None:
-    """Write a record, whole or not at all, unless there is one."""
+    """Write a record atomically, unless there is one."""
     assert is_dataclass(record) and not isinstance(record, type)
     if path.is_file():
         return
@@ -31,7 +31,7 @@ def read_record(path: Path, kind: type[Record]) -> Record:
 
     Raises:
         OSError: If there is none, or it cannot be read.
-        ValueError: If it is not of this version.
+        ValueError: If another version of the software wrote it.
     """
     try:
         return kind(**json.loads(path.read_text(encoding="utf-8")))
@@ -40,16 +40,16 @@ def read_record(path: Path, kind: type[Record]) -> Record:
 
 
 def refuse_differences(path: Path, recorded: Any, facts: Mapping[str, Any], remedy: str) -> None:
-    """Compare the record of a folder with what is the case.
+    """Compare the record of a folder with the expected values.
 
     Args:
-        path: Of the record.
-        recorded: It.
-        facts: What it should say, by its fields.
-        remedy: What to do otherwise.
+        path: File of the record.
+        recorded: The record.
+        facts: Expected values, by field.
+        remedy: What the user can do about a difference; part of the error message.
 
     Raises:
-        ValueError: Naming all facts that differ.
+        ValueError: If values differ; the error names all of them.
     """
     differences = [
         f"{name} {str(found)[:12]}, not {str(fact)[:12]}"

@@ -1,13 +1,13 @@
-"""The folder of a cached corpus: what made it, and which of its Lhotse Shar shards are there.
+"""The folder of a cached corpus: its record and its Lhotse Shar shards.
 
-    codes.json              what made it: the codec, the manifest, cuts per shard
-    cuts.000000.jsonl.gz    the cuts of the first shard, without their audio
+    codes.json              the record: the codec, the manifest, cuts per shard
+    cuts.000000.jsonl.gz    the cuts of the first shard, without audio
     codes.000000.tar        their codes, packed bytes [T, frame_bytes] (see `packing`)
-    rejected.000000.jsonl   cuts of that shard that have no usable audio, if there are any
+    rejected.000000.jsonl   cuts of this shard without usable audio, if there are any
 
-A shard appears under its names only when it is whole, the file of its cuts last. So any number of
-processes can write to one folder, and an interrupted one continues with the shards that are
-missing. Folders `partial.*` belong to running processes, or to killed ones: nothing reads them.
+A shard gets its final names only when it is complete, the file of its cuts last. So any number of
+processes can write to one folder, and an interrupted process continues with the missing shards.
+Folders `partial.*` belong to running or killed processes; nothing reads them.
 """
 
 from __future__ import annotations
@@ -26,26 +26,33 @@ _RECORD = "codes.json"
 
 
 def cuts_name(shard: int) -> str:
+    """File name of a shard's cuts."""
     return f"cuts.{shard:06d}.jsonl.gz"
 
 
 def codes_name(shard: int) -> str:
+    """File name of a shard's codes."""
     return f"codes.{shard:06d}.tar"
 
 
 def rejected_name(shard: int) -> str:
+    """File name of a shard's rejected cuts."""
     return f"rejected.{shard:06d}.jsonl"
 
 
 @dataclass(frozen=True)
 class CacheRecord:
-    """What a cached corpus is made of; kept in its `codes.json`.
+    """What a cached corpus was made from; stored in `codes.json`.
 
     Attributes:
-        codec_digest: `Codec.digest` of the codec, and its other properties below.
-        manifest_digest: of all that the manifest says, rejected cuts included.
-        num_cuts: in the manifest, rejected ones included.
-        shard_size: cuts per shard, rejected ones included; the last shard may have fewer.
+        codec_digest: `Codec.digest` of the codec that encoded it.
+        sample_rate: Sample rate of the codec in Hz.
+        frame_rate: Frame rate of the codec in Hz.
+        num_codebooks: Number of codes per frame.
+        codebook_size: Number of entries of each codebook.
+        manifest_digest: Digest of the manifest, rejected cuts included.
+        num_cuts: Number of cuts in the manifest, rejected cuts included.
+        shard_size: Cuts per shard, rejected cuts included; the last shard may have fewer.
     """
 
     codec_digest: str
@@ -59,15 +66,16 @@ class CacheRecord:
 
     @property
     def num_shards(self) -> int:
+        """Number of shards."""
         return -(-self.num_cuts // self.shard_size)
 
     def shard_cuts(self, shard: int) -> int:
-        """Cuts of one shard, rejected ones included."""
+        """Number of cuts of one shard, rejected cuts included."""
         return min(self.shard_size, self.num_cuts - shard * self.shard_size)
 
 
 def codec_facts(codec: Codec) -> dict[str, Any]:
-    """The fields of a record that a codec decides."""
+    """The fields of a record that describe the codec."""
     return {
         "codec_digest": codec.digest(),
         "sample_rate": codec.sample_rate,
@@ -78,27 +86,27 @@ def codec_facts(codec: Codec) -> dict[str, Any]:
 
 
 def read_record(folder: Path) -> CacheRecord:
-    """What a cached corpus is made of.
+    """Read the record of a cached corpus.
 
     Raises:
-        ValueError: If the folder holds none, or one of another version.
+        ValueError: If the folder has no record, or one of another version.
     """
     try:
         return records.read_record(folder / _RECORD, CacheRecord)
     except FileNotFoundError as error:
         found = "shards of an older form" if _has_shards(folder) else "no cached codes"
         raise ValueError(
-            f"{folder} holds {found} (no {_RECORD}): run scripts/cache_latents.py into a new folder"
+            f"{folder} holds {found} (no {_RECORD}): run sled cache codes into a new folder"
         ) from error
     except ValueError as error:
-        raise ValueError(f"{error}: run scripts/cache_latents.py into a new folder") from error
+        raise ValueError(f"{error}: run sled cache codes into a new folder") from error
 
 
 def claim(folder: Path, record: CacheRecord) -> None:
-    """Make the folder one of this record, unless it is one already.
+    """Write the record into a folder, unless the folder has the same record already.
 
     Raises:
-        ValueError: If it is one of another record, or holds shards without any.
+        ValueError: If the folder has another record, or shards without a record.
     """
     folder.mkdir(parents=True, exist_ok=True)
     if not _has_shards(folder):
@@ -111,7 +119,7 @@ def claim(folder: Path, record: CacheRecord) -> None:
 
 
 def refuse_differences(folder: Path, facts: Mapping[str, Any], remedy: str) -> None:
-    """Compare the folder's record with what is the case; see `records.refuse_differences`."""
+    """Compare the record of a folder with the expected values, see `records.refuse_differences`."""
     records.refuse_differences(folder / _RECORD, read_record(folder), facts, remedy)
 
 
@@ -123,9 +131,12 @@ def missing_shards(folder: Path) -> list[int]:
 
 
 def publish_shard(partial: Path, folder: Path, shard: int) -> int:
-    """Move a finished shard from a partial folder to where it belongs; returns its size in bytes.
+    """Move a complete shard from a partial folder to its place.
 
-    A file of rejected cuts that an interrupted run left behind goes.
+    A file of rejected cuts that an interrupted run left is removed.
+
+    Returns:
+        Size of the shard in bytes.
     """
     (folder / rejected_name(shard)).unlink(missing_ok=True)
     num_bytes = 0
@@ -137,7 +148,7 @@ def publish_shard(partial: Path, folder: Path, shard: int) -> int:
 
 
 def open_shards(folder: Path, shards: Sequence[int]) -> CutSet:
-    """The cuts of some shards, lazily, with their codes attached."""
+    """Open the cuts of some shards lazily, with their codes attached."""
     return CutSet.from_shar(
         fields={
             "cuts": [folder / cuts_name(shard) for shard in shards],

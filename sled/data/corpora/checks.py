@@ -1,8 +1,8 @@
-"""The door of a corpus: an utterance comes through as a Lhotse cut, or is turned away.
+"""Checks of the utterances of a corpus: each becomes a Lhotse cut or is rejected with a reason.
 
-The text that comes through is the text of the corpus, with runs of white space made one space and
-none at the ends. It is not normalised in any other way, Unicode forms included: where a model
-wants that, its tokenizer does it, in training and at synthesis alike.
+White space in a text is collapsed to single spaces, and removed at both ends. Texts are not
+normalised in any other way, not even to a Unicode normal form: if a model needs that, its tokenizer
+does it, in training and in synthesis alike.
 """
 
 import json
@@ -21,23 +21,25 @@ from lhotse.cut import Cut
 from sled.data.corpora.items import Item, Rejected, Utterance
 from sled.files.audio import check_audible
 
-# What libsndfile reads without help. Lhotse hands some others (.sph) to programs by way of a
-# shell, which must never see a file name that came with a corpus.
+# Formats that libsndfile reads. Lhotse reads some others (.sph) through a shell, which must never
+# see a file name from a corpus.
 AUDIO_SUFFIXES = (".wav", ".flac", ".ogg", ".opus", ".mp3")
 
-# Corpora round times, so an utterance may seem to end this much after its recording.
+# Corpora round times, so an utterance may seem to end slightly after its recording.
 END_TOLERANCE_S = 0.05
 
 
 @dataclass(frozen=True, kw_only=True)
 class Limits:
-    """What is plausible for an utterance.
+    """Limits of a plausible utterance.
 
     Attributes:
-        min_duration_s, max_duration_s: its length.
-        min_chars_per_s, max_chars_per_s: characters of text, spaces aside, per second of audio.
-            Mandarin is spoken at 4 to 6 and English at about 12; the defaults suit both.
-        decode_audio: decode the audio to the end and listen for silence, not only read the header.
+        min_duration_s: Shortest duration.
+        max_duration_s: Longest duration.
+        min_chars_per_s: Fewest characters of text, without spaces, per second of audio. Mandarin
+            has 4 to 6 and English about 12; the defaults suit both.
+        max_chars_per_s: Most characters per second.
+        decode_audio: Decode all audio and check for silence, instead of reading only file headers.
     """
 
     min_duration_s: float = 0.3
@@ -47,21 +49,21 @@ class Limits:
     decode_audio: bool = False
 
     def __post_init__(self) -> None:
-        """Raises ValueError for limits that nothing could meet."""
+        """Raise ValueError for limits that no utterance can meet."""
         if not 0 <= self.min_duration_s < self.max_duration_s:
             raise ValueError(
-                f"durations from {self.min_duration_s:g} to {self.max_duration_s:g} s are none: "
+                f"no duration is from {self.min_duration_s:g} to {self.max_duration_s:g} s: "
                 "set --min_duration below --max_duration"
             )
         if not 0 <= self.min_chars_per_s < self.max_chars_per_s:
             raise ValueError(
-                f"{self.min_chars_per_s:g} to {self.max_chars_per_s:g} characters a second are "
-                "none: set --min_chars_per_s below --max_chars_per_s"
+                f"no rate is from {self.min_chars_per_s:g} to {self.max_chars_per_s:g} characters "
+                "a second: set --min_chars_per_s below --max_chars_per_s"
             )
 
 
 class Header(NamedTuple):
-    """What the first bytes of an audio file say about it."""
+    """Properties from the header of an audio file."""
 
     sample_rate: int
     num_samples: int
@@ -69,31 +71,32 @@ class Header(NamedTuple):
 
     @property
     def duration_s(self) -> float:
+        """Duration in seconds."""
         return self.num_samples / self.sample_rate
 
 
 class Span(NamedTuple):
-    """Part of a recording."""
+    """A part of a recording."""
 
     start_s: float
     duration_s: float
 
 
 class _Unusable(Exception):
-    """An utterance cannot be used; arguments are the reason and the detail of its rejection."""
+    """An utterance cannot be used; the arguments are the reason and the detail of its rejection."""
 
 
 def check_item(item: Item, limits: Limits, root: Path) -> str | Rejected:
     """Check one item of a corpus.
 
     Args:
-        item: as its reader yields it.
-        limits: what is plausible.
-        root: folder that the manifest will lie in; audio inside it is named relative to it, so
-            that folder can be moved, and other audio by its absolute path.
+        item: Item from the reader of the corpus.
+        limits: Limits of a plausible utterance.
+        root: Folder of the manifest to be written. Paths to audio in this folder are relative to
+            it, so that the folder can be moved; other paths are absolute.
 
     Returns:
-        A line of the manifest, or why there is none.
+        A line of the manifest, or the rejection.
     """
     if isinstance(item, Rejected):
         return item
@@ -123,15 +126,15 @@ def _check_encodable(line: str) -> None:
     try:
         line.encode("utf-8")
     except UnicodeEncodeError as error:
-        raise _Unusable("broken_text", "its text or a name holds half a character") from error
+        raise _Unusable("broken_text", "its text or a name has a lone surrogate") from error
 
 
 def _read_header(path: Path) -> Header:
     if path.suffix.lower() not in AUDIO_SUFFIXES:
-        raise _Unusable("unusable_audio", f"{path} is none of {', '.join(AUDIO_SUFFIXES)}")
+        raise _Unusable("unusable_audio", f"{path} is not one of {', '.join(AUDIO_SUFFIXES)}")
     try:
         found = os.stat(path)
-    except (OSError, ValueError) as error:  # ValueError: not even a possible name
+    except (OSError, ValueError) as error:  # ValueError: an impossible file name
         raise _Unusable("missing_audio", f"no file {path}") from error
     if not stat.S_ISREG(found.st_mode):
         raise _Unusable("missing_audio", f"{path} is not a file")
@@ -146,7 +149,8 @@ def _read_header(path: Path) -> Header:
 
 @lru_cache(maxsize=4096)
 def _cached_header(path: Path, mtime_ns: int, size: int) -> Header:
-    """The header of a file; in some corpora hundreds of utterances share one."""
+    """Read the header of a file. Cached, because in some corpora hundreds of utterances share a
+    file."""
     info = soundfile.info(path)
     return Header(info.samplerate, info.frames, info.channels)
 
@@ -155,7 +159,7 @@ def _find_span(utterance: Utterance, header: Header) -> Span:
     start = utterance.start_s
     rest = header.duration_s - start
     duration = rest if utterance.duration_s is None else utterance.duration_s
-    # Asked this way round, so that NaN fails too.
+    # Negated as a whole, so that NaN fails too.
     if not (start >= 0 and rest > 0 and 0 < duration <= rest + END_TOLERANCE_S):
         raise _Unusable(
             "outside_recording",

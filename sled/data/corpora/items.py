@@ -1,4 +1,5 @@
-"""What the readers of corpora yield: utterances as claimed, and lines that cannot be understood."""
+"""Items that the readers of corpora yield: unchecked utterances, and lines that cannot be
+parsed."""
 
 import gzip
 import json
@@ -8,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
 
-# Every reason to leave an item out, and what its owner can do about it.
+# Every reason for a rejection, and its remedy.
 REMEDIES = {
     "malformed": "correct the line",
     "empty_text": "transcribe it",
@@ -26,16 +27,17 @@ REMEDIES = {
 
 @dataclass(frozen=True)
 class Utterance:
-    """A text and where it is spoken, as a corpus claims; nothing about it has been checked.
+    """A text and its audio, as stated by the corpus; nothing has been checked.
 
     Attributes:
-        id: unique in the corpus.
-        audio: the file, findable from the working directory.
-        text: as it stands in the corpus.
-        start_s: where in the file it starts.
-        duration_s: how long it lasts; None: to the end of the file.
-        speaker: name of the voice, if known.
-        recording_id: name of the file, the same for all of its utterances; None: the utterance's.
+        id: Unique in the corpus.
+        audio: The audio file, as found from the working directory.
+        text: The text as it is in the corpus.
+        start_s: Start in the file.
+        duration_s: Duration. None: to the end of the file.
+        speaker: Name of the speaker, if known.
+        recording_id: Name of the file, the same for all its utterances. None: the id of the
+            utterance.
     """
 
     id: str
@@ -52,9 +54,9 @@ class Rejected:
     """An item that is left out.
 
     Attributes:
-        id: of the utterance, or the place of a line that has none.
-        reason: a key of REMEDIES.
-        detail: what is wrong with this one.
+        id: Id of the utterance, or the place of a line that has none.
+        reason: A key of REMEDIES.
+        detail: What is wrong with this item.
     """
 
     id: str
@@ -65,7 +67,7 @@ class Rejected:
         assert self.reason in REMEDIES, self.reason
 
     def to_error(self) -> ValueError:
-        """The error that ends a run which is to stop at the first bad item."""
+        """The error of a run that stops at the first bad item."""
         return ValueError(
             f"{self.id}: {self.reason} ({self.detail}): {REMEDIES[self.reason]}, "
             "or leave bad items out with --on_bad skip"
@@ -76,10 +78,11 @@ Item: TypeAlias = Utterance | Rejected
 
 
 def read_lines(path: Path) -> Iterator[str]:
-    """Lines of a UTF-8 text file without their ends, blank ones too; `.gz` is unpacked.
+    """Yield the lines of a UTF-8 text file without line ends, blank lines included; `.gz` is
+    unpacked.
 
     Raises:
-        ValueError: no such file, a broken archive, or no UTF-8 text.
+        ValueError: If the file is missing, a broken archive, or not UTF-8 text.
     """
     if not path.is_file():
         raise ValueError(f"no file {path}: check the path")
@@ -99,12 +102,12 @@ def read_lines(path: Path) -> Iterator[str]:
 
 
 def read_json_lines(path: Path, parse: Callable[[dict[str, Any]], Utterance]) -> Iterator[Item]:
-    """Items of a JSON lines file, one a line; blank lines are passed over.
+    """Yield the items of a JSON lines file; blank lines are skipped.
 
     Args:
-        path: a `.jsonl` or `.jsonl.gz` file.
-        parse: makes an utterance of the object on a line, or fails in any of the ways in which
-            looking into foreign data fails; that line is then rejected.
+        path: A `.jsonl` or `.jsonl.gz` file.
+        parse: Makes an utterance of the object on a line. If it raises a lookup, type or value
+            error, the line is rejected.
     """
     for number, line in enumerate(read_lines(path), start=1):
         if not line.strip():
@@ -126,4 +129,4 @@ def _load_json(line: str) -> Any:
     try:
         return json.loads(line)
     except RecursionError as error:
-        raise ValueError("brackets in brackets without end") from error
+        raise ValueError("its brackets are nested too deeply") from error

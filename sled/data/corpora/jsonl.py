@@ -1,6 +1,6 @@
-"""JSON lines, one object per utterance: `{"wav": "a.wav", "txt": "What it says."}`.
+"""JSON lines with one object per utterance: `{"wav": "a.wav", "txt": "What it says."}`.
 
-`audio` and `text` serve as well; `id`, `speaker`, `start` and `duration` (s) are optional.
+The keys `audio` and `text` work too; `id`, `speaker`, `start` and `duration` (s) are optional.
 """
 
 from collections.abc import Iterator, Sequence
@@ -14,11 +14,11 @@ AUDIO_KEYS, TEXT_KEYS = ("wav", "audio"), ("txt", "text")
 
 
 def read_jsonl(manifests: Sequence[Path], audio_dir: Path | None = None) -> Iterator[Item]:
-    """Items of JSON lines files, as a stream.
+    """Yield the items of JSON lines files.
 
     Args:
         manifests: `.jsonl` or `.jsonl.gz` files.
-        audio_dir: folder that relative paths in them start from; None: each manifest's own.
+        audio_dir: Folder that relative paths start from. None: the folder of each manifest.
     """
     for manifest in manifests:
         folder = manifest.parent if audio_dir is None else audio_dir
@@ -29,7 +29,7 @@ def _parse(fields: dict[str, Any], folder: Path) -> Utterance:
     audio = Path(_string(fields, AUDIO_KEYS))
     recording_id = audio.with_suffix("").as_posix()
     start, duration, speaker = (fields.get(key) for key in ("start", "duration", "speaker"))
-    # A file may hold several utterances, told apart by where they start.
+    # A file may hold several utterances with different starts.
     own_id = recording_id if start is None else f"{recording_id}@{start}"
     return Utterance(
         id=str(fields.get("id", own_id)),
@@ -43,10 +43,11 @@ def _parse(fields: dict[str, Any], folder: Path) -> Utterance:
 
 
 def _string(fields: dict[str, Any], keys: Sequence[str]) -> str:
-    """The value of whichever key is there."""
+    """The value of the first of these keys that is present."""
     for key in keys:
         if key in fields:
-            if not isinstance(fields[key], str):
+            value = fields[key]
+            if not isinstance(value, str):
                 raise ValueError(f"its {key} is not a string")
-            return fields[key]
+            return value
     raise ValueError(f"it has neither {' nor '.join(keys)}")

@@ -1,7 +1,7 @@
-"""Kaldi data folders: `wav.scp` and `text`, with `segments` and `utt2spk` where there are some.
+"""Kaldi data folders: `wav.scp` and `text`, optionally with `segments` and `utt2spk`.
 
-Lhotse's own reader takes the sample rate on trust and runs what `wav.scp` pipes; this one opens
-files, and refuses pipes.
+Lhotse's own reader trusts the given sample rate and runs the commands in `wav.scp`; this reader
+opens the files and refuses commands.
 """
 
 from collections.abc import Iterator
@@ -9,25 +9,26 @@ from pathlib import Path
 
 from sled.data.corpora.items import Item, Rejected, Utterance, read_lines
 
-TO_THE_END = -1.0  # in segments: up to the end of the recording
+# End of a segment that lasts to the end of its recording.
+TO_THE_END = -1.0
 
 
 def read_kaldi(folder: Path, audio_dir: Path | None = None) -> list[Item]:
-    """Items of a Kaldi data folder, in the order of its `text`.
+    """Read the items of a Kaldi data folder, in the order of its `text`.
 
     Args:
-        folder: holds `wav.scp` and `text`; without `segments`, every recording is an utterance.
-        audio_dir: folder that relative paths in `wav.scp` start from; None: `folder`.
+        folder: Holds `wav.scp` and `text`; without `segments`, every recording is an utterance.
+        audio_dir: Folder that relative paths in `wav.scp` start from. None: `folder`.
 
     Raises:
-        ValueError: a file that is missing, names something twice, or pipes audio from a command.
+        ValueError: If a file is missing, names something twice, or takes audio from a command.
     """
     recordings = _read_table(folder / "wav.scp")
     for name, source in recordings.items():
         if source.startswith("|") or source.endswith("|"):
             raise ValueError(
-                f"{folder / 'wav.scp'}: {name} is the output of a command, and commands are never "
-                "run: run it yourself once, keep its output as a file, and name that"
+                f"{folder / 'wav.scp'}: {name} is the output of a command, and commands are not "
+                "run: run it yourself, save its output as a file, and name that file"
             )
     segments = _read_table(folder / "segments") if (folder / "segments").is_file() else None
     speakers = _read_table(folder / "utt2spk") if (folder / "utt2spk").is_file() else {}
@@ -55,10 +56,10 @@ def read_kaldi(folder: Path, audio_dir: Path | None = None) -> list[Item]:
 
 
 def _find_segment(name: str, segments: dict[str, str] | None) -> tuple[str, float, float | None]:
-    """Recording, start and duration (None: the rest) of an utterance.
+    """Recording, start and duration (None: to the end) of an utterance.
 
     Raises:
-        ValueError: it has no segment, or one that is none.
+        ValueError: If it has no segment, or an invalid one.
     """
     if segments is None:
         return name, 0.0, None
@@ -75,7 +76,7 @@ def _find_segment(name: str, segments: dict[str, str] | None) -> tuple[str, floa
 
 
 def _read_rows(path: Path) -> Iterator[tuple[str, str]]:
-    """First word and rest of each line that is not blank."""
+    """Yield the first word and the rest of each line that is not blank."""
     for line in read_lines(path):
         words = line.split(maxsplit=1)
         if words:

@@ -1,9 +1,9 @@
-"""Libriheavy: cuts of LibriLight recordings, in the official form and in a bare one.
+"""Libriheavy: cuts of LibriLight recordings, in the official form and in a minimal one.
 
-The official `libriheavy_cuts_*.jsonl.gz` give each cut two texts: that of the book, with case and
-punctuation, and what a recogniser heard, in plain capitals. Bare lines, which Lhotse's own readers
-refuse, keep only what training needs: `id`, `start`, `duration`, one supervision's `text`, and the
-recording's source. Both are read line by line; the largest subset has 11 million cuts.
+The official `libriheavy_cuts_*.jsonl.gz` have two texts for each cut: that of the book, with case
+and punctuation, and the transcript of a recogniser, in capitals. Minimal lines, which Lhotse's own
+readers refuse, have only `id`, `start`, `duration`, one supervision with `text`, and the source of
+the recording. Both are read line by line, because the largest subset has 11 million cuts.
 """
 
 from collections.abc import Iterator, Sequence
@@ -13,19 +13,20 @@ from typing import Any
 
 from sled.data.corpora.items import Item, Utterance, read_json_lines
 
-TEXT_VARIANTS = ("cased", "normalized")  # in the order of the official `texts`
+# In the order of the official `texts`.
+TEXT_VARIANTS = ("cased", "normalized")
 
 
 def read_libriheavy(
     manifests: Sequence[Path], audio_dir: Path | None, text_variant: str
 ) -> Iterator[Item]:
-    """Items of Libriheavy manifests, as a stream.
+    """Yield the items of Libriheavy manifests.
 
     Args:
         manifests: `.jsonl` or `.jsonl.gz` files.
-        audio_dir: folder that the paths in them start from, such as the one that holds
-            `download/librilight`; None: each manifest's own.
-        text_variant: which of TEXT_VARIANTS; lines with a single text have that as "cased".
+        audio_dir: Folder that the paths in them start from, such as the one that holds
+            `download/librilight`. None: the folder of each manifest.
+        text_variant: One of TEXT_VARIANTS; the text of lines with a single text counts as "cased".
     """
     for manifest in manifests:
         folder = manifest.parent if audio_dir is None else audio_dir
@@ -39,7 +40,7 @@ def _parse(fields: dict[str, Any], folder: Path, text_variant: str) -> Utterance
     recording = fields["recording"]
     source = _only(recording["sources"], "sources")
     kind = source.get("type", "file")
-    if kind != "file":  # the other kinds of Lhotse run commands or open addresses
+    if kind != "file":  # Lhotse's other types run commands or open URLs
         raise ValueError(f"audio from a {kind}, not a file")
     speaker = supervision.get("speaker")
     return Utterance(

@@ -1,6 +1,6 @@
 """LibriTTS and LibriTTS-R: folders of chapters, each with recordings and a `*.trans.tsv`.
 
-Lhotse's own recipe drops what it cannot find or read; here all of it is in the report.
+Lhotse's own recipe silently drops utterances that it cannot find or read; this reader reports them.
 """
 
 from collections.abc import Sequence
@@ -8,18 +8,19 @@ from pathlib import Path
 
 from sled.data.corpora.items import Item, Rejected, Utterance, read_lines
 
-TEXT_VARIANTS = ("original", "normalized")  # in the order of the columns after the id
+# In the order of the columns after the id.
+TEXT_VARIANTS = ("original", "normalized")
 
 
 def read_libritts(folders: Sequence[Path], text_variant: str) -> list[Item]:
-    """Items of LibriTTS folders.
+    """Read the items of LibriTTS folders.
 
     Args:
-        folders: parts such as LibriTTS/train-clean-100, or folders above or below them.
-        text_variant: which of TEXT_VARIANTS; normalised text has numbers written out.
+        folders: Subsets such as LibriTTS/train-clean-100, or folders above or below them.
+        text_variant: One of TEXT_VARIANTS; in normalised text, numbers are written as words.
 
     Raises:
-        ValueError: a folder without transcripts.
+        ValueError: If a folder has no transcripts.
     """
     items: list[Item] = []
     for folder in folders:

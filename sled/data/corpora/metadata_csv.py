@@ -1,6 +1,6 @@
-"""A `metadata.csv` beside its recordings, columns parted by `|`: LJ Speech and what follows it.
+"""A `metadata.csv` beside its recordings with columns separated by `|`, as in LJ Speech.
 
-There are no quotes to be undone: in this form a quotation mark belongs to the text.
+Quotation marks belong to the text; they do not quote columns.
 """
 
 from pathlib import Path
@@ -15,18 +15,18 @@ def read_metadata_csv(
     text_column: int | None = None,
     speaker_column: int | None = None,
 ) -> list[Item]:
-    """Items of a metadata file. The first column names the audio file, with or without a suffix.
+    """Read the items of a metadata file. The first column names the audio file, suffix optional.
 
     Args:
-        path: the file, or the folder that holds it as `metadata.csv`.
-        audio_dir: folder of the recordings; None: `wavs` beside the file if there is one, else
-            the file's own folder.
-        text_column: which column is the text, counted from 1; None: the last, in LJ Speech the
-            normalised text, with numbers written out.
-        speaker_column: which column names the speaker; None: there is none.
+        path: The file, or the folder that holds it as `metadata.csv`.
+        audio_dir: Folder of the recordings. None: `wavs` beside the file if it exists, else the
+            folder of the file.
+        text_column: Number of the text column, counted from 1. None: the last, which in LJ Speech
+            is the normalised text, with numbers written as words.
+        speaker_column: Number of the speaker column. None: there is none.
 
     Raises:
-        ValueError: no such file, or a column that cannot be.
+        ValueError: If the file is missing, or a column number is invalid.
     """
     if path.is_dir():
         path = path / "metadata.csv"
@@ -59,13 +59,14 @@ def read_metadata_csv(
 
 
 def _strip_suffix(name: str) -> str:
-    """The name without an audio suffix; other dots are part of it."""
+    """Remove an audio suffix from a name; other dots belong to the name."""
     path = Path(name)
     return path.with_suffix("").as_posix() if path.suffix.lower() in AUDIO_SUFFIXES else name
 
 
 def _find_audio(folder: Path, name: str) -> Path:
-    """The file of that name; where it has no suffix, the first there is of all possible ones."""
+    """Path of an audio file; if the name has no suffix, the first file with one of
+    AUDIO_SUFFIXES."""
     if _strip_suffix(name) != name:
         return folder / name
     candidates = [folder / f"{name}{suffix}" for suffix in AUDIO_SUFFIXES]

@@ -1,9 +1,9 @@
-"""Checking in parts, so that an interrupted run goes on where it stopped.
+"""Checking a corpus in parts, so that an interrupted run continues where it stopped.
 
-A part is a file with the results of some thousand items, one a line, in their order. It appears
-only when it is complete, and its name tells the items and the checks it stands for: a part of a
-corpus that has changed since, or of other checks, is never taken for a present one. Items that were
-rejected are looked at again, for their audio may have been mended meanwhile.
+A part is a file with the results of some thousand items, one per line, in order. It appears when it
+is complete. Its name contains a digest of the items and the limits, so parts of a changed corpus or
+of other limits are not reused. Rejected items are checked again, because their audio may have been
+repaired.
 """
 
 import hashlib
@@ -25,14 +25,14 @@ from sled.data.corpora.checks import Limits, check_item
 from sled.data.corpora.items import Item, Rejected
 
 PART_SIZE = 2_000
-# Neighbours often share a recording, so they go to the same worker, which then knows its header.
+# Items per task of a worker. Neighbours often share a recording, whose header the worker caches.
 WORKER_CHUNK = 50
 
 Check = Callable[[Item], "str | Rejected"]
 
 
 class CheckedCut(NamedTuple):
-    """A line of the manifest, with what its place in a split depends on."""
+    """A line of the manifest, and the properties that decide its split."""
 
     id: str
     text: str
@@ -49,21 +49,21 @@ def check_parts(
     stop_at_bad: bool = False,
     num_workers: int = 0,
 ) -> list[Path]:
-    """Check all items, save those that an earlier run found good.
+    """Check all items, except those that an earlier run accepted.
 
     Args:
-        items: read part by part, never all at once.
-        folder: receives the parts.
-        limits: what is plausible.
-        root: folder of the manifest to come.
-        stop_at_bad: whether a bad item ends the run.
-        num_workers: processes that check; 0: this one alone.
+        items: The corpus, read part by part.
+        folder: Folder of the parts.
+        limits: Limits of a plausible utterance.
+        root: Folder of the manifest to be written.
+        stop_at_bad: Whether a bad item ends the run.
+        num_workers: Processes that check. 0: only this one.
 
     Returns:
         The parts, in the order of the items.
 
     Raises:
-        ValueError: a bad item, if the run is to stop there.
+        ValueError: If an item is bad and `stop_at_bad` is true.
     """
     folder.mkdir(parents=True, exist_ok=True)
     check = partial(check_item, limits=limits, root=root)
@@ -88,8 +88,8 @@ def check_parts(
 
 
 def read_parts(parts: Iterable[Path]) -> Iterator[CheckedCut | Rejected]:
-    """Results in order; all but the first with the same id become rejections."""
-    # A temporary database on disk: millions of ids are too much for memory.
+    """Yield the results in order; a cut with the id of an earlier cut is rejected."""
+    # A temporary database on disk, because millions of ids do not fit in memory.
     with closing(sqlite3.connect("")) as database:
         database.execute("CREATE TABLE seen (id TEXT PRIMARY KEY) WITHOUT ROWID")
         for part in parts:
@@ -113,7 +113,7 @@ def _digest(batch: Sequence[Item], limits: Limits, root: Path) -> str:
 
 
 def _read_cuts(part: Path) -> list[str | None]:
-    """Lines of the manifest in a part, with None in the place of rejections."""
+    """Lines of the manifest in a part, None for rejections."""
     with part.open(encoding="utf-8") as file:
         return [None if "reason" in json.loads(line) else line.rstrip("\n") for line in file]
 
@@ -140,7 +140,7 @@ def _count(results: Iterable[str | Rejected], progress: tqdm) -> Iterator[str | 
 def _mapper(
     num_workers: int,
 ) -> Iterator[Callable[[Check, Sequence[Item]], Iterable[str | Rejected]]]:
-    """`map`, in this process or in workers."""
+    """Yield a `map` that runs in this process or in worker processes."""
     if num_workers == 0:
         yield map
         return

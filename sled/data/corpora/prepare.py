@@ -1,7 +1,7 @@
-"""From items to manifests, with a report of what was left out and why.
+"""From items to manifests, with a report of the rejected items.
 
-Invariants: the same items and settings give the same manifests; no sentence stands in two splits
-of one run; manifests appear last, when all items have been checked and the report is written.
+Invariants: the same items and settings give the same manifests; no sentence is in two splits of one
+run; manifests are written last, after all items are checked and the report is written.
 """
 
 import gzip
@@ -33,13 +33,13 @@ class CorpusOptions:
     """How a corpus is checked and split.
 
     Attributes:
-        split: name of the manifest, such as train or test.
-        valid_share: share of all sentences to hold out, as a split of its own.
-        valid_count: number of utterances to hold out instead; a few more where the last sentence
-            is read several times.
-        seed: decides which sentences are held out.
+        split: Name of the manifest, such as train or test.
+        valid_share: Share of all sentences to hold out as the split "valid".
+        valid_count: Number of utterances to hold out instead; slightly more if the last sentence
+            occurs several times.
+        seed: Decides which sentences are held out.
         on_bad: "skip" reports bad items and leaves them out, "stop" ends at the first one.
-        limits: what is plausible for an utterance.
+        limits: Limits of a plausible utterance.
     """
 
     split: str = "train"
@@ -50,7 +50,7 @@ class CorpusOptions:
     limits: Limits = field(default_factory=Limits)
 
     def __post_init__(self) -> None:
-        """Raises ValueError for what cannot be done."""
+        """Raise ValueError for options that contradict each other."""
         if not re.fullmatch(r"[\w-]+", self.split):
             raise ValueError(f"--split {self.split!r}: name it with letters, digits, - and _")
         if not 0 <= self.valid_share < 1:
@@ -66,22 +66,23 @@ class CorpusOptions:
 
     @property
     def holds_out(self) -> bool:
+        """Whether sentences are held out."""
         return self.valid_share > 0 or self.valid_count > 0
 
     @property
     def splits(self) -> list[str]:
-        """Names of all manifests."""
+        """Names of all splits."""
         return [self.split, *([HELD_OUT_SPLIT] if self.holds_out else [])]
 
 
 @dataclass
 class Report:
-    """What became of a corpus.
+    """Result of preparing a corpus.
 
     Attributes:
-        utterances: how many each split has.
-        hours: how long each split is.
-        rejected: how many items were left out for each reason, the most frequent first.
+        utterances: Number of utterances of each split.
+        hours: Duration of each split.
+        rejected: Number of rejected items for each reason, most frequent first.
     """
 
     utterances: dict[str, int]
@@ -90,12 +91,12 @@ class Report:
 
 
 def manifest_path(output_dir: Path, split: str) -> Path:
-    """Where the cuts of a split lie."""
+    """Path of the manifest of a split."""
     return output_dir / f"cuts_{split}.jsonl.gz"
 
 
 def rejected_path(output_dir: Path, split: str) -> Path:
-    """Where the items lie that were left out, one JSON object a line: id, reason, detail."""
+    """Path of the list of rejected items: a JSON object per line with id, reason and detail."""
     return output_dir / f"rejected_{split}.jsonl"
 
 
@@ -108,19 +109,22 @@ def prepare_corpus(
 ) -> Report:
     """Check a corpus and write its manifests.
 
-    An interrupted run goes on where it stopped; a finished one is not made again.
+    An interrupted run continues where it stopped; a complete one is not repeated.
 
     Args:
-        items: the corpus; read as a stream.
-        output_dir: receives `cuts_<split>.jsonl.gz` for each split, `rejected_<split>.jsonl` and
+        items: The corpus, read as a stream.
+        output_dir: Folder of `cuts_<split>.jsonl.gz` for each split, `rejected_<split>.jsonl` and
             `report_<split>.json`.
-        options: how to check and split.
-        settings: all that decides the result, options included, to be kept in the report.
-        num_workers: processes that check audio; 0: this one alone.
+        options: How to check and split.
+        settings: All settings that decide the result, options included; stored in the report.
+        num_workers: Processes that check audio. 0: only this one.
+
+    Returns:
+        The report.
 
     Raises:
-        ValueError: a bad item, if it is to stop there; a split that would be empty; or a folder
-            in which this split was made with other settings.
+        ValueError: If an item is bad and the run is to stop there, a split would be empty, or the
+            folder holds this split with other settings.
     """
     if num_workers < 0:
         raise ValueError(f"--num_workers {num_workers} is below 0: use 0 for none")
@@ -152,7 +156,7 @@ def prepare_corpus(
     manifests = [manifest_path(output_dir, split) for split in options.splits]
     for split, manifest in zip(options.splits, manifests, strict=True):
         manifest.unlink(missing_ok=True)
-        # Shards of an earlier manifest would not match.
+        # Shards of an earlier manifest would not match the new one.
         shutil.rmtree(shar_folder(output_dir, split), ignore_errors=True)
     for path in (report_file, *manifests):
         os.replace(work_dir / path.name, path)
@@ -161,13 +165,13 @@ def prepare_corpus(
 
 
 def _check_free(output_dir: Path, report_file: Path, options: CorpusOptions) -> None:
-    """Raise ValueError where manifests of another making would be overwritten."""
+    """Raise ValueError if manifests from elsewhere would be overwritten."""
     own = json.loads(report_file.read_text("utf-8"))["utterances"] if report_file.is_file() else {}
     for split in options.splits:
         path = manifest_path(output_dir, split)
         if path.exists() and split not in own:
             raise ValueError(
-                f"{path} is there already and not from this command: "
+                f"{path} exists and was not written by this command: "
                 "name another --output_dir, or delete it"
             )
 
@@ -175,7 +179,7 @@ def _check_free(output_dir: Path, report_file: Path, options: CorpusOptions) -> 
 def _finished_report(
     report_file: Path, options: CorpusOptions, settings: Mapping[str, object]
 ) -> Report | None:
-    """The report of an earlier run that came to its end, if there is one."""
+    """The report of an earlier complete run, if there is one."""
     manifests = [manifest_path(report_file.parent, split) for split in options.splits]
     if not (report_file.is_file() and all(manifest.is_file() for manifest in manifests)):
         return None
@@ -189,7 +193,7 @@ def _finished_report(
 
 
 def _write_splits(parts: Sequence[Path], work_dir: Path, options: CorpusOptions) -> Report:
-    """Deal the checked cuts out to the splits, in files of the working folder."""
+    """Distribute the checked cuts to the splits, in files of the working folder."""
     threshold = _held_out_threshold(parts, options)
     utterances = dict.fromkeys(options.splits, 0)
     seconds = dict.fromkeys(options.splits, 0.0)
@@ -221,7 +225,7 @@ def _write_splits(parts: Sequence[Path], work_dir: Path, options: CorpusOptions)
 
 
 def _held_out_threshold(parts: Sequence[Path], options: CorpusOptions) -> int:
-    """Sentences with a hash below this are held out."""
+    """Sentences whose hash is below this value are held out."""
     if not options.valid_count:
         return share_threshold(options.valid_share)
     cuts = (result for result in read_parts(parts) if not isinstance(result, Rejected))
@@ -230,7 +234,7 @@ def _held_out_threshold(parts: Sequence[Path], options: CorpusOptions) -> int:
 
 
 def _check_report(report: Report, rejected_file: Path) -> None:
-    """Raise ValueError if there is nothing to train on, or nothing to hold out."""
+    """Raise ValueError if a split is empty."""
     total = sum(report.utterances.values())
     if total == 0 and report.rejected:
         reason = next(iter(report.rejected))

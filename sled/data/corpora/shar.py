@@ -1,6 +1,6 @@
-"""A prepared split as Lhotse Shar: text and audio in shards that are read from end to end.
+"""A prepared split as Lhotse Shar: text and audio in shards that are read sequentially.
 
-Shards hold FLAC at each recording's own sample rate and only the part that is spoken, so slow and
+Shards hold FLAC at the sample rate of each recording, and only the spoken part of it, so slow and
 remote disks need not seek in long recordings.
 """
 
@@ -11,31 +11,32 @@ from lhotse import CutSet
 from lhotse.shar import SharWriter
 from tqdm import tqdm
 
+from sled.data.manifests import load_cuts
+
 SHARD_SIZE = 1_000
 
 
 def shar_folder(output_dir: Path, split: str) -> Path:
-    """Where the shards of a split lie."""
+    """Folder of the shards of a split."""
     return output_dir / f"shar_{split}"
 
 
 def write_shar(manifest: Path, folder: Path, shard_size: int = SHARD_SIZE) -> None:
-    """Copy a split into shards; a shard appears when it is whole, and those there are kept.
+    """Copy a split into shards. A shard appears when it is complete, and existing shards are kept.
 
     Args:
-        manifest: the split, with audio paths relative to its folder.
-        folder: receives `cuts.000000.jsonl.gz`, `recording.000000.tar` and so on.
-        shard_size: cuts per shard.
+        manifest: Manifest of the split, with audio paths relative to its folder.
+        folder: Folder of the shards: `cuts.000000.jsonl.gz`, `recording.000000.tar` and so on.
+        shard_size: Cuts per shard.
 
     Raises:
-        ValueError: naming a cut whose audio does not decode.
+        ValueError: If the audio of a cut cannot be decoded; the error names the cut.
     """
-    # Absolute, for Lhotse takes a name that starts with "pipe:" for a command.
+    # Absolute, because Lhotse runs a name that starts with "pipe:" as a command.
     manifest, folder = manifest.absolute(), folder.absolute()
     partial = folder / "partial"
     partial.mkdir(parents=True, exist_ok=True)
-    # Not `load_cuts`, which holds all cuts in memory.
-    cuts = iter(CutSet.from_jsonl_lazy(manifest).with_recording_path_prefix(manifest.parent))
+    cuts = iter(load_cuts(manifest))
     with tqdm(desc=folder.name, unit="clip", disable=None) as progress:
         for shard in count():
             batch = list(islice(cuts, shard_size))
@@ -44,7 +45,7 @@ def write_shar(manifest: Path, folder: Path, shard_size: int = SHARD_SIZE) -> No
             names = [f"recording.{shard:06d}.tar", f"cuts.{shard:06d}.jsonl.gz"]
             if not (folder / names[-1]).is_file():
                 _write_shard(CutSet.from_cuts(batch), partial, shard)
-                for name in names:  # the cuts come last: they mark the shard as whole
+                for name in names:  # the cuts come last: they mark the shard as complete
                     (partial / name).replace(folder / name)
             progress.update(len(batch))
     partial.rmdir()
@@ -56,7 +57,7 @@ def _write_shard(cuts: CutSet, folder: Path, shard: int) -> None:
         for cut in cuts:
             try:
                 writer.write(cut)
-            except OSError:  # no fault of the audio: a full disk
+            except OSError:  # not the fault of the audio, such as a full disk
                 raise
             except Exception as error:  # Lhotse wraps backend errors in many types
                 raise ValueError(

@@ -1,7 +1,7 @@
-"""Holding sentences out: a sentence lies on one side, however often and by whomever it is read.
+"""Held-out sentences: all utterances of a sentence are in the same split.
 
-Which side is decided by a hash of the sentence alone, so it needs no memory of other sentences and
-stays the same when the corpus grows.
+A hash of the sentence decides the split, so no other sentences need to be remembered, and the split
+of a sentence does not change when the corpus grows.
 """
 
 import hashlib
@@ -13,9 +13,10 @@ HASH_RANGE = 2**64
 
 
 def sentence_key(text: str) -> str:
-    """What two spellings of one sentence have in common: letters, marks and digits, case folded.
+    """The part of a sentence that its spellings have in common: case-folded letters, marks and
+    digits.
 
-    Text without any of these is its own key.
+    A text without any of these is its own key.
     """
     folded = unicodedata.normalize("NFKC", text).casefold()
     kept = "".join(char for char in folded if unicodedata.category(char)[0] in "LMN")
@@ -23,21 +24,22 @@ def sentence_key(text: str) -> str:
 
 
 def sentence_hash(text: str, seed: int) -> int:
-    """A number below HASH_RANGE, drawn by seed and the same for all spellings of a sentence."""
+    """A number below HASH_RANGE that depends on the seed and the key of the sentence."""
     digest = hashlib.blake2b(f"{seed}/{sentence_key(text)}".encode(), digest_size=8).digest()
     return int.from_bytes(digest, "big")
 
 
 def share_threshold(share: float) -> int:
-    """The number below which lies about this share of all sentences."""
+    """The number below which about this share of all hashes lies."""
     return round(share * HASH_RANGE)
 
 
 def count_threshold(hashes: Iterable[int], count: int) -> int:
-    """The least number below which lie `count` of the hashes, more only if the last is repeated.
+    """The least number below which `count` of the hashes lie; more only if the last one is
+    repeated.
 
     Args:
-        hashes: one per utterance; only `count` of them are held at a time.
+        hashes: One per utterance; only `count` of them are kept in memory.
         count: 1 or more.
     """
     smallest = heapq.nsmallest(count, hashes)

@@ -1,1 +1,1 @@
-"""Corpora spoken by a teacher voice."""
+"""Corpora spoken by teachers: other text-to-speech systems."""

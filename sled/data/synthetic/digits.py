@@ -1,11 +1,11 @@
-"""The digits corpus: strings of one to eight spoken digits, read by the open hibari-tts teacher.
+"""The digits corpus: strings of one to eight digits, spoken by the open hibari-tts teacher.
 
-Invariants: the same sizes and seed give the same strings and audio; no string of two or more
-digits stands in two splits (the ten lone digits must, there are no others); held-out lengths are
-spread evenly, as far as a length has strings to give.
+Invariants: the same sizes and seed give the same strings and audio; no string of two or more digits
+is in two splits (the ten single digits are in all of them); held-out strings are spread evenly over
+lengths, as far as there are strings of a length.
 
-Besides single readings, training holds joined ones, two readings with a pause between: that is
-what voice cloning asks of a model, to go on after a prompt that has come to its end.
+Besides single readings, training has joined ones, two readings with a pause between them. They
+teach what voice cloning needs: continuing after a prompt that is complete.
 """
 
 import logging
@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
-from sled.data.synthetic.readings import Reading, begin, is_complete, record
+from sled.data.synthetic.readings import Reading, is_complete, start_corpus, synthesize_readings
 from sled.data.synthetic.teachers import Teacher, load_hibari, read_aloud
 
 logger = logging.getLogger(__name__)
@@ -24,16 +24,17 @@ logger = logging.getLogger(__name__)
 DIGIT_WORDS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 MAX_DIGITS = 8
 
-# Lone digits are the hardest to speak intelligibly and the quickest to train on.
+# Single digits are the hardest to speak intelligibly and the cheapest to train on.
 TRAIN_LENGTH_WEIGHTS = (3, 3, 3, 2, 2, 2, 2, 2)
 
-JOINED_FIRST_LENGTHS = (3, 4, 5)  # digits: one to two seconds, the least that shows a voice
+# Digits of the first of two joined readings: one to two seconds, the shortest useful prompt.
+JOINED_FIRST_LENGTHS = (3, 4, 5)
 
 SPEAKER = "hibari-heart"
 
 
 def to_words(number: int, length: int) -> str:
-    """Digit words of a number written with leading zeros: 42 at length 3 is "zero four two"."""
+    """Digit words of a number with leading zeros: 42 at length 3 is "zero four two"."""
     return " ".join(DIGIT_WORDS[int(digit)] for digit in f"{number:0{length}d}")
 
 
@@ -41,9 +42,9 @@ def draw_strings(sizes: Mapping[str, int], seed: int) -> dict[str, list[str]]:
     """Draw the digit strings of each split.
 
     Args:
-        sizes: number of strings per split; `train` follows TRAIN_LENGTH_WEIGHTS and repeats
-            strings where a length has too few, every other split is held out, without repeats.
-        seed: decides the strings and their order.
+        sizes: Number of strings per split. `train` follows TRAIN_LENGTH_WEIGHTS and repeats strings
+            where a length has too few; every other split is held out and has no repeats.
+        seed: Decides the strings and their order.
     """
     rng = random.Random(seed)
     held_out = {
@@ -66,21 +67,21 @@ def draw_strings(sizes: Mapping[str, int], seed: int) -> dict[str, list[str]]:
         rest = range(10) if length == 1 else pool[taken:]
         strings["train"] += [to_words(n, length) for n in islice(cycle(rest), train_count)]
     for split in strings:
-        rng.shuffle(strings[split])  # any first part of a split is a fair sample of it
+        rng.shuffle(strings[split])  # so that the start of a split is a fair sample of it
     return strings
 
 
 def draw_joined(
     strings: Mapping[str, Sequence[str]], count: int, seed: int
 ) -> list[tuple[str, str]]:
-    """Draw pairs of training strings to be read one after the other.
+    """Draw pairs of training strings that are read in sequence.
 
-    The first is long enough to be a prompt, and no pair together spells a held-out string.
+    The first is long enough to be a prompt, and no pair spells a held-out string.
 
     Args:
-        strings: those of each split, from `draw_strings`.
-        count: number of pairs.
-        seed: decides the pairs.
+        strings: Strings of each split, from `draw_strings`.
+        count: Number of pairs.
+        seed: Decides the pairs.
     """
     rng = random.Random(f"{seed}/joined")
     held_out = {text for split, texts in strings.items() if split != "train" for text in texts}
@@ -99,12 +100,12 @@ def draw_joined(
 
 
 def _held_out_limit(length: int) -> int:
-    """Most strings of a length that one held-out split may take: training keeps at least half."""
+    """Most strings of a length that one held-out split may take; training keeps at least half."""
     return 10 if length == 1 else 10**length // 4
 
 
 def _spread_evenly(total: int, limits: list[int]) -> list[int]:
-    """Parts of a total, as even as the (rising) limits allow."""
+    """Parts of a total, as even as the (ascending) limits allow."""
     parts: list[int] = []
     for index, limit in enumerate(limits):
         parts.append(min(limit, (total - sum(parts)) // (len(limits) - index)))
@@ -112,17 +113,18 @@ def _spread_evenly(total: int, limits: list[int]) -> list[int]:
 
 
 def _share_by_weight(total: int, weights: Iterable[int]) -> list[int]:
-    """Integer parts of a total in proportion to the weights, summing to the total."""
+    """Integer parts of a total in proportion to the weights, which sum to the total."""
     edges = np.cumsum([0, *weights])
-    return np.diff(np.round(edges * total / edges[-1]).astype(int)).tolist()
+    parts: list[int] = np.diff(np.round(edges * total / edges[-1]).astype(int)).tolist()
+    return parts
 
 
 def load_teacher() -> Teacher:
-    """The hibari-tts voice, reading a digit string as a list, which keeps every digit clear."""
+    """The hibari-tts voice, which reads a digit string as a list, so that every digit is clear."""
     voice = load_hibari()
 
     def read(text: str, seed: int) -> np.ndarray:
-        # Run together ("four two seven") the digits lose a tenth of a second each and blur.
+        # Without commas the digits run together and lose a tenth of a second each.
         return voice(text.replace(" ", ", ").capitalize() + ".", seed)
 
     return read
@@ -140,22 +142,25 @@ def prepare_digits(
 ) -> dict[str, Path]:
     """Make the corpus: 24 kHz FLAC files and one cut manifest per split.
 
-    An interrupted run goes on where it stopped: audio files appear only when complete and are
-    kept, manifests come last.
+    An interrupted run continues where it stopped: audio files appear only when complete and are
+        kept,
+    manifests are written last.
 
     Args:
-        output_dir: receives `audio/` and `cuts_{train,valid,test}.jsonl.gz`.
-        train: number of single readings to train on; likewise `valid` and `test`.
-        joined: number of joined readings to train on, after the single ones.
-        seed: decides strings and audio.
-        teacher: the reading voice; the hibari-tts voice if not given.
+        output_dir: Folder of `audio/` and `cuts_{train,valid,test}.jsonl.gz`.
+        train: Number of single readings to train on.
+        joined: Number of joined readings to train on, after the single ones.
+        valid: Number of readings of the split valid.
+        test: Number of readings of the split test.
+        seed: Decides strings and audio.
+        teacher: The voice that reads. None: the hibari-tts voice.
 
     Returns:
         The manifest of each split.
 
     Raises:
-        ValueError: a split without utterances, a folder that holds a corpus made with other
-            settings, or no teacher installed.
+        ValueError: If a split would be empty, the folder holds a corpus made with other settings,
+            or no teacher is installed.
     """
     sizes = {"train": train, "valid": valid, "test": test}
     for split, size in sizes.items():
@@ -180,10 +185,10 @@ def prepare_digits(
     def speak(reading: Reading) -> np.ndarray:
         return read_aloud(reading.parts, voice, reading.seed(seed))
 
-    begin(output_dir, settings)
+    start_corpus(output_dir, settings)
     for split, clips in parts.items():
         readings = [
             Reading(f"{split}-{index:05d}", clip, SPEAKER) for index, clip in enumerate(clips)
         ]
-        record(readings, speak, output_dir, manifests[split])
+        synthesize_readings(readings, speak, output_dir, manifests[split])
     return manifests

@@ -1,16 +1,18 @@
-"""An English corpus: sentences of books and made ones, read by teachers, and recordings of people.
+"""An English corpus: sentences of books and generated ones, read by teachers, and recordings.
 
 Splits, as cut manifests with the names of speakers:
 
-    train   what is trained on
+    train   the training data
     valid   the same speakers, other sentences
-    test    sentences for judging, in the voice of the main teacher
-    clone   a speaker who is in none of the others, with sentences that are not in train
+    test    sentences for evaluation, read by the main teacher
+    clone   a speaker who is in no other split, with sentences that are not in train
 
-Invariants: the same options give the same texts for everyone; a sentence of valid, test or clone
-stands in train under no speaker; texts are kept as written, and read as `verbalize` spells them.
-Single words and pieces of sentences are read too: a model learns from short readings what text is.
-Some readings are joined of two, with a pause between: so it learns to go on after a prompt.
+Invariants: the same options give the same texts; a sentence of valid, test or clone is not in
+    train,
+under any speaker; manifests have the written texts, and teachers read them as `verbalize` spells
+them. Single words and pieces of sentences are read too: short readings are easiest to learn the
+relation of text and speech from. Some readings are joined of two, with a pause between them: they
+teach a model to continue after a prompt.
 """
 
 from __future__ import annotations
@@ -30,7 +32,7 @@ from sled.data.corpora.splits import sentence_key
 from sled.data.manifests import read_texts
 from sled.data.synthetic.made_sentences import make_sentence
 from sled.data.synthetic.pieces import collect_words, cut_piece
-from sled.data.synthetic.readings import Reading, begin, is_complete, record
+from sled.data.synthetic.readings import Reading, is_complete, start_corpus, synthesize_readings
 from sled.data.synthetic.teachers import (
     LEADING_SILENCE_S,
     SAMPLE_RATE,
@@ -47,35 +49,35 @@ logger = logging.getLogger(__name__)
 SPLITS = ("train", "valid", "test", "clone")
 MAIN_SPEAKER = "heart"
 
-# To know how much text fills an hour; what comes out is up to a tenth more or less.
+# For estimates of durations, which are up to 10 % off.
 CHARACTERS_PER_SECOND = 18
 MAX_CHARACTERS = 220
-# The first of two joined readings: as long as a prompt may be.
+# Longest text of the first of two joined readings, the length of a prompt.
 MAX_PROMPT_CHARACTERS = 80
-# Of the sentences of recorded people, one in so many is held out.
+# One in so many recorded sentences is held out.
 RECORDED_PER_VALID = 50
 MAX_CLONE_READINGS = 100
 
 
 @dataclass(frozen=True, kw_only=True)
 class EnglishOptions:
-    """What the corpus is made of.
+    """Composition of the corpus.
 
     Attributes:
-        texts: Sentences to train on, one a line.
-        test_texts: Sentences for judging, likewise.
-        hours: Of the main teacher, about.
-        voices: Other teachers.
-        voice_hours: Of each of them, about.
-        recordings: Recordings of one more speaker, named as their folder: JSON lines of `audio`
-            and `text`. None: there are none.
-        held_out: The speaker of the split clone; None: there is no such split.
-        word_share: Of the hours in train, so much is single words.
-        piece_share: Of the hours in train, so much is pieces of sentences.
-        made_share: Of the sentences, so many are made ones.
-        joined_share: Of the readings that begin with a short sentence, so many are joined.
-        num_valid: Sentences of the split valid, which has as many pieces of them.
-        seed: Decides everything else.
+        texts: Training sentences, one per line.
+        test_texts: Test sentences, one per line.
+        hours: Approximate hours read by the main teacher.
+        voices: Names of other teachers.
+        voice_hours: Approximate hours read by each of them.
+        recordings: Recordings of one more speaker, who is named after the folder: JSON lines of
+            `audio` and `text`. None: there are none.
+        held_out: The speaker of the split clone. None: there is no such split.
+        word_share: Share of training hours that are single words.
+        piece_share: Share of training hours that are pieces of sentences.
+        made_share: Share of sentences that are generated.
+        joined_share: Share of readings starting with a short sentence that are joined.
+        num_valid: Number of sentences of the split valid, which has as many pieces of them.
+        seed: Seed of all random choices.
     """
 
     texts: Path
@@ -93,7 +95,7 @@ class EnglishOptions:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        """Raises ValueError for what cannot be."""
+        """Raise ValueError for options that contradict each other."""
         for name in ("word_share", "piece_share", "made_share", "joined_share"):
             if not 0 <= getattr(self, name) < 1:
                 raise ValueError(f"--{name} {getattr(self, name):g}: give 0 or more, under 1")
@@ -115,16 +117,17 @@ class EnglishOptions:
 
     @property
     def recorded_speaker(self) -> str | None:
+        """Name of the recorded speaker. None: there are no recordings."""
         return None if self.recordings is None else self.recordings.absolute().parent.name
 
     @property
     def speakers(self) -> list[str]:
-        """All of them, the main teacher first."""
+        """Names of all speakers, the main teacher first."""
         recorded = self.recorded_speaker
         return [MAIN_SPEAKER, *self.voices, *([recorded] if recorded else [])]
 
     def settings(self) -> dict[str, object]:
-        """What decides the corpus, ready for JSON."""
+        """All options, ready for JSON."""
         return {key: _plain(value) for key, value in asdict(self).items()}
 
 
@@ -133,19 +136,19 @@ def prepare_english(
 ) -> dict[str, Path]:
     """Make the corpus: 24 kHz FLAC files and one cut manifest per split.
 
-    An interrupted run goes on where it stopped.
+    An interrupted run continues where it stopped.
 
     Args:
-        output_dir: Receives `audio/` and `cuts_<split>.jsonl.gz`.
-        options: What to make.
-        teachers: Gives the voice of a name when it is first needed.
+        output_dir: Folder of `audio/` and `cuts_<split>.jsonl.gz`.
+        options: Composition of the corpus.
+        teachers: Loads the teacher of a name, when it is first needed.
 
     Returns:
         The manifest of each split.
 
     Raises:
-        ValueError: A folder that holds a corpus made with other options, texts or recordings that
-            cannot be read, or no such teacher.
+        ValueError: If the folder holds a corpus made with other options, texts or recordings cannot
+            be read, or there is no such teacher.
     """
     splits = [split for split in SPLITS if split != "clone" or options.held_out]
     manifests = {split: output_dir / f"cuts_{split}.jsonl.gz" for split in splits}
@@ -163,24 +166,24 @@ def prepare_english(
         return read_aloud(parts, teacher(reading.speaker), reading.seed(options.seed))
 
     for name in (MAIN_SPEAKER, *options.voices):
-        teacher(name)  # that there is one, before hours of reading
-    begin(output_dir, options.settings())
+        teacher(name)  # fail early if there is none
+    start_corpus(output_dir, options.settings())
     for split, manifest in manifests.items():
-        record(readings[split], speak, output_dir, manifest)
+        synthesize_readings(readings[split], speak, output_dir, manifest)
     return manifests
 
 
 def draw_readings(
     options: EnglishOptions, recordings: Mapping[str, Utterance]
 ) -> dict[str, list[Reading]]:
-    """Who reads what, split by split."""
+    """Draw the readings of each split."""
     sentences = _divide(options, recordings)
     teachers = [MAIN_SPEAKER, *options.voices]
     trained = [name for name in teachers if name != options.held_out]
     train, valid, test, clone = (list[Reading]() for _ in SPLITS)
     for speaker in trained:
         train += _fill(speaker, sentences, options)
-    # Each is read once, and a piece of it: by the teachers in turn.
+    # Each sentence and a piece of it are read once, by the teachers in turn.
     rng = random.Random(f"{options.seed}/valid")
     for number, text in enumerate(sentences.valid):
         speaker = trained[number % len(trained)]
@@ -197,7 +200,7 @@ def draw_readings(
         reading = Reading(reading_id, (recording.text,), str(options.recorded_speaker))
         key = sentence_key(recording.text)
         if options.held_out == reading.speaker:
-            if key in to_clone:  # once, however often it was recorded
+            if key in to_clone:  # use one of several recordings of a sentence
                 to_clone.remove(key)
                 clone.append(reading)
         elif key not in sentences.test_keys:
@@ -207,13 +210,15 @@ def draw_readings(
 
 @dataclass(frozen=True)
 class _Sentences:
-    """What may be read where.
+    """The sentences of each split.
 
     Attributes:
-        train, valid, test: Sentences of books.
-        test_keys: Of those in test.
-        recorded_keys: Of those that were recorded and are not trained on.
-        held_out_keys: Of all that are not trained on.
+        train: Sentences of books in train.
+        valid: Sentences of books in valid.
+        test: Sentences in test.
+        test_keys: Keys of the sentences in test.
+        recorded_keys: Keys of the recorded sentences that are held out.
+        held_out_keys: Keys of all held-out sentences.
     """
 
     train: list[str]
@@ -247,7 +252,7 @@ def _divide(options: EnglishOptions, recordings: Mapping[str, Utterance]) -> _Se
 
 
 def _fill(speaker: str, sentences: _Sentences, options: EnglishOptions) -> list[Reading]:
-    """Readings of as many hours as the speaker is to have, about; all kinds mixed."""
+    """Readings of about as many hours as the speaker is to have, all kinds mixed."""
     hours = options.hours if speaker == MAIN_SPEAKER else options.voice_hours
     rng = random.Random(f"{options.seed}/{speaker}")
     sentence_share = 1 - options.word_share - options.piece_share
@@ -270,12 +275,12 @@ def _fill(speaker: str, sentences: _Sentences, options: EnglishOptions) -> list[
 
 
 def _estimate_s(text: str) -> float:
-    """How long the reading of a text will last, about."""
+    """Estimated duration of the reading of a text."""
     return LEADING_SILENCE_S + TRAILING_SILENCE_S + len(text) / CHARACTERS_PER_SECOND
 
 
 def _words(sentences: _Sentences, rng: random.Random) -> Iterator[tuple[str, ...]]:
-    """Words of books, the rare as often as the common ones, again and again."""
+    """Yield the words of books endlessly; rare words are as frequent as common ones."""
     words = collect_words(sentences.train)
     while True:
         for word in rng.sample(words, len(words)):
@@ -283,7 +288,7 @@ def _words(sentences: _Sentences, rng: random.Random) -> Iterator[tuple[str, ...
 
 
 def _pieces(sentences: _Sentences, rng: random.Random) -> Iterator[tuple[str, ...]]:
-    """Pieces of sentences of books, again and again."""
+    """Yield pieces of sentences of books endlessly."""
     for sentence in _shuffled_forever(sentences.train, rng):
         piece = cut_piece(sentence, rng)
         if piece and sentence_key(piece) not in sentences.held_out_keys:
@@ -293,7 +298,7 @@ def _pieces(sentences: _Sentences, rng: random.Random) -> Iterator[tuple[str, ..
 def _whole_sentences(
     sentences: _Sentences, options: EnglishOptions, rng: random.Random
 ) -> Iterator[tuple[str, ...]]:
-    """Sentences of books and made ones, alone or two in a row, again and again."""
+    """Yield sentences of books and generated ones endlessly, single or two in sequence."""
 
     def one_by_one() -> Iterator[str]:
         for sentence in _shuffled_forever(sentences.train, rng):
@@ -316,13 +321,13 @@ def _shuffled_forever(sentences: list[str], rng: random.Random) -> Iterator[str]
 
 
 def _read_sentences(path: Path) -> list[str]:
-    """Sentences that can be read in one go."""
+    """Sentences short enough to be read at once."""
     lines = (" ".join(line.split()) for line in read_texts(path))
     return [line for line in lines if 0 < len(line) <= MAX_CHARACTERS]
 
 
 def _read_recordings(manifest: Path | None) -> dict[str, Utterance]:
-    """Recordings by the ids that their readings have."""
+    """Recordings by the ids of their readings."""
     recordings: dict[str, Utterance] = {}
     for item in read_jsonl([manifest] if manifest else []):
         if isinstance(item, Rejected):

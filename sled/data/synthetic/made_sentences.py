@@ -1,7 +1,7 @@
-"""Sentences made for the purpose: what books of one kind lack, drawn from patterns by chance.
+"""Random sentences from templates, for what books of one kind lack.
 
 Numbers, dates, times and sums of money as people write them; names and places; questions and
-exclamations; very short ones, and long ones of several clauses.
+exclamations; very short sentences, and long ones of several clauses.
 """
 
 from __future__ import annotations
@@ -76,7 +76,7 @@ def _year(rng: random.Random) -> str:
 
 
 def _number(rng: random.Random) -> str:
-    """Of any size, small ones as often as large ones; thousands with or without a comma."""
+    """A number of any magnitude, each as likely; thousands with or without a comma."""
     number = rng.randint(2, 10 ** rng.randint(1, 7))
     return f"{number:,}" if number >= 10_000 or rng.random() < 0.5 else str(number)
 
@@ -208,12 +208,12 @@ _ENDINGS = [
     "{person} asked for {money}, but nobody wanted to pay for {quality} {things}",
     "it took {person} more than {small} days to find the {quality} {things}",
 ]
-# How often each kind comes.
+# Relative frequency of each kind.
 _WEIGHTS = {"short": 2, "question": 3, "statement": 4, "long": 2}
 
 
 def make_sentence(rng: random.Random) -> str:
-    """A sentence drawn by chance; it need not make sense."""
+    """A random sentence; it need not make sense."""
     kind = rng.choices(list(_WEIGHTS), list(_WEIGHTS.values()))[0]
     if kind == "long":
         pattern = f"{rng.choice(_OPENINGS)}, {rng.choice(_ENDINGS)}."

@@ -1,4 +1,4 @@
-"""Words and pieces of sentences: short readings, from which a model learns to read at all."""
+"""Words and pieces of sentences: short readings that relate text and speech most clearly."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from collections.abc import Iterable
 MIN_PIECE_WORDS, MAX_PIECE_WORDS = 2, 10
 
 _WORD = re.compile(r"[A-Za-z]+(?:['-][A-Za-z]+)*")
-# A piece neither begins nor ends with them: the rest of the sentence is missing.
+# Removed at both ends of a piece, where the rest of the sentence is missing.
 _JOINTS = " ,;:-–—\"'()[]“”‘’"
 
 
 def collect_words(sentences: Iterable[str]) -> list[str]:
-    """Every word of some sentences once, in the order of their first use.
+    """Every word of some sentences once, in the order of first use.
 
-    Words are in lower case, but for those that never are: names, mostly.
+    Words are in lower case, except those that never occur in lower case, which are mostly names.
     """
     forms: dict[str, str] = {}
     for sentence in sentences:
@@ -27,7 +27,7 @@ def collect_words(sentences: Iterable[str]) -> list[str]:
 
 
 def cut_piece(sentence: str, rng: random.Random) -> str:
-    """Some words in a row; the sentence itself if it has no more of them."""
+    """A random sequence of words of a sentence; the whole sentence if it is short."""
     words = sentence.split()
     count = rng.randint(MIN_PIECE_WORDS, MAX_PIECE_WORDS)
     start = rng.randint(0, max(0, len(words) - count))

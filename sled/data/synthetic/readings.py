@@ -1,7 +1,7 @@
-"""Corpora that are read for the purpose: who reads what becomes FLAC files and cut manifests.
+"""Synthesis of corpora: readings become FLAC files and cut manifests.
 
-A run that was interrupted goes on where it stopped: audio files appear only when complete and are
-kept, manifests come last.
+An interrupted run continues where it stopped: audio files appear only when complete and are kept,
+manifests are written last.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ _SETTINGS_FILE = "settings.json"
 
 @dataclass(frozen=True)
 class Reading:
-    """What one audio file is to hold.
+    """Content of one audio file.
 
     Attributes:
-        id: Of the cut, and the name of the file.
-        parts: Texts that are read one after the other.
-        speaker: Who reads them.
+        id: Id of the cut, and name of the file.
+        parts: Texts that are read in sequence.
+        speaker: Name of the speaker.
     """
 
     id: str
@@ -41,20 +41,21 @@ class Reading:
 
     @property
     def text(self) -> str:
+        """The whole text."""
         return " ".join(self.parts)
 
     def seed(self, corpus_seed: int) -> int:
-        """A seed of its own, whatever else is in the corpus."""
+        """A seed that depends only on the seed of the corpus and the id."""
         return zlib.crc32(f"{corpus_seed}/{self.id}".encode())
 
 
 def is_complete(
     output_dir: Path, settings: Mapping[str, object], manifests: Iterable[Path]
 ) -> bool:
-    """Whether a folder holds all of the corpus with these settings.
+    """Whether a folder holds the whole corpus with these settings.
 
     Raises:
-        ValueError: it holds one that was made with others.
+        ValueError: If it holds a corpus made with other settings.
     """
     settings_file = output_dir / _SETTINGS_FILE
     if not settings_file.exists():
@@ -67,25 +68,25 @@ def is_complete(
     return all(manifest.exists() for manifest in manifests)
 
 
-def begin(output_dir: Path, settings: Mapping[str, object]) -> None:
-    """Make a folder ready to record to."""
+def start_corpus(output_dir: Path, settings: Mapping[str, object]) -> None:
+    """Create the folder of a corpus and record its settings."""
     (output_dir / "audio").mkdir(parents=True, exist_ok=True)
     text = json.dumps(settings) + "\n"
     (output_dir / _SETTINGS_FILE).write_text(text, encoding="utf-8")
 
 
-def record(
+def synthesize_readings(
     readings: Sequence[Reading],
     speak: Callable[[Reading], np.ndarray],
     output_dir: Path,
     manifest: Path,
 ) -> None:
-    """Have readings spoken, as far as they have not been, and write their manifest.
+    """Synthesise the readings whose audio files are missing, and write their manifest.
 
     Args:
-        readings: In the order of the manifest.
-        speak: Gives the waveform [S] at 24 kHz of one.
-        output_dir: From `begin`.
+        readings: The readings in the order of the manifest.
+        speak: Synthesises one reading: waveform [S] at 24 kHz.
+        output_dir: The folder, from `start_corpus`.
         manifest: Path of the manifest, in that folder.
     """
     cuts, spoken_s = [], 0.0
@@ -101,7 +102,7 @@ def record(
 
 
 def _make_cut(reading: Reading, root: Path, audio: Path) -> MonoCut:
-    """One utterance of the manifest; `audio` is relative to `root`."""
+    """A cut of one reading; the path `audio` is relative to `root`."""
     num_samples = soundfile.info(root / audio).frames
     duration = num_samples / SAMPLE_RATE
     recording = Recording(

@@ -1,4 +1,5 @@
-"""Teachers: voices that read any text, and what makes their clips fit to learn from."""
+"""Teachers: text-to-speech voices that training data is synthesised with, and cleaning of their
+audio."""
 
 from __future__ import annotations
 
@@ -12,18 +13,20 @@ SAMPLE_RATE = 24_000
 
 LEADING_SILENCE_S = 0.10
 TRAILING_SILENCE_S = 0.15
-SPEECH_THRESHOLD_DB = -40.0  # below the loudest 10 ms of the clip
-# Over the speech alone, -25 dBFS: hibari's own average, so its raw clips can be prompts too.
+# Speech begins and ends at this level, relative to the loudest 10 ms of the clip.
+SPEECH_THRESHOLD_DB = -40.0
+# RMS of speech without silence, -25 dBFS: the average of hibari, so its raw clips can be prompts.
 SPEECH_RMS = 0.055
 
-MAX_PAUSE_S = 0.3  # on top of the margins of both readings
+# Longest pause between joined readings, in addition to the silence around both.
+MAX_PAUSE_S = 0.3
 
 Teacher = Callable[[str, int], np.ndarray]
 """Reads a text with a seed: waveform [S], float32 at 24 kHz."""
 
 
 def load_hibari() -> Teacher:
-    """The hibari-tts voice: American English, female, the same audio for the same seed."""
+    """The hibari-tts voice: American English, female; audio is a function of text and seed."""
     from hibari import Hibari
 
     voice = Hibari()
@@ -31,20 +34,20 @@ def load_hibari() -> Teacher:
 
 
 def load_kokoro(model: Path, voices: Path) -> dict[str, Teacher]:
-    """The English voices of Kokoro-82M by their names; they take no heed of seeds.
+    """The English voices of Kokoro-82M by name; they ignore seeds.
 
     Args:
         model: ONNX file.
         voices: NumPy archive of their style vectors.
 
     Raises:
-        ValueError: kokoro-onnx is not installed, or the files cannot be read.
+        ValueError: If kokoro-onnx is not installed, or the files cannot be read.
     """
     try:
         from kokoro_onnx import Kokoro
     except ImportError as error:
         raise ValueError(
-            "voices of Kokoro take kokoro-onnx: run pip install 'sled[kokoro]'"
+            "Kokoro voices need kokoro-onnx: run pip install 'sled[kokoro]'"
         ) from error
     try:
         kokoro = Kokoro(str(model), str(voices))
@@ -64,7 +67,7 @@ def tidy(waveform: np.ndarray) -> np.ndarray:
     """Give a clip [S] fixed margins of near silence and a fixed loudness.
 
     Raises:
-        ValueError: the clip is silent.
+        ValueError: If the clip is silent.
     """
     hop = SAMPLE_RATE // 100
     frames = waveform[: len(waveform) // hop * hop].reshape(-1, hop)
@@ -81,7 +84,7 @@ def tidy(waveform: np.ndarray) -> np.ndarray:
 
 
 def read_aloud(parts: Sequence[str], teacher: Teacher, seed: int) -> np.ndarray:
-    """Waveform [S] of texts read one after the other, with a pause of varying length between."""
+    """Waveform [S] of texts read in sequence, with random pauses between them."""
     rng = random.Random(seed)
     pieces: list[np.ndarray] = []
     for part in parts:
