@@ -256,7 +256,7 @@ def test_a_codec_is_told_from_others_by_the_weights_that_decide_its_codes(
 def test_folders_without_a_usable_record_are_refused(
     cuts: CutSet, codec: Codec, tmp_path: Path
 ) -> None:
-    with pytest.raises(ValueError, match="no cached codes.*cache_latents.py"):
+    with pytest.raises(ValueError, match="no cached codes.*sled cache codes"):
         load_cached(tmp_path)
     (tmp_path / "cuts.000000.jsonl.gz").touch()
     for call in (lambda: load_cached(tmp_path), lambda: cache_codes(cuts, codec, tmp_path)):

@@ -173,13 +173,13 @@ def test_a_finished_corpus_is_not_made_again(items: list[Item], tmp_path: Path) 
 def test_manifests_of_other_making_are_not_overwritten(items: list[Item], tmp_path: Path) -> None:
     prepare(items, tmp_path, split="valid")
     before = contents(tmp_path)
-    with pytest.raises(ValueError, match="cuts_valid.jsonl.gz is there already"):
+    with pytest.raises(ValueError, match="cuts_valid.jsonl.gz exists"):
         prepare(items, tmp_path, split="train", valid_count=2)
     assert contents(tmp_path) == before
     prepare(items, tmp_path, split="train")
     assert before.items() <= contents(tmp_path).items()
     (tmp_path / "cuts_train.jsonl.gz").unlink()
-    with pytest.raises(ValueError, match="cuts_valid.jsonl.gz is there already"):
+    with pytest.raises(ValueError, match="cuts_valid.jsonl.gz exists"):
         prepare(items, tmp_path, split="train", valid_count=2)
 
 
