@@ -30,7 +30,7 @@ def main(argv: list[str] | None = None) -> None:
     given = {key: value for key, value in flags.items() if value is not None}
     hours = cache_predictions(
         model.eval(),
-        TextTokenizer.from_pretrained(args.model, model.config.text_normalization),
+        TextTokenizer.from_pretrained(args.model, model.config.architecture.text_normalization),
         load_codec(args.codec, device=device),
         args.codes,
         args.output_dir,

@@ -1,29 +1,34 @@
 """What must fit together: a model, the tokenizer of its texts, and the codec of its latents."""
 
 from sled.codec import Codec
-from sled.model.config import SpeechLlamaConfig
+from sled.model.config import Config
 from sled.text.tokenizer import TextTokenizer
 
 
-def check_parts(config: SpeechLlamaConfig, tokenizer: TextTokenizer, codec: Codec) -> None:
+def check_parts(config: Config, tokenizer: TextTokenizer, codec: Codec) -> None:
     """Make sure that a model was made for a tokenizer and a codec.
 
     Raises:
         ValueError: If it was not.
     """
-    if (codec.latent_dim, codec.frame_rate) != (config.vae_embed_dim, config.frame_rate):
+    architecture = config.architecture
+    if (codec.latent_dim, codec.frame_rate) != (
+        architecture.vae_embed_dim,
+        architecture.frame_rate,
+    ):
         raise ValueError(
             f"the codec has {codec.latent_dim} wide latents at {codec.frame_rate:g} a second, "
-            f"the model speaks {config.vae_embed_dim} wide ones at {config.frame_rate:g}: "
+            f"the model speaks {architecture.vae_embed_dim} wide ones at "
+            f"{architecture.frame_rate:g}: "
             "use the codec the model was trained with"
         )
-    if tokenizer.vocab_size > config.vocab_size:
+    if tokenizer.vocab_size > architecture.vocab_size:
         raise ValueError(
-            f"the tokenizer has {tokenizer.vocab_size} tokens, the model {config.vocab_size}: "
-            "use the tokenizer the model was trained with"
+            f"the tokenizer has {tokenizer.vocab_size} tokens, the model "
+            f"{architecture.vocab_size}: use the tokenizer the model was trained with"
         )
-    if tokenizer.normalization != config.text_normalization:
+    if tokenizer.normalization != architecture.text_normalization:
         raise ValueError(
             f"the tokenizer normalises texts by {tokenizer.normalization!r}, the model's texts "
-            f"were by {config.text_normalization!r}: load the tokenizer with that one"
+            f"were by {architecture.text_normalization!r}: load the tokenizer with that one"
         )

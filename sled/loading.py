@@ -11,7 +11,7 @@ from sled.codec import Codec, load_codec
 from sled.decoding import FrameModel
 from sled.fast import PRECISIONS, choose_precision, loading_dtype, make_fast
 from sled.files.checkpoint import missing_files
-from sled.model.config import SpeechLlamaConfig
+from sled.model.huggingface import SpeechLlamaConfig
 from sled.model.lm import SpeechLlamaForCausalLM
 from sled.text.tokenizer import TextTokenizer
 
@@ -43,7 +43,9 @@ def load_parts(
     except OSError as error:
         reason = str(error).splitlines()[0]
         raise ValueError(f"no checkpoint at {str(name_or_path)!r}: {reason}") from error
-    tokenizer = TextTokenizer.from_pretrained(name_or_path, model.config.text_normalization)
+    tokenizer = TextTokenizer.from_pretrained(
+        name_or_path, model.config.architecture.text_normalization
+    )
     fast = make_fast(model.to(device).eval(), dtype, threads)
     return fast, tokenizer, load_codec(codec, device=device)
 

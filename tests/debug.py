@@ -14,7 +14,7 @@ from lhotse import MonoCut, Recording, SupervisionSegment
 from torch import Tensor
 
 from sled.codec import Codec, load_codec
-from sled.model.config import SpeechLlamaConfig
+from sled.model.huggingface import SpeechLlamaConfig
 from sled.model.lm import SpeechLlamaForCausalLM
 from sled.text.tokenizer import TextTokenizer
 

@@ -50,7 +50,8 @@ def full_pass(
     Returns:
         Hidden states [P, H], and what stands at each of the P positions.
     """
-    order = interleave(model.config.stream_n, model.config.stream_m, len(token_ids), len(latents))
+    sizes = model.config.architecture
+    order = interleave(sizes.stream_n, sizes.stream_m, len(token_ids), len(latents))
     embeddings = [
         model.embed_text(torch.tensor(token_ids[i]))
         if kind == "text"
@@ -86,7 +87,7 @@ def speak_slowly(
     stop = []
     for t, one in enumerate(noise, start):
         states = []
-        for context in (text, [model.config.eos_token_id]):
+        for context in (text, [model.config.architecture.eos_token_id]):
             # Frames from t on are still zeros; the state before t cannot have seen them.
             hidden, order = full_pass(model, context, latents)
             states.append(hidden[order.index(("speech", t)) - 1])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from copy import deepcopy
 
 import torch
 from torch import Tensor, nn
@@ -13,13 +12,13 @@ from transformers import LlamaConfig, LlamaModel
 from sled.benchmarks.timing import time_in_turns
 from sled.data.dataset import length_mask
 from sled.model.backbone import Backbone
-from sled.model.config import SpeechLlamaConfig
+from sled.model.config import Config, Objective
 
 OURS, BASELINE = "ours, packed", "transformers' LlamaModel, padded"
 
 
 def compare_backbones(
-    config: SpeechLlamaConfig,
+    config: Config,
     lengths: Sequence[int],
     *,
     rounds: int,
@@ -41,7 +40,9 @@ def compare_backbones(
     if compile_layers:
         for layer in (*ours.layers, *theirs.layers):
             layer.compile(dynamic=True)
-    samples = [torch.randn(length, config.hidden_size, device=device) for length in lengths]
+    samples = [
+        torch.randn(length, config.architecture.hidden_size, device=device) for length in lengths
+    ]
     packed = torch.cat(samples).requires_grad_()
     padded = pad_sequence(samples, batch_first=True).requires_grad_()
     mask = length_mask(torch.tensor(lengths, device=device))
@@ -61,23 +62,23 @@ def compare_backbones(
     return time_in_turns({OURS: run_ours, BASELINE: run_theirs}, rounds, device)
 
 
-def make_backbones(config: SpeechLlamaConfig) -> tuple[Backbone, LlamaModel]:
+def make_backbones(config: Config) -> tuple[Backbone, LlamaModel]:
     """Both backbones in the same sizes, with weights of their own, without dropout."""
-    config = deepcopy(config)
-    config.dropout = config.attention_dropout = config.activation_dropout = 0.0
+    architecture = config.architecture
+    objective = Objective(dropout=0.0, attention_dropout=0.0, activation_dropout=0.0)
     llama = LlamaConfig(
-        vocab_size=config.vocab_size,
-        hidden_size=config.hidden_size,
-        intermediate_size=config.intermediate_size,
-        num_hidden_layers=config.num_hidden_layers,
-        num_attention_heads=config.num_attention_heads,
-        num_key_value_heads=config.num_key_value_heads,
-        head_dim=config.head_dim,
-        max_position_embeddings=config.max_position_embeddings,
-        rms_norm_eps=config.rms_norm_eps,
-        rope_theta=config.rope_theta,
+        vocab_size=architecture.vocab_size,
+        hidden_size=architecture.hidden_size,
+        intermediate_size=architecture.intermediate_size,
+        num_hidden_layers=architecture.num_hidden_layers,
+        num_attention_heads=architecture.num_attention_heads,
+        num_key_value_heads=architecture.num_key_value_heads,
+        head_dim=architecture.head_dim,
+        max_position_embeddings=architecture.max_position_embeddings,
+        rms_norm_eps=architecture.rms_norm_eps,
+        rope_theta=architecture.rope_theta,
     )
-    return Backbone(config), LlamaModel(llama)
+    return Backbone(architecture, objective), LlamaModel(llama)
 
 
 def run_llama(llama: LlamaModel, embeddings: Tensor, mask: Tensor) -> Tensor:

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from transformers import DynamicCache
 
 from sled.benchmarks.backbones import make_backbones
-from sled.model.config import SpeechLlamaConfig
+from sled.model.config import Config
 from sled.model.heads import EnergyHead
 
 
@@ -24,16 +24,17 @@ class TwoPassBaseline(nn.Module):
 
     _noise: Tensor
 
-    def __init__(self, config: SpeechLlamaConfig, context: int, guided: bool) -> None:
+    def __init__(self, config: Config, context: int, guided: bool) -> None:
         super().__init__()
+        sizes = config.architecture
         _, self._llama = make_backbones(config)
-        self._head = EnergyHead(config)
-        self._embed = nn.Linear(config.vae_embed_dim, config.hidden_size)
-        self._norm = nn.LayerNorm(config.hidden_size, eps=1e-6)
-        self._stop = nn.Linear(config.hidden_size, 1, bias=False)
-        self.register_buffer("_noise", torch.zeros(1, config.noise_channels))
+        self._head = EnergyHead(sizes, config.objective)
+        self._embed = nn.Linear(sizes.vae_embed_dim, sizes.hidden_size)
+        self._norm = nn.LayerNorm(sizes.hidden_size, eps=1e-6)
+        self._stop = nn.Linear(sizes.hidden_size, 1, bias=False)
+        self.register_buffer("_noise", torch.zeros(1, sizes.noise_channels))
         self._context, self._branches = context, 2 if guided else 1
-        self._width = config.hidden_size
+        self._width = sizes.hidden_size
         self.eval()
 
     @torch.inference_mode()

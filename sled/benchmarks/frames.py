@@ -55,7 +55,9 @@ class FrameWriter:
         """Forget everything, and read the context."""
         self._decoder = Decoder(self._model)
         config = self._model.config
-        prompt = 0.1 * torch.randn(max(0, self._context - len(TEXT)), config.vae_embed_dim)
+        prompt = 0.1 * torch.randn(
+            max(0, self._context - len(TEXT)), config.architecture.vae_embed_dim
+        )
         for seed in range(self._batch):
             generator = torch.Generator().manual_seed(seed)
             self._decoder.join(Request(TEXT, prompt), generator, self._options, Layout())

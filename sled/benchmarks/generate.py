@@ -22,7 +22,7 @@ from sled.benchmarks.sizes import describe_weights, make_config
 from sled.benchmarks.speakers import load_speaker, make_model, resolve_dtype
 from sled.benchmarks.timing import time_in_turns
 from sled.decoding import Request
-from sled.model.config import SpeechLlamaConfig
+from sled.model.config import Config
 from sled.tts import TTS
 
 WORDS = ("four", "two", "seven", "one", "nine", "zero", "eight")
@@ -68,10 +68,10 @@ def run(args: argparse.Namespace) -> Report:
     dtype = resolve_dtype(args.size, device, args.dtype)
     tts = load_speaker(args.size, device, dtype, args.threads, args.codec_threads)
     config = tts.model.config
-    if args.context + args.frames >= config.max_position_embeddings:
+    if args.context + args.frames >= config.architecture.max_position_embeddings:
         raise ValueError(
             f"--context {args.context} and --frames {args.frames} are more than the model's "
-            f"{config.max_position_embeddings} positions: give less"
+            f"{config.architecture.max_position_embeddings} positions: give less"
         )
 
     figures: dict[str, Any] = {
@@ -88,7 +88,7 @@ def run(args: argparse.Namespace) -> Report:
     least = step_bytes(config, dtype, rows, args.context)
     floor_ms = None if read_rate is None else 1e3 * least / read_rate
     model_share = frame_ms[BASELINE].median * plain.frame_rate
-    baseline_rtf = (model_share + codec_ms * config.frame_rate) / 1e3
+    baseline_rtf = (model_share + codec_ms * config.architecture.frame_rate) / 1e3
     figures |= {
         "ms_per_frame": frame_ms[OURS].median,
         "ratio": args.batch * baseline_rtf / figures["rtf"],
@@ -110,7 +110,7 @@ def run(args: argparse.Namespace) -> Report:
     )
 
 
-def _published_config(size: str) -> SpeechLlamaConfig:
+def _published_config(size: str) -> Config:
     """What the baseline speaks with: the published setting writes one frame in a step."""
     return make_config("published" if size.startswith("published") else size)
 
@@ -121,7 +121,7 @@ def _text(seconds: float) -> str:
 
 def _time_speech(tts: TTS, args: argparse.Namespace) -> float:
     """Real-time factor of whole speech: text, frames and audio, side by side as always."""
-    room = tts.model.config.max_position_embeddings // 2
+    room = tts.model.config.architecture.max_position_embeddings // 2
     frames = min(int(SPEECH_S * tts.codec.frame_rate), room)
     texts = [_text(SPEECH_S)] * args.batch
     tts.synthesize(texts, options=endless(args.cfg, args.draws, max_frames=20))  # warms up
@@ -153,7 +153,7 @@ def _time_codec(tts: TTS) -> float:
     return 1e3 * turns["codec"][0] / frames
 
 
-def _time_frames(tts: TTS, args: argparse.Namespace, plain: SpeechLlamaConfig) -> dict[str, Spread]:
+def _time_frames(tts: TTS, args: argparse.Namespace, plain: Config) -> dict[str, Spread]:
     """Milliseconds of a frame, ours and the baseline's, round by round."""
     baseline = TwoPassBaseline(plain, args.context, guided=args.cfg != 1)
     writers: dict[str, FrameWriter | TwoPassBaseline] = {

@@ -7,7 +7,7 @@ import time
 
 import torch
 
-from sled.model.config import SpeechLlamaConfig
+from sled.model.config import Config
 from sled.model.lm import SpeechLlamaForCausalLM
 
 READ_BYTES = 512 * 2**20  # more than any cache
@@ -25,13 +25,14 @@ def measure_read_rate(rounds: int = 5) -> float:
     return best
 
 
-def position_bytes(config: SpeechLlamaConfig, precision: str) -> int:
+def position_bytes(config: Config, precision: str) -> int:
     """Bytes that a position of a row takes in the cache."""
+    sizes = config.architecture
     held = 4 if precision == "float32" else 2
-    return 2 * config.num_hidden_layers * config.num_key_value_heads * config.head_dim * held
+    return 2 * sizes.num_hidden_layers * sizes.num_key_value_heads * sizes.head_dim * held
 
 
-def step_bytes(config: SpeechLlamaConfig, precision: str, rows: int, context: int) -> float:
+def step_bytes(config: Config, precision: str, rows: int, context: int) -> float:
     """Bytes that writing a frame must read at least: the weights once, and each row's past.
 
     Args:

@@ -63,10 +63,10 @@ def run(args: argparse.Namespace) -> Report:
     model, codec = load_model(args.size, device, dtype, args.threads), make_codec(args.size, device)
     text = _text_length(args.context + args.frames)
     most = text + args.context + args.frames
-    if most > model.config.max_position_embeddings:
+    if most > model.config.architecture.max_position_embeddings:
         raise ValueError(
             f"--context {args.context} and --frames {args.frames} take {most} positions with their "
-            f"text, the model has {model.config.max_position_embeddings}: give less"
+            f"text, the model has {model.config.architecture.max_position_embeddings}: give less"
         )
 
     settings = (args.batch, args.context, args.frames, args.cfg, args.draws)
@@ -148,7 +148,7 @@ class Crowd:
     @torch.inference_mode()
     def _read(self, frames: int) -> UtteranceState:
         """The model after so many frames, and the text that goes with them."""
-        decoder, width = Decoder(self._model), self._model.config.vae_embed_dim
+        decoder, width = Decoder(self._model), self._model.config.architecture.vae_embed_dim
         recording = 0.1 * torch.randn(frames, width, generator=torch.Generator().manual_seed(0))
         text = self._text[: _text_length(frames)]
         request = Request(text, recording, text_ended=False, prompt_tokens=len(text))

@@ -7,7 +7,7 @@ from transformers import EncodecConfig, EncodecModel
 
 from sled.bundled import BUNDLED_VOICES
 from sled.codec import Codec, EncodecCodec, GroupedCodec, load_codec
-from sled.model.config import SpeechLlamaConfig
+from sled.model.huggingface import SpeechLlamaConfig
 
 # "published-x4" is the published size, made to write four frames of the codec in a step.
 SIZES = ("published", "published-x4", *BUNDLED_VOICES, "debug")
@@ -30,8 +30,8 @@ def make_config(size: str) -> SpeechLlamaConfig:
         return SpeechLlamaConfig()
     if size == "published-x4":
         config = SpeechLlamaConfig()
-        config.vae_embed_dim *= FRAMES_IN_GROUP
-        config.frame_rate /= FRAMES_IN_GROUP
+        config.architecture.vae_embed_dim *= FRAMES_IN_GROUP
+        config.architecture.frame_rate /= FRAMES_IN_GROUP
         return config
     if size in BUNDLED_VOICES:
         return SpeechLlamaConfig.from_pretrained(BUNDLED_VOICES[size].folder)

@@ -37,7 +37,8 @@ def make_model(size: str, device: torch.device, dtype: torch.dtype) -> SpeechLla
         model = SpeechLlamaForCausalLM.from_pretrained(folder, dtype=dtype)
     else:
         config = make_config(size)
-        config.stream_n, config.stream_m = STREAM_N, round(STREAM_M * config.frame_rate / 75)
+        sizes = config.architecture
+        sizes.stream_n, sizes.stream_m = STREAM_N, round(STREAM_M * sizes.frame_rate / 75)
         with torch.random.fork_rng():
             torch.manual_seed(0)
             model = AutoModel.from_config(config, dtype=dtype)
@@ -93,5 +94,7 @@ def load_speaker(
     """
     model = load_model(size, device, dtype, threads)
     voice = BUNDLED_VOICES[size if size in BUNDLED_VOICES else "digits"]
-    tokenizer = TextTokenizer.from_pretrained(voice.folder, model.config.text_normalization)
+    tokenizer = TextTokenizer.from_pretrained(
+        voice.folder, model.config.architecture.text_normalization
+    )
     return TTS(model, tokenizer, make_codec(size, device), codec_threads)

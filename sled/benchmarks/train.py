@@ -94,7 +94,7 @@ def _train(
             Path(scratch),
             codec,
             max_frames=args.frames,
-            vocab_size=min(2000, config.vocab_size),
+            vocab_size=min(2000, config.architecture.vocab_size),
             num_workers=args.num_workers,
             pin_memory=device.type == "cuda",
         )

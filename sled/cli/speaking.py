@@ -230,7 +230,7 @@ def read_task(args: argparse.Namespace, layout: str) -> Task:
             "config.json): name a streaming one, or use run_offline.py"
         )
     config = tts.model.config
-    own_cfg = (config.speaking_cfg, config.distilled_cfg)
+    own_cfg = (config.speaking.cfg, config.speaking.distilled_cfg)
     if args.cfg is None and own_cfg != (None, None):
         options = replace(options, cfg=tts.default_options.cfg)
     unset = [name for name in ("temperature", "draws") if getattr(args, name) is None]

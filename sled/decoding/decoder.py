@@ -81,10 +81,12 @@ class Decoder:
         self._write_frames = model.new_step(self._cache) or PartByPart(model, self._cache)
         config = model.config
         self._limits = Limits(config)
-        noise = None if draw_noise else NoiseAhead(config.noise_channels)
+        noise = None if draw_noise else NoiseAhead(config.architecture.noise_channels)
         # Who writes in every step; whose chunk of text is to be read before the next one; and who
         # waits, or has more to read. The latter are a dictionary for its order.
-        self._lane = Lane(self._limits, config.vae_embed_dim, noise, model.device, model.dtype)
+        self._lane = Lane(
+            self._limits, config.architecture.vae_embed_dim, noise, model.device, model.dtype
+        )
         self._late: list[Utterance] = []
         self._others: dict[Utterance, None] = {}
 
@@ -118,7 +120,7 @@ class Decoder:
             options,
             generator,
             layout or self.model.layout,
-            self.model.config.eos_token_id,
+            self.model.config.architecture.eos_token_id,
         )
         self._check_room(utterance)
         self._admit(utterance)
@@ -319,7 +321,7 @@ class Decoder:
                 else:
                     frames.append(item)
                     frame_places.append(place)
-        width = self.model.config.hidden_size
+        width = self.model.config.architecture.hidden_size
         embeddings = torch.zeros(len(inputs) * longest, width, device=self.model.device)
         embeddings = embeddings.to(self.model.dtype)
         if tokens:

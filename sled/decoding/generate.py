@@ -75,7 +75,7 @@ def generate(
     def draw_for_all(speaking: Sequence[Utterance]) -> Tensor:
         # Drawn for all texts, ended or not, so that the published runs are reproduced.
         assert isinstance(generators, torch.Generator)
-        size = (len(requests), model.config.noise_channels)
+        size = (len(requests), model.config.architecture.noise_channels)
         noise = torch.randn(size, generator=generators, device=generators.device)
         return noise[[number[utterance] for utterance in speaking]]
 

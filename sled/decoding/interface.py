@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from sled.model.cache import RowCache
-from sled.model.config import SpeechLlamaConfig
+from sled.model.config import Config
 from sled.model.layout import Layout
 
 NONE = -1
@@ -65,7 +65,7 @@ class FrameModel(Protocol):
     """
 
     @property
-    def config(self) -> SpeechLlamaConfig:
+    def config(self) -> Config:
         """Sizes and settings."""
         ...
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from sled.decoding.utterance import Utterance
-from sled.model.config import SpeechLlamaConfig
+from sled.model.config import Config
 
 
 class Limits:
@@ -15,10 +15,11 @@ class Limits:
         config: Of the model.
     """
 
-    def __init__(self, config: SpeechLlamaConfig) -> None:
+    def __init__(self, config: Config) -> None:
         # Kept as plain numbers: they are asked for in every step.
-        self._positions = config.max_position_embeddings
-        self._low, self._high = config.min_frames_per_token, config.max_frames_per_token
+        self._positions = config.architecture.max_position_embeddings
+        speaking = config.speaking
+        self._low, self._high = speaking.min_frames_per_token, speaking.max_frames_per_token
 
     def positions(self, utterance: Utterance) -> int:
         """Positions that it may fill."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from sled.model.config import SpeechLlamaConfig
+from sled.model.config import Config
 
 OFFLINE_STOP_THRESHOLD, STREAM_STOP_THRESHOLD = 0.8, 0.5
 
@@ -65,12 +65,13 @@ class DecodingOptions:
             raise ValueError(f"length_tolerance={self.length_tolerance}: the factor is at least 1")
 
     @classmethod
-    def of_model(cls, config: SpeechLlamaConfig) -> DecodingOptions:
+    def of_model(cls, config: Config) -> DecodingOptions:
         """A model's own, or the recommended; no guidance if it was taught to do without."""
-        own_cfg = config.speaking_cfg if config.distilled_cfg is None else 1.0
+        speaking = config.speaking
+        own_cfg = speaking.cfg if speaking.distilled_cfg is None else 1.0
         return cls(
-            temperature=config.speaking_temperature,
-            draws=config.speaking_draws,
+            temperature=speaking.temperature,
+            draws=speaking.draws,
             cfg=cls.cfg if own_cfg is None else own_cfg,
         )
 

@@ -28,7 +28,7 @@ import torch
 from torch import Tensor
 
 from sled.decoding.interface import NONE
-from sled.model.config import SpeechLlamaConfig
+from sled.model.config import Config
 
 if TYPE_CHECKING:
     from sled.decoding.utterance import Utterance
@@ -99,15 +99,15 @@ class PlaceKeeper:
         config: Of the model.
     """
 
-    def __init__(self, channel: Channel, config: SpeechLlamaConfig) -> None:
+    def __init__(self, channel: Channel, config: Config) -> None:
         self._tokens = channel.tokens.float().cpu().numpy()
         self._phases = channel.phases.float().cpu().numpy()
         self._width = self._tokens.shape[1] + len(self._phases)
         self._square = float((self._tokens[0] ** 2).sum() + (self._phases[0] ** 2).sum())
-        low, high = config.min_frames_per_token, config.max_frames_per_token
+        low, high = config.speaking.min_frames_per_token, config.speaking.max_frames_per_token
         frames = math.sqrt(low * high) if low and high else USUAL_FRAMES_PER_TOKEN
-        self._longest = LONGEST_S * config.frame_rate
-        self._longest_end = LONGEST_END_S * config.frame_rate
+        self._longest = LONGEST_S * config.architecture.frame_rate
+        self._longest_end = LONGEST_END_S * config.architecture.frame_rate
         passed = np.arange(MAX_PASSED + 1)
         factorials = np.array([math.factorial(count) for count in passed])
         self._log_passed = passed * -math.log(frames) - 1 / frames - np.log(factorials)

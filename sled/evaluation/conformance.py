@@ -105,7 +105,8 @@ def check_goldens(folder: Path) -> Iterator[CaseResult]:
 def _load_model(folder: Path) -> SpeechLlamaForCausalLM:
     """A checkpoint whose dropout is off even in training mode."""
     config = SpeechLlamaForCausalLM.config_class.from_pretrained(folder)
-    config.dropout = config.attention_dropout = config.activation_dropout = 0.0
+    objective = config.objective
+    objective.dropout = objective.attention_dropout = objective.activation_dropout = 0.0
     return SpeechLlamaForCausalLM.from_pretrained(folder, config=config)
 
 
@@ -141,7 +142,8 @@ def _check_generation(
         if case["mode"] == "offline":  # the published offline tokens repeat the text first
             text, theirs = theirs.split([n := tensors["input_ids"].shape[1], len(theirs) - n])
             result.require("text tokens", text.equal(tensors["input_ids"][row]))
-        ours = _tokens(generated, model.config.bos_token_id, model.config.eos_token_id)
+        sizes = model.config.architecture
+        ours = _tokens(generated, sizes.bos_token_id, sizes.eos_token_id)
         result.require("tokens", ours.equal(theirs[: len(ours)] if len(spoken) > 1 else theirs))
     return result
 
@@ -168,7 +170,7 @@ def _check_loss(
         result.compare("codec latents", ours, latents[row, :num_frames])
 
     model = _load_model(folder).train()
-    model.config.training_cfg = case["training_cfg"]
+    model.config.objective.training_cfg = case["training_cfg"]
     model.zero_grad()
     torch.manual_seed(case["noise_seed"])
     output = model(

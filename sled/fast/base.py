@@ -44,7 +44,7 @@ class ModelEnds:
 
     def new_cache(self) -> RowCache:
         """See `sled.decoding.FrameModel`, as for all methods."""
-        return KVCache(self.config, self.device, self.dtype)
+        return KVCache(self.config.architecture, self.device, self.dtype)
 
     def new_step(self, cache: Any) -> WriteFrames | None:
         return None

@@ -89,7 +89,7 @@ class StaticModel(FusedModel):
 
     def new_cache(self) -> PagedCache:
         """See `sled.decoding.FrameModel`, as for all methods but the last."""
-        return PagedCache(self.config, self.device, self.dtype)
+        return PagedCache(self.config.architecture, self.device, self.dtype)
 
     def new_step(self, cache: PagedCache) -> WriteFrames:
         return StaticStep(self, cache, self._record)
@@ -179,17 +179,17 @@ class _Recording:
     def __init__(
         self, model: StaticModel, cache: PagedCache, size: int, guided: bool, most_draws: int
     ) -> None:
-        config, device = model.config, model.device
+        sizes, device = model.config.architecture, model.device
         self._model, self._cache = model, cache
         self._parts, self._most_draws = 2 if guided else 1, most_draws
         ints = torch.zeros(self._parts * size, cache.tables.shape[1] + 2, dtype=torch.int32)
-        floats = torch.zeros(size, config.noise_channels + 3)
+        floats = torch.zeros(size, sizes.noise_channels + 3)
         floats[:, -1] = 1  # what is in the place of nobody shall be finite
         if device.type == "cuda":  # so that copies need not be waited for
             ints, floats = ints.pin_memory(), floats.pin_memory()
         self._host_ints, self._host_floats = ints, floats
         self._ints, self._floats = torch.zeros_like(ints, device=device), floats.to(device)
-        self._frames = torch.zeros(size, config.vae_embed_dim, device=device, dtype=model.dtype)
+        self._frames = torch.zeros(size, sizes.vae_embed_dim, device=device, dtype=model.dtype)
         self._outputs = (self._frames, self._floats)
         self._replay: Callable[[], None] | None = None
 

@@ -48,7 +48,7 @@ class FusedModel(ModelEnds):
 
     def __init__(self, model: SpeechLlamaForCausalLM) -> None:
         super().__init__(model)
-        backbone, config = model.model, model.config
+        backbone, sizes = model.model, model.config.architecture
         self._layers: list[FusedLayer] = []
         while len(backbone.layers):
             layer = backbone.layers.pop(0)
@@ -56,9 +56,9 @@ class FusedModel(ModelEnds):
             self._layers.append(FusedLayer(layer))
         self._final_norm = backbone.norm.weight.detach()
         self._head = model.scoreloss
-        self._shape, self._eps = [config.hidden_size], config.rms_norm_eps
-        self._heads, self._head_dim = config.num_attention_heads, config.head_dim
-        self._rotated = config.num_attention_heads + config.num_key_value_heads
+        self._shape, self._eps = [sizes.hidden_size], sizes.rms_norm_eps
+        self._heads, self._head_dim = sizes.num_attention_heads, sizes.head_dim
+        self._rotated = sizes.num_attention_heads + sizes.num_key_value_heads
 
     def digest(self) -> str:
         """See `sled.decoding.FrameModel`."""

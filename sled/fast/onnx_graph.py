@@ -22,7 +22,7 @@ from torch import Tensor, nn
 
 from sled.fast.quantize import pack_codes, quantize_blocks
 from sled.model.backbone import Attention, Backbone, DecoderLayer, rotary_tables
-from sled.model.config import SpeechLlamaConfig
+from sled.model.config import Architecture
 from sled.model.heads.energy import EPSILON, EnergyHead, ResidualBlock
 
 OPSET, IR_VERSION = 17, 8
@@ -153,7 +153,7 @@ def write_embedding(graph: Graph, projection: nn.Linear, norm: nn.LayerNorm) -> 
 
 @torch.no_grad()
 def write_backbone(
-    graph: Graph, backbone: Backbone, config: SpeechLlamaConfig, cache_dtype: torch.dtype
+    graph: Graph, backbone: Backbone, architecture: Architecture, cache_dtype: torch.dtype
 ) -> None:
     """The layers and the final norm.
 
@@ -165,14 +165,14 @@ def write_backbone(
     Args:
         graph: An empty one.
         backbone: Its layers are taken out of it one by one, so that they are never held twice.
-        config: Of the model.
+        architecture: Of the model.
         cache_dtype: Of keys and values.
     """
-    states: list[str | int] = ["R", "Q", config.hidden_size]
+    states: list[str | int] = ["R", "Q", architecture.hidden_size]
     residual = graph.input("x", states)
-    attention = _Attention(graph, config, cache_dtype)
+    attention = _Attention(graph, architecture, cache_dtype)
     branch = None
-    for number in range(config.num_hidden_layers):
+    for number in range(architecture.num_hidden_layers):
         layer = backbone.layers.pop(0)
         assert isinstance(layer, DecoderLayer)
         normed, residual = _norm(graph, residual, branch, layer.input_layernorm)
@@ -204,29 +204,31 @@ def _norm(
 class _Attention:
     """Attention of the new inputs to all that their rows hold."""
 
-    def __init__(self, graph: Graph, config: SpeechLlamaConfig, cache_dtype: torch.dtype) -> None:
-        self._graph, self._config = graph, config
+    def __init__(self, graph: Graph, architecture: Architecture, cache_dtype: torch.dtype) -> None:
+        self._graph, self._architecture = graph, architecture
         self._kind = np.float16 if cache_dtype == torch.float16 else np.float32
         tables = rotary_tables(
-            config.max_position_embeddings,
-            config.head_dim,
-            config.rope_theta,
+            architecture.max_position_embeddings,
+            architecture.head_dim,
+            architecture.rope_theta,
             torch.device("cpu"),
             cache_dtype,
         )
         self._context = [
             graph.input("last", ["R"], np.int32),
             graph.input("total", [1], np.int32),
-            *(graph.weight(table[:, : config.head_dim // 2]) for table in tables),  # twice the same
+            *(
+                graph.weight(table[:, : architecture.head_dim // 2]) for table in tables
+            ),  # twice the same
         ]
 
     def apply(self, x: str, attention: Attention, number: int) -> str:
         """The attention of a layer."""
-        graph, config = self._graph, self._config
+        graph, architecture = self._graph, self._architecture
         # Folded into the queries: the operator is fastest without a scale of its own.
-        query = attention.q_proj.weight.float() * config.head_dim**-0.5
+        query = attention.q_proj.weight.float() * architecture.head_dim**-0.5
         fused = torch.cat((query, attention.k_proj.weight.float(), attention.v_proj.weight.float()))
-        shape: list[str | int] = ["R", config.num_key_value_heads, "C", config.head_dim]
+        shape: list[str | int] = ["R", architecture.num_key_value_heads, "C", architecture.head_dim]
         memory = [graph.input(f"{what}.{number}", shape, self._kind) for what in ("keys", "values")]
         grown = [f"new_{name}" for name in memory]
         attended = graph.call(
@@ -234,8 +236,8 @@ class _Attention:
             [self._cast(graph.linear(x, fused), self._kind), "", "", *memory, *self._context],
             [f"attended.{number}", *grown],
             domain=MICROSOFT,
-            num_heads=config.num_attention_heads,
-            kv_num_heads=config.num_key_value_heads,
+            num_heads=architecture.num_attention_heads,
+            kv_num_heads=architecture.num_key_value_heads,
             do_rotary=1,
             scale=1.0,
         )
@@ -250,11 +252,11 @@ class _Attention:
 
 
 @torch.no_grad()
-def write_head(graph: Graph, head: EnergyHead, config: SpeechLlamaConfig) -> None:
+def write_head(graph: Graph, head: EnergyHead, architecture: Architecture) -> None:
     """The energy head: `hidden` [U, H] and `noise` [U, N] to `latents` [U, D]."""
-    net, width = head.net, config.diffloss_w
-    hidden = graph.input("hidden", ["U", config.hidden_size])
-    noise = graph.input("noise", ["U", config.noise_channels])
+    net, width = head.net, architecture.diffloss_w
+    hidden = graph.input("hidden", ["U", architecture.hidden_size])
+    noise = graph.input("noise", ["U", architecture.noise_channels])
     y = graph.linear(noise, net.input_proj.weight, net.input_proj.bias)
     x = graph.linear(hidden, net.cond_embed.weight, net.cond_embed.bias)
     for block in net.res_blocks:
@@ -272,7 +274,7 @@ def write_head(graph: Graph, head: EnergyHead, config: SpeechLlamaConfig) -> Non
     shift, scale = _modulation(graph, y, final.adaLN_modulation[1], 2)
     x = _modulated_norm(graph, x, shift, scale, width)
     latents = graph.linear(x, final.linear.weight, final.linear.bias)
-    graph.output("latents", latents, ["U", config.vae_embed_dim])
+    graph.output("latents", latents, ["U", architecture.vae_embed_dim])
 
 
 def _modulation(graph: Graph, y: str, linear: nn.Module, parts: int) -> list[str]:

@@ -86,10 +86,11 @@ class GraphModel(ModelEnds):
     ) -> None:
         super().__init__(model, torch.float32)
         self._cache_dtype = cache_dtype
-        config = self.config
-        if config.head_dim % 16:
+        architecture = self.config.architecture
+        if architecture.head_dim % 16:
             raise ValueError(
-                f"head_dim={config.head_dim}: int8 and int4 need a multiple of 16; use float32"
+                f"head_dim={architecture.head_dim}: int8 and int4 need a multiple of 16; "
+                "use float32"
             )
         threads = threads or torch.get_num_threads()
         # Not by torch, whose threads would be in the way of the runtime's; and too small to share.
@@ -97,10 +98,12 @@ class GraphModel(ModelEnds):
             lambda graph: write_embedding(graph, model.z_proj, model.z_proj_ln), bits=32, threads=1
         )
         self._backbone, self._backbone_digest = _open(
-            lambda graph: write_backbone(graph, model.model, config, cache_dtype), bits, threads
+            lambda graph: write_backbone(graph, model.model, architecture, cache_dtype),
+            bits,
+            threads,
         )
         self._head, self._head_digest = _open(
-            lambda graph: write_head(graph, model.scoreloss, config), bits, threads
+            lambda graph: write_head(graph, model.scoreloss, architecture), bits, threads
         )
         self._steps: dict[tuple[int, ...], BoundRun] = {}
         self._draws: dict[int, BoundRun] = {}
@@ -110,7 +113,7 @@ class GraphModel(ModelEnds):
         return "-".join((tensor_digest(self.tensors()), self._backbone_digest, self._head_digest))
 
     def new_cache(self) -> KVCache:
-        return KVCache(self.config, self.device, self._cache_dtype)
+        return KVCache(self.config.architecture, self.device, self._cache_dtype)
 
     def embed_latents(self, latents: Tensor) -> Tensor:
         flat = latents.float().reshape(-1, latents.shape[-1]).contiguous()
@@ -165,7 +168,7 @@ class GraphModel(ModelEnds):
         count = len(hidden)
         draw = self._draws.get(count)
         if draw is None:
-            latents = torch.empty(count, self.config.vae_embed_dim)
+            latents = torch.empty(count, self.config.architecture.vae_embed_dim)
             inputs = {"hidden": torch.empty(hidden.shape), "noise": torch.empty(noise.shape)}
             draw = self._draws[count] = BoundRun(self._head, inputs, {"latents": latents})
         draw.inputs["hidden"].copy_(hidden)

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from sled.model.backbone import rotary_tables
 from sled.model.cache import CachedRow
-from sled.model.config import SpeechLlamaConfig
+from sled.model.config import Architecture
 
 PAGE = 64  # positions
 # Nobody's: what rows that only fill up a step write goes there.
@@ -30,7 +30,7 @@ class PagedCache:
     """A `sled.model.cache.RowCache`, and an attention context for rows that read.
 
     Args:
-        config: Sizes of the model.
+        architecture: Sizes of the model.
         device: Where it lies.
         dtype: Of keys and values.
 
@@ -48,16 +48,20 @@ class PagedCache:
     sin: Tensor
     pages: list[Tensor]
 
-    def __init__(self, config: SpeechLlamaConfig, device: torch.device, dtype: torch.dtype) -> None:
-        self._device, self._dtype, self._num_layers = device, dtype, config.num_hidden_layers
-        self._page_shape = (config.num_key_value_heads, PAGE, config.head_dim)
-        width = -(-config.max_position_embeddings // PAGE)
+    def __init__(
+        self, architecture: Architecture, device: torch.device, dtype: torch.dtype
+    ) -> None:
+        self._device, self._dtype, self._num_layers = device, dtype, architecture.num_hidden_layers
+        self._page_shape = (architecture.num_key_value_heads, PAGE, architecture.head_dim)
+        width = -(-architecture.max_position_embeddings // PAGE)
         self._initial_pages = 1 + INITIAL_ROWS * width
         self.lengths = np.zeros(0, dtype=np.int64)
         self.tables = np.zeros((0, width), dtype=np.int32)
         self.generation = 0
         self._start_over()
-        tables = rotary_tables(width * PAGE, config.head_dim, config.rope_theta, device, dtype)
+        tables = rotary_tables(
+            width * PAGE, architecture.head_dim, architecture.rope_theta, device, dtype
+        )
         self.rotary = torch.stack(tables)
 
     @property

@@ -10,7 +10,7 @@ import torch
 from sled.decoding import FrameModel
 from sled.fast.cuda_graph import GraphRecorder, StaticModel
 from sled.fast.fused import FusedModel
-from sled.model.config import SpeechLlamaConfig
+from sled.model.config import Config
 from sled.model.lm import SpeechLlamaForCausalLM, num_parameters
 
 logger = logging.getLogger(__name__)
@@ -23,7 +23,7 @@ SMALL = 50e6
 EXTRA = "pip install 'sled[fast]'"
 
 
-def choose_precision(config: SpeechLlamaConfig, device: torch.device) -> str:
+def choose_precision(config: Config, device: torch.device) -> str:
     """The precision to speak in where none is asked for.
 
     float32 for models so small that nothing else is needed. On a GPU, bfloat16 where it has it.

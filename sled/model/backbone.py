@@ -18,7 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from sled.model.config import SpeechLlamaConfig
+from sled.model.config import Architecture, Objective
 
 
 def rotary_tables(
@@ -133,17 +133,17 @@ def _attend(query: Tensor, key: Tensor, value: Tensor, dropout: float) -> Tensor
 class Attention(nn.Module):
     """Multi-head attention with rotary positions and optional grouped keys and values."""
 
-    def __init__(self, config: SpeechLlamaConfig, layer: int) -> None:
+    def __init__(self, architecture: Architecture, objective: Objective, layer: int) -> None:
         super().__init__()
         self.layer = layer
-        self.head_dim = config.head_dim
-        self.dropout = config.attention_dropout
-        query_width = config.num_attention_heads * config.head_dim
-        key_width = config.num_key_value_heads * config.head_dim
-        self.q_proj = nn.Linear(config.hidden_size, query_width, bias=False)
-        self.k_proj = nn.Linear(config.hidden_size, key_width, bias=False)
-        self.v_proj = nn.Linear(config.hidden_size, key_width, bias=False)
-        self.o_proj = nn.Linear(query_width, config.hidden_size, bias=False)
+        self.head_dim = architecture.head_dim
+        self.dropout = objective.attention_dropout
+        query_width = architecture.num_attention_heads * architecture.head_dim
+        key_width = architecture.num_key_value_heads * architecture.head_dim
+        self.q_proj = nn.Linear(architecture.hidden_size, query_width, bias=False)
+        self.k_proj = nn.Linear(architecture.hidden_size, key_width, bias=False)
+        self.v_proj = nn.Linear(architecture.hidden_size, key_width, bias=False)
+        self.o_proj = nn.Linear(query_width, architecture.hidden_size, bias=False)
 
     def forward(self, x: Tensor, context: AttentionContext) -> Tensor:
         heads = (-1, self.head_dim)
@@ -158,12 +158,18 @@ class Attention(nn.Module):
 class MLP(nn.Module):
     """SwiGLU (Shazeer 2020): down(silu(gate(x)) * up(x))."""
 
-    def __init__(self, config: SpeechLlamaConfig) -> None:
+    def __init__(self, architecture: Architecture, objective: Objective) -> None:
         super().__init__()
-        self.gate_proj = nn.Linear(config.hidden_size, config.intermediate_size, bias=False)
-        self.up_proj = nn.Linear(config.hidden_size, config.intermediate_size, bias=False)
-        self.down_proj = nn.Linear(config.intermediate_size, config.hidden_size, bias=False)
-        self.activation_dropout = config.activation_dropout
+        self.gate_proj = nn.Linear(
+            architecture.hidden_size, architecture.intermediate_size, bias=False
+        )
+        self.up_proj = nn.Linear(
+            architecture.hidden_size, architecture.intermediate_size, bias=False
+        )
+        self.down_proj = nn.Linear(
+            architecture.intermediate_size, architecture.hidden_size, bias=False
+        )
+        self.activation_dropout = objective.activation_dropout
 
     def forward(self, x: Tensor) -> Tensor:
         gated = F.silu(self.gate_proj(x)) * self.up_proj(x)
@@ -173,13 +179,15 @@ class MLP(nn.Module):
 class DecoderLayer(nn.Module):
     """Pre-norm attention and MLP, with dropout before each residual sum."""
 
-    def __init__(self, config: SpeechLlamaConfig, layer: int) -> None:
+    def __init__(self, architecture: Architecture, objective: Objective, layer: int) -> None:
         super().__init__()
-        self.input_layernorm = nn.RMSNorm(config.hidden_size, eps=config.rms_norm_eps)
-        self.self_attn = Attention(config, layer)
-        self.post_attention_layernorm = nn.RMSNorm(config.hidden_size, eps=config.rms_norm_eps)
-        self.mlp = MLP(config)
-        self.dropout = config.dropout
+        self.input_layernorm = nn.RMSNorm(architecture.hidden_size, eps=architecture.rms_norm_eps)
+        self.self_attn = Attention(architecture, objective, layer)
+        self.post_attention_layernorm = nn.RMSNorm(
+            architecture.hidden_size, eps=architecture.rms_norm_eps
+        )
+        self.mlp = MLP(architecture, objective)
+        self.dropout = objective.dropout
 
     def forward(self, x: Tensor, context: AttentionContext) -> Tensor:
         attended = self.self_attn(self.input_layernorm(x), context)
@@ -191,14 +199,15 @@ class DecoderLayer(nn.Module):
 class Backbone(nn.Module):
     """Token embedding, decoder layers and the final norm: everything named `model.*` on disk."""
 
-    def __init__(self, config: SpeechLlamaConfig) -> None:
+    def __init__(self, architecture: Architecture, objective: Objective) -> None:
         super().__init__()
-        self.head_dim, self.rope_theta = config.head_dim, config.rope_theta
-        self.embed_tokens = nn.Embedding(config.vocab_size, config.hidden_size)
+        self.head_dim, self.rope_theta = architecture.head_dim, architecture.rope_theta
+        self.embed_tokens = nn.Embedding(architecture.vocab_size, architecture.hidden_size)
         self.layers = nn.ModuleList(
-            DecoderLayer(config, layer) for layer in range(config.num_hidden_layers)
+            DecoderLayer(architecture, objective, layer)
+            for layer in range(architecture.num_hidden_layers)
         )
-        self.norm = nn.RMSNorm(config.hidden_size, eps=config.rms_norm_eps)
+        self.norm = nn.RMSNorm(architecture.hidden_size, eps=architecture.rms_norm_eps)
         # transformers' `gradient_checkpointing_enable` sets both.
         self.gradient_checkpointing = False
         self._gradient_checkpointing_func: Callable[..., Tensor] = checkpoint

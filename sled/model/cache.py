@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from sled.model.backbone import rotary_tables
-from sled.model.config import SpeechLlamaConfig
+from sled.model.config import Architecture
 
 INITIAL_CAPACITY = 256
 
@@ -57,7 +57,7 @@ class KVCache:
     on its company. It is an attention context of `sled.model.backbone`.
 
     Args:
-        config: Sizes of the model.
+        architecture: Sizes of the model.
         device: Where it lies.
         dtype: Of keys and values.
 
@@ -69,10 +69,12 @@ class KVCache:
     sin: Tensor
     _mask: Tensor | None
 
-    def __init__(self, config: SpeechLlamaConfig, device: torch.device, dtype: torch.dtype) -> None:
-        self._head_dim, self._rope_theta = config.head_dim, config.rope_theta
-        self._layers, self._heads = config.num_hidden_layers, config.num_key_value_heads
-        self._usual_capacity = config.max_position_embeddings
+    def __init__(
+        self, architecture: Architecture, device: torch.device, dtype: torch.dtype
+    ) -> None:
+        self._head_dim, self._rope_theta = architecture.head_dim, architecture.rope_theta
+        self._layers, self._heads = architecture.num_hidden_layers, architecture.num_key_value_heads
+        self._usual_capacity = architecture.max_position_embeddings
         self.lengths: list[int] = []
         # Positions of each row's place that hold anything but zeros, padding included. Masked
         # positions count with weight 0, but 0 times NaN is NaN: a row that went wrong must not

@@ -1,18 +1,25 @@
-"""The one configuration of a SLED model.
+"""Configuration of a SLED model: architecture, training objective and speaking defaults.
 
-`config.json` keeps exactly the keys of the published checkpoints, so that either implementation
-reads the other's folders. Settings that the published format does not know (`EXTRA_DEFAULTS`)
-are written only when they differ from their defaults.
+On disk, `config.json` is flat and holds the keys of the published checkpoints, so that either
+implementation reads the other's folders. Settings that the published format does not have are
+written only when they differ from their defaults.
 """
 
 from __future__ import annotations
 
+import dataclasses
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
-from transformers import PreTrainedConfig
-from transformers import __version__ as transformers_version
+from sled.files.checkpoint import CONFIG_FILE
 
-# Llama options that the published files carry but only ever hold with these values.
+MODEL_TYPE = "speech_llama"
+ARCHITECTURE_NAME = "SpeechLlamaForCausalLM"
+
+# Llama options that the published files contain, always with these values.
 FIXED_KEYS: dict[str, Any] = {
     "attention_bias": False,
     "hidden_act": "silu",
@@ -22,241 +29,294 @@ FIXED_KEYS: dict[str, Any] = {
     "tie_word_embeddings": False,
     "use_cache": True,
 }
-# Of those, the ones that change nothing that is computed here: any value will do.
+# These do not affect the computation here, so any value is accepted.
 _INERT_KEYS = {"pretraining_tp", "use_cache"}
 
-# Ours alone, on top of the published format.
-EXTRA_DEFAULTS: dict[str, Any] = {
-    "score": "energy",
-    "score_beta": 1.0,
-    "score_samples": 2,
-    "score_bandwidths": (0.5, 1.0, 2.0),
-    "history_noise": 0.0,
-    "scheduled_sampling": 0.0,
-    "frame_rate": 75.0,
-    "min_frames_per_token": None,
-    "max_frames_per_token": None,
-    "trained_frames": None,
-    "text_normalization": None,
-    "distilled_cfg": None,
-    "speaking_temperature": 1.0,
-    "speaking_cfg": None,
-    "speaking_draws": 1,
-}
-
-# What transformers itself may pass to or keep in any configuration.
-_BASE_KEYS = set(PreTrainedConfig().to_dict()) | {
+# Keys that transformers may write into any configuration. They are ignored.
+_TRANSFORMERS_KEYS = {
+    "_attn_implementation",
+    "_attn_implementation_autoset",
+    "_name_or_path",
     "architectures",
     "attn_implementation",
+    "chunk_size_feed_forward",
     "dtype",
+    "id2label",
+    "is_encoder_decoder",
+    "label2id",
     "model_type",
     "name_or_path",
     "num_labels",
     "output_attentions",
+    "output_hidden_states",
+    "problem_type",
+    "return_dict",
     "torch_dtype",
+    "transformers_version",
 }
 
 
-class SpeechLlamaConfig(PreTrainedConfig):
-    """Sizes and settings of a SLED model; the defaults are the published 204 M parameter size.
+def _extra(default: Any, key: str | None = None) -> Any:
+    """A field that the published format does not have; `key` is its name on disk."""
+    return field(default=default, metadata={"is_extra": True, "key": key})
 
-    Args:
+
+@dataclass
+class Architecture:
+    """What the weights depend on. The defaults are the published size of 204 M parameters.
+
+    Attributes:
         vocab_size: Number of text tokens.
         hidden_size: Width of the backbone.
         intermediate_size: Width of its gated MLP.
-        num_hidden_layers: Decoder layers.
-        num_attention_heads: Query heads.
-        num_key_value_heads: Key and value heads; fewer than `num_attention_heads` is
-            grouped-query attention. None: as many as query heads.
-        head_dim: Width of one head. None: `hidden_size // num_attention_heads`.
+        num_hidden_layers: Number of decoder layers.
+        num_attention_heads: Number of query heads.
+        num_key_value_heads: Number of key and value heads; fewer than `num_attention_heads` is
+            grouped-query attention. 0: as many as query heads.
+        head_dim: Width of one attention head. 0: `hidden_size // num_attention_heads`.
         max_position_embeddings: Positions (text tokens plus frames) the model was made for.
         rms_norm_eps: Epsilon of the RMS norms.
         rope_theta: Base of the rotary frequencies.
         initializer_range: Standard deviation of the initial linear weights.
-        dropout, attention_dropout, activation_dropout: Training-time dropout on the two residual
-            branches, on attention weights and inside the MLP.
-        vae_embed_dim: Width of one speech latent.
-        diffloss_d: Residual blocks of the energy head.
+        vae_embed_dim: Size of a unit: the width of a latent vector, or the number of ids.
+        diffloss_d: Number of residual blocks of the energy head.
         diffloss_w: Width of the energy head.
-        noise_channels: Width of the head's noise.
-        training_cfg: Probability that training drops a sample's text.
-        stream_n, stream_m: Text tokens and frames per chunk of the streaming layout; both None is
-            the offline layout.
-        score: Proper scoring rule of the head: "energy" or "gaussian_mmd".
-        score_beta: Exponent of the energy distance, in (0, 2).
-        score_samples: Samples drawn per frame in training, at least 2.
-        score_bandwidths: Kernel widths of "gaussian_mmd", in units of sqrt(vae_embed_dim).
-        history_noise: Strongest noise on the latents that the model reads in training, in units of
-            their root mean square; teaches it to live with its own imperfect frames.
-        scheduled_sampling: Largest share of these latents that training replaces by draws of the
-            model's own, from none to all (1.0); teaches it to go on from what it says.
-        frame_rate: Latents per second of the codec the model speaks through.
-        min_frames_per_token, max_frames_per_token: Frames of speech for each token of its text, in
-            all but a few samples of the training data. None: not measured.
-        trained_frames: Frames of speech that all but a few samples of training had at most: with
-            more in a sequence, a prompt's included, a model loses itself. None: not measured.
-        text_normalization: What is done to a text before it becomes tokens, see
-            `sled.normalization`. None: nothing.
-        distilled_cfg: Guidance scale that the model speaks with by itself, at cfg 1, because
-            guidance was distilled into it. None: it was not.
-        speaking_temperature: Scale of the head's noise that the model speaks best with, and speaks
-            with unless asked otherwise.
-        speaking_cfg: Likewise its guidance scale. None: as the caller is used to.
-        speaking_draws: Likewise of how many draws each frame is the mean.
-
-    Raises:
-        ValueError: For an unknown key or a combination that no model can have.
+        noise_channels: Width of the energy head's noise.
+        stream_n: Text tokens per chunk of the streaming layout. None: offline layout.
+        stream_m: Frames per chunk of the streaming layout. None: offline layout.
+        bos_token_id: Token at the start of a text, `<s>`.
+        pad_token_id: Padding token.
+        eos_token_id: Token at the end of a text, `</s>`; alone, it stands for a dropped text.
+        frame_rate: Frames per second, as in the codec.
+        text_normalization: How text is normalised before tokenization, see `sled.normalization`.
+            None: not at all.
+        head: Name of the head in `sled.model.heads.HEADS`.
+        conditions: Name and width of each vector that conditions all of a sample's speech.
     """
 
-    model_type = "speech_llama"
+    vocab_size: int = 16384
+    hidden_size: int = 1024
+    intermediate_size: int = 2752
+    num_hidden_layers: int = 12
+    num_attention_heads: int = 16
+    num_key_value_heads: int = 0
+    head_dim: int = 0
+    max_position_embeddings: int = 2048
+    rms_norm_eps: float = 1e-6
+    rope_theta: float = 10000.0
+    initializer_range: float = 0.02
+    vae_embed_dim: int = 128
+    diffloss_d: int = 6
+    diffloss_w: int = 1024
+    noise_channels: int = 128
+    stream_n: int | None = None
+    stream_m: int | None = None
+    bos_token_id: int = 0
+    pad_token_id: int = 1
+    eos_token_id: int = 2
+    frame_rate: float = _extra(75.0)
+    text_normalization: str | None = _extra(None)
+    head: str = _extra("energy")
+    conditions: dict[str, int] = field(default_factory=dict, metadata={"is_extra": True})
 
-    def __init__(
-        self,
-        *,
-        vocab_size: int = 16384,
-        hidden_size: int = 1024,
-        intermediate_size: int = 2752,
-        num_hidden_layers: int = 12,
-        num_attention_heads: int = 16,
-        num_key_value_heads: int | None = None,
-        head_dim: int | None = None,
-        max_position_embeddings: int = 2048,
-        rms_norm_eps: float = 1e-6,
-        rope_theta: float = 10000.0,
-        initializer_range: float = 0.02,
-        dropout: float = 0.1,
-        attention_dropout: float = 0.1,
-        activation_dropout: float = 0.1,
-        vae_embed_dim: int = 128,
-        diffloss_d: int = 6,
-        diffloss_w: int = 1024,
-        noise_channels: int = 128,
-        training_cfg: float = 0.1,
-        stream_n: int | None = None,
-        stream_m: int | None = None,
-        score: str = EXTRA_DEFAULTS["score"],
-        score_beta: float = EXTRA_DEFAULTS["score_beta"],
-        score_samples: int = EXTRA_DEFAULTS["score_samples"],
-        score_bandwidths: tuple[float, ...] = EXTRA_DEFAULTS["score_bandwidths"],
-        history_noise: float = EXTRA_DEFAULTS["history_noise"],
-        scheduled_sampling: float = EXTRA_DEFAULTS["scheduled_sampling"],
-        frame_rate: float = EXTRA_DEFAULTS["frame_rate"],
-        min_frames_per_token: float | None = None,
-        max_frames_per_token: float | None = None,
-        trained_frames: int | None = None,
-        text_normalization: str | None = None,
-        distilled_cfg: float | None = None,
-        speaking_temperature: float = EXTRA_DEFAULTS["speaking_temperature"],
-        speaking_cfg: float | None = None,
-        speaking_draws: int = EXTRA_DEFAULTS["speaking_draws"],
-        bos_token_id: int = 0,
-        pad_token_id: int = 1,
-        eos_token_id: int = 2,
-        **kwargs: Any,
-    ) -> None:
-        for key, supported in FIXED_KEYS.items():
-            value = kwargs.pop(key, supported)
-            if key not in _INERT_KEYS and value != supported:
-                raise ValueError(
-                    f"{key}={value!r} is not supported: SLED models have {supported!r}"
-                )
-        unknown = sorted(k for k in kwargs if not k.startswith("_") and k not in _BASE_KEYS)
-        if unknown:
-            raise ValueError(f"unknown configuration keys {unknown}: remove or correct them")
-
-        self.vocab_size = vocab_size
-        self.hidden_size = hidden_size
-        self.intermediate_size = intermediate_size
-        self.num_hidden_layers = num_hidden_layers
-        self.num_attention_heads = num_attention_heads
-        self.num_key_value_heads = num_key_value_heads or num_attention_heads
-        self.head_dim = head_dim or hidden_size // num_attention_heads
-        self.max_position_embeddings = max_position_embeddings
-        self.rms_norm_eps = rms_norm_eps
-        self.rope_theta = rope_theta
-        self.initializer_range = initializer_range
-        self.dropout = dropout
-        self.attention_dropout = attention_dropout
-        self.activation_dropout = activation_dropout
-        self.vae_embed_dim = vae_embed_dim
-        self.diffloss_d = diffloss_d
-        self.diffloss_w = diffloss_w
-        self.noise_channels = noise_channels
-        self.training_cfg = training_cfg
-        self.stream_n = stream_n
-        self.stream_m = stream_m
-        self.score = score
-        self.score_beta = score_beta
-        self.score_samples = score_samples
-        self.score_bandwidths = tuple(score_bandwidths)
-        self.history_noise = history_noise
-        self.scheduled_sampling = scheduled_sampling
-        self.frame_rate = frame_rate
-        self.min_frames_per_token = min_frames_per_token
-        self.max_frames_per_token = max_frames_per_token
-        self.trained_frames = trained_frames
-        self.text_normalization = text_normalization
-        self.distilled_cfg = distilled_cfg
-        self.speaking_temperature = speaking_temperature
-        self.speaking_cfg = speaking_cfg
-        self.speaking_draws = speaking_draws
-        self.bos_token_id = bos_token_id
-        self.pad_token_id = pad_token_id
-        self.eos_token_id = eos_token_id
-        self._check()
-        super().__init__(**kwargs)
-
-    def _check(self) -> None:
+    def __post_init__(self) -> None:
+        self.num_key_value_heads = self.num_key_value_heads or self.num_attention_heads
+        self.head_dim = self.head_dim or self.hidden_size // self.num_attention_heads
         if self.num_attention_heads % self.num_key_value_heads:
             raise ValueError(
                 f"num_attention_heads={self.num_attention_heads} must be a multiple of "
                 f"num_key_value_heads={self.num_key_value_heads}"
             )
-        if self.trained_frames is not None and self.trained_frames < 1:
-            raise ValueError(f"trained_frames={self.trained_frames}: a model saw at least 1")
-        if not self.speaking_temperature >= 0:
-            raise ValueError(f"speaking_temperature={self.speaking_temperature} is below 0")
-        if self.speaking_cfg is not None and not self.speaking_cfg >= 0:
-            raise ValueError(f"speaking_cfg={self.speaking_cfg} is below 0")
-        if self.speaking_draws < 1:
-            raise ValueError(f"speaking_draws={self.speaking_draws}: a frame takes at least 1")
         if self.head_dim % 2:
             raise ValueError(f"head_dim={self.head_dim} must be even for rotary positions")
         if (self.stream_n is None) != (self.stream_m is None):
             raise ValueError(
                 f"stream_n={self.stream_n} and stream_m={self.stream_m}: give both or neither"
             )
+        for name, width in self.conditions.items():
+            if not name.isidentifier() or width < 1:
+                raise ValueError(
+                    f"conditions={self.conditions!r}: give an identifier and a width of at least "
+                    "1 for each condition"
+                )
+
+
+@dataclass
+class Objective:
+    """What training minimises, and how it regularises. It does not affect decoding.
+
+    Attributes:
+        dropout: Dropout on both residual branches.
+        attention_dropout: Dropout on attention weights.
+        activation_dropout: Dropout inside the MLP.
+        training_cfg: Probability that a sample's text is dropped, for classifier-free guidance.
+        score: Proper scoring rule of the energy head: "energy" or "gaussian_mmd".
+        score_beta: Exponent of the energy distance, in (0, 2).
+        score_samples: Draws per frame, at least 2.
+        score_bandwidths: Kernel widths of "gaussian_mmd", in units of sqrt(vae_embed_dim).
+        history_noise: Highest level of the noise on the latents that the model reads, in units of
+            their root mean square. It makes the model robust to errors in its own frames.
+        scheduled_sampling: Largest share of the units read that is replaced by the model's own
+            draws, from 0 to 1. It prepares the model for reading its own frames.
+    """
+
+    dropout: float = 0.1
+    attention_dropout: float = 0.1
+    activation_dropout: float = 0.1
+    training_cfg: float = 0.1
+    score: str = _extra("energy")
+    score_beta: float = _extra(1.0)
+    score_samples: int = _extra(2)
+    score_bandwidths: tuple[float, ...] = _extra((0.5, 1.0, 2.0))
+    history_noise: float = _extra(0.0)
+    scheduled_sampling: float = _extra(0.0)
+
+    def __post_init__(self) -> None:
+        self.score_bandwidths = tuple(self.score_bandwidths)
         if self.score not in ("energy", "gaussian_mmd"):
             raise ValueError(f"score={self.score!r}: choose 'energy' or 'gaussian_mmd'")
         if not 0 < self.score_beta < 2:
             raise ValueError(f"score_beta={self.score_beta} must lie in (0, 2)")
+        if self.score_samples < 2:
+            raise ValueError(f"score_samples={self.score_samples} must be at least 2")
         if not 0 <= self.scheduled_sampling <= 1:
             raise ValueError(
                 f"scheduled_sampling={self.scheduled_sampling} is a share: give one from 0 to 1"
             )
-        if self.score_samples < 2:
-            raise ValueError(f"score_samples={self.score_samples} must be at least 2")
 
-    def to_diff_dict(self) -> dict[str, Any]:
-        """The dictionary that `config.json` holds: the published keys, plus our extras if set."""
-        ours = {
-            key: value
-            for key, value in self.to_dict().items()
-            if key not in _BASE_KEYS and not key.startswith("_") and value is not None
-        }
-        for key, default in EXTRA_DEFAULTS.items():
-            if getattr(self, key) == default:
-                ours.pop(key, None)
-        if self.architectures is not None:
-            ours["architectures"] = self.architectures
-        if self.dtype is not None:
-            ours["torch_dtype"] = str(self.dtype).removeprefix("torch.")
-        # Token ids are base keys in some versions of transformers and ours in others.
-        for key in ("bos_token_id", "pad_token_id", "eos_token_id"):
-            ours[key] = getattr(self, key)
-        return {
-            **FIXED_KEYS,
-            **ours,
-            "model_type": self.model_type,
-            "transformers_version": transformers_version,
-        }
+
+@dataclass
+class Speaking:
+    """Defaults for decoding, and what was measured on the training data.
+
+    Attributes:
+        temperature: Default scale of the head's noise.
+        cfg: Default guidance scale. None: the caller's default.
+        draws: Default number of draws that each frame is the mean of.
+        distilled_cfg: Guidance scale that was distilled into the model, so that it needs none.
+            None: guidance was not distilled.
+        min_frames_per_token: Fewest frames per text token, in all but a few samples of the training
+            data. None: not measured.
+        max_frames_per_token: Most frames per text token, likewise.
+        trained_frames: Most frames in a training sample, except for a few samples. Speech gets
+            unstable in longer sequences, including the prompt. None: not measured.
+    """
+
+    temperature: float = _extra(1.0, key="speaking_temperature")
+    cfg: float | None = _extra(None, key="speaking_cfg")
+    draws: int = _extra(1, key="speaking_draws")
+    distilled_cfg: float | None = _extra(None)
+    min_frames_per_token: float | None = _extra(None)
+    max_frames_per_token: float | None = _extra(None)
+    trained_frames: int | None = _extra(None)
+
+    def __post_init__(self) -> None:
+        if self.trained_frames is not None and self.trained_frames < 1:
+            raise ValueError(f"trained_frames={self.trained_frames} must be at least 1")
+        if not self.temperature >= 0:
+            raise ValueError(f"speaking_temperature={self.temperature} is below 0")
+        if self.cfg is not None and not self.cfg >= 0:
+            raise ValueError(f"speaking_cfg={self.cfg} is below 0")
+        if self.draws < 1:
+            raise ValueError(f"speaking_draws={self.draws} must be at least 1")
+
+
+Part = type[Architecture] | type[Objective] | type[Speaking]
+_PARTS: dict[str, Part] = {
+    "architecture": Architecture,
+    "objective": Objective,
+    "speaking": Speaking,
+}
+# Key in config.json -> its part and its field there.
+KEYS: dict[str, tuple[str, dataclasses.Field[Any]]] = {
+    one.metadata.get("key") or one.name: (part, one)
+    for part, kind in _PARTS.items()
+    for one in dataclasses.fields(kind)
+}
+
+
+@dataclass
+class Config:
+    """All settings of a model; modules take the part that they need."""
+
+    architecture: Architecture = field(default_factory=Architecture)
+    objective: Objective = field(default_factory=Objective)
+    speaking: Speaking = field(default_factory=Speaking)
+
+    @classmethod
+    def from_dict(cls, flat: Mapping[str, Any]) -> Config:
+        """Build a configuration from the keys of `config.json`; missing keys have their defaults.
+
+        Raises:
+            ValueError: For an unknown key, or values that no model can have.
+        """
+        return Config(**make_parts(flat))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the keys of `config.json`, without extras that have their default values."""
+        return {**FIXED_KEYS, **published_keys(self), "model_type": MODEL_TYPE}
+
+    @classmethod
+    def load(cls, folder: Path) -> Config:
+        """Read `config.json` of a checkpoint folder.
+
+        Raises:
+            OSError: If there is none.
+            ValueError: If it is not a configuration of a model like this.
+        """
+        path = folder / CONFIG_FILE
+        try:
+            flat = json.loads(path.read_text(encoding="utf-8"))
+        except ValueError as error:
+            raise ValueError(f"{path} is not valid JSON ({error}): copy it again") from error
+        if not isinstance(flat, dict):
+            raise ValueError(f"{path} is not a JSON object: copy it again")
+        if flat.get("model_type", MODEL_TYPE) != MODEL_TYPE:
+            raise ValueError(f"{path} has model_type {flat['model_type']!r}, not {MODEL_TYPE!r}")
+        return cls.from_dict(flat)
+
+    def save(self, folder: Path) -> None:
+        """Write `config.json` into a folder, which is made if need be."""
+        folder.mkdir(parents=True, exist_ok=True)
+        flat = {**self.to_dict(), "architectures": [ARCHITECTURE_NAME]}
+        text = json.dumps(flat, indent=2, sort_keys=True) + "\n"
+        (folder / CONFIG_FILE).write_text(text, encoding="utf-8")
+
+
+def make_parts(flat: Mapping[str, Any]) -> dict[str, Any]:
+    """Sort flat keys into the three parts of a `Config`.
+
+    Raises:
+        ValueError: For an unknown key, or values that no model can have.
+    """
+    for key, supported in FIXED_KEYS.items():
+        value = flat.get(key, supported)
+        if key not in _INERT_KEYS and value != supported:
+            raise ValueError(f"{key}={value!r} is not supported: SLED models have {supported!r}")
+    unknown = sorted(flat.keys() - KEYS.keys() - FIXED_KEYS.keys() - _TRANSFORMERS_KEYS)
+    if unknown:
+        raise ValueError(f"unknown configuration keys {unknown}: remove or correct them")
+    parts: dict[str, dict[str, Any]] = {part: {} for part in _PARTS}
+    for key, value in flat.items():
+        # A size of None means that it follows from the others.
+        if key in KEYS and not (value is None and key in ("num_key_value_heads", "head_dim")):
+            part, one = KEYS[key]
+            parts[part][one.name] = value
+    return {part: kind(**parts[part]) for part, kind in _PARTS.items()}
+
+
+def published_keys(config: Config) -> dict[str, Any]:
+    """Return the flat settings of a configuration as they are stored."""
+    flat: dict[str, Any] = {}
+    for key, (part, one) in KEYS.items():
+        value = getattr(getattr(config, part), one.name)
+        if value is None or (one.metadata.get("is_extra") and value == _default(one)):
+            continue
+        flat[key] = list(value) if isinstance(value, tuple) else value
+    return flat
+
+
+def _default(one: dataclasses.Field[Any]) -> Any:
+    if one.default_factory is not dataclasses.MISSING:
+        return one.default_factory()
+    return one.default

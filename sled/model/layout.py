@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from sled.model.config import SpeechLlamaConfig
+from sled.model.config import Config
 
 
 @dataclass(frozen=True)
@@ -58,9 +58,9 @@ class Layout:
             raise ValueError(f"{self}: chunk sizes must be at least 1")
 
     @classmethod
-    def from_config(cls, config: SpeechLlamaConfig) -> Layout:
+    def from_config(cls, config: Config) -> Layout:
         """The layout a checkpoint was trained for."""
-        return cls(config.stream_n, config.stream_m)
+        return cls(config.architecture.stream_n, config.architecture.stream_m)
 
     @property
     def is_offline(self) -> bool:

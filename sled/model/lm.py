@@ -14,19 +14,19 @@ from typing import Any
 import torch
 from safetensors import SafetensorError
 from torch import Tensor, nn
-from transformers import AutoConfig, AutoModel, PreTrainedModel
+from transformers import AutoModel, PreTrainedModel
 from transformers.utils import ModelOutput
 
 from sled.files.checkpoint import CONFIG_FILE, read_weights
 from sled.files.digest import tensor_digest
 from sled.model.backbone import Backbone
 from sled.model.cache import KVCache
-from sled.model.config import SpeechLlamaConfig
 from sled.model.guided_attention import SpokenTokens
 from sled.model.heads import EnergyHead
 from sled.model.heads.draws import mean_draw
 from sled.model.heads.energy import XavierLinear, ZeroLinear
 from sled.model.heads.scores import Score
+from sled.model.huggingface import SpeechLlamaConfig
 from sled.model.layout import Arrangement, Layout
 
 # Of every hundred or so frames one is the last: the weight balances the stop loss.
@@ -81,11 +81,11 @@ class SpeechLlamaForCausalLM(PreTrainedModel):
     def __init__(self, config: SpeechLlamaConfig) -> None:
         super().__init__(config)
         self.layout = Layout.from_config(config)
-        self.model = Backbone(config)
-        self.z_proj = nn.Linear(config.vae_embed_dim, config.hidden_size)
-        self.z_proj_ln = nn.LayerNorm(config.hidden_size, eps=1e-6)
-        self.eos_head = nn.Linear(config.hidden_size, 1, bias=False)
-        self.scoreloss = EnergyHead(config)
+        self.model = Backbone(config.architecture, config.objective)
+        self.z_proj = nn.Linear(config.architecture.vae_embed_dim, config.architecture.hidden_size)
+        self.z_proj_ln = nn.LayerNorm(config.architecture.hidden_size, eps=1e-6)
+        self.eos_head = nn.Linear(config.architecture.hidden_size, 1, bias=False)
+        self.scoreloss = EnergyHead(config.architecture, config.objective)
         self.bceloss = nn.BCEWithLogitsLoss(pos_weight=torch.tensor([STOP_POSITIVE_WEIGHT]))
         self.post_init()
 
@@ -94,7 +94,7 @@ class SpeechLlamaForCausalLM(PreTrainedModel):
         if isinstance(module, XavierLinear | ZeroLinear):
             module.reset_parameters()
         elif isinstance(module, nn.Linear | nn.Embedding):
-            nn.init.normal_(module.weight, std=self.config.initializer_range)
+            nn.init.normal_(module.weight, std=self.config.architecture.initializer_range)
             if isinstance(module, nn.Linear) and module.bias is not None:
                 nn.init.zeros_(module.bias)
         elif isinstance(module, nn.LayerNorm | nn.RMSNorm):
@@ -173,7 +173,7 @@ class SpeechLlamaForCausalLM(PreTrainedModel):
 
     def new_cache(self) -> KVCache:
         """What rows remember, for `advance`; without any rows as yet."""
-        return KVCache(self.config, self.device, self.dtype)
+        return KVCache(self.config.architecture, self.device, self.dtype)
 
     def new_step(self, cache: KVCache) -> None:
         """Nothing: the decoder writes frames with the parts."""
@@ -238,7 +238,7 @@ class SpeechLlamaForCausalLM(PreTrainedModel):
             probability `training_cfg`, so that the text-free branch of guidance is learned.
         """
         history = latents if history is None else history
-        if self.training and self.config.scheduled_sampling > 0:
+        if self.training and self.config.objective.scheduled_sampling > 0:
             history = self.mix_in_own(
                 input_ids,
                 attention_mask,
@@ -246,12 +246,15 @@ class SpeechLlamaForCausalLM(PreTrainedModel):
                 history,
                 latent_mask,
                 layout or self.layout,
-                self.config.scheduled_sampling,
+                self.config.objective.scheduled_sampling,
             )
-        if self.training and self.config.training_cfg > 0:
-            dropped = torch.rand(len(input_ids), device=input_ids.device) < self.config.training_cfg
+        if self.training and self.config.objective.training_cfg > 0:
+            dropped = (
+                torch.rand(len(input_ids), device=input_ids.device)
+                < self.config.objective.training_cfg
+            )
             input_ids, attention_mask = self.drop_text(input_ids, attention_mask, dropped)
-        if self.training and self.config.history_noise > 0:
+        if self.training and self.config.objective.history_noise > 0:
             history = self._disturb(history, latent_mask)
         hidden, arrangement, alignment_loss = self._read(
             input_ids, attention_mask, history, latent_mask, layout or self.layout, spoken
@@ -325,7 +328,9 @@ class SpeechLlamaForCausalLM(PreTrainedModel):
     ) -> tuple[Tensor, Tensor]:
         """Replace the texts where `dropped` [B] is true by the single token `</s>`."""
         is_first = torch.arange(input_ids.shape[1], device=input_ids.device) == 0
-        input_ids = input_ids.masked_fill(dropped[:, None] & is_first, self.config.eos_token_id)
+        input_ids = input_ids.masked_fill(
+            dropped[:, None] & is_first, self.config.architecture.eos_token_id
+        )
         return input_ids, attention_mask.masked_fill(dropped[:, None] & ~is_first, 0)
 
     @torch.no_grad()
@@ -358,7 +363,9 @@ class SpeechLlamaForCausalLM(PreTrainedModel):
         chosen = (torch.rand(*real.shape, device=real.device) < shares) & real
         chosen &= (history == latents).all(-1)
         num_frames = int(real.sum())
-        noise = torch.randn(num_frames, self.config.noise_channels, device=history.device)
+        noise = torch.randn(
+            num_frames, self.config.architecture.noise_channels, device=history.device
+        )
         temperature = torch.rand(len(real), 1, device=real.device).expand_as(real)
         noise = temperature[real][:, None] * noise
         draws = torch.full((num_frames,), SAMPLING_DRAWS, device=history.device)
@@ -380,7 +387,9 @@ class SpeechLlamaForCausalLM(PreTrainedModel):
         # Each sample's own scale, so that its loss does not depend on its company.
         square = (latents.square() * latent_mask[..., None]).sum((1, 2))
         scale = (square / (latent_mask.sum(1) * latents.shape[-1])).sqrt()[:, None, None]
-        level = self.config.history_noise * torch.rand(len(latents), 1, 1, device=latents.device)
+        level = self.config.objective.history_noise * torch.rand(
+            len(latents), 1, 1, device=latents.device
+        )
         return latents + level * scale * torch.randn_like(latents)
 
 
@@ -397,5 +406,4 @@ def _state_score(states: Tensor, target: Tensor) -> Score:
     return Score(distance / target.float().square().sum(-1).mean(), torch.zeros_like(distance))
 
 
-AutoConfig.register(SpeechLlamaConfig.model_type, SpeechLlamaConfig, exist_ok=True)
 AutoModel.register(SpeechLlamaConfig, SpeechLlamaForCausalLM, exist_ok=True)

@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass, field
 
 from sled.decoding import DecodingOptions
-from sled.model.config import SpeechLlamaConfig
+from sled.model.config import Config
 from sled.model.layout import Layout
 from sled.streaming.chunks import ChunkRamp
 from sled.streaming.segment_budget import Room
@@ -49,7 +49,7 @@ class Delivery:
         if not 0 <= self.max_start_delay_s < math.inf:
             raise ValueError(f"max_start_delay_s={self.max_start_delay_s}: give seconds, or 0")
 
-    def room(self, config: SpeechLlamaConfig) -> Room:
+    def room(self, config: Config) -> Room:
         """How much of a text fits a segment.
 
         Raises:

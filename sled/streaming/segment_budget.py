@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from sled.decoding import DecodingOptions
-from sled.model.config import SpeechLlamaConfig
+from sled.model.config import Config
 from sled.model.layout import Layout
 from sled.text.segments import SegmentLimits
 
@@ -20,22 +20,22 @@ WORD_TOKENS = 8
 MAX_FRAMES_PER_TOKEN = 30.0
 
 
-def max_prompt_frames(config: SpeechLlamaConfig) -> int | None:
+def max_prompt_frames(config: Config) -> int | None:
     """Frames of the longest recording that a model can continue. None: not known."""
-    if config.trained_frames is None:
+    if config.speaking.trained_frames is None:
         return None
-    return int(TRAINED_PROMPT_SHARE * config.trained_frames)
+    return int(TRAINED_PROMPT_SHARE * config.speaking.trained_frames)
 
 
-def check_prompt(config: SpeechLlamaConfig, num_frames: int) -> None:
+def check_prompt(config: Config, num_frames: int) -> None:
     """Make sure that a model can continue a recording.
 
     Raises:
         ValueError: If it is longer than what the model was trained on leaves room for.
     """
-    longest, trained = max_prompt_frames(config), config.trained_frames
+    longest, trained = max_prompt_frames(config), config.speaking.trained_frames
     if longest is not None and trained is not None and num_frames > longest:
-        seconds = (num / config.frame_rate for num in (num_frames, trained, longest))
+        seconds = (num / config.architecture.frame_rate for num in (num_frames, trained, longest))
         raise ValueError(
             "the voice's recording is too long: it lasts {:.1f} s, and the model was trained on "
             "no more than {:.1f} s at once, new speech included; take one of at most {:.1f} s, "
@@ -59,7 +59,7 @@ class Room:
 
     def __init__(
         self,
-        config: SpeechLlamaConfig,
+        config: Config,
         options: DecodingOptions,
         layout: Layout,
         prompt_frames: int = 0,
@@ -67,10 +67,11 @@ class Room:
     ) -> None:
         check_prompt(config, prompt_frames)
         self._has_own_end = options.max_length is not None
-        self._positions = options.positions(config.max_position_embeddings)
-        self._trained = math.inf if config.trained_frames is None else config.trained_frames
+        self._positions = options.positions(config.architecture.max_position_embeddings)
+        speaking = config.speaking
+        self._trained = math.inf if speaking.trained_frames is None else speaking.trained_frames
         self._prompt_frames, self._prompt_positions = prompt_frames, prompt_positions
-        low, high = config.min_frames_per_token, config.max_frames_per_token
+        low, high = speaking.min_frames_per_token, speaking.max_frames_per_token
         self._most = MAX_FRAMES_PER_TOKEN if high is None else high  # frames per token
         # Half-way, as ratios go: single words are near the most, sentences nearer the fewest.
         self._usual = self._most if low is None else math.sqrt(low * self._most)

@@ -67,7 +67,7 @@ def make_student(model: SpeechLlamaForCausalLM, cfg: float) -> None:
 
     It reads every text, and a history without noise or frames of its own; the head stays as it is.
     """
-    model.config.training_cfg = model.config.history_noise = 0.0
-    model.config.scheduled_sampling = 0.0
-    model.config.distilled_cfg = cfg
+    model.config.objective.training_cfg = model.config.objective.history_noise = 0.0
+    model.config.objective.scheduled_sampling = 0.0
+    model.config.speaking.distilled_cfg = cfg
     model.scoreloss.requires_grad_(False)

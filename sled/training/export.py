@@ -44,13 +44,13 @@ def export(
     _check_range(speaker, dtype)
     if temperature is not None:
         DecodingOptions(temperature=temperature)  # refuses what could not be spoken with
-        speaker.config.speaking_temperature = temperature
+        speaker.config.speaking.temperature = temperature
     if cfg is not None:
         DecodingOptions(cfg=cfg)
-        speaker.config.speaking_cfg = cfg
+        speaker.config.speaking.cfg = cfg
     if draws is not None:
         DecodingOptions(draws=draws)
-        speaker.config.speaking_draws = draws
+        speaker.config.speaking.draws = draws
     for name in (WEIGHTS_FILE, INDEX_FILE):  # of an earlier export, in another number of files
         (destination / name).unlink(missing_ok=True)
     speaker.to(DTYPES[dtype]).save_pretrained(destination, max_shard_size=max_shard_size)

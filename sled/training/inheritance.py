@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sled.codec import TokenChannelCodec, load_codec
-from sled.model.config import SpeechLlamaConfig
+from sled.model.huggingface import SpeechLlamaConfig
 from sled.training.run import FREE_SETTINGS
 
 # Of speech, in a batch.
@@ -51,9 +51,9 @@ class Inheritance:
         if isinstance(load_codec(codec), TokenChannelCodec):
             # Latents tell the token being said: then it has to be known, and can be attended to.
             train.append("--alignment_weight=1")
-            normalization = config.text_normalization
+            normalization = config.architecture.text_normalization
             align = [] if normalization is None else [f"--text_normalization={normalization}"]
-        return cls(train, align, round(_BATCH_S * config.frame_rate))
+        return cls(train, align, round(_BATCH_S * config.architecture.frame_rate))
 
     def to_shell(self) -> str:
         """Assignments that a shell can source; flags are parted by spaces."""

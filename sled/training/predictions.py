@@ -183,7 +183,7 @@ def teacher_forced_latents(
     states = guided_states(model, ids, text_mask, history, mask, layout, options.cfg)
     is_stop = layout.arrange(text_mask.sum(1).tolist(), mask.sum(1).tolist()).is_stop
     states = states[~is_stop.to(states.device)]
-    noise = options.temperature * torch.randn(len(states), model.config.noise_channels)
+    noise = options.temperature * torch.randn(len(states), model.config.architecture.noise_channels)
     draws = torch.full((len(states),), options.draws, device=states.device)
     drawn = mean_draw(model.draw, states, noise.to(states), draws, options.draws)
     predicted = torch.zeros_like(latents)

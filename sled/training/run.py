@@ -23,7 +23,7 @@ from sled.data.cache.codes import check_codec
 from sled.data.dataset import SpeechDataset, open_corpus
 from sled.data.lengths import measure_frames_per_token, measure_trained_frames
 from sled.data.sampling import SpeechBatches
-from sled.model.config import SpeechLlamaConfig
+from sled.model.huggingface import SpeechLlamaConfig
 from sled.model.lm import SpeechLlamaForCausalLM
 from sled.text.tokenizer import TextTokenizer
 from sled.training.arguments import (
@@ -83,7 +83,8 @@ def build_model(
             raise ValueError(f"no checkpoint at {folder}: train it first, or check --finetune_path")
         folder = folder.parent
     config = SpeechLlamaConfig.from_pretrained(folder)
-    theirs = (config.vocab_size, config.vae_embed_dim, config.frame_rate)
+    sizes = config.architecture
+    theirs = (sizes.vocab_size, sizes.vae_embed_dim, sizes.frame_rate)
     ours = (tokenizer.vocab_size, codec.latent_dim, codec.frame_rate)
     if theirs != ours:
         raise ValueError(
@@ -173,7 +174,9 @@ def make_trainer(
             check_codec(manifest, codec)
     model = build_model(model_args, tokenizer, codec).to(getattr(torch, args.model_dtype))
     # A checkpoint says itself how its texts were normalised.
-    tokenizer = TextTokenizer.from_pretrained(data_args.tokenizer, model.config.text_normalization)
+    tokenizer = TextTokenizer.from_pretrained(
+        data_args.tokenizer, model.config.architecture.text_normalization
+    )
     train_batches = training_batches(data_args, args, codec)
     told = isinstance(codec, TokenChannelCodec)
     if isinstance(codec, TokenChannelCodec) and codec.channel.vocab_size != tokenizer.vocab_size:
@@ -183,7 +186,7 @@ def make_trainer(
         )
     if args.alignment_weight or told:
         _check_alignment(train_batches.open_epoch(0))
-        _check_layer(args.alignment_layer, model.config)
+        _check_layer(args.alignment_layer, model.config.architecture.num_hidden_layers)
     eval_batches = evaluation_batches(data_args, args) if data_args.eval_manifest else None
     if told and eval_batches is not None:
         _check_alignment(eval_batches.open_epoch(0))
@@ -197,12 +200,13 @@ def make_trainer(
     lengths = measure_frames_per_token(train_batches.open_epoch(0), tokenizer, codec)
     longest = measure_trained_frames(train_batches.open_epoch(0), train_dataset.group, codec)
     # Decoding holds the model to them.
+    speaking = model.config.speaking
     if model_args.finetune_path is None:
-        model.config.trained_frames = longest
-    elif model.config.trained_frames is not None:  # else the checkpoint may have heard more
-        model.config.trained_frames = max(longest, model.config.trained_frames)
-    model.config.min_frames_per_token = round(lengths.low, 3)
-    model.config.max_frames_per_token = round(lengths.high, 3)
+        speaking.trained_frames = longest
+    elif speaking.trained_frames is not None:  # else the checkpoint may have heard more
+        speaking.trained_frames = max(longest, speaking.trained_frames)
+    speaking.min_frames_per_token = round(lengths.low, 3)
+    speaking.max_frames_per_token = round(lengths.high, 3)
     if args.compile_layers:
         for layer in model.model.layers:
             layer.compile(dynamic=True)
@@ -247,16 +251,14 @@ def _check_alignment(cuts: Iterable[Cut]) -> None:
         )
 
 
-def _check_layer(layer: int | None, config: SpeechLlamaConfig) -> None:
+def _check_layer(layer: int | None, num_layers: int) -> None:
     """Make sure that there is such a layer.
 
     Raises:
         ValueError: If there is none.
     """
-    if layer is not None and not 0 <= layer < config.num_hidden_layers:
-        raise ValueError(
-            f"--alignment_layer {layer}: give one from 0 to {config.num_hidden_layers - 1}"
-        )
+    if layer is not None and not 0 <= layer < num_layers:
+        raise ValueError(f"--alignment_layer {layer}: give one from 0 to {num_layers - 1}")
 
 
 def find_last(output_dir: Path) -> Path | None:

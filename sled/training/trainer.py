@@ -216,7 +216,7 @@ class SledTrainer(WholeCheckpointTrainer):
             return None
         layer = self.args.alignment_layer
         if layer is None:
-            layer = unwrap(self.model).config.num_hidden_layers // 2
+            layer = unwrap(self.model).config.architecture.num_hidden_layers // 2
         return SpokenTokens(inputs["spoken_tokens"], layer)
 
     def compute_loss(

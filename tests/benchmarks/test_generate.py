@@ -15,7 +15,7 @@ from sled.benchmarks.frames import PARTS, REST, FrameWriter, profile_frames
 from sled.benchmarks.memory import measure_read_rate, peak_memory_mb, step_bytes
 from sled.benchmarks.picture import stacked_bars
 from sled.decoding import Request
-from sled.model.config import SpeechLlamaConfig
+from sled.model.huggingface import SpeechLlamaConfig
 from tests.commands import run
 from tests.debug import STREAM, debug_config, debug_model, randn
 

@@ -7,7 +7,7 @@ import torch
 
 from sled.benchmarks.memory import position_bytes
 from sled.benchmarks.sessions import JOINING_STEPS, Crowd, IdleModel
-from sled.model.config import SpeechLlamaConfig
+from sled.model.huggingface import SpeechLlamaConfig
 from tests.commands import run
 from tests.debug import debug_model
 

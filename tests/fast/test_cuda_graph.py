@@ -181,7 +181,7 @@ def test_the_largest_step_is_one_of_the_sizes():
 
 def new_cache(**changes: object) -> PagedCache:
     config = debug_model(**changes).config
-    return PagedCache(config, torch.device("cpu"), torch.float32)
+    return PagedCache(config.architecture, torch.device("cpu"), torch.float32)
 
 
 @given(

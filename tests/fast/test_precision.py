@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from sled.fast import PRECISIONS, choose_precision, make_fast, precision
-from sled.model.config import SpeechLlamaConfig
+from sled.model.huggingface import SpeechLlamaConfig
 from tests.debug import debug_config, debug_model
 
 CPU, CUDA, MPS = (torch.device(name) for name in ("cpu", "cuda", "mps"))

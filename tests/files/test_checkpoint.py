@@ -45,7 +45,7 @@ def test_shards_hold_the_whole_model(sharded):
     loaded = SpeechLlamaForCausalLM.from_pretrained(sharded, dtype=torch.float32)
     for name, weight in debug_model(vocab_size=VOCAB_SIZE).named_parameters():
         assert loaded.get_parameter(name).equal(weight)
-    assert TTS.from_pretrained(sharded).model.config.vocab_size == VOCAB_SIZE
+    assert TTS.from_pretrained(sharded).model.config.architecture.vocab_size == VOCAB_SIZE
 
 
 def test_training_goes_on_from_shards(sharded, tmp_path):

@@ -19,7 +19,7 @@ TOLERANCE = {"rtol": 1e-5, "atol": 1e-5}
 
 def llama_of(model: SpeechLlamaForCausalLM) -> LlamaModel:
     """transformers' model with the same weights, its attention written out in full."""
-    config = model.config
+    config = model.config.architecture
     llama = LlamaModel(
         LlamaConfig(
             vocab_size=config.vocab_size,

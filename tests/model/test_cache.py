@@ -15,7 +15,7 @@ TOLERANCE = {"rtol": 1e-5, "atol": 1e-5}
 
 
 def new_cache(model: SpeechLlamaForCausalLM, rows: int) -> KVCache:
-    cache = KVCache(model.config, torch.device("cpu"), torch.float32)
+    cache = KVCache(model.config.architecture, torch.device("cpu"), torch.float32)
     cache.add_rows(rows)
     return cache
 

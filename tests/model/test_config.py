@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from sled.model.config import SpeechLlamaConfig
+from sled.model.config import Config
+from sled.model.huggingface import SpeechLlamaConfig
 from tests.debug import GOLDENS, LAYOUT_IDS, LAYOUTS, debug_config, debug_model
 
 # Settings that the published format does not know, each with a value that is not the default.
@@ -22,11 +23,20 @@ EXTRAS = {
     "speaking_temperature": 0.8,
     "speaking_cfg": 1.5,
     "speaking_draws": 4,
+    "min_frames_per_token": 1.5,
+    "max_frames_per_token": 3.5,
+    "trained_frames": 200,
+    "head": "token",
+    "conditions": {"speaker": 8},
 }
 
 
 def config_json(folder: Path) -> dict[str, object]:
     return json.loads((folder / "config.json").read_text())
+
+
+def plain(config: Config) -> Config:
+    return Config(config.architecture, config.objective, config.speaking)
 
 
 @pytest.mark.parametrize("layout", LAYOUTS, ids=LAYOUT_IDS)
@@ -42,17 +52,20 @@ def test_a_published_config_is_saved_as_it_was_read(golden, tmp_path):
     theirs, ours = config_json(GOLDENS / golden), config_json(tmp_path)
     del theirs["transformers_version"], ours["transformers_version"]
     assert ours == theirs
+    Config.load(GOLDENS / golden).save(tmp_path / "plain")
+    del theirs["torch_dtype"]  # the plain form does not hold it
+    assert config_json(tmp_path / "plain") == theirs
 
 
 def test_the_defaults_are_the_published_model():
-    config = SpeechLlamaConfig()
-    assert (config.hidden_size, config.intermediate_size) == (1024, 2752)
-    assert (config.num_hidden_layers, config.num_attention_heads) == (12, 16)
-    assert (config.diffloss_w, config.diffloss_d, config.noise_channels) == (1024, 6, 128)
-    assert (config.vocab_size, config.max_position_embeddings) == (16384, 2048)
-    assert (config.rope_theta, config.rms_norm_eps) == (10000.0, 1e-6)
-    assert (config.vae_embed_dim, config.training_cfg) == (128, 0.1)
-    assert (config.bos_token_id, config.pad_token_id, config.eos_token_id) == (0, 1, 2)
+    sizes = Config().architecture
+    assert (sizes.hidden_size, sizes.intermediate_size) == (1024, 2752)
+    assert (sizes.num_hidden_layers, sizes.num_attention_heads) == (12, 16)
+    assert (sizes.diffloss_w, sizes.diffloss_d, sizes.noise_channels) == (1024, 6, 128)
+    assert (sizes.vocab_size, sizes.max_position_embeddings) == (16384, 2048)
+    assert (sizes.rope_theta, sizes.rms_norm_eps) == (10000.0, 1e-6)
+    assert (sizes.vae_embed_dim, Config().objective.training_cfg) == (128, 0.1)
+    assert (sizes.bos_token_id, sizes.pad_token_id, sizes.eos_token_id) == (0, 1, 2)
 
 
 def test_every_setting_survives_the_round_trip(tmp_path):
@@ -69,17 +82,31 @@ def test_every_setting_survives_the_round_trip(tmp_path):
     )
     config.save_pretrained(tmp_path)
     assert SpeechLlamaConfig.from_pretrained(tmp_path).to_dict() == config.to_dict()
+    assert Config.load(tmp_path) == plain(config) == Config.from_dict(plain(config).to_dict())
+    Config.load(tmp_path).save(tmp_path / "plain")
+    assert plain(SpeechLlamaConfig.from_pretrained(tmp_path / "plain")) == plain(config)
 
 
 @pytest.mark.parametrize("key", EXTRAS)
 def test_extras_are_written_only_when_they_matter(key, tmp_path):
-    debug_config().save_pretrained(tmp_path)
+    plain(debug_config()).save(tmp_path)
     assert not config_json(tmp_path).keys() & EXTRAS.keys()
-    debug_config(**{key: EXTRAS[key]}).save_pretrained(tmp_path)
+    plain(debug_config(**{key: EXTRAS[key]})).save(tmp_path)
     assert config_json(tmp_path).keys() & EXTRAS.keys() == {key}
     assert getattr(SpeechLlamaConfig.from_pretrained(tmp_path), key) == EXTRAS[key]
 
 
+def test_flat_keys_and_parts_of_a_transformers_config_are_the_same(tmp_path):
+    config = debug_config(speaking_draws=2)
+    config.dropout, config.speaking.draws = 0.5, 3
+    assert (config.objective.dropout, config.speaking_draws) == (0.5, 3)
+    config.save_pretrained(tmp_path)
+    loaded = SpeechLlamaConfig.from_pretrained(tmp_path, hidden_size=64)
+    assert (loaded.architecture.hidden_size, loaded.objective.dropout) == (64, 0.5)
+    assert not hasattr(config, "hiden_size")
+
+
+@pytest.mark.parametrize("make", [Config.from_dict, lambda keys: SpeechLlamaConfig(**keys)])
 @pytest.mark.parametrize(
     ("changes", "named"),
     [
@@ -94,20 +121,32 @@ def test_extras_are_written_only_when_they_matter(key, tmp_path):
         ({"score_samples": 1}, "score_samples=1"),
         ({"scheduled_sampling": 1.5}, "scheduled_sampling=1.5"),
         ({"speaking_draws": 0}, "speaking_draws=0"),
+        ({"conditions": {"speaker": 0}}, "'speaker': 0"),
         ({"hidden_act": "gelu"}, "hidden_act='gelu'"),
         ({"attention_bias": True}, "attention_bias=True"),
         ({"rope_scaling": {"type": "linear"}}, "rope_scaling"),
         ({"tie_word_embeddings": True}, "tie_word_embeddings=True"),
     ],
 )
-def test_what_no_model_can_have_is_refused(changes, named):
+def test_what_no_model_can_have_is_refused(changes, named, make):
     with pytest.raises(ValueError, match=named):
-        debug_config(**changes)
+        make(changes)
 
 
-def test_an_unknown_key_on_disk_is_refused(tmp_path):
+@pytest.mark.parametrize("load", [Config.load, SpeechLlamaConfig.from_pretrained])
+def test_an_unknown_key_on_disk_is_refused(load, tmp_path):
     debug_config().save_pretrained(tmp_path)
     stored = config_json(tmp_path) | {"num_experts": 8}
     (tmp_path / "config.json").write_text(json.dumps(stored))
     with pytest.raises(ValueError, match="num_experts"):
-        SpeechLlamaConfig.from_pretrained(tmp_path)
+        load(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [("{", "not valid JSON"), ("[]", "not a JSON object"), ('{"model_type": "llama"}', "'llama'")],
+)
+def test_a_file_that_is_no_configuration_is_refused(text, message, tmp_path):
+    (tmp_path / "config.json").write_text(text)
+    with pytest.raises(ValueError, match=message):
+        Config.load(tmp_path)

@@ -156,7 +156,8 @@ def test_a_new_head_writes_zeros_and_learns_from_them(score, beta):
 
 @pytest.mark.parametrize("num_samples", [2, 3])
 def test_all_noise_of_a_sample_is_drawn_before_the_next(num_samples):
-    head = EnergyHead(debug_config(score_samples=num_samples))
+    config = debug_config(score_samples=num_samples)
+    head = EnergyHead(config.architecture, config.objective)
     drawn = head.draw_noise(5, torch.device("cpu"), torch.Generator().manual_seed(7))
     generator = torch.Generator().manual_seed(7)
     one_by_one = [torch.randn(5, 8, generator=generator) for _ in range(num_samples)]

@@ -118,10 +118,11 @@ def script_of(command: list[str]) -> str:
 def assert_speaks(voice: TTS) -> None:
     """As its parent did."""
     config = voice.model.config
-    assert (config.stream_n, config.stream_m, config.history_noise) == (3, 4, 0.5)
+    assert (config.architecture.stream_n, config.architecture.stream_m) == (3, 4)
+    assert config.objective.history_noise == 0.5
     own = voice.default_options
     assert (own.temperature, own.cfg, own.draws) == (0.7, 1.3, 2)
-    assert voice.model.config.scheduled_sampling == 0.5
+    assert voice.model.config.objective.scheduled_sampling == 0.5
     assert voice.say("one").sample_rate == SAMPLE_RATE
 
 

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sled.decoding import DecodingOptions
-from sled.model.config import SpeechLlamaConfig
+from sled.model.config import Architecture, Config, Speaking
 from sled.model.layout import Layout
 from sled.streaming.segment_budget import Room, max_prompt_frames
 from sled.streaming.track import Track
@@ -174,11 +174,13 @@ def test_a_prompt_may_take_two_thirds_of_the_length_of_training(monkeypatch):
     layout=st.sampled_from([Layout(), Layout(5, 45), Layout(12, 11)]),
 )
 def test_a_segment_and_what_it_continues_fit_together(trained, share, low, ratio, layout):
-    config = SpeechLlamaConfig(
-        trained_frames=trained,
-        min_frames_per_token=low,
-        max_frames_per_token=low * ratio,
-        max_position_embeddings=100_000,
+    config = Config(
+        Architecture(max_position_embeddings=100_000),
+        speaking=Speaking(
+            trained_frames=trained,
+            min_frames_per_token=low,
+            max_frames_per_token=low * ratio,
+        ),
     )
     longest = max_prompt_frames(config)
     assert longest is not None

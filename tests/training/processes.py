@@ -88,7 +88,7 @@ def share_noise() -> None:
     """Give all frames the same noise, so that it does not matter which process draws it."""
 
     def draw_noise(head: EnergyHead, num_frames: int, *args: Any, **kwargs: Any) -> Tensor:
-        shape = (head.config.score_samples, 1, head.config.noise_channels)
+        shape = (head.objective.score_samples, 1, head.architecture.noise_channels)
         noise = torch.randn(shape, generator=torch.Generator().manual_seed(0))
         return noise.expand(-1, num_frames, -1)
 

@@ -5,7 +5,7 @@ import torch
 
 from sled import TTS
 from sled.decoding import Decoder, DecodingOptions, Request
-from sled.model.config import SpeechLlamaConfig
+from sled.model.huggingface import SpeechLlamaConfig
 from sled.model.layout import Layout
 from sled.training.distillation import GuidedTeacher, make_student
 from tests.debug import GOLDENS, STREAM, debug_checkpoint, debug_model, randn
@@ -53,7 +53,7 @@ def test_frames_drawn_from_its_states_are_those_of_decoding_under_guidance(setti
     }
     guided = GuidedTeacher(model, 2.5).states(**batch, layout=None)
     generator = torch.Generator().manual_seed(3)
-    width = model.config.noise_channels
+    width = model.config.architecture.noise_channels
     noise = torch.stack([torch.randn(width, generator=generator) for _ in range(6)])
     with torch.no_grad():
         drawn = model.draw(guided[:-1], noise)  # after the last one comes the stop
@@ -73,12 +73,12 @@ def test_a_student_is_as_far_as_its_states_are():
 def test_a_student_reads_every_text_and_leaves_the_head_alone():
     model = debug_model(training_cfg=0.5, history_noise=3.0, scheduled_sampling=1.0).train()
     make_student(model, 2.0)
-    model(**BATCH, guided_states=randn(12, model.config.hidden_size)).loss.backward()
+    model(**BATCH, guided_states=randn(12, model.config.architecture.hidden_size)).loss.backward()
     with_gradient = {name for name, weight in model.named_parameters() if weight.grad is not None}
     assert with_gradient == {
         name for name, _ in model.named_parameters() if not name.startswith("scoreloss.")
     }
-    config = model.config
+    config = model.config.objective
     assert (config.training_cfg, config.history_noise, config.scheduled_sampling) == (0, 0, 0)
 
 

@@ -107,11 +107,13 @@ def test_guidance_leads_away_from_what_is_said_without_the_text(corpus: Path) ->
         inputs["spoken_tokens"],
     )
     mask = torch.ones(latents.shape[:2], dtype=torch.long)
-    end = torch.tensor([[model.config.eos_token_id]])
+    end = torch.tensor([[model.config.architecture.eos_token_id]])
     with torch.no_grad():
         texts = [(inputs["input_ids"], inputs["attention_mask"]), (end, torch.ones_like(end))]
         h, u = (model.predict(*text, latents, mask, Layout())[:-1] for text in texts)
-        wanted = model.draw(u + 1.5 * (h - u), torch.zeros(len(h), model.config.noise_channels))
+        wanted = model.draw(
+            u + 1.5 * (h - u), torch.zeros(len(h), model.config.architecture.noise_channels)
+        )
     torch.testing.assert_close(predict(corpus, inputs, Layout())[0], wanted, rtol=1e-4, atol=1e-5)
 
 
@@ -385,7 +387,7 @@ def test_the_record_tells_all_that_decides_the_frames(corpus: Path, tmp_path: Pa
 def test_the_commands(corpus: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """From a checkpoint to a codec that speaks its frames."""
     model = model_for(corpus)
-    model.config.speaking_draws, model.config.speaking_cfg = 2, 1.0
+    model.config.speaking.draws, model.config.speaking.cfg = 2, 1.0
     model.save_pretrained(tmp_path / "model")
     debug_tokenizer().save_pretrained(tmp_path / "model")
     source = ("--model", tmp_path / "model", "--codec", corpus / "codec")

@@ -12,7 +12,7 @@ import torch
 
 from sled import TTS, DecodingOptions
 from sled.model.backbone import PackedSequences
-from sled.model.config import SpeechLlamaConfig
+from sled.model.huggingface import SpeechLlamaConfig
 from sled.model.lm import SpeechLlamaForCausalLM
 from tests.commands import run
 from tests.debug import GOLDENS, HOP, SAMPLE_RATE, debug_codec
@@ -130,7 +130,8 @@ def test_an_offline_checkpoint_becomes_a_streaming_one(corpus, tmp_path):
     still = fit(corpus, tmp_path / "still", **change, learning_rate=0.0)
     assert_same_weights(offline, still)
     config = SpeechLlamaForCausalLM.config_class.from_pretrained(still)
-    assert (config.stream_n, config.stream_m, config.training_cfg) == (3, 10, 0.2)
+    assert (config.architecture.stream_n, config.architecture.stream_m) == (3, 10)
+    assert config.objective.training_cfg == 0.2
 
     change["finetune_path"] = offline / "model.safetensors"  # the published flag names the file
     stream = fit(corpus, tmp_path / "stream", **change)
@@ -159,7 +160,7 @@ def test_a_share_of_streaming_batches_can_keep_the_offline_layout(corpus, tmp_pa
 def test_finetuning_keeps_the_sizes_of_the_checkpoint(corpus, tmp_path):
     offline = fit(corpus, tmp_path / "offline")
     tuned = fit(corpus, tmp_path / "tuned", finetune_path=offline, hidden_size=64)
-    assert SpeechLlamaForCausalLM.from_pretrained(tuned).config.hidden_size == 32
+    assert SpeechLlamaForCausalLM.from_pretrained(tuned).config.architecture.hidden_size == 32
 
 
 def test_a_checkpoint_tells_the_length_of_what_it_was_trained_on(corpus, tmp_path):

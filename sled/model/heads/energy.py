@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from sled.model.config import SpeechLlamaConfig
+from sled.model.config import Architecture, Objective
 from sled.model.heads.scores import Score, energy_score, gaussian_mmd
 
 EPSILON = 1e-6
@@ -67,13 +67,15 @@ class FinalLayer(nn.Module):
 class NoiseModulatedMLP(nn.Module):
     """The network of the head."""
 
-    def __init__(self, config: SpeechLlamaConfig) -> None:
+    def __init__(self, architecture: Architecture) -> None:
         super().__init__()
-        width = config.diffloss_w
-        self.input_proj = XavierLinear(config.noise_channels, width)
-        self.cond_embed = XavierLinear(config.hidden_size, width)
-        self.res_blocks = nn.ModuleList(ResidualBlock(width) for _ in range(config.diffloss_d))
-        self.final_layer = FinalLayer(width, config.vae_embed_dim)
+        width = architecture.diffloss_w
+        self.input_proj = XavierLinear(architecture.noise_channels, width)
+        self.cond_embed = XavierLinear(architecture.hidden_size, width)
+        self.res_blocks = nn.ModuleList(
+            ResidualBlock(width) for _ in range(architecture.diffloss_d)
+        )
+        self.final_layer = FinalLayer(width, architecture.vae_embed_dim)
 
     def forward(self, noise: Tensor, hidden: Tensor) -> Tensor:
         """Latents [..., D] from noise [..., N] and hidden states [..., H]; shapes broadcast."""
@@ -87,10 +89,10 @@ class NoiseModulatedMLP(nn.Module):
 class EnergyHead(nn.Module):
     """Draws latents, and scores its own draws against the truth in training."""
 
-    def __init__(self, config: SpeechLlamaConfig) -> None:
+    def __init__(self, architecture: Architecture, objective: Objective) -> None:
         super().__init__()
-        self.config = config
-        self.net = NoiseModulatedMLP(config)
+        self.architecture, self.objective = architecture, objective
+        self.net = NoiseModulatedMLP(architecture)
 
     def draw(self, hidden: Tensor, noise: Tensor) -> Tensor:
         """One latent [..., D] for each hidden state [..., H] and standard normal noise [..., N]."""
@@ -101,8 +103,10 @@ class EnergyHead(nn.Module):
     ) -> Tensor:
         """Training noise [M, F, N]: all of the first sample's before the second's."""
         draws = [
-            torch.randn(num_frames, self.config.noise_channels, device=device, generator=generator)
-            for _ in range(self.config.score_samples)
+            torch.randn(
+                num_frames, self.architecture.noise_channels, device=device, generator=generator
+            )
+            for _ in range(self.objective.score_samples)
         ]
         return torch.stack(draws)
 
@@ -115,6 +119,6 @@ class EnergyHead(nn.Module):
             noise: [M, F, N] from `draw_noise`.
         """
         samples = self.draw(hidden, noise)
-        if self.config.score == "energy":
-            return energy_score(samples, target, self.config.score_beta)
-        return gaussian_mmd(samples, target, self.config.score_bandwidths)
+        if self.objective.score == "energy":
+            return energy_score(samples, target, self.objective.score_beta)
+        return gaussian_mmd(samples, target, self.objective.score_bandwidths)

@@ -30,7 +30,7 @@ class InactiveUnits:
     def __init__(self, head: EnergyHead, device: torch.device) -> None:
         blocks = head.net.res_blocks
         self._activations = [block.mlp[1] for block in blocks if isinstance(block, ResidualBlock)]
-        shape = len(blocks), head.config.diffloss_w
+        shape = len(blocks), head.architecture.diffloss_w
         self._is_active = torch.zeros(shape, dtype=torch.bool, device=device)
         self._hooks: list[torch.utils.hooks.RemovableHandle] = []
 

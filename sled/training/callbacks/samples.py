@@ -115,7 +115,7 @@ class SpeechSamples(TrainerCallback):
         trainer = self.trainer
         assert trainer.eval_batches is not None, "there is nothing to speak"
         corpus = ((cut, trainer.train_dataset[cut]) for cut in trainer.eval_batches.open_epoch(0))
-        positions = unwrap(trainer.model).config.max_position_embeddings
+        positions = unwrap(trainer.model).config.architecture.max_position_embeddings
         speakable = ((c, sample) for c, sample in corpus if len(sample["input_ids"]) < positions)
         references = []
         for cut, sample in islice(speakable, self.num_utterances):
@@ -134,7 +134,7 @@ class SpeechSamples(TrainerCallback):
         longest = max(reference.num_frames for reference in self._references)
         options = DecodingOptions(
             # Guidance makes no sense without a text-free branch that has been trained.
-            cfg=2.0 if model.config.training_cfg > 0 else 1.0,
+            cfg=2.0 if model.config.objective.training_cfg > 0 else 1.0,
             min_frames=1,
             max_frames=_MAX_LENGTH_RATIO * longest,
         )

@@ -23,16 +23,17 @@ def training_flops(model: SpeechLlamaForCausalLM, lengths: Sequence[int], num_fr
         num_frames: Frames of all of them; each is drawn `score_samples` times.
     """
     config = model.config
+    sizes = config.architecture
     layers, head = (
         sum((6.0 if p.requires_grad else 4.0) * p.numel() for p in part.parameters())
         for part in (model.model.layers, model.scoreloss)
     )
     attended = sum(length * length / 2 for length in lengths)  # pairs of positions
-    width = config.num_attention_heads * config.head_dim
+    width = sizes.num_attention_heads * sizes.head_dim
     return (
         layers * sum(lengths)
-        + head * config.score_samples * num_frames
-        + 12.0 * config.num_hidden_layers * width * attended
+        + head * config.objective.score_samples * num_frames
+        + 12.0 * sizes.num_hidden_layers * width * attended
     )
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from sled.model.config import SpeechLlamaConfig
+from sled.model.huggingface import SpeechLlamaConfig
 from sled.model.lm import SpeechLlamaForCausalLM
 from sled.training.checkpoints.finding import (
     check_whole,
@@ -84,7 +84,8 @@ def grow(
             number of heads does not fit.
     """
     config = _grown_config(model.config, sizes)
-    width, grown_width = model.config.hidden_size, config.hidden_size
+    width = model.config.architecture.hidden_size
+    grown_width = config.architecture.hidden_size
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         grown = SpeechLlamaForCausalLM(config).eval()
@@ -125,7 +126,7 @@ def _fill(grown: SpeechLlamaForCausalLM, old: dict[str, Tensor], norm_scale: flo
 
 
 def _grown_config(config: SpeechLlamaConfig, sizes: dict[str, int]) -> SpeechLlamaConfig:
-    settings = config.to_dict()
+    settings, old = config.to_dict(), config.architecture
     if not sizes:
         raise ValueError(f"nothing is to grow: give a size of {', '.join(GROWABLE)}")
     for key, size in sizes.items():
@@ -133,9 +134,9 @@ def _grown_config(config: SpeechLlamaConfig, sizes: dict[str, int]) -> SpeechLla
             raise ValueError(f"{key} cannot grow: choose among {', '.join(GROWABLE)}")
         if size < settings[key]:
             raise ValueError(f"{key} is {settings[key]} and cannot become less, {size}: grow it")
-    heads = sizes.get("num_attention_heads", config.num_attention_heads)
+    heads = sizes.get("num_attention_heads", old.num_attention_heads)
     # Heads that share a key and value head must go on sharing it.
-    sharing = config.num_attention_heads // config.num_key_value_heads
+    sharing = old.num_attention_heads // old.num_key_value_heads
     if heads % sharing:
         raise ValueError(
             f"{heads} attention heads cannot share key and value heads by {sharing}, as the "

@@ -12,10 +12,10 @@ from tests.training.runs import fit, logged, make_corpus
 
 def test_units_that_are_off_at_every_frame_are_counted():
     head = debug_model().scoreloss
-    width, blocks = head.config.diffloss_w, head.net.res_blocks
+    width, blocks = head.architecture.diffloss_w, head.net.res_blocks
     hidden, noise = (
-        torch.randn(5, head.config.hidden_size),
-        torch.randn(5, head.config.noise_channels),
+        torch.randn(5, head.architecture.hidden_size),
+        torch.randn(5, head.architecture.noise_channels),
     )
     with torch.no_grad():
         blocks[0].mlp[0].bias[: width // 2] = -1e4

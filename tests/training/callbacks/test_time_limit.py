@@ -2,7 +2,7 @@
 
 import logging
 
-from sled.model.config import SpeechLlamaConfig
+from sled.model.huggingface import SpeechLlamaConfig
 from tests.training.runs import assert_same_weights, checkpoints, fit, logged
 
 NO_TIME = {"max_minutes": 1e-9}  # enough for a step: it is known only then

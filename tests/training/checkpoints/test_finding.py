@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from sled import TTS
-from sled.model.config import SpeechLlamaConfig
+from sled.model.huggingface import SpeechLlamaConfig
 from sled.model.lm import SpeechLlamaForCausalLM
 from sled.text.tokenizer import TextTokenizer
 from sled.training.checkpoints.finding import (

@@ -42,7 +42,7 @@ def test_a_grown_model_computes_what_it_did(loudness, sizes, layout, kv_heads):
     before, after = loss_of(model), loss_of(grown)
     for part in ("score_loss", "stop_loss"):
         torch.testing.assert_close(after[part], before[part], rtol=1e-4, atol=1e-5)
-    narrow = model.config.hidden_size
+    narrow = model.config.architecture.hidden_size
     torch.testing.assert_close(
         after.hidden_states[:, :narrow], before.hidden_states, rtol=1e-4, atol=1e-4
     )
