@@ -87,7 +87,7 @@ def run(args: argparse.Namespace) -> Report:
     read_rate = measure_read_rate() if device.type == "cpu" else None
     least = step_bytes(config, dtype, rows, args.context)
     floor_ms = None if read_rate is None else 1e3 * least / read_rate
-    model_share = frame_ms[BASELINE].median * plain.frame_rate
+    model_share = frame_ms[BASELINE].median * plain.architecture.frame_rate
     baseline_rtf = (model_share + codec_ms * config.architecture.frame_rate) / 1e3
     figures |= {
         "ms_per_frame": frame_ms[OURS].median,
