@@ -8,8 +8,7 @@ have been aligned (scripts/align.py) before.
 import argparse
 
 from sled.cli.speaking import run_main
-from sled.codec import TokenChannel, add_token_channel
-from sled.text.tokenizer import TextTokenizer
+from sled.training.codec.fit import fit_transforms
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -30,13 +29,13 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--seed", type=int, default=0, help="of the vectors' directions")
     parser.add_argument("--output_dir", required=True, help="folder for the new codec")
     args = parser.parse_args(argv)
-    tokenizer = TextTokenizer.from_pretrained(args.tokenizer)
-    channel = TokenChannel.random(tokenizer.vocab_size, args.width, args.norm, args.seed)
-    codec = add_token_channel(args.codec, channel, args.output_dir)
-    print(
-        f"{args.output_dir}: latents of {codec.latent_dim}, {args.width} of them for the token "
-        "being said; train with it as always"
+    report = fit_transforms(
+        args.codec,
+        f"token-channel:width={args.width}:norm={args.norm}:seed={args.seed}",
+        args.output_dir,
+        tokenizer=args.tokenizer,
     )
+    print(report)
 
 
 if __name__ == "__main__":

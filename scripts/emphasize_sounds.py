@@ -6,15 +6,10 @@ have been aligned (scripts/align.py) before.
 """
 
 import argparse
-from itertools import islice
 from pathlib import Path
 
-from tqdm import tqdm
-
 from sled.cli.speaking import run_main
-from sled.codec import emphasize_sounds, load_codec
-from sled.data.alignment.sounds import SoundsOfFrames
-from sled.data.cache.codes import check_codec, load_cached
+from sled.training.codec.fit import fit_transforms
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -37,15 +32,13 @@ def main(argv: list[str] | None = None) -> None:
     )
     parser.add_argument("--output_dir", required=True, help="folder for the new codec")
     args = parser.parse_args(argv)
-    codec = load_codec(args.codec)
-    check_codec(args.codes, codec)
-    cuts = islice(load_cached(args.codes, shuffle_seed=0), args.max_cuts)
-    clips = map(SoundsOfFrames(codec), tqdm(cuts, "codes", unit="cut", disable=None))
-    before, after = emphasize_sounds(args.codec, clips, args.strength, args.output_dir)
-    print(
-        f"{args.output_dir}: {after:.0%} of the latents' variance lies between sounds, "
-        f"{before:.0%} did before; train with it as always"
+    report = fit_transforms(
+        args.codec,
+        f"emphasize:strength={args.strength}:cuts={args.max_cuts}",
+        args.output_dir,
+        codes=[args.codes],
     )
+    print(report)
 
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@
 import argparse
 
 from sled.cli.speaking import run_main
-from sled.codec import group_frames
+from sled.training.codec.fit import fit_transforms
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -16,11 +16,8 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--frames", type=int, default=2, help="frames that become one")
     parser.add_argument("--output_dir", required=True, help="folder for the new codec")
     args = parser.parse_args(argv)
-    codec = group_frames(args.codec, args.frames, args.output_dir)
-    print(
-        f"{args.output_dir}: {codec.frame_rate:g} latents of {codec.latent_dim} a second; a corpus "
-        "that is encoded with the other codec serves: train with this one as always"
-    )
+    report = fit_transforms(args.codec, f"group:{args.frames}", args.output_dir)
+    print(report)
 
 
 if __name__ == "__main__":

@@ -5,14 +5,10 @@ Codes stay what they are: a corpus that is encoded with the codec already need n
 """
 
 import argparse
-from itertools import islice
 from pathlib import Path
 
-from tqdm import tqdm
-
 from sled.cli.speaking import run_main
-from sled.codec import load_codec, whiten_latents
-from sled.data.cache.codes import check_codec, cut_codes, load_cached
+from sled.training.codec.fit import fit_transforms
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -34,11 +30,13 @@ def main(argv: list[str] | None = None) -> None:
     )
     parser.add_argument("--output_dir", required=True, help="folder for the new codec")
     args = parser.parse_args(argv)
-    check_codec(args.codes, load_codec(args.codec))
-    cuts = islice(load_cached(args.codes, shuffle_seed=0), args.max_cuts)
-    codes = (cut_codes(cut) for cut in tqdm(cuts, "codes", unit="cut", disable=None))
-    whiten_latents(args.codec, codes, args.floor, args.output_dir)
-    print(f"{args.output_dir}: the same codes, latents whitened; train with it as always")
+    report = fit_transforms(
+        args.codec,
+        f"whiten:floor={args.floor}:cuts={args.max_cuts}",
+        args.output_dir,
+        codes=[args.codes],
+    )
+    print(report)
 
 
 if __name__ == "__main__":

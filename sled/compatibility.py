@@ -12,14 +12,11 @@ def check_parts(config: Config, tokenizer: TextTokenizer, codec: Codec) -> None:
         ValueError: If it was not.
     """
     architecture = config.architecture
-    if (codec.latent_dim, codec.frame_rate) != (
-        architecture.vae_embed_dim,
-        architecture.frame_rate,
-    ):
+    shape, rate = (architecture.vae_embed_dim,), architecture.frame_rate
+    if (codec.unit_shape, codec.frame_rate) != (shape, rate):
         raise ValueError(
-            f"the codec has {codec.latent_dim} wide latents at {codec.frame_rate:g} a second, "
-            f"the model speaks {architecture.vae_embed_dim} wide ones at "
-            f"{architecture.frame_rate:g}: "
+            f"the codec has units of shape {list(codec.unit_shape)} at {codec.frame_rate:g} a "
+            f"second, the model units of shape {list(shape)} at {rate:g}: "
             "use the codec the model was trained with"
         )
     if tokenizer.vocab_size > architecture.vocab_size:

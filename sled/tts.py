@@ -366,7 +366,7 @@ class TTS:
             codes = self.codec.encode([waveform.to(self.model.device)])[0]  # [K, P]
             voice = Voice.prepare(
                 text,
-                self.codec.codes_to_latents(codes),
+                self.codec.codes_to_units(codes),
                 model=self.model,
                 tokenizer=self.tokenizer,
                 codec=self.codec,

@@ -118,7 +118,7 @@ def test_a_prompt_is_continued_and_not_repeated(layout):
     tts, waveform = debug_tts(**layout), debug_waveform(0.2)
     speech = tts.say("one", prompt=Prompt("four", waveform), options=SIX_FRAMES)
     codes = tts.codec.encode([torch.from_numpy(waveform)])[0]
-    prompt = tts.codec.codes_to_latents(codes)
+    prompt = tts.codec.codes_to_units(codes)
     assert prompt.shape == (15, 32)
     audio = tts.codec.decode(torch.cat((prompt, speech.latents))[None])[0]
     np.testing.assert_allclose(speech.audio, audio[15 * HOP :], **TOLERANCE)
@@ -195,8 +195,8 @@ def test_what_cannot_be_said_is_refused(call, message):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"vae_embed_dim": 16}, "32 wide latents at 75 a second, the model speaks 16 wide"),
-        ({"frame_rate": 50.0}, "the model speaks 32 wide ones at 50"),
+        ({"vae_embed_dim": 16}, r"shape \[32\] at 75 a second, the model units of shape \[16\]"),
+        ({"frame_rate": 50.0}, r"the model units of shape \[32\] at 50"),
         ({"vocab_size": 260}, "the model 260: use the tokenizer"),
     ],
 )

@@ -148,7 +148,7 @@ def _time_first_audio(tts: TTS, args: argparse.Namespace) -> float:
 def _time_codec(tts: TTS) -> float:
     """Milliseconds that the codec takes for a frame, all frames of a speech at once."""
     frames = int(SPEECH_S * tts.codec.frame_rate)
-    latents = 0.1 * torch.randn(1, frames, tts.codec.latent_dim, device=tts.codec.device)
+    latents = 0.1 * torch.randn(1, frames, *tts.codec.unit_shape, device=tts.codec.device)
     turns = time_in_turns({"codec": lambda: tts.codec.decode(latents)}, 1, tts.codec.device)
     return 1e3 * turns["codec"][0] / frames
 

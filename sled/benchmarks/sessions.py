@@ -221,7 +221,7 @@ def _cells(figures: Any) -> list[str]:
 def _codec_state_bytes(codec: Codec) -> int:
     """Memory of what a stream remembers once it has started."""
     stream = codec.stream_decoder()
-    stream.decode(torch.zeros(1, stream.lookahead_frames + 1, codec.latent_dim))
+    stream.decode(torch.zeros(1, stream.lookahead_frames + 1, *codec.unit_shape))
     assert stream.state.started
     return sum(_bytes(tensor) for tensor in stream.state.tensors())
 

@@ -6,7 +6,7 @@ import torch
 from transformers import EncodecConfig, EncodecModel
 
 from sled.bundled import BUNDLED_VOICES
-from sled.codec import Codec, EncodecCodec, GroupedCodec, load_codec
+from sled.codec import Codec, EncodecCodec, Group, TransformedCodec, load_codec
 from sled.model.huggingface import SpeechLlamaConfig
 
 # "published-x4" is the published size, made to write four frames of the codec in a step.
@@ -57,4 +57,6 @@ def make_codec(size: str, device: torch.device) -> Codec:
     if size in BUNDLED_VOICES:
         return load_codec(BUNDLED_VOICES[size].folder / "codec", device)
     codec = UntrainedCodec(device)
-    return GroupedCodec(codec, FRAMES_IN_GROUP) if size == "published-x4" else codec
+    if size == "published-x4":
+        return TransformedCodec(codec, [Group(FRAMES_IN_GROUP)])
+    return codec

@@ -20,7 +20,7 @@ from sled.data.sampling import SpeechBatches, TrainingBatches
 from sled.model.lm import SpeechLlamaForCausalLM
 from sled.text.tokenizer import TextTokenizer
 from sled.training.callbacks.throughput import training_flops
-from sled.training.units import speech_latents
+from sled.training.units import speech_units
 
 PHASES = ("data wait", "codec", "forward", "backward", "optimiser")
 # Enough to fill the buckets as a large corpus does.
@@ -108,7 +108,7 @@ def train_steps(
             with clock.phase("data wait", on_host=True):
                 batch = send_to_device(next(batches), device)
             with clock.phase("codec"):
-                latents = speech_latents(codec, batch["speech"])
+                latents = speech_units(codec, batch["speech"])
             with (
                 clock.phase("forward"),
                 torch.autocast(device.type, torch.bfloat16, enabled=bf16),

@@ -1,39 +1,26 @@
-"""Neural audio codecs: waveforms to latents and back."""
+"""Neural audio codecs: waveforms to units and back."""
 
 from sled.codec.base import Codec, StreamingDecoder, StreamingEncoder
 from sled.codec.encodec.model import EncodecCodec
-from sled.codec.folder import (
-    CodecParts,
-    add_token_channel,
-    emphasize_sounds,
-    group_frames,
-    load_codec,
-    whiten_latents,
-)
+from sled.codec.folder import CodecParts, load_codec
 from sled.codec.stream_state import StreamState
-from sled.codec.transforms.emphasize import Emphasis, EmphasizedCodec
-from sled.codec.transforms.group import GroupedCodec, group_codes
-from sled.codec.transforms.token_channel import TokenChannel, TokenChannelCodec
-from sled.codec.transforms.whiten import WhitenedCodec, Whitening
+from sled.codec.transformed import TransformedCodec
+from sled.codec.transforms import Emphasize, Group, TokenChannel, Transform, Whiten
+from sled.codec.transforms.group import group_codes
 
 __all__ = [
     "Codec",
     "CodecParts",
-    "EmphasizedCodec",
-    "Emphasis",
+    "Emphasize",
     "EncodecCodec",
-    "GroupedCodec",
+    "Group",
     "StreamState",
     "StreamingDecoder",
     "StreamingEncoder",
     "TokenChannel",
-    "TokenChannelCodec",
-    "WhitenedCodec",
-    "Whitening",
-    "add_token_channel",
-    "emphasize_sounds",
+    "Transform",
+    "TransformedCodec",
+    "Whiten",
     "group_codes",
-    "group_frames",
     "load_codec",
-    "whiten_latents",
 ]

@@ -1,48 +1,57 @@
-"""The one face that the rest of the package sees of a neural audio codec."""
+"""The interface of a neural audio codec, as the rest of the package sees it."""
+
+from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor
 
 from sled.codec.stream_state import StreamState
+from sled.codec.transforms.token_channel import TokenChannel
 
 
 class Codec(ABC):
-    """Turns speech into latent vectors and back, always in float32.
+    """Turns speech into units and back, always in float32.
 
-    Shapes: B batch, S samples, T frames, K codebooks, D latent width.
+    A unit is the content of one frame: a latent vector [D], or an id [].
+
+    Shapes: B batch, S samples, T frames, K codebooks, ... the shape of a unit.
 
     Attributes:
-        sample_rate: of the waveforms, in Hz.
-        hop_length: samples per frame.
-        latent_dim: width D of a latent vector.
-        num_codebooks: K, the codebooks whose embeddings are summed into a latent.
-        codebook_size: entries per codebook.
-        device: where the weights lie and the work is done.
-        frames_per_latent: frames of `stored` in one frame of this codec.
+        sample_rate: Of the waveforms, in Hz.
+        hop_length: Samples per frame.
+        unit_shape: Shape of a unit: (D,) for a vector, () for an id.
+        unit_dtype: Type of a unit: `torch.float32` for a vector, `torch.long` for an id.
+        num_codebooks: K, the codes that describe a frame.
+        codebook_size: Entries per codebook.
+        device: Where the weights are.
+        frames_per_unit: Frames of `stored` in one frame of this codec.
+        token_channel: The part of each unit that holds the token being spoken; None without one.
     """
 
     sample_rate: int
     hop_length: int
-    latent_dim: int
+    unit_shape: tuple[int, ...]
+    unit_dtype: torch.dtype = torch.float32
     num_codebooks: int
     codebook_size: int
     device: torch.device
-    frames_per_latent: int = 1
+    frames_per_unit: int = 1
+    token_channel: TokenChannel | None = None
 
     @property
-    def stored(self) -> "Codec":
-        """The codec whose codes a corpus holds: one cached corpus serves all views of them.
+    def stored(self) -> Codec:
+        """The codec whose codes a cached corpus holds; one such corpus serves all its transforms.
 
-        `sled.codec.group_codes` makes codes of this codec of them.
+        `sled.codec.group_codes` turns them into codes of this codec.
         """
         return self
 
-    def to_stored(self, latents: Tensor) -> Tensor:
-        """Latents [..., T, D] as those of `stored`, which has `frames_per_latent` for each."""
-        return latents
+    def to_stored(self, units: Tensor) -> Tensor:
+        """Units [..., T, *] as those of `stored`, which has `frames_per_unit` for each."""
+        return units
 
     @property
     def frame_rate(self) -> float:
@@ -50,14 +59,14 @@ class Codec(ABC):
         return self.sample_rate / self.hop_length
 
     def num_frames(self, num_samples: int) -> int:
-        """Frames of a clip; the last one may be partly beyond its end."""
+        """Frames of a clip; the last one may extend beyond its end."""
         return -(-num_samples // self.hop_length)
 
     @abstractmethod
     def digest(self) -> str:
-        """Hexadecimal digest of the weights that decide the codes.
+        """Hexadecimal digest of the weights that determine the codes.
 
-        Codes made by one codec have the same meaning to another only if the digests are equal.
+        Two codecs give the same meaning to the same codes only if their digests are equal.
         """
 
     @abstractmethod
@@ -71,44 +80,59 @@ class Codec(ABC):
             int64 codes [K, T_i] with T_i = num_frames(S_i), on the codec's device.
 
         Raises:
-            ValueError: if a clip is empty or not one-dimensional.
+            ValueError: If a clip is empty or not one-dimensional.
         """
 
     @abstractmethod
-    def codes_to_latents(self, codes: Tensor) -> Tensor:
-        """Sum the codebook embeddings: int64 [..., K, T] -> float32 [..., T, D]."""
+    def codes_to_units(self, codes: Tensor) -> Tensor:
+        """The units of codes: int64 [..., K, T] -> [..., T, *unit_shape]."""
 
     @abstractmethod
-    def decode(self, latents: Tensor) -> Tensor:
-        """Speech of latents, not quantised again: [B, T, D] -> float32 [B, T * hop_length]."""
+    def decode(self, units: Tensor, conditions: Mapping[str, Tensor] | None = None) -> Tensor:
+        """Decode units, without quantizing them again.
 
-    @abstractmethod
-    def stream_decoder(self, batch_size: int = 1) -> "StreamingDecoder":
-        """A new stream of latents to speech, equal to `decode` however the latents are cut.
+        Args:
+            units: [B, T, *unit_shape].
+            conditions: Further inputs by name, such as a speaker embedding [B, C]. A codec ignores
+                those that it has no use for.
 
-        Raises:
-            ValueError: if this codec's architecture cannot be streamed, or for an empty batch.
+        Returns:
+            Waveforms, float32 [B, T * hop_length].
         """
 
     @abstractmethod
-    def stream_encoder(self, batch_size: int = 1) -> "StreamingEncoder":
-        """A new stream of speech to codes, equal to `encode` however the speech is cut.
+    def stream_decoder(
+        self, batch_size: int = 1, conditions: Mapping[str, Tensor] | None = None
+    ) -> StreamingDecoder:
+        """A new stream from units to speech, equal to `decode` however the units are cut.
+
+        Args:
+            batch_size: Number of utterances, B.
+            conditions: As for `decode`; they hold for the whole stream.
 
         Raises:
-            ValueError: if this codec's architecture cannot be streamed, or for an empty batch.
+            ValueError: If this codec's architecture cannot be streamed, or for an empty batch.
+        """
+
+    @abstractmethod
+    def stream_encoder(self, batch_size: int = 1) -> StreamingEncoder:
+        """A new stream from speech to codes, equal to `encode` however the speech is cut.
+
+        Raises:
+            ValueError: If this codec's architecture cannot be streamed, or for an empty batch.
         """
 
 
 class StreamingDecoder(ABC):
-    """Latents in, speech out, piece by piece: B utterances that advance together.
+    """Decodes units piece by piece: B utterances that advance together.
 
-    All pieces joined, with that of `finish`, are the speech `Codec.decode` makes of all latents.
+    All pieces and that of `finish`, joined, are the speech that `Codec.decode` makes of all units.
     Between two calls rows may be dropped or streams joined: see `StreamState`.
 
     Attributes:
-        state: all that the stream remembers. No call changes a state, it puts a new one here.
-        lookahead_frames: frames after the first that its speech waits for. It is a delay at the
-            start only; from then on every frame's speech comes out with the frame.
+        state: All that the stream remembers. A call does not change a state; it sets a new one.
+        lookahead_frames: Frames after the first that the first samples need. They delay the start
+            only; afterwards each frame's samples are returned with the frame.
     """
 
     state: StreamState
@@ -116,30 +140,30 @@ class StreamingDecoder(ABC):
 
     @abstractmethod
     def samples_after(self, frames: int) -> int:
-        """Samples that have come out once so many frames have gone in, before `finish`."""
+        """Samples returned once this many frames have been fed, before `finish`."""
 
     @abstractmethod
-    def decode(self, latents: Tensor) -> Tensor:
-        """Feed the next t frames, any number of them: [B, t, D] -> float32 [B, s], s >= 0.
+    def decode(self, units: Tensor) -> Tensor:
+        """Feed the next t frames, t >= 0: [B, t, *unit_shape] -> float32 [B, s], s >= 0.
 
         Raises:
-            ValueError: if the latents are of another batch size or width.
+            ValueError: If the units have another batch size or shape.
         """
 
     @abstractmethod
     def finish(self) -> Tensor:
-        """End the utterances: the samples still due, float32 [B, s]. The stream is then new."""
+        """End the utterances: the remaining samples, float32 [B, s]. The stream is then new."""
 
 
 class StreamingEncoder(ABC):
-    """Speech in, codes out, piece by piece: B clips that advance together.
+    """Encodes speech piece by piece: B clips that advance together.
 
-    All pieces joined, with that of `finish`, are the codes `Codec.encode` makes of the whole
-    clips (where two entries of a codebook are equally near, to rounding, it may choose either).
+    All pieces and that of `finish`, joined, are the codes that `Codec.encode` makes of the whole
+    clips. Where two entries of a codebook are equally near up to rounding, either may be chosen.
 
     Attributes:
-        state: all that the stream remembers. No call changes a state, it puts a new one here.
-        lookahead_samples: samples after the first that the first codes wait for.
+        state: All that the stream remembers. A call does not change a state; it sets a new one.
+        lookahead_samples: Samples after the first that the first codes need.
     """
 
     state: StreamState
@@ -147,16 +171,16 @@ class StreamingEncoder(ABC):
 
     @abstractmethod
     def frames_after(self, samples: int) -> int:
-        """Frames that have come out once so many samples have gone in, before `finish`."""
+        """Frames returned once this many samples have been fed, before `finish`."""
 
     @abstractmethod
     def encode(self, waveforms: Tensor) -> Tensor:
-        """Feed the next s samples, any number of them: float [B, s] -> int64 codes [B, K, t].
+        """Feed the next s samples, s >= 0: float [B, s] -> int64 codes [B, K, t].
 
         Raises:
-            ValueError: if the waveforms are not [B, s].
+            ValueError: If the waveforms are not [B, s].
         """
 
     @abstractmethod
     def finish(self) -> Tensor:
-        """End the clips: the codes still due, int64 [B, K, t]. The stream is then new."""
+        """End the clips: the remaining codes, int64 [B, K, t]. The stream is then new."""

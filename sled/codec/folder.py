@@ -1,114 +1,104 @@
-"""Codecs as they are kept in folders: Encodec, and how a model shall see its latents.
+"""Codecs as they are stored in folders: Encodec, and the transforms of its latents.
 
-A folder holds Encodec as transformers saves it. Keys of its config.json and files beside it say
-what is done to the latents, in this order: they are whitened, grouped, their sounds emphasised, and
-a channel is added for the token being said (see `sled.codec.transforms`). Codes are the same in all
-views.
+A folder holds Encodec as transformers saves it. Beside it `transforms.json` lists the transforms in
+the order in which they are applied:
+
+    [{"kind": "whiten", "file": "whiten.safetensors"}, {"kind": "group", "settings": {"frames": 4}}]
+
+In older folders, keys of config.json say which transforms there are; their order is fixed.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import json
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import torch
-from torch import Tensor
 from transformers import EncodecModel
 from transformers.utils import cached_file
 
 from sled.codec.base import Codec
 from sled.codec.encodec.model import TRAINING_AVERAGES, EncodecCodec, load_encodec
-from sled.codec.transforms.base import Stored
-from sled.codec.transforms.emphasize import Emphasis, EmphasizedCodec
-from sled.codec.transforms.group import GroupedCodec, group_codes
-from sled.codec.transforms.token_channel import TokenChannel, TokenChannelCodec
-from sled.codec.transforms.whiten import WhitenedCodec, Whitening
+from sled.codec.transformed import TransformedCodec
+from sled.codec.transforms import TRANSFORMS, Emphasize, Group, TokenChannel, Transform, Whiten
 
-# In config.json: how many frames are taken for one, and whether there are these files.
-_GROUP_KEY = "frames_per_latent"
-_WHITENED_KEY, _EMPHASIS_KEY, _CHANNEL_KEY = (
-    "whitened_latents",
-    "emphasized_sounds",
-    "token_channel",
-)
+TRANSFORMS_FILE = "transforms.json"
+
+# In the config.json of older folders: whether there are these transforms, in this order, and their
+# files. The value of the second key is the number of frames.
+_OLD_KEYS: dict[str, tuple[type[Transform], str | None]] = {
+    "whitened_latents": (Whiten, "whitening.safetensors"),
+    "frames_per_latent": (Group, None),
+    "emphasized_sounds": (Emphasize, "emphasis.safetensors"),
+    "token_channel": (TokenChannel, "token_channel.safetensors"),
+}
 
 
 @dataclass(frozen=True)
 class CodecParts:
-    """What a codec is made of.
+    """The parts that a codec is made of.
 
     Attributes:
         model: Encodec.
-        whitening: Of its latents. None: as they are.
-        frames: Taken for one.
-        emphasis: Of sounds in these. None: as they are.
-        channel: For the token being said. None: without.
+        transforms: Of its latents, in order.
     """
 
     model: EncodecModel
-    whitening: Whitening | None = None
-    frames: int = 1
-    emphasis: Emphasis | None = None
-    channel: TokenChannel | None = None
+    transforms: tuple[Transform, ...] = ()
 
     @classmethod
     def load(cls, name_or_path: str | Path) -> CodecParts:
         """Read a codec; arguments and errors as for `load_codec`."""
         model = load_encodec(name_or_path)
-
-        def beside(key: str, kind: type[Stored]) -> Stored | None:
-            if not getattr(model.config, key, False):
-                return None
-            try:
-                path = cached_file(str(name_or_path), kind.file())
-            except OSError as error:
-                raise ValueError(
-                    f"the codec {name_or_path} lacks its {kind.file()}: copy that too"
-                ) from error
-            return kind.load(Path(str(path)))
-
-        return cls(
-            model,
-            beside(_WHITENED_KEY, Whitening),
-            getattr(model.config, _GROUP_KEY, 1),
-            beside(_EMPHASIS_KEY, Emphasis),
-            beside(_CHANNEL_KEY, TokenChannel),
-        )
+        entries = _listed(name_or_path)
+        if entries is None:
+            entries = list(_listed_in_config(model.config))
+        return cls(model, tuple(_load_transform(name_or_path, entry) for entry in entries))
 
     def save(self, folder: str | Path) -> None:
-        """Write the folder of a codec, without what only its training reads."""
-        state, config, folder = self.model.state_dict(), self.model.config, Path(folder)
-        if self.frames > 1:
-            setattr(config, _GROUP_KEY, self.frames)
-        beside = {
-            _WHITENED_KEY: self.whitening,
-            _EMPHASIS_KEY: self.emphasis,
-            _CHANNEL_KEY: self.channel,
-        }
-        for key, part in beside.items():
-            if part is not None:
-                setattr(config, key, True)
+        """Write the folder of a codec, without the tensors that only training reads."""
+        folder = Path(folder)
+        for key in _OLD_KEYS:
+            if hasattr(self.model.config, key):
+                delattr(self.model.config, key)
+        state = self.model.state_dict()
         kept = {name: state[name] for name in state if not name.endswith(TRAINING_AVERAGES)}
         self.model.save_pretrained(folder, state_dict=kept)
-        for part in beside.values():
-            if part is not None:
-                part.save(folder)
+        entries = []
+        for transform in self.transforms:
+            entry: dict[str, Any] = {"kind": transform.kind}
+            if transform.settings():
+                entry["settings"] = transform.settings()
+            if transform.tensors():
+                entry["file"] = f"{transform.kind}.safetensors"
+                transform.save(folder / entry["file"])
+            entries.append(entry)
+        path = folder / TRANSFORMS_FILE
+        path.unlink(missing_ok=True)
+        if entries:
+            path.write_text(json.dumps(entries, indent=2) + "\n", encoding="utf-8")
+
+    def with_transforms(self, *transforms: Transform) -> CodecParts:
+        """The same with more transforms, applied after those that there are.
+
+        Raises:
+            ValueError: If they do not fit.
+        """
+        parts = replace(self, transforms=(*self.transforms, *transforms))
+        parts.assemble()
+        return parts
 
     def assemble(self, device: str | torch.device = "cpu") -> Codec:
         """The codec as a model sees it.
 
         Raises:
-            ValueError: If a part does not fit the others.
+            ValueError: If the parts do not fit each other.
         """
-        codec: Codec = EncodecCodec(self.model, device)
-        if self.whitening is not None:
-            codec = WhitenedCodec(codec, self.whitening)
-        if self.frames > 1:
-            codec = GroupedCodec(codec, self.frames)
-        if self.emphasis is not None:
-            codec = EmphasizedCodec(codec, self.emphasis)
-        return codec if self.channel is None else TokenChannelCodec(codec, self.channel)
+        codec = EncodecCodec(self.model, device)
+        return TransformedCodec(codec, self.transforms) if self.transforms else codec
 
 
 def load_codec(name_or_path: str | Path, device: str | torch.device = "cpu") -> Codec:
@@ -125,110 +115,47 @@ def load_codec(name_or_path: str | Path, device: str | torch.device = "cpu") -> 
     return CodecParts.load(name_or_path).assemble(device)
 
 
-def whiten_latents(
-    name_or_path: str | Path, codes: Iterable[Tensor], floor: float, output: str | Path
-) -> Codec:
-    """Save a codec as one whose latents are whitened, see `sled.codec.transforms.whiten`.
-
-    Args:
-        name_or_path: As for `load_codec`.
-        codes: Its own, [K, T] of each of many clips.
-        floor: See `Whitening.of`.
-        output: Folder to write.
-
-    Returns:
-        The codec that `load_codec(output)` gives.
-
-    Raises:
-        ValueError: If there is no such codec, it is a view already, or the codes are too few.
-    """
-    parts = CodecParts.load(name_or_path)
-    _refuse(name_or_path, parts, "whitening", "frames", "emphasis", "channel")
-    codec = parts.assemble()
-    whitening = Whitening.of((codec.codes_to_latents(one) for one in codes), floor)
-    return _save(replace(parts, whitening=whitening), output)
+def _listed(name_or_path: str | Path) -> list[dict[str, Any]] | None:
+    """The entries of a folder's list of transforms; None if it has no list."""
+    path = _file(name_or_path, TRANSFORMS_FILE)
+    if path is None:
+        return None
+    try:
+        entries = json.loads(path.read_text(encoding="utf-8"))
+        if not all(entry["kind"] in TRANSFORMS for entry in entries):
+            raise ValueError(f"kinds of transforms are {', '.join(TRANSFORMS)}")
+    except (ValueError, TypeError, KeyError) as error:
+        raise ValueError(f"{path} is no list of transforms ({error}): copy it again") from error
+    assert isinstance(entries, list)
+    return entries
 
 
-def group_frames(name_or_path: str | Path, frames: int, output: str | Path) -> Codec:
-    """Save a codec as one that takes several frames for one, see `sled.codec.transforms.group`.
-
-    Args:
-        name_or_path: As for `load_codec`.
-        frames: Of a group.
-        output: Folder to write.
-
-    Returns:
-        The codec that `load_codec(output)` gives.
-
-    Raises:
-        ValueError: If there is no such codec, or nothing to group.
-    """
-    parts = CodecParts.load(name_or_path)
-    _refuse(name_or_path, parts, "frames", "emphasis", "channel")
-    GroupedCodec(parts.assemble(), frames)  # refuses what is no group
-    return _save(replace(parts, frames=frames), output)
+def _listed_in_config(config: Any) -> Iterator[dict[str, Any]]:
+    """The same for an older folder, by the keys of its config.json."""
+    for key, (transform, file) in _OLD_KEYS.items():
+        if not (value := getattr(config, key, None)):
+            continue
+        if file is not None:
+            yield {"kind": transform.kind, "file": file}
+        elif value > 1:
+            yield {"kind": transform.kind, "settings": {"frames": value}}
 
 
-def emphasize_sounds(
-    name_or_path: str | Path,
-    clips: Iterable[tuple[Tensor, Tensor]],
-    strength: float,
-    output: str | Path,
-) -> tuple[float, float]:
-    """Save a codec as one in whose latents sounds count for more, see `transforms.emphasize`.
-
-    Args:
-        name_or_path: As for `load_codec`.
-        clips: Codes [K, T] of the codec's origin and the number of each frame's sound [T'], T'
-            being the frames that this codec makes of them; -1 where it is not known.
-        strength: See `Emphasis.of`.
-        output: Folder to write.
-
-    Returns:
-        The sounds' share of all variance before and after.
-
-    Raises:
-        ValueError: If there is no such codec, it has a channel, or the clips are too few.
-    """
-    parts = CodecParts.load(name_or_path)
-    _refuse(name_or_path, parts, "emphasis", "channel")
-    codec = parts.assemble()
-    latents = (
-        (codec.codes_to_latents(group_codes(codes, parts.frames)), sounds)
-        for codes, sounds in clips
-    )
-    emphasis, shares = Emphasis.of(latents, strength)
-    _save(replace(parts, emphasis=emphasis), output)
-    return shares
+def _load_transform(name_or_path: str | Path, entry: dict[str, Any]) -> Transform:
+    path = None
+    if "file" in entry:
+        path = _file(name_or_path, entry["file"])
+        if path is None:
+            raise ValueError(f"the codec {name_or_path} lacks its {entry['file']}: copy that too")
+    return TRANSFORMS[entry["kind"]].load(entry.get("settings", {}), path)
 
 
-def add_token_channel(name_or_path: str | Path, channel: TokenChannel, output: str | Path) -> Codec:
-    """Save a codec as one whose latents tell what is said, see `transforms.token_channel`.
-
-    Args:
-        name_or_path: As for `load_codec`.
-        channel: What it is to hold.
-        output: Folder to write.
-
-    Returns:
-        The codec that `load_codec(output)` gives.
-
-    Raises:
-        ValueError: If there is no such codec, or it has a channel.
-    """
-    parts = CodecParts.load(name_or_path)
-    _refuse(name_or_path, parts, "channel")
-    return _save(replace(parts, channel=channel), output)
-
-
-def _refuse(name_or_path: str | Path, parts: CodecParts, *late: str) -> None:
-    """Refuse a codec that has a part that must not come before another one."""
-    found = [name for name in late if getattr(parts, name) not in (None, 1)]
-    if found:
-        raise ValueError(f"{name_or_path} has its {found[0]} already: name the codec it is made of")
-
-
-def _save(parts: CodecParts, output: str | Path) -> Codec:
-    codec = parts.assemble()  # refuses what does not fit, before anything is written
-    parts.save(output)
-    return codec
+def _file(name_or_path: str | Path, name: str) -> Path | None:
+    """A file beside a codec, in its folder or on the hub; None if there is none."""
+    if Path(name_or_path).expanduser().is_file():  # a state file stands alone
+        return None
+    try:
+        path = cached_file(str(name_or_path), name, _raise_exceptions_for_missing_entries=False)
+    except OSError:
+        return None
+    return None if path is None else Path(path)

@@ -110,7 +110,7 @@ class SpeechDataset(Dataset[dict[str, Any]]):
     ) -> None:
         self.tokenizer, self.with_spoken_tokens = tokenizer, with_spoken_tokens
         self.sample_rate, self.hop_length = codec.sample_rate, codec.hop_length
-        self.frames_per_latent = codec.frames_per_latent
+        self.frames_per_unit = codec.frames_per_unit
         self.join_share, self.max_joined_s = join_share, max_joined_s
 
     def __getitem__(self, cut: Cut) -> dict[str, Any]:
@@ -152,9 +152,9 @@ class SpeechDataset(Dataset[dict[str, Any]]):
         sample: dict[str, Any] = {"input_ids": torch.tensor(self.tokenizer.encode(text))}
         if all(map(has_codes, cuts)):
             pieces = [cut_codes(cut) for cut in cuts]
-            stored_hop = self.hop_length // self.frames_per_latent
+            stored_hop = self.hop_length // self.frames_per_unit
             starts = [stored_hop * num for num in _starts(pieces)]
-            sample["speech"] = group_codes(torch.cat(pieces, dim=-1), self.frames_per_latent)
+            sample["speech"] = group_codes(torch.cat(pieces, dim=-1), self.frames_per_unit)
             sample["num_frames"] = sample["speech"].shape[-1]
         else:
             pieces = [cut_waveform(cut, self.sample_rate) for cut in cuts]

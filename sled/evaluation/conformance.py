@@ -166,7 +166,7 @@ def _check_loss(
     for row, codes in enumerate(codec.encode(waveforms)):
         num_frames = codes.shape[-1]
         result.require("codes", codes.equal(tensors["codes"][row, :, :num_frames]))
-        ours = codec.codes_to_latents(codes)
+        ours = codec.codes_to_units(codes)
         result.compare("codec latents", ours, latents[row, :num_frames])
 
     model = _load_model(folder).train()

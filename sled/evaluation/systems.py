@@ -90,7 +90,7 @@ def recite_codec(cuts: Sequence[Cut], codec: Codec, device: str = "cpu") -> Reci
     for cut in cuts:
         recording = torch.from_numpy(load_waveform(cut, codec.sample_rate))
         codes = codec.encode([recording.to(device)])[0]
-        decoded = codec.decode(codec.codes_to_latents(codes)[None])[0]
+        decoded = codec.decode(codec.codes_to_units(codes)[None])[0]
         waveforms.append(decoded[: len(recording)].cpu().numpy())
     elapsed = time.perf_counter() - start
     return Recital(waveforms, codec.sample_rate, [False] * len(cuts), elapsed)

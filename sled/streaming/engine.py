@@ -22,7 +22,7 @@ from typing import Protocol, TypeVar
 import torch
 from torch import Tensor
 
-from sled.codec import Codec, TokenChannelCodec
+from sled.codec import Codec
 from sled.decoding import Decoder, FrameModel, PlaceKeeper, Utterance
 from sled.streaming.codec_thread import CodecJob, CodecThread
 from sled.streaming.threads import choose_threads, compute_with
@@ -94,8 +94,8 @@ class Engine:
         self._threads = 0  # that the decoding thread computes with
         self._codec_threads = codec_threads or max(1, self._most_threads // 2)
         self._place_keeper: PlaceKeeper | None = None
-        if isinstance(codec, TokenChannelCodec):
-            self._place_keeper = PlaceKeeper(codec.channel, model.config)
+        if codec.token_channel is not None:
+            self._place_keeper = PlaceKeeper(codec.token_channel, model.config)
         self.decoder = self._new_decoder()
         self._utterances: dict[Utterance, Speaker] = {}
         self._speakers: set[Speaker] = set()

@@ -257,8 +257,8 @@ class Track:
         position, engine = self._position, self._engine
         if not position.pending and not last:
             return
-        count, width = len(position.pending), engine.codec.latent_dim
-        latents = torch.stack(position.pending) if count else torch.empty(0, width)
+        count, shape = len(position.pending), engine.codec.unit_shape
+        latents = torch.stack(position.pending) if count else torch.empty(0, *shape)
         if count:
             position.chunk_frames = self._delivery.ramp.after(count, engine.real_time_factor)
         position.pending = []

@@ -11,7 +11,7 @@ import shlex
 from dataclasses import dataclass
 from pathlib import Path
 
-from sled.codec import TokenChannelCodec, load_codec
+from sled.codec import load_codec
 from sled.model.huggingface import SpeechLlamaConfig
 from sled.training.run import FREE_SETTINGS
 
@@ -48,8 +48,8 @@ class Inheritance:
         kept = {name: getattr(config, name) for name in FREE_SETTINGS}
         train = [f"--{name}={value}" for name, value in kept.items() if value is not None]
         align = None
-        if isinstance(load_codec(codec), TokenChannelCodec):
-            # Latents tell the token being said: then it has to be known, and can be attended to.
+        if load_codec(codec).token_channel is not None:
+            # With a token channel the spoken tokens are known: attention to them can be taught.
             train.append("--alignment_weight=1")
             normalization = config.architecture.text_normalization
             align = [] if normalization is None else [f"--text_normalization={normalization}"]

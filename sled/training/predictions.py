@@ -34,7 +34,7 @@ from sled.model.layout import Layout
 from sled.model.lm import SpeechLlamaForCausalLM
 from sled.text.tokenizer import TextTokenizer
 from sled.training.distillation import guided_states
-from sled.training.units import told_latents
+from sled.training.units import batch_units
 
 CUTS_PER_FILE = 256
 BATCH_SIZE = 8
@@ -100,7 +100,7 @@ def cache_predictions(
         model_digest=model.digest(),
         codec_digest=codec.stored.digest(),
         manifest_digest=read_record(codes).manifest_digest,
-        frames_per_latent=codec.frames_per_latent,
+        frames_per_latent=codec.frames_per_unit,
         cfg=options.cfg,
         temperature=options.temperature,
         draws=options.draws,
@@ -127,7 +127,7 @@ def cache_predictions(
                 )
                 predicted = codec.to_stored(latents).to("cpu", torch.float16)
                 for row, cut in enumerate(batch):
-                    length = int(inputs["num_frames"][row]) * codec.frames_per_latent
+                    length = int(inputs["num_frames"][row]) * codec.frames_per_unit
                     frames[cut.id] = predicted[row, :length].clone()
                 bar.update(len(batch))
             write_predictions(output, number, frames)
@@ -175,7 +175,7 @@ def teacher_forced_latents(
         [B, T, D]; 0 at padding.
     """
     ids, text_mask = inputs["input_ids"].to(model.device), inputs["attention_mask"].to(model.device)
-    latents = told_latents(codec, inputs)
+    latents = batch_units(codec, inputs)
     mask = length_mask(inputs["num_frames"]).to(model.device)
     history = latents
     if max_own_share > 0:

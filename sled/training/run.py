@@ -17,7 +17,7 @@ from transformers import set_seed
 from transformers.trainer import TRAINER_STATE_NAME
 from transformers.trainer_utils import get_last_checkpoint
 
-from sled.codec import Codec, TokenChannelCodec, load_codec
+from sled.codec import Codec, load_codec
 from sled.data.alignment.spoken_times import word_ends
 from sled.data.cache.codes import check_codec
 from sled.data.dataset import SpeechDataset, open_corpus
@@ -71,7 +71,7 @@ def build_model(
     if finetune_path is None:
         config = SpeechLlamaConfig(
             vocab_size=tokenizer.vocab_size,
-            vae_embed_dim=codec.latent_dim,
+            vae_embed_dim=codec.unit_shape[0],
             frame_rate=codec.frame_rate,
             **settings,
         )
@@ -85,7 +85,7 @@ def build_model(
     config = SpeechLlamaConfig.from_pretrained(folder)
     sizes = config.architecture
     theirs = (sizes.vocab_size, sizes.vae_embed_dim, sizes.frame_rate)
-    ours = (tokenizer.vocab_size, codec.latent_dim, codec.frame_rate)
+    ours = (tokenizer.vocab_size, *codec.unit_shape, codec.frame_rate)
     if theirs != ours:
         raise ValueError(
             f"{folder} has {theirs[0]} tokens and latents of {theirs[1]} at {theirs[2]:g} Hz; "
@@ -178,24 +178,24 @@ def make_trainer(
         data_args.tokenizer, model.config.architecture.text_normalization
     )
     train_batches = training_batches(data_args, args, codec)
-    told = isinstance(codec, TokenChannelCodec)
-    if isinstance(codec, TokenChannelCodec) and codec.channel.vocab_size != tokenizer.vocab_size:
+    channel = codec.token_channel
+    if channel is not None and channel.vocab_size != tokenizer.vocab_size:
         raise ValueError(
-            f"{data_args.codec} has a channel for {codec.channel.vocab_size} tokens, the tokenizer "
-            f"has {tokenizer.vocab_size}: add one for it with scripts/add_token_channel.py"
+            f"{data_args.codec} has a channel for {channel.vocab_size} tokens, the tokenizer has "
+            f"{tokenizer.vocab_size}: add one for it with `sled codec fit`"
         )
-    if args.alignment_weight or told:
+    if args.alignment_weight or channel is not None:
         _check_alignment(train_batches.open_epoch(0))
         _check_layer(args.alignment_layer, model.config.architecture.num_hidden_layers)
     eval_batches = evaluation_batches(data_args, args) if data_args.eval_manifest else None
-    if told and eval_batches is not None:
+    if channel is not None and eval_batches is not None:
         _check_alignment(eval_batches.open_epoch(0))
     train_dataset = SpeechDataset(
         tokenizer,
         codec,
         data_args.join_share,
         data_args.max_joined_s,
-        with_spoken_tokens=told or args.alignment_weight > 0,
+        with_spoken_tokens=channel is not None or args.alignment_weight > 0,
     )
     lengths = measure_frames_per_token(train_batches.open_epoch(0), tokenizer, codec)
     longest = measure_trained_frames(train_batches.open_epoch(0), train_dataset.group, codec)

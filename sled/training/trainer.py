@@ -19,7 +19,7 @@ from transformers.integrations import is_deepspeed_zero3_enabled
 from transformers.trainer import TRAINER_STATE_NAME
 from transformers.trainer_utils import EvalLoopOutput
 
-from sled.codec import Codec, TokenChannelCodec
+from sled.codec import Codec
 from sled.data.dataset import SpeechDataset, collate, length_mask
 from sled.data.sampling import SpeechBatches, TrainingBatches
 from sled.model.guided_attention import SpokenTokens
@@ -33,7 +33,7 @@ from sled.training.checkpoints.lora import unwrap
 from sled.training.checkpoints.moving_average import WeightAverage
 from sled.training.checkpoints.saving import CurrentIntervals, WholeCheckpointTrainer
 from sled.training.distillation import GuidedTeacher
-from sled.training.units import forget_beginnings, told_latents
+from sled.training.units import batch_units, forget_beginnings
 
 BATCHES_FILE = "batches.json"
 FLAGS_FILE = "training_flags.json"
@@ -203,12 +203,12 @@ class SledTrainer(WholeCheckpointTrainer):
 
     def _latents(self, inputs: dict[str, Any], training: bool) -> tuple[Tensor, Tensor | None]:
         """True latents of a batch, and what the model hears of them, if that is something else."""
-        told = told_latents(self.codec, inputs)
-        if not training or not isinstance(self.codec, TokenChannelCodec):
-            return told, None
+        units, channel = batch_units(self.codec, inputs), self.codec.token_channel
+        if not training or channel is None:
+            return units, None
         tokens, numbers = inputs["spoken_ids"], inputs["spoken_tokens"]
         known = forget_beginnings(tokens, inputs["num_frames"], self.args.untold_share)
-        return told, self.codec.tell(told, known, numbers)
+        return units, channel.write(units, known, numbers)
 
     def _spoken(self, inputs: dict[str, Any]) -> SpokenTokens | None:
         """Which tokens are being said, if that is taught."""

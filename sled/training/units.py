@@ -1,4 +1,4 @@
-"""What the speech of a batch is to the model."""
+"""Codec units of a training batch."""
 
 from __future__ import annotations
 
@@ -9,25 +9,25 @@ import torch
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
-from sled.codec import Codec, TokenChannelCodec
+from sled.codec import Codec
 
 
 @torch.no_grad()
-def speech_latents(codec: Codec, speech: Sequence[Tensor]) -> Tensor:
-    """Right-padded latents [B, T, D] of samples that bring codes [K, T] or waveforms [S]."""
+def speech_units(codec: Codec, speech: Sequence[Tensor]) -> Tensor:
+    """Right-padded units [B, T, *] of samples, each given as codes [K, T] or as a waveform [S]."""
     codes = [x if x.ndim == 2 else codec.encode([x])[0] for x in speech]
     # Frames first for padding; code 0 at padding is masked out.
     padded = pad_sequence([c.T for c in codes], batch_first=True)  # [B, T, K]
-    return codec.codes_to_latents(padded.transpose(1, 2))
+    return codec.codes_to_units(padded.transpose(1, 2))
 
 
-def told_latents(codec: Codec, inputs: dict[str, Any]) -> Tensor:
-    """Latents [B, T, D] of a batch, that tell which token is being said if the codec's do."""
-    latents = speech_latents(codec, inputs["speech"])
-    if not isinstance(codec, TokenChannelCodec):
-        return latents
+def batch_units(codec: Codec, inputs: dict[str, Any]) -> Tensor:
+    """Units [B, T, *] of a batch, with the spoken tokens if the codec has a token channel."""
+    units = speech_units(codec, inputs["speech"])
+    if codec.token_channel is None:
+        return units
     tokens, numbers = (inputs[key].to(codec.device) for key in ("spoken_ids", "spoken_tokens"))
-    return codec.tell(latents, tokens, numbers)
+    return codec.token_channel.write(units, tokens, numbers)
 
 
 def forget_beginnings(tokens: Tensor, num_frames: Tensor, share: float) -> Tensor:

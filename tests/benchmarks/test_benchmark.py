@@ -112,13 +112,13 @@ def test_each_phase_has_its_own_time(tmp_path):
     codec = UntrainedCodec()
     config = make_config("debug")
     loader = make_loader(tmp_path, codec, max_frames=80, vocab_size=300, num_workers=0)
-    lookup = codec.codes_to_latents
+    lookup = codec.codes_to_units
 
     def slow_lookup(codes: Tensor) -> Tensor:
         time.sleep(0.2)
         return lookup(codes)
 
-    codec.codes_to_latents = slow_lookup  # type: ignore[method-assign]
+    codec.codes_to_units = slow_lookup  # type: ignore[method-assign]
     model = SpeechLlamaForCausalLM(config).train()
     first, *steps = train_steps(model, codec, iter(loader), count=3, accumulation=2)
     for step in steps:

@@ -50,7 +50,7 @@ COMMANDS = [
     (f"run_offline {SPEAK} --codec /no/such/codec", "/no/such/codec"),
     (f"run_offline {SPEAK} --codec offline", "no codec"),
     (f"run_offline {SPEAK} --codec latin.txt", "latin.txt"),
-    ("run_offline --model_name_or_path narrow --input one", "32 wide latents"),
+    ("run_offline --model_name_or_path narrow --input one", "units of shape [32]"),
     ("run_offline --model_name_or_path slow --input one", "at 75 a second"),
     # flags
     (f"run_offline {SPEAK} --cfg -1", "cfg=-1"),

@@ -64,7 +64,7 @@ class ToyCodec:
     def encode(self, waveforms: list[torch.Tensor]) -> list[torch.Tensor]:
         return [torch.nn.functional.pad(w, (0, -len(w) % 320)).view(-1, 320).T for w in waveforms]
 
-    def codes_to_latents(self, codes: torch.Tensor) -> torch.Tensor:
+    def codes_to_units(self, codes: torch.Tensor) -> torch.Tensor:
         return codes.mT
 
     def decode(self, latents: torch.Tensor) -> torch.Tensor:

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from sled import TTS
-from sled.codec import TokenChannel, TokenChannelCodec, add_token_channel, load_codec
+from sled.codec import CodecParts, TokenChannel, load_codec
 from sled.files.audio import write_audio
 from sled.training.inheritance import Inheritance
 from tests.commands import run
@@ -75,10 +75,10 @@ def parent(folder: Path, **changes: object) -> Path:
 def parent_that_tells_tokens(folder: Path) -> Path:
     """One whose codec has heard one voice only, and has a token channel."""
     channel = TokenChannel.random(debug_tokenizer().vocab_size, width=6, norm=3.0)
-    latent_dim = debug_codec().latent_dim + channel.width
+    latent_dim = debug_codec().unit_shape[0] + channel.channel_width
     parent(folder, vae_embed_dim=latent_dim, text_normalization="english")
     shutil.rmtree(folder / "codec")
-    add_token_channel(GOLDENS / "codec", channel, folder / "codec")
+    CodecParts.load(GOLDENS / "codec").with_transforms(channel).save(folder / "codec")
     return folder
 
 
@@ -161,10 +161,10 @@ def test_a_codec_learns_the_voice_too_and_tokens_are_looked_for_where_it_tells_t
         load_codec(checkpoint / "codec"),
     )
     assert_speaks(voice)
-    assert isinstance(voice.codec, TokenChannelCodec)
+    assert voice.codec.token_channel is not None
     after = load_codec(tmp_path / "out" / "codec")
     assert after.digest() == before.digest()
-    latents = randn(1, 5, before.latent_dim)
+    latents = randn(1, 5, *before.unit_shape)
     assert not after.decode(latents).equal(before.decode(latents))
     torch.testing.assert_close(
         voice.codec.decode(latents), after.decode(latents), atol=1e-2, rtol=1e-2

@@ -123,7 +123,7 @@ def test_a_voice_is_continued_and_not_heard(layout, prompt_s):
     tts, options = debug_tts(**layout), frames(12)
     prompt = Prompt(" one  four ", debug_waveform(prompt_s))
     codes = tts.codec.encode([torch.from_numpy(prompt.audio)])[0]
-    expected = whole(tts, TEXT, 0, options, ("one four", tts.codec.codes_to_latents(codes)))
+    expected = whole(tts, TEXT, 0, options, ("one four", tts.codec.codes_to_units(codes)))
     assert_same(say(tts, TEXT, voice=prompt, options=options), expected)
 
 
@@ -412,7 +412,7 @@ def test_a_snapshot_goes_on_as_the_session_does(layout, taken):
     heard = [next(chunks) for _ in range(taken)]
     state = session.snapshot()
     del chunks, session
-    expected = whole(tts, TEXT, 0, options, ("one four", tts.codec.codes_to_latents(codes)))
+    expected = whole(tts, TEXT, 0, options, ("one four", tts.codec.codes_to_units(codes)))
     for _ in range(2):
         resumed = tts.resume_session(state)
         if layout:

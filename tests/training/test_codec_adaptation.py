@@ -9,16 +9,7 @@ import torch
 from torch import Tensor
 from transformers import EncodecConfig, EncodecModel
 
-from sled.codec import (
-    CodecParts,
-    TokenChannel,
-    TokenChannelCodec,
-    add_token_channel,
-    emphasize_sounds,
-    group_frames,
-    load_codec,
-    whiten_latents,
-)
+from sled.codec import CodecParts, Emphasize, Group, TokenChannel, Whiten, group_codes, load_codec
 from sled.codec.encodec.model import TRAINING_AVERAGES
 from sled.training.codec import CodecTrainer, CodecTrainingConfig
 from sled.training.codec.evaluation import evaluate_codec
@@ -36,14 +27,14 @@ def origin(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A codec with all views over it, in half precision, as it comes with a voice."""
     folder = tmp_path_factory.mktemp("origin")
     codes = debug_codec().encode(clips())
-    sounds = torch.arange(codes[0].shape[-1] // 2) % 3
-    whiten_latents(GOLDENS / "codec", codes, 0.1, folder / "whitened")
-    group_frames(folder / "whitened", 2, folder / "grouped")
-    clips_of_sounds = [(one[:, : 2 * len(sounds)], sounds) for one in codes]
-    emphasize_sounds(folder / "grouped", clips_of_sounds, 2.0, folder / "emphasized")
+    parts = CodecParts.load(GOLDENS / "codec")
+    whiten = Whiten.of(map(debug_codec().codes_to_units, codes), 0.1)
+    parts = parts.with_transforms(whiten, Group(2))
+    latents = [parts.assemble().codes_to_units(group_codes(one, 2)) for one in codes]
+    sounds = torch.arange(len(latents[0])) % 3
+    emphasize, _ = Emphasize.of([(one, sounds) for one in latents], 2.0)
     channel = TokenChannel.random(vocab_size=40, width=6, norm=3.0)
-    add_token_channel(folder / "emphasized", channel, folder / "codec")
-    parts = CodecParts.load(folder / "codec")
+    parts = parts.with_transforms(emphasize, channel)
     parts.model.half()
     parts.save(folder / "half")
     return folder / "half"
@@ -72,14 +63,14 @@ def adaptation(corpus: Path, origin: Path, output: Path, **changes: Any) -> Code
 def test_only_the_decoder_is_another(corpus: Path, origin: Path, tmp_path: Path) -> None:
     CodecTrainer(adaptation(corpus, origin, tmp_path / "codec")).train()
     before, after = load_codec(origin), load_codec(tmp_path / "codec")
-    assert isinstance(after, TokenChannelCodec)
-    assert (after.frames_per_latent, after.latent_dim) == (2, before.latent_dim)
+    assert after.token_channel is not None
+    assert (after.frames_per_unit, after.unit_shape) == (2, before.unit_shape)
     assert before.digest() == after.digest()
     codes = before.encode(clips())
     for one, other in zip(codes, after.encode(clips()), strict=True):
         assert one.equal(other)
-    latents = before.codes_to_latents(codes[0])[None]
-    assert latents.equal(after.codes_to_latents(codes[0])[None])
+    latents = before.codes_to_units(codes[0])[None]
+    assert latents.equal(after.codes_to_units(codes[0])[None])
     assert not before.decode(latents).equal(after.decode(latents))
 
     weights = [CodecParts.load(path).model.state_dict() for path in (origin, tmp_path / "codec")]
@@ -106,8 +97,8 @@ def test_latents_of_all_views_are_those_of_the_codec_below(origin: Path) -> None
     """As adapting takes them, from a model to the decoder."""
     codec = load_codec(origin)
     for codes, audio in zip(codec.stored.encode(clips()), clips(), strict=True):
-        latents = codec.codes_to_latents(codec.encode([audio])[0])
-        below = codec.stored.codes_to_latents(codes)
+        latents = codec.codes_to_units(codec.encode([audio])[0])
+        below = codec.stored.codes_to_units(codes)
         restored = codec.to_stored(latents[None])[0]
         torch.testing.assert_close(restored[: len(below)], below, rtol=1e-3, atol=1e-3)
 
@@ -149,7 +140,7 @@ def test_the_decoder_hears_the_codebooks_that_are_used(
     origin = tmp_path / "large"
     if grouped:
         origin = tmp_path / "grouped"
-        group_frames(tmp_path / "large", 2, origin)
+        CodecParts(model).with_transforms(Group(2)).save(origin)
     trainer = CodecTrainer(adaptation(corpus, origin, tmp_path / "codec"))
     assert len(trainer.train().used_entries) == 8
     assert len(CodecParts.load(tmp_path / "codec").model.quantizer.layers) == 16

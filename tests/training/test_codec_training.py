@@ -287,10 +287,10 @@ class TestRuns:
         assert all(1 < used <= 16 for used in report.used_entries)
 
         codec = load_codec(tmp_path)
-        assert (codec.num_codebooks, codec.codebook_size, codec.latent_dim) == (4, 16, 8)
+        assert (codec.num_codebooks, codec.codebook_size, codec.unit_shape) == (4, 16, (8,))
         segments = trainer.sampler.batch(64, torch.Generator().manual_seed(5))
         batch = segments.waveforms.squeeze(1)
-        latents = codec.codes_to_latents(torch.stack(codec.encode(list(batch))))
+        latents = codec.codes_to_units(torch.stack(codec.encode(list(batch))))
         assert latents.square().mean().sqrt() == pytest.approx(1.0, abs=0.1)
 
     def test_a_killed_run_continues_as_if_it_had_not_been(

@@ -38,7 +38,7 @@ def test_a_codec_is_shipped_without_what_only_its_training_reads(tmp_path):
     assert not any("embed_avg" in name for name in names)
     shipped, codes = load_codec(tmp_path / "half" / "codec"), torch.randint(64, (1, 8, 5))
     assert shipped.digest() == debug_codec().digest()
-    assert shipped.codes_to_latents(codes).equal(debug_codec().codes_to_latents(codes))
+    assert shipped.codes_to_units(codes).equal(debug_codec().codes_to_units(codes))
 
 
 def test_weights_beyond_half_precision_are_refused(tmp_path):

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from sled.codec import CodecParts, TokenChannel, add_token_channel, group_frames, load_codec
+from sled.codec import CodecParts, Group, TokenChannel, load_codec
 from sled.data.cache.codes import cache_codes, cut_codes, load_cached
 from sled.data.cache.predictions import (
     Predictions,
@@ -51,15 +51,14 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = make_corpus(tmp_path_factory.mktemp("predictions"))
     align_evenly(folder / "cuts.jsonl.gz", folder / "aligned.jsonl.gz")
     cache_codes(load_cuts(folder / "aligned.jsonl.gz"), debug_codec(), folder / "codes")
-    group_frames(GOLDENS / "codec", 2, folder / "grouped")
     channel = TokenChannel.random(debug_tokenizer().vocab_size, width=6, norm=3.0)
-    add_token_channel(folder / "grouped", channel, folder / "codec")
+    CodecParts.load(GOLDENS / "codec").with_transforms(Group(2), channel).save(folder / "codec")
     return folder
 
 
 def model_for(corpus: Path) -> SpeechLlamaForCausalLM:
     codec = load_codec(corpus / "codec")
-    sizes = {"vae_embed_dim": codec.latent_dim, "frame_rate": codec.frame_rate}
+    sizes = {"vae_embed_dim": codec.unit_shape[0], "frame_rate": codec.frame_rate}
     return debug_model(**sizes, **STREAM)
 
 
@@ -101,8 +100,9 @@ def test_guidance_leads_away_from_what_is_said_without_the_text(corpus: Path) ->
     """Against the states of two batches of their own."""
     model, codec = model_for(corpus), load_codec(corpus / "codec")
     inputs = batch_of(corpus, list(load_cached(corpus / "codes"))[:1])
-    latents = codec.tell(  # type: ignore[attr-defined]
-        codec.codes_to_latents(inputs["speech"][0])[None],
+    assert codec.token_channel is not None
+    latents = codec.token_channel.write(
+        codec.codes_to_units(inputs["speech"][0])[None],
         inputs["spoken_ids"],
         inputs["spoken_tokens"],
     )
@@ -240,7 +240,7 @@ def loud(corpus: Path) -> dict[str, Tensor]:
     """The latents of the recordings, but eight times as large."""
     codec = debug_codec()
     return {
-        cut.id: 8 * codec.codes_to_latents(cut_codes(cut)) for cut in load_cached(corpus / "codes")
+        cut.id: 8 * codec.codes_to_units(cut_codes(cut)) for cut in load_cached(corpus / "codes")
     }
 
 
@@ -314,9 +314,7 @@ def test_the_decoder_learns_to_speak_what_was_predicted(corpus: Path, tmp_path: 
 def test_frames_of_recordings_are_evaluated_as_recordings_are(corpus: Path, tmp_path: Path) -> None:
     """Where a model predicts the codec's own latents, both distances are one."""
     codec = debug_codec()
-    frames = {
-        cut.id: codec.codes_to_latents(cut_codes(cut)) for cut in load_cached(corpus / "codes")
-    }
+    frames = {cut.id: codec.codes_to_units(cut_codes(cut)) for cut in load_cached(corpus / "codes")}
     parts = CodecParts.load(corpus / "codec")
     predictions = Predictions(made(corpus, tmp_path, frames))
     cuts = load_cuts(corpus / "cuts.jsonl.gz")

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from sled.codec import TokenChannel, add_token_channel
+from sled.codec import CodecParts, TokenChannel
 from sled.training.units import forget_beginnings
 from tests.debug import GOLDENS, debug_tokenizer
 from tests.training.runs import PLAIN, align_evenly, fit, logged, make_corpus, weights
@@ -17,11 +17,11 @@ def aligned(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = make_corpus(tmp_path_factory.mktemp("aligned"))
     align_evenly(folder / "cuts.jsonl.gz", folder / "aligned.jsonl.gz")
     channel = TokenChannel.random(debug_tokenizer().vocab_size, width=6, norm=3.0)
-    add_token_channel(GOLDENS / "codec", channel, folder / "codec")
+    CodecParts.load(GOLDENS / "codec").with_transforms(channel).save(folder / "codec")
     return folder
 
 
-def fit_told(corpus: Path, output: Path, **changes: object) -> Path:
+def fit_with_channel(corpus: Path, output: Path, **changes: object) -> Path:
     manifest = corpus / "aligned.jsonl.gz"
     settings = {"train_manifest": manifest, "codec": corpus / "codec", **PLAIN}
     return fit(corpus, output, **(settings | changes))
@@ -31,7 +31,7 @@ def test_the_channel_is_learned_with_the_rest(aligned, tmp_path):
     """And evaluated; latents that tell more are wider, and so is the model's output."""
     evaluation = {"eval_manifest": aligned / "aligned.jsonl.gz", "eval_strategy": "steps"}
     settings = {"max_steps": 30, "learning_rate": 0.02, "history_noise": 0.5, **evaluation}
-    run = fit_told(aligned, tmp_path / "run", eval_steps=15, **settings)
+    run = fit_with_channel(aligned, tmp_path / "run", eval_steps=15, **settings)
     losses = logged(run, "score_loss")
     assert sum(losses[-5:]) < 0.9 * sum(losses[:5])
     assert len(logged(run, "eval_score_loss")) == 2
@@ -41,7 +41,7 @@ def test_what_is_forgotten_is_asked_for_all_the_same(aligned, tmp_path):
     """A new head says 0 whatever it hears, so the first loss depends on what is asked for alone;
     what is learned depends on what was heard."""
     runs = [
-        fit_told(aligned, tmp_path / str(share), untold_share=share, max_steps=6)
+        fit_with_channel(aligned, tmp_path / str(share), untold_share=share, max_steps=6)
         for share in (0.0, 1.0)
     ]
     first, forgetful = (logged(run, "score_loss")[0] for run in runs)
@@ -66,17 +66,17 @@ def test_a_corpus_without_word_times_is_refused(aligned, tmp_path):
         {"eval_manifest": aligned / "cuts.jsonl.gz", "eval_strategy": "steps"},
     ):
         with pytest.raises(ValueError, match=r"scripts/align\.py"):
-            fit_told(aligned, tmp_path / "run", **changes)
+            fit_with_channel(aligned, tmp_path / "run", **changes)
 
 
 def test_a_channel_for_another_tokenizer_is_refused(aligned, tmp_path):
     vocab_size = debug_tokenizer().vocab_size
     channel = TokenChannel.random(vocab_size - 1, width=6, norm=3.0)
-    add_token_channel(GOLDENS / "codec", channel, tmp_path / "codec")
+    CodecParts.load(GOLDENS / "codec").with_transforms(channel).save(tmp_path / "codec")
     with pytest.raises(ValueError, match=f"a channel for {vocab_size - 1} tokens"):
-        fit_told(aligned, tmp_path / "run", codec=tmp_path / "codec")
+        fit_with_channel(aligned, tmp_path / "run", codec=tmp_path / "codec")
 
 
 def test_a_share_is_one(aligned, tmp_path):
     with pytest.raises(ValueError, match="--untold_share 2"):
-        fit_told(aligned, tmp_path / "run", untold_share=2)
+        fit_with_channel(aligned, tmp_path / "run", untold_share=2)

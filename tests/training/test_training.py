@@ -64,7 +64,7 @@ def test_what_is_trained_on_is_the_codecs_latents(speech, corpus, tmp_path):
     codec = debug_codec()
     files = [corpus / f"{index}.wav" for index in range(len(TEXTS))]
     clips = [torch.from_numpy(soundfile.read(file, dtype="float32")[0]) for file in files]
-    latents = torch.cat([codec.codes_to_latents(codes) for codes in codec.encode(clips)])
+    latents = torch.cat([codec.codes_to_units(codes) for codes in codec.encode(clips)])
     expected = 2 * latents.norm(dim=-1).mean().item()
     assert logged(output, "attraction")[0] == pytest.approx(expected, rel=1e-4)
     assert logged(output, "repulsion")[0] == 0

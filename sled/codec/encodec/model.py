@@ -11,6 +11,7 @@ from safetensors import SafetensorError
 from torch import Tensor
 from transformers import AutoConfig, EncodecConfig, EncodecModel
 from transformers.utils import logging as transformers_logging
+from typing_extensions import override
 
 from sled.codec.base import Codec
 from sled.codec.encodec.streaming import (
@@ -66,15 +67,22 @@ class EncodecCodec(Codec):
         self._codebooks = [level.codebook for level in model.quantizer.layers][:num_codebooks]
         self.sample_rate = config.sampling_rate
         self.hop_length = config.hop_length
-        self.latent_dim = config.hidden_size
+        self.unit_shape = (config.hidden_size,)
         self.num_codebooks = len(self._codebooks)
         self.codebook_size = config.codebook_size
 
+    @property
+    def latent_dim(self) -> int:
+        """Width D of a latent."""
+        return self.unit_shape[0]
+
+    @override
     def digest(self) -> str:
         tensors = dict(self._model.encoder.named_parameters())
         tensors |= {f"codebook.{k}": book.embed for k, book in enumerate(self._codebooks)}
         return tensor_digest(sorted(tensors.items()))
 
+    @override
     @torch.no_grad()
     def encode(self, waveforms: Sequence[Tensor]) -> list[Tensor]:
         return [self._encode_one(waveform) for waveform in waveforms]
@@ -96,8 +104,9 @@ class EncodecCodec(Codec):
                 residual = residual - codebook.decode(codes[-1])
         return torch.stack(codes, -2)
 
+    @override
     @torch.no_grad()
-    def codes_to_latents(self, codes: Tensor) -> Tensor:
+    def codes_to_units(self, codes: Tensor) -> Tensor:
         if codes.shape[-2] != self.num_codebooks:
             raise ValueError(
                 f"codes must be [..., {self.num_codebooks}, frames], got {list(codes.shape)}"
@@ -108,15 +117,20 @@ class EncodecCodec(Codec):
             latents = latents + codebook.decode(codes[..., level, :].to(self.device))
         return latents
 
+    @override
     @torch.no_grad()
-    def decode(self, latents: Tensor) -> Tensor:
+    def decode(self, units: Tensor, conditions: Mapping[str, Tensor] | None = None) -> Tensor:
         with torch.autocast(self.device.type, enabled=False):
-            features = latents.to(self.device, torch.float32).transpose(1, 2)
+            features = units.to(self.device, torch.float32).transpose(1, 2)
             return self._model.decoder(features).squeeze(1)
 
-    def stream_decoder(self, batch_size: int = 1) -> EncodecStreamingDecoder:
+    @override
+    def stream_decoder(
+        self, batch_size: int = 1, conditions: Mapping[str, Tensor] | None = None
+    ) -> EncodecStreamingDecoder:
         return EncodecStreamingDecoder(self._streaming_decoder, batch_size)
 
+    @override
     def stream_encoder(self, batch_size: int = 1) -> EncodecStreamingEncoder:
         return EncodecStreamingEncoder(self._streaming_encoder, self._quantize, batch_size)
 

@@ -22,6 +22,7 @@ import torch
 from torch import Tensor
 from transformers import EncodecConfig
 from transformers.models.encodec.modeling_encodec import EncodecDecoder, EncodecEncoder
+from typing_extensions import override
 
 from sled.codec.base import StreamingDecoder, StreamingEncoder
 from sled.codec.encodec.streaming_layers import streaming_layer
@@ -134,18 +135,19 @@ class EncodecStreamingDecoder(StreamingDecoder):
         self.state = network.new_state(batch_size)
         self.lookahead_frames = network.inputs_to_start - 1
 
+    @override
     def samples_after(self, frames: int) -> int:
         return self._network.outputs(frames)
 
-    def decode(self, latents: Tensor) -> Tensor:
+    @override
+    def decode(self, units: Tensor) -> Tensor:
         batch, width, _ = self.state.waiting.shape
-        if latents.ndim != 3 or latents.shape[0] != batch or latents.shape[2] != width:
-            raise ValueError(
-                f"latents must be [{batch}, frames, {width}], got {list(latents.shape)}"
-            )
-        audio, self.state = self._network.step(latents.transpose(1, 2), self.state)
+        if units.ndim != 3 or units.shape[0] != batch or units.shape[2] != width:
+            raise ValueError(f"latents must be [{batch}, frames, {width}], got {list(units.shape)}")
+        audio, self.state = self._network.step(units.transpose(1, 2), self.state)
         return audio.squeeze(1)
 
+    @override
     def finish(self) -> Tensor:
         audio = self._network.finish(self.state)
         self.state = self._network.new_state(self.state.batch_size)
@@ -169,9 +171,11 @@ class EncodecStreamingEncoder(StreamingEncoder):
         self.state = network.new_state(batch_size)
         self.lookahead_samples = network.inputs_to_start - 1
 
+    @override
     def frames_after(self, samples: int) -> int:
         return self._network.outputs(samples)
 
+    @override
     def encode(self, waveforms: Tensor) -> Tensor:
         if waveforms.ndim != 2 or len(waveforms) != self.state.batch_size:
             raise ValueError(
@@ -180,6 +184,7 @@ class EncodecStreamingEncoder(StreamingEncoder):
         features, self.state = self._network.step(waveforms[:, None], self.state)
         return self._quantize(features.transpose(1, 2))
 
+    @override
     def finish(self) -> Tensor:
         features = self._network.finish(self.state)
         self.state = self._network.new_state(self.state.batch_size)

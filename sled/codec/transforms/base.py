@@ -1,145 +1,126 @@
-"""Codecs whose latents are those of another one, written differently, and what they need for it.
+"""The interface of a transform: an invertible map of a codec's latent vectors.
 
-Shapes: B batch, T frames, D latent width of the view.
+Shapes: T frames of the units that go in, D their width; E the width of those that come out.
 """
 
 from __future__ import annotations
 
-from abc import abstractmethod
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from abc import ABC, abstractmethod
+from collections.abc import Iterable
+from dataclasses import fields
 from pathlib import Path
-from typing import ClassVar, TypeVar
+from typing import Any, ClassVar, Protocol
 
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
-
-from sled.codec.base import Codec, StreamingDecoder, StreamingEncoder
-from sled.codec.stream_state import StreamState
-
-Stored = TypeVar("Stored", bound="StoredTensors")
+from typing_extensions import Self
 
 
-@dataclass(frozen=True, eq=False)
-class StoredTensors:
-    """Tensors, all float32, that lie in a file of their own in a codec's folder.
+class FitData(Protocol):
+    """What transforms are fitted to: a corpus, in the units that the transforms before give.
+
+    Each method raises a ValueError if what it returns is not available.
+    """
+
+    def units(self, cuts: int) -> Iterable[Tensor]:
+        """Units [T, D] of this many cuts, or of all if there are fewer."""
+        ...
+
+    def units_with_sounds(self, cuts: int) -> Iterable[tuple[Tensor, Tensor]]:
+        """The same, and the number of each frame's sound [T], -1 where it is not known."""
+        ...
+
+    def vocab_size(self) -> int:
+        """Number of tokens of the tokenizer."""
+        ...
+
+
+class Transform(ABC):
+    """An invertible map from the units of the codec, or of the transform before, to its own.
+
+    Subclasses are frozen dataclasses. Their fields are the parameters: tensors, all float32, are
+    stored in a file of their own, other values in the list of transforms.
 
     Attributes:
-        kind: What they are called.
+        kind: Name of the transform in lists and files.
+        frames: How many frames become one.
     """
 
     kind: ClassVar[str]
+    frames: int = 1
 
     @classmethod
-    def file(cls) -> str:
-        """Its name."""
-        return f"{cls.kind.replace(' ', '_')}.safetensors"
+    @abstractmethod
+    def fit(cls, data: FitData, *args: Any, **kwargs: Any) -> tuple[Self, str]:
+        """Fit the transform to a corpus; keyword arguments are its settings.
 
-    @classmethod
-    def load(cls: type[Stored], path: Path) -> Stored:
-        """What `save` wrote.
+        Returns:
+            The transform, and a sentence for the user about it.
 
         Raises:
-            ValueError: If it cannot be read, or holds other tensors.
+            ValueError: If a setting is out of range, or the corpus does not suffice.
         """
-        try:
-            return cls(**load_file(path))
-        except (SafetensorError, TypeError) as error:
-            raise ValueError(f"{path} is no {cls.kind} ({error}): make or copy it again") from error
-
-    def save(self, folder: Path) -> None:
-        """Write the file into a codec's folder."""
-        tensors = {name: tensor.contiguous() for name, tensor in vars(self).items()}
-        save_file(tensors, folder / self.file(), metadata={"format": "pt"})
-
-    def to(self: Stored, device: torch.device) -> Stored:
-        """The same on a device."""
-        return type(self)(**{name: tensor.to(device) for name, tensor in vars(self).items()})
-
-
-class CodecView(Codec):
-    """A codec with the frames and the codes of another one, and other latents.
-
-    Args:
-        codec: The other one.
-        latent_dim: D.
-    """
-
-    def __init__(self, codec: Codec, latent_dim: int) -> None:
-        self._codec = codec
-        self.sample_rate, self.hop_length = codec.sample_rate, codec.hop_length
-        self.latent_dim, self.device = latent_dim, codec.device
-        self.frames_per_latent = codec.frames_per_latent
-        self.num_codebooks, self.codebook_size = codec.num_codebooks, codec.codebook_size
 
     @abstractmethod
-    def restore(self, latents: Tensor) -> Tensor:
-        """Latents [..., D] as those of the other codec."""
+    def width(self, below: int) -> int:
+        """The width E of its units, given that of the units that go in.
 
-    @property
-    def stored(self) -> Codec:
-        return self._codec.stored
+        Raises:
+            ValueError: If it cannot be applied to units of that width.
+        """
 
-    def to_stored(self, latents: Tensor) -> Tensor:
-        return self._codec.to_stored(self.restore(latents))
+    @abstractmethod
+    def forward(self, units: Tensor) -> Tensor:
+        """Transform units: [..., frames * T, D] -> [..., T, E]."""
 
-    def digest(self) -> str:
-        return self._codec.digest()
+    @abstractmethod
+    def inverse(self, units: Tensor) -> Tensor:
+        """Undo `forward`: [..., T, E] -> [..., frames * T, D]."""
 
-    def encode(self, waveforms: Sequence[Tensor]) -> list[Tensor]:
-        return self._codec.encode(waveforms)
+    def check(self) -> None:
+        """Make sure that the parameters, as they were read from a file, can be used.
 
-    def decode(self, latents: Tensor) -> Tensor:
-        return self._codec.decode(self.restore(latents))
+        Raises:
+            ValueError: If they cannot.
+        """
 
-    def stream_decoder(self, batch_size: int = 1) -> StreamingDecoder:
-        stream = self._codec.stream_decoder(batch_size)
-        return RestoringStreamingDecoder(stream, self.restore, self.latent_dim)
+    def tensors(self) -> dict[str, Tensor]:
+        """The parameters that are tensors."""
+        return {name: x for name, x in self._parameters().items() if isinstance(x, Tensor)}
 
-    def stream_encoder(self, batch_size: int = 1) -> StreamingEncoder:
-        return self._codec.stream_encoder(batch_size)
+    def settings(self) -> dict[str, int | float]:
+        """The other parameters."""
+        return {name: x for name, x in self._parameters().items() if not isinstance(x, Tensor)}
 
+    def _parameters(self) -> dict[str, Any]:
+        names = [field.name for field in fields(self)]  # type: ignore[arg-type]  # see above
+        return {name: getattr(self, name) for name in names}
 
-class RestoringStreamingDecoder(StreamingDecoder):
-    """Latents in, speech out; its state is that of the other codec's stream.
+    def to(self, device: torch.device) -> Self:
+        """The same on a device."""
+        moved = {name: tensor.to(device) for name, tensor in self.tensors().items()}
+        return type(self)(**self.settings(), **moved)
 
-    Args:
-        stream: Of the other codec.
-        restore: Latents [B, t, D] to those of the other codec, [B, frames t, ...].
-        latent_dim: Width D.
-        frames: Of the other codec for each latent.
-    """
+    def save(self, path: Path) -> None:
+        """Write the tensors."""
+        tensors = {name: tensor.contiguous() for name, tensor in self.tensors().items()}
+        save_file(tensors, path, metadata={"format": "pt"})
 
-    def __init__(
-        self,
-        stream: StreamingDecoder,
-        restore: Callable[[Tensor], Tensor],
-        latent_dim: int,
-        frames: int = 1,
-    ) -> None:
-        self._stream, self._restore = stream, restore
-        self._latent_dim, self._frames = latent_dim, frames
-        self.lookahead_frames = -(-(stream.lookahead_frames + 1) // frames) - 1
+    @classmethod
+    def load(cls, settings: dict[str, int | float], path: Path | None) -> Self:
+        """Make a transform of its settings and its file of tensors, if it has tensors.
 
-    @property
-    def state(self) -> StreamState:
-        return self._stream.state
-
-    @state.setter
-    def state(self, state: StreamState) -> None:
-        self._stream.state = state
-
-    def samples_after(self, frames: int) -> int:
-        return self._stream.samples_after(self._frames * frames)
-
-    def decode(self, latents: Tensor) -> Tensor:
-        if latents.ndim != 3 or latents.shape[2] != self._latent_dim:
+        Raises:
+            ValueError: If the file cannot be read, or these are not its parameters.
+        """
+        try:
+            transform = cls(**settings, **({} if path is None else load_file(path)))
+            transform.check()
+        except (SafetensorError, TypeError, ValueError) as error:
+            where = cls.kind if path is None else str(path)
             raise ValueError(
-                f"latents must be [batch, frames, {self._latent_dim}], got {list(latents.shape)}"
-            )
-        return self._stream.decode(self._restore(latents))
-
-    def finish(self) -> Tensor:
-        return self._stream.finish()
+                f"{where} cannot be used as {cls.kind} transform ({error}): fit or copy it again"
+            ) from error
+        return transform

@@ -1,12 +1,11 @@
-"""Emphasis: a basis of latents in which what tells sounds apart weighs more than the rest.
+"""Emphasis: a basis of latents in which directions that distinguish sounds have more weight.
 
-Most of what is in a latent is voice, loudness and grain, which no text foretells. A model that
-learns by distances learns those first, and from its own past hears them best. Where it is known
-which sound each frame belongs to (`scripts/align.py`), the directions in which the means of sounds
-differ are found, and widened by how much of the variance along them is due to that (the ratio of
-linear discriminant analysis: Fisher 1936, Rao 1948 for many classes). Other than in that analysis
-nothing is whitened: within a group of frames what changes fast would then weigh as much as what
-lasts.
+Most of the content of a latent is voice, loudness and noise, which the text does not determine. A
+model trained on distances learns those first, and also hears them best in its own past. Where the
+sound of each frame is known (`sled align`), this finds the directions in which the means of sounds
+differ, and widens each by the share of its variance that lies between sounds (the ratio of linear
+discriminant analysis: Fisher 1936, Rao 1948 for many classes). Unlike in that analysis nothing is
+whitened: within a group of frames, whitening would give fast changes as much weight as slow ones.
 
 Shapes: T frames, D latent width, R directions.
 """
@@ -15,26 +14,27 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
+from typing_extensions import Self, override
 
-from sled.codec.base import Codec
-from sled.codec.transforms.base import CodecView, StoredTensors
+from sled.codec.transforms.base import FitData, Transform
 
 
 @dataclass(frozen=True, eq=False)
-class Emphasis(StoredTensors):
-    """x -> scale (x - mean) (I + sum of gain d d'), over directions d; x [..., D].
+class Emphasize(Transform):
+    """x -> scale (x - mean) (I + sum of gain d d'), over directions d.
 
     Attributes:
         mean: [D] float32.
         directions: [R, D] float32, orthonormal.
-        gains: [R] float32, by which their widths grow; at least 0.
-        scale: [] float32, of all of it.
+        gains: [R] float32, relative increase of their widths; at least 0.
+        scale: [] float32, applied to everything.
     """
 
-    kind = "emphasis"
+    kind: ClassVar[str] = "emphasize"
 
     mean: Tensor
     directions: Tensor
@@ -42,34 +42,41 @@ class Emphasis(StoredTensors):
     scale: Tensor
 
     @classmethod
+    @override
+    def fit(cls, data: FitData, *, strength: float = 2.0, cuts: int = 5_000) -> tuple[Self, str]:
+        transform, (before, after) = cls.of(data.units_with_sounds(cuts), strength)
+        note = f"{after:.0%} of the latents' variance lies between sounds, {before:.0%} before"
+        return transform, note
+
+    @classmethod
     def of(
         cls, clips: Iterable[tuple[Tensor, Tensor]], strength: float
-    ) -> tuple[Emphasis, tuple[float, float]]:
-        """Widen directions by 1 + strength s, where s is the sounds' share of them.
+    ) -> tuple[Self, tuple[float, float]]:
+        """Widen directions by 1 + strength s, where s is the share of variance between sounds.
 
-        Directions are the principal ones of the sounds' means; s, between 0 and 1, is the part of
-        the variance along a direction that lies between these means. The scale gives latents
+        The directions are the principal ones of the sounds' means; s, between 0 and 1, is the part
+        of the variance along a direction that lies between these means. The scale gives latents
         variance 1 on average over the dimensions.
 
         Args:
             clips: Latents [T, D] and the number of each frame's sound [T], -1 where it is not
                 known.
-            strength: 0 emphasises nothing.
+            strength: 0 emphasizes nothing.
 
         Returns:
-            The emphasis, and the sounds' share of all variance before and after it.
+            The emphasis, and the share of all variance between sounds before and after it.
 
         Raises:
             ValueError: If there are too few frames whose sound is known, or the strength is below
                 0.
         """
         if strength < 0:
-            raise ValueError(f"a strength of {strength:g} would hide what is said: give at least 0")
+            raise ValueError(f"a strength of {strength:g} would weaken sounds: give at least 0")
         mean, total, between, num_sounds = _spread(clips)
-        # No more directions than these can tell so many means apart.
+        # The means of n sounds span at most n - 1 directions.
         directions = torch.linalg.eigh(between).eigenvectors.T.flip(0)[: num_sounds - 1]
         along = [((directions @ spread) * directions).sum(1) for spread in (between, total)]
-        # Directions that hold nothing at all have no share; rounding would give them any.
+        # Directions without any variance have no share; rounding would give them an arbitrary one.
         share = (along[0] / along[1].clamp_min(1e-9 * total.diagonal().mean())).clamp(0, 1)
         wide = torch.eye(len(mean)).double() + (directions.T * (strength * share)) @ directions
         after = [(wide @ spread @ wide).trace().item() for spread in (between, total)]
@@ -81,46 +88,26 @@ class Emphasis(StoredTensors):
         )
         return emphasis, ((between.trace() / total.trace()).item(), after[0] / after[1])
 
-    def apply(self, latents: Tensor) -> Tensor:
-        """Latents [..., D] emphasised."""
-        centred = latents - self.mean
+    @override
+    def width(self, below: int) -> int:
+        if len(self.mean) != below:
+            raise ValueError(
+                f"the emphasis is of latents of {len(self.mean)}, the codec's have {below}: fit "
+                "it again to this codec"
+            )
+        return below
+
+    @override
+    def forward(self, units: Tensor) -> Tensor:
+        centred = units - self.mean
         along = centred @ self.directions.T * self.gains
         return self.scale * (centred + along @ self.directions)
 
-    def undo(self, latents: Tensor) -> Tensor:
-        """What `apply` made these of."""
-        centred = latents / self.scale
+    @override
+    def inverse(self, units: Tensor) -> Tensor:
+        centred = units / self.scale
         along = centred @ self.directions.T * (self.gains / (1 + self.gains))
         return centred - along @ self.directions + self.mean
-
-
-class EmphasizedCodec(CodecView):
-    """A codec in whose latents sounds count for more; its codes are as before.
-
-    Args:
-        codec: Whose latents.
-        emphasis: Of its latents.
-
-    Raises:
-        ValueError: If the emphasis is of latents of another width.
-    """
-
-    def __init__(self, codec: Codec, emphasis: Emphasis) -> None:
-        super().__init__(codec, latent_dim=len(emphasis.mean))
-        if self.latent_dim != codec.latent_dim:
-            raise ValueError(
-                f"the emphasis is of latents of {self.latent_dim}, the codec's have "
-                f"{codec.latent_dim}: make it again from this codec's codes"
-            )
-        self._emphasis = emphasis.to(codec.device)
-
-    def codes_to_latents(self, codes: Tensor) -> Tensor:
-        with torch.autocast(self.device.type, enabled=False):
-            return self._emphasis.apply(self._codec.codes_to_latents(codes))
-
-    def restore(self, latents: Tensor) -> Tensor:
-        with torch.autocast(self.device.type, enabled=False):
-            return self._emphasis.undo(latents.to(self.device, torch.float32))
 
 
 def _spread(clips: Iterable[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor, Tensor, int]:
@@ -139,8 +126,8 @@ def _spread(clips: Iterable[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor, Ten
     number = sum(counts.values())
     if len(counts) < 2 or number <= len(square):
         raise ValueError(
-            f"{number} frames of {len(counts)} sounds are too few to tell how sounds differ: "
-            "give more, of a corpus that scripts/align.py has aligned"
+            f"{number} frames of {len(counts)} sounds are too few to estimate how sounds differ: "
+            "give more, of a corpus that was aligned with `sled align`"
         )
     mean = torch.stack(list(sums.values())).sum(0) / number
     weights = torch.tensor(list(counts.values())).double() / number

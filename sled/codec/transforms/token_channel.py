@@ -1,15 +1,15 @@
-"""Latents that also tell which token of the text is being said.
+"""Token channel: additional dimensions of latents that hold the token being spoken.
 
-A model that shall read on must know where in its text it is. From the sound of its own past it
-learns that late, and only from clear recordings. So the latents are given a channel, some
-dimensions more, that hold a vector for the token that is being said: what a model hears of its past
-tells it what it has said, and drawing the next latent it decides on the token together with its
-sound. A text may say a token twice in a row, so a few dimensions tell neighbours apart. The channel
-is dropped before decoding. Of a recorded prompt nobody knows when its tokens are said: there the
-channel is 0, and training shows such beginnings too.
+To continue correctly, a model must know its position in the text. From its own past audio it learns
+this late in training, and only from clean recordings. With a token channel each latent has some
+more dimensions, which hold a vector for the token being spoken: the model hears in its past which
+tokens it has spoken, and draws the next token together with its sound. A text may repeat a token,
+so a few of the dimensions distinguish neighbouring tokens by their number. The channel is dropped
+before decoding. The tokens of a recorded prompt have no known times: there the channel is 0, and
+training includes such beginnings.
 
-The idea is that of text beside speech in other systems, as the "inner monologue" of Moshi (Défossez
-et al. 2024) or word tokens between acoustic ones, in a continuous space.
+This is the idea of text beside speech in other systems, such as the "inner monologue" of Moshi
+(Défossez et al. 2024) or word tokens between acoustic ones, in a continuous space.
 
 Shapes: T frames, D latent width without the channel, E its width, V tokens, P phases.
 """
@@ -17,60 +17,59 @@ Shapes: T frames, D latent width without the channel, E its width, V tokens, P p
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
+from typing_extensions import Self, override
 
-from sled.codec.base import Codec
-from sled.codec.transforms.base import CodecView, StoredTensors
+from sled.codec.transforms.base import FitData, Transform
 
-# Numbers of tokens are told modulo this: enough to see that the next one has begun.
+# The channel holds a token's number modulo this: enough to see where the next token begins.
 NUM_PHASES = 3
 # Of a vector's squared norm.
 _PHASE_SHARE = 0.2
 
 
 @dataclass(frozen=True, eq=False)
-class TokenChannel(StoredTensors):
-    """What the channel holds for each token, and each number that it may have in its text.
+class TokenChannel(Transform):
+    """The content of the channel for each token, and for each number of a token in its text.
 
     Attributes:
         tokens: [V, E - P] float32.
         phases: [P, P] float32, by the number modulo P.
     """
 
-    kind = "token channel"
+    kind: ClassVar[str] = "token-channel"
 
     tokens: Tensor
     phases: Tensor
 
-    @property
-    def vocab_size(self) -> int:
-        """V."""
-        return len(self.tokens)
-
-    @property
-    def width(self) -> int:
-        """E."""
-        return self.tokens.shape[1] + self.phases.shape[1]
+    @classmethod
+    @override
+    def fit(
+        cls, data: FitData, *, width: int = 32, norm: float = 12.0, seed: int = 0
+    ) -> tuple[Self, str]:
+        channel = cls.random(data.vocab_size(), width, norm, seed)
+        return channel, f"{width} dimensions for the token being spoken"
 
     @classmethod
-    def random(cls, vocab_size: int, width: int, norm: float, seed: int = 0) -> TokenChannel:
-        """Tokens in random directions: almost orthogonal, if the width is not small.
+    def random(cls, vocab_size: int, width: int, norm: float, seed: int = 0) -> Self:
+        """Tokens in random directions, which are almost orthogonal unless the width is small.
 
         Args:
             vocab_size: V.
             width: E, more than the number of phases.
-            norm: Of what the channel holds. The other latents of a frame have one of about sqrt(D).
-            seed: Of the directions.
+            norm: Norm of the channel's content. The rest of a whitened latent has about sqrt(D).
+            seed: Seed of the directions.
 
         Raises:
             ValueError: If a size is too small.
         """
         if vocab_size < 1 or width <= NUM_PHASES or norm <= 0:
             raise ValueError(
-                f"a channel of width {width} and norm {norm:g} for {vocab_size} tokens: give a "
-                f"width above {NUM_PHASES}, and a norm and a vocabulary above 0"
+                f"a token channel of width {width} and norm {norm:g} for {vocab_size} tokens: give "
+                f"a width above {NUM_PHASES}, and a norm and a vocabulary above 0"
             )
         generator = torch.Generator().manual_seed(seed)
         tokens = torch.randn(vocab_size, width - NUM_PHASES, generator=generator)
@@ -80,38 +79,44 @@ class TokenChannel(StoredTensors):
             norm * _PHASE_SHARE**0.5 * torch.eye(NUM_PHASES),
         )
 
+    @property
+    def vocab_size(self) -> int:
+        """V."""
+        return len(self.tokens)
+
+    @property
+    def channel_width(self) -> int:
+        """E."""
+        return self.tokens.shape[1] + self.phases.shape[1]
+
     def vectors(self, tokens: Tensor, numbers: Tensor) -> Tensor:
-        """[..., E] for tokens [...], their numbers in their text [...]; 0 for token -1."""
+        """Channel content [..., E] for tokens [...] with these numbers in their text [...].
+
+        It is 0 for token -1.
+        """
         parts = (self.tokens[tokens.clamp_min(0)], self.phases[numbers % len(self.phases)])
         return torch.cat(parts, -1).masked_fill((tokens < 0)[..., None], 0)
 
-
-class TokenChannelCodec(CodecView):
-    """A codec whose latents, [..., D + E] wide, have a token channel; its codes are as before.
-
-    Args:
-        codec: Whose latents.
-        channel: What the channel holds for each token.
-    """
-
-    def __init__(self, codec: Codec, channel: TokenChannel) -> None:
-        super().__init__(codec, codec.latent_dim + channel.width)
-        self.channel = channel.to(codec.device)
-
-    def codes_to_latents(self, codes: Tensor) -> Tensor:
-        """Latents whose channel is 0: codes do not tell what is said."""
-        latents = self._codec.codes_to_latents(codes)
-        return torch.cat((latents, latents.new_zeros(*latents.shape[:-1], self.channel.width)), -1)
-
-    def tell(self, latents: Tensor, tokens: Tensor, numbers: Tensor) -> Tensor:
-        """Latents with the tokens being said in their channel.
+    def write(self, units: Tensor, tokens: Tensor, numbers: Tensor) -> Tensor:
+        """Units with these tokens in their channel.
 
         Args:
-            latents: [..., T, D + E].
-            tokens: [..., T] ids; -1 where it is not known, and the channel becomes 0.
-            numbers: [..., T] of these tokens in their text.
+            units: [..., T, D + E].
+            tokens: [..., T] ids of the tokens being spoken; -1 where that is not known, and the
+                channel becomes 0.
+            numbers: [..., T] numbers of these tokens in their text.
         """
-        return torch.cat((self.restore(latents), self.channel.vectors(tokens, numbers)), -1)
+        return torch.cat((self.inverse(units), self.vectors(tokens, numbers)), -1)
 
-    def restore(self, latents: Tensor) -> Tensor:
-        return latents[..., : -self.channel.width]
+    @override
+    def width(self, below: int) -> int:
+        return below + self.channel_width
+
+    @override
+    def forward(self, units: Tensor) -> Tensor:
+        """Add an empty channel: codes do not determine the token."""
+        return torch.cat((units, units.new_zeros(*units.shape[:-1], self.channel_width)), -1)
+
+    @override
+    def inverse(self, units: Tensor) -> Tensor:
+        return units[..., : -self.channel_width]

@@ -1,11 +1,11 @@
-"""Whitened latents: a basis in which all that carries speech counts alike.
+"""Whitening: a basis of latents in which all directions that carry speech have the same variance.
 
 In the latents of a small codec most of the variance lies in a few directions, loudness above all,
-and what tells one word from another in directions a tenth as wide. A model that learns by distances
-between latents learns the former and hardly sees the latter. Whitening (the ZCA form: Kessy, Lewin
-and Strimmer 2018, "Optimal whitening and decorrelation") makes all directions equally wide; those
-under a floor, which hold nothing but the codec's own rounding, are left narrow. It is linear and is
-undone before decoding: codes, and the speech of given codes, stay what they are.
+and the directions that distinguish one word from another are a tenth as wide. A model trained on
+distances between latents learns the former first and barely learns the latter. Whitening (the ZCA
+form: Kessy, Lewin and Strimmer 2018, "Optimal whitening and decorrelation") gives all directions
+the same width. Directions below a floor, which hold only the codec's rounding, are left narrow.
+The map is linear and is undone before decoding, so codes and their audio do not change.
 
 Shapes: T frames, D latent width.
 """
@@ -14,54 +14,60 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from pathlib import Path
+from functools import cached_property
+from typing import ClassVar
 
 import torch
 from torch import Tensor
+from typing_extensions import Self, override
 
-from sled.codec.base import Codec
-from sled.codec.transforms.base import CodecView, StoredTensors
+from sled.codec.transforms.base import FitData, Transform
 
 
 @dataclass(frozen=True, eq=False)
-class Whitening(StoredTensors):
-    """x -> (x - mean) @ matrix, of latents x [..., D].
+class Whiten(Transform):
+    """x -> (x - mean) @ matrix.
 
     Attributes:
         mean: [D] float32.
         matrix: [D, D] float32, symmetric and positive definite.
     """
 
-    kind = "whitening"
+    kind: ClassVar[str] = "whiten"
 
     mean: Tensor
     matrix: Tensor
 
     @classmethod
-    def of(cls, latents: Iterable[Tensor], floor: float) -> Whitening:
-        """The whitening of the latents that are given.
+    @override
+    def fit(cls, data: FitData, *, floor: float = 0.6, cuts: int = 10_000) -> tuple[Self, str]:
+        return cls.of(data.units(cuts), floor), "latents whitened"
 
-        With eigenvalues v of their covariance it scales by 1 / sqrt(v + (floor r)^2), r being their
-        root mean square about the mean; then all of it so that the latents have variance 1 on
-        average over the directions.
+    @classmethod
+    def of(cls, latents: Iterable[Tensor], floor: float) -> Self:
+        """The whitening of latents.
+
+        With the eigenvalues v of their covariance it scales by 1 / sqrt(v + (floor r)^2), where r
+        is their root mean square about the mean. Then everything is scaled so that the variance is
+        1 on average over the directions.
 
         Args:
-            latents: Of clips, [T, D] each; many more frames than D in all.
-            floor: Standard deviation, in units of r, under which a direction is left narrow; above
+            latents: Of clips, [T, D] each; many more frames than D in total.
+            floor: Standard deviation, in units of r, below which a direction is left narrow; above
                 0.
 
         Raises:
             ValueError: If there are no more frames than D, or the floor is not above 0.
         """
         if floor <= 0:
-            raise ValueError(f"a floor of {floor:g} would blow up rounding: give one above 0")
+            raise ValueError(f"a floor of {floor:g} would amplify rounding: give one above 0")
         count, total, square = 0, torch.zeros(()), torch.zeros(())
         for clip in latents:
             exact = clip.detach().cpu().double()
             count, total = count + len(exact), total + exact.sum(0)
             square = square + exact.T @ exact
         if total.ndim == 0 or count <= len(total):
-            raise ValueError(f"{count} latents are too few to tell how they are spread: give more")
+            raise ValueError(f"{count} latents are too few to estimate their covariance: give more")
         mean = total / count
         variance, directions = torch.linalg.eigh(square / count - mean.outer(mean))
         variance = variance.clamp_min(0)
@@ -69,47 +75,30 @@ class Whitening(StoredTensors):
         scale = scale / (variance * scale**2).mean().sqrt()
         return cls(mean.float(), ((directions * scale) @ directions.T).float())
 
-    @classmethod
-    def load(cls, path: Path) -> Whitening:
-        """What `save` wrote.
-
-        Raises:
-            ValueError: If it cannot be read or undone.
-        """
-        whitening = super().load(path)
+    @override
+    def check(self) -> None:
         try:
-            torch.linalg.cholesky(whitening.matrix)
+            torch.linalg.cholesky(self.matrix)
         except RuntimeError as error:
-            raise ValueError(f"{path} is no whitening ({error}): make or copy it again") from error
-        return whitening
+            raise ValueError(str(error)) from error
 
-
-class WhitenedCodec(CodecView):
-    """A codec whose latents are whitened; its codes are as before.
-
-    Args:
-        codec: Whose latents.
-        whitening: Of its latents.
-
-    Raises:
-        ValueError: If the whitening is of latents of another width.
-    """
-
-    def __init__(self, codec: Codec, whitening: Whitening) -> None:
-        super().__init__(codec, latent_dim=len(whitening.mean))
-        if self.latent_dim != codec.latent_dim:
+    @override
+    def width(self, below: int) -> int:
+        if len(self.mean) != below:
             raise ValueError(
-                f"the whitening is of latents of {self.latent_dim}, the codec's have "
-                f"{codec.latent_dim}: make it again from this codec's codes"
+                f"the whitening is of latents of {len(self.mean)}, the codec's have {below}: fit "
+                "it again to this codec"
             )
-        self._mean = whitening.mean.to(codec.device)
-        self._matrix = whitening.matrix.to(codec.device)
-        self._inverse = whitening.matrix.double().inverse().float().to(codec.device)
+        return below
 
-    def codes_to_latents(self, codes: Tensor) -> Tensor:
-        with torch.autocast(self.device.type, enabled=False):
-            return (self._codec.codes_to_latents(codes) - self._mean) @ self._matrix
+    @cached_property
+    def _inverse_matrix(self) -> Tensor:
+        return self.matrix.cpu().double().inverse().float().to(self.matrix.device)
 
-    def restore(self, latents: Tensor) -> Tensor:
-        with torch.autocast(self.device.type, enabled=False):
-            return latents.to(self.device, torch.float32) @ self._inverse + self._mean
+    @override
+    def forward(self, units: Tensor) -> Tensor:
+        return (units - self.mean) @ self.matrix
+
+    @override
+    def inverse(self, units: Tensor) -> Tensor:
+        return units @ self._inverse_matrix + self.mean

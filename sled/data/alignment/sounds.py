@@ -22,7 +22,7 @@ class SoundsOfFrames:
     """
 
     def __init__(self, codec: Codec) -> None:
-        self._frames_per_latent, self._frame_rate = codec.frames_per_latent, codec.frame_rate
+        self._frames_per_unit, self._frame_rate = codec.frames_per_unit, codec.frame_rate
         self._numbers: dict[str, int] = {}
 
     def __call__(self, cut: Cut) -> tuple[Tensor, Tensor]:
@@ -33,7 +33,7 @@ class SoundsOfFrames:
             frames per frame of the codec, rounded up), -1 where the sound is unknown.
         """
         codes = cut_codes(cut)
-        num_frames = -(-codes.shape[1] // self._frames_per_latent)
+        num_frames = -(-codes.shape[1] // self._frames_per_unit)
         ends = letter_ends(cut)
         if ends is None:
             return codes, torch.full((num_frames,), -1)

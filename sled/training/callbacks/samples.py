@@ -15,14 +15,13 @@ from torch import Tensor
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 from transformers.integrations import TensorBoardCallback, is_deepspeed_zero3_enabled
 
-from sled.codec import TokenChannelCodec
 from sled.decoding import DecodingOptions, PlaceKeeper, Request, generate
 from sled.model.layout import Layout
 from sled.model.lm import SpeechLlamaForCausalLM
 from sled.training.checkpoints.lora import unwrap
 from sled.training.codec.losses import MelSpectrogram
 from sled.training.trainer import SledTrainer
-from sled.training.units import speech_latents
+from sled.training.units import speech_units
 
 if TYPE_CHECKING:  # it takes its time, and most runs do without
     from torch.utils.tensorboard import SummaryWriter
@@ -119,7 +118,7 @@ class SpeechSamples(TrainerCallback):
         speakable = ((c, sample) for c, sample in corpus if len(sample["input_ids"]) < positions)
         references = []
         for cut, sample in islice(speakable, self.num_utterances):
-            latents = speech_latents(trainer.codec, [sample["speech"]])
+            latents = speech_units(trainer.codec, [sample["speech"]])
             audio = trainer.codec.decode(latents)[0].cpu()
             references.append(Reference(cut.supervisions[0].text, audio, latents.shape[1]))
         return references
@@ -158,8 +157,8 @@ class SpeechSamples(TrainerCallback):
         requests = [Request(tokenizer.encode(one.text)) for one in self._references]
         generators = [torch.Generator().manual_seed(seed) for seed in range(len(requests))]
         keeper = None
-        if isinstance(codec, TokenChannelCodec):
-            keeper = PlaceKeeper(codec.channel, model.config)
+        if codec.token_channel is not None:
+            keeper = PlaceKeeper(codec.token_channel, model.config)
         spoken = generate(model, requests, generators, options, layout, place_keeper=keeper)
         return [codec.decode(one.speech[None].float())[0].cpu() for one in spoken]
 

@@ -55,7 +55,7 @@ class TestGoldens:
                 frames = codec.num_frames(lengths[row])
                 assert codes.tolist() == cases[f"{name}.codes"][row, :, :frames].tolist()
                 wanted = cases[f"{name}.codec_latents"][row, :frames]
-                got = codec.codes_to_latents(codes)
+                got = codec.codes_to_units(codes)
                 assert (got - wanted).norm() <= 1e-5 * wanted.norm()
                 compared += 1
         assert compared
@@ -81,12 +81,12 @@ def test_agrees_with_transformers_own_path(codec: EncodecCodec) -> None:
         audio = model.decode(wanted[None, None], [None]).audio_values[:, 0]
     codes = codec.encode([clip])[0]
     assert torch.equal(codes, wanted)
-    torch.testing.assert_close(codec.decode(codec.codes_to_latents(codes[None])), audio)
+    torch.testing.assert_close(codec.decode(codec.codes_to_units(codes[None])), audio)
 
 
 def test_describes_itself(codec: EncodecCodec) -> None:
     assert (codec.sample_rate, codec.hop_length, codec.frame_rate) == (24_000, 320, 75.0)
-    assert (codec.latent_dim, codec.num_codebooks, codec.codebook_size) == (8, 8, 16)
+    assert (codec.unit_shape, codec.num_codebooks, codec.codebook_size) == ((8,), 8, 16)
     assert [codec.num_frames(samples) for samples in (1, 320, 321)] == [1, 1, 2]
 
 
@@ -114,7 +114,7 @@ def test_uses_no_more_codebooks_than_asked() -> None:
 def test_half_precision_files_are_loaded_as_float32(tmp_path: Path) -> None:
     tiny_model().half().save_pretrained(tmp_path)
     codec = load_codec(tmp_path)
-    latents = codec.codes_to_latents(torch.zeros(8, 3, dtype=torch.long))
+    latents = codec.codes_to_units(torch.zeros(8, 3, dtype=torch.long))
     assert latents.dtype == codec.decode(latents[None]).dtype == torch.float32
 
 
@@ -184,11 +184,11 @@ class TestRefusals:
 
     def test_codes_of_another_codec(self, codec: EncodecCodec) -> None:
         with pytest.raises(ValueError, match="8, frames"):
-            codec.codes_to_latents(torch.zeros(4, 5, dtype=torch.long))
+            codec.codes_to_units(torch.zeros(4, 5, dtype=torch.long))
 
 
 def test_folder_may_lie_anywhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     tiny_model().save_pretrained(tmp_path / "a")
     shutil.move(tmp_path / "a", tmp_path / "b")
     monkeypatch.chdir(tmp_path)
-    assert load_codec("b").latent_dim == 8
+    assert load_codec("b").unit_shape == (8,)

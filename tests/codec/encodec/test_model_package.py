@@ -54,7 +54,7 @@ def test_encodes_alike(oracle: torch.nn.Module, codec: Codec, clip: torch.Tensor
 
 def test_decodes_alike(oracle: torch.nn.Module, codec: Codec) -> None:
     codes = torch.randint(1024, (2, 8, 20), generator=torch.Generator().manual_seed(1))
-    latents = codec.codes_to_latents(codes)
+    latents = codec.codes_to_units(codes)
     with torch.no_grad():
         wanted_latents = oracle.quantizer.decode(codes.transpose(0, 1)).transpose(1, 2)
         wanted = oracle.decode([(codes, None)]).squeeze(1)

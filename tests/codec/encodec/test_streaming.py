@@ -84,7 +84,7 @@ class TestDecoder:
     @given(sizes=cuts(10, 8), batch=st.integers(1, 3), seed=st.integers(0, 99))
     def test_pieces_are_the_whole(self, name: str, sizes: list[int], batch: int, seed: int) -> None:
         codec = CODECS[name]
-        latents = randn(batch, sum(sizes), codec.latent_dim, seed=seed)
+        latents = randn(batch, sum(sizes), *codec.unit_shape, seed=seed)
         assert_same_signal(decode_pieces(codec, latents, sizes), codec.decode(latents))
 
     @settings(max_examples=30)
@@ -99,7 +99,7 @@ class TestDecoder:
         codec = load_codec(BUNDLED_VOICES["digits"].folder / "codec")
         shape = (2, codec.num_codebooks, sum(sizes))
         codes = torch.randint(1024, shape, generator=torch.Generator().manual_seed(0))
-        latents = codec.codes_to_latents(codes)
+        latents = codec.codes_to_units(codes)
         wanted = codec.decode(latents)
         assert wanted.std() > 1e-3
         assert_same_signal(decode_pieces(codec, latents, sizes), wanted)
@@ -109,7 +109,7 @@ class TestDecoder:
         """Most of these end before there is enough for the mirror image at the beginning."""
         codec = CODECS[name]
         for frames in range(1, 10):
-            latents = randn(1, frames, codec.latent_dim)
+            latents = randn(1, frames, *codec.unit_shape)
             got = decode_pieces(codec, latents, [1] * frames)
             assert_same_signal(got, codec.decode(latents))
 

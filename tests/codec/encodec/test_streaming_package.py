@@ -17,7 +17,7 @@ def test_decodes_alike(oracle: torch.nn.Module, codec: Codec, sizes: list[int]) 
     with torch.no_grad():
         wanted = oracle.decode([(codes, None)]).squeeze(1)
     stream = codec.stream_decoder(2)
-    pieces = [stream.decode(piece) for piece in codec.codes_to_latents(codes).split(sizes, 1)]
+    pieces = [stream.decode(piece) for piece in codec.codes_to_units(codes).split(sizes, 1)]
     audio = torch.cat([*pieces, stream.finish()], 1)
     assert wanted.std() > 1e-3
     torch.testing.assert_close(audio, wanted, atol=1e-5, rtol=1e-5)

@@ -3,15 +3,7 @@
 import pytest
 import torch
 
-from sled.codec import (
-    Emphasis,
-    EmphasizedCodec,
-    GroupedCodec,
-    emphasize_sounds,
-    group_codes,
-    group_frames,
-    load_codec,
-)
+from sled.codec import CodecParts, Emphasize, Group, TransformedCodec, group_codes, load_codec
 from tests.debug import GOLDENS, debug_codec, debug_waveform
 
 NUM_SOUNDS = 5
@@ -47,67 +39,65 @@ def sounds_share(pairs: list[tuple[torch.Tensor, torch.Tensor]], latents: torch.
 @pytest.mark.parametrize("strength", [0.0, 2.0, 20.0])
 def test_the_share_of_sounds_is_as_told_and_grows_with_the_strength(strength):
     pairs = clips()
-    emphasis, (before, after) = Emphasis.of(pairs, strength)
+    emphasis, (before, after) = Emphasize.of(pairs, strength)
     latents = all_latents(pairs)
     assert before == pytest.approx(sounds_share(pairs, latents), rel=1e-3)
-    assert after == pytest.approx(sounds_share(pairs, emphasis.apply(latents)), rel=1e-3)
+    assert after == pytest.approx(sounds_share(pairs, emphasis.forward(latents)), rel=1e-3)
     assert after > {0.0: 0.99, 2.0: 3.0, 20.0: 10.0}[strength] * before
 
 
 def test_emphasised_latents_have_mean_0_and_variance_1_on_average():
     pairs = clips()
-    emphasised = Emphasis.of(pairs, 4.0)[0].apply(all_latents(pairs))
+    emphasised = Emphasize.of(pairs, 4.0)[0].forward(all_latents(pairs))
     torch.testing.assert_close(emphasised.mean(0), torch.zeros(8), rtol=0, atol=1e-3)
     assert emphasised.var(0).mean() == pytest.approx(1, rel=1e-2)
 
 
 def test_it_is_undone():
     pairs = clips()
-    emphasis, latents = Emphasis.of(pairs, 4.0)[0], all_latents(pairs)
-    torch.testing.assert_close(emphasis.undo(emphasis.apply(latents)), latents, rtol=0, atol=1e-4)
+    emphasis, latents = Emphasize.of(pairs, 4.0)[0], all_latents(pairs)
+    torch.testing.assert_close(
+        emphasis.inverse(emphasis.forward(latents)), latents, rtol=0, atol=1e-4
+    )
 
 
 def test_frames_whose_sound_is_not_known_do_not_count():
     pairs = clips()
     strangers = (100 * torch.randn(50, 8), torch.full((50,), -1))
-    ours, theirs = Emphasis.of(pairs, 4.0)[0], Emphasis.of([*pairs, strangers], 4.0)[0]
-    torch.testing.assert_close(ours.apply(pairs[0][0]), theirs.apply(pairs[0][0]))
+    ours, theirs = Emphasize.of(pairs, 4.0)[0], Emphasize.of([*pairs, strangers], 4.0)[0]
+    torch.testing.assert_close(ours.forward(pairs[0][0]), theirs.forward(pairs[0][0]))
 
 
 def test_the_codec_says_the_same_and_is_saved_and_loaded(tmp_path):
-    group_frames(GOLDENS / "codec", 2, tmp_path / "grouped")
-    stored = debug_codes()
+    parts = CodecParts.load(GOLDENS / "codec").with_transforms(Group(2))
+    grouped, stored = parts.assemble(), debug_codes()
     torch.manual_seed(0)
-    sounds = [torch.randint(3, (-(-codes.shape[1] // 2),)) for codes in stored]
-    pairs = zip(stored, sounds, strict=True)
-    before, after = emphasize_sounds(tmp_path / "grouped", pairs, 4.0, tmp_path / "codec")
+    latents = [grouped.codes_to_units(group_codes(codes, 2)) for codes in stored]
+    pairs = [(one, torch.randint(3, (len(one),))) for one in latents]
+    emphasis, (before, after) = Emphasize.of(pairs, 4.0)
     assert after > before
-    grouped, codec = load_codec(tmp_path / "grouped"), load_codec(tmp_path / "codec")
-    codes = group_codes(stored[0], 2)
-    latents = codec.codes_to_latents(codes)
-    assert not latents.allclose(grouped.codes_to_latents(codes))
-    expected = grouped.decode(grouped.codes_to_latents(codes)[None])
+    parts.with_transforms(emphasis).save(tmp_path / "codec")
+    codec, codes = load_codec(tmp_path / "codec"), group_codes(stored[0], 2)
+    latents = codec.codes_to_units(codes)
+    assert not latents.allclose(grouped.codes_to_units(codes))
+    expected = grouped.decode(grouped.codes_to_units(codes)[None])
     torch.testing.assert_close(codec.decode(latents[None]), expected, rtol=0, atol=1e-4)
 
 
 def test_what_cannot_be_emphasised_is_refused(tmp_path):
     with pytest.raises(ValueError, match="strength of -1"):
-        Emphasis.of(clips(), -1.0)
+        Emphasize.of(clips(), -1.0)
     with pytest.raises(ValueError, match="0 frames of 0 sounds are too few"):
-        emphasize_sounds(GOLDENS / "codec", [], 4.0, tmp_path / "codec")
-    assert not (tmp_path / "codec").exists()
-    pairs = [(codes, torch.arange(codes.shape[1]) % 3) for codes in debug_codes()]
-    emphasize_sounds(GOLDENS / "codec", pairs, 4.0, tmp_path / "codec")
-    for again in (
-        lambda: emphasize_sounds(tmp_path / "codec", pairs, 4.0, tmp_path / "again"),
-        lambda: group_frames(tmp_path / "codec", 2, tmp_path / "again"),
-    ):
-        with pytest.raises(ValueError, match="has its emphasis already"):
-            again()
+        Emphasize.of([], 4.0)
+    parts = CodecParts.load(GOLDENS / "codec")
+    latents = map(parts.assemble().codes_to_units, debug_codes())
+    emphasis, _ = Emphasize.of([(one, torch.arange(len(one)) % 3) for one in latents], 4.0)
     with pytest.raises(ValueError, match="latents of 32, the codec's have 64"):
-        EmphasizedCodec(
-            GroupedCodec(debug_codec(), 2), Emphasis.load(tmp_path / "codec/emphasis.safetensors")
-        )
-    (tmp_path / "codec/emphasis.safetensors").write_bytes(b"nothing")
-    with pytest.raises(ValueError, match="is no emphasis"):
+        TransformedCodec(debug_codec(), [Group(2), emphasis])
+    parts = parts.with_transforms(emphasis)
+    with pytest.raises(ValueError, match="emphasize is there already"):
+        parts.with_transforms(emphasis)
+    parts.save(tmp_path / "codec")
+    (tmp_path / "codec/emphasize.safetensors").write_bytes(b"nothing")
+    with pytest.raises(ValueError, match="cannot be used as emphasize transform"):
         load_codec(tmp_path / "codec")

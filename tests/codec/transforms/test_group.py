@@ -6,15 +6,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from lhotse import CutSet
 
-from sled.codec import GroupedCodec, StreamState, load_codec
+from sled.codec import Group, StreamState, TransformedCodec, load_codec
 from sled.data.cache.codes import cache_codes, check_codec, load_cached
 from sled.data.dataset import SpeechDataset
 from tests.commands import run
 from tests.debug import GOLDENS, HOP, debug_codec, debug_cut, debug_tokenizer, debug_waveform, randn
 
 
-def grouped(frames: int) -> GroupedCodec:
-    return GroupedCodec(debug_codec(), frames)
+def grouped(frames: int) -> TransformedCodec:
+    return TransformedCodec(debug_codec(), [Group(frames)])
 
 
 @pytest.mark.parametrize("frames", [2, 3])
@@ -24,12 +24,12 @@ def test_codes_and_latents_are_those_of_the_codec_side_by_side(frames, num_sampl
     waveform = debug_waveform(1.0)[:num_samples]
     (codes,) = codec.encode([torch.as_tensor(waveform)])
     assert codes.shape == (codec.num_codebooks, codec.num_frames(num_samples))
-    latents = codec.codes_to_latents(codes)
+    latents = codec.codes_to_units(codes)
     assert latents.shape == (codes.shape[1], codec.latent_dim)
     (whole,) = base.encode([torch.as_tensor(waveform)])
     each = latents.reshape(-1, base.latent_dim)
     known = whole.shape[1]
-    torch.testing.assert_close(each[:known], base.codes_to_latents(whole))
+    torch.testing.assert_close(each[:known], base.codes_to_units(whole))
     assert (each[known:] == each[known - 1]).all()  # the last group is filled up
     torch.testing.assert_close(codec.decode(latents[None]), base.decode(each[None]))
 
@@ -100,5 +100,5 @@ def test_codes_that_are_cached_serve_for_groups_too(tmp_path):
 def test_there_must_be_something_to_group(frames, tmp_path, capsys):
     flags = ("--codec", GOLDENS / "codec", "--frames", frames, "--output_dir", tmp_path / "codec")
     assert run("group_frames", *flags) == 2
-    assert f"frames_per_latent={frames}" in capsys.readouterr().err
+    assert f"group of {frames} frames" in capsys.readouterr().err
     assert not (tmp_path / "codec").exists()

@@ -1,18 +1,11 @@
-"""A channel of the latents that tells which token is being said."""
+"""A channel of the latents that holds the token being spoken."""
 
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sled.codec import (
-    GroupedCodec,
-    TokenChannel,
-    TokenChannelCodec,
-    add_token_channel,
-    group_frames,
-    load_codec,
-)
+from sled.codec import CodecParts, Group, TokenChannel, TransformedCodec, load_codec
 from sled.training.export import export
 from tests.commands import run
 from tests.debug import GOLDENS, debug_codec, debug_model, debug_tokenizer, debug_waveform, randn
@@ -20,8 +13,8 @@ from tests.debug import GOLDENS, debug_codec, debug_model, debug_tokenizer, debu
 CHANNEL = TokenChannel.random(vocab_size=40, width=6, norm=3.0)
 
 
-def with_channel() -> TokenChannelCodec:
-    return TokenChannelCodec(GroupedCodec(debug_codec(), 2), CHANNEL)
+def with_channel() -> TransformedCodec:
+    return TransformedCodec(debug_codec(), [Group(2), CHANNEL])
 
 
 def test_vectors_have_their_norm_and_are_far_apart():
@@ -33,7 +26,7 @@ def test_vectors_have_their_norm_and_are_far_apart():
     assert nearest > 0.5 * 12
 
 
-def test_a_token_and_the_same_again_are_told_apart():
+def test_a_token_and_the_same_again_differ():
     first, again, later = CHANNEL.vectors(torch.tensor([7, 7, 7]), torch.tensor([1, 2, 4]))
     assert not first.equal(again)
     assert first[:3].equal(again[:3])  # it is the same token all the same
@@ -46,28 +39,31 @@ def test_they_are_the_same_for_the_same_seed():
 
 
 def test_codes_leave_it_empty_and_their_speech_is_that_of_the_codec():
-    codec, base = with_channel(), GroupedCodec(debug_codec(), 2)
+    codec, base = with_channel(), TransformedCodec(debug_codec(), [Group(2)])
     (codes,) = codec.encode([torch.as_tensor(debug_waveform(0.3))])
-    latents = codec.codes_to_latents(codes)
+    latents = codec.codes_to_units(codes)
     assert latents.shape[-1] == codec.latent_dim == base.latent_dim + 6
     assert (latents[..., -6:] == 0).all()
-    assert codec.restore(latents).equal(base.codes_to_latents(codes))
+    assert CHANNEL.inverse(latents).equal(base.codes_to_units(codes))
     assert codec.digest() == base.digest()  # codes of one are codes of the other
-    told = codec.tell(latents, torch.arange(len(latents)), torch.arange(len(latents)))
-    torch.testing.assert_close(codec.decode(told[None]), base.decode(codec.restore(latents)[None]))
+    numbers = torch.arange(len(latents))
+    written = CHANNEL.write(latents, numbers, numbers)
+    torch.testing.assert_close(
+        codec.decode(written[None]), base.decode(CHANNEL.inverse(latents)[None])
+    )
 
 
-def test_it_tells_the_token_of_each_frame_where_that_is_known():
+def test_it_holds_the_token_of_each_frame_where_that_is_known():
     codec = with_channel()
     latents = randn(2, 3, codec.latent_dim)
     numbers = torch.tensor([[1, 2, 3], [2, 2, 8]])
-    told = codec.tell(latents, torch.tensor([[7, -1, 39], [-1, -1, 0]]), numbers)
-    assert told[0, 0, -6:-3].equal(CHANNEL.tokens[7])
-    assert told[0, 0, -3:].equal(CHANNEL.phases[1])
-    assert told[0, 2, -6:-3].equal(CHANNEL.tokens[39])
-    assert told[1, 2, -3:].equal(CHANNEL.phases[2])
-    assert (told[0, 1, -6:] == 0).all()
-    assert codec.restore(told).equal(codec.restore(latents))
+    written = CHANNEL.write(latents, torch.tensor([[7, -1, 39], [-1, -1, 0]]), numbers)
+    assert written[0, 0, -6:-3].equal(CHANNEL.tokens[7])
+    assert written[0, 0, -3:].equal(CHANNEL.phases[1])
+    assert written[0, 2, -6:-3].equal(CHANNEL.tokens[39])
+    assert written[1, 2, -3:].equal(CHANNEL.phases[2])
+    assert (written[0, 1, -6:] == 0).all()
+    assert CHANNEL.inverse(written).equal(CHANNEL.inverse(latents))
 
 
 @given(st.lists(st.integers(0, 9), min_size=1, max_size=6))
@@ -81,33 +77,35 @@ def test_speech_is_the_same_however_latents_are_cut(pieces):
 
 
 def test_the_script_saves_it_and_it_is_exported(tmp_path):
-    group_frames(GOLDENS / "codec", 2, tmp_path / "grouped")
+    CodecParts.load(GOLDENS / "codec").with_transforms(Group(2)).save(tmp_path / "grouped")
     debug_tokenizer().save_pretrained(tmp_path / "model")
     flags = ("--codec", tmp_path / "grouped", "--tokenizer", tmp_path / "model", "--width", 5)
     assert run("add_token_channel", *flags, "--output_dir", tmp_path / "codec") == 0
     made = load_codec(tmp_path / "codec")
-    assert isinstance(made, TokenChannelCodec)
-    assert (made.channel.vocab_size, made.channel.width) == (debug_tokenizer().vocab_size, 5)
+    channel = made.token_channel
+    assert channel is not None
+    assert (channel.vocab_size, channel.channel_width) == (debug_tokenizer().vocab_size, 5)
 
     debug_model().save_pretrained(tmp_path / "model")
     export(tmp_path / "model", tmp_path / "export", tmp_path / "codec", "float32")
-    latents, tokens = torch.zeros(1, 3, made.latent_dim), torch.tensor([[4, 5, 6]])
-    exported = load_codec(tmp_path / "export/codec")
-    assert isinstance(exported, TokenChannelCodec)
-    assert exported.tell(latents, tokens, tokens).equal(made.tell(latents, tokens, tokens))
+    exported = load_codec(tmp_path / "export/codec").token_channel
+    assert exported is not None
+    tokens = torch.tensor([[4, 5, 6]])
+    assert exported.vectors(tokens, tokens).equal(channel.vectors(tokens, tokens))
 
 
 def test_what_cannot_be_a_channel_is_refused(tmp_path):
     with pytest.raises(ValueError, match="give a width above 3"):
         TokenChannel.random(40, 3, 1.0)
-    add_token_channel(GOLDENS / "codec", CHANNEL, tmp_path / "codec")
-    with pytest.raises(ValueError, match="has its channel already"):
-        add_token_channel(tmp_path / "codec", CHANNEL, tmp_path / "again")
-    with pytest.raises(ValueError, match="has its channel already"):
-        group_frames(tmp_path / "codec", 2, tmp_path / "again")
-    (tmp_path / "codec/token_channel.safetensors").write_bytes(b"nothing")
-    with pytest.raises(ValueError, match="is no token channel"):
+    parts = CodecParts.load(GOLDENS / "codec").with_transforms(CHANNEL)
+    with pytest.raises(ValueError, match="token-channel is there already"):
+        parts.with_transforms(CHANNEL)
+    with pytest.raises(ValueError, match="group after token-channel"):
+        parts.with_transforms(Group(2))
+    parts.save(tmp_path / "codec")
+    (tmp_path / "codec/token-channel.safetensors").write_bytes(b"nothing")
+    with pytest.raises(ValueError, match="cannot be used as token-channel transform"):
         load_codec(tmp_path / "codec")
-    (tmp_path / "codec/token_channel.safetensors").unlink()
-    with pytest.raises(ValueError, match=r"lacks its token_channel\.safetensors"):
+    (tmp_path / "codec/token-channel.safetensors").unlink()
+    with pytest.raises(ValueError, match=r"lacks its token-channel\.safetensors"):
         load_codec(tmp_path / "codec")

@@ -1,20 +1,14 @@
 """Whitened latents: another basis of the same codes, in which what carries speech is wide."""
 
 import shutil
+from pathlib import Path
 
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sled.codec import (
-    WhitenedCodec,
-    Whitening,
-    group_codes,
-    group_frames,
-    load_codec,
-    whiten_latents,
-)
+from sled.codec import CodecParts, Group, TransformedCodec, Whiten, group_codes, load_codec
 from sled.training.export import export
 from tests.commands import run
 from tests.debug import GOLDENS, HOP, debug_codec, debug_model, debug_tokenizer, debug_waveform
@@ -28,11 +22,16 @@ def debug_codes(num_clips: int = 8) -> list[torch.Tensor]:
     return debug_codec().encode(waveforms)
 
 
-def whitened() -> WhitenedCodec:
-    codec = debug_codec()
-    return WhitenedCodec(
-        codec, Whitening.of(map(codec.codes_to_latents, debug_codes()), floor=FLOOR)
-    )
+def whitening(floor: float = FLOOR) -> Whiten:
+    return Whiten.of(map(debug_codec().codes_to_units, debug_codes()), floor)
+
+
+def whitened() -> TransformedCodec:
+    return TransformedCodec(debug_codec(), [whitening()])
+
+
+def save_whitened(folder: Path) -> None:
+    CodecParts.load(GOLDENS / "codec").with_transforms(whitening()).save(folder)
 
 
 def narrow(*shape: int) -> torch.Tensor:
@@ -47,8 +46,7 @@ def narrow(*shape: int) -> torch.Tensor:
 
 def test_directions_over_the_floor_become_equally_wide_and_others_stay_narrow():
     latents = narrow(20_000, 8)
-    whitening = Whitening.of(latents.split(1000), floor=0.03)
-    spread = torch.cov(((latents - whitening.mean) @ whitening.matrix).T)
+    spread = torch.cov(Whiten.of(latents.split(1000), floor=0.03).forward(latents).T)
     widths = torch.linalg.eigvalsh(spread).flip(0).sqrt()
     assert widths[1] > 0.9 * widths[0]
     assert widths[2] < 0.05 * widths[0]
@@ -57,7 +55,7 @@ def test_directions_over_the_floor_become_equally_wide_and_others_stay_narrow():
 
 def test_the_mean_of_whitened_latents_is_0():
     codec = whitened()
-    latents = torch.cat([codec.codes_to_latents(codes) for codes in debug_codes()])
+    latents = torch.cat([codec.codes_to_units(codes) for codes in debug_codes()])
     torch.testing.assert_close(latents.mean(0), torch.zeros(codec.latent_dim), rtol=0, atol=1e-4)
 
 
@@ -67,9 +65,9 @@ def test_codes_and_their_speech_are_those_of_the_codec():
     (codes,) = codec.encode([waveform])
     assert codes.equal(base.encode([waveform])[0])
     assert codec.digest() == base.digest()  # codes of one are codes of the other
-    latents = codec.codes_to_latents(codes)
-    assert not latents.allclose(base.codes_to_latents(codes))
-    expected = base.decode(base.codes_to_latents(codes)[None])
+    latents = codec.codes_to_units(codes)
+    assert not latents.allclose(base.codes_to_units(codes))
+    expected = base.decode(base.codes_to_units(codes)[None])
     torch.testing.assert_close(codec.decode(latents[None]), expected, rtol=0, atol=1e-5)
 
 
@@ -95,54 +93,52 @@ def test_a_recording_is_encoded_as_a_stream():
 
 
 def test_it_is_saved_loaded_grouped_and_exported(tmp_path):
-    made = whiten_latents(GOLDENS / "codec", debug_codes(), FLOOR, tmp_path / "codec")
+    save_whitened(tmp_path / "codec")
+    made = whitened()
     codes = debug_codes(1)[0]
     loaded = load_codec(tmp_path / "codec")
-    assert loaded.codes_to_latents(codes).equal(made.codes_to_latents(codes))
+    assert loaded.codes_to_units(codes).equal(made.codes_to_units(codes))
 
-    group_frames(tmp_path / "codec", 2, tmp_path / "grouped")
+    CodecParts.load(tmp_path / "codec").with_transforms(Group(2)).save(tmp_path / "grouped")
     pair = codes[:, : codes.shape[1] // 2 * 2]
-    side_by_side = load_codec(tmp_path / "grouped").codes_to_latents(group_codes(pair, 2))
-    assert side_by_side.flatten().equal(made.codes_to_latents(pair).flatten())
+    side_by_side = load_codec(tmp_path / "grouped").codes_to_units(group_codes(pair, 2))
+    assert side_by_side.flatten().equal(made.codes_to_units(pair).flatten())
 
     debug_model().save_pretrained(tmp_path / "model")
     debug_tokenizer().save_pretrained(tmp_path / "model")
     export(tmp_path / "model", tmp_path / "export", tmp_path / "codec", "float32")
     exported = load_codec(tmp_path / "export/codec")
-    assert exported.codes_to_latents(codes).equal(made.codes_to_latents(codes))
+    assert exported.codes_to_units(codes).equal(made.codes_to_units(codes))
 
 
-def test_what_cannot_be_whitened_is_refused(tmp_path):
-    codec, codes = GOLDENS / "codec", debug_codes()
-    with pytest.raises(ValueError, match="a floor of 0 would blow up"):
-        whiten_latents(codec, codes, 0.0, tmp_path / "codec")
+def test_what_cannot_be_whitened_is_refused():
+    with pytest.raises(ValueError, match="a floor of 0 would amplify rounding"):
+        whitening(0.0)
     with pytest.raises(ValueError, match="5 latents are too few"):
-        whiten_latents(codec, [codes[0][:, :5]], FLOOR, tmp_path / "codec")
+        Whiten.of([narrow(5, 8)], FLOOR)
     with pytest.raises(ValueError, match="0 latents are too few"):
-        whiten_latents(codec, [], FLOOR, tmp_path / "codec")
+        Whiten.of([], FLOOR)
     with pytest.raises(ValueError, match="latents of 8, the codec's have 32"):
-        WhitenedCodec(debug_codec(), Whitening.of([narrow(100, 8)], FLOOR))
-    assert not (tmp_path / "codec").exists()
-    whiten_latents(codec, codes, FLOOR, tmp_path / "codec")
-    with pytest.raises(ValueError, match="has its whitening already"):
-        whiten_latents(tmp_path / "codec", codes, FLOOR, tmp_path / "again")
+        TransformedCodec(debug_codec(), [Whiten.of([narrow(100, 8)], FLOOR)])
+    with pytest.raises(ValueError, match="whiten is there already"):
+        TransformedCodec(debug_codec(), [whitening(), whitening()])
 
 
 def test_a_codec_that_lost_its_whitening_is_refused(tmp_path):
     """Its latents would mean something else."""
-    whiten_latents(GOLDENS / "codec", debug_codes(), FLOOR, tmp_path)
-    (tmp_path / "whitening.safetensors").unlink()
-    with pytest.raises(ValueError, match="lacks its whitening.safetensors"):
+    save_whitened(tmp_path)
+    (tmp_path / "whiten.safetensors").unlink()
+    with pytest.raises(ValueError, match="lacks its whiten.safetensors"):
         load_codec(tmp_path)
 
 
 def test_a_broken_whitening_is_refused(tmp_path):
-    whiten_latents(GOLDENS / "codec", debug_codes(), FLOOR, tmp_path)
-    (tmp_path / "whitening.safetensors").write_bytes(b"nothing")
-    with pytest.raises(ValueError, match="whitening.safetensors is no whitening"):
+    save_whitened(tmp_path)
+    (tmp_path / "whiten.safetensors").write_bytes(b"nothing")
+    with pytest.raises(ValueError, match="whiten.safetensors cannot be used as whiten transform"):
         load_codec(tmp_path)
-    shutil.copy(tmp_path / "model.safetensors", tmp_path / "whitening.safetensors")
-    with pytest.raises(ValueError, match="whitening.safetensors is no whitening"):
+    shutil.copy(tmp_path / "model.safetensors", tmp_path / "whiten.safetensors")
+    with pytest.raises(ValueError, match="whiten.safetensors cannot be used as whiten transform"):
         load_codec(tmp_path)
 
 
@@ -150,4 +146,5 @@ def test_the_script_goes_by_cached_codes(tmp_path):
     cached_corpus = make_corpus(tmp_path) / "cached"
     flags = ("--codec", GOLDENS / "codec", "--codes", cached_corpus)
     assert run("whiten_latents", *flags, "--output_dir", tmp_path / "codec") == 0
-    assert isinstance(load_codec(tmp_path / "codec"), WhitenedCodec)
+    (transform,) = load_codec(tmp_path / "codec").transforms
+    assert isinstance(transform, Whiten)

@@ -6,7 +6,7 @@ import pytest
 import torch
 from lhotse.cut import Cut
 
-from sled.codec import GroupedCodec
+from sled.codec import Group, TransformedCodec
 from sled.data.alignment.spoken_times import is_letter, with_letters, with_words
 from sled.data.dataset import SpeechDataset, collate
 from sled.text.tokenizer import TextTokenizer
@@ -32,7 +32,7 @@ def spelt(folder: Path, text: str, ends: list[float], num_frames: int) -> Cut:
 
 def spoken(*cuts: Cut, tokenizer: TextTokenizer = BYTES, frames: int = 1) -> list[int]:
     """The token of each frame of cuts that are joined."""
-    codec = debug_codec() if frames == 1 else GroupedCodec(debug_codec(), frames)
+    codec = debug_codec() if frames == 1 else TransformedCodec(debug_codec(), [Group(frames)])
     dataset = SpeechDataset(tokenizer, codec, join_share=1.0, with_spoken_tokens=True)
     (sample,) = dataset.__getitems__(cuts)
     return sample["spoken_tokens"].tolist()

@@ -83,7 +83,7 @@ def test_the_texts_and_recordings_are_the_first_of_the_evaluation_corpus(corpus,
     for number, cut in enumerate(load_cached(corpus / "cached").subset(first=3), 1):
         (text,) = events.Tensors(f"utterance_{number}/text/text_summary")
         assert text.tensor_proto.string_val[0].decode() == TEXTS[number - 1]
-        expected = codec.decode(codec.codes_to_latents(cut_codes(cut))[None])[0].numpy()
+        expected = codec.decode(codec.codes_to_units(cut_codes(cut))[None])[0].numpy()
         expected = expected / max(1.0, np.abs(expected).max())
         (waveform,) = heard(events, f"utterance_{number}/recording").values()
         np.testing.assert_allclose(waveform, expected, atol=1e-4)
