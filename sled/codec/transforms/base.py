@@ -79,7 +79,7 @@ class Transform(ABC):
     def inverse(self, units: Tensor) -> Tensor:
         """Undo `forward`: [..., T, E] -> [..., frames * T, D]."""
 
-    def check(self) -> None:
+    def check(self) -> None:  # noqa: B027  # most have nothing to check
         """Make sure that the parameters, as they were read from a file, can be used.
 
         Raises:
