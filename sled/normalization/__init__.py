@@ -6,6 +6,7 @@ training have passed, and whatever it is to say passes the same.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Protocol
 
@@ -13,17 +14,19 @@ from sled.normalization.english import EnglishNormalizer
 from sled.normalization.phonemes import phoneme_normalizer
 
 __all__ = [
-    "MAX_GROWTH",
     "NORMALIZERS",
     "EnglishNormalizer",
     "Normalizer",
+    "max_bytes",
     "normalize",
     "open_normalizer",
 ]
 
-# No normalisation makes a word and the space behind it, in UTF-8, longer than this many times. Long
-# numbers in phonemes come closest.
-MAX_GROWTH = 24
+# How many bytes the output has for each byte of the input at most. Long numbers in phonemes come
+# closest to the first, capital letters that are spelled (www) to the second.
+_MAX_GROWTH = 24
+_MAX_GROWTH_OF_LETTERS = 13
+_LETTERS = re.compile(r"[A-Za-z'\".,;:!?()\s-]*")
 
 
 class Normalizer(Protocol):
@@ -85,3 +88,14 @@ def normalize(text: str, name: str | None) -> str:
     """A whole text, normalised as `open_normalizer(name)` does it."""
     normalizer = open_normalizer(name)
     return normalizer.feed(text) + normalizer.finish()
+
+
+def max_bytes(text: str, name: str | None) -> int:
+    """How many UTF-8 bytes `normalize(text, name)`, and a space behind it, have at most.
+
+    Computing this does not normalise the text.
+    """
+    size = len(text.encode()) + 1
+    if name is None:
+        return size
+    return size * (_MAX_GROWTH_OF_LETTERS if _LETTERS.fullmatch(text) else _MAX_GROWTH)

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from sled.decoding import DecodingOptions, Request, Utterance, UtteranceState
-from sled.normalization import MAX_GROWTH, open_normalizer
+from sled.normalization import open_normalizer
 from sled.streaming.audio import AudioState, AudioStream
 from sled.streaming.audio_queue import Chunk, Sink
 from sled.streaming.codec_thread import CodecJob
@@ -93,12 +93,7 @@ class Track:
         room = delivery.room(engine.model.config)
         self._past_frames = room.past_frames
         limits = delivery.limits or room.segment_limits()
-
-        def count(word: str) -> int:
-            return len(tokenizer.encode(word)) - 2
-
-        growth = 1 if tokenizer.normalization is None else MAX_GROWTH
-        splitter = SegmentSplitter(limits, count, growth)
+        splitter = SegmentSplitter(limits, tokenizer.count, tokenizer.max_count)
         chunk_frames = delivery.ramp.first(self._audio.lookahead_frames)
         self._position = Position(splitter, chunk_frames)
         if delivery.voice is not None:

@@ -123,6 +123,10 @@ class Boundary:
     """The open segment is complete; what follows belongs to the next one."""
 
 
+def _num_bytes(text: str) -> int:
+    return len(text.encode())
+
+
 class SegmentSplitter:
     """Finds where the segments of a growing text begin.
 
@@ -133,17 +137,21 @@ class SegmentSplitter:
 
     Args:
         limits: Of a segment's size, in the unit of `count`.
-        count: The size of a word that comes with the space before it, if there is one. A segment is
-            as large as its words together. By default the characters, white space as in
-            `normalize_spaces`; in tokens it would be
-            `lambda word: len(tokenizer.encode(word)) - 2`.
-        growth: No word counts for more than this times its UTF-8 bytes.
+        count: Returns the size of a word, given with the space before it if there is one. The size
+            of a segment is the sum over its words. By default it is in characters, with white
+            space as in `normalize_spaces`; `TextTokenizer.count` counts tokens.
+        max_count: Returns an upper bound of the sizes of the words of a text together. It is called
+            for every character, and `count` only where the bound exceeds a limit. By default the
+            number of UTF-8 bytes, which is right for characters and for byte-level tokens.
     """
 
     def __init__(
-        self, limits: SegmentLimits, count: Callable[[str], int] = len, growth: int = 1
+        self,
+        limits: SegmentLimits,
+        count: Callable[[str], int] = len,
+        max_count: Callable[[str], int] = _num_bytes,
     ) -> None:
-        self._limits, self._count, self._growth = limits, count, growth
+        self._limits, self._count, self._max_count = limits, count, max_count
         self._start_segment()
 
     def feed(self, piece: str) -> list[Piece | Boundary]:
@@ -170,14 +178,15 @@ class SegmentSplitter:
     def _ends_before(self, character: str) -> bool:
         if character.isspace() or not self._word:
             return False
-        # Counting is slow, and needed only near the limit (a character has at most 4 bytes, with a
-        # space before it 5) or where there is a break.
-        if self._size + self._growth * (len(self._word.encode()) + 5) > self._limits.limit:
+        # Counting is slow: it is done only near a limit, or where there is a break.
+        begins_word = self._past[-1:].isspace()
+        limit = self._limits.limit if begins_word else self._limits.largest
+        if self._size + self._max_count(f"{self._word} {character}") > limit:
             size, word = self._grown_by(character)
             total = size + self._count(word)
             if total > self._limits.largest:
                 return True
-            if total > self._limits.limit and self._past[-1:].isspace():
+            if total > limit:
                 return not _belongs_to_amount(self._past, character)
         kind = break_before(self._past, character)
         if kind is Break.NONE:
@@ -200,11 +209,14 @@ class SegmentSplitter:
 
 
 def split_segments(
-    text: str, limits: SegmentLimits, count: Callable[[str], int] = len
+    text: str,
+    limits: SegmentLimits,
+    count: Callable[[str], int] = len,
+    max_count: Callable[[str], int] = _num_bytes,
 ) -> list[str]:
     """The segments of a whole text, as `SegmentSplitter` finds them."""
     segments = [""]
-    for event in SegmentSplitter(limits, count).feed(text):
+    for event in SegmentSplitter(limits, count, max_count).feed(text):
         if isinstance(event, Boundary):
             segments.append("")
         else:

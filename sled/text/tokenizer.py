@@ -12,7 +12,7 @@ from tokenizers.models import BPE
 from tokenizers.pre_tokenizers import ByteLevel
 from tokenizers.trainers import BpeTrainer
 
-from sled.normalization import normalize, open_normalizer
+from sled.normalization import max_bytes, normalize, open_normalizer
 
 BOS_ID, PAD_ID, EOS_ID, UNK_ID = range(4)
 SPECIAL_TOKENS = ("<s>", "<pad>", "</s>", "<unk>")  # in the order of their ids
@@ -160,6 +160,14 @@ class TextTokenizer:
     def encode(self, text: str) -> list[int]:
         """Token ids of a text, normalised, `<s>` first and `</s>` last."""
         return [BOS_ID, *self._tokenizer.encode(self.normalize(text)).ids, EOS_ID]
+
+    def count(self, text: str) -> int:
+        """Number of tokens of a text, `<s>` and `</s>` aside."""
+        return len(self.encode(text)) - 2
+
+    def max_count(self, text: str) -> int:
+        """An upper bound of `count`, which is much faster to compute."""
+        return max_bytes(text, self.normalization)
 
     def token_ends(self, text: str) -> list[int]:
         """Where in a text, normalised before, each of its tokens ends; special ones aside."""

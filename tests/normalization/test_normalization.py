@@ -6,7 +6,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from sled.normalization import MAX_GROWTH, normalize, open_normalizer
+from sled.normalization import max_bytes, normalize, open_normalizer
 from sled.normalization.english import verbalize
 from sled.text.tokenizer import TextTokenizer
 
@@ -128,8 +128,9 @@ def test_however_a_text_is_cut_the_same_is_said(text: str, cuts: list[int]) -> N
 @settings(max_examples=150)
 def test_nothing_becomes_blank_or_beyond_measure(text: str) -> None:
     assert bool(english(text).strip()) == bool(text.strip())
+    assert len(english(text).encode()) <= max_bytes(text, "english")
     words = text.split()
-    assert len(english(text).encode()) <= MAX_GROWTH * sum(len(word.encode()) + 1 for word in words)
+    assert len(english(text).encode()) <= sum(max_bytes(word, "english") for word in words)
 
 
 @given(before=texts, one=texts, other=texts)

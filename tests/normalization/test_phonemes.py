@@ -12,7 +12,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from sled.normalization import MAX_GROWTH, normalize, open_normalizer, phonemes
+from sled.normalization import max_bytes, normalize, open_normalizer, phonemes
 from sled.text.incremental import GrowingText
 from sled.text.tokenizer import TextTokenizer
 from tests.normalization.test_normalization import TRICKY
@@ -114,8 +114,14 @@ def test_however_a_text_is_cut_the_same_is_said(text: str, cuts: list[int]) -> N
 def test_words_are_those_of_english_and_no_longer_than_beyond_measure(text: str) -> None:
     words = normalize(text, "english").split()
     assert len(said(text).split()) == len(words)
-    room = MAX_GROWTH * sum(len(word.encode()) + 1 for word in text.split())
-    assert len(said(text).encode()) <= room
+    words = text.split()
+    assert len(said(text).encode()) <= sum(max_bytes(word, "english-phonemes") for word in words)
+
+
+@given(word=st.text("WXRwxrs.'-", max_size=8) | st.sampled_from(["e.g.", "vs.", "Lt.", "kHz"]))
+@settings(max_examples=100, deadline=None)
+def test_letters_become_fewer_bytes_than_digits(word: str) -> None:
+    assert len(said(word).encode()) <= max_bytes(word, "english-phonemes") < 14 * (len(word) + 1)
 
 
 @given(before=texts, one=texts, other=texts)

@@ -256,7 +256,7 @@ def segments_of(session: Session, text: str) -> list[str]:
     """The segments that a session finds in a text."""
     tokenizer = debug_tokenizer()
     limits = session._track._delivery.room(session._engine.model.config).segment_limits()
-    segments = split_segments(text, limits, lambda word: len(tokenizer.encode(word)) - 2)
+    segments = split_segments(text, limits, tokenizer.count)
     return [segment.strip() for segment in segments]
 
 

@@ -182,13 +182,32 @@ def test_numbers_and_abbreviations_stay_in_one_piece(
 def test_size_can_be_counted_in_tokens() -> None:
     text = "four two seven nine, three one. " * 20
     tokenizer = TextTokenizer.train([text] * 2, 300)
+    segments = split_segments(text, SegmentLimits(target=10, limit=30), tokenizer.count)
+    sizes = [tokenizer.count(normalize_spaces(segment)) for segment in segments]
+    assert all(10 <= size <= 30 for size in sizes[:-1])
+
+
+PHONEMES = TextTokenizer.train(["though he paid five"], 280, normalization="english-phonemes")
+
+
+@given(words=st.lists(st.sampled_from([*WORDS, "WWW", "777777", "ab" * 20]), max_size=20))
+@settings(max_examples=50, deadline=None)
+def test_an_upper_bound_saves_counting_and_changes_nothing(words: list[str]) -> None:
+    text, limits = " ".join(words), SegmentLimits(target=20, limit=40, word=8, cut=90)
+    counted = split_segments(text, limits, PHONEMES.count, lambda _: 10**9)
+    assert split_segments(text, limits, PHONEMES.count, PHONEMES.max_count) == counted
+
+
+def test_far_from_the_limits_only_whole_words_are_counted() -> None:
+    text, counted = "Though he paid five dollars, the knights knew.", set()
 
     def count(word: str) -> int:
-        return len(tokenizer.encode(word)) - 2
+        counted.add(word.strip())
+        return PHONEMES.count(word)
 
-    segments = split_segments(text, SegmentLimits(target=10, limit=30), count)
-    sizes = [count(normalize_spaces(segment)) for segment in segments]
-    assert all(10 <= size <= 30 for size in sizes[:-1])
+    limits = SegmentLimits(target=1000, limit=2000)
+    assert split_segments(text, limits, count, PHONEMES.max_count) == [text]
+    assert counted <= set(text.split())
 
 
 @given(before=texts, after=texts, limits=limits())
