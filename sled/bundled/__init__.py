@@ -1,4 +1,4 @@
-"""The small voices that come with the package, so that it speaks without a model hub."""
+"""The small models that come with the package, so that it can speak without a download."""
 
 from __future__ import annotations
 

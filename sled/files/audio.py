@@ -1,4 +1,4 @@
-"""Reading and writing audio files: everything inside is mono float32 at a known sample rate."""
+"""Reading and writing audio files; in memory audio is mono float32 at a known sample rate."""
 
 import logging
 import os
@@ -14,7 +14,7 @@ from torch import Tensor
 
 logger = logging.getLogger(__name__)
 
-# A recording whose loudest sample stays under -60 dBFS holds nothing to learn or to clone from.
+# A recording with a peak under -60 dBFS is useless for training and cloning.
 SILENCE_PEAK = 1e-3
 
 
@@ -22,14 +22,14 @@ def read_audio(path: str | os.PathLike[str], sample_rate: int) -> Tensor:
     """Read an audio file as mono at the given rate.
 
     Args:
-        path: a file in any format, sample rate and channel count that libsndfile reads.
-        sample_rate: the rate wanted, in Hz; other rates are resampled by soxr.
+        path: A file in any format that libsndfile reads, of any sample rate and channel count.
+        sample_rate: The sample rate to return, in Hz; files of another rate are resampled.
 
     Returns:
         Waveform [S], float32.
 
     Raises:
-        ValueError: the file is missing, unreadable, empty or silent.
+        ValueError: The file is missing, unreadable, empty or silent.
     """
     path = Path(path)
     if not path.is_file():
@@ -48,10 +48,10 @@ def read_audio(path: str | os.PathLike[str], sample_rate: int) -> Tensor:
 
 
 def check_audible(waveform: np.ndarray, name: str) -> None:
-    """Refuse a waveform [S] from which nothing can be learned or cloned.
+    """Check that a waveform [S] can be used for training or cloning.
 
     Raises:
-        ValueError: naming it, if it is empty, silent or not finite.
+        ValueError: The waveform is empty, silent or not finite; the message contains the name.
     """
     if len(waveform) == 0:
         raise ValueError(f"{name} holds no audio: record it again")
@@ -62,10 +62,10 @@ def check_audible(waveform: np.ndarray, name: str) -> None:
 
 
 def check_writable(path: str | os.PathLike[str]) -> None:
-    """Tell before any work is done whether an audio file could be written.
+    """Check that an audio file can be written, before it is made.
 
     Raises:
-        ValueError: unknown suffix, no such folder, or one that may not be written to.
+        ValueError: The suffix is unknown, or the folder does not exist or is not writable.
     """
     path = Path(path)
     if not soundfile.check_format(path.suffix.lstrip(".").upper()):
@@ -75,25 +75,26 @@ def check_writable(path: str | os.PathLike[str]) -> None:
     if not path.parent.is_dir():
         raise ValueError(f"cannot write {path}: no folder {path.parent}: create it first")
     if not os.access(path.parent, os.W_OK):
-        raise ValueError(f"cannot write {path}: {path.parent} is not yours to write to")
+        raise ValueError(f"cannot write {path}: no permission to write to {path.parent}")
 
 
 def write_audio(
     path: str | os.PathLike[str], waveform: Tensor | np.ndarray, sample_rate: int
 ) -> None:
-    """Write a mono waveform in the format that the file name ends in.
+    """Write a mono waveform; the suffix of the file name determines the format.
 
     A waveform louder than full scale is scaled down as a whole, never clipped. The file appears
     under its name only when it is complete.
 
     Args:
-        path: file to write, with a suffix such as .wav, .flac or .ogg; its folder must exist.
-        waveform: samples [S], full scale at 1.0.
-        sample_rate: in Hz.
+        path: The file to write, with a suffix such as .wav, .flac or .ogg; its folder must exist.
+        waveform: Samples [S], full scale at 1.0.
+        sample_rate: In Hz.
 
     Raises:
-        ValueError: unknown suffix, no such folder, or a waveform that is no finite mono signal.
-        OSError: the file cannot be written there.
+        ValueError: The suffix is unknown, the folder does not exist, or the waveform is not a
+            finite mono signal.
+        OSError: The file cannot be written.
     """
     samples = torch.as_tensor(waveform).detach().float().cpu().numpy()
     peak = float(np.abs(samples).max(initial=0.0))
@@ -105,18 +106,18 @@ def write_audio(
 
 
 class AudioWriter:
-    """An audio file that grows while its sound is made; a context manager.
+    """Writes an audio file piece by piece; a context manager.
 
-    The file appears under its name only at the end: when it is complete, or with what there is of
-    it when the program is interrupted from the keyboard. After any other exception there is none.
+    The file appears under its name only at the end: when it is complete, or incomplete when the
+    program is interrupted from the keyboard. After any other exception there is no file.
 
     Args:
-        path: file to write, with a suffix such as .wav, .flac or .ogg; its folder must exist.
-        sample_rate: in Hz.
+        path: The file to write, with a suffix such as .wav, .flac or .ogg; its folder must exist.
+        sample_rate: In Hz.
 
     Raises:
-        ValueError: unknown suffix, no such folder, or one that may not be written to.
-        OSError: the file cannot be written there.
+        ValueError: The suffix is unknown, or the folder does not exist or is not writable.
+        OSError: The file cannot be written.
     """
 
     def __init__(self, path: str | os.PathLike[str], sample_rate: int) -> None:
@@ -126,7 +127,7 @@ class AudioWriter:
         self._num_samples = 0
 
     def __enter__(self) -> "AudioWriter":
-        with self._telling_what_to_do():
+        with self._with_remedy():
             self._file = soundfile.SoundFile(
                 self._partial,
                 "w",
@@ -140,21 +141,21 @@ class AudioWriter:
         """Append samples [S], full scale at 1.0; louder ones are clipped.
 
         Raises:
-            ValueError: a waveform that is no finite mono signal.
-            OSError: the file cannot be written there.
+            ValueError: The waveform is not a finite mono signal.
+            OSError: The file cannot be written.
         """
         if waveform.ndim != 1 or not np.isfinite(waveform).all():
             raise ValueError(
                 f"cannot write {self._path}: not a finite mono signal, shape {waveform.shape}"
             )
-        with self._telling_what_to_do():
+        with self._with_remedy():
             self._file.write(np.clip(waveform, -1.0, 1.0))
         self._num_samples += len(waveform)
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         interrupted = kind is not None and issubclass(kind, KeyboardInterrupt)
         try:
-            with self._telling_what_to_do():
+            with self._with_remedy():
                 self._file.close()
                 if kind is None or (interrupted and self._num_samples):
                     os.replace(self._partial, self._path)
@@ -165,7 +166,7 @@ class AudioWriter:
             logger.warning("%s: interrupted, the first %.2f s are kept", self._path, seconds)
 
     @contextmanager
-    def _telling_what_to_do(self) -> Iterator[None]:
+    def _with_remedy(self) -> Iterator[None]:
         try:
             yield
         except (OSError, soundfile.LibsndfileError) as error:

@@ -1,4 +1,4 @@
-"""Naming tensors by what is in them."""
+"""Digests of tensors."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from torch import Tensor
 
 
 def tensor_digest(tensors: Iterable[tuple[str, Tensor]]) -> str:
-    """Hexadecimal digest of named tensors, in the order given and the precision they have."""
+    """Hexadecimal SHA-256 of named tensors, in the given order and in their own precision."""
     digest = hashlib.sha256()
     for name, tensor in tensors:
         digest.update(f"{name} {tensor.dtype} {list(tensor.shape)}".encode())

@@ -1,7 +1,7 @@
-"""Text as it is said: numbers, abbreviations and symbols in words, before it becomes tokens.
+"""Text normalisation: numbers, abbreviations and symbols in words, before text becomes tokens.
 
-A model's configuration (`text_normalization`) names the normalisation that the texts of its
-training have passed, and whatever it is to say passes the same.
+A model's configuration (`text_normalization`) names the normalisation of its training texts.
+Everything that the model speaks is normalised in the same way.
 """
 
 from __future__ import annotations
@@ -32,21 +32,21 @@ _LETTERS = re.compile(r"[A-Za-z'\".,;:!?()\s-]*")
 class Normalizer(Protocol):
     """Normalises a text that comes in pieces.
 
-    What comes out, joined, is the same however the text was cut. What is kept is immutable:
-    `copy.copy` makes a snapshot.
+    The joined output does not depend on how the text was cut into pieces. The state is made of
+    immutable values, so `copy.copy` makes a snapshot.
     """
 
     @property
     def open_text(self) -> str:
-        """The end of the text that has not come out yet, as it was fed but for white space."""
+        """The end of the input that has no output yet; white space may differ from the input."""
         ...
 
     def feed(self, piece: str) -> str:
-        """Take the next characters; returns what no later character can change."""
+        """Take the next characters; returns the output that no later character can change."""
         ...
 
     def finish(self) -> str:
-        """End the text; returns the rest."""
+        """End the text; returns the rest of the output."""
         ...
 
 
@@ -56,9 +56,11 @@ class Verbatim:
     open_text = ""
 
     def feed(self, piece: str) -> str:
+        """Return the piece."""
         return piece
 
     def finish(self) -> str:
+        """Return nothing more."""
         return ""
 
 
@@ -70,13 +72,13 @@ NORMALIZERS: dict[str | None, Callable[[], Normalizer]] = {
 
 
 def open_normalizer(name: str | None) -> Normalizer:
-    """Begin to normalise a text.
+    """Open a normalizer for one text.
 
     Args:
-        name: As in a model's configuration. None: leave it as it is.
+        name: The normalisation, as in a model's configuration. None: leave the text as it is.
 
     Raises:
-        ValueError: There is no such normalisation, or it needs a package that is not installed.
+        ValueError: There is no such normalisation.
     """
     if name not in NORMALIZERS:
         known = ", ".join(one for one in NORMALIZERS if one)
@@ -85,7 +87,7 @@ def open_normalizer(name: str | None) -> Normalizer:
 
 
 def normalize(text: str, name: str | None) -> str:
-    """A whole text, normalised as `open_normalizer(name)` does it."""
+    """Normalise a whole text as `open_normalizer(name)` does."""
     normalizer = open_normalizer(name)
     return normalizer.feed(text) + normalizer.finish()
 

@@ -1,8 +1,9 @@
-"""English text as it is said, of a text that may still grow.
+"""Normalisation of English text that may still grow.
 
-Text is taken word by word. A word is said when white space (or the end) shows that it is complete,
-unless the next word may change it, as in "$5 million", "No. 7" or "in the U.S. He came": then it
-waits for that one, and never for more. So what was said stays true however the text goes on.
+Text is processed word by word. A word is complete at the white space (or the end of the text) that
+follows it. It is then written out at once, unless the next word may change how it is said, as in
+"$5 million", "No. 7" or "in the U.S. He came": then it waits for the next word, but for no more.
+So the output never changes when the text goes on.
 """
 
 from __future__ import annotations
@@ -16,18 +17,18 @@ from sled.normalization.tables import LETTER_GAP
 from sled.normalization.words import depends_on_next, say_word
 
 _SPACES = re.compile(r"\s+")
-# More than any word has; what is longer, such as Chinese clauses, is not held back to its end.
+# No word is this long. Longer runs, such as Chinese clauses, are processed before they end.
 _MAX_RUN = 64
 
 _SIGNS = str.maketrans(
     dict.fromkeys("“”„‟«»″", '"')
     | dict.fromkeys("‘’‚‛`´′", "'")
-    | dict.fromkeys("‐‑‒−", "-")  # hyphens and minus; longer dashes stand between words
+    | dict.fromkeys("‐‑‒−", "-")  # hyphens and minus; longer dashes separate words
     | dict.fromkeys("[{", "(")
     | dict.fromkeys("]}", ")")
-    | dict.fromkeys("™®©\u00ad\u200b\u200c\u200d\u2060\ufeff", None)  # said by nobody
+    | dict.fromkeys("™®©\u00ad\u200b\u200c\u200d\u2060\ufeff", None)  # not spoken
 )
-# Emoji, arrows, bullets, ticks and the like: chat models write them, and nobody says them.
+# Emoji, arrows, bullets, ticks and the like: language models write them, and they are not spoken.
 _PICTURES = (
     "[\u2022\u2023\u2043\u20e3\u2139\u2190-\u21ff\u2300-\u23ff\u2500-\u27bf\u27f0-\u27ff\u2900-\u297f"
     "\u2b00-\u2bff\ufe0e\ufe0f\U0001f000-\U0001faff\U000e0020-\U000e007f]+"
@@ -39,25 +40,25 @@ _FRACTIONS = {"½": "one half", "¼": "one quarter", "¾": "three quarters"}
 _FRACTION = re.compile(r"([0-9])?([½¼¾])")
 _RANGE = re.compile(r"(?<=[0-9])–(?=[0-9])")
 _DASH = re.compile(r"([—―–]|--+)")
-# Standing alone these are a pause: dashes, and what headings, lists, quotes and code begin with.
+# Alone between spaces these are a pause: dashes, and the signs before headings, lists and code.
 _PAUSE = re.compile(r"[—―–]|[#*_~|>]|[-#*_~|>=:]{2,}|'{3}")
 
 
 @dataclass(frozen=True)
 class _Word:
-    """A complete word, and the space behind it, if there is any."""
+    """A complete word, and the space after it, if there is any."""
 
     text: str
     gap: str
 
 
 def in_small_letters(said: str) -> str:
-    """Words that are said, in their own case and with LETTER_GAP, for a model to read."""
+    """Spoken words for a model: in small letters, and LETTER_GAP as a space."""
     return said.replace(LETTER_GAP + " ", " ").replace(LETTER_GAP, " ").lower()
 
 
 def in_own_case(said: str) -> str:
-    """The same for others to read aloud: letters to be spelled are written as in U.S."""
+    """Spoken words for another speech synthesis: in their own case, spelled letters as in U.S."""
     return said.replace(LETTER_GAP, ".")
 
 
@@ -68,22 +69,22 @@ class EnglishNormalizer:
     forms. A text that is not blank does not become blank.
 
     Args:
-        write: Gives the spelling of what is said of a word, the space behind it included.
+        write: Returns the spelling of the spoken form of a word, given with the space after it.
     """
 
     def __init__(self, write: Callable[[str], str] = in_small_letters) -> None:
         self._write = write
-        self._run = ""  # what has come since the last white space
-        self._waiting: tuple[_Word, ...] = ()  # complete words that have not been said
-        self._before = ""  # the last word that was said, as it was written
+        self._run = ""  # the characters since the last white space
+        self._waiting: tuple[_Word, ...] = ()  # complete words without output yet
+        self._before = ""  # the last word with output, as it was written
 
     @property
     def open_text(self) -> str:
-        """The end of the text that has not come out yet, as it was fed but for its signs."""
+        """The end of the input that has no output yet; signs may differ from the input."""
         return "".join(word.text + word.gap for word in self._waiting) + self._run
 
     def feed(self, piece: str) -> str:
-        """Take the next characters; returns what no later character can change."""
+        """Take the next characters; returns the output that no later character can change."""
         *closed, self._run = _SPACES.split(self._run + piece)
         words = [word for run in closed for word in _words_of(run, gap=" ")]
         while len(self._run) > _MAX_RUN:
@@ -92,13 +93,13 @@ class EnglishNormalizer:
         return self._say([*self._waiting, *words], ended=False)
 
     def finish(self) -> str:
-        """End the text; returns the rest."""
+        """End the text; returns the rest of the output."""
         words = [*self._waiting, *_words_of(self._run, gap="")]
         self._run = ""
         return self._say(words, ended=True)
 
     def _say(self, words: list[_Word], *, ended: bool) -> str:
-        """Say all words that can be said, and let the others wait."""
+        """The output for all words that do not have to wait for the next one."""
         said, place = [], 0
         while place < len(words):
             word, following = words[place], ""
@@ -117,13 +118,13 @@ class EnglishNormalizer:
 
 
 def verbalize(text: str) -> str:
-    """A whole text in words, in its own case, for others to read aloud."""
+    """Normalise a whole text for another speech synthesis, in its own case."""
     normalizer = EnglishNormalizer(in_own_case)
     return normalizer.feed(text) + normalizer.finish()
 
 
 def _words_of(run: str, gap: str) -> Iterator[_Word]:
-    """The words in what stands between two spaces, of any length, with the gap behind the last."""
+    """The words of a run between two spaces, of any length; the last one gets the gap."""
     for start in range(0, len(run), _MAX_RUN):
         texts = _split(run[start : start + _MAX_RUN])
         for text in texts[:-1]:
@@ -132,9 +133,9 @@ def _words_of(run: str, gap: str) -> Iterator[_Word]:
 
 
 def _split(run: str) -> list[str]:
-    """The words, at least one, of what stands between two spaces; pauses, as dashes, are some too.
+    """The words of a run between two spaces, at least one.
 
-    So is what nobody says, if it stands alone.
+    A pause, such as a dash, counts as a word. So does a run of signs that are not spoken.
     """
     plain = _PICTURES_BETWEEN.sub(" ", run.translate(_SIGNS))
     plain = _FRACTION.sub(_spell_fraction, _PICTURES_BESIDE.sub("", plain))

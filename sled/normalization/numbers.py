@@ -1,4 +1,4 @@
-"""Numbers in English words, as American readers say them."""
+"""Numbers in English words, as American speakers say them."""
 
 from __future__ import annotations
 
@@ -51,11 +51,11 @@ def year(digits: str) -> str:
 
 
 def number(text: str, *, is_count: bool = False) -> str:
-    """A number as it stands alone in a text.
+    """The spoken form of a number.
 
     Args:
-        text: Digits, perhaps with commas between thousands, perhaps with decimals.
-        is_count: It counts something, so 1905 is no year.
+        text: Digits, optionally with commas between thousands and with decimals.
+        is_count: The number counts something, so 1905 is not a year.
     """
     whole, point, decimals = text.partition(".")
     digits = whole.replace(",", "")
@@ -75,10 +75,10 @@ def money(sign: str, amount: str, cents: str, scale: str) -> str:
     """An amount of money.
 
     Args:
-        sign: Of the currency.
-        amount: Digits, perhaps with commas between thousands.
-        cents: Digits behind the point; "" for none.
-        scale: Such as "million"; "" for none.
+        sign: The sign of the currency.
+        amount: Digits, optionally with commas between thousands.
+        cents: Digits after the point; "" for none.
+        scale: A word such as "million"; "" for none.
     """
     one, many, small_one, small_many = _CURRENCIES[sign]
     if scale or (cents and len(cents) != 2):
@@ -108,7 +108,7 @@ def decade(digits: str) -> str:
 
 
 def clock(hours: int, minutes: int, *, has_half_day: bool) -> str:
-    """A time of day; on the full hour "o'clock", unless a.m. or p.m. says as much."""
+    """A time of day; a full hour gets "o'clock" unless a.m. or p.m. follows."""
     if minutes == 0:
         return cardinal(hours) if has_half_day else f"{cardinal(hours)} o'clock"
     return f"{cardinal(hours)} {'oh ' if minutes < 10 else ''}{cardinal(minutes)}"

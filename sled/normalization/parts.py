@@ -1,6 +1,6 @@
-"""What a word is made of, said part by part: numbers, dates, amounts, symbols, letters.
+"""The spoken form of the parts of a word: numbers, dates, amounts, symbols, letters.
 
-A word is what stands between two spaces, without the punctuation around it.
+A word is a run of characters between two spaces, without the punctuation around it.
 """
 
 from __future__ import annotations
@@ -22,19 +22,19 @@ _MONTH, _DAY = "1[0-2]|0?[1-9]", "[12][0-9]|3[01]|0?[1-9]"
 _WEB = r"(?:https?://)?([A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)*\.(?:com|org|net|edu|gov|io))(?![A-Za-z])"
 _CAPITALS = re.compile(r"([A-Z]{2,6})('?s)?")
 _VOWELS = set("AEIOUY")
-# Years in two digits are of this century up to here.
+# Years of two digits up to this one are in the 21st century.
 _LAST_SHORT_YEAR = 30
 
 
 def say_parts(word: str) -> str:
-    """A word without the punctuation around it, as it is said; case is kept."""
+    """The spoken form of a word without the punctuation around it; case is kept."""
     said, position = "", 0
     while position < len(word):
         match = None
         for rule in _RULES:
             if match := rule.pattern.match(word, position):
                 break
-        assert match is not None, "the last rule fits everything"
+        assert match is not None, "the last rule matches everything"
         if words := rule.say(match):
             said += words if rule.is_glued or not said else f" {words}"
         position = match.end()
@@ -42,13 +42,13 @@ def say_parts(word: str) -> str:
 
 
 def count(number: str, unit: str) -> str:
-    """A number of units, which are named as in UNITS."""
+    """A number with its unit, one of UNITS."""
     one, several = UNITS[unit]
     return f"{numbers.number(number, is_count=True)} {one if number == '1' else several}"
 
 
 def say_letters(word: str) -> str:
-    """A word of letters, spelled if it is one of capitals that cannot be read, as FBI is."""
+    """A word of letters; capitals that cannot be read as a word, such as FBI, are spelled."""
     match = _CAPITALS.fullmatch(word)
     if match is None or (_VOWELS & set(match[1]) and match[1] not in SPELLED):
         return word
@@ -63,7 +63,7 @@ def spell(letters: str) -> str:
 class _Rule(NamedTuple):
     pattern: re.Pattern[str]
     say: Callable[[Match[str]], str]
-    is_glued: bool = False  # to what comes before
+    is_glued: bool = False  # no space before it
 
 
 def _say_money(match: Match[str]) -> str:
@@ -91,55 +91,55 @@ def _say_web(match: Match[str]) -> str:
     return match[1].replace(".", " dot ").replace("-", " dash ")
 
 
-def _fits(pattern: str) -> re.Pattern[str]:
+def _pattern(pattern: str) -> re.Pattern[str]:
     return re.compile(pattern, re.DOTALL)
 
 
-# Of the rules that fit at a place, the first is followed.
+# At each position of a word the first rule that matches is applied.
 _RULES = [
-    _Rule(_fits(r"(?<!.)-(?=[0-9.$£€¥])"), lambda m: "minus"),
-    _Rule(_fits(r"(?<=[0-9%])-(?=[0-9$£€¥])"), lambda m: "to"),
-    _Rule(_fits(_WEB), _say_web),
-    _Rule(_fits(MONEY + r"(bn|tn|[kKmMbB])?(?![A-Za-z0-9])"), _say_money),
-    _Rule(_fits(r"(?:[0-9]{3}-)?[0-9]{3}-[0-9]{4}(?![0-9])"), _say_phone),
+    _Rule(_pattern(r"(?<!.)-(?=[0-9.$£€¥])"), lambda m: "minus"),
+    _Rule(_pattern(r"(?<=[0-9%])-(?=[0-9$£€¥])"), lambda m: "to"),
+    _Rule(_pattern(_WEB), _say_web),
+    _Rule(_pattern(MONEY + r"(bn|tn|[kKmMbB])?(?![A-Za-z0-9])"), _say_money),
+    _Rule(_pattern(r"(?:[0-9]{3}-)?[0-9]{3}-[0-9]{4}(?![0-9])"), _say_phone),
     _Rule(
-        _fits(r"([12][0-9]{3})-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])(?![0-9-])"),
+        _pattern(r"([12][0-9]{3})-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])(?![0-9-])"),
         lambda m: _say_date(m[1], m[2], m[3]),
     ),
     _Rule(
-        _fits(rf"({_MONTH})/({_DAY})/([0-9]{{4}}|[0-9]{{2}})(?![0-9/])"),
+        _pattern(rf"({_MONTH})/({_DAY})/([0-9]{{4}}|[0-9]{{2}})(?![0-9/])"),
         lambda m: _say_date(m[3], m[1], m[2]),
     ),
-    _Rule(_fits(CLOCK + r"((?i:[ap]m))?(?![0-9A-Za-z:])"), _say_clock),
+    _Rule(_pattern(CLOCK + r"((?i:[ap]m))?(?![0-9A-Za-z:])"), _say_clock),
     _Rule(
-        _fits(r"([0-9]{1,3})/([0-9]{1,3})(?![0-9/])"),
+        _pattern(r"([0-9]{1,3})/([0-9]{1,3})(?![0-9/])"),
         lambda m: numbers.fraction(int(m[1]), int(m[2])),
     ),
     _Rule(
-        _fits(r"([0-9][0-9,]*)(?i:st|nd|rd|th)(?![A-Za-z])"),
+        _pattern(r"([0-9][0-9,]*)(?i:st|nd|rd|th)(?![A-Za-z])"),
         lambda m: numbers.ordinal(m[1].replace(",", "")),
     ),
-    _Rule(_fits(r"((?:[12][0-9])?[0-9]0)'?s(?![A-Za-z])"), lambda m: numbers.decade(m[1])),
+    _Rule(_pattern(r"((?:[12][0-9])?[0-9]0)'?s(?![A-Za-z])"), lambda m: numbers.decade(m[1])),
     _Rule(
-        _fits(r"([12][0-9]{3})-([0-9]{2})(?![0-9])"),
+        _pattern(r"([12][0-9]{3})-([0-9]{2})(?![0-9])"),
         lambda m: f"{numbers.year(m[1])} to {numbers.cardinal(int(m[2]))}",
     ),
     _Rule(
-        _fits(r"[0-9]+(?:\.[0-9]+){2,}"),
+        _pattern(r"[0-9]+(?:\.[0-9]+){2,}"),
         lambda m: " point ".join(map(numbers.number, m[0].split("."))),
     ),
-    _Rule(_fits(rf"({NUMBER})({_UNIT})(?![A-Za-z0-9])"), lambda m: count(m[1], m[2])),
-    _Rule(_fits(NUMBER), lambda m: numbers.number(m[0])),
-    _Rule(_fits(r"(?:[A-Za-z]\.){2,}"), lambda m: spell(m[0].replace(".", ""))),
+    _Rule(_pattern(rf"({NUMBER})({_UNIT})(?![A-Za-z0-9])"), lambda m: count(m[1], m[2])),
+    _Rule(_pattern(NUMBER), lambda m: numbers.number(m[0])),
+    _Rule(_pattern(r"(?:[A-Za-z]\.){2,}"), lambda m: spell(m[0].replace(".", ""))),
     _Rule(
-        _fits(r"[^\W\d_]+(?:['-][^\W\d_]+)*"),
+        _pattern(r"[^\W\d_]+(?:['-][^\W\d_]+)*"),
         lambda m: "-".join(map(say_letters, m[0].split("-"))),
     ),
-    _Rule(_fits("#{2,}"), lambda m: ""),  # a heading
-    _Rule(_fits("(?<=[A-Za-z])#(?![0-9])"), lambda m: "sharp"),
-    _Rule(_fits("#(?=[A-Za-z])"), lambda m: "hashtag"),
-    _Rule(_fits(f"[{re.escape(''.join(SYMBOLS))}]"), lambda m: SYMBOLS[m[0]]),
-    _Rule(_fits(r"[-'*_~]+"), lambda m: ""),  # these join or decorate
-    _Rule(_fits(r"[^\w\s]"), lambda m: m[0], is_glued=True),
-    _Rule(_fits("."), lambda m: m[0], is_glued=True),
+    _Rule(_pattern("#{2,}"), lambda m: ""),  # a heading
+    _Rule(_pattern("(?<=[A-Za-z])#(?![0-9])"), lambda m: "sharp"),
+    _Rule(_pattern("#(?=[A-Za-z])"), lambda m: "hashtag"),
+    _Rule(_pattern(f"[{re.escape(''.join(SYMBOLS))}]"), lambda m: SYMBOLS[m[0]]),
+    _Rule(_pattern(r"[-'*_~]+"), lambda m: ""),  # these connect or decorate words
+    _Rule(_pattern(r"[^\w\s]"), lambda m: m[0], is_glued=True),
+    _Rule(_pattern("."), lambda m: m[0], is_glued=True),
 ]

@@ -1,21 +1,21 @@
-"""What English words, signs and abbreviations stand for.
+"""Tables of English abbreviations, units, symbols and letter words, and how they are said.
 
-Abbreviations are listed without the full stop at their end, and as they are written: "Co." is a
-company, "co." is not.
+Abbreviations are listed without the full stop at their end. Case matters: "Co." is a company,
+"co." is not.
 """
 
 from __future__ import annotations
 
-# Stands behind a letter that is said by its name. No word is written with it: it is white space.
+# Follows a letter that is said by its name. It is white space, so no input word contains it.
 LETTER_GAP = "\u00a0"
 
 
 def _list(words: str) -> list[str]:
-    """The words of a line: tables of quoted ones would be three times as long."""
+    """Split a line into words. Tables with quotes around each word would be three times as long."""
     return words.split()
 
 
-# A full stop behind these never ends a sentence.
+# A full stop after these never ends a sentence.
 INNER = {
     "Mr": "mister",
     "Mrs": "missus",
@@ -47,10 +47,10 @@ INNER = {
     "vs": "versus",
     "approx": "approximately",
 }
-# Of those, the ones that are also written without a full stop.
+# Those of them that are also written without a full stop.
 OPEN_TITLES = {"Mr", "Mrs", "Ms", "Dr"}
 
-# These may end a sentence, so their full stop may be one.
+# A full stop after these may end a sentence.
 WORDS = {
     "Inc": "incorporated",
     "Ltd": "limited",
@@ -77,7 +77,7 @@ WORDS = {
     "Dec": "December",
 }
 
-# Only before a number; otherwise these are words, or the ends of sentences.
+# Abbreviations only before a number; otherwise they are words, or end a sentence.
 NUMBERED = {
     "No": "number",
     "no": "number",
@@ -100,7 +100,7 @@ NUMBERED = {
 MONTHS = _list(
     "January February March April May June July August September October November December"
 )
-# As they stand before the number of a day.
+# Short forms that stand before the number of a day.
 _SHORT_MONTHS = {short for short, name in WORDS.items() if name in MONTHS}
 MONTH_NAMES = {*MONTHS, *_SHORT_MONTHS, *(f"{short}." for short in _SHORT_MONTHS)}
 
@@ -114,7 +114,7 @@ SCALES = {
     "tn": "trillion",
 }
 
-# Behind a number: of one, of several.
+# After a number: singular and plural.
 UNITS = {
     "%": ("percent", "percent"),
     "°C": ("degree celsius", "degrees celsius"),
@@ -169,7 +169,7 @@ SYMBOLS = {
     "¥": "yen",
 }
 
-# Capitals that are spelled although they could be read as a word.
+# Words in capitals that are spelled although they could be read as a word.
 SPELLED = set(
     _list(
         "AFL AI AOL API ATM BA BBC CEO CFO CIA CIO COO CPU CTO DIY DNA EEG EU FAQ FBI GE GOP GPU "
@@ -189,7 +189,7 @@ ROMAN = {
         start=1,
     )
 }
-# What Roman numerals count; behind other capitalised words they tell people of one name apart.
+# Words before a Roman numeral that counts. After other capitalised words it is part of a name.
 COUNTED = set(
     _list(
         "act article book chapter class figure no number part phase scene section "
@@ -197,7 +197,7 @@ COUNTED = set(
     )
 )
 
-# Capitalised where they begin a sentence, and yet no names.
+# Words that are capitalised at the beginning of a sentence and are not names.
 SMALL_WORDS = set(
     _list(
         "a an and as at but by for from he her his if in is it its my near no not of on or our she "

@@ -1,7 +1,6 @@
-"""Words with what surrounds them: punctuation, the word before, and where it matters the next.
+"""The spoken form of a word in its context: punctuation, the word before, sometimes the next.
 
-Words are said in the case they are written in, and behind a letter that is to be spelled stands
-LETTER_GAP.
+Case is kept. LETTER_GAP follows each letter that is spelled.
 """
 
 from __future__ import annotations
@@ -40,7 +39,7 @@ _NAMED_ROMAN = re.compile(r"V|(?!XX?$)[IVX]{2,}")  # Henry V, but Malcolm X
 
 
 def depends_on_next(text: str) -> bool:
-    """Whether the word that follows, behind a space, can change how this one is said."""
+    """Whether the next word, after a space, can change how this one is said."""
     _, word, closing = _unwrap(text)
     if closing.startswith("."):
         return (
@@ -54,15 +53,15 @@ def depends_on_next(text: str) -> bool:
 
 
 def say_word(text: str, before: str, following: str) -> tuple[str, int]:
-    """A word as it is said.
+    """The spoken form of a word.
 
     Args:
         text: The word, with the punctuation around it.
-        before: The one before, likewise; "" for none.
-        following: The next one, if `depends_on_next`; "" for none.
+        before: The word before, likewise; "" for none.
+        following: The next word, if `depends_on_next`; "" for none.
 
     Returns:
-        What is said, and how many words that says: 2 if it has said the next one too.
+        The spoken form, and the number of words in it: 2 if it includes the next word.
     """
     opening, word, closing = _unwrap(text)
     if not word:
@@ -86,15 +85,15 @@ def say_word(text: str, before: str, following: str) -> tuple[str, int]:
 def _unwrap(text: str) -> tuple[str, str, str]:
     """Opening punctuation, the word proper, and closing punctuation."""
     match = _SHELL.fullmatch(text)
-    assert match is not None, "the pattern fits everything"
+    assert match is not None, "the pattern matches everything"
     opening, word, closing = match.groups()
     return opening, word, closing
 
 
 def _say_abbreviation(word: str, before: str, following: str) -> str | None:
-    """A word that a full stop follows, with the stop if it ends the sentence as well.
+    """The spoken form of an abbreviation, with a full stop if the sentence ends with it.
 
-    None: it is no abbreviation.
+    None: the word is not an abbreviation.
     """
     if word in INNER:
         return INNER[word]
@@ -114,18 +113,18 @@ def _say_abbreviation(word: str, before: str, following: str) -> str | None:
 
 
 def _starts_sentence(following: str) -> bool:
-    """Whether a word that follows an abbreviation begins a sentence, or there is none."""
+    """Whether the word after an abbreviation begins a sentence, or there is no such word."""
     word = _unwrap(following)[1]
     return not word or (word[0].isupper() and word.lower() in SMALL_WORDS)
 
 
 def _is_name(text: str) -> bool:
-    """Whether a word names something: it is capitalised, and not for beginning a sentence."""
+    """Whether a word is a name: it is capitalised, and is not one that often begins a sentence."""
     return text.isalpha() and text[0].isupper() and text.lower() not in SMALL_WORDS
 
 
 def _say_amount(word: str, before: str, following: str) -> tuple[str, int] | None:
-    """A number with what it counts, or the hour that it is; as `say_word`, None for neither."""
+    """A number with its unit, or a time of day, as `say_word` returns it; None for neither."""
     opening, unit, closing = _unwrap(following)
     if opening:
         return None
@@ -148,7 +147,7 @@ def _say_amount(word: str, before: str, following: str) -> tuple[str, int] | Non
 
 
 def _say_by_place(word: str, before: str, closing: str) -> str | None:
-    """A word that the one before makes something special; None if it does not."""
+    """The spoken form of a word that depends on the word before it; None if it does not."""
     if word in OPEN_TITLES and not closing:
         return INNER[word]
     if word == "St" and not closing:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from torch import Tensor
 
 from sled.normalization import Normalizer
-from sled.text.incremental import GrowingText
+from sled.text.incremental import IncrementalTokenizer
 from sled.text.segments import SegmentSplitter
 
 
@@ -68,7 +68,7 @@ class Position:
     segments: list[Segment] = field(default_factory=lambda: [Segment()])
     text_ended: bool = False
     normalizer: Normalizer | None = None
-    tokens: GrowingText | None = None
+    tokens: IncrementalTokenizer | None = None
     said: str = ""
     frames: list[Tensor] = field(default_factory=list)
     num_frames: int = 0

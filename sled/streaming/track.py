@@ -23,7 +23,7 @@ from sled.streaming.engine import Engine
 from sled.streaming.options import Delivery
 from sled.streaming.position import Position, Segment, Spoken
 from sled.streaming.start_delay import StartDelay
-from sled.text.incremental import GrowingText
+from sled.text.incremental import IncrementalTokenizer
 from sled.text.segments import Boundary, SegmentSplitter
 from sled.text.tokenizer import TextTokenizer
 
@@ -152,7 +152,11 @@ class Track:
     def _begin_segment(self) -> None:
         position, delivery = self._position, self._delivery
         position.normalizer = open_normalizer(self._tokenizer.normalization)
-        position.tokens, position.said, position.frames = GrowingText(self._tokenizer), "", []
+        position.tokens, position.said, position.frames = (
+            IncrementalTokenizer(self._tokenizer),
+            "",
+            [],
+        )
         position.number += 1
         token_ids = position.tokens.feed("".join(one.text for one in position.past))
         decoder, voice, options = self._engine.decoder, delivery.voice, self._options()

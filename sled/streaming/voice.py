@@ -22,7 +22,7 @@ from sled.codec.stream_state import StreamState
 from sled.decoding import Decoder, DecodingOptions, FrameModel, Request, UtteranceState
 from sled.model.cache import CachedRow
 from sled.model.layout import Layout
-from sled.text.incremental import GrowingText
+from sled.text.incremental import IncrementalTokenizer
 from sled.text.tokenizer import TextTokenizer
 
 FILE_FORMAT = "sled-voice-1"
@@ -206,5 +206,5 @@ def _read_file(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
 
 def prompt_request(text: str, latents: Tensor, tokenizer: TextTokenizer) -> Request:
     """A request to speak on after a prompt: its text, and its frames [P, D]."""
-    token_ids = GrowingText(tokenizer).feed(f"{text} ")
+    token_ids = IncrementalTokenizer(tokenizer).feed(f"{text} ")
     return Request(token_ids, latents, text_ended=False, prompt_tokens=len(token_ids))

@@ -1,1 +1,1 @@
-"""Tokens of text, also while it is being written."""
+"""Tokens and segments of text, also of text that is still growing."""

@@ -1,22 +1,22 @@
-"""Text that grows becomes tokens, each as soon as no later character can change it.
+"""Tokens of a growing text, each as soon as no later character can change it.
 
-Two things can still change in the tokens of a text that goes on.
+When a text goes on, two things can still change in its tokens.
 
-Where words end. The tokenizer cuts a text into words, then encodes each by itself. The pattern
-that cuts (GPT-2's) takes letters, digits or other signs in runs, each with one space before it,
-and English endings such as 's and 're. It looks ahead no further than to the end of the run, so
-all words but the last are closed. The last one is closed too if it is such an ending, which
-nothing can be added to. An apostrophe with r, v or l behind it, which are two words so far, may
-still become one ending. A space alone belongs to the word that follows, or to nothing.
+Where words end. The tokenizer splits a text into words, then encodes each word by itself. The
+pattern that splits (GPT-2's) takes runs of letters, of digits or of other signs, each with one
+space before it, and English endings such as 's and 're. It looks ahead only to the end of a run,
+so all words but the last are closed. The last word is closed too if it is such an ending, since
+nothing can be appended to an ending. An apostrophe followed by r, v or l is two words so far, which
+may still become one ending. A single space at the end belongs to the next word, or to nothing.
 
-Where tokens end within the open word. Byte-pair encoding joins the pair of lowest rank, over and
-over. No join ever crosses the boundary between two final tokens, so what stands left and right of
-it is joined as if it were alone. However an open word w goes on, let b be the last boundary that
-does not lie beyond w: the tokens before b are then those of w[:b] alone, and the token after b, if
-any, begins with w[b:] and is longer. The vocabulary tells which b there can be. What the encodings
-of w[:b] have in common at their beginning, for all these b, is certain. That lets tokens go while
-the word is still open, as in Chinese, which writes whole clauses without a space: there the words
-of the pattern are the clauses.
+Where tokens end within the open word. Byte-pair encoding merges the pair of lowest rank, again and
+again. No merge crosses the boundary between two final tokens, so the text on each side of it is
+merged as if it were alone. However an open word w continues, let b be the last boundary that is not
+beyond w. Then the tokens before b are those of w[:b] alone, and the token after b, if any, begins
+with w[b:] and is longer. The vocabulary limits which b are possible. The common beginning of the
+encodings of w[:b] for all these b is certain. So tokens are returned while the word is still open,
+as is needed for Chinese, which writes whole clauses without a space: there the words of the pattern
+are the clauses.
 """
 
 from __future__ import annotations
@@ -30,22 +30,22 @@ from sled.text.tokenizer import BOS_ID, EOS_ID, TextTokenizer
 _SPACES = re.compile(r"\s+")
 _ENDINGS = {"'s", "'t", "'re", "'ve", "'m", "'ll", "'d"}
 _ENDINGS_BEGUN = {"r", "v", "l"}
-# Of an open word whose beginning is certain, so many characters are kept before the rest. A rest
-# such as 's that followed !! would otherwise be taken for an ending.
+# When the beginning of an open word is certain, this many characters of it are kept before the
+# rest. Otherwise a rest such as 's after !! would be mistaken for an ending.
 _CONTEXT = 2
 
 
-class GrowingText:
-    """The tokens of `normalize_spaces(text)`, of a text that comes in pieces.
+class IncrementalTokenizer:
+    """Encodes a text that comes in pieces, as `tokenizer.encode(normalize_spaces(text))`.
 
-    If the tokenizer normalises texts, the pieces must have been normalised before. All ids that
-    `feed` and `finish` return are then `tokenizer.encode(text)`, with single spaces, however the
-    text was cut. Only the open word is kept, or the end of it, so a text can have any length.
-    What is kept is immutable: `copy.copy` makes a snapshot.
+    If the tokenizer normalises texts, the pieces must be normalised already. The ids that `feed`
+    and `finish` return, joined, do not depend on how the text was cut. Only the open word, or the
+    end of it, is kept, so a text can have any length. The state is made of immutable values, so
+    `copy.copy` makes a snapshot.
 
     Attributes:
-        num_committed: ids returned so far, `<s>` and `</s>` included.
-        blank: True as long as nothing but white space has come.
+        num_committed: Number of ids returned so far, `<s>` and `</s>` included.
+        blank: True while all of the text is white space.
     """
 
     def __init__(self, tokenizer: TextTokenizer) -> None:
@@ -58,7 +58,7 @@ class GrowingText:
 
     @property
     def open_text(self) -> str:
-        """The end of the text that has not become tokens yet."""
+        """The end of the text that has no tokens yet."""
         tail = b"" if self._finished else self._tail.encode()[self._settled :]
         return tail.decode(errors="ignore")
 
@@ -66,10 +66,10 @@ class GrowingText:
         """Take the next characters, any number of them.
 
         Returns:
-            The ids that have become certain; the first call's begin with `<s>`.
+            The ids that are now certain; those of the first call begin with `<s>`.
 
         Raises:
-            ValueError: The text has been finished.
+            ValueError: The text was finished before.
         """
         self._refuse_if_finished()
         piece = _SPACES.sub(" ", piece)
@@ -88,10 +88,10 @@ class GrowingText:
         """End the text.
 
         Returns:
-            The ids still due, `</s>` last.
+            The remaining ids, `</s>` last.
 
         Raises:
-            ValueError: The text has been finished before.
+            ValueError: The text was finished before.
         """
         self._refuse_if_finished()
         self._finished = True
@@ -100,7 +100,7 @@ class GrowingText:
 
     def _refuse_if_finished(self) -> None:
         if self._finished:
-            raise ValueError("this text is finished: open a new one for more")
+            raise ValueError("this text is finished: open a new one for more text")
 
     def _commit(self, ids: list[int]) -> list[int]:
         if self.num_committed == 0:
@@ -109,7 +109,7 @@ class GrowingText:
         return ids
 
     def _close(self, words: Sequence[tuple[str, int]]) -> list[int]:
-        """Take words that are complete off the tail: their ids, less those committed before."""
+        """Remove complete words from the tail; returns their ids that are not committed yet."""
         ids: list[int] = []
         for word, _ in words:
             ids += [token for token, _ in self._tokenizer.encode_word(word[self._settled :])]
@@ -119,8 +119,8 @@ class GrowingText:
         return ids
 
     def _settle(self, word: str) -> list[int]:
-        """What is certain of the open word, the whole of the tail."""
-        if self._tail in (" ", "'"):  # part of the next word perhaps, an ending perhaps
+        """The ids of the open word, which is the whole tail, that are certain."""
+        if self._tail in (" ", "'"):  # may be part of the next word, or of an ending
             return []
         tokens = self._certain_tokens(word[self._settled :])
         self._settled += sum(len(spelling) for _, spelling in tokens)
@@ -131,7 +131,7 @@ class GrowingText:
         return [token for token, _ in tokens]
 
     def _certain_tokens(self, part: str) -> list[tuple[int, str]]:
-        """The tokens that a word begins with, however it goes on after this part of it."""
+        """The tokens at the beginning of a word that starts with this part, however it goes on."""
         certain = self._tokenizer.encode_word(part)
         for cut in self._tokenizer.open_cuts(part):
             pairs = zip(certain, self._tokenizer.encode_word(part[:cut]), strict=False)
@@ -140,7 +140,7 @@ class GrowingText:
 
 
 def _num_open(words: Sequence[str]) -> int:
-    """How many words at the end of a text can still change."""
+    """The number of words at the end of a text that can still change."""
     if not words or words[-1] in _ENDINGS:
         return 0
     if len(words) > 1 and words[-2] == "'" and words[-1] in _ENDINGS_BEGUN:

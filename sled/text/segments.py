@@ -1,18 +1,18 @@
-"""Long text becomes segments, each short enough for the model, while the text still grows.
+"""Splits a growing text into segments, each short enough for the model.
 
-A segment is some whole sentences. Whether one ends before a character depends on that character
-and on what came before it, never on what comes after. So text is passed on the moment it comes,
-and only the end of a segment has to wait for the first character of the next one. The price is
-that a sentence which turns out too long is cut where it has come to, not at the best place in it:
-the longer a segment is, the weaker a break will do.
+A segment consists of whole sentences. Whether a segment ends before a character depends on that
+character and on the text before it, never on the text after it. So text is passed on at once, and
+only the end of a segment has to wait for the first character of the next one. The disadvantage is
+that a sentence that turns out too long is cut where it has come to, not at its best place. So the
+longer a segment is, the weaker the break at which it may end.
 
-A missed break costs little, the next one is taken; a false one is heard. So when in doubt
-(initials, short ordinals, abbreviations that may also end a sentence) there is no break. A single
-line end is no more than a clause's, for books come in lines of equal length.
+A missed break costs little, since the next one is taken; a wrong one is heard. So in doubt
+(initials, short ordinals, abbreviations that may also end a sentence) there is no break. The end of
+a single line counts as that of a clause only, since books have lines of equal length.
 
-The rules are our own, since libraries for this split a text that is complete: fed a growing one,
-they have to be asked again for every character, and change their minds. Those made for streams
-hold a sentence back until it has ended, and do not keep its spaces.
+The rules are our own. Libraries for this split complete texts: for a growing text they have to be
+called again for every character, and change earlier results. Those for streams return a sentence
+only when it has ended, and do not keep its spaces.
 """
 
 from __future__ import annotations
@@ -24,15 +24,15 @@ from enum import Enum
 from math import inf
 
 _CLOSERS = r"[\"'”’»)\]}）」』】》〉]*"
-# Behind these a space is needed, but not behind the wide ones.
+# These need a space after them; the wide ones below do not.
 _STOP = re.compile(rf"([.?!…؟۔।]+){_CLOSERS}$")
 _CLAUSE = re.compile(rf"([,;:،؛]|--|\s[-–]){_CLOSERS}$")
 _WIDE_STOP = re.compile(rf"[。！？｡]{_CLOSERS}$")
 _WIDE_CLAUSE = re.compile(rf"[，；：、…—]{_CLOSERS}$")
 
 _NEVER_FIRST = frozenset(".?!…؟۔।,;:،؛。！？｡，；：、—–”’»)]}）」』】》〉")
-_QUOTES = frozenset("\"'")  # behind a space they open, elsewhere they close
-# Chinese and Japanese: lines may be broken between any two of these.
+_QUOTES = frozenset("\"'")  # after a space they open, elsewhere they close
+# Chinese and Japanese: a line may be broken between any two of these.
 _IDEOGRAPH = re.compile(
     r"[\u3041-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff]"
 )
@@ -42,7 +42,7 @@ _NOT_OF_A_WORD = re.compile(r"[^\w.]")
 _INITIALS = re.compile(r"(?:[^\W\d_]\.)*[^\W\d_]")  # J, U.S, e.g, a.m
 _SHORT_NUMBER = re.compile(r"\d{1,2}")  # 1. First, 3. Oktober
 
-# Words that a full stop follows within a sentence; the second lot, if a number comes next.
+# Words with a full stop inside a sentence; those of the second list only before a number.
 _ABBREVIATION = re.compile(
     "mr|mrs|ms|mx|dr|prof|st|mt|ft|rev|hon|fr|sr|jr|messrs|mme|mlle"
     "|gen|col|capt|cmdr|lt|sgt|maj|gov|sen|rep|pres|supt"
@@ -55,14 +55,14 @@ _NUMBER_ABBREVIATION = re.compile(
     re.IGNORECASE,
 )
 
-_CONTEXT = 32  # characters; more than any rule looks back on
-# Characters of a run without a space that are counted together. Counting the whole of a long run
+_CONTEXT = 32  # characters; no rule looks back further
+# Maximum characters of a run without a space that are counted together. Counting a whole long run
 # again for every character would take quadratic time.
 _MAX_WORD = 32
 
 
 class Break(Enum):
-    """What a segment can end with, the strongest first."""
+    """Kinds of places where a segment can end, the strongest first."""
 
     SENTENCE = "sentence"
     CLAUSE = "clause"
@@ -72,15 +72,15 @@ class Break(Enum):
 
 @dataclass(frozen=True)
 class SegmentLimits:
-    """How long segments get, in any unit.
+    """Sizes of segments, in any unit.
 
     Attributes:
-        target: A segment of this size ends with its sentence. On the second half of the way from
-            here to the limit it ends with the clause, on the last quarter with the word.
-        limit: No segment is larger, but for the end of its last word.
-        word: Room for one more word: a segment with less ends with the word before. A word that
-            grows may count for more than the whole of it, as tokens do.
-        cut: No segment is larger, even if a word has to be cut. None: the limit.
+        target: From this size on, a segment ends with its sentence. In the second half between the
+            target and the limit it ends with a clause, in the last quarter with a word.
+        limit: A segment may exceed this size only with the end of its last word.
+        word: The space kept free for one more word: a segment that has less ends before it. An
+            incomplete word may count for more than the whole word, as tokens do.
+        cut: No segment exceeds this size, even if a word has to be cut. None: the limit.
     """
 
     target: int
@@ -97,11 +97,11 @@ class SegmentLimits:
 
     @property
     def largest(self) -> int:
-        """The size that no segment exceeds."""
+        """The maximum size of a segment."""
         return self.limit if self.cut is None else self.cut
 
     def smallest(self, kind: Break) -> float:
-        """The size from which a segment may end with such a break."""
+        """The minimum size of a segment that ends with this kind of break."""
         way, latest = self.limit - self.target, self.limit - self.word
         return {
             Break.SENTENCE: min(latest, self.target),
@@ -120,7 +120,7 @@ class Piece:
 
 @dataclass(frozen=True)
 class Boundary:
-    """The open segment is complete; what follows belongs to the next one."""
+    """The open segment is complete; the following text belongs to the next one."""
 
 
 def _num_bytes(text: str) -> int:
@@ -128,15 +128,15 @@ def _num_bytes(text: str) -> int:
 
 
 class SegmentSplitter:
-    """Finds where the segments of a growing text begin.
+    """Finds the boundaries between the segments of a growing text.
 
-    The pieces that come out, joined, are the text, and however it was cut, the boundaries are at
-    the same places: before a word, so that a space stays with the segment that it follows. No
-    segment is blank, unless the text is. What the splitter remembers is immutable: `copy.copy`
-    makes a snapshot.
+    The pieces that `feed` returns, joined, are the text. The boundaries do not depend on how the
+    text was cut into pieces. They are before a word, so the space between two segments belongs to
+    the first one. No segment is blank, unless the whole text is. The state is made of immutable
+    values, so `copy.copy` makes a snapshot.
 
     Args:
-        limits: Of a segment's size, in the unit of `count`.
+        limits: Sizes of segments, in the unit of `count`.
         count: Returns the size of a word, given with the space before it if there is one. The size
             of a segment is the sum over its words. By default it is in characters, with white
             space as in `normalize_spaces`; `TextTokenizer.count` counts tokens.
@@ -155,7 +155,7 @@ class SegmentSplitter:
         self._start_segment()
 
     def feed(self, piece: str) -> list[Piece | Boundary]:
-        """Take the next characters, any number of them; all of them come back at once."""
+        """Take the next characters, any number; returns all of them, with boundaries between."""
         events: list[Piece | Boundary] = []
         start = 0
         for index, character in enumerate(piece):
@@ -172,7 +172,7 @@ class SegmentSplitter:
 
     def _start_segment(self) -> None:
         self._past = ""  # the end of the segment, for `break_before`
-        self._size = 0  # of all words but the last
+        self._size = 0  # the size of all words but the last
         self._word = ""  # the last word, with the space before it
 
     def _ends_before(self, character: str) -> bool:
@@ -194,7 +194,7 @@ class SegmentSplitter:
         return self._size + self._count(self._word) >= self._limits.smallest(kind)
 
     def _grown_by(self, character: str) -> tuple[int, str]:
-        """Size and last word with a character that is no space."""
+        """`_size` and `_word` after a character other than white space."""
         space = " " if self._past[-1:].isspace() else ""
         if space or len(self._word) >= _MAX_WORD:
             return self._size + self._count(self._word), space + character
@@ -204,7 +204,7 @@ class SegmentSplitter:
         if not character.isspace():
             self._size, self._word = self._grown_by(character)
             self._past = (self._past + character)[-_CONTEXT:]
-        elif self._word:  # white space before the first word leaves no trace
+        elif self._word:  # white space before the first word is ignored
             self._past = _widen_gap(self._past, character)
 
 
@@ -225,21 +225,21 @@ def split_segments(
 
 
 def _widen_gap(past: str, character: str) -> str:
-    """A text's end with more white space: in all a space, the end of a line, or a blank line."""
+    """Append white space to the end of a text: it becomes a space, a line end, or a blank line."""
     if character == "\n":
         return past if past.endswith("\n\n") else past.removesuffix(" ") + "\n"
     return past if past[-1].isspace() else past + " "
 
 
 def break_before(past: str, character: str) -> Break:
-    """What kind of break a text has before a character.
+    r"""The kind of break between a text and the next character.
 
     Args:
-        past: The text before, or the end of it; white space is a space, "\\n" where a line ends, or
-            "\\n\\n" where a blank line follows.
-        character: Anything but white space.
+        past: The text, or the end of it. White space in it is a space, "\n" for the end of a line,
+            or "\n\n" for a blank line.
+        character: The next character; not white space.
     """
-    if past[-1:].isascii() and past[-1:].isalnum():  # within a word, as most characters are
+    if past[-1:].isascii() and past[-1:].isalnum():  # within a word, the most frequent case
         return Break.NONE
     text = past.rstrip()
     gap = past[len(text) :]
@@ -264,12 +264,12 @@ def break_before(past: str, character: str) -> Break:
 
 
 def _belongs_to_amount(past: str, character: str) -> bool:
-    """Whether the next word may be what a number counts, as in $5 million."""
+    """Whether the next word may be the unit of a number, as in $5 million."""
     return past.rstrip()[-1:].isdigit() and character.isalpha()
 
 
 def _is_abbreviated(text: str, character: str) -> bool:
-    """Whether a full stop after a text ends a word rather than the sentence."""
+    """Whether a full stop after a text belongs to an abbreviation or a number."""
     word = _NOT_OF_A_WORD.split(text)[-1]
     patterns = [_INITIALS, _SHORT_NUMBER, _ABBREVIATION]
     if character.isdigit():

@@ -22,7 +22,7 @@ VOCAB_FILE, MERGES_FILE = "vocab.json", "merges.txt"
 
 
 def normalize_spaces(text: str) -> str:
-    """Text as it is read aloud: its words one space apart, and none at either end."""
+    """Replace white space by single spaces, with none at either end."""
     return " ".join(text.split())
 
 
@@ -30,14 +30,14 @@ class TextTokenizer:
     """Byte-level BPE with `<s>` and `</s>` around every text.
 
     Text is always plain text: a typed "</s>" becomes the tokens of its four characters, never the
-    special token. Any Unicode string comes back from `decode(encode(text))` as `normalize` left it.
+    special token. `decode(encode(text))` returns `normalize(text)`, for any Unicode string.
 
     Args:
-        model: The merges.
-        normalization: What is done to a text first, see `sled.normalization`. None: nothing.
+        model: The vocabulary and the merges.
+        normalization: How texts are normalised first, see `sled.normalization`. None: not at all.
 
     Raises:
-        ValueError: the special tokens are not ids 0 to 3, or there is no such normalisation.
+        ValueError: The special tokens do not have ids 0 to 3, or there is no such normalisation.
     """
 
     bos_id, pad_id, eos_id, unk_id = BOS_ID, PAD_ID, EOS_ID, UNK_ID
@@ -45,7 +45,7 @@ class TextTokenizer:
     def __init__(self, model: BPE, normalization: str | None = None) -> None:
         open_normalizer(normalization)  # raises for an unknown one
         self.normalization = normalization
-        # The special tokens are not registered with the Tokenizer: it would look for them in text.
+        # The special tokens are not registered with the Tokenizer, which would find them in text.
         self._tokenizer = Tokenizer(model)
         self._tokenizer.pre_tokenizer = ByteLevel(add_prefix_space=False)
         self._tokenizer.decoder = ByteLevelDecoder()
@@ -53,8 +53,8 @@ class TextTokenizer:
             found = self._tokenizer.token_to_id(token)
             if found != special_id:
                 raise ValueError(
-                    f"vocabulary has {token} at {found}, not {special_id}: it is not of the "
-                    "published form; train one with scripts/train_tokenizer.py"
+                    f"vocabulary has {token} at {found}, not {special_id}: it does not have the "
+                    "published form; train one with sled tokenizer"
                 )
 
     @classmethod
@@ -64,12 +64,12 @@ class TextTokenizer:
         """Load the tokenizer of a checkpoint.
 
         Args:
-            name_or_path: folder that holds vocab.json and merges.txt, or the name of a repository
-                on the Hugging Face hub that does.
-            normalization: as the checkpoint's configuration says.
+            name_or_path: A folder with vocab.json and merges.txt, or the name of a repository on
+                the Hugging Face hub with these files.
+            normalization: As in the checkpoint's configuration.
 
         Raises:
-            ValueError: the files are not there or are no tokenizer.
+            ValueError: The files do not exist or are not a tokenizer.
         """
         folder = Path(name_or_path)
         if folder.is_dir():
@@ -88,7 +88,7 @@ class TextTokenizer:
                     Path(hf_hub_download(str(name_or_path), file))
                     for file in (VOCAB_FILE, MERGES_FILE)
                 ]
-            except (OSError, ValueError) as error:  # not there, not reachable, not a name
+            except (OSError, ValueError) as error:  # missing, not reachable, or not a name
                 raise ValueError(
                     f"no tokenizer at {str(name_or_path)!r}: it is neither a folder nor a hub "
                     "repository within reach that holds vocab.json and merges.txt"
@@ -113,13 +113,13 @@ class TextTokenizer:
         """Learn merges from text.
 
         Args:
-            lines: sentences.
-            vocab_size: most entries, the 4 special tokens and 256 bytes included.
-            min_frequency: how often a pair must occur to be merged.
-            normalization: what is done to the sentences first.
+            lines: Sentences.
+            vocab_size: Maximum number of entries, the 4 special tokens and 256 bytes included.
+            min_frequency: How often a pair must occur to be merged.
+            normalization: How the sentences are normalised first.
 
         Raises:
-            ValueError: the size leaves no room for the bytes, or there is no text.
+            ValueError: The size is too small for the bytes, or there is no text.
         """
         if vocab_size < MIN_VOCAB_SIZE:
             raise ValueError(
@@ -142,7 +142,7 @@ class TextTokenizer:
         return cls(tokenizer.model, normalization)
 
     def save_pretrained(self, folder: str | os.PathLike[str]) -> None:
-        """Write vocab.json and merges.txt into a folder, which is created if need be."""
+        """Write vocab.json and merges.txt into a folder, which is created if it does not exist."""
         Path(folder).mkdir(parents=True, exist_ok=True)
         self._tokenizer.model.save(str(folder))
 
@@ -152,7 +152,7 @@ class TextTokenizer:
         return self._tokenizer.get_vocab_size()
 
     def normalize(self, text: str) -> str:
-        """A text as its tokens hold it; as it is, if there is no normalisation."""
+        """Normalise a text as the tokenizer does; without a normalisation, return it unchanged."""
         if self.normalization is None:
             return text
         return normalize_spaces(normalize(text, self.normalization))
@@ -162,7 +162,7 @@ class TextTokenizer:
         return [BOS_ID, *self._tokenizer.encode(self.normalize(text)).ids, EOS_ID]
 
     def count(self, text: str) -> int:
-        """Number of tokens of a text, `<s>` and `</s>` aside."""
+        """Number of tokens of a text, without `<s>` and `</s>`."""
         return len(self.encode(text)) - 2
 
     def max_count(self, text: str) -> int:
@@ -170,40 +170,40 @@ class TextTokenizer:
         return max_bytes(text, self.normalization)
 
     def token_ends(self, text: str) -> list[int]:
-        """Where in a text, normalised before, each of its tokens ends; special ones aside."""
+        """Where each token ends in a text that is already normalised; no special tokens."""
         return [end for _, end in self._tokenizer.encode(text).offsets]
 
     def decode(self, ids: Sequence[int]) -> str:
-        """Text of token ids; special tokens stand for no text."""
+        """Text of token ids; special tokens are left out."""
         return self._tokenizer.decode([i for i in ids if i >= len(SPECIAL_TOKENS)])
 
     def words(self, text: str) -> list[tuple[str, int]]:
-        """Cut a text, normalised before, into the words that are encoded one by one.
+        """Split a text that is already normalised into the words that are encoded one by one.
 
         Returns:
-            For each word its spelling, a printable character for each of its UTF-8 bytes, and
+            For each word its spelling, which has a printable character for each UTF-8 byte, and
             where in the text it ends.
         """
         words = self._tokenizer.pre_tokenizer.pre_tokenize_str(text)
         return [(spelling, end) for spelling, (_, end) in words]
 
     def encode_word(self, spelling: str) -> list[tuple[int, str]]:
-        """Ids of a word's tokens, each with its part of the spelling."""
+        """The ids of the tokens of a word, each with its part of the spelling."""
         return [(token.id, token.value) for token in self._tokenizer.model.tokenize(spelling)]
 
     def open_cuts(self, spelling: str) -> list[int]:
-        """Where in the beginning of a word a token may start that reaches beyond it."""
+        """Positions in the beginning of a word where a token may start that ends beyond it."""
         first = max(0, len(spelling) - self._longest_token + 1)
         return [cut for cut in range(first, len(spelling)) if self._goes_on(spelling[cut:])]
 
     def _goes_on(self, part: str) -> bool:
         """Whether a token begins with this part of a spelling, and is longer."""
-        place = bisect_right(self._spellings, part)  # whatever begins with it comes right after it
-        return place < len(self._spellings) and self._spellings[place].startswith(part)
+        index = bisect_right(self._spellings, part)  # longer spellings come right after it
+        return index < len(self._spellings) and self._spellings[index].startswith(part)
 
     @cached_property
     def _spellings(self) -> list[str]:
-        """All tokens that text can become, sorted."""
+        """All tokens but the special ones, sorted."""
         return sorted(self._tokenizer.get_vocab().keys() - set(SPECIAL_TOKENS))
 
     @cached_property

@@ -13,7 +13,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from sled.normalization import max_bytes, normalize, open_normalizer, phonemes
-from sled.text.incremental import GrowingText
+from sled.text.incremental import IncrementalTokenizer
 from sled.text.tokenizer import TextTokenizer
 from tests.normalization.test_normalization import TRICKY
 
@@ -150,7 +150,7 @@ def test_a_tokenizer_learns_phonemes_and_keeps_up_with_growing_text() -> None:
     tokenizer = TextTokenizer.train(lines, 320, normalization="english-phonemes")
     assert tokenizer.decode(tokenizer.encode(" Though  knew ")) == said("though knew")
     assert tokenizer.encode("knights") == tokenizer.encode("nights")
-    growing, normalizer = GrowingText(tokenizer), open_normalizer("english-phonemes")
+    growing, normalizer = IncrementalTokenizer(tokenizer), open_normalizer("english-phonemes")
     ids = [token for char in lines[0] for token in growing.feed(normalizer.feed(char))]
     ids += growing.feed(normalizer.finish()) + growing.finish()
     assert ids == tokenizer.encode(lines[0])

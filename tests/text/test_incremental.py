@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from tokenizers.models import BPE
 from tokenizers.pre_tokenizers import ByteLevel
 
-from sled.text.incremental import GrowingText
+from sled.text.incremental import IncrementalTokenizer
 from sled.text.tokenizer import BOS_ID, EOS_ID, SPECIAL_TOKENS, TextTokenizer, normalize_spaces
 
 ENGLISH = [
@@ -45,7 +45,7 @@ pieces = st.lists(st.sampled_from(TRICKY + SPACES * 3) | st.text(max_size=6), ma
 
 
 def grown(tokenizer: TextTokenizer, pieces: Iterable[str]) -> list[int]:
-    text = GrowingText(tokenizer)
+    text = IncrementalTokenizer(tokenizer)
     ids = [token for piece in pieces for token in text.feed(piece)]
     ids += text.finish()
     assert text.num_committed == len(ids)
@@ -110,7 +110,7 @@ def test_so_are_they_whatever_the_merges_are(tokenizer: TextTokenizer, word: str
 def test_at_most_the_open_word_is_held_back() -> None:
     tokenizer = TOKENIZERS["english"]
     for sentence in ENGLISH[:3]:
-        text, ids = GrowingText(tokenizer), []
+        text, ids = IncrementalTokenizer(tokenizer), []
         for index, character in enumerate(sentence):
             ids += text.feed(character)
             closed = sentence[: index + 1].rpartition(" ")[0]
@@ -138,7 +138,7 @@ def test_at_most_the_open_word_is_held_back() -> None:
 def test_what_is_certain_is_committed_at_once(fed: str, certain: str) -> None:
     lines = ["fourteen", "it", "a twos", "''", ",,", "rxx", "SS", "x're", "x's"]
     tokenizer = TextTokenizer.train(lines * 4, 400)
-    assert GrowingText(tokenizer).feed(fed) == tokenizer.encode(certain)[:-1]
+    assert IncrementalTokenizer(tokenizer).feed(fed) == tokenizer.encode(certain)[:-1]
 
 
 def test_text_without_spaces_is_not_held_back_to_the_end_of_its_clause() -> None:
@@ -146,7 +146,7 @@ def test_text_without_spaces_is_not_held_back_to_the_end_of_its_clause() -> None
     tokenizer = TOKENIZERS["mandarin"]
     clause = "".join(MANDARIN).replace("。", "")
     assert len(tokenizer.words(clause)) == 1
-    text, committed, held_back = GrowingText(tokenizer), [], []
+    text, committed, held_back = IncrementalTokenizer(tokenizer), [], []
     for index, character in enumerate(clause, start=1):
         committed += text.feed(character)
         held_back.append(index - len(tokenizer.decode(committed)))
@@ -157,7 +157,7 @@ def test_text_without_spaces_is_not_held_back_to_the_end_of_its_clause() -> None
 @tokenizers
 @pytest.mark.parametrize("unit", ["a", "ab", "!", "今天", "'", "1", " ", "a "])
 def test_text_of_any_length_takes_little_memory(tokenizer: TextTokenizer, unit: str) -> None:
-    text, whole = GrowingText(tokenizer), unit * 2000
+    text, whole = IncrementalTokenizer(tokenizer), unit * 2000
     ids = [token for character in whole for token in text.feed(character)]
     held = sum(len(value) for value in vars(text).values() if isinstance(value, str))
     assert held <= 40
@@ -169,7 +169,7 @@ def test_text_of_any_length_takes_little_memory(tokenizer: TextTokenizer, unit: 
 def test_a_copy_is_a_snapshot(
     tokenizer: TextTokenizer, before: list[str], one: list[str], other: list[str]
 ) -> None:
-    text = GrowingText(tokenizer)
+    text = IncrementalTokenizer(tokenizer)
     ids = [token for piece in before for token in text.feed(piece)]
     snapshot = copy(text)
     for branch, pieces in ((text, one), (snapshot, other)):
@@ -178,18 +178,18 @@ def test_a_copy_is_a_snapshot(
 
 
 def test_blank_text_is_known_as_such() -> None:
-    text = GrowingText(TOKENIZERS["english"])
+    text = IncrementalTokenizer(TOKENIZERS["english"])
     assert text.feed(" \n") == [BOS_ID]
     assert text.blank
     text.feed("a")
     assert not text.blank
     text.feed(" ")
     assert not text.blank
-    assert GrowingText(TOKENIZERS["english"]).finish() == [BOS_ID, EOS_ID]
+    assert IncrementalTokenizer(TOKENIZERS["english"]).finish() == [BOS_ID, EOS_ID]
 
 
 def test_nothing_follows_the_end() -> None:
-    text = GrowingText(TOKENIZERS["english"])
+    text = IncrementalTokenizer(TOKENIZERS["english"])
     text.finish()
     with pytest.raises(ValueError, match="finished"):
         text.feed("more")
