@@ -13,6 +13,7 @@ from pathlib import Path
 from sled.cli.speaking import choose_device, run_main
 from sled.data.alignment import TrainingOptions, align_corpora
 from sled.data.manifests import load_cuts
+from sled.model.config import Config
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -21,7 +22,7 @@ def main(argv: list[str] | None = None) -> None:
     reports = align_corpora(
         list(map(load_cuts, args.manifest)),
         args.output,
-        text_normalization=args.text_normalization,
+        text_normalization=choose_normalization(args.text_normalization, args.model),
         options=TrainingOptions(
             max_steps=args.max_steps, train_hours=args.train_hours, seed=args.seed
         ),
@@ -37,6 +38,13 @@ def main(argv: list[str] | None = None) -> None:
             if ids:
                 print(f"{len(ids)} cuts {what}: {', '.join(ids[:5])}{', ...' if ids[5:] else ''}")
         print(f"times of words and letters in {output}")
+
+
+def choose_normalization(given: str | None, model: Path | None) -> str | None:
+    """The normalisation of texts that is given, or that of a checkpoint."""
+    if given is not None or model is None:
+        return given
+    return Config.load(model).architecture.text_normalization
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -57,6 +65,9 @@ def make_parser() -> argparse.ArgumentParser:
         nargs="+",
         required=True,
         help="cut manifest to write for each, .jsonl or .jsonl.gz",
+    )
+    parser.add_argument(
+        "--model", type=Path, help="checkpoint whose text normalisation to use, if it is not given"
     )
     parser.add_argument(
         "--text_normalization",

@@ -5,7 +5,7 @@ import argparse
 from pathlib import Path
 
 from sled.cli.speaking import run_main
-from sled.training.checkpoints.finding import (
+from sled.training.checkpoints.averaging import (
     average_checkpoints,
     best_checkpoints,
     last_checkpoints,

@@ -25,10 +25,13 @@ OFFLINE_SHARE=${OFFLINE_SHARE:-0.5}
 # published codec has heard thousands.
 CODEC=${CODEC:-}
 for folder in "$CHECKPOINT/codec" "$(dirname "$CHECKPOINT")/codec"; do
-    if [ -z "$CODEC" ] && [ -d "$folder" ]; then CODEC=$folder CODEC_STEPS=${CODEC_STEPS:-2000}; fi
+    if [ -z "$CODEC" ] && [ -d "$folder" ]; then
+        CODEC=$folder CODEC_STEPS=${CODEC_STEPS:-2000} ALIGN=${ALIGN:-1}
+    fi
 done
 CODEC=${CODEC:-facebook/encodec_24khz}
 CODEC_STEPS=${CODEC_STEPS:-0}
+ALIGN=${ALIGN:-0} # the published codec has no token channel
 
 if [ -z "${BF16:-}" ]; then
     BF16=false # processors without bfloat16 instructions emulate them, several times slower
@@ -52,11 +55,10 @@ prepare() { # manifests of what is sound, some sentences held out
         ${PREPARE_FLAGS:-}
 }
 
-align() { # manifests that also tell when words and letters are said
-    # shellcheck disable=SC2086  # flags are parted by spaces
+align() { # manifests with the times of words and letters
     script align --manifest "$RUN/data/cuts_train.jsonl.gz" "$RUN/data/cuts_valid.jsonl.gz" \
         --output "$RUN/data/aligned_train.jsonl.gz" "$RUN/data/aligned_valid.jsonl.gz" \
-        --max_steps "$ALIGN_STEPS" ${WORKERS:+--num_workers "$WORKERS"} $ALIGN_FLAGS
+        --max_steps "$ALIGN_STEPS" --model "$CHECKPOINT" ${WORKERS:+--num_workers "$WORKERS"}
 }
 
 cache() { # cache SPLIT: codes of one split
@@ -75,17 +77,18 @@ adapt_codec() { # its decoder, to this voice at any usual level; codes stay what
 }
 
 train() {
-    local how="--learning_rate 2e-4"
+    local how="--learning_rate 2e-4" batch="--max_seconds_per_batch 40"
+    if [ -n "${BATCH_FRAMES:-}" ]; then batch="--max_frames_per_batch $BATCH_FRAMES"; fi
     if [ "$LORA" = 1 ]; then how="--learning_rate 1e-3 --lora_rank 16 --lora_alpha 32"; fi
     # shellcheck disable=SC2086  # flags are parted by spaces
     script train --finetune_path "$CHECKPOINT" --tokenizer "$CHECKPOINT" --codec "$VOICE_CODEC" \
         --train_manifest "$RUN/codes/train" --eval_manifest "$RUN/codes/valid" \
         --output_dir "$RUN/model" --max_steps "$STEPS" --per_device_eval_batch_size 8 \
-        --max_frames_per_batch "${BATCH_FRAMES:-$DEFAULT_BATCH_FRAMES}" --bf16 "$BF16" \
+        $batch --bf16 "$BF16" \
         --lr_scheduler_type linear --warmup_steps 50 --weight_decay 0.01 --adam_beta2 0.98 \
         --max_grad_norm 1.0 --save_steps 250 --save_total_limit 2 --eval_strategy steps \
         --eval_steps 250 --logging_steps 25 --prediction_loss_only --report_to tensorboard \
-        --seed 0 $INHERITED_FLAGS --offline_share "$OFFLINE_SHARE" $how ${TRAIN_FLAGS:-}
+        --seed 0 --offline_share "$OFFLINE_SHARE" $how ${TRAIN_FLAGS:-}
 }
 
 judge() { # judge OUTPUT MODEL CODEC MODES...: the held-out sentences, spoken and listened to
@@ -96,10 +99,6 @@ judge() { # judge OUTPUT MODEL CODEC MODES...: the held-out sentences, spoken an
         --modes "$@" --whisper "${WHISPER:-base}" --output "$output" --save_audio \
         --speaker_encoder "${SPEAKER_ENCODER:-microsoft/wavlm-base-plus-sv}" ${EVALUATE_FLAGS:-}
 }
-
-stage settings script inherit_settings --model "$CHECKPOINT" --codec "$CODEC" \
-    --output "$RUN/settings.sh"
-source "$RUN/settings.sh" # INHERITED_FLAGS, ALIGN, ALIGN_FLAGS, DEFAULT_BATCH_FRAMES
 
 stage data prepare
 MANIFEST=cuts

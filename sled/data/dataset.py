@@ -6,15 +6,17 @@ Shapes: B samples, L text tokens, T frames, S samples of audio, K codebooks.
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from itertools import accumulate
 from pathlib import Path
 from random import Random
 from typing import Any
 
+import numpy as np
 import torch
 from lhotse import CutSet, combine
+from lhotse.array import Array
 from lhotse.cut import Cut
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
@@ -87,17 +89,21 @@ def _lasts_at_most(seconds: float, cut: Cut) -> bool:
 
 
 class SpeechDataset(Dataset[dict[str, Any]]):
-    """Cuts as samples: `input_ids` [L] with `speech`, codes [K, T] or, uncached, a waveform [S].
+    """Cuts as samples: `input_ids` [L] with `speech`, which is codes [K, T] or a waveform [S].
 
     Args:
         tokenizer: Encodes the text of each cut's supervision.
-        codec: Only its rates are kept: data workers hold no weights.
-        join_share: Probability that a cut continues the one before it in its batch, as one sample,
-            if the speaker is known to be the same.
-        max_joined_s: No sample is joined to more than so many seconds.
-        with_spoken_tokens: Add `spoken_tokens` [T], which token of the text each frame belongs to
-            by the times of the cuts' letters or words (see `alignment.spoken_tokens`), and
-            `spoken_ids` [T], the id of that token; -1 where it is not known.
+        codec: Gives the sample rate and the frame rate; its weights are not kept, because samples
+            are made in data workers.
+        join_share: Probability that a cut is joined to the one before it in its batch, as one
+            sample, if both have the same known speaker.
+        max_joined_s: Longest joined sample in seconds.
+        with_spoken_tokens: Add `spoken_tokens` [T], the position in the text of the token that is
+            spoken in each frame (see `alignment.spoken_tokens`), and `spoken_ids` [T], the id of
+            that token; both are -1 where unknown.
+        conditions: Widths by name of the conditions that each sample needs. They are in the custom
+            field `conditions` of a cut, numbers by name, and become `conditions` of the sample,
+            [width] by name. A joined sample has those of its first cut.
     """
 
     def __init__(
@@ -107,7 +113,9 @@ class SpeechDataset(Dataset[dict[str, Any]]):
         join_share: float = 0.0,
         max_joined_s: float = float("inf"),
         with_spoken_tokens: bool = False,
+        conditions: Mapping[str, int] | None = None,
     ) -> None:
+        self.conditions = dict(conditions or {})
         self.tokenizer, self.with_spoken_tokens = tokenizer, with_spoken_tokens
         self.sample_rate, self.hop_length = codec.sample_rate, codec.hop_length
         self.frames_per_unit = codec.frames_per_unit
@@ -161,6 +169,8 @@ class SpeechDataset(Dataset[dict[str, Any]]):
             starts = _starts(pieces)
             sample["speech"] = torch.cat(pieces)
             sample["num_frames"] = -(-len(sample["speech"]) // self.hop_length)
+        if self.conditions:
+            sample["conditions"] = cut_conditions(cuts[0], self.conditions)
         if self.with_spoken_tokens:
             # At the end of each frame: a token must not be marked later than it is spoken.
             ends = (torch.arange(sample["num_frames"]) + 1) * self.hop_length
@@ -175,24 +185,59 @@ class SpeechDataset(Dataset[dict[str, Any]]):
         return sample
 
 
+def cut_conditions(cut: Cut, widths: Mapping[str, int]) -> dict[str, Tensor]:
+    """Conditions of a cut, float32 [width] by name.
+
+    Args:
+        cut: A cut whose custom field `conditions` has numbers by name: a list, an array, or
+            Lhotse's manifest of a stored array.
+        widths: Width of each condition.
+
+    Raises:
+        ValueError: If the cut lacks a condition, or it has another width.
+    """
+    found = (cut.custom or {}).get("conditions") or {}
+    conditions = {}
+    for name, width in widths.items():
+        if name not in found:
+            raise ValueError(
+                f'cut {cut.id} lacks the condition {name}: put {{"conditions": {{"{name}": '
+                f"[{width} numbers]}}}} into its custom field"
+            )
+        value = found[name]
+        numbers = np.asarray(value.load() if isinstance(value, Array) else value, np.float32)
+        if numbers.shape != (width,):
+            raise ValueError(
+                f"cut {cut.id}: its condition {name} has shape {list(numbers.shape)}, the model "
+                f"takes [{width}]"
+            )
+        conditions[name] = torch.from_numpy(numbers)
+    return conditions
+
+
 def _starts(pieces: Sequence[Tensor]) -> list[int]:
     """Start of each piece when the pieces are concatenated."""
     return [0, *accumulate(piece.shape[-1] for piece in pieces[:-1])]
 
 
 def collate(samples: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """A batch: right-padded `input_ids`, `attention_mask` [B, L], `speech` as a list, its lengths.
+    """Make a batch: right-padded `input_ids`, `attention_mask` [B, L], `speech` as a list,
+    `num_frames` [B].
 
-    Lengths (`num_frames` [B]) are known before anything is encoded, so that the losses of batches
-    that are computed one by one can be weighted from the start. `spoken_tokens` and `spoken_ids`
-    [B, T] come with samples that have them, padded with -1.
+    Lengths are known before anything is encoded, so that batches of one step, whose losses are
+    computed one after the other, can be weighted from the start. `spoken_tokens` and `spoken_ids`
+    [B, T], padded with -1, and `conditions`, [B, width] by name, are in the batch if samples have
+    them.
     """
     spoken = {
         key: pad_sequence([sample[key] for sample in samples], True, padding_value=-1)
         for key in ("spoken_tokens", "spoken_ids")
         if key in samples[0]
     }
-    return spoken | {
+    first = samples[0].get("conditions", {})
+    conditions = {name: torch.stack([s["conditions"][name] for s in samples]) for name in first}
+    optional = spoken | ({"conditions": conditions} if conditions else {})
+    return optional | {
         "input_ids": pad_sequence([s["input_ids"] for s in samples], True, padding_value=PAD_ID),
         "attention_mask": length_mask(torch.tensor([len(s["input_ids"]) for s in samples])),
         "speech": [sample["speech"] for sample in samples],

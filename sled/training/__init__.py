@@ -1,1 +1,1 @@
-"""Training of models and codecs."""
+"""Training of models."""

@@ -1,9 +1,10 @@
-"""Guidance distilled into one pass: half of the work of a frame, for a short training.
+"""Distillation of guidance into a single pass, which halves the work per frame after a short
+training.
 
-Under guidance a frame is drawn from u + c (h - u): h is the model's state with the text, u without
-it (Ho and Salimans 2022, eq. 6). The head is the same whatever c is, so all there is to learn is
-that state: a student that reads the text only is brought to it by least squares (as Meng et al.
-2023 do for diffusion models), and then speaks at cfg 1 as its teacher does at cfg c.
+Under guidance a frame is drawn from u + c (h - u), where h is the hidden state of the model with
+the text and u without it (Ho and Salimans 2022, eq. 6). The head is the same for every c, so the
+student only learns this state: its own state with the text is fitted to it by least squares (as
+Meng et al. 2023 do for diffusion models). At cfg 1 it then speaks like its teacher at cfg c.
 """
 
 from __future__ import annotations
@@ -18,10 +19,10 @@ from sled.model.lm import SpeechLlamaForCausalLM
 
 
 class GuidedTeacher:
-    """The states of a model under guidance.
+    """Computes the states of a model under guidance.
 
     Args:
-        model: Is copied as it is.
+        model: The model; it is copied.
         cfg: Guidance scale c.
     """
 
@@ -37,7 +38,7 @@ class GuidedTeacher:
         latent_mask: Tensor,
         layout: Layout | None,
     ) -> Tensor:
-        """Guided states [F + B, H] of a batch, as `SpeechLlamaForCausalLM.forward` takes it."""
+        """Guided states [F + B, H] of a batch, with arguments as of the model's `forward`."""
         return guided_states(
             self._model, input_ids, attention_mask, latents, latent_mask, layout, self._cfg
         )
@@ -52,7 +53,7 @@ def guided_states(
     layout: Layout | None,
     cfg: float,
 ) -> Tensor:
-    """States [F + B, H] under guidance, of a batch as `SpeechLlamaForCausalLM.forward` takes it."""
+    """States [F + B, H] under guidance of a batch, with arguments as of the model's `forward`."""
     with_text = model.predict(input_ids, attention_mask, history, latent_mask, layout)
     if cfg == 1:
         return with_text
@@ -63,9 +64,9 @@ def guided_states(
 
 
 def make_student(model: SpeechLlamaForCausalLM, cfg: float) -> None:
-    """Set a model up to learn what guidance does.
+    """Set a model up for distillation.
 
-    It reads every text, and a history without noise or frames of its own; the head stays as it is.
+    Texts are not dropped, the history has no noise and no own frames, and the head is frozen.
     """
     model.config.objective.training_cfg = model.config.objective.history_noise = 0.0
     model.config.objective.scheduled_sampling = 0.0

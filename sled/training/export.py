@@ -1,4 +1,4 @@
-"""Checkpoints made small enough to hand around: half precision, and only what speaking needs."""
+"""Export of checkpoints for use: half precision, and only the files that speaking needs."""
 
 from __future__ import annotations
 
@@ -24,26 +24,27 @@ def export(
     cfg: float | None = None,
     draws: int | None = None,
 ) -> None:
-    """Write a checkpoint with its weights in the given dtype, and its codec in a folder in it.
+    """Write a checkpoint with its weights in the given type, and its codec in a folder inside.
 
     Args:
         model: Checkpoint folder or hub name, with its tokenizer.
         destination: Folder to write.
-        codec: Codec folder to put beside it. None: without.
-        dtype: Of the stored weights; a codec is loaded and run in float32 all the same.
-        max_shard_size: Of a file of the model's weights, such as "15MB"; a larger model is written
-            in several.
-        temperature: That it shall speak with unless asked otherwise. None: as before.
-        cfg, draws: Likewise.
+        codec: Codec folder to include. None: none.
+        dtype: Type of the stored weights; a codec is loaded in float32 anyway.
+        max_shard_size: Largest file of the model's weights, such as "15MB"; a larger model is
+            stored in several files.
+        temperature: Default temperature of the model. None: unchanged.
+        cfg: Default guidance scale of the model. None: unchanged.
+        draws: Default number of draws per frame. None: unchanged.
 
     Raises:
-        ValueError: If a part cannot be read, its weights do not fit the dtype, there is no such
-            size, or the temperature, cfg or number of draws is below what there can be.
+        ValueError: If a part cannot be read, weights are out of range of the type, the shard size
+            is invalid, or a default is out of range.
     """
     speaker = SpeechLlamaForCausalLM.from_pretrained(model, dtype=torch.float32)
     _check_range(speaker, dtype)
     if temperature is not None:
-        DecodingOptions(temperature=temperature)  # refuses what could not be spoken with
+        DecodingOptions(temperature=temperature)  # checks the value
         speaker.config.speaking.temperature = temperature
     if cfg is not None:
         DecodingOptions(cfg=cfg)
@@ -66,4 +67,4 @@ def _check_range(model: torch.nn.Module, dtype: str) -> None:
     largest = torch.finfo(DTYPES[dtype]).max
     for name, tensor in model.state_dict().items():
         if not tensor.isfinite().all() or tensor.abs().max() > largest:
-            raise ValueError(f"{name} does not fit {dtype}: choose bfloat16 or float32")
+            raise ValueError(f"{name} is out of range of {dtype}: choose bfloat16 or float32")

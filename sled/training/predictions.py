@@ -1,12 +1,12 @@
-"""Ground-truth-aligned (GTA) frames, for a codec's decoder to learn to speak.
+"""Predictions of a model for the frames of recordings, to train a codec's decoder on.
 
-The frames that a model writes are not those of recordings: what its states leave open is blurred.
-A decoder that has heard only recordings makes rough speech of them. One that has learnt to make
-the recording of what the model predicts for each of its frames, teacher-forced, knows them
-(as vocoders are trained: Shen et al. 2018).
+The units that a model draws differ from those of recordings: they are blurred where the state of
+    the
+model leaves something open. A decoder trained only on recordings makes rough speech of them. A
+decoder trained to reconstruct recordings from teacher-forced predictions does not (as vocoders are
+trained: Shen et al. 2018, on "ground-truth-aligned" frames).
 
-Shapes: B samples, T frames, D latent width; k T frames of D' of the codec that a corpus is
-encoded with.
+Shapes: B samples, T frames, D width of a unit.
 """
 
 from __future__ import annotations
@@ -38,10 +38,10 @@ from sled.training.units import batch_units
 
 CUTS_PER_FILE = 256
 BATCH_SIZE = 8
-# In each sample a share of the frames that the model hears, evenly spread up to this one, is its
-# own: with few of them it is nearer to the recording, with many to how it speaks.
+# Largest share of its own frames in the input of the model; that of each sample is random. With
+# few own frames, predictions are closer to the recording, with many to free speech.
 MAX_OWN_SHARE = 1.0
-# Each file has a seed of its own, far from those of other files of other seeds.
+# Distance of the seeds of two runs; the seeds of files in a run are consecutive.
 SEED_STRIDE = 1_000_003
 
 
@@ -58,28 +58,28 @@ def cache_predictions(
     offline_share: float = 0.5,
     seed: int = 0,
 ) -> float:
-    """Write what a model predicts for a part of a corpus.
+    """Write the predictions of a model for a part of a corpus.
 
-    Files that are there already are left as they are.
+    Existing files are kept.
 
     Args:
-        model: In evaluation mode, on the codec's device.
-        tokenizer: The model's.
-        codec: As the model sees it.
-        codes: A cached corpus; aligned, if the model's latents tell the token being said.
-        output: Folder for the frames.
+        model: The model in evaluation mode, on the device of the codec.
+        tokenizer: Tokenizer of the model.
+        codec: Codec of the model, with its transforms.
+        codes: A cached corpus; with times of words, if the codec has a token channel.
+        output: Folder of the predictions.
         options: Guidance, temperature and number of draws.
-        hours: Of speech, about: taken at random from all of the corpus.
-        max_duration_s: Longer cuts are left out.
+        hours: Approximate hours of speech, drawn at random from the whole corpus.
+        max_duration_s: Leave out longer cuts.
         offline_share: Share of batches that a streaming model reads in the offline layout.
-        seed: Decides what is taken, the head's noise, and how much of its own the model hears.
+        seed: Seed of the selection, the noise and the shares of own frames.
 
     Returns:
-        Hours of speech that there are frames for.
+        Hours of speech that have predictions.
 
     Raises:
-        ValueError: If the parts do not fit together, a number makes no sense, the corpus is of
-            another codec or holds nothing of that length, or the folder is one of other frames.
+        ValueError: If the parts do not fit together, a number is out of range, the corpus belongs
+            to another codec or has no cut of that length, or the folder has other predictions.
     """
     for name, value in (("hours", hours), ("max_duration_s", max_duration_s)):
         if not value > 0:
@@ -92,8 +92,8 @@ def cache_predictions(
     cuts = _take_hours(short, hours, seed)
     if not cuts:
         raise ValueError(
-            f"{codes} holds nothing of up to {max_duration_s:g} s, or no clip as short as "
-            f"{hours:g} hours: give more of either"
+            f"{codes} has no cut of at most {max_duration_s:g} s, or hours={hours:g} selects none: "
+            "give more of either"
         )
     groups = [cuts[at : at + CUTS_PER_FILE] for at in range(0, len(cuts), CUTS_PER_FILE)]
     record = PredictionsRecord(
@@ -131,12 +131,13 @@ def cache_predictions(
                     frames[cut.id] = predicted[row, :length].clone()
                 bar.update(len(batch))
             write_predictions(output, number, frames)
-    return sum(cut.duration for cut in cuts) / 3600
+    return sum(float(cut.duration) for cut in cuts) / 3600
 
 
 def _take_hours(corpus: CutSet, hours: float, seed: int) -> list[Cut]:
-    """Cuts from all over a corpus: its speakers may come one after the other."""
-    # Twice through it, rather than all of it in memory at once.
+    """Draw cuts at random from the whole corpus, whose speakers may be stored one after the
+    other."""
+    # Two passes, so that the corpus need not fit in memory.
     total_s = sum(cut.duration for cut in corpus)
     return [c for c in corpus if Random(f"{seed}/{c.id}").random() * total_s < 3600 * hours]
 
@@ -144,7 +145,7 @@ def _take_hours(corpus: CutSet, hours: float, seed: int) -> list[Cut]:
 def _batches(
     cuts: Sequence[Cut], layout: Layout, offline_share: float
 ) -> Iterator[tuple[list[Cut], Layout]]:
-    """Cuts that are alike in length, and the layout to read them in, which takes turns."""
+    """Yield cuts of similar length, and the layout to read them in, which alternates."""
     ordered = sorted(cuts, key=lambda cut: cut.duration)
     for number, at in enumerate(range(0, len(ordered), BATCH_SIZE)):
         is_offline = int((number + 1) * offline_share) > int(number * offline_share)
@@ -160,16 +161,15 @@ def teacher_forced_latents(
     options: DecodingOptions,
     max_own_share: float,
 ) -> Tensor:
-    """What a model predicts for each frame of recordings, given those before it.
+    """Predict each frame of recordings, given the frames before it.
 
     Args:
-        model: In evaluation mode.
-        codec: As the model sees it.
-        inputs: A batch as `collate` makes it.
+        model: The model in evaluation mode.
+        codec: Codec of the model, with its transforms.
+        inputs: A batch from `collate`.
         layout: How text and speech interleave.
         options: Guidance, temperature and number of draws.
-        max_own_share: Up to this share of the frames before are the model's own, see
-            `SpeechLlamaForCausalLM.mix_in_own`.
+        max_own_share: Largest share of the model's own frames in its input.
 
     Returns:
         [B, T, D]; 0 at padding.

@@ -1,11 +1,12 @@
-"""The published training runs as flags: the defaults of scripts/train_libriheavy*.py.
+"""The published training runs as flags: the defaults of train_libriheavy and
+train_libriheavy_stream.
 
 SLED, arXiv 2505.13181: 204 M parameters, 8 GPUs, the 50,000 hours of Libriheavy.
 """
 
 from typing import Any
 
-# All text before all speech.
+# Offline layout: all text before all speech.
 LIBRIHEAVY: dict[str, Any] = {
     "training_cfg": 0.1,
     "num_hidden_layers": 12,
@@ -40,7 +41,7 @@ LIBRIHEAVY: dict[str, Any] = {
     "ddp_timeout": 3600,
 }
 
-# From the last checkpoint of the former: 5 text tokens and 45 frames in turn.
+# Streaming layout, from the last checkpoint of the offline run: 5 text tokens, 45 frames.
 LIBRIHEAVY_STREAM: dict[str, Any] = LIBRIHEAVY | {
     "finetune_path": "./runs/libriheavy/checkpoint-300000/model.safetensors",
     "stream_n": 5,

@@ -1,4 +1,5 @@
-"""transformers' Trainer, taught what a SLED batch is, and to lose nothing."""
+"""transformers' Trainer for SLED: batches, the loss over frames, evaluation and exact
+continuation."""
 
 from __future__ import annotations
 
@@ -26,22 +27,24 @@ from sled.model.guided_attention import SpokenTokens
 from sled.model.layout import Layout
 from sled.model.lm import SpeechLlamaOutput
 from sled.training.arguments import SledTrainingArguments
-from sled.training.callbacks.inactive_units import InactiveUnits
-from sled.training.callbacks.progress import LOSS_PARTS, Progress
+from sled.training.callbacks.inactive_neurons import InactiveNeurons
+from sled.training.callbacks.progress import Progress
 from sled.training.callbacks.text_gap import TextGap, with_other_endings
+from sled.training.checkpoints.ema import WeightEma
 from sled.training.checkpoints.lora import unwrap
-from sled.training.checkpoints.moving_average import WeightAverage
 from sled.training.checkpoints.saving import CurrentIntervals, WholeCheckpointTrainer
 from sled.training.distillation import GuidedTeacher
-from sled.training.units import batch_units, forget_beginnings
+from sled.training.evaluation import EvaluationLosses
+from sled.training.units import batch_units, drop_leading_tokens
 
 BATCHES_FILE = "batches.json"
 FLAGS_FILE = "training_flags.json"
-# These decide, beside the corpus and the number of processes, what is in which batch.
+# Together with the corpus and the number of processes, these decide the contents of each batch.
 BATCH_FLAGS = (
     "per_device_train_batch_size",
     "gradient_accumulation_steps",
     "max_frames_per_batch",
+    "max_seconds_per_batch",
     "quadratic_duration_s",
     "group_by_speech_length",
     "seed",
@@ -50,19 +53,23 @@ EVAL_NOISE_SEED = 20_130
 
 
 class SledTrainer(WholeCheckpointTrainer):
-    """Trains on `SpeechBatches`, weighs every frame alike, and logs the parts of the loss.
+    """Trains on `SpeechBatches`, weights all frames equally, and logs the parts of the loss.
 
-    However a global batch is cut up, into processes or accumulated steps, its loss is the mean over
-    all its frames (and stop decisions). A run that continues from a checkpoint does what it would
-    have done.
+    However a global batch is divided into processes or accumulated steps, its loss is the mean over
+    all its frames (and stop decisions). A run that continues from a checkpoint computes what it
+    would have computed without the interruption.
 
     Args:
-        codec: Gives the latents; stays in float32 and outside the model.
-        train_batches: What to train on.
-        eval_batches: What to evaluate on.
-        flags: All flags of the run, which are kept beside its weights.
-        teacher: Gives the states to learn instead of frames, if guidance is to be distilled.
+        codec: Turns codes into units, in float32; not a part of the model.
+        train_batches: Training batches of this process.
+        eval_batches: Evaluation batches of this process.
+        flags: All flags of the run, written beside its weights.
+        teacher: Computes the states to learn, if guidance is distilled.
         **kwargs: As for `transformers.Trainer`.
+
+    Attributes:
+        ema: Moving average of the weights. None: there is none.
+        progress: Losses and speed since the last log entry.
     """
 
     args: SledTrainingArguments
@@ -83,47 +90,47 @@ class SledTrainer(WholeCheckpointTrainer):
         self.train_batches = TrainingBatches(train_batches)
         self.eval_batches = eval_batches
         self.flags = flags
-        # compute_loss divides by the frames of the whole step; nothing is left to be divided.
+        # compute_loss divides by the frames of the whole step, so transformers must not divide.
         self.model_accepts_loss_kwargs = True
-        # The batches know by themselves where to go on.
+        # `seek` sets the position of the batches.
         self.args.ignore_data_skip = True
         half = torch.bfloat16 if self.args.bf16 else torch.float16 if self.args.fp16 else None
         self.progress = Progress(unwrap(self.model), self.args.device, half or self.model.dtype)
         self._last_logged = 0
+        self.alignment_weight = self.args.alignment_weight or 0.0
         self.add_callback(CurrentIntervals())
-        self.average: WeightAverage | None = None
+        self.ema: WeightEma | None = None
         if self.args.ema_decay or unwrap(self.model) is not self.model:
             self._require_whole_weights()
         if self.args.ema_decay:
-            self.average = WeightAverage(self.model, self.args.ema_decay)
-            self.add_callback(self.average)
+            self.ema = WeightEma(self.model, self.args.ema_decay)
+            self.add_callback(self.ema)
 
     def _require_whole_weights(self) -> None:
         if self.is_fsdp_enabled or is_deepspeed_zero3_enabled():
             raise ValueError(
                 "--ema_decay and --lora_rank need all weights on each process: leave them out "
-                "under FSDP and ZeRO-3 (scripts/average_checkpoints.py averages afterwards)"
+                "under FSDP and ZeRO-3 (sled average averages checkpoints afterwards)"
             )
 
     def create_accelerator_and_postprocess(self) -> None:
         super().create_accelerator_and_postprocess()
         if self.is_fsdp_enabled:
-            # Autocast serves here as it does without sharding: FSDP's own mixed precision rounds
-            # all that goes in and out of the model, the true latents and the loss among it.
+            # Autocast is used, as without sharding: the mixed precision of FSDP would round all
+            # inputs and outputs of the model, including the target units and the loss.
             self.accelerator.state.fsdp_plugin.mixed_precision_policy = None
 
     def run(self, checkpoint: Path | None) -> None:
-        """Train up to the last step, from a checkpoint on if there is one.
+        """Train up to the last step, from a checkpoint if there is one.
 
         Raises:
-            ValueError: If the loss is not a number any more, a sample cannot be read, or a data
-                worker dies.
+            ValueError: If the loss is not finite, a sample cannot be read, or a data worker dies.
             OSError: If a checkpoint cannot be written.
         """
         if checkpoint is not None:
             self.seek(checkpoint)
             if self.state.global_step >= self.args.max_steps:
-                # Stopped after the last step, before the trained model was saved.
+                # The run was stopped between the last step and saving the trained model.
                 self._load_from_checkpoint(str(checkpoint))
                 return
         if self.args.should_save:
@@ -133,33 +140,38 @@ class SledTrainer(WholeCheckpointTrainer):
         except ValueError as error:
             if not str(error).startswith("Caught ValueError in DataLoader worker"):
                 raise
-            # The worker's traceback comes before what it has to say.
+            # The message follows the traceback of the worker.
             raise ValueError(str(error).rpartition("\nValueError: ")[2].strip()) from error
         except RuntimeError as error:
             if not str(error).startswith("DataLoader worker"):
                 raise
             raise ValueError(
-                f"a data worker died ({str(error).strip()}), for want of memory perhaps: start the "
-                "same command again to continue from the last checkpoint, if need be with fewer "
+                f"a data worker died ({str(error).strip()}), perhaps for lack of memory: start the "
+                "same command again to continue from the last checkpoint, if necessary with fewer "
                 "--dataloader_num_workers"
             ) from error
         finally:
-            torch.set_flush_denormal(False)  # as each step asked for it
+            torch.set_flush_denormal(False)  # each step enabled it
 
     # Batches.
 
-    def get_train_dataloader(self) -> DataLoader:
+    def get_train_dataloader(self) -> DataLoader[Any]:
         return self._loader(self.train_batches, self.train_dataset)
 
-    def get_eval_dataloader(self, eval_dataset: Any = None) -> DataLoader:
+    def get_eval_dataloader(self, eval_dataset: Any = None) -> DataLoader[Any]:
         assert self.eval_batches is not None, "there is nothing to evaluate on"
         spoken = self.train_dataset.with_spoken_tokens
         tokenizer = self.train_dataset.tokenizer
-        dataset = SpeechDataset(tokenizer, self.codec, with_spoken_tokens=spoken)
+        dataset = SpeechDataset(
+            tokenizer,
+            self.codec,
+            with_spoken_tokens=spoken,
+            conditions=self.train_dataset.conditions,
+        )
         return self._loader(list(self.eval_batches.epoch(0)), dataset)
 
-    def _loader(self, batches: Any, dataset: SpeechDataset) -> DataLoader:
-        # Not handed to accelerate: the batches are this process's own share already.
+    def _loader(self, batches: Any, dataset: SpeechDataset) -> DataLoader[Any]:
+        # Not prepared by accelerate: the batches are already the share of this process.
         return DataLoader(
             dataset,
             batch_sampler=batches,
@@ -168,51 +180,54 @@ class SledTrainer(WholeCheckpointTrainer):
             pin_memory=self.args.dataloader_pin_memory and torch.cuda.is_available(),
             persistent_workers=self.args.dataloader_persistent_workers,
             prefetch_factor=self.args.dataloader_prefetch_factor,
-            # A loader draws its workers' seed on starting: not from training's randomness.
+            # A loader draws the seed of its workers; it must not use the generator of training.
             generator=torch.Generator().manual_seed(self.args.seed),
         )
 
     def _prepare_inputs(self, inputs: dict[str, Any]) -> dict[str, Any]:
-        """Move a batch to the device; audio stays in float32, whatever DeepSpeed computes in."""
+        """Move a batch to the device. Audio stays in float32, even if DeepSpeed computes in half
+        precision."""
         device = self.args.device
         return send_to_device(inputs, device, non_blocking=device.type == "cuda")
 
     # The loss.
 
     def training_step(self, *args: Any, **kwargs: Any) -> Tensor:
-        # Gradients of what is nearly switched off are below float32's normal range, where a
-        # processor is many times slower. ONNX Runtime, which some texts ask for, undoes this.
+        # Gradients of inactive neurons are below the normal range of float32, where CPUs are many
+        # times slower. Set at each step, because ONNX Runtime, which normalisation may use, unsets
+        # it.
         torch.set_flush_denormal(True)
         return super().training_step(*args, **kwargs)
 
     def _forward(self, model: nn.Module, inputs: dict[str, Any]) -> SpeechLlamaOutput:
-        """Losses of a batch, each the mean over this batch alone."""
+        """Losses of a batch, as means over this batch alone."""
         keeps_offline = model.training and torch.rand(()).item() < self.args.offline_share
-        latents, history = self._latents(inputs, model.training)
+        units, history = self._units(inputs, model.training)
         batch = {
             "input_ids": inputs["input_ids"],
             "attention_mask": inputs["attention_mask"],
-            "latents": latents,
+            "latents": units,
             "latent_mask": length_mask(inputs["num_frames"]),
             "layout": Layout() if keeps_offline else None,
         }
-        with self.accelerator.autocast():  # not around the codec
+        with self.accelerator.autocast():  # excludes the codec
             if self.teacher is not None:
                 batch["guided_states"] = self.teacher.states(**batch)
             return model(**batch, spoken=self._spoken(inputs), history=history)
 
-    def _latents(self, inputs: dict[str, Any], training: bool) -> tuple[Tensor, Tensor | None]:
-        """True latents of a batch, and what the model hears of them, if that is something else."""
+    def _units(self, inputs: dict[str, Any], training: bool) -> tuple[Tensor, Tensor | None]:
+        """Units of a batch, and what the model reads instead, if that differs."""
         units, channel = batch_units(self.codec, inputs), self.codec.token_channel
         if not training or channel is None:
             return units, None
         tokens, numbers = inputs["spoken_ids"], inputs["spoken_tokens"]
-        known = forget_beginnings(tokens, inputs["num_frames"], self.args.untold_share)
+        share = self.args.token_channel_dropout
+        known = drop_leading_tokens(tokens, inputs["num_frames"], share)
         return units, channel.write(units, known, numbers)
 
     def _spoken(self, inputs: dict[str, Any]) -> SpokenTokens | None:
-        """Which tokens are being said, if that is taught."""
-        if not self.args.alignment_weight or "spoken_tokens" not in inputs:
+        """The spoken tokens of a batch, if an attention head is guided to them."""
+        if not self.alignment_weight or "spoken_tokens" not in inputs:
             return None
         layer = self.args.alignment_layer
         if layer is None:
@@ -227,23 +242,23 @@ class SledTrainer(WholeCheckpointTrainer):
         num_items_in_batch: Tensor | int | None = None,
     ) -> Any:
         output = self._forward(model, inputs)
-        assert isinstance(num_items_in_batch, Tensor), "frames and stops of the step are unknown"
+        assert isinstance(num_items_in_batch, Tensor)  # from _get_num_items_in_batch
         assert output.num_frames is not None
         num_stops = output.num_frames + len(inputs["num_frames"])
-        # Gradients are averaged over processes afterwards, hence the factor.
+        # The factor undoes the averaging of gradients over processes.
         all_frames, all_stops = num_items_in_batch
         frame_share = output.num_frames * self.args.world_size / all_frames
         stop_share = num_stops * self.args.world_size / all_stops
         self.progress.add(output, frame_share, stop_share)
         assert output.score_loss is not None and output.alignment_loss is not None
-        per_frame = output.score_loss + self.args.alignment_weight * output.alignment_loss
+        per_frame = output.score_loss + self.alignment_weight * output.alignment_loss
         loss = per_frame * frame_share + output.stop_loss * stop_share
         return (loss, output) if return_outputs else loss
 
     def _get_num_items_in_batch(
         self, batch_samples: list[dict[str, Any]], device: torch.device
     ) -> Tensor:
-        """Frames and stop decisions of one optimiser step, over all processes: [2]."""
+        """Number of frames and stop decisions of one optimiser step, over all processes: [2]."""
         frames = sum(int(batch["num_frames"].sum()) for batch in batch_samples)
         samples = sum(len(batch["num_frames"]) for batch in batch_samples)
         counts = torch.tensor([frames, frames + samples], device=device)
@@ -252,16 +267,16 @@ class SledTrainer(WholeCheckpointTrainer):
     # The log.
 
     def log(self, logs: dict[str, float], *args: Any, **kwargs: Any) -> None:
-        """Add the parts of the loss, the speed, and where in the corpus training is.
+        """Add the parts of the loss, the speed, and the epoch.
 
         Raises:
-            ValueError: If the loss is not a number any more.
+            ValueError: If the loss is not finite.
         """
         if "loss" in logs:
             num_steps = self.state.global_step - self._last_logged
             self._last_logged = self.state.global_step
             logs |= self.progress.report(num_steps, self.accelerator)
-            if not self.args.alignment_weight:
+            if not self.alignment_weight:
                 logs.pop("alignment_loss", None)
             self.state.epoch = self.train_batches.epochs_at(self._batches_done())
             if not math.isfinite(logs["loss"]):
@@ -278,29 +293,29 @@ class SledTrainer(WholeCheckpointTrainer):
     # Evaluation.
 
     def evaluate(self, *args: Any, **kwargs: Any) -> dict[str, float]:
-        """As always, but of the averaged weights, if they are kept."""
-        with nullcontext() if self.average is None else self.average.applied():
+        """Evaluate the averaged weights, if there are any, else the model itself."""
+        with nullcontext() if self.ema is None else self.ema.applied():
             return super().evaluate(*args, **kwargs)
 
     def evaluation_loop(
         self,
-        dataloader: DataLoader,
+        dataloader: DataLoader[Any],
         description: str,
         prediction_loss_only: bool | None = None,
         ignore_keys: list[str] | None = None,
         metric_key_prefix: str = "eval",
     ) -> EvalLoopOutput:
-        """Mean losses over all frames (and stop decisions), with noise that is always the same.
+        """Mean losses over all frames (and stop decisions), always with the same noise.
 
-        Also how much is made of the text, see `callbacks.text_gap`, and the share of the
-        head's units that are off, see `callbacks.inactive_units`.
+        Also the use of the text, see `callbacks.text_gap`, and the share of inactive neurons of the
+        head, see `callbacks.inactive_neurons`.
         """
         start = time.perf_counter()
-        model = self.model  # DDP has nothing to add without gradients; FSDP is the model itself
+        model = self.model  # without the wrapper of DDP, which only handles gradients
         model.eval()
-        total = torch.zeros(len(LOSS_PARTS) + 3, device=self.args.device, dtype=torch.float64)
+        losses = EvaluationLosses(self.args.device)
         text_gap = TextGap(self.args.device)
-        inactive = InactiveUnits(unwrap(self.model).scoreloss, self.args.device)
+        inactive = InactiveNeurons(unwrap(self.model).scoreloss, self.args.device)
         devices = [self.args.device] if self.args.device.type == "cuda" else []
         with torch.random.fork_rng(devices), torch.no_grad(), inactive:
             torch.manual_seed(EVAL_NOISE_SEED)
@@ -308,33 +323,18 @@ class SledTrainer(WholeCheckpointTrainer):
                 inputs = self._prepare_inputs(inputs)
                 other = None
                 if len(inputs["num_frames"]) > 1:
-                    with torch.random.fork_rng(devices):  # the text's own score has this noise too
+                    with torch.random.fork_rng(devices):  # the same noise as for the own texts
                         other = self._forward(model, with_other_endings(inputs))
                 output = self._forward(model, inputs)
                 if other is not None:
                     longest_s = float(inputs["num_frames"].max()) / self.codec.frame_rate
                     text_gap.add(other, output, longest_s)
-                frames = output["num_frames"]
-                stops = frames + len(inputs["num_frames"])
-                weights = [stops if part == "stop_loss" else frames for part in LOSS_PARTS]
-                sums = [float(output[p]) * w for p, w in zip(LOSS_PARTS, weights, strict=True)]
-                counts = [float(output["stop_errors"]), float(frames), float(stops)]
-                total += torch.tensor(sums + counts, device=total.device)
-        *sums, wrong, frames, stops = self.accelerator.reduce(total, "sum").tolist()
-        metrics = {
-            part: value / (stops if part == "stop_loss" else frames)
-            for part, value in zip(LOSS_PARTS, sums, strict=True)
-        }
-        metrics |= {
-            "loss": metrics["score_loss"] + metrics["stop_loss"],
-            "stop_error": wrong / stops,
-        }
-        if not metrics["alignment_loss"]:  # not asked for, or without word times to tell it by
-            del metrics["alignment_loss"]
+                losses.add(output, len(inputs["num_frames"]))
+        metrics, num_samples = losses.metrics(self.accelerator)
         metrics |= text_gap.metrics(self.accelerator) | inactive.metrics(self.accelerator)
         self.progress.pause(time.perf_counter() - start)
         named = {f"{metric_key_prefix}_{name}": value for name, value in metrics.items()}
-        return EvalLoopOutput(None, None, named, round(stops - frames))
+        return EvalLoopOutput(None, None, named, num_samples)
 
     # Checkpoints.
 
@@ -344,33 +344,33 @@ class SledTrainer(WholeCheckpointTrainer):
         self.progress.pause(time.perf_counter() - start)
 
     def complete_checkpoint(self, checkpoint: Path) -> None:
-        """Add where the batches are, what the run was asked to do, and the average of weights."""
+        """Add the position in the batches, the flags of the run, and the averaged weights."""
         batches = {
             "epoch_lengths": self.train_batches.epoch_lengths,
             "decided_by": self._batch_settings(),
         }
         (checkpoint / BATCHES_FILE).write_text(json.dumps(batches) + "\n", encoding="utf-8")
         self.write_flags(checkpoint)
-        if self.average is not None:
-            self.average.save(checkpoint)
+        if self.ema is not None:
+            self.ema.save(checkpoint)
 
     def write_flags(self, folder: Path) -> None:
-        """Write `training_flags.json`: what the run was asked to do."""
+        """Write `training_flags.json`, the flags of the run."""
         text = json.dumps(self.flags, indent=2) + "\n"
         (folder / FLAGS_FILE).write_text(text, encoding="utf-8")
 
     def seek(self, checkpoint: Path) -> None:
-        """Go on where a checkpoint was written: the batches, and the average of weights.
+        """Continue the batches and the moving average of weights from a checkpoint.
 
         Raises:
-            ValueError: If the flags make other batches of the corpus than they did then.
+            ValueError: If the flags make other batches of the corpus than those of the checkpoint.
         """
         self.state = TrainerState.load_from_json(str(checkpoint / TRAINER_STATE_NAME))
         batches = json.loads((checkpoint / BATCHES_FILE).read_text(encoding="utf-8"))
         differences = [
             f"{name} {value}, not {now}"
             for name, now in self._batch_settings().items()
-            if (value := batches["decided_by"][name]) != now
+            if (value := batches["decided_by"].get(name)) != now
         ]
         if differences:
             raise ValueError(
@@ -381,11 +381,11 @@ class SledTrainer(WholeCheckpointTrainer):
         self.train_batches.epoch_lengths = batches["epoch_lengths"]
         self.train_batches.start = self._batches_done()
         self._last_logged = self.state.global_step
-        if self.average is not None:
-            self.average.load(checkpoint)
+        if self.ema is not None:
+            self.ema.load(checkpoint)
 
     def _batch_settings(self) -> dict[str, Any]:
-        """What decides which samples meet in which batch of which process."""
+        """The settings that decide which samples are in which batch of which process."""
         return {"processes": self.args.world_size} | {
             f"--{flag}": getattr(self.args, flag) for flag in BATCH_FLAGS
         }

@@ -30,18 +30,18 @@ def batch_units(codec: Codec, inputs: dict[str, Any]) -> Tensor:
     return codec.token_channel.write(units, tokens, numbers)
 
 
-def forget_beginnings(tokens: Tensor, num_frames: Tensor, share: float) -> Tensor:
-    """The tokens being said as if of some beginnings, up to any frame, they were not known.
+def drop_leading_tokens(tokens: Tensor, num_frames: Tensor, share: float) -> Tensor:
+    """Token-channel dropout: make the spoken tokens unknown up to a random frame in some samples.
 
     Args:
-        tokens: [B, T], -1 where they are not known.
-        num_frames: [B] of each sample.
-        share: Of samples, at random.
+        tokens: [B, T] spoken tokens, -1 where unknown.
+        num_frames: [B] length of each sample.
+        share: Probability that a sample is changed.
 
     Returns:
-        [B, T], with -1 in these beginnings.
+        [B, T] tokens, -1 also before the random frame.
     """
     until = torch.rand(len(tokens), device=tokens.device) * num_frames
     until = until * (torch.rand(len(tokens), device=tokens.device) < share)
-    place = torch.arange(tokens.shape[1], device=tokens.device)
-    return tokens.where(place >= until[:, None], -1)
+    frames = torch.arange(tokens.shape[1], device=tokens.device)
+    return tokens.where(frames >= until[:, None], -1)

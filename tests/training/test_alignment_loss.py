@@ -86,5 +86,5 @@ def test_what_cannot_be_taught_is_refused(changes, message, aligned, tmp_path):
 
 def test_a_corpus_without_word_times_is_refused(aligned, tmp_path):
     """The cached one was made before."""
-    with pytest.raises(ValueError, match=r"scripts/align\.py"):
+    with pytest.raises(ValueError, match="prepare them with sled align"):
         fit(aligned, tmp_path / "run", alignment_weight=1)

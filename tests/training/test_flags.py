@@ -22,6 +22,7 @@ def test_all_flags_of_a_run_lie_beside_its_weights(folder, run_folder, corpus):
     assert flags["training"]["max_steps"] == 2
     # Those that were not given are there with their defaults.
     assert flags["model"]["hidden_size"] == 32
+    assert flags["model"]["dropout"] == 0.1
     assert flags["training"]["weight_decay"] == 0.0
 
 

@@ -202,9 +202,9 @@ def test_hours_are_taken_from_all_of_the_corpus(corpus: Path) -> None:
     [
         ({"hours": 0.0}, "hours=0 must be above 0"),
         ({"hours": float("nan")}, "hours=nan must be above 0"),
-        ({"hours": 1e-9}, "no clip as short as 1e-09 hours"),
+        ({"hours": 1e-9}, "hours=1e-09 selects none"),
         ({"max_duration_s": -1.0}, "max_duration_s=-1 must be above 0"),
-        ({"max_duration_s": 0.1}, "holds nothing of up to 0.1 s"),
+        ({"max_duration_s": 0.1}, "no cut of at most 0.1 s"),
         ({"offline_share": 1.5}, "offline_share=1.5 is a share"),
     ],
 )

@@ -1,4 +1,4 @@
-"""Training with a codec whose latents tell which token is being said."""
+"""Training with a codec that has a token channel."""
 
 from pathlib import Path
 
@@ -6,9 +6,15 @@ import pytest
 import torch
 
 from sled.codec import CodecParts, TokenChannel
-from sled.training.units import forget_beginnings
+from sled.training.units import drop_leading_tokens
 from tests.debug import GOLDENS, debug_tokenizer
 from tests.training.runs import PLAIN, align_evenly, fit, logged, make_corpus, weights
+
+
+def codec_with_channel(folder: Path) -> None:
+    """Write the debug codec with a token channel for the debug tokenizer."""
+    channel = TokenChannel.random(debug_tokenizer().vocab_size, width=6, norm=3.0)
+    CodecParts.load(GOLDENS / "codec").with_transforms(channel).save(folder)
 
 
 @pytest.fixture(scope="module")
@@ -16,8 +22,7 @@ def aligned(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The corpus of the other tests with word times, and a codec with a channel beside it."""
     folder = make_corpus(tmp_path_factory.mktemp("aligned"))
     align_evenly(folder / "cuts.jsonl.gz", folder / "aligned.jsonl.gz")
-    channel = TokenChannel.random(debug_tokenizer().vocab_size, width=6, norm=3.0)
-    CodecParts.load(GOLDENS / "codec").with_transforms(channel).save(folder / "codec")
+    codec_with_channel(folder / "codec")
     return folder
 
 
@@ -41,7 +46,7 @@ def test_what_is_forgotten_is_asked_for_all_the_same(aligned, tmp_path):
     """A new head says 0 whatever it hears, so the first loss depends on what is asked for alone;
     what is learned depends on what was heard."""
     runs = [
-        fit_with_channel(aligned, tmp_path / str(share), untold_share=share, max_steps=6)
+        fit_with_channel(aligned, tmp_path / str(share), token_channel_dropout=share, max_steps=6)
         for share in (0.0, 1.0)
     ]
     first, forgetful = (logged(run, "score_loss")[0] for run in runs)
@@ -54,10 +59,10 @@ def test_beginnings_are_forgotten_and_nothing_else():
     torch.manual_seed(0)
     tokens = torch.arange(4, 24).expand(1000, 20)
     num_frames = torch.full((1000,), 20)
-    known = forget_beginnings(tokens, num_frames, 0.25) >= 0
+    known = drop_leading_tokens(tokens, num_frames, 0.25) >= 0
     assert (known.diff(dim=1).int() >= 0).all()  # once known, always known
     assert 0.2 < (~known[:, 0]).float().mean() < 0.3
-    assert forget_beginnings(tokens, num_frames, 0.0).equal(tokens)
+    assert drop_leading_tokens(tokens, num_frames, 0.0).equal(tokens)
 
 
 def test_a_corpus_without_word_times_is_refused(aligned, tmp_path):
@@ -65,7 +70,7 @@ def test_a_corpus_without_word_times_is_refused(aligned, tmp_path):
         {"train_manifest": aligned / "cuts.jsonl.gz"},
         {"eval_manifest": aligned / "cuts.jsonl.gz", "eval_strategy": "steps"},
     ):
-        with pytest.raises(ValueError, match=r"scripts/align\.py"):
+        with pytest.raises(ValueError, match="prepare them with sled align"):
             fit_with_channel(aligned, tmp_path / "run", **changes)
 
 
@@ -78,5 +83,5 @@ def test_a_channel_for_another_tokenizer_is_refused(aligned, tmp_path):
 
 
 def test_a_share_is_one(aligned, tmp_path):
-    with pytest.raises(ValueError, match="--untold_share 2"):
-        fit_with_channel(aligned, tmp_path / "run", untold_share=2)
+    with pytest.raises(ValueError, match="--token_channel_dropout 2"):
+        fit_with_channel(aligned, tmp_path / "run", token_channel_dropout=2)

@@ -1,1 +1,1 @@
-"""What is measured and shown during training."""
+"""Metrics and samples during training."""

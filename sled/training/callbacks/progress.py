@@ -1,4 +1,4 @@
-"""What a training run tells of itself between two points of its log."""
+"""Losses and speed of training between two log entries."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ class Progress:
     """Sums over the steps since the last report, on this process.
 
     Args:
-        model: What is trained.
-        device: Where.
-        dtype: Of most of its arithmetic.
+        model: The model in training.
+        device: Its device.
+        dtype: Type in which most of its arithmetic is done.
     """
 
     def __init__(
@@ -37,12 +37,12 @@ class Progress:
         self._paused_s = 0.0
 
     def add(self, output: SpeechLlamaOutput, frame_share: Tensor, stop_share: Tensor) -> None:
-        """Count a batch.
+        """Add a batch.
 
         Args:
-            output: Of its forward pass.
-            frame_share: What its mean over frames counts for in the mean of the step.
-            stop_share: Likewise, of its mean over stop decisions.
+            output: Output of its forward pass.
+            frame_share: Weight of its mean over frames in the mean of the step.
+            stop_share: Weight of its mean over stop decisions in the mean of the step.
         """
         assert output.lengths is not None and output.num_frames is not None
         for index, part in enumerate(LOSS_PARTS):
@@ -55,15 +55,15 @@ class Progress:
         self._flops += training_flops(self._model, output.lengths, output.num_frames)
 
     def pause(self, seconds: float) -> None:
-        """Leave out time that was spent on something other than training."""
+        """Exclude time that was not spent on training."""
         self._paused_s += seconds
 
     def report(self, num_steps: int, accelerator: Accelerator) -> dict[str, float]:
-        """Losses averaged over the steps, and the speed; over all processes. Starts anew.
+        """Mean losses per step and the speed, over all processes; then start again at 0.
 
-        `peak_share` is the part of the measured rate of large matrix products that training
-        reached; `attention_padding` the part of attention's positions that are padding, the only
-        place where there is any, and none on a processor.
+        `peak_share` is the achieved share of the measured rate of large matrix products.
+        `attention_padding` is the share of padding in the positions of attention. Only attention is
+        padded, and not on a CPU.
         """
         elapsed_s = time.perf_counter() - self._since - self._paused_s
         own = [self._frames, self._positions, self._slots, self._flops / self._peak / elapsed_s]

@@ -1,4 +1,4 @@
-"""Speech in TensorBoard: what the model makes of a few sentences, evaluation after evaluation."""
+"""Speech samples in TensorBoard at each evaluation, as audio and as pictures."""
 
 from __future__ import annotations
 
@@ -23,32 +23,32 @@ from sled.training.codec.losses import MelSpectrogram
 from sled.training.trainer import SledTrainer
 from sled.training.units import speech_units
 
-if TYPE_CHECKING:  # it takes its time, and most runs do without
+if TYPE_CHECKING:  # slow to import, and rarely needed
     from torch.utils.tensorboard import SummaryWriter
 
 logger = logging.getLogger(__name__)
 
-# Speech that has not ended by then, relative to the recording, is cut.
+# Longest speech, relative to the recording.
 _MAX_LENGTH_RATIO = 2
 
-# Samples and bands of the pictures, and the magnitude that is black in all of them.
+# Window in samples and number of mel bands of the pictures, and the magnitude that is black.
 _WINDOW, _BANDS, _FLOOR = 1024, 80, 1e-3
 _ROWS_PER_BAND = 2
-# Black, violet, red, orange, white, evenly spaced: ever brighter.
+# Colour map, evenly spaced: black, violet, red, orange, white.
 _COLOURS = torch.tensor(
     [[0, 0, 4], [82, 18, 124], [183, 55, 121], [252, 137, 97], [252, 253, 191]]
 ).div(255)
 
 
 def show_samples(trainer: SledTrainer) -> None:
-    """Let a trainer show `SpeechSamples`, if its flags ask for them and there is where to."""
+    """Add `SpeechSamples` to a trainer, if its flags ask for them and TensorBoard is used."""
     args = trainer.args
     if args.num_eval_utterances < 1 or trainer.eval_batches is None:
         return
     if "tensorboard" not in args.report_to:
-        logger.info("no speech is shown at evaluations: that takes --report_to tensorboard")
+        logger.info("no speech samples at evaluations: they need --report_to tensorboard")
     elif trainer.is_fsdp_enabled or is_deepspeed_zero3_enabled():
-        logger.info("no speech is shown at evaluations: no process has all of the weights")
+        logger.info("no speech samples at evaluations: no process has all of the weights")
     else:
         trainer.add_callback(SpeechSamples(trainer, args.num_eval_utterances))
 
@@ -58,8 +58,8 @@ class Reference:
     """An utterance of the evaluation corpus.
 
     Attributes:
-        text: What is said.
-        audio: [S] the recording, as the codec's latents render it: all that a model could reach.
+        text: Its text.
+        audio: [S] its recording, encoded and decoded by the codec: the best that a model can reach.
         num_frames: Its length.
     """
 
@@ -69,16 +69,15 @@ class Reference:
 
 
 class SpeechSamples(TrainerCallback):
-    """Speaks sentences of the evaluation corpus at each evaluation, for the ear and the eye.
+    """Speaks the first texts of the evaluation corpus at each evaluation.
 
-    The sentences are the first of the corpus, and always drawn with the same noise, so that only
-    training makes a difference. The layouts are the offline one and, if the model has one, its
-    chunked one. Training goes on as if nothing had happened: no random state is touched, and the
-    time is not counted as training's.
+    The noise is always the same, so only training makes a difference. Texts are spoken in the
+    offline layout and, if the model has one, in its streaming layout. Training is not affected: no
+    global random state is used, and the time does not count as training time.
 
     Args:
-        trainer: Whose model speaks. Its first process does; the others wait.
-        num_utterances: How many sentences.
+        trainer: The trainer of the model. Its first process speaks; the others wait.
+        num_utterances: Number of texts.
     """
 
     def __init__(self, trainer: SledTrainer, num_utterances: int) -> None:
@@ -92,7 +91,7 @@ class SpeechSamples(TrainerCallback):
         control: TrainerControl,
         **kwargs: Any,
     ) -> None:
-        """Write the samples of this step; transformers calls it when an evaluation is done."""
+        """Write the samples of this step. transformers calls it after an evaluation."""
         start = time.perf_counter()
         writer = self._find_writer()
         if writer is not None:
@@ -106,7 +105,7 @@ class SpeechSamples(TrainerCallback):
         self.trainer.progress.pause(time.perf_counter() - start)
 
     def _find_writer(self) -> SummaryWriter | None:
-        """What transformers writes its own figures with, in the first process alone."""
+        """The writer of transformers' own metrics, which only the first process has."""
         callbacks = self.trainer.callback_handler.callbacks
         return next((c.tb_writer for c in callbacks if isinstance(c, TensorBoardCallback)), None)
 
@@ -132,7 +131,7 @@ class SpeechSamples(TrainerCallback):
         model = unwrap(self.trainer.model)  # itself, whatever it is wrapped in for training
         longest = max(reference.num_frames for reference in self._references)
         options = DecodingOptions(
-            # Guidance makes no sense without a text-free branch that has been trained.
+            # Guidance needs a model that was trained with dropped texts.
             cfg=2.0 if model.config.objective.training_cfg > 0 else 1.0,
             min_frames=1,
             max_frames=_MAX_LENGTH_RATIO * longest,
@@ -142,7 +141,7 @@ class SpeechSamples(TrainerCallback):
             layouts["stream"] = model.layout
         was_training = model.training
         model.eval()
-        # Layers compiled for training are not compiled anew for single frames.
+        # Layers compiled for training are not recompiled for single frames.
         with torch.compiler.set_stance("force_eager"):
             for name, layout in layouts.items():
                 for number, audio in enumerate(self._speak(model, options, layout), 1):
@@ -152,7 +151,7 @@ class SpeechSamples(TrainerCallback):
     def _speak(
         self, model: SpeechLlamaForCausalLM, options: DecodingOptions, layout: Layout
     ) -> list[Tensor]:
-        """Waveforms [S] of the sentences."""
+        """Waveforms [S] of the texts."""
         codec, tokenizer = self.trainer.codec, self.trainer.train_dataset.tokenizer
         requests = [Request(tokenizer.encode(one.text)) for one in self._references]
         generators = [torch.Generator().manual_seed(seed) for seed in range(len(requests))]
@@ -163,19 +162,20 @@ class SpeechSamples(TrainerCallback):
         return [codec.decode(one.speech[None].float())[0].cpu() for one in spoken]
 
     def _write(self, writer: SummaryWriter, tag: str, audio: Tensor, step: int) -> None:
-        """Write a waveform [S], and its picture under another tag, as TensorBoard needs it."""
+        """Write a waveform [S], and its picture under another tag, as TensorBoard requires."""
         rate = self.trainer.codec.sample_rate
-        audio = audio.nan_to_num(posinf=0.0, neginf=0.0)  # of a model that training has broken
+        audio = audio.nan_to_num(posinf=0.0, neginf=0.0)  # from a diverged model
         writer.add_audio(tag, audio / audio.abs().max().clamp(min=1.0), step, sample_rate=rate)
         writer.add_image(f"{tag}_mel", mel_picture(audio, rate), step)
 
 
 def mel_picture(waveform: Tensor, sample_rate: int) -> Tensor:
-    """Picture of a waveform [S]: RGB in 0..1, [3, rows, columns], low frequencies at the bottom.
+    """Log-mel picture of a waveform [S]: RGB in 0..1, [3, rows, columns], low frequencies at the
+    bottom.
 
-    Log-mel magnitudes from 0.001 (black) to 1 (white), one column for every 256 samples.
+    Magnitudes from 0.001 (black) to 1 (white), one column for every 256 samples.
     """
-    # The transform mirrors half a window at either end.
+    # The transform reflects half a window at either end.
     waveform = F.pad(waveform, (0, max(0, _WINDOW - len(waveform))))
     log_mel = MelSpectrogram(sample_rate, _WINDOW, _BANDS, _FLOOR)(waveform[None])[0]
     level = (1 - log_mel / math.log(_FLOOR)).clamp(0, 1)  # [columns, bands]

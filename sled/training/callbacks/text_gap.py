@@ -1,8 +1,9 @@
-"""How much a model listens to its text: what the score loses when half of it is another sample's.
+"""How much a model uses its text: the rise of the score loss with half of each text replaced.
 
-The first half stays: which word comes first is learned long before the model reads on. The gap
-starts at 0 and must grow before speech says the right words. Until it has, noise on the history
-must stay strong, for a model that hears its history well continues that instead of reading.
+The first half of each text is kept, because a model learns the first word long before it reads on.
+The gap starts at 0 and must grow before speech has the right words. Until then, noise on the
+history must stay strong: a model that can rely on its history continues the history instead of
+reading.
 """
 
 from __future__ import annotations
@@ -18,13 +19,13 @@ from sled.data.dataset import length_mask
 from sled.model.lm import SpeechLlamaOutput
 from sled.text.tokenizer import PAD_ID
 
-# Samples up to the first, up to the second, and longer: long texts are learned last.
+# Samples are grouped by duration at these borders, because long texts are learned last.
 BORDERS_S = (3.0, 6.0)
 _NAMES = (*(f"text_gap_to_{border:g}s" for border in BORDERS_S), "text_gap_longer")
 
 
 def with_other_endings(batch: Mapping[str, Any]) -> dict[str, Any]:
-    """A batch of two or more, in which each text ends as the next one does, from half on."""
+    """Replace the second half of each text by that of the next text, in a batch of two or more."""
     lengths = batch["attention_mask"].sum(1).tolist()
     texts = [ids[:length] for ids, length in zip(batch["input_ids"], lengths, strict=True)]
     halves = [(length + 1) // 2 for length in lengths]
@@ -42,10 +43,10 @@ def with_other_endings(batch: Mapping[str, Any]) -> dict[str, Any]:
 
 
 class TextGap:
-    """Rise of the score loss with the endings of others, averaged over frames.
+    """Rise of the score loss when texts have the endings of others, averaged over frames.
 
     Args:
-        device: Where totals are reduced over processes.
+        device: Device on which totals are reduced over processes.
     """
 
     def __init__(self, device: torch.device) -> None:
@@ -53,11 +54,11 @@ class TextGap:
         self._frames = torch.zeros_like(self._rises)
 
     def add(self, other: SpeechLlamaOutput, own: SpeechLlamaOutput, longest_s: float) -> None:
-        """Count a batch.
+        """Add a batch.
 
         Args:
-            other: What the model made of it with the endings of others.
-            own: The same, with its own texts.
+            other: Output of the model for the batch with exchanged endings.
+            own: Output of the model for the batch itself.
             longest_s: Duration of its longest sample.
         """
         kind = sum(longest_s > border for border in BORDERS_S)
@@ -66,7 +67,8 @@ class TextGap:
         self._frames[kind] += num_frames
 
     def metrics(self, accelerator: Accelerator) -> dict[str, float]:
-        """`text_gap` of all frames, and of samples up to 3 s, up to 6 s, and longer if any are."""
+        """`text_gap` over all frames, and over samples up to 3 s, up to 6 s and longer, if there
+        are any."""
         rises = accelerator.reduce(self._rises, "sum").tolist()
         frames = accelerator.reduce(self._frames, "sum").tolist()
         gaps = {"text_gap": sum(rises) / sum(frames)} if any(frames) else {}

@@ -1,4 +1,4 @@
-"""How much arithmetic a training step takes, and how much the hardware can do."""
+"""Arithmetic operations of a training step, and the rate that the hardware reaches."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ def training_flops(model: SpeechLlamaForCausalLM, lengths: Sequence[int], num_fr
     """Floating-point operations of a forward and a backward pass over whole sequences.
 
     The usual count (Kaplan et al. 2020, section 2.1): 6 for each weight of a matrix and each vector
-    it multiplies (4 if it is frozen, for it needs no gradient), and causal attention's own. What
-    activation checkpointing computes twice is counted once.
+    that it multiplies (4 for a frozen weight, which needs no gradient), plus causal attention.
+    Repeated computation by activation checkpointing is not counted.
 
     Args:
-        model: Any size.
-        lengths: Positions of each sequence.
-        num_frames: Frames of all of them; each is drawn `score_samples` times.
+        model: The model.
+        lengths: Number of positions of each sequence.
+        num_frames: Number of frames in all sequences; each is drawn `score_samples` times.
     """
     config = model.config
     sizes = config.architecture
@@ -38,7 +38,7 @@ def training_flops(model: SpeechLlamaForCausalLM, lengths: Sequence[int], num_fr
 
 
 def synchronize(device: torch.device) -> None:
-    """Wait until the device has done all it was told to; a CPU does everything at once."""
+    """Wait until the device has finished its work. A CPU works synchronously."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
     elif device.type == "mps":
@@ -48,12 +48,12 @@ def synchronize(device: torch.device) -> None:
 def measure_matmul_rate(device: torch.device, dtype: torch.dtype, seconds: float = 0.3) -> float:
     """Operations per second of large matrix products, the best of several rounds.
 
-    This is what the hardware gives, which is less than what its data sheet says.
+    It is what the hardware reaches, which is less than its data sheet states.
     """
     size = 8192 if device.type == "cuda" else 1024
     a, b = (torch.randn(size, size, device=device).to(dtype) for _ in range(2))
     best, end = 0.0, time.perf_counter() + seconds
-    torch.mm(a, b)  # the first product pays for what is set up only once
+    torch.mm(a, b)  # the first product includes one-time set-up
     while not best or time.perf_counter() < end:
         synchronize(device)
         start = time.perf_counter()

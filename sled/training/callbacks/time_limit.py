@@ -1,4 +1,4 @@
-"""A run that ends in time, with a checkpoint to go on from, before something else ends it."""
+"""Ends a training run in time, with a checkpoint to continue from."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ import torch
 from accelerate import Accelerator
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
-# Of the time that is given, so much is kept for writing the checkpoint and the model.
+# Share of the time that is reserved for writing the checkpoint and the model.
 _SAVING_SHARE = 0.05
 
 
 class TimeLimit(TrainerCallback):
-    """Ends training after the step in which time gets short, and has a checkpoint written.
+    """Ends training after the step at which time runs out, and has a checkpoint written.
 
     Args:
-        start: When time began to count, as `time.monotonic` tells it.
-        minutes: How much of it there is, saving included.
-        accelerator: Through which all processes end after the same step.
+        start: When the time started to count, from `time.monotonic`.
+        minutes: The time, saving included.
+        accelerator: Synchronises the processes, so that all end after the same step.
     """
 
     def __init__(self, start: float, minutes: float, accelerator: Accelerator) -> None:
@@ -33,13 +33,13 @@ class TimeLimit(TrainerCallback):
         control: TrainerControl,
         **kwargs: Any,
     ) -> None:
-        """Look at the clock; called after those who decide what a step is followed by."""
+        """Check the time. Called after the callbacks that decide what follows a step."""
         if self._is_over():
             control.should_training_stop = control.should_save = control.should_log = True
-            control.should_evaluate = False  # there is no time for it
+            control.should_evaluate = False  # no time is left for it
 
     def _is_over(self) -> bool:
-        """Whether any process finds so: clocks differ a little."""
+        """Whether time is over on any process; clocks differ slightly."""
         is_over = time.monotonic() >= self._deadline
         if self._accelerator.num_processes == 1:
             return is_over

@@ -1,1 +1,1 @@
-"""Checkpoints of a run: saving, averaging, growing, adapters."""
+"""Checkpoints: saving, averaging, growing, adapters, and the moving average of weights (EMA)."""

@@ -1,7 +1,7 @@
-"""Growing a model: a larger one that says what it says, to be trained on from there.
+"""Growing a model: a larger model that computes the same function, to continue training from.
 
-After Net2Net (Chen et al. 2016, arXiv 1511.05641), but new units are silent, not copies: they read
-at random and write nothing yet, so that every one of them comes to learn.
+After Net2Net (Chen et al. 2016, arXiv 1511.05641). New units are not copies of old ones: their
+inputs are random and their outputs are zero, so that each learns something of its own.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from torch import Tensor
 
 from sled.model.huggingface import SpeechLlamaConfig
 from sled.model.lm import SpeechLlamaForCausalLM
-from sled.training.checkpoints.finding import (
-    check_whole,
+from sled.training.checkpoints.folder import (
+    check_complete,
     load_float32,
     refuse_existing,
     write_checkpoint,
@@ -28,10 +28,11 @@ GROWABLE = (
     "num_attention_heads",
     "diffloss_d",
 )
-"""Keys of a configuration. The width of the head is not among them: its norms have no weights that
-could make up for another width."""
+"""Sizes that can grow. The width of the head cannot, because its norms have no weights that could
+compensate for another width."""
 
-# What these write is added to the residual stream, or decides on its own: new parts say nothing.
+# Outputs of these are added to the residual stream, or are outputs of the model. New parts of them
+# start at zero.
 _WRITERS = (
     "embed_tokens.weight",
     "z_proj.weight",
@@ -44,22 +45,22 @@ _WRITERS = (
 
 
 def grow_checkpoint(source: Path, output: Path, sizes: dict[str, int], seed: int = 0) -> int:
-    """Write a checkpoint that has grown.
+    """Write a grown checkpoint.
 
     Args:
         source: Folder of a checkpoint with its tokenizer.
-        output: A new folder, which appears only when it is whole.
-        sizes: Some keys of `GROWABLE`, with what they are to be.
-        seed: Decides what new units read.
+        output: A new folder; it appears when it is complete.
+        sizes: Keys of `GROWABLE` with their new values.
+        seed: Seed of the new weights.
 
     Returns:
-        Its number of parameters.
+        Number of parameters of the grown model.
 
     Raises:
-        ValueError: As `grow`, or if the checkpoint is not whole, or the output exists.
+        ValueError: As `grow`, or if the checkpoint is incomplete, or the output exists.
     """
     refuse_existing(output)
-    check_whole(source)
+    check_complete(source)
     model = grow(load_float32(source), sizes, seed)
     write_checkpoint(model, source, output)
     return model.num_parameters()
@@ -69,19 +70,19 @@ def grow_checkpoint(source: Path, output: Path, sizes: dict[str, int], seed: int
 def grow(
     model: SpeechLlamaForCausalLM, sizes: dict[str, int], seed: int = 0
 ) -> SpeechLlamaForCausalLM:
-    """A larger model that computes what `model` does, but for rounding.
+    """A larger model that computes the same as `model`, up to rounding.
 
-    Layers are added at the end, so the attention head that is taught where in its text the model is
-    (`--alignment_layer`) stays where it was.
+    Layers are added at the end, so the attention head that is guided to the spoken token
+    (`--alignment_layer`) keeps its place.
 
     Args:
-        model: In float32.
-        sizes: Some keys of `GROWABLE`, with what they are to be.
-        seed: Decides what new units read.
+        model: A model in float32.
+        sizes: Keys of `GROWABLE` with their new values.
+        seed: Seed of the new weights.
 
     Raises:
-        ValueError: If there are no sizes, or others than these, one is smaller than it is, or the
-            number of heads does not fit.
+        ValueError: If there are no sizes, a key cannot grow, a size would shrink, or the number of
+            heads does not fit.
     """
     config = _grown_config(model.config, sizes)
     width = model.config.architecture.hidden_size
@@ -95,9 +96,11 @@ def grow(
 
 
 def _centred(model: SpeechLlamaForCausalLM, scale: float) -> dict[str, Tensor]:
-    """The weights, with inputs of mean 0 and so much larger, which their own norm takes away again.
+    """The weights, with the inputs of the first norm scaled up and centred, which does not change
+    its output.
 
-    Beside new dimensions of 0 their mean and variance, and the norm's epsilon, then are as before.
+    With new dimensions of 0, the mean, variance and relative epsilon of the norm are then as
+    before.
     """
     old = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     inputs = {"model.embed_tokens.weight": 1, "z_proj.weight": 0, "z_proj.bias": 0}
@@ -107,9 +110,10 @@ def _centred(model: SpeechLlamaForCausalLM, scale: float) -> dict[str, Tensor]:
 
 
 def _fill(grown: SpeechLlamaForCausalLM, old: dict[str, Tensor], norm_scale: float) -> None:
-    """Put old weights into the corners of new ones, whose norms see new dimensions of 0."""
+    """Copy old weights into the corners of new ones; `norm_scale` corrects norms for new dimensions
+    of 0."""
     for name, new in grown.state_dict().items():
-        if name not in old:  # a new layer or block; blocks of the head are silent as they are made
+        if name not in old:  # a new layer or block; new blocks of the head output zero anyway
             if name.endswith(_WRITERS):
                 new.zero_()
             continue
@@ -128,19 +132,19 @@ def _fill(grown: SpeechLlamaForCausalLM, old: dict[str, Tensor], norm_scale: flo
 def _grown_config(config: SpeechLlamaConfig, sizes: dict[str, int]) -> SpeechLlamaConfig:
     settings, old = config.to_dict(), config.architecture
     if not sizes:
-        raise ValueError(f"nothing is to grow: give a size of {', '.join(GROWABLE)}")
+        raise ValueError(f"no size is given: give one of {', '.join(GROWABLE)}")
     for key, size in sizes.items():
         if key not in GROWABLE:
             raise ValueError(f"{key} cannot grow: choose among {', '.join(GROWABLE)}")
         if size < settings[key]:
-            raise ValueError(f"{key} is {settings[key]} and cannot become less, {size}: grow it")
+            raise ValueError(f"{key} is {settings[key]} and cannot shrink to {size}: give more")
     heads = sizes.get("num_attention_heads", old.num_attention_heads)
-    # Heads that share a key and value head must go on sharing it.
+    # Heads that share a key and value head must continue to share it.
     sharing = old.num_attention_heads // old.num_key_value_heads
     if heads % sharing:
         raise ValueError(
-            f"{heads} attention heads cannot share key and value heads by {sharing}, as the "
-            "model's do: choose a multiple"
+            f"{heads} attention heads cannot share key and value heads in groups of {sharing}, as "
+            "in the model: choose a multiple"
         )
     settings |= sizes | {"num_key_value_heads": heads // sharing}
     return SpeechLlamaConfig.from_dict(settings)

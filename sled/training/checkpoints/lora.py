@@ -1,7 +1,8 @@
-"""Low-rank adapters (LoRA, Hu et al. 2021) through peft: few weights are trained, all others kept.
+"""Low-rank adapters (LoRA, Hu et al. 2021) through peft: few weights are trained, the others are
+frozen.
 
-The trainer is given peft's wrapper around the model, which it knows: its checkpoints then hold the
-adapters alone, in peft's form. What a run leaves in the end is a plain checkpoint again.
+The trainer gets peft's wrapper around the model, so its checkpoints hold only the adapters, in
+peft's format. The result of a run is a plain checkpoint with the adapters merged in.
 """
 
 from __future__ import annotations
@@ -22,14 +23,17 @@ ADAPTER_FOLDER = "adapter"
 
 
 def add_adapters(model: SpeechLlamaForCausalLM, arguments: LoraArguments) -> PeftModel:
-    """Freeze a model and give it adapters, which alone are trained then.
+    """Freeze a model and add adapters, which are then the only trained weights.
 
     Args:
-        model: Changed in place.
-        arguments: Rank, scale, dropout and places of the adapters.
+        model: The model; changed in place.
+        arguments: Rank, scale, dropout and target layers of the adapters.
+
+    Returns:
+        peft's wrapper around the model.
 
     Raises:
-        ValueError: If peft is not installed, or no layer goes by one of the names.
+        ValueError: If peft is not installed, or no layer has one of the names.
     """
     try:
         from peft import LoraConfig, get_peft_model
@@ -46,7 +50,7 @@ def add_adapters(model: SpeechLlamaForCausalLM, arguments: LoraArguments) -> Pef
 
 
 def _check_targets(model: nn.Module, targets: list[str]) -> None:
-    """peft itself passes over names that nothing goes by, as long as one of them is good."""
+    """Check the target layers. peft itself ignores unknown names if one name is known."""
     layers = [name for name, module in model.named_modules() if isinstance(module, nn.Linear)]
     unknown = [t for t in targets if not any(f".{name}".endswith(f".{t}") for name in layers)]
     if unknown or not targets:
@@ -57,17 +61,21 @@ def _check_targets(model: nn.Module, targets: list[str]) -> None:
 
 
 def unwrap(model: Any) -> SpeechLlamaForCausalLM:
-    """The model itself, with the adapters in it, if it is in peft's wrapper."""
-    return model.get_base_model() if hasattr(model, "get_base_model") else model
+    """The model inside peft's wrapper, or the model itself if it is not wrapped."""
+    inner: SpeechLlamaForCausalLM = model
+    if hasattr(model, "get_base_model"):
+        inner = model.get_base_model()
+    return inner
 
 
 def save_merged(model: PeftModel, tokenizer: TextTokenizer, folder: Path) -> None:
-    """Write a plain checkpoint with the adapters merged in, and them alone in a folder in it.
+    """Write a plain checkpoint with the adapters merged in, and the adapters alone in a folder in
+    it.
 
     Args:
-        model: With adapters, which are gone from it afterwards.
-        tokenizer: The model's.
-        folder: Where the checkpoint goes.
+        model: peft's wrapper; its adapters are removed.
+        tokenizer: The tokenizer of the model.
+        folder: Folder of the checkpoint.
     """
     model.save_pretrained(str(folder / ADAPTER_FOLDER))
     merged = model.merge_and_unload(safe_merge=True)

@@ -1,11 +1,9 @@
-"""Checkpoints that are whole or not there: written aside, and named only when nothing is missing.
+"""Checkpoints that are complete or absent, so that a process may be killed at any time.
 
-    output_dir/.partial/           what is being written, or what a killed run left of it
-    output_dir/checkpoint-2000/    all that is needed to continue at step 2,000
-    output_dir/model.safetensors   and the files beside it: the trained model; of these
-    output_dir/trainer_state.json  comes last and says that the rest is there
-
-So a process may be killed at any time.
+output_dir/.partial/           being written, or left over by a killed run
+output_dir/checkpoint-2000/    all that is needed to continue at step 2,000
+output_dir/model.safetensors   and the files beside it: the trained model; of these
+output_dir/trainer_state.json  is written last and marks the model as complete
 """
 
 from __future__ import annotations
@@ -36,21 +34,27 @@ STAGING = ".partial"
 
 
 class WholeCheckpointTrainer(Trainer):
-    """transformers' Trainer, which writes under the final name while it goes, made safe to kill."""
+    """transformers' Trainer with atomic checkpoints; the original writes under the final name."""
 
     _staging: Path | None = None
 
+    @property
+    def output_dir(self) -> Path:
+        """Folder of the run."""
+        assert self.args.output_dir is not None  # transformers sets a default
+        return Path(self.args.output_dir)
+
     def complete_checkpoint(self, checkpoint: Path) -> None:
-        """Add to a checkpoint what transformers does not know of, before it gets its name."""
+        """Add the files that transformers does not write, before the checkpoint gets its name."""
 
     @contextmanager
     def staged(self) -> Iterator[Path]:
-        """A new folder in `output_dir` to write to, and what it is left with is removed.
+        """A new folder in `output_dir` to write to; it is removed afterwards.
 
         Raises:
-            OSError: If writing fails, in any of the ways in which libraries say so.
+            OSError: If writing fails; libraries report it by errors of several types.
         """
-        output_dir = Path(self.args.output_dir)
+        output_dir = self.output_dir
         staging = output_dir / STAGING
         if self.args.should_save:
             shutil.rmtree(staging, ignore_errors=True)
@@ -59,14 +63,14 @@ class WholeCheckpointTrainer(Trainer):
         try:
             yield staging
         except (OSError, RuntimeError, SafetensorError) as error:
-            if str(error).startswith("DataLoader worker"):  # dies at any time, by a signal
+            if str(error).startswith("DataLoader worker"):  # unrelated: a worker was killed
                 raise
             raise OSError(
-                f"step {self.state.global_step} could not be saved in {output_dir} ({error}): make "
-                "room and start the same command again; what was saved before is untouched"
+                f"step {self.state.global_step} could not be saved in {output_dir} ({error}): free "
+                "space and start the same command again; earlier checkpoints are untouched"
             ) from error
         finally:
-            if self.args.should_save:  # what is left of a failure may be what fills the disk
+            if self.args.should_save:  # a failed checkpoint may be what fills the disk
                 shutil.rmtree(staging, ignore_errors=True)
         self.accelerator.wait_for_everyone()
 
@@ -74,21 +78,21 @@ class WholeCheckpointTrainer(Trainer):
         return str(self._staging or super()._get_output_dir(trial))
 
     def _save_checkpoint(self, model: nn.Module, trial: Any) -> None:
-        """Write a checkpoint, and then remove those that are too many.
+        """Write a checkpoint, then remove the oldest ones beyond the limit.
 
         Raises:
-            ValueError: If a weight is not a number any more; nothing is written then.
-            OSError: If it cannot be written; the checkpoints before it are untouched.
+            ValueError: If a weight is not finite; nothing is written then.
+            OSError: If it cannot be written; earlier checkpoints are untouched.
         """
         self._refuse_broken_weights()
-        output_dir = Path(self.args.output_dir)
+        output_dir = self.output_dir
         with self.staged() as staging:
             self._staging = staging
             try:
                 super()._save_checkpoint(model, trial)
             finally:
                 self._staging = None
-            # transformers has looked for the best checkpoint where this one is being written.
+            # transformers looked for the best checkpoint in the staging folder.
             best = output_dir / f"{PREFIX_CHECKPOINT_DIR}-{self.state.best_global_step}"
             if self.state.best_global_step == self.state.global_step or best.is_dir():
                 self.state.best_model_checkpoint = str(best)
@@ -108,11 +112,12 @@ class WholeCheckpointTrainer(Trainer):
 
     def _load_from_checkpoint(self, *args: Any, **kwargs: Any) -> None:
         with warnings.catch_warnings():
-            # transformers reads config.json as that of no model in particular, and wonders.
+            # transformers reads config.json as a generic configuration, and warns.
             warnings.simplefilter("ignore", FutureWarning)
             super()._load_from_checkpoint(*args, **kwargs)
 
     def _refuse_broken_weights(self) -> None:
+        assert self.model is not None
         own = (p.to_local() if isinstance(p, DTensor) else p for p in self.model.parameters())
         num_broken = sum(int(not p.isfinite().all()) for p in own)
         if self.accelerator.reduce(torch.tensor(num_broken, device=self.args.device), "sum"):
@@ -123,24 +128,24 @@ class WholeCheckpointTrainer(Trainer):
 
 
 class CurrentIntervals(TrainerCallback):
-    """Lets a continued run log, evaluate and save as often as its flags say now."""
+    """Makes a continued run log, evaluate and save at the intervals of its current flags."""
 
     def on_train_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
-        """Undo what transformers takes from the checkpoint."""
-        state.compute_steps(args, state.max_steps)
+        """Replace the intervals that transformers took from the checkpoint."""
+        state.compute_steps(args, state.max_steps)  # type: ignore[no-untyped-call]
 
 
 def publish_folder(staged: Path, target: Path) -> None:
-    """Give a folder its final name, in the place of any that has it."""
+    """Rename a folder to its final name, replacing an existing one."""
     _flush(staged)
     shutil.rmtree(target, ignore_errors=True)
     staged.replace(target)
 
 
 def publish_model(staged: Path, output_dir: Path) -> None:
-    """Move all that makes up a trained model to where it belongs, the trainer's state last."""
+    """Move the files of a trained model to their place, the state of the trainer last."""
     _flush(staged)
     for path in sorted(staged.iterdir(), key=lambda path: path.name == TRAINER_STATE_NAME):
         if path.is_dir():
@@ -149,19 +154,20 @@ def publish_model(staged: Path, output_dir: Path) -> None:
 
 
 def finished_steps(output_dir: Path) -> int:
-    """Steps after which the trained model in a run's folder was saved; 0 if there is none."""
+    """Number of steps after which the trained model in a run's folder was saved. 0: there is
+    none."""
     state = output_dir / TRAINER_STATE_NAME
     return TrainerState.load_from_json(str(state)).global_step if state.is_file() else 0
 
 
 def _flush(folder: Path) -> None:
-    """Have a folder on the disk itself: a machine may go down right after it is renamed."""
+    """Flush a folder to the disk, because the machine may crash right after the rename."""
     for path in [*folder.rglob("*"), folder]:
         descriptor = os.open(path, os.O_RDONLY)
         try:
             os.fsync(descriptor)
         except OSError:
-            if path.is_file():  # not every file system can flush folders
+            if path.is_file():  # some file systems cannot flush folders
                 raise
         finally:
             os.close(descriptor)

@@ -89,8 +89,8 @@ def test_the_seed_decides_what_is_added():
 @pytest.mark.parametrize(
     ("flags", "complaint"),
     [
-        (["--hidden_size=16"], "hidden_size is 32 and cannot become less, 16"),
-        ([], "nothing is to grow"),
+        (["--hidden_size=16"], "hidden_size is 32 and cannot shrink to 16"),
+        ([], "no size is given"),
         (["--num_attention_heads=5"], "5 attention heads cannot share"),
     ],
 )

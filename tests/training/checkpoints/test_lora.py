@@ -12,8 +12,8 @@ from torch import Tensor
 from sled import TTS
 from sled.model.lm import SpeechLlamaForCausalLM
 from sled.training.arguments import LoraArguments
+from sled.training.checkpoints.ema import EMA_FILE
 from sled.training.checkpoints.lora import ADAPTER_FOLDER, add_adapters, save_merged, unwrap
-from sled.training.checkpoints.moving_average import EMA_FILE
 from tests.debug import GOLDENS, debug_model, debug_tokenizer, randn
 from tests.training.runs import assert_same_weights, fit, logged, weights
 

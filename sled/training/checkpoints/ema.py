@@ -1,4 +1,4 @@
-"""The average of the weights over the steps of a run, kept while training goes on."""
+"""Exponential moving average (EMA) of the weights, updated at each step of a run."""
 
 from __future__ import annotations
 
@@ -19,15 +19,14 @@ logger = logging.getLogger(__name__)
 EMA_FILE = "ema.safetensors"
 
 
-class WeightAverage(TrainerCallback):
-    """Exponential moving average (EMA) of all weights that are trained, in float32.
+class WeightEma(TrainerCallback):
+    """EMA of all trained weights, in float32.
 
-    Training itself never sees it. Every process of a distributed run takes the same average of the
-    same weights.
+    Training does not use it. Every process of a distributed run computes the same average.
 
     Args:
-        model: What is trained; all of its weights are on this process.
-        decay: How much of the average a step leaves: about the last 1 / (1 - decay) steps count.
+        model: The model in training; all of its weights are on this process.
+        decay: Share of the average that a step keeps: about the last 1 / (1 - decay) steps count.
     """
 
     def __init__(self, model: nn.Module, decay: float) -> None:
@@ -43,12 +42,13 @@ class WeightAverage(TrainerCallback):
         control: TrainerControl,
         **kwargs: Any,
     ) -> None:
-        """Let the weights of this step count; the first ones become the average."""
+        """Add the weights of this step; those of the first step start the average."""
         self._average.update_parameters(self._weights)
 
     @contextmanager
     def applied(self) -> Iterator[None]:
-        """Let the model hold the averages inside the context, and its own weights after it."""
+        """Give the model the averaged weights inside the context, and its own weights back
+        afterwards."""
         own = [weight.detach().clone() for weight in self._weights]
         self.apply()
         try:
@@ -57,7 +57,7 @@ class WeightAverage(TrainerCallback):
             _copy(own, self._weights)
 
     def apply(self) -> None:
-        """Put the averages in the place of the model's weights, if any step has counted yet."""
+        """Replace the weights of the model by the averages, if there was a step."""
         if self._average.n_averaged:
             _copy(self._average.parameters(), self._weights)
 
@@ -68,30 +68,30 @@ class WeightAverage(TrainerCallback):
         save_file(tensors, folder / EMA_FILE, metadata={"format": "pt"})
 
     def load(self, folder: Path) -> None:
-        """Go on from what `save` wrote; from a folder without it, averaging starts anew.
+        """Continue from the file that `save` wrote; without one, averaging starts anew.
 
         Raises:
-            ValueError: If it is the average of other weights.
+            ValueError: If it holds averages of other weights.
         """
         path = folder / EMA_FILE
         if not path.is_file():
-            logger.info("%s holds no averages of weights: averaging starts here", folder)
+            logger.info("%s holds no averaged weights: averaging starts here", folder)
             return
         averages = load_file(path)
         if averages.keys() != set(self._names):
             raise ValueError(
-                f"{path} holds averages of other weights than are trained now: continue the run "
+                f"{path} holds averages of other weights than those in training: continue the run "
                 "with the flags it was started with"
             )
         _copy((averages[name] for name in self._names), self._average.parameters())
-        # Only whether it is 0 matters to a moving average.
+        # A moving average only distinguishes 0 from other counts.
         self._average.n_averaged.fill_(1)
 
 
 def _ema_update(decay: float) -> Callable[[Tensor, Tensor, Tensor | int], Tensor]:
-    """As torch's `get_ema_multi_avg_fn`, which cannot average bfloat16 weights in float32.
+    """As torch's `get_ema_multi_avg_fn`, but it averages bfloat16 weights in float32.
 
-    There most steps would be lost: they change an average by less than bfloat16 resolves.
+    In bfloat16 most updates would be lost, because they are smaller than its resolution.
     """
 
     def update(average: Tensor, weight: Tensor, num_averaged: Tensor | int) -> Tensor:

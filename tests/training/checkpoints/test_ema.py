@@ -12,14 +12,14 @@ from torch import nn
 
 from sled import TTS
 from sled.model.lm import SpeechLlamaForCausalLM
-from sled.training.checkpoints.moving_average import EMA_FILE, WeightAverage
+from sled.training.checkpoints.ema import EMA_FILE, WeightEma
 from tests.debug import GOLDENS
 from tests.training.runs import assert_same_weights, fit, logged, weights
 
 SAVING = {"save_strategy": "steps", "save_steps": 1}
 
 
-def take_steps(average: WeightAverage, model: nn.Module, values: list[float]) -> None:
+def take_steps(average: WeightEma, model: nn.Module, values: list[float]) -> None:
     """Let each weight of a model take these values, step by step."""
     for value in values:
         with torch.no_grad():
@@ -34,7 +34,7 @@ values = st.lists(st.floats(-10, 10, width=32), min_size=1, max_size=8)
 @given(values=values, decay=st.floats(0, 0.99))
 def test_an_average_follows_its_recursion(values: list[float], decay: float) -> None:
     model = nn.Linear(2, 1)
-    average = WeightAverage(model, decay)
+    average = WeightEma(model, decay)
     take_steps(average, model, values)
     expected = values[0]
     for value in values[1:]:
@@ -47,7 +47,7 @@ def test_an_average_follows_its_recursion(values: list[float], decay: float) -> 
 def test_averages_of_bfloat16_weights_are_finer_than_they_are(tmp_path: Path) -> None:
     """A thousandth of the step from 1 to 1.0078 is nothing in bfloat16."""
     model = nn.Linear(1, 1, dtype=torch.bfloat16)
-    average = WeightAverage(model, decay=0.999)
+    average = WeightEma(model, decay=0.999)
     after = 1 + 2**-7
     take_steps(average, model, [1.0] + 100 * [after])
     expected = after + (1.0 - after) * 0.999**100
@@ -59,7 +59,7 @@ def test_averages_of_bfloat16_weights_are_finer_than_they_are(tmp_path: Path) ->
 
 def test_a_model_has_its_own_weights_back_whatever_happens() -> None:
     model = nn.Linear(2, 1)
-    average = WeightAverage(model, decay=0.5)
+    average = WeightEma(model, decay=0.5)
     take_steps(average, model, [1.0, 3.0])
     with pytest.raises(RuntimeError, match="evaluation"), average.applied():
         assert model.weight.tolist() == [[2.0, 2.0]]
@@ -70,14 +70,14 @@ def test_a_model_has_its_own_weights_back_whatever_happens() -> None:
 def test_weights_that_are_not_trained_are_not_averaged(tmp_path: Path) -> None:
     model = nn.Linear(2, 1)
     model.weight.requires_grad_(False)
-    WeightAverage(model, decay=0.5).save(tmp_path)
+    WeightEma(model, decay=0.5).save(tmp_path)
     assert list(load_file(tmp_path / EMA_FILE)) == ["bias"]
 
 
 def test_without_a_step_there_is_no_average_to_apply(tmp_path: Path) -> None:
     """As when a run that kept none goes on with one: its weights are not the initial ones."""
     model = nn.Linear(2, 1)
-    average = WeightAverage(model, decay=0.5)
+    average = WeightEma(model, decay=0.5)
     with torch.no_grad():
         model.weight.fill_(7.0)
     average.load(tmp_path)
@@ -86,9 +86,9 @@ def test_without_a_step_there_is_no_average_to_apply(tmp_path: Path) -> None:
 
 
 def test_averages_of_another_model_are_refused(tmp_path: Path) -> None:
-    WeightAverage(nn.Linear(2, 1), decay=0.5).save(tmp_path)
+    WeightEma(nn.Linear(2, 1), decay=0.5).save(tmp_path)
     with pytest.raises(ValueError, match="averages of other weights"):
-        WeightAverage(nn.Linear(2, 1, bias=False), decay=0.5).load(tmp_path)
+        WeightEma(nn.Linear(2, 1, bias=False), decay=0.5).load(tmp_path)
 
 
 # In training.

@@ -1,7 +1,7 @@
-"""How much of the energy head is switched off: hidden units that say nothing for any frame.
+"""The share of inactive neurons in the energy head: hidden neurons that are off for every frame.
 
-With a learning rate that is too high the units of the head's blocks are driven far below zero,
-where their SiLU is flat, and do not come back: the loss goes on falling, only more slowly.
+If the learning rate is too high, neurons of the head's blocks are driven far below zero, where
+their SiLU is flat, and do not recover: the loss still falls, but more slowly.
 """
 
 from __future__ import annotations
@@ -12,29 +12,29 @@ import torch
 from accelerate import Accelerator
 from torch import Tensor, nn
 
-from sled.model.heads import EnergyHead
 from sled.model.heads.energy import ResidualBlock
 
-# There SiLU is above -0.015.
+# Below this input, the output of SiLU is between -0.015 and 0.
 OFF_BELOW = -6.0
 
 
-class InactiveUnits:
-    """Watches a head while this context is open.
+class InactiveNeurons:
+    """Watches the residual blocks of a head while this context is open; other heads have none.
 
     Args:
         head: The head.
-        device: Where totals are reduced over processes.
+        device: Device on which totals are reduced over processes.
     """
 
-    def __init__(self, head: EnergyHead, device: torch.device) -> None:
-        blocks = head.net.res_blocks
-        self._activations = [block.mlp[1] for block in blocks if isinstance(block, ResidualBlock)]
-        shape = len(blocks), head.architecture.diffloss_w
+    def __init__(self, head: nn.Module, device: torch.device) -> None:
+        blocks = [module for module in head.modules() if isinstance(module, ResidualBlock)]
+        self._activations = [block.mlp[1] for block in blocks]
+        widths = [one.out_features for b in blocks for one in b.mlp if isinstance(one, nn.Linear)]
+        shape = len(blocks), widths[0] if widths else 0
         self._is_active = torch.zeros(shape, dtype=torch.bool, device=device)
         self._hooks: list[torch.utils.hooks.RemovableHandle] = []
 
-    def __enter__(self) -> InactiveUnits:
+    def __enter__(self) -> InactiveNeurons:
         for index, activation in enumerate(self._activations):
 
             def watch(_: nn.Module, inputs: tuple[Tensor], index: int = index) -> None:
@@ -53,8 +53,9 @@ class InactiveUnits:
             hook.remove()
 
     def metrics(self, accelerator: Accelerator) -> dict[str, float]:
-        """`inactive_units`: the share that was off at every frame, on all processes, if any ran."""
+        """`inactive_neurons`: share of neurons that were off at every frame on all processes, if
+        any ran."""
         is_active = accelerator.reduce(self._is_active.double(), "sum") > 0
         if not is_active.any():
             return {}
-        return {"inactive_units": 1 - float(is_active.double().mean())}
+        return {"inactive_neurons": 1 - float(is_active.double().mean())}

@@ -10,7 +10,7 @@ from sled import TTS
 from sled.model.huggingface import SpeechLlamaConfig
 from sled.model.lm import SpeechLlamaForCausalLM
 from sled.text.tokenizer import TextTokenizer
-from sled.training.checkpoints.finding import (
+from sled.training.checkpoints.averaging import (
     average_checkpoints,
     best_checkpoints,
     last_checkpoints,
@@ -138,11 +138,11 @@ def unlike(tmp_path_factory) -> Path:
         ("--checkpoints first tokens", "differ in vocab.json"),
         ("--checkpoints first weights", "lacks model.safetensors"),
         ("--checkpoints first broken", "wrong shape: "),
-        ("--checkpoints first none", "none is no whole checkpoint"),
+        ("--checkpoints first none", "none is incomplete, it lacks"),
         ("--run empty --last 1", "empty has 0 checkpoints, not 1"),
-        ("--run empty --last 0", "0 checkpoints: take 1 or more"),
+        ("--run empty --last 0", "0 checkpoints: use 1 or more"),
         ("--last 1", "--run is missing"),
-        ("--checkpoints first --output first", "is there already"),
+        ("--checkpoints first --output first", "exists: name a new folder"),
     ],
 )
 def test_what_cannot_be_averaged_is_refused_in_one_line(
@@ -158,5 +158,5 @@ def test_what_cannot_be_averaged_is_refused_in_one_line(
 
 def test_a_run_that_was_never_evaluated_has_no_best_checkpoints(corpus, tmp_path):
     run_folder = fit(corpus, tmp_path, save_strategy="steps", save_steps=1, max_steps=2)
-    with pytest.raises(ValueError, match="take the --last ones"):
+    with pytest.raises(ValueError, match="use --last"):
         best_checkpoints(run_folder, 1)

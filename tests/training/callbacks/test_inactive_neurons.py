@@ -4,7 +4,7 @@ import pytest
 import torch
 from accelerate import Accelerator
 
-from sled.training.callbacks.inactive_units import InactiveUnits
+from sled.training.callbacks.inactive_neurons import InactiveNeurons
 from sled.training.trainer import SledTrainer
 from tests.debug import debug_model
 from tests.training.runs import fit, logged, make_corpus
@@ -19,16 +19,16 @@ def test_units_that_are_off_at_every_frame_are_counted():
     )
     with torch.no_grad():
         blocks[0].mlp[0].bias[: width // 2] = -1e4
-    with InactiveUnits(head, torch.device("cpu")) as inactive:
+    with InactiveNeurons(head, torch.device("cpu")) as inactive:
         head.draw(hidden, noise)
-    share = inactive.metrics(Accelerator(cpu=True))["inactive_units"]
+    share = inactive.metrics(Accelerator(cpu=True))["inactive_neurons"]
     assert share == pytest.approx(width // 2 / (width * len(blocks)))
     head.draw(hidden, noise)  # not watched any more
     assert not any(block.mlp[1]._forward_pre_hooks for block in blocks)
 
 
 def test_a_head_that_did_not_run_has_none():
-    inactive = InactiveUnits(debug_model().scoreloss, torch.device("cpu"))
+    inactive = InactiveNeurons(debug_model().scoreloss, torch.device("cpu"))
     assert inactive.metrics(Accelerator(cpu=True)) == {}
 
 
@@ -36,7 +36,7 @@ def test_evaluation_logs_them(tmp_path):
     corpus = make_corpus(tmp_path)
     evaluation = {"eval_manifest": corpus / "cuts.jsonl.gz", "eval_strategy": "steps"}
     fit(corpus, tmp_path / "run", **evaluation, eval_steps=3)
-    assert logged(tmp_path / "run", "eval_inactive_units") == [0.0]
+    assert logged(tmp_path / "run", "eval_inactive_neurons") == [0.0]
 
 
 def test_each_step_takes_the_smallest_numbers_for_zero(tmp_path, monkeypatch):

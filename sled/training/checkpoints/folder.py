@@ -1,0 +1,57 @@
+"""Checkpoint folders that include a tokenizer: checking, loading and writing them."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import torch
+
+from sled.files.checkpoint import missing_files
+from sled.model.lm import SpeechLlamaForCausalLM
+from sled.text.tokenizer import MERGES_FILE, VOCAB_FILE
+
+TOKENIZER_FILES = (VOCAB_FILE, MERGES_FILE)
+
+
+def refuse_existing(output: Path) -> None:
+    """Check that a folder is new.
+
+    Raises:
+        ValueError: If it exists.
+    """
+    if output.exists():
+        raise ValueError(f"{output} exists: name a new folder")
+
+
+def check_complete(checkpoint: Path) -> None:
+    """Check that a folder has a model and a tokenizer.
+
+    Raises:
+        ValueError: If files are missing; the error names them.
+    """
+    missing = missing_files(checkpoint)
+    missing += [name for name in TOKENIZER_FILES if not (checkpoint / name).is_file()]
+    if missing:
+        raise ValueError(
+            f"{checkpoint} is incomplete, it lacks {', '.join(missing)}: check the path"
+        )
+
+
+def load_float32(checkpoint: Path) -> SpeechLlamaForCausalLM:
+    """Load the model of a checkpoint in float32, whatever type it is stored in."""
+    model: SpeechLlamaForCausalLM = SpeechLlamaForCausalLM.from_pretrained(
+        checkpoint, dtype=torch.float32
+    )
+    return model
+
+
+def write_checkpoint(model: SpeechLlamaForCausalLM, source: Path, output: Path) -> None:
+    """Write a model with the tokenizer of `source`; the folder appears when it is complete."""
+    partial = output.with_name(f".partial.{output.name}")
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.parent.mkdir(parents=True, exist_ok=True)
+    model.save_pretrained(partial)
+    for name in TOKENIZER_FILES:
+        shutil.copy(source / name, partial / name)
+    partial.replace(output)

@@ -1,0 +1,271 @@
+"""From the flags of a run to its model, its data and its trainer."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable
+from dataclasses import asdict, fields
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import torch
+from lhotse import CutSet
+from lhotse.cut import Cut
+from transformers import set_seed
+
+from sled.codec import Codec, load_codec
+from sled.data.alignment.spoken_times import word_ends
+from sled.data.cache.codes import check_codec
+from sled.data.dataset import SpeechDataset, open_corpus
+from sled.data.lengths import measure_frames_per_token, measure_trained_frames
+from sled.data.sampling import SpeechBatches
+from sled.model.config import KEYS, Objective
+from sled.model.huggingface import SpeechLlamaConfig
+from sled.model.lm import SpeechLlamaForCausalLM
+from sled.text.tokenizer import TextTokenizer
+from sled.training.arguments import (
+    DataArguments,
+    LoraArguments,
+    ModelArguments,
+    SledTrainingArguments,
+)
+from sled.training.checkpoints.lora import add_adapters
+from sled.training.distillation import GuidedTeacher, make_student
+from sled.training.trainer import SledTrainer
+
+logger = logging.getLogger(__name__)
+
+_LAYOUT_KEYS = {"stream_n", "stream_m"}
+# Keys that the weights of a checkpoint do not depend on, so that fine-tuning may change them.
+_FREE_KEYS = {field.name for field in fields(Objective)} | _LAYOUT_KEYS
+
+
+def make_trainer(
+    model_args: ModelArguments,
+    lora_args: LoraArguments,
+    data_args: DataArguments,
+    args: SledTrainingArguments,
+) -> SledTrainer:
+    """Load or make all parts of a run, the same on every process.
+
+    Raises:
+        ValueError: If something is missing or does not fit.
+    """
+    set_seed(args.seed)
+    tokenizer = TextTokenizer.from_pretrained(data_args.tokenizer)
+    codec = load_codec(data_args.codec, device=args.device)
+    for manifest in map(Path, data_args.train_manifest + data_args.eval_manifest):
+        if manifest.is_dir():
+            check_codec(manifest, codec)
+    model = build_model(model_args, tokenizer, codec).to(getattr(torch, args.model_dtype))
+    # The configuration of the model decides the normalisation of texts.
+    sizes = model.config.architecture
+    tokenizer = TextTokenizer.from_pretrained(data_args.tokenizer, sizes.text_normalization)
+    train_batches = training_batches(data_args, args, codec)
+    eval_batches = evaluation_batches(data_args, args) if data_args.eval_manifest else None
+    has_channel = codec.token_channel is not None
+    if args.alignment_weight is None:
+        is_finetuning = model_args.finetune_path is not None
+        args.alignment_weight = 1.0 if is_finetuning and has_channel else 0.0
+    needs_times = has_channel or args.alignment_weight > 0
+    _check_token_channel(codec, tokenizer, data_args)
+    _check_layer(args.alignment_layer, sizes.num_hidden_layers)
+    if needs_times:
+        _check_alignment(train_batches.open_epoch(0))
+    if has_channel and eval_batches is not None:
+        _check_alignment(eval_batches.open_epoch(0))
+    train_dataset = SpeechDataset(
+        tokenizer,
+        codec,
+        data_args.join_share,
+        data_args.max_joined_s,
+        with_spoken_tokens=needs_times,
+        conditions=sizes.conditions,
+    )
+    is_new = model_args.finetune_path is None
+    _measure_lengths(model, train_batches.open_epoch, train_dataset, codec, is_new=is_new)
+    if args.compile_layers:
+        for layer in model.model.layers:
+            layer.compile(dynamic=True)
+    flags = {
+        "model": _resolved(model_args, model.config),
+        "lora": asdict(lora_args),
+        "data": asdict(data_args),
+        "training": args.to_dict(),
+    }
+    teacher = None
+    if model_args.distill_cfg is not None:
+        teacher = GuidedTeacher(model, model_args.distill_cfg)
+        make_student(model, model_args.distill_cfg)
+    trained_model = add_adapters(model, lora_args) if lora_args.lora_rank else model
+    trained = sum(p.numel() for p in trained_model.parameters() if p.requires_grad)
+    total = sum(p.numel() for p in trained_model.parameters())
+    logger.info("model: %.1f M parameters, %.1f M trained", total / 1e6, trained / 1e6)
+    return SledTrainer(
+        model=trained_model,
+        args=args,
+        codec=codec,
+        train_dataset=train_dataset,
+        train_batches=train_batches,
+        eval_batches=eval_batches,
+        eval_dataset=data_args.eval_manifest or None,
+        flags=flags,
+        teacher=teacher,
+        processing_class=tokenizer,
+    )
+
+
+def build_model(
+    arguments: ModelArguments, tokenizer: TextTokenizer, codec: Codec
+) -> SpeechLlamaForCausalLM:
+    """Make a new model, or load a checkpoint and apply the settings that are given.
+
+    Raises:
+        ValueError: If there is no such checkpoint, or it does not fit the tokenizer, the codec or
+            the settings.
+    """
+    settings = {
+        key: None if key in _LAYOUT_KEYS and value == 0 else value
+        for key, value in asdict(arguments).items()
+        if key in KEYS and value is not None
+    }
+    unit_size = codec.unit_shape[0] if codec.unit_shape else codec.codebook_size
+    ours = (tokenizer.vocab_size, unit_size, codec.frame_rate)
+    if arguments.finetune_path is None:
+        settings["conditions"] = _parse_conditions(arguments.conditions)
+        sizes = dict(zip(("vocab_size", "vae_embed_dim", "frame_rate"), ours, strict=True))
+        return SpeechLlamaForCausalLM(SpeechLlamaConfig(**sizes, **settings))
+
+    folder = Path(arguments.finetune_path)
+    if folder.suffix == ".safetensors":
+        if not folder.is_file():
+            raise ValueError(f"no checkpoint at {folder}: train it first, or check --finetune_path")
+        folder = folder.parent
+    config = SpeechLlamaConfig.from_pretrained(folder)
+    old = config.architecture
+    theirs = (old.vocab_size, old.vae_embed_dim, old.frame_rate)
+    if theirs != ours:
+        raise ValueError(
+            f"{folder} has {theirs[0]} tokens and units of size {theirs[1]} at {theirs[2]:g} Hz; "
+            f"the tokenizer has {ours[0]} and the codec {ours[1]} at {ours[2]:g}: "
+            "use the ones it was trained with"
+        )
+    if arguments.text_normalization not in (None, old.text_normalization):
+        raise ValueError(
+            f"--text_normalization {arguments.text_normalization}: {folder} was trained with "
+            f"{old.text_normalization or 'none'}, leave the flag out"
+        )
+    free = {key: value for key, value in settings.items() if key in _FREE_KEYS}
+    config = SpeechLlamaConfig.from_dict(config.to_dict() | free)  # checks all settings together
+    # In float32: half precision, in which checkpoints are published, would round updates away.
+    return SpeechLlamaForCausalLM.from_pretrained(folder, config=config, dtype=torch.float32)
+
+
+def training_batches(
+    data: DataArguments, args: SledTrainingArguments, codec: Codec
+) -> SpeechBatches:
+    """This process's share of the training batches."""
+    manifests = list(map(Path, data.train_manifest))
+
+    def open_epoch(epoch: int) -> CutSet:
+        return open_corpus(
+            manifests,
+            weights=data.train_weights or None,
+            data_path=Path(data.data_path) if data.data_path else None,
+            max_samples=data.max_train_samples,
+            max_duration_s=data.max_duration_s,
+            shuffle_seed=args.seed + epoch,
+        )
+
+    limit_s = args.max_seconds_per_batch
+    if args.max_frames_per_batch is not None:
+        limit_s = args.max_frames_per_batch / codec.frame_rate
+    return SpeechBatches(
+        open_epoch,
+        max_cuts=args.per_device_train_batch_size if limit_s is None else None,
+        max_duration_s=limit_s,
+        quadratic_duration_s=args.quadratic_duration_s,
+        by_length=args.group_by_speech_length,
+        per_step=args.gradient_accumulation_steps,
+        seed=args.seed,
+        rank=args.process_index,
+        world_size=args.world_size,
+    )
+
+
+def evaluation_batches(data: DataArguments, args: SledTrainingArguments) -> SpeechBatches:
+    """This process's share of the evaluation batches."""
+    manifests = list(map(Path, data.eval_manifest))
+    return SpeechBatches(
+        lambda epoch: open_corpus(
+            manifests,
+            data_path=Path(data.data_path) if data.data_path else None,
+            max_samples=data.max_eval_samples,
+        ),
+        max_cuts=args.per_device_eval_batch_size,
+        rank=args.process_index,
+        world_size=args.world_size,
+    )
+
+
+def _parse_conditions(flags: Iterable[str]) -> dict[str, int]:
+    """Widths of conditions by name, from words such as speaker:256."""
+    conditions = {}
+    for flag in flags:
+        name, _, width = flag.partition(":")
+        if not width.isdecimal():
+            raise ValueError(f"--conditions {flag}: give a name and a width, such as speaker:256")
+        conditions[name] = int(width)
+    return conditions
+
+
+def _resolved(arguments: ModelArguments, config: SpeechLlamaConfig) -> dict[str, Any]:
+    """The model's flags; those that are unset have the values of the model."""
+    given = asdict(arguments)
+    return given | {key: getattr(config, key) for key in given if key in KEYS}
+
+
+def _measure_lengths(
+    model: SpeechLlamaForCausalLM,
+    open_epoch: Any,
+    dataset: SpeechDataset,
+    codec: Codec,
+    *,
+    is_new: bool,
+) -> None:
+    """Record the lengths of the training data in the model; they limit how long it speaks."""
+    lengths = measure_frames_per_token(open_epoch(0), dataset.tokenizer, codec)
+    longest = measure_trained_frames(open_epoch(0), dataset.group, codec)
+    speaking = model.config.speaking
+    if is_new:
+        speaking.trained_frames = longest
+    elif speaking.trained_frames is not None:  # None: the checkpoint may have had longer samples
+        speaking.trained_frames = max(longest, speaking.trained_frames)
+    speaking.min_frames_per_token = round(lengths.low, 3)
+    speaking.max_frames_per_token = round(lengths.high, 3)
+
+
+def _check_token_channel(codec: Codec, tokenizer: TextTokenizer, data: DataArguments) -> None:
+    """Raise ValueError if the token channel was made for another tokenizer."""
+    channel = codec.token_channel
+    if channel is not None and channel.vocab_size != tokenizer.vocab_size:
+        raise ValueError(
+            f"{data.codec} has a channel for {channel.vocab_size} tokens, the tokenizer has "
+            f"{tokenizer.vocab_size}: make one for it with sled codec fit"
+        )
+
+
+def _check_alignment(cuts: Iterable[Cut]) -> None:
+    """Raise ValueError if none of the first thousand cuts has times of words."""
+    if not any(map(word_ends, islice(cuts, 1000))):
+        raise ValueError(
+            "--alignment_weight and a codec's token channel need cuts with times of words, and "
+            "these have none: prepare them with sled align before their codes are cached"
+        )
+
+
+def _check_layer(layer: int | None, num_layers: int) -> None:
+    """Raise ValueError if there is no such layer."""
+    if layer is not None and not 0 <= layer < num_layers:
+        raise ValueError(f"--alignment_layer {layer}: give one from 0 to {num_layers - 1}")
