@@ -221,13 +221,13 @@ def _starts(pieces: Sequence[Tensor]) -> list[int]:
 
 
 def collate(samples: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """Make a batch: right-padded `input_ids`, `attention_mask` [B, L], `speech` as a list,
-    `num_frames` [B].
+    """Make a batch of samples.
 
-    Lengths are known before anything is encoded, so that batches of one step, whose losses are
-    computed one after the other, can be weighted from the start. `spoken_tokens` and `spoken_ids`
-    [B, T], padded with -1, and `conditions`, [B, width] by name, are in the batch if samples have
-    them.
+    It has right-padded `input_ids` and `attention_mask` [B, L], `speech` as a list, and
+    `num_frames` [B]. Lengths are known before anything is encoded, so that the batches of a
+    training step, whose losses are computed one after the other, can be weighted from the start.
+    `spoken_tokens` and `spoken_ids` [B, T], padded with -1, and `conditions`, [B, width] by name,
+    are in the batch if the samples have them.
     """
     spoken = {
         key: pad_sequence([sample[key] for sample in samples], True, padding_value=-1)

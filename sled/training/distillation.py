@@ -1,10 +1,10 @@
-"""Distillation of guidance into a single pass, which halves the work per frame after a short
-training.
+"""Distillation of guidance into a single pass, which halves the work per frame.
 
 Under guidance a frame is drawn from u + c (h - u), where h is the hidden state of the model with
 the text and u without it (Ho and Salimans 2022, eq. 6). The head is the same for every c, so the
 student only learns this state: its own state with the text is fitted to it by least squares (as
-Meng et al. 2023 do for diffusion models). At cfg 1 it then speaks like its teacher at cfg c.
+Meng et al. 2023 do for diffusion models). At cfg 1 it then speaks like its teacher at cfg c. A
+short training suffices.
 """
 
 from __future__ import annotations

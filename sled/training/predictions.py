@@ -135,8 +135,7 @@ def cache_predictions(
 
 
 def _take_hours(corpus: CutSet, hours: float, seed: int) -> list[Cut]:
-    """Draw cuts at random from the whole corpus, whose speakers may be stored one after the
-    other."""
+    """Draw cuts at random from the whole corpus, which may be sorted by speaker."""
     # Two passes, so that the corpus need not fit in memory.
     total_s = sum(cut.duration for cut in corpus)
     return [c for c in corpus if Random(f"{seed}/{c.id}").random() * total_s < 3600 * hours]

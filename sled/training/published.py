@@ -1,5 +1,4 @@
-"""The published training runs as flags: the defaults of train_libriheavy and
-train_libriheavy_stream.
+"""The published training runs: defaults of train_libriheavy and train_libriheavy_stream.
 
 SLED, arXiv 2505.13181: 204 M parameters, 8 GPUs, the 50,000 hours of Libriheavy.
 """

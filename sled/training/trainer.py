@@ -1,5 +1,4 @@
-"""transformers' Trainer for SLED: batches, the loss over frames, evaluation and exact
-continuation."""
+"""transformers' Trainer for SLED: batches, loss over frames, evaluation and continuation."""
 
 from __future__ import annotations
 
@@ -19,6 +18,7 @@ from transformers import TrainerState
 from transformers.integrations import is_deepspeed_zero3_enabled
 from transformers.trainer import TRAINER_STATE_NAME
 from transformers.trainer_utils import EvalLoopOutput
+from typing_extensions import override
 
 from sled.codec import Codec
 from sled.data.dataset import SpeechDataset, collate, length_mask
@@ -113,6 +113,7 @@ class SledTrainer(WholeCheckpointTrainer):
                 "under FSDP and ZeRO-3 (sled average averages checkpoints afterwards)"
             )
 
+    @override
     def create_accelerator_and_postprocess(self) -> None:
         super().create_accelerator_and_postprocess()
         if self.is_fsdp_enabled:
@@ -155,9 +156,11 @@ class SledTrainer(WholeCheckpointTrainer):
 
     # Batches.
 
+    @override
     def get_train_dataloader(self) -> DataLoader[Any]:
         return self._loader(self.train_batches, self.train_dataset)
 
+    @override
     def get_eval_dataloader(self, eval_dataset: Any = None) -> DataLoader[Any]:
         assert self.eval_batches is not None, "there is nothing to evaluate on"
         spoken = self.train_dataset.with_spoken_tokens
@@ -185,13 +188,13 @@ class SledTrainer(WholeCheckpointTrainer):
         )
 
     def _prepare_inputs(self, inputs: dict[str, Any]) -> dict[str, Any]:
-        """Move a batch to the device. Audio stays in float32, even if DeepSpeed computes in half
-        precision."""
+        """Move a batch to the device; audio stays in float32, even under DeepSpeed."""
         device = self.args.device
         return send_to_device(inputs, device, non_blocking=device.type == "cuda")
 
     # The loss.
 
+    @override
     def training_step(self, *args: Any, **kwargs: Any) -> Tensor:
         # Gradients of inactive neurons are below the normal range of float32, where CPUs are many
         # times slower. Set at each step, because ONNX Runtime, which normalisation may use, unsets
@@ -234,6 +237,7 @@ class SledTrainer(WholeCheckpointTrainer):
             layer = unwrap(self.model).config.architecture.num_hidden_layers // 2
         return SpokenTokens(inputs["spoken_tokens"], layer)
 
+    @override
     def compute_loss(
         self,
         model: nn.Module,

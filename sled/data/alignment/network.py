@@ -15,8 +15,7 @@ _DILATIONS = (1, 1, 2, 2, 4, 4)
 
 
 class Block(nn.Module):
-    """Residual block: a depthwise dilated convolution over time and a two-layer MLP over
-    channels."""
+    """Residual block: a depthwise dilated convolution over time and an MLP over channels."""
 
     def __init__(self, dilation: int) -> None:
         super().__init__()
@@ -65,10 +64,13 @@ class CtcNetwork(nn.Module):
         return (features - self.mean) / self.scale
 
     def forward(self, normalized: Tensor, lengths: Tensor) -> Tensor:
-        """Log-probabilities [B, T, C] of normalised features [B, T, F] of clips of these lengths
-        [B].
+        """Log-probabilities [B, T, C] of normalised features [B, T, F].
 
         The frames of a clip do not depend on the other clips of the batch.
+
+        Args:
+            normalized: Features from `normalize`, padded.
+            lengths: [B] frames of each clip.
         """
         frames = torch.arange(normalized.shape[1])
         mask = (frames < lengths[:, None]).unsqueeze(-1).to(normalized)

@@ -31,8 +31,12 @@ def cut_words(cut: Cut, text_normalization: str | None) -> list[str]:
 
 
 def letters(word: str, fold_case: bool = False) -> list[str]:
-    """Letters of a word that take time to say, see `is_letter`. Case folding may give two for one
-    (ß)."""
+    """Letters of a word that take time to say; see `is_letter`.
+
+    Args:
+        word: The word.
+        fold_case: Whether letters are case-folded, which may give two letters for one, as for ß.
+    """
     return [char.casefold() if fold_case else char for char in word if is_letter(char)]
 
 

@@ -149,8 +149,7 @@ def _read_header(path: Path) -> Header:
 
 @lru_cache(maxsize=4096)
 def _cached_header(path: Path, mtime_ns: int, size: int) -> Header:
-    """Read the header of a file. Cached, because in some corpora hundreds of utterances share a
-    file."""
+    """Header of a file, cached, because in some corpora hundreds of utterances share a file."""
     info = soundfile.info(path)
     return Header(info.samplerate, info.frames, info.channels)
 

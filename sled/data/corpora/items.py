@@ -1,5 +1,4 @@
-"""Items that the readers of corpora yield: unchecked utterances, and lines that cannot be
-parsed."""
+"""Items that readers of corpora yield: unchecked utterances, and lines that cannot be parsed."""
 
 import gzip
 import json
@@ -78,8 +77,7 @@ Item: TypeAlias = Utterance | Rejected
 
 
 def read_lines(path: Path) -> Iterator[str]:
-    """Yield the lines of a UTF-8 text file without line ends, blank lines included; `.gz` is
-    unpacked.
+    """Yield the lines of a UTF-8 text file without line ends; `.gz` is unpacked.
 
     Raises:
         ValueError: If the file is missing, a broken archive, or not UTF-8 text.

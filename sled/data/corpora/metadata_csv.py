@@ -65,8 +65,7 @@ def _strip_suffix(name: str) -> str:
 
 
 def _find_audio(folder: Path, name: str) -> Path:
-    """Path of an audio file; if the name has no suffix, the first file with one of
-    AUDIO_SUFFIXES."""
+    """Path of an audio file; for a name without suffix, the first file with an AUDIO_SUFFIXES."""
     if _strip_suffix(name) != name:
         return folder / name
     candidates = [folder / f"{name}{suffix}" for suffix in AUDIO_SUFFIXES]

@@ -13,8 +13,7 @@ HASH_RANGE = 2**64
 
 
 def sentence_key(text: str) -> str:
-    """The part of a sentence that its spellings have in common: case-folded letters, marks and
-    digits.
+    """What the spellings of a sentence have in common: case-folded letters, marks and digits.
 
     A text without any of these is its own key.
     """
@@ -35,8 +34,7 @@ def share_threshold(share: float) -> int:
 
 
 def count_threshold(hashes: Iterable[int], count: int) -> int:
-    """The least number below which `count` of the hashes lie; more only if the last one is
-    repeated.
+    """The least number below which `count` of the hashes lie; more if the last one is repeated.
 
     Args:
         hashes: One per utterance; only `count` of them are kept in memory.

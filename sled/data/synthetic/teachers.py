@@ -1,5 +1,4 @@
-"""Teachers: text-to-speech voices that training data is synthesised with, and cleaning of their
-audio."""
+"""Teachers: text-to-speech voices that synthesise training data, and cleaning of their audio."""
 
 from __future__ import annotations
 

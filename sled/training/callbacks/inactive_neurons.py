@@ -53,8 +53,7 @@ class InactiveNeurons:
             hook.remove()
 
     def metrics(self, accelerator: Accelerator) -> dict[str, float]:
-        """`inactive_neurons`: share of neurons that were off at every frame on all processes, if
-        any ran."""
+        """`inactive_neurons`: share of neurons that were off at every frame on all processes."""
         is_active = accelerator.reduce(self._is_active.double(), "sum") > 0
         if not is_active.any():
             return {}

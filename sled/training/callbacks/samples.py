@@ -170,10 +170,10 @@ class SpeechSamples(TrainerCallback):
 
 
 def mel_picture(waveform: Tensor, sample_rate: int) -> Tensor:
-    """Log-mel picture of a waveform [S]: RGB in 0..1, [3, rows, columns], low frequencies at the
-    bottom.
+    """Log-mel picture of a waveform [S]: RGB in 0..1, [3, rows, columns].
 
-    Magnitudes from 0.001 (black) to 1 (white), one column for every 256 samples.
+    Low frequencies are at the bottom. Magnitudes range from 0.001 (black) to 1 (white); there is
+    one column for every 256 samples.
     """
     # The transform reflects half a window at either end.
     waveform = F.pad(waveform, (0, max(0, _WINDOW - len(waveform))))

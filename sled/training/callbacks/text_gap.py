@@ -67,8 +67,7 @@ class TextGap:
         self._frames[kind] += num_frames
 
     def metrics(self, accelerator: Accelerator) -> dict[str, float]:
-        """`text_gap` over all frames, and over samples up to 3 s, up to 6 s and longer, if there
-        are any."""
+        """`text_gap` over all frames, and over samples up to 3 s, up to 6 s and longer."""
         rises = accelerator.reduce(self._rises, "sum").tolist()
         frames = accelerator.reduce(self._frames, "sum").tolist()
         gaps = {"text_gap": sum(rises) / sum(frames)} if any(frames) else {}

@@ -47,8 +47,7 @@ class WeightEma(TrainerCallback):
 
     @contextmanager
     def applied(self) -> Iterator[None]:
-        """Give the model the averaged weights inside the context, and its own weights back
-        afterwards."""
+        """Give the model the averaged weights inside the context, then its own weights back."""
         own = [weight.detach().clone() for weight in self._weights]
         self.apply()
         try:

@@ -96,8 +96,7 @@ def grow(
 
 
 def _centred(model: SpeechLlamaForCausalLM, scale: float) -> dict[str, Tensor]:
-    """The weights, with the inputs of the first norm scaled up and centred, which does not change
-    its output.
+    """The weights, with the inputs of the first norm centred and scaled up, which it undoes.
 
     With new dimensions of 0, the mean, variance and relative epsilon of the norm are then as
     before.
@@ -110,8 +109,10 @@ def _centred(model: SpeechLlamaForCausalLM, scale: float) -> dict[str, Tensor]:
 
 
 def _fill(grown: SpeechLlamaForCausalLM, old: dict[str, Tensor], norm_scale: float) -> None:
-    """Copy old weights into the corners of new ones; `norm_scale` corrects norms for new dimensions
-    of 0."""
+    """Copy old weights into the corners of new ones.
+
+    `norm_scale` corrects the weights of norms for new dimensions of 0.
+    """
     for name, new in grown.state_dict().items():
         if name not in old:  # a new layer or block; new blocks of the head output zero anyway
             if name.endswith(_WRITERS):

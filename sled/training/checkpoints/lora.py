@@ -1,5 +1,4 @@
-"""Low-rank adapters (LoRA, Hu et al. 2021) through peft: few weights are trained, the others are
-frozen.
+"""Low-rank adapters (LoRA, Hu et al. 2021) through peft: few weights are trained.
 
 The trainer gets peft's wrapper around the model, so its checkpoints hold only the adapters, in
 peft's format. The result of a run is a plain checkpoint with the adapters merged in.
@@ -69,8 +68,7 @@ def unwrap(model: Any) -> SpeechLlamaForCausalLM:
 
 
 def save_merged(model: PeftModel, tokenizer: TextTokenizer, folder: Path) -> None:
-    """Write a plain checkpoint with the adapters merged in, and the adapters alone in a folder in
-    it.
+    """Write a plain checkpoint with the adapters merged in, and the adapters in a folder in it.
 
     Args:
         model: peft's wrapper; its adapters are removed.

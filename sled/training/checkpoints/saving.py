@@ -154,8 +154,7 @@ def publish_model(staged: Path, output_dir: Path) -> None:
 
 
 def finished_steps(output_dir: Path) -> int:
-    """Number of steps after which the trained model in a run's folder was saved. 0: there is
-    none."""
+    """Steps after which the trained model in a run's folder was saved. 0: there is none."""
     state = output_dir / TRAINER_STATE_NAME
     return TrainerState.load_from_json(str(state)).global_step if state.is_file() else 0
 
