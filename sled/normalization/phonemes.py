@@ -2,28 +2,23 @@
 
 Each word that `sled.normalization.english` returns is replaced by its pronunciation, in the IPA of
 the misaki family, which writes a diphthong as one letter (hello is həlˈO). Pronunciations come
-from a table of common words, and for other words from hibari-tts: from its lexicon, or from its
-small network for words that the lexicon does not have. Each word is pronounced by itself, so that
+from a table of frequent words, and for other words from hibari-tts: from its lexicons, or from its
+small network for words that the lexicons do not have. Each word is pronounced by itself, so that
 the output for a text never changes when the text grows. The price is that a word with several
 readings, such as read or live, always gets the same one, and the is always ðə.
 """
 
 from __future__ import annotations
 
-import importlib
-import importlib.util
 import re
-import sys
 from collections.abc import Callable
 from functools import cache, lru_cache
-from pathlib import Path
 from threading import Lock
-from types import ModuleType
 
 from sled.normalization.english import EnglishNormalizer
-from sled.normalization.pronunciations import common_words
+from sled.normalization.pronouncer import load_pronouncer
+from sled.normalization.pronunciations import frequent_words
 from sled.normalization.tables import LETTER_GAP
-from sled.startup import without_garbage_collection
 
 # All letters that are left in English words without their accents, and that the network knows.
 _LETTER = "[a-zæœøßðþłđ]"
@@ -64,11 +59,11 @@ def _pronounce_match(match: re.Match[str]) -> str:
 @lru_cache(maxsize=1 << 16)
 def pronounce(word: str) -> str:
     """The phonemes of a word in small letters, with hyphens and apostrophes only inside it."""
-    return common_words().find(word) or pronounce_with_hibari(word)
+    return frequent_words().find(word) or pronounce_with_hibari(word)
 
 
 def pronounce_with_hibari(word: str) -> str:
-    """The same, never from the table of common words."""
+    """The same, never from the table of frequent words."""
     parts = [word] if len(word) <= _MAX_LETTERS else _PART.findall(word)
     # Spaces and dashes that hibari puts between the parts of a word do not start a new word.
     return "".join(filter(str.isalpha, "".join(map(_hibari(), parts)))) or word
@@ -80,37 +75,4 @@ def _hibari() -> Callable[[str], str]:
         return _load_hibari()
 
 
-@cache
-def _load_hibari() -> Callable[[str], str]:
-    with without_garbage_collection():  # the tables are half a million objects
-        g2p = _import_g2p()
-        # Loads the network, too: the first word that needs it does not wait again.
-        pronouncer = g2p.G2P(oov=importlib.import_module(f"{g2p.__name__}.oov").OOV())
-    return lambda word: str(pronouncer(word, normalize_text=False))
-
-
-def _import_g2p() -> ModuleType:
-    """Import `hibari.g2p` without its parent.
-
-    `import hibari.g2p` would also run `hibari/__init__.py`, which imports the speech synthesis of
-    hibari-tts and with it scipy. The folder `g2p` imports nothing from outside itself, so it also
-    loads as a package of its own. If a later version is built differently, the plain import works.
-    """
-    name = "_hibari_g2p"
-    parent = importlib.util.find_spec("hibari")
-    for folder in (parent and parent.submodule_search_locations) or []:
-        spec = importlib.util.spec_from_file_location(
-            name,
-            Path(folder) / "g2p" / "__init__.py",
-            submodule_search_locations=[str(Path(folder) / "g2p")],
-        )
-        if spec is None or spec.loader is None:
-            continue
-        module = sys.modules[name] = importlib.util.module_from_spec(spec)
-        try:
-            spec.loader.exec_module(module)
-        except (ImportError, OSError):
-            del sys.modules[name]
-        else:
-            return module
-    return importlib.import_module("hibari.g2p")
+_load_hibari = cache(load_pronouncer)

@@ -2,17 +2,17 @@
 
 import re
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from copy import copy
-from importlib import import_module
-from importlib.machinery import ModuleSpec
-from pathlib import Path
+from functools import cache
 
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from sled.normalization import max_bytes, normalize, open_normalizer, phonemes
+from sled.normalization.pronouncer import load_pronouncer
 from sled.text.incremental import IncrementalTokenizer
 from sled.text.tokenizer import TextTokenizer
 from tests.normalization.test_normalization import TRICKY
@@ -157,26 +157,22 @@ def test_a_tokenizer_learns_phonemes_and_keeps_up_with_growing_text() -> None:
 
 
 def test_threads_load_hibari_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    g2p = phonemes._import_g2p()
     loaded = []
 
-    class Counted(g2p.G2P):
-        def __init__(self, **options: object) -> None:
-            loaded.append(self)
-            super().__init__(**options)
+    def load() -> Callable[[str], str]:
+        loaded.append(load_pronouncer())
+        return loaded[-1]
 
     words = ["schweinehund", "bratwurst", "zyzzyva"]
     expected = list(map(said, words))
-    monkeypatch.setattr(g2p, "G2P", Counted)
-    monkeypatch.setattr(phonemes, "_import_g2p", lambda: g2p)
-    phonemes._load_hibari.cache_clear()
+    monkeypatch.setattr(phonemes, "_load_hibari", cache(load))
     phonemes.pronounce.cache_clear()
     with ThreadPoolExecutor(8) as threads:
         assert list(threads.map(said, words * 8)) == expected * 8
     assert len(loaded) == 1
 
 
-def test_common_words_do_not_load_hibari(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_frequent_words_do_not_load_hibari(monkeypatch: pytest.MonkeyPatch) -> None:
     def load() -> None:
         raise AssertionError("loaded hibari")
 
@@ -185,24 +181,3 @@ def test_common_words_do_not_load_hibari(monkeypatch: pytest.MonkeyPatch) -> Non
     assert said("Speech starts while the text is still being written.")
     with pytest.raises(AssertionError):
         said("zyzzyva")
-
-
-@pytest.mark.parametrize("broken", ["no such file", "an import from its parent"])
-def test_hibari_in_another_form_is_imported_as_a_whole(
-    broken: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """As a package may be that has no folder g2p, or one that does not stand by itself."""
-    expected = phonemes.pronounce_with_hibari("zyzzyva")
-    real = import_module("hibari.g2p")
-    if broken != "no such file":
-        (tmp_path / "g2p").mkdir()
-        (tmp_path / "g2p" / "__init__.py").write_text("from ..tts import Hibari")
-    spec = ModuleSpec("hibari", None, is_package=True)
-    spec.submodule_search_locations = [str(tmp_path)]
-    monkeypatch.setattr("importlib.util.find_spec", lambda name: spec)
-    phonemes._load_hibari.cache_clear()
-    try:
-        assert phonemes._import_g2p() is real
-        assert phonemes.pronounce_with_hibari("zyzzyva") == expected
-    finally:
-        phonemes._load_hibari.cache_clear()
