@@ -10,9 +10,10 @@ import numpy as np
 import torch
 from lhotse import CutSet, MonoCut, Recording, SupervisionSegment
 from torch import Tensor
-from transformers import EncodecConfig, EncodecModel
 
 from sled.codec import EncodecCodec
+from sled.codec.encodec.config import EncodecConfig
+from sled.codec.encodec.initialize import new_encodec
 from sled.data.cache.codes import cache_codes
 from sled.data.manifests import load_cuts, save_cuts
 from sled.files.audio import write_audio
@@ -28,7 +29,7 @@ class DrawnCodes(EncodecCodec):
     """Codes in the published form that are drawn at random instead of computed."""
 
     def __init__(self) -> None:
-        super().__init__(EncodecModel(EncodecConfig(num_filters=2)))  # a network for form's sake
+        super().__init__(new_encodec(EncodecConfig(num_filters=2)))  # a network for form's sake
         self._generator = torch.Generator().manual_seed(0)
 
     def encode(self, waveforms: Sequence[Tensor]) -> list[Tensor]:

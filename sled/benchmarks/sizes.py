@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import torch
-from transformers import EncodecConfig, EncodecModel
 
 from sled.bundled import BUNDLED_VOICES
 from sled.codec import Codec, EncodecCodec, Group, TransformedCodec, load_codec
+from sled.codec.encodec.config import EncodecConfig
+from sled.codec.encodec.initialize import new_encodec
 from sled.model.huggingface import SpeechLlamaConfig
 
 # "published-x4" is the published size, made to write four frames of the codec in a step.
@@ -18,9 +19,9 @@ class UntrainedCodec(EncodecCodec):
     """An Encodec of the published sizes with random weights: all the work of the real one."""
 
     def __init__(self, device: str | torch.device = "cpu") -> None:
-        model = EncodecModel(EncodecConfig())
-        for level in model.quantizer.layers:
-            level.codebook.embed.normal_()
+        model = new_encodec(EncodecConfig())
+        for codebook in model.quantizer.codebooks:
+            codebook.embed.normal_()
         super().__init__(model, device)
 
 

@@ -17,11 +17,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import EncodecModel
-from transformers.utils import cached_file
 
 from sled.codec.base import Codec
-from sled.codec.encodec.model import TRAINING_AVERAGES, EncodecCodec, load_encodec
+from sled.codec.encodec.files import find_file, load_encodec, read_config, save_encodec
+from sled.codec.encodec.model import EncodecCodec
+from sled.codec.encodec.network import Encodec
 from sled.codec.transformed import TransformedCodec
 from sled.codec.transforms import TRANSFORMS, Emphasize, Group, TokenChannel, Transform, Whiten
 
@@ -46,7 +46,7 @@ class CodecParts:
         transforms: Of its latents, in order.
     """
 
-    model: EncodecModel
+    model: Encodec
     transforms: tuple[Transform, ...] = ()
 
     @classmethod
@@ -55,18 +55,13 @@ class CodecParts:
         model = load_encodec(name_or_path)
         entries = _listed(name_or_path)
         if entries is None:
-            entries = list(_listed_in_config(model.config))
+            entries = list(_listed_in_config(read_config(name_or_path)))
         return cls(model, tuple(_load_transform(name_or_path, entry) for entry in entries))
 
     def save(self, folder: str | Path) -> None:
         """Write the folder of a codec, without the tensors that only training reads."""
         folder = Path(folder)
-        for key in _OLD_KEYS:
-            if hasattr(self.model.config, key):
-                delattr(self.model.config, key)
-        state = self.model.state_dict()
-        kept = {name: state[name] for name in state if not name.endswith(TRAINING_AVERAGES)}
-        self.model.save_pretrained(folder, state_dict=kept)
+        save_encodec(self.model, folder)
         entries = []
         for transform in self.transforms:
             entry: dict[str, Any] = {"kind": transform.kind}
@@ -117,7 +112,7 @@ def load_codec(name_or_path: str | Path, device: str | torch.device = "cpu") -> 
 
 def _listed(name_or_path: str | Path) -> list[dict[str, Any]] | None:
     """The entries of a folder's list of transforms; None if it has no list."""
-    path = _file(name_or_path, TRANSFORMS_FILE)
+    path = find_file(name_or_path, TRANSFORMS_FILE)
     if path is None:
         return None
     try:
@@ -130,10 +125,10 @@ def _listed(name_or_path: str | Path) -> list[dict[str, Any]] | None:
     return entries
 
 
-def _listed_in_config(config: Any) -> Iterator[dict[str, Any]]:
+def _listed_in_config(config: dict[str, Any]) -> Iterator[dict[str, Any]]:
     """The same for an older folder, by the keys of its config.json."""
     for key, (transform, file) in _OLD_KEYS.items():
-        if not (value := getattr(config, key, None)):
+        if not (value := config.get(key)):
             continue
         if file is not None:
             yield {"kind": transform.kind, "file": file}
@@ -144,18 +139,7 @@ def _listed_in_config(config: Any) -> Iterator[dict[str, Any]]:
 def _load_transform(name_or_path: str | Path, entry: dict[str, Any]) -> Transform:
     path = None
     if "file" in entry:
-        path = _file(name_or_path, entry["file"])
+        path = find_file(name_or_path, entry["file"])
         if path is None:
             raise ValueError(f"the codec {name_or_path} lacks its {entry['file']}: copy that too")
     return TRANSFORMS[entry["kind"]].load(entry.get("settings", {}), path)
-
-
-def _file(name_or_path: str | Path, name: str) -> Path | None:
-    """A file beside a codec, in its folder or on the hub; None if there is none."""
-    if Path(name_or_path).expanduser().is_file():  # a state file stands alone
-        return None
-    try:
-        path = cached_file(str(name_or_path), name, _raise_exceptions_for_missing_entries=False)
-    except OSError:
-        return None
-    return None if path is None else Path(path)

@@ -147,7 +147,7 @@ class _TransformedStreamingDecoder(StreamingDecoder):
         self.lookahead_frames = -(-(stream.lookahead_frames + 1) // frames) - 1
 
     @property
-    def state(self) -> StreamState:  # type: ignore[override]  # an attribute of the interface
+    def state(self) -> StreamState:
         return self._stream.state
 
     @state.setter
@@ -194,7 +194,7 @@ class _GroupingStreamingEncoder(StreamingEncoder):
         return torch.zeros(shape, dtype=torch.long, device=self._codec.device)
 
     @property
-    def state(self) -> StreamState:  # type: ignore[override]  # an attribute of the interface
+    def state(self) -> StreamState:
         inner = self._stream.state
         if not inner.started:
             return inner

@@ -1,16 +1,19 @@
 """Adapting a codec's decoder to other voices: it speaks them better, and hears what it heard."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from torch import Tensor
-from transformers import EncodecConfig, EncodecModel
 
 from sled.codec import CodecParts, Emphasize, Group, TokenChannel, Whiten, group_codes, load_codec
-from sled.codec.encodec.model import TRAINING_AVERAGES
+from sled.codec.encodec.config import EncodecConfig
+from sled.codec.encodec.files import TRAINING_AVERAGES
+from sled.codec.encodec.initialize import new_encodec
+from sled.codec.encodec.network import Encodec
 from sled.training.codec import CodecTrainer, CodecTrainingConfig
 from sled.training.codec.evaluation import evaluate_codec
 from tests.commands import run
@@ -132,9 +135,9 @@ def test_the_decoder_hears_the_codebooks_that_are_used(
     grouped: bool, corpus: Path, tmp_path: Path
 ) -> None:
     """The published codec holds 32, of which we use 8."""
-    model = EncodecModel(EncodecConfig(num_filters=2, hidden_size=8, target_bandwidths=[12.0]))
-    for level in model.quantizer.layers:
-        level.codebook.embed.normal_()
+    model = new_encodec(EncodecConfig(num_filters=2, hidden_size=8, target_bandwidths=(12.0,)))
+    for codebook in model.quantizer.codebooks:
+        codebook.embed.normal_()
     CodecParts(model).save(tmp_path / "large")
     assert len(model.quantizer.layers) == 16
     origin = tmp_path / "large"
@@ -160,18 +163,18 @@ def test_a_killed_run_continues_as_if_it_had_not_been(
         assert tensor.equal(again.learner.average.state_dict()[name]), name
 
 
-def double_a_codebook(model: EncodecModel) -> None:
+def double_a_codebook(model: Encodec) -> None:
     model.quantizer.layers[0].codebook.embed.mul_(2)
 
 
-def drop_a_codebook(model: EncodecModel) -> None:
+def drop_a_codebook(model: Encodec) -> None:
     del model.quantizer.layers[-1]
-    model.config.target_bandwidths = [5.25]  # kbit/s, 0.75 each
+    model.config = replace(model.config, target_bandwidths=(5.25,))  # kbit/s, 0.75 each
 
 
 @pytest.mark.parametrize("change", [double_a_codebook, drop_a_codebook])
 def test_a_run_does_not_go_on_from_another_codec(
-    change: Callable[[EncodecModel], None], corpus: Path, origin: Path, tmp_path: Path
+    change: Callable[[Encodec], None], corpus: Path, origin: Path, tmp_path: Path
 ) -> None:
     parts = CodecParts.load(origin)
     parts.save(tmp_path / "mine")

@@ -20,11 +20,11 @@ from collections.abc import Callable
 
 import torch
 from torch import Tensor
-from transformers import EncodecConfig
-from transformers.models.encodec.modeling_encodec import EncodecDecoder, EncodecEncoder
 from typing_extensions import override
 
 from sled.codec.base import StreamingDecoder, StreamingEncoder
+from sled.codec.encodec.config import EncodecConfig
+from sled.codec.encodec.network import Layers
 from sled.codec.encodec.streaming_layers import streaming_layer
 from sled.codec.stream_state import LayerState, StreamState
 
@@ -46,7 +46,7 @@ class StreamingNetwork:
         ValueError: if the network is not causal, and so cannot be streamed.
     """
 
-    def __init__(self, network: EncodecEncoder | EncodecDecoder, config: EncodecConfig) -> None:
+    def __init__(self, network: Layers, config: EncodecConfig) -> None:
         for key, possible in (
             ("use_causal_conv", (True,)),
             ("norm_type", ("weight_norm",)),  # the other one averages over all time
@@ -61,8 +61,7 @@ class StreamingNetwork:
         self._network = network
         self._layers = [streaming_layer(module) for module in network.layers]
         self._device = next(network.parameters()).device
-        self._in_channels = network.layers[0].conv.in_channels
-        self._out_channels = network.layers[-1].conv.out_channels
+        self._in_channels, self._out_channels = network.in_channels, network.out_channels
         self.inputs_to_start = next(n for n in itertools.count(1) if self.outputs(n))
 
     def new_state(self, batch_size: int) -> StreamState:
@@ -111,7 +110,8 @@ class StreamingNetwork:
         with torch.autocast(self._device.type, enabled=False):
             if not state.started:
                 x = state.waiting
-                return self._network(x) if x.shape[-1] else self._nothing(x)
+                whole: Tensor = self._network(x) if x.shape[-1] else self._nothing(x)
+                return whole
             due: Tensor | None = None
             for layer, remembered in zip(self._layers, state.layers, strict=True):
                 pieces = []

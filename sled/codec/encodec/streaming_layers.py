@@ -9,19 +9,14 @@ that for all layers at once.
 Shapes: B batch, C channels, n columns, which are points in time at the layer's own rate.
 """
 
-import math
 from abc import ABC, abstractmethod
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-from transformers.models.encodec.modeling_encodec import (
-    EncodecConv1d,
-    EncodecConvTranspose1d,
-    EncodecLSTM,
-    EncodecResnetBlock,
-)
+from typing_extensions import override
 
+from sled.codec.encodec.network import Conv, ConvTranspose, Lstm, ResidualBlock
 from sled.codec.stream_state import LayerState
 
 
@@ -64,13 +59,10 @@ class StreamingConv(StreamingLayer):
     not divide the length, it is padded on the right as well, in `finish`.
     """
 
-    def __init__(self, module: EncodecConv1d) -> None:
-        conv = module.conv
-        self.weight, self.bias = conv.weight.detach(), conv.bias
-        (kernel_size,), (self.stride,) = conv.kernel_size, conv.stride
-        (self.dilation,) = conv.dilation
-        self.span = (kernel_size - 1) * self.dilation + 1
-        self.padding = self.span - self.stride
+    def __init__(self, module: Conv) -> None:
+        self.weight, self.bias = module.conv.effective_weight().detach(), module.conv.bias
+        self.stride, self.dilation = module.stride, module.dilation
+        self.span, self.padding = module.span, module.padding
         self.pad_mode = module.pad_mode
         self.inputs_to_start = self.padding + 1 if self.pad_mode == "reflect" else 1
 
@@ -78,6 +70,7 @@ class StreamingConv(StreamingLayer):
         """Apply the weights to every full span, without any padding."""
         return F.conv1d(x, self.weight, self.bias, self.stride, 0, self.dilation)
 
+    @override
     def step(self, x: Tensor, state: LayerState | None) -> tuple[Tensor, LayerState]:
         if state is None:
             x = F.pad(x, (self.padding, 0), self.pad_mode)
@@ -90,6 +83,7 @@ class StreamingConv(StreamingLayer):
             return x.new_empty(len(x), len(self.weight), 0), (tail,)
         return self.convolve(x), (tail,)
 
+    @override
     def finish(self, state: LayerState) -> Tensor | None:
         (tail,) = state
         unread = tail.shape[-1] - self.padding
@@ -97,6 +91,7 @@ class StreamingConv(StreamingLayer):
             return None
         return self.convolve(F.pad(tail, (0, self.stride - unread), self.pad_mode))
 
+    @override
     def outputs(self, inputs: int) -> int:
         return inputs // self.stride
 
@@ -109,13 +104,12 @@ class StreamingConvTranspose(StreamingLayer):
     all output is that much later, and `finish` has some left.
     """
 
-    def __init__(self, module: EncodecConvTranspose1d) -> None:
-        conv = module.conv
-        self.weight, self.bias = conv.weight.detach(), conv.bias
-        (kernel_size,), (self.stride,) = conv.kernel_size, conv.stride
-        self.overlap = kernel_size - self.stride
-        self.trimmed_left = self.overlap - math.ceil(self.overlap * module.trim_right_ratio)
+    def __init__(self, module: ConvTranspose) -> None:
+        self.weight, self.bias = module.conv.effective_weight().detach(), module.conv.bias
+        self.stride, self.overlap = module.stride, module.surplus
+        self.trimmed_left = module.trimmed_left
 
+    @override
     def step(self, x: Tensor, state: LayerState | None) -> tuple[Tensor, LayerState]:
         y = F.conv_transpose1d(x, self.weight, self.bias, self.stride)
         if state is not None:
@@ -125,11 +119,13 @@ class StreamingConvTranspose(StreamingLayer):
         tail = y[..., settled:] - self.bias[:, None]
         return y[..., self.trimmed_left if state is None else 0 : settled], (tail,)
 
+    @override
     def finish(self, state: LayerState) -> Tensor | None:
         if self.trimmed_left == 0:
             return None
         return state[0][..., : self.trimmed_left] + self.bias[:, None]
 
+    @override
     def outputs(self, inputs: int) -> int:
         return inputs * self.stride - self.trimmed_left
 
@@ -137,9 +133,10 @@ class StreamingConvTranspose(StreamingLayer):
 class StreamingLSTM(StreamingLayer):
     """The recurrent layers with their skip connection. They remember hidden and cell states."""
 
-    def __init__(self, module: EncodecLSTM) -> None:
+    def __init__(self, module: Lstm) -> None:
         self.lstm = module.lstm
 
+    @override
     def step(self, x: Tensor, state: LayerState | None) -> tuple[Tensor, LayerState]:
         x = x.permute(2, 0, 1)
         before = None
@@ -154,15 +151,18 @@ class StreamingLSTM(StreamingLayer):
 class StreamingResidual(StreamingLayer):
     """A residual block. Only its first convolution looks back; the others see single columns."""
 
-    def __init__(self, module: EncodecResnetBlock) -> None:
+    def __init__(self, module: ResidualBlock) -> None:
         _, first, _, second = module.block
+        assert isinstance(first, Conv)
+        assert isinstance(second, Conv)
         self.conv, self.pointwise = StreamingConv(first), StreamingConv(second)
         assert self.pointwise.span == 1
         self.shortcut: StreamingConv | None = None
-        if not isinstance(module.shortcut, nn.Identity):
+        if module.shortcut is not None:
             self.shortcut = StreamingConv(module.shortcut)
         self.inputs_to_start = self.conv.inputs_to_start
 
+    @override
     def step(self, x: Tensor, state: LayerState | None) -> tuple[Tensor, LayerState]:
         y, state = self.conv.step(F.elu(x), state)
         y = self.pointwise.convolve(F.elu(y))
@@ -172,6 +172,7 @@ class StreamingResidual(StreamingLayer):
 class StreamingELU(StreamingLayer):
     """The activation between layers; it remembers nothing."""
 
+    @override
     def step(self, x: Tensor, state: LayerState | None) -> tuple[Tensor, LayerState]:
         return F.elu(x), ()
 
@@ -179,13 +180,13 @@ class StreamingELU(StreamingLayer):
 def streaming_layer(module: nn.Module) -> StreamingLayer:
     """The streaming form of one layer of Encodec's encoder or decoder."""
     match module:
-        case EncodecConv1d():
+        case Conv():
             return StreamingConv(module)
-        case EncodecConvTranspose1d():
+        case ConvTranspose():
             return StreamingConvTranspose(module)
-        case EncodecLSTM():
+        case Lstm():
             return StreamingLSTM(module)
-        case EncodecResnetBlock():
+        case ResidualBlock():
             return StreamingResidual(module)
         case nn.ELU():
             return StreamingELU()

@@ -5,10 +5,10 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from transformers import EncodecModel
 
 from sled.codec import CodecParts
-from sled.codec.encodec.model import TRAINING_AVERAGES
+from sled.codec.encodec.files import TRAINING_AVERAGES
+from sled.codec.encodec.network import Encodec
 from sled.training.codec.config import CodecTrainingConfig
 from sled.training.codec.data import Segments
 from sled.training.codec.learner import CodecLearner
@@ -53,7 +53,7 @@ class DecoderAdapter(CodecLearner):
         assert self.latent_scale is not None
         return 1 / self.latent_scale
 
-    def finished_model(self) -> EncodecModel:
+    def finished_model(self) -> Encodec:
         """The codec with the averaged decoder; latents are those of the codec it was."""
         return self.averaged_model()
 
@@ -71,7 +71,7 @@ class DecoderAdapter(CodecLearner):
             )
         super().load_state_dict(state)
 
-    def _make_model(self) -> EncodecModel:
+    def _make_model(self) -> Encodec:
         """The codec, its decoder at the level that weights learn best at."""
         model = self._origin.train().requires_grad_(True)
         rescale_output(model, 1 / self.waveform_scale)
@@ -85,7 +85,7 @@ class DecoderAdapter(CodecLearner):
         with self._autocast():
             return self.model.encoder(waveforms).float()
 
-    def _hear_and_speak_at_true_level(self, model: EncodecModel) -> None:
+    def _hear_and_speak_at_true_level(self, model: Encodec) -> None:
         rescale_output(model, self.waveform_scale)
 
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-from transformers import EncodecConfig
+from sled.codec.encodec.config import EncodecConfig
 
 
 def _required(text: str) -> Any:
@@ -182,5 +182,5 @@ class CodecTrainingConfig:
             num_filters=self.num_filters,
             hidden_size=self.latent_dim,
             codebook_size=self.codebook_size,
-            target_bandwidths=ladder,
+            target_bandwidths=tuple(ladder),
         )

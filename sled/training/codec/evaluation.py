@@ -7,8 +7,8 @@ import torch
 from lhotse import CutSet
 from torch import Tensor
 from torch.utils.tensorboard import SummaryWriter
-from transformers import EncodecModel
 
+from sled.codec.encodec.network import Encodec
 from sled.data.cache.codes import cut_waveform
 from sled.training.codec.data import level_db
 from sled.training.codec.losses import MelSpectrogram, MultiScaleMelDistance
@@ -91,9 +91,7 @@ class CodecReport:
 
 
 @torch.no_grad()
-def evaluate_codec(
-    model: EncodecModel, clips: Sequence[Tensor], *, num_codebooks: int
-) -> CodecReport:
+def evaluate_codec(model: Encodec, clips: Sequence[Tensor], *, num_codebooks: int) -> CodecReport:
     """Encode and decode clips in float32 and compare.
 
     Args:
@@ -131,7 +129,7 @@ def evaluate_codec(
 
 @torch.no_grad()
 def evaluate_predictions(
-    model: EncodecModel, clips: Sequence[tuple[Tensor, Tensor]]
+    model: Encodec, clips: Sequence[tuple[Tensor, Tensor]]
 ) -> PredictionReport:
     """Decode what a model predicts in float32, and compare with the recordings.
 

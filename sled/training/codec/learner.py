@@ -9,8 +9,9 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from transformers import EncodecModel
 
+from sled.codec.encodec.initialize import new_encodec
+from sled.codec.encodec.network import Encodec
 from sled.training.codec.config import CodecTrainingConfig
 from sled.training.codec.data import Segments
 from sled.training.codec.discriminator import MultiScaleDiscriminator
@@ -97,9 +98,9 @@ class CodecLearner:
         """Of the decoder's input, about."""
         return 1.0
 
-    def _make_model(self) -> EncodecModel:
+    def _make_model(self) -> Encodec:
         """The codec before its first step."""
-        return EncodecModel(self.config.encodec_config())
+        return new_encodec(self.config.encodec_config())
 
     def train_step(self, progress: float) -> dict[str, float]:
         """Advance by one optimiser step.
@@ -159,17 +160,17 @@ class CodecLearner:
         if not self.frozen and progress >= self.config.adversarial_at:
             self._freeze_latents()
 
-    def averaged_model(self) -> EncodecModel:
+    def averaged_model(self) -> Encodec:
         """The codec with the averaged decoder, in evaluation mode on the CPU."""
         model = copy.deepcopy(self.model)
         model.decoder.load_state_dict(self.average.state_dict())
         self._hear_and_speak_at_true_level(model)
         return model.cpu().eval()
 
-    def _hear_and_speak_at_true_level(self, model: EncodecModel) -> None:
+    def _hear_and_speak_at_true_level(self, model: Encodec) -> None:
         rescale_waveforms(model, self.waveform_scale)
 
-    def finished_model(self) -> EncodecModel:
+    def finished_model(self) -> Encodec:
         """The averaged codec with latents of unit RMS.
 
         Once the discriminator has joined, the latent space stands still: what a later call returns

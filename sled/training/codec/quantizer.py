@@ -5,10 +5,8 @@ from dataclasses import dataclass
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from transformers.models.encodec.modeling_encodec import (
-    EncodecEuclideanCodebook,
-    EncodecResidualVectorQuantizer,
-)
+
+from sled.codec.encodec.network import Codebook, Quantizer
 
 DEAD_SHARE = 0.1
 """An entry used less than this share of the average is given a new place."""
@@ -45,15 +43,13 @@ class CodebookLearner:
 
     def __init__(
         self,
-        quantizer: EncodecResidualVectorQuantizer,
+        quantizer: Quantizer,
         *,
         num_codebooks: int,
         decay: float,
         generator: torch.Generator,
     ) -> None:
-        self.codebooks: list[EncodecEuclideanCodebook] = [
-            level.codebook for level in quantizer.layers[:num_codebooks]
-        ]
+        self.codebooks = quantizer.codebooks[:num_codebooks]
         self.decay = decay
         self.generator = generator
 
@@ -73,11 +69,11 @@ class CodebookLearner:
         """
         residual = latents.float()
         for codebook in self.codebooks:
-            size = codebook.codebook_size
+            size = len(codebook.embed)
             centres = self._pick(residual, size)
             for _ in range(iterations):
                 codebook.embed.copy_(centres)
-                nearest = codebook.quantize(residual)
+                nearest = codebook.encode(residual)
                 counts, sums = _cluster_sums(residual, nearest, size)
                 centres = torch.where(
                     counts[:, None] > 0,
@@ -88,7 +84,7 @@ class CodebookLearner:
             # Averages are per step of training; the scale washes out of embed = avg / size.
             codebook.cluster_size.fill_(1.0)
             codebook.embed_avg.copy_(centres)
-            residual = residual - codebook.decode(codebook.quantize(residual))
+            residual = residual - codebook.decode(codebook.encode(residual))
 
     def quantize(self, latents: Tensor, *, update: bool) -> Quantized:
         """Quantise encoder outputs, and let the codebooks learn from them if `update`.
@@ -103,7 +99,7 @@ class CodebookLearner:
         residual, codes, errors = flat, [], []
         for codebook in self.codebooks:
             with torch.no_grad():
-                nearest = codebook.quantize(residual)
+                nearest = codebook.encode(residual)
                 chosen = codebook.decode(nearest)
                 if update:
                     self._update(codebook, residual.detach(), nearest)
@@ -114,8 +110,8 @@ class CodebookLearner:
         summed = (flat - residual.detach()).view(batch, frames, dim).transpose(1, 2)
         return Quantized(summed, torch.stack(codes), torch.stack(errors).mean())
 
-    def _update(self, codebook: EncodecEuclideanCodebook, vectors: Tensor, nearest: Tensor) -> None:
-        size = codebook.codebook_size
+    def _update(self, codebook: Codebook, vectors: Tensor, nearest: Tensor) -> None:
+        size = len(codebook.embed)
         counts, sums = _cluster_sums(vectors, nearest, size)
         codebook.cluster_size.lerp_(counts, 1 - self.decay)
         codebook.embed_avg.lerp_(sums, 1 - self.decay)

@@ -2,10 +2,10 @@
 
 import torch
 from torch import Tensor, nn
-from transformers import EncodecModel
-from transformers.models.encodec.modeling_encodec import EncodecConv1d, EncodecConvTranspose1d
 
-EncodecConv = (EncodecConv1d, EncodecConvTranspose1d)
+from sled.codec.encodec.network import Conv, ConvTranspose, Encodec
+
+CONVOLUTIONS = (Conv, ConvTranspose)
 
 
 def _gain(layer: nn.Module) -> nn.Parameter:
@@ -14,7 +14,7 @@ def _gain(layer: nn.Module) -> nn.Parameter:
 
 
 @torch.no_grad()
-def initialize_variance(model: EncodecModel, waveforms: Tensor) -> None:
+def initialize_variance(model: Encodec, waveforms: Tensor) -> None:
     """Give every convolution's output unit variance on a batch, in one forward pass.
 
     PyTorch's default initialisation loses two thirds of the variance in each of the thirty-odd
@@ -31,7 +31,7 @@ def initialize_variance(model: EncodecModel, waveforms: Tensor) -> None:
         _gain(layer).mul_(scale)
         return output * scale
 
-    layers = [m for m in model.modules() if isinstance(m, EncodecConv)]
+    layers = [m for m in model.modules() if isinstance(m, CONVOLUTIONS)]
     for layer in layers:
         layer.get_parameter("conv.bias").zero_()
     hooks = [layer.register_forward_hook(rescale) for layer in layers]
@@ -43,7 +43,7 @@ def initialize_variance(model: EncodecModel, waveforms: Tensor) -> None:
 
 
 @torch.no_grad()
-def rescale_waveforms(model: EncodecModel, scale: float) -> None:
+def rescale_waveforms(model: Encodec, scale: float) -> None:
     """Let a model that hears and speaks at `scale` times the level of speech do so at its level.
 
     Weights learn at rates that are right for signals of unit level, which speech (about 0.07) is
@@ -58,7 +58,7 @@ def rescale_waveforms(model: EncodecModel, scale: float) -> None:
 
 
 @torch.no_grad()
-def rescale_output(model: EncodecModel, scale: float) -> None:
+def rescale_output(model: Encodec, scale: float) -> None:
     """Let a model that speaks at `scale` times the level of speech do so at its level.
 
     Args:
@@ -72,7 +72,7 @@ def rescale_output(model: EncodecModel, scale: float) -> None:
 
 
 @torch.no_grad()
-def rescale_latents(model: EncodecModel, scale: float) -> None:
+def rescale_latents(model: Encodec, scale: float) -> None:
     """Multiply the latent space by `scale` without changing what the codec computes.
 
     The encoder's last layer and all codebooks grow, the decoder's first layer shrinks: codes and
@@ -92,6 +92,6 @@ def rescale_latents(model: EncodecModel, scale: float) -> None:
     _gain(last).mul_(scale)
     last.get_parameter("conv.bias").mul_(scale)
     _gain(first).div_(scale)
-    for level in model.quantizer.layers:
-        level.codebook.embed.mul_(scale)
-        level.codebook.embed_avg.mul_(scale)
+    for codebook in model.quantizer.codebooks:
+        codebook.embed.mul_(scale)
+        codebook.embed_avg.mul_(scale)

@@ -1,6 +1,7 @@
 """A whole codec training run: data, clock, checkpoints, evaluation, export."""
 
 import dataclasses
+import json
 import logging
 import os
 import time
@@ -10,9 +11,9 @@ from typing import Any
 import torch
 from torch.utils.tensorboard import SummaryWriter
 from tqdm import tqdm
-from transformers import EncodecFeatureExtractor, EncodecModel
 
 from sled.codec import CodecParts
+from sled.codec.encodec.network import Encodec
 from sled.data.cache.predictions import Predictions
 from sled.data.manifests import load_cuts
 from sled.training.codec.adaptation import DecoderAdapter
@@ -34,6 +35,17 @@ from sled.training.codec.predictions import (
 logger = logging.getLogger(__name__)
 
 STATE_FILE = "training_state.pt"
+
+# With this file beside the codec, transformers' AutoProcessor reads the folder too.
+_FEATURE_EXTRACTOR = {
+    "feature_extractor_type": "EncodecFeatureExtractor",
+    "feature_size": 1,
+    "padding_side": "right",
+    "padding_value": 0.0,
+    "return_attention_mask": True,
+    "chunk_length_s": None,
+    "overlap": None,
+}
 
 # Settings that may differ between a run and its continuation: none of them changes what is learnt.
 FREE_SETTINGS = {
@@ -161,7 +173,7 @@ class CodecTrainer:
         writer.add_scalar("schedule/step_s", self.trained_s / step, step)
         bar.set_postfix({name: f"{value:.3f}" for name, value in losses.items()}, refresh=False)
 
-    def _evaluate(self, model: EncodecModel, writer: SummaryWriter) -> CodecReport:
+    def _evaluate(self, model: Encodec, writer: SummaryWriter) -> CodecReport:
         num_codebooks = self.learner.num_codebooks if self.learner.quantizing else 0
         report = evaluate_codec(model, self.eval_clips, num_codebooks=num_codebooks)
         if self.eval_prediction_clips is not None:
@@ -172,7 +184,7 @@ class CodecTrainer:
         logger.info("step %d: %s", self.learner.step, report)
         return report
 
-    def export(self) -> EncodecModel:
+    def export(self) -> Encodec:
         """Save the codec so that `load_codec` reads the folder, and return it.
 
         Raises:
@@ -185,7 +197,8 @@ class CodecTrainer:
             else dataclasses.replace(self.origin, model=model)
         )
         parts.save(self.output_dir)
-        EncodecFeatureExtractor(sampling_rate=self.sample_rate).save_pretrained(self.output_dir)
+        text = json.dumps(_FEATURE_EXTRACTOR | {"sampling_rate": self.sample_rate}, indent=2)
+        (self.output_dir / "preprocessor_config.json").write_text(text + "\n", encoding="utf-8")
         return model
 
     def save_state(self) -> None:

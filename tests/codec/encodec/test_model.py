@@ -6,24 +6,39 @@ from pathlib import Path
 
 import pytest
 import torch
+import transformers
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
-from transformers import EncodecConfig, EncodecModel, LlamaConfig
+from transformers import EncodecModel, LlamaConfig
 
 from sled.codec import EncodecCodec, load_codec
+from sled.codec.encodec.config import EncodecConfig
+from sled.codec.encodec.network import Encodec
 from tests.debug import GOLDENS, randn
 
 
-def tiny_model(seed: int = 0, **changes: object) -> EncodecModel:
+def tiny_oracle(seed: int = 0, **changes: object) -> EncodecModel:
     """An Encodec of the 24 kHz form with random weights and codebooks."""
     torch.manual_seed(seed)
     options: dict = {"num_filters": 2, "hidden_size": 8, "codebook_size": 16}
     options |= {"target_bandwidths": [0.6, 2.4], "num_lstm_layers": 1} | changes
-    model = EncodecModel(EncodecConfig(**options))
+    model = EncodecModel(transformers.EncodecConfig(**options))
     for level in model.quantizer.layers:
         level.codebook.embed.normal_(std=0.05)
-    return model
+    return model.eval()
+
+
+def tiny_model(seed: int = 0, **changes: object) -> Encodec:
+    """The same in our own form."""
+    return ours(tiny_oracle(seed, **changes))
+
+
+def ours(model: EncodecModel) -> Encodec:
+    """A model of transformers in our own form, with the same tensors."""
+    own = Encodec(EncodecConfig.from_dict(model.config.to_dict()))
+    own.load_state_dict(model.state_dict())
+    return own
 
 
 @pytest.fixture(scope="module")
@@ -74,7 +89,7 @@ def test_each_clip_is_encoded_as_if_alone(
 
 
 def test_agrees_with_transformers_own_path(codec: EncodecCodec) -> None:
-    model = tiny_model().eval()
+    model = tiny_oracle()
     clip = 0.1 * randn(3200, seed=1)
     with torch.no_grad():
         wanted = model.encode(clip[None, None], bandwidth=2.4).audio_codes[0, 0]
@@ -112,7 +127,7 @@ def test_uses_no_more_codebooks_than_asked() -> None:
 
 
 def test_half_precision_files_are_loaded_as_float32(tmp_path: Path) -> None:
-    tiny_model().half().save_pretrained(tmp_path)
+    tiny_oracle().half().save_pretrained(tmp_path)
     codec = load_codec(tmp_path)
     latents = codec.codes_to_units(torch.zeros(8, 3, dtype=torch.long))
     assert latents.dtype == codec.decode(latents[None]).dtype == torch.float32
@@ -137,7 +152,7 @@ class TestRefusals:
             load_codec(tmp_path)
 
     def test_config_without_weights(self, tmp_path: Path) -> None:
-        tiny_model().config.save_pretrained(tmp_path)
+        tiny_oracle().config.save_pretrained(tmp_path)
         with pytest.raises(ValueError, match="cannot load a codec"):
             load_codec(tmp_path)
 
@@ -146,7 +161,7 @@ class TestRefusals:
             EncodecCodec(tiny_model(audio_channels=2))
 
     def test_wrong_tensors_are_listed(self, tmp_path: Path) -> None:
-        tiny_model().save_pretrained(tmp_path)
+        tiny_oracle().save_pretrained(tmp_path)
         file = tmp_path / "model.safetensors"
         tensors = load_file(file)
         del tensors["encoder.layers.0.conv.bias"]
@@ -172,7 +187,7 @@ class TestRefusals:
             load_codec(file)
 
     def test_broken_weights(self, tmp_path: Path) -> None:
-        tiny_model().save_pretrained(tmp_path)
+        tiny_oracle().save_pretrained(tmp_path)
         (tmp_path / "model.safetensors").write_bytes(b"\0" * 40)
         with pytest.raises(ValueError, match="cannot load a codec"):
             load_codec(tmp_path)
@@ -188,7 +203,7 @@ class TestRefusals:
 
 
 def test_folder_may_lie_anywhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    tiny_model().save_pretrained(tmp_path / "a")
+    tiny_oracle().save_pretrained(tmp_path / "a")
     shutil.move(tmp_path / "a", tmp_path / "b")
     monkeypatch.chdir(tmp_path)
     assert load_codec("b").unit_shape == (8,)

@@ -8,10 +8,12 @@ import torch
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from torch import Tensor
-from transformers import EncodecConfig, EncodecModel
 
 from sled.bundled import BUNDLED_VOICES
 from sled.codec import Codec, EncodecCodec, StreamState, load_codec
+from sled.codec.encodec.config import EncodecConfig
+from sled.codec.encodec.initialize import new_encodec
+from sled.codec.encodec.network import Encodec
 from sled.codec.encodec.streaming import StreamingNetwork
 from tests.debug import debug_codec, randn
 
@@ -24,28 +26,28 @@ ARCHITECTURES: dict[str, dict[str, object]] = {
         "residual_kernel_size": 5,
         "dilation_growth_rate": 3,
     },
-    "trimmed on both sides": {"trim_right_ratio": 0.5, "upsampling_ratios": [4, 3]},
+    "trimmed on both sides": {"trim_right_ratio": 0.5, "upsampling_ratios": (4, 3)},
     "zero padding": {"pad_mode": "constant"},
     "edge padding": {"pad_mode": "replicate"},
-    "one of each": {"upsampling_ratios": [5], "num_lstm_layers": 1, "num_residual_layers": 0},
+    "one of each": {"upsampling_ratios": (5,), "num_lstm_layers": 1, "num_residual_layers": 0},
     "short kernels": {"kernel_size": 1, "last_kernel_size": 2, "residual_kernel_size": 1},
 }
 
 
-def tiny_model(**changes: object) -> EncodecModel:
+def tiny_model(**changes: object) -> Encodec:
     """A random Encodec with 75 frames of 6 samples a second, loud enough to show differences."""
     torch.manual_seed(0)
     options: dict = {"num_filters": 2, "hidden_size": 4, "codebook_size": 16}
-    options |= {"sampling_rate": 450, "upsampling_ratios": [3, 2], "target_bandwidths": [3.0]}
-    model = EncodecModel(EncodecConfig(**(options | changes)))
+    options |= {"sampling_rate": 450, "upsampling_ratios": (3, 2), "target_bandwidths": (3.0,)}
+    model = new_encodec(EncodecConfig(**(options | changes)))
     with torch.no_grad():
         for name, weight in model.named_parameters():
             if name.endswith("original0"):  # the gains of normalised weights
                 weight.mul_(1.5)
             elif name.endswith("conv.bias"):  # in a new model some are zero
                 weight.normal_(std=0.2)
-    for level in model.quantizer.layers:
-        level.codebook.embed.normal_(std=0.3)
+    for codebook in model.quantizer.codebooks:
+        codebook.embed.normal_(std=0.3)
     return model.eval().requires_grad_(False)
 
 

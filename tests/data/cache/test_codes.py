@@ -79,7 +79,7 @@ def other_codec() -> Codec:
     """Like the first but for one number in its encoder."""
     codec = load_codec(GOLDENS / "codec")
     with torch.no_grad():
-        next(codec._model.encoder.parameters()).flatten()[0] += 1e-3  # type: ignore[attr-defined]
+        next(codec._encoder.parameters()).flatten()[0] += 1e-3  # type: ignore[attr-defined]
     return codec
 
 
