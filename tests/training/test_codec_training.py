@@ -299,7 +299,7 @@ class TestRuns:
         segments = trainer.sampler.batch(64, torch.Generator().manual_seed(5))
         batch = segments.waveforms.squeeze(1)
         latents = codec.codes_to_units(torch.stack(codec.encode(list(batch))))
-        assert latents.square().mean().sqrt() == pytest.approx(1.0, abs=0.1)
+        assert latents.square().mean().sqrt() == pytest.approx(1.0, abs=0.25)
 
     def test_a_killed_run_continues_as_if_it_had_not_been(
         self, corpus: str, tmp_path: Path

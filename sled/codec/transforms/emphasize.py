@@ -119,7 +119,7 @@ def _spread(clips: Iterable[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor, Ten
         known = sounds >= 0
         exact, sounds = latents.detach().cpu().double()[known], sounds[known]
         square = square + exact.T @ exact
-        for sound in sounds.unique().tolist():
+        for sound in sorted(set(sounds.tolist())):
             mine = exact[sounds == sound]
             counts[sound] = counts.get(sound, 0) + len(mine)
             sums[sound] = sums.get(sound, 0) + mine.sum(0)

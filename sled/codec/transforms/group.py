@@ -46,11 +46,13 @@ class Group(Transform):
 
     @override
     def forward(self, units: Tensor) -> Tensor:
-        return units.unflatten(-2, (-1, self.frames)).flatten(-2)
+        *batch, frames, width = units.shape
+        return units.reshape(*batch, frames // self.frames, self.frames * width)
 
     @override
     def inverse(self, units: Tensor) -> Tensor:
-        return units.unflatten(-1, (self.frames, -1)).flatten(-3, -2)
+        *batch, groups, width = units.shape
+        return units.reshape(*batch, groups * self.frames, width // self.frames)
 
 
 def group_codes(codes: Tensor, frames: int) -> Tensor:
@@ -61,9 +63,12 @@ def group_codes(codes: Tensor, frames: int) -> Tensor:
     """
     missing = -codes.shape[-1] % frames
     whole = torch.cat((codes, codes[..., -1:].expand(*codes.shape[:-1], missing)), dim=-1)
-    return whole.unflatten(-1, (-1, frames)).movedim(-1, -3).flatten(-3, -2)
+    groups = whole.reshape(*codes.shape[:-1], whole.shape[-1] // frames, frames)
+    return groups.movedim(-1, -3).flatten(-3, -2)
 
 
 def split_codes(codes: Tensor, frames: int) -> Tensor:
     """Undo `group_codes`, up to the frames that fill the last group: -> [..., K, k T]."""
-    return codes.unflatten(-2, (frames, -1)).movedim(-3, -1).flatten(-2)
+    *batch, codebooks, groups = codes.shape
+    each = codes.reshape(*batch, frames, codebooks // frames, groups)
+    return each.movedim(-3, -1).flatten(-2)

@@ -135,7 +135,8 @@ def fit_transforms(
     """
     specs = parse_transforms(transforms)
     parts = CodecParts.load(codec)
-    kinds = [one.kind for one in (*parts.transforms, *(spec.transform for spec in specs))]
+    kinds = [transform.kind for transform in parts.transforms]
+    kinds += [spec.transform.kind for spec in specs]
     check_order(kinds)
     if {Whiten.kind, Emphasize.kind} <= {*kinds} and (
         kinds.index(Emphasize.kind) < kinds.index(Whiten.kind)
@@ -190,7 +191,7 @@ class _Corpus(FitData):
     def _units(self, codes: Tensor) -> Tensor:
         return self._codec.codes_to_units(group_codes(codes, self._codec.frames_per_unit))
 
-    def _cuts(self, count: int) -> Iterable[Cut]:
+    def _cuts(self, count: int) -> Iterator[Cut]:
         """Cuts from all folders, in equal shares."""
         if not self._folders:
             raise ValueError(
@@ -198,9 +199,9 @@ class _Corpus(FitData):
                 "`sled cache codes`)"
             )
         share = -(-count // len(self._folders))
-        cuts = (
+        cuts: Iterable[Cut] = (
             cut
             for folder in self._folders
             for cut in islice(load_cached(folder, shuffle_seed=0), share)
         )
-        return tqdm(cuts, self._kind, unit="cut", disable=None)
+        yield from tqdm(cuts, self._kind, unit="cut", disable=None)
