@@ -8,10 +8,10 @@ import torch
 
 from sled.bundled import bundled_voice
 from sled.codec import Codec, load_codec
-from sled.decoding import FrameModel
 from sled.fast import PRECISIONS, choose_precision, loading_dtype, make_fast
 from sled.files.checkpoint import missing_files
 from sled.model.huggingface import SpeechLlamaConfig
+from sled.model.interface import FrameModel
 from sled.model.lm import SpeechLlamaForCausalLM
 from sled.text.tokenizer import TextTokenizer
 

@@ -25,9 +25,10 @@ from torch import Tensor
 
 from sled.codec import Codec
 from sled.compatibility import check_parts
-from sled.decoding import DecodingOptions, FrameModel
+from sled.decoding import DecodingOptions
 from sled.files.audio import check_audible, read_audio, write_audio
 from sled.loading import load_parts
+from sled.model.interface import FrameModel
 from sled.model.layout import Layout
 from sled.model.lm import num_parameters
 from sled.streaming.chunks import ChunkRamp

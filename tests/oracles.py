@@ -55,7 +55,7 @@ def full_pass(
     embeddings = [
         model.embed_text(torch.tensor(token_ids[i]))
         if kind == "text"
-        else model.embed_latents(latents[i])
+        else model.embed_units(latents[i])
         for kind, i in order
     ]
     return alone(model, torch.stack(embeddings)), order

@@ -12,7 +12,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from sled.decoding import DecodingOptions, FrameModel, Request, generate
+from sled.decoding import DecodingOptions, Request, generate
+from sled.model.eager_step import eager_step
+from sled.model.interface import FrameModel, StepInputs
 from sled.model.layout import Layout
 
 
@@ -75,14 +77,15 @@ class Prompter:
         self._model, self._frames = model, frames
         self.drawn: list[Tensor] = []
 
-    def new_step(self, cache: Any) -> None:
-        """Nothing: frames are replaced as they are drawn."""
+    def step(self, inputs: StepInputs, cache: Any) -> tuple[Tensor, Tensor]:
+        """An eager step, which calls `draw`."""
+        return eager_step(self, inputs, cache)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._model, name)
 
     def draw(self, hidden: Tensor, noise: Tensor) -> Tensor:
-        """See `sled.decoding.FrameModel`."""
+        """See `FrameModel`."""
         self.drawn.append(self._model.draw(hidden, noise).float())
         return self._frames[len(self.drawn) - 1][None].to(self._model.dtype)
 
@@ -98,7 +101,7 @@ def _say(
         length_tolerance=None,
     )
     generator = torch.Generator().manual_seed(seed)
-    return generate(model, [request], [generator], options, layout)[0].latents.float()
+    return generate(model, [request], [generator], options, layout)[0].units.float()
 
 
 def _relative_error(ours: Tensor, theirs: Tensor) -> float:

@@ -7,14 +7,17 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
+from torch import Tensor
 
-from sled.decoding import Decoder, DecodingOptions, FrameModel, Request
+from sled.decoding import Decoder, DecodingOptions, Request
+from sled.model.eager_step import eager_step
+from sled.model.interface import FrameModel, StepInputs
 from sled.model.layout import Layout
 from sled.training.callbacks.throughput import synchronize
 
 # What a method of the model is called in a report.
 PARTS = {
-    "embed_latents": "embeddings",
+    "embed_units": "embeddings",
     "advance": "layers",
     "draw": "energy head",
     "stop_probability": "stop head",
@@ -83,8 +86,9 @@ class TimedModel:
         self._model = model
         self.seconds = dict.fromkeys(PARTS.values(), 0.0)
 
-    def new_step(self, cache: Any) -> None:
-        """Nothing: it is the parts that are timed."""
+    def step(self, inputs: StepInputs, cache: Any) -> tuple[Tensor, Tensor]:
+        """An eager step, so that the parts are called one by one."""
+        return eager_step(self, inputs, cache)
 
     def __getattr__(self, name: str) -> Any:
         attribute = getattr(self._model, name)

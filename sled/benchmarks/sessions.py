@@ -24,10 +24,11 @@ from sled.benchmarks.speakers import (
     resolve_dtype,
 )
 from sled.codec import Codec
-from sled.decoding import Decoder, FrameModel, Request, UtteranceState
-from sled.fast.cuda_graph import StaticModel
+from sled.decoding import Decoder, Request, UtteranceState
+from sled.fast.cuda_graph import CudaGraphModel
 from sled.fast.fused import FusedLayer
 from sled.model.backbone import AttentionContext
+from sled.model.interface import FrameModel
 from sled.model.layout import Layout
 from sled.model.lm import SpeechLlamaForCausalLM
 
@@ -173,11 +174,11 @@ class Crowd:
             self._join(self._voice, self._frames)
 
 
-class IdleModel(StaticModel):
+class IdleModel(CudaGraphModel):
     """A model whose layers do nothing, and whose steps are left out: what remains is the decoder.
 
     Args:
-        model: As for `StaticModel`; of any size.
+        model: As for `CudaGraphModel`; of any size.
     """
 
     def __init__(self, model: SpeechLlamaForCausalLM) -> None:

@@ -11,9 +11,9 @@ from transformers import AutoModel
 
 from sled.benchmarks.sizes import make_codec, make_config
 from sled.bundled import BUNDLED_VOICES
-from sled.decoding import FrameModel
 from sled.fast import choose_precision, loading_dtype, make_fast
 from sled.model.heads.energy import ZeroLinear
+from sled.model.interface import FrameModel
 from sled.model.lm import SpeechLlamaForCausalLM
 from sled.text.tokenizer import TextTokenizer
 from sled.tts import TTS

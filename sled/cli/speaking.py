@@ -122,7 +122,7 @@ def add_draws_flag(parser: argparse._ActionsContainer) -> None:
 def add_place_flag(parser: argparse._ActionsContainer) -> None:
     """The flag of scripts that let a model read aloud."""
     parser.add_argument(
-        "--keep_place",
+        "--track_text",
         action=argparse.BooleanOptionalAction,
         default=True,
         help="hold speech to the order of its text, if frames tell which token is being said",
@@ -208,7 +208,7 @@ def read_task(args: argparse.Namespace, layout: str) -> Task:
         stop_threshold=args.stop_threshold,
         min_frames=args.min_frames,
         max_length=args.max_length or None,
-        keep_place=args.keep_place,
+        track_text=args.track_text,
     )
     text = read_text(args, PUBLISHED_INPUT if bundled is None else bundled.example)
     paths = output_paths(args.output, args.num_return_sequences)

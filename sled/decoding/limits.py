@@ -1,4 +1,4 @@
-"""When an utterance may stop and when it must, counted in frames from where it stands."""
+"""When an utterance may stop and when it is cut, in frames from where it stands."""
 
 from __future__ import annotations
 
@@ -9,24 +9,24 @@ from sled.model.config import Config
 
 
 class Limits:
-    """What a model's configuration and an utterance's options allow.
+    """The limits of a model's configuration and of an utterance's options.
 
     Args:
-        config: Of the model.
+        config: The model's configuration.
     """
 
     def __init__(self, config: Config) -> None:
-        # Kept as plain numbers: they are asked for in every step.
+        # Plain numbers, as they are read often.
         self._positions = config.architecture.max_position_embeddings
         speaking = config.speaking
         self._low, self._high = speaking.min_frames_per_token, speaking.max_frames_per_token
 
     def positions(self, utterance: Utterance) -> int:
-        """Positions that it may fill."""
+        """The number of positions that an utterance may fill."""
         return utterance.options.positions(self._positions)
 
     def frames_before_stop(self, utterance: Utterance) -> float:
-        """Frames that it must write before its stop probability counts; infinite for never."""
+        """Frames to write before the stop probability counts; infinite for never."""
         options = utterance.options
         if not (utterance.rows[0].has_read_text or options.stop_before_text_end):
             return math.inf
@@ -34,7 +34,7 @@ class Limits:
         return max(0.0, least - utterance.num_written)
 
     def frames_before_cut(self, utterance: Utterance) -> float:
-        """Frames after which it is cut, as it stands; 0 or less if now."""
+        """Frames to write before the utterance is cut; 0 or less to cut it now."""
         options, written = utterance.options, utterance.num_written
         left = float(self.positions(utterance) - utterance.num_positions)
         if options.max_frames is not None:
@@ -44,7 +44,7 @@ class Limits:
         return left
 
     def _usual_frames(self, utterance: Utterance) -> tuple[float, float]:
-        """Fewest and most frames that its text takes, by the lengths of the training data."""
+        """The fewest and the most frames that its text takes, by the training data's lengths."""
         tolerance = utterance.options.length_tolerance
         if tolerance is None or self._low is None or self._high is None:
             return 0.0, math.inf

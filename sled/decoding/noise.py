@@ -1,9 +1,9 @@
-"""Noise for many utterances, each from its own generator, drawn for many frames at a time.
+"""Noise for many utterances, each from its own generator, drawn several frames at a time.
 
-The frames are what a generator would draw one by one. It is put back to where it would then stand
-whenever its utterance leaves, so nobody can tell that it had been ahead.
+The values are those that a generator would draw frame by frame. When an utterance leaves, its
+generator is rewound to the state after the last frame that was used.
 
-Shapes: P places, F frames drawn at once, N noise width.
+Shapes: S slots, F frames drawn at once, N noise width.
 """
 
 from __future__ import annotations
@@ -13,13 +13,13 @@ import torch
 from torch import Tensor
 
 FRAMES_AHEAD = 32
-# On the processor torch makes normal numbers sixteen at a time: whole sixteens are the same
-# whether they are drawn together or not.
+# On a CPU, torch draws normal numbers in blocks of sixteen. Whole blocks have the same values
+# whether they are drawn together or one by one.
 DRAWN_TOGETHER = 16
 
 
 class NoiseAhead:
-    """Standard normal noise of utterances at places 0, 1, 2 and so on.
+    """Standard normal noise of the utterances in slots 0, 1, 2 and so on.
 
     Args:
         width: N.
@@ -28,47 +28,47 @@ class NoiseAhead:
 
     def __init__(self, width: int, frames: int = FRAMES_AHEAD) -> None:
         self._frames = frames
-        self._drawn = torch.empty(0, frames, width)  # [P, F, N]
-        self._next = np.zeros(0, dtype=np.int64)  # of the F; F if none are left
+        self._drawn = torch.empty(0, frames, width)  # [S, F, N]
+        self._next = np.zeros(0, dtype=np.int64)  # frame to use next; F if none is left
         self._generators: list[torch.Generator] = []
-        # Where the first of what is there lies, and the state from which it was drawn.
+        # The first frame that was drawn, and the generator's state before it.
         self._starts: list[tuple[int, Tensor] | None] = []
 
     def add(self, generator: torch.Generator | None) -> None:
-        """Take up a generator in the next place. None: a new one, seeded by torch's own."""
+        """Add a generator in the next slot. None: a new one, seeded by torch's global generator."""
         if generator is None:
             generator = torch.Generator().manual_seed(int(torch.randint(2**62, ())))
-        place = len(self._generators)
+        slot = len(self._generators)
         self._generators.append(generator)
         self._starts.append(None)
-        if place == len(self._drawn):
-            size = max(8, 2 * place)
+        if slot == len(self._drawn):
+            size = max(8, 2 * slot)
             drawn = self._drawn.new_empty(size, *self._drawn.shape[1:])
-            drawn[:place] = self._drawn
+            drawn[:slot] = self._drawn
             self._drawn, self._next = drawn, np.resize(self._next, size)
-        self._next[place] = self._frames
+        self._next[slot] = self._frames
 
-    def remove(self, place: int) -> None:
-        """Put a place's generator back to where it belongs; the last place fills the gap."""
-        self.put_back(place)
+    def remove(self, slot: int) -> None:
+        """Rewind and remove a slot's generator; the last one takes its slot."""
+        self.rewind(slot)
         last = len(self._generators) - 1
-        if place != last:
-            self._drawn[place], self._next[place] = self._drawn[last], self._next[last]
-            self._generators[place] = self._generators[last]
-            self._starts[place] = self._starts[last]
+        if slot != last:
+            self._drawn[slot], self._next[slot] = self._drawn[last], self._next[last]
+            self._generators[slot] = self._generators[last]
+            self._starts[slot] = self._starts[last]
         del self._generators[last], self._starts[last]
 
-    def put_back(self, place: int) -> None:
-        """Let a place's generator stand behind the last frame that was taken."""
-        generator, start = self._generators[place], self._starts[place]
+    def rewind(self, slot: int) -> None:
+        """Set a slot's generator to the state after the last frame that was taken."""
+        generator, start = self._generators[slot], self._starts[slot]
         if start is not None:
             first, state = start
             generator.set_state(state)
-            _draw(generator, self._drawn[place, first : self._next[place]])
-        self._starts[place], self._next[place] = None, self._frames
+            _draw(generator, self._drawn[slot, first : self._next[slot]])
+        self._starts[slot], self._next[slot] = None, self._frames
 
     def take(self) -> Tensor:
-        """The next frame's noise of all places, [P, N]."""
+        """The next frame's noise of all slots, [S, N]."""
         self.draw()
         following = self._next[: len(self._generators)]
         lines = np.arange(len(following)) * self._frames + following
@@ -77,13 +77,13 @@ class NoiseAhead:
         return noise
 
     def draw(self) -> None:
-        """Draw for those who have none left, which `take` would do else."""
-        for place in np.nonzero(self._next[: len(self._generators)] == self._frames)[0].tolist():
-            # Those who came together shall not all run out together again.
-            first = 0 if self._starts[place] else place % self._frames
-            self._starts[place] = (first, self._generators[place].get_state())
-            _draw(self._generators[place], self._drawn[place, first:])
-            self._next[place] = first
+        """Draw for the slots that have none left; `take` does it otherwise."""
+        for slot in np.nonzero(self._next[: len(self._generators)] == self._frames)[0].tolist():
+            # Slots that started together should not run out together again.
+            first = 0 if self._starts[slot] else slot % self._frames
+            self._starts[slot] = (first, self._generators[slot].get_state())
+            _draw(self._generators[slot], self._drawn[slot, first:])
+            self._next[slot] = first
 
 
 def _draw(generator: torch.Generator, frames: Tensor) -> None:
@@ -91,5 +91,7 @@ def _draw(generator: torch.Generator, frames: Tensor) -> None:
     if generator.device.type == "cpu" and frames.shape[1] % DRAWN_TOGETHER == 0:
         torch.randn(frames.shape, generator=generator, out=frames)
         return
-    for frame in frames:  # drawn where the generator is, so that a seed means the same everywhere
+    for (
+        frame
+    ) in frames:  # on the generator's device, so that a seed gives the same noise everywhere
         frame.copy_(torch.randn(frame.shape, generator=generator, device=generator.device))

@@ -1,4 +1,4 @@
-"""How frames are drawn and when speech ends."""
+"""How units are drawn and when speech ends."""
 
 from __future__ import annotations
 
@@ -15,21 +15,22 @@ class DecodingOptions:
     """How frames are drawn and when speech ends.
 
     Attributes:
-        cfg: Guidance scale c: the head sees u + c (h - u), h with the text and u without. At 1
-            the text-free companion is not computed.
+        cfg: Guidance scale c: the head reads u + c (h - u), where h is the hidden state with the
+            text and u without. At 1, u is not computed.
         temperature: Scale of the head's noise. 0 is deterministic, 1 as trained.
-        draws: Of how many draws a frame is the mean: more make fewer mistakes, and less lively
-            speech.
+        draws: Number of draws that a unit is the mean of. More draws make fewer mistakes and less
+            lively speech. Only for heads whose units have a mean.
         stop_threshold: Stop when the stop probability reaches it; above 1 for never. None: 0.8
             offline, 0.5 chunked.
-        min_frames: New frames of speech before which a row may not stop.
-        max_frames: New frames after which a row is cut. None: as many as the positions hold.
-        max_length: Positions a row may fill: text, prompt and new frames. None: all the model has.
-        length_tolerance: By what factor speech may be shorter or longer for its text than nearly
-            all of the training data, if the model's configuration tells that. None: by any.
-        stop_before_text_end: Let a chunked row stop while text is still unread.
-        keep_place: Hold speech to the order of its text, let no token last for ever, and stop at
-            the end of the text and there only, if frames tell which token is being said; see
+        min_frames: Speech does not stop before so many new frames.
+        max_frames: Speech is cut after so many new frames. None: when the positions are full.
+        max_length: Positions to fill at most: text, prompt and new frames. None: all of the model.
+        length_tolerance: Factor by which speech may be shorter or longer, for its text, than
+            nearly all of the training data, if the model's configuration tells these lengths.
+            None: any factor.
+        stop_before_text_end: Allow speech in the chunked layout to stop before all text is read.
+        track_text: If the codec has a token channel, keep speech in the order of its text, limit
+            how long a token lasts, and stop at the end of the text only; see
             `sled.decoding.text_tracker`.
     """
 
@@ -42,7 +43,7 @@ class DecodingOptions:
     max_length: int | None = None
     length_tolerance: float | None = 1.5
     stop_before_text_end: bool = False
-    keep_place: bool = True
+    track_text: bool = True
 
     def __post_init__(self) -> None:
         if not 0 <= self.cfg < math.inf:  # nor NaN
@@ -66,7 +67,7 @@ class DecodingOptions:
 
     @classmethod
     def of_model(cls, config: Config) -> DecodingOptions:
-        """A model's own, or the recommended; no guidance if it was taught to do without."""
+        """The settings that a model's configuration recommends."""
         speaking = config.speaking
         own_cfg = speaking.cfg if speaking.distilled_cfg is None else 1.0
         return cls(
@@ -76,10 +77,10 @@ class DecodingOptions:
         )
 
     def positions(self, max_position_embeddings: int) -> int:
-        """Positions that an utterance may fill: text, prompt and new frames."""
+        """The number of positions that an utterance may fill: text, prompt and new frames."""
         return min(max_position_embeddings, self.max_length or max_position_embeddings)
 
     @property
     def guided(self) -> bool:
-        """Whether drawing a frame takes the text-free companion."""
+        """Whether drawing takes a second row without the text."""
         return self.cfg != 1

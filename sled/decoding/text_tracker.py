@@ -1,102 +1,71 @@
-"""Keeping the place: speech says its text in order, each token once.
+"""Tracks which token of its text an utterance is saying, and keeps speech in the order of the text.
 
-Latents with a token channel tell which token is being said, and the model hears that of its own
-past. Once it has told a wrong one, it goes on from there: it says words again, or leaves some out.
-What can be said at a frame follows from what has been said, though. So the place in the text is
-followed as in a hidden Markov model (the forward algorithm, Rabiner 1989, eq. 19-20): tokens pass
-as a Poisson process, never backwards, and a frame's channel is that of its token with normal noise.
-The most likely token is then told in the place of what was drawn.
+Units with a token channel tell which token is being said, and the model reads that in its own
+past. After one wrong token it continues from there: it repeats words or skips some. But the tokens
+that are possible at a frame follow from those before. So the position in the text is tracked as in
+a hidden Markov model with the forward algorithm (Rabiner 1989, eq. 19-20). Tokens pass as a Poisson
+process and never backwards; a frame's channel is that of its token plus normal noise. The channel
+that was drawn is replaced by that of the most likely token.
 
-A Poisson process may stay where it is for as long as it likes, and so may a model: a pause is what
-is likeliest after a pause. So when a token has lasted longer than any does in read speech, pauses
-between sentences among them, the next one is told, and speech goes on from there. `</s>` is the
-silence at the end, and when that has lasted long enough, speech ends.
+A Poisson process may stay at one token for any time, and so may a model, since a pause most likely
+continues. When a token has lasted longer than any token does in read speech, the tracker moves on
+to the next one. `</s>` is the silence at the end; when it has lasted long enough, speech ends.
 
-Shapes: U utterances, W places in a window of a text, V tokens, E channel width, P phases, D latent
-width, all of which but the last E are left alone.
+Shapes: B utterances, W tokens in the window, V tokens of the vocabulary, E width of the channel, P
+phases, D width of a unit. Only the last E values of a unit are changed.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from sled.decoding.interface import NONE
+from sled.decoding.utterance import TextPosition, Utterance
 from sled.model.config import Config
+from sled.model.interface import NONE
 
-if TYPE_CHECKING:
-    from sled.decoding.utterance import Utterance
-
-# Places that are thought possible, and how many of them stay behind the most likely one.
+# Tokens that are considered, and how many of them lie before the most likely one.
 WINDOW, BEHIND = 16, 4
 # Tokens that may pass within a frame.
 MAX_PASSED = 4
-# If the model's configuration does not tell.
+# For a model whose configuration does not say.
 USUAL_FRAMES_PER_TOKEN = 2.0
-# No token lasts longer, and `</s>` does not last so long. Of 119 pauses between sentences in the
-# corpus of the English voice the longest was 1.07 s, and of all its ends 0.53 s.
+# No token lasts longer, and `</s>` not even as long. Of 119 pauses between sentences in the corpus
+# of the bundled English model, the longest lasted 1.07 s; its longest end lasted 0.53 s.
 LONGEST_S, LONGEST_END_S = 1.1, 0.6
-# Variance of a channel's values, as a share of what a channel holds in all (its squared norm).
+# Variance of a channel's values, as a share of the squared norm of the channel.
 NOISE_SHARE = 1 / 18
-# What tells nothing shall not count for more than this (as a log-likelihood).
-MAX_DOUBT = 25.0
-# Tokens at the end of a text, `</s>` among them, in which speech may stop.
+# The largest negative log-likelihood of a token: a meaningless channel must not outweigh the past.
+MAX_COST = 25.0
+# Tokens at the end of a text, `</s>` included, at which speech may stop.
 LAST_TOKENS = 2
 
 
-@dataclass(frozen=True, eq=False)
-class Place:
-    """What is known of where an utterance is in its text.
-
-    Attributes:
-        first: The token at which the window begins.
-        log_belief: float64 [W] log-likelihoods of it and those after it, up to a constant.
-        lasted: Frames for which the most likely token has been the same.
-    """
-
-    first: int
-    log_belief: np.ndarray
-    lasted: int = 0
-
-    @property
-    def best(self) -> int:
-        """The most likely token."""
-        return self.first + int(self.log_belief.argmax())
-
-    @classmethod
-    def at(cls, token: int) -> Place:
-        """Known for sure."""
-        log_belief = np.full(WINDOW, -np.inf)
-        log_belief[0] = 0.0
-        return cls(token, log_belief)
-
-
 class Channel(Protocol):
-    """How frames tell tokens: `sled.codec.TokenChannel`."""
+    """The vectors of a token channel; see `sled.codec.TokenChannel`."""
 
     @property
     def tokens(self) -> Tensor:
-        """[V, E - P] what the channel holds for each token, all of the same norm."""
+        """The channel's values [V, E - P] for each token, all with the same norm."""
         ...
 
     @property
     def phases(self) -> Tensor:
-        """[P, P] what it holds for each number of a token in its text modulo P, likewise."""
+        """The channel's values [P, P] for a token's number in its text, modulo P."""
         ...
 
 
-class PlaceKeeper:
-    """See above.
+class TextTracker:
+    """Tracks the position of utterances in their texts; see the module.
 
     Args:
-        channel: Of the frames.
-        config: Of the model.
+        channel: The units' token channel.
+        config: The model's configuration.
     """
 
     def __init__(self, channel: Channel, config: Config) -> None:
@@ -112,82 +81,85 @@ class PlaceKeeper:
         factorials = np.array([math.factorial(count) for count in passed])
         self._log_passed = passed * -math.log(frames) - 1 / frames - np.log(factorials)
 
-    def keep(
+    def follow(
         self,
         utterances: Sequence[Utterance],
-        latents: Tensor,
+        units: Tensor,
         stopped: np.ndarray,
         may_stop: np.ndarray,
     ) -> tuple[Tensor, np.ndarray]:
-        """See to what some utterances tell, and remember where they are.
+        """Update the utterances' text positions and correct their new units.
 
         Args:
-            utterances: U of them.
-            latents: [U, D] the frame that each has drawn.
-            stopped: U flags: whether the model would stop at it.
-            may_stop: U flags: whether its length allows that.
+            utterances: B utterances; those with `options.track_text` are tracked.
+            units: [B, D] the units that they drew.
+            stopped: Boolean [B], True where the model would stop.
+            may_stop: Boolean [B], True where the utterance's length allows that.
 
         Returns:
-            The frames with what is most likely in their channels, and U flags: whether it stops,
-            which it does at the end of its text only, and without the model if it has been there
-            for long.
+            The units, with the most likely token in their channels; and boolean [B], True where
+            an utterance stops. A tracked one stops only at the end of its text, and there without
+            the model once it has been there for long.
         """
-        kept = [at for at, one in enumerate(utterances) if one.options.keep_place]
-        if not kept:
-            return latents, stopped
-        ours = [utterances[at] for at in kept]
-        places = [one.place or Place.at(max(1, one.prompt_tokens)) for one in ours]
-        first = np.array([place.first for place in places])
+        tracked = [i for i, one in enumerate(utterances) if one.options.track_text]
+        if not tracked:
+            return units, stopped
+        ours = [utterances[i] for i in tracked]
+        positions = [
+            one.text_position or TextPosition.at(max(1, one.prompt_tokens), WINDOW) for one in ours
+        ]
+        first = np.array([position.first for position in positions])
         ids = np.full((len(ours), WINDOW), NONE)
-        for row, (one, place) in enumerate(zip(ours, places, strict=True)):
-            read = one.tokens_read(place.first, place.first + WINDOW)
+        for row, (one, position) in enumerate(zip(ours, positions, strict=True)):
+            read = one.rows[0].tokens_read(position.first, position.first + WINDOW)
             ids[row, : len(read)] = read
         numbers = (first[:, None] + np.arange(WINDOW)) % len(self._phases)
-        told = latents[kept, -self._width :].float().cpu().numpy()
-        belief = self._pass(np.stack([place.log_belief for place in places]))
-        belief -= self._doubt(told, ids, numbers)
+        channel = units[tracked, -self._width :].float().cpu().numpy()
+        belief = self._move(np.stack([position.log_belief for position in positions]))
+        belief -= self._cost(channel, ids, numbers)
         belief[ids == NONE] = -np.inf
-        for row, place in enumerate(places):
-            if place.lasted < self._longest:
+        for row, position in enumerate(positions):
+            if position.lasted < self._longest:
                 continue
-            following = place.best + 1 - place.first
+            following = position.best + 1 - position.first
             if np.isfinite(belief[row, following:]).any():  # else the text is late, or at its end
                 belief[row, :following] = -np.inf
         best, rows = belief.argmax(1), np.arange(len(ours))
-        known = np.isfinite(belief[rows, best])  # else nothing has been read that could be said
+        known = np.isfinite(belief[rows, best])  # else no token has been read that could be said
         vectors = (self._tokens[ids[rows, best]], self._phases[numbers[rows, best]])
-        told = np.where(known[:, None], np.concatenate(vectors, 1), told)
+        channel = np.where(known[:, None], np.concatenate(vectors, 1), channel)
         stopped = stopped.copy()
         for row in np.nonzero(known)[0].tolist():
             shift = max(0, int(best[row]) - BEHIND)
             moved = np.full(WINDOW, -np.inf)
             moved[: WINDOW - shift] = belief[row, shift:] - belief[row, best[row]]
             one, token = ours[row], int(first[row] + best[row])
-            lasted = places[row].lasted + 1 if token == places[row].best else 1
-            one.place = Place(int(first[row]) + shift, moved, lasted)
-            left, at = one.tokens_left(token), kept[row]
-            is_over = left <= 1 and lasted > self._longest_end and may_stop[at]
-            stopped[at] = left <= LAST_TOKENS and (stopped[at] or is_over)
-        latents = latents.clone()
-        latents[kept, -self._width :] = torch.from_numpy(told).to(latents)
-        return latents, stopped
+            lasted = positions[row].lasted + 1 if token == positions[row].best else 1
+            one.text_position = TextPosition(int(first[row]) + shift, moved, lasted)
+            left, i = one.tokens_left(token), tracked[row]
+            is_over = left <= 1 and lasted > self._longest_end and may_stop[i]
+            stopped[i] = left <= LAST_TOKENS and (stopped[i] or is_over)
+        units = units.clone()
+        units[tracked, -self._width :] = torch.from_numpy(channel).to(units)
+        return units, stopped
 
-    def _pass(self, log_belief: np.ndarray) -> np.ndarray:
-        """[U, W] after as many tokens have passed as may pass within a frame."""
+    def _move(self, log_belief: np.ndarray) -> np.ndarray:
+        """Beliefs [B, W] one frame later, before its channel has been seen."""
         moved = np.full((len(self._log_passed), *log_belief.shape), -np.inf)
         for count, log_passed in enumerate(self._log_passed):
             moved[count, :, count:] = log_belief[:, : WINDOW - count] + log_passed
         return np.asarray(np.logaddexp.reduce(moved))
 
-    def _doubt(self, told: np.ndarray, ids: np.ndarray, numbers: np.ndarray) -> np.ndarray:
-        """[U, W] negative log-likelihoods of tokens with their numbers, both [U, W].
+    def _cost(self, channel: np.ndarray, ids: np.ndarray, numbers: np.ndarray) -> np.ndarray:
+        """Negative log-likelihoods [B, W] of the tokens in the window.
 
         Args:
-            told: [U, E] what was told.
-            ids, numbers: See above.
+            channel: [B, E] the channels that were drawn.
+            ids: [B, W] the tokens.
+            numbers: [B, W] their numbers in the text, modulo P.
         """
         width = self._tokens.shape[1]
-        match = np.take_along_axis(told[:, :width] @ self._tokens.T, ids, 1)
-        match += np.take_along_axis(told[:, width:] @ self._phases.T, numbers, 1)
-        distance = (told**2).sum(1, keepdims=True) + self._square - 2 * match
-        return np.minimum(distance / (2 * NOISE_SHARE * self._square), MAX_DOUBT)
+        match = np.take_along_axis(channel[:, :width] @ self._tokens.T, ids, 1)
+        match += np.take_along_axis(channel[:, width:] @ self._phases.T, numbers, 1)
+        distance = (channel**2).sum(1, keepdims=True) + self._square - 2 * match
+        return np.minimum(distance / (2 * NOISE_SHARE * self._square), MAX_COST)

@@ -1,14 +1,20 @@
-"""One utterance on its way: its text, which may still be growing, and the speech so far."""
+"""An utterance being decoded: its text, which may still grow, and its position in the layout.
+
+Everything here is plain data. Only the decoder changes an utterance that has joined it.
+
+Shapes: P frames of a prompt, H hidden width, W tokens in a window of the text; `...` is the shape
+of a unit.
+"""
 
 from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from copy import copy
-from dataclasses import dataclass
-from typing import Protocol
+from dataclasses import dataclass, field
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -17,7 +23,6 @@ from sled.decoding.options import (
     STREAM_STOP_THRESHOLD,
     DecodingOptions,
 )
-from sled.decoding.text_tracker import Place
 from sled.model.cache import CachedRow
 from sled.model.layout import Layout
 
@@ -27,99 +32,120 @@ class Request:
     """What to speak.
 
     Attributes:
-        token_ids: The text, `<s>` first and, unless more text follows, `</s>` last.
-        prompt: [P, D] latents of a speech prefix whose text opens `token_ids`; None for none.
-        text_ended: Whether that is all the text.
-        prompt_tokens: How many of `token_ids` are the prompt's.
+        token_ids: The text, with `<s>` first and, if the text is complete, `</s>` last.
+        prompt: Units [P, ...] of a speech prefix whose text opens `token_ids`. None: no prompt.
+        text_ended: Whether the text is complete.
+        prompt_tokens: How many of `token_ids` belong to the prompt.
+        conditions: Vectors [width] by name that the model takes beside text and prompt, such as a
+            speaker embedding.
     """
 
     token_ids: Sequence[int]
     prompt: Tensor | None = None
     text_ended: bool = True
     prompt_tokens: int = 0
+    conditions: Mapping[str, Tensor] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, eq=False)
+class Condition:
+    """An input that is neither a token nor a unit: the embedding [H] of a condition."""
+
+    embedding: Tensor
+
+
+# What a row reads: a token id, a unit, or a condition.
+Input = int | Tensor | Condition
 
 
 class Row:
-    """One sequence of inputs, in the order of the layout: which are known, and how many are read.
+    """One sequence of inputs in the order of the layout.
 
     Attributes:
-        layout: That order.
+        layout: The order.
         token_ids: The text so far.
-        text_ended: Whether it is all.
-        num_frames: Frames put into the order so far: of the prompt, then those written.
-        unread: Inputs that are due and have not been read: tokens as numbers, frames as [D].
-        index: Where the decoder's cache keeps it.
+        text_ended: Whether the text is complete.
+        num_conditions: Conditions in front of everything else.
+        num_frames: Frames in the sequence so far, those of the prompt included.
+        unread: Inputs that are due and that the model has not read.
+        index: The row's index in the decoder's cache.
     """
 
     index: int
 
     def __init__(
-        self, layout: Layout, token_ids: Iterable[int], text_ended: bool, prompt: Iterable[Tensor]
+        self,
+        layout: Layout,
+        token_ids: Iterable[int],
+        text_ended: bool,
+        prompt: Iterable[Tensor],
+        conditions: Iterable[Condition] = (),
     ) -> None:
         self.layout = layout
         self.token_ids, self.text_ended = list(token_ids), text_ended
         self.num_frames = 0
-        self.unread: list[int | Tensor] = []
+        self.unread: list[Input] = list(conditions)
+        self.num_conditions = len(self.unread)
         self._tokens_taken = 0
         self._prompt = deque(prompt)
         self._line_up()
 
     def copy(self) -> Row:
-        """A row that goes its own way from here on."""
+        """An independent copy."""
         other = copy(self)
         other.token_ids, other.unread = list(self.token_ids), list(self.unread)
         other._prompt = deque(self._prompt)
         return other
 
     def add_text(self, token_ids: Iterable[int], ended: bool) -> None:
-        """More of the text, and whether it is the end of it."""
+        """Append text; `ended` says whether the text is then complete."""
         assert not self.text_ended, "the text has ended"
         self.token_ids += token_ids
         self.text_ended = ended
         self._line_up()
 
-    def take_unread(self, count: int | None = None) -> list[int | Tensor]:
-        """The next unread inputs, to be read: so many of them, but not the newest; or all."""
-        stop = len(self.unread) if count is None else min(count, len(self.unread) - 1)
+    def take_unread(self, count: int) -> list[Input]:
+        """Remove and return up to `count` unread inputs, but not the newest one."""
+        stop = min(count, len(self.unread) - 1)
         taken, self.unread = self.unread[:stop], self.unread[stop:]
         return taken
 
     def take_unread_text(self) -> list[int]:
-        """The tokens whose turn has not come, which the row forgets."""
+        """Remove and return the tokens whose turn in the layout has not come."""
         unread = self.token_ids[self._tokens_taken :]
         del self.token_ids[self._tokens_taken :]
         return unread
 
-    def write(self, frame: Tensor, count: int = 1) -> None:
-        """Append so many frames, of which only the newest, [D], has not been read."""
-        self.unread.append(frame)
+    def append_frames(self, unit: Tensor, count: int) -> None:
+        """Append `count` frames, of which the model has not read the newest, `unit`."""
+        self.unread = [unit]
         self.num_frames += count
         self._line_up()
 
     def tokens_read(self, start: int, stop: int) -> list[int]:
-        """Those of the text's tokens `start:stop` whose turn has come."""
+        """The tokens `start:stop` of the text, as far as their turn in the layout has come."""
         return self.token_ids[start : min(stop, self._tokens_taken)]
 
     @property
     def num_tokens_waiting(self) -> int:
-        """The text's tokens whose turn has not come."""
+        """Tokens of the text whose turn in the layout has not come."""
         return len(self.token_ids) - self._tokens_taken
 
     @property
     def frames_before_text(self) -> float:
-        """Frames that a row that is ready can write before text is due, known or not."""
+        """Frames that a row which is ready writes before the next text is due."""
         if self.has_read_text:
             return math.inf
         return self.layout.frames_in_chunk_after(self.num_frames)
 
     @property
     def is_ready(self) -> bool:
-        """Whether everything is known that comes before the next frame."""
+        """Whether every input before the next frame is known."""
         return not self._prompt and self._tokens_due() <= len(self.token_ids)
 
     @property
     def has_read_text(self) -> bool:
-        """Whether the whole text is before the next frame."""
+        """Whether the whole text comes before the next frame."""
         return self.text_ended and self._tokens_taken == len(self.token_ids)
 
     def _tokens_due(self) -> float:
@@ -127,7 +153,7 @@ class Row:
         return self.layout.tokens_before(self.num_frames, total)
 
     def _line_up(self) -> None:
-        """Put what is known into the order, until text is missing or the next frame's turn."""
+        """Move known inputs to `unread` until text is missing or the next frame has to be drawn."""
         while True:
             due = int(min(self._tokens_due(), len(self.token_ids)))
             if due > self._tokens_taken:
@@ -139,130 +165,113 @@ class Row:
             self.num_frames += 1
 
 
-class Writer(Protocol):
-    """Who writes an utterance's frames without keeping its rows up to date all the time."""
-
-    def settle(self, utterance: Utterance) -> None:
-        """Bring the rows of an utterance up to date."""
-        ...
-
-    def remove(self, utterance: Utterance) -> None:
-        """Let go of an utterance, settled."""
-        ...
-
-
-class Utterance:
-    """A request being spoken; made by `Decoder.join`, and a handle for its caller.
+@dataclass(frozen=True, eq=False)
+class TextPosition:
+    """A belief about which token of its text an utterance is saying.
 
     Attributes:
-        options: How its frames are drawn and when it ends.
-        generator: Draws its noise. None: the decoder's own generator does.
-        rows: The row with text and, under guidance, its companion: the same speech, but `</s>`
-            alone for a text.
-        prompt_frames, prompt_tokens: Of the prompt.
-        num_written: Frames written since.
-        place: Where in its text it is, if that is kept.
-        paused: Whether its next frame shall wait, for any reason outside.
-        writer: Who is writing it at present, if anybody.
+        first: The token at which the window begins.
+        log_belief: float64 [W] log-likelihoods of the tokens in the window, up to a constant.
+        lasted: Frames for which the most likely token has been the same.
     """
 
-    def __init__(
-        self,
-        rows: Sequence[Row],
-        options: DecodingOptions,
-        generator: torch.Generator | None,
-        prompt_frames: int = 0,
-        prompt_tokens: int = 0,
-        num_written: int = 0,
-        place: Place | None = None,
-    ) -> None:
-        self._rows = list(rows)
-        self.options, self.generator = options, generator
-        self.prompt_frames, self.prompt_tokens = prompt_frames, prompt_tokens
-        self._num_written = num_written
-        self.place = place
-        self._paused = False
-        self.writer: Writer | None = None
+    first: int
+    log_belief: np.ndarray
+    lasted: int = 0
+
+    @property
+    def best(self) -> int:
+        """The most likely token."""
+        return self.first + int(self.log_belief.argmax())
+
+    @classmethod
+    def at(cls, token: int, window: int) -> TextPosition:
+        """The certain belief that this token is being said."""
+        log_belief = np.full(window, -np.inf)
+        log_belief[0] = 0.0
+        return cls(token, log_belief)
+
+
+@dataclass(eq=False)
+class Utterance:
+    """A request being decoded; made by `Decoder.join`, and the caller's handle for it.
+
+    While an utterance is in the decoding batch, frames are counted there: `num_written` and the
+    frames of its rows are then as old as the last `Decoder.update`. Its text is always up to
+    date.
+
+    Attributes:
+        rows: The row with text and, under guidance, a second one: the same speech after the single
+            token `</s>`.
+        options: How units are drawn, and when speech ends.
+        generator: Draws the noise. None: the decoder's `draw_noise` does.
+        prompt_frames: Frames of the prompt.
+        prompt_tokens: Tokens of the prompt.
+        num_written: Frames written after the prompt.
+        text_position: Which token is being said, if the decoder has a text tracker.
+        paused: Whether the decoder skips it; changed by `Decoder.pause` and `Decoder.resume`.
+    """
+
+    rows: list[Row]
+    options: DecodingOptions
+    generator: torch.Generator | None
+    prompt_frames: int = 0
+    prompt_tokens: int = 0
+    num_written: int = 0
+    text_position: TextPosition | None = None
+    paused: bool = False
 
     @classmethod
     def begin(
         cls,
         request: Request,
+        conditions: Iterable[Tensor],
         options: DecodingOptions,
         generator: torch.Generator | None,
         layout: Layout,
         eos_token_id: int,
     ) -> Utterance:
-        """A request of which nothing has been read yet."""
+        """An utterance of which nothing has been read.
+
+        Args:
+            request: What to speak.
+            conditions: Embeddings [H] of the request's conditions.
+            options: How to draw, and when to stop.
+            generator: Draws the noise.
+            layout: The order of text and speech.
+            eos_token_id: The token `</s>`.
+        """
         prompt = [] if request.prompt is None else list(request.prompt)
-        rows = [Row(layout, request.token_ids, request.text_ended, prompt)]
+        first = [Condition(embedding) for embedding in conditions]
+        rows = [Row(layout, request.token_ids, request.text_ended, prompt, first)]
         if options.guided:
-            rows.append(Row(layout, [eos_token_id], True, prompt))
+            rows.append(Row(layout, [eos_token_id], True, prompt, first))
         return cls(rows, options, generator, len(prompt), request.prompt_tokens)
 
-    def write(self, frame: Tensor, count: int) -> None:
-        """Append so many frames, of which only the newest, [D], has not been read."""
-        for row in self._rows:
-            row.unread.clear()
-            row.write(frame, count)
-        self._num_written += count
-
-    @property
-    def rows(self) -> Sequence[Row]:
-        if self.writer is not None:
-            self.writer.settle(self)
-        return self._rows
-
-    @property
-    def num_written(self) -> int:
-        if self.writer is not None:
-            self.writer.settle(self)
-        return self._num_written
-
-    # While it is being written, its rows are behind in frames, but not in text.
-
-    def tokens_read(self, start: int, stop: int) -> list[int]:
-        """Those of its tokens `start:stop` that come before its next frame."""
-        return self._rows[0].tokens_read(start, stop)
-
-    @property
-    def num_tokens_waiting(self) -> int:
-        """Those of its tokens whose turn has not come."""
-        return self._rows[0].num_tokens_waiting
-
-    def tokens_left(self, token: int) -> float:
-        """Tokens from this one on; infinite if more may come."""
-        row = self._rows[0]
-        return len(row.token_ids) - token if row.has_read_text else math.inf
-
-    @property
-    def paused(self) -> bool:
-        return self._paused
-
-    @paused.setter
-    def paused(self, paused: bool) -> None:
-        self._paused = paused
-        if paused and self.writer is not None:
-            self.writer.remove(self)
+    def append_frames(self, unit: Tensor, count: int) -> None:
+        """Append `count` frames, of which the model has not read the newest, `unit`."""
+        for row in self.rows:
+            row.append_frames(unit, count)
+        self.num_written += count
 
     @property
     def is_ready(self) -> bool:
-        """Whether its next frame can and shall be drawn."""
+        """Whether its next frame can be drawn and it is not paused."""
         return not self.waits_for_text and not self.paused
 
     @property
     def waits_for_text(self) -> bool:
-        """Whether its next frame cannot be drawn before more text comes."""
-        return self.writer is None and not self._rows[0].is_ready
+        """Whether its next frame needs text that has not come."""
+        return not self.rows[0].is_ready
 
     @property
     def num_unread(self) -> int:
-        """Inputs that its rows must read before its next frame, of the row with the most."""
+        """Inputs to read before its next frame, of the row with the most of them."""
         return max(len(row.unread) for row in self.rows)
 
     @property
     def stop_threshold(self) -> float:
-        """Stop probability at which it stops."""
+        """The stop probability at which it stops."""
         if self.options.stop_threshold is not None:
             return self.options.stop_threshold
         offline = self.rows[0].layout.is_offline
@@ -270,25 +279,39 @@ class Utterance:
 
     @property
     def num_tokens(self) -> int:
-        """Tokens of its text so far, without those of the prompt but for its `<s>`."""
+        """Tokens of its text so far; of the prompt's tokens, only `<s>` counts."""
         return len(self.rows[0].token_ids) - max(0, self.prompt_tokens - 1)
 
     @property
+    def num_tokens_waiting(self) -> int:
+        """Tokens of its text whose turn in the layout has not come."""
+        return self.rows[0].num_tokens_waiting
+
+    def tokens_left(self, token: int) -> float:
+        """Tokens from this one to the end of the text; infinite while the text may grow."""
+        row = self.rows[0]
+        return len(row.token_ids) - token if row.has_read_text else math.inf
+
+    @property
     def num_positions(self) -> int:
-        """Positions filled by what is known: text, prompt and frames written."""
-        return len(self.rows[0].token_ids) + self.prompt_frames + self.num_written
+        """Positions of the model that conditions, text, prompt and written frames fill."""
+        row = self.rows[0]
+        return row.num_conditions + len(row.token_ids) + self.prompt_frames + self.num_written
 
 
 @dataclass(frozen=True, eq=False)
 class UtteranceState:
-    """An utterance as a value, which shares memory with nothing and can be gone on from often.
+    """An utterance as a value. It shares no memory with others and can be restored repeatedly.
 
     Attributes:
         rows: Its rows.
-        cached: What the model remembers of each.
-        prompt_frames, prompt_tokens, num_written, place: As of the utterance.
-        options: Likewise.
-        noise_state: State of its generator; None if it has none of its own.
+        cached: The model's keys and values of each row.
+        prompt_frames: As of the utterance, like the next four.
+        prompt_tokens: See there.
+        num_written: See there.
+        options: See there.
+        text_position: See there.
+        noise_state: The state of its generator. None: it has none of its own.
     """
 
     rows: tuple[Row, ...]
@@ -297,20 +320,20 @@ class UtteranceState:
     prompt_tokens: int
     num_written: int
     options: DecodingOptions
+    text_position: TextPosition | None
     noise_state: Tensor | None
-    place: Place | None
 
-    def revive(
+    def restore(
         self, options: DecodingOptions | None = None, generator: torch.Generator | None = None
     ) -> Utterance:
-        """An utterance that stands where this one stood.
+        """An utterance that continues from this state.
 
         Args:
-            options: How to go on. None: as before.
-            generator: Draws the noise from here on. None: one that draws what the old would have.
+            options: How to continue. None: as before.
+            generator: Draws the noise from here on. None: a generator in the saved state.
 
         Raises:
-            ValueError: For guidance, if the utterance had no text-free companion.
+            ValueError: For guidance, if the state was saved without the row it needs.
         """
         options = options or self.options
         copies = 2 if options.guided else 1
@@ -319,13 +342,12 @@ class UtteranceState:
         if generator is None and self.noise_state is not None:
             generator = torch.Generator()
             generator.set_state(self.noise_state)
-        rows = [row.copy() for row in self.rows[:copies]]
         return Utterance(
-            rows,
+            [row.copy() for row in self.rows[:copies]],
             options,
             generator,
             self.prompt_frames,
             self.prompt_tokens,
             self.num_written,
-            self.place,
+            self.text_position,
         )

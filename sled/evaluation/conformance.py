@@ -134,10 +134,10 @@ def _check_generation(
     )
     for row, generated in enumerate(spoken):
         start = case["prompt_frames"]
-        stop = start + len(generated.latents)
+        stop = start + len(generated.units)
         # Rows that stopped are padded in a batch; a lone row must match to its end.
         end = stop if len(spoken) > 1 else None
-        result.compare("latents", generated.latents, tensors["latents"][row, start:end])
+        result.compare("latents", generated.units, tensors["latents"][row, start:end])
         theirs = tensors["tokens"][row]
         if case["mode"] == "offline":  # the published offline tokens repeat the text first
             text, theirs = theirs.split([n := tensors["input_ids"].shape[1], len(theirs) - n])
@@ -150,7 +150,7 @@ def _check_generation(
 
 def _tokens(generated: Generated, go_on: int, stop: int) -> Tensor:
     """The published token stream of a row: one token a frame, the last telling whether it ended."""
-    tokens = torch.full((len(generated.latents),), go_on)
+    tokens = torch.full((len(generated.units),), go_on)
     if generated.stopped:
         tokens[-1] = stop
     return tokens

@@ -1,7 +1,7 @@
-"""Forms of the model that do nothing but decode, made from the plain form when it is loaded.
+"""Forms of the model that only decode, made from the plain form when a checkpoint is loaded.
 
-Their weights are arranged, and if asked for rounded, for the short passes of decoding; checkpoints
-stay as they are. All of them are a `sled.decoding.FrameModel`.
+Their weights are fused and, if asked for, rounded. Checkpoints on disk stay as they are. Each form
+is a `FrameModel`.
 """
 
 from sled.fast.fused import FusedModel

@@ -1,62 +1,100 @@
-"""What all fast forms have in common: the way in, and the stop head."""
+"""The parts that all fast forms share: input embeddings and the stop head."""
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from sled.decoding.interface import WriteFrames
 from sled.model.cache import KVCache, RowCache
+from sled.model.eager_step import eager_step
+from sled.model.interface import StepInputs
 from sled.model.lm import SpeechLlamaForCausalLM
 
 
-class ModelEnds:
-    """The parts of a model before and after its layers, which are small and stay as they are.
+class FastModel(ABC):
+    """A `FrameModel` that only decodes. Subclasses run the layers and the head.
 
     Args:
         model: In evaluation mode.
-        dtype: Of embeddings and states. None: as the model's.
+        dtype: The type of embeddings and hidden states. None: the model's own.
 
     Attributes:
-        config, layout, device, dtype: See `sled.decoding.FrameModel`.
+        config: See `FrameModel`, as for the other attributes.
+        layout: See there.
+        device: See there.
+        dtype: See there.
+        unit_shape: See there.
+        unit_dtype: See there.
+        noise_width: See there.
+        averages: See there.
     """
 
     def __init__(self, model: SpeechLlamaForCausalLM, dtype: torch.dtype | None = None) -> None:
         self.config, self.layout, self.device = model.config, model.layout, model.device
         self.dtype = dtype or model.dtype
-        # As large as the whole rest of a small model, and looked up row by row: not converted.
+        self.unit_shape, self.noise_width = model.unit_shape, model.noise_width
+        self.unit_dtype = self.dtype if model.unit_dtype == model.dtype else model.unit_dtype
+        self.averages = model.averages
+        # Not converted: it can be as large as the rest of a small model, and is read row by row.
         self._tokens = model.model.embed_tokens.weight.detach()
-        self._z_weight, self._z_bias = self._own(model.z_proj.weight), self._own(model.z_proj.bias)
+        self._z_weight, self._z_bias = (
+            self._cast(model.z_proj.weight),
+            self._cast(model.z_proj.bias),
+        )
         norm = model.z_proj_ln
         self._norm_shape, self._norm_eps = list(norm.normalized_shape), norm.eps
-        self._norm_weight, self._norm_bias = self._own(norm.weight), self._own(norm.bias)
-        self._stop_weight = self._own(model.eos_head.weight)
+        self._norm_weight, self._norm_bias = self._cast(norm.weight), self._cast(norm.bias)
+        self._stop_weight = self._cast(model.eos_head.weight)
 
-    def _own(self, weight: Tensor) -> Tensor:
+    def _cast(self, weight: Tensor) -> Tensor:
         return weight.detach().to(self.dtype)
 
     def tensors(self) -> list[tuple[str, Tensor]]:
-        """All weights held here, by name."""
+        """All weights that are attributes of this object, with their names."""
         return [(name, value) for name, value in vars(self).items() if isinstance(value, Tensor)]
 
+    @abstractmethod
+    def digest(self) -> str:
+        """See `FrameModel.digest`."""
+
+    @abstractmethod
+    def advance(self, embeddings: Tensor, rows: list[int], counts: list[int], cache: Any) -> Tensor:
+        """See `FrameModel.advance`."""
+
+    @abstractmethod
+    def draw(self, hidden: Tensor, noise: Tensor) -> Tensor:
+        """See `FrameModel.draw`."""
+
+    def step(self, inputs: StepInputs, cache: Any) -> tuple[Tensor, Tensor]:
+        """See `FrameModel.step`."""
+        return eager_step(self, inputs, cache)
+
     def new_cache(self) -> RowCache:
-        """See `sled.decoding.FrameModel`, as for all methods."""
+        """See `FrameModel.new_cache`."""
         return KVCache(self.config.architecture, self.device, self.dtype)
 
-    def new_step(self, cache: Any) -> WriteFrames | None:
-        return None
-
     def embed_text(self, token_ids: Tensor) -> Tensor:
+        """See `FrameModel.embed_text`."""
         return self._normalize(F.embedding(token_ids, self._tokens).to(self.dtype))
 
-    def embed_latents(self, latents: Tensor) -> Tensor:
-        return self._normalize(F.linear(latents.to(self.dtype), self._z_weight, self._z_bias))
+    def embed_units(self, units: Tensor) -> Tensor:
+        """See `FrameModel.embed_units`."""
+        return self._normalize(F.linear(units.to(self.dtype), self._z_weight, self._z_bias))
+
+    def embed_conditions(self, conditions: Mapping[str, Tensor]) -> Tensor:
+        """See `FrameModel.embed_conditions`."""
+        if conditions:
+            raise ValueError(f"this model takes no conditions, not {sorted(conditions)}")
+        return torch.empty(0, self.config.architecture.hidden_size)
 
     def _normalize(self, x: Tensor) -> Tensor:
         return F.layer_norm(x, self._norm_shape, self._norm_weight, self._norm_bias, self._norm_eps)
 
     def stop_probability(self, hidden: Tensor) -> Tensor:
+        """See `FrameModel.stop_probability`."""
         return torch.sigmoid(F.linear(hidden, self._stop_weight).float()).squeeze(-1)

@@ -1,11 +1,11 @@
-"""The whole step of a frame in fixed places of memory, recorded once and replayed.
+"""One decoding step captured as a CUDA graph.
 
-On a GPU a step of so many small operations takes as long as the processor needs to launch them.
-A CUDA graph launches all of them at once, but always on the same memory and for the same numbers
-of rows. So steps are filled up to a few sizes, with rows that write to a page which is nobody's.
+On a GPU, a step of many small operations takes as long as the CPU needs to launch them. A CUDA
+graph launches all of them at once, but always on the same memory and for the same number of rows.
+So steps are padded to a few sizes, with rows that write to a page that belongs to no row.
 
-Shapes: U utterances, B of them after filling up, R rows (B, or 2 B under guidance), T pages of a
-row, H hidden width, D latent width, N noise width.
+Shapes: B utterances, S utterances after padding, R rows (S, or 2 S under guidance), T pages of a
+row, H hidden width, N noise width; `...` is the shape of a unit.
 """
 
 from __future__ import annotations
@@ -16,24 +16,25 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from typing_extensions import override
 
-from sled.decoding.interface import NONE, StepInputs, WriteFrames
 from sled.fast.attention import attend_pages
 from sled.fast.fused import FusedModel
 from sled.fast.paged_cache import SCRATCH, PagedCache
 from sled.model.heads.draws import mean_draw
+from sled.model.interface import NONE, StepInputs
 from sled.model.lm import SpeechLlamaForCausalLM
 
-# Makes of some work what does it again, on the same memory.
-Record = Callable[[Callable[[], None]], Callable[[], None]]
-# Above, sizes are powers of two, and what lies in the middle between two of them.
+# Turns work into a function that repeats it on the same memory.
+Capture = Callable[[Callable[[], None]], Callable[[], None]]
+# Larger sizes are powers of two and the numbers half-way between them.
 FINE_SIZES = 16
-# Runs before a graph is recorded: kernels are compiled and libraries get their workspaces.
+# Runs before a graph is captured: kernels get compiled and libraries allocate workspaces.
 WARM_UPS = 2
 
 
-def filled_size(count: int) -> int:
-    """The size of a step that so many utterances are filled up to."""
+def padded_size(count: int) -> int:
+    """The size that a step of `count` utterances is padded to."""
     size = 1
     while size < count:
         size *= 2
@@ -41,16 +42,16 @@ def filled_size(count: int) -> int:
     return between if between >= max(count, FINE_SIZES) else size
 
 
-def do_again(work: Callable[[], None]) -> Callable[[], None]:
-    """Record nothing: on a processor work is simply done again."""
+def repeat_eagerly(work: Callable[[], None]) -> Callable[[], None]:
+    """A `Capture` that captures nothing, for CPUs: the work is simply done again."""
     return work
 
 
-class GraphRecorder:
-    """Records work as CUDA graphs, without doing it. They share the memory they compute in.
+class GraphCapture:
+    """A `Capture` that makes CUDA graphs. They share the memory they compute in.
 
     Args:
-        device: Where it is done.
+        device: The GPU.
     """
 
     def __init__(self, device: torch.device) -> None:
@@ -58,61 +59,74 @@ class GraphRecorder:
 
     def __call__(self, work: Callable[[], None]) -> Callable[[], None]:
         with torch.cuda.device(self._device):
-            return self._record(work)
+            return self._capture(work)
 
-    def _record(self, work: Callable[[], None]) -> Callable[[], None]:
-        current, aside = torch.cuda.current_stream(), torch.cuda.Stream()
-        aside.wait_stream(current)
-        with torch.cuda.stream(aside):
+    def _capture(self, work: Callable[[], None]) -> Callable[[], None]:
+        current, side = torch.cuda.current_stream(), torch.cuda.Stream()
+        side.wait_stream(current)
+        with torch.cuda.stream(side):
             for _ in range(WARM_UPS):
                 work()
-        current.wait_stream(aside)
+        current.wait_stream(side)
         graph = torch.cuda.CUDAGraph()
-        # Other threads, such as the codec's, may go on meanwhile.
+        # Other threads, such as the codec's, may use the GPU meanwhile.
         with torch.cuda.graph(graph, pool=self._pool, capture_error_mode="thread_local"):
             work()
         return graph.replay
 
 
-class StaticModel(FusedModel):
-    """A `FrameModel` that writes frames by `StaticStep`; what else is to be read, it reads plainly.
+class CudaGraphModel(FusedModel):
+    """A `FrameModel` with captured steps over a paged cache. Prompts and text are read eagerly.
 
     Args:
-        model: In evaluation mode. It is taken apart, so that its weights are never held twice: do
-            not use it any more.
-        record: Records a step.
+        model: In evaluation mode. Its weights are moved out of it: do not use it any more.
+        capture: Captures a step.
     """
 
-    def __init__(self, model: SpeechLlamaForCausalLM, record: Record) -> None:
+    def __init__(self, model: SpeechLlamaForCausalLM, capture: Capture) -> None:
         super().__init__(model)
-        self._record = record
+        self._capture = capture
 
+    @override
     def new_cache(self) -> PagedCache:
-        """See `sled.decoding.FrameModel`, as for all methods but the last."""
         return PagedCache(self.config.architecture, self.device, self.dtype)
 
-    def new_step(self, cache: PagedCache) -> WriteFrames:
-        return StaticStep(self, cache, self._record)
+    @override
+    def step(self, inputs: StepInputs, cache: PagedCache) -> tuple[Tensor, Tensor]:
+        batch = inputs.batch
+        rows = batch.rows[batch.rows != NONE]
+        cache.reserve(rows, cache.lengths[rows] + 1)
+        count, guided = len(batch.rows), bool(batch.guided.any())
+        # A power of two, so that a new number of draws is not captured each time.
+        most_draws = 1 << (int(batch.draws.max()) - 1).bit_length()
+        key = (padded_size(count), guided, most_draws)
+        captured: _CapturedStep | None = cache.captured.get(key)
+        if captured is None:
+            captured = cache.captured[key] = _CapturedStep(self, cache, *key)
+        captured.fill(inputs, cache)
+        units, stop_probability = captured.run(cache, self._capture)
+        cache.lengths[rows] += 1
+        return units[:count].clone(), stop_probability[:count].clone()
 
-    def write_frames(
-        self, cache: PagedCache, ints: Tensor, floats: Tensor, frames: Tensor, most_draws: int
+    def compute_step(
+        self, cache: PagedCache, ints: Tensor, floats: Tensor, units: Tensor, most_draws: int
     ) -> tuple[Tensor, Tensor]:
-        """The work of a step.
+        """The computation of a step, on tensors only.
 
         Args:
-            cache: Its rows' past.
-            ints: int32 [R, T + 2] each row's pages, its new position, and the token that it reads,
-                `NONE` for a frame; rows B, B + 1 ... are the text-free companions.
-            floats: [B, N + 3] noise, guidance scale, temperature, number of draws.
-            frames: [B, D] that rows without a token read.
+            cache: Holds the rows' keys and values.
+            ints: int32 [R, T + 2] each row's pages, its new position, and the token that it reads
+                (`NONE` for a unit). Rows S, S + 1, ... are the rows without text.
+            floats: [S, N + 3] noise, guidance scale, temperature, number of draws.
+            units: [S, ...] read by rows without a token.
             most_draws: The largest number of draws, or more.
 
         Returns:
-            Frames [B, D], and stop probabilities [B].
+            Units [S, ...] and stop probabilities [S].
         """
         tables, positions, tokens = ints[:, :-2], ints[:, -2], ints[:, -1:]
-        size = len(frames)
-        x = self.embed_latents(frames).repeat(len(ints) // size, 1)
+        size = len(units)
+        x = self.embed_units(units).repeat(len(ints) // size, 1)
         x = torch.where(tokens == NONE, x, self.embed_text(tokens.squeeze(1).clamp(min=0)))
         for layer, pages in zip(self._layers, cache.pages, strict=True):
             qkv = F.linear(F.rms_norm(x, self._shape, layer.attention_norm, self._eps), layer.qkv)
@@ -125,101 +139,71 @@ class StaticModel(FusedModel):
         if len(hidden) > size:
             text_free = hidden[size:]
             guided = text_free + cfg.to(x.dtype) * (with_text - text_free)
-            # At 1 there is no companion, and what is in its place can be anything.
+            # Without guidance there is no second row, and its values are arbitrary.
             guided = torch.where(cfg == 1, with_text, guided)
-        latents = mean_draw(self.draw, guided, temperature * noise, draws, most_draws)
-        return latents, self.stop_probability(with_text)
+        drawn = mean_draw(self.draw, guided, temperature * noise, draws, most_draws)
+        return drawn, self.stop_probability(with_text)
 
 
-class StaticStep:
-    """Writes frames of the rows of a cache; see `sled.decoding.interface.WriteFrames`.
+class _CapturedStep:
+    """A step of one size, with the memory that it reads and writes.
 
-    Args:
-        model: Does the work.
-        cache: Whose rows these are.
-        record: Records it.
-    """
-
-    def __init__(self, model: StaticModel, cache: PagedCache, record: Record) -> None:
-        self._model, self._cache, self._record = model, cache, record
-        self._recorded: dict[tuple[int, bool, int], _Recording] = {}
-        self._generation = cache.generation
-
-    def __call__(self, inputs: StepInputs) -> tuple[Tensor, Tensor]:
-        cache, exists = self._cache, inputs.rows != NONE
-        rows = inputs.rows[exists]
-        cache.reserve(rows, cache.lengths[rows] + 1)
-        if self._generation != cache.generation:  # the pages are elsewhere now
-            self._recorded.clear()
-            self._generation = cache.generation
-        count, guided = len(inputs.rows), bool(inputs.guided.any())
-        # To a power of two: a new number of draws shall not be recorded each time.
-        most_draws = 1 << (int(inputs.draws.max()) - 1).bit_length()
-        key = (filled_size(count), guided, most_draws)
-        recording = self._recorded.get(key)
-        if recording is None:
-            recording = self._recorded[key] = _Recording(self._model, cache, *key)
-        recording.fill(inputs)
-        latents, stop_probability = recording.run(self._record)
-        cache.lengths[rows] += 1
-        return latents[:count].clone(), stop_probability[:count].clone()
-
-
-class _Recording:
-    """A step of one size, and the memory that it reads and writes.
+    The cache keeps it, so it does not keep the cache.
 
     Args:
-        model: Does the work.
-        cache: Whose rows these are.
-        size: B.
-        guided: Whether there are text-free companions.
-        most_draws: As many are made for each frame at least.
+        model: Computes.
+        cache: Holds the rows.
+        size: S.
+        guided: Whether there are rows without text.
+        most_draws: Draws that are made for each unit, at least.
     """
 
     def __init__(
-        self, model: StaticModel, cache: PagedCache, size: int, guided: bool, most_draws: int
+        self, model: CudaGraphModel, cache: PagedCache, size: int, guided: bool, most_draws: int
     ) -> None:
-        sizes, device = model.config.architecture, model.device
-        self._model, self._cache = model, cache
-        self._parts, self._most_draws = 2 if guided else 1, most_draws
-        ints = torch.zeros(self._parts * size, cache.tables.shape[1] + 2, dtype=torch.int32)
-        floats = torch.zeros(size, sizes.noise_channels + 3)
-        floats[:, -1] = 1  # what is in the place of nobody shall be finite
-        if device.type == "cuda":  # so that copies need not be waited for
+        device = model.device
+        self._columns = 2 if guided else 1
+        ints = torch.zeros(self._columns * size, cache.tables.shape[1] + 2, dtype=torch.int32)
+        floats = torch.zeros(size, model.noise_width + 3)
+        floats[:, -1] = 1  # a number of draws that keeps unused rows finite
+        if device.type == "cuda":  # so that copies are asynchronous
             ints, floats = ints.pin_memory(), floats.pin_memory()
         self._host_ints, self._host_floats = ints, floats
         self._ints, self._floats = torch.zeros_like(ints, device=device), floats.to(device)
-        self._frames = torch.zeros(size, sizes.vae_embed_dim, device=device, dtype=model.dtype)
-        self._outputs = (self._frames, self._floats)
+        self._units = torch.zeros(size, *model.unit_shape, device=device, dtype=model.unit_dtype)
+        self._outputs = (self._units, self._floats)
         self._replay: Callable[[], None] | None = None
+        self._model, self._most_draws = model, most_draws
 
-    def fill(self, inputs: StepInputs) -> None:
-        """Put inputs in their places, and let the other rows write to nobody's page."""
-        cache, count, size = self._cache, len(inputs.rows), len(self._frames)
+    def fill(self, inputs: StepInputs, cache: PagedCache) -> None:
+        """Copy inputs into the step's memory; padding rows write to the scratch page."""
+        batch = inputs.batch
+        count = len(batch.rows)
+        size = len(self._units)
         ints, floats = self._host_ints.numpy(), self._host_floats.numpy()
         ints[:, :-2], ints[:, -2], ints[:, -1] = SCRATCH, 0, NONE
-        for part in range(self._parts):
-            (present,) = np.nonzero(inputs.rows[:, part] != NONE)
-            rows = inputs.rows[present, part]
-            lines = present + part * size
+        for column in range(self._columns):
+            (present,) = np.nonzero(batch.rows[:, column] != NONE)
+            rows = batch.rows[present, column]
+            lines = present + column * size
             ints[lines, :-2] = cache.tables[rows]
             ints[lines, -2] = cache.lengths[rows]
-            ints[lines, -1] = inputs.tokens[present, part]
+            ints[lines, -1] = inputs.tokens[present, column]
         floats[:count, :-3] = inputs.noise
-        floats[:count, -3], floats[:count, -2] = inputs.cfg, inputs.temperature
-        floats[:count, -1] = inputs.draws
+        floats[:count, -3], floats[:count, -2] = batch.cfg, batch.temperature
+        floats[:count, -1] = batch.draws
         self._ints.copy_(self._host_ints, non_blocking=True)
         self._floats.copy_(self._host_floats, non_blocking=True)
-        self._frames[:count] = inputs.frames
+        self._units[:count] = inputs.units
 
-    def run(self, record: Record) -> tuple[Tensor, Tensor]:
-        """Do the work; what it returns is overwritten the next time."""
+    def run(self, cache: PagedCache, capture: Capture) -> tuple[Tensor, Tensor]:
+        """Compute; the next run overwrites what is returned."""
         if self._replay is None:
-            self._replay = record(self._work)
+            self._replay = capture(lambda: self._compute(cache))
         self._replay()
         return self._outputs
 
-    def _work(self) -> None:
-        self._outputs = self._model.write_frames(
-            self._cache, self._ints, self._floats, self._frames, self._most_draws
+    def _compute(self, cache: PagedCache) -> None:
+        self._outputs = self._model.compute_step(
+            cache, self._ints, self._floats, self._units, self._most_draws
         )

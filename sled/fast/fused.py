@@ -1,4 +1,4 @@
-"""The layers in plain PyTorch, with few and large steps.
+"""The layers in plain PyTorch, with projections fused into few large products.
 
 Shapes: R rows, Q new inputs of a row, H hidden width, A heads, d head width, I width of the MLP.
 """
@@ -8,8 +8,9 @@ from __future__ import annotations
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from typing_extensions import override
 
-from sled.fast.base import ModelEnds
+from sled.fast.base import FastModel
 from sled.fast.paged_cache import PagedCache
 from sled.files.digest import tensor_digest
 from sled.model.backbone import AttentionContext, DecoderLayer, rotate
@@ -18,7 +19,7 @@ from sled.model.lm import SpeechLlamaForCausalLM
 
 
 class FusedLayer:
-    """The weights of a decoder layer; what reads the same input is one matrix.
+    """The weights of a decoder layer. Projections of the same input are one matrix.
 
     Attributes:
         qkv: [(A + 2 A_kv) d, H] queries, keys, values.
@@ -38,12 +39,12 @@ class FusedLayer:
         self.mlp_norm = layer.post_attention_layernorm.weight.detach()
 
 
-class FusedModel(ModelEnds):
+class FusedModel(FastModel):
     """A `FrameModel` on any device and in any floating-point type.
 
     Args:
-        model: In evaluation mode. It is taken apart, so that its weights are never held twice: do
-            not use it any more.
+        model: In evaluation mode. Its weights are moved out of it, so that they are not held twice:
+            do not use it any more.
     """
 
     def __init__(self, model: SpeechLlamaForCausalLM) -> None:
@@ -60,17 +61,17 @@ class FusedModel(ModelEnds):
         self._heads, self._head_dim = sizes.num_attention_heads, sizes.head_dim
         self._rotated = sizes.num_attention_heads + sizes.num_key_value_heads
 
+    @override
     def digest(self) -> str:
-        """See `sled.decoding.FrameModel`."""
         tensors = self.tensors() + sorted(self._head.state_dict().items())
         for number, layer in enumerate(self._layers):
             tensors += [(f"{number}.{name}", value) for name, value in vars(layer).items()]
         return tensor_digest(tensors)
 
+    @override
     def advance(
         self, embeddings: Tensor, rows: list[int], counts: list[int], cache: KVCache | PagedCache
     ) -> Tensor:
-        """See `sled.decoding.FrameModel`."""
         cache.extend(rows, counts)
         x = embeddings
         for number, layer in enumerate(self._layers):
@@ -97,6 +98,6 @@ class FusedModel(ModelEnds):
         gate, up = gate_up.chunk(2, dim=-1)
         return x + F.linear(F.silu(gate) * up, layer.down)
 
+    @override
     def draw(self, hidden: Tensor, noise: Tensor) -> Tensor:
-        """See `sled.decoding.FrameModel`."""
         return self._head.draw(hidden, noise)

@@ -1,9 +1,9 @@
-"""The layers in ONNX Runtime, with weights rounded to 8 or 4 bits; for processors.
+"""The layers in ONNX Runtime, with weights rounded to 8 or 4 bits, for CPUs.
 
-The keys and values of the decoder's cache are handed to the runtime where they lie, and grow there.
+The runtime reads and extends the keys and values of the cache in place, without copies.
 
-Shapes: R rows of a call, Q new inputs of a row, H hidden width, U frames, N noise width, D latent
-width.
+Shapes: R rows of a call, Q new inputs of a row, H hidden width, B utterances, N noise width, D
+latent width.
 """
 
 from __future__ import annotations
@@ -15,25 +15,27 @@ from tempfile import TemporaryDirectory
 import onnxruntime
 import torch
 from torch import Tensor
+from typing_extensions import override
 
-from sled.fast.base import ModelEnds
+from sled.fast.base import FastModel
 from sled.fast.onnx_graph import Graph, write_backbone, write_embedding, write_head
 from sled.files.digest import tensor_digest
 from sled.model.cache import KVCache
 from sled.model.lm import SpeechLlamaForCausalLM
 
-# Of bound runs that are kept for the next step: one for each number of rows, as a rule.
+# Bound runs that are kept for later steps; usually there is one for each number of rows.
 MAX_KEPT = 16
 
 
 class BoundRun:
-    """A run of a session whose inputs and outputs have a fixed place in memory.
+    """A run of a session whose inputs and outputs have fixed memory.
 
     Args:
-        session: What runs.
-        inputs, outputs: The tensors that it reads and writes each time, by name.
-        grown: Memory that inputs of these names have in common with outputs `new_...`; it is
-            somebody else's, and not kept from being freed.
+        session: The session.
+        inputs: The tensors that it reads each time, by name.
+        outputs: The tensors that it writes each time, by name.
+        grown: Tensors that inputs of these names share with outputs `new_...`. The caller owns
+            them and keeps them alive.
     """
 
     def __init__(
@@ -63,18 +65,18 @@ class BoundRun:
         self._session.run_with_iobinding(self._binding)
 
 
-class GraphModel(ModelEnds):
-    """A `FrameModel` on the processor; embeddings and states are float32.
+class OnnxModel(FastModel):
+    """A `FrameModel` on the CPU. Embeddings and hidden states are float32.
 
     Args:
-        model: In evaluation mode, on the processor. It is taken apart, so that its weights are
-            never held twice: do not use it any more.
-        bits: Of the weights of matrices: 4, 8, or 32 for float32.
-        threads: That compute. None: as many as torch has.
-        cache_dtype: Of keys and values: float32, or float16, which is read twice as fast.
+        model: In evaluation mode, on the CPU. Its weights are moved out of it, so that they are not
+            held twice: do not use it any more.
+        bits: Bits of a matrix weight: 4, 8, or 32 for float32.
+        threads: Threads to compute with. None: as many as torch has.
+        cache_dtype: Type of keys and values: float32, or float16, which is read twice as fast.
 
     Raises:
-        ValueError: For heads of a width that the runtime cannot turn.
+        ValueError: For a head width that the runtime cannot rotate.
     """
 
     def __init__(
@@ -93,7 +95,7 @@ class GraphModel(ModelEnds):
                 "use float32"
             )
         threads = threads or torch.get_num_threads()
-        # Not by torch, whose threads would be in the way of the runtime's; and too small to share.
+        # Not computed by torch, whose threads would compete with the runtime's. Too small for two.
         self._embedding, _ = _open(
             lambda graph: write_embedding(graph, model.z_proj, model.z_proj_ln), bits=32, threads=1
         )
@@ -108,41 +110,44 @@ class GraphModel(ModelEnds):
         self._steps: dict[tuple[int, ...], BoundRun] = {}
         self._draws: dict[int, BoundRun] = {}
 
+    @override
     def digest(self) -> str:
-        """See `sled.decoding.FrameModel`, as for all methods."""
         return "-".join((tensor_digest(self.tensors()), self._backbone_digest, self._head_digest))
 
+    @override
     def new_cache(self) -> KVCache:
         return KVCache(self.config.architecture, self.device, self._cache_dtype)
 
-    def embed_latents(self, latents: Tensor) -> Tensor:
-        flat = latents.float().reshape(-1, latents.shape[-1]).contiguous()
+    @override
+    def embed_units(self, units: Tensor) -> Tensor:
+        flat = units.float().reshape(-1, units.shape[-1]).contiguous()
         (embedded,) = self._embedding.run(None, {"latents": flat.numpy()})
-        return torch.from_numpy(embedded).view(*latents.shape[:-1], -1)
+        return torch.from_numpy(embedded).view(*units.shape[:-1], -1)
 
+    @override
     def advance(
         self, embeddings: Tensor, rows: list[int], counts: list[int], cache: KVCache
     ) -> Tensor:
         held = (cache.lengths[row] + n for row, n in zip(rows, counts, strict=True))
         cache.reserve(max(held))
-        if embeddings.shape[1] > 1:  # the runtime knows no padding
+        if embeddings.shape[1] > 1:  # the runtime has no padding
             runs = [(row, embeddings[i : i + 1, : counts[i]]) for i, row in enumerate(rows)]
         else:
             runs = [(rows[i], embeddings[i : i + n]) for i, n in _neighbours(rows)]
         return torch.cat([self._read(x, first, cache) for first, x in runs])
 
     def _read(self, x: Tensor, first: int, cache: KVCache) -> Tensor:
-        """Let rows from the first on read inputs [R, Q, H]; returns their last states [R, H]."""
+        """Let R rows from `first` on read inputs [R, Q, H]; returns their last states [R, H]."""
         num_rows, num_inputs, _ = x.shape
         keys, values = cache.memory(first, num_rows)
-        place = (keys.data_ptr(), values.data_ptr(), keys.stride(0), num_rows, cache.capacity)
-        step = self._steps.get(place) if num_inputs == 1 else None
+        key = (keys.data_ptr(), values.data_ptr(), keys.stride(0), num_rows, cache.capacity)
+        step = self._steps.get(key) if num_inputs == 1 else None
         if step is None:
             step = self._bind_step(x, keys, values)
             if num_inputs == 1:
                 if len(self._steps) >= MAX_KEPT:
                     self._steps.clear()
-                self._steps[place] = step
+                self._steps[key] = step
         for row in range(first, first + num_rows):
             cache.lengths[row] += num_inputs
         lengths = cache.lengths[first : first + num_rows]
@@ -153,7 +158,7 @@ class GraphModel(ModelEnds):
         return step.outputs["hidden"][:, -1].clone()
 
     def _bind_step(self, x: Tensor, keys: Tensor, values: Tensor) -> BoundRun:
-        """A run of the backbone that grows these rows of the cache [layers, R, ...] in place."""
+        """A run of the backbone that extends these rows of the cache [layers, R, ...] in place."""
         inputs = {
             "x": torch.empty_like(x, memory_format=torch.contiguous_format),
             "last": torch.empty(len(x), dtype=torch.int32),
@@ -164,6 +169,7 @@ class GraphModel(ModelEnds):
         grown |= {f"values.{layer}": held for layer, held in enumerate(values)}
         return BoundRun(self._backbone, inputs, outputs, grown)
 
+    @override
     def draw(self, hidden: Tensor, noise: Tensor) -> Tensor:
         count = len(hidden)
         draw = self._draws.get(count)
@@ -178,7 +184,7 @@ class GraphModel(ModelEnds):
 
 
 def _neighbours(rows: list[int]) -> list[tuple[int, int]]:
-    """Runs of consecutive numbers in an ascending list: where each starts, and how long it is."""
+    """Runs of consecutive numbers in an ascending list, as (start, length)."""
     starts = [i for i in range(len(rows)) if i == 0 or rows[i] != rows[i - 1] + 1]
     return [(i, end - i) for i, end in zip(starts, [*starts[1:], len(rows)], strict=True)]
 
@@ -186,10 +192,10 @@ def _neighbours(rows: list[int]) -> list[tuple[int, int]]:
 def _open(
     write: Callable[[Graph], None], bits: int, threads: int
 ) -> tuple[onnxruntime.InferenceSession, str]:
-    """A session for the graph that is written, and a digest of its weights."""
+    """A session for the graph that `write` makes, and a digest of its weights."""
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
-    # Threads that wait busily for their next turn would take it from the codec's.
+    # Threads that spin while they wait would take time from the codec's.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     options.log_severity_level = 3  # errors
     with TemporaryDirectory(prefix="sled-", ignore_cleanup_errors=True) as folder:

@@ -1,14 +1,17 @@
-"""Keys and values in pages, of which each row has as many as its positions need.
+"""Keys and values in pages. Each row has as many pages as its positions need.
 
-Rows of a thousand sessions are of all lengths. With pages none takes more memory than its own
-length asks for, a row that grows is not moved, and the memory keeps its place: a step can be
-recorded once and replayed.
+The rows of a thousand sessions differ in length. With pages, a row takes the memory of its own
+length, a row that grows is not moved, and the memory keeps its address, so a step can be captured
+once and replayed.
 
 Shapes: N pages, G positions of a page, T pages that a row may have, R rows held, S rows of a call,
 Q new positions of a row, K positions attended, A heads, d head width, L layers.
 """
 
 from __future__ import annotations
+
+from collections.abc import Hashable
+from typing import Any
 
 import numpy as np
 import torch
@@ -20,9 +23,9 @@ from sled.model.cache import CachedRow
 from sled.model.config import Architecture
 
 PAGE = 64  # positions
-# Nobody's: what rows that only fill up a step write goes there.
+# A page that belongs to no row. The padding rows of a step write to it.
 SCRATCH = 0
-# Rows of full length that there is room for at the start.
+# The memory at the start holds so many rows of full length.
 INITIAL_ROWS = 2
 
 
@@ -30,17 +33,18 @@ class PagedCache:
     """A `sled.model.cache.RowCache`, and an attention context for rows that read.
 
     Args:
-        architecture: Sizes of the model.
-        device: Where it lies.
-        dtype: Of keys and values.
+        architecture: The model's sizes.
+        device: The device of keys and values.
+        dtype: The type of keys and values.
 
     Attributes:
-        lengths: int64 [R] positions held by each row.
-        tables: int32 [R, T] the pages of each row, `SCRATCH` where it has none.
+        lengths: int64 [R] positions that each row holds.
+        tables: int32 [R, T] the pages of each row, `SCRATCH` where there is none.
         pages: L tensors [2, N, A_kv, G, d], keys and values. They are replaced when the cache
             grows or shrinks.
-        generation: How often that has happened.
-        cos, sin: Of the positions of a call, [S, Q, 1, d].
+        captured: Steps captured on these pages; cleared when the pages are replaced.
+        cos: Cosines of the positions of a call, [S, Q, 1, d].
+        sin: Sines likewise.
         rotary: [2, T * G, d] cosines and sines of all positions.
     """
 
@@ -57,7 +61,7 @@ class PagedCache:
         self._initial_pages = 1 + INITIAL_ROWS * width
         self.lengths = np.zeros(0, dtype=np.int64)
         self.tables = np.zeros((0, width), dtype=np.int32)
-        self.generation = 0
+        self.captured: dict[Hashable, Any] = {}
         self._start_over()
         tables = rotary_tables(
             width * PAGE, architecture.head_dim, architecture.rope_theta, device, dtype
@@ -79,19 +83,21 @@ class PagedCache:
         """Memory of keys and values, used or not."""
         return self.num_pages * self.page_bytes
 
-    # Rows come and go.
+    # Rows are added and dropped.
 
     def add_rows(self, count: int) -> None:
-        """See `RowCache`, as for the next four methods. Rows take no memory as yet."""
+        """See `RowCache.add_rows`. New rows take no memory."""
         self.lengths = np.pad(self.lengths, (0, count))
         self.tables = np.pad(self.tables, ((0, count), (0, 0)), constant_values=SCRATCH)
 
     def move_row(self, source: int, target: int) -> None:
+        """See `RowCache.move_row`."""
         self._free_pages(target)
         self.tables[target], self.lengths[target] = self.tables[source], self.lengths[source]
         self.tables[source], self.lengths[source] = SCRATCH, 0
 
     def drop_rows(self, count: int) -> None:
+        """See `RowCache.drop_rows`."""
         left = len(self.lengths) - count
         for row in range(left, len(self.lengths)):
             self._free_pages(row)
@@ -100,6 +106,7 @@ class PagedCache:
             self._start_over()
 
     def read_row(self, row: int) -> CachedRow:
+        """See `RowCache.read_row`."""
         held = int(self.lengths[row])
         table = self._to_device(self.tables[row, : -(-held // PAGE)])
         gathered = torch.stack([one[:, table] for one in self.pages])  # [L, 2, n, A_kv, G, d]
@@ -107,6 +114,7 @@ class PagedCache:
         return CachedRow(keys.contiguous(), values.contiguous())
 
     def write_row(self, row: int, cached: CachedRow) -> None:
+        """See `RowCache.write_row`."""
         held = cached.keys.shape[2]
         self.reserve(np.array([row]), np.array([held]))
         count = -(-held // PAGE)
@@ -120,12 +128,14 @@ class PagedCache:
     # Memory.
 
     def reserve(self, rows: np.ndarray, positions: np.ndarray) -> None:
-        """Make sure that rows [S] have pages for so many positions [S]."""
-        assert positions.max(initial=0) <= self.tables.shape[1] * PAGE, "beyond the model's reach"
+        """Give rows [S] pages for so many positions [S]."""
+        assert positions.max(initial=0) <= self.tables.shape[1] * PAGE, (
+            "more positions than the model has"
+        )
         needed = -(-positions // PAGE)
         lacking = (needed > 0) & (self.tables[rows, needed - 1] == SCRATCH)
-        for place in np.nonzero(lacking)[0].tolist():
-            table = self.tables[rows[place], : needed[place]]
+        for index in np.nonzero(lacking)[0].tolist():
+            table = self.tables[rows[index], : needed[index]]
             for number in np.nonzero(table == SCRATCH)[0].tolist():
                 if not self._free:
                     self._grow()
@@ -139,7 +149,7 @@ class PagedCache:
     def _new_pages(self, count: int) -> Tensor:
         heads, page, width = self._page_shape
         shape = (2, count, heads, page, width)
-        # Zeros in the scratch page: what is attended to there must at least be numbers.
+        # Zeros, since attention to the scratch page must give finite numbers.
         pages = torch.empty(shape, device=self._device, dtype=self._dtype)
         pages[:, SCRATCH] = 0
         return pages
@@ -147,16 +157,16 @@ class PagedCache:
     def _start_over(self) -> None:
         self.pages = [self._new_pages(self._initial_pages) for _ in range(self._num_layers)]
         self._free = list(range(self._initial_pages - 1, SCRATCH, -1))
-        self.generation += 1
+        self.captured.clear()
 
     def _grow(self) -> None:
-        """Half as many pages more; layer by layer, so that little is held twice."""
+        """Add half as many pages; layer by layer, so that little memory is held twice."""
         old, new = self.num_pages, self.num_pages + self.num_pages // 2
         for number, pages in enumerate(self.pages):
             self.pages[number] = self._new_pages(new)
             self.pages[number][:, :old] = pages
         self._free += range(new - 1, old - 1, -1)
-        self.generation += 1
+        self.captured.clear()
 
     def _to_device(self, array: np.ndarray) -> Tensor:
         return torch.from_numpy(np.ascontiguousarray(array)).to(self._device)
@@ -165,20 +175,20 @@ class PagedCache:
 
     def extend(self, rows: list[int], counts: list[int]) -> None:
         """Make room for `counts[s]` new positions of each row, right-padded to the largest."""
-        places, added = np.array(rows), np.array(counts)
-        start = self.lengths[places]
+        indices, added = np.array(rows), np.array(counts)
+        start = self.lengths[indices]
         total = start + added
-        self.reserve(places, total)
-        self.lengths[places] = total
+        self.reserve(indices, total)
+        self.lengths[indices] = total
         offsets = np.arange(added.max())
         positions = start[:, None] + offsets  # [S, Q]
         row, offset = np.nonzero(offsets < added[:, None])
         real = positions[row, offset]
-        # Only what is real is written: where, of [S, Q] and of the pages.
+        # Padding is not written. Where the other positions are, in [S, Q] and in the pages:
         self._real = (self._to_device(row), self._to_device(offset))
-        page = self.tables[places[row], real // PAGE]
+        page = self.tables[indices[row], real // PAGE]
         self._written = (self._to_device(page.astype(np.int64)), self._to_device(real % PAGE))
-        self._table = self._to_device(self.tables[places, : -(-total.max() // PAGE)])
+        self._table = self._to_device(self.tables[indices, : -(-total.max() // PAGE)])
         key = np.arange(self._table.shape[1] * PAGE)
         self._unused = self._to_device(key >= total[:, None])[:, None, :, None]  # [S, 1, K, 1]
         hidden = self._to_device(key > positions[:, :, None])[:, None]  # [S, 1, Q, K]
@@ -190,7 +200,7 @@ class PagedCache:
     def attend(
         self, layer: int, query: Tensor, key: Tensor, value: Tensor, dropout: float
     ) -> Tensor:
-        """Attention of a call's new positions [S, Q, A, d] to all that their rows hold."""
+        """Attention of a call's new positions [S, Q, A, d] to all positions of their rows."""
         pages, (page, offset) = self.pages[layer], self._written
         pages[0, page, :, offset] = key[self._real]
         pages[1, page, :, offset] = value[self._real]

@@ -7,6 +7,7 @@ N noise width.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,12 +22,14 @@ from sled.files.checkpoint import CONFIG_FILE, read_weights
 from sled.files.digest import tensor_digest
 from sled.model.backbone import Backbone
 from sled.model.cache import KVCache
+from sled.model.eager_step import eager_step
 from sled.model.guided_attention import SpokenTokens
 from sled.model.heads import EnergyHead
 from sled.model.heads.draws import mean_draw
 from sled.model.heads.energy import XavierLinear, ZeroLinear
 from sled.model.heads.scores import Score
 from sled.model.huggingface import SpeechLlamaConfig
+from sled.model.interface import StepInputs
 from sled.model.layout import Arrangement, Layout
 
 # Of every hundred or so frames one is the last: the weight balances the stop loss.
@@ -161,7 +164,7 @@ class SpeechLlamaForCausalLM(PreTrainedModel):
         """[...] token ids to input embeddings [..., H]."""
         return self.z_proj_ln(self.model.embed_tokens(token_ids))
 
-    def embed_latents(self, latents: Tensor) -> Tensor:
+    def embed_units(self, latents: Tensor) -> Tensor:
         """[..., D] speech latents to input embeddings [..., H]."""
         return self.z_proj_ln(self.z_proj(latents.to(self.z_proj.weight.dtype)))
 
@@ -169,14 +172,38 @@ class SpeechLlamaForCausalLM(PreTrainedModel):
         """[..., H] hidden states to the probability [...] that speech has ended before them."""
         return torch.sigmoid(self.eos_head(hidden).float()).squeeze(-1)
 
-    # Decoding: `sled.decoding.FrameModel`.
+    # Decoding: `FrameModel`.
 
     def new_cache(self) -> KVCache:
         """What rows remember, for `advance`; without any rows as yet."""
         return KVCache(self.config.architecture, self.device, self.dtype)
 
-    def new_step(self, cache: KVCache) -> None:
-        """Nothing: the decoder writes frames with the parts."""
+    @property
+    def unit_shape(self) -> tuple[int, ...]:
+        """See `FrameModel`."""
+        return (self.config.architecture.vae_embed_dim,)
+
+    @property
+    def unit_dtype(self) -> torch.dtype:
+        """See `FrameModel`."""
+        return self.dtype
+
+    @property
+    def noise_width(self) -> int:
+        """See `FrameModel`."""
+        return self.config.architecture.noise_channels
+
+    averages = True
+
+    def embed_conditions(self, conditions: Mapping[str, Tensor]) -> Tensor:
+        """See `FrameModel`."""
+        if conditions:
+            raise ValueError(f"this model takes no conditions, not {sorted(conditions)}")
+        return torch.empty(0, self.config.architecture.hidden_size)
+
+    def step(self, inputs: StepInputs, cache: Any) -> tuple[Tensor, Tensor]:
+        """See `FrameModel`."""
+        return eager_step(self, inputs, cache)
 
     def draw(self, hidden: Tensor, noise: Tensor) -> Tensor:
         """One latent [..., D] for each hidden state [..., H] and standard normal noise [..., N]."""
@@ -312,7 +339,7 @@ class SpeechLlamaForCausalLM(PreTrainedModel):
         num_tokens, num_frames = attention_mask.sum(1).tolist(), latent_mask.sum(1).tolist()
         arrangement = layout.arrange(num_tokens, num_frames).to(history.device)
         text, speech = input_ids[attention_mask.bool()], history[latent_mask.bool()]
-        embeddings = torch.cat((self.embed_text(text), self.embed_latents(speech)))
+        embeddings = torch.cat((self.embed_text(text), self.embed_units(speech)))
         inputs = embeddings[arrangement.source]
         watch = None if spoken is None else spoken.layer
         context = self.model.pack(arrangement.lengths, inputs, watch)

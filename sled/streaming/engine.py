@@ -23,7 +23,8 @@ import torch
 from torch import Tensor
 
 from sled.codec import Codec
-from sled.decoding import Decoder, FrameModel, PlaceKeeper, Utterance
+from sled.decoding import Decoder, TextTracker, Utterance
+from sled.model.interface import FrameModel
 from sled.streaming.codec_thread import CodecJob, CodecThread
 from sled.streaming.threads import choose_threads, compute_with
 
@@ -93,9 +94,9 @@ class Engine:
         self._most_threads = torch.get_num_threads()
         self._threads = 0  # that the decoding thread computes with
         self._codec_threads = codec_threads or max(1, self._most_threads // 2)
-        self._place_keeper: PlaceKeeper | None = None
+        self._place_keeper: TextTracker | None = None
         if codec.token_channel is not None:
-            self._place_keeper = PlaceKeeper(codec.token_channel, model.config)
+            self._place_keeper = TextTracker(codec.token_channel, model.config)
         self.decoder = self._new_decoder()
         self._utterances: dict[Utterance, Speaker] = {}
         self._speakers: set[Speaker] = set()
@@ -251,7 +252,7 @@ class Engine:
         if step.utterances:
             self._step_time.add(time.perf_counter() - start)
         for utterance, latent, stopped, exhausted in zip(
-            step.utterances, step.latents, step.stopped, step.exhausted, strict=True
+            step.utterances, step.units, step.stopped, step.exhausted, strict=True
         ):
             speaker = self._utterances[utterance]
             if stopped or exhausted:
@@ -276,7 +277,7 @@ class Engine:
                 self.give_up(speaker, error)
 
     def _new_decoder(self) -> Decoder:
-        return Decoder(self.model, place_keeper=self._place_keeper)
+        return Decoder(self.model, text_tracker=self._place_keeper)
 
     def _hang_up(self, speaker: Speaker) -> None:
         for utterance in [one for one, who in self._utterances.items() if who is speaker]:

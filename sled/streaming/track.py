@@ -167,7 +167,8 @@ class Track:
             prompt_tokens = len(token_ids) if position.past else 0
             request = Request(token_ids, prompt, False, prompt_tokens)
             self._utterance = decoder.join(request, self._generator, options, delivery.layout)
-        self._utterance.paused = self._paused
+        if self._paused:
+            decoder.pause(self._utterance)
         self._engine.speak(self, self._utterance)
 
     def _options(self) -> DecodingOptions:
@@ -331,7 +332,8 @@ class Track:
         self._paused = True  # before looking: who takes something from now on asks again
         self._paused = self._is_too_far_ahead(self.sink.num_samples)
         if self._utterance is not None:
-            self._utterance.paused = self._paused
+            decoder = self._engine.decoder
+            (decoder.pause if self._paused else decoder.resume)(self._utterance)
 
     # Snapshots.
 

@@ -19,8 +19,9 @@ from torch import Tensor
 
 from sled.codec import Codec
 from sled.codec.stream_state import StreamState
-from sled.decoding import Decoder, DecodingOptions, FrameModel, Request, UtteranceState
+from sled.decoding import Decoder, DecodingOptions, Request, UtteranceState
 from sled.model.cache import CachedRow
+from sled.model.interface import FrameModel
 from sled.model.layout import Layout
 from sled.text.incremental import IncrementalTokenizer
 from sled.text.tokenizer import TextTokenizer

@@ -42,6 +42,8 @@ def test_a_crowd_stays_as_large_as_it_is_and_its_sessions_are_not_in_step(idle):
     for _ in range(70):
         crowd.step()
         assert len(crowd.decoder.utterances) == 90
+        for one in crowd.decoder.utterances:
+            crowd.decoder.update(one)
         phases = {one.rows[0].num_frames % 45 for one in crowd.decoder.utterances}
         assert len(phases) > 20
 

@@ -32,7 +32,7 @@ PUBLISHED_FLAGS = {
     "bf16": False,
 }
 OUR_FLAGS = {
-    "keep_place": True,
+    "track_text": True,
     "draws": None,
     "codec": None,
     "device": "auto",

@@ -30,7 +30,7 @@ def run(decoder: Decoder, steps: int | None = None) -> dict[Utterance, list[Tens
         step = decoder.step()
         if step is None:
             break
-        for one, frame in zip(step.utterances, step.latents, strict=True):
+        for one, frame in zip(step.utterances, step.units, strict=True):
             written[one].append(frame)
         steps = None if steps is None else steps - 1
     return written
@@ -43,7 +43,7 @@ def assert_same(ours: list[Tensor] | Tensor, theirs: Tensor) -> None:
 
 
 def alone(model, text, seed: int, options: DecodingOptions, prompt=None, layout=None) -> Tensor:
-    return generate(model, [Request(text, prompt)], [seeded(seed)], options, layout)[0].latents
+    return generate(model, [Request(text, prompt)], [seeded(seed)], options, layout)[0].units
 
 
 @both_layouts
@@ -162,8 +162,8 @@ def test_text_that_outgrows_the_positions_is_refused_or_cut():
 
 
 @both_layouts
-def test_an_utterance_tells_where_it_stands_at_any_time(layout):
-    """Its rows are brought up to date when somebody looks, which changes nothing."""
+def test_an_utterance_can_be_brought_up_to_date_at_any_time(layout):
+    """Which changes nothing that is decoded; without it, only the end of the batch does so."""
     decoder = Decoder(debug_model(**layout))
     looked_at = decoder.join(Request(TEXT), seeded(0), endless(20))
     left_alone = decoder.join(Request(TEXT), seeded(0), endless(20))
@@ -173,11 +173,13 @@ def test_an_utterance_tells_where_it_stands_at_any_time(layout):
             frames[one] += new
         if not new:
             continue
+        decoder.update(looked_at)
         assert looked_at.num_written == len(frames[looked_at])
         assert looked_at.rows[0].num_frames == looked_at.rows[1].num_frames == written
         assert torch.equal(looked_at.rows[1].unread[-1], frames[looked_at][-1])
         assert not looked_at.waits_for_text
     assert_same(frames[looked_at], torch.stack(frames[left_alone]))
+    decoder.update(left_alone)
     assert left_alone.num_written == 19
 
 
@@ -197,7 +199,7 @@ def test_options_of_each_utterance_hold_for_it_alone():
         if (step := decoder.step()) is None:  # the only one is paused
             return
         for one, frame, *end in zip(
-            step.utterances, step.latents, step.stopped, step.exhausted, strict=True
+            step.utterances, step.units, step.stopped, step.exhausted, strict=True
         ):
             written.setdefault(one, []).append(frame)
             ends[one] = end
@@ -206,11 +208,11 @@ def test_options_of_each_utterance_hold_for_it_alone():
         newest = decoder.join(Request(TEXT[: 4 + seed]), seeded(seed), kinds[seed % 4])
         seeds[newest] = seed
         for waiting in (False, True, False):
-            newest.paused = waiting
+            (decoder.pause if waiting else decoder.resume)(newest)
             go_on()
     while decoder.utterances:
         go_on()
     for one, seed in seeds.items():
         (whole,) = generate(model, [Request(TEXT[: 4 + seed])], [seeded(seed)], kinds[seed % 4])
-        assert_same(written[one], whole.latents)
+        assert_same(written[one], whole.units)
         assert ends[one] == [whole.stopped, not whole.stopped]

@@ -47,7 +47,7 @@ def test_a_ragged_batch_speaks_as_the_definition_does_row_by_row(layout, cfg, pr
     )
     for row, generated in enumerate(spoken):
         latents, _ = speak_slowly(model, TEXTS[row], noise_of(row, 18), cfg, prompts[row])
-        assert_same(generated.latents, latents)
+        assert_same(generated.units, latents)
 
 
 @pytest.mark.parametrize(
@@ -64,7 +64,7 @@ def test_other_models_speak_as_defined(sizes):
     spoken = generate(model, [Request(text) for text in TEXTS], generators(3), options)
     for row, generated in enumerate(spoken):
         latents, _ = speak_slowly(model, TEXTS[row], noise_of(row, 15), options.cfg)
-        assert_same(generated.latents, latents)
+        assert_same(generated.units, latents)
 
 
 def test_a_row_that_still_reads_text_finds_room_beside_one_near_its_end():
@@ -74,8 +74,8 @@ def test_a_row_that_still_reads_text_finds_room_beside_one_near_its_end():
     long_text = [0, *range(10, 70), 2]
     requests = [Request([0, 2], prompt), Request(long_text)]
     spoken = generate(model, requests, generators(2), options)
-    assert_same(spoken[0].latents, speak_slowly(model, [0, 2], noise_of(0, 15), 2.0, prompt)[0])
-    assert_same(spoken[1].latents, speak_slowly(model, long_text, noise_of(1, 15), 2.0)[0])
+    assert_same(spoken[0].units, speak_slowly(model, [0, 2], noise_of(0, 15), 2.0, prompt)[0])
+    assert_same(spoken[1].units, speak_slowly(model, long_text, noise_of(1, 15), 2.0)[0])
 
 
 def test_the_layout_can_be_chosen_for_the_call():
@@ -84,7 +84,7 @@ def test_the_layout_can_be_chosen_for_the_call():
     options = DecodingOptions(stop_threshold=NEVER, max_frames=8)
     ours = generate(streaming, [Request(TEXTS[0])], generators(1), options, layout=Layout())[0]
     theirs = generate(offline, [Request(TEXTS[0])], generators(1), options)[0]
-    assert_same(ours.latents, theirs.latents)
+    assert_same(ours.units, theirs.units)
 
 
 def test_temperature_scales_the_noise():
@@ -92,7 +92,7 @@ def test_temperature_scales_the_noise():
     options = DecodingOptions(temperature=0.3, stop_threshold=NEVER, max_frames=10)
     spoken = generate(model, [Request(TEXTS[0])], generators(1), options)[0]
     latents, _ = speak_slowly(model, TEXTS[0], 0.3 * noise_of(0, 10), cfg=2.0)
-    assert_same(spoken.latents, latents)
+    assert_same(spoken.units, latents)
 
 
 def test_without_temperature_every_seed_says_the_same():
@@ -101,7 +101,7 @@ def test_without_temperature_every_seed_says_the_same():
     one, other = (
         generate(model, [Request(TEXTS[0])], generators(1, seed), options)[0] for seed in (1, 2)
     )
-    assert_same(one.latents, other.latents)
+    assert_same(one.units, other.units)
 
 
 @pytest.mark.parametrize("texts", permutations(TEXTS))
@@ -119,15 +119,15 @@ def test_one_generator_draws_for_all_rows_at_each_step(texts):
     )
     for row, generated in enumerate(spoken):
         latents, _ = speak_slowly(model, texts[row], noise[:, row], cfg=2.0)
-        assert_same(generated.latents, latents[: steps[row] + 1])
+        assert_same(generated.units, latents[: steps[row] + 1])
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
 def test_half_precision_stays_near_float32(dtype):
     options = DecodingOptions(stop_threshold=NEVER, max_frames=4)
     requests = [Request(TEXTS[0], randn(3, 32))]
-    full = generate(debug_model(), requests, generators(1), options)[0].latents
-    half = generate(debug_model().to(dtype), requests, generators(1), options)[0].latents
+    full = generate(debug_model(), requests, generators(1), options)[0].units
+    half = generate(debug_model().to(dtype), requests, generators(1), options)[0].units
     assert half.dtype == dtype
     assert (half.float() - full).norm() < 0.1 * full.norm()
 
@@ -160,7 +160,7 @@ def test_a_row_stops_by_the_state_with_text_and_leaves_others_unchanged():
         latents, _ = speak_slowly(model, TEXTS[row], noise[row], cfg=2.0)
         assert generated.stopped == (steps[row] < FRAMES)
         # The frame of the stopping step is drawn, but is not speech.
-        assert_same(generated.latents, latents[: steps[row] + 1])
+        assert_same(generated.units, latents[: steps[row] + 1])
         assert_same(generated.speech, latents[: steps[row]])
 
 
@@ -173,7 +173,7 @@ def test_default_stop_thresholds_are_the_published_ones(layout, default):
     model = debug_model(**layout)
     unset = speak(model, TEXTS[0], max_frames=60)
     spelled = speak(model, TEXTS[0], max_frames=60, stop_threshold=default)
-    assert_same(unset.latents, spelled.latents)
+    assert_same(unset.units, spelled.units)
     assert Decoder(model).join(Request(TEXTS[0])).stop_threshold == default
 
 
@@ -205,7 +205,7 @@ def test_limits_cut_a_row_that_does_not_stop(layout, cfg):
     for limit, expected in (({"max_frames": 7}, 7), ({"max_length": 30}, 30 - 8 - 5), ({}, 243)):
         options = DecodingOptions(cfg=cfg, stop_threshold=NEVER, **limit)
         spoken = generate(model, [Request(TEXTS[0], randn(5, 32))], generators(1), options)[0]
-        assert len(spoken.speech) == len(spoken.latents) == expected
+        assert len(spoken.speech) == len(spoken.units) == expected
         assert not spoken.stopped
 
 
@@ -214,7 +214,7 @@ def test_the_shorter_text_of_a_batch_has_the_longer_speech():
     options = DecodingOptions(stop_threshold=NEVER, max_length=40)
     model = debug_model(**STREAM)
     spoken = generate(model, [Request(text) for text in TEXTS], generators(3), options)
-    assert [len(one.latents) for one in spoken] == [40 - len(text) for text in TEXTS]
+    assert [len(one.units) for one in spoken] == [40 - len(text) for text in TEXTS]
 
 
 # What is refused.

@@ -48,7 +48,7 @@ def test_whoever_comes_and_goes_each_gets_its_own(width, events, random):
                 generators[place], taken[place] = generators[-1], taken[-1]
                 del generators[-1], taken[-1]
             else:
-                noise.put_back(place)
+                noise.rewind(place)
             following = one_by_one(seed, len(frames) + 1, width)[-1]
             torch.testing.assert_close(
                 torch.randn(width, generator=generator), following, rtol=0, atol=0

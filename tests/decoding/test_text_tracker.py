@@ -1,4 +1,4 @@
-"""Keeping the place: what frames tell is held to the order of the text."""
+"""The text tracker: the tokens in the channel follow the order of the text."""
 
 import numpy as np
 import pytest
@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from sled.codec import TokenChannel
-from sled.decoding import Decoder, DecodingOptions, PlaceKeeper, Request, Utterance, generate
+from sled.decoding import Decoder, DecodingOptions, Request, TextTracker, Utterance, generate
 from sled.decoding.text_tracker import (
     LONGEST_END_S,
     LONGEST_S,
@@ -24,12 +24,12 @@ ONCE = DecodingOptions(cfg=1)
 NOBODY, EVERYBODY = np.zeros(1, bool), np.ones(1, bool)
 
 
-def keeper() -> PlaceKeeper:
-    return PlaceKeeper(CHANNEL, debug_config())
+def tracker() -> TextTracker:
+    return TextTracker(CHANNEL, debug_config())
 
 
 def utterance(text: list[int] = TEXT, options: DecodingOptions = ONCE, **more) -> Utterance:
-    return Utterance.begin(Request(text, **more), options, None, Layout(), eos_token_id=2)
+    return Utterance.begin(Request(text, **more), [], options, None, Layout(), eos_token_id=2)
 
 
 def frames_telling(numbers: list[int], text: list[int] = TEXT, noise: float = 0.0) -> Tensor:
@@ -43,8 +43,8 @@ def frames_telling(numbers: list[int], text: list[int] = TEXT, noise: float = 0.
 
 def kept(frames: Tensor, one: Utterance) -> Tensor:
     """[T, D] what becomes of one utterance's frames."""
-    keep = keeper()
-    return torch.cat([keep.keep([one], frame[None], NOBODY, NOBODY)[0] for frame in frames])
+    tracks = tracker()
+    return torch.cat([tracks.follow([one], frame[None], NOBODY, NOBODY)[0] for frame in frames])
 
 
 def test_who_tells_a_text_in_order_is_believed_through_noise():
@@ -70,7 +70,7 @@ def test_what_is_not_in_the_channel_stays_as_it_is():
 
 def test_only_what_has_been_read_can_be_said():
     """In the streaming layout, three tokens so far, whatever the frames tell."""
-    growing = Utterance.begin(Request(TEXT[:3], text_ended=False), ONCE, None, Layout(3, 5), 2)
+    growing = Utterance.begin(Request(TEXT[:3], text_ended=False), [], ONCE, None, Layout(3, 5), 2)
     told = kept(frames_telling([1, 2, 3, 4]), growing)
     read = {tuple(x) for x in frames_telling([1, 2]).tolist()}
     assert {tuple(x) for x in told.tolist()} == read
@@ -81,7 +81,7 @@ def test_before_a_text_has_been_read_frames_stay_as_they_are():
     after_prompt = utterance([0, 5, 6], text_ended=False, prompt_tokens=3)
     frames = frames_telling([4, 5], noise=1.0)
     assert kept(frames, after_prompt).equal(frames)
-    assert after_prompt.place is None
+    assert after_prompt.text_position is None
 
 
 def test_speech_after_a_prompt_begins_where_the_prompt_ends():
@@ -90,20 +90,22 @@ def test_speech_after_a_prompt_begins_where_the_prompt_ends():
 
 
 def test_speech_may_stop_at_the_end_of_its_text_only():
-    keep, one = keeper(), utterance()
+    tracks, one = tracker(), utterance()
     frames = frames_telling([*range(1, 45)])
-    stops = [bool(keep.keep([one], frame[None], EVERYBODY, EVERYBODY)[1][0]) for frame in frames]
+    stops = [
+        bool(tracks.follow([one], frame[None], EVERYBODY, EVERYBODY)[1][0]) for frame in frames
+    ]
     assert stops == [False] * (len(TEXT) - 3) + [True, True]
 
 
 def test_no_token_lasts_for_ever():
     """Who tells the same again and again is told to go on, and to end after the last token."""
-    keep, one, told, stops = keeper(), utterance(), [], []
+    tracks, one, told, stops = tracker(), utterance(), [], []
     vectors = CHANNEL.vectors(torch.tensor(TEXT), torch.arange(len(TEXT)))
     for frame in frames_telling([1, 2, 3, 4, 5, *[5] * 4000]):
-        latents, stopped = keep.keep([one], frame[None], NOBODY, EVERYBODY)
+        latents, stopped = tracks.follow([one], frame[None], NOBODY, EVERYBODY)
         distances = (vectors - latents[0, -WIDTH:]).norm(dim=1)
-        told.append(one.place.best)
+        told.append(one.text_position.best)
         assert distances[told[-1]] < 1e-4
         stops.append(bool(stopped[0]))
     lasting = [told.count(token) for token in range(1, len(TEXT) - 1)]
@@ -119,16 +121,16 @@ def test_no_token_lasts_for_ever():
 
 
 def test_who_may_not_end_yet_is_not_ended():
-    keep, one = keeper(), utterance()
+    tracks, one = tracker(), utterance()
     for frame in frames_telling([*range(1, len(TEXT)), *[len(TEXT) - 1] * 100]):
-        assert not keep.keep([one], frame[None], NOBODY, NOBODY)[1].any()
+        assert not tracks.follow([one], frame[None], NOBODY, NOBODY)[1].any()
 
 
 @pytest.mark.parametrize(("options", "length"), [({}, None), ({"stop_threshold": 2.0}, 200)])
 def test_the_limits_of_length_hold_for_ends_without_the_model(options, length):
     """At a threshold that no probability reaches it never ends by itself."""
     model = debug_model(vae_embed_dim=LATENT_DIM)
-    decoder = Decoder(model, place_keeper=PlaceKeeper(CHANNEL, model.config))
+    decoder = Decoder(model, text_tracker=TextTracker(CHANNEL, model.config))
     limits = DecodingOptions(
         **{"stop_threshold": 1.0, "max_frames": 200, "min_frames": 100} | options
     )
@@ -142,25 +144,25 @@ def test_the_limits_of_length_hold_for_ends_without_the_model(options, length):
 def test_text_that_is_late_may_be_waited_for(monkeypatch):
     """A token lasts if there is none to go on to, and speech goes on when there is."""
     one, known = utterance(), 3
-    monkeypatch.setattr(one, "tokens_read", lambda start, stop: TEXT[start : min(stop, known)])
+    monkeypatch.setattr(one.rows[0], "tokens_read", lambda i, j: TEXT[i : min(j, known)])
     path = [1, *[2] * 200]
     told = kept(frames_telling(path, noise=1.0), one)
     assert torch.allclose(told, frames_telling(path))
-    assert one.place is not None and one.place.lasted == 200
+    assert one.text_position is not None and one.text_position.lasted == 200
     known = 6
     kept(frames_telling([2], noise=1.0), one)
-    assert one.place.best == 3
+    assert one.text_position.best == 3
 
 
 def test_each_utterance_is_followed_by_itself_and_only_if_asked():
     paths = [[1, 2, 3, 30, 4], [1, 1, 1, 2, 3], [4, 4, 4, 4, 4]]
     frames = [frames_telling(path) for path in paths]
-    options = [ONCE, ONCE, DecodingOptions(cfg=1, keep_place=False)]
+    options = [ONCE, ONCE, DecodingOptions(cfg=1, track_text=False)]
     alone = [kept(x, utterance(options=o)) for x, o in zip(frames, options, strict=True)]
-    keep, company = keeper(), [utterance(options=o) for o in options]
+    tracks, company = tracker(), [utterance(options=o) for o in options]
     nobody = np.zeros(3, bool)
     together = torch.stack(
-        [keep.keep(company, x, nobody, nobody)[0] for x in torch.stack(frames, 1)], 1
+        [tracks.follow(company, x, nobody, nobody)[0] for x in torch.stack(frames, 1)], 1
     )
     assert together.equal(torch.stack(alone))
     assert together[2].equal(frames[2])
@@ -170,16 +172,16 @@ def test_the_place_is_part_of_a_saved_utterance():
     """What a restored utterance says is what it would have said."""
     model = debug_model(vae_embed_dim=LATENT_DIM)
     options = DecodingOptions(stop_threshold=2.0, max_frames=12)
-    request, keep = Request(TEXT), PlaceKeeper(CHANNEL, model.config)
+    request, follow = Request(TEXT), TextTracker(CHANNEL, model.config)
     seeded = [torch.Generator().manual_seed(3) for _ in range(2)]
-    whole = generate(model, [request], seeded[:1], options, place_keeper=keep)[0].latents
-    decoder = Decoder(model, place_keeper=keep)
+    whole = generate(model, [request], seeded[:1], options, text_tracker=follow)[0].units
+    decoder = Decoder(model, text_tracker=follow)
     one = decoder.join(request, seeded[1], options)
-    first = [decoder.step().latents[0] for _ in range(5)]
+    first = [decoder.step().units[0] for _ in range(5)]
     state = decoder.save(one)
-    other = Decoder(model, place_keeper=keep)
+    other = Decoder(model, text_tracker=follow)
     other.restore(state)
-    second = [other.step().latents[0] for _ in range(7)]
+    second = [other.step().units[0] for _ in range(7)]
     assert torch.allclose(torch.stack(first + second), whole, atol=1e-5)
     vectors = {
         tuple(np.round(x, 4))
@@ -191,5 +193,5 @@ def test_the_place_is_part_of_a_saved_utterance():
 def test_a_window_moves_with_its_utterance():
     one = utterance()
     kept(frames_telling(list(range(1, 40))), one)
-    assert one.place is not None
-    assert 39 - WINDOW < one.place.first <= 39
+    assert one.text_position is not None
+    assert 39 - WINDOW < one.text_position.first <= 39

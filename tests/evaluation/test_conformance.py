@@ -45,7 +45,7 @@ def test_recorded_speech_is_reproduced(case, cfg, seed, num_frames, recorded):
         cfg=cfg, stop_threshold=2.0, max_frames=num_frames, stop_before_text_end=True
     )
     spoken = generate(model, [request], torch.Generator().manual_seed(seed), options)[0]
-    assert relative_error(spoken.latents, recorded[f"{case}.latents"][0]) < 1e-5
+    assert relative_error(spoken.units, recorded[f"{case}.latents"][0]) < 1e-5
 
 
 @pytest.mark.parametrize("case", ["offline_loss_single", "stream_loss_text_longer_than_speech"])

@@ -3,10 +3,10 @@
 import pytest
 import torch
 
-from sled.decoding import FrameModel
 from sled.fast import DTYPES, make_fast
-from sled.fast.cuda_graph import StaticModel, do_again
+from sled.fast.cuda_graph import CudaGraphModel, repeat_eagerly
 from sled.fast.precision import BITS, has_runtime
+from sled.model.interface import FrameModel
 from tests.debug import debug_model
 
 NEEDS_RUNTIME = pytest.mark.skipif(not has_runtime(), reason="needs onnx and onnxruntime")
@@ -27,9 +27,9 @@ def fast_model(form: str, seed: int = 0, **changes: object) -> FrameModel:
     """A fast form of the same model."""
     model = debug_model(seed, **(SIZES | changes))
     if form == "static":
-        return StaticModel(model, do_again)
+        return CudaGraphModel(model, repeat_eagerly)
     if form != "graph":
         return make_fast(model.to(DTYPES.get(form, torch.float32)), form)
-    from sled.fast.onnx_model import GraphModel
+    from sled.fast.onnx_model import OnnxModel
 
-    return GraphModel(model, bits=32, cache_dtype=torch.float32)
+    return OnnxModel(model, bits=32, cache_dtype=torch.float32)

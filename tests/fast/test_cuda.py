@@ -11,9 +11,10 @@ import pytest
 import torch
 
 from sled.benchmarks.fidelity import measure_fidelity
-from sled.decoding import Decoder, DecodingOptions, FrameModel, Request, generate
+from sled.decoding import Decoder, DecodingOptions, Request, generate
 from sled.fast import make_fast
-from sled.fast.cuda_graph import StaticModel, do_again
+from sled.fast.cuda_graph import CudaGraphModel, repeat_eagerly
+from sled.model.interface import FrameModel
 from tests.debug import LAYOUT_IDS, LAYOUTS, debug_model, randn
 
 pytestmark = [
@@ -48,7 +49,7 @@ def speak(model: FrameModel, options: DecodingOptions) -> torch.Tensor:
     prompts = [None, randn(30, 32).to(model.device), None]
     requests = [Request(text, prompt) for text, prompt in zip(TEXTS, prompts, strict=True)]
     generated = generate(model, requests, [seeded(row) for row in range(3)], options)
-    return torch.stack([one.latents.float() for one in generated])
+    return torch.stack([one.units.float() for one in generated])
 
 
 @both_layouts
@@ -58,7 +59,7 @@ def test_graphs_say_what_the_plain_form_says(layout, cfg, kv_heads):
     options = endless(100, cfg=cfg, draws=3)
     sizes = {**layout, "num_key_value_heads": kv_heads}
     model = on_gpu(**sizes)
-    assert isinstance(model, StaticModel)
+    assert isinstance(model, CudaGraphModel)
     theirs = speak(debug_model(**sizes).cuda(), options)
     assert error(speak(model, options), theirs) < TOLERANCE
 
@@ -66,7 +67,7 @@ def test_graphs_say_what_the_plain_form_says(layout, cfg, kv_heads):
 def test_replaying_a_graph_is_doing_its_work():
     options = endless(30)
     ours = speak(on_gpu(), options)
-    theirs = speak(StaticModel(debug_model().cuda(), do_again), options)
+    theirs = speak(CudaGraphModel(debug_model().cuda(), repeat_eagerly), options)
     assert error(ours, theirs) < 1e-6
 
 
@@ -91,9 +92,9 @@ def test_company_changes_nothing(layout):
             options = endless(60, cfg=1.0 + len(frames) % 2, draws=1 + len(frames) % 4)
             decoder.join(Request(TEXTS[2]), seeded(7), options)
         step = decoder.step()
-        frames.append(step.latents[step.utterances.index(watched)])
+        frames.append(step.units[step.utterances.index(watched)])
     (alone,) = generate(model, [Request(TEXTS[2])], [seeded(0)], endless(150))
-    assert error(torch.stack(frames), alone.latents) < TOLERANCE
+    assert error(torch.stack(frames), alone.units) < TOLERANCE
 
 
 def test_another_thread_may_work_while_a_step_is_recorded():

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from sled.decoding import Decoder, DecodingOptions, Request, Utterance, generate
-from sled.decoding.interface import NONE, StepInputs
-from sled.fast.cuda_graph import StaticModel, do_again, filled_size
+from sled.fast.cuda_graph import CudaGraphModel, padded_size, repeat_eagerly
 from sled.fast.paged_cache import PAGE, SCRATCH, PagedCache
+from sled.model.interface import NONE, BatchComposition, StepInputs
 from sled.tts import TTS, Prompt
 from tests.debug import (
     STREAM,
@@ -64,7 +64,7 @@ def test_whoever_comes_and_goes_each_says_what_it_says_alone(events, random):
             said[joined] = (seed, options, length, [])
         elif event == "step":
             step = decoder.step()
-            for who, frame in zip(*((step.utterances, step.latents) if step else ()), strict=True):
+            for who, frame in zip(*((step.utterances, step.units) if step else ()), strict=True):
                 said[who][3].append(frame)
         elif one is not None and event == "leave":
             decoder.leave(one)
@@ -77,7 +77,7 @@ def test_whoever_comes_and_goes_each_says_what_it_says_alone(events, random):
     for seed, options, length, frames in said.values():
         (whole,) = generate(plain, [Request(TEXT[:length])], [seeded(seed)], options)
         if frames:
-            assert_same(torch.stack(frames), whole.latents[: len(frames)])
+            assert_same(torch.stack(frames), whole.units[: len(frames)])
 
 
 def test_sessions_are_served_as_by_the_plain_form():
@@ -106,12 +106,12 @@ def test_rows_that_fill_up_a_step_have_no_influence(cfg):
         for _ in range(3):
             step = decoder.step()
             if poison:
-                for recording in decoder._write_frames._recorded.values():
-                    recording._frames[3] = torch.nan
-                    recording._host_floats[3] = torch.nan
+                for captured in decoder._cache.captured.values():
+                    captured._units[3] = torch.nan
+                    captured._host_floats[3] = torch.nan
                 for pages in decoder._cache.pages:
                     pages[:, SCRATCH] = torch.nan
-        frames.append(step.latents)
+        frames.append(step.units)
     assert torch.equal(*frames)
 
 
@@ -121,7 +121,7 @@ def test_what_others_left_in_a_page_is_not_seen():
     for pages in decoder._cache.pages:
         pages[:] = torch.nan
     utterance = decoder.join(Request(TEXT, randn(50, 32)), seeded(0))
-    assert decoder.step().latents.isfinite().all()
+    assert decoder.step().units.isfinite().all()
     state = decoder.save(utterance)
     assert all(one.isfinite().all() for row in state.cached for one in row)
 
@@ -139,41 +139,43 @@ class Recorder:
 
 def test_a_step_is_recorded_once_for_each_size_and_again_when_the_cache_has_grown():
     recorder = Recorder()
-    model = StaticModel(debug_model(), recorder)
+    model = CudaGraphModel(debug_model(), recorder)
     decoder = Decoder(model)
     options = DecodingOptions(stop_threshold=NEVER, max_frames=240)
     pages = decoder._cache.num_pages
     (whole,) = generate(debug_model(), [Request([0, 5, 2])], [seeded(0)], options)
     first = decoder.join(Request([0, 5, 2]), seeded(0), options)
-    frames = [decoder.step().latents[0] for _ in range(10)]
+    frames = [decoder.step().units[0] for _ in range(10)]
     assert recorder.count == 1
     second = decoder.join(Request([0, 5, 2]), seeded(1), options)
-    frames += [decoder.step().latents[0] for _ in range(10)]
+    frames += [decoder.step().units[0] for _ in range(10)]
     assert recorder.count == 2
     decoder.leave(second)
     third = decoder.join(Request([0, 5, 2]), seeded(1), options)
     assert decoder._cache.num_pages == pages
-    before = decoder._cache.generation
+    captured = set(map(id, decoder._cache.captured.values()))
     while len(frames) < 240:  # two of full length have no room in what there is at first
         step = decoder.step()
-        frames.append(step.latents[step.utterances.index(first)])
+        frames.append(step.units[step.utterances.index(first)])
     assert decoder._cache.num_pages > pages
-    assert recorder.count == 2 + decoder._cache.generation - before
-    assert_same(torch.stack(frames), whole.latents)
+    assert recorder.count > 2
+    assert not captured & set(map(id, decoder._cache.captured.values()))
+    assert_same(torch.stack(frames), whole.units)
+    decoder.update(third)
     assert third.num_written == 220
     assert third in decoder.utterances
 
 
 @given(st.integers(1, 3000))
 def test_steps_are_filled_up_to_a_few_sizes(count):
-    size = filled_size(count)
-    assert count <= size == filled_size(size)
+    size = padded_size(count)
+    assert count <= size == padded_size(size)
     assert size < 2 * count if count <= 16 else size < 1.5 * count + 1
-    assert len({filled_size(one) for one in range(1, 2049)}) < 22
+    assert len({padded_size(one) for one in range(1, 2049)}) < 22
 
 
 def test_the_largest_step_is_one_of_the_sizes():
-    assert filled_size(1000) == 1024
+    assert padded_size(1000) == 1024
 
 
 # Memory.
@@ -223,22 +225,16 @@ def test_memory_is_what_pages_take_and_is_given_back():
 
 
 def test_a_step_leaves_the_rows_that_do_not_take_part_alone():
-    model = StaticModel(debug_model(), do_again)
+    model = CudaGraphModel(debug_model(), repeat_eagerly)
     cache = model.new_cache()
     cache.add_rows(3)
     for row in range(3):
         model.advance(randn(1, 5, 32, seed=row), [row], [5], cache)
     before = [cache.read_row(row) for row in range(3)]
-    inputs = StepInputs(
-        np.array([[2, NONE]]),
-        np.array([[7, NONE]]),
-        torch.zeros(1, 32),
-        np.ones(1, dtype=np.float32),
-        np.ones(1, dtype=np.float32),
-        np.ones(1, dtype=np.int64),
-        randn(1, 8),
-    )
-    model.new_step(cache)(inputs)
+    one = np.ones(1, dtype=np.float32)
+    batch = BatchComposition(np.array([[2, NONE]]), one, one, np.ones(1, dtype=np.int64))
+    inputs = StepInputs(batch, np.array([[7, NONE]]), torch.zeros(1, 32), randn(1, 8))
+    model.step(inputs, cache)
     assert cache.lengths.tolist() == [5, 5, 6]
     for row in range(2):
         assert torch.equal(cache.read_row(row).keys, before[row].keys)

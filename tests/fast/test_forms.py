@@ -5,7 +5,8 @@ import torch
 from torch import Tensor
 
 from sled.benchmarks.fidelity import measure_fidelity
-from sled.decoding import Decoder, DecodingOptions, FrameModel, Request, Utterance, generate
+from sled.decoding import Decoder, DecodingOptions, Request, Utterance, generate
+from sled.model.interface import FrameModel
 from sled.model.layout import Layout
 from tests.debug import LAYOUT_IDS, LAYOUTS, STREAM, debug_model, randn
 from tests.fast.forms import EXACT, NEEDS_RUNTIME, ROUNDED, SIZES, fast_model, plain_model
@@ -33,7 +34,7 @@ def speak(model: FrameModel, options: DecodingOptions, prompts: bool = False) ->
         for row, text in enumerate(TEXTS)
     ]
     generated = generate(model, requests, [seeded(row) for row in range(3)], options)
-    return torch.stack([one.latents.float() for one in generated])
+    return torch.stack([one.units.float() for one in generated])
 
 
 def assert_same(ours: Tensor, theirs: Tensor, tolerance: float = 1e-5) -> None:
@@ -78,7 +79,7 @@ def frames_of(decoder: Decoder, steps: int) -> dict[Utterance, list[Tensor]]:
         step = decoder.step()
         if step is None:
             break
-        for one, frame in zip(step.utterances, step.latents, strict=True):
+        for one, frame in zip(step.utterances, step.units, strict=True):
             written.setdefault(one, []).append(frame)
     return written
 
@@ -97,7 +98,7 @@ def test_utterances_come_wait_and_go_as_they_like(form):
         written: dict[Utterance, list[Tensor]] = {one: [] for one in everyone}
         for waiting in ([], [1], [0, 2], [3], []):
             for i, one in enumerate(everyone):
-                one.paused = i in waiting
+                (decoder.pause if i in waiting else decoder.resume)(one)
             for one, frames in frames_of(decoder, 3).items():
                 written[one] += frames
             if waiting == [3]:
@@ -115,7 +116,7 @@ def test_utterances_come_wait_and_go_as_they_like(form):
 def test_one_form_goes_on_where_another_was_put_aside(form, layout):
     plain, fast = plain_model(**layout), fast_model(form, **layout)
     options = endless(14)
-    whole = generate(plain, [Request(TEXTS[2])], [seeded(0)], options)[0].latents
+    whole = generate(plain, [Request(TEXTS[2])], [seeded(0)], options)[0].units
     for first, second in ((plain, fast), (fast, plain)):
         decoder = Decoder(first)
         utterance = decoder.join(Request(TEXTS[2]), seeded(0), options)
@@ -144,7 +145,7 @@ def test_rounding_knows_no_company(form):
     model, options = fast_model(form), endless(20)
     together = speak(model, options)
     for row, text in enumerate(TEXTS):
-        alone = generate(model, [Request(text)], [seeded(row)], options)[0].latents
+        alone = generate(model, [Request(text)], [seeded(row)], options)[0].units
         assert_same(together[row], alone, 1e-4)
 
 

@@ -65,10 +65,10 @@ def test_each_gets_its_own_number_whatever_that_of_the_others(form):
     written = {seed: [] for seed in kinds}
     while decoder.utterances:
         step = decoder.step()
-        for one, frame in zip(step.utterances, step.latents, strict=True):
+        for one, frame in zip(step.utterances, step.units, strict=True):
             written[joined[one]].append(frame)
     for seed, kind in kinds.items():
-        alone = generate(model, [Request(TEXT)], [seeded(seed)], kind)[0].latents
+        alone = generate(model, [Request(TEXT)], [seeded(seed)], kind)[0].units
         ours = torch.stack(written[seed])
         assert (ours - alone).norm() <= 1e-5 * alone.norm()
     assert not torch.allclose(written[1][0], written[2][0])

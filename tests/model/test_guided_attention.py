@@ -51,7 +51,7 @@ def attention_by_hand(model, sample: dict[str, Tensor], layout: Layout) -> tuple
         order += frames[:count]
         frames = frames[count:]
     text = model.embed_text(sample["input_ids"])[0]
-    speech = model.embed_latents(sample["latents"])[0]
+    speech = model.embed_units(sample["latents"])[0]
     inputs = torch.stack([text[i] if kind == "token" else speech[i] for kind, i in order])
     context = model.model.pack([len(order)], inputs)
     x = inputs

@@ -215,7 +215,7 @@ def test_frames_of_its_own_are_those_it_would_speak(temperature, layout, monkeyp
         max_frames=frames,
     )
     decoder.join(Request(text), options=options)
-    spoken = torch.cat([step.latents for _ in range(frames) if (step := decoder.step())])
+    spoken = torch.cat([step.units for _ in range(frames) if (step := decoder.step())])
 
     batch = batch_of([(torch.tensor(text), randn(frames, 32))])
     heard = []

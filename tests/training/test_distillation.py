@@ -44,7 +44,7 @@ def test_frames_drawn_from_its_states_are_those_of_decoding_under_guidance(setti
     decoder = Decoder(model)
     options = DecodingOptions(cfg=2.5, min_frames=6, max_frames=6)
     decoder.join(Request(token_ids), torch.Generator().manual_seed(3), options)
-    frames = torch.cat([step.latents for _ in range(6) if (step := decoder.step())])  # [6, D]
+    frames = torch.cat([step.units for _ in range(6) if (step := decoder.step())])  # [6, D]
     batch = {
         "input_ids": torch.tensor([token_ids]),
         "attention_mask": torch.ones(1, 4, dtype=torch.long),

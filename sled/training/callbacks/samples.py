@@ -15,7 +15,7 @@ from torch import Tensor
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 from transformers.integrations import TensorBoardCallback, is_deepspeed_zero3_enabled
 
-from sled.decoding import DecodingOptions, PlaceKeeper, Request, generate
+from sled.decoding import DecodingOptions, Request, TextTracker, generate
 from sled.model.layout import Layout
 from sled.model.lm import SpeechLlamaForCausalLM
 from sled.training.checkpoints.lora import unwrap
@@ -157,8 +157,8 @@ class SpeechSamples(TrainerCallback):
         generators = [torch.Generator().manual_seed(seed) for seed in range(len(requests))]
         keeper = None
         if codec.token_channel is not None:
-            keeper = PlaceKeeper(codec.token_channel, model.config)
-        spoken = generate(model, requests, generators, options, layout, place_keeper=keeper)
+            keeper = TextTracker(codec.token_channel, model.config)
+        spoken = generate(model, requests, generators, options, layout, text_tracker=keeper)
         return [codec.decode(one.speech[None].float())[0].cpu() for one in spoken]
 
     def _write(self, writer: SummaryWriter, tag: str, audio: Tensor, step: int) -> None:
