@@ -245,7 +245,7 @@ def test_a_codec_is_told_from_others_by_the_weights_that_decide_its_codes(
     cache_codes(cuts, codec, tmp_path)
     same = load_codec(GOLDENS / "codec")
     with torch.no_grad():
-        next(same._model.decoder.parameters()).add_(1)  # type: ignore[attr-defined]
+        next(same._decoder.parameters()).add_(1)  # type: ignore[attr-defined]
     check_codec(tmp_path, same)
     for call in (check_codec, verify_codes):
         with pytest.raises(ValueError, match="codec_digest .*the codec it was made with"):
