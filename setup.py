@@ -62,6 +62,9 @@ setup(
         # Words in phonemes, and the teacher of the small recipes. Voices know these phonemes.
         "hibari-tts>=0.2.1,<0.3",
         "tqdm",
+        "typing-extensions>=4.5",
+        "argcomplete>=3.2",  # completion of the command line
     ],
     extras_require=EXTRAS,
+    entry_points={"console_scripts": ["sled=sled.cli.main:main"]},
 )

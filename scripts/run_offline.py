@@ -1,16 +1,9 @@
 #!/usr/bin/env python
-"""Speak a text in the offline layout: all of the text is read before speech begins."""
+"""`sled speak`, under its published name."""
 
-from sled.cli.speaking import add_whole_text_flags, read_task, run_main, speak, speech_parser
+import sys
 
-
-def main(argv: list[str] | None = None) -> None:
-    """Parse the flags and speak."""
-    parser = speech_parser(__doc__ or "")
-    add_whole_text_flags(parser)
-    args = parser.parse_args(argv)
-    speak(args, read_task(args, "offline"))
-
+from sled.cli.main import main
 
 if __name__ == "__main__":
-    run_main(main)
+    raise SystemExit(main(["speak", *sys.argv[1:]]))

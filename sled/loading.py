@@ -6,7 +6,7 @@ from pathlib import Path
 
 import torch
 
-from sled.bundled import bundled_voice
+from sled.bundled import bundled_model
 from sled.codec import Codec, load_codec
 from sled.fast import PRECISIONS, choose_precision, loading_dtype, make_fast
 from sled.files.checkpoint import missing_files
@@ -28,7 +28,7 @@ def load_parts(
     """Load the parts of a voice; arguments and errors are those of `TTS.from_pretrained`."""
     if dtype not in ("auto", *PRECISIONS):
         raise ValueError(f"dtype={dtype!r}: choose one of auto, {', '.join(PRECISIONS)}")
-    if (voice := bundled_voice(name_or_path)) is not None:
+    if (voice := bundled_model(name_or_path)) is not None:
         name_or_path = voice.folder
     assert name_or_path is not None
     _check_checkpoint(name_or_path)

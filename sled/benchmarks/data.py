@@ -21,9 +21,9 @@ from sled.benchmarks.corpus import (
     write_audio_corpus,
     write_cached_corpus,
 )
-from sled.benchmarks.flags import check_at_least
+from sled.benchmarks.flags import add_json_flag, check_at_least
 from sled.benchmarks.padding import batching_policies, padding_shares
-from sled.benchmarks.report import Report, Spread, describe_machine, table
+from sled.benchmarks.report import Report, Spread, describe_machine, print_report, table
 from sled.codec import Codec
 from sled.data.dataset import SpeechDataset, collate, open_corpus
 from sled.data.sampling import SpeechBatches, TrainingBatches
@@ -35,8 +35,12 @@ TOKENIZER_SIZE = 2000
 LIBRIHEAVY_SAMPLE_RATE = 16_000
 
 
+EXAMPLE = "sled bench data"
+
+
 def add_flags(parser: argparse.ArgumentParser) -> None:
-    """The flags of this benchmark."""
+    """Add the flags of `sled bench data`."""
+    add_json_flag(parser)
     parser.add_argument(
         "--manifest",
         nargs="+",
@@ -59,7 +63,12 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def run(args: argparse.Namespace) -> Report:
+def run(args: argparse.Namespace) -> None:
+    """Measure, and print the report."""
+    print_report(measure(args), args.json)
+
+
+def measure(args: argparse.Namespace) -> Report:
     """Load and count what the flags ask for.
 
     Raises:

@@ -8,7 +8,8 @@ from pathlib import Path
 import torch
 
 from sled.benchmarks.sizes import SIZES
-from sled.cli.speaking import add_dtype_flag, choose_device
+from sled.cli.device import choose_device
+from sled.cli.flags import add_device_flag, add_dtype_flag
 
 
 def add_speaker_flags(parser: argparse.ArgumentParser) -> None:
@@ -19,7 +20,7 @@ def add_speaker_flags(parser: argparse.ArgumentParser) -> None:
         default="published",
         help="of the model: a bundled voice, or a size with random weights",
     )
-    parser.add_argument("--device", default="auto", help="cpu, cuda, cuda:1, mps, or auto")
+    add_device_flag(parser)
     add_dtype_flag(parser)
     parser.add_argument("--cfg", type=float, default=2.0, help="guidance scale, 1 for none")
     parser.add_argument(
@@ -29,6 +30,16 @@ def add_speaker_flags(parser: argparse.ArgumentParser) -> None:
         help="of how many draws each frame is the mean; a baseline makes one all the same",
     )
     parser.add_argument("--threads", type=int, help="of the processor; unset: torch's choice")
+
+
+def add_json_flag(parser: argparse.ArgumentParser) -> None:
+    """Add `--json`."""
+    parser.add_argument(
+        "--json",
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help="also print all figures as JSON, on the last line",
+    )
 
 
 def open_device(args: argparse.Namespace) -> torch.device:

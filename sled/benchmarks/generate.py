@@ -13,11 +13,17 @@ import torch
 
 from sled.benchmarks.baseline import TwoPassBaseline
 from sled.benchmarks.fidelity import Fidelity, measure_fidelity
-from sled.benchmarks.flags import add_speaker_flags, check_at_least, check_folder, open_device
+from sled.benchmarks.flags import (
+    add_json_flag,
+    add_speaker_flags,
+    check_at_least,
+    check_folder,
+    open_device,
+)
 from sled.benchmarks.frames import FrameWriter, endless, profile_frames
 from sled.benchmarks.memory import measure_read_rate, peak_memory_mb, step_bytes
 from sled.benchmarks.picture import stacked_bars
-from sled.benchmarks.report import Report, Spread, describe_machine, table
+from sled.benchmarks.report import Report, Spread, describe_machine, print_report, table
 from sled.benchmarks.sizes import describe_weights, make_config
 from sled.benchmarks.speakers import load_speaker, make_model, resolve_dtype
 from sled.benchmarks.timing import time_in_turns
@@ -34,8 +40,12 @@ OURS, BASELINE = "ours", "plain float32, two passes"
 FIDELITY_FRAMES = 40
 
 
+EXAMPLE = "sled bench generate --size english"
+
+
 def add_flags(parser: argparse.ArgumentParser) -> None:
-    """The flags of this benchmark."""
+    """Add the flags of `sled bench generate`."""
+    add_json_flag(parser)
     add_speaker_flags(parser)
     parser.add_argument("--batch", type=int, default=1, help="utterances at once")
     parser.add_argument(
@@ -53,7 +63,12 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--picture", type=Path, help="where to draw what a frame's time goes into")
 
 
-def run(args: argparse.Namespace) -> Report:
+def run(args: argparse.Namespace) -> None:
+    """Measure, and print the report."""
+    print_report(measure(args), args.json)
+
+
+def measure(args: argparse.Namespace) -> Report:
     """Speak as the flags say, in turns with the baseline.
 
     Raises:

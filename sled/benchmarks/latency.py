@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from sled.benchmarks.flags import add_speaker_flags, check_at_least, open_device
-from sled.benchmarks.report import Report, Spread, describe_machine, table
+from sled.benchmarks.flags import add_json_flag, add_speaker_flags, check_at_least, open_device
+from sled.benchmarks.report import Report, Spread, describe_machine, print_report, table
 from sled.benchmarks.speakers import load_speaker
 from sled.decoding import DecodingOptions
 from sled.simulation.client import Timeline, converse
@@ -20,8 +20,12 @@ WORDS = ("four", "two", "seven", "one", "nine", "zero", "eight")
 FRAMES_PER_WORD = 35
 
 
+EXAMPLE = "sled bench latency --size published"
+
+
 def add_flags(parser: argparse.ArgumentParser) -> None:
-    """The flags of this benchmark."""
+    """Add the flags of `sled bench latency`."""
+    add_json_flag(parser)
     add_speaker_flags(parser)
     parser.add_argument(
         "--words_per_second",
@@ -34,7 +38,12 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--rounds", type=int, default=5, help="sessions at each speed")
 
 
-def run(args: argparse.Namespace) -> Report:
+def run(args: argparse.Namespace) -> None:
+    """Measure, and print the report."""
+    print_report(measure(args), args.json)
+
+
+def measure(args: argparse.Namespace) -> Report:
     """Hold sessions as the flags say.
 
     Raises:

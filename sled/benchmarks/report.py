@@ -73,6 +73,13 @@ class Report:
         return json.dumps(parts | self.figures, default=_plain)
 
 
+def print_report(report: Report, json_too: bool) -> None:
+    """Print a report, and all its figures as JSON on the last line if asked for."""
+    print(report)
+    if json_too:
+        print(report.to_json())
+
+
 def _plain(value: Any) -> Any:
     """What JSON has no form for."""
     if is_dataclass(value) and not isinstance(value, type):

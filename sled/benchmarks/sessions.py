@@ -11,10 +11,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from sled.benchmarks.flags import add_speaker_flags, check_at_least, open_device
+from sled.benchmarks.flags import add_json_flag, add_speaker_flags, check_at_least, open_device
 from sled.benchmarks.frames import endless
 from sled.benchmarks.memory import position_bytes
-from sled.benchmarks.report import Report, describe_machine, table
+from sled.benchmarks.report import Report, describe_machine, print_report, table
 from sled.benchmarks.sizes import describe_weights, make_codec
 from sled.benchmarks.speakers import (
     STREAM_M,
@@ -41,8 +41,12 @@ JOINING_STEPS, WARM_UP_STEPS = STREAM_M, 10
 TEXT_TOKEN = 5
 
 
+EXAMPLE = "sled bench sessions --size published --device cuda --batch 1000"
+
+
 def add_flags(parser: argparse.ArgumentParser) -> None:
-    """The flags of this benchmark."""
+    """Add the flags of `sled bench sessions`."""
+    add_json_flag(parser)
     add_speaker_flags(parser)
     parser.add_argument("--batch", type=int, default=1000, help="sessions at once")
     parser.add_argument("--context", type=int, default=150, help="frames of the voice's recording")
@@ -52,7 +56,12 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--steps", type=int, default=1000, help="to time")
 
 
-def run(args: argparse.Namespace) -> Report:
+def run(args: argparse.Namespace) -> None:
+    """Measure, and print the report."""
+    print_report(measure(args), args.json)
+
+
+def measure(args: argparse.Namespace) -> Report:
     """Serve sessions as the flags say.
 
     Raises:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import torch
 
-from sled.bundled import BUNDLED_VOICES
+from sled.bundled import BUNDLED_MODELS
 from sled.codec import Codec, EncodecCodec, Group, TransformedCodec, load_codec
 from sled.codec.encodec.config import EncodecConfig
 from sled.codec.encodec.initialize import new_encodec
 from sled.model.huggingface import SpeechLlamaConfig
 
 # "published-x4" is the published size, made to write four frames of the codec in a step.
-SIZES = ("published", "published-x4", *BUNDLED_VOICES, "debug")
+SIZES = ("published", "published-x4", *BUNDLED_MODELS, "debug")
 FRAMES_IN_GROUP = 4
 
 
@@ -34,8 +34,8 @@ def make_config(size: str) -> SpeechLlamaConfig:
         config.architecture.vae_embed_dim *= FRAMES_IN_GROUP
         config.architecture.frame_rate /= FRAMES_IN_GROUP
         return config
-    if size in BUNDLED_VOICES:
-        return SpeechLlamaConfig.from_pretrained(BUNDLED_VOICES[size].folder)
+    if size in BUNDLED_MODELS:
+        return SpeechLlamaConfig.from_pretrained(BUNDLED_MODELS[size].folder)
     return SpeechLlamaConfig(
         vocab_size=320,
         hidden_size=64,
@@ -50,13 +50,13 @@ def make_config(size: str) -> SpeechLlamaConfig:
 
 def describe_weights(size: str) -> str:
     """Whose weights it has, in words."""
-    return "a bundled voice" if size in BUNDLED_VOICES else "random weights"
+    return "a bundled voice" if size in BUNDLED_MODELS else "random weights"
 
 
 def make_codec(size: str, device: torch.device) -> Codec:
     """The codec that goes with it."""
-    if size in BUNDLED_VOICES:
-        return load_codec(BUNDLED_VOICES[size].folder / "codec", device)
+    if size in BUNDLED_MODELS:
+        return load_codec(BUNDLED_MODELS[size].folder / "codec", device)
     codec = UntrainedCodec(device)
     if size == "published-x4":
         return TransformedCodec(codec, [Group(FRAMES_IN_GROUP)])

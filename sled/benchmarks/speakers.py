@@ -10,7 +10,7 @@ from torch import nn
 from transformers import AutoModel
 
 from sled.benchmarks.sizes import make_codec, make_config
-from sled.bundled import BUNDLED_VOICES
+from sled.bundled import BUNDLED_MODELS
 from sled.fast import choose_precision, loading_dtype, make_fast
 from sled.model.heads.energy import ZeroLinear
 from sled.model.interface import FrameModel
@@ -32,8 +32,8 @@ def make_model(size: str, device: torch.device, dtype: torch.dtype) -> SpeechLla
 
     Untrained ones speak noise, in the same time as words.
     """
-    if size in BUNDLED_VOICES:
-        folder = BUNDLED_VOICES[size].folder
+    if size in BUNDLED_MODELS:
+        folder = BUNDLED_MODELS[size].folder
         model = SpeechLlamaForCausalLM.from_pretrained(folder, dtype=dtype)
     else:
         config = make_config(size)
@@ -93,8 +93,8 @@ def load_speaker(
             torch has, and half of them.
     """
     model = load_model(size, device, dtype, threads)
-    voice = BUNDLED_VOICES[size if size in BUNDLED_VOICES else "digits"]
+    bundled = BUNDLED_MODELS[size if size in BUNDLED_MODELS else "digits"]
     tokenizer = TextTokenizer.from_pretrained(
-        voice.folder, model.config.architecture.text_normalization
+        bundled.folder, model.config.architecture.text_normalization
     )
     return TTS(model, tokenizer, make_codec(size, device), codec_threads)

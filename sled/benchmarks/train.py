@@ -11,21 +11,25 @@ from typing import Any
 import torch
 
 from sled.benchmarks.backbones import BASELINE, OURS, compare_backbones
-from sled.benchmarks.flags import check_at_least
-from sled.benchmarks.report import Report, Spread, describe_machine, table
+from sled.benchmarks.flags import add_json_flag, check_at_least
+from sled.benchmarks.report import Report, Spread, describe_machine, print_report, table
 from sled.benchmarks.sizes import SIZES, make_codec, make_config
 from sled.benchmarks.steps import PHASES, Step, make_loader, train_steps
 from sled.benchmarks.timing import time_in_turns
-from sled.cli.speaking import choose_device
+from sled.cli.device import choose_device
+from sled.cli.flags import add_device_flag
 from sled.codec import Codec
 from sled.model.lm import SpeechLlamaForCausalLM
 from sled.training.callbacks.throughput import measure_matmul_rate
 
+EXAMPLE = "sled bench train --size published"
+
 
 def add_flags(parser: argparse.ArgumentParser) -> None:
-    """The flags of this benchmark."""
+    """Add the flags of `sled bench train`."""
+    add_json_flag(parser)
     parser.add_argument("--size", choices=SIZES, default="published", help="of the model")
-    parser.add_argument("--device", default="auto", help="cpu, cuda, cuda:1, mps, or auto")
+    add_device_flag(parser)
     parser.add_argument(
         "--bf16",
         action=argparse.BooleanOptionalAction,
@@ -47,7 +51,12 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def run(args: argparse.Namespace) -> Report:
+def run(args: argparse.Namespace) -> None:
+    """Measure, and print the report."""
+    print_report(measure(args), args.json)
+
+
+def measure(args: argparse.Namespace) -> Report:
     """Train as the flags say, and time the parts.
 
     Raises:

@@ -7,42 +7,50 @@ from pathlib import Path
 
 
 @dataclass(frozen=True)
-class BundledVoice:
-    """One checkpoint, trained for both layouts; its codec is the folder `codec` in it.
+class BundledModel:
+    """A checkpoint that was trained for both layouts; its codec is the folder `codec` in it.
 
     Attributes:
-        folder: Where it lies.
-        description: What it can say, which scripts print before it speaks.
-        example: Something to say.
+        folder: The checkpoint folder.
+        speaks: What it can say, in a few words.
+        description: The same in a sentence, which commands print before they speak.
+        example: A text for it to say.
     """
 
     folder: Path
+    speaks: str
     description: str
     example: str
 
 
-BUNDLED_VOICES = {
-    "english": BundledVoice(
+BUNDLED_MODELS = {
+    "english": BundledModel(
         Path(__file__).parent / "english",
-        "Speaking with the bundled voice english, which has learned for a few hours on a processor "
-        "and gets about one word in sixteen wrong (digits says digits, and gets them right). Name "
-        "another model with --model_name_or_path.",
+        "any English text, about one word in sixteen wrong",
+        "Speaking with the bundled model english, which gets about one word in sixteen wrong. "
+        "Name another model with --model.",
         "Speech starts while the text is still being written.",
     ),
-    "digits": BundledVoice(
+    "digits": BundledModel(
         Path(__file__).parent / "digits",
-        "Speaking with the bundled voice digits: it knows strings of English digits, such as "
-        '"four two seven", and nothing else. Name another model with --model_name_or_path.',
+        'strings of English digits, such as "four two seven"',
+        "Speaking with the bundled model digits, which says strings of English digits, such as "
+        '"four two seven", and nothing else. Name another model with --model.',
         "four two seven",
     ),
 }
-DEFAULT_VOICE = "english"
+DEFAULT_MODEL = "english"
 
 
-def bundled_voice(name_or_path: str | Path | None) -> BundledVoice | None:
-    """The voice of this name, or the default one for None; nothing if it is another model."""
+def bundled_model(name_or_path: str | Path | None) -> BundledModel | None:
+    """The bundled model of this name, or None if there is none.
+
+    Args:
+        name_or_path: A name. None: the default model. A folder of that name is preferred to the
+            bundled model.
+    """
     if name_or_path is None:
-        return BUNDLED_VOICES[DEFAULT_VOICE]
-    if Path(name_or_path).is_dir():  # a checkpoint of one's own may be called so, too
+        return BUNDLED_MODELS[DEFAULT_MODEL]
+    if Path(name_or_path).is_dir():
         return None
-    return BUNDLED_VOICES.get(str(name_or_path))
+    return BUNDLED_MODELS.get(str(name_or_path))

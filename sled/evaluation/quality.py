@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 import soxr
 
-from sled.evaluation.systems import Recital
+from sled.evaluation.systems import Synthesis
 
 SAMPLE_RATE = 16_000
 
@@ -29,7 +29,7 @@ def load_dnsmos() -> Rater:
 
 
 class QualityJudge:
-    """Asks a rater about each utterance of a recital.
+    """Asks a rater about each utterance of a synthesis.
 
     Args:
         rater: Whom to ask.
@@ -38,14 +38,14 @@ class QualityJudge:
     def __init__(self, rater: Rater) -> None:
         self._rater = rater
 
-    def __call__(self, recital: Recital) -> float:
+    def __call__(self, synthesis: Synthesis) -> float:
         """Mean opinion; an empty utterance has the worst."""
         opinions = []
-        for waveform in recital.waveforms:
+        for waveform in synthesis.waveforms:
             if not np.abs(waveform).max(initial=0.0):  # of silence there is nothing to say
                 opinions.append(1.0)
                 continue
-            speech = soxr.resample(waveform, recital.sample_rate, SAMPLE_RATE)
+            speech = soxr.resample(waveform, synthesis.sample_rate, SAMPLE_RATE)
             # Louder than full scale it would be refused.
             opinions.append(self._rater(speech / max(1.0, np.abs(speech).max())))
         return float(np.mean(opinions))

@@ -1,4 +1,4 @@
-"""From recitals to a report: what was heard, counted, and laid out as tables."""
+"""From syntheses to a report: what was heard, counted, and laid out as tables."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tqdm import tqdm
 from sled.evaluation.digits import DIGITS, are_digit_strings, score_by_length
 from sled.evaluation.quality import QualityJudge
 from sled.evaluation.speaker import SpeakerJudge
-from sled.evaluation.systems import Recital, text_of
+from sled.evaluation.systems import Synthesis, text_of
 from sled.evaluation.transcribe import Transcriber
 from sled.evaluation.words import ENGLISH, WordScore, count_errors, score_words
 
@@ -63,17 +63,17 @@ class SystemReport:
 
 def judge(
     name: str,
-    recital: Recital,
+    synthesis: Synthesis,
     cuts: Sequence[Cut],
     transcriber: Transcriber,
     speaker_judge: SpeakerJudge | None = None,
     quality_judge: QualityJudge | None = None,
 ) -> SystemReport:
-    """Let the listener write down a recital, and count.
+    """Let the listener write down a synthesis, and count.
 
     Args:
         name: Of the system.
-        recital: Its speech.
+        synthesis: Its speech.
         cuts: The test set, in the same order.
         transcriber: The listener.
         speaker_judge: Who compares voices. None: nobody does.
@@ -83,26 +83,26 @@ def judge(
     digits_only = are_digit_strings(references)
     wording = DIGITS if digits_only else ENGLISH
     transcripts = [
-        transcriber(waveform, recital.sample_rate)
-        for waveform in tqdm(recital.waveforms, f"listening to {name}", disable=None, leave=False)
+        transcriber(waveform, synthesis.sample_rate)
+        for waveform in tqdm(synthesis.waveforms, f"listening to {name}", disable=None, leave=False)
     ]
-    seconds = np.array([len(waveform) / recital.sample_rate for waveform in recital.waveforms])
+    seconds = np.array([len(waveform) / synthesis.sample_rate for waveform in synthesis.waveforms])
     ratios = seconds / np.array([cut.duration for cut in cuts])
     factor = None
-    if recital.synthesis_s is not None and seconds.sum() > 0:
-        factor = recital.synthesis_s / float(seconds.sum())
+    if synthesis.synthesis_s is not None and seconds.sum() > 0:
+        factor = synthesis.synthesis_s / float(seconds.sum())
     return SystemReport(
         name=name,
         unit=wording.unit,
         score=score_words(references, transcripts, wording),
         by_length=score_by_length(references, transcripts) if digits_only else {},
-        speaker_similarity=None if speaker_judge is None else speaker_judge(recital),
-        quality=None if quality_judge is None else quality_judge(recital),
+        speaker_similarity=None if speaker_judge is None else speaker_judge(synthesis),
+        quality=None if quality_judge is None else quality_judge(synthesis),
         duration_ratio=float(np.median(ratios)),
-        cut_off=float(np.mean(recital.cut_off)),
+        cut_off=float(np.mean(synthesis.cut_off)),
         early_stops=float(np.mean(ratios < EARLY_STOP_RATIO)),
         real_time_factor=factor,
-        underruns=recital.underruns,
+        underruns=synthesis.underruns,
         utterances=[
             {
                 "id": cut.id,

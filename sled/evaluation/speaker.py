@@ -10,7 +10,7 @@ import torch
 from lhotse.cut import Cut
 from transformers import AutoFeatureExtractor, AutoModelForAudioXVector
 
-from sled.evaluation.systems import Recital, recite_recordings
+from sled.evaluation.systems import Synthesis, take_recordings
 
 SAMPLE_RATE = 16_000
 MIN_SAMPLES = SAMPLE_RATE  # shorter speech is repeated: encoders need some of it
@@ -78,7 +78,7 @@ class SpeakerJudge:
 
     def __init__(self, encoder: SpeakerEncoder, cuts: Sequence[Cut]) -> None:
         self._encoder = encoder
-        recordings = recite_recordings(cuts)
+        recordings = take_recordings(cuts)
         embeddings = [self._embed(w, recordings.sample_rate) for w in recordings.waveforms]
         speakers = [cut.supervisions[0].speaker for cut in cuts]
         self._voices: list[np.ndarray] = []  # one for each cut
@@ -90,12 +90,12 @@ class SpeakerJudge:
                 )
             self._voices.append(np.mean(others, axis=0))
 
-    def __call__(self, recital: Recital) -> float:
+    def __call__(self, synthesis: Synthesis) -> float:
         """Mean cosine between the utterances and their speakers' voices; silence counts as 0."""
         cosines = []
-        for waveform, voice in zip(recital.waveforms, self._voices, strict=True):
+        for waveform, voice in zip(synthesis.waveforms, self._voices, strict=True):
             if len(waveform):
-                embedding = self._embed(waveform, recital.sample_rate)
+                embedding = self._embed(waveform, synthesis.sample_rate)
                 cosines.append(float(embedding @ voice / np.linalg.norm(voice)))
             else:
                 cosines.append(0.0)

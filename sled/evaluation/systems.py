@@ -21,22 +21,12 @@ from sled.simulation.client import converse
 from sled.simulation.pacing import release, schedule
 from sled.tts import TTS, Prompt
 
-MODES = {
-    "teacher": "the recordings",
-    "codec": "the recordings through the codec",
-    "model": "the model in its own layout",
-    "offline": "the model, all text first",
-    "stream": "the model, text and speech in turn",
-    "live": "the same in a session, its text written character by character",
-    "clone": "the model, all text first, continuing another test recording",
-}
-
 # Words of a recording to be continued; at most, or up to the median of the test set.
 PROMPT_MIN_WORDS, PROMPT_MAX_WORDS = 3, 5
 
 
 @dataclass(frozen=True, eq=False)
-class Recital:
+class Synthesis:
     """What one system made of the test set, in its order.
 
     Attributes:
@@ -75,15 +65,15 @@ def load_waveform(cut: Cut, sample_rate: int) -> np.ndarray:
     return waveform
 
 
-def recite_recordings(cuts: Sequence[Cut]) -> Recital:
+def take_recordings(cuts: Sequence[Cut]) -> Synthesis:
     """The recordings themselves: what is left to be heard wrongly is the listener's share."""
     sample_rate = cuts[0].sampling_rate
     waveforms = [load_waveform(cut, sample_rate) for cut in cuts]
-    return Recital(waveforms, sample_rate, cut_off=[False] * len(cuts))
+    return Synthesis(waveforms, sample_rate, cut_off=[False] * len(cuts))
 
 
 @torch.inference_mode()
-def recite_codec(cuts: Sequence[Cut], codec: Codec, device: str = "cpu") -> Recital:
+def speak_through_codec(cuts: Sequence[Cut], codec: Codec, device: str = "cpu") -> Synthesis:
     """The recordings through the codec and back: the best that a model over it can do."""
     waveforms = []
     start = time.perf_counter()
@@ -93,10 +83,10 @@ def recite_codec(cuts: Sequence[Cut], codec: Codec, device: str = "cpu") -> Reci
         decoded = codec.decode(codec.codes_to_units(codes)[None])[0]
         waveforms.append(decoded[: len(recording)].cpu().numpy())
     elapsed = time.perf_counter() - start
-    return Recital(waveforms, codec.sample_rate, [False] * len(cuts), elapsed)
+    return Synthesis(waveforms, codec.sample_rate, [False] * len(cuts), elapsed)
 
 
-def recite_model(
+def speak_whole(
     cuts: Sequence[Cut],
     tts: TTS,
     options: DecodingOptions,
@@ -105,7 +95,7 @@ def recite_model(
     clone: bool = False,
     seed: int = 0,
     batch_size: int = 1,
-) -> Recital:
+) -> Synthesis:
     """A model speaks the transcripts.
 
     Args:
@@ -135,7 +125,7 @@ def recite_model(
             layout=layout,
         )
     elapsed = time.perf_counter() - start
-    return Recital(
+    return Synthesis(
         [one.audio for one in speech],
         tts.codec.sample_rate,
         [not one.stopped for one in speech],
@@ -143,14 +133,14 @@ def recite_model(
     )
 
 
-def recite_live(
+def speak_live(
     cuts: Sequence[Cut],
     tts: TTS,
     options: DecodingOptions,
     *,
     characters_per_second: float,
     seed: int = 0,
-) -> Recital:
+) -> Synthesis:
     """A model speaks the transcripts while they are being written, in real time.
 
     Args:
@@ -171,7 +161,7 @@ def recite_live(
         if audio:
             underruns += len(timeline.playback(session.sample_rate).stalls_s)
             elapsed_s += timeline.chunks[-1][0]
-    return Recital(waveforms, tts.codec.sample_rate, cut_off, elapsed_s, underruns)
+    return Synthesis(waveforms, tts.codec.sample_rate, cut_off, elapsed_s, underruns)
 
 
 def choose_prompts(cuts: Sequence[Cut], max_prompt_s: float | None = None) -> list[Cut]:
@@ -235,9 +225,9 @@ class Systems:
         seed: int = 0,
         batch_size: int = 1,
         characters_per_second: float = 20.0,
-        own: Sequence[str] = (),
+        recommended: Sequence[str] = (),
     ) -> None:
-        self.own = own
+        self.recommended = recommended
         self.characters_per_second = characters_per_second
         self.cuts, self.options = cuts, options
         self.model, self.stream_model = model, stream_model or model
@@ -245,19 +235,19 @@ class Systems:
         self.seed, self.batch_size = seed, batch_size
         self._loaded: dict[str | None, TTS] = {}
 
-    def recite(self, mode: str) -> Recital:
+    def speak(self, mode: str) -> Synthesis:
         """Let one of MODES speak the test set.
 
         Raises:
             ValueError: If a model cannot be loaded, or not stream.
         """
         if mode == "teacher":
-            return recite_recordings(self.cuts)
+            return take_recordings(self.cuts)
         if mode == "codec":
             codec = (
                 load_codec(self.codec, self.device) if self.codec else self._load(self.model).codec
             )
-            return recite_codec(self.cuts, codec, self.device)
+            return speak_through_codec(self.cuts, codec, self.device)
         tts = (
             self._load(self.stream_model) if mode in ("stream", "live") else self._load(self.model)
         )
@@ -265,17 +255,17 @@ class Systems:
             raise ValueError(
                 f"{self.stream_model} is no streaming checkpoint: name one with --stream_model"
             )
-        own = {name: getattr(tts.default_options, name) for name in self.own}
+        own = {name: getattr(tts.default_options, name) for name in self.recommended}
         options = replace(self.options, **own)
         if mode == "live":
-            return recite_live(
+            return speak_live(
                 self.cuts,
                 tts,
                 options,
                 characters_per_second=self.characters_per_second,
                 seed=self.seed,
             )
-        return recite_model(
+        return speak_whole(
             self.cuts,
             tts,
             options,

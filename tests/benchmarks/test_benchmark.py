@@ -37,7 +37,7 @@ def corpora(tmp_path_factory) -> dict[str, Path]:
 
 def figures_of(capsys: pytest.CaptureFixture[str], *command: object) -> dict[str, Any]:
     """Run a benchmark, and read the JSON on its last line."""
-    assert run("benchmark", *command, "--json") == 0
+    assert run("bench", *command, "--json") == 0
     result = json.loads(capsys.readouterr().out.splitlines()[-1])
     assert result["benchmark"] == command[0]
     return result
@@ -177,7 +177,7 @@ def test_both_backbones_do_the_same():
     ],
 )
 def test_what_cannot_be_measured_is_refused_in_one_line(command, message, capsys):
-    assert run("benchmark", *command) == 2
+    assert run("bench", *command) == 2
     error = capsys.readouterr().err
     assert message in error
     assert error.count("\n") == 1
@@ -185,5 +185,5 @@ def test_what_cannot_be_measured_is_refused_in_one_line(command, message, capsys
 
 @pytest.mark.parametrize("benchmark", ["data", "train"])
 def test_every_flag_is_explained(benchmark, capsys):
-    assert run("benchmark", benchmark, "--help") == 0
+    assert run("bench", benchmark, "--help") == 0
     assert "--json" in capsys.readouterr().out

@@ -25,7 +25,7 @@ PROMISED = {"rtf", "ms_per_frame", "ratio", "first_audio_ms", "peak_memory_mb", 
 
 def test_speech_is_timed_beside_the_baseline(capsys, tmp_path):
     picture = tmp_path / "frame.svg"
-    assert run("benchmark", "generate", *SMALL, "--picture", picture, "--draws", 2) == 0
+    assert run("bench generate", *SMALL, "--picture", picture, "--draws", 2) == 0
     *text, line = capsys.readouterr().out.splitlines()
     figures = json.loads(line)
     assert figures.keys() >= PROMISED
@@ -48,7 +48,7 @@ def test_speech_is_timed_beside_the_baseline(capsys, tmp_path):
     ],
 )
 def test_what_cannot_be_measured_is_refused_in_one_line(flags, message, capsys):
-    assert run("benchmark", "generate", *SMALL, *flags) == 2
+    assert run("bench generate", *SMALL, *flags) == 2
     error = capsys.readouterr().err
     assert message in error
     assert error.count("\n") == 1

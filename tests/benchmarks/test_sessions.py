@@ -15,7 +15,7 @@ SMALL = ("--size", "debug", "--device", "cpu", "--batch", 4, "--steps", 5, "--fr
 
 
 def test_steps_are_timed_and_memory_is_told(capsys):
-    assert run("benchmark", "sessions", *SMALL, "--context", 10) == 0
+    assert run("bench sessions", *SMALL, "--context", 10) == 0
     figures = json.loads(capsys.readouterr().out.splitlines()[-1])
     for name in ("step_ms", "host_ms"):
         assert 0 < figures[name]["median"] <= figures[name]["p99"] <= figures[name]["most"]
@@ -26,7 +26,7 @@ def test_steps_are_timed_and_memory_is_told(capsys):
 
 
 def test_more_than_the_positions_is_refused_in_one_line(capsys):
-    assert run("benchmark", "sessions", *SMALL, "--context", 3000) == 2
+    assert run("bench sessions", *SMALL, "--context", 3000) == 2
     error = capsys.readouterr().err
     assert "--context 3000 and --frames 16 take" in error
     assert error.count("\n") == 1

@@ -120,11 +120,11 @@ def test_an_output_that_cannot_be_written_is_refused_before_any_work(
 ):
     monkeypatch.chdir(workplace)
     # The model is not there either: the output is looked at first.
-    status = run("run_offline", "--model_name_or_path", "/no/such", "--output", output)
+    status = run("speak", "--model_name_or_path", "/no/such", "--output", output)
     assert_refused(status, capsys.readouterr().err, word, workplace)
 
 
 def test_a_process_of_its_own_says_no_more(workplace):
-    done = run_process("run_offline", "--model_name_or_path", "no/such", *OUTPUT, cwd=workplace)
+    done = run_process("speak", "--model_name_or_path", "no/such", *OUTPUT, cwd=workplace)
     assert done.stdout == ""
     assert_refused(done.returncode, done.stderr, "no/such", workplace)

@@ -42,7 +42,7 @@ def test_text_is_fed_at_the_speed_of_writing_while_audio_comes(checkpoint):
 def test_a_timeline_is_told_and_the_file_holds_all(checkpoint, tmp_path, capsys):
     output = tmp_path / "out.wav"
     flags = ("--model_name_or_path", checkpoint, "--tokens_per_second", 40, "--output", output)
-    assert run("run_stream", *SPEAK, *flags) == 0
+    assert run("stream", *SPEAK, *flags) == 0
     captured = capsys.readouterr()
     for word in ("first text", "text complete", "first audio", "margin", "underrun"):
         assert word in captured.err
@@ -54,8 +54,8 @@ def test_raw_samples_go_to_standard_output_and_words_elsewhere(checkpoint, tmp_p
     """Only bytes of audio, as a player at the other end of a pipe needs them."""
     output = tmp_path / "out.wav"
     flags = ("--model_name_or_path", str(checkpoint))
-    assert run("run_stream", *SPEAK, *flags, "--output", output) == 0
-    done = run_process("run_stream", *SPEAK, *flags, "--output", "-", cwd=tmp_path, binary=True)
+    assert run("stream", *SPEAK, *flags, "--output", output) == 0
+    done = run_process("stream", *SPEAK, *flags, "--output", "-", cwd=tmp_path, binary=True)
     assert done.returncode == 0
     samples = np.frombuffer(done.stdout, "<i2") / 32767
     spoken = TTS.from_pretrained(checkpoint).say(
@@ -75,7 +75,7 @@ def test_speech_that_is_interrupted_is_kept(checkpoint, tmp_path, monkeypatch, c
 
     monkeypatch.setattr(AudioWriter, "write", interrupt)
     output = tmp_path / "out.wav"
-    assert run("run_stream", *SPEAK, "--model_name_or_path", checkpoint, "--output", output) == 130
+    assert run("stream", *SPEAK, "--model_name_or_path", checkpoint, "--output", output) == 130
     assert [path.name for path in tmp_path.iterdir()] == ["out.wav"]
     assert len(soundfile.read(output)[0]) > 0
 
@@ -96,7 +96,7 @@ def test_a_text_that_breaks_off_ends_the_conversation(checkpoint):
 
 def test_readings_are_spoken_one_after_the_other(checkpoint, tmp_path):
     flags = ("--model_name_or_path", checkpoint, "--output", tmp_path / "out.wav")
-    assert run("run_stream", *SPEAK, *flags, "--num_return_sequences", 2, "--seed", 5) == 0
+    assert run("stream", *SPEAK, *flags, "--num_return_sequences", 2, "--seed", 5) == 0
     first, second = (soundfile.read(tmp_path / f"out-{n}.wav")[0] for n in (1, 2))
     assert not np.array_equal(first, second)
 
@@ -106,17 +106,17 @@ def test_a_voice_made_beforehand_speaks_as_its_recording(checkpoint, tmp_path, c
     soundfile.write(recording, debug_waveform(0.3), SAMPLE_RATE)
     named = ("--model_name_or_path", checkpoint)
     prompt = ("--prompt_audio", recording, "--prompt_text", "one")
-    assert run("make_voice", *named, *prompt, "--output", voice) == 0
+    assert run("voices make", *named, *prompt, "--output", voice) == 0
     assert "a voice of 0.3 s" in capsys.readouterr().out
     for output, who in ((tmp_path / "a.wav", prompt), (tmp_path / "b.wav", ("--voice", voice))):
-        assert run("run_stream", *SPEAK, *named, *who, "--output", output) == 0
+        assert run("stream", *SPEAK, *named, *who, "--output", output) == 0
     ours, theirs = (soundfile.read(tmp_path / f"{name}.wav")[0] for name in "ab")
     np.testing.assert_allclose(ours, theirs, atol=1e-4)
     # It was made for the other layout than the clone script speaks in by default.
-    assert run("run_voice_clone", *SPEAK, *named, "--voice", voice, "--output", output) == 2
+    assert run("clone", *SPEAK, *named, "--voice", voice, "--output", output) == 2
     assert "the other layout" in capsys.readouterr().err
     cloned = ("--layout", "stream", "--output", tmp_path / "c.wav")
-    assert run("run_voice_clone", *SPEAK, *named, "--voice", voice, *cloned) == 0
+    assert run("clone", *SPEAK, *named, "--voice", voice, *cloned) == 0
 
 
 @pytest.mark.parametrize(
@@ -131,7 +131,7 @@ def test_a_voice_made_beforehand_speaks_as_its_recording(checkpoint, tmp_path, c
 def test_bad_flags_are_refused_in_one_line(checkpoint, flags, word, tmp_path, capsys):
     output = tmp_path / "out.wav"
     named = ("--model_name_or_path", checkpoint, "--output", output)
-    assert run("run_stream", *SPEAK, *named, *flags) == 2
+    assert run("stream", *SPEAK, *named, *flags) == 2
     stderr = capsys.readouterr().err
     assert word in stderr
     assert stderr.count("\n") == 1
@@ -141,5 +141,5 @@ def test_bad_flags_are_refused_in_one_line(checkpoint, flags, word, tmp_path, ca
 def test_playing_without_a_player_is_refused(checkpoint, tmp_path, monkeypatch, capsys):
     monkeypatch.setitem(sys.modules, "sounddevice", None)
     named = ("--model_name_or_path", checkpoint, "--output", tmp_path / "out.wav")
-    assert run("run_stream", *SPEAK, *named, "--play") == 2
+    assert run("stream", *SPEAK, *named, "--play") == 2
     assert "sled[play]" in capsys.readouterr().err

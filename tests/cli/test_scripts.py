@@ -9,7 +9,7 @@ import pytest
 import soundfile
 
 from sled import TTS, DecodingOptions, Prompt, Speech
-from sled.bundled import BUNDLED_VOICES, DEFAULT_VOICE, BundledVoice, bundled_voice
+from sled.bundled import BUNDLED_MODELS, DEFAULT_MODEL, BundledModel, bundled_model
 from sled.cli.speaking import run_main, speech_parser
 from sled.files.checkpoint import missing_files
 from sled.model.layout import Layout
@@ -133,7 +133,7 @@ def test_a_script_speaks_and_says_what_it_made(script, dtype, stream, voice, tmp
 
 def test_a_named_model_has_the_published_input_and_no_guidance(offline, tmp_path):
     flags = ("--model_name_or_path", offline, "--max_length", 230, "--min_frames", 3)
-    assert run("run_offline", *flags, "--output", tmp_path / "out.wav") == 0
+    assert run("speak", *flags, "--output", tmp_path / "out.wav") == 0
     options = DecodingOptions(cfg=1.0, max_length=230, min_frames=3)
     expected = TTS.from_pretrained(offline).say(PUBLISHED_SENTENCE, seed=42, options=options)
     assert_speech(tmp_path / "out.wav", expected)
@@ -144,8 +144,8 @@ def test_without_a_name_the_bundled_model_says_what_it_can(
     script, layout, stream, tmp_path, monkeypatch, capsys
 ):
     """In either layout, with guidance; and a line tells what it knows."""
-    voice = BundledVoice(stream, "It says so.", "four two seven")
-    monkeypatch.setitem(BUNDLED_VOICES, DEFAULT_VOICE, voice)
+    voice = BundledModel(stream, "It says so.", "four two seven")
+    monkeypatch.setitem(BUNDLED_MODELS, DEFAULT_MODEL, voice)
     assert run(script, "--min_frames", 3, "--output", tmp_path / "out.wav") == 0
     assert capsys.readouterr().out.splitlines()[0] == "It says so."
     options = DecodingOptions(cfg=2.0, min_frames=3)
@@ -155,15 +155,15 @@ def test_without_a_name_the_bundled_model_says_what_it_can(
 
 
 def test_bundled_voices_have_names_which_folders_of_ones_own_may_have_too(tmp_path, monkeypatch):
-    assert bundled_voice("digits") is BUNDLED_VOICES["digits"]
-    assert bundled_voice(None) is BUNDLED_VOICES[DEFAULT_VOICE]
-    assert bundled_voice("no such voice") is None
+    assert bundled_model("digits") is BUNDLED_MODELS["digits"]
+    assert bundled_model(None) is BUNDLED_MODELS[DEFAULT_MODEL]
+    assert bundled_model("no such voice") is None
     (tmp_path / "digits").mkdir()
     monkeypatch.chdir(tmp_path)
-    assert bundled_voice("digits") is None
+    assert bundled_model("digits") is None
 
 
-@pytest.mark.parametrize("voice", BUNDLED_VOICES.values(), ids=BUNDLED_VOICES)
+@pytest.mark.parametrize("voice", BUNDLED_MODELS.values(), ids=BUNDLED_MODELS)
 def test_bundled_voices_are_complete(voice):
     assert not missing_files(voice.folder)
     assert (voice.folder / "codec" / "config.json").is_file()
@@ -180,7 +180,7 @@ def test_text_comes_from_a_flag_a_file_or_standard_input(offline, tmp_path, monk
         "stdin.wav": ("--input", "-"),
     }
     for name, source in sources.items():
-        assert run("run_offline", *model, *source, "--output", tmp_path / name) == 0
+        assert run("speak", *model, *source, "--output", tmp_path / name) == 0
     first, *others = (read_speech(tmp_path / name) for name in sources)
     for other in others:
         np.testing.assert_allclose(other, first, atol=1e-3)
@@ -189,7 +189,7 @@ def test_text_comes_from_a_flag_a_file_or_standard_input(offline, tmp_path, monk
 def test_each_return_sequence_is_the_reading_of_the_next_seed(offline, tmp_path):
     flags = ("--model_name_or_path", offline, "--input", "one two", "--min_frames", 5)
     flags += ("--cfg", 2, "--seed", 7, "--num_return_sequences", 3)
-    assert run("run_offline", *flags, "--output", tmp_path / "out.wav") == 0
+    assert run("speak", *flags, "--output", tmp_path / "out.wav") == 0
     tts, options = TTS.from_pretrained(offline), DecodingOptions(min_frames=5)
     for i in range(3):
         expected = tts.say("one two", seed=7 + i, options=options)
@@ -207,7 +207,7 @@ def test_the_decoding_flags_are_not_ignored(offline, tmp_path):
     flags = ("--model_name_or_path", offline, "--input", "one", "--temperature", 0.3)
     flags += ("--stop_threshold", 0.7, "--min_frames", 2, "--max_length", 50, "--cfg", 1.5)
     flags += ("--draws", 3)
-    assert run("run_offline", *flags, "--output", tmp_path / "out.wav") == 0
+    assert run("speak", *flags, "--output", tmp_path / "out.wav") == 0
     options = DecodingOptions(
         cfg=1.5, temperature=0.3, draws=3, stop_threshold=0.7, min_frames=2, max_length=50
     )
@@ -217,7 +217,7 @@ def test_the_decoding_flags_are_not_ignored(offline, tmp_path):
 
 def test_a_script_runs_from_any_folder_and_reads_a_pipe(offline, tmp_path):
     flags = ("--model_name_or_path", offline, "--input", "-", "--min_frames", 5, "--cfg", 2)
-    done = run_process("run_offline", *flags, cwd=tmp_path, text="one two\n")
+    done = run_process("speak", *flags, cwd=tmp_path, text="one two\n")
     assert (done.returncode, done.stderr) == (0, "")
     assert "output.wav" in done.stdout
     read_speech(tmp_path / "output.wav")

@@ -76,7 +76,7 @@ def summary_of(printed: str) -> dict[str, Any]:
 
 
 def test_the_tool_finds_every_case_within_tolerance(capsys):
-    assert run("check_goldens", GOLDENS) == 0
+    assert run("check", GOLDENS) == 0
     printed = capsys.readouterr().out
     cases = json.loads((GOLDENS / "cases.json").read_text())["cases"]
     names = [*cases, "codec_decode"]
@@ -140,20 +140,20 @@ WRONG = {
 @pytest.mark.parametrize(("case", "edit"), WRONG.values(), ids=WRONG)
 def test_the_tool_finds_what_is_wrong(case, edit, tmp_path, capsys):
     folder = copy_of_goldens(tmp_path / "goldens", case, edit)
-    assert run("check_goldens", folder) == 1
+    assert run("check", folder) == 1
     assert summary_of(capsys.readouterr().out)["failed"] == [case]
 
 
 def test_the_tool_finds_wrong_audio(tmp_path, capsys):
     edit = scaled("codec.decode_out", BARELY_WRONG)
     folder = copy_of_goldens(tmp_path / "goldens", "offline_cfg1", edit)
-    assert run("check_goldens", folder) == 1
+    assert run("check", folder) == 1
     assert summary_of(capsys.readouterr().out)["failed"] == ["codec_decode"]
 
 
 def test_the_tool_passes_an_unedited_copy(tmp_path):
     folder = copy_of_goldens(tmp_path / "goldens", "offline_cfg1", lambda *_: None)
-    assert run("check_goldens", folder) == 0
+    assert run("check", folder) == 0
 
 
 def test_the_tool_checks_models_of_other_sizes(tmp_path):
@@ -185,7 +185,7 @@ def test_the_tool_checks_models_of_other_sizes(tmp_path):
     }
     (folder / "cases.json").write_text(json.dumps({"cases": {"other": settings}}))
     save_file(tensors, folder / "cases.safetensors")
-    assert run("check_goldens", folder) == 0
+    assert run("check", folder) == 0
 
 
 @pytest.mark.parametrize(
@@ -203,7 +203,7 @@ def test_the_tool_checks_models_of_other_sizes(tmp_path):
 def test_a_folder_that_holds_no_goldens_is_refused(damage, word, tmp_path, capsys):
     folder = copy_of_goldens(tmp_path / "goldens", "offline_cfg1", lambda *_: None)
     damage(folder)
-    assert run("check_goldens", folder) == 2
+    assert run("check", folder) == 2
     errors = capsys.readouterr().err
     assert errors.count("\n") == 1
     assert word in errors
@@ -219,5 +219,5 @@ def test_a_folder_that_holds_no_goldens_is_refused(damage, word, tmp_path, capsy
 )
 def test_a_case_that_cannot_be_run_is_refused(edit, word, tmp_path, capsys):
     folder = copy_of_goldens(tmp_path / "goldens", "offline_cfg1", edit)
-    assert run("check_goldens", folder) == 2
+    assert run("check", folder) == 2
     assert word in capsys.readouterr().err

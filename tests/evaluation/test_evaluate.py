@@ -17,9 +17,9 @@ from sled.data.synthetic.digits import DIGIT_WORDS, prepare_digits
 from sled.decoding import DecodingOptions
 from sled.evaluation.systems import (
     choose_prompts,
-    recite_codec,
-    recite_live,
-    recite_model,
+    speak_live,
+    speak_through_codec,
+    speak_whole,
     text_of,
 )
 from sled.model.layout import Layout
@@ -201,9 +201,9 @@ def test_batches_change_neither_texts_nor_seeds(manifest: Path, batch_size: int)
     cuts = list(load_cuts(manifest))
     tts = ToyTTS()
     options = DecodingOptions(cfg=1.5)
-    recital = recite_model(cuts, tts, options, layout=Layout(), seed=7, batch_size=batch_size)  # type: ignore[arg-type]
+    synthesis = speak_whole(cuts, tts, options, layout=Layout(), seed=7, batch_size=batch_size)  # type: ignore[arg-type]
 
-    assert len(recital.waveforms) == len(cuts) and recital.synthesis_s is not None
+    assert len(synthesis.waveforms) == len(cuts) and synthesis.synthesis_s is not None
     assert [text for call in tts.calls for text in call["texts"]] == [text_of(c) for c in cuts]
     seeds = [call["seeds"] + i for call in tts.calls for i in range(len(call["texts"]))]
     assert seeds == list(range(7, 7 + len(cuts)))
@@ -218,13 +218,13 @@ def test_a_live_recital_says_the_same_and_counts_when_a_player_ran_dry(
     sizes = {"stream_n": 1, "stream_m": 9, "max_position_embeddings": 1024}
     tts = TTS.from_pretrained(debug_checkpoint(tmp_path, **sizes))
     options = DecodingOptions(stop_threshold=2.0, max_frames=60)
-    told = recite_model(cuts, tts, options, seed=3)
+    told = speak_whole(cuts, tts, options, seed=3)
     live = [
-        recite_live(cuts, tts, options, characters_per_second=speed, seed=3)
+        speak_live(cuts, tts, options, characters_per_second=speed, seed=3)
         for speed in (float("inf"), 6.0)
     ]
-    for recital in live:
-        for ours, theirs in zip(recital.waveforms, told.waveforms, strict=True):
+    for synthesis in live:
+        for ours, theirs in zip(synthesis.waveforms, told.waveforms, strict=True):
             np.testing.assert_allclose(ours, theirs, atol=1e-4)
     assert told.underruns is None
     assert live[1].underruns is not None and live[1].underruns > 0
@@ -233,7 +233,7 @@ def test_a_live_recital_says_the_same_and_counts_when_a_player_ran_dry(
 def test_clones_continue_another_recording_of_usable_length(manifest: Path) -> None:
     cuts = list(load_cuts(manifest))
     tts = ToyTTS()
-    recite_model(cuts, tts, DecodingOptions(), layout=Layout(), clone=True, batch_size=7)  # type: ignore[arg-type]
+    speak_whole(cuts, tts, DecodingOptions(), layout=Layout(), clone=True, batch_size=7)  # type: ignore[arg-type]
 
     prompts = [prompt for call in tts.calls for prompt in call["prompts"]]
     assert len(prompts) == len(cuts)
@@ -272,6 +272,6 @@ def test_no_prompt_is_longer_than_the_model_can_continue(manifest: Path) -> None
 
 def test_codec_speech_is_as_long_as_the_recording(manifest: Path) -> None:
     cuts = list(load_cuts(manifest))
-    recital = recite_codec(cuts, ToyCodec())  # type: ignore[arg-type]
-    for cut, waveform in zip(cuts, recital.waveforms, strict=True):
+    synthesis = speak_through_codec(cuts, ToyCodec())  # type: ignore[arg-type]
+    for cut, waveform in zip(cuts, synthesis.waveforms, strict=True):
         np.testing.assert_array_equal(waveform, cut.load_audio()[0])

@@ -11,7 +11,7 @@ from lhotse import MonoCut, Recording, SupervisionSegment
 from transformers import Wav2Vec2FeatureExtractor, WavLMConfig, WavLMForXVector
 
 from sled.evaluation.speaker import SpeakerJudge, load_speaker_encoder
-from sled.evaluation.systems import Recital
+from sled.evaluation.systems import Synthesis
 from sled.files.audio import write_audio
 
 RATE = 16_000
@@ -51,7 +51,7 @@ def make_cuts(tmp_path: Path) -> Any:
 
 
 def judged(cuts: list[MonoCut], waveforms: list[np.ndarray], rate: int = RATE) -> float:
-    return SpeakerJudge(pitch_encoder, cuts)(Recital(waveforms, rate, [False] * len(waveforms)))
+    return SpeakerJudge(pitch_encoder, cuts)(Synthesis(waveforms, rate, [False] * len(waveforms)))
 
 
 def test_the_same_voice_is_at_1_and_one_at_right_angles_at_0(make_cuts: Any) -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from sled.training import published
 from sled.training.arguments import SledTrainingArguments, make_parser, parse_flags
-from tests.commands import run
+from tests.commands import run_script
 from tests.published import LIBRIHEAVY, LIBRIHEAVY_STREAM
 
 RUNS = Path(__file__).parents[2] / "runs"
@@ -113,7 +113,7 @@ def test_our_flags_and_their_defaults_are_reviewed():
 
 @pytest.mark.parametrize("script", SCRIPTS)
 def test_every_script_explains_its_flags_in_groups(script, capsys):
-    assert run(script, "--help") == 0
+    assert run_script(script, "--help") == 0
     text = capsys.readouterr().out
     for title, flags in OUR_FLAGS.items():
         assert f"\n{title}:\n" in text

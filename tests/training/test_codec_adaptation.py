@@ -207,5 +207,5 @@ def test_the_command_names_a_codec_that_is_missing(
     manifest = corpus / "cuts.jsonl.gz"
     flags = ("--train_manifest", manifest, "--eval_manifest", manifest)
     flags += ("--finetune_path", tmp_path / "none", "--output_dir", tmp_path / "codec")
-    assert run("train_codec", *flags) == 2
+    assert run("codec train", *flags) == 2
     assert "no codec at" in capsys.readouterr().err

@@ -192,7 +192,7 @@ def test_the_published_commands_from_pretraining_to_speech(corpus, tmp_path):
     assert list(stream.glob("runs/*/events.*")), "TensorBoard shows nothing"
     speak = ("--codec", GOLDENS / "codec", "--input", "one two", "--min_frames", 4)
     output = ("--max_length", 60, "--output", tmp_path / "out.wav")
-    assert run("run_stream", "--model_name_or_path", stream, *speak, *output) == 0
+    assert run("stream", "--model_name_or_path", stream, *speak, *output) == 0
     assert soundfile.info(tmp_path / "out.wav").duration > 0
 
 

@@ -392,12 +392,12 @@ def test_the_commands(corpus: Path, tmp_path: Path, capsys: pytest.CaptureFixtur
     target = (
         "--codes",
         corpus / "codes",
-        "--output_dir",
+        "--output",
         tmp_path / "predictions",
         "--device",
         "cpu",
     )
-    assert run("cache_gta", *source, *target, "--temperature", 0.5) == 0
+    assert run("cache predictions", *source, *target, "--temperature", 0.5) == 0
     assert "h of speech" in capsys.readouterr().out
     record = Predictions(tmp_path / "predictions").record
     assert (record.cfg, record.temperature, record.draws) == (1.0, 0.5, 2)
@@ -407,15 +407,15 @@ def test_the_commands(corpus: Path, tmp_path: Path, capsys: pytest.CaptureFixtur
     flags += ("--eval_predictions", tmp_path / "predictions")
     flags += ("--output_dir", tmp_path / "codec", "--max_steps", 2, "--segment_s", 0.1)
     flags += ("--adversarial_at", 0, "--discriminator_filters", 2, "--device", "cpu")
-    assert run("train_codec", *flags) == 0
+    assert run("codec train", *flags) == 0
     assert load_codec(tmp_path / "codec").digest() == load_codec(corpus / "codec").digest()
 
     narrow = debug_checkpoint(tmp_path / "narrow")
-    assert run("cache_gta", "--model", narrow, "--codec", corpus / "codec", *target) == 2
+    assert run("cache predictions", "--model", narrow, "--codec", corpus / "codec", *target) == 2
     assert "use the codec the model was trained with" in capsys.readouterr().err
     other = CodecParts.load(corpus / "codec")
     for level in other.model.quantizer.layers:
         level.codebook.embed.mul_(2)
     other.save(tmp_path / "other")
-    assert run("cache_gta", *source[:3], tmp_path / "other", *target) == 2
+    assert run("cache predictions", *source[:3], tmp_path / "other", *target) == 2
     assert "was made with codec_digest" in capsys.readouterr().err

@@ -260,10 +260,10 @@ def test_a_checkpoint_that_fits_neither_tokenizer_nor_codec_is_refused(corpus, t
 
 def test_the_scripts_go_from_recordings_to_a_shipped_model(corpus, tmp_path):
     manifest, codec = corpus / "cuts.jsonl.gz", GOLDENS / "codec"
-    tokenizer = ("--vocab_size", 280, "--output_dir", tmp_path / "tokenizer")
-    assert run("train_tokenizer", "--input", manifest, *tokenizer) == 0
-    cache = ("--codec", codec, "--output_dir", tmp_path / "codes", "--device", "cpu")
-    assert run("cache_latents", "--manifest", manifest, *cache) == 0
+    tokenizer = ("--vocab_size", 280, "--output", tmp_path / "tokenizer")
+    assert run("tokenizer", "--input", manifest, *tokenizer) == 0
+    cache = ("--codec", codec, "--output", tmp_path / "codes", "--device", "cpu")
+    assert run("cache codes", "--manifest", manifest, *cache) == 0
     paths = {"train_manifest": tmp_path / "codes", "tokenizer": tmp_path / "tokenizer"}
     assert run("train", *flags(corpus, tmp_path / "model", **paths)) == 0
     parts = ("--model", tmp_path / "model", "--codec", codec)
@@ -273,7 +273,7 @@ def test_the_scripts_go_from_recordings_to_a_shipped_model(corpus, tmp_path):
     assert {tensor.dtype for tensor in shipped.values()} == {torch.float16}
     speak = ("--model_name_or_path", tmp_path / "shipped", "--min_frames", 4)
     output = ("--input", "one", "--output", tmp_path / "out.wav")
-    assert run("run_offline", *speak, *output) == 0
+    assert run("speak", *speak, *output) == 0
     assert soundfile.info(tmp_path / "out.wav").samplerate == SAMPLE_RATE
 
 
@@ -282,7 +282,7 @@ def test_the_scripts_go_from_recordings_to_a_shipped_model(corpus, tmp_path):
     [
         ("export", "--output", "out", "--model", "/no/such/model"),
         ("export", "--output", "out", "--model", "golden", "--codec", "/no/such/codec"),
-        ("cache_latents", "--manifest", "/no/such.jsonl", "--codec", "a", "--output_dir", "out"),
+        ("cache codes", "--manifest", "/no/such.jsonl", "--codec", "a", "--output", "out"),
         ("train", "--output_dir", "out"),
     ],
 )

@@ -8,7 +8,6 @@ does it, in training and in synthesis alike.
 import json
 import os
 import stat
-from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
@@ -19,6 +18,7 @@ from lhotse.audio import AudioSource
 from lhotse.cut import Cut
 
 from sled.data.corpora.items import Item, Rejected, Utterance
+from sled.data.corpora.options import Limits
 from sled.files.audio import check_audible
 
 # Formats that libsndfile reads. Lhotse reads some others (.sph) through a shell, which must never
@@ -27,39 +27,6 @@ AUDIO_SUFFIXES = (".wav", ".flac", ".ogg", ".opus", ".mp3")
 
 # Corpora round times, so an utterance may seem to end slightly after its recording.
 END_TOLERANCE_S = 0.05
-
-
-@dataclass(frozen=True, kw_only=True)
-class Limits:
-    """Limits of a plausible utterance.
-
-    Attributes:
-        min_duration_s: Shortest duration.
-        max_duration_s: Longest duration.
-        min_chars_per_s: Fewest characters of text, without spaces, per second of audio. Mandarin
-            has 4 to 6 and English about 12; the defaults suit both.
-        max_chars_per_s: Most characters per second.
-        decode_audio: Decode all audio and check for silence, instead of reading only file headers.
-    """
-
-    min_duration_s: float = 0.3
-    max_duration_s: float = 40.0
-    min_chars_per_s: float = 0.5
-    max_chars_per_s: float = 30.0
-    decode_audio: bool = False
-
-    def __post_init__(self) -> None:
-        """Raise ValueError for limits that no utterance can meet."""
-        if not 0 <= self.min_duration_s < self.max_duration_s:
-            raise ValueError(
-                f"no duration is from {self.min_duration_s:g} to {self.max_duration_s:g} s: "
-                "set --min_duration below --max_duration"
-            )
-        if not 0 <= self.min_chars_per_s < self.max_chars_per_s:
-            raise ValueError(
-                f"no rate is from {self.min_chars_per_s:g} to {self.max_chars_per_s:g} characters "
-                "a second: set --min_chars_per_s below --max_chars_per_s"
-            )
 
 
 class Header(NamedTuple):

@@ -21,8 +21,9 @@ from typing import NamedTuple
 
 from tqdm import tqdm
 
-from sled.data.corpora.checks import Limits, check_item
+from sled.data.corpora.checks import check_item
 from sled.data.corpora.items import Item, Rejected
+from sled.data.corpora.options import Limits
 
 PART_SIZE = 2_000
 # Items per task of a worker. Neighbours often share a recording, whose header the worker caches.

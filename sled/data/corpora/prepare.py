@@ -8,72 +8,20 @@ import gzip
 import json
 import logging
 import os
-import re
 import shutil
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from sled.data.corpora.checks import Limits
 from sled.data.corpora.items import REMEDIES, Item, Rejected
+from sled.data.corpora.options import HELD_OUT_SPLIT, CorpusOptions
 from sled.data.corpora.parts import check_parts, read_parts
 from sled.data.corpora.shar import shar_folder
 from sled.data.corpora.splits import count_threshold, sentence_hash, share_threshold
 
 logger = logging.getLogger(__name__)
-
-HELD_OUT_SPLIT = "valid"
-ON_BAD = ("skip", "stop")
-
-
-@dataclass(frozen=True, kw_only=True)
-class CorpusOptions:
-    """How a corpus is checked and split.
-
-    Attributes:
-        split: Name of the manifest, such as train or test.
-        valid_share: Share of all sentences to hold out as the split "valid".
-        valid_count: Number of utterances to hold out instead; slightly more if the last sentence
-            occurs several times.
-        seed: Decides which sentences are held out.
-        on_bad: "skip" reports bad items and leaves them out, "stop" ends at the first one.
-        limits: Limits of a plausible utterance.
-    """
-
-    split: str = "train"
-    valid_share: float = 0.0
-    valid_count: int = 0
-    seed: int = 0
-    on_bad: str = "skip"
-    limits: Limits = field(default_factory=Limits)
-
-    def __post_init__(self) -> None:
-        """Raise ValueError for options that contradict each other."""
-        if not re.fullmatch(r"[\w-]+", self.split):
-            raise ValueError(f"--split {self.split!r}: name it with letters, digits, - and _")
-        if not 0 <= self.valid_share < 1:
-            raise ValueError(f"--valid_share {self.valid_share:g}: hold out 0 or more, under 1")
-        if self.valid_count < 0:
-            raise ValueError(f"--valid_count {self.valid_count} is below 0: use 0 for none")
-        if self.valid_share and self.valid_count:
-            raise ValueError("--valid_share and --valid_count exclude each other: give one")
-        if self.holds_out and self.split == HELD_OUT_SPLIT:
-            raise ValueError(f"--split {self.split} is the held-out split's name: choose another")
-        if self.on_bad not in ON_BAD:
-            raise ValueError(f"--on_bad {self.on_bad}: choose {' or '.join(ON_BAD)}")
-
-    @property
-    def holds_out(self) -> bool:
-        """Whether sentences are held out."""
-        return self.valid_share > 0 or self.valid_count > 0
-
-    @property
-    def splits(self) -> list[str]:
-        """Names of all splits."""
-        return [self.split, *([HELD_OUT_SPLIT] if self.holds_out else [])]
-
 
 @dataclass
 class Report:

@@ -9,7 +9,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from sled.bundled import BUNDLED_VOICES
+from sled.bundled import BUNDLED_MODELS
 from sled.codec import Codec, EncodecCodec, StreamState, load_codec
 from sled.codec.encodec.config import EncodecConfig
 from sled.codec.encodec.initialize import new_encodec
@@ -98,7 +98,7 @@ class TestDecoder:
 
     @pytest.mark.parametrize("sizes", [[1] * 20, [7, 0, 12, 1], [3, 5, 12], [20], [2, 3], [1]])
     def test_trained(self, sizes: list[int]) -> None:
-        codec = load_codec(BUNDLED_VOICES["digits"].folder / "codec")
+        codec = load_codec(BUNDLED_MODELS["digits"].folder / "codec")
         shape = (2, codec.num_codebooks, sum(sizes))
         codes = torch.randint(1024, shape, generator=torch.Generator().manual_seed(0))
         latents = codec.codes_to_units(codes)
@@ -176,7 +176,7 @@ class TestEncoder:
 
     @pytest.mark.parametrize("sizes", [[1000] * 5, [5001], [2240, 1, 2000], [319], [3, 400]])
     def test_trained(self, sizes: list[int]) -> None:
-        codec = load_codec(BUNDLED_VOICES["digits"].folder / "codec")
+        codec = load_codec(BUNDLED_MODELS["digits"].folder / "codec")
         waveforms = 0.1 * randn(1, sum(sizes))
         wanted = torch.stack(codec.encode(list(waveforms)))
         assert torch.equal(encode_pieces(codec, waveforms, sizes), wanted)

@@ -9,7 +9,7 @@ from lhotse import CutSet
 from sled.codec import Group, StreamState, TransformedCodec, load_codec
 from sled.data.cache.codes import cache_codes, check_codec, load_cached
 from sled.data.dataset import SpeechDataset
-from tests.commands import run
+from tests.commands import run_script as run
 from tests.debug import GOLDENS, HOP, debug_codec, debug_cut, debug_tokenizer, debug_waveform, randn
 
 

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from sled.codec import CodecParts, Group, TokenChannel, TransformedCodec, load_codec
 from sled.training.export import export
-from tests.commands import run
+from tests.commands import run_script as run
 from tests.debug import GOLDENS, debug_codec, debug_model, debug_tokenizer, debug_waveform, randn
 
 CHANNEL = TokenChannel.random(vocab_size=40, width=6, norm=3.0)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from sled.codec import CodecParts, Group, TransformedCodec, Whiten, group_codes, load_codec
 from sled.training.export import export
-from tests.commands import run
+from tests.commands import run_script as run
 from tests.debug import GOLDENS, HOP, debug_codec, debug_model, debug_tokenizer, debug_waveform
 from tests.training.runs import make_corpus
 

@@ -232,8 +232,8 @@ def test_times_live_on_in_cached_codes(
     aligned: Path, truth: dict[str, Ends], tmp_path: Path
 ) -> None:
     """There each cut is a recording of its own."""
-    flags = ("--codec", GOLDENS / "codec", "--output_dir", tmp_path, "--num_workers", 0)
-    assert run("cache_latents", "--manifest", aligned, *flags, "--shard_size", 50) == 0
+    flags = ("--codec", GOLDENS / "codec", "--output", tmp_path, "--num_workers", 0)
+    assert run("cache codes", "--manifest", aligned, *flags, "--shard_size", 50) == 0
     originals = {cut.id: cut for cut in load_cuts(aligned)}
     for cut in load_cached(tmp_path):
         for ends in (word_ends, letter_ends):

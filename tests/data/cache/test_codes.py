@@ -415,28 +415,28 @@ def test_the_script_shares_continues_and_verifies(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    output = ("--codec", GOLDENS / "codec", "--output_dir", tmp_path, "--device", "cpu")
+    output = ("--codec", GOLDENS / "codec", "--output", tmp_path, "--device", "cpu")
     flags = ("--manifest", manifest, *output, "--shard_size", 2, "--num_workers", 1)
-    assert run("cache_latents", *flags, "--shard", "1/2") == 0
+    assert run("cache codes", *flags, "--shard", "1/2") == 0
     printed = capsys.readouterr().out
     assert "encoded: 3 cuts, 0.00 h of speech in" in printed
     assert "times real time" in printed and "MB per hour" in printed
     assert f"2 shards are left to other processes in {tmp_path}" in printed
-    assert run("cache_latents", *output, "--verify") == 2
+    assert run("cache codes", *output, "--verify") == 2
     assert "not complete" in capsys.readouterr().err
 
     monkeypatch.setenv("RANK", "0")
     monkeypatch.setenv("WORLD_SIZE", "2")
-    assert run("cache_latents", *flags) == 0
+    assert run("cache codes", *flags) == 0
     assert f"codes in {tmp_path}" in capsys.readouterr().out
-    assert run("cache_latents", *flags, "--shard", "0/2") == 2
+    assert run("cache codes", *flags, "--shard", "0/2") == 2
     assert "under torchrun" in capsys.readouterr().err
     monkeypatch.delenv("WORLD_SIZE")
     monkeypatch.delenv("RANK")
 
-    assert run("cache_latents", *flags) == 0
+    assert run("cache codes", *flags) == 0
     assert "encoded: no cuts" in capsys.readouterr().out
-    assert run("cache_latents", *output, "--verify") == 0
+    assert run("cache codes", *output, "--verify") == 0
     printed = capsys.readouterr().out
     assert printed.startswith("verified: 7 cuts") and printed.endswith(" 0 rejected\n")
 
@@ -459,8 +459,8 @@ def test_flags_that_make_no_sense_are_refused_in_one_line(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     corpus = ("--manifest", manifest) if flags else ()
-    needed = ("--codec", GOLDENS / "codec", "--output_dir", tmp_path / "codes", "--device", "cpu")
-    assert run("cache_latents", *corpus, *needed, *flags) == 2
+    needed = ("--codec", GOLDENS / "codec", "--output", tmp_path / "codes", "--device", "cpu")
+    assert run("cache codes", *corpus, *needed, *flags) == 2
     error = capsys.readouterr().err
     assert message in error
     assert error.count("\n") == 1

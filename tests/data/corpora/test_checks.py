@@ -14,8 +14,9 @@ from lhotse.cut import Cut
 from lhotse.serialization import deserialize_item
 
 from sled.data.cache.codes import cut_waveform
-from sled.data.corpora.checks import Limits, check_item
+from sled.data.corpora.checks import check_item
 from sled.data.corpora.items import REMEDIES, Rejected, Utterance
+from sled.data.corpora.options import Limits
 from tests.debug import debug_waveform
 
 TEXT = "Fourteen letters."

@@ -127,8 +127,8 @@ def test_official_libriheavy_lines(tmp_path: Path, variant: str, text: str) -> N
     write_audio(recording, 2.0)
     (tmp_path / "lists").mkdir()
     manifest = write_jsonl(tmp_path / "lists" / "libriheavy_cuts_small.jsonl.gz", OFFICIAL)
-    flags = ("--audio_dir", tmp_path / "data", "--text", variant, "--output_dir", tmp_path)
-    assert run("prepare_libriheavy", "--input", manifest, *flags) == 0
+    flags = ("--audio_dir", tmp_path / "data", "--text", variant, "--output", tmp_path)
+    assert run("prepare libriheavy", "--input", manifest, *flags) == 0
     [cut] = load_cuts(tmp_path / "cuts_train.jsonl.gz")
     assert (cut.id, cut.start, cut.duration) == (OFFICIAL["id"], 0.25, 1.5)
     assert (cut.supervisions[0].text, cut.supervisions[0].speaker) == (text, "100")
@@ -198,7 +198,7 @@ def test_libritts_as_lhotse_reads_it(tmp_path: Path) -> None:
 
     theirs = prepare_libritts(tmp_path / "LibriTTS", dataset_parts="dev-clean")["dev-clean"]
     folder = tmp_path / "LibriTTS" / "dev-clean"
-    assert run("prepare_libritts", "--input", folder, "--output_dir", tmp_path) == 0
+    assert run("prepare libritts", "--input", folder, "--output", tmp_path) == 0
     assert summary(load_cuts(tmp_path / "cuts_train.jsonl.gz")) == lhotse_summary(**theirs)
 
     original = utterances(read_libritts([tmp_path], "original"))
@@ -244,7 +244,7 @@ def test_kaldi_folders_as_lhotse_reads_them(
         **({} if segments is None else {"segments": segments}),
     )
     recordings, supervisions, _ = load_kaldi_data_dir(folder, sampling_rate=RATE)
-    assert run("prepare_kaldi", "--input", folder, "--output_dir", tmp_path) == 0
+    assert run("prepare kaldi", "--input", folder, "--output", tmp_path) == 0
     ours = summary(load_cuts(tmp_path / "cuts_train.jsonl.gz"))
     assert ours == lhotse_summary(recordings, supervisions)
 
@@ -255,7 +255,7 @@ def test_kaldi_commands_are_refused_and_not_run(
 ) -> None:
     pwned = tmp_path / "pwned"
     folder = write_kaldi(tmp_path / "kaldi", wav=[f"a {source.format(pwned)}"], text=["a hello"])
-    assert run("prepare_kaldi", "--input", folder, "--output_dir", tmp_path / "out") == 2
+    assert run("prepare kaldi", "--input", folder, "--output", tmp_path / "out") == 2
     error = capsys.readouterr().err
     assert error.count("\n") == 1 and "a is the output of a command" in error
     assert not pwned.exists() and not (tmp_path / "out").exists()
@@ -330,7 +330,7 @@ def test_files_that_are_no_json_lines_end_the_run_in_one_line(
     (tmp_path / "text.jsonl.gz").write_text("plain")
     whole = gzip.compress(json.dumps({"txt": debug_waveform(0.1).tolist()}).encode())
     (tmp_path / "half.jsonl.gz").write_bytes(whole[: len(whole) // 2])
-    assert run("prepare_jsonl", "--input", tmp_path / name, "--output_dir", tmp_path / "o") == 2
+    assert run("prepare jsonl", "--input", tmp_path / name, "--output", tmp_path / "o") == 2
     error = capsys.readouterr().err.strip().splitlines()[-1]
     assert error.startswith("error: ") and name in error
 
@@ -340,8 +340,8 @@ def test_a_real_corpus_of_repeated_prompts(tmp_path: Path) -> None:
     lines = KATHLEEN.read_text(encoding="utf-8").splitlines()[:60]
     manifest = tmp_path / "first.jsonl"
     manifest.write_text("\n".join(lines), encoding="utf-8")
-    flags = ("--audio_dir", KATHLEEN.parent, "--valid_count", 10, "--output_dir", tmp_path)
-    assert run("prepare_jsonl", "--input", manifest, *flags) == 0
+    flags = ("--audio_dir", KATHLEEN.parent, "--valid_count", 10, "--output", tmp_path)
+    assert run("prepare jsonl", "--input", manifest, *flags) == 0
     texts = {
         split: list(read_texts(tmp_path / f"cuts_{split}.jsonl.gz")) for split in ("train", "valid")
     }
@@ -363,8 +363,8 @@ def test_ljspeech_as_lhotse_reads_it(tmp_path: Path) -> None:
     (folder / "metadata.csv").write_text("".join("|".join(row) + "\n" for row in rows))
 
     theirs = prepare_ljspeech(folder)
-    flags = ("--text_column", 2, "--output_dir", tmp_path)
-    assert run("prepare_metadata_csv", "--input", folder, *flags) == 0
+    flags = ("--text_column", 2, "--output", tmp_path)
+    assert run("prepare metadata-csv", "--input", folder, *flags) == 0
     assert summary(load_cuts(tmp_path / "cuts_train.jsonl.gz")) == lhotse_summary(**theirs)
 
     spoken = utterances(read_metadata_csv(folder))

@@ -13,7 +13,8 @@ from lhotse import CutSet
 
 from sled.data.corpora import parts
 from sled.data.corpora.items import Item, Rejected, Utterance
-from sled.data.corpora.prepare import CorpusOptions, Report, prepare_corpus
+from sled.data.corpora.options import CorpusOptions
+from sled.data.corpora.prepare import Report, prepare_corpus
 from sled.data.corpora.shar import write_shar
 from sled.data.manifests import load_cuts, read_texts
 from sled.text.tokenizer import TextTokenizer
@@ -291,7 +292,7 @@ def write_corpus(folder: Path, texts: list[str]) -> Path:
 def test_english_and_mandarin_survive_preparation_and_tokenizer(tmp_path: Path) -> None:
     texts = ENGLISH + MANDARIN
     path = write_corpus(tmp_path, texts)
-    assert run("prepare_jsonl", "--input", path, "--output_dir", tmp_path / "out") == 0
+    assert run("prepare jsonl", "--input", path, "--output", tmp_path / "out") == 0
     prepared = list(read_texts(tmp_path / "out" / "cuts_train.jsonl.gz"))
     assert prepared == texts
     tokenizer = TextTokenizer.train(prepared * 3, vocab_size=400)
@@ -305,7 +306,7 @@ def test_the_command_tells_what_became_of_the_corpus(
     path = write_corpus(tmp_path, [*ENGLISH, 60 * "x"])
     with path.open("a") as file:
         file.write('{"wav": "none.wav", "txt": "Not there."}\n{"wav"\n')
-    command = ["prepare_jsonl", "--input", path, "--output_dir", tmp_path / "out", "--shar"]
+    command = ["prepare jsonl", "--input", path, "--output", tmp_path / "out", "--shar"]
     command += ["--valid_count", "1", "--max_duration", "5", "--decode_audio"]
     assert run(*command) == 0
     lines = capsys.readouterr().out.splitlines()

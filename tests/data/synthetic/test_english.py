@@ -218,7 +218,7 @@ def test_too_few_sentences_are_refused(options, tmp_path):
 def test_voices_need_their_model(options, tmp_path, capsys):
     flags = ("--output", tmp_path / "out", "--texts", options.texts)
     flags += ("--test_texts", options.test_texts, "--voices", "af_bella")
-    assert run("prepare_english", *flags) == 2
+    assert run("prepare english", *flags) == 2
     assert "--kokoro_model" in capsys.readouterr().err
 
 

@@ -101,11 +101,11 @@ def test_the_script_averages_what_its_flags_choose(trained, tmp_path, capsys):
         "named": ("--checkpoints", trained / "checkpoint-4", trained / "checkpoint-5"),
     }
     for name, which in chosen.items():
-        assert run("average_checkpoints", *which, "--output", tmp_path / name) == 0
+        assert run("average", *which, "--output", tmp_path / name) == 0
         assert_mean(tmp_path / name, [trained / "checkpoint-4", trained / "checkpoint-5"])
         assert f"{trained / 'checkpoint-5'}" in capsys.readouterr().out
     best = ("--run", trained, "--best", 2)
-    assert run("average_checkpoints", *best, "--output", tmp_path / "best") == 0
+    assert run("average", *best, "--output", tmp_path / "best") == 0
     assert_mean(tmp_path / "best", best_checkpoints(trained, 2))
 
 
@@ -150,7 +150,7 @@ def test_what_cannot_be_averaged_is_refused_in_one_line(
 ):
     monkeypatch.chdir(unlike)
     output = () if "--output" in which else ("--output", tmp_path / "out")
-    assert run("average_checkpoints", *which.split(), *output) == 2
+    assert run("average", *which.split(), *output) == 2
     error = capsys.readouterr().err
     assert message in error and error.count("\n") == 1
     assert list(tmp_path.iterdir()) == []

@@ -1,16 +1,18 @@
-#!/usr/bin/env python
 """Turn recordings with a metadata.csv (name|text), such as LJ Speech, into checked manifests."""
 
+from __future__ import annotations
+
+import argparse
 from pathlib import Path
 
-from sled.cli.prepare import corpus_parser, prepare_from_args
-from sled.cli.speaking import run_main
+from sled.cli.prepare.corpus import add_corpus_flags, prepare_from_args
 from sled.data.corpora.metadata_csv import read_metadata_csv
 
+EXAMPLE = "sled prepare metadata-csv --input LJSpeech-1.1 --valid_count 50 -o data"
 
-def main(argv: list[str] | None = None) -> None:
-    """Parse the flags and prepare the corpus."""
-    parser = corpus_parser(__doc__)
+
+def add_flags(parser: argparse.ArgumentParser) -> None:
+    """Add the flags of `sled prepare metadata-csv`."""
     corpus = parser.add_argument_group("metadata")
     corpus.add_argument(
         "--input", type=Path, required=True, help="metadata.csv, or the folder that holds it"
@@ -24,10 +26,10 @@ def main(argv: list[str] | None = None) -> None:
         help="counted from 1; unset: the last, which is LJ Speech's normalised text",
     )
     corpus.add_argument("--speaker_column", type=int, help="unset: speakers are not named")
-    args = parser.parse_args(argv)
+    add_corpus_flags(parser)
+
+
+def run(args: argparse.Namespace) -> None:
+    """Prepare the corpus."""
     items = read_metadata_csv(args.input, args.audio_dir, args.text_column, args.speaker_column)
     prepare_from_args(args, items)
-
-
-if __name__ == "__main__":
-    run_main(main)

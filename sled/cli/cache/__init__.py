@@ -1,0 +1,1 @@
+"""`sled cache`: what is computed once for a corpus, and read in every epoch of training."""

@@ -1,0 +1,1 @@
+"""`sled codec`: training of codecs, and transforms of their latents."""

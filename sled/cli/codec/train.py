@@ -1,0 +1,38 @@
+"""Train an Encodec-form codec on the speech of a Lhotse CutSet, or adapt one to it.
+
+With --finetune_path only the decoder of the codec named there is trained, so that it reproduces
+the recordings; its encoder, codebooks and latents stay as they are. With --predictions as well, it
+learns to decode what a model predicts for them (sled cache predictions). The folder --output_dir
+can be read by sled and by transformers' EncodecModel. The same command continues an interrupted
+run.
+
+example:
+  sled codec train --train_manifest cuts_train.jsonl.gz --eval_manifest cuts_valid.jsonl.gz
+      --output_dir codec
+"""
+
+from __future__ import annotations
+
+from argparse import RawDescriptionHelpFormatter
+from collections.abc import Sequence
+from dataclasses import replace
+
+from transformers import HfArgumentParser
+
+from sled.cli.device import choose_device
+from sled.training.codec import CodecTrainer, CodecTrainingConfig
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Train as the flags say, and report."""
+    parser = HfArgumentParser(
+        CodecTrainingConfig,
+        prog="sled codec train",
+        description=__doc__,
+        formatter_class=RawDescriptionHelpFormatter,
+    )
+    (config,) = parser.parse_args_into_dataclasses(argv)
+    trainer = CodecTrainer(replace(config, device=choose_device(config.device)))
+    report = trainer.train()
+    print(f"{trainer.learner.step} steps in {trainer.trained_s / 60:.1f} min: {report}")
+    print(f"codec saved in {config.output_dir}")

@@ -1,0 +1,92 @@
+"""The subcommands of `sled`, with a line about each.
+
+The table is all that `sled --help` reads. A subcommand's module is imported when it is chosen.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Command:
+    """One subcommand.
+
+    Attributes:
+        module: Has `add_flags(parser)` and `run(args)`. Its docstring is the description, and its
+            constant `EXAMPLE` an example. With `own_parser` it has `main(argv)` instead.
+        summary: A line about it.
+        own_parser: The module parses its flags itself, with transformers' parser. Its import takes
+            seconds.
+    """
+
+    module: str
+    summary: str
+    own_parser: bool = False
+
+
+def _command(module: str, summary: str, own_parser: bool = False) -> Command:
+    return Command(f"sled.cli.{module}", summary, own_parser)
+
+
+def _benchmark(name: str, summary: str) -> Command:
+    return Command(f"sled.benchmarks.{name}", summary)
+
+
+COMMANDS = {
+    "speak": _command("speak", "speak a text"),
+    "stream": _command("stream", "speak a text while it is being written"),
+    "clone": _command("clone", "speak a text with the voice of a recording"),
+    "voices list": _command("voices.list", "list the bundled models and your voice files"),
+    "voices make": _command("voices.make", "prepare a voice from a recording"),
+    "prepare jsonl": _command("prepare.jsonl", "JSON lines of audio and text"),
+    "prepare metadata-csv": _command("prepare.metadata_csv", "metadata.csv, as LJ Speech has it"),
+    "prepare kaldi": _command("prepare.kaldi", "a Kaldi data folder"),
+    "prepare libritts": _command("prepare.libritts", "LibriTTS or LibriTTS-R"),
+    "prepare libriheavy": _command("prepare.libriheavy", "Libriheavy"),
+    "prepare digits": _command("prepare.digits", "spoken digits, read by a teacher model"),
+    "prepare english": _command("prepare.english", "English, read by teacher models"),
+    "align": _command("align", "find the times of words and letters in a corpus"),
+    "tokenizer": _command("tokenizer", "train a tokenizer"),
+    "cache codes": _command("cache.codes", "encode a corpus with a codec"),
+    "cache predictions": _command("cache.predictions", "store a model's predictions for a corpus"),
+    "codec train": _command("codec.train", "train or adapt a codec", own_parser=True),
+    "codec fit": _command("codec.fit", "fit transforms of a codec's latents"),
+    "train": _command("train", "train or fine-tune a model", own_parser=True),
+    "average": _command("average", "average the weights of checkpoints"),
+    "grow": _command("grow", "enlarge a checkpoint without changing what it computes"),
+    "export": _command("export", "write a model and its codec for publication"),
+    "evaluate": _command("evaluate", "measure word errors, similarity and quality on a test set"),
+    "bench generate": _benchmark("generate", "speed, memory and accuracy of decoding"),
+    "bench latency": _benchmark("latency", "delay of the first audio, and margins of a stream"),
+    "bench sessions": _benchmark("sessions", "many sessions in one batch"),
+    "bench start": _benchmark("start", "time from the command to its first audio"),
+    "bench train": _benchmark("train", "speed of training"),
+    "bench data": _benchmark("data", "speed and padding of the data loader"),
+    "check": _command("check", "compare with recorded outputs of another implementation"),
+    "doctor": _command("doctor", "show what is installed and what will be used"),
+    "completion": _command("completion", "print a completion script for a shell"),
+}
+
+GROUPS = {
+    "voices": "make and list voices",
+    "prepare": "turn a corpus into checked manifests",
+    "cache": "compute a corpus's codes or predictions once",
+    "codec": "train a codec, fit transforms of its latents",
+    "bench": "measure speed, each time beside a baseline",
+}
+
+# As `sled --help` lists them.
+SECTIONS = {
+    "speaking": ("speak", "stream", "clone", "voices"),
+    "data": ("prepare", "align", "tokenizer", "cache"),
+    "training": ("codec", "train", "average", "grow", "export"),
+    "measuring": ("evaluate", "bench", "check"),
+    "help": ("doctor", "completion"),
+}
+
+
+def find_command(words: list[str]) -> str | None:
+    """Name of the command that the words of a command line begin with, if there is one."""
+    names = (" ".join(words[:count]) for count in (1, 2))
+    return next((name for name in names if name in COMMANDS), None)

@@ -1,0 +1,132 @@
+"""Show what is installed and what will be used, and speak a sentence with the bundled model.
+
+There is one line for each: versions, extras (with the command that installs a missing one),
+device, precision, and the spoken sentence. The exit status is 1 if speaking fails.
+"""
+
+from __future__ import annotations
+
+import argparse
+import platform
+import re
+import time
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from importlib.metadata import PackageNotFoundError, requires, version
+
+from sled.bundled import BUNDLED_MODELS, DEFAULT_MODEL
+
+EXAMPLE = "sled doctor"
+
+# Of the required packages, those whose versions matter most.
+LIBRARIES = ("torch", "transformers", "tokenizers", "lhotse", "numpy")
+
+
+def add_flags(parser: argparse.ArgumentParser) -> None:
+    """Add the flags of `sled doctor`: there are none."""
+
+
+def run(args: argparse.Namespace) -> int:
+    """Print the lines; the exit status is 0 if speaking works."""
+    try:
+        for topic, finding in (*describe_packages(), *describe_hardware()):
+            _print(topic, finding)
+        _print("speech", speak_example())
+    except (ImportError, RuntimeError, ValueError, OSError) as error:
+        _print("FAILED", " ".join(str(error).split()))
+        return 1
+    return 0
+
+
+def describe_packages() -> Iterator[tuple[str, str]]:
+    """Versions of sled and its libraries, and what is installed of each extra."""
+    system = f"{platform.system()} {platform.machine()}"
+    yield (
+        "sled",
+        f"{_version('sled') or 'not installed'}, Python {platform.python_version()}, {system}",
+    )
+    yield "libraries", ", ".join(f"{name} {_version(name) or 'missing'}" for name in LIBRARIES)
+    for extra, names in read_extras().items():
+        versions = {name: _version(name) for name in names}
+        missing = [name for name, number in versions.items() if number is None]
+        if missing:
+            remedy = f"pip install 'sled[{extra}]'"
+            yield f"extra {extra}", f"missing {', '.join(missing)}: {remedy}"
+        else:
+            yield (
+                f"extra {extra}",
+                ", ".join(f"{name} {number}" for name, number in versions.items()),
+            )
+
+
+def read_extras() -> Mapping[str, list[str]]:
+    """The packages of each extra, but for developers, as the installed package declares them."""
+    extras: dict[str, list[str]] = defaultdict(list)
+    try:
+        requirements = requires("sled") or []
+    except PackageNotFoundError:
+        requirements = []
+    for requirement in requirements:
+        package = re.match(r"[\w.-]+", requirement)
+        extra = re.search(r"extra\s*==\s*['\"]([\w-]+)", requirement)
+        if package and extra and extra[1] != "dev":
+            extras[extra[1]].append(package[0])
+    return extras
+
+
+def describe_hardware() -> Iterator[tuple[str, str]]:
+    """The device that `--device auto` takes, and what `--dtype auto` takes on it."""
+    import torch
+
+    from sled.cli.device import choose_device
+    from sled.fast import choose_precision
+    from sled.model.config import SpeechLlamaConfig
+
+    device = torch.device(choose_device("auto"))
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else platform.processor()
+    threads = f"{torch.get_num_threads()} threads"
+    yield "device", ", ".join(filter(None, [device.type, name, threads]))
+    configs = {
+        f"{one} (bundled)": SpeechLlamaConfig.from_pretrained(model.folder)
+        for one, model in BUNDLED_MODELS.items()
+    }
+    configs["the published size"] = SpeechLlamaConfig()
+    for model, config in configs.items():
+        precision = choose_precision(config, device)
+        yield "precision", f"{model}: {precision}, {describe_form(precision, device.type)}"
+
+
+def describe_form(precision: str, device: str) -> str:
+    """How a model of this precision runs on a device."""
+    if precision in ("int8", "int4"):
+        return "ONNX Runtime"
+    return "PyTorch with CUDA graphs" if device == "cuda" else "PyTorch with fused projections"
+
+
+def speak_example() -> str:
+    """Let the bundled model speak its example; says how long it took."""
+    from sled.cli.device import choose_device
+    from sled.tts import TTS
+
+    start = time.perf_counter()
+    tts = TTS.from_pretrained(device=choose_device("auto"))
+    loaded = time.perf_counter()
+    speech = tts.say(BUNDLED_MODELS[DEFAULT_MODEL].example)
+    elapsed_s = time.perf_counter() - loaded
+    if not speech.seconds:
+        raise ValueError(f"the bundled model {DEFAULT_MODEL} says nothing: install sled again")
+    return (
+        f"{DEFAULT_MODEL} loaded in {loaded - start:.1f} s; {speech.seconds:.1f} s of audio in "
+        f"{elapsed_s:.1f} s, real-time factor {elapsed_s / speech.seconds:.2f}"
+    )
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
+
+
+def _print(topic: str, finding: str) -> None:
+    print(f"{topic:15s} {finding}", flush=True)

@@ -1,0 +1,196 @@
+"""Flags that several subcommands share, each defined once; without imports that take time."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from pathlib import Path
+
+from sled.bundled import BUNDLED_MODELS, DEFAULT_MODEL
+
+# As `sled.fast.PRECISIONS`, which cannot be imported without torch.
+PRECISIONS = ("float32", "bfloat16", "float16", "int8", "int4")
+LAYOUTS = ("offline", "stream")
+
+Flags = argparse._ActionsContainer
+"""A parser, or a group of its flags."""
+
+
+def add_model_flag(flags: Flags, what: str = "checkpoint", required: bool = False) -> None:
+    """`--model`, with its published spelling `--model_name_or_path`."""
+    bundled = ", ".join(BUNDLED_MODELS)
+    unset = "" if required else f"; unset: {DEFAULT_MODEL}"
+    flags.add_argument(
+        "--model",
+        "--model_name_or_path",
+        required=required,
+        metavar="MODEL",
+        help=f"{what}: folder, hub name, or a bundled model ({bundled}){unset}",
+    )
+
+
+def add_codec_flag(flags: Flags, required: bool = False) -> None:
+    """`--codec`; if it is not required, the model's own by default."""
+    unset = "; unset: the folder `codec` in or beside the checkpoint, else facebook/encodec_24khz"
+    flags.add_argument(
+        "--codec",
+        required=required,
+        help=f"codec folder, hub name or .th file{'' if required else unset}",
+    )
+
+
+def add_device_flag(flags: Flags) -> None:
+    """`--device`."""
+    flags.add_argument("--device", default="auto", help="cpu, cuda, cuda:1, mps, or auto")
+
+
+def add_dtype_flag(flags: Flags) -> None:
+    """`--dtype` of commands that speak."""
+    flags.add_argument(
+        "--dtype",
+        choices=("auto", *PRECISIONS),
+        default="auto",
+        help="precision of the model; int8 and int4 run on a CPU and need the extra `fast`; auto: "
+        "chosen by the model's size and the machine (see `sled doctor`)",
+    )
+
+
+def add_model_flags(parser: argparse.ArgumentParser) -> Flags:
+    """The group of flags that name a model and say how it runs."""
+    group = parser.add_argument_group("model")
+    add_model_flag(group)
+    add_codec_flag(group)
+    add_device_flag(group)
+    add_dtype_flag(group)
+    return group
+
+
+def add_output_flag(flags: Flags, help_text: str, default: str | None = None) -> None:
+    """`--output`, or `-o`. Required if it has no default."""
+    flags.add_argument(
+        "--output", "-o", type=Path, required=default is None, default=default, help=help_text
+    )
+
+
+def add_sampling_flags(flags: Flags, unset_cfg: str = "the model's recommendation, or 2") -> None:
+    """Guidance, noise and number of draws."""
+    flags.add_argument(
+        "--cfg",
+        type=float,
+        help=f"guidance scale, 1 for none; 2 is recommended; unset: {unset_cfg}",
+    )
+    flags.add_argument(
+        "--temperature",
+        type=float,
+        help="scale of the noise; unset: the model's recommendation, or 1",
+    )
+    flags.add_argument(
+        "--draws",
+        type=int,
+        help="each frame is the mean of so many draws: more draws give fewer errors and less "
+        "lively speech; unset: the model's recommendation, or 1",
+    )
+
+
+def add_stop_threshold_flag(flags: Flags) -> None:
+    """`--stop_threshold`."""
+    flags.add_argument(
+        "--stop_threshold",
+        type=float,
+        help="stop probability at which speech ends; unset: 0.8 offline, 0.5 streaming",
+    )
+
+
+def add_keep_place_flag(flags: Flags) -> None:
+    """`--keep_place`."""
+    flags.add_argument(
+        "--keep_place",
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help="keep speech in the order of its text, if the codec has a token channel",
+    )
+
+
+def add_workers_flag(flags: Flags, work: str) -> None:
+    """`--num_workers`, up to four by default."""
+    flags.add_argument(
+        "--num_workers",
+        type=int,
+        default=min(4, os.cpu_count() or 1),
+        help=f"processes that {work}",
+    )
+
+
+def add_prompt_flags(flags: Flags, required: bool = False) -> None:
+    """The recording of a voice and its transcript."""
+    flags.add_argument(
+        "--prompt_audio", required=required, help="recording, in any format that soundfile reads"
+    )
+    flags.add_argument("--prompt_text", required=required, help="transcript of the recording")
+
+
+def add_voice_flags(parser: argparse.ArgumentParser) -> None:
+    """The voice to speak with."""
+    group = parser.add_argument_group("voice")
+    add_prompt_flags(group)
+    group.add_argument(
+        "--voice", help="voice file from `sled voices make`, instead of recording and transcript"
+    )
+
+
+def add_speech_flags(parser: argparse.ArgumentParser) -> None:
+    """The flags of all commands that speak; published names and defaults are kept."""
+    model = add_model_flags(parser)
+    model.add_argument("--bf16", action="store_true", help="the same as --dtype bfloat16")
+    model.add_argument("--fp16", action="store_true", help="the same as --dtype float16")
+
+    text = parser.add_argument_group("text")
+    text.add_argument(
+        "text", nargs="?", help="text to speak, or - for standard input; unset: an example sentence"
+    )
+    text.add_argument("--input", help="the same as a flag, as published")
+    text.add_argument("--input_file", help="speak the text of this UTF-8 file instead")
+
+    decoding = parser.add_argument_group("decoding")
+    add_sampling_flags(
+        decoding, "the model's recommendation, 2 for bundled models, else 1, as published"
+    )
+    decoding.add_argument("--seed", type=int, default=42, help="seed of the first reading")
+    decoding.add_argument(
+        "--max_length", type=int, default=0, help="text tokens plus frames; 0: all positions"
+    )
+    decoding.add_argument("--min_frames", type=int, default=0, help="frames before it may stop")
+    add_stop_threshold_flag(decoding)
+    add_keep_place_flag(decoding)
+    decoding.add_argument(
+        "--num_return_sequences",
+        type=int,
+        default=1,
+        help="number of readings, each with the next seed",
+    )
+
+    output = parser.add_argument_group("output")
+    output.add_argument("--trim_tail", action="store_true", help="leave out silence at the end")
+    output.add_argument(
+        "--output",
+        "-o",
+        default="output.wav",
+        help="audio file (several readings get -1, -2, ...), or - for raw samples on standard "
+        "output: 16 bits, mono, without a header, such as `aplay -f S16_LE -r 24000` plays",
+    )
+
+
+def add_redraw_flag(parser: argparse.ArgumentParser) -> None:
+    """`--max_redraws` of commands that finish the speech before it is written."""
+    parser.add_argument(
+        "--max_redraws",
+        type=int,
+        default=0,
+        help="further attempts with other seeds if speech falls silent, is far too long or far "
+        "too short",
+    )
+
+
+def given(args: argparse.Namespace, *names: str) -> dict[str, object]:
+    """Values of those flags that are set."""
+    return {name: value for name in names if (value := getattr(args, name)) is not None}

@@ -1,0 +1,180 @@
+"""The command `sled`: finds the subcommand, runs it, and turns errors into one line."""
+
+from __future__ import annotations
+
+import argparse
+import inspect
+import logging
+import os
+import sys
+from collections.abc import Callable, Sequence
+from importlib import import_module
+from typing import NoReturn
+
+from typing_extensions import override
+
+from sled.cli.commands import COMMANDS, GROUPS, SECTIONS, Command, find_command
+
+# Exit statuses.
+FAILED, BAD_INPUT, INTERRUPTED = 1, 2, 130
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a command line.
+
+    Args:
+        argv: Words after `sled`. None: those of the process.
+
+    Returns:
+        The exit status.
+    """
+    if "_ARGCOMPLETE" in os.environ:  # a shell asks what may follow
+        _complete()
+    words = sys.argv[1:] if argv is None else list(argv)
+    return guard(lambda: _run(words))
+
+
+def guard(function: Callable[[], int | None]) -> int:
+    """Run a function as a command: with logging, and with errors of the user as one line.
+
+    Returns:
+        The exit status: what the function returns, 2 for bad input, 130 if interrupted.
+    """
+    configure_logging()
+    try:
+        return function() or 0
+    except BrokenPipeError:  # who reads the output has enough of it
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return FAILED
+    except (ValueError, OSError) as error:
+        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
+        return BAD_INPUT
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return INTERRUPTED
+
+
+def configure_logging() -> None:
+    """Show our messages, and of other libraries only errors."""
+    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+    for noisy in ("httpx", "huggingface_hub"):
+        logging.getLogger(noisy).setLevel(logging.ERROR)
+    # transformers reads these when it is imported, which most commands do late or never.
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+    if "transformers" in sys.modules:
+        transformers_logging = import_module("transformers.utils.logging")
+        transformers_logging.set_verbosity_error()
+        transformers_logging.disable_progress_bar()
+
+
+def build_parser(chosen: str | None = None) -> argparse.ArgumentParser:
+    """The parser of `sled`.
+
+    Args:
+        chosen: The only command that gets its flags, so that no other module is imported. None:
+            no command gets them.
+    """
+    parser = Parser(
+        prog="sled",
+        description=_overview(),
+        formatter_class=HelpFormatter,
+        usage="%(prog)s COMMAND ...",
+    )
+    parser.add_argument("--version", action=_Version, nargs=0, help="print the version")
+    hidden = argparse.SUPPRESS  # the overview lists them in sections
+    commands = parser.add_subparsers(metavar="COMMAND", prog="sled", help=hidden, required=True)
+    groups = {}
+    for name, summary in GROUPS.items():
+        group = commands.add_parser(
+            name,
+            description=f"{summary[0].upper()}{summary[1:]}.",
+            formatter_class=HelpFormatter,
+            usage="%(prog)s COMMAND ...",
+        )
+        groups[name] = group.add_subparsers(
+            metavar="COMMAND", prog=f"sled {name}", title="commands", required=True
+        )
+    for name, command in COMMANDS.items():
+        *group_name, last = name.split()
+        siblings = groups[group_name[0]] if group_name else commands
+        if name == chosen and not command.own_parser:
+            _add_flags(siblings.add_parser(last, formatter_class=HelpFormatter), command)
+        else:
+            siblings.add_parser(last, help=command.summary, add_help=False)
+    return parser
+
+
+def _add_flags(parser: argparse.ArgumentParser, command: Command) -> None:
+    """Import the module of a command, and add its flags and its texts."""
+    module = import_module(command.module)
+    parser.description = inspect.cleandoc(module.__doc__ or "")
+    parser.epilog = f"example:\n  {module.EXAMPLE}"
+    module.add_flags(parser)
+    parser.set_defaults(run=module.run)
+    words = [parser.prog, "[flags]"]
+    for action in parser._actions:
+        if not action.option_strings:
+            name = str(action.metavar or action.dest)
+            words.append(f"[{name}]" if action.nargs in ("?", "*") else name)
+    parser.usage = " ".join(words)
+
+
+class Parser(argparse.ArgumentParser):
+    """A parser whose errors are one line."""
+
+    @override
+    def error(self, message: str) -> NoReturn:
+        self.exit(BAD_INPUT, f"error: {message}: see {self.prog} --help\n")
+
+
+class HelpFormatter(argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescriptionHelpFormatter):
+    """Descriptions as they are written, and the default of each flag that has one."""
+
+    @override
+    def _get_help_string(self, action: argparse.Action) -> str | None:
+        if action.default is None or action.default is False or action.default == []:
+            return action.help
+        return super()._get_help_string(action)
+
+
+class _Version(argparse.Action):
+    """Prints the version; `sled` is imported for it only then."""
+
+    @override
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> NoReturn:
+        from sled import __version__
+
+        print(f"sled {__version__}")
+        parser.exit()
+
+
+def _run(words: list[str]) -> int | None:
+    if not words or (len(words) == 1 and words[0] in GROUPS):
+        words = [*words, "--help"]
+    name = find_command(words)
+    if name is not None and COMMANDS[name].own_parser:
+        status: int | None = import_module(COMMANDS[name].module).main(words[len(name.split()) :])
+        return status
+    args = build_parser(name).parse_args(words)
+    run: Callable[[argparse.Namespace], int | None] = vars(args).pop("run")
+    return run(args)
+
+
+def _overview() -> str:
+    """What `sled` does, and its commands in sections."""
+    lines = ["Text to speech, streamed while the text is being written.", ""]
+    for section, names in SECTIONS.items():
+        lines.append(f"{section}:")
+        for name in names:
+            summary = GROUPS.get(name) or COMMANDS[name].summary
+            lines.append(f"  {name:11s} {summary}")
+    return "\n".join([*lines, "", "sled COMMAND --help explains the flags of a command."])
+
+
+def _complete() -> None:
+    """Answer a shell that completes a command line, and end the process."""
+    import argcomplete
+
+    words = argcomplete.split_line(os.environ["COMP_LINE"], int(os.environ["COMP_POINT"]))[3]
+    argcomplete.autocomplete(build_parser(find_command(words[1:])))

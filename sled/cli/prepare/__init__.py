@@ -1,0 +1,1 @@
+"""`sled prepare`: corpora of any form become checked manifests."""

@@ -1,0 +1,1 @@
+"""`sled voices`: voices, prepared once for reuse."""

@@ -1,0 +1,47 @@
+"""Prepare a voice from a short recording, so that speaking with it starts at once.
+
+The voice file belongs to one model, codec and precision. `sled stream --voice` and `sled clone
+--voice` speak with it. Ask the person for permission first.
+"""
+
+from __future__ import annotations
+
+import argparse
+
+from sled.cli.flags import LAYOUTS, add_model_flags, add_output_flag, add_prompt_flags
+
+EXAMPLE = (
+    'sled voices make --prompt_audio voice.wav --prompt_text "What was said." -o voice.safetensors'
+)
+
+
+def add_flags(parser: argparse.ArgumentParser) -> None:
+    """Add the flags of `sled voices make`."""
+    add_model_flags(parser)
+    voice = parser.add_argument_group("voice")
+    add_prompt_flags(voice, required=True)
+    voice.add_argument(
+        "--layout", choices=LAYOUTS, default="stream", help="layout that the voice will speak in"
+    )
+    add_output_flag(voice, "voice file to write (.safetensors)")
+
+
+def run(args: argparse.Namespace) -> None:
+    """Prepare the voice, and write its file.
+
+    Raises:
+        ValueError: If there is no folder for the file, or the recording cannot be used.
+    """
+    if not args.output.parent.is_dir():
+        raise ValueError(f"--output {args.output}: no folder {args.output.parent}: create it first")
+    from sled.cli.device import choose_device
+    from sled.model.layout import Layout
+    from sled.tts import TTS, Prompt
+
+    device = choose_device(args.device)
+    tts = TTS.from_pretrained(args.model, codec=args.codec, device=device, dtype=args.dtype)
+    layout = Layout() if args.layout == "offline" else tts.model.layout
+    voice = tts.make_voice(Prompt(args.prompt_text, args.prompt_audio), layout)
+    tts.save_voice(voice, args.output)
+    seconds = len(voice.latents) / tts.codec.frame_rate
+    print(f"{args.output}: a voice of {seconds:.1f} s, {args.output.stat().st_size / 1e6:.1f} MB")
