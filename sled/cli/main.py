@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import inspect
 import logging
 import os
 import sys
@@ -108,10 +107,10 @@ def build_parser(chosen: str | None = None) -> argparse.ArgumentParser:
 def _add_flags(parser: argparse.ArgumentParser, command: Command) -> None:
     """Import the module of a command, and add its flags and its texts."""
     module = import_module(command.module)
-    parser.description = inspect.cleandoc(module.__doc__ or "")
+    parser.description = (module.__doc__ or "").strip()
     parser.epilog = f"example:\n  {module.EXAMPLE}"
     module.add_flags(parser)
-    parser.set_defaults(run=module.run)
+    parser.set_defaults(run_command=module.run)
     words = [parser.prog, "[flags]"]
     for action in parser._actions:
         if not action.option_strings:
@@ -156,8 +155,10 @@ def _run(words: list[str]) -> int | None:
     if name is not None and COMMANDS[name].own_parser:
         status: int | None = import_module(COMMANDS[name].module).main(words[len(name.split()) :])
         return status
-    args = build_parser(name).parse_args(words)
-    run: Callable[[argparse.Namespace], int | None] = vars(args).pop("run")
+    args, unknown = build_parser(name).parse_known_args(words)
+    if unknown:
+        Parser(prog=f"sled {name}").error(f"unrecognized arguments: {' '.join(unknown)}")
+    run: Callable[[argparse.Namespace], int | None] = vars(args).pop("run_command")
     return run(args)
 
 

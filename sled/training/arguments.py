@@ -294,7 +294,11 @@ def make_parser(
         TransformersArguments,
     ]
     parser = HfArgumentParser(
-        groups, description=description, usage="%(prog)s [flags]", allow_abbrev=False
+        groups,
+        prog="sled train",
+        description=description,
+        usage="%(prog)s [flags]",
+        allow_abbrev=False,
     )
     parser.set_defaults(**(defaults or {}))
     return parser

@@ -1,4 +1,4 @@
-"""scripts/benchmark.py: that it runs, and that what it times is what it says."""
+"""`sled bench`: that it runs, and that what it times is what it says."""
 
 import json
 import time

@@ -1,4 +1,4 @@
-"""scripts/benchmark.py generate: it runs, and what it counts is what it says."""
+"""`sled bench` generate: it runs, and what it counts is what it says."""
 
 import json
 import re

@@ -1,4 +1,4 @@
-"""scripts/benchmark.py sessions: it runs, and what it counts is what it says."""
+"""`sled bench` sessions: it runs, and what it counts is what it says."""
 
 import json
 

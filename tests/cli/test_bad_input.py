@@ -15,31 +15,32 @@ OUTPUT = ("--output", "out/speech.wav")
 OFFLINE = "--model_name_or_path offline"
 SPEAK = f"{OFFLINE} --input one"
 STREAM_SPEAK = "--model_name_or_path stream --input one"
-CLONE = f"run_voice_clone {SPEAK} --prompt_text four --prompt_audio"
+CLONE = f"clone {SPEAK} --prompt_text four --prompt_audio"
 # As typed in a folder that holds what `workplace` puts there, and a word of the answer.
 COMMANDS = [
     # no such checkpoint; a folder that is no checkpoint
-    ("run_offline --model_name_or_path /no/such/folder", "/no/such/folder"),
-    ("run_offline --model_name_or_path no/such", "no/such"),
-    ("run_stream --model_name_or_path out", "lacks config.json and model.safetensors"),
-    ("run_offline --model_name_or_path voice.wav", "voice.wav"),
-    ("run_offline --model_name_or_path offline/codec", "unknown configuration keys"),
-    ("run_offline --model_name_or_path broken_weights", "broken_weights"),
-    ("run_offline --model_name_or_path broken_config", "broken_config"),
-    ("run_offline --model_name_or_path broken_tokenizer", "broken_tokenizer"),
-    (f"run_stream {SPEAK}", "offline checkpoint"),
+    ("speak --model_name_or_path /no/such/folder", "/no/such/folder"),
+    ("speak --model_name_or_path no/such", "no/such"),
+    ("stream --model_name_or_path out", "lacks config.json and model.safetensors"),
+    ("speak --model_name_or_path voice.wav", "voice.wav"),
+    ("speak --model_name_or_path offline/codec", "unknown configuration keys"),
+    ("speak --model_name_or_path broken_weights", "broken_weights"),
+    ("speak --model_name_or_path broken_config", "broken_config"),
+    ("speak --model_name_or_path broken_tokenizer", "broken_tokenizer"),
+    (f"stream {SPEAK}", "offline checkpoint"),
     # no text, or too much of it
-    (f"run_offline {OFFLINE} --input ''", "blank"),
-    (f"run_stream {OFFLINE} --input ' \t '", "blank"),
-    (f"run_offline {OFFLINE} --input_file none.txt", "none.txt"),
-    (f"run_offline {OFFLINE} --input_file latin.txt", "UTF-8"),
-    (f"run_offline {SPEAK} --input_file latin.txt", "exclude each other"),
-    (f"run_offline {SPEAK} --max_length 3", "too long"),
+    (f"speak {OFFLINE} --input ''", "blank"),
+    (f"stream {OFFLINE} --input ' \t '", "blank"),
+    (f"speak {OFFLINE} --input_file none.txt", "none.txt"),
+    (f"speak {OFFLINE} --input_file latin.txt", "UTF-8"),
+    (f"speak {SPEAK} --input_file latin.txt", "exclude each other"),
+    (f"speak {SPEAK} two", "the text and --input exclude each other"),
+    (f"speak {SPEAK} --max_length 3", "too long"),
     # prompts
-    (f"run_voice_clone {SPEAK}", "--prompt_audio is missing"),
-    (f"run_voice_clone {SPEAK} --prompt_audio voice.wav", "--prompt_text is missing"),
-    (f"run_voice_clone {SPEAK} --prompt_audio voice.wav --prompt_text ' '", "--prompt_text"),
-    (f"run_voice_clone {SPEAK} --prompt_text four", "--prompt_audio is missing"),
+    (f"clone {SPEAK}", "--prompt_audio is missing"),
+    (f"clone {SPEAK} --prompt_audio voice.wav", "--prompt_text is missing"),
+    (f"clone {SPEAK} --prompt_audio voice.wav --prompt_text ' '", "--prompt_text"),
+    (f"clone {SPEAK} --prompt_text four", "--prompt_audio is missing"),
     (f"{CLONE} none.wav", "no audio file at none.wav"),
     (f"{CLONE} out", "no audio file at out"),
     (f"{CLONE} latin.txt", "cannot read latin.txt"),
@@ -47,27 +48,30 @@ COMMANDS = [
     (f"{CLONE} silent.wav", "silent"),
     (f"{CLONE} long.wav", "too long"),
     # a codec that does not fit
-    (f"run_offline {SPEAK} --codec /no/such/codec", "/no/such/codec"),
-    (f"run_offline {SPEAK} --codec offline", "no codec"),
-    (f"run_offline {SPEAK} --codec latin.txt", "latin.txt"),
-    ("run_offline --model_name_or_path narrow --input one", "units of shape [32]"),
-    ("run_offline --model_name_or_path slow --input one", "at 75 a second"),
+    (f"speak {SPEAK} --codec /no/such/codec", "/no/such/codec"),
+    (f"speak {SPEAK} --codec offline", "no codec"),
+    (f"speak {SPEAK} --codec latin.txt", "latin.txt"),
+    ("speak --model_name_or_path narrow --input one", "units of shape [32]"),
+    ("speak --model_name_or_path slow --input one", "at 75 a second"),
     # flags
-    (f"run_offline {SPEAK} --cfg -1", "cfg=-1"),
-    (f"run_offline {SPEAK} --cfg nan", "cfg=nan"),
-    (f"run_offline {SPEAK} --temperature -1", "temperature=-1"),
-    (f"run_offline {SPEAK} --temperature inf", "temperature=inf"),
-    (f"run_offline {SPEAK} --stop_threshold 0", "stop_threshold=0"),
-    (f"run_offline {SPEAK} --min_frames -1", "min_frames=-1"),
-    (f"run_offline {SPEAK} --max_length -1", "--max_length -1"),
-    (f"run_offline {SPEAK} --num_return_sequences 0", "--num_return_sequences 0"),
-    (f"run_offline {SPEAK} --seed {2**70}", "seed"),
-    (f"run_offline {SPEAK} --device abacus", "--device abacus"),
-    (f"run_offline {SPEAK} --bf16 --fp16", "--bf16 and --fp16"),
-    (f"run_offline {SPEAK} --dtype float32 --bf16", "--dtype, --bf16 and --fp16 exclude"),
+    (f"speak {SPEAK} --cfg -1", "cfg=-1"),
+    (f"speak {SPEAK} --cfg nan", "cfg=nan"),
+    (f"speak {SPEAK} --temperature -1", "temperature=-1"),
+    (f"speak {SPEAK} --temperature inf", "temperature=inf"),
+    (f"speak {SPEAK} --stop_threshold 0", "stop_threshold=0"),
+    (f"speak {SPEAK} --min_frames -1", "min_frames=-1"),
+    (f"speak {SPEAK} --max_length -1", "--max_length -1"),
+    (f"speak {SPEAK} --num_return_sequences 0", "--num_return_sequences 0"),
+    (f"speak {SPEAK} --output - --num_return_sequences 2", "--output - takes one reading"),
+    (f"speak {SPEAK} --speed", "unrecognized arguments: --speed: see sled speak --help"),
+    (f"speak {SPEAK} --cfg two", "argument --cfg: invalid float value: 'two': see sled speak"),
+    (f"speak {SPEAK} --seed {2**70}", "seed"),
+    (f"speak {SPEAK} --device abacus", "--device abacus"),
+    (f"speak {SPEAK} --bf16 --fp16", "--bf16 and --fp16"),
+    (f"speak {SPEAK} --dtype float32 --bf16", "--dtype, --bf16 and --fp16 exclude"),
     # what only shows once the model has spoken
-    (f"run_offline {SPEAK} --stop_threshold 0.001", "stopped before its first frame"),
-    (f"run_stream {STREAM_SPEAK} --temperature 1e38 --num_return_sequences 2", "not finite"),
+    (f"speak {SPEAK} --stop_threshold 0.001", "stopped before its first frame"),
+    (f"stream {STREAM_SPEAK} --temperature 1e38 --num_return_sequences 2", "not finite"),
 ]
 UNWRITABLE = {
     "none/speech.wav": "no folder none",
@@ -110,7 +114,9 @@ def assert_refused(status: int, stderr: str, word: str, folder: Path) -> None:
 @pytest.mark.parametrize(("command", "word"), COMMANDS)
 def test_bad_input_is_refused_in_one_line(command, word, workplace, monkeypatch, capsys):
     monkeypatch.chdir(workplace)
-    status = run(*shlex.split(command), *OUTPUT)
+    # What the command says of its output comes last, and counts.
+    command, *flags = shlex.split(command)
+    status = run(command, *OUTPUT, *flags)
     assert_refused(status, capsys.readouterr().err, word, workplace)
 
 

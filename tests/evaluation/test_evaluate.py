@@ -1,9 +1,8 @@
 """The whole evaluation, with a toy teacher, toy models and a listener that knows the tones."""
 
-import importlib.util
 import json
 from pathlib import Path
-from types import ModuleType, SimpleNamespace
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -24,6 +23,7 @@ from sled.evaluation.systems import (
 )
 from sled.model.layout import Layout
 from sled.tts import TTS
+from tests.commands import run
 from tests.debug import debug_checkpoint
 
 pytest.importorskip("jiwer")
@@ -105,25 +105,21 @@ def manifest(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return prepare_digits(folder, **sizes, teacher=say)["test"]
 
 
-@pytest.fixture
-def evaluate(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
-    """The script as a module, with toys in place of the models."""
-    path = Path(__file__).parents[2] / "scripts" / "evaluate.py"
-    spec = importlib.util.spec_from_file_location("evaluate_script", path)
-    assert spec is not None and spec.loader is not None
-    script = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(script)
+@pytest.fixture(autouse=True)
+def toys(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Toys in place of the models that `sled evaluate` loads."""
     toy_tts = SimpleNamespace(from_pretrained=lambda name, **kwargs: ToyTTS())
     monkeypatch.setattr("sled.evaluation.systems.TTS", toy_tts)
-    monkeypatch.setattr(script, "Transcriber", ToneListener)
-    monkeypatch.setattr(script, "load_speaker_encoder", lambda name, device: toy_encoder)
-    return script
+    monkeypatch.setattr("sled.evaluation.transcribe.Transcriber", ToneListener)
+    monkeypatch.setattr(
+        "sled.evaluation.speaker.load_speaker_encoder", lambda name, device: toy_encoder
+    )
 
 
 def test_every_mode_is_scored(
-    evaluate: ModuleType, manifest: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    manifest: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    evaluate.main(["--manifest", str(manifest), "--output", str(tmp_path), "--save_audio"])
+    assert run("evaluate", "--manifest", manifest, "--output", tmp_path, "--save_audio") == 0
 
     systems = json.loads((tmp_path / "results.json").read_text())["systems"]
     assert list(systems) == ["teacher", "codec", "offline", "stream", "clone"]
@@ -146,21 +142,17 @@ def test_every_mode_is_scored(
     assert f"| stream | {24 / num_digits:.1%} | 24 / {num_digits} | 0% |" in table
 
 
-def test_limit_and_modes_narrow_the_run(
-    evaluate: ModuleType, manifest: Path, tmp_path: Path
-) -> None:
+def test_limit_and_modes_narrow_the_run(manifest: Path, tmp_path: Path) -> None:
     flags = ["--manifest", str(manifest), "--output", str(tmp_path)]
-    evaluate.main([*flags, "--limit", "5", "--modes", "teacher"])
+    assert run("evaluate", *flags, "--limit", "5", "--modes", "teacher") == 0
     systems = json.loads((tmp_path / "results.json").read_text())["systems"]
     assert list(systems) == ["teacher"] and systems["teacher"]["score"]["utterances"] == 5
     assert len(systems["teacher"]["utterances"]) == 5
 
 
-def test_voices_are_compared_if_asked_for(
-    evaluate: ModuleType, manifest: Path, tmp_path: Path
-) -> None:
+def test_voices_are_compared_if_asked_for(manifest: Path, tmp_path: Path) -> None:
     flags = ["--manifest", str(manifest), "--output", str(tmp_path), "--modes", "teacher", "stream"]
-    evaluate.main([*flags, "--speaker_encoder", "toy"])
+    assert run("evaluate", *flags, "--speaker_encoder", "toy") == 0
     table = (tmp_path / "results.md").read_text()
     assert "| utterances without error | speaker similarity |" in table
     systems = json.loads((tmp_path / "results.json").read_text())["systems"]
@@ -170,7 +162,7 @@ def test_voices_are_compared_if_asked_for(
 
 
 def test_text_that_is_not_of_digits_is_counted_in_words(
-    evaluate: ModuleType, manifest: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    manifest: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def retell(cut: MonoCut) -> MonoCut:
         return fastcopy(cut, supervisions=[fastcopy(cut.supervisions[0], text="It's Mr. Steels!")])
@@ -178,9 +170,12 @@ def test_text_that_is_not_of_digits_is_counted_in_words(
     save_cuts(load_cuts(manifest).map(retell), tmp_path / "cuts.jsonl.gz")
     heard = {"It is mister Steel.": 1, "it is mister Steels": 0}
     for transcript, errors in heard.items():
-        monkeypatch.setattr(evaluate, "Transcriber", lambda *a, t=transcript, **k: lambda *a: t)
+        monkeypatch.setattr(
+            "sled.evaluation.transcribe.Transcriber",
+            lambda *a, t=transcript, **k: lambda *a: t,
+        )
         flags = ["--manifest", str(tmp_path / "cuts.jsonl.gz"), "--output", str(tmp_path / "out")]
-        evaluate.main([*flags, "--modes", "teacher", "--limit", "2"])
+        assert run("evaluate", *flags, "--modes", "teacher", "--limit", "2") == 0
         score = json.loads((tmp_path / "out" / "results.json").read_text())["systems"]["teacher"]
         assert (score["unit"], score["by_length"]) == ("word", {})
         assert score["error_rate"] == pytest.approx(errors / 4)
@@ -189,10 +184,11 @@ def test_text_that_is_not_of_digits_is_counted_in_words(
 
 @pytest.mark.parametrize("flag", ["--limit", "--batch_size"])
 def test_counts_below_one_are_refused(
-    evaluate: ModuleType, manifest: Path, tmp_path: Path, flag: str
+    manifest: Path, tmp_path: Path, flag: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    with pytest.raises(ValueError, match=flag):
-        evaluate.main(["--manifest", str(manifest), "--output", str(tmp_path / "new"), flag, "0"])
+    output = ("--output", tmp_path / "new")
+    assert run("evaluate", "--manifest", manifest, *output, flag, 0) == 2
+    assert f"{flag} 0: give 1 or more" in capsys.readouterr().err
     assert not (tmp_path / "new").exists()
 
 
@@ -210,7 +206,7 @@ def test_batches_change_neither_texts_nor_seeds(manifest: Path, batch_size: int)
     assert all(call["options"] is options and call["prompts"] is None for call in tts.calls)
 
 
-def test_a_live_recital_says_the_same_and_counts_when_a_player_ran_dry(
+def test_live_speech_says_the_same_and_stalls_of_the_player_are_counted(
     manifest: Path, tmp_path: Path
 ) -> None:
     """Written fast, nothing is waited for; written slowly, every word is."""
@@ -243,11 +239,9 @@ def test_clones_continue_another_recording_of_usable_length(manifest: Path) -> N
         assert np.array_equal(prompt.audio, chosen.load_audio()[0])
 
 
-def test_a_checkpoint_can_be_judged_in_its_own_layout(
-    evaluate: ModuleType, manifest: Path, tmp_path: Path
-) -> None:
+def test_a_checkpoint_can_be_judged_in_its_own_layout(manifest: Path, tmp_path: Path) -> None:
     flags = ["--manifest", str(manifest), "--output", str(tmp_path)]
-    evaluate.main([*flags, "--modes", "model", "stream", "offline"])
+    assert run("evaluate", *flags, "--modes", "model", "stream", "offline") == 0
     systems = json.loads((tmp_path / "results.json").read_text())["systems"]
     model, stream, offline = (
         systems[name]["utterances"] for name in ("model", "stream", "offline")

@@ -1,5 +1,6 @@
-"""The speaking scripts: their flags, and what they make."""
+"""The commands that speak: their flags, and what they make."""
 
+import argparse
 import io
 import sys
 from pathlib import Path
@@ -10,13 +11,14 @@ import soundfile
 
 from sled import TTS, DecodingOptions, Prompt, Speech
 from sled.bundled import BUNDLED_MODELS, DEFAULT_MODEL, BundledModel, bundled_model
-from sled.cli.speaking import run_main, speech_parser
+from sled.cli.flags import add_speech_flags
+from sled.cli.main import guard
 from sled.files.checkpoint import missing_files
 from sled.model.layout import Layout
 from tests.commands import run, run_process
 from tests.debug import HOP, SAMPLE_RATE, STREAM, debug_checkpoint, debug_waveform
 
-SPEAKING = ["run_offline", "run_stream", "run_voice_clone"]
+SPEAKING = ["speak", "stream", "clone"]
 
 # Reviewed: the published flags with their published defaults, then our own. A default of None
 # stands for what depends on the model: the published one, or the bundled one's own.
@@ -32,6 +34,7 @@ PUBLISHED_FLAGS = {
     "bf16": False,
 }
 OUR_FLAGS = {
+    "text": None,
     "track_text": True,
     "draws": None,
     "codec": None,
@@ -78,18 +81,25 @@ def voice(tmp_path) -> Path:
 
 
 def test_the_published_flags_and_defaults_are_ours():
-    assert vars(speech_parser("").parse_args([])) == PUBLISHED_FLAGS | OUR_FLAGS
+    parser = argparse.ArgumentParser()
+    add_speech_flags(parser)
+    renamed = {"model" if name == "model_name_or_path" else name for name in PUBLISHED_FLAGS}
+    values = vars(parser.parse_args([]))
+    assert values.keys() == renamed | OUR_FLAGS.keys()
+    assert values == values | {"model": None} | OUR_FLAGS
+    named = parser.parse_args(["--model_name_or_path", "digits", "--input", "one"])
+    assert (named.model, named.input) == ("digits", "one")
 
 
-@pytest.mark.parametrize("script", SPEAKING)
-def test_every_flag_is_explained_with_its_default(script, capsys):
-    assert run(script, "--help") == 0
+@pytest.mark.parametrize("command", SPEAKING)
+def test_every_flag_is_explained_with_its_default(command, capsys):
+    assert run(command, "--help") == 0
     text = " ".join(capsys.readouterr().out.split())
     for flag, default in (PUBLISHED_FLAGS | OUR_FLAGS).items():
-        assert f"--{flag}" in text
+        assert f"--{flag}" in text or flag == "text"
         if default:
             assert f"(default: {default})" in text
-    assert ("--prompt_text" in text and "--prompt_audio" in text) == (script != "run_offline")
+    assert ("--prompt_text" in text and "--prompt_audio" in text) == (command != "speak")
 
 
 # What they make. The library says what to expect: its own tests hold it against the definitions.
@@ -106,24 +116,24 @@ def assert_speech(path: Path, expected: Speech) -> None:
     np.testing.assert_allclose(read_speech(path), expected.audio / scale, rtol=0, atol=1e-4)
 
 
-@pytest.mark.parametrize("script", SPEAKING)
+@pytest.mark.parametrize("command", SPEAKING)
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16", "float16"])
-def test_a_script_speaks_and_says_what_it_made(script, dtype, stream, voice, tmp_path, capsys):
+def test_a_command_speaks_and_says_what_it_made(command, dtype, stream, voice, tmp_path, capsys):
     output = tmp_path / "out.wav"
     flags = ("--model_name_or_path", stream, "--cfg", 2, "--min_frames", 5, "--max_length", 100)
     flags += {"float32": (), "bfloat16": ("--bf16",), "float16": ("--fp16",)}[dtype]
     prompt = None
-    if script == "run_voice_clone":
+    if command == "clone":
         flags += ("--prompt_audio", voice, "--prompt_text", "four")
         prompt = Prompt("four", voice)
-    assert run(script, *flags, "--input", "one  two", "--output", output) == 0
+    assert run(command, *flags, "--input", "one  two", "--output", output) == 0
 
     expected = TTS.from_pretrained(stream, dtype=dtype).synthesize(
         ["one two"],
         prompts=prompt,
         seeds=42,
         options=DecodingOptions(cfg=2.0, min_frames=5, max_length=100),
-        layout=Layout(3, 4) if script == "run_stream" else Layout(),
+        layout=Layout(3, 4) if command == "stream" else Layout(),
     )[0]
     assert_speech(output, expected)
     printed = capsys.readouterr().out
@@ -139,14 +149,14 @@ def test_a_named_model_has_the_published_input_and_no_guidance(offline, tmp_path
     assert_speech(tmp_path / "out.wav", expected)
 
 
-@pytest.mark.parametrize(("script", "layout"), [("run_offline", Layout()), ("run_stream", None)])
+@pytest.mark.parametrize(("command", "layout"), [("speak", Layout()), ("stream", None)])
 def test_without_a_name_the_bundled_model_says_what_it_can(
-    script, layout, stream, tmp_path, monkeypatch, capsys
+    command, layout, stream, tmp_path, monkeypatch, capsys
 ):
     """In either layout, with guidance; and a line tells what it knows."""
-    voice = BundledModel(stream, "It says so.", "four two seven")
-    monkeypatch.setitem(BUNDLED_MODELS, DEFAULT_MODEL, voice)
-    assert run(script, "--min_frames", 3, "--output", tmp_path / "out.wav") == 0
+    model = BundledModel(stream, "digits", "It says so.", "four two seven")
+    monkeypatch.setitem(BUNDLED_MODELS, DEFAULT_MODEL, model)
+    assert run(command, "--min_frames", 3, "--output", tmp_path / "out.wav") == 0
     assert capsys.readouterr().out.splitlines()[0] == "It says so."
     options = DecodingOptions(cfg=2.0, min_frames=3)
     tts = TTS.from_pretrained(stream)
@@ -154,7 +164,7 @@ def test_without_a_name_the_bundled_model_says_what_it_can(
     assert_speech(tmp_path / "out.wav", expected)
 
 
-def test_bundled_voices_have_names_which_folders_of_ones_own_may_have_too(tmp_path, monkeypatch):
+def test_a_folder_is_preferred_to_the_bundled_model_of_its_name(tmp_path, monkeypatch):
     assert bundled_model("digits") is BUNDLED_MODELS["digits"]
     assert bundled_model(None) is BUNDLED_MODELS[DEFAULT_MODEL]
     assert bundled_model("no such voice") is None
@@ -163,21 +173,24 @@ def test_bundled_voices_have_names_which_folders_of_ones_own_may_have_too(tmp_pa
     assert bundled_model("digits") is None
 
 
-@pytest.mark.parametrize("voice", BUNDLED_MODELS.values(), ids=BUNDLED_MODELS)
-def test_bundled_voices_are_complete(voice):
-    assert not missing_files(voice.folder)
-    assert (voice.folder / "codec" / "config.json").is_file()
-    assert (voice.folder / "README.md").is_file()
+@pytest.mark.parametrize("model", BUNDLED_MODELS.values(), ids=BUNDLED_MODELS)
+def test_bundled_models_are_complete(model):
+    assert not missing_files(model.folder)
+    assert (model.folder / "codec" / "config.json").is_file()
+    assert (model.folder / "README.md").is_file()
 
 
-def test_text_comes_from_a_flag_a_file_or_standard_input(offline, tmp_path, monkeypatch):
+def test_text_has_four_sources(
+    offline, tmp_path, monkeypatch
+):
     model = ("--model_name_or_path", offline, "--min_frames", 5, "--max_length", 100)
     (tmp_path / "text.txt").write_text("one\n  two\n", encoding="utf-8")
     monkeypatch.setattr(sys, "stdin", io.StringIO("one two\n"))
     sources = {
+        "argument.wav": ("one two",),
         "flag.wav": ("--input", "one two"),
         "file.wav": ("--input_file", tmp_path / "text.txt"),
-        "stdin.wav": ("--input", "-"),
+        "stdin.wav": ("-",),
     }
     for name, source in sources.items():
         assert run("speak", *model, *source, "--output", tmp_path / name) == 0
@@ -215,7 +228,7 @@ def test_the_decoding_flags_are_not_ignored(offline, tmp_path):
     assert_speech(tmp_path / "out.wav", expected)
 
 
-def test_a_script_runs_from_any_folder_and_reads_a_pipe(offline, tmp_path):
+def test_a_process_runs_in_any_folder_and_reads_a_pipe(offline, tmp_path):
     flags = ("--model_name_or_path", offline, "--input", "-", "--min_frames", 5, "--cfg", 2)
     done = run_process("speak", *flags, cwd=tmp_path, text="one two\n")
     assert (done.returncode, done.stderr) == (0, "")
@@ -223,11 +236,20 @@ def test_a_script_runs_from_any_folder_and_reads_a_pipe(offline, tmp_path):
     read_speech(tmp_path / "output.wav")
 
 
-def test_an_interrupted_script_ends_quietly(capsys):
+def test_a_pipe_gives_text_and_takes_samples(offline, tmp_path):
+    """Only bytes of audio, as a player at the other end needs them; what is said goes elsewhere."""
+    flags = ("--model", offline, "--min_frames", 5, "--cfg", 2)
+    assert run("speak", "one two", *flags, "-o", tmp_path / "out.wav") == 0
+    done = run_process("speak", "-", *flags, "-o", "-", cwd=tmp_path, text="one two\n", binary=True)
+    assert done.returncode == 0
+    samples = np.frombuffer(done.stdout, "<i2") / 32767
+    np.testing.assert_allclose(samples, read_speech(tmp_path / "out.wav"), atol=1e-3)
+    assert b"-: " in done.stderr and b"real-time factor" in done.stderr
+
+
+def test_an_interrupted_command_ends_quietly(capsys):
     def main() -> None:
         raise KeyboardInterrupt
 
-    with pytest.raises(SystemExit) as status:
-        run_main(main)
-    assert status.value.code == 130
+    assert guard(main) == 130
     assert capsys.readouterr().err == "interrupted\n"

@@ -1,0 +1,354 @@
+"""The command `sled`: every subcommand, its flags, and what its start costs."""
+
+import argparse
+import os
+import shlex
+import subprocess
+import sys
+from importlib.metadata import PackageNotFoundError
+
+import pytest
+
+from sled.bundled import BUNDLED_MODELS
+from sled.cli import doctor
+from sled.cli.commands import COMMANDS, GROUPS, SECTIONS
+from sled.cli.main import build_parser
+from tests.commands import ROOT, SCRIPTS, run, run_process, run_script
+
+OWN_PARSERS = ["codec train", "train"]
+LIGHT = [
+    name
+    for name, command in COMMANDS.items()
+    if not command.own_parser and "benchmarks" not in command.module
+]
+
+# Reviewed: the flags of each command; in tests/cli/test_speaking.py and
+# tests/training/test_arguments.py are those of speaking and training.
+SPEECH = {
+    *("text", "--model", "--codec", "--device", "--dtype", "--bf16", "--fp16", "--input"),
+    *("--input_file", "--cfg", "--temperature", "--draws", "--seed", "--max_length"),
+    *("--min_frames", "--stop_threshold", "--keep_place", "--num_return_sequences"),
+    *("--trim_tail", "--output"),
+}
+VOICE = {"--prompt_audio", "--prompt_text", "--voice"}
+MODEL = {"--model", "--codec", "--device", "--dtype"}
+SAMPLING = {"--cfg", "--temperature", "--draws"}
+CORPUS = {
+    *("--output", "--split", "--shar", "--valid_share", "--valid_count", "--seed", "--on_bad"),
+    *("--decode_audio", "--min_duration", "--max_duration", "--min_chars_per_s"),
+    *("--max_chars_per_s", "--num_workers"),
+}
+SPEED = {"--json", "--size", "--device", "--dtype", "--cfg", "--draws", "--threads"}
+FLAGS: dict[str, set[str]] = {
+    "speak": SPEECH | {"--max_redraws"},
+    "stream": SPEECH
+    | VOICE
+    | {"--tokens_per_second", "--max_start_delay_s", "--max_silence_s", "--play"},
+    "clone": SPEECH | VOICE | {"--layout", "--max_redraws"},
+    "voices list": {"paths"},
+    "voices make": MODEL | {"--prompt_audio", "--prompt_text", "--layout", "--output"},
+    "prepare jsonl": CORPUS | {"--input", "--audio_dir"},
+    "prepare metadata-csv": CORPUS
+    | {"--input", "--audio_dir", "--text_column", "--speaker_column"},
+    "prepare kaldi": CORPUS | {"--input", "--audio_dir"},
+    "prepare libritts": CORPUS | {"--input", "--text"},
+    "prepare libriheavy": CORPUS | {"--input", "--audio_dir", "--text"},
+    "prepare digits": {"--output", "--train", "--joined", "--valid", "--test", "--seed"},
+    "prepare english": {
+        *("--output", "--seed", "--texts", "--test_texts", "--num_valid", "--word_share"),
+        *("--piece_share", "--made_share", "--joined_share", "--hours", "--voices"),
+        *("--voice_hours", "--kokoro_model", "--kokoro_voices", "--recordings", "--held_out"),
+    },
+    "align": {
+        *("--manifest", "--output", "--model", "--text_normalization", "--max_steps"),
+        *("--train_hours", "--seed", "--num_workers", "--device"),
+    },
+    "tokenizer": {
+        *("--input", "--output", "--vocab_size", "--min_frequency", "--text_normalization"),
+    },
+    "cache codes": {
+        *("--manifest", "--codec", "--output", "--shard_size", "--shard", "--num_workers"),
+        *("--on_bad", "--verify", "--device"),
+    },
+    "cache predictions": SAMPLING
+    | {"--model", "--codec", "--codes", "--output", "--hours", "--max_duration_s"}
+    | {"--offline_share", "--device", "--seed"},
+    "codec fit": {"--codec", "--transforms", "--codes", "--tokenizer", "--output"},
+    "average": {"--run", "--last", "--best", "--checkpoints", "--output"},
+    "grow": {
+        *("--model", "--output", "--hidden_size", "--intermediate_size", "--num_hidden_layers"),
+        *("--num_attention_heads", "--diffloss_d", "--seed"),
+    },
+    "export": SAMPLING | {"--model", "--codec", "--output", "--dtype", "--max_shard_size"},
+    "evaluate": MODEL
+    | SAMPLING
+    | {"--manifest", "--modes", "--limit", "--stream_model", "--stop_threshold", "--keep_place"}
+    | {"--seed", "--characters_per_second", "--batch_size", "--whisper", "--numerals"}
+    | {"--speaker_encoder", "--dnsmos", "--output", "--save_audio"},
+    "bench generate": SPEED
+    | {"--batch", "--context", "--frames", "--rounds", "--codec_threads", "--fidelity"}
+    | {"--picture"},
+    "bench latency": SPEED | {"--words_per_second", "--words", "--rounds"},
+    "bench sessions": SPEED | {"--batch", "--context", "--frames", "--steps"},
+    "bench start": {"--json", "--model", "--input", "--rounds"},
+    "bench train": {
+        *("--json", "--size", "--device", "--bf16", "--frames", "--gradient_accumulation_steps"),
+        *("--steps", "--warmup_steps", "--num_workers", "--compile_layers"),
+    },
+    "bench data": {
+        *("--json", "--manifest", "--data_path", "--tokenizer", "--num_cuts", "--num_workers"),
+        *("--rounds", "--batch_size", "--frames", "--quadratic_duration_s"),
+    },
+    "check": {"folder"},
+    "doctor": set(),
+    "completion": {"shell"},
+}
+
+
+def parser_of(name: str) -> argparse.ArgumentParser:
+    """The parser of one command, with its flags."""
+    parser = build_parser(name)
+    for word in name.split():
+        subparsers = next(
+            action for action in parser._actions if isinstance(action, argparse._SubParsersAction)
+        )
+        parser = subparsers.choices[word]
+    return parser
+
+
+# Flags.
+
+
+def test_the_flags_of_every_command_are_reviewed():
+    found = {
+        name: {
+            (action.option_strings or [action.dest])[0]
+            for action in parser_of(name)._actions
+            if not isinstance(action, argparse._HelpAction)
+        }
+        for name in COMMANDS
+        if name not in OWN_PARSERS
+    }
+    assert found == FLAGS
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_explains_itself_with_an_example(name, capsys):
+    assert run(name, "--help") == 0
+    text = capsys.readouterr().out
+    assert text.startswith(f"usage: sled {name} ")
+    assert f"sled {name}" in text.partition("\n")[2]
+    if name not in OWN_PARSERS:
+        explained = [action.help for action in parser_of(name)._actions]
+        assert all(explained)
+
+
+@pytest.mark.parametrize("name", [name for name in COMMANDS if name not in OWN_PARSERS])
+def test_examples_are_commands(name, monkeypatch):
+    example = __import__(COMMANDS[name].module, fromlist=["EXAMPLE"]).EXAMPLE
+    words = shlex.split(example.removeprefix('eval "$(').removesuffix(')"').partition(" |")[0])
+    assert words[0] == "sled"
+    args = build_parser(name).parse_args(words[1:])
+    assert callable(args.run_command)
+
+
+def test_the_overview_has_every_command(capsys):
+    listed = [name for names in SECTIONS.values() for name in names]
+    assert sorted(listed) == sorted({name.split()[0] for name in COMMANDS})
+    assert {name.split()[0] for name in COMMANDS if " " in name} == GROUPS.keys()
+    assert run("") == run("--help") == 0
+    text = capsys.readouterr().out
+    assert all(f"\n  {name} " in text for name in listed)
+    assert run("cache") == 0
+    text = capsys.readouterr().out
+    assert "encode a corpus" in text and "predictions" in text
+
+
+@pytest.mark.parametrize(
+    ("command", "message"),
+    [
+        ("speek", "invalid choice: 'speek'"),
+        ("cache latents", "invalid choice: 'latents'"),
+        ("cache codes", "the following arguments are required: --codec, --output/-o"),
+        ("completion tcsh", "invalid choice: 'tcsh'"),
+    ],
+)
+def test_a_mistyped_command_is_refused_in_one_line(command, message, capsys):
+    assert run(command) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("error: ") and error.count("\n") == 1
+    assert message in error
+
+
+def test_flags_repeat_what_the_library_says():
+    """They are written again because importing the library takes seconds."""
+    from sled.data.alignment import TrainingOptions
+    from sled.data.cache.codes import SHARD_SIZE
+    from sled.fast import DTYPES, PRECISIONS
+    from sled.training.checkpoints.growth import GROWABLE
+    from sled.tts import MAX_START_DELAY_S
+
+    def action(name: str, flag: str) -> argparse.Action:
+        return parser_of(name)._option_string_actions[flag]
+
+    assert action("speak", "--dtype").choices == ("auto", *PRECISIONS)
+    assert set(action("export", "--dtype").choices or ()) == DTYPES.keys()
+    assert action("stream", "--max_start_delay_s").default == MAX_START_DELAY_S
+    assert action("cache codes", "--shard_size").default == SHARD_SIZE
+    options = {name: action("align", f"--{name}").default for name in ("max_steps", "train_hours")}
+    assert TrainingOptions(**options) == TrainingOptions()
+    assert {f"--{name}" for name in GROWABLE} < FLAGS["grow"]
+
+
+# Starting.
+
+LIBRARIES = ("torch", "transformers", "lhotse", "scipy", "numpy", "soundfile", "tokenizers")
+
+
+def test_flags_are_parsed_without_the_libraries():
+    """Nor is a command's module imported for another one."""
+    names = [name for name in LIGHT if name != "completion"]
+    program = f"""
+import sys
+from sled.cli.main import build_parser, main
+
+def ends(words):
+    try:
+        main(words)
+    except SystemExit as status:
+        print("status", status.code)
+
+ends(["--help"])
+assert "sled.cli.flags" not in sys.modules
+for name in {names!r}:
+    build_parser(name)
+    print("imported", *(library for library in {LIBRARIES!r} if library in sys.modules))
+ends(["speak", "--speed", "2"])
+print("imported", *(library for library in {LIBRARIES!r} if library in sys.modules))
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        capture_output=True,
+        text=True,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        check=True,
+    )
+    lines = done.stdout.splitlines()
+    assert lines.count("imported") == len(names) + 1
+    assert "status 2" in lines
+
+
+# Scripts.
+
+
+@pytest.mark.parametrize(
+    ("script", "command"),
+    {
+        "run_offline": "speak",
+        "run_stream": "stream",
+        "run_voice_clone": "clone",
+        "check_goldens": "check",
+        "evaluate": "evaluate",
+        "benchmark": "bench",
+        "train": "train",
+        "train_libriheavy": "train",
+        "train_libriheavy_stream": "train",
+    }.items(),
+)
+def test_published_scripts_are_commands(script, command, capsys):
+    assert run_script(script, "--help") == 0
+    assert capsys.readouterr().out.startswith(f"usage: sled {command}")
+    assert len((SCRIPTS / f"{script}.py").read_text().splitlines()) <= 15
+
+
+# Other commands.
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_completion_scripts_call_sled(shell, capsys):
+    assert run("completion", shell) == 0
+    script = capsys.readouterr().out
+    assert "sled" in script
+    if shell == "bash":
+        subprocess.run(["bash", "-n"], input=script, text=True, check=True)
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ("sled ", {"speak", "stream", "cache", "doctor"}),
+        ("sled cache ", {"codes", "predictions"}),
+        ("sled speak --mod", {"--model", "--model_name_or_path"}),
+        ("sled speak --dtype ", {"auto", "int8"}),
+    ],
+)
+def test_a_shell_is_told_what_may_follow(line, expected, tmp_path):
+    answer = tmp_path / "answer"
+    own = {"_ARGCOMPLETE": "1", "_ARGCOMPLETE_IFS": "\n", "_ARGCOMPLETE_SHELL": "bash"}
+    own |= {"COMP_LINE": line, "COMP_POINT": str(len(line)), "PYTHONPATH": str(ROOT)}
+    own |= {"_ARGCOMPLETE_STDOUT_FILENAME": str(answer)}
+    subprocess.run([sys.executable, "-m", "sled"], env=os.environ | own, check=True)
+    assert expected <= {word.strip() for word in answer.read_text().split("\n")}
+
+
+def test_a_reader_that_leaves_is_no_error(tmp_path):
+    """`sled ... | head` ends quietly."""
+    program = f"{sys.executable} -m sled voices list {' '.join(['.'] * 2000)} | head -c 5"
+    done = subprocess.run(
+        ["bash", "-c", program],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+    )
+    assert done.stderr == ""
+
+
+def test_bundled_models_and_voice_files_are_listed(tmp_path, capsys):
+    (tmp_path / "other.safetensors").write_bytes(b"nothing")
+    assert run("voices list", tmp_path) == 0
+    out = capsys.readouterr().out
+    assert "model  english (default): any English text" in out
+    assert f"voice  {tmp_path}/other.safetensors: no voice file" in out
+    assert run("voices list", tmp_path / "none") == 2
+    assert "check the path" in capsys.readouterr().err
+
+
+def test_doctor_names_what_is_missing_and_what_is_used(monkeypatch, capsys):
+    def version(package: str) -> str:
+        if package in ("jiwer", "sounddevice"):
+            raise PackageNotFoundError(package)
+        return "1.2.3"
+
+    requirements = ["torch>=2", 'jiwer>=3.0; extra == "eval"', 'sounddevice; extra == "play"']
+    requirements += ['onnx>=1.16; extra == "fast"', 'ruff; extra == "dev"']
+    monkeypatch.setattr(doctor, "version", version)
+    monkeypatch.setattr(doctor, "requires", lambda package: requirements)
+    monkeypatch.setattr(doctor, "DEFAULT_MODEL", "digits")
+    monkeypatch.setitem(BUNDLED_MODELS, "english", BUNDLED_MODELS["digits"])
+    assert run("doctor") == 0
+    lines = [line.split(maxsplit=1) for line in capsys.readouterr().out.splitlines()]
+    found = dict(line for line in lines if line[0] != "extra")
+    extras = dict(line[1].split(maxsplit=1) for line in lines if line[0] == "extra")
+    assert extras == {
+        "eval": "missing jiwer: pip install 'sled[eval]'",
+        "play": "missing sounddevice: pip install 'sled[play]'",
+        "fast": "onnx 1.2.3",
+    }
+    assert "torch 1.2.3" in found["libraries"]
+    assert "real-time factor" in found["speech"]
+
+
+def test_doctor_says_what_fails(monkeypatch, capsys):
+    def fail() -> str:
+        raise ValueError("no\nweights")
+
+    monkeypatch.setattr(doctor, "speak_example", fail)
+    assert run("doctor") == 1
+    assert capsys.readouterr().out.splitlines()[-1].split() == ["FAILED", "no", "weights"]
+
+
+def test_the_module_is_the_command(tmp_path):
+    done = run_process("--version", cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith("sled ")
