@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 from unittest.mock import patch
 
+from sled.cli.commands import find_command
 from sled.cli.main import main
 
 ROOT = Path(__file__).parents[1]
@@ -30,6 +31,21 @@ def run_script(script: str, *argv: object) -> int:
         except SystemExit as status:
             return int(status.code or 0)
     return 0
+
+
+def recorded(log: str) -> list[list[str]]:
+    """Commands that a stand-in for Python wrote down: of each its name, and its flags.
+
+    A line has the words of one, each followed by a unit separator.
+    """
+    commands = []
+    for line in log.splitlines():
+        words = line.split("\037")[:-1]
+        assert words[:2] == ["-m", "sled"], words
+        name = find_command(words[2:])
+        assert name is not None, words
+        commands.append([name, *words[2 + len(name.split()) :]])
+    return commands
 
 
 def run_process(

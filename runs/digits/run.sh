@@ -20,41 +20,34 @@ mkdir -p "$RUN/stages"
 source runs/stages.sh # stage
 
 cache() { # cache SPLIT MANIFEST: codes of one split
-    "$PYTHON" scripts/cache_latents.py --manifest "$RUN/data/$2" \
-        --codec "$RUN/codec" --output_dir "$RUN/codes/$1"
+    sled cache codes --manifest "$RUN/data/$2" --codec "$RUN/codec" --output "$RUN/codes/$1"
 }
 
-stage data "$PYTHON" scripts/prepare_digits.py --output "$RUN/data"
-stage tokenizer "$PYTHON" scripts/train_tokenizer.py --input "$RUN/data/cuts_train.jsonl.gz" \
-    --vocab_size 301 --output_dir "$RUN/tokenizer"
-stage codec "$PYTHON" scripts/train_codec.py --train_manifest "$RUN/data/cuts_train.jsonl.gz" \
+stage data sled prepare digits --output "$RUN/data"
+stage tokenizer sled tokenizer --input "$RUN/data/cuts_train.jsonl.gz" \
+    --vocab_size 301 --output "$RUN/tokenizer"
+stage codec sled codec train --train_manifest "$RUN/data/cuts_train.jsonl.gz" \
     --eval_manifest "$RUN/data/cuts_valid.jsonl.gz" --output_dir "$RUN/codec" --num_filters 16 \
     --max_steps 2500 --segment_s 0.64 --loudness_db -25 --latent_noise 0.1 --adversarial_at 0.6 \
     --bf16 "$BF16"
 # When each word and letter is said, for the model to be taught where in its text it is.
-stage align "$PYTHON" scripts/align.py --max_steps 250 \
+stage align sled align --max_steps 250 \
     --manifest "$RUN/data/cuts_train.jsonl.gz" "$RUN/data/cuts_valid.jsonl.gz" \
     --output "$RUN/data/aligned_train.jsonl.gz" "$RUN/data/aligned_valid.jsonl.gz"
 stage codes_train cache train aligned_train.jsonl.gz
 stage codes_valid cache valid aligned_valid.jsonl.gz
-# The model's latents: those of the codec with all directions that carry speech equally wide. Without
-# that a model of this size hears loudness and little else, and does not learn to read, see LOG.md.
-# It writes four frames at a time, so that a step of training costs a quarter.
-stage whiten "$PYTHON" scripts/whiten_latents.py --codec "$RUN/codec" --codes "$RUN/codes/train" \
-    --output_dir "$RUN/whitened"
-stage group "$PYTHON" scripts/group_frames.py --codec "$RUN/whitened" --frames 4 \
-    --output_dir "$RUN/grouped"
-# What tells sounds apart shall count for more than voice and grain, and latents shall tell which word
-# is being said: a model that hears that of its past knows where it is.
-stage emphasis "$PYTHON" scripts/emphasize_sounds.py --codec "$RUN/grouped" \
-    --codes "$RUN/codes/train" --output_dir "$RUN/emphasized"
-stage channel "$PYTHON" scripts/add_token_channel.py --codec "$RUN/emphasized" \
-    --tokenizer "$RUN/tokenizer" --output_dir "$RUN/latents"
+# The model's latents: all directions that carry speech have the same variance (without that, a model
+# of this size learns loudness and little else, and does not learn to read, see LOG.md). Four frames
+# become one, so a step of training costs a quarter. Directions that tell sounds apart weigh more than
+# the rest, and a token channel shows which word is being said, so the model knows where it is.
+stage latents sled codec fit --codec "$RUN/codec" --codes "$RUN/codes/train" \
+    --tokenizer "$RUN/tokenizer" --transforms whiten,group:4,emphasize:2,token-channel:32 \
+    --output "$RUN/latents"
 # Both layouts at once: a third of the batches stays offline. A digit is one token here, and lasts about
 # 25 frames of the codec. The first chunk holds <s> and four digits, enough for 80 of them: no digit
 # is due before it has been read. Lengths are mixed within a batch, in an order that changes: reading
 # is learned sooner. Joined readings teach to go on after a prompt.
-stage model "$PYTHON" scripts/train.py --output_dir "$RUN/model" \
+stage model sled train --output_dir "$RUN/model" \
     --train_manifest "$RUN/codes/train" --eval_manifest "$RUN/codes/valid" \
     --codec "$RUN/latents" --tokenizer "$RUN/tokenizer" \
     --hidden_size 256 --intermediate_size 688 --num_hidden_layers 6 --num_attention_heads 4 \
@@ -67,10 +60,10 @@ stage model "$PYTHON" scripts/train.py --output_dir "$RUN/model" \
     --save_steps 500 --save_total_limit 2 --logging_steps 50 --eval_strategy steps \
     --eval_steps 500 --per_device_eval_batch_size 8 --prediction_loss_only \
     --report_to tensorboard --seed 0
-stage results "$PYTHON" scripts/evaluate.py --manifest "$RUN/data/cuts_test.jsonl.gz" \
+stage results sled evaluate --manifest "$RUN/data/cuts_test.jsonl.gz" \
     --model "$RUN/model" --codec "$RUN/latents" --whisper "${WHISPER:-base}" \
     --output "$RUN/results" --temperature 0.65 --save_audio
-stage export "$PYTHON" scripts/export.py --model "$RUN/model" --codec "$RUN/latents" \
+stage export sled export --model "$RUN/model" --codec "$RUN/latents" \
     --output "$RUN/export" --temperature 0.65
 
 cat "$RUN/results/results.md"

@@ -53,12 +53,6 @@ mkdir -p "$RUN/stages"
 
 source runs/stages.sh # stage
 
-script() { # script NAME FLAGS...
-    local name=$1
-    shift
-    "$PYTHON" "scripts/$name.py" "$@"
-}
-
 corpus() {
     local flags=(--output "$RUN/data" --texts "$TEXTS/train.txt" --test_texts "$TEXTS/val.txt"
         --hours "$HOURS" --voice_hours "$VOICE_HOURS" --word_share 0.09 --piece_share 0.33)
@@ -67,12 +61,12 @@ corpus() {
         --kokoro_model "$KOKORO/kokoro.onnx" --kokoro_voices "$KOKORO/voices.npz")
     [ -z "${RECORDINGS:-}" ] || flags+=(--recordings "$RECORDINGS")
     [ -z "$HELD_OUT" ] || flags+=(--held_out "$HELD_OUT")
-    script prepare_english "${flags[@]}"
+    sled prepare english "${flags[@]}"
 }
 
 codes() { # codes SPLIT MANIFEST
-    script cache_latents --manifest "$RUN/data/$2" --codec "$RUN/codec" \
-        --output_dir "$RUN/codes/$1" --device "$DEVICE"
+    sled cache codes --manifest "$RUN/data/$2" --codec "$RUN/codec" \
+        --output "$RUN/codes/$1" --device "$DEVICE"
 }
 
 trained() { # trained NAME STEPS: whether a training stage has come to its end
@@ -93,7 +87,7 @@ train() { # train NAME STEPS FRAMES FLAGS...: one stage of training
     # It will be another model that is to grow, and another that is to be heard.
     [ "$name" != model ] || rm -f "$RUN/stages/grow"
     (cd "$RUN" && rm -rf predictions sound stages/{predictions_train,predictions_valid,sound,export} stages/results_{0,1000,2000,clone})
-    script train --output_dir "$RUN/$name" --max_steps "$steps" \
+    sled train --output_dir "$RUN/$name" --max_steps "$steps" \
         --train_manifest "$RUN/codes/train" --eval_manifest "$RUN/codes/valid" \
         --codec "$RUN/latents" --tokenizer "$RUN/tokenizer" "${device[@]}" "${limit[@]}" \
         --bf16 "$BF16" --max_frames_per_batch "$frames" --no_group_by_speech_length \
@@ -138,7 +132,7 @@ model() {
 grow() {
     rm -rf "$RUN/grown"
     # shellcheck disable=SC2086  # sizes are parted by spaces
-    script grow --model "$RUN/model" --output "$RUN/grown" $GROWN
+    sled grow --model "$RUN/model" --output "$RUN/grown" $GROWN
 }
 
 # What the model says is not what recordings are: it is blurred. The codec's decoder learns to make
@@ -146,11 +140,11 @@ grow() {
 sound() {
     local split
     for split in train valid; do
-        stage "predictions_$split" script cache_gta --model "$RUN/cool" --codec "$RUN/latents" \
-            --codes "$RUN/codes/$split" --output_dir "$RUN/predictions/$split" --hours 4 \
+        stage "predictions_$split" sled cache predictions --model "$RUN/cool" --codec "$RUN/latents" \
+            --codes "$RUN/codes/$split" --output "$RUN/predictions/$split" --hours 4 \
             --device "$DEVICE" "${speaking[@]}"
     done
-    stage sound script train_codec --finetune_path "$RUN/latents" --predictions "$RUN/predictions/train" \
+    stage sound sled codec train --finetune_path "$RUN/latents" --predictions "$RUN/predictions/train" \
         --eval_predictions "$RUN/predictions/valid" \
         --train_manifest "$RUN/data/aligned_train.jsonl.gz" \
         --eval_manifest "$RUN/data/aligned_valid.jsonl.gz" --output_dir "$RUN/sound" \
@@ -162,7 +156,7 @@ sound() {
 evaluate() { # evaluate NAME SPLIT CODEC FLAGS...
     local name=$1 split=$2 codec=$3
     shift 3
-    script evaluate --manifest "$RUN/data/cuts_$split.jsonl.gz" --model "$RUN/cool" \
+    sled evaluate --manifest "$RUN/data/cuts_$split.jsonl.gz" --model "$RUN/cool" \
         --codec "$RUN/$codec" --whisper "${WHISPER:-base}" --output "$RUN/results/$name" \
         "${speaking[@]}" "$@"
 }
@@ -178,7 +172,7 @@ results() {
     # shellcheck disable=SC2086
     [ -z "$HELD_OUT" ] || stage results_clone evaluate clone clone sound --modes teacher clone \
         --speaker_encoder "${SPEAKER_ENCODER:-resemblyzer}" --save_audio ${JUDGES:-}
-    stage export script export --model "$RUN/cool" --codec "$RUN/sound" --output "$RUN/export" \
+    stage export sled export --model "$RUN/cool" --codec "$RUN/sound" --output "$RUN/export" \
         "${speaking[@]}"
     tail -n +1 "$RUN"/results/*/results.md
     echo "The model to ship is in $RUN/export; each stage's time is in $RUN/stages."
@@ -189,30 +183,25 @@ for part in $STAGES; do
     corpus)
         TEXTS=${TEXTS:?name a folder with train.txt and val.txt}
         stage data corpus
-        stage align script align --text_normalization english-phonemes --max_steps 700 \
+        stage align sled align --text_normalization english-phonemes --max_steps 700 \
             --manifest "$RUN/data/cuts_train.jsonl.gz" "$RUN/data/cuts_valid.jsonl.gz" \
             --output "$RUN/data/aligned_train.jsonl.gz" "$RUN/data/aligned_valid.jsonl.gz"
-        stage tokenizer script train_tokenizer --input "$RUN/data/cuts_train.jsonl.gz" \
-            --vocab_size "${VOCAB:-360}" --text_normalization english-phonemes --output_dir "$RUN/tokenizer"
+        stage tokenizer sled tokenizer --input "$RUN/data/cuts_train.jsonl.gz" \
+            --vocab_size "${VOCAB:-360}" --text_normalization english-phonemes --output "$RUN/tokenizer"
         ;;
     codec)
-        stage codec script train_codec --train_manifest "$RUN/data/cuts_train.jsonl.gz" \
+        stage codec sled codec train --train_manifest "$RUN/data/cuts_train.jsonl.gz" \
             --eval_manifest "$RUN/data/cuts_valid.jsonl.gz" --output_dir "$RUN/codec" \
             --num_filters 16 --max_steps "${CODEC_STEPS:-5000}" --segment_s 0.64 \
             --loudness_db -25 --latent_noise 0.1 --adversarial_at 0.5 --bf16 "$BF16" \
             --device "$DEVICE"
         stage codes_train codes train aligned_train.jsonl.gz
         stage codes_valid codes valid aligned_valid.jsonl.gz
-        stage whiten script whiten_latents --codec "$RUN/codec" --codes "$RUN/codes/train" \
-            --output_dir "$RUN/whitened"
-        stage group script group_frames --codec "$RUN/whitened" --frames 4 \
-            --output_dir "$RUN/grouped"
-        # What tells sounds apart shall count for more than voice and grain, and latents shall tell
-        # which token is being said: a model that hears that of its past knows where it is.
-        stage emphasis script emphasize_sounds --codec "$RUN/grouped" --codes "$RUN/codes/train" \
-            --strength 8 --output_dir "$RUN/emphasized"
-        stage channel script add_token_channel --codec "$RUN/emphasized" \
-            --tokenizer "$RUN/tokenizer" --output_dir "$RUN/latents"
+        # Directions that tell sounds apart weigh more, and a token channel shows which token is
+        # being said: a model that hears its past knows where it is.
+        stage latents sled codec fit --codec "$RUN/codec" --codes "$RUN/codes/train" \
+            --tokenizer "$RUN/tokenizer" --output "$RUN/latents" \
+            --transforms whiten,group:4,emphasize:8,token-channel:32
         ;;
     model) model ;;
     sound) sound ;;

@@ -18,21 +18,21 @@ PYTHON=${PYTHON:-python}
 prepare() { # prepare SPLIT SUBSET...: one checked manifest of several official ones
     local split=$1
     shift
-    "$PYTHON" scripts/prepare_libriheavy.py --split "$split" --audio_dir "$DATA" \
+    "$PYTHON" -m sled prepare libriheavy --split "$split" --audio_dir "$DATA" \
         --input "${@/#/$DATA/libriheavy/libriheavy_cuts_}" \
-        --output_dir "$DATA/sled" --num_workers "$WORKERS"
+        --output "$DATA/sled" --num_workers "$WORKERS"
 }
 
 cache() { # cache SPLIT: codes of one split, encoded once
-    "$PYTHON" -m torch.distributed.run --nproc_per_node "$GPUS" scripts/cache_latents.py \
+    "$PYTHON" -m torch.distributed.run --nproc_per_node "$GPUS" -m sled cache codes \
         --manifest "$DATA/sled/cuts_$1.jsonl.gz" --codec "$CODEC" \
-        --output_dir "$DATA/sled/codes_$1" --on_bad skip
+        --output "$DATA/sled/codes_$1" --on_bad skip
 }
 
 prepare train small.jsonl.gz medium.jsonl.gz large.jsonl.gz
 prepare dev dev.jsonl.gz
-[ -f "$DATA/sled/tokenizer/merges.txt" ] || "$PYTHON" scripts/train_tokenizer.py \
-    --input "$DATA/sled/cuts_train.jsonl.gz" --vocab_size 16384 --output_dir "$DATA/sled/tokenizer"
+[ -f "$DATA/sled/tokenizer/merges.txt" ] || "$PYTHON" -m sled tokenizer \
+    --input "$DATA/sled/cuts_train.jsonl.gz" --vocab_size 16384 --output "$DATA/sled/tokenizer"
 cache train
 cache dev
 

@@ -41,34 +41,28 @@ mkdir -p "$RUN/stages"
 
 source "$ROOT/runs/stages.sh" # stage
 
-script() { # script NAME FLAGS...
-    local name=$1
-    shift
-    "$PYTHON" "$ROOT/scripts/$name.py" "$@"
-}
-
 prepare() { # manifests of what is sound, some sentences held out
-    local form=metadata_csv
+    local form=metadata-csv
     case $DATA in *.jsonl | *.jsonl.gz) form=jsonl ;; esac
     # shellcheck disable=SC2086  # flags are parted by spaces
-    script "prepare_$form" --input "$DATA" --output_dir "$RUN/data" --valid_count "$HELD_OUT" \
+    sled prepare "$form" --input "$DATA" --output "$RUN/data" --valid_count "$HELD_OUT" \
         ${PREPARE_FLAGS:-}
 }
 
 align() { # manifests with the times of words and letters
-    script align --manifest "$RUN/data/cuts_train.jsonl.gz" "$RUN/data/cuts_valid.jsonl.gz" \
+    sled align --manifest "$RUN/data/cuts_train.jsonl.gz" "$RUN/data/cuts_valid.jsonl.gz" \
         --output "$RUN/data/aligned_train.jsonl.gz" "$RUN/data/aligned_valid.jsonl.gz" \
         --max_steps "$ALIGN_STEPS" --model "$CHECKPOINT" ${WORKERS:+--num_workers "$WORKERS"}
 }
 
 cache() { # cache SPLIT: codes of one split
-    script cache_latents --manifest "$RUN/data/${MANIFEST}_$1.jsonl.gz" --codec "$CODEC" \
-        --output_dir "$RUN/codes/$1" ${WORKERS:+--num_workers "$WORKERS"}
+    sled cache codes --manifest "$RUN/data/${MANIFEST}_$1.jsonl.gz" --codec "$CODEC" \
+        --output "$RUN/codes/$1" ${WORKERS:+--num_workers "$WORKERS"}
 }
 
 adapt_codec() { # its decoder, to this voice at any usual level; codes stay what they are
     # shellcheck disable=SC2086  # flags are parted by spaces
-    script train_codec --finetune_path "$CODEC" --output_dir "$RUN/codec" \
+    sled codec train --finetune_path "$CODEC" --output_dir "$RUN/codec" \
         --train_manifest "$RUN/data/cuts_train.jsonl.gz" \
         --eval_manifest "$RUN/data/cuts_valid.jsonl.gz" \
         --max_steps "$CODEC_STEPS" --segment_s 0.64 --loudness_db -25 --loudness_jitter_db 8 \
@@ -81,7 +75,7 @@ train() {
     if [ -n "${BATCH_FRAMES:-}" ]; then batch="--max_frames_per_batch $BATCH_FRAMES"; fi
     if [ "$LORA" = 1 ]; then how="--learning_rate 1e-3 --lora_rank 16 --lora_alpha 32"; fi
     # shellcheck disable=SC2086  # flags are parted by spaces
-    script train --finetune_path "$CHECKPOINT" --tokenizer "$CHECKPOINT" --codec "$VOICE_CODEC" \
+    sled train --finetune_path "$CHECKPOINT" --tokenizer "$CHECKPOINT" --codec "$VOICE_CODEC" \
         --train_manifest "$RUN/codes/train" --eval_manifest "$RUN/codes/valid" \
         --output_dir "$RUN/model" --max_steps "$STEPS" --per_device_eval_batch_size 8 \
         $batch --bf16 "$BF16" \
@@ -95,7 +89,7 @@ judge() { # judge OUTPUT MODEL CODEC MODES...: the held-out sentences, spoken an
     local output=$1 model=$2 codec=$3
     shift 3
     # shellcheck disable=SC2086  # flags are parted by spaces
-    script evaluate --manifest "$RUN/data/cuts_valid.jsonl.gz" --model "$model" --codec "$codec" \
+    sled evaluate --manifest "$RUN/data/cuts_valid.jsonl.gz" --model "$model" --codec "$codec" \
         --modes "$@" --whisper "${WHISPER:-base}" --output "$output" --save_audio \
         --speaker_encoder "${SPEAKER_ENCODER:-microsoft/wavlm-base-plus-sv}" ${EVALUATE_FLAGS:-}
 }
@@ -116,7 +110,7 @@ if [ "$CODEC_STEPS" -gt 0 ]; then
 fi
 stage train train
 stage after judge "$RUN/after" "$RUN/model" "$VOICE_CODEC" codec model
-stage export script export --model "$RUN/model" --codec "$VOICE_CODEC" --output "$RUN/voice"
+stage export sled export --model "$RUN/model" --codec "$VOICE_CODEC" --output "$RUN/voice"
 
 echo "Before:"
 cat "$RUN/before/results.md"

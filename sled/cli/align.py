@@ -96,7 +96,7 @@ def _read_normalization(args: argparse.Namespace) -> str | None:
         return normalization
     if args.text_normalization is not None:
         raise ValueError("--model and --text_normalization exclude each other: give one")
-    from sled.model.config import SpeechLlamaConfig
+    from sled.model.huggingface import SpeechLlamaConfig
 
-    normalization = SpeechLlamaConfig.from_pretrained(args.model).text_normalization
+    normalization = SpeechLlamaConfig.from_pretrained(args.model).architecture.text_normalization
     return normalization

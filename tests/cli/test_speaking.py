@@ -180,9 +180,7 @@ def test_bundled_models_are_complete(model):
     assert (model.folder / "README.md").is_file()
 
 
-def test_text_has_four_sources(
-    offline, tmp_path, monkeypatch
-):
+def test_text_has_four_sources(offline, tmp_path, monkeypatch):
     model = ("--model_name_or_path", offline, "--min_frames", 5, "--max_length", 100)
     (tmp_path / "text.txt").write_text("one\n  two\n", encoding="utf-8")
     monkeypatch.setattr(sys, "stdin", io.StringIO("one two\n"))

@@ -1,4 +1,4 @@
-"""The recipe for the English voice: its commands are those the scripts take; it ends in time."""
+"""The recipe for the English voice: its commands exist, with their flags; it ends in time."""
 
 import os
 import subprocess
@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from sled.training.arguments import make_parser
-from tests.commands import run
+from tests.commands import recorded, run
 
 RECIPE = Path(__file__).parents[2] / "runs" / "english" / "run.sh"
 STAGES = ["model", "cool"]
@@ -38,20 +38,16 @@ def follow(folder: Path, **settings: object) -> list[list[str]]:
     own = {"PYTHON": recorder, "RUN": folder / "out", "TEXTS": folder} | settings
     environment = os.environ | {name: str(value) for name, value in own.items()}
     subprocess.run(["bash", RECIPE], env=environment, check=True, capture_output=True, cwd=folder)
-    return [line.split("\037")[:-1] for line in log.read_text().splitlines()]
-
-
-def script_of(command: list[str]) -> str:
-    return Path(command[0]).stem
+    return recorded(log.read_text())
 
 
 def training_of(command: list[str]) -> dict[str, object]:
-    assert script_of(command) == "train"
+    assert command[0] == "train"
     return vars(make_parser().parse_args(command[1:]))
 
 
 @pytest.mark.parametrize("setting", ["cpu", "gpu"])
-def test_every_flag_is_one_that_its_script_has(setting, tmp_path, capsys):
+def test_every_flag_is_one_that_its_command_has(setting, tmp_path, capsys):
     commands = follow(
         tmp_path,
         SETTING=setting,
@@ -64,20 +60,20 @@ def test_every_flag_is_one_that_its_script_has(setting, tmp_path, capsys):
     )
     explained: dict[str, str] = {}
     for command in commands:
-        script = script_of(command)
-        if script not in explained:
-            assert run(script, "--help") == 0
-            explained[script] = capsys.readouterr().out
+        name = command[0]
+        if name not in explained:
+            assert run(name, "--help") == 0
+            explained[name] = capsys.readouterr().out
         flags = [word for word in command if word.startswith("--")]
-        assert [flag for flag in flags if flag not in explained[script]] == []
-    assert len(explained) == (14 if setting == "cpu" else 13)
+        assert [flag for flag in flags if flag not in explained[name]] == []
+    assert len(explained) == (11 if setting == "cpu" else 10)
 
 
 def test_each_stage_goes_on_from_the_one_before(tmp_path):
     commands = follow(tmp_path)
-    stages = [training_of(command) for command in commands if script_of(command) == "train"]
+    stages = [training_of(command) for command in commands if command[0] == "train"]
     folders = [str(tmp_path / "out" / name) for name in STAGES]
-    (growth,) = [c for c in commands if script_of(c) == "grow"]
+    (growth,) = [c for c in commands if c[0] == "grow"]
     grown = str(tmp_path / "out" / "grown")
     assert growth[1:5] == ["--model", folders[0], "--output", grown]
     assert [stage["output_dir"] for stage in stages] == folders
@@ -90,9 +86,9 @@ def test_each_stage_goes_on_from_the_one_before(tmp_path):
 
 def test_all_codes_that_are_trained_with_know_when_letters_are_said(tmp_path):
     commands = follow(tmp_path, STAGES="corpus codec")
-    (aligner,) = [command for command in commands if script_of(command) == "align"]
+    (aligner,) = [command for command in commands if command[0] == "align"]
     aligned = aligner[aligner.index("--output") + 1 :][:2]
-    encoders = [command for command in commands if script_of(command) == "cache_latents"]
+    encoders = [command for command in commands if command[0] == "cache codes"]
     assert [encoder[encoder.index("--manifest") + 1] for encoder in encoders] == aligned
 
 
@@ -100,37 +96,44 @@ def test_what_speaks_in_the_end_has_learnt_what_the_model_says(tmp_path):
     """Trained on the manifest that its codes are of; the model never hears the other codec."""
     commands = follow(tmp_path)
     out = tmp_path / "out"
-    adapted = [c for c in commands if script_of(c) == "train_codec" and "--predictions" in c][0]
-    aligner = next(c for c in commands if script_of(c) == "align")
+    adapted = [c for c in commands if c[0] == "codec train" and "--predictions" in c][0]
+    aligner = next(c for c in commands if c[0] == "align")
     for split in ("train", "eval"):
         manifest = adapted[adapted.index(f"--{split}_manifest") + 1]
         assert manifest in aligner
         frames = adapted[
             adapted.index("--predictions" if split == "train" else "--eval_predictions") + 1
         ]
-        caching = next(c for c in commands if script_of(c) == "cache_gta" and frames in c)
+        caching = next(c for c in commands if c[0] == "cache predictions" and frames in c)
         codes = caching[caching.index("--codes") + 1]
-        encoder = next(c for c in commands if script_of(c) == "cache_latents" and codes in c)
+        encoder = next(c for c in commands if c[0] == "cache codes" and codes in c)
         assert encoder[encoder.index("--manifest") + 1] == manifest
     assert adapted[adapted.index("--finetune_path") + 1] == str(out / "latents")
-    by_codec = {script_of(c): c[c.index("--codec") + 1] for c in commands if "--codec" in c}
-    listened = [c for c in commands if script_of(c) == "evaluate"]
+    by_codec = {c[0]: c[c.index("--codec") + 1] for c in commands if "--codec" in c}
+    listened = [c for c in commands if c[0] == "evaluate"]
     assert [Path(c[c.index("--codec") + 1]).name for c in listened] == ["latents", *["sound"] * 3]
-    assert by_codec["train"] == by_codec["cache_gta"] == str(out / "latents")
+    assert by_codec["train"] == by_codec["cache predictions"] == str(out / "latents")
     assert by_codec["export"] == str(out / "sound")
 
 
 def test_a_model_that_is_trained_anew_is_heard_anew(tmp_path):
     follow(tmp_path)
     (tmp_path / "out" / "cool" / "trainer_state.json").unlink()
-    scripts = [script_of(command) for command in follow(tmp_path)]
-    again = ["train", "cache_gta", "cache_gta", "train_codec", *["evaluate"] * 3, "export"]
-    assert scripts == again
+    names = [command[0] for command in follow(tmp_path)]
+    again = [
+        "train",
+        "cache predictions",
+        "cache predictions",
+        "codec train",
+        *["evaluate"] * 3,
+        "export",
+    ]
+    assert names == again
 
 
 def test_on_a_graphics_card_nothing_grows(tmp_path):
     commands = follow(tmp_path, SETTING="gpu", STAGES="model")
-    assert [script_of(command) for command in commands] == ["train", "train"]
+    assert [command[0] for command in commands] == ["train", "train"]
     assert training_of(commands[1])["finetune_path"] == str(tmp_path / "out" / "model")
 
 
@@ -141,7 +144,7 @@ def test_a_run_that_is_short_of_time_goes_on_where_it_stopped(tmp_path):
         (command,) = follow(tmp_path, **parts, TAKEN=17)
         assert training_of(command)["output_dir"] == str(tmp_path / "out" / "model")
         assert 9.5 < float(str(training_of(command)["max_minutes"])) <= 10
-    rest = [script_of(command) for command in follow(tmp_path, **parts)]
+    rest = [command[0] for command in follow(tmp_path, **parts)]
     assert rest == ["train", "grow", "train"]
 
 

@@ -1,4 +1,4 @@
-"""The recipe for a new voice: its commands are those the scripts take, and they give a voice."""
+"""The recipe for a new voice: its commands run, and they give a voice."""
 
 import json
 import os
@@ -14,7 +14,7 @@ import torch
 from sled import TTS
 from sled.codec import CodecParts, TokenChannel, load_codec
 from sled.files.audio import write_audio
-from tests.commands import run
+from tests.commands import recorded, run
 from tests.debug import (
     GOLDENS,
     SAMPLE_RATE,
@@ -93,20 +93,16 @@ def follow(folder: Path, checkpoint: Path, **settings: object) -> list[list[str]
     own = {"PYTHON": recorder, "RUN": folder / "out", "CHECKPOINT": checkpoint} | settings
     environment = os.environ | {name: str(value) for name, value in own.items()}
     subprocess.run(["bash", RECIPE], env=environment, check=True, capture_output=True, cwd=folder)
-    return [line.split("\037")[:-1] for line in log.read_text().splitlines()]
+    return recorded(log.read_text())
 
 
 def make_voice(folder: Path, checkpoint: Path, **settings: object) -> list[str]:
-    """Do all that the recipe says, and nothing the second time; returns what scripts it took."""
+    """Run all commands of the recipe, and none the second time; returns their names."""
     commands = follow(folder, checkpoint, **settings)
-    for script, *flags in commands:
-        assert run(Path(script).stem, *flags) == 0
+    for name, *flags in commands:
+        assert run(name, *flags) == 0
     assert follow(folder, checkpoint, **settings) == []  # all stages are done
-    return list(map(script_of, commands))
-
-
-def script_of(command: list[str]) -> str:
-    return Path(command[0]).stem
+    return [command[0] for command in commands]
 
 
 def assert_speaks(voice: TTS) -> None:
@@ -129,7 +125,7 @@ def test_the_recipe_goes_from_recordings_to_a_voice(
     settings = {"DATA": recordings, "LORA": 1, **SETTINGS, "CODEC_STEPS": 0, "ALIGN": 0}
     settings |= {"TRAIN_FLAGS": "--use_cpu --lora_rank 2"}
     made = make_voice(tmp_path, parent(tmp_path / "checkpoint"), **settings)
-    assert not {"align", "train_codec"} & set(made)
+    assert not {"align", "codec train"} & set(made)
     assert_speaks(TTS.from_pretrained(tmp_path / "out" / "voice"))
     for stage, systems in {
         "before": ["teacher", "codec", "model"],
@@ -149,7 +145,7 @@ def test_a_codec_learns_the_voice_too_and_tokens_are_looked_for_where_it_tells_t
     settings = {"DATA": recordings, **SETTINGS, "CODEC_STEPS": 2, "TRAIN_FLAGS": "--use_cpu"}
     settings |= {"CODEC_FLAGS": "--batch_size 2 --segment_s 0.1 --max_eval_cuts 1"}
     made = make_voice(tmp_path, checkpoint, **settings)
-    assert made.index("align") < made.index("cache_latents") < made.index("train_codec")
+    assert made.index("align") < made.index("cache codes") < made.index("codec train")
     voice, before = (
         TTS.from_pretrained(tmp_path / "out" / "voice"),
         load_codec(checkpoint / "codec"),
@@ -180,12 +176,12 @@ def test_a_codec_that_comes_with_its_checkpoint_is_adapted(
     setting: dict[str, object], steps: str | None, tmp_path: Path
 ) -> None:
     commands = follow(tmp_path, parent(tmp_path / "checkpoint"), DATA=tmp_path, **setting)
-    of = {script_of(command): command for command in commands}
-    assert ("train_codec" in of) == (steps is not None)
+    of = {command[0]: command for command in commands}
+    assert ("codec train" in of) == (steps is not None)
     if steps is not None:
-        assert of["train_codec"][of["train_codec"].index("--max_steps") + 1] == steps
-    for script in ("train", "export"):  # which go on with what came out
-        codec = of[script][of[script].index("--codec") + 1]
+        assert of["codec train"][of["codec train"].index("--max_steps") + 1] == steps
+    for name in ("train", "export"):  # which go on with what came out
+        codec = of[name][of[name].index("--codec") + 1]
         assert (codec == str(tmp_path / "out" / "codec")) == (steps is not None)
 
 

@@ -61,7 +61,7 @@ def run(args: argparse.Namespace) -> None:
     model = SpeechLlamaForCausalLM.from_pretrained(args.model, dtype=torch.float32).to(device)
     hours = cache_predictions(
         model.eval(),
-        TextTokenizer.from_pretrained(args.model, model.config.text_normalization),
+        TextTokenizer.from_pretrained(args.model, model.config.architecture.text_normalization),
         load_codec(args.codec, device=device),
         args.codes,
         args.output,

@@ -18,12 +18,8 @@ from lhotse.audio import AudioSource
 from lhotse.cut import Cut
 
 from sled.data.corpora.items import Item, Rejected, Utterance
-from sled.data.corpora.options import Limits
+from sled.data.corpora.options import AUDIO_SUFFIXES, Limits
 from sled.files.audio import check_audible
-
-# Formats that libsndfile reads. Lhotse reads some others (.sph) through a shell, which must never
-# see a file name from a corpus.
-AUDIO_SUFFIXES = (".wav", ".flac", ".ogg", ".opus", ".mp3")
 
 # Corpora round times, so an utterance may seem to end slightly after its recording.
 END_TOLERANCE_S = 0.05

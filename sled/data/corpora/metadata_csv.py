@@ -5,8 +5,8 @@ Quotation marks belong to the text; they do not quote columns.
 
 from pathlib import Path
 
-from sled.data.corpora.checks import AUDIO_SUFFIXES
 from sled.data.corpora.items import Item, Rejected, Utterance, read_lines
+from sled.data.corpora.options import AUDIO_SUFFIXES
 
 
 def read_metadata_csv(

@@ -5,6 +5,10 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 
+# Formats that libsndfile reads. Lhotse reads some others (.sph) through a shell, which must never
+# see a file name from a corpus.
+AUDIO_SUFFIXES = (".wav", ".flac", ".ogg", ".opus", ".mp3")
+
 HELD_OUT_SPLIT = "valid"
 ON_BAD = ("skip", "stop")
 

@@ -23,6 +23,7 @@ from sled.data.corpora.splits import count_threshold, sentence_hash, share_thres
 
 logger = logging.getLogger(__name__)
 
+
 @dataclass
 class Report:
     """Result of preparing a corpus.
