@@ -87,7 +87,8 @@ def describe_hardware() -> Iterator[tuple[str, str]]:
     threads = f"{torch.get_num_threads()} threads"
     yield "device", ", ".join(filter(None, [device.type, name, threads]))
     configs = {
-        f"{one} (bundled)": SpeechLlamaConfig.from_pretrained(model.folder) for one, model in BUNDLED_MODELS.items()
+        f"{one} (bundled)": SpeechLlamaConfig.from_pretrained(model.folder)
+        for one, model in BUNDLED_MODELS.items()
     }
     configs["the published size"] = SpeechLlamaConfig()
     for model, config in configs.items():

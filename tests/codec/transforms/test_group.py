@@ -9,7 +9,7 @@ from lhotse import CutSet
 from sled.codec import Group, StreamState, TransformedCodec, load_codec
 from sled.data.cache.codes import cache_codes, check_codec, load_cached
 from sled.data.dataset import SpeechDataset
-from tests.commands import run_script as run
+from tests.commands import run
 from tests.debug import GOLDENS, HOP, debug_codec, debug_cut, debug_tokenizer, debug_waveform, randn
 
 
@@ -70,8 +70,8 @@ def test_codes_are_the_same_however_speech_is_cut(pieces, frames):
 
 def test_a_grouped_codec_is_saved_and_loaded(tmp_path, capsys):
     """By the same code as any other; it is another codec, of a lower rate."""
-    flags = ("--codec", GOLDENS / "codec", "--frames", 3, "--output_dir", tmp_path / "codec")
-    assert run("group_frames", *flags) == 0
+    flags = ("--codec", GOLDENS / "codec", "--transforms", "group:3", "-o", tmp_path / "codec")
+    assert run("codec fit", *flags) == 0
     base, codec = load_codec(GOLDENS / "codec"), load_codec(tmp_path / "codec")
     assert f"{codec.frame_rate:g} latents of {codec.latent_dim}" in capsys.readouterr().out
     assert (codec.hop_length, codec.latent_dim) == (3 * base.hop_length, 3 * base.latent_dim)
@@ -98,7 +98,8 @@ def test_codes_that_are_cached_serve_for_groups_too(tmp_path):
 
 @pytest.mark.parametrize("frames", [1, 0])
 def test_there_must_be_something_to_group(frames, tmp_path, capsys):
-    flags = ("--codec", GOLDENS / "codec", "--frames", frames, "--output_dir", tmp_path / "codec")
-    assert run("group_frames", *flags) == 2
+    transforms = ("--transforms", f"group:{frames}")
+    flags = ("--codec", GOLDENS / "codec", *transforms, "-o", tmp_path / "codec")
+    assert run("codec fit", *flags) == 2
     assert f"group of {frames} frames" in capsys.readouterr().err
     assert not (tmp_path / "codec").exists()

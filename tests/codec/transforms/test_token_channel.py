@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from sled.codec import CodecParts, Group, TokenChannel, TransformedCodec, load_codec
 from sled.training.export import export
-from tests.commands import run_script as run
+from tests.commands import run
 from tests.debug import GOLDENS, debug_codec, debug_model, debug_tokenizer, debug_waveform, randn
 
 CHANNEL = TokenChannel.random(vocab_size=40, width=6, norm=3.0)
@@ -76,11 +76,12 @@ def test_speech_is_the_same_however_latents_are_cut(pieces):
         torch.testing.assert_close(torch.cat(heard, 1), codec.decode(latents), rtol=0, atol=1e-5)
 
 
-def test_the_script_saves_it_and_it_is_exported(tmp_path):
+def test_the_command_saves_it_and_it_is_exported(tmp_path):
     CodecParts.load(GOLDENS / "codec").with_transforms(Group(2)).save(tmp_path / "grouped")
     debug_tokenizer().save_pretrained(tmp_path / "model")
-    flags = ("--codec", tmp_path / "grouped", "--tokenizer", tmp_path / "model", "--width", 5)
-    assert run("add_token_channel", *flags, "--output_dir", tmp_path / "codec") == 0
+    flags = ("--codec", tmp_path / "grouped", "--tokenizer", tmp_path / "model")
+    flags += ("--transforms", "token-channel:5")
+    assert run("codec fit", *flags, "--output", tmp_path / "codec") == 0
     made = load_codec(tmp_path / "codec")
     channel = made.token_channel
     assert channel is not None

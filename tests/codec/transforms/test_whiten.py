@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from sled.codec import CodecParts, Group, TransformedCodec, Whiten, group_codes, load_codec
 from sled.training.export import export
-from tests.commands import run_script as run
+from tests.commands import run
 from tests.debug import GOLDENS, HOP, debug_codec, debug_model, debug_tokenizer, debug_waveform
 from tests.training.runs import make_corpus
 
@@ -142,9 +142,9 @@ def test_a_broken_whitening_is_refused(tmp_path):
         load_codec(tmp_path)
 
 
-def test_the_script_goes_by_cached_codes(tmp_path):
+def test_the_command_goes_by_cached_codes(tmp_path):
     cached_corpus = make_corpus(tmp_path) / "cached"
-    flags = ("--codec", GOLDENS / "codec", "--codes", cached_corpus)
-    assert run("whiten_latents", *flags, "--output_dir", tmp_path / "codec") == 0
+    flags = ("--codec", GOLDENS / "codec", "--codes", cached_corpus, "--transforms", "whiten")
+    assert run("codec fit", *flags, "--output", tmp_path / "codec") == 0
     (transform,) = load_codec(tmp_path / "codec").transforms
     assert isinstance(transform, Whiten)
