@@ -91,9 +91,9 @@ def describe_hardware() -> Iterator[tuple[str, str]]:
         for one, model in BUNDLED_MODELS.items()
     }
     configs["the published size"] = SpeechLlamaConfig()
-    for model, config in configs.items():
+    for size, config in configs.items():
         precision = choose_precision(config, device)
-        yield "precision", f"{model}: {precision}, {describe_form(precision, device.type)}"
+        yield "precision", f"{size}: {precision}, {describe_form(precision, device.type)}"
 
 
 def describe_form(precision: str, device: str) -> str:

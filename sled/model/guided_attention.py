@@ -1,7 +1,7 @@
 """One attention head is taught which token is being said: then a model learns to read much sooner.
 
 What the text has to do with speech is found out late, for the score alone hardly tells: another
-word changes it by a few percent. Where word times are known (`scripts/align.py`), one head of one
+word changes it by a few percent. Where word times are known (`sled align`), one head of one
 layer learns by cross-entropy to look at the token that the next frame belongs to, as attention is
 guided in other systems (Tachibana et al. 2018, "Efficiently trainable text-to-speech system based
 on deep convolutional networks with guided attention"). Nothing is added to the model.

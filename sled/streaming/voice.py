@@ -165,7 +165,7 @@ class Voice:
             if theirs != ours:
                 raise ValueError(
                     f"{path} was made with another {part} (or in another precision): make it again "
-                    "with scripts/make_voice.py, its --dtype as here"
+                    "with `sled voices make`, with the same --dtype"
                 )
         layout = Layout(description["text_chunk"], description["speech_chunk"])
         decoder = Decoder(model)
@@ -186,7 +186,7 @@ def _read_file(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
     Raises:
         ValueError: If it is none.
     """
-    remedy = "make one with scripts/make_voice.py"
+    remedy = "make one with `sled voices make`"
     if not path.is_file():
         raise ValueError(f"no voice file at {path}: {remedy}")
     try:
