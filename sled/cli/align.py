@@ -82,7 +82,7 @@ def run(args: argparse.Namespace) -> None:
         print(f"aligned: {report}")
         for what, ids in (
             ("too short for their text", report.too_short),
-            ("that do not seem to match their text", report.doubtful),
+            ("that do not sound like their text", report.doubtful),
         ):
             if ids:
                 print(f"{len(ids)} cuts {what}: {', '.join(ids[:5])}{', ...' if ids[5:] else ''}")
