@@ -9,11 +9,11 @@ from __future__ import annotations
 import argparse
 
 from sled.cli.flags import (
-    add_keep_place_flag,
     add_model_flags,
     add_output_flag,
     add_sampling_flags,
     add_stop_threshold_flag,
+    add_track_text_flag,
     given,
 )
 from sled.evaluation.modes import DEFAULT_MODES, MODES
@@ -42,7 +42,7 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     decoding = parser.add_argument_group("decoding")
     add_sampling_flags(decoding)
     add_stop_threshold_flag(decoding)
-    add_keep_place_flag(decoding)
+    add_track_text_flag(decoding)
     decoding.add_argument(
         "--seed", type=int, default=0, help="seed of the first text, counted up for the others"
     )
@@ -98,7 +98,7 @@ def run(args: argparse.Namespace) -> None:
     logging.getLogger("faster_whisper").setLevel(logging.WARNING)  # else a line per utterance
     options = DecodingOptions(
         stop_threshold=args.stop_threshold,
-        keep_place=args.keep_place,
+        track_text=args.track_text,
         **given(args, *RECOMMENDED),  # type: ignore[arg-type]
     )
     device = choose_device(args.device)

@@ -101,9 +101,10 @@ def add_stop_threshold_flag(flags: Flags) -> None:
     )
 
 
-def add_keep_place_flag(flags: Flags) -> None:
-    """`--keep_place`."""
+def add_track_text_flag(flags: Flags) -> None:
+    """`--track_text`, with its old spelling `--keep_place`."""
     flags.add_argument(
+        "--track_text",
         "--keep_place",
         action=argparse.BooleanOptionalAction,
         default=True,
@@ -161,7 +162,7 @@ def add_speech_flags(parser: argparse.ArgumentParser) -> None:
     )
     decoding.add_argument("--min_frames", type=int, default=0, help="frames before it may stop")
     add_stop_threshold_flag(decoding)
-    add_keep_place_flag(decoding)
+    add_track_text_flag(decoding)
     decoding.add_argument(
         "--num_return_sequences",
         type=int,

@@ -78,7 +78,7 @@ def read_task(args: argparse.Namespace, layout: str) -> Task:
         stop_threshold=args.stop_threshold,
         min_frames=args.min_frames,
         max_length=args.max_length or None,
-        keep_place=args.keep_place,
+        track_text=args.track_text,
     )
     text = read_text(args, PUBLISHED_INPUT if bundled is None else bundled.example)
     paths = output_paths(args.output, args.num_return_sequences)

@@ -27,7 +27,7 @@ LIGHT = [
 SPEECH = {
     *("text", "--model", "--codec", "--device", "--dtype", "--bf16", "--fp16", "--input"),
     *("--input_file", "--cfg", "--temperature", "--draws", "--seed", "--max_length"),
-    *("--min_frames", "--stop_threshold", "--keep_place", "--num_return_sequences"),
+    *("--min_frames", "--stop_threshold", "--track_text", "--num_return_sequences"),
     *("--trim_tail", "--output"),
 }
 VOICE = {"--prompt_audio", "--prompt_text", "--voice"}
@@ -82,7 +82,7 @@ FLAGS: dict[str, set[str]] = {
     "export": SAMPLING | {"--model", "--codec", "--output", "--dtype", "--max_shard_size"},
     "evaluate": MODEL
     | SAMPLING
-    | {"--manifest", "--modes", "--limit", "--stream_model", "--stop_threshold", "--keep_place"}
+    | {"--manifest", "--modes", "--limit", "--stream_model", "--stop_threshold", "--track_text"}
     | {"--seed", "--characters_per_second", "--batch_size", "--whisper", "--numerals"}
     | {"--speaker_encoder", "--dnsmos", "--output", "--save_audio"},
     "bench generate": SPEED
