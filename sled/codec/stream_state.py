@@ -1,4 +1,4 @@
-"""What a stream remembers, as one explicit value."""
+"""The state of a stream, as one explicit value."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -7,19 +7,19 @@ import torch
 from torch import Tensor
 
 LayerState = tuple[Tensor, ...]
-"""What one layer remembers; each tensor is [B, ...]."""
+"""The state of one layer; each tensor is [B, ...]."""
 
 
 @dataclass(frozen=True)
 class StreamState:
-    """All that a stream remembers of its B rows.
+    """The state of a stream with B rows.
 
-    A state is never changed: a stream that advances gets a new one. So whoever keeps a state can
-    come back to it, and what is made of it below can be put back into a stream of the same codec.
+    A state never changes: a stream that advances gets a new one. So a kept state can be restored,
+    and states made by the methods below can be set in a stream of the same codec.
 
     Attributes:
-        waiting: [B, C, n] inputs that have come before there were enough of them to start.
-        layers: what each layer remembers, in order; empty for as long as the stream waits.
+        waiting: [B, C, n] inputs that were fed before there were enough of them to start.
+        layers: state of each layer, in order; empty until the stream starts.
     """
 
     waiting: Tensor
@@ -32,7 +32,7 @@ class StreamState:
 
     @property
     def started(self) -> bool:
-        """Whether anything has gone through the layers."""
+        """Whether the layers have processed anything."""
         return bool(self.layers)
 
     def tensors(self) -> Iterator[Tensor]:
@@ -42,7 +42,7 @@ class StreamState:
             yield from layer
 
     def kind(self) -> tuple[torch.Size, ...]:
-        """How much is remembered of a row: states of one kind can be joined."""
+        """The shapes of a row's tensors: states of one kind can be joined."""
         return tuple(tensor.shape[1:] for tensor in self.tensors())
 
     def map(self, change: Callable[[Tensor], Tensor]) -> "StreamState":
@@ -68,14 +68,14 @@ class StreamState:
         """One state with the rows of all.
 
         Raises:
-            ValueError: if the streams remember different amounts. Decoders that have started
-                never do; others do unless they have been fed equally much.
+            ValueError: if the states differ in shape. Those of decoders that have started never
+                do; others do unless the streams have been fed the same amount.
         """
         kinds = {state.kind() for state in states}
         if len(kinds) != 1:
             raise ValueError(
-                f"cannot join {len(states)} streams that remember {len(kinds)} different amounts "
-                "of input: join them after they have been fed equally much"
+                f"cannot join {len(states)} streams whose states have {len(kinds)} different "
+                "shapes: join them after they have been fed equally much"
             )
         groups = zip(*(state.tensors() for state in states), strict=True)
         joined = iter([torch.cat(group) for group in groups])

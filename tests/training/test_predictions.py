@@ -357,7 +357,7 @@ def test_frames_that_do_not_fit_are_refused(corpus: Path, tmp_path: Path) -> Non
     good = made(corpus, tmp_path / "good", frames)
     refused(good, "no clip lasts 3 s: lower --segment_s", segment_s=3.0)
     other = made(corpus, tmp_path / "other", frames, codec_digest="another")
-    refused(other, "holds frames of another codec")
+    refused(other, "holds predictions for another codec")
     short = made(corpus, tmp_path / "short", {key: x[:-1] for key, x in frames.items()})
     refused(short, "frames, and .* were predicted for it")
     foreign = made(corpus, tmp_path / "foreign", {"x" + key: x for key, x in frames.items()})
@@ -371,7 +371,7 @@ def test_frames_that_do_not_fit_are_refused(corpus: Path, tmp_path: Path) -> Non
     also: dict[str, Any] = {"finetune_path": None, "eval_predictions": str(good)}
     with pytest.raises(ValueError, match="eval_predictions needs finetune_path"):
         adaptation(corpus, tmp_path / "codec", **also)
-    refused(good, "eval_predictions holds frames of no clip", eval_predictions=str(foreign))
+    refused(good, "eval_predictions holds predictions for no clip", eval_predictions=str(foreign))
     refused(good, "predictions_share must be from 0 to 1", predictions_share=1.5)
 
 

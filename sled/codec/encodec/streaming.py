@@ -1,16 +1,15 @@
 """Encodec fed piece by piece, equal to Encodec fed the whole at once.
 
-All convolutions of a causal Encodec look back only, so every input settles its outputs at once,
-with one exception. At the very beginning there is nothing to look back at, and most Encodecs,
-the published ones included, put a mirror image of the beginning there. A convolution that looks
-back p columns then needs columns 0 ... p for its first output. In the decoder of the usual form
-this takes the longest in the first convolution, which looks back 6 frames: nothing can come out
-before the 7th frame has come in, and no exact decoder is faster. The same steps lead the encoder
-from 7 frames back to 7 * 320 samples.
+The convolutions of a causal Encodec look back only, so each input determines its outputs at once,
+with one exception: at the beginning of the signal there is nothing to look back at. Most Encodecs,
+including the published ones, pad it with a mirror image of the beginning. A convolution that looks
+back p columns then needs columns 0 ... p for its first output. In the usual decoder the first
+convolution needs the most, because it looks back 6 frames: no exact decoder can return samples
+before the 7th frame is fed. For the encoder the same calculation gives 7 * 320 samples.
 
-So a stream keeps its inputs until every layer has what it needs for its mirror image, then feeds
-them all at once, and from then on feeds each piece as it comes. A signal that ends before that is
-handed to the network as a whole: it knows what to do when the mirror is longer than the signal.
+A stream therefore keeps its inputs until every layer has what it needs for its mirror image. It
+then feeds them all at once, and after that each piece as it comes. A signal that ends earlier is
+given to the network as a whole, which handles a mirror longer than the signal.
 
 Shapes: B batch, C channels, n columns, T frames, S samples, D latent width, K codebooks.
 """
@@ -32,18 +31,18 @@ _PAD_MODES = ("constant", "reflect", "replicate")
 
 
 class StreamingNetwork:
-    """Encodec's encoder or decoder as a function of a piece and a state.
+    """An encoder or decoder of Encodec as a function of a piece and a state.
 
     Args:
-        network: the model's `encoder` or `decoder`. Its weights are shared, so they must not
-            change any more: the normalised ones would not follow.
+        network: the model's `encoder` or `decoder`. Its weights must not change any more:
+            normalized weights are computed once.
         config: of the model.
 
     Attributes:
-        inputs_to_start: columns that must have come in before any comes out.
+        inputs_to_start: columns that must be fed before any is returned.
 
     Raises:
-        ValueError: if the network is not causal, and so cannot be streamed.
+        ValueError: if the network is not causal and therefore cannot be streamed.
     """
 
     def __init__(self, network: Layers, config: EncodecConfig) -> None:
@@ -75,7 +74,7 @@ class StreamingNetwork:
         return StreamState(torch.empty(batch_size, self._in_channels, 0, device=self._device))
 
     def outputs(self, inputs: int) -> int:
-        """Columns that have come out once so many have gone in, before `finish`."""
+        """Columns returned once this many have been fed, before `finish`."""
         columns = inputs
         for layer in self._layers:
             if columns < layer.inputs_to_start:
@@ -97,7 +96,7 @@ class StreamingNetwork:
         after: list[LayerState] = []
         with torch.autocast(self._device.type, enabled=False):
             for layer, remembered in zip(self._layers, before, strict=True):
-                if x.shape[-1] == 0:  # too little came for the stride of the layer before
+                if x.shape[-1] == 0:  # less than a stride of the layer before
                     break
                 x, remembered = layer.step(x, remembered)
                 after.append(remembered)
@@ -106,7 +105,7 @@ class StreamingNetwork:
 
     @torch.no_grad()
     def finish(self, state: StreamState) -> Tensor:
-        """End the signal: the columns [B, C', m] still due."""
+        """End the signal: the remaining columns [B, C', m]."""
         with torch.autocast(self._device.type, enabled=False):
             if not state.started:
                 x = state.waiting
@@ -128,7 +127,7 @@ class StreamingNetwork:
 
 
 class EncodecStreamingDecoder(StreamingDecoder):
-    """Latents to speech; see the module's docstring for what comes out when."""
+    """Latents to speech; the module's docstring says when samples are returned."""
 
     def __init__(self, network: StreamingNetwork, batch_size: int) -> None:
         self._network = network
@@ -155,7 +154,7 @@ class EncodecStreamingDecoder(StreamingDecoder):
 
 
 class EncodecStreamingEncoder(StreamingEncoder):
-    """Speech to codes; see the module's docstring for what comes out when.
+    """Speech to codes; the module's docstring says when codes are returned.
 
     Args:
         network: the encoder.

@@ -1,10 +1,10 @@
-"""Encodec's layers, fed piece by piece.
+"""The layers of Encodec, fed piece by piece.
 
-A layer is a function of a piece and of what it remembers of earlier pieces, and returns what it
-now remembers. It keeps nothing itself and shares its weights with the module it stands for, except
-that weight normalisation, which the module redoes in each pass, is done once. Its first piece must
-be long enough for the padding at the beginning (`inputs_to_start`); `StreamingNetwork` sees to
-that for all layers at once.
+A layer is a function of a piece and a state, which holds what it needs of earlier pieces; it
+returns the new state and stores nothing itself. It shares its weights with the module it stands
+for, but applies weight normalization once, not in each pass. Its first piece must be long enough
+for the padding at the beginning (`inputs_to_start`); `StreamingNetwork` ensures this for all
+layers at once.
 
 Shapes: B batch, C channels, n columns, which are points in time at the layer's own rate.
 """
@@ -38,25 +38,25 @@ class StreamingLayer(ABC):
             state: what the last step returned; None in the first.
 
         Returns:
-            The columns [B, C', m] that later pieces cannot change any more, and the new state.
+            The columns [B, C', m] that do not depend on later pieces, and the new state.
         """
 
     def finish(self, state: LayerState) -> Tensor | None:
-        """The columns [B, C', m] that only the end of the signal brings; None without any."""
+        """The columns [B, C', m] that depend on the end of the signal; None if there are none."""
         return None
 
     def outputs(self, inputs: int) -> int:
-        """Columns that have come out once so many have gone in, before `finish`."""
+        """Columns returned once this many have been fed, before `finish`."""
         return inputs
 
 
 class StreamingConv(StreamingLayer):
     """A causal convolution.
 
-    It remembers the columns that outputs still to come will read. The signal is padded by
-    `padding` columns on the left. When they mirror the signal they are its columns
-    padding, ..., 2, 1, so the very first output waits for column `padding`. Where a stride does
-    not divide the length, it is padded on the right as well, in `finish`.
+    Its state holds the columns that later outputs need. The signal is padded by `padding` columns
+    on the left. If they mirror the signal, they are its columns padding, ..., 2, 1, so the first
+    output needs column `padding`. If the stride does not divide the length, `finish` pads the
+    signal on the right as well.
     """
 
     def __init__(self, module: Conv) -> None:
@@ -99,9 +99,9 @@ class StreamingConv(StreamingLayer):
 class StreamingConvTranspose(StreamingLayer):
     """A transposed convolution, whose outputs overlap with those of the next piece.
 
-    It remembers what its last inputs have added to columns that later inputs will add to as well.
-    If not all that sticks out of the whole is trimmed from its right end (`trim_right_ratio`),
-    all output is that much later, and `finish` has some left.
+    Its state holds what earlier inputs contribute to columns that later inputs contribute to as
+    well. If some of the surplus is trimmed on the left (`trim_right_ratio`), all output is later
+    by that much, and `finish` returns the rest.
     """
 
     def __init__(self, module: ConvTranspose) -> None:
@@ -115,7 +115,7 @@ class StreamingConvTranspose(StreamingLayer):
         if state is not None:
             y[..., : self.overlap] += state[0]
         settled = x.shape[-1] * self.stride
-        # The columns to come bring the bias along, so it is not remembered.
+        # Later columns include the bias, so it is not stored.
         tail = y[..., settled:] - self.bias[:, None]
         return y[..., self.trimmed_left if state is None else 0 : settled], (tail,)
 
@@ -131,7 +131,7 @@ class StreamingConvTranspose(StreamingLayer):
 
 
 class StreamingLSTM(StreamingLayer):
-    """The recurrent layers with their skip connection. They remember hidden and cell states."""
+    """The recurrent layers with their skip connection. The state holds hidden and cell states."""
 
     def __init__(self, module: Lstm) -> None:
         self.lstm = module.lstm
@@ -149,7 +149,7 @@ class StreamingLSTM(StreamingLayer):
 
 
 class StreamingResidual(StreamingLayer):
-    """A residual block. Only its first convolution looks back; the others see single columns."""
+    """A residual block. Only its first convolution looks back; the others use single columns."""
 
     def __init__(self, module: ResidualBlock) -> None:
         _, first, _, second = module.block
@@ -170,7 +170,7 @@ class StreamingResidual(StreamingLayer):
 
 
 class StreamingELU(StreamingLayer):
-    """The activation between layers; it remembers nothing."""
+    """The activation between layers; it has no state."""
 
     @override
     def step(self, x: Tensor, state: LayerState | None) -> tuple[Tensor, LayerState]:

@@ -1,10 +1,11 @@
-"""Adapting a codec's decoder to other voices, while all that decides its latents stays as it is."""
+"""Adapting the decoder of a codec to other voices; encoder, codebooks and latents do not change."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
 from torch import Tensor
+from typing_extensions import override
 
 from sled.codec import CodecParts
 from sled.codec.encodec.files import TRAINING_AVERAGES
@@ -16,10 +17,9 @@ from sled.training.codec.rescaling import rescale_output
 
 
 class DecoderAdapter(CodecLearner):
-    """A learner that starts in the last stage, from a codec that is there.
+    """A learner that starts in the last stage, from an existing codec.
 
-    Encoder and codebooks are never written to: the codec that comes out has the codes of the one
-    that went in, and the same latents.
+    It never writes to encoder and codebooks: codes and latents stay those of the existing codec.
 
     Args:
         config: settings of the run.
@@ -28,7 +28,7 @@ class DecoderAdapter(CodecLearner):
         origin: the codec; its model is changed in place.
 
     Raises:
-        ValueError: if it is of a form that cannot be used.
+        ValueError: if the codec cannot be used.
     """
 
     def __init__(
@@ -38,30 +38,34 @@ class DecoderAdapter(CodecLearner):
         generator: torch.Generator,
         origin: CodecParts,
     ) -> None:
-        # Fewer may be used than there are: the decoder hears the sum of those.
+        # A codec may use fewer codebooks than it has; the decoder gets the sum of those used.
         self._num_codebooks = origin.assemble(config.device).stored.num_codebooks
         self._origin = origin.model
         super().__init__(config, draw_batch, generator)
         self.quantizing = True
 
     @property
+    @override
     def num_codebooks(self) -> int:
         return self._num_codebooks
 
     @property
+    @override
     def latent_rms(self) -> float:
         assert self.latent_scale is not None
         return 1 / self.latent_scale
 
+    @override
     def finished_model(self) -> Encodec:
-        """The codec with the averaged decoder; latents are those of the codec it was."""
+        """The codec with the averaged decoder; latents are those of the existing codec."""
         return self.averaged_model()
 
+    @override
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Restore what `state_dict` gave.
+        """Restore the result of `state_dict`.
 
         Raises:
-            ValueError: if it is of a run that started from another codec.
+            ValueError: if it belongs to a run that started from another codec.
         """
         theirs, ours = _kept(state["model"]), _kept(self.model.state_dict())
         if theirs.keys() != ours.keys() or not all(ours[name].equal(theirs[name]) for name in ours):
@@ -71,26 +75,31 @@ class DecoderAdapter(CodecLearner):
             )
         super().load_state_dict(state)
 
+    @override
     def _make_model(self) -> Encodec:
-        """The codec, its decoder at the level that weights learn best at."""
+        """The codec, its decoder rescaled to the level at which weights are trained."""
         model = self._origin.train().requires_grad_(True)
         rescale_output(model, 1 / self.waveform_scale)
         return model
 
+    @override
     def _enter_stage(self, progress: float) -> None:
         if not self.frozen:
             self._freeze_latents()
 
+    @override
     def _encode(self, waveforms: Tensor) -> Tensor:
         with self._autocast():
-            return self.model.encoder(waveforms).float()
+            latents: Tensor = self.model.encoder(waveforms)
+        return latents.float()
 
-    def _hear_and_speak_at_true_level(self, model: Encodec) -> None:
+    @override
+    def _rescale_to_true_level(self, model: Encodec) -> None:
         rescale_output(model, self.waveform_scale)
 
 
 def _kept(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Of a codec's tensors those that adapting leaves as they are."""
+    """The tensors of a codec that adaptation does not change."""
     return {
         name: tensor
         for name, tensor in state.items()

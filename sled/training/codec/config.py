@@ -15,7 +15,7 @@ def _option(default: Any, text: str) -> Any:
     return field(default=default, metadata={"help": text})
 
 
-# What shapes encoder and codebooks, and so has no meaning where these are there already.
+# Settings of the encoder and the codebooks, which have no effect on a codec that exists already.
 _NEW_CODEC_SETTINGS = (
     "num_filters",
     "num_codebooks",
@@ -30,7 +30,7 @@ _NEW_CODEC_SETTINGS = (
 
 @dataclass(frozen=True, kw_only=True)
 class CodecTrainingConfig:
-    """What `CodecTrainer` needs to know.
+    """Settings of a `CodecTrainer`.
 
     The run has three stages, placed by the fraction of it that is done: continuous latents up to
     `quantize_at`, residual vector quantisation up to `adversarial_at`, and then a frozen encoder
@@ -68,23 +68,23 @@ class CodecTrainingConfig:
     finetune_path: str | None = _option(
         None,
         "adapt the decoder of this codec (folder, hub name or .th file) to the recordings; its "
-        "encoder and codebooks stay as they are, and so do codes and latents and what is done to "
-        "these (whitening, grouping and the like). Sizes are its own. Unset: a new codec",
+        "encoder and codebooks do not change, and so neither do codes, latents and transforms. The "
+        "sizes are those of this codec. Unset: train a new codec",
     )
     predictions: str | None = _option(
         None,
-        "with finetune_path: folder of what a model predicts for the recordings "
-        "(sled cache predictions), so that the decoder learns to speak what the model says. "
-        "Recordings then keep their level (no jitter), and those without predictions or shorter "
-        "than a segment are left out. Unset: it hears only the codec's own latents",
+        "with finetune_path: folder of a model's predictions for the recordings (`sled cache "
+        "predictions`), so that the decoder learns to decode what the model draws. Recordings then "
+        "keep their level (no jitter), and those without predictions or shorter than a segment are "
+        "left out. Unset: the decoder is trained on the codec's own latents only",
     )
     predictions_share: float = _option(
-        0.85, "with predictions: share of segments in which it hears that"
+        0.85, "with predictions: share of segments in which the decoder gets them"
     )
     eval_predictions: str | None = _option(
         None,
         "with finetune_path: the same for the recordings to validate on; evaluations then also "
-        "tell how near to these it makes what the model predicts",
+        "report how close to the recordings the decoded predictions are",
     )
     quantize_at: float = _option(0.3, "fraction of the run at which k-means starts the codebooks")
     adversarial_at: float = _option(
@@ -152,7 +152,7 @@ class CodecTrainingConfig:
             )
 
     def _check_finetuning(self) -> None:
-        """Refuse settings that nothing would be made of.
+        """Refuse settings that would have no effect.
 
         Raises:
             ValueError: if there are any.
@@ -162,7 +162,7 @@ class CodecTrainingConfig:
         if given:
             raise ValueError(
                 f"{', '.join(given)} with finetune_path: encoder and codebooks of "
-                f"{self.finetune_path} stay as they are, leave this out"
+                f"{self.finetune_path} do not change, leave this out"
             )
         if not 0 <= self.adversarial_at <= 1:
             raise ValueError(f"adversarial_at must be from 0 to 1, got {self.adversarial_at}")

@@ -15,7 +15,7 @@ from sled.data.cache.codes import cut_waveform
 logger = logging.getLogger(__name__)
 
 SILENCE_DB = -50.0
-"""Segments below this level (dB of full scale) teach a codec nothing; they are drawn again."""
+"""Segments below this level (dB of full scale) are silent; others are drawn instead."""
 
 
 def level_db(waveform: Tensor) -> Tensor:
@@ -29,7 +29,7 @@ class Segments:
 
     Attributes:
         waveforms: float32 [B, 1, S] within [-1, 1].
-        predictions: float32 [B, D, T], what a model predicts for their frames, if that is known.
+        predictions: float32 [B, D, T], latents that a model predicts for them. None: unknown.
     """
 
     waveforms: Tensor
@@ -43,7 +43,7 @@ class Segments:
 
 @dataclass(frozen=True)
 class _Segment:
-    """A waveform [S] at the nominal loudness, and what it took to bring it there."""
+    """A waveform [S] at the nominal loudness, with the gain that was applied."""
 
     waveform: Tensor
     gain: float
@@ -63,7 +63,7 @@ class SegmentSampler:
         max_cached_hours: keep all audio in memory as 16-bit integers up to this much.
 
     Attributes:
-        grid: segments start at multiples of so many samples.
+        grid: segments start at multiples of this number of samples.
     """
 
     grid: int = 1
@@ -110,7 +110,7 @@ class SegmentSampler:
         """Segments that are not silent.
 
         Raises:
-            ValueError: if the corpus seems to hold nothing but silence.
+            ValueError: if the corpus seems to be silent.
         """
         segments: list[_Segment] = []
         for _ in range(100 * size):
@@ -125,11 +125,11 @@ class SegmentSampler:
         """Draw `size` segments.
 
         Raises:
-            ValueError: if the corpus seems to hold nothing but silence.
+            ValueError: if the corpus seems to be silent.
         """
         waveforms = torch.stack([one.waveform for one in self._audible(size, generator)])
         jitter = (2 * torch.rand(size, 1, generator=generator) - 1) * self.loudness_jitter_db
         waveforms = waveforms * torch.exp(jitter * (math.log(10) / 20))
-        # A gain that would clip is lowered: overload would be learnt as a sound.
+        # A gain that would clip is lowered: the codec would learn clipping as a sound.
         peak = waveforms.abs().amax(-1, keepdim=True)
         return Segments((waveforms / peak.clamp(min=1.0)).unsqueeze(1))

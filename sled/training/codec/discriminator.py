@@ -40,7 +40,7 @@ class SpectrogramDiscriminator(nn.Module):
         self.layers = nn.ModuleList(weight_norm(layer) for layer in layers)
 
     def forward(self, waveform: Tensor) -> list[Tensor]:
-        """waveform [B, S] -> outputs of all layers [B, C, T, F], the verdict last."""
+        """Waveform [B, S] -> outputs of all layers [B, C, T, F], the verdict last."""
         spectrum = torch.stft(
             waveform, self.n_fft, self.n_fft // 4, window=self.window, return_complex=True
         )
@@ -63,5 +63,5 @@ class MultiScaleDiscriminator(nn.Module):
         self.scales = nn.ModuleList(SpectrogramDiscriminator(n_fft, filters) for n_fft in windows)
 
     def forward(self, waveform: Tensor) -> Judgements:
-        """waveform [B, S] -> layer outputs of every scale."""
+        """Waveform [B, S] -> layer outputs of every scale."""
         return [scale(waveform) for scale in self.scales]

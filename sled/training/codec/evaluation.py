@@ -24,7 +24,7 @@ def load_eval_clips(cuts: CutSet, sample_rate: int, loudness_db: float) -> list[
 
 @dataclass(frozen=True)
 class PredictionReport:
-    """How a codec's decoder speaks what a model predicts.
+    """How well a decoder decodes the predictions of a model.
 
     Attributes:
         mel_distance: multi-scale log-mel distance to the recordings in nepers.

@@ -1,4 +1,4 @@
-"""The networks of a codec training run, and what one step does to them."""
+"""The networks of a codec training run, and one training step."""
 
 import copy
 import logging
@@ -70,7 +70,7 @@ class CodecLearner:
             decay=config.codebook_decay,
             generator=generator,
         )
-        # Only the decoder is averaged: codes and codebooks must be those the encoder learnt with.
+        # Only the decoder is averaged: the codebooks must match the encoder they were trained with.
         self.average = copy.deepcopy(self.model.decoder).requires_grad_(False)
         self.mel_distance = MultiScaleMelDistance(self.model.config.sampling_rate).to(self.device)
         self.optimizer = torch.optim.AdamW(
@@ -90,12 +90,12 @@ class CodecLearner:
 
     @property
     def frozen(self) -> bool:
-        """Whether latents stand still, so that only the decoder learns."""
+        """Whether latents do not change any more, so that only the decoder is trained."""
         return self.latent_scale is not None
 
     @property
     def latent_rms(self) -> float:
-        """Of the decoder's input, about."""
+        """Root mean square of the decoder's input, roughly."""
         return 1.0
 
     def _make_model(self) -> Encodec:
@@ -138,7 +138,7 @@ class CodecLearner:
         if adversarial:
             losses |= self._judge(real * self.waveform_scale, fake * self.waveform_scale)
 
-        # The discriminator's own loss is no part of what the codec minimises.
+        # The codec does not minimize the discriminator's own loss.
         verdict = losses.pop("discriminator", None)
         total = torch.stack(list(losses.values())).sum()
         self._update(self.model, self.optimizer, total, keep_graph=verdict is not None)
@@ -151,12 +151,12 @@ class CodecLearner:
         return values | {"mel": values["mel"] / self.config.mel_weight}
 
     def _enter_stage(self, progress: float) -> None:
-        """Do what comes before a step, once each time a new stage begins."""
+        """Prepare the networks when a new stage begins."""
         if self.step == 0:
             initialize_variance(self.model, self.draw_batch().waveforms * self.waveform_scale)
         if not self.quantizing and progress >= self.config.quantize_at:
             self._start_quantizing()
-        # With a discriminator the latent space stands still: only the decoder learns, at less cost.
+        # With a discriminator the latents are frozen: only the decoder is trained, at less cost.
         if not self.frozen and progress >= self.config.adversarial_at:
             self._freeze_latents()
 
@@ -164,20 +164,20 @@ class CodecLearner:
         """The codec with the averaged decoder, in evaluation mode on the CPU."""
         model = copy.deepcopy(self.model)
         model.decoder.load_state_dict(self.average.state_dict())
-        self._hear_and_speak_at_true_level(model)
+        self._rescale_to_true_level(model)
         return model.cpu().eval()
 
-    def _hear_and_speak_at_true_level(self, model: Encodec) -> None:
+    def _rescale_to_true_level(self, model: Encodec) -> None:
         rescale_waveforms(model, self.waveform_scale)
 
     def finished_model(self) -> Encodec:
         """The averaged codec with latents of unit RMS.
 
-        Once the discriminator has joined, the latent space stands still: what a later call returns
-        decodes the same latents, only better.
+        Once the discriminator has joined, latents are frozen: the model of a later call decodes
+        the same latents, only better.
 
         Raises:
-            ValueError: if the run has not come to its codebooks yet.
+            ValueError: if the run has no codebooks yet.
         """
         if not self.quantizing:
             raise ValueError("this run has no codebooks yet: train past quantize_at first")
@@ -189,7 +189,7 @@ class CodecLearner:
         return model
 
     def state_dict(self) -> dict[str, Any]:
-        """Everything that a continued run needs, as tensors and plain values."""
+        """The state that a continued run needs, as tensors and plain values."""
         return {
             "step": self.step,
             "quantizing": self.quantizing,
@@ -198,7 +198,7 @@ class CodecLearner:
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Restore what `state_dict` gave."""
+        """Restore the result of `state_dict`."""
         for name, part in self._parts().items():
             part.load_state_dict(state[name])
         self.step, self.quantizing = state["step"], state["quantizing"]
@@ -228,14 +228,15 @@ class CodecLearner:
 
     def _encode(self, waveforms: Tensor) -> Tensor:
         with self._autocast():
-            return self.model.encoder(waveforms * self.waveform_scale).float()
+            latents: Tensor = self.model.encoder(waveforms * self.waveform_scale)
+        return latents.float()
 
     def _decoder_input(
         self, latents: Tensor, quantized: Tensor, predictions: Tensor | None
     ) -> Tensor:
-        """Mix of quantised and continuous latents [B, D, T], with noise of random strength.
+        """Mix of quantized and continuous latents [B, D, T], with noise of random strength.
 
-        In some segments what a model predicts for them is in their place, as it is.
+        In some segments the predictions of a model replace them, without noise.
         """
         chance = torch.rand(len(latents), 1, 1, generator=self.generator).to(self.device)
         mixed = torch.where(chance < self.config.continuous_probability, latents, quantized)
@@ -248,7 +249,7 @@ class CodecLearner:
         return torch.where(chance < self.config.predictions_share, predictions, noisy)
 
     def _judge(self, real: Tensor, fake: Tensor) -> dict[str, Tensor]:
-        """Losses from the discriminator's opinion of waveforms [B, S]; one hearing serves both."""
+        """Losses from the discriminator's outputs for waveforms [B, S], all from one pass."""
         with self._autocast():
             judged_real, judged_fake = self.discriminator(real), self.discriminator(fake)
         return {
@@ -266,10 +267,10 @@ class CodecLearner:
         keep_graph: bool = False,
     ) -> None:
         optimizer.zero_grad(set_to_none=True)
-        # Only this model's gradients: the loss may have come through the other one as well.
-        loss.backward(inputs=list(model.parameters()), retain_graph=keep_graph)
+        # Gradients of this model only: the loss may depend on the other one as well.
+        torch.autograd.backward(loss, inputs=list(model.parameters()), retain_graph=keep_graph)
         norm = nn.utils.clip_grad_norm_(model.parameters(), self.config.max_grad_norm)
-        # A step of nan or inf would spoil the weights for good; skipping one batch costs nothing.
+        # A step of nan or inf would destroy the weights; skipping one batch costs nothing.
         if torch.isfinite(norm):
             optimizer.step()
         else:
@@ -277,10 +278,11 @@ class CodecLearner:
 
     @torch.no_grad()
     def _update_average(self) -> None:
-        # A young average forgets faster, so that it does not remember the random start.
+        # A young average decays faster, so that the random start does not remain in it.
         decay = min(self.config.decoder_average, (1 + self.step) / (10 + self.step))
-        averaged = list(self.average.parameters())
-        torch._foreach_lerp_(averaged, list(self.model.decoder.parameters()), 1 - decay)
+        averaged: list[Tensor] = list(self.average.parameters())
+        current: list[Tensor] = list(self.model.decoder.parameters())
+        torch._foreach_lerp_(averaged, current, 1 - decay)
 
     @torch.no_grad()
     def _start_quantizing(self) -> None:
@@ -296,7 +298,7 @@ class CodecLearner:
 
     @torch.no_grad()
     def _freeze_latents(self) -> None:
-        """Settle the factor that gives exported latents unit RMS; nothing moves them any more."""
+        """Compute the factor that gives exported latents unit RMS, and freeze them."""
         powers = []
         for _ in range(SCALE_BATCHES):
             latents = self._encode(self.draw_batch().waveforms)

@@ -1,4 +1,4 @@
-"""What a codec is trained on: distance of mel spectrograms, and a discriminator's verdict."""
+"""Losses of codec training: distance of mel spectrograms, and those of a discriminator."""
 
 from collections.abc import Sequence
 
@@ -16,7 +16,7 @@ def mel_filterbank(sample_rate: int, n_fft: int, n_mels: int) -> Tensor:
 
     top = 2595 * np.log10(1 + sample_rate / 2 / 700)
     edges = to_hz(np.linspace(0, top, n_mels + 2))
-    # A filter narrower than one bin would see nothing: widen it to reach its neighbours.
+    # A filter narrower than one bin would be empty: widen it to reach the neighbouring bins.
     bin_hz = sample_rate / n_fft
     left = np.minimum(edges[:-2], edges[1:-1] - bin_hz)
     right = np.maximum(edges[2:], edges[1:-1] + bin_hz)
@@ -52,7 +52,7 @@ class MelSpectrogram(nn.Module):
         self.register_buffer("filters", filters, persistent=False)
 
     def forward(self, waveform: Tensor) -> Tensor:
-        """waveform [B, S] -> log-mel [B, T, n_mels]."""
+        """Waveform [B, S] -> log-mel [B, T, n_mels]."""
         spectrum = torch.stft(
             waveform, self.n_fft, self.n_fft // 4, window=self.window, return_complex=True
         )
@@ -122,7 +122,7 @@ def _verdict_loss(judgements: Judgements, wanted: float) -> Tensor:
 def feature_loss(real: Judgements, fake: Judgements) -> Tensor:
     """L1 distance of inner features, relative to their size, so that no layer dominates.
 
-    Nothing flows back into `real`.
+    No gradient flows into `real`.
     """
     losses = []
     for real_layers, fake_layers in zip(real, fake, strict=True):

@@ -1,4 +1,4 @@
-"""Training segments with what a model predicts for them.
+"""Training segments with the latents that a model predicts for them.
 
 Shapes: B segments, S samples; T frames of D, a hop of samples for each.
 """
@@ -15,6 +15,7 @@ from lhotse import CutSet
 from lhotse.cut import Cut
 from lhotse.utils import compute_num_samples
 from torch import Tensor
+from typing_extensions import override
 
 from sled.codec import Codec
 from sled.data.cache.codes import cut_waveform
@@ -25,20 +26,22 @@ logger = logging.getLogger(__name__)
 
 
 class PredictionSampler(SegmentSampler):
-    """A sampler of segments for whose frames a model has predicted latents.
+    """A sampler of segments with the predictions of a model for their frames.
 
-    Clips without these, or shorter than a segment, are left out. All keep the level they have, for
-    the model has heard that.
+    Clips without predictions, or shorter than a segment, are left out. All keep their level,
+    because the model predicted from recordings at that level.
 
     Args:
         cuts: the corpus, or more.
         predictions: the frames.
         hop_length: samples for each frame.
-        sample_rate, segment_samples, loudness_db, max_cached_hours: as for `SegmentSampler`; the
-            loudness only tells what is silence.
+        sample_rate: as for `SegmentSampler`.
+        segment_samples: as for `SegmentSampler`.
+        loudness_db: as for `SegmentSampler`; it only determines which segments are silent.
+        max_cached_hours: as for `SegmentSampler`.
 
     Raises:
-        ValueError: if no clip is left, or one is not what the frames were made for.
+        ValueError: if no clip is left, or one is not the clip that the predictions were made for.
     """
 
     def __init__(
@@ -57,8 +60,8 @@ class PredictionSampler(SegmentSampler):
         known = list(cuts_with_frames(cuts, predictions, hop_length, sample_rate))
         if not known:
             raise ValueError(
-                "the ground-truth-aligned frames are of no clip of the manifest: train on the "
-                "manifest that the codes were made of"
+                "the predictions are of no clip of the manifest: train on the manifest that the "
+                "codes were made of"
             )
         least_s = segment_samples / sample_rate
         long_enough = [cut for cut in known if cut.duration >= least_s]
@@ -74,6 +77,7 @@ class PredictionSampler(SegmentSampler):
             max_cached_hours=max_cached_hours,
         )
 
+    @override
     def batch(self, size: int, generator: torch.Generator) -> Segments:
         waveforms, frames = [], []
         for segment in self._audible(size, generator):
@@ -86,20 +90,20 @@ class PredictionSampler(SegmentSampler):
 
 
 def open_predictions(folder: str, codec: Codec) -> Predictions:
-    """What a model predicts for recordings.
+    """Open the predictions of a model.
 
     Args:
-        folder: Where that lies.
-        codec: The one whose decoder is to speak it.
+        folder: Written by `sled cache predictions`.
+        codec: The codec whose decoder is to decode them.
 
     Raises:
-        ValueError: If there is none, or it was made for another codec.
+        ValueError: If there are none, or they were made for another codec.
     """
     predictions = Predictions(Path(folder))
     if predictions.record.codec_digest != codec.stored.digest():
         raise ValueError(
-            f"{folder} holds frames of another codec than the one to adapt: make them with this "
-            "one (sled cache predictions)"
+            f"{folder} holds predictions for another codec than the one to adapt: make them with "
+            "this one (`sled cache predictions`)"
         )
     return predictions
 
@@ -107,27 +111,27 @@ def open_predictions(folder: str, codec: Codec) -> Predictions:
 def load_prediction_clips(
     cuts: CutSet, predictions: Predictions, hop_length: int, sample_rate: int, most: int
 ) -> list[tuple[Tensor, Tensor]]:
-    """Whole clips to evaluate with.
+    """Load whole clips and their predictions, to evaluate with.
 
     Args:
         cuts: The corpus to validate on, or more.
         predictions: The frames.
         hop_length: Samples for each frame.
         sample_rate: Of the codec in Hz.
-        most: How many clips, from the first on.
+        most: Number of clips, from the first on.
 
     Returns:
-        For each a waveform [S], at the level it has, and the frames [T, D] predicted for it.
+        For each clip its waveform [S], at its own level, and the frames [T, D] predicted for it.
 
     Raises:
-        ValueError: If there are frames for none, or for other clips of these ids.
+        ValueError: If there are predictions for none, or for other clips with the same ids.
     """
     known = islice(cuts_with_frames(cuts, predictions, hop_length, sample_rate), most)
     clips = [(cut_waveform(cut, sample_rate), predictions[cut.id].float()) for cut in known]
     if not clips:
         raise ValueError(
-            "eval_predictions holds frames of no clip of the eval manifest: make them of its codes "
-            "(sled cache predictions)"
+            "eval_predictions holds predictions for no clip of the eval manifest: make them from "
+            "its codes (`sled cache predictions`)"
         )
     return clips
 
@@ -135,10 +139,10 @@ def load_prediction_clips(
 def cuts_with_frames(
     cuts: CutSet, predictions: Predictions, hop_length: int, sample_rate: int
 ) -> Iterator[Cut]:
-    """The cuts that there are frames for, as many as they have.
+    """The cuts that there are predictions for.
 
     Raises:
-        ValueError: If frames are of another clip with the same id.
+        ValueError: If a cut has another number of frames than its prediction.
     """
     for cut in cuts:
         if cut.id in predictions:

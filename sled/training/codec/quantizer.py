@@ -14,7 +14,7 @@ DEAD_SHARE = 0.1
 
 @dataclass(frozen=True)
 class Quantized:
-    """Result of one training pass through the quantiser.
+    """Result of one training pass through the quantizer.
 
     Attributes:
         latents: sum of the chosen embeddings [B, D, T]; gradients pass straight to the input.
@@ -29,14 +29,14 @@ class Quantized:
 
 
 class CodebookLearner:
-    """Trains the codebook buffers of a transformers quantiser in place.
+    """Trains the codebook buffers of a quantizer in place.
 
     Entries follow the exponential moving average of the vectors assigned to them (van den Oord
     et al., 2017, appendix A.1); entries that go unused move to vectors of the current batch.
 
     Args:
-        quantizer: the model's quantiser; its buffers are the state, so a model checkpoint has it.
-        num_codebooks: of its codebooks, those that are used.
+        quantizer: the model's quantizer; its buffers are the state, which checkpoints contain.
+        num_codebooks: number of its codebooks that are used.
         decay: of the moving averages.
         generator: source of the choices made in k-means and for dead entries.
     """
@@ -61,7 +61,7 @@ class CodebookLearner:
 
     @torch.no_grad()
     def initialize(self, latents: Tensor, iterations: int = 10) -> None:
-        """Start every level by k-means on what the levels before it leave over.
+        """Initialize every level by k-means on the residual of the levels before it.
 
         Args:
             latents: encoder outputs [N, D]; N several times the codebook size.
@@ -81,13 +81,13 @@ class CodebookLearner:
                     self._pick(residual, size),
                 )
             codebook.embed.copy_(centres)
-            # Averages are per step of training; the scale washes out of embed = avg / size.
+            # Averages are per training step; their scale cancels in embed = avg / size.
             codebook.cluster_size.fill_(1.0)
             codebook.embed_avg.copy_(centres)
             residual = residual - codebook.decode(codebook.encode(residual))
 
     def quantize(self, latents: Tensor, *, update: bool) -> Quantized:
-        """Quantise encoder outputs, and let the codebooks learn from them if `update`.
+        """Quantize encoder outputs, and update the codebooks from them if `update`.
 
         Args:
             latents: encoder outputs [B, D, T] in float32.

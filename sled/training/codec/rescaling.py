@@ -18,8 +18,9 @@ def initialize_variance(model: Encodec, waveforms: Tensor) -> None:
     """Give every convolution's output unit variance on a batch, in one forward pass.
 
     PyTorch's default initialisation loses two thirds of the variance in each of the thirty-odd
-    layers, so that an untrained Encodec puts out next to nothing and learns nothing for thousands
-    of steps. After "All you need is a good init" (Mishkin and Matas, 2016), layer by layer.
+    layers, so that the output of an untrained Encodec is almost zero and it learns nothing for
+    thousands of steps. This follows "All you need is a good init" (Mishkin and Matas, 2016), layer
+    by layer.
 
     Args:
         model: freshly made model, changed in place.
@@ -44,10 +45,10 @@ def initialize_variance(model: Encodec, waveforms: Tensor) -> None:
 
 @torch.no_grad()
 def rescale_waveforms(model: Encodec, scale: float) -> None:
-    """Let a model that hears and speaks at `scale` times the level of speech do so at its level.
+    """Make a model, trained on waveforms times `scale`, work on waveforms at their true level.
 
-    Weights learn at rates that are right for signals of unit level, which speech (about 0.07) is
-    not: the gain of a decoder trained to write it directly is so small that every step overshoots.
+    Learning rates suit signals of unit level, and speech has about 0.07: the gain of a decoder
+    trained at that level would be so small that every step overshoots.
 
     Args:
         model: codec with weight-normed convolutions, changed in place.
@@ -59,7 +60,7 @@ def rescale_waveforms(model: Encodec, scale: float) -> None:
 
 @torch.no_grad()
 def rescale_output(model: Encodec, scale: float) -> None:
-    """Let a model that speaks at `scale` times the level of speech do so at its level.
+    """Make a decoder, trained to give waveforms times `scale`, give them at their true level.
 
     Args:
         model: codec with weight-normed convolutions, of which only the decoder is changed, in

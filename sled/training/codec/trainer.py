@@ -6,7 +6,7 @@ import logging
 import os
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 import torch
 from torch.utils.tensorboard import SummaryWriter
@@ -47,7 +47,7 @@ _FEATURE_EXTRACTOR = {
     "overlap": None,
 }
 
-# Settings that may differ between a run and its continuation: none of them changes what is learnt.
+# Settings that may differ between a run and its continuation: none of them affects the result.
 FREE_SETTINGS = {
     "output_dir",
     "train_manifest",
@@ -63,8 +63,15 @@ FREE_SETTINGS = {
 }
 
 
+class _SegmentSizes(TypedDict):
+    sample_rate: int
+    segment_samples: int
+    loudness_db: float
+    max_cached_hours: float
+
+
 class CodecTrainer:
-    """Trains an Encodec-form codec, or adapts one, and leaves it in `config.output_dir`.
+    """Trains an Encodec codec, or adapts one, and saves it in `config.output_dir`.
 
     A folder that holds the state of an earlier run is continued, with the same result as an
     uninterrupted one (unless `max_minutes` ties the schedule to the clock).
@@ -73,7 +80,7 @@ class CodecTrainer:
         config: settings of the run.
 
     Raises:
-        ValueError: if a manifest cannot be used, or the codec to adapt, or a model's predictions.
+        ValueError: if a manifest, the codec to adapt or the predictions cannot be used.
         OSError: if the folder cannot be written.
     """
 
@@ -88,12 +95,12 @@ class CodecTrainer:
         self.predictions = (
             None if config.predictions is None else self._open_predictions(config.predictions)
         )
-        sizes = {
-            "sample_rate": self.sample_rate,
-            "segment_samples": frames * encodec.hop_length,
-            "loudness_db": config.loudness_db,
-            "max_cached_hours": config.max_cached_hours,
-        }
+        sizes = _SegmentSizes(
+            sample_rate=self.sample_rate,
+            segment_samples=frames * encodec.hop_length,
+            loudness_db=config.loudness_db,
+            max_cached_hours=config.max_cached_hours,
+        )
         cuts = load_cuts(config.train_manifest)
         self.sampler = (
             SegmentSampler(cuts, loudness_jitter_db=config.loudness_jitter_db, **sizes)
@@ -141,7 +148,7 @@ class CodecTrainer:
         """Run, or continue, until the schedule ends; then evaluate and export the codec.
 
         Raises:
-            ValueError: if the folder's state belongs to a run with other settings.
+            ValueError: if the state in the folder belongs to a run with other settings.
         """
         self.resume()
         config, learner = self.config, self.learner
@@ -158,7 +165,7 @@ class CodecTrainer:
                 if learner.step % config.save_steps == 0:
                     self.save_state()
                 if learner.step % config.eval_steps == 0 and self.progress < 1:
-                    # In the last stage, what there is so far can already be used.
+                    # In the last stage the codec can be used already.
                     model = self.export() if learner.frozen else learner.averaged_model()
                     self._evaluate(model, writer)
             self.save_state()
@@ -188,7 +195,7 @@ class CodecTrainer:
         """Save the codec so that `load_codec` reads the folder, and return it.
 
         Raises:
-            ValueError: if the run has not come to its codebooks yet.
+            ValueError: if the run has no codebooks yet.
         """
         model = self.learner.finished_model()
         parts = (
@@ -225,7 +232,7 @@ class CodecTrainer:
             return
         state = torch.load(path, map_location=self.config.device, weights_only=True)
         wanted = self._lasting_settings()
-        # A state older than a setting was made with what is now its default.
+        # Settings that are missing in an older state had their present defaults.
         defaults = {setting.name: setting.default for setting in dataclasses.fields(self.config)}
         saved = defaults | state["settings"]
         changed = sorted(key for key in wanted if saved[key] != wanted[key])
