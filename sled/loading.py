@@ -1,4 +1,4 @@
-"""What speaking needs, from a checkpoint folder or the hub: a model, its tokenizer, its codec."""
+"""Load the parts that speaking needs: a model, its tokenizer and its codec."""
 
 from __future__ import annotations
 
@@ -9,10 +9,11 @@ import torch
 from sled.bundled import bundled_model
 from sled.codec import Codec, load_codec
 from sled.fast import PRECISIONS, choose_precision, loading_dtype, make_fast
-from sled.files.checkpoint import missing_files
-from sled.model.huggingface import SpeechLlamaConfig
+from sled.files.checkpoint import checkpoint_folder
+from sled.model.config import Config
+from sled.model.heads import head_class
 from sled.model.interface import FrameModel
-from sled.model.lm import SpeechLlamaForCausalLM
+from sled.model.registry import model_family
 from sled.text.tokenizer import TextTokenizer
 
 DEFAULT_CODEC = "facebook/encodec_24khz"
@@ -25,39 +26,59 @@ def load_parts(
     dtype: str,
     threads: int | None,
 ) -> tuple[FrameModel, TextTokenizer, Codec]:
-    """Load the parts of a voice; arguments and errors are those of `TTS.from_pretrained`."""
+    """Load a model, its tokenizer and its codec.
+
+    Args:
+        name_or_path: Name of a bundled model (None: the default one), folder, or hub name.
+        codec: Folder or hub name. None: the one in the checkpoint's folder or beside it, else the
+            published one.
+        device: Where to compute.
+        dtype: Precision of the model, or "auto".
+        threads: CPU threads of an ONNX model. None: chosen by ONNX Runtime.
+
+    Raises:
+        ValueError: If a part is missing, cannot be read or is of an unknown kind.
+    """
     if dtype not in ("auto", *PRECISIONS):
         raise ValueError(f"dtype={dtype!r}: choose one of auto, {', '.join(PRECISIONS)}")
-    if (voice := bundled_model(name_or_path)) is not None:
-        name_or_path = voice.folder
+    if (bundled := bundled_model(name_or_path)) is not None:
+        name_or_path = bundled.folder
     assert name_or_path is not None
-    _check_checkpoint(name_or_path)
+    folder = checkpoint_folder(name_or_path)
     if codec is None:
-        beside = [Path(name_or_path) / "codec", Path(name_or_path).parent / "codec"]
+        beside = [folder / "codec", folder.parent / "codec"]
         codec = next((path for path in beside if path.is_dir()), DEFAULT_CODEC)
-    try:
-        if dtype == "auto":
-            config = SpeechLlamaConfig.from_pretrained(str(name_or_path))
-            dtype = choose_precision(config, torch.device(device))
-        model = SpeechLlamaForCausalLM.from_pretrained(name_or_path, dtype=loading_dtype(dtype))
-    except OSError as error:
-        reason = str(error).splitlines()[0]
-        raise ValueError(f"no checkpoint at {str(name_or_path)!r}: {reason}") from error
-    tokenizer = TextTokenizer.from_pretrained(
-        name_or_path, model.config.architecture.text_normalization
-    )
-    fast = make_fast(model.to(device).eval(), dtype, threads)
-    return fast, tokenizer, load_codec(codec, device=device)
+    family = model_family(folder)
+    config = family.load_config(folder)
+    if dtype == "auto":
+        dtype = choose_precision(config, torch.device(device))
+    model = family.load_model(folder, loading_dtype(dtype)).to(device)
+    # The folder of a hub name holds only the files of the model.
+    tokenizer = TextTokenizer.from_pretrained(name_or_path, config.architecture.text_normalization)
+    return make_fast(model, dtype, threads), tokenizer, load_codec(codec, device=device)
 
 
-def _check_checkpoint(name_or_path: str | Path) -> None:
-    """Refuse what looks like a path but holds no checkpoint, before a hub is asked for it."""
-    path = Path(name_or_path)
-    if path.is_dir():
-        if missing := missing_files(path):
-            raise ValueError(
-                f"{path} is no checkpoint: it lacks {' and '.join(missing)}; "
-                "name the folder that training saved"
-            )
-    elif path.exists() or path.is_absolute() or str(name_or_path).startswith((".", "~")):
-        raise ValueError(f"no checkpoint folder at {path}: check the path")
+def check_parts(config: Config, tokenizer: TextTokenizer, codec: Codec) -> None:
+    """Make sure that a model was made for a tokenizer and a codec.
+
+    Raises:
+        ValueError: If it was not.
+    """
+    architecture = config.architecture
+    shape, rate = head_class(architecture).unit_shape_of(architecture), architecture.frame_rate
+    if (codec.unit_shape, codec.frame_rate) != (shape, rate):
+        raise ValueError(
+            f"the codec has units of shape {list(codec.unit_shape)} at {codec.frame_rate:g} a "
+            f"second, the model units of shape {list(shape)} at {rate:g}: "
+            "use the codec the model was trained with"
+        )
+    if tokenizer.vocab_size > architecture.vocab_size:
+        raise ValueError(
+            f"the tokenizer has {tokenizer.vocab_size} tokens, the model "
+            f"{architecture.vocab_size}: use the tokenizer the model was trained with"
+        )
+    if tokenizer.normalization != architecture.text_normalization:
+        raise ValueError(
+            f"the tokenizer normalises texts by {tokenizer.normalization!r}, the model's texts "
+            f"were by {architecture.text_normalization!r}: load the tokenizer with that one"
+        )

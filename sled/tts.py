@@ -24,10 +24,9 @@ import torch
 from torch import Tensor
 
 from sled.codec import Codec
-from sled.compatibility import check_parts
 from sled.decoding import DecodingOptions
 from sled.files.audio import check_audible, read_audio, write_audio
-from sled.loading import load_parts
+from sled.loading import check_parts, load_parts
 from sled.model.interface import FrameModel
 from sled.model.layout import Layout
 from sled.model.lm import num_parameters

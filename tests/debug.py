@@ -14,8 +14,10 @@ from lhotse import MonoCut, Recording, SupervisionSegment
 from torch import Tensor
 
 from sled.codec import Codec, load_codec
-from sled.model.huggingface import SpeechLlamaConfig
-from sled.model.lm import SpeechLlamaForCausalLM
+from sled.model.config import Config
+from sled.model.huggingface import SpeechLlamaConfig, SpeechLlamaForCausalLM
+from sled.model.lm import SpeechLM
+from sled.model.registry import save_speech_lm
 from sled.text.tokenizer import TextTokenizer
 
 GOLDENS = Path(__file__).parent / "goldens"
@@ -29,7 +31,7 @@ LAYOUTS = [OFFLINE, STREAM]
 LAYOUT_IDS = ["offline", "stream"]
 
 
-def debug_config(**changes: object) -> SpeechLlamaConfig:
+def debug_config(**changes: object) -> Config:
     """A configuration of some ten thousand parameters, without dropout; any key can be changed."""
     sizes: dict[str, object] = {
         "vocab_size": 300,
@@ -46,17 +48,17 @@ def debug_config(**changes: object) -> SpeechLlamaConfig:
         "attention_dropout": 0.0,
         "activation_dropout": 0.0,
     }
-    return SpeechLlamaConfig(**(sizes | changes))
+    return Config.from_dict(sizes | changes)
 
 
-def debug_model(seed: int = 0, **changes: object) -> SpeechLlamaForCausalLM:
+def debug_model(seed: int = 0, **changes: object) -> SpeechLM:
     """A model in evaluation mode in which every weight matters, unlike in a freshly made one.
 
     A new model's head writes zeros whatever it reads; here every weight is random. They are small
     enough that free-running frames do not amplify rounding, and the stop head's large enough that
     it now and then says stop.
     """
-    model = SpeechLlamaForCausalLM(debug_config(**changes))
+    model = SpeechLM(debug_config(**changes))
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for name, weight in model.named_parameters():
@@ -69,6 +71,13 @@ def debug_model(seed: int = 0, **changes: object) -> SpeechLlamaForCausalLM:
             else:  # biases around 0, the scales of norms around 1
                 weight.copy_(0.1 * noise + ("norm" in name or "_ln.weight" in name))
     return model.eval()
+
+
+def for_transformers(model: SpeechLM) -> SpeechLlamaForCausalLM:
+    """The same model, as transformers takes it."""
+    theirs = SpeechLlamaForCausalLM(SpeechLlamaConfig(**model.config.to_dict()))
+    theirs.load_state_dict(model.state_dict())
+    return theirs.train(model.training)
 
 
 @cache
@@ -85,7 +94,7 @@ def debug_codec() -> Codec:
 
 def debug_checkpoint(folder: Path, seed: int = 0, **changes: object) -> Path:
     """A folder with everything that speaking needs: config, weights, tokenizer and codec."""
-    debug_model(seed, **changes).save_pretrained(folder)
+    save_speech_lm(debug_model(seed, **changes), folder)
     debug_tokenizer().save_pretrained(folder)
     shutil.copytree(GOLDENS / "codec", folder / "codec")
     return folder

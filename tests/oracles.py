@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from sled.model.lm import SpeechLlamaForCausalLM
+from sled.model.lm import SpeechLM
 
 
 def interleave(
@@ -32,13 +32,13 @@ def interleave(
     return order + text[:n] + speech + text[n:]
 
 
-def alone(model: SpeechLlamaForCausalLM, sequence: Tensor) -> Tensor:
+def alone(model: SpeechLM, sequence: Tensor) -> Tensor:
     """Hidden states [P, H] of one whole sequence of input embeddings [P, H], without a cache."""
     return model.model(sequence, model.model.pack([len(sequence)], sequence))
 
 
 def full_pass(
-    model: SpeechLlamaForCausalLM, token_ids: Sequence[int], latents: Tensor
+    model: SpeechLM, token_ids: Sequence[int], latents: Tensor
 ) -> tuple[Tensor, list[tuple[str, int]]]:
     """One sample through the model, input by input in the order of the layout, without a cache.
 
@@ -69,7 +69,7 @@ def noise_of(seed: int, num_frames: int) -> Tensor:
 
 @torch.no_grad()
 def speak_slowly(
-    model: SpeechLlamaForCausalLM,
+    model: SpeechLM,
     text: Sequence[int],
     noise: Tensor,
     cfg: float,

@@ -36,26 +36,35 @@ MAY_IMPORT: dict[str, set[str]] = {
     # Decoding, and the fast forms of the model.
     "decoding": {"model"},
     "fast": {"decoding", "files", "model"},
-    "compatibility": {"codec", "model", "text"},
     "loading": {"bundled", "codec", "decoding", "fast", "files", "model", "text"},
     # Sessions, and the face that users import.
     "streaming": {"codec", "decoding", "model", "normalization", "text"},
     "simulation": {"streaming", "text"},
-    "tts": {"codec", "compatibility", "decoding", "files", "loading", "model", "streaming", "text"},
+    "tts": {"codec", "decoding", "files", "loading", "model", "streaming", "text"},
     "__init__": {"decoding", "model", "startup", "streaming", "tts"},
     # Training does not speak through sessions, and knows no face.
     "training": {
         "codec",
-        "compatibility",
         "data",
         "decoding",
         "fast",
         "files",
+        "loading",
         "model",
         "text",
     },
     # What uses all of it.
-    "evaluation": {"codec", "data", "decoding", "files", "model", "simulation", "streaming", "tts"},
+    "evaluation": {
+        "codec",
+        "data",
+        "decoding",
+        "files",
+        "model",
+        "simulation",
+        "streaming",
+        "training",
+        "tts",
+    },
     "cli": {
         "bundled",
         "codec",

@@ -8,7 +8,7 @@ import time
 import torch
 
 from sled.model.config import Config
-from sled.model.lm import SpeechLlamaForCausalLM
+from sled.model.lm import SpeechLM
 
 READ_BYTES = 512 * 2**20  # more than any cache
 BYTES_PER_WEIGHT = {"float32": 4.0, "bfloat16": 2.0, "float16": 2.0, "int8": 1.0, "int4": 0.5}
@@ -43,7 +43,7 @@ def step_bytes(config: Config, precision: str, rows: int, context: int) -> float
         context: Positions that each holds.
     """
     with torch.device("meta"):
-        model = SpeechLlamaForCausalLM(config)
+        model = SpeechLM(config)
     parts = (model.model.layers, model.scoreloss)
     weights = sum(parameter.numel() for part in parts for parameter in part.parameters())
     past = rows * context * position_bytes(config, precision)

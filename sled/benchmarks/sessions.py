@@ -30,7 +30,7 @@ from sled.fast.fused import FusedLayer
 from sled.model.backbone import AttentionContext
 from sled.model.interface import FrameModel
 from sled.model.layout import Layout
-from sled.model.lm import SpeechLlamaForCausalLM
+from sled.model.lm import SpeechLM
 
 LAYOUT = Layout(STREAM_N, STREAM_M)
 # Of how many different ages sessions are at the start.
@@ -190,7 +190,7 @@ class IdleModel(CudaGraphModel):
         model: As for `CudaGraphModel`; of any size.
     """
 
-    def __init__(self, model: SpeechLlamaForCausalLM) -> None:
+    def __init__(self, model: SpeechLM) -> None:
         super().__init__(model, leave_out)
 
     def _pass(self, x: Tensor, number: int, layer: FusedLayer, cache: AttentionContext) -> Tensor:

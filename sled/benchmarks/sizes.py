@@ -8,7 +8,7 @@ from sled.bundled import BUNDLED_MODELS
 from sled.codec import Codec, EncodecCodec, Group, TransformedCodec, load_codec
 from sled.codec.encodec.config import EncodecConfig
 from sled.codec.encodec.initialize import new_encodec
-from sled.model.huggingface import SpeechLlamaConfig
+from sled.model.config import Architecture, Config
 
 # "published-x4" is the published size, made to write four frames of the codec in a step.
 SIZES = ("published", "published-x4", *BUNDLED_MODELS, "debug")
@@ -25,26 +25,28 @@ class UntrainedCodec(EncodecCodec):
         super().__init__(model, device)
 
 
-def make_config(size: str) -> SpeechLlamaConfig:
+def make_config(size: str) -> Config:
     """The configuration of one of `SIZES`."""
     if size == "published":
-        return SpeechLlamaConfig()
+        return Config()
     if size == "published-x4":
-        config = SpeechLlamaConfig()
+        config = Config()
         config.architecture.vae_embed_dim *= FRAMES_IN_GROUP
         config.architecture.frame_rate /= FRAMES_IN_GROUP
         return config
     if size in BUNDLED_MODELS:
-        return SpeechLlamaConfig.from_pretrained(BUNDLED_MODELS[size].folder)
-    return SpeechLlamaConfig(
-        vocab_size=320,
-        hidden_size=64,
-        intermediate_size=128,
-        num_hidden_layers=2,
-        num_attention_heads=4,
-        diffloss_d=2,
-        diffloss_w=64,
-        noise_channels=16,
+        return Config.load(BUNDLED_MODELS[size].folder)
+    return Config(
+        Architecture(
+            vocab_size=320,
+            hidden_size=64,
+            intermediate_size=128,
+            num_hidden_layers=2,
+            num_attention_heads=4,
+            diffloss_d=2,
+            diffloss_w=64,
+            noise_channels=16,
+        )
     )
 
 

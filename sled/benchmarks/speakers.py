@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from multiprocessing import get_context
+from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import torch
 from torch import nn
-from transformers import AutoModel
 
 from sled.benchmarks.sizes import make_codec, make_config
 from sled.bundled import BUNDLED_MODELS
 from sled.fast import choose_precision, loading_dtype, make_fast
 from sled.model.heads.energy import ZeroLinear
 from sled.model.interface import FrameModel
-from sled.model.lm import SpeechLlamaForCausalLM
+from sled.model.lm import SpeechLM
+from sled.model.registry import load_speech_lm, save_speech_lm
 from sled.text.tokenizer import TextTokenizer
 from sled.tts import TTS
 
@@ -27,21 +28,21 @@ def resolve_dtype(size: str, device: torch.device, dtype: str) -> str:
     return choose_precision(make_config(size), device) if dtype == "auto" else dtype
 
 
-def make_model(size: str, device: torch.device, dtype: torch.dtype) -> SpeechLlamaForCausalLM:
+def make_model(size: str, device: torch.device, dtype: torch.dtype) -> SpeechLM:
     """The plain model of a voice of one of `SIZES`; the same each time.
 
     Untrained ones speak noise, in the same time as words.
     """
     if size in BUNDLED_MODELS:
         folder = BUNDLED_MODELS[size].folder
-        model = SpeechLlamaForCausalLM.from_pretrained(folder, dtype=dtype)
+        model = load_speech_lm(folder, dtype)
     else:
         config = make_config(size)
         sizes = config.architecture
         sizes.stream_n, sizes.stream_m = STREAM_N, round(STREAM_M * sizes.frame_rate / 75)
         with torch.random.fork_rng():
             torch.manual_seed(0)
-            model = AutoModel.from_config(config, dtype=dtype)
+            model = SpeechLM(config).to(dtype)
             for module in model.modules():
                 if isinstance(module, ZeroLinear):  # which would make all frames zeros
                     nn.init.xavier_uniform_(module.weight)
@@ -56,7 +57,7 @@ def load_model(
     return make_fast(read_model(size, device, loading_dtype(precision)), precision, threads)
 
 
-def read_model(size: str, device: torch.device, dtype: torch.dtype) -> SpeechLlamaForCausalLM:
+def read_model(size: str, device: torch.device, dtype: torch.dtype) -> SpeechLM:
     """As `make_model`, but of the published sizes it is read from a checkpoint in float32.
 
     Another process makes it, so that this one takes no more memory than whoever loads a voice.
@@ -67,11 +68,11 @@ def read_model(size: str, device: torch.device, dtype: torch.dtype) -> SpeechLla
         maker = get_context("spawn").Process(target=_save_model, args=(size, folder))
         maker.start()
         maker.join()
-        return SpeechLlamaForCausalLM.from_pretrained(folder, dtype=dtype).to(device).eval()
+        return load_speech_lm(Path(folder), dtype).to(device)
 
 
 def _save_model(size: str, folder: str) -> None:
-    make_model(size, torch.device("cpu"), torch.float32).save_pretrained(folder)
+    save_speech_lm(make_model(size, torch.device("cpu"), torch.float32), Path(folder))
 
 
 def load_speaker(

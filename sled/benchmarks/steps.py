@@ -17,7 +17,7 @@ from sled.codec import Codec
 from sled.data.cache.codes import load_cached
 from sled.data.dataset import SpeechDataset, collate, length_mask
 from sled.data.sampling import SpeechBatches, TrainingBatches
-from sled.model.lm import SpeechLlamaForCausalLM
+from sled.model.lm import SpeechLM
 from sled.text.tokenizer import TextTokenizer
 from sled.training.callbacks.throughput import training_flops
 from sled.training.units import speech_units
@@ -80,7 +80,7 @@ class Step:
 
 
 def train_steps(
-    model: SpeechLlamaForCausalLM,
+    model: SpeechLM,
     codec: Codec,
     batches: Iterator[dict[str, Any]],
     *,
@@ -116,8 +116,8 @@ def train_steps(
                 output = model(
                     input_ids=batch["input_ids"],
                     attention_mask=batch["attention_mask"],
-                    latents=latents,
-                    latent_mask=length_mask(batch["num_frames"]),
+                    units=latents,
+                    frame_mask=length_mask(batch["num_frames"]),
                 )
             with clock.phase("backward"):
                 output.loss.backward()

@@ -19,7 +19,7 @@ from sled.benchmarks.timing import time_in_turns
 from sled.cli.device import choose_device
 from sled.cli.flags import add_device_flag
 from sled.codec import Codec
-from sled.model.lm import SpeechLlamaForCausalLM
+from sled.model.lm import SpeechLM
 from sled.training.callbacks.throughput import measure_matmul_rate
 
 EXAMPLE = "sled bench train --size published"
@@ -94,7 +94,7 @@ def _train(
 ) -> tuple[list[Step], dict[str, Any]]:
     """The timed steps, and a batch of the kind that they saw."""
     config = make_config(args.size)
-    model = SpeechLlamaForCausalLM(config).to(device, torch.float32).train()
+    model = SpeechLM(config).to(device, torch.float32).train()
     if args.compile_layers:
         for layer in model.model.layers:
             layer.compile(dynamic=True)

@@ -96,7 +96,8 @@ def _read_normalization(args: argparse.Namespace) -> str | None:
         return normalization
     if args.text_normalization is not None:
         raise ValueError("--model and --text_normalization exclude each other: give one")
-    from sled.model.huggingface import SpeechLlamaConfig
+    from sled.files.checkpoint import checkpoint_folder
+    from sled.model.config import Config
 
-    normalization = SpeechLlamaConfig.from_pretrained(args.model).architecture.text_normalization
+    normalization = Config.load(checkpoint_folder(args.model)).architecture.text_normalization
     return normalization

@@ -80,17 +80,16 @@ def describe_hardware() -> Iterator[tuple[str, str]]:
 
     from sled.cli.device import choose_device
     from sled.fast import choose_precision
-    from sled.model.huggingface import SpeechLlamaConfig
+    from sled.model.config import Config
 
     device = torch.device(choose_device("auto"))
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else platform.processor()
     threads = f"{torch.get_num_threads()} threads"
     yield "device", ", ".join(filter(None, [device.type, name, threads]))
     configs = {
-        f"{one} (bundled)": SpeechLlamaConfig.from_pretrained(model.folder)
-        for one, model in BUNDLED_MODELS.items()
+        f"{one} (bundled)": Config.load(model.folder) for one, model in BUNDLED_MODELS.items()
     }
-    configs["the published size"] = SpeechLlamaConfig()
+    configs["the published size"] = Config()
     for size, config in configs.items():
         precision = choose_precision(config, device)
         yield "precision", f"{size}: {precision}, {describe_form(precision, device.type)}"

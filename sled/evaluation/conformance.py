@@ -22,7 +22,10 @@ from torch import Tensor
 from sled.codec import Codec, load_codec
 from sled.data.dataset import length_mask
 from sled.decoding import DecodingOptions, Generated, Request, generate
-from sled.model.lm import SpeechLlamaForCausalLM
+from sled.model.config import Config
+from sled.model.lm import SpeechLM
+from sled.model.registry import load_speech_lm
+from sled.training.objectives import corrupt_inputs
 
 TOLERANCE, GRADIENT_TOLERANCE = 1e-5, 1e-4
 NEVER = 2.0  # a stop probability that is not reached
@@ -102,12 +105,12 @@ def check_goldens(folder: Path) -> Iterator[CaseResult]:
 
 
 @cache
-def _load_model(folder: Path) -> SpeechLlamaForCausalLM:
+def _load_model(folder: Path) -> SpeechLM:
     """A checkpoint whose dropout is off even in training mode."""
-    config = SpeechLlamaForCausalLM.config_class.from_pretrained(folder)
+    config = Config.load(folder)
     objective = config.objective
     objective.dropout = objective.attention_dropout = objective.activation_dropout = 0.0
-    return SpeechLlamaForCausalLM.from_pretrained(folder, config=config)
+    return load_speech_lm(folder, config=config)
 
 
 def _check_generation(
@@ -176,8 +179,9 @@ def _check_loss(
     output = model(
         input_ids=tensors["input_ids"],
         attention_mask=tensors["attention_mask"],
-        latents=latents,
-        latent_mask=length_mask(torch.tensor([codec.num_frames(n) for n in num_samples])),
+        units=latents,
+        frame_mask=length_mask(torch.tensor([codec.num_frames(n) for n in num_samples])),
+        corruption=corrupt_inputs,
     )
     output.loss.backward()
     result.compare("loss", output.loss.detach(), tensors["loss"].squeeze())

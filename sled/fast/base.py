@@ -8,12 +8,12 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from sled.model.cache import KVCache, RowCache
 from sled.model.eager_step import eager_step
 from sled.model.interface import StepInputs
-from sled.model.lm import SpeechLlamaForCausalLM
+from sled.model.lm import SpeechLM
 
 
 class FastModel(ABC):
@@ -34,7 +34,7 @@ class FastModel(ABC):
         averages: See there.
     """
 
-    def __init__(self, model: SpeechLlamaForCausalLM, dtype: torch.dtype | None = None) -> None:
+    def __init__(self, model: SpeechLM, dtype: torch.dtype | None = None) -> None:
         self.config, self.layout, self.device = model.config, model.layout, model.device
         self.dtype = dtype or model.dtype
         self.unit_shape, self.noise_width = model.unit_shape, model.noise_width
@@ -42,10 +42,9 @@ class FastModel(ABC):
         self.averages = model.averages
         # Not converted: it can be as large as the rest of a small model, and is read row by row.
         self._tokens = model.model.embed_tokens.weight.detach()
-        self._z_weight, self._z_bias = (
-            self._cast(model.z_proj.weight),
-            self._cast(model.z_proj.bias),
-        )
+        projection = model.z_proj
+        assert isinstance(projection, nn.Linear)
+        self._z_weight, self._z_bias = self._cast(projection.weight), self._cast(projection.bias)
         norm = model.z_proj_ln
         self._norm_shape, self._norm_eps = list(norm.normalized_shape), norm.eps
         self._norm_weight, self._norm_bias = self._cast(norm.weight), self._cast(norm.bias)

@@ -23,7 +23,7 @@ from sled.fast.fused import FusedModel
 from sled.fast.paged_cache import SCRATCH, PagedCache
 from sled.model.heads.draws import mean_draw
 from sled.model.interface import NONE, StepInputs
-from sled.model.lm import SpeechLlamaForCausalLM
+from sled.model.lm import SpeechLM
 
 # Turns work into a function that repeats it on the same memory.
 Capture = Callable[[Callable[[], None]], Callable[[], None]]
@@ -83,7 +83,7 @@ class CudaGraphModel(FusedModel):
         capture: Captures a step.
     """
 
-    def __init__(self, model: SpeechLlamaForCausalLM, capture: Capture) -> None:
+    def __init__(self, model: SpeechLM, capture: Capture) -> None:
         super().__init__(model)
         self._capture = capture
 

@@ -15,7 +15,7 @@ from sled.fast.paged_cache import PagedCache
 from sled.files.digest import tensor_digest
 from sled.model.backbone import AttentionContext, DecoderLayer, rotate
 from sled.model.cache import KVCache
-from sled.model.lm import SpeechLlamaForCausalLM
+from sled.model.lm import SpeechLM
 
 
 class FusedLayer:
@@ -47,7 +47,7 @@ class FusedModel(FastModel):
             do not use it any more.
     """
 
-    def __init__(self, model: SpeechLlamaForCausalLM) -> None:
+    def __init__(self, model: SpeechLM) -> None:
         super().__init__(model)
         backbone, sizes = model.model, model.config.architecture
         self._layers: list[FusedLayer] = []

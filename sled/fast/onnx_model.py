@@ -14,14 +14,15 @@ from tempfile import TemporaryDirectory
 
 import onnxruntime
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from typing_extensions import override
 
 from sled.fast.base import FastModel
 from sled.fast.onnx_graph import Graph, write_backbone, write_embedding, write_head
 from sled.files.digest import tensor_digest
 from sled.model.cache import KVCache
-from sled.model.lm import SpeechLlamaForCausalLM
+from sled.model.heads import EnergyHead
+from sled.model.lm import SpeechLM
 
 # Bound runs that are kept for later steps; usually there is one for each number of rows.
 MAX_KEPT = 16
@@ -81,7 +82,7 @@ class OnnxModel(FastModel):
 
     def __init__(
         self,
-        model: SpeechLlamaForCausalLM,
+        model: SpeechLM,
         bits: int,
         threads: int | None = None,
         cache_dtype: torch.dtype = torch.float16,
@@ -94,10 +95,12 @@ class OnnxModel(FastModel):
                 f"head_dim={architecture.head_dim}: int8 and int4 need a multiple of 16; "
                 "use float32"
             )
+        projection, head = model.z_proj, model.scoreloss
+        assert isinstance(projection, nn.Linear) and isinstance(head, EnergyHead)
         threads = threads or torch.get_num_threads()
         # Not computed by torch, whose threads would compete with the runtime's. Too small for two.
         self._embedding, _ = _open(
-            lambda graph: write_embedding(graph, model.z_proj, model.z_proj_ln), bits=32, threads=1
+            lambda graph: write_embedding(graph, projection, model.z_proj_ln), bits=32, threads=1
         )
         self._backbone, self._backbone_digest = _open(
             lambda graph: write_backbone(graph, model.model, architecture, cache_dtype),
@@ -105,7 +108,7 @@ class OnnxModel(FastModel):
             threads,
         )
         self._head, self._head_digest = _open(
-            lambda graph: write_head(graph, model.scoreloss, architecture), bits, threads
+            lambda graph: write_head(graph, head, architecture), bits, threads
         )
         self._steps: dict[tuple[int, ...], BoundRun] = {}
         self._draws: dict[int, BoundRun] = {}

@@ -11,7 +11,7 @@ from sled.fast.cuda_graph import CudaGraphModel, GraphCapture
 from sled.fast.fused import FusedModel
 from sled.model.config import Config
 from sled.model.interface import FrameModel
-from sled.model.lm import SpeechLlamaForCausalLM, num_parameters
+from sled.model.lm import SpeechLM, num_parameters
 
 logger = logging.getLogger(__name__)
 
@@ -50,9 +50,7 @@ def loading_dtype(precision: str) -> torch.dtype:
     return DTYPES.get(precision, torch.bfloat16)
 
 
-def make_fast(
-    model: SpeechLlamaForCausalLM, precision: str, threads: int | None = None
-) -> FrameModel:
+def make_fast(model: SpeechLM, precision: str, threads: int | None = None) -> FrameModel:
     """Make the fast form of a model.
 
     Args:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import torch
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 CONFIG_FILE = "config.json"
@@ -15,11 +16,50 @@ WEIGHTS_FILE = "model.safetensors"
 INDEX_FILE = "model.safetensors.index.json"
 
 
-def missing_files(folder: Path) -> list[str]:
-    """What a folder lacks to be a checkpoint; its tokenizer is not looked for.
+def checkpoint_folder(name_or_path: str | Path) -> Path:
+    """Return the folder of a checkpoint, downloaded from the Hugging Face hub if need be.
+
+    Args:
+        name_or_path: A folder, or the name of a repository on the hub.
 
     Raises:
-        ValueError: If what says which files there are cannot be read.
+        ValueError: If there is no such checkpoint, or a file of it is missing.
+    """
+    path = Path(name_or_path)
+    if path.is_dir():
+        if missing := missing_files(path):
+            raise ValueError(
+                f"{path} is no checkpoint: it lacks {' and '.join(missing)}; "
+                "name the folder that training saved"
+            )
+        return path
+    if path.exists() or path.is_absolute() or str(name_or_path).startswith((".", "~")):
+        raise ValueError(f"no checkpoint folder at {path}: check the path")
+    return _download(str(name_or_path))
+
+
+def _download(name: str) -> Path:
+    from huggingface_hub import hf_hub_download
+    from huggingface_hub.errors import EntryNotFoundError, HFValidationError
+
+    try:
+        config = Path(hf_hub_download(name, CONFIG_FILE))
+        try:
+            hf_hub_download(name, WEIGHTS_FILE)
+        except EntryNotFoundError:
+            for shard in _shards(Path(hf_hub_download(name, INDEX_FILE))):
+                hf_hub_download(name, shard)
+    except (OSError, HFValidationError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise ValueError(f"no checkpoint at {name!r}: {reason}") from error
+    return config.parent
+
+
+def missing_files(folder: Path) -> list[str]:
+    """Return the files that a folder lacks to be a checkpoint, apart from the tokenizer's.
+
+    Raises:
+        ValueError: If the index of several weight files cannot be read.
     """
     files = [CONFIG_FILE, WEIGHTS_FILE]
     if not (folder / WEIGHTS_FILE).is_file() and (folder / INDEX_FILE).is_file():
@@ -27,26 +67,71 @@ def missing_files(folder: Path) -> list[str]:
     return [name for name in files if not (folder / name).is_file()]
 
 
-def read_weights(folder: Path, dtype: torch.dtype) -> dict[str, Tensor]:
-    """The tensors of a checkpoint folder, in a type.
+def read_weights(folder: Path, dtype: torch.dtype | None = None) -> dict[str, Tensor]:
+    """Read the tensors of a checkpoint folder.
 
-    What has been read of a file stays in memory while it is open: it is opened anew for each
-    tensor, so that no more than one is there in both types.
+    Args:
+        folder: With weights in one file or in several.
+        dtype: Type to convert to. None: as stored.
 
     Raises:
-        OSError: If there are no weights.
-        SafetensorError: If they cannot be read.
+        FileNotFoundError: If there are no weights.
+        ValueError: If they cannot be read.
     """
     weights = {}
     whole, index = folder / WEIGHTS_FILE, folder / INDEX_FILE
     names = _shards(index) if index.is_file() and not whole.is_file() else [WEIGHTS_FILE]
-    for path in (folder / name for name in names):
-        with safe_open(path, "pt") as file:
-            keys = list(file.keys())
-        for key in keys:
+    try:
+        for path in (folder / name for name in names):
             with safe_open(path, "pt") as file:
-                weights[key] = file.get_tensor(key).to(dtype, copy=True)
+                keys = list(file.keys())
+            # The pages of an open file that were read stay in memory. So the file is opened anew
+            # for each tensor, and only one tensor at a time is in memory in both types.
+            for key in keys:
+                with safe_open(path, "pt") as file:
+                    tensor = file.get_tensor(key)
+                    weights[key] = tensor.to(dtype or tensor.dtype, copy=True)
+    except SafetensorError as error:
+        raise unreadable(folder, error) from error
     return weights
+
+
+def unreadable(name_or_path: str | Path, error: SafetensorError) -> ValueError:
+    """Return the error for weights that cannot be read."""
+    return ValueError(f"{name_or_path}: cannot read model.safetensors ({error}): copy it again")
+
+
+def refuse_tensors(
+    name_or_path: str | Path,
+    missing: Iterable[str],
+    unknown: Iterable[str],
+    misshapen: Mapping[str, tuple[Sequence[int], Sequence[int]]],
+) -> None:
+    """Refuse a checkpoint whose tensors are not those of its model.
+
+    Args:
+        name_or_path: The checkpoint.
+        missing: Names of tensors that it lacks.
+        unknown: Names of tensors that the model does not have.
+        misshapen: The shape found and the shape wanted, by name.
+
+    Raises:
+        ValueError: If there are any.
+    """
+    shapes = [
+        f"{key} {list(found)} instead of {list(wanted)}"
+        for key, (found, wanted) in misshapen.items()
+    ]
+    problems = [
+        f"{what}: {', '.join(sorted(keys))}"
+        for what, keys in (("missing", missing), ("unknown", unknown), ("wrong shape", shapes))
+        if keys
+    ]
+    if problems:
+        raise ValueError(
+            f"{name_or_path} does not hold this model's tensors ({'; '.join(problems)}): "
+            "check that config.json and model.safetensors belong together"
+        )
 
 
 def _shards(index: Path) -> list[str]:

@@ -5,12 +5,19 @@ Speaking does not import this file.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
-from transformers import AutoConfig, PreTrainedConfig
+import torch
+from safetensors import SafetensorError
+from torch import nn
+from transformers import AutoConfig, AutoModel, PreTrainedConfig, PreTrainedModel
 from transformers import __version__ as transformers_version
 
+from sled.files.checkpoint import CONFIG_FILE, read_weights, refuse_tensors, unreadable
 from sled.model.config import FIXED_KEYS, KEYS, MODEL_TYPE, Config, make_parts, published_keys
+from sled.model.lm import SpeechLM
 
 _TRANSFORMERS_KEYS = set(PreTrainedConfig().to_dict()) - KEYS.keys()
 
@@ -68,3 +75,68 @@ class SpeechLlamaConfig(PreTrainedConfig, Config):
 
 
 AutoConfig.register(SpeechLlamaConfig.model_type, SpeechLlamaConfig, exist_ok=True)
+
+
+class SpeechLlamaForCausalLM(SpeechLM, PreTrainedModel):
+    """A `SpeechLM` for transformers; the class name is the published architecture name.
+
+    Args:
+        config: Its settings.
+    """
+
+    config: SpeechLlamaConfig
+    config_class = SpeechLlamaConfig
+    base_model_prefix = "model"
+    main_input_name = "input_ids"
+    # A constant, which not every writer of the format stores.
+    _keys_to_ignore_on_load_missing = [r"bceloss\.pos_weight"]
+    _no_split_modules = ["DecoderLayer"]
+    supports_gradient_checkpointing = True
+    # From transformers, whose own types are not precise.
+    save_pretrained: Callable[..., None]
+    push_to_hub: Callable[..., Any]
+
+    def __init__(self, config: SpeechLlamaConfig) -> None:
+        PreTrainedModel.__init__(self, config)
+        self.add_modules()
+        PreTrainedModel.post_init(self)
+
+    def _init_weights(self, module: nn.Module) -> None:
+        self.initialize(module)
+
+    @classmethod
+    def from_pretrained(cls, name_or_path: str | Path, *args: Any, **kwargs: Any) -> Any:
+        """Load a checkpoint from a folder or the hub, whole or not at all.
+
+        Args:
+            name_or_path: Folder with `config.json` and `model.safetensors`, or a hub name.
+            *args: As for `transformers.PreTrainedModel.from_pretrained`.
+            **kwargs: Likewise. With a `dtype`, loading a folder takes no more memory than the
+                weights of that type.
+
+        Returns:
+            The model, in evaluation mode (or what `output_loading_info=True` asks for).
+
+        Raises:
+            ValueError: Listing the tensors that are missing, unknown or of the wrong shape; or
+                for weights that cannot be read.
+            OSError: If there is no such checkpoint.
+        """
+        wants_info = kwargs.pop("output_loading_info", False)
+        # Only safetensors: a pickle can run code.
+        kwargs.update(use_safetensors=True, ignore_mismatched_sizes=True, output_loading_info=True)
+        source: str | None = str(name_or_path)
+        dtype, folder = kwargs.get("dtype"), Path(name_or_path)
+        if isinstance(dtype, torch.dtype) and (folder / CONFIG_FILE).is_file():
+            kwargs.setdefault("config", cls.config_class.from_pretrained(folder))
+            kwargs["state_dict"], source = read_weights(folder, dtype), None
+        try:
+            model, info = super().from_pretrained(source, *args, **kwargs)
+        except SafetensorError as error:
+            raise unreadable(name_or_path, error) from error
+        misshapen = {key: (found, wanted) for key, found, wanted in info["mismatched_keys"]}
+        refuse_tensors(name_or_path, info["missing_keys"], info["unexpected_keys"], misshapen)
+        return (model, info) if wants_info else model
+
+
+AutoModel.register(SpeechLlamaConfig, SpeechLlamaForCausalLM, exist_ok=True)

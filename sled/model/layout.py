@@ -88,27 +88,33 @@ class Layout:
             return math.inf
         return self.speech_chunk - frame % self.speech_chunk
 
-    def arrange(self, num_tokens: list[int], num_frames: list[int]) -> Arrangement:
+    def arrange(
+        self, num_tokens: list[int], num_frames: list[int], num_conditions: int = 0
+    ) -> Arrangement:
         """Interleave samples for training.
 
         Args:
             num_tokens: B numbers of text tokens, each at least 1.
             num_frames: B numbers of frames, each at least 1.
+            num_conditions: C, the conditions at the start of each sequence.
 
         Returns:
             The index tensors, on the CPU.
         """
         token_total, frame_total = torch.tensor(num_tokens), torch.tensor(num_frames)
-        length = token_total + frame_total
-        start = length.cumsum(0) - length  # [B] first position of each sequence
+        length = num_conditions + token_total + frame_total
+        first = length.cumsum(0) - length  # [B] first position of each sequence
+        start = first + num_conditions
         owner, token = _number_through(token_total)  # [N]
         token_position = start[owner] + token + self._frames_before(token, frame_total[owner])
         owner, frame = _number_through(frame_total)  # [F]
         frame_position = start[owner] + frame + self._tokens_before(frame, token_total[owner])
 
-        source = torch.empty(len(token) + len(frame), dtype=torch.long)
-        source[token_position] = torch.arange(len(token))
-        source[frame_position] = len(token) + torch.arange(len(frame))
+        condition_position = (first[:, None] + torch.arange(num_conditions)).flatten()  # [B C]
+
+        position = torch.cat((token_position, frame_position, condition_position))
+        source = torch.empty_like(position)
+        source[position] = torch.arange(len(position))
 
         # The stop label sits on the last frame itself, even if unread text would follow it.
         stop = frame_total.cumsum(0) + torch.arange(len(num_frames))

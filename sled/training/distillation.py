@@ -14,8 +14,8 @@ from copy import deepcopy
 import torch
 from torch import Tensor
 
-from sled.model.layout import Layout
-from sled.model.lm import SpeechLlamaForCausalLM
+from sled.model.lm import SpeechBatch, SpeechLM
+from sled.training.objectives import drop_text
 
 
 class GuidedTeacher:
@@ -26,44 +26,28 @@ class GuidedTeacher:
         cfg: Guidance scale c.
     """
 
-    def __init__(self, model: SpeechLlamaForCausalLM, cfg: float) -> None:
+    def __init__(self, model: SpeechLM, cfg: float) -> None:
         self._model, self._cfg = deepcopy(model).eval().requires_grad_(False), cfg
 
     @torch.no_grad()
-    def states(
-        self,
-        input_ids: Tensor,
-        attention_mask: Tensor,
-        latents: Tensor,
-        latent_mask: Tensor,
-        layout: Layout | None,
-    ) -> Tensor:
-        """Guided states [F + B, H] of a batch, with arguments as of the model's `forward`."""
-        return guided_states(
-            self._model, input_ids, attention_mask, latents, latent_mask, layout, self._cfg
-        )
+    def states(self, batch: SpeechBatch) -> Tensor:
+        """Guided states [F + B, H] of a batch."""
+        return guided_states(self._model, batch, self._cfg)
 
 
-def guided_states(
-    model: SpeechLlamaForCausalLM,
-    input_ids: Tensor,
-    attention_mask: Tensor,
-    history: Tensor,
-    latent_mask: Tensor,
-    layout: Layout | None,
-    cfg: float,
-) -> Tensor:
-    """States [F + B, H] under guidance of a batch, with arguments as of the model's `forward`."""
-    with_text = model.predict(input_ids, attention_mask, history, latent_mask, layout)
+def guided_states(model: SpeechLM, batch: SpeechBatch, cfg: float) -> Tensor:
+    """States [F + B, H] of a batch under guidance."""
+    with_text, _ = model.predict(batch)
     if cfg == 1:
         return with_text
-    everything = torch.ones(len(input_ids), dtype=torch.bool, device=input_ids.device)
-    no_text = model.drop_text(input_ids, attention_mask, everything)
-    text_free = model.predict(*no_text, history, latent_mask, layout)
+    ids = batch.input_ids
+    everything = torch.ones(len(ids), dtype=torch.bool, device=ids.device)
+    no_text = drop_text(batch, everything, model.config.architecture.eos_token_id)
+    text_free, _ = model.predict(no_text)
     return text_free + cfg * (with_text - text_free)
 
 
-def make_student(model: SpeechLlamaForCausalLM, cfg: float) -> None:
+def make_student(model: SpeechLM, cfg: float) -> None:
     """Set a model up for distillation.
 
     Texts are not dropped, the history has no noise and no own frames, and the head is frozen.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from accelerate import Accelerator
 
-from sled.model.lm import SpeechLlamaOutput
+from sled.model.lm import TrainingOutput
 from sled.training.callbacks.progress import LOSS_PARTS
 
 
@@ -20,17 +20,17 @@ class EvaluationLosses:
         # Sums of the loss parts, then wrong stop decisions, frames and stop decisions.
         self._totals = torch.zeros(len(LOSS_PARTS) + 3, device=device, dtype=torch.float64)
 
-    def add(self, output: SpeechLlamaOutput, num_samples: int) -> None:
+    def add(self, output: TrainingOutput, num_samples: int) -> None:
         """Add a batch.
 
         Args:
             output: Output of the model.
             num_samples: Samples in the batch.
         """
-        assert output.num_frames is not None and output.stop_errors is not None
         frames, stops = output.num_frames, output.num_frames + num_samples
         weights = [stops if part == "stop_loss" else frames for part in LOSS_PARTS]
-        sums = [float(output[p]) * w for p, w in zip(LOSS_PARTS, weights, strict=True)]
+        losses = [float(getattr(output, part)) for part in LOSS_PARTS]
+        sums = [loss * weight for loss, weight in zip(losses, weights, strict=True)]
         counts = [float(output.stop_errors), float(frames), float(stops)]
         self._totals += torch.tensor(sums + counts, device=self._totals.device)
 

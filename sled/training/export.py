@@ -10,7 +10,7 @@ from sled.codec import CodecParts
 from sled.decoding import DecodingOptions
 from sled.fast import DTYPES
 from sled.files.checkpoint import INDEX_FILE, WEIGHTS_FILE
-from sled.model.lm import SpeechLlamaForCausalLM
+from sled.model.huggingface import SpeechLlamaForCausalLM
 from sled.text.tokenizer import TextTokenizer
 
 

@@ -23,17 +23,18 @@ from torch import Tensor
 from tqdm import tqdm
 
 from sled.codec import Codec
-from sled.compatibility import check_parts
 from sled.data.cache.codes import check_codec
 from sled.data.cache.predictions import PredictionsRecord, claim_predictions, write_predictions
 from sled.data.cache.shards import read_record
 from sled.data.dataset import SpeechDataset, collate, length_mask, open_corpus
 from sled.decoding import DecodingOptions
+from sled.loading import check_parts
 from sled.model.heads.draws import mean_draw
 from sled.model.layout import Layout
-from sled.model.lm import SpeechLlamaForCausalLM
+from sled.model.lm import SpeechBatch, SpeechLM
 from sled.text.tokenizer import TextTokenizer
 from sled.training.distillation import guided_states
+from sled.training.objectives import sample_units
 from sled.training.units import batch_units
 
 CUTS_PER_FILE = 256
@@ -46,7 +47,7 @@ SEED_STRIDE = 1_000_003
 
 
 def cache_predictions(
-    model: SpeechLlamaForCausalLM,
+    model: SpeechLM,
     tokenizer: TextTokenizer,
     codec: Codec,
     codes: Path,
@@ -153,7 +154,7 @@ def _batches(
 
 @torch.no_grad()
 def teacher_forced_latents(
-    model: SpeechLlamaForCausalLM,
+    model: SpeechLM,
     codec: Codec,
     inputs: dict[str, Any],
     layout: Layout,
@@ -174,17 +175,17 @@ def teacher_forced_latents(
         [B, T, D]; 0 at padding.
     """
     ids, text_mask = inputs["input_ids"].to(model.device), inputs["attention_mask"].to(model.device)
-    latents = batch_units(codec, inputs)
+    units = batch_units(codec, inputs)
     mask = length_mask(inputs["num_frames"]).to(model.device)
-    history = latents
+    batch = SpeechBatch(ids, text_mask, units, mask, layout, inputs.get("conditions", {}))
     if max_own_share > 0:
-        history = model.mix_in_own(ids, text_mask, latents, latents, mask, layout, max_own_share)
-    states = guided_states(model, ids, text_mask, history, mask, layout, options.cfg)
+        batch = sample_units(model, batch, units, max_own_share)
+    states = guided_states(model, batch, options.cfg)
     is_stop = layout.arrange(text_mask.sum(1).tolist(), mask.sum(1).tolist()).is_stop
     states = states[~is_stop.to(states.device)]
-    noise = options.temperature * torch.randn(len(states), model.config.architecture.noise_channels)
+    noise = options.temperature * torch.randn(len(states), model.noise_width)
     draws = torch.full((len(states),), options.draws, device=states.device)
     drawn = mean_draw(model.draw, states, noise.to(states), draws, options.draws)
-    predicted = torch.zeros_like(latents)
+    predicted = torch.zeros_like(units)
     predicted[mask.bool()] = drawn.to(predicted.dtype)
     return predicted

@@ -21,8 +21,7 @@ from sled.data.dataset import SpeechDataset, open_corpus
 from sled.data.lengths import measure_frames_per_token, measure_trained_frames
 from sled.data.sampling import SpeechBatches
 from sled.model.config import KEYS, Objective
-from sled.model.huggingface import SpeechLlamaConfig
-from sled.model.lm import SpeechLlamaForCausalLM
+from sled.model.huggingface import SpeechLlamaConfig, SpeechLlamaForCausalLM
 from sled.text.tokenizer import TextTokenizer
 from sled.training.arguments import (
     DataArguments,
@@ -157,7 +156,7 @@ def build_model(
             f"{old.text_normalization or 'none'}, leave the flag out"
         )
     free = {key: value for key, value in settings.items() if key in _FREE_KEYS}
-    config = SpeechLlamaConfig.from_dict(config.to_dict() | free)  # checks all settings together
+    config = SpeechLlamaConfig(**(config.to_dict() | free))  # checks all settings together
     # In float32: half precision, in which checkpoints are published, would round updates away.
     return SpeechLlamaForCausalLM.from_pretrained(folder, config=config, dtype=torch.float32)
 

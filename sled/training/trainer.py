@@ -25,7 +25,7 @@ from sled.data.dataset import SpeechDataset, collate, length_mask
 from sled.data.sampling import SpeechBatches, TrainingBatches
 from sled.model.guided_attention import SpokenTokens
 from sled.model.layout import Layout
-from sled.model.lm import SpeechLlamaOutput
+from sled.model.lm import SpeechBatch, TrainingOutput
 from sled.training.arguments import SledTrainingArguments
 from sled.training.callbacks.inactive_neurons import InactiveNeurons
 from sled.training.callbacks.progress import Progress
@@ -35,6 +35,7 @@ from sled.training.checkpoints.lora import unwrap
 from sled.training.checkpoints.saving import CurrentIntervals, WholeCheckpointTrainer
 from sled.training.distillation import GuidedTeacher
 from sled.training.evaluation import EvaluationLosses
+from sled.training.objectives import corrupt_inputs
 from sled.training.units import batch_units, drop_leading_tokens
 
 BATCHES_FILE = "batches.json"
@@ -202,21 +203,25 @@ class SledTrainer(WholeCheckpointTrainer):
         torch.set_flush_denormal(True)
         return super().training_step(*args, **kwargs)
 
-    def _forward(self, model: nn.Module, inputs: dict[str, Any]) -> SpeechLlamaOutput:
+    def _forward(self, model: nn.Module, inputs: dict[str, Any]) -> TrainingOutput:
         """Losses of a batch, as means over this batch alone."""
         keeps_offline = model.training and torch.rand(()).item() < self.args.offline_share
         units, history = self._units(inputs, model.training)
         batch = {
             "input_ids": inputs["input_ids"],
             "attention_mask": inputs["attention_mask"],
-            "latents": units,
-            "latent_mask": length_mask(inputs["num_frames"]),
-            "layout": Layout() if keeps_offline else None,
+            "units": units,
+            "frame_mask": length_mask(inputs["num_frames"]),
+            "layout": Layout() if keeps_offline else unwrap(self.model).layout,
+            "conditions": inputs.get("conditions", {}),
         }
         with self.accelerator.autocast():  # excludes the codec
             if self.teacher is not None:
-                batch["guided_states"] = self.teacher.states(**batch)
-            return model(**batch, spoken=self._spoken(inputs), history=history)
+                batch["guided_states"] = self.teacher.states(SpeechBatch(**batch))
+            output: TrainingOutput = model(
+                **batch, spoken=self._spoken(inputs), history=history, corruption=corrupt_inputs
+            )
+        return output
 
     def _units(self, inputs: dict[str, Any], training: bool) -> tuple[Tensor, Tensor | None]:
         """Units of a batch, and what the model reads instead, if that differs."""
@@ -247,14 +252,12 @@ class SledTrainer(WholeCheckpointTrainer):
     ) -> Any:
         output = self._forward(model, inputs)
         assert isinstance(num_items_in_batch, Tensor)  # from _get_num_items_in_batch
-        assert output.num_frames is not None
         num_stops = output.num_frames + len(inputs["num_frames"])
         # The factor undoes the averaging of gradients over processes.
         all_frames, all_stops = num_items_in_batch
         frame_share = output.num_frames * self.args.world_size / all_frames
         stop_share = num_stops * self.args.world_size / all_stops
         self.progress.add(output, frame_share, stop_share)
-        assert output.score_loss is not None and output.alignment_loss is not None
         per_frame = output.score_loss + self.alignment_weight * output.alignment_loss
         loss = per_frame * frame_share + output.stop_loss * stop_share
         return (loss, output) if return_outputs else loss

@@ -17,7 +17,7 @@ from sled.benchmarks.sizes import SIZES, UntrainedCodec, make_config
 from sled.benchmarks.steps import PHASES, make_loader, train_steps
 from sled.data.dataset import SpeechDataset, open_corpus
 from sled.data.sampling import SpeechBatches
-from sled.model.lm import SpeechLlamaForCausalLM
+from sled.model.lm import SpeechLM
 from tests.commands import run
 from tests.debug import debug_config, debug_tokenizer, randn
 
@@ -119,7 +119,7 @@ def test_each_phase_has_its_own_time(tmp_path):
         return lookup(codes)
 
     codec.codes_to_units = slow_lookup  # type: ignore[method-assign]
-    model = SpeechLlamaForCausalLM(config).train()
+    model = SpeechLM(config).train()
     first, *steps = train_steps(model, codec, iter(loader), count=3, accumulation=2)
     for step in steps:
         assert step.phases["codec"] >= 0.4
@@ -147,7 +147,7 @@ MILLIONS = {"published": 204, "published-x4": 207, "digits": 9.9, "english": 17.
 @pytest.mark.parametrize("size", SIZES)
 def test_the_sizes_are_those_of_the_models(size):
     with torch.device("meta"):
-        model = SpeechLlamaForCausalLM(make_config(size))
+        model = SpeechLM(make_config(size))
     millions = sum(p.numel() for p in model.parameters()) / 1e6
     assert millions == pytest.approx(MILLIONS[size], rel=0.05)
 

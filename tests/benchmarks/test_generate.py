@@ -15,7 +15,7 @@ from sled.benchmarks.frames import PARTS, REST, FrameWriter, profile_frames
 from sled.benchmarks.memory import measure_read_rate, peak_memory_mb, step_bytes
 from sled.benchmarks.picture import stacked_bars
 from sled.decoding import Request
-from sled.model.huggingface import SpeechLlamaConfig
+from sled.model.config import Config
 from tests.commands import run
 from tests.debug import STREAM, debug_config, debug_model, randn
 
@@ -118,7 +118,7 @@ def test_frames_after_given_ones_are_those_of_the_definition():
 
 
 def test_a_step_reads_its_weights_once_and_the_past_of_each_row():
-    config = SpeechLlamaConfig()
+    config = Config()
     weights = step_bytes(config, "int8", rows=2, context=0)
     assert weights == pytest.approx(187e6, rel=0.02)
     assert step_bytes(config, "int4", rows=2, context=0) == weights / 2

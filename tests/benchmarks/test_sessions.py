@@ -7,7 +7,7 @@ import torch
 
 from sled.benchmarks.memory import position_bytes
 from sled.benchmarks.sessions import JOINING_STEPS, Crowd, IdleModel
-from sled.model.huggingface import SpeechLlamaConfig
+from sled.model.config import Config
 from tests.commands import run
 from tests.debug import debug_model
 
@@ -49,7 +49,7 @@ def test_a_crowd_stays_as_large_as_it_is_and_its_sessions_are_not_in_step(idle):
 
 
 def test_a_position_of_the_published_size_takes_48_kib_in_bfloat16():
-    config = SpeechLlamaConfig()
+    config = Config()
     assert position_bytes(config, "bfloat16") == 48 * 1024
     model = debug_model()
     cache = model.new_cache()

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from sled.decoding import Decoder, DecodingOptions, Generated, Request, generate
 from sled.model.layout import Layout
-from sled.model.lm import SpeechLlamaForCausalLM
+from sled.model.lm import SpeechLM
 from tests.debug import LAYOUT_IDS, LAYOUTS, STREAM, debug_model, randn
 from tests.oracles import noise_of, speak_slowly
 
@@ -138,7 +138,7 @@ FRAMES = 20
 
 
 def threshold_that_parts_rows(
-    model: SpeechLlamaForCausalLM, texts: Sequence[Sequence[int]], noise: Sequence[Tensor]
+    model: SpeechLM, texts: Sequence[Sequence[int]], noise: Sequence[Tensor]
 ) -> tuple[float, list[int]]:
     """A stop threshold under which the texts end at different steps, and those steps."""
     pairs = zip(texts, noise, strict=True)
@@ -164,7 +164,7 @@ def test_a_row_stops_by_the_state_with_text_and_leaves_others_unchanged():
         assert_same(generated.speech, latents[: steps[row]])
 
 
-def speak(model: SpeechLlamaForCausalLM, text: Sequence[int], **options: object) -> Generated:
+def speak(model: SpeechLM, text: Sequence[int], **options: object) -> Generated:
     return generate(model, [Request(text)], generators(1), DecodingOptions(**options))[0]
 
 

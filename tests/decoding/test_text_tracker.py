@@ -111,7 +111,7 @@ def test_no_token_lasts_for_ever():
     lasting = [told.count(token) for token in range(1, len(TEXT) - 1)]
     assert told == sorted(told)
     longest, longest_end = (
-        round(s * debug_config().frame_rate) for s in (LONGEST_S, LONGEST_END_S)
+        round(s * debug_config().architecture.frame_rate) for s in (LONGEST_S, LONGEST_END_S)
     )
     assert max(lasting) <= longest + 1
     end = stops.index(True)

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from sled.codec import load_codec
 from sled.decoding import DecodingOptions, Request, generate
-from sled.model.lm import SpeechLlamaForCausalLM
+from sled.model.registry import load_speech_lm, save_speech_lm
 from tests.commands import run
 from tests.debug import GOLDENS, debug_codec, debug_model, randn
 from tests.oracles import noise_of, speak_slowly
@@ -39,7 +39,7 @@ def relative_error(ours: Tensor, theirs: Tensor) -> float:
     [("offline_cfg1", 1.0, 11, 40), ("offline_cfg2", 2.0, 12, 40), ("stream_cfg2", 2.0, 22, 243)],
 )
 def test_recorded_speech_is_reproduced(case, cfg, seed, num_frames, recorded):
-    model = SpeechLlamaForCausalLM.from_pretrained(GOLDENS / case.split("_")[0])
+    model = load_speech_lm(GOLDENS / case.split("_")[0])
     request = Request(recorded[f"{case}.input_ids"][0].tolist())
     options = DecodingOptions(
         cfg=cfg, stop_threshold=2.0, max_frames=num_frames, stop_before_text_end=True
@@ -50,7 +50,7 @@ def test_recorded_speech_is_reproduced(case, cfg, seed, num_frames, recorded):
 
 @pytest.mark.parametrize("case", ["offline_loss_single", "stream_loss_text_longer_than_speech"])
 def test_recorded_losses_are_reproduced(case, recorded):
-    model = SpeechLlamaForCausalLM.from_pretrained(GOLDENS / case.split("_")[0])
+    model = load_speech_lm(GOLDENS / case.split("_")[0])
     latents = recorded[f"{case}.codec_latents"]
     torch.manual_seed({"offline_loss_single": 31}.get(case, 33))
     output = model(
@@ -160,7 +160,7 @@ def test_the_tool_checks_models_of_other_sizes(tmp_path):
     """Grouped queries, another n and m; recorded from the slow definition."""
     model = debug_model(stream_n=3, stream_m=7, num_key_value_heads=2, noise_channels=8)
     folder = tmp_path / "goldens"
-    model.save_pretrained(folder / "stream")
+    save_speech_lm(model, folder / "stream")
     shutil.copytree(GOLDENS / "codec", folder / "codec")
     text = [0, 9, 8, 7, 6, 5, 2]
     latents, _ = speak_slowly(model, text, noise_of(5, 25), cfg=1.5)

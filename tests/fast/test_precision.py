@@ -4,11 +4,11 @@ import pytest
 import torch
 
 from sled.fast import PRECISIONS, choose_precision, make_fast, precision
-from sled.model.huggingface import SpeechLlamaConfig
+from sled.model.config import Config
 from tests.debug import debug_config, debug_model
 
 CPU, CUDA, MPS = (torch.device(name) for name in ("cpu", "cuda", "mps"))
-LARGE = SpeechLlamaConfig()  # as published
+LARGE = Config()  # as published
 
 
 @pytest.fixture

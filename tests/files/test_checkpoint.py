@@ -8,7 +8,7 @@ import torch
 
 from sled import TTS
 from sled.files.checkpoint import INDEX_FILE, WEIGHTS_FILE, missing_files
-from sled.model.lm import SpeechLlamaForCausalLM
+from sled.model.huggingface import SpeechLlamaForCausalLM
 from sled.training.export import export
 from tests.commands import run
 from tests.debug import GOLDENS, debug_checkpoint, debug_model, debug_tokenizer

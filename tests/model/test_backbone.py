@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 from transformers import LlamaConfig, LlamaModel
 
 from sled.model.backbone import PackedSequences, rotary_tables
-from sled.model.lm import SpeechLlamaForCausalLM
-from tests.debug import debug_model, randn
+from sled.model.lm import SpeechLM
+from tests.debug import debug_model, for_transformers, randn
 from tests.oracles import alone
 
 KV_HEADS = pytest.mark.parametrize("kv_heads", [4, 2, 1])
@@ -17,7 +17,7 @@ ONE_BY_ONE = pytest.mark.parametrize("one_by_one", [True, False])
 TOLERANCE = {"rtol": 1e-5, "atol": 1e-5}
 
 
-def llama_of(model: SpeechLlamaForCausalLM) -> LlamaModel:
+def llama_of(model: SpeechLM) -> LlamaModel:
     """transformers' model with the same weights, its attention written out in full."""
     config = model.config.architecture
     llama = LlamaModel(
@@ -90,6 +90,7 @@ def test_a_processor_takes_sequences_one_by_one_but_not_when_they_are_compiled()
 
 def test_gradient_checkpointing_changes_nothing_that_is_computed():
     plain, checkpointed = debug_model().train(), debug_model().train()
+    checkpointed = for_transformers(checkpointed)
     checkpointed.gradient_checkpointing_enable()
     gradients = []
     for model in (plain, checkpointed):

@@ -7,21 +7,21 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from sled.model.cache import KVCache
-from sled.model.lm import SpeechLlamaForCausalLM
+from sled.model.lm import SpeechLM
 from tests.debug import debug_model, randn
 from tests.oracles import alone
 
 TOLERANCE = {"rtol": 1e-5, "atol": 1e-5}
 
 
-def new_cache(model: SpeechLlamaForCausalLM, rows: int) -> KVCache:
+def new_cache(model: SpeechLM, rows: int) -> KVCache:
     cache = KVCache(model.config.architecture, torch.device("cpu"), torch.float32)
     cache.add_rows(rows)
     return cache
 
 
 def read(
-    model: SpeechLlamaForCausalLM,
+    model: SpeechLM,
     inputs: Tensor,
     cache: KVCache,
     counts: list[int],

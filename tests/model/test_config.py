@@ -7,7 +7,7 @@ import pytest
 
 from sled.model.config import Config
 from sled.model.huggingface import SpeechLlamaConfig
-from tests.debug import GOLDENS, LAYOUT_IDS, LAYOUTS, debug_config, debug_model
+from tests.debug import GOLDENS, LAYOUT_IDS, LAYOUTS, debug_config, debug_model, for_transformers
 
 # Settings that the published format does not know, each with a value that is not the default.
 EXTRAS = {
@@ -35,13 +35,17 @@ def config_json(folder: Path) -> dict[str, object]:
     return json.loads((folder / "config.json").read_text())
 
 
+def for_transformers_config(**changes: object) -> SpeechLlamaConfig:
+    return SpeechLlamaConfig(**debug_config(**changes).to_dict())
+
+
 def plain(config: Config) -> Config:
     return Config(config.architecture, config.objective, config.speaking)
 
 
 @pytest.mark.parametrize("layout", LAYOUTS, ids=LAYOUT_IDS)
 def test_a_saved_model_holds_the_published_keys(layout, tmp_path):
-    debug_model(**layout).save_pretrained(tmp_path)
+    for_transformers(debug_model(**layout)).save_pretrained(tmp_path)
     published = config_json(GOLDENS / ("stream" if layout else "offline"))
     assert config_json(tmp_path).keys() == published.keys()
 
@@ -69,7 +73,7 @@ def test_the_defaults_are_the_published_model():
 
 
 def test_every_setting_survives_the_round_trip(tmp_path):
-    config = debug_config(
+    config = for_transformers_config(
         num_key_value_heads=2,
         head_dim=10,
         rope_theta=500.0,
@@ -89,15 +93,15 @@ def test_every_setting_survives_the_round_trip(tmp_path):
 
 @pytest.mark.parametrize("key", EXTRAS)
 def test_extras_are_written_only_when_they_matter(key, tmp_path):
-    plain(debug_config()).save(tmp_path)
+    debug_config().save(tmp_path)
     assert not config_json(tmp_path).keys() & EXTRAS.keys()
-    plain(debug_config(**{key: EXTRAS[key]})).save(tmp_path)
+    debug_config(**{key: EXTRAS[key]}).save(tmp_path)
     assert config_json(tmp_path).keys() & EXTRAS.keys() == {key}
     assert getattr(SpeechLlamaConfig.from_pretrained(tmp_path), key) == EXTRAS[key]
 
 
 def test_flat_keys_and_parts_of_a_transformers_config_are_the_same(tmp_path):
-    config = debug_config(speaking_draws=2)
+    config = for_transformers_config(speaking_draws=2)
     config.dropout, config.speaking.draws = 0.5, 3
     assert (config.objective.dropout, config.speaking_draws) == (0.5, 3)
     config.save_pretrained(tmp_path)
@@ -135,7 +139,7 @@ def test_what_no_model_can_have_is_refused(changes, named, make):
 
 @pytest.mark.parametrize("load", [Config.load, SpeechLlamaConfig.from_pretrained])
 def test_an_unknown_key_on_disk_is_refused(load, tmp_path):
-    debug_config().save_pretrained(tmp_path)
+    debug_config().save(tmp_path)
     stored = config_json(tmp_path) | {"num_experts": 8}
     (tmp_path / "config.json").write_text(json.dumps(stored))
     with pytest.raises(ValueError, match="num_experts"):

@@ -9,6 +9,7 @@ from torch import Tensor
 from sled.model.backbone import rotary_tables, rotate
 from sled.model.guided_attention import SpokenTokens
 from sled.model.layout import Layout
+from sled.training.objectives import corrupt_inputs
 from tests.debug import debug_model, randn
 
 LAYER = 1
@@ -20,8 +21,8 @@ def make_batch() -> dict[str, Tensor]:
     return {
         "input_ids": torch.tensor([[0, 11, 12, 13, 14, 2], [0, 15, 2, 1, 1, 1]]),
         "attention_mask": torch.tensor([[1, 1, 1, 1, 1, 1], [1, 1, 1, 0, 0, 0]]),
-        "latents": randn(2, 9, 32),
-        "latent_mask": torch.tensor([[1] * 9, [1] * 4 + [0] * 5]),
+        "units": randn(2, 9, 32),
+        "frame_mask": torch.tensor([[1] * 9, [1] * 4 + [0] * 5]),
     }
 
 
@@ -32,7 +33,7 @@ def alone(row: int) -> tuple[dict[str, Tensor], SpokenTokens]:
     """One sample of the batch, without padding."""
     batch, num_tokens, num_frames = make_batch(), (6, 3)[row], (9, 4)[row]
     cut = {
-        name: x[row : row + 1, : num_frames if "latent" in name else num_tokens]
+        name: x[row : row + 1, : num_frames if name in ("units", "frame_mask") else num_tokens]
         for name, x in batch.items()
     }
     return cut, SpokenTokens(SPOKEN[row : row + 1, :num_frames], LAYER)
@@ -41,7 +42,7 @@ def alone(row: int) -> tuple[dict[str, Tensor], SpokenTokens]:
 def attention_by_hand(model, sample: dict[str, Tensor], layout: Layout) -> tuple[Tensor, list[str]]:
     """First head's weights [P, P] in the layer, before the softmax, and what each position is."""
     tokens = [("token", index) for index in range(sample["input_ids"].shape[1])]
-    frames = [("frame", index) for index in range(sample["latents"].shape[1])]
+    frames = [("frame", index) for index in range(sample["units"].shape[1])]
     order = []
     while tokens or frames:
         count = len(tokens) if layout.is_offline else layout.text_chunk
@@ -51,7 +52,7 @@ def attention_by_hand(model, sample: dict[str, Tensor], layout: Layout) -> tuple
         order += frames[:count]
         frames = frames[count:]
     text = model.embed_text(sample["input_ids"])[0]
-    speech = model.embed_units(sample["latents"])[0]
+    speech = model.embed_units(sample["units"])[0]
     inputs = torch.stack([text[i] if kind == "token" else speech[i] for kind, i in order])
     context = model.model.pack([len(order)], inputs)
     x = inputs
@@ -81,7 +82,7 @@ def test_it_is_the_surprise_at_the_right_token_among_the_text_read(layout, kv_he
             right = order.index(("token", token))
             total -= weights[predictor, read].log_softmax(0)[read.index(right)].item()
     output = model(**sample, layout=layout, spoken=spoken)
-    num_frames = sample["latents"].shape[1]
+    num_frames = sample["units"].shape[1]
     assert output.alignment_loss.item() == pytest.approx(total / num_frames, rel=1e-4)
     assert total > 0
 
@@ -114,10 +115,10 @@ def test_it_teaches_what_lies_before_the_attention_and_nothing_else():
 def test_a_dropped_text_and_an_unread_token_teach_nothing():
     model = debug_model(training_cfg=1.0).train()
     sample, spoken = alone(0)
-    assert model(**sample, spoken=spoken).alignment_loss == 0
+    assert model(**sample, spoken=spoken, corruption=corrupt_inputs).alignment_loss == 0
     model.eval()
     # "</s>" comes with the third chunk, which is read before frame 6.
-    first = {**sample, "latents": sample["latents"][:, :6], "latent_mask": torch.ones(1, 6).long()}
+    first = {**sample, "units": sample["units"][:, :6], "frame_mask": torch.ones(1, 6).long()}
     late = SpokenTokens(torch.full((1, 6), 5), LAYER)
     assert model(**first, layout=Layout(2, 3), spoken=late).alignment_loss == 0
 

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sled.model.heads import EnergyHead, Score, energy_score, gaussian_mmd
-from sled.model.lm import SpeechLlamaForCausalLM
+from sled.model.lm import SpeechLM
 from tests.debug import debug_config, debug_model, randn
 
 # Reference implementations: one frame at a time, straight from the definitions.
@@ -145,7 +145,7 @@ def test_the_head_computes_the_published_equations():
 @pytest.mark.parametrize("beta", [0.5, 1.0, 1.5])
 def test_a_new_head_writes_zeros_and_learns_from_them(score, beta):
     """All samples coincide at the start, where norms have no derivative."""
-    head = SpeechLlamaForCausalLM(debug_config(score=score, score_beta=beta)).scoreloss
+    head = SpeechLM(debug_config(score=score, score_beta=beta)).scoreloss
     hidden, target, noise = randn(6, 32), randn(6, 32, seed=1), randn(2, 6, 8, seed=2)
     assert (head.draw(hidden, noise) == 0).all()
     head.score(hidden, target, noise).value.mean().backward()

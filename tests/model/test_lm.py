@@ -6,13 +6,15 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from transformers import AutoConfig, AutoModel
 
-from sled.model.lm import SpeechLlamaForCausalLM
+from sled.model.huggingface import SpeechLlamaForCausalLM
+from sled.model.lm import SpeechLM
 from tests.debug import (
     GOLDENS,
     LAYOUT_IDS,
     LAYOUTS,
     debug_config,
     debug_model,
+    for_transformers,
     randn,
 )
 from tests.oracles import interleave
@@ -52,7 +54,7 @@ def test_the_published_size_is_204_million_parameters():
 @pytest.mark.parametrize("layout", LAYOUTS, ids=LAYOUT_IDS)
 def test_saving_and_loading_changes_nothing(layout, tmp_path):
     model = debug_model(num_key_value_heads=2, **layout)
-    model.save_pretrained(tmp_path)
+    for_transformers(model).save_pretrained(tmp_path)
     loaded = SpeechLlamaForCausalLM.from_pretrained(tmp_path)
     assert loaded.layout == model.layout
     assert not loaded.training
@@ -62,7 +64,7 @@ def test_saving_and_loading_changes_nothing(layout, tmp_path):
 
 
 def test_the_auto_classes_know_the_model(tmp_path):
-    debug_model().save_pretrained(tmp_path)
+    for_transformers(debug_model()).save_pretrained(tmp_path)
     assert AutoConfig.from_pretrained(tmp_path).model_type == "speech_llama"
     assert isinstance(AutoModel.from_pretrained(tmp_path), SpeechLlamaForCausalLM)
 
@@ -70,7 +72,7 @@ def test_the_auto_classes_know_the_model(tmp_path):
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
 def test_half_precision_halves_every_weight_and_no_more(dtype, tmp_path):
     model = debug_model()
-    model.save_pretrained(tmp_path)
+    for_transformers(model).save_pretrained(tmp_path)
     loaded = SpeechLlamaForCausalLM.from_pretrained(tmp_path, dtype=dtype)
     for name, weight in model.named_parameters():
         assert loaded.get_parameter(name).equal(weight.to(dtype))
@@ -87,7 +89,7 @@ def test_half_precision_halves_every_weight_and_no_more(dtype, tmp_path):
 )
 @in_its_type_and_in_another
 def test_tensors_that_do_not_fit_are_refused_by_name(damage, message, loading, tmp_path):
-    debug_model().save_pretrained(tmp_path)
+    for_transformers(debug_model()).save_pretrained(tmp_path)
     weights = load_file(tmp_path / WEIGHTS)
     damage(weights)
     save_file(weights, tmp_path / WEIGHTS, metadata={"format": "pt"})
@@ -98,7 +100,7 @@ def test_tensors_that_do_not_fit_are_refused_by_name(damage, message, loading, t
 @in_its_type_and_in_another
 def test_a_checkpoint_without_the_stop_weight_is_whole(loading, tmp_path):
     """It is a constant of the format, which some writers leave out."""
-    debug_model().save_pretrained(tmp_path)
+    for_transformers(debug_model()).save_pretrained(tmp_path)
     weights = load_file(tmp_path / WEIGHTS)
     del weights["bceloss.pos_weight"]
     save_file(weights, tmp_path / WEIGHTS, metadata={"format": "pt"})
@@ -109,7 +111,7 @@ def test_a_checkpoint_without_the_stop_weight_is_whole(loading, tmp_path):
 @in_its_type_and_in_another
 def test_pickled_weights_are_never_read(loading, tmp_path):
     model = debug_model()
-    model.config.save_pretrained(tmp_path)
+    model.config.save(tmp_path)
     torch.save(model.state_dict(), tmp_path / "pytorch_model.bin")
     with pytest.raises(OSError, match="safetensors"):
         SpeechLlamaForCausalLM.from_pretrained(tmp_path, **loading)
@@ -117,7 +119,7 @@ def test_pickled_weights_are_never_read(loading, tmp_path):
 
 @in_its_type_and_in_another
 def test_broken_weights_are_refused(loading, tmp_path):
-    debug_model().save_pretrained(tmp_path)
+    for_transformers(debug_model()).save_pretrained(tmp_path)
     (tmp_path / WEIGHTS).write_bytes(b"not weights at all")
     with pytest.raises(ValueError, match="cannot read model.safetensors"):
         SpeechLlamaForCausalLM.from_pretrained(tmp_path, **loading)
@@ -125,7 +127,7 @@ def test_broken_weights_are_refused(loading, tmp_path):
 
 def test_a_new_model_starts_as_published():
     torch.manual_seed(0)
-    model = SpeechLlamaForCausalLM(debug_config(hidden_size=128, initializer_range=0.02))
+    model = SpeechLM(debug_config(hidden_size=128, initializer_range=0.02))
     for name, weight in model.named_parameters():
         if name.endswith("norm.weight") or "_ln.weight" in name:
             assert (weight == 1).all(), name

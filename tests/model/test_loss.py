@@ -12,7 +12,8 @@ from torch.nn.utils.rnn import pad_sequence
 from sled.data.dataset import length_mask
 from sled.decoding import Decoder, DecodingOptions, Request
 from sled.model.layout import Layout
-from sled.model.lm import SAMPLING_DRAWS, SpeechLlamaForCausalLM
+from sled.model.lm import SpeechBatch, SpeechLM, TrainingOutput
+from sled.training.objectives import SAMPLING_DRAWS, corrupt_inputs
 from tests.debug import LAYOUT_IDS, LAYOUTS, STREAM, debug_model, randn
 from tests.oracles import full_pass
 
@@ -35,9 +36,27 @@ def batch_of(samples: list[tuple[Tensor, Tensor]]) -> dict[str, Tensor]:
     return {
         "input_ids": pad_sequence(texts, True, padding_value=299),
         "attention_mask": length_mask(torch.tensor([len(text) for text in texts])),
-        "latents": pad_sequence(latents, True, padding_value=1e3),
-        "latent_mask": length_mask(torch.tensor([len(frames) for frames in latents])),
+        "units": pad_sequence(latents, True, padding_value=1e3),
+        "frame_mask": length_mask(torch.tensor([len(frames) for frames in latents])),
     }
+
+
+def train_on(
+    model: SpeechLM, batch: dict[str, Tensor], noise: Tensor | None = None, **others: Tensor
+) -> TrainingOutput:
+    """A forward pass as in training, which corrupts what is read in training mode."""
+    return model(**batch, noise=noise, corruption=corrupt_inputs, **others)
+
+
+def listen(model: SpeechLM, heard: list[Tensor], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Add the units that the model reads in each pass to `heard`."""
+    read = model._read
+
+    def read_and_tell(batch: SpeechBatch, *others: object) -> object:
+        heard.append(batch.units)
+        return read(batch, *others)
+
+    monkeypatch.setattr(model, "_read", read_and_tell)
 
 
 def noise_for(samples: list[tuple[Tensor, Tensor]], seed: int = 0) -> Tensor:
@@ -144,7 +163,7 @@ def test_dropped_text_is_the_lone_end_of_text(layout):
     model = debug_model(training_cfg=1.0, **layout).train()
     samples = make_samples((8, 9), (3, 12))
     noise = noise_for(samples)
-    dropped = model(**batch_of(samples), noise=noise)
+    dropped = train_on(model, batch_of(samples), noise)
     model.eval()
     text_free = [(torch.tensor([EOS]), latents) for _, latents in samples]
     expected = model(**batch_of(text_free), noise=noise)
@@ -157,15 +176,15 @@ def test_text_is_never_dropped_in_evaluation():
     noise = noise_for(samples)
     always, never = (debug_model(training_cfg=p) for p in (1.0, 0.0))
     assert (
-        always(**batch_of(samples), noise=noise).loss
-        == never(**batch_of(samples), noise=noise).loss
+        train_on(always, batch_of(samples), noise).loss
+        == train_on(never, batch_of(samples), noise).loss
     )
 
 
 def test_dropping_leaves_the_callers_batch_as_it_was():
     batch = batch_of(make_samples((8, 9), (3, 12)))
     before = copy.deepcopy(batch)
-    debug_model(training_cfg=1.0, history_noise=1.0).train()(**batch)
+    train_on(debug_model(training_cfg=1.0, history_noise=1.0).train(), batch)
     assert all(batch[key].equal(before[key]) for key in batch)
 
 
@@ -173,7 +192,7 @@ def test_text_is_dropped_sample_by_sample_as_often_as_asked():
     torch.manual_seed(0)
     samples = make_samples((4, 1)) * 2000
     model = debug_model(training_cfg=0.25)
-    lengths = model.train()(**batch_of(samples)).lengths
+    lengths = train_on(model.train(), batch_of(samples)).lengths
     share = lengths.count(1 + 1) / len(lengths)  # one token and one frame are left
     assert share == pytest.approx(0.25, abs=4 * (0.25 * 0.75 / 2000) ** 0.5)
 
@@ -187,15 +206,15 @@ def test_history_noise_disturbs_what_is_read_and_not_what_is_to_be_said():
     noise = noise_for(samples)
     calm, noisy = debug_model(training_cfg=0.0), debug_model(training_cfg=0.0, history_noise=0.5)
     expected = calm(**batch_of(samples), noise=noise)
-    assert noisy(**batch_of(samples), noise=noise).loss == expected.loss
+    assert train_on(noisy, batch_of(samples), noise).loss == expected.loss
 
-    disturbed = noisy.train()(**batch_of(samples), noise=noise)
+    disturbed = train_on(noisy.train(), batch_of(samples), noise)
     changed = (disturbed.hidden_states != expected.hidden_states).any(-1)
     assert changed.tolist() == [False] * 4 + [True] * 6
     # One frame alone is predicted from text, so its loss shows that the target is untouched.
     (text, latents), first = samples[0], noise[:, :1]
     one_frame = batch_of([(text, latents[:1])])
-    noisy_loss, calm_loss = (m(**one_frame, noise=first).score_loss for m in (noisy, calm))
+    noisy_loss, calm_loss = (train_on(m, one_frame, first).score_loss for m in (noisy, calm))
     assert noisy_loss == calm_loss
 
 
@@ -219,14 +238,13 @@ def test_frames_of_its_own_are_those_it_would_speak(temperature, layout, monkeyp
 
     batch = batch_of([(torch.tensor(text), randn(frames, 32))])
     heard = []
-    monkeypatch.setattr("sled.model.lm.SAMPLING_PASSES", frames)
+    monkeypatch.setattr("sled.training.objectives.SAMPLING_PASSES", frames)
     # The share of frames, which of them, and the temperature.
     drawn = iter([torch.ones(1, 1), torch.zeros(1, frames), torch.full((1, 1), temperature)])
     monkeypatch.setattr(torch, "rand", lambda *size, device: next(drawn))
     monkeypatch.setattr(torch, "randn", lambda *size, device: noise)
-    read = model._read
-    monkeypatch.setattr(model, "_read", lambda *args: (heard.append(args[2]), read(*args))[1])
-    model.train()(**batch, noise=torch.stack((noise, noise)))
+    listen(model, heard, monkeypatch)
+    train_on(model.train(), batch, torch.stack((noise, noise)))
     torch.testing.assert_close(heard[-1][0, :-1], spoken[:-1], rtol=0, atol=1e-5)
 
 
@@ -234,13 +252,13 @@ def test_what_is_heard_as_something_else_is_never_replaced(monkeypatch):
     """A prompt whose tokens nobody knows has to stay one."""
     model, latents = debug_model(scheduled_sampling=1.0, training_cfg=0.0), randn(12, 32)
     batch = batch_of([(torch.tensor([1, 7, 8, 2]), latents)])
-    history = batch["latents"].clone()
+    history = batch["units"].clone()
     history[0, :6, :8] = 0.0
-    heard, read = [], model._read
-    monkeypatch.setattr(model, "_read", lambda *args: (heard.append(args[2]), read(*args))[1])
+    heard: list[Tensor] = []
+    listen(model, heard, monkeypatch)
     torch.manual_seed(0)
     for _ in range(5):
-        model.train()(**batch, history=history)
+        train_on(model.train(), batch, history=history)
     for one in heard:
         assert one[0, :6].equal(history[0, :6])
     assert not all(one.equal(history) for one in heard)
@@ -252,13 +270,13 @@ def test_frames_of_its_own_are_heard_in_training_only_and_not_to_be_said():
     noise, settings = noise_for(samples), {"scheduled_sampling": 1.0, "training_cfg": 0.0}
     model, plain = debug_model(**settings), debug_model(training_cfg=0.0)
     expected = plain(**batch_of(samples), noise=noise)
-    assert model(**batch_of(samples), noise=noise).loss == expected.loss
-    trained = model.train()(**batch_of(samples), noise=noise)
+    assert train_on(model, batch_of(samples), noise).loss == expected.loss
+    trained = train_on(model.train(), batch_of(samples), noise)
     changed = (trained.hidden_states != expected.hidden_states).any(-1)
     assert changed[:4].sum() == changed[10:13].sum() == 0 < changed.sum()
     # One frame alone is predicted from text, so its loss shows that the target is untouched.
     one_frame, first = batch_of([(text, latents[:1])]), noise[:, :1]
-    own, true = (m(**one_frame, noise=first).score_loss for m in (model, plain))
+    own, true = (train_on(m, one_frame, first).score_loss for m in (model, plain))
     assert own == true
 
 
@@ -268,7 +286,7 @@ def test_weights_have_gradients_after_frames_of_its_own_under_autocast():
     grown = []
     for model in (debug_model(training_cfg=0.0), debug_model(**settings)):
         with torch.autocast("cpu", torch.bfloat16):
-            model.train()(**batch_of(make_samples((4, 6)))).loss.backward()
+            train_on(model.train(), batch_of(make_samples((4, 6)))).loss.backward()
         grown.append({name for name, p in model.named_parameters() if p.grad is not None})
     assert grown[0] == grown[1]
 
@@ -279,8 +297,8 @@ def test_each_dropout_acts_in_training_only(kind):
     noise = noise_for(samples)
     model, plain = debug_model(training_cfg=0.0, **{kind: 0.5}), debug_model()
 
-    def loss(model: SpeechLlamaForCausalLM) -> Tensor:
-        return model(**batch_of(samples), noise=noise).loss
+    def loss(model: SpeechLM) -> Tensor:
+        return train_on(model, batch_of(samples), noise).loss
 
     assert loss(model) == loss(plain)
     assert loss(model.train()) != loss(plain)

@@ -5,22 +5,28 @@ import torch
 
 from sled import TTS
 from sled.decoding import Decoder, DecodingOptions, Request
-from sled.model.huggingface import SpeechLlamaConfig
+from sled.model.config import Config
 from sled.model.layout import Layout
+from sled.model.lm import SpeechBatch
 from sled.training.distillation import GuidedTeacher, make_student
+from sled.training.objectives import corrupt_inputs
 from tests.debug import GOLDENS, STREAM, debug_checkpoint, debug_model, randn
 from tests.training.runs import fit, flags, logged, train, weights
 
 BATCH = {
     "input_ids": torch.tensor([[1, 7, 8, 2], [1, 9, 2, 0]]),
     "attention_mask": torch.tensor([[1, 1, 1, 1], [1, 1, 1, 0]]),
-    "latents": randn(2, 6, 32),
-    "latent_mask": torch.tensor([[1] * 6, [1] * 4 + [0] * 2]),
+    "units": randn(2, 6, 32),
+    "frame_mask": torch.tensor([[1] * 6, [1] * 4 + [0] * 2]),
 }
 
 
+def read(batch: dict[str, torch.Tensor], layout: Layout) -> SpeechBatch:
+    return SpeechBatch(**batch, layout=layout, conditions={})
+
+
 def states(cfg: float, layout: Layout | None = None) -> torch.Tensor:
-    return GuidedTeacher(debug_model(**STREAM), cfg).states(**BATCH, layout=layout)
+    return GuidedTeacher(debug_model(**STREAM), cfg).states(read(BATCH, layout or Layout(3, 4)))
 
 
 @pytest.mark.parametrize("layout", [None, Layout()])
@@ -28,9 +34,7 @@ def test_a_teacher_is_guided_as_decoding_is(layout):
     """cfg 1 is the state with the text, and what lies beyond goes on in a straight line."""
     model = debug_model(**STREAM)
     with torch.no_grad():
-        with_text = model.predict(
-            BATCH["input_ids"], BATCH["attention_mask"], *list(BATCH.values())[2:], layout=layout
-        )
+        with_text, _ = model.predict(read(BATCH, layout or model.layout))
     text_free, plain, guided = (states(cfg, layout) for cfg in (0.0, 1.0, 3.0))
     torch.testing.assert_close(plain, with_text)
     torch.testing.assert_close(guided, text_free + 3 * (with_text - text_free))
@@ -48,10 +52,10 @@ def test_frames_drawn_from_its_states_are_those_of_decoding_under_guidance(setti
     batch = {
         "input_ids": torch.tensor([token_ids]),
         "attention_mask": torch.ones(1, 4, dtype=torch.long),
-        "latents": frames[None],
-        "latent_mask": torch.ones(1, 6, dtype=torch.long),
+        "units": frames[None],
+        "frame_mask": torch.ones(1, 6, dtype=torch.long),
     }
-    guided = GuidedTeacher(model, 2.5).states(**batch, layout=None)
+    guided = GuidedTeacher(model, 2.5).states(read(batch, model.layout))
     generator = torch.Generator().manual_seed(3)
     width = model.config.architecture.noise_channels
     noise = torch.stack([torch.randn(width, generator=generator) for _ in range(6)])
@@ -64,7 +68,7 @@ def test_a_student_is_as_far_as_its_states_are():
     """None, if they are the teacher's; as large as the teacher's own, if they were zero."""
     model = debug_model(training_cfg=0.0).train()
     with torch.no_grad():
-        own = model.predict(*BATCH.values())
+        own, _ = model.predict(read(BATCH, model.layout))
     assert model(**BATCH, guided_states=own).score_loss == 0
     doubled = model(**BATCH, guided_states=2 * own)
     assert doubled.score_loss.item() == pytest.approx(1 / 4)
@@ -73,7 +77,8 @@ def test_a_student_is_as_far_as_its_states_are():
 def test_a_student_reads_every_text_and_leaves_the_head_alone():
     model = debug_model(training_cfg=0.5, history_noise=3.0, scheduled_sampling=1.0).train()
     make_student(model, 2.0)
-    model(**BATCH, guided_states=randn(12, model.config.architecture.hidden_size)).loss.backward()
+    wanted = randn(12, model.config.architecture.hidden_size)
+    model(**BATCH, guided_states=wanted, corruption=corrupt_inputs).loss.backward()
     with_gradient = {name for name, weight in model.named_parameters() if weight.grad is not None}
     assert with_gradient == {
         name for name, _ in model.named_parameters() if not name.startswith("scoreloss.")
@@ -100,7 +105,7 @@ def test_a_run_brings_the_student_to_the_teacher(corpus, tmp_path):
     before, after = weights(base), weights(student)
     for name in before:
         assert before[name].equal(after[name]) == name.startswith(("scoreloss.", "bceloss."))
-    assert SpeechLlamaConfig.from_pretrained(student).distilled_cfg == 30.0
+    assert Config.load(student).speaking.distilled_cfg == 30.0
     tts = TTS.from_pretrained(student, codec=GOLDENS / "codec")
     assert tts.default_options.cfg == 1.0
 

@@ -5,8 +5,9 @@ import torch
 from safetensors.torch import load_file
 
 from sled.codec import load_codec
+from sled.model.huggingface import SpeechLlamaForCausalLM
 from sled.model.layout import Layout
-from sled.model.lm import SpeechLlamaForCausalLM
+from sled.model.registry import save_speech_lm
 from sled.training.export import export
 from sled.tts import TTS
 from tests.debug import GOLDENS, debug_checkpoint, debug_codec, debug_model, randn
@@ -44,7 +45,7 @@ def test_a_codec_is_shipped_without_what_only_its_training_reads(tmp_path):
 def test_weights_beyond_half_precision_are_refused(tmp_path):
     folder, model = debug_checkpoint(tmp_path / "full"), debug_model()
     model.eos_head.weight.data[0, 0] = 1e5  # the largest float16 is 65504
-    model.save_pretrained(folder)
+    save_speech_lm(model, folder)
     with pytest.raises(ValueError, match="eos_head.weight is out of range of float16"):
         export(folder, tmp_path / "half")
     assert not (tmp_path / "half").exists()

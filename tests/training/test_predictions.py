@@ -21,7 +21,8 @@ from sled.data.dataset import SpeechDataset, collate
 from sled.data.manifests import load_cuts
 from sled.decoding import DecodingOptions
 from sled.model.layout import Layout
-from sled.model.lm import SpeechLlamaForCausalLM
+from sled.model.lm import SpeechBatch, SpeechLM
+from sled.model.registry import save_speech_lm
 from sled.training import predictions
 from sled.training.codec import CodecTrainer, CodecTrainingConfig
 from sled.training.codec.evaluation import evaluate_codec, evaluate_predictions
@@ -56,7 +57,7 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def model_for(corpus: Path) -> SpeechLlamaForCausalLM:
+def model_for(corpus: Path) -> SpeechLM:
     codec = load_codec(corpus / "codec")
     sizes = {"vae_embed_dim": codec.unit_shape[0], "frame_rate": codec.frame_rate}
     return debug_model(**sizes, **STREAM)
@@ -110,7 +111,9 @@ def test_guidance_leads_away_from_what_is_said_without_the_text(corpus: Path) ->
     end = torch.tensor([[model.config.architecture.eos_token_id]])
     with torch.no_grad():
         texts = [(inputs["input_ids"], inputs["attention_mask"]), (end, torch.ones_like(end))]
-        h, u = (model.predict(*text, latents, mask, Layout())[:-1] for text in texts)
+        h, u = (
+            model.predict(SpeechBatch(*text, latents, mask, Layout(), {}))[0][:-1] for text in texts
+        )
         wanted = model.draw(
             u + 1.5 * (h - u), torch.zeros(len(h), model.config.architecture.noise_channels)
         )
@@ -386,7 +389,7 @@ def test_the_commands(corpus: Path, tmp_path: Path, capsys: pytest.CaptureFixtur
     """From a checkpoint to a codec that speaks its frames."""
     model = model_for(corpus)
     model.config.speaking.draws, model.config.speaking.cfg = 2, 1.0
-    model.save_pretrained(tmp_path / "model")
+    save_speech_lm(model, tmp_path / "model")
     debug_tokenizer().save_pretrained(tmp_path / "model")
     source = ("--model", tmp_path / "model", "--codec", corpus / "codec")
     target = (

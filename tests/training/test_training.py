@@ -12,8 +12,8 @@ import torch
 
 from sled import TTS, DecodingOptions
 from sled.model.backbone import PackedSequences
-from sled.model.huggingface import SpeechLlamaConfig
-from sled.model.lm import SpeechLlamaForCausalLM
+from sled.model.config import Config
+from sled.model.huggingface import SpeechLlamaForCausalLM
 from tests.commands import run
 from tests.debug import GOLDENS, HOP, SAMPLE_RATE, debug_codec
 from tests.training.runs import (
@@ -129,7 +129,7 @@ def test_an_offline_checkpoint_becomes_a_streaming_one(corpus, tmp_path):
     change = {"finetune_path": offline, "stream_n": 3, "stream_m": 10, "training_cfg": 0.2}
     still = fit(corpus, tmp_path / "still", **change, learning_rate=0.0)
     assert_same_weights(offline, still)
-    config = SpeechLlamaForCausalLM.config_class.from_pretrained(still)
+    config = Config.load(still)
     assert (config.architecture.stream_n, config.architecture.stream_m) == (3, 10)
     assert config.objective.training_cfg == 0.2
 
@@ -179,7 +179,7 @@ def test_a_checkpoint_tells_the_length_of_what_it_was_trained_on(corpus, tmp_pat
 
 
 def trained_s(folder: Path) -> float | None:
-    frames = SpeechLlamaConfig.from_pretrained(folder).trained_frames
+    frames = Config.load(folder).speaking.trained_frames
     return None if frames is None else frames * HOP / SAMPLE_RATE
 
 

@@ -53,12 +53,13 @@ def run(args: argparse.Namespace) -> None:
     from sled.cli.device import choose_device
     from sled.codec import load_codec
     from sled.decoding import DecodingOptions
-    from sled.model.lm import SpeechLlamaForCausalLM
+    from sled.files.checkpoint import checkpoint_folder
+    from sled.model.registry import load_speech_lm
     from sled.text.tokenizer import TextTokenizer
     from sled.training.predictions import cache_predictions
 
     device = choose_device(args.device)
-    model = SpeechLlamaForCausalLM.from_pretrained(args.model, dtype=torch.float32).to(device)
+    model = load_speech_lm(checkpoint_folder(args.model), torch.float32).to(device)
     hours = cache_predictions(
         model.eval(),
         TextTokenizer.from_pretrained(args.model, model.config.architecture.text_normalization),

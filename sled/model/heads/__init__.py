@@ -1,6 +1,22 @@
-"""Heads that draw the next latent from a hidden state, and the scores that train them."""
+"""Heads, which draw the unit of the next frame from a hidden state, and their training scores."""
 
+from sled.model.config import Architecture
+from sled.model.heads.base import Head
 from sled.model.heads.energy import EnergyHead
 from sled.model.heads.scores import Score, energy_score, gaussian_mmd
 
-__all__ = ["EnergyHead", "Score", "energy_score", "gaussian_mmd"]
+__all__ = ["HEADS", "EnergyHead", "Head", "Score", "energy_score", "gaussian_mmd", "head_class"]
+
+HEADS: dict[str, type[Head]] = {"energy": EnergyHead}
+"""The heads by the name that `Architecture.head` gives them."""
+
+
+def head_class(architecture: Architecture) -> type[Head]:
+    """Return the head that an architecture asks for.
+
+    Raises:
+        ValueError: If there is none of that name.
+    """
+    if architecture.head not in HEADS:
+        raise ValueError(f"head={architecture.head!r}: choose one of {', '.join(sorted(HEADS))}")
+    return HEADS[architecture.head]

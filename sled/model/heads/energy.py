@@ -10,8 +10,10 @@ from __future__ import annotations
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from typing_extensions import override
 
 from sled.model.config import Architecture, Objective
+from sled.model.heads.base import Head
 from sled.model.heads.scores import Score, energy_score, gaussian_mmd
 
 EPSILON = 1e-6
@@ -86,38 +88,45 @@ class NoiseModulatedMLP(nn.Module):
         return self.final_layer(x, y)
 
 
-class EnergyHead(nn.Module):
-    """Draws latents, and scores its own draws against the truth in training."""
+class EnergyHead(Head):
+    """Draws latent vectors, and scores its own draws by the true ones in training."""
+
+    averages = True
+    unit_dtype = None
 
     def __init__(self, architecture: Architecture, objective: Objective) -> None:
-        super().__init__()
-        self.architecture, self.objective = architecture, objective
+        super().__init__(architecture, objective)
+        self.noise_width = architecture.noise_channels
         self.net = NoiseModulatedMLP(architecture)
 
-    def draw(self, hidden: Tensor, noise: Tensor) -> Tensor:
-        """One latent [..., D] for each hidden state [..., H] and standard normal noise [..., N]."""
-        return self.net(noise.to(hidden.dtype), hidden)
+    @override
+    @classmethod
+    def unit_shape_of(cls, architecture: Architecture) -> tuple[int, ...]:
+        return (architecture.vae_embed_dim,)
 
+    @override
+    @classmethod
+    def input_layer(cls, architecture: Architecture) -> nn.Module:
+        return nn.Linear(architecture.vae_embed_dim, architecture.hidden_size)
+
+    @override
+    def draw(self, hidden: Tensor, noise: Tensor) -> Tensor:
+        latents: Tensor = self.net(noise.to(hidden.dtype), hidden)
+        return latents
+
+    @override
     def draw_noise(
         self, num_frames: int, device: torch.device, generator: torch.Generator | None = None
     ) -> Tensor:
-        """Training noise [M, F, N]: all of the first sample's before the second's."""
+        # All noise of the first draw comes before that of the second.
         draws = [
-            torch.randn(
-                num_frames, self.architecture.noise_channels, device=device, generator=generator
-            )
+            torch.randn(num_frames, self.noise_width, device=device, generator=generator)
             for _ in range(self.objective.score_samples)
         ]
         return torch.stack(draws)
 
+    @override
     def score(self, hidden: Tensor, target: Tensor, noise: Tensor) -> Score:
-        """Score M draws per frame against the true latents.
-
-        Args:
-            hidden: [F, H] hidden states that predict the frames.
-            target: [F, D] true latents.
-            noise: [M, F, N] from `draw_noise`.
-        """
         samples = self.draw(hidden, noise)
         if self.objective.score == "energy":
             return energy_score(samples, target, self.objective.score_beta)

@@ -29,8 +29,8 @@ class InactiveNeurons:
     def __init__(self, head: nn.Module, device: torch.device) -> None:
         blocks = [module for module in head.modules() if isinstance(module, ResidualBlock)]
         self._activations = [block.mlp[1] for block in blocks]
-        widths = [one.out_features for b in blocks for one in b.mlp if isinstance(one, nn.Linear)]
-        shape = len(blocks), widths[0] if widths else 0
+        width = blocks[0].noise_ln.normalized_shape[0] if blocks else 0
+        shape = len(blocks), width
         self._is_active = torch.zeros(shape, dtype=torch.bool, device=device)
         self._hooks: list[torch.utils.hooks.RemovableHandle] = []
 

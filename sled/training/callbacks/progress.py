@@ -8,7 +8,7 @@ import torch
 from accelerate import Accelerator
 from torch import Tensor
 
-from sled.model.lm import SpeechLlamaForCausalLM, SpeechLlamaOutput
+from sled.model.lm import SpeechLM, TrainingOutput
 from sled.training.callbacks.throughput import measure_matmul_rate, training_flops
 
 LOSS_PARTS = ("score_loss", "attraction", "repulsion", "alignment_loss", "stop_loss")
@@ -23,9 +23,7 @@ class Progress:
         dtype: Type in which most of its arithmetic is done.
     """
 
-    def __init__(
-        self, model: SpeechLlamaForCausalLM, device: torch.device, dtype: torch.dtype
-    ) -> None:
+    def __init__(self, model: SpeechLM, device: torch.device, dtype: torch.dtype) -> None:
         self._model, self._device = model, device
         self._peak = measure_matmul_rate(device, dtype)
         self._start()
@@ -36,7 +34,7 @@ class Progress:
         self._since = time.perf_counter()
         self._paused_s = 0.0
 
-    def add(self, output: SpeechLlamaOutput, frame_share: Tensor, stop_share: Tensor) -> None:
+    def add(self, output: TrainingOutput, frame_share: Tensor, stop_share: Tensor) -> None:
         """Add a batch.
 
         Args:
@@ -44,10 +42,9 @@ class Progress:
             frame_share: Weight of its mean over frames in the mean of the step.
             stop_share: Weight of its mean over stop decisions in the mean of the step.
         """
-        assert output.lengths is not None and output.num_frames is not None
         for index, part in enumerate(LOSS_PARTS):
             share = stop_share if part == "stop_loss" else frame_share
-            self._parts[index] += output[part].detach() * share
+            self._parts[index] += getattr(output, part).detach() * share
         self._frames += output.num_frames
         self._positions += sum(output.lengths)
         is_padded, longest = self._device.type != "cpu", max(output.lengths)

@@ -17,7 +17,7 @@ from transformers.integrations import TensorBoardCallback, is_deepspeed_zero3_en
 
 from sled.decoding import DecodingOptions, Request, TextTracker, generate
 from sled.model.layout import Layout
-from sled.model.lm import SpeechLlamaForCausalLM
+from sled.model.lm import SpeechLM
 from sled.training.checkpoints.lora import unwrap
 from sled.training.codec.losses import MelSpectrogram
 from sled.training.trainer import SledTrainer
@@ -148,9 +148,7 @@ class SpeechSamples(TrainerCallback):
                     self._write(writer, f"utterance_{number}/{name}", audio, step)
         model.train(was_training)
 
-    def _speak(
-        self, model: SpeechLlamaForCausalLM, options: DecodingOptions, layout: Layout
-    ) -> list[Tensor]:
+    def _speak(self, model: SpeechLM, options: DecodingOptions, layout: Layout) -> list[Tensor]:
         """Waveforms [S] of the texts."""
         codec, tokenizer = self.trainer.codec, self.trainer.train_dataset.tokenizer
         requests = [Request(tokenizer.encode(one.text)) for one in self._references]

@@ -16,7 +16,7 @@ from accelerate import Accelerator
 from torch.nn.utils.rnn import pad_sequence
 
 from sled.data.dataset import length_mask
-from sled.model.lm import SpeechLlamaOutput
+from sled.model.lm import TrainingOutput
 from sled.text.tokenizer import PAD_ID
 
 # Samples are grouped by duration at these borders, because long texts are learned last.
@@ -53,7 +53,7 @@ class TextGap:
         self._rises = torch.zeros(len(_NAMES), device=device, dtype=torch.float64)
         self._frames = torch.zeros_like(self._rises)
 
-    def add(self, other: SpeechLlamaOutput, own: SpeechLlamaOutput, longest_s: float) -> None:
+    def add(self, other: TrainingOutput, own: TrainingOutput, longest_s: float) -> None:
         """Add a batch.
 
         Args:
@@ -62,8 +62,8 @@ class TextGap:
             longest_s: Duration of its longest sample.
         """
         kind = sum(longest_s > border for border in BORDERS_S)
-        num_frames = own["num_frames"]
-        self._rises[kind] += (other["score_loss"] - own["score_loss"]) * num_frames
+        num_frames = own.num_frames
+        self._rises[kind] += (other.score_loss - own.score_loss) * num_frames
         self._frames[kind] += num_frames
 
     def metrics(self, accelerator: Accelerator) -> dict[str, float]:

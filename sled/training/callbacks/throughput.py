@@ -7,10 +7,10 @@ from collections.abc import Sequence
 
 import torch
 
-from sled.model.lm import SpeechLlamaForCausalLM
+from sled.model.lm import SpeechLM
 
 
-def training_flops(model: SpeechLlamaForCausalLM, lengths: Sequence[int], num_frames: int) -> float:
+def training_flops(model: SpeechLM, lengths: Sequence[int], num_frames: int) -> float:
     """Floating-point operations of a forward and a backward pass over whole sequences.
 
     The usual count (Kaplan et al. 2020, section 2.1): 6 for each weight of a matrix and each vector

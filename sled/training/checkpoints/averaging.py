@@ -11,14 +11,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor
 from transformers.trainer import TRAINER_STATE_NAME
 
 from sled.files.checkpoint import CONFIG_FILE
+from sled.model.registry import load_speech_lm
 from sled.training.checkpoints.folder import (
     TOKENIZER_FILES,
     check_complete,
-    load_float32,
     refuse_existing,
     write_checkpoint,
 )
@@ -82,10 +83,10 @@ def average_checkpoints(checkpoints: Sequence[Path], output: Path) -> None:
     for other in others:
         _check_alike(first, other)
 
-    model = load_float32(first)
+    model = load_speech_lm(first, torch.float32)
     sums = {name: tensor.double() for name, tensor in model.state_dict().items()}
     for other in others:
-        for name, tensor in load_float32(other).state_dict().items():
+        for name, tensor in load_speech_lm(other, torch.float32).state_dict().items():
             sums[name] += tensor
     means: dict[str, Tensor] = {n: (s / len(checkpoints)).float() for n, s in sums.items()}
     model.load_state_dict(means)

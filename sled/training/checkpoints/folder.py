@@ -1,14 +1,13 @@
-"""Checkpoint folders that include a tokenizer: checking, loading and writing them."""
+"""Checkpoint folders that include a tokenizer: checking and writing them."""
 
 from __future__ import annotations
 
 import shutil
 from pathlib import Path
 
-import torch
-
 from sled.files.checkpoint import missing_files
-from sled.model.lm import SpeechLlamaForCausalLM
+from sled.model.lm import SpeechLM
+from sled.model.registry import save_speech_lm
 from sled.text.tokenizer import MERGES_FILE, VOCAB_FILE
 
 TOKENIZER_FILES = (VOCAB_FILE, MERGES_FILE)
@@ -38,20 +37,12 @@ def check_complete(checkpoint: Path) -> None:
         )
 
 
-def load_float32(checkpoint: Path) -> SpeechLlamaForCausalLM:
-    """Load the model of a checkpoint in float32, whatever type it is stored in."""
-    model: SpeechLlamaForCausalLM = SpeechLlamaForCausalLM.from_pretrained(
-        checkpoint, dtype=torch.float32
-    )
-    return model
-
-
-def write_checkpoint(model: SpeechLlamaForCausalLM, source: Path, output: Path) -> None:
+def write_checkpoint(model: SpeechLM, source: Path, output: Path) -> None:
     """Write a model with the tokenizer of `source`; the folder appears when it is complete."""
     partial = output.with_name(f".partial.{output.name}")
     shutil.rmtree(partial, ignore_errors=True)
     partial.parent.mkdir(parents=True, exist_ok=True)
-    model.save_pretrained(partial)
+    save_speech_lm(model, partial)
     for name in TOKENIZER_FILES:
         shutil.copy(source / name, partial / name)
     partial.replace(output)

@@ -12,11 +12,11 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from sled.model.huggingface import SpeechLlamaConfig
-from sled.model.lm import SpeechLlamaForCausalLM
+from sled.model.config import Config
+from sled.model.lm import SpeechLM, num_parameters
+from sled.model.registry import load_speech_lm
 from sled.training.checkpoints.folder import (
     check_complete,
-    load_float32,
     refuse_existing,
     write_checkpoint,
 )
@@ -61,15 +61,13 @@ def grow_checkpoint(source: Path, output: Path, sizes: dict[str, int], seed: int
     """
     refuse_existing(output)
     check_complete(source)
-    model = grow(load_float32(source), sizes, seed)
+    model = grow(load_speech_lm(source, torch.float32), sizes, seed)
     write_checkpoint(model, source, output)
-    return model.num_parameters()
+    return num_parameters(model.config)
 
 
 @torch.no_grad()
-def grow(
-    model: SpeechLlamaForCausalLM, sizes: dict[str, int], seed: int = 0
-) -> SpeechLlamaForCausalLM:
+def grow(model: SpeechLM, sizes: dict[str, int], seed: int = 0) -> SpeechLM:
     """A larger model that computes the same as `model`, up to rounding.
 
     Layers are added at the end, so the attention head that is guided to the spoken token
@@ -89,13 +87,13 @@ def grow(
     grown_width = config.architecture.hidden_size
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        grown = SpeechLlamaForCausalLM(config).eval()
+        grown = SpeechLM(config).eval()
         scale = math.sqrt(grown_width / width)
         _fill(grown, _centred(model, scale), 1 / scale)
     return grown.to(model.device)
 
 
-def _centred(model: SpeechLlamaForCausalLM, scale: float) -> dict[str, Tensor]:
+def _centred(model: SpeechLM, scale: float) -> dict[str, Tensor]:
     """The weights, with the inputs of the first norm centred and scaled up, which it undoes.
 
     With new dimensions of 0, the mean, variance and relative epsilon of the norm are then as
@@ -108,7 +106,7 @@ def _centred(model: SpeechLlamaForCausalLM, scale: float) -> dict[str, Tensor]:
     return old
 
 
-def _fill(grown: SpeechLlamaForCausalLM, old: dict[str, Tensor], norm_scale: float) -> None:
+def _fill(grown: SpeechLM, old: dict[str, Tensor], norm_scale: float) -> None:
     """Copy old weights into the corners of new ones.
 
     `norm_scale` corrects the weights of norms for new dimensions of 0.
@@ -130,7 +128,7 @@ def _fill(grown: SpeechLlamaForCausalLM, old: dict[str, Tensor], norm_scale: flo
         new[tuple(slice(size) for size in was.shape)] = was
 
 
-def _grown_config(config: SpeechLlamaConfig, sizes: dict[str, int]) -> SpeechLlamaConfig:
+def _grown_config(config: Config, sizes: dict[str, int]) -> Config:
     settings, old = config.to_dict(), config.architecture
     if not sizes:
         raise ValueError(f"no size is given: give one of {', '.join(GROWABLE)}")
@@ -148,4 +146,4 @@ def _grown_config(config: SpeechLlamaConfig, sizes: dict[str, int]) -> SpeechLla
             "in the model: choose a multiple"
         )
     settings |= sizes | {"num_key_value_heads": heads // sharing}
-    return SpeechLlamaConfig.from_dict(settings)
+    return Config.from_dict(settings)

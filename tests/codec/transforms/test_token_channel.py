@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sled.codec import CodecParts, Group, TokenChannel, TransformedCodec, load_codec
+from sled.model.registry import save_speech_lm
 from sled.training.export import export
 from tests.commands import run
 from tests.debug import GOLDENS, debug_codec, debug_model, debug_tokenizer, debug_waveform, randn
@@ -87,7 +88,7 @@ def test_the_command_saves_it_and_it_is_exported(tmp_path):
     assert channel is not None
     assert (channel.vocab_size, channel.channel_width) == (debug_tokenizer().vocab_size, 5)
 
-    debug_model().save_pretrained(tmp_path / "model")
+    save_speech_lm(debug_model(), tmp_path / "model")
     export(tmp_path / "model", tmp_path / "export", tmp_path / "codec", "float32")
     exported = load_codec(tmp_path / "export/codec").token_channel
     assert exported is not None

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sled.codec import CodecParts, Group, TransformedCodec, Whiten, group_codes, load_codec
+from sled.model.registry import save_speech_lm
 from sled.training.export import export
 from tests.commands import run
 from tests.debug import GOLDENS, HOP, debug_codec, debug_model, debug_tokenizer, debug_waveform
@@ -104,7 +105,7 @@ def test_it_is_saved_loaded_grouped_and_exported(tmp_path):
     side_by_side = load_codec(tmp_path / "grouped").codes_to_units(group_codes(pair, 2))
     assert side_by_side.flatten().equal(made.codes_to_units(pair).flatten())
 
-    debug_model().save_pretrained(tmp_path / "model")
+    save_speech_lm(debug_model(), tmp_path / "model")
     debug_tokenizer().save_pretrained(tmp_path / "model")
     export(tmp_path / "model", tmp_path / "export", tmp_path / "codec", "float32")
     exported = load_codec(tmp_path / "export/codec")

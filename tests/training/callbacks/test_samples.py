@@ -14,7 +14,7 @@ from torch import Tensor
 from transformers.integrations import TensorBoardCallback
 
 from sled.data.cache.codes import cut_codes, load_cached
-from sled.model.lm import SpeechLlamaForCausalLM
+from sled.model.lm import SpeechLM
 from sled.training.callbacks.samples import SpeechSamples, mel_picture
 from tests.debug import (
     HOP,
@@ -172,7 +172,7 @@ class Clips:
         return {"input_ids": self.tokenizer.encode("one two"), "speech": codes, "num_frames": 12}
 
 
-def speak(model: SpeechLlamaForCausalLM, notebook: Notebook | None) -> list[float]:
+def speak(model: SpeechLM, notebook: Notebook | None) -> list[float]:
     """One evaluation of a model; returns the pauses that the trainer is told of."""
     pauses: list[float] = []
     cut = SimpleNamespace(supervisions=[SimpleNamespace(text="one two")])

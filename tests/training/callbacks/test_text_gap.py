@@ -9,13 +9,15 @@ from accelerate import Accelerator
 from lhotse import CutSet
 
 from sled.data.manifests import load_cuts, save_cuts
-from sled.model.lm import SpeechLlamaOutput
+from sled.model.lm import TrainingOutput
 from sled.training.callbacks.text_gap import TextGap, with_other_endings
 from tests.training.runs import fit, make_corpus
 
 
-def output(score_loss: float, num_frames: int) -> SpeechLlamaOutput:
-    return SpeechLlamaOutput(score_loss=torch.tensor(score_loss), num_frames=num_frames)
+def output(score_loss: float, num_frames: int) -> TrainingOutput:
+    return TrainingOutput(
+        *(torch.tensor(score_loss) for _ in range(7)), [num_frames], num_frames, torch.tensor(0)
+    )
 
 
 def test_each_text_ends_as_the_next_one_does_and_speech_stays():

@@ -18,8 +18,8 @@ def test_operations_are_those_that_torch_counts(frozen):
     batch = {
         "input_ids": torch.full((1, TOKENS), 5),
         "attention_mask": torch.ones(1, TOKENS, dtype=torch.long),
-        "latents": randn(1, FRAMES, 32),
-        "latent_mask": torch.ones(1, FRAMES, dtype=torch.long),
+        "units": randn(1, FRAMES, 32),
+        "frame_mask": torch.ones(1, FRAMES, dtype=torch.long),
     }
     with FlopCounterMode(display=False) as counter:
         model(**batch).loss.backward()

@@ -2,7 +2,7 @@
 
 import logging
 
-from sled.model.huggingface import SpeechLlamaConfig
+from sled.model.config import Config
 from tests.training.runs import assert_same_weights, checkpoints, fit, logged
 
 NO_TIME = {"max_minutes": 1e-9}  # enough for a step: it is known only then
@@ -36,6 +36,6 @@ def test_no_time_is_spent_on_an_evaluation(corpus, tmp_path):
 
 def test_a_checkpoint_says_how_its_texts_are_normalised(corpus, tmp_path):
     english = fit(corpus, tmp_path / "english", max_steps=1, text_normalization="english")
-    assert SpeechLlamaConfig.from_pretrained(english).text_normalization == "english"
+    assert Config.load(english).architecture.text_normalization == "english"
     tuned = fit(corpus, tmp_path / "tuned", max_steps=1, finetune_path=english)
-    assert SpeechLlamaConfig.from_pretrained(tuned).text_normalization == "english"
+    assert Config.load(tuned).architecture.text_normalization == "english"

@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from sled import TTS
-from sled.model.huggingface import SpeechLlamaConfig
-from sled.model.lm import SpeechLlamaForCausalLM
+from sled.model.config import Config
+from sled.model.huggingface import SpeechLlamaForCausalLM
 from sled.text.tokenizer import TextTokenizer
 from sled.training.checkpoints.averaging import (
     average_checkpoints,
@@ -64,7 +64,7 @@ def test_runs_on_other_data_have_a_mean_with_the_lengths_of_the_first(tmp_path):
     ]
     average_checkpoints(folders, tmp_path / "average")
     assert_mean(tmp_path / "average", folders)
-    assert SpeechLlamaConfig.from_pretrained(tmp_path / "average").trained_frames == 100
+    assert Config.load(tmp_path / "average").speaking.trained_frames == 100
 
 
 def test_the_last_are_those_with_the_highest_steps(trained, tmp_path):

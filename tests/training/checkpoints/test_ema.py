@@ -11,7 +11,7 @@ from safetensors.torch import load_file
 from torch import nn
 
 from sled import TTS
-from sled.model.lm import SpeechLlamaForCausalLM
+from sled.model.huggingface import SpeechLlamaForCausalLM
 from sled.training.checkpoints.ema import EMA_FILE, WeightEma
 from tests.debug import GOLDENS
 from tests.training.runs import assert_same_weights, fit, logged, weights

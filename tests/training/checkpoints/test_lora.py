@@ -10,11 +10,11 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from sled import TTS
-from sled.model.lm import SpeechLlamaForCausalLM
+from sled.model.huggingface import SpeechLlamaForCausalLM
 from sled.training.arguments import LoraArguments
 from sled.training.checkpoints.ema import EMA_FILE
 from sled.training.checkpoints.lora import ADAPTER_FOLDER, add_adapters, save_merged, unwrap
-from tests.debug import GOLDENS, debug_model, debug_tokenizer, randn
+from tests.debug import GOLDENS, debug_model, debug_tokenizer, for_transformers, randn
 from tests.training.runs import assert_same_weights, fit, logged, weights
 
 peft = pytest.importorskip("peft")
@@ -24,7 +24,7 @@ HEAD_LINEARS = ["cond_embed", "input_proj", "mlp.0", "mlp.2", "adaLN_modulation.
 
 def adapted_model(**changes) -> "peft.PeftModel":
     """A debug model with adapters that, unlike new ones, change what it says."""
-    model = add_adapters(debug_model(), LoraArguments(lora_rank=2, **changes))
+    model = add_adapters(for_transformers(debug_model()), LoraArguments(lora_rank=2, **changes))
     with torch.no_grad():
         for index, (name, weight) in enumerate(model.named_parameters()):
             if "lora_B" in name:
@@ -38,8 +38,8 @@ def hidden_states(model: torch.nn.Module) -> Tensor:
         output = model(
             input_ids=torch.tensor([[0, 7, 8, 2]]),
             attention_mask=torch.ones(1, 4, dtype=torch.long),
-            latents=randn(1, 6, 32),
-            latent_mask=torch.ones(1, 6, dtype=torch.long),
+            units=randn(1, 6, 32),
+            frame_mask=torch.ones(1, 6, dtype=torch.long),
             noise=randn(2, 6, 8),
         )
     return torch.cat((output.hidden_states.flatten(), output.loss[None]))
@@ -72,7 +72,7 @@ def trained(model: torch.nn.Module) -> list[str]:
 
 
 def test_new_adapters_change_nothing():
-    model = debug_model()
+    model = for_transformers(debug_model())
     before = hidden_states(model)
     adapted = add_adapters(model, LoraArguments(lora_rank=4))
     assert hidden_states(adapted.eval()).equal(before)
@@ -166,4 +166,4 @@ def test_adapters_that_cannot_be_are_refused(changes, message, base, corpus, tmp
 def test_without_the_extra_the_remedy_is_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "peft", None)
     with pytest.raises(ValueError, match=r"pip install 'sled\[finetune\]'"):
-        add_adapters(debug_model(), LoraArguments(lora_rank=2))
+        add_adapters(for_transformers(debug_model()), LoraArguments(lora_rank=2))

@@ -1,0 +1,94 @@
+"""Which code loads a checkpoint: found by the `model_type` in its `config.json`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from safetensors.torch import save_file
+
+from sled.files.checkpoint import CONFIG_FILE, WEIGHTS_FILE, read_weights, refuse_tensors
+from sled.model.config import MODEL_TYPE, Config
+from sled.model.lm import STOP_POSITIVE_WEIGHT, SpeechLM
+
+
+@dataclass(frozen=True)
+class ModelFamily:
+    """How checkpoints of one `model_type` are loaded.
+
+    Attributes:
+        load_config: Reads the configuration of a checkpoint folder.
+        load_model: Loads the model of a folder, in evaluation mode, in a type or (None) as stored.
+    """
+
+    load_config: Callable[[Path], Config]
+    load_model: Callable[[Path, torch.dtype | None], SpeechLM]
+
+
+def load_speech_lm(
+    folder: Path, dtype: torch.dtype | None = None, config: Config | None = None
+) -> SpeechLM:
+    """Load a `SpeechLM` from a checkpoint folder, whole or not at all.
+
+    Args:
+        folder: With `config.json` and the weights.
+        dtype: Type of the weights. None: as stored.
+        config: Used instead of that of the folder.
+
+    Returns:
+        The model on the CPU, in evaluation mode.
+
+    Raises:
+        OSError: If a file is missing.
+        ValueError: If one cannot be read, or the tensors are not those of the model.
+    """
+    with torch.device("meta"):
+        model = SpeechLM(config or Config.load(folder))
+    weights = read_weights(folder, dtype)
+    # A constant, which not every writer of the format stores.
+    weights.setdefault("bceloss.pos_weight", torch.tensor([STOP_POSITIVE_WEIGHT], dtype=dtype))
+    wanted = model.state_dict()
+    refuse_tensors(
+        folder,
+        wanted.keys() - weights.keys(),
+        weights.keys() - wanted.keys(),
+        {
+            key: (weight.shape, wanted[key].shape)
+            for key, weight in weights.items()
+            if key in wanted and weight.shape != wanted[key].shape
+        },
+    )
+    model.load_state_dict(weights, assign=True)
+    return model.eval()
+
+
+def save_speech_lm(model: SpeechLM, folder: Path) -> None:
+    """Write a `SpeechLM` into a checkpoint folder that `load_speech_lm` reads."""
+    model.config.save(folder)
+    weights = {name: tensor.contiguous() for name, tensor in model.state_dict().items()}
+    save_file(weights, folder / WEIGHTS_FILE, metadata={"format": "pt"})
+
+
+FAMILIES: dict[str, ModelFamily] = {MODEL_TYPE: ModelFamily(Config.load, load_speech_lm)}
+"""The families by `model_type`; others can be added."""
+
+
+def model_family(folder: Path) -> ModelFamily:
+    """Return the family of a checkpoint folder.
+
+    Raises:
+        OSError: If it has no `config.json`.
+        ValueError: If that cannot be read, or its `model_type` is unknown.
+    """
+    path = folder / CONFIG_FILE
+    try:
+        model_type = json.loads(path.read_text(encoding="utf-8")).get("model_type", MODEL_TYPE)
+    except (ValueError, AttributeError) as error:
+        raise ValueError(f"{path} is no configuration ({error}): copy it again") from error
+    if model_type not in FAMILIES:
+        known = ", ".join(sorted(FAMILIES))
+        raise ValueError(f"{path} has model_type {model_type!r}, known are {known}: update sled")
+    return FAMILIES[model_type]
