@@ -41,25 +41,26 @@ def export(
         ValueError: If a part cannot be read, weights are out of range of the type, the shard size
             is invalid, or a default is out of range.
     """
-    speaker = SpeechLlamaForCausalLM.from_pretrained(model, dtype=torch.float32)
-    _check_range(speaker, dtype)
+    loaded = SpeechLlamaForCausalLM.from_pretrained(model, dtype=torch.float32)
+    _check_range(loaded, dtype)
     if temperature is not None:
         DecodingOptions(temperature=temperature)  # checks the value
-        speaker.config.speaking.temperature = temperature
+        loaded.config.speaking.temperature = temperature
     if cfg is not None:
         DecodingOptions(cfg=cfg)
-        speaker.config.speaking.cfg = cfg
+        loaded.config.speaking.cfg = cfg
     if draws is not None:
         DecodingOptions(draws=draws)
-        speaker.config.speaking.draws = draws
+        loaded.config.speaking.draws = draws
     for name in (WEIGHTS_FILE, INDEX_FILE):  # of an earlier export, in another number of files
         (destination / name).unlink(missing_ok=True)
-    speaker.to(DTYPES[dtype]).save_pretrained(destination, max_shard_size=max_shard_size)
+    loaded.to(dtype=DTYPES[dtype])
+    loaded.save_pretrained(destination, max_shard_size=max_shard_size)
     TextTokenizer.from_pretrained(model).save_pretrained(destination)
     if codec is not None:
         parts = CodecParts.load(codec)
         _check_range(parts.model, dtype)
-        parts.model.to(DTYPES[dtype])
+        torch.nn.Module.to(parts.model, DTYPES[dtype])
         parts.save(destination / "codec")
 
 

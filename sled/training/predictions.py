@@ -112,7 +112,8 @@ def cache_predictions(
         num_files=len(groups),
     )
     missing = claim_predictions(output, record)
-    dataset = SpeechDataset(tokenizer, codec, with_spoken_tokens=True)
+    conditions = model.config.architecture.conditions
+    dataset = SpeechDataset(tokenizer, codec, with_spoken_tokens=True, conditions=conditions)
     done = len(cuts) - sum(len(groups[number]) for number in missing)
     bar = tqdm(
         desc=f"predictions {output.name}", total=len(cuts), initial=done, unit="clip", disable=None
@@ -177,7 +178,10 @@ def teacher_forced_latents(
     ids, text_mask = inputs["input_ids"].to(model.device), inputs["attention_mask"].to(model.device)
     units = batch_units(codec, inputs)
     mask = length_mask(inputs["num_frames"]).to(model.device)
-    batch = SpeechBatch(ids, text_mask, units, mask, layout, inputs.get("conditions", {}))
+    conditions = {
+        name: values.to(model.device) for name, values in inputs.get("conditions", {}).items()
+    }
+    batch = SpeechBatch(ids, text_mask, units, mask, layout, conditions)
     if max_own_share > 0:
         batch = sample_units(model, batch, units, max_own_share)
     states = guided_states(model, batch, options.cfg)

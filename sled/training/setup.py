@@ -91,7 +91,7 @@ def make_trainer(
         "model": _resolved(model_args, model.config),
         "lora": asdict(lora_args),
         "data": asdict(data_args),
-        "training": args.to_dict(),
+        "training": args.to_dict(),  # type: ignore[no-untyped-call]
     }
     teacher = None
     if model_args.distill_cfg is not None:
@@ -158,7 +158,10 @@ def build_model(
     free = {key: value for key, value in settings.items() if key in _FREE_KEYS}
     config = SpeechLlamaConfig(**(config.to_dict() | free))  # checks all settings together
     # In float32: half precision, in which checkpoints are published, would round updates away.
-    return SpeechLlamaForCausalLM.from_pretrained(folder, config=config, dtype=torch.float32)
+    model: SpeechLlamaForCausalLM = SpeechLlamaForCausalLM.from_pretrained(
+        folder, config=config, dtype=torch.float32
+    )
+    return model
 
 
 def training_batches(

@@ -15,7 +15,6 @@ from accelerate.utils import send_to_device
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 from transformers import TrainerState
-from transformers.integrations import is_deepspeed_zero3_enabled
 from transformers.trainer import TRAINER_STATE_NAME
 from transformers.trainer_utils import EvalLoopOutput
 from typing_extensions import override
@@ -37,6 +36,7 @@ from sled.training.distillation import GuidedTeacher
 from sled.training.evaluation import EvaluationLosses
 from sled.training.objectives import corrupt_inputs
 from sled.training.units import batch_units, drop_leading_tokens
+from sled.training.workers import explained_worker_errors
 
 BATCHES_FILE = "batches.json"
 FLAGS_FILE = "training_flags.json"
@@ -96,19 +96,20 @@ class SledTrainer(WholeCheckpointTrainer):
         # `seek` sets the position of the batches.
         self.args.ignore_data_skip = True
         half = torch.bfloat16 if self.args.bf16 else torch.float16 if self.args.fp16 else None
-        self.progress = Progress(unwrap(self.model), self.args.device, half or self.model.dtype)
+        model: Any = self.model  # of transformers' type, or peft's wrapper around it
+        self.progress = Progress(unwrap(model), self.args.device, half or model.dtype)
         self._last_logged = 0
         self.alignment_weight = self.args.alignment_weight or 0.0
         self.add_callback(CurrentIntervals())
         self.ema: WeightEma | None = None
-        if self.args.ema_decay or unwrap(self.model) is not self.model:
+        if self.args.ema_decay or unwrap(model) is not model:
             self._require_whole_weights()
         if self.args.ema_decay:
-            self.ema = WeightEma(self.model, self.args.ema_decay)
+            self.ema = WeightEma(model, self.args.ema_decay)
             self.add_callback(self.ema)
 
     def _require_whole_weights(self) -> None:
-        if self.is_fsdp_enabled or is_deepspeed_zero3_enabled():
+        if self.shards_weights:
             raise ValueError(
                 "--ema_decay and --lora_rank need all weights on each process: leave them out "
                 "under FSDP and ZeRO-3 (sled average averages checkpoints afterwards)"
@@ -136,22 +137,10 @@ class SledTrainer(WholeCheckpointTrainer):
                 self._load_from_checkpoint(str(checkpoint))
                 return
         if self.args.should_save:
-            self.write_flags(Path(self.args.output_dir))
+            self.write_flags(self.output_dir)
         try:
-            self.train(resume_from_checkpoint=checkpoint and str(checkpoint))
-        except ValueError as error:
-            if not str(error).startswith("Caught ValueError in DataLoader worker"):
-                raise
-            # The message follows the traceback of the worker.
-            raise ValueError(str(error).rpartition("\nValueError: ")[2].strip()) from error
-        except RuntimeError as error:
-            if not str(error).startswith("DataLoader worker"):
-                raise
-            raise ValueError(
-                f"a data worker died ({str(error).strip()}), perhaps for lack of memory: start the "
-                "same command again to continue from the last checkpoint, if necessary with fewer "
-                "--dataloader_num_workers"
-            ) from error
+            with explained_worker_errors():
+                self.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
         finally:
             torch.set_flush_denormal(False)  # each step enabled it
 
@@ -191,7 +180,8 @@ class SledTrainer(WholeCheckpointTrainer):
     def _prepare_inputs(self, inputs: dict[str, Any]) -> dict[str, Any]:
         """Move a batch to the device; audio stays in float32, even under DeepSpeed."""
         device = self.args.device
-        return send_to_device(inputs, device, non_blocking=device.type == "cuda")
+        moved: dict[str, Any] = send_to_device(inputs, device, non_blocking=device.type == "cuda")
+        return moved
 
     # The loss.
 
@@ -269,7 +259,8 @@ class SledTrainer(WholeCheckpointTrainer):
         frames = sum(int(batch["num_frames"].sum()) for batch in batch_samples)
         samples = sum(len(batch["num_frames"]) for batch in batch_samples)
         counts = torch.tensor([frames, frames + samples], device=device)
-        return self.accelerator.reduce(counts, "sum")
+        totals: Tensor = self.accelerator.reduce(counts, "sum")
+        return totals
 
     # The log.
 
@@ -318,7 +309,7 @@ class SledTrainer(WholeCheckpointTrainer):
         head, see `callbacks.inactive_neurons`.
         """
         start = time.perf_counter()
-        model = self.model  # without the wrapper of DDP, which only handles gradients
+        model: Any = self.model  # without the wrapper of DDP, which only handles gradients
         model.eval()
         losses = EvaluationLosses(self.args.device)
         text_gap = TextGap(self.args.device)
@@ -341,7 +332,8 @@ class SledTrainer(WholeCheckpointTrainer):
         metrics |= text_gap.metrics(self.accelerator) | inactive.metrics(self.accelerator)
         self.progress.pause(time.perf_counter() - start)
         named = {f"{metric_key_prefix}_{name}": value for name, value in metrics.items()}
-        return EvalLoopOutput(None, None, named, num_samples)
+        # transformers does not read the predictions, which it types as arrays.
+        return EvalLoopOutput(None, None, named, num_samples)  # type: ignore[arg-type]
 
     # Checkpoints.
 

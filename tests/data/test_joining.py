@@ -1,4 +1,4 @@
-"""Samples of a batch may be joined: what one says goes on with what another says."""
+"""Joined samples of a batch: one continues another of the same speaker."""
 
 import pytest
 import torch
@@ -12,7 +12,7 @@ SECONDS = 0.2
 
 @pytest.fixture(scope="module")
 def cuts(tmp_path_factory: pytest.TempPathFactory) -> list[Cut]:
-    """Twelve clips of two speakers in turn, and two of nobody who is known."""
+    """Twelve clips of two speakers in turn, and two of unknown speakers."""
     folder = tmp_path_factory.mktemp("corpus")
     speakers = ["ab"[index % 2] if index < 12 else None for index in range(14)]
     return [

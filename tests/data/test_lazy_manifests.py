@@ -1,4 +1,4 @@
-"""Manifests of any size: read line by line, and parsed only where they are wanted."""
+"""Manifests are read line by line, and parsed only where needed."""
 
 import gzip
 from itertools import islice

@@ -1,4 +1,4 @@
-"""How long speech is, for a token of text and in all, measured on cuts whose audio is not read."""
+"""Frames per token and per sample, measured on cuts whose audio is not read."""
 
 from collections.abc import Iterator, Sequence
 from itertools import count

@@ -1,4 +1,4 @@
-"""Manifests travel with their audio: they load from anywhere."""
+"""Manifests and their audio load from any working directory."""
 
 import gzip
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Corpora trained on together: all of each, in one mixture."""
+"""Several corpora are mixed, each completely."""
 
 from pathlib import Path
 
@@ -14,7 +14,7 @@ SIZES = {"small": 40, "large": 120}
 
 @pytest.fixture
 def manifests(tmp_path: Path) -> list[Path]:
-    """Two corpora, whose cuts are named for them."""
+    """Two corpora; the ids of their cuts have their names."""
     cut, paths = debug_cut(tmp_path / "a.wav", 0.1, "one"), []
     for name, size in SIZES.items():
         cuts = [cut.with_id(f"{name}-{n}") for n in range(size)]

@@ -1,4 +1,4 @@
-"""How cuts become batches: each once an epoch, with their likes, and the same for every process."""
+"""Batches: each cut once per epoch, with cuts of similar length, the same on every process."""
 
 from itertools import islice
 
@@ -13,7 +13,7 @@ durations = st.lists(st.floats(0.3, 20.0), min_size=1, max_size=120)
 
 
 def cuts_of(durations_s: list[float]) -> CutSet:
-    """Cuts of the given lengths, which hold nothing else."""
+    """Cuts of the given lengths, without contents."""
     return CutSet.from_cuts(
         MonoCut(str(index), 0.0, duration, 0) for index, duration in enumerate(durations_s)
     )
@@ -104,7 +104,7 @@ def test_a_step_holds_the_same_however_it_is_divided(accumulated, world_size):
 
 
 def test_a_mixed_batch_is_limited_by_what_it_holds():
-    """For nothing but attention pads it."""
+    """Only attention pads such a batch."""
     durations_s = [0.5 + (37 * i % 1000) / 100 for i in range(500)]
     batches = list(batches_of(durations_s, max_duration_s=60, by_length=False).epoch(0))
     assert_each_once(batches, 500)
@@ -129,7 +129,7 @@ def test_processes_share_the_work(world_size, count):
 
 @given(st.integers(0, 40))
 def test_training_goes_on_from_any_batch(position):
-    """Over epochs' ends, given the lengths of the epochs that a checkpoint knows of."""
+    """Across the ends of epochs, given the lengths of the epochs that a checkpoint records."""
     batches = batches_of([1.0 + i % 5 for i in range(25)], max_cuts=2)
     whole = TrainingBatches(batches)
     expected = ids(list(islice(whole, 60)))

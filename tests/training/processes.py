@@ -1,6 +1,6 @@
-"""Training in processes of their own, which can be killed, and find each other as under torchrun.
+"""Training in separate processes that can be killed, and that find each other as under torchrun.
 
-They are forked from a server that has everything imported, so that they start at once.
+They are forked from a server that has everything imported, so that they start quickly.
 """
 
 import multiprocessing
@@ -33,10 +33,10 @@ Hook = Callable[[], None]
 
 
 def run_ranks(world_size: int, argv: list[str], *hooks: Hook) -> list[int | None]:
-    """Train in so many processes together; returns how each has ended.
+    """Train in so many processes together.
 
     Returns:
-        Exit codes in the order of ranks: 0, 1 for an exception, -9 for a process that was killed.
+        Exit codes in the order of ranks: 0, 1 for an exception, -9 for a killed process.
     """
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -72,7 +72,7 @@ def _work(argv: list[str], environment: dict[str, str], hooks: tuple[Hook, ...])
 
 
 def die_in(method: str, call: int) -> None:
-    """Have this process killed, as by kill -9, when it calls a trainer's method the n-th time."""
+    """Have this process killed, as by kill -9, in the n-th call of a method of the trainer."""
     live: Callable[..., Any] = getattr(SledTrainer, method)
     calls = count(1)
 
@@ -96,7 +96,7 @@ def share_noise() -> None:
 
 
 def shard_on_cpu() -> None:
-    """Do as `accelerate launch` with our fsdp.yaml, but on CPUs, which it leaves unsharded."""
+    """Do what `accelerate launch` does with our fsdp.yaml, but on CPUs, where it does not shard."""
     config = load_config_from_file(str(ACCELERATE_CONFIGS / "fsdp.yaml")).fsdp_config
     os.environ.update({key.upper(): str(value) for key, value in config.items()})
     os.environ["FSDP_TRANSFORMER_CLS_TO_WRAP"] = config["fsdp_transformer_layer_cls_to_wrap"]

@@ -1,4 +1,4 @@
-"""Training runs of debug size, as whole commands: from flags to a checkpoint, and what it holds."""
+"""Training runs of debug size as whole commands, and functions to read their results."""
 
 import json
 from pathlib import Path
@@ -50,7 +50,7 @@ def make_corpus(folder: Path) -> Path:
 
 
 def align_evenly(manifest: Path, output: Path) -> None:
-    """Write the same cuts with times of their words, all as long as one another."""
+    """Write the same cuts with times of words, all equally long."""
     cuts = []
     for cut in load_cuts(manifest):
         words = cut.supervisions[0].text.split()
@@ -60,7 +60,7 @@ def align_evenly(manifest: Path, output: Path) -> None:
 
 
 def command_line(settings: dict[str, Any]) -> list[str]:
-    """Words of a command; a list is a flag with several values, and an empty one is left out."""
+    """Words of a command. A list is a flag with several values, and an empty list is left out."""
     return [
         word
         for flag, value in settings.items()
@@ -70,7 +70,7 @@ def command_line(settings: dict[str, Any]) -> list[str]:
 
 
 def flags(corpus: Path, output: Path, **changes: Any) -> list[str]:
-    """A command line: a model of debug size, two samples a step, nothing reported."""
+    """A command line: a model of debug size, two samples per step, no reports."""
     settings = {
         "train_manifest": corpus / "cached",
         "tokenizer": corpus / "tokenizer",
@@ -95,7 +95,7 @@ def fit(corpus: Path, output: Path, **changes: Any) -> Path:
 
 
 def logged(output: Path, key: str) -> list[float]:
-    """A logged quantity, step by step."""
+    """The logged values of a quantity."""
     history = json.loads((output / "trainer_state.json").read_text())["log_history"]
     return [entry[key] for entry in history if key in entry]
 
@@ -106,7 +106,7 @@ def weights(folder: Path) -> dict[str, torch.Tensor]:
 
 
 def assert_same_weights(one: Path, other: Path) -> None:
-    """To the last bit."""
+    """Check that the weights of two checkpoints are bit-equal."""
     ours, theirs = weights(one), weights(other)
     assert ours.keys() == theirs.keys()
     assert [name for name in ours if not ours[name].equal(theirs[name])] == []

@@ -1,4 +1,4 @@
-"""Training that teaches which word is being said: `--alignment_weight`."""
+"""Training with guided attention: `--alignment_weight`."""
 
 from pathlib import Path
 
@@ -17,7 +17,7 @@ from tests.training.runs import (
 
 @pytest.fixture(scope="module")
 def aligned(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The corpus of the other tests, its words as long as one another."""
+    """The corpus of the other tests, with words of equal length."""
     folder = make_corpus(tmp_path_factory.mktemp("aligned"))
     align_evenly(folder / "cuts.jsonl.gz", folder / "cuts.jsonl.gz")
     return folder
@@ -40,7 +40,7 @@ def test_the_loss_is_logged_and_falls(aligned, tmp_path):
 
 
 def test_it_is_the_same_however_a_step_is_cut_up(aligned, tmp_path):
-    """One batch of all six, and two of three: the loss is the same."""
+    """One batch of six samples and two of three have the same loss."""
     settings = {"alignment_weight": 1, "max_steps": 1, "lr_scheduler_type": "constant", **PLAIN}
     runs = [
         fit_aligned(
@@ -85,6 +85,6 @@ def test_what_cannot_be_taught_is_refused(changes, message, aligned, tmp_path):
 
 
 def test_a_corpus_without_word_times_is_refused(aligned, tmp_path):
-    """The cached one was made before."""
+    """The cached corpus was encoded without times."""
     with pytest.raises(ValueError, match="prepare them with sled align"):
         fit(aligned, tmp_path / "run", alignment_weight=1)

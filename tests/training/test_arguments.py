@@ -1,4 +1,4 @@
-"""The flags of the training scripts: the published ones work, and ours are reviewed."""
+"""The training flags: the published ones work, and the others are reviewed."""
 
 import shlex
 from pathlib import Path
@@ -96,7 +96,7 @@ OUR_DEFAULTS_FOR_TRANSFORMERS = {
 
 
 def values(argv: list[str], **defaults: Any) -> dict[str, Any]:
-    """All flags of a command, before anything is made of them."""
+    """All parsed flags of a command."""
     return vars(make_parser(defaults).parse_args(argv))
 
 
@@ -123,7 +123,7 @@ def test_every_script_explains_its_flags_in_groups(script, capsys):
 
 
 def test_the_published_commands_are_taken_as_they_are():
-    """Every flag with its value, in whatever form it was given."""
+    """Every flag with its value, in any notation."""
     pretraining, streaming = values(LIBRIHEAVY), values(LIBRIHEAVY_STREAM)
     assert pretraining["label_names"] == ["audio_inputs"]
     assert pretraining["learning_rate"] == 5e-4
@@ -154,7 +154,7 @@ def test_a_script_without_flags_is_the_published_command(command, defaults):
     ("name", "command"), [("libriheavy", LIBRIHEAVY), ("libriheavy_stream", LIBRIHEAVY_STREAM)]
 )
 def test_the_recipes_start_the_published_commands(name, command):
-    """With nothing added but where the data lies."""
+    """Only the paths of the data are added."""
     recipe = (RUNS / name / "run.sh").read_text().replace("\\\n", "")
     words = shlex.split(recipe[recipe.index(f"scripts/train_{name}.py") :])[1:]
     written, started = values(command), values(words)
@@ -198,7 +198,7 @@ def test_what_cannot_be_is_refused(flags, message, tmp_path):
 
 
 def test_one_process_does_not_take_all_gpus(monkeypatch, tmp_path):
-    """transformers would run them as nn.DataParallel, which knows nothing of packed batches."""
+    """transformers would use nn.DataParallel, which cannot split packed batches."""
     monkeypatch.setattr(SledTrainingArguments, "n_gpu", property(lambda args: 8))
     with pytest.raises(ValueError, match="torchrun --nproc_per_node 8"):
         parse_flags(["--use_cpu", "--output_dir", str(tmp_path)])

@@ -1,4 +1,4 @@
-"""Guidance distilled into one pass: what the teacher says, and what the student learns of it."""
+"""Distillation of guidance: the states of the teacher, and training of the student."""
 
 import pytest
 import torch
@@ -31,7 +31,7 @@ def states(cfg: float, layout: Layout | None = None) -> torch.Tensor:
 
 @pytest.mark.parametrize("layout", [None, Layout()])
 def test_a_teacher_is_guided_as_decoding_is(layout):
-    """cfg 1 is the state with the text, and what lies beyond goes on in a straight line."""
+    """cfg 1 gives the state with the text; other scales extrapolate linearly."""
     model = debug_model(**STREAM)
     with torch.no_grad():
         with_text, _ = model.predict(read(BATCH, layout or model.layout))
@@ -43,7 +43,7 @@ def test_a_teacher_is_guided_as_decoding_is(layout):
 
 @pytest.mark.parametrize("settings", [{}, STREAM])
 def test_frames_drawn_from_its_states_are_those_of_decoding_under_guidance(settings):
-    """The decoder's own frames, read as history, lead to the states it drew them from."""
+    """With the decoder's own frames as history, the states are those the frames were drawn from."""
     model, token_ids = debug_model(**settings), [1, 7, 8, 2]
     decoder = Decoder(model)
     options = DecodingOptions(cfg=2.5, min_frames=6, max_frames=6)
@@ -65,7 +65,7 @@ def test_frames_drawn_from_its_states_are_those_of_decoding_under_guidance(setti
 
 
 def test_a_student_is_as_far_as_its_states_are():
-    """None, if they are the teacher's; as large as the teacher's own, if they were zero."""
+    """The distance is 0 for the states of the teacher, and their mean square for states of 0."""
     model = debug_model(training_cfg=0.0).train()
     with torch.no_grad():
         own, _ = model.predict(read(BATCH, model.layout))
@@ -88,7 +88,7 @@ def test_a_student_reads_every_text_and_leaves_the_head_alone():
 
 
 def test_a_run_brings_the_student_to_the_teacher(corpus, tmp_path):
-    """Resumed or not, against the teacher it began with; the result speaks in one pass."""
+    """Also after resuming, where the teacher is still the initial model; then one pass suffices."""
     base, student = fit(corpus, tmp_path / "base", training_cfg=0.5), tmp_path / "student"
     settings = {
         "finetune_path": base,

@@ -1,4 +1,4 @@
-"""Several processes train as one would, and the published commands run under torchrun."""
+"""Several processes compute what one does, and the published commands run under torchrun."""
 
 import os
 import shutil
@@ -43,7 +43,7 @@ from tests.training.runs import (
 
 @pytest.mark.parametrize("accumulated", [1, 2])
 def test_two_processes_do_what_one_does_with_the_same_global_batch(accumulated, corpus, tmp_path):
-    """Whatever the lengths of their samples: a frame counts the same in each process's batch."""
+    """For any lengths of samples: frames have equal weights in all processes."""
     settings = {
         "per_device_train_batch_size": 1,
         "max_steps": 4,
@@ -74,7 +74,7 @@ def test_two_processes_do_what_one_does_with_the_same_global_batch(accumulated, 
 
 
 def test_two_killed_processes_go_on_as_if_nothing_had_happened(corpus, tmp_path):
-    """To the last bit, each with noise of its own."""
+    """Bit-equal, with different noise on each process."""
     settings = {
         "per_device_train_batch_size": 1,
         "gradient_accumulation_steps": 2,
@@ -124,7 +124,7 @@ def test_fsdp_trains_as_ddp_does_and_goes_on(corpus, tmp_path):
 
 
 def torchrun(script: str, argv: list[str], log: Path) -> subprocess.Popen[bytes]:
-    """Start a script in two processes, as its users do."""
+    """Start a training command in two processes, as users do."""
     path = os.pathsep.join(filter(None, [str(SCRIPTS.parent), os.environ.get("PYTHONPATH")]))
     launcher = ("-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2")
     with log.open("wb") as file:
@@ -137,7 +137,7 @@ def torchrun(script: str, argv: list[str], log: Path) -> subprocess.Popen[bytes]
 
 
 def kill_family(process: subprocess.Popen[bytes]) -> None:
-    """Kill -9 for a launcher and all that it has started."""
+    """Kill a launcher and all its child processes with signal 9."""
     launcher = psutil.Process(process.pid)
     for member in [launcher, *launcher.children(recursive=True)]:
         member.kill()
@@ -145,7 +145,7 @@ def kill_family(process: subprocess.Popen[bytes]) -> None:
 
 
 def wait_for(path: Path, process: subprocess.Popen[bytes]) -> None:
-    """Until a running process has made this."""
+    """Wait until a running process has made this path."""
     end = time.monotonic() + TIMEOUT_S
     while not path.exists():
         assert process.poll() is None and time.monotonic() < end, f"no {path}"
@@ -153,7 +153,7 @@ def wait_for(path: Path, process: subprocess.Popen[bytes]) -> None:
 
 
 def test_the_published_commands_from_pretraining_to_speech(corpus, tmp_path):
-    """Pretrain, die, go on, fine-tune to stream, speak: with all the flags of the publication."""
+    """Pretrain, get killed, continue, fine-tune to stream, speak: with all published flags."""
     changes: dict[str, Any] = {
         "train_manifest": corpus / "cached",
         "eval_manifest": corpus / "cached",

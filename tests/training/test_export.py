@@ -1,4 +1,4 @@
-"""Checkpoints in half precision, ready to ship."""
+"""Export of checkpoints in half precision."""
 
 import pytest
 import torch
@@ -60,7 +60,7 @@ def test_a_setting_that_cannot_be_is_refused(setting, tmp_path):
 
 
 def test_an_exported_model_may_be_told_how_warm_to_speak(tmp_path):
-    """It then does so unless asked otherwise."""
+    """It is then the default temperature."""
     export(
         debug_checkpoint(tmp_path / "full"),
         tmp_path / "cool",

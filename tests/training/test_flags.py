@@ -1,4 +1,4 @@
-"""What a run was asked to do is kept beside its weights, to be read by people and programs."""
+"""The flags of a run are written beside its weights."""
 
 import json
 

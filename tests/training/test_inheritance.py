@@ -1,4 +1,4 @@
-"""Settings of training that a run does not give: those of its checkpoint, or of a new model."""
+"""Unset flags: settings come from the checkpoint, or are the defaults of a new model."""
 
 import json
 from pathlib import Path
@@ -64,7 +64,7 @@ def test_a_new_model_has_the_published_defaults() -> None:
 
 
 def test_another_normalisation_than_that_of_the_checkpoint_is_refused(checkpoint: Path) -> None:
-    """Its weights know texts of its own normalisation only."""
+    """The weights depend on the normalisation."""
     same = {"finetune_path": str(checkpoint), "text_normalization": "english"}
     assert build(**same).architecture.text_normalization == "english"
     with pytest.raises(ValueError, match="was trained with english, leave the flag out"):
@@ -74,7 +74,7 @@ def test_another_normalisation_than_that_of_the_checkpoint_is_refused(checkpoint
 def test_a_run_records_the_settings_it_has_inherited(
     corpus: Path, checkpoint: Path, tmp_path: Path
 ) -> None:
-    """Alignment is not taught to a checkpoint whose codec has no token channel."""
+    """Without a token channel, attention is not guided."""
     run = fit(corpus, tmp_path / "run", finetune_path=checkpoint, max_steps=1, dropout=0.2)
     recorded = json.loads((run / "training_flags.json").read_text())
     expected = {key: value for key, value in OWN.items() if key != "score_bandwidths"}

@@ -1,7 +1,7 @@
-"""What goes wrong in long runs: killed processes, broken losses, full disks, dead workers.
+"""Failures in long runs: killed processes, broken losses, full disks, dead workers.
 
-Whatever happens, there is a clear word, the checkpoints before it are whole, and the same command
-goes on as if nothing had happened: to the last bit.
+In each case there is a clear message, earlier checkpoints are complete, and the same command
+continues bit-equal to a run without the failure.
 """
 
 import os
@@ -46,7 +46,7 @@ SETTINGS = {
 
 @pytest.fixture(scope="module")
 def whole(corpus, tmp_path_factory) -> Path:
-    """A run that nothing happened to."""
+    """A run without a failure."""
     return fit(corpus, tmp_path_factory.mktemp("whole"), **SETTINGS)
 
 
@@ -57,7 +57,7 @@ def assert_as_if_nothing_had_happened(whole: Path, run: Path) -> None:
 
 
 def assert_all_whole(whole: Path, run: Path, steps: list[int]) -> None:
-    """There are these checkpoints, and each holds all files."""
+    """Check that the run has exactly these checkpoints, and that they are complete."""
     assert checkpoints(run) == steps
     wanted = {path.name for path in (whole / "checkpoint-1").iterdir()}
     for step in steps:
@@ -100,7 +100,7 @@ def test_a_loss_that_is_no_number_stops_the_run(
     def broken(trainer, model, inputs):
         output = forward(trainer, model, inputs)
         if trainer.state.global_step == 2:
-            output.score_loss = output.score_loss * float("nan")
+            output = output._replace(score_loss=output.score_loss * float("nan"))
         return output
 
     with monkeypatch.context() as patch, pytest.raises(ValueError, match=message):

@@ -1,4 +1,4 @@
-"""What a model predicts for recordings, and a decoder that learns to speak it."""
+"""Predictions of a model for recordings, and training of a codec's decoder on them."""
 
 import json
 from dataclasses import asdict
@@ -48,7 +48,7 @@ LAYOUTS = pytest.mark.parametrize("layout", [Layout(), Layout(3, 4)], ids=["offl
 
 @pytest.fixture(scope="module")
 def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Recordings, their codes, and a codec whose latents tell the token and are two frames."""
+    """Recordings, their codes, and a codec with a token channel that groups two frames."""
     folder = make_corpus(tmp_path_factory.mktemp("predictions"))
     align_evenly(folder / "cuts.jsonl.gz", folder / "aligned.jsonl.gz")
     cache_codes(load_cuts(folder / "aligned.jsonl.gz"), debug_codec(), folder / "codes")
@@ -69,7 +69,7 @@ def batch_of(corpus: Path, cuts: list[Any]) -> dict[str, Any]:
 
 
 def predict(corpus: Path, inputs: dict[str, Any], layout: Layout, **changes: Any) -> Tensor:
-    """Without anything of its own in the history, and without noise."""
+    """Predict without own frames in the history and without noise."""
     options = DecodingOptions(**({"temperature": 0.0, "cfg": 1.5} | changes))
     codec = load_codec(corpus / "codec")
     return teacher_forced_latents(model_for(corpus), codec, inputs, layout, options, 0.0)
@@ -87,7 +87,7 @@ def test_a_clip_alone_and_in_a_batch_is_the_same(corpus: Path, layout: Layout) -
 
 @LAYOUTS
 def test_frames_follow_from_the_recording_before_them_alone(corpus: Path, layout: Layout) -> None:
-    """Causality: what is said later changes nothing."""
+    """Causality: later frames have no influence."""
     inputs = batch_of(corpus, list(load_cached(corpus / "codes"))[:1])
     before = predict(corpus, inputs, layout)
     inputs["speech"][0] = inputs["speech"][0].clone()
@@ -98,7 +98,7 @@ def test_frames_follow_from_the_recording_before_them_alone(corpus: Path, layout
 
 
 def test_guidance_leads_away_from_what_is_said_without_the_text(corpus: Path) -> None:
-    """Against the states of two batches of their own."""
+    """Compared with the states of two separate batches."""
     model, codec = model_for(corpus), load_codec(corpus / "codec")
     inputs = batch_of(corpus, list(load_cached(corpus / "codes"))[:1])
     assert codec.token_channel is not None
@@ -145,7 +145,7 @@ def cache_all(corpus: Path, output: Path, **changes: Any) -> Predictions:
 def test_every_clip_has_its_own_frames(
     corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As many as its codes, but for the rest of a group."""
+    """As many as its codes, plus the rest of the last group."""
     monkeypatch.setattr(predictions, "BATCH_SIZE", 4)
     monkeypatch.setattr(predictions, "MAX_OWN_SHARE", 0.0)
     options = DecodingOptions(temperature=0.0, cfg=1.5)
@@ -192,7 +192,7 @@ def test_an_interrupted_run_goes_on_as_if_it_had_not_been(
 
 
 def test_hours_are_taken_from_all_of_the_corpus(corpus: Path) -> None:
-    """Its speakers may come one after the other."""
+    """The corpus may be sorted by speaker."""
     cuts = load_cached(corpus / "codes").repeat(100)
     hours = sum(cut.duration for cut in cuts) / 3600
     taken = predictions._take_hours(cuts, hours / 4, seed=0)
@@ -219,7 +219,7 @@ def test_numbers_that_make_no_sense_are_refused(
 
 
 def made(corpus: Path, folder: Path, frames: dict[str, Tensor], **facts: Any) -> Path:
-    """A folder of frames that no model predicted."""
+    """A folder of predictions that are given as tensors."""
     record: dict[str, Any] = {
         "model_digest": "",
         "codec_digest": load_codec(corpus / "codec").stored.digest(),
@@ -240,7 +240,7 @@ def made(corpus: Path, folder: Path, frames: dict[str, Tensor], **facts: Any) ->
 
 
 def loud(corpus: Path) -> dict[str, Tensor]:
-    """The latents of the recordings, but eight times as large."""
+    """Eight times the latents of the recordings."""
     codec = debug_codec()
     return {
         cut.id: 8 * codec.codes_to_units(cut_codes(cut)) for cut in load_cached(corpus / "codes")
@@ -270,7 +270,7 @@ def adaptation(corpus: Path, output: Path, **changes: Any) -> CodecTrainingConfi
 def test_segments_come_with_the_frames_that_were_predicted_for_them(
     corpus: Path, tmp_path: Path
 ) -> None:
-    """And with the level they have: the model that predicted them heard that."""
+    """And with the original level, which the model has read."""
     cuts = load_cuts(corpus / "cuts.jsonl.gz")
     codec = debug_codec()
     frames = {}
@@ -295,7 +295,7 @@ def test_segments_come_with_the_frames_that_were_predicted_for_them(
 
 
 def test_the_decoder_learns_to_speak_what_was_predicted(corpus: Path, tmp_path: Path) -> None:
-    """Latents that no recording has, of which a decoder that only knows those makes too much."""
+    """Predictions are out of the range of recordings, so that a decoder trained on those fails."""
     folder = made(corpus, tmp_path / "predictions", loud(corpus))
     distances, reported = {}, {}
     for share in (0.0, 1.0):
@@ -315,7 +315,7 @@ def test_the_decoder_learns_to_speak_what_was_predicted(corpus: Path, tmp_path: 
 
 
 def test_frames_of_recordings_are_evaluated_as_recordings_are(corpus: Path, tmp_path: Path) -> None:
-    """Where a model predicts the codec's own latents, both distances are one."""
+    """If the predictions are the codec's own latents, both distances are equal."""
     codec = debug_codec()
     frames = {cut.id: codec.codes_to_units(cut_codes(cut)) for cut in load_cached(corpus / "codes")}
     parts = CodecParts.load(corpus / "codec")
@@ -386,7 +386,7 @@ def test_the_record_tells_all_that_decides_the_frames(corpus: Path, tmp_path: Pa
 
 
 def test_the_commands(corpus: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """From a checkpoint to a codec that speaks its frames."""
+    """From a checkpoint to a codec adapted to its predictions."""
     model = model_for(corpus)
     model.config.speaking.draws, model.config.speaking.cfg = 2, 1.0
     save_speech_lm(model, tmp_path / "model")

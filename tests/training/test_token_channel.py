@@ -19,7 +19,7 @@ def codec_with_channel(folder: Path) -> None:
 
 @pytest.fixture(scope="module")
 def aligned(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The corpus of the other tests with word times, and a codec with a channel beside it."""
+    """The corpus of the other tests with times of words, and a codec with a token channel."""
     folder = make_corpus(tmp_path_factory.mktemp("aligned"))
     align_evenly(folder / "cuts.jsonl.gz", folder / "aligned.jsonl.gz")
     codec_with_channel(folder / "codec")
@@ -33,7 +33,7 @@ def fit_with_channel(corpus: Path, output: Path, **changes: object) -> Path:
 
 
 def test_the_channel_is_learned_with_the_rest(aligned, tmp_path):
-    """And evaluated; latents that tell more are wider, and so is the model's output."""
+    """The latents, and so the output of the model, are wider; evaluation works too."""
     evaluation = {"eval_manifest": aligned / "aligned.jsonl.gz", "eval_strategy": "steps"}
     settings = {"max_steps": 30, "learning_rate": 0.02, "history_noise": 0.5, **evaluation}
     run = fit_with_channel(aligned, tmp_path / "run", eval_steps=15, **settings)
@@ -43,8 +43,11 @@ def test_the_channel_is_learned_with_the_rest(aligned, tmp_path):
 
 
 def test_what_is_forgotten_is_asked_for_all_the_same(aligned, tmp_path):
-    """A new head says 0 whatever it hears, so the first loss depends on what is asked for alone;
-    what is learned depends on what was heard."""
+    """Dropout changes the input and not the target.
+
+    A new head outputs 0 for any input, so the first loss depends only on the target, and the
+    learned weights on the input.
+    """
     runs = [
         fit_with_channel(aligned, tmp_path / str(share), token_channel_dropout=share, max_steps=6)
         for share in (0.0, 1.0)

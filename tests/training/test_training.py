@@ -58,7 +58,7 @@ def test_cached_codes_train_as_audio_does(corpus, tmp_path):
 
 @pytest.mark.parametrize("speech", ["cached", "cuts.jsonl.gz"])
 def test_what_is_trained_on_is_the_codecs_latents(speech, corpus, tmp_path):
-    """A new head says zero: |a - t| + |b - t| is twice the norm of the truth, over all frames."""
+    """A new head outputs zero: |a - t| + |b - t| is twice the norm of the target, on average."""
     changes = {"train_manifest": corpus / speech, "per_device_train_batch_size": len(TEXTS)}
     output = fit(corpus, tmp_path, **changes, **PLAIN)
     codec = debug_codec()
@@ -78,7 +78,7 @@ def test_a_trained_model_speaks(corpus, tmp_path):
 
 
 def test_a_run_is_continued_even_under_the_published_flag_to_overwrite(corpus, tmp_path):
-    """Who pastes the published command again after a crash must not lose what there is."""
+    """Repeating the published command after a crash must not lose the run."""
     saving = {"save_strategy": "steps", "save_steps": 1, "overwrite_output_dir": True}
     run = fit(corpus, tmp_path, **saving, max_steps=2)
     before = (run / "checkpoint-2" / "model.safetensors").stat().st_mtime_ns
@@ -115,7 +115,7 @@ def test_the_best_checkpoint_is_kept_and_becomes_the_model(corpus, tmp_path):
 
 
 def test_a_run_is_not_continued_with_other_batches(corpus, tmp_path):
-    """Nobody would know which samples have been seen."""
+    """It would not be known which samples were used."""
     fit(corpus, tmp_path, save_strategy="steps", save_steps=2, max_steps=2)
     changes = {"per_device_train_batch_size": 1, "gradient_accumulation_steps": 2}
     expected = "--per_device_train_batch_size 2, not 1, --gradient_accumulation_steps 1, not 2"
@@ -139,7 +139,7 @@ def test_an_offline_checkpoint_becomes_a_streaming_one(corpus, tmp_path):
 
 
 def test_a_share_of_streaming_batches_can_keep_the_offline_layout(corpus, tmp_path):
-    """So that one checkpoint serves both. Nothing is learned here: only the layout differs."""
+    """The learning rate is 0 here, so only the layout differs."""
     # With their texts dropped, samples lie alike in both layouts.
     still = {"max_steps": 12, "learning_rate": 0.0, "training_cfg": 0.0}
     streaming = {"stream_n": 3, "stream_m": 10}
@@ -164,7 +164,7 @@ def test_finetuning_keeps_the_sizes_of_the_checkpoint(corpus, tmp_path):
 
 
 def test_a_checkpoint_tells_the_length_of_what_it_was_trained_on(corpus, tmp_path):
-    """What was heard in pretraining counts, when fine-tuning is on shorter speech."""
+    """The lengths of pretraining count when fine-tuning is on shorter speech."""
     pretrained = fit(corpus, tmp_path / "pretrained")
     tuned = fit(corpus, tmp_path / "tuned", finetune_path=pretrained, max_duration_s=0.3)
     short = fit(corpus, tmp_path / "short", max_duration_s=0.3)
@@ -175,7 +175,7 @@ def test_a_checkpoint_tells_the_length_of_what_it_was_trained_on(corpus, tmp_pat
     config = json.loads((pretrained / "config.json").read_text())
     del config["trained_frames"]
     (pretrained / "config.json").write_text(json.dumps(config))
-    assert trained_s(fit(corpus, tmp_path / "untold", finetune_path=pretrained)) is None
+    assert trained_s(fit(corpus, tmp_path / "unmeasured", finetune_path=pretrained)) is None
 
 
 def trained_s(folder: Path) -> float | None:
@@ -184,7 +184,7 @@ def trained_s(folder: Path) -> float | None:
 
 
 def test_finetuning_a_half_precision_checkpoint_trains_float32_weights(corpus, tmp_path):
-    """What is shipped is half precision, in which small updates would be rounded away."""
+    """Published weights are half precision, which would round small updates away."""
     model = SpeechLlamaForCausalLM.from_pretrained(fit(corpus, tmp_path / "full"))
     model.half().save_pretrained(tmp_path / "half")
     tuned = fit(corpus, tmp_path / "tuned", finetune_path=tmp_path / "half")
@@ -198,7 +198,7 @@ def test_gradient_checkpointing_changes_nothing_but_memory(corpus, tmp_path):
 
 
 def test_compiled_layers_train_alike(corpus, tmp_path, monkeypatch):
-    """They are traced as for a compiler here; making code of it would take long."""
+    """They are traced as for a compiler here, without the slow code generation."""
     compile_traced = partialmethod(torch.nn.Module.compile, backend="eager")
     # As in compiled layers: Adam makes much of how attention without padding is rounded.
     padded = property(lambda context: False, lambda context, one_by_one: None)
@@ -210,7 +210,7 @@ def test_compiled_layers_train_alike(corpus, tmp_path, monkeypatch):
 
 
 def test_all_can_be_bfloat16_but_the_codec(corpus, tmp_path):
-    """As a codec in bfloat16 would choose other codes, so audio would train other weights."""
+    """A codec in bfloat16 would choose other codes: audio would give other weights than codes."""
     half = {"model_dtype": "bfloat16"}
     cached = fit(corpus, tmp_path / "cached", **half)
     audio = fit(corpus, tmp_path / "audio", train_manifest=corpus / "cuts.jsonl.gz", **half)

@@ -169,7 +169,8 @@ def letter_times(path: CtcPath, symbols: Sequence[int], word_ends: np.ndarray) -
     halfway = (behind[:-1] + first[1:]) / 2 * FRAME_S
     word = np.cumsum(is_end)  # the last symbol is the end of a word, and no letter
     ends: np.ndarray = np.where(is_end[1:], word_ends[word[:-1]], halfway)
-    return ends[~is_end[:-1]]
+    of_letters: np.ndarray = ends[~is_end[:-1]]
+    return of_letters
 
 
 def _usual_scores(network: CtcNetwork, examples: Sequence[Example]) -> tuple[float, float]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import math
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING, Any
@@ -13,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
-from transformers.integrations import TensorBoardCallback, is_deepspeed_zero3_enabled
+from transformers.integrations.integration_utils import TensorBoardCallback
 
 from sled.decoding import DecodingOptions, Request, TextTracker, generate
 from sled.model.layout import Layout
@@ -45,9 +46,9 @@ def show_samples(trainer: SledTrainer) -> None:
     args = trainer.args
     if args.num_eval_utterances < 1 or trainer.eval_batches is None:
         return
-    if "tensorboard" not in args.report_to:
+    if "tensorboard" not in (args.report_to or []):
         logger.info("no speech samples at evaluations: they need --report_to tensorboard")
-    elif trainer.is_fsdp_enabled or is_deepspeed_zero3_enabled():
+    elif trainer.shards_weights:
         logger.info("no speech samples at evaluations: no process has all of the weights")
     else:
         trainer.add_callback(SpeechSamples(trainer, args.num_eval_utterances))
@@ -61,11 +62,13 @@ class Reference:
         text: Its text.
         audio: [S] its recording, encoded and decoded by the codec: the best that a model can reach.
         num_frames: Its length.
+        conditions: Its conditions by name.
     """
 
     text: str
     audio: Tensor
     num_frames: int
+    conditions: Mapping[str, Tensor]
 
 
 class SpeechSamples(TrainerCallback):
@@ -117,9 +120,11 @@ class SpeechSamples(TrainerCallback):
         speakable = ((c, sample) for c, sample in corpus if len(sample["input_ids"]) < positions)
         references = []
         for cut, sample in islice(speakable, self.num_utterances):
-            latents = speech_units(trainer.codec, [sample["speech"]])
-            audio = trainer.codec.decode(latents)[0].cpu()
-            references.append(Reference(cut.supervisions[0].text, audio, latents.shape[1]))
+            units = speech_units(trainer.codec, [sample["speech"]])
+            conditions = sample.get("conditions", {})
+            audio = trainer.codec.decode(units)[0].cpu()
+            text = cut.supervisions[0].text
+            references.append(Reference(text, audio, units.shape[1], conditions))
         return references
 
     def _write_references(self, writer: SummaryWriter, step: int) -> None:
@@ -140,7 +145,7 @@ class SpeechSamples(TrainerCallback):
         if not model.layout.is_offline:
             layouts["stream"] = model.layout
         was_training = model.training
-        model.eval()
+        model.train(False)
         # Layers compiled for training are not recompiled for single frames.
         with torch.compiler.set_stance("force_eager"):
             for name, layout in layouts.items():
@@ -151,13 +156,16 @@ class SpeechSamples(TrainerCallback):
     def _speak(self, model: SpeechLM, options: DecodingOptions, layout: Layout) -> list[Tensor]:
         """Waveforms [S] of the texts."""
         codec, tokenizer = self.trainer.codec, self.trainer.train_dataset.tokenizer
-        requests = [Request(tokenizer.encode(one.text)) for one in self._references]
+        requests = [
+            Request(tokenizer.encode(one.text), conditions=one.conditions)
+            for one in self._references
+        ]
         generators = [torch.Generator().manual_seed(seed) for seed in range(len(requests))]
-        keeper = None
+        tracker = None
         if codec.token_channel is not None:
-            keeper = TextTracker(codec.token_channel, model.config)
-        spoken = generate(model, requests, generators, options, layout, text_tracker=keeper)
-        return [codec.decode(one.speech[None].float())[0].cpu() for one in spoken]
+            tracker = TextTracker(codec.token_channel, model.config)
+        spoken = generate(model, requests, generators, options, layout, text_tracker=tracker)
+        return [codec.decode(one.speech[None].to(codec.unit_dtype))[0].cpu() for one in spoken]
 
     def _write(self, writer: SummaryWriter, tag: str, audio: Tensor, step: int) -> None:
         """Write a waveform [S], and its picture under another tag, as TensorBoard requires."""

@@ -27,6 +27,7 @@ from transformers import (
     TrainerState,
     TrainingArguments,
 )
+from transformers.integrations.deepspeed import is_deepspeed_zero3_enabled
 from transformers.trainer import TRAINER_STATE_NAME
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR, rotate_checkpoints
 
@@ -43,6 +44,12 @@ class WholeCheckpointTrainer(Trainer):
         """Folder of the run."""
         assert self.args.output_dir is not None  # transformers sets a default
         return Path(self.args.output_dir)
+
+    @property
+    def shards_weights(self) -> bool:
+        """Whether no process has all of the weights, as under FSDP and ZeRO-3."""
+        is_zero3: bool = is_deepspeed_zero3_enabled()  # type: ignore[no-untyped-call]
+        return bool(self.is_fsdp_enabled) or is_zero3
 
     def complete_checkpoint(self, checkpoint: Path) -> None:
         """Add the files that transformers does not write, before the checkpoint gets its name."""

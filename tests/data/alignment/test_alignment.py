@@ -1,4 +1,4 @@
-"""The aligner finds when words and letters are said, from nothing but the corpus itself."""
+"""The aligner finds the times of words and letters with only the corpus as training data."""
 
 import gzip
 import json
@@ -34,9 +34,9 @@ Ends = list[list[float]]  # in s, of the letters of each word
 
 
 def say(text: str, seed: int) -> tuple[np.ndarray, Ends]:
-    """A tone for each letter and a pause after each word; and when each letter's tone is over.
+    """A tone for each letter and a pause after each word; also the end of each letter's tone.
 
-    How long they are varies a little.
+    Durations vary slightly.
     """
     rng = np.random.default_rng(seed)
     parts, ends, now = [], [], 0.0
@@ -55,7 +55,7 @@ def say(text: str, seed: int) -> tuple[np.ndarray, Ends]:
 
 
 def make_cut(folder: Path, name: str, text: str | None, audio: np.ndarray, start: float) -> MonoCut:
-    """A cut that begins `start` s into its recording, which is named relative to the folder."""
+    """A cut that starts `start` s into its recording, whose path is relative to the folder."""
     before = 0.1 * debug_waveform(start, sample_rate=SAMPLE_RATE)
     (folder / "audio").mkdir(parents=True, exist_ok=True)
     soundfile.write(folder / "audio" / f"{name}.wav", np.append(before, audio), SAMPLE_RATE)
@@ -68,13 +68,13 @@ def make_cut(folder: Path, name: str, text: str | None, audio: np.ndarray, start
 
 @pytest.fixture(scope="module")
 def truth() -> dict[str, Ends]:
-    """When each letter of each cut is over; filled in by `corpus`."""
+    """The true end of each letter of each cut, filled in by `corpus`."""
     return {}
 
 
 @pytest.fixture(scope="module")
 def corpus(tmp_path_factory: pytest.TempPathFactory, truth: dict[str, Ends]) -> Path:
-    """Words of two or three letters, now and then in capitals; and two cuts that make no sense."""
+    """Words of two or three letters, sometimes in capitals, and two cuts that cannot be aligned."""
     folder = tmp_path_factory.mktemp("corpus")
     rng, cuts = np.random.default_rng(0), []
     for index in range(NUM_CUTS):
@@ -95,13 +95,13 @@ def corpus(tmp_path_factory: pytest.TempPathFactory, truth: dict[str, Ends]) -> 
 
 @pytest.fixture(scope="module")
 def printed() -> list[str]:
-    """What the script says of `aligned`; filled in by it."""
+    """Output of the command run by `aligned`."""
     return []
 
 
 @pytest.fixture(scope="module")
 def aligned(corpus: Path, printed: list[str]) -> Path:
-    """The corpus with its words' and letters' times."""
+    """The corpus with times of words and letters."""
     output = corpus.with_name("aligned.jsonl.gz")
     with redirect_stdout(StringIO()) as out:
         assert run("align", "--manifest", corpus, "--output", output, *FLAGS, MAX_STEPS) == 0
@@ -118,7 +118,7 @@ def lines(manifest: Path) -> list[dict]:
 
 
 def test_words_end_where_their_sound_ends(aligned: Path, truth: dict[str, Ends]) -> None:
-    """Somewhere in the pause after them, or within 60 ms of it; wherever the cut begins."""
+    """In the pause after them, or within 60 ms of it, wherever the cut starts in its recording."""
     for cut in load_cuts(aligned):
         if cut.id in truth:
             late = np.array(word_ends(cut)) - [word[-1] for word in truth[cut.id]]
@@ -127,7 +127,7 @@ def test_words_end_where_their_sound_ends(aligned: Path, truth: dict[str, Ends])
 
 
 def test_letters_end_where_their_sound_ends(aligned: Path, truth: dict[str, Ends]) -> None:
-    """Within half a letter, and the last of a word with the word."""
+    """Within half a letter; the last letter ends with its word."""
     for cut in load_cuts(aligned):
         if cut.id in truth:
             ends, lasts = np.array(letter_ends(cut)), np.cumsum(list(map(len, truth[cut.id]))) - 1
@@ -140,7 +140,7 @@ def test_letters_end_where_their_sound_ends(aligned: Path, truth: dict[str, Ends
 def test_each_word_is_a_lhotse_item_and_they_leave_no_gap(
     aligned: Path, truth: dict[str, Ends]
 ) -> None:
-    """Lhotse counts their times from the beginning of the recording."""
+    """Lhotse counts times from the start of the recording."""
     for cut in CutSet.from_file(aligned):
         if cut.id in truth:
             items = cut.supervisions[0].alignment["word"]
@@ -180,7 +180,7 @@ def test_cuts_that_do_not_hold_their_text_get_no_times_and_are_counted(
 
 
 def test_nothing_else_changes(corpus: Path, aligned: Path) -> None:
-    """Neither cuts, nor their order, nor the relative names of their audio."""
+    """Cuts, their order and the relative paths of their audio stay the same."""
     without = lines(aligned)
     for cut in without:
         cut["supervisions"][0].pop("alignment", None)
@@ -190,7 +190,7 @@ def test_nothing_else_changes(corpus: Path, aligned: Path) -> None:
 def test_the_same_seed_gives_the_same_times_and_audio_is_found_from_anywhere(
     corpus: Path, aligned: Path, tmp_path: Path
 ) -> None:
-    """Times that were there before are not kept."""
+    """Existing times are replaced."""
     outputs = [corpus.with_name("again.jsonl.gz"), tmp_path / "elsewhere.jsonl.gz"]
     for manifest, output in zip((corpus, aligned), outputs, strict=True):
         assert run("align", "--manifest", manifest, "--output", output, *FLAGS, 4) == 0
@@ -202,7 +202,7 @@ def test_the_same_seed_gives_the_same_times_and_audio_is_found_from_anywhere(
 def test_other_manifests_are_aligned_by_the_network_of_the_first(
     corpus: Path, aligned: Path, capsys: pytest.CaptureFixture
 ) -> None:
-    """Whatever comes behind it, a cut has the times that it has in the first."""
+    """A cut has the same times in each manifest."""
     known = {cut.id: cut for cut in load_cuts(aligned)}
     others = corpus.with_name("others.jsonl.gz")
     save_cuts(CutSet.from_cuts(load_cuts(corpus)).subset(cut_ids=["7", "wrong", "2"]), others)
@@ -303,7 +303,7 @@ def test_every_letter_is_one_symbol(fold_case: bool) -> None:
 
 
 def test_phones_that_differ_in_case_differ_and_stress_is_not_heard() -> None:
-    """As "eight" and "attack" may be written; ᵊ is a sound, though it is small."""
+    """As "eight" and "attack" may be written; ᵊ is a sound although it is a modifier letter."""
     words = ["ˈAt", "ətˈækᵊ"]
     alphabet = Alphabet.of([*words, "a"], fold_case=False)
     assert alphabet.letters == tuple(sorted("Atəækᵊa"))
@@ -311,7 +311,7 @@ def test_phones_that_differ_in_case_differ_and_stress_is_not_heard() -> None:
 
 
 def test_a_letter_lasts_halfway_to_the_next_or_to_the_end_of_its_word() -> None:
-    """Letters 2 and 3, the end of the word, the end of one without letters, and letter 2."""
+    """Letters 2 and 3, the end of a word, the end of a word without letters, and letter 2."""
     symbols = [2, 3, WORD_END, WORD_END, 2, WORD_END]
     states = np.array([0, 1, 1, 2, 2, 2, 3, 4, 5, 6, 7, 9, 10, 11, 12])
     ends = np.array([9.0, 11.0, 13.0]) * FRAME_S

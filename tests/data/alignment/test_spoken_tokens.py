@@ -1,4 +1,4 @@
-"""Samples may tell which token of their text each frame belongs to."""
+"""Samples have the spoken token of each frame."""
 
 from pathlib import Path
 
@@ -25,13 +25,13 @@ def said(folder: Path, text: str, ends: list[float], num_frames: int) -> Cut:
 
 
 def spelt(folder: Path, text: str, ends: list[float], num_frames: int) -> Cut:
-    """A cut of so many frames whose letters end at these frames, its words only after them all."""
+    """A cut of so many frames whose letters end at these frames; its words end later."""
     cut = said(folder, text, [ends[-1] + place for place in range(len(text.split()))], num_frames)
     return with_letters(cut, list(filter(is_letter, text)), [end * FRAME_S for end in ends])
 
 
 def spoken(*cuts: Cut, tokenizer: TextTokenizer = BYTES, frames: int = 1) -> list[int]:
-    """The token of each frame of cuts that are joined."""
+    """The token of each frame of joined cuts."""
     codec = debug_codec() if frames == 1 else TransformedCodec(debug_codec(), [Group(frames)])
     dataset = SpeechDataset(tokenizer, codec, join_share=1.0, with_spoken_tokens=True)
     (sample,) = dataset.__getitems__(cuts)
@@ -39,12 +39,12 @@ def spoken(*cuts: Cut, tokenizer: TextTokenizer = BYTES, frames: int = 1) -> lis
 
 
 def test_characters_of_a_word_last_equally_long(tmp_path):
-    """Tokens 1 2, a space, 4 5 6; what comes after the last word belongs to </s>."""
+    """Tokens 1 2, a space, 4 5 6; the silence after the last word belongs to </s>."""
     assert spoken(said(tmp_path, "no two", [4.5, 7.5], num_frames=9)) == [1, 1, 2, 2, 4, 5, 6, 7, 7]
 
 
 def test_letters_last_as_long_as_is_known(tmp_path):
-    """Whatever is known of the words."""
+    """Times of letters take precedence over times of words."""
     cut = spelt(tmp_path, "no two", [0.5, 3.5, 5.5, 6.5, 7.5], num_frames=9)
     assert spoken(cut) == [2, 2, 2, 4, 4, 5, 6, 7, 7]
 
@@ -61,7 +61,7 @@ def test_a_token_has_the_time_of_all_its_characters(tmp_path):
 
 @pytest.mark.parametrize("text", ["one", "hello, you", "日本 語"])
 def test_every_word_is_said_while_it_lasts(text, tmp_path):
-    """A byte of a character stands for all of them."""
+    """One byte of a character stands for all of its bytes."""
     words = text.split()
     ends = [10 * (index + 1) + 0.5 for index in range(len(words))]
     frames = spoken(said(tmp_path, text, ends, num_frames=10 * len(words) + 1))
@@ -75,7 +75,7 @@ def test_every_word_is_said_while_it_lasts(text, tmp_path):
 
 
 def test_what_is_no_letter_is_passed_with_the_letter_before_it(tmp_path):
-    """Nor is it ever said: an apostrophe, a comma, a sign of stress (two bytes), a dash."""
+    """An apostrophe, a comma, a stress mark (two bytes) and a dash take no time."""
     cut = spelt(tmp_path, "I'm, ˈa - b.", [1.5, 2.5, 4.5, 5.5], num_frames=7)
     frames = spoken(cut)
     ids = BYTES.encode("I'm, ˈa - b.")
@@ -84,14 +84,14 @@ def test_what_is_no_letter_is_passed_with_the_letter_before_it(tmp_path):
 
 
 def test_letters_of_another_text_are_not_used(tmp_path):
-    """Its words are, if there are as many."""
+    """The times of its words are used, if there are as many."""
     cut = spelt(tmp_path, "no", [0.5, 2.5], num_frames=4)
     cut.supervisions[0].text = "yes"
     assert spoken(cut) == spoken(said(tmp_path, "yes", [2.5], num_frames=4))
 
 
 def test_joined_cuts_count_on(tmp_path):
-    """The silence at the end of the first belongs to the space before the second."""
+    """The silence at the end of the first cut belongs to the space before the second."""
     first = said(tmp_path, "no", [2.5], num_frames=3)
     assert spoken(first, said(tmp_path, "two", [3.5], num_frames=4)) == [1, 2, 3, 4, 5, 6, 7]
 
@@ -108,7 +108,7 @@ def test_the_end_of_a_group_decides(tmp_path):
 
 
 def test_unknown_times_leave_the_others_known(tmp_path):
-    """No times at all, or those of other words."""
+    """There are no times, or those of other words."""
     known = said(tmp_path, "no", [2.5], num_frames=3)
     unknown = debug_cut(tmp_path / "a_b.wav", 2 * FRAME_S, "a b", speaker="a")
     assert spoken(unknown, known) == [-1, -1, 5, 6, 7]

@@ -1,4 +1,4 @@
-"""The aligner's paths are those that an exhaustive search finds."""
+"""The paths of the aligner are those of an exhaustive search."""
 
 from itertools import groupby, product
 
@@ -23,7 +23,7 @@ def random_log_probs(num_frames: int, seed: int) -> np.ndarray:
 
 
 def best_score(log_probs: np.ndarray, text: list[int]) -> float:
-    """Of all rows of symbols that collapse to the text; -inf if none does."""
+    """Best score over all rows of symbols that collapse to the text; -inf if there is none."""
     best = -np.inf
     for row in product(range(NUM_SYMBOLS), repeat=len(log_probs)):
         if [symbol for symbol, _ in groupby(row) if symbol != BLANK] == text:
@@ -40,7 +40,7 @@ def symbols_of(path: CtcPath, text: list[int]) -> list[int]:
 def test_the_path_is_the_best_of_all(
     texts: list[list[int]], num_frames: st.DataObject, seed: int
 ) -> None:
-    """Of each clip of a batch, whatever the others are like."""
+    """For each clip of a batch, independently of the others."""
     lengths = [num_frames.draw(st.integers(1, 5)) for _ in texts]
     clips = [random_log_probs(length, seed + index) for index, length in enumerate(lengths)]
     padded = np.full((len(texts), 5, NUM_SYMBOLS), 7.0)

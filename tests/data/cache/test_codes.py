@@ -1,4 +1,4 @@
-"""Cached codes are what the codec gives, however many processes made them or were interrupted."""
+"""Cached codes equal the codec's, for any number of processes and interruptions."""
 
 import gzip
 import json
@@ -33,7 +33,7 @@ NUM_CUTS = 7
 
 @pytest.fixture(scope="module")
 def manifest(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Five clips of lengths that are no multiple of the hop, and two parts of a long recording."""
+    """Five clips whose lengths are not multiples of the hop, and two parts of a long recording."""
     folder = tmp_path_factory.mktemp("corpus")
     cuts = []
 
@@ -61,7 +61,7 @@ def cuts(manifest: Path) -> CutSet:
 
 @pytest.fixture
 def broken(manifest: Path, tmp_path: Path) -> CutSet:
-    """The same corpus, of which cuts 1, 2 and 3 have lost their audio."""
+    """The same corpus, in which cuts 1, 2 and 3 have lost their audio."""
     shutil.copytree(manifest.parent, tmp_path / "broken")
     (tmp_path / "broken" / "1.wav").unlink()
     (tmp_path / "broken" / "2.wav").write_text("no audio")
@@ -76,7 +76,7 @@ def codec() -> Codec:
 
 @pytest.fixture(scope="module")
 def other_codec() -> Codec:
-    """Like the first but for one number in its encoder."""
+    """Like the first, except for one number in its encoder."""
     codec = load_codec(GOLDENS / "codec")
     with torch.no_grad():
         next(codec._encoder.parameters()).flatten()[0] += 1e-3  # type: ignore[attr-defined]
@@ -104,7 +104,7 @@ class FailingCodec:
 
 
 def content(folder: Path) -> dict[str, bytes]:
-    """All files by name, unzipped: gzip notes when it was."""
+    """Contents of all files by name, unzipped, because gzip stores the time."""
     return {
         path.name: (gzip.open(path) if path.suffix == ".gz" else path.open("rb")).read()
         for path in folder.iterdir()
@@ -280,7 +280,7 @@ def test_codes_that_were_not_packed_are_refused(cuts: CutSet) -> None:
 
 
 def rewrite_cuts(folder: Path, change: Callable[[dict], None]) -> None:
-    """Change what shard 1 says of its first cut."""
+    """Change the first cut of shard 1."""
     path = folder / "cuts.000001.jsonl.gz"
     lines = gzip.decompress(path.read_bytes()).decode().splitlines()
     cut = json.loads(lines[0])
@@ -349,7 +349,7 @@ def test_verification_names_the_first_wrong_shard(
 def test_codes_beyond_the_codebook_are_wrong(
     cuts: CutSet, codec: Codec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Which can only be seen if its size is no power of two."""
+    """They can only occur if the size of the codebook is not a power of two."""
     monkeypatch.setattr(codec, "codebook_size", codec.codebook_size - 1)
     largest = codec.codebook_size
     monkeypatch.setattr(codec, "encode", lambda clips: [full(codec, c, largest) for c in clips])

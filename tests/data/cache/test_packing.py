@@ -1,4 +1,4 @@
-"""Packed codes come back as they were, in no more bytes than they need."""
+"""Packing and unpacking give the same codes, in the expected number of bytes."""
 
 import numpy as np
 import pytest

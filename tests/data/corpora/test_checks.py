@@ -1,4 +1,4 @@
-"""At the door of a corpus: what comes through can be trained on, what does not has a reason."""
+"""Checks of a corpus: accepted utterances can be trained on, rejected ones have a reason."""
 
 import dataclasses
 import json
@@ -38,7 +38,7 @@ def clip(tmp_path_factory: pytest.TempPathFactory) -> Utterance:
 
 
 def accept(utterance: Utterance, limits: Limits = DECODE, root: Path | None = None) -> Cut:
-    """The cut of an utterance that must come through, as read back from its line."""
+    """The cut of an utterance that must be accepted, read back from its line."""
     line = check_item(utterance, limits, root or utterance.audio.parent)
     assert isinstance(line, str), line
     assert "\n" not in line

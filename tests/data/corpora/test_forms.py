@@ -1,4 +1,4 @@
-"""Each form of corpus is read as its owners mean it; where Lhotse reads it too, both agree."""
+"""Readers of each form of corpus; they agree with Lhotse's readers where there are some."""
 
 import gzip
 import json
@@ -40,7 +40,7 @@ def utterances(items: Iterable[Item]) -> list[Utterance]:
 
 
 def summary(cuts: CutSet) -> dict[str, tuple[Any, ...]]:
-    """What matters about cuts, by id."""
+    """The relevant properties of cuts, by id."""
     return {
         cut.supervisions[0].id: (
             round(cut.start, 3),

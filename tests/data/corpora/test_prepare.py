@@ -1,4 +1,4 @@
-"""From any items to manifests: complete or absent, the same every time, with a report."""
+"""From items to manifests: complete or absent, reproducible, with a report."""
 
 import gzip
 import json
@@ -28,7 +28,7 @@ MANDARIN = ["今天天气很好。", "我们去公园散步吧！", "他说：�
 
 @pytest.fixture
 def items(tmp_path: Path) -> list[Item]:
-    """Ten utterances of five sentences, and one each without text, without audio, without sense."""
+    """Ten utterances of five sentences, and three bad items: no text, no audio, an invalid line."""
     made: list[Item] = []
     for index in range(10):
         path = tmp_path / f"{index}.wav"
@@ -278,7 +278,7 @@ def test_shards_hold_the_same_speech(tmp_path: Path) -> None:
 
 
 def write_corpus(folder: Path, texts: list[str]) -> Path:
-    """A corpus of JSON lines, half a second a character or so."""
+    """A corpus of JSON lines, with about half a second per character."""
     lines = []
     for index, text in enumerate(texts):
         waveform = debug_waveform(0.1 * len(text), index, RATE)

@@ -1,4 +1,4 @@
-"""Held-out sentences: chosen by seed and sentence alone."""
+"""The seed and the sentence alone decide which sentences are held out."""
 
 import unicodedata
 

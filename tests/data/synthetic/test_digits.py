@@ -1,4 +1,4 @@
-"""The digits corpus: what is drawn, how clips are trimmed, and that a run can be resumed."""
+"""The digits corpus: drawn strings, trimmed clips, and resumption."""
 
 from collections import Counter
 from pathlib import Path
@@ -15,7 +15,7 @@ SMALL = {"train": 40, "joined": 6, "valid": 8, "test": 16}
 
 
 def toy_teacher(text: str, seed: int) -> np.ndarray:
-    """A tone of its own per digit, 0.1 s each, in 0.3 s of silence, with seeded loudness."""
+    """A tone of 0.1 s for each digit in 0.3 s of silence; the seed decides the loudness."""
     times = np.arange(2_400) / 24_000
     pitches_hz = [300 + 100 * digits.DIGIT_WORDS.index(word) for word in text.split()]
     tones = [np.sin(2 * np.pi * pitch * times) for pitch in pitches_hz]

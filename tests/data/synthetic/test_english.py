@@ -1,4 +1,4 @@
-"""The English corpus: who reads what, what is held out, and that a run can be resumed."""
+"""The English corpus: readings of each speaker, held-out sentences, and resumption."""
 
 import random
 from collections.abc import Callable
@@ -53,7 +53,7 @@ def options(tmp_path: Path) -> EnglishOptions:
 
 
 def teachers(said: list[str] | None = None) -> Callable[[str], Teacher]:
-    """Tones: a pitch for each voice, and the longer the text the longer they are."""
+    """Tones with a pitch for each voice; longer texts have longer tones."""
 
     def teacher(name: str) -> Teacher:
         def read(text: str, seed: int) -> np.ndarray:
@@ -133,7 +133,7 @@ def test_words_pieces_and_sentences_share_the_hours_as_asked_for(options, tmp_pa
 
 
 def test_the_kinds_of_readings_are_mixed(options):
-    """Training looks at the first cuts to know how long they are, and reads them in this order."""
+    """Training estimates durations from the first cuts, and reads cuts in this order."""
     train = draw_readings(replace(options, hours=1.0, held_out=None), {})["train"]
     lengths = [len(r.text) for r in train if r.speaker == "heart"]
     half = len(lengths) // 2

@@ -1,4 +1,4 @@
-"""What evaluation logs of the head's units, and that nearly silent ones do not slow a step down."""
+"""Evaluation logs inactive neurons of the head, and denormal numbers do not slow down training."""
 
 import pytest
 import torch
@@ -40,7 +40,7 @@ def test_evaluation_logs_them(tmp_path):
 
 
 def test_each_step_takes_the_smallest_numbers_for_zero(tmp_path, monkeypatch):
-    """Whatever has been asked for in between, by libraries for instance."""
+    """Even if libraries change the setting in between."""
     seen = []
     compute_loss = SledTrainer.compute_loss
 

@@ -1,4 +1,4 @@
-"""Speech in TensorBoard: the right sentences, in every layout, without a trace in training."""
+"""Speech samples in TensorBoard: the right texts, in every layout, without effect on training."""
 
 import io
 import logging
@@ -35,25 +35,25 @@ NUM_FRAMES = [15, 19]
 
 
 def show(corpus: Path, output: Path, **changes: object) -> EventAccumulator:
-    """Train four steps with two evaluations, and read what TensorBoard is given."""
+    """Train four steps with two evaluations, and read what was written to TensorBoard."""
     fit(corpus, output, **(evaluating(corpus) | changes))
     return read_events(output)
 
 
 def evaluating(corpus: Path) -> dict[str, object]:
-    """Settings of a run that shows its evaluations."""
+    """Settings of a run that writes samples at its evaluations."""
     steps = {"max_steps": 4, "eval_strategy": "steps", "eval_steps": 2}
     return {"report_to": "tensorboard", "eval_manifest": corpus / "cached", **steps}
 
 
 def read_events(output: Path) -> EventAccumulator:
-    """What a run has told TensorBoard, in one process."""
+    """What a run has written to TensorBoard, in one process."""
     (folder,) = (output / "runs").iterdir()
     return EventAccumulator(str(folder), {"audio": 0, "images": 0, "tensors": 0}).Reload()
 
 
 def heard(events: EventAccumulator, tag: str) -> dict[int, np.ndarray]:
-    """Waveforms under a tag by training step."""
+    """Waveforms under a tag, by training step."""
     waveforms = {}
     for event in events.Audio(tag):
         waveform, rate = soundfile.read(io.BytesIO(event.encoded_audio_string))
@@ -99,7 +99,7 @@ def test_audio_and_codes_sound_alike(corpus, tmp_path):
 
 
 def test_speech_that_does_not_end_is_cut_at_twice_the_longest_recording(corpus, tmp_path):
-    """A model that has not learned anything is even about stopping, which is not enough."""
+    """An untrained model stops with probability 0.5, which is below the threshold."""
     events = show(corpus, tmp_path, learning_rate=0.0)
     for number in (1, 2):
         for waveform in heard(events, f"utterance_{number}/offline").values():
@@ -107,7 +107,7 @@ def test_speech_that_does_not_end_is_cut_at_twice_the_longest_recording(corpus, 
 
 
 def test_nothing_but_training_makes_a_difference(corpus, tmp_path):
-    """The same noise every time: what has not learned anything more sounds the same."""
+    """The noise is always the same: without training in between, samples are equal."""
     trained = fit(corpus, tmp_path / "trained", max_steps=5)
     for learning_rate, same in ((0.0, True), (1e-3, False)):
         output = tmp_path / str(learning_rate)
@@ -118,7 +118,7 @@ def test_nothing_but_training_makes_a_difference(corpus, tmp_path):
 
 
 def test_training_goes_on_as_if_nothing_had_been_said(corpus, tmp_path):
-    """To the last bit, with all that is random in training switched on."""
+    """Bit-equal, with all random parts of training switched on."""
     random = {"history_noise": 0.2, "training_cfg": 0.3, **STREAM}
     silent, loud = tmp_path / "silent", tmp_path / "loud"
     show(corpus, silent, num_eval_utterances=0, **random)
@@ -143,7 +143,7 @@ def test_without_tensorboard_a_line_says_how_to_hear_it(corpus, tmp_path, caplog
 
 
 class Notebook:
-    """In the place of TensorBoard's writer: keeps the audio."""
+    """A TensorBoard writer that keeps the audio."""
 
     def __init__(self) -> None:
         self.audio: dict[str, Tensor] = {}
@@ -162,7 +162,7 @@ class Notebook:
 
 
 class Clips:
-    """In the place of a dataset: every cut is the same dozen frames."""
+    """A dataset in which every cut has the same twelve frames."""
 
     tokenizer = debug_tokenizer()
 
@@ -173,7 +173,7 @@ class Clips:
 
 
 def speak(model: SpeechLM, notebook: Notebook | None) -> list[float]:
-    """One evaluation of a model; returns the pauses that the trainer is told of."""
+    """One evaluation of a model; returns the pauses reported to the trainer."""
     pauses: list[float] = []
     cut = SimpleNamespace(supervisions=[SimpleNamespace(text="one two")])
     trainer = SimpleNamespace(
@@ -201,7 +201,7 @@ def test_the_model_is_left_in_the_mode_it_was_in(training):
 
 
 def test_layers_compiled_for_training_are_not_compiled_for_speaking():
-    """Every new shape would be compiled, and crowd out what training needs."""
+    """Every new shape would be compiled, and evict what training needs."""
     model, notebook, graphs = debug_model(), Notebook(), []
 
     def backend(graph, inputs):  # type: ignore[no-untyped-def]
@@ -226,7 +226,7 @@ def test_a_model_that_training_has_broken_is_shown_as_silence():
 
 
 def test_a_process_without_a_writer_only_waits():
-    """As all but the first are."""
+    """As all but the first process do."""
     (pause_s,) = speak(debug_model(), None)
     assert pause_s > 0
 

@@ -1,4 +1,4 @@
-"""The text gap: whether a model listens to its text, as evaluation logs it."""
+"""The text gap: how much a model uses its text, as logged by evaluation."""
 
 import json
 from pathlib import Path
@@ -63,7 +63,7 @@ def evaluated(corpus: Path, output: Path, **changes: object) -> dict[str, float]
 
 @pytest.mark.parametrize("layout", [{}, {"stream_n": 2, "stream_m": 5}])
 def test_evaluation_tells_texts_apart_only_if_they_differ(layout, tmp_path):
-    """With one text for all, the noise being the same, nothing changes to the last bit."""
+    """With one text for all samples and the same noise, the losses are bit-equal."""
     corpus = make_corpus(tmp_path)
     assert evaluated(corpus, tmp_path / "different", **layout)["eval_text_gap"] != 0
     cuts = list(load_cuts(corpus / "cuts.jsonl.gz"))

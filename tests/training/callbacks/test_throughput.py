@@ -1,4 +1,4 @@
-"""How much a step computes, counted by hand, against what torch counts while it happens."""
+"""Operations of a step, counted by formula and by torch."""
 
 import pytest
 import torch
@@ -12,7 +12,7 @@ TOKENS, FRAMES = 4, 12
 
 @pytest.mark.parametrize("frozen", [False, True])
 def test_operations_are_those_that_torch_counts(frozen):
-    """But for what lies outside the layers, little in a model of this shape."""
+    """Except for what is outside the layers, which is little in a model of this shape."""
     model = debug_model(hidden_size=256, intermediate_size=1024, num_hidden_layers=6).train()
     model.model.layers.requires_grad_(not frozen)
     batch = {

@@ -1,4 +1,4 @@
-"""Runs that are given a time: they end with a checkpoint, and go on from it."""
+"""Runs with a time limit end with a checkpoint, and continue from it."""
 
 import logging
 

@@ -1,4 +1,4 @@
-"""Averaging checkpoints: the mean is the mean, and only like goes with like."""
+"""Averaging checkpoints: the mean is correct, and only checkpoints of one model are averaged."""
 
 import json
 from pathlib import Path
@@ -22,7 +22,7 @@ from tests.training.runs import fit, weights
 
 @pytest.fixture(scope="module")
 def trained(corpus, tmp_path_factory) -> Path:
-    """A run with a checkpoint at each of 5 steps, evaluated at each."""
+    """A run with a checkpoint and an evaluation at each of 5 steps."""
     saving = {"save_strategy": "steps", "save_steps": 1, "max_steps": 5, "learning_rate": 1e-2}
     evaluating = {"eval_manifest": corpus / "cached", "eval_strategy": "steps", "eval_steps": 1}
     return fit(corpus, tmp_path_factory.mktemp("trained"), **saving, **evaluating)
@@ -48,7 +48,7 @@ def test_the_average_is_the_mean_and_speaks(trained, tmp_path):
 
 
 def test_half_precision_checkpoints_have_a_mean_that_is_none(tmp_path):
-    """The mean of two neighbours in bfloat16 lies between them."""
+    """The mean of two adjacent bfloat16 numbers lies between them."""
     for seed in (0, 1):
         folder = debug_checkpoint(tmp_path / str(seed), seed=seed)
         SpeechLlamaForCausalLM.from_pretrained(folder, dtype=torch.bfloat16).save_pretrained(folder)
@@ -111,7 +111,7 @@ def test_the_script_averages_what_its_flags_choose(trained, tmp_path, capsys):
 
 @pytest.fixture(scope="module")
 def unlike(tmp_path_factory) -> Path:
-    """A folder of checkpoints of which each differs from `first` in some way."""
+    """A folder of checkpoints, each of which differs from `first` in some way."""
     folder = tmp_path_factory.mktemp("unlike")
     for name, changes in {
         "first": {},

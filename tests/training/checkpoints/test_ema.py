@@ -1,4 +1,4 @@
-"""Moving averages of weights: what they are, that they survive, and where they show."""
+"""The EMA of weights: its values, its storage, and its uses."""
 
 import shutil
 from pathlib import Path
@@ -20,7 +20,7 @@ SAVING = {"save_strategy": "steps", "save_steps": 1}
 
 
 def take_steps(average: WeightEma, model: nn.Module, values: list[float]) -> None:
-    """Let each weight of a model take these values, step by step."""
+    """Set all weights of a model to these values, step by step."""
     for value in values:
         with torch.no_grad():
             for weight in model.parameters():
@@ -45,7 +45,7 @@ def test_an_average_follows_its_recursion(values: list[float], decay: float) -> 
 
 
 def test_averages_of_bfloat16_weights_are_finer_than_they_are(tmp_path: Path) -> None:
-    """A thousandth of the step from 1 to 1.0078 is nothing in bfloat16."""
+    """A thousandth of the step from 1 to 1.0078 is lost in bfloat16."""
     model = nn.Linear(1, 1, dtype=torch.bfloat16)
     average = WeightEma(model, decay=0.999)
     after = 1 + 2**-7
@@ -75,7 +75,7 @@ def test_weights_that_are_not_trained_are_not_averaged(tmp_path: Path) -> None:
 
 
 def test_without_a_step_there_is_no_average_to_apply(tmp_path: Path) -> None:
-    """As when a run that kept none goes on with one: its weights are not the initial ones."""
+    """As when a run without an EMA is continued with one; its weights must not be reset."""
     model = nn.Linear(2, 1)
     average = WeightEma(model, decay=0.5)
     with torch.no_grad():
@@ -109,7 +109,7 @@ def test_the_final_model_is_the_average_and_the_weights_stay_in_the_checkpoint(c
 
 
 def test_the_file_of_averages_holds_a_model(corpus, tmp_path):
-    """In the place of a checkpoint's weights it can be listened to."""
+    """In place of a checkpoint's weights it can be spoken with."""
     run = fit(corpus, tmp_path, **SAVING, ema_decay=0.5)
     (run / "checkpoint-3" / EMA_FILE).replace(run / "checkpoint-3" / "model.safetensors")
     assert TTS.from_pretrained(run / "checkpoint-3", codec=GOLDENS / "codec")

@@ -1,4 +1,4 @@
-"""Growing a model: it says what it said, and all of it learns."""
+"""Growing a model: it computes the same, and all new parts learn."""
 
 import json
 
@@ -34,7 +34,7 @@ def loss_of(model):
 @pytest.mark.parametrize("loudness", [1.0, 0.01])
 @torch.no_grad()
 def test_a_grown_model_computes_what_it_did(loudness, sizes, layout, kv_heads):
-    """Also where the inputs of the first norm are so small that its epsilon counts."""
+    """Even if the inputs of the first norm are so small that its epsilon matters."""
     model = debug_model(num_key_value_heads=kv_heads, **layout)
     for weight in (model.model.embed_tokens.weight, model.z_proj.weight, model.z_proj.bias):
         weight *= loudness
@@ -52,7 +52,7 @@ def test_a_grown_model_computes_what_it_did(loudness, sizes, layout, kv_heads):
 
 
 def test_all_that_is_new_learns():
-    """In two steps: what writes nothing yet moves first, then what it hears."""
+    """In two steps: parts with zero output move first, then their inputs."""
     grown = grow(debug_model(), SIZES)
     start = {name: weight.detach().clone() for name, weight in grown.named_parameters()}
     optimizer = torch.optim.SGD(grown.parameters(), lr=0.1)
@@ -80,7 +80,7 @@ def test_the_script_writes_a_checkpoint_that_speaks(tmp_path, capsys):
         )
         for folder in (source, tmp_path / "large")
     )
-    torch.testing.assert_close(large[0].units, small[0].units, rtol=1e-3, atol=1e-3)
+    torch.testing.assert_close(large[0].latents, small[0].latents, rtol=1e-3, atol=1e-3)
 
 
 def test_the_seed_decides_what_is_added():

@@ -1,4 +1,4 @@
-"""Low-rank adapters: they alone learn, they survive, and they merge into a plain checkpoint."""
+"""Low-rank adapters: only they are trained, they survive, and they merge into a checkpoint."""
 
 import shutil
 import sys
@@ -23,7 +23,7 @@ HEAD_LINEARS = ["cond_embed", "input_proj", "mlp.0", "mlp.2", "adaLN_modulation.
 
 
 def adapted_model(**changes) -> "peft.PeftModel":
-    """A debug model with adapters that, unlike new ones, change what it says."""
+    """A debug model with adapters that, unlike new ones, change its output."""
     model = add_adapters(for_transformers(debug_model()), LoraArguments(lora_rank=2, **changes))
     with torch.no_grad():
         for index, (name, weight) in enumerate(model.named_parameters()):
@@ -33,7 +33,7 @@ def adapted_model(**changes) -> "peft.PeftModel":
 
 
 def hidden_states(model: torch.nn.Module) -> Tensor:
-    """What a model makes of a fixed batch."""
+    """Hidden states of a model for a fixed batch."""
     with torch.no_grad():
         output = model(
             input_ids=torch.tensor([[0, 7, 8, 2]]),
@@ -128,7 +128,7 @@ def test_checkpoints_on_the_way_hold_the_adapters_alone(base, corpus, tmp_path):
 
 @pytest.mark.parametrize("ema_decay", [0.0, 0.6])
 def test_an_interrupted_run_ends_as_if_it_had_not_been(ema_decay, base, corpus, tmp_path):
-    """To the last bit, with all that is random in training switched on."""
+    """Bit-equal, with all random parts of training switched on."""
     saving = {"save_strategy": "steps", "save_steps": 2, "max_steps": 6, "history_noise": 0.2}
     adapting = {"finetune_path": base, "lora_rank": 2, "lora_dropout": 0.1, "ema_decay": ema_decay}
     whole = fit(corpus, tmp_path / "whole", **saving, **adapting)
