@@ -66,6 +66,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "tts",
     },
     "cli": {
+        "startup",
         "bundled",
         "codec",
         "data",
