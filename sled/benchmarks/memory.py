@@ -7,6 +7,7 @@ import time
 
 import torch
 
+from sled.files.without_weights import without_weights
 from sled.model.config import Config
 from sled.model.lm import SpeechLM
 
@@ -42,7 +43,7 @@ def step_bytes(config: Config, precision: str, rows: int, context: int) -> float
         rows: In the step.
         context: Positions that each holds.
     """
-    with torch.device("meta"):
+    with without_weights():
         model = SpeechLM(config)
     parts = (model.model.layers, model.scoreloss)
     weights = sum(parameter.numel() for part in parts for parameter in part.parameters())

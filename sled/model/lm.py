@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from sled.files.digest import tensor_digest
+from sled.files.without_weights import without_weights
 from sled.model.backbone import Backbone
 from sled.model.cache import KVCache
 from sled.model.config import Config
@@ -346,7 +347,7 @@ class SpeechLM(nn.Module):
 
 def num_parameters(config: Config) -> int:
     """Return the number of parameters of a model with this configuration."""
-    with torch.device("meta"):
+    with without_weights():
         model = SpeechLM(config)
     return sum(parameter.numel() for parameter in model.parameters())
 

@@ -11,6 +11,7 @@ import torch
 from safetensors.torch import save_file
 
 from sled.files.checkpoint import CONFIG_FILE, WEIGHTS_FILE, read_weights, refuse_tensors
+from sled.files.without_weights import without_weights
 from sled.model.config import MODEL_TYPE, Config
 from sled.model.lm import STOP_POSITIVE_WEIGHT, SpeechLM
 
@@ -45,7 +46,7 @@ def load_speech_lm(
         OSError: If a file is missing.
         ValueError: If one cannot be read, or the tensors are not those of the model.
     """
-    with torch.device("meta"):
+    with without_weights():
         model = SpeechLM(config or Config.load(folder))
     weights = read_weights(folder, dtype)
     # A constant, which not every writer of the format stores.
