@@ -23,7 +23,7 @@ COMMANDS = [
     ("speak --model_name_or_path no/such", "no/such"),
     ("stream --model_name_or_path out", "lacks config.json and model.safetensors"),
     ("speak --model_name_or_path voice.wav", "voice.wav"),
-    ("speak --model_name_or_path offline/codec", "unknown configuration keys"),
+    ("speak --model_name_or_path offline/codec", "model_type 'encodec'"),
     ("speak --model_name_or_path broken_weights", "broken_weights"),
     ("speak --model_name_or_path broken_config", "broken_config"),
     ("speak --model_name_or_path broken_tokenizer", "broken_tokenizer"),
