@@ -1,4 +1,4 @@
-"""Our backbone on packed samples beside transformers' Llama on the same samples, padded."""
+"""Speed of our backbone on packed samples, beside transformers' Llama on padded ones."""
 
 from __future__ import annotations
 
@@ -26,15 +26,18 @@ def compare_backbones(
     bf16: bool,
     compile_layers: bool,
 ) -> dict[str, list[float]]:
-    """Seconds of forward and backward passes, both without dropout.
+    """Time forward and backward passes of both, without dropout.
 
     Args:
         config: Sizes of both.
-        lengths: Positions of each sample of the batch.
-        rounds: Passes to time.
-        device: Where to run.
-        bf16: Under autocast to bfloat16.
+        lengths: Number of positions of each sample of the batch.
+        rounds: Number of passes.
+        device: Device to run on.
+        bf16: Use autocast to bfloat16.
         compile_layers: Compile the layers of both.
+
+    Returns:
+        Seconds of each pass.
     """
     ours, theirs = (module.to(device).train() for module in make_backbones(config))
     if compile_layers:
@@ -50,7 +53,7 @@ def compare_backbones(
     def pass_through(module: nn.Module, forward: Callable[[], Tensor]) -> None:
         with torch.autocast(device.type, torch.bfloat16, enabled=bf16):
             hidden = forward()
-        hidden.float().square().mean().backward()
+        hidden.float().square().mean().backward()  # type: ignore[no-untyped-call]
         module.zero_grad()
 
     def run_ours() -> None:
@@ -63,7 +66,7 @@ def compare_backbones(
 
 
 def make_backbones(config: Config) -> tuple[Backbone, LlamaModel]:
-    """Both backbones in the same sizes, with weights of their own, without dropout."""
+    """Make both backbones in the same sizes, with random weights, without dropout."""
     architecture = config.architecture
     objective = Objective(dropout=0.0, attention_dropout=0.0, activation_dropout=0.0)
     llama = LlamaConfig(
@@ -82,5 +85,7 @@ def make_backbones(config: Config) -> tuple[Backbone, LlamaModel]:
 
 
 def run_llama(llama: LlamaModel, embeddings: Tensor, mask: Tensor) -> Tensor:
-    """Hidden states [B, L, H] of padded input embeddings; `mask` [B, L] is 1 at real ones."""
-    return llama(inputs_embeds=embeddings, attention_mask=mask, use_cache=False).last_hidden_state
+    """Return hidden states [B, L, H] of padded embeddings; `mask` [B, L] is 0 at padding."""
+    output = llama(inputs_embeds=embeddings, attention_mask=mask, use_cache=False)
+    hidden: Tensor = output.last_hidden_state
+    return hidden

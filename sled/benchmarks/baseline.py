@@ -1,5 +1,7 @@
-"""Decoding as the published implementation does it, to be compared with: float32, one pass with
-the text and another without it for each frame, and a cache that is copied as it grows.
+"""The baseline: decoding as in the published implementation.
+
+It computes in float32, with one pass with the text and another without it for each frame, and with
+a cache that is copied as it grows.
 """
 
 from __future__ import annotations
@@ -14,11 +16,11 @@ from sled.model.heads import EnergyHead
 
 
 class TwoPassBaseline(nn.Module):
-    """Transformers' Llama with random weights, which take as long as trained ones.
+    """Decoding with transformers' Llama and random weights.
 
     Args:
         config: Sizes.
-        context: Positions that both branches hold at the start.
+        context: Number of positions that both branches have at the start.
         guided: Whether there is a branch without the text.
     """
 
@@ -39,7 +41,7 @@ class TwoPassBaseline(nn.Module):
 
     @torch.inference_mode()
     def begin(self) -> None:
-        """Forget everything, and read the context."""
+        """Clear the caches, and read the context."""
         self._frame = self._noise.new_zeros(1, 1, self._embed.in_features)
         self._caches = [DynamicCache() for _ in range(self._branches)]
         past = self._noise.new_zeros(1, self._context, self._width)
@@ -48,7 +50,7 @@ class TwoPassBaseline(nn.Module):
 
     @torch.inference_mode()
     def write_frame(self) -> None:
-        """Write the next frame."""
+        """Generate the next frame."""
         states = []
         for cache in self._caches:
             x = self._norm(self._embed(self._frame))
@@ -58,6 +60,7 @@ class TwoPassBaseline(nn.Module):
         self._frame = self._head.draw(guided, self._noise.normal_())[:, None]
 
     def _read(self, x: Tensor, cache: DynamicCache) -> Tensor:
-        """[1, 1, H] embedding to state [1, H]."""
+        """Return the hidden state [1, H] after an embedding [1, 1, H]."""
         output = self._llama(inputs_embeds=x, past_key_values=cache, use_cache=True)
-        return output.last_hidden_state[:, -1]
+        hidden: Tensor = output.last_hidden_state[:, -1]
+        return hidden

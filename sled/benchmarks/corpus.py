@@ -1,4 +1,4 @@
-"""Corpora to measure with: made up, but of the lengths, sizes and formats of real ones."""
+"""Synthetic corpora with the durations, sizes and formats of real ones."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from lhotse import CutSet, MonoCut, Recording, SupervisionSegment
 from torch import Tensor
+from typing_extensions import override
 
 from sled.codec import EncodecCodec
 from sled.codec.encodec.config import EncodecConfig
@@ -18,7 +19,7 @@ from sled.data.cache.codes import cache_codes
 from sled.data.manifests import load_cuts, save_cuts
 from sled.files.audio import write_audio
 
-# Libriheavy's cuts, and the reading pace of English.
+# Durations of Libriheavy's cuts, and the speaking rate of English.
 SHORTEST_S, LONGEST_S = 2.0, 30.0
 WORDS_PER_SECOND = 2.7
 # As in Libriheavy, cuts are parts of long recordings.
@@ -26,12 +27,13 @@ RECORDING_S = 300.0
 
 
 class DrawnCodes(EncodecCodec):
-    """Codes in the published form that are drawn at random instead of computed."""
+    """A codec whose codes are drawn at random instead of computed."""
 
     def __init__(self) -> None:
         super().__init__(new_encodec(EncodecConfig(num_filters=2)))  # a network for form's sake
         self._generator = torch.Generator().manual_seed(0)
 
+    @override
     def encode(self, waveforms: Sequence[Tensor]) -> list[Tensor]:
         return [
             torch.randint(
@@ -44,27 +46,28 @@ class DrawnCodes(EncodecCodec):
 
 
 def draw_durations(count: int, longest_s: float = LONGEST_S, seed: int = 0) -> list[float]:
-    """Durations in s, spread like Libriheavy's: 2 to 30, most of them between 8 and 20.
+    """Draw durations in s, distributed like Libriheavy's: 2 to 30, mostly between 8 and 20.
 
     Args:
-        count: How many.
-        longest_s: Scales all of them, so that this takes the place of the 30.
-        seed: Decides them.
+        count: Number of durations.
+        longest_s: Scales all of them; the longest duration, instead of 30.
+        seed: Seed of the draws.
     """
     share = np.random.default_rng(seed).beta(2.0, 2.5, count)
     durations = (SHORTEST_S + (LONGEST_S - SHORTEST_S) * share) * longest_s / LONGEST_S
-    return durations.round(2).tolist()  # whole samples at any rate
+    rounded: list[float] = durations.round(2).tolist()  # whole samples at any rate
+    return rounded
 
 
 def make_cuts(
     durations_s: Sequence[float], recording: Recording | None = None, seed: int = 0
 ) -> CutSet:
-    """A cut of each duration, with a text about as long as is read in that time.
+    """Make a cut of each duration, with a text of about the length that is spoken in that time.
 
     Args:
-        durations_s: Of the cuts.
-        recording: Somewhere in it lies each cut's audio. None: there is none.
-        seed: Decides the texts and places.
+        durations_s: Durations of the cuts.
+        recording: Recording of which the cuts are random parts. None: without audio.
+        seed: Seed of the texts and of the parts.
     """
     rng = np.random.default_rng(seed)
     letters = np.array(list("etaoinshrdlu"))
@@ -87,13 +90,13 @@ def write_audio_corpus(
     """Write cuts of quiet noise.
 
     Args:
-        folder: Receives the recording and the manifest.
-        durations_s: Of the cuts.
-        sample_rate: Of the recording, in Hz.
-        suffix: Of the recording, such as ".flac", which decides its format.
+        folder: Folder for the recording and the manifest.
+        durations_s: Durations of the cuts.
+        sample_rate: Sample rate of the recording, in Hz.
+        suffix: Suffix of the recording, such as ".flac"; it decides the format.
 
     Returns:
-        The manifest.
+        Path of the manifest.
     """
     folder.mkdir(parents=True, exist_ok=True)
     file = folder / f"noise{suffix}"
@@ -105,10 +108,10 @@ def write_audio_corpus(
 
 
 def write_cached_corpus(folder: Path, durations_s: Sequence[float]) -> Path:
-    """Write a folder of cached codes, as `sled.data.cache.codes` lays them out; returns it."""
+    """Write a folder of cached codes as `sled.data.cache.codes` does, and return it."""
     codec = DrawnCodes()
     with TemporaryDirectory() as scratch:
-        # At the codec's rate and uncompressed, so that it is read in no time.
+        # At the codec's rate and uncompressed, so that reading it is fast.
         audio = write_audio_corpus(Path(scratch), durations_s, codec.sample_rate, ".wav")
         cache_codes(load_cuts(audio), codec, folder)
     return folder

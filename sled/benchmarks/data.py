@@ -1,4 +1,7 @@
-"""How fast the data loader makes batches, from cached codes and from audio, and their padding."""
+"""Speed of the data loader, from cached codes and from audio, and padding of its batches.
+
+The first corpus is the baseline.
+"""
 
 from __future__ import annotations
 
@@ -29,7 +32,7 @@ from sled.data.dataset import SpeechDataset, collate, open_corpus
 from sled.data.sampling import SpeechBatches, TrainingBatches
 from sled.text.tokenizer import TextTokenizer
 
-# Enough to fill the buckets as a large corpus does.
+# Enough to fill the buckets, as a large corpus does.
 CUTS_FOR_PADDING = 2000
 TOKENIZER_SIZE = 2000
 LIBRIHEAVY_SAMPLE_RATE = 16_000
@@ -47,19 +50,21 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
         type=Path,
         default=[],
         help="corpora, the baseline first: cut manifests or folders of cached codes; unset: noise "
-        "of Libriheavy's lengths, as 16 kHz FLAC and cached",
+        "with Libriheavy's durations, as 16 kHz FLAC and as cached codes",
     )
-    parser.add_argument("--data_path", type=Path, help="folder that relative audio paths start at")
-    parser.add_argument("--tokenizer", help="unset: one trained on the texts of the corpora")
     parser.add_argument(
-        "--num_cuts", type=int, default=100, help="cuts of an epoch, and of a round"
+        "--data_path", type=Path, help="folder that relative audio paths start from"
     )
-    parser.add_argument("--num_workers", type=int, nargs="+", default=[0, 2], help="of the loader")
-    parser.add_argument("--rounds", type=int, default=3, help="to time")
-    parser.add_argument("--batch_size", type=int, default=8, help="cuts of a fixed-size batch")
+    parser.add_argument("--tokenizer", help="unset: one trained on the texts of the corpora")
+    parser.add_argument("--num_cuts", type=int, default=100, help="cuts of an epoch and of a round")
+    parser.add_argument(
+        "--num_workers", type=int, nargs="+", default=[0, 2], help="workers of the loader"
+    )
+    parser.add_argument("--rounds", type=int, default=3, help="number of timed rounds")
+    parser.add_argument("--batch_size", type=int, default=8, help="cuts of a batch of fixed size")
     parser.add_argument("--frames", type=int, default=9000, help="padded frames of a dynamic batch")
     parser.add_argument(
-        "--quadratic_duration_s", type=float, default=15.0, help="its penalty on long cuts"
+        "--quadratic_duration_s", type=float, default=15.0, help="penalty on long cuts in it"
     )
 
 
@@ -69,7 +74,7 @@ def run(args: argparse.Namespace) -> None:
 
 
 def measure(args: argparse.Namespace) -> Report:
-    """Load and count what the flags ask for.
+    """Measure loading and padding.
 
     Raises:
         ValueError: For flags or corpora that cannot be used.
@@ -77,7 +82,7 @@ def measure(args: argparse.Namespace) -> Report:
     check_at_least(args, 1, "num_cuts", "rounds", "batch_size", "frames", "quadratic_duration_s")
     if min(args.num_workers) < 0:
         raise ValueError(f"--num_workers {args.num_workers}: give 0 or more")
-    codec = DrawnCodes()  # for its rates: nothing is encoded
+    codec = DrawnCodes()  # only its rates are used
     with TemporaryDirectory() as scratch:
         if args.manifest:
             paths = {str(path): path for path in args.manifest}
@@ -102,7 +107,7 @@ def measure(args: argparse.Namespace) -> Report:
 
 
 def _write_corpora(folder: Path, num_cuts: int) -> dict[str, Path]:
-    """The same cuts twice: as audio, the baseline, and as codes."""
+    """Write the same cuts as audio, the baseline, and as codes."""
     durations = draw_durations(num_cuts)
     return {
         "audio": write_audio_corpus(folder / "audio", durations, LIBRIHEAVY_SAMPLE_RATE, ".flac"),
@@ -123,7 +128,7 @@ def _measure_padding(
     tokenizer: TextTokenizer,
     codec: Codec,
 ) -> dict[str, dict[str, float]]:
-    """Padding shares by corpus and policy."""
+    """Return padding shares by corpus and policy."""
     policies = batching_policies(
         args.batch_size, args.frames / codec.frame_rate, args.quadratic_duration_s
     )
@@ -143,7 +148,7 @@ def _describe_padding(padding: Mapping[str, Mapping[str, float]]) -> str:
         rows.append([f"  {policy}", *(f"{shares[policy]:.1%}" for shares in padding.values())])
     return (
         f"{table(rows)}\n"
-        "Only attention is padded, if not on a processor; the rest runs on samples end to end."
+        "Only attention is padded, and only on a GPU; the rest runs on packed samples."
     )
 
 
@@ -158,9 +163,12 @@ def load_rounds(
     batches_per_round: int,
     num_workers: int,
 ) -> list[tuple[int, float]]:
-    """Frames and seconds of some rounds, epoch after epoch, as in training.
+    """Time the loader, epoch after epoch, as in training.
 
-    The round before them is not counted: a loader takes a while to start.
+    One more round comes first and is not counted, since a loader takes a while to start.
+
+    Returns:
+        Frames and seconds of each round.
     """
     loader = DataLoader(
         dataset,
@@ -179,7 +187,7 @@ def load_rounds(
 def _measure_loading(
     args: argparse.Namespace, paths: Mapping[str, Path], dataset: SpeechDataset
 ) -> dict[tuple[str, int], list[float]]:
-    """Frames per second of each round, by corpus and number of workers."""
+    """Return frames per second of each round, by corpus and number of workers."""
 
     def measure(path: Path, num_workers: int) -> list[float]:
         def open_epoch(epoch: int) -> CutSet:
@@ -204,7 +212,7 @@ def _measure_loading(
 def loading_rates(
     speeds: Mapping[tuple[str, int], Sequence[float]], frame_rate: float
 ) -> list[dict[str, Any]]:
-    """Figures of each corpus and number of workers.
+    """Return the figures of each corpus and number of workers.
 
     Args:
         speeds: Frames per second of each round; the first corpus is the baseline.
@@ -228,7 +236,7 @@ def loading_rates(
 
 
 def _describe_rates(rates: Sequence[Mapping[str, Any]]) -> str:
-    rows = [["loading", "workers", "hours/s per worker", "frames/s in all", "times the first"]]
+    rows = [["loading", "workers", "hours/s per worker", "frames/s, total", "ratio to the first"]]
     for rate in rates:
         rows.append(
             [
@@ -239,4 +247,4 @@ def _describe_rates(rates: Sequence[Mapping[str, Any]]) -> str:
                 f"{rate['ratio']:.1f}",
             ]
         )
-    return f"{table(rows)}\nMedians and quartiles; 0 workers: the main process loads by itself."
+    return f"{table(rows)}\nMedians and quartiles; 0 workers: the main process loads."

@@ -1,4 +1,4 @@
-"""How far the frames of a fast form are from those of the plain one, on the same noise.
+"""Difference between the frames of a fast form and of the plain form, with the same noise.
 
 Shapes: T frames, U utterances of a step, D latent width, H hidden width, N noise width.
 """
@@ -23,8 +23,8 @@ class Fidelity:
     """Errors as ||fast - plain|| / ||plain|| over all frames.
 
     Attributes:
-        forced: Each frame after the plain form's frames: what a single step does.
-        free: Each frame after its own: errors may add up, or die out.
+        forced: Error if both read the frames of the plain form: that of a single step.
+        free: Error if each reads its own frames, so errors can accumulate.
     """
 
     forced: float

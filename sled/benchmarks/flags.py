@@ -1,4 +1,4 @@
-"""Flags that benchmarks share, and checks of them."""
+"""Flags that benchmarks share, and checks of flags."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from sled.cli.flags import add_device_flag, add_dtype_flag
 
 
 def add_speaker_flags(parser: argparse.ArgumentParser) -> None:
-    """Who speaks, and with what."""
+    """Add the flags of the model that speaks."""
     parser.add_argument(
         "--size",
         choices=SIZES,
         default="published",
-        help="of the model: a bundled voice, or a size with random weights",
+        help="a bundled model, or the size of a model with random weights",
     )
     add_device_flag(parser)
     add_dtype_flag(parser)
@@ -27,9 +27,9 @@ def add_speaker_flags(parser: argparse.ArgumentParser) -> None:
         "--draws",
         type=int,
         default=1,
-        help="of how many draws each frame is the mean; a baseline makes one all the same",
+        help="each frame is the mean of so many draws; a baseline makes one draw",
     )
-    parser.add_argument("--threads", type=int, help="of the processor; unset: torch's choice")
+    parser.add_argument("--threads", type=int, help="CPU threads; unset: torch's choice")
 
 
 def add_json_flag(parser: argparse.ArgumentParser) -> None:
@@ -43,27 +43,27 @@ def add_json_flag(parser: argparse.ArgumentParser) -> None:
 
 
 def open_device(args: argparse.Namespace) -> torch.device:
-    """The device that the flags of a speaker name, with so many threads."""
+    """Set the number of threads, and return the device."""
     if args.threads is not None:
         torch.set_num_threads(args.threads)
     return torch.device(choose_device(args.device))
 
 
 def check_folder(path: Path) -> None:
-    """Make sure that a file can be made in its folder.
+    """Check that the folder of a file exists.
 
     Raises:
-        ValueError: If there is no such folder.
+        ValueError: If it does not.
     """
     if not path.parent.is_dir():
         raise ValueError(f"{path}: no folder {path.parent}: create it first")
 
 
 def check_at_least(args: argparse.Namespace, minimum: int, *names: str) -> None:
-    """Make sure that flags, where they are set, are not below a minimum.
+    """Check that flags that are set are not below a minimum.
 
     Raises:
-        ValueError: Naming the first that is.
+        ValueError: For the first that is.
     """
     for name in names:
         value = getattr(args, name)

@@ -1,4 +1,4 @@
-"""Frames as the decoder writes them, with a clock for each part of the model."""
+"""Time of decoding a frame, for each part of the model."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from sled.model.interface import FrameModel, StepInputs
 from sled.model.layout import Layout
 from sled.training.callbacks.throughput import synchronize
 
-# What a method of the model is called in a report.
+# Names of the model's methods in a report.
 PARTS = {
     "embed_units": "embeddings",
     "advance": "layers",
@@ -28,7 +28,7 @@ TEXT = (0, 5, 6, 7, 2)
 
 
 def endless(cfg: float, draws: int = 1, max_frames: int | None = None) -> DecodingOptions:
-    """Options under which untrained models, which stop anywhere, do not, nor others any sooner."""
+    """Return options with which no model stops before `max_frames`."""
     return DecodingOptions(
         cfg=cfg,
         draws=draws,
@@ -40,14 +40,14 @@ def endless(cfg: float, draws: int = 1, max_frames: int | None = None) -> Decodi
 
 
 class FrameWriter:
-    """Utterances at work.
+    """A batch of utterances in steady decoding.
 
     Args:
-        model: What speaks.
-        batch: Utterances.
-        context: Positions that each holds at the start.
+        model: A `FrameModel`.
+        batch: Number of utterances.
+        context: Number of positions that each has at the start.
         cfg: Guidance scale.
-        draws: That each frame is the mean of.
+        draws: Number of draws that each frame is the mean of.
     """
 
     def __init__(self, model: Any, batch: int, context: int, cfg: float, draws: int = 1) -> None:
@@ -55,7 +55,7 @@ class FrameWriter:
         self._options = endless(cfg, draws)
 
     def begin(self) -> None:
-        """Forget everything, and read the context."""
+        """Start a new decoder, and read the context."""
         self._decoder = Decoder(self._model)
         config = self._model.config
         prompt = 0.1 * torch.randn(
@@ -67,19 +67,19 @@ class FrameWriter:
         self._decoder.read_ahead()
 
     def write_frame(self) -> None:
-        """Write the next frame of each utterance."""
+        """Generate the next frame of each utterance."""
         self._decoder.step()
         synchronize(self._model.device)
 
 
 class TimedModel:
-    """A `FrameModel` that counts the seconds its parts take.
+    """A `FrameModel` that measures the time of its parts.
 
     Args:
-        model: Any.
+        model: Any `FrameModel`.
 
     Attributes:
-        seconds: By part.
+        seconds: Total time of each part.
     """
 
     def __init__(self, model: FrameModel) -> None:
@@ -108,7 +108,7 @@ class TimedModel:
 def profile_frames(
     model: FrameModel, batch: int, context: int, cfg: float, count: int, draws: int = 1
 ) -> dict[str, float]:
-    """Milliseconds of each part of the model, and of the decoder itself, in writing a frame."""
+    """Return the milliseconds per frame of each part of the model, and of the decoder itself."""
     timed = TimedModel(model)
     writer = FrameWriter(timed, batch, context, cfg, draws)
     writer.begin()

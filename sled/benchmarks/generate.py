@@ -1,4 +1,4 @@
-"""How fast speech is made, how near that is to what memory allows, and how true it stays."""
+"""Speed and memory of decoding, and accuracy of the fast forms, beside the published algorithm."""
 
 from __future__ import annotations
 
@@ -22,21 +22,21 @@ from sled.benchmarks.flags import (
 )
 from sled.benchmarks.frames import FrameWriter, endless, profile_frames
 from sled.benchmarks.memory import measure_read_rate, peak_memory_mb, step_bytes
+from sled.benchmarks.models import load_tts, make_model, resolve_dtype
 from sled.benchmarks.picture import stacked_bars
 from sled.benchmarks.report import Report, Spread, describe_machine, print_report, table
 from sled.benchmarks.sizes import describe_weights, make_config
-from sled.benchmarks.speakers import load_speaker, make_model, resolve_dtype
 from sled.benchmarks.timing import time_in_turns
 from sled.decoding import Request
 from sled.model.config import Config
 from sled.tts import TTS
 
 WORDS = ("four", "two", "seven", "one", "nine", "zero", "eight")
-# So slow that all of it is one segment, whose length is given.
+# So slow that a text is a single segment.
 WORDS_PER_SECOND = 1.0
 SPEECH_S = 10.0
 OURS, BASELINE = "ours", "plain float32, two passes"
-# Of each text that is said in float32 as well.
+# Frames of each text that are compared with float32.
 FIDELITY_FRAMES = 40
 
 
@@ -51,16 +51,18 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--context", type=int, default=400, help="positions before the frames that are timed"
     )
-    parser.add_argument("--frames", type=int, default=20, help="to write in a round")
-    parser.add_argument("--rounds", type=int, default=5, help="to time")
-    parser.add_argument("--codec_threads", type=int, help="the codec's; unset: half of torch's")
+    parser.add_argument("--frames", type=int, default=20, help="frames of a round")
+    parser.add_argument("--rounds", type=int, default=5, help="number of timed rounds")
+    parser.add_argument(
+        "--codec_threads", type=int, help="CPU threads of the codec; unset: half of torch's"
+    )
     parser.add_argument(
         "--fidelity",
         action=argparse.BooleanOptionalAction,
         default=True,
         help="compare frames with those of float32",
     )
-    parser.add_argument("--picture", type=Path, help="where to draw what a frame's time goes into")
+    parser.add_argument("--picture", type=Path, help="SVG file: the parts of the time of a frame")
 
 
 def run(args: argparse.Namespace) -> None:
@@ -69,7 +71,7 @@ def run(args: argparse.Namespace) -> None:
 
 
 def measure(args: argparse.Namespace) -> Report:
-    """Speak as the flags say, in turns with the baseline.
+    """Decode as the flags say, in turns with the baseline.
 
     Raises:
         ValueError: For flags that cannot be used.
@@ -81,7 +83,7 @@ def measure(args: argparse.Namespace) -> Report:
         check_folder(args.picture)
     device = open_device(args)
     dtype = resolve_dtype(args.size, device, args.dtype)
-    tts = load_speaker(args.size, device, dtype, args.threads, args.codec_threads)
+    tts = load_tts(args.size, device, dtype, args.threads, args.codec_threads)
     config = tts.model.config
     if args.context + args.frames >= config.architecture.max_position_embeddings:
         raise ValueError(
@@ -93,7 +95,7 @@ def measure(args: argparse.Namespace) -> Report:
         "rtf": _time_speech(tts, args),
         "first_audio_ms": _time_first_audio(tts, args),
     }
-    peak = peak_memory_mb()  # of speaking; what follows takes more
+    peak = peak_memory_mb()  # of speaking: what follows needs more
     parts = profile_frames(tts.model, args.batch, args.context, args.cfg, args.frames, args.draws)
     codec_ms = _time_codec(tts)
     plain = _published_config(args.size)
@@ -126,7 +128,7 @@ def measure(args: argparse.Namespace) -> Report:
 
 
 def _published_config(size: str) -> Config:
-    """What the baseline speaks with: the published setting writes one frame in a step."""
+    """Return the configuration of the baseline, which generates one frame per step."""
     return make_config("published" if size.startswith("published") else size)
 
 
@@ -135,9 +137,9 @@ def _text(seconds: float) -> str:
 
 
 def _time_speech(tts: TTS, args: argparse.Namespace) -> float:
-    """Real-time factor of whole speech: text, frames and audio, side by side as always."""
-    room = tts.model.config.architecture.max_position_embeddings // 2
-    frames = min(int(SPEECH_S * tts.codec.frame_rate), room)
+    """Return the real-time factor of whole texts, codec included."""
+    most_frames = tts.model.config.architecture.max_position_embeddings // 2
+    frames = min(int(SPEECH_S * tts.codec.frame_rate), most_frames)
     texts = [_text(SPEECH_S)] * args.batch
     tts.synthesize(texts, options=endless(args.cfg, args.draws, max_frames=20))  # warms up
     start = time.perf_counter()
@@ -147,7 +149,7 @@ def _time_speech(tts: TTS, args: argparse.Namespace) -> float:
 
 
 def _time_first_audio(tts: TTS, args: argparse.Namespace) -> float:
-    """Milliseconds from the text that is needed for the first frame to the first audio."""
+    """Return the median milliseconds from feeding the text to the first audio."""
     seconds = []
     for seed in range(args.rounds):
         options = endless(args.cfg, args.draws, max_frames=20)
@@ -161,7 +163,7 @@ def _time_first_audio(tts: TTS, args: argparse.Namespace) -> float:
 
 
 def _time_codec(tts: TTS) -> float:
-    """Milliseconds that the codec takes for a frame, all frames of a speech at once."""
+    """Return the milliseconds of the codec per frame, with all frames at once."""
     frames = int(SPEECH_S * tts.codec.frame_rate)
     latents = 0.1 * torch.randn(1, frames, *tts.codec.unit_shape, device=tts.codec.device)
     turns = time_in_turns({"codec": lambda: tts.codec.decode(latents)}, 1, tts.codec.device)
@@ -169,7 +171,7 @@ def _time_codec(tts: TTS) -> float:
 
 
 def _time_frames(tts: TTS, args: argparse.Namespace, plain: Config) -> dict[str, Spread]:
-    """Milliseconds of a frame, ours and the baseline's, round by round."""
+    """Return the milliseconds per frame of ours and of the baseline."""
     baseline = TwoPassBaseline(plain, args.context, guided=args.cfg != 1)
     writers: dict[str, FrameWriter | TwoPassBaseline] = {
         OURS: FrameWriter(tts.model, args.batch, args.context, args.cfg, args.draws),
@@ -179,7 +181,7 @@ def _time_frames(tts: TTS, args: argparse.Namespace, plain: Config) -> dict[str,
     for _ in range(args.rounds):
         for name, writer in writers.items():
             writer.begin()
-            writer.write_frame()  # the first one also reads the end of the context
+            writer.write_frame()  # the first step also reads the end of the context
             start = time.perf_counter()
             for _ in range(args.frames):
                 writer.write_frame()
@@ -205,25 +207,25 @@ def _describe(args: argparse.Namespace, dtype: str, figures: Mapping[str, Any]) 
         ["the codec, all frames at once, ms a frame", f"{figures['codec_ms_per_frame']:.2f}"],
         [f"the baseline ({BASELINE}), ms", f"{spread[BASELINE]:.1f}"],
         ["  its real-time factor", f"{figures['baseline_rtf']:.2f}"],
-        ["how many times as fast", f"{figures['ratio']:.1f}"],
+        ["speed relative to the baseline", f"{figures['ratio']:.1f}"],
     ]
     if figures["floor_ms"] is not None:
         rows += [
-            ["memory is read at, GB/s", f"{figures['read_gb_per_second']:.1f}"],
-            ["  so that a frame takes at least, ms", f"{figures['floor_ms']:.2f}"],
-            ["  which is, of what it takes", f"{figures['floor_share']:.0%}"],
+            ["memory read rate, GB/s", f"{figures['read_gb_per_second']:.1f}"],
+            ["  least time of a frame by that, ms", f"{figures['floor_ms']:.2f}"],
+            ["  share of the measured time", f"{figures['floor_share']:.0%}"],
         ]
     if figures["peak_memory_mb"] is not None:
-        rows.append(["most memory in use, MB", f"{figures['peak_memory_mb']:.0f}"])
+        rows.append(["peak memory, MB", f"{figures['peak_memory_mb']:.0f}"])
     if fidelity is not None:
         rows += [
-            ["error of a single draw after float32's frames", f"{fidelity.forced:.2%}"],
-            ["error of single draws after their own", f"{fidelity.free:.2%}"],
+            ["error of a draw, after frames of float32", f"{fidelity.forced:.2%}"],
+            ["error of draws, after own frames", f"{fidelity.free:.2%}"],
         ]
     weights = describe_weights(args.size)
     return (
         f"{args.size} size, {weights}, {dtype}, cfg {args.cfg:g}, draws {args.draws}, "
-        f"{args.batch} at once; frames at {args.context} positions and more, "
+        f"batch {args.batch}; frames after {args.context} positions, "
         f"{args.rounds} rounds of {args.frames}, medians and quartiles\n{table(rows)}"
     )
 

@@ -1,4 +1,4 @@
-"""How soon a session is heard, and whether it keeps up, at several speeds of writing."""
+"""Delay of the first audio, and whether a stream keeps up, at several speeds of the writer."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from sled.benchmarks.flags import add_json_flag, add_speaker_flags, check_at_least, open_device
+from sled.benchmarks.models import load_tts
 from sled.benchmarks.report import Report, Spread, describe_machine, print_report, table
-from sled.benchmarks.speakers import load_speaker
 from sled.decoding import DecodingOptions
 from sled.simulation.client import Timeline, converse
 from sled.simulation.pacing import release, schedule
@@ -32,7 +32,7 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
         type=float,
         nargs="+",
         default=[float("inf"), 4.0],
-        help="speeds of writing to try; inf: all text at once",
+        help="simulated speeds of the writer; inf: all text at once",
     )
     parser.add_argument("--words", type=int, default=8, help="words of the text")
     parser.add_argument("--rounds", type=int, default=5, help="sessions at each speed")
@@ -44,18 +44,18 @@ def run(args: argparse.Namespace) -> None:
 
 
 def measure(args: argparse.Namespace) -> Report:
-    """Hold sessions as the flags say.
+    """Run sessions as the flags say.
 
     Raises:
         ValueError: For flags that cannot be used.
     """
     check_at_least(args, 1, "words", "rounds", "threads", "draws")
     device = open_device(args)
-    tts = load_speaker(args.size, device, args.dtype)
+    tts = load_tts(args.size, device, args.dtype)
     options = DecodingOptions(
         cfg=args.cfg,
         draws=args.draws,
-        # Untrained models stop anywhere: all speech has the length that its text might take.
+        # Untrained models stop anywhere, so the length of the speech is fixed.
         stop_threshold=2.0,
         length_tolerance=None,
         min_frames=args.words * FRAMES_PER_WORD,
@@ -91,10 +91,10 @@ def measure(args: argparse.Namespace) -> Report:
         "ratio": float(np.median(whole) / np.median(first)),
     }
     text_out = (
-        f"{table(rows)}\n\nmedian (quartiles) of {args.rounds} sessions; first audio counts from "
-        "the first word, margin is how long before it was needed a chunk came.\n"
-        f"Audio after all speech is made, as without streaming, would come "
-        f"{figures['ratio']:.1f} times as late."
+        f"{table(rows)}\n\nmedian (quartiles) of {args.rounds} sessions; first audio is counted "
+        "from the first word; the margin is the time from the arrival of a chunk until it is "
+        "played.\n"
+        f"Without streaming, the first audio would come {figures['ratio']:.1f} times as late."
     )
     settings = {key: str(value) for key, value in vars(args).items()}
     return Report("latency", describe_machine(device), settings, figures, text_out)
@@ -111,7 +111,7 @@ def _first_audio_s(timeline: Timeline) -> float:
 
 
 def _figures(timelines: list[Timeline], sample_rate: int) -> dict[str, Any]:
-    """What is told of the sessions at one speed."""
+    """Return the figures of the sessions at one speed."""
     playbacks = [timeline.playback(sample_rate) for timeline in timelines]
     return {
         "first_audio": Spread.of([1e3 * _first_audio_s(timeline) for timeline in timelines]),

@@ -1,4 +1,4 @@
-"""Memory: how fast it is read, how much of it a step must read, and the most that was in use."""
+"""Memory: its read rate, the bytes that a step must read, and the peak of the process."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ BYTES_PER_WEIGHT = {"float32": 4.0, "bfloat16": 2.0, "float16": 2.0, "int8": 1.0
 
 
 def measure_read_rate(rounds: int = 5) -> float:
-    """Bytes a second that torch's threads read from memory, the best of several rounds."""
+    """Return the bytes per second that torch's threads read from memory; the best round."""
     values = torch.ones(READ_BYTES // 4)
     best = 0.0
     for _ in range(rounds):
@@ -27,21 +27,21 @@ def measure_read_rate(rounds: int = 5) -> float:
 
 
 def position_bytes(config: Config, precision: str) -> int:
-    """Bytes that a position of a row takes in the cache."""
+    """Return the bytes of a position of a row in the cache."""
     sizes = config.architecture
     held = 4 if precision == "float32" else 2
     return 2 * sizes.num_hidden_layers * sizes.num_key_value_heads * sizes.head_dim * held
 
 
 def step_bytes(config: Config, precision: str, rows: int, context: int) -> float:
-    """Bytes that writing a frame must read at least: the weights once, and each row's past.
+    """Return the bytes that a step must read: the weights once, and the cache of each row.
 
     Args:
         config: Sizes.
-        precision: Of the weights; scales of rounded ones are not counted. The past is kept in it
-            too, but in no fewer than 16 bits.
-        rows: In the step.
-        context: Positions that each holds.
+        precision: Precision of the weights, without the scales of rounded ones. The cache has the
+            same, but at least 16 bits.
+        rows: Number of rows.
+        context: Number of positions of each row.
     """
     with without_weights():
         model = SpeechLM(config)
@@ -52,7 +52,7 @@ def step_bytes(config: Config, precision: str, rows: int, context: int) -> float
 
 
 def peak_memory_mb() -> float | None:
-    """The most memory that this process has had so far, in MB of 1e6 bytes; None if not known."""
+    """Return the peak memory of this process in MB (1e6 bytes); None if it is unknown."""
     try:
         import resource
     except ImportError:  # Windows

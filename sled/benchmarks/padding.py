@@ -1,4 +1,4 @@
-"""How much of the batches is padding, under each way to make batches."""
+"""Share of padding in batches, for each way to make batches."""
 
 from __future__ import annotations
 
@@ -14,23 +14,23 @@ from sled.data.sampling import SpeechBatches
 def batching_policies(
     batch_size: int, max_duration_s: float, quadratic_duration_s: float
 ) -> dict[str, dict[str, Any]]:
-    """Arguments of `SpeechBatches` for each way to make batches; the first is the baseline."""
+    """Return arguments of `SpeechBatches` for each way to make batches, the baseline first."""
     by_duration = {"max_duration_s": max_duration_s}
     penalised = {**by_duration, "quadratic_duration_s": quadratic_duration_s}
     return {
-        f"{batch_size} cuts as they come": {"max_cuts": batch_size, "by_length": False},
-        f"{batch_size} cuts of like length": {"max_cuts": batch_size},
-        f"{max_duration_s:g} s of like length": by_duration,
+        f"{batch_size} cuts in order": {"max_cuts": batch_size, "by_length": False},
+        f"{batch_size} cuts of similar length": {"max_cuts": batch_size},
+        f"{max_duration_s:g} s of similar length": by_duration,
         f"{max_duration_s:g} s, long cuts penalised": penalised,
     }
 
 
 def padding_share(cuts: Sequence[Cut], positions: Sequence[int], policy: dict[str, Any]) -> float:
-    """Share of the positions of right-padded batches that is padding, over an epoch.
+    """Return the share of padding in the right-padded batches of an epoch.
 
     Args:
-        cuts: A corpus, of which only the durations count.
-        positions: Of each cut: its text tokens and frames.
+        cuts: A corpus; only the durations are used.
+        positions: Text tokens plus frames of each cut.
         policy: Arguments of `SpeechBatches`.
     """
     length = {cut.id: count for cut, count in zip(cuts, positions, strict=True)}
@@ -45,5 +45,5 @@ def padding_share(cuts: Sequence[Cut], positions: Sequence[int], policy: dict[st
 def padding_shares(
     cuts: Sequence[Cut], positions: Sequence[int], policies: Mapping[str, dict[str, Any]]
 ) -> dict[str, float]:
-    """`padding_share` of each policy."""
+    """Return `padding_share` of each policy."""
     return {name: padding_share(cuts, positions, policy) for name, policy in policies.items()}

@@ -1,4 +1,4 @@
-"""Bars that show what a time is made of, as an SVG."""
+"""Bar charts of times and their parts, as SVG."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ COLOURS = ("#33658a", "#f26419", "#2f9e44", "#9c36b5", "#868e96", "#f6ae2d", "#5
 
 
 def stacked_bars(title: str, bars: Mapping[str, Mapping[str, float]], unit: str) -> str:
-    """One bar below the other, on the same scale, each of parts in a row.
+    """Return a chart of horizontal bars on the same scale, each divided into parts.
 
     Args:
-        title: Above all.
-        bars: For each bar, by what is said to its left, the sizes of its parts by name.
-        unit: Of the sizes.
+        title: Title of the chart.
+        bars: For the label of each bar, the sizes of its parts by name.
+        unit: Unit of the sizes.
     """
     names = list(dict.fromkeys(name for parts in bars.values() for name in parts))
     colour = {name: COLOURS[index % len(COLOURS)] for index, name in enumerate(names)}
@@ -36,8 +36,8 @@ def stacked_bars(title: str, bars: Mapping[str, Mapping[str, float]], unit: str)
     for name in names:
         sizes = [parts[name] for parts in bars.values() if name in parts]
         lines.append(f'<rect x="{LABELS}" y="{y}" width="12" height="12" fill="{colour[name]}"/>')
-        told = ", ".join(f"{size:.2f}" for size in sizes)
-        lines.append(_text(LABELS + 20, y + 11, f"{name}: {told} {unit}"))
+        listed = ", ".join(f"{size:.2f}" for size in sizes)
+        lines.append(_text(LABELS + 20, y + 11, f"{name}: {listed} {unit}"))
         y += 20
     extent = f'width="{WIDTH}" height="{y}" viewBox="0 0 {WIDTH} {y}"'
     start = f'<svg xmlns="http://www.w3.org/2000/svg" {extent} font-family="sans-serif">'

@@ -1,4 +1,4 @@
-"""What every benchmark tells: on which machine, how much figures vary, and one line of JSON."""
+"""Reports of benchmarks: figures with their spread, the machine, as text and as JSON."""
 
 from __future__ import annotations
 
@@ -20,8 +20,9 @@ class Spread:
     """A figure that was measured several times.
 
     Attributes:
-        median: Of all measurements.
-        low, high: The quartiles: half of the measurements lie between them.
+        median: Median of the measurements.
+        low: Lower quartile.
+        high: Upper quartile.
         count: Number of measurements.
     """
 
@@ -32,12 +33,12 @@ class Spread:
 
     @classmethod
     def of(cls, values: Sequence[float]) -> Spread:
-        """Sum up one measurement or more."""
+        """Summarise one or more measurements."""
         low, median, high = np.percentile(values, [25, 50, 75]).tolist()
         return cls(median, low, high, len(values))
 
     def over(self, baseline: Spread) -> float:
-        """How many times the baseline this is."""
+        """Return the ratio of the medians of this and the baseline."""
         return self.median / baseline.median
 
     def __format__(self, spec: str) -> str:
@@ -50,11 +51,11 @@ class Report:
     """The result of a benchmark.
 
     Attributes:
-        name: Of the benchmark.
-        machine: From `describe_machine`.
-        settings: The flags it ran with.
-        figures: Everything measured; may hold `Spread`s.
-        text: The same, to be read.
+        name: Name of the benchmark.
+        machine: The result of `describe_machine`.
+        settings: The flags.
+        figures: All measurements; values may be `Spread`s.
+        text: The same as text.
     """
 
     name: str
@@ -68,7 +69,7 @@ class Report:
         return f"benchmark {self.name} on: {machine}\n\n{self.text}"
 
     def to_json(self) -> str:
-        """All but the text as one JSON object on one line."""
+        """Return everything but the text as a JSON object on one line."""
         parts = {"benchmark": self.name, "machine": self.machine, "settings": self.settings}
         return json.dumps(parts | self.figures, default=_plain)
 
@@ -81,17 +82,17 @@ def print_report(report: Report, json_too: bool) -> None:
 
 
 def _plain(value: Any) -> Any:
-    """What JSON has no form for."""
+    """Convert a value that JSON cannot represent."""
     if is_dataclass(value) and not isinstance(value, type):
         return asdict(value)
     return str(value)
 
 
 def describe_machine(device: torch.device | None = None) -> dict[str, Any]:
-    """What figures depend on: the processors, and the versions of what runs on them.
+    """Describe the processors, and the versions of Python and torch.
 
     Args:
-        device: The GPU to describe too; None or a CPU: none.
+        device: A GPU to describe as well. None, or a CPU: none.
     """
     machine: dict[str, Any] = {
         "cpu": _cpu_model(),
@@ -109,14 +110,14 @@ def describe_machine(device: torch.device | None = None) -> dict[str, Any]:
 
 
 def _usable_cores() -> int | None:
-    """Cores that this process may run on, which a container may have made fewer."""
+    """Return the number of cores that this process may use, which a container can limit."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count()
 
 
 def _cpu_model() -> str:
-    """The name on the processor's box, where the system tells it."""
+    """Return the name of the processor, if the system knows it."""
     info = Path("/proc/cpuinfo")
     lines = info.read_text(encoding="utf-8").splitlines() if info.is_file() else []
     names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
@@ -124,7 +125,7 @@ def _cpu_model() -> str:
 
 
 def _power_limit_w(gpu: str) -> float | None:
-    """Power that a GPU may draw, on which its speed depends; None if it does not tell."""
+    """Return the power limit of a GPU, which affects its speed; None if it is unknown."""
     query = [f"--id={gpu}", "--query-gpu=power.limit", "--format=csv,noheader,nounits"]
     try:
         output = subprocess.check_output(
@@ -136,7 +137,7 @@ def _power_limit_w(gpu: str) -> float | None:
 
 
 def table(rows: Sequence[Sequence[str]]) -> str:
-    """Rows as lines, with columns one below the other; the first is flush left, others right."""
+    """Format rows as lines of aligned columns, the first to the left, the others to the right."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = []
     for first, *others in rows:

@@ -1,4 +1,4 @@
-"""How many sessions are served at once: frames that come late, and memory of a session."""
+"""Many sessions in one batch: time of a step, share of late frames, and memory of a session."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from torch import Tensor
 from sled.benchmarks.flags import add_json_flag, add_speaker_flags, check_at_least, open_device
 from sled.benchmarks.frames import endless
 from sled.benchmarks.memory import position_bytes
-from sled.benchmarks.report import Report, describe_machine, print_report, table
-from sled.benchmarks.sizes import describe_weights, make_codec
-from sled.benchmarks.speakers import (
+from sled.benchmarks.models import (
     STREAM_M,
     STREAM_N,
     load_model,
     make_model,
     resolve_dtype,
 )
+from sled.benchmarks.report import Report, describe_machine, print_report, table
+from sled.benchmarks.sizes import describe_weights, make_codec
 from sled.codec import Codec
 from sled.decoding import Decoder, Request, UtteranceState
 from sled.fast.cuda_graph import CudaGraphModel
@@ -33,10 +33,10 @@ from sled.model.layout import Layout
 from sled.model.lm import SpeechLM
 
 LAYOUT = Layout(STREAM_N, STREAM_M)
-# Of how many different ages sessions are at the start.
+# Number of different positions in their speech that sessions start from.
 STARTS = 8
-# They join in so many steps, so that their texts are due in different ones. No such step is timed,
-# nor a few after them.
+# Sessions join over so many steps, so that their text chunks are due in different steps. These
+# steps, and a few after them, are not timed.
 JOINING_STEPS, WARM_UP_STEPS = STREAM_M, 10
 TEXT_TOKEN = 5
 
@@ -49,11 +49,14 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     add_json_flag(parser)
     add_speaker_flags(parser)
     parser.add_argument("--batch", type=int, default=1000, help="sessions at once")
-    parser.add_argument("--context", type=int, default=150, help="frames of the voice's recording")
+    parser.add_argument("--context", type=int, default=150, help="frames of the voice")
     parser.add_argument(
-        "--frames", type=int, default=750, help="that a session speaks before another joins for it"
+        "--frames",
+        type=int,
+        default=750,
+        help="frames of a session, after which another one takes its slot",
     )
-    parser.add_argument("--steps", type=int, default=1000, help="to time")
+    parser.add_argument("--steps", type=int, default=1000, help="number of timed steps")
 
 
 def run(args: argparse.Namespace) -> None:
@@ -62,7 +65,7 @@ def run(args: argparse.Namespace) -> None:
 
 
 def measure(args: argparse.Namespace) -> Report:
-    """Serve sessions as the flags say.
+    """Run sessions as the flags say.
 
     Raises:
         ValueError: For flags that cannot be used.
@@ -97,7 +100,7 @@ def measure(args: argparse.Namespace) -> Report:
         "peak_gpu_memory_mb": _peak_gpu_memory_mb(device),
     }
     report = [
-        ["", "median", "p99", "most"],
+        ["", "median", "p99", "maximum"],
         ["a step of all sessions, ms", *_cells(figures["step_ms"])],
         ["  the decoder alone, ms", *_cells(figures["host_ms"])],
         [f"steps over {due_ms:.1f} ms, in which they are heard", f"{figures['late_share']:.2%}"],
@@ -106,7 +109,7 @@ def measure(args: argparse.Namespace) -> Report:
         ["the codec's state of a session, MB", f"{figures['codec_state_mb']:.2f}"],
     ]
     if figures["peak_gpu_memory_mb"] is not None:
-        report.append(["most GPU memory in use, MB", f"{figures['peak_gpu_memory_mb']:.0f}"])
+        report.append(["peak GPU memory, MB", f"{figures['peak_gpu_memory_mb']:.0f}"])
     described = (
         f"{args.size} size, {describe_weights(args.size)}, {dtype}, cfg {args.cfg:g}, "
         f"draws {args.draws}: "
@@ -120,15 +123,15 @@ def measure(args: argparse.Namespace) -> Report:
 
 
 class Crowd:
-    """Sessions that are all elsewhere in their speech; whenever one ends, another begins.
+    """Sessions at different positions in their speech; when one ends, another one starts.
 
     Args:
-        model: What speaks.
-        batch: Sessions.
-        context: Frames of the voice that all speak with.
-        frames: That each speaks.
+        model: The model that speaks.
+        batch: Number of sessions.
+        context: Number of frames of the voice that all use.
+        frames: Number of frames that each speaks.
         cfg: Guidance scale.
-        draws: That each frame is the mean of.
+        draws: Number of draws that each frame is the mean of.
     """
 
     def __init__(
@@ -150,14 +153,14 @@ class Crowd:
         self._waiting = []
         for session in range(batch):
             start = session % STARTS
-            # Of those of an age not all end in the same step.
+            # Sessions with the same start end in different steps.
             left = frames - spoken[start] - session // STARTS % max(1, frames // STARTS)
             self._waiting.append((states[start], left))
         self._at_a_time = -(-batch // JOINING_STEPS)
 
     @torch.inference_mode()
     def _read(self, frames: int) -> UtteranceState:
-        """The model after so many frames, and the text that goes with them."""
+        """Return the state of the model after so many frames and their text."""
         decoder, width = Decoder(self._model), self._model.config.architecture.vae_embed_dim
         recording = 0.1 * torch.randn(frames, width, generator=torch.Generator().manual_seed(0))
         text = self._text[: _text_length(frames)]
@@ -174,7 +177,7 @@ class Crowd:
         self.decoder.feed(utterance, self._text[len(state.rows[0].token_ids) :], ended=True)
 
     def step(self) -> None:
-        """A frame of each session, and new sessions for those that end with it."""
+        """Generate a frame of each session, and start new sessions for those that end."""
         for _ in range(min(self._at_a_time, len(self._waiting))):
             self._join(*self._waiting.pop())
         step = self.decoder.step()
@@ -184,7 +187,7 @@ class Crowd:
 
 
 class IdleModel(CudaGraphModel):
-    """A model whose layers do nothing, and whose steps are left out: what remains is the decoder.
+    """A model whose layers do nothing and whose steps are skipped, to time the decoder alone.
 
     Args:
         model: As for `CudaGraphModel`; of any size.
@@ -198,18 +201,18 @@ class IdleModel(CudaGraphModel):
 
 
 def leave_out(work: Callable[[], None]) -> Callable[[], None]:
-    """Record nothing: work is done once, and what it wrote stays."""
+    """Do the work once, and skip it when it is replayed."""
     work()
     return lambda: None
 
 
 def _text_length(frames: int) -> int:
-    """Tokens that the layout reads with so many frames."""
+    """Return the number of tokens that the layout reads before so many frames."""
     return int(LAYOUT.tokens_before(frames, float("inf")))
 
 
 def _time_steps(crowd: Crowd, count: int) -> np.ndarray:
-    """Milliseconds of each step; who is to speak next is known at its end."""
+    """Return the milliseconds of each step."""
     for _ in range(JOINING_STEPS + WARM_UP_STEPS):
         crowd.step()
     times = [time.perf_counter()]
@@ -229,7 +232,7 @@ def _cells(figures: Any) -> list[str]:
 
 
 def _codec_state_bytes(codec: Codec) -> int:
-    """Memory of what a stream remembers once it has started."""
+    """Return the bytes of the state of a stream that has started."""
     stream = codec.stream_decoder()
     stream.decode(torch.zeros(1, stream.lookahead_frames + 1, *codec.unit_shape))
     assert stream.state.started

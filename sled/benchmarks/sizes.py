@@ -1,4 +1,4 @@
-"""The sizes that are measured, and the codecs that go with them."""
+"""The sizes of models that are measured, and their codecs."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from sled.codec.encodec.config import EncodecConfig
 from sled.codec.encodec.initialize import new_encodec
 from sled.model.config import Architecture, Config
 
-# "published-x4" is the published size, made to write four frames of the codec in a step.
+# "published-x4" is the published size, with four frames of the codec per step.
 SIZES = ("published", "published-x4", *BUNDLED_MODELS, "debug")
 FRAMES_IN_GROUP = 4
 
 
 class UntrainedCodec(EncodecCodec):
-    """An Encodec of the published sizes with random weights: all the work of the real one."""
+    """An Encodec of the published sizes with random weights."""
 
     def __init__(self, device: str | torch.device = "cpu") -> None:
         model = new_encodec(EncodecConfig())
@@ -26,7 +26,7 @@ class UntrainedCodec(EncodecCodec):
 
 
 def make_config(size: str) -> Config:
-    """The configuration of one of `SIZES`."""
+    """Return the configuration of one of `SIZES`."""
     if size == "published":
         return Config()
     if size == "published-x4":
@@ -51,12 +51,12 @@ def make_config(size: str) -> Config:
 
 
 def describe_weights(size: str) -> str:
-    """Whose weights it has, in words."""
-    return "a bundled voice" if size in BUNDLED_MODELS else "random weights"
+    """Return a description of the weights of one of `SIZES`."""
+    return "a bundled model" if size in BUNDLED_MODELS else "random weights"
 
 
 def make_codec(size: str, device: torch.device) -> Codec:
-    """The codec that goes with it."""
+    """Return the codec of one of `SIZES`."""
     if size in BUNDLED_MODELS:
         return load_codec(BUNDLED_MODELS[size].folder / "codec", device)
     codec = UntrainedCodec(device)

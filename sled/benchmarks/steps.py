@@ -1,4 +1,4 @@
-"""Training steps as the trainer takes them, on made-up data, with a clock for each phase."""
+"""Training steps as the trainer takes them, on synthetic data, with the time of each phase."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from sled.training.callbacks.throughput import training_flops
 from sled.training.units import speech_units
 
 PHASES = ("data wait", "codec", "forward", "backward", "optimiser")
-# Enough to fill the buckets as a large corpus does.
+# Enough to fill the buckets, as a large corpus does.
 NUM_CUTS = 500
 MAX_GRAD_NORM = 1.0
 
@@ -36,15 +36,15 @@ def make_loader(
     vocab_size: int,
     num_workers: int,
     pin_memory: bool = False,
-) -> DataLoader:
-    """Batches of cached codes without end.
+) -> DataLoader[Any]:
+    """Return a loader of batches of cached codes, without an end.
 
     Args:
-        folder: Receives the corpus.
-        codec: Of the codes.
+        folder: Folder for the corpus.
+        codec: The codec of the codes.
         max_frames: Padded frames of a batch; cuts are short enough for two in each.
-        vocab_size: Most tokens that texts may use.
-        num_workers: Processes that load.
+        vocab_size: Largest size of the tokenizer.
+        num_workers: Number of processes that load.
         pin_memory: As for `DataLoader`.
     """
     max_duration_s = max_frames / codec.frame_rate
@@ -67,10 +67,10 @@ class Step:
     """An optimiser step.
 
     Attributes:
-        seconds: In all.
+        seconds: Duration.
         phases: Seconds of each of `PHASES`.
         frames: Frames of its batches.
-        flops: Floating-point operations it needs.
+        flops: Floating-point operations.
     """
 
     seconds: float
@@ -88,14 +88,14 @@ def train_steps(
     accumulation: int = 1,
     bf16: bool = False,
 ) -> list[Step]:
-    """Take steps, and time their phases.
+    """Take training steps, and time their phases.
 
     Args:
         model: In training mode, in float32, on its device.
-        codec: On the same.
+        codec: On the same device.
         batches: From `make_loader`.
-        count: Steps to take.
-        accumulation: Batches of a step.
+        count: Number of steps.
+        accumulation: Batches per step.
         bf16: Compute losses under autocast to bfloat16.
     """
     device = model.device

@@ -1,4 +1,4 @@
-"""Clocks: whole functions in turns, and the phases of a step."""
+"""Timing of functions in turns, and of the phases of a step."""
 
 from __future__ import annotations
 
@@ -15,10 +15,13 @@ from sled.training.callbacks.throughput import synchronize
 def time_in_turns(
     functions: Mapping[str, Callable[[], object]], rounds: int, device: torch.device
 ) -> dict[str, list[float]]:
-    """Seconds that each of some functions takes, round by round.
+    """Time several functions, round by round.
 
-    They take turns, so that whatever else the machine does meets all of them alike; the first round
-    warms up and is not counted.
+    They take turns, so that other work on the machine affects all of them. The first round is a
+    warm-up and is not counted.
+
+    Returns:
+        Seconds of each function in each round.
     """
     seconds: dict[str, list[float]] = {name: [] for name in functions}
     for number in range(rounds + 1):
@@ -33,13 +36,13 @@ def time_in_turns(
 
 
 class PhaseClock:
-    """Seconds that the phases of a step take.
+    """Times the phases of a step.
 
-    A GPU runs behind the program that feeds it, so it times phases itself, by events in its stream,
-    without being made to wait between them.
+    A GPU works asynchronously, so its phases are timed by events in its stream, without waiting
+    between them.
 
     Args:
-        device: Where the work of the phases is done.
+        device: Device of the work.
     """
 
     def __init__(self, device: torch.device) -> None:
@@ -54,14 +57,15 @@ class PhaseClock:
 
     @contextmanager
     def phase(self, name: str, on_host: bool = False) -> Iterator[None]:
-        """Count the time of this block towards a phase; a phase may have several blocks.
+        """Add the time of this block to a phase, which may have several blocks.
 
         Args:
-            name: Of the phase.
-            on_host: Time what the program waits for, not what the GPU does.
+            name: Name of the phase.
+            on_host: Time the host, not the GPU.
         """
         if self._device.type == "cuda" and not on_host:
-            start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+            start = torch.cuda.Event(enable_timing=True)  # type: ignore[no-untyped-call]
+            end = torch.cuda.Event(enable_timing=True)  # type: ignore[no-untyped-call]
             start.record(torch.cuda.current_stream(self._device))
             yield
             end.record(torch.cuda.current_stream(self._device))
@@ -74,9 +78,9 @@ class PhaseClock:
             self._host_s[name] += time.perf_counter() - begin
 
     def finish_step(self) -> tuple[float, dict[str, float]]:
-        """End the step: its seconds in all, and by phase. The next step begins.
+        """End the step, and return its total seconds and those of its phases.
 
-        What the host waits for may overlap with what the GPU does, so phases need not add up.
+        Phases of the host and of the GPU can overlap, so they need not add up to the total.
         """
         synchronize(self._device)
         total_s, phases = time.perf_counter() - self._since, dict(self._host_s)

@@ -1,4 +1,4 @@
-"""How fast a model trains, how near to the hardware's peak that is, and where the time goes."""
+"""Speed of training, relative to the peak of the hardware, and time of each phase."""
 
 from __future__ import annotations
 
@@ -28,26 +28,26 @@ EXAMPLE = "sled bench train --size published"
 def add_flags(parser: argparse.ArgumentParser) -> None:
     """Add the flags of `sled bench train`."""
     add_json_flag(parser)
-    parser.add_argument("--size", choices=SIZES, default="published", help="of the model")
+    parser.add_argument("--size", choices=SIZES, default="published", help="size of the model")
     add_device_flag(parser)
     parser.add_argument(
         "--bf16",
         action=argparse.BooleanOptionalAction,
-        help="train under autocast to bfloat16; unset: on a GPU",
+        help="use autocast to bfloat16; unset: on a GPU",
     )
     parser.add_argument(
         "--frames", type=int, help="padded frames of a batch; unset: 9000 on a GPU, else 512"
     )
     parser.add_argument(
-        "--gradient_accumulation_steps", type=int, default=1, help="batches of a step"
+        "--gradient_accumulation_steps", type=int, default=1, help="batches per step"
     )
-    parser.add_argument("--steps", type=int, help="to time; unset: 30 on a GPU, else 5")
-    parser.add_argument("--warmup_steps", type=int, default=2, help="before the timed ones")
-    parser.add_argument("--num_workers", type=int, default=2, help="of the data loader")
+    parser.add_argument("--steps", type=int, help="timed steps; unset: 30 on a GPU, else 5")
+    parser.add_argument("--warmup_steps", type=int, default=2, help="steps before the timed ones")
+    parser.add_argument("--num_workers", type=int, default=2, help="workers of the data loader")
     parser.add_argument(
         "--compile_layers",
         action="store_true",
-        help="compile the decoder layers with torch.compile; take more --warmup_steps then",
+        help="compile the decoder layers with torch.compile; this needs more --warmup_steps",
     )
 
 
@@ -57,7 +57,7 @@ def run(args: argparse.Namespace) -> None:
 
 
 def measure(args: argparse.Namespace) -> Report:
-    """Train as the flags say, and time the parts.
+    """Train as the flags say, and time the phases.
 
     Raises:
         ValueError: For flags that cannot be used.
@@ -74,7 +74,7 @@ def measure(args: argparse.Namespace) -> Report:
     dtype = torch.bfloat16 if args.bf16 else torch.float32
     before = measure_matmul_rate(device, dtype)
     steps, batch = _train(args, codec, device)
-    # The better of two, for other work on the machine may have slowed one of them down.
+    # The better of two, since other work on the machine may have slowed one of them.
     peak = max(before, measure_matmul_rate(device, dtype))
     figures = {
         "matmul_flops": peak,
@@ -92,7 +92,7 @@ def measure(args: argparse.Namespace) -> Report:
 def _train(
     args: argparse.Namespace, codec: Codec, device: torch.device
 ) -> tuple[list[Step], dict[str, Any]]:
-    """The timed steps, and a batch of the kind that they saw."""
+    """Return the timed steps, and a typical batch."""
     config = make_config(args.size)
     model = SpeechLM(config).to(device, torch.float32).train()
     if args.compile_layers:
@@ -116,13 +116,13 @@ def _train(
             accumulation=args.gradient_accumulation_steps,
             bf16=args.bf16,
         )
-        # The fullest of a few: at an epoch's end some are all but empty.
+        # The largest of a few: batches at the end of an epoch can be small.
         batch = max((next(batches) for _ in range(5)), key=lambda b: int(b["num_frames"].sum()))
     return steps[args.warmup_steps :], batch
 
 
 def _time_encoding(args: argparse.Namespace, codec: Codec, batch: Mapping[str, Any]) -> Spread:
-    """Seconds that encoding a step's audio takes, which cached codes save."""
+    """Return the seconds of encoding the audio of a step, which cached codes save."""
     waveforms = [
         0.1 * torch.randn(frames * codec.hop_length, device=codec.device)
         for frames in batch["num_frames"].tolist() * args.gradient_accumulation_steps
@@ -134,7 +134,7 @@ def _time_encoding(args: argparse.Namespace, codec: Codec, batch: Mapping[str, A
 def _time_backbones(
     args: argparse.Namespace, batch: Mapping[str, Any], device: torch.device
 ) -> dict[str, Any]:
-    """Positions per second of our backbone and of the baseline."""
+    """Return positions per second of our backbone and of the baseline."""
     lengths = (batch["attention_mask"].sum(1) + batch["num_frames"]).tolist()
     seconds = compare_backbones(
         make_config(args.size),

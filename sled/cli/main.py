@@ -182,7 +182,8 @@ def _overview() -> str:
 
 def _complete() -> None:
     """Answer a shell that completes a command line, and end the process."""
-    import argcomplete
+    from argcomplete import autocomplete
+    from argcomplete.lexers import split_line
 
-    words = argcomplete.split_line(os.environ["COMP_LINE"], int(os.environ["COMP_POINT"]))[3]
-    argcomplete.autocomplete(build_parser(find_command(words[1:])))
+    words = split_line(os.environ["COMP_LINE"], int(os.environ["COMP_POINT"]))[3]
+    autocomplete(build_parser(find_command(words[1:])))

@@ -130,7 +130,7 @@ def read_text(args: argparse.Namespace, default: str) -> str:
     named = [name for name, value in sources.items() if value is not None]
     if len(named) > 1:
         raise ValueError(f"{' and '.join(named)} exclude each other: give one")
-    text = args.text if args.text is not None else args.input
+    text: str | None = args.text if args.text is not None else args.input
     try:
         if args.input_file is not None:
             text = Path(args.input_file).read_text(encoding="utf-8")

@@ -1,1 +1,1 @@
-"""Judges of speech, and reports."""
+"""Evaluation: systems speak a test set, judges score the speech, reports list the scores."""

@@ -1,8 +1,8 @@
 """Agreement with recorded outputs of another implementation ("goldens").
 
-A folder of goldens holds checkpoints `offline/` and `stream/`, a tiny `codec/`, and recorded
-cases: `cases.json` (what to run) with `cases.safetensors` (inputs and outputs). Everything is
-checked on CPU in float32, the free-running frames with the recorded noise seed.
+A folder of goldens contains checkpoints `offline/` and `stream/`, a small `codec/`, and recorded
+cases: `cases.json` (what to run) and `cases.safetensors` (inputs and outputs). Everything is
+checked on the CPU in float32; generated frames use the recorded seed of the noise.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from sled.model.registry import load_speech_lm
 from sled.training.objectives import corrupt_inputs
 
 TOLERANCE, GRADIENT_TOLERANCE = 1e-5, 1e-4
-NEVER = 2.0  # a stop probability that is not reached
+NEVER = 2.0  # a stop threshold that no probability reaches
 
 
 @dataclass
@@ -36,9 +36,9 @@ class CaseResult:
     """Errors of one case, by what was compared.
 
     Attributes:
-        name: Of the case.
+        name: Name of the case.
         errors: Relative error ||ours - theirs|| / ||theirs|| of each quantity.
-        mismatches: Things that must agree exactly and do not.
+        mismatches: Quantities that must be equal and are not.
     """
 
     name: str
@@ -47,6 +47,7 @@ class CaseResult:
 
     @property
     def passed(self) -> bool:
+        """Whether all errors are within tolerance."""
         return not self.mismatches and all(
             error <= (GRADIENT_TOLERANCE if what.startswith("gradient") else TOLERANCE)
             for what, error in self.errors.items()  # NaN compares false, and so fails
@@ -76,14 +77,14 @@ def check_goldens(folder: Path) -> Iterator[CaseResult]:
     """Run every case of a folder of goldens.
 
     Raises:
-        ValueError: If the folder is not laid out as goldens are.
+        ValueError: If the folder does not have this form.
     """
     try:
         cases = json.loads((folder / "cases.json").read_text(encoding="utf-8"))["cases"]
         tensors = load_file(folder / "cases.safetensors")
     except (OSError, KeyError, json.JSONDecodeError, SafetensorError) as error:
         raise ValueError(
-            f"{folder} holds no goldens ({error}): expected cases.json, cases.safetensors and the "
+            f"{folder} has no goldens ({error}): expected cases.json, cases.safetensors and the "
             "folders offline, stream and codec"
         ) from error
     codec = load_codec(folder / "codec")
@@ -106,7 +107,7 @@ def check_goldens(folder: Path) -> Iterator[CaseResult]:
 
 @cache
 def _load_model(folder: Path) -> SpeechLM:
-    """A checkpoint whose dropout is off even in training mode."""
+    """Load a checkpoint with dropout switched off, also in training mode."""
     config = Config.load(folder)
     objective = config.objective
     objective.dropout = objective.attention_dropout = objective.activation_dropout = 0.0
@@ -143,7 +144,8 @@ def _check_generation(
         result.compare("latents", generated.units, tensors["latents"][row, start:end])
         theirs = tensors["tokens"][row]
         if case["mode"] == "offline":  # the published offline tokens repeat the text first
-            text, theirs = theirs.split([n := tensors["input_ids"].shape[1], len(theirs) - n])
+            num_tokens = tensors["input_ids"].shape[1]
+            text, theirs = theirs[:num_tokens], theirs[num_tokens:]
             result.require("text tokens", text.equal(tensors["input_ids"][row]))
         sizes = model.config.architecture
         ours = _tokens(generated, sizes.bos_token_id, sizes.eos_token_id)
@@ -152,7 +154,7 @@ def _check_generation(
 
 
 def _tokens(generated: Generated, go_on: int, stop: int) -> Tensor:
-    """The published token stream of a row: one token a frame, the last telling whether it ended."""
+    """Return the published tokens of a row: one per frame, the last one is `stop` if it ended."""
     tokens = torch.full((len(generated.units),), go_on)
     if generated.stopped:
         tokens[-1] = stop

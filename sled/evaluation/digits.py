@@ -1,4 +1,4 @@
-"""Digit strings as words: a digit counts as heard however the listener has spelled it."""
+"""Digit strings as words: every spelling of a digit in a transcript counts as that digit."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from sled.data.synthetic.digits import DIGIT_WORDS
 from sled.evaluation.words import Wording, WordScore, score_words
 
-# Spellings that sound exactly like the digit: a listener who writes them has heard it right.
+# Words that sound exactly like a digit.
 HOMOPHONES = {
     "ate": "eight",
     "for": "four",
@@ -22,10 +22,10 @@ HOMOPHONES = {
 
 
 def to_digit_words(text: str) -> list[str]:
-    """Words of a text with numerals and homophones written as digit words.
+    """Return the words of a text, with numerals and homophones written as digit words.
 
-    "4-2, 7." and "For two seven" both become four, two, seven. Any other word is kept, to be
-    counted as an error.
+    "4-2, 7." and "For two seven" both become four, two, seven. Other words are kept, and count as
+    errors.
     """
     spelled = re.sub(r"\d", lambda digit: f" {DIGIT_WORDS[int(digit[0])]} ", text.lower())
     words = re.findall(r"[^\W\d_]+(?:['’][^\W\d_]+)*", spelled)
@@ -36,12 +36,12 @@ DIGITS = Wording("digit", to_digit_words)
 
 
 def are_digit_strings(texts: Sequence[str]) -> bool:
-    """Whether texts are made of digit words alone."""
+    """Return whether the texts have only digit words."""
     return all(word in DIGIT_WORDS for text in texts for word in text.split())
 
 
 def score_by_length(references: Sequence[str], transcripts: Sequence[str]) -> dict[int, WordScore]:
-    """Scores of the digit strings of each length, shortest first."""
+    """Return the scores of the digit strings of each length, shortest first."""
     groups: dict[int, list[tuple[str, str]]] = {}
     for reference, transcript in zip(references, transcripts, strict=True):
         groups.setdefault(len(reference.split()), []).append((reference, transcript))

@@ -1,4 +1,4 @@
-"""How good speech sounds to a listener who knows nothing of it: DNSMOS, from 1 to 5."""
+"""Naturalness of speech, without a reference: DNSMOS, from 1 to 5."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from sled.evaluation.systems import Synthesis
 SAMPLE_RATE = 16_000
 
 Rater = Callable[[np.ndarray], float]
-"""Gives an opinion of speech [S] at 16 kHz, within full scale."""
+"""Returns a score for speech [S] at 16 kHz, within full scale."""
 
 
 def load_dnsmos() -> Rater:
-    """DNSMOS P.835 (Reddy et al. 2022), overall quality; its weights come with its package.
+    """Load DNSMOS P.835 (Reddy et al. 2022), overall quality; its package has the weights.
 
     Raises:
-        ValueError: If it is not installed.
+        ValueError: If its package is not installed.
     """
     try:
         from speechmos import dnsmos
@@ -29,23 +29,23 @@ def load_dnsmos() -> Rater:
 
 
 class QualityJudge:
-    """Asks a rater about each utterance of a synthesis.
+    """Scores each utterance with a rater.
 
     Args:
-        rater: Whom to ask.
+        rater: The model that scores speech.
     """
 
     def __init__(self, rater: Rater) -> None:
         self._rater = rater
 
     def __call__(self, synthesis: Synthesis) -> float:
-        """Mean opinion; an empty utterance has the worst."""
+        """Return the mean score; an empty utterance has the worst."""
         opinions = []
         for waveform in synthesis.waveforms:
-            if not np.abs(waveform).max(initial=0.0):  # of silence there is nothing to say
+            if not np.abs(waveform).max(initial=0.0):  # silence cannot be rated
                 opinions.append(1.0)
                 continue
             speech = soxr.resample(waveform, synthesis.sample_rate, SAMPLE_RATE)
-            # Louder than full scale it would be refused.
+            # The rater refuses samples beyond full scale.
             opinions.append(self._rater(speech / max(1.0, np.abs(speech).max())))
         return float(np.mean(opinions))

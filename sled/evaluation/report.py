@@ -1,4 +1,4 @@
-"""From syntheses to a report: what was heard, counted, and laid out as tables."""
+"""From speech to a report: it is transcribed and scored, and the scores are put into tables."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from sled.evaluation.systems import Synthesis, text_of
 from sled.evaluation.transcribe import Transcriber
 from sled.evaluation.words import ENGLISH, WordScore, count_errors, score_words
 
-# Speech shorter than this share of the recording cannot hold all its words.
+# Speech shorter than this share of the recording cannot contain all of its words.
 EARLY_STOP_RATIO = 0.5
 
 
@@ -28,18 +28,18 @@ class SystemReport:
     """Figures of one system.
 
     Attributes:
-        name: Of the system.
-        unit: What is counted: "word", or "digit" if nothing but digits was to be said.
-        score: Over all utterances.
-        by_length: Of digit strings, per number of digits; else empty.
+        name: Name of the system.
+        unit: What is counted: "word", or "digit" if all texts are digit strings.
+        score: Score over all utterances.
+        by_length: Scores of digit strings by their number of digits; else empty.
         speaker_similarity: Mean cosine to the speaker's other recordings; None if not judged.
         quality: Mean opinion score, 1 to 5; None if not judged.
-        duration_ratio: Median of the lengths relative to the recordings'.
-        cut_off: Share of utterances that had not stopped at the length limit.
+        duration_ratio: Median duration relative to the recordings.
+        cut_off: Share of utterances that were cut at the length limit.
         early_stops: Share of utterances under half as long as the recording.
-        real_time_factor: Seconds of work per second of speech; None for recordings.
-        underruns: How often a player ran dry, in all; None if speech did not come bit by bit.
-        utterances: What was to be said and what was heard, one entry each.
+        real_time_factor: Duration of the synthesis per second of speech; None for recordings.
+        underruns: Total number of stalls of a player; None if the speech was not streamed.
+        utterances: Text and transcript of each utterance.
     """
 
     name: str
@@ -56,7 +56,7 @@ class SystemReport:
     utterances: list[dict[str, Any]]
 
     def as_dict(self) -> dict[str, Any]:
-        """All figures, with the rates that follow from the counts, ready for JSON."""
+        """Return all figures and the rates that follow from them, ready for JSON."""
         rates = {"error_rate": self.score.error_rate, "exact_rate": self.score.exact_rate}
         return {**asdict(self), **rates}
 
@@ -69,22 +69,22 @@ def judge(
     speaker_judge: SpeakerJudge | None = None,
     quality_judge: QualityJudge | None = None,
 ) -> SystemReport:
-    """Let the listener write down a synthesis, and count.
+    """Transcribe and score the speech of a system.
 
     Args:
-        name: Of the system.
+        name: Name of the system.
         synthesis: Its speech.
         cuts: The test set, in the same order.
-        transcriber: The listener.
-        speaker_judge: Who compares voices. None: nobody does.
-        quality_judge: Who tells how good it sounds. None: nobody does.
+        transcriber: The speech recogniser.
+        speaker_judge: Scores the similarity of voices. None: it is not scored.
+        quality_judge: Scores naturalness. None: it is not scored.
     """
     references = [text_of(cut) for cut in cuts]
     digits_only = are_digit_strings(references)
     wording = DIGITS if digits_only else ENGLISH
     transcripts = [
         transcriber(waveform, synthesis.sample_rate)
-        for waveform in tqdm(synthesis.waveforms, f"listening to {name}", disable=None, leave=False)
+        for waveform in tqdm(synthesis.waveforms, f"transcribing {name}", disable=None, leave=False)
     ]
     seconds = np.array([len(waveform) / synthesis.sample_rate for waveform in synthesis.waveforms])
     ratios = seconds / np.array([cut.duration for cut in cuts])
@@ -119,7 +119,7 @@ def judge(
 
 
 def markdown_tables(reports: Sequence[SystemReport]) -> str:
-    """A table with the figures of each system, and one with errors per number of digits."""
+    """Return a table with the figures of each system, and one with errors by number of digits."""
     unit = reports[0].unit
     columns: dict[str, Callable[[SystemReport], str]] = {
         "system": lambda r: r.name,

@@ -1,4 +1,4 @@
-"""Speaker similarity: how much utterances sound like recordings of the same speaker."""
+"""Speaker similarity: how similar the voice of speech is to recordings of the same speaker."""
 
 from __future__ import annotations
 
@@ -13,22 +13,22 @@ from transformers import AutoFeatureExtractor, AutoModelForAudioXVector
 from sled.evaluation.systems import Synthesis, take_recordings
 
 SAMPLE_RATE = 16_000
-MIN_SAMPLES = SAMPLE_RATE  # shorter speech is repeated: encoders need some of it
+MIN_SAMPLES = SAMPLE_RATE  # shorter speech is repeated, since encoders need this much
 
 SpeakerEncoder = Callable[[np.ndarray], np.ndarray]
-"""Makes an embedding of the voice from speech [S] at 16 kHz."""
+"""Returns an embedding of the voice in speech [S] at 16 kHz."""
 
 
 def load_speaker_encoder(name: str, device: str = "cpu") -> SpeakerEncoder:
-    """Open a speaker encoder.
+    """Load a speaker encoder.
 
     Args:
         name: An x-vector model of transformers, as a folder or hub name, such as
             microsoft/wavlm-base-plus-sv; or resemblyzer, whose weights come with its package.
-        device: Where it runs.
+        device: Device to run on.
 
     Raises:
-        ValueError: If it is not installed, or there is no such model.
+        ValueError: If its package is not installed, or there is no such model.
     """
     return _load_resemblyzer(device) if name == "resemblyzer" else _load_xvector(name, device)
 
@@ -47,7 +47,8 @@ def _load_xvector(name: str, device: str) -> SpeakerEncoder:
     @torch.inference_mode()
     def encode(speech: np.ndarray) -> np.ndarray:
         inputs = extractor(speech, sampling_rate=SAMPLE_RATE, return_tensors="pt").to(device)
-        return model(**inputs).embeddings[0].cpu().numpy()
+        embedding: np.ndarray = model(**inputs).embeddings[0].cpu().numpy()
+        return embedding
 
     return encode
 
@@ -59,17 +60,18 @@ def _load_resemblyzer(device: str) -> SpeakerEncoder:
         raise ValueError(
             "the speaker encoder is not installed: run pip install 'sled[speaker]'"
         ) from error
-    return VoiceEncoder(device, verbose=False).embed_utterance
+    encoder: SpeakerEncoder = VoiceEncoder(device, verbose=False).embed_utterance
+    return encoder
 
 
 class SpeakerJudge:
-    """Compares speech with the recordings of a test set.
+    """Compares the voices of speech with the recordings of a test set.
 
-    An utterance is compared with the mean of all *other* recordings of its speaker, so the
-    recordings themselves, judged like any system, show how alike one speaker's utterances are.
+    An utterance is compared with the mean of all other recordings of its speaker. So the score of
+    the recordings themselves shows how similar the utterances of one speaker are.
 
     Args:
-        encoder: Of voices.
+        encoder: The speaker encoder.
         cuts: The test set.
 
     Raises:
@@ -81,30 +83,31 @@ class SpeakerJudge:
         recordings = take_recordings(cuts)
         embeddings = [self._embed(w, recordings.sample_rate) for w in recordings.waveforms]
         speakers = [cut.supervisions[0].speaker for cut in cuts]
-        self._voices: list[np.ndarray] = []  # one for each cut
+        self._expected: list[np.ndarray] = []  # an embedding for each cut
         for own, speaker in enumerate(speakers):
             others = [e for i, e in enumerate(embeddings) if i != own and speakers[i] == speaker]
             if not others:
                 raise ValueError(
-                    f"speaker {speaker} has a single test recording: similarity takes two of each"
+                    f"speaker {speaker} has a single test recording: similarity needs two"
                 )
-            self._voices.append(np.mean(others, axis=0))
+            self._expected.append(np.mean(others, axis=0))
 
     def __call__(self, synthesis: Synthesis) -> float:
-        """Mean cosine between the utterances and their speakers' voices; silence counts as 0."""
+        """Return the mean cosine of the utterances to their speakers; an empty utterance has 0."""
         cosines = []
-        for waveform, voice in zip(synthesis.waveforms, self._voices, strict=True):
+        for waveform, expected in zip(synthesis.waveforms, self._expected, strict=True):
             if len(waveform):
                 embedding = self._embed(waveform, synthesis.sample_rate)
-                cosines.append(float(embedding @ voice / np.linalg.norm(voice)))
+                cosines.append(float(embedding @ expected / np.linalg.norm(expected)))
             else:
                 cosines.append(0.0)
         return float(np.mean(cosines))
 
     def _embed(self, waveform: np.ndarray, sample_rate: int) -> np.ndarray:
-        """Embedding, of length 1, of a waveform [S]."""
+        """Return the embedding of a waveform [S], of length 1."""
         speech = soxr.resample(waveform, sample_rate, SAMPLE_RATE)
         if len(speech) < MIN_SAMPLES:
             speech = np.resize(speech, MIN_SAMPLES)
         embedding = self._encoder(speech)
-        return embedding / np.linalg.norm(embedding)
+        normalized: np.ndarray = embedding / np.linalg.norm(embedding)
+        return normalized

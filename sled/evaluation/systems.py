@@ -1,4 +1,4 @@
-"""The systems that are compared: each speaks every utterance of a test set once."""
+"""The systems that are compared; each of them speaks every utterance of a test set."""
 
 from __future__ import annotations
 
@@ -21,21 +21,21 @@ from sled.simulation.client import converse
 from sled.simulation.pacing import release, schedule
 from sled.tts import TTS, Prompt
 
-# Words of a recording to be continued; at most, or up to the median of the test set.
+# Words of a prompt; the upper limit is the median of the test set if that is larger.
 PROMPT_MIN_WORDS, PROMPT_MAX_WORDS = 3, 5
 
 
 @dataclass(frozen=True, eq=False)
 class Synthesis:
-    """What one system made of the test set, in its order.
+    """The speech of one system, in the order of the test set.
 
     Attributes:
-        waveforms: [S] of each utterance.
+        waveforms: A waveform [S] for each utterance.
         sample_rate: In Hz.
-        cut_off: Flags: the model did not stop by itself, it was cut at the length limit.
-        synthesis_s: Time that making the speech took; None for recordings.
-        underruns: How often a player that starts with the first audio ran dry, in all; None if
-            the speech did not come bit by bit.
+        cut_off: True for each utterance that was cut at the length limit.
+        synthesis_s: Duration of the synthesis; None for recordings.
+        underruns: Total number of stalls of a player that starts with the first audio; None if
+            the speech was not streamed.
     """
 
     waveforms: list[np.ndarray]
@@ -48,25 +48,26 @@ class Synthesis:
         """Write every utterance as FOLDER/NAME.flac."""
         for name, waveform in zip(names, self.waveforms, strict=True):
             path = folder / f"{name}.flac"
-            path.parent.mkdir(parents=True, exist_ok=True)  # names may hold slashes
+            path.parent.mkdir(parents=True, exist_ok=True)  # names may contain slashes
             write_audio(path, waveform, self.sample_rate)
 
 
 def text_of(cut: Cut) -> str:
     """Transcript of a cut that holds one utterance."""
-    return cut.supervisions[0].text
+    text: str = cut.supervisions[0].text
+    return text
 
 
 def load_waveform(cut: Cut, sample_rate: int) -> np.ndarray:
     """Recording [S] of a cut at the given rate in Hz."""
-    waveform = cut.load_audio()[0]
+    waveform: np.ndarray = cut.load_audio()[0]
     if cut.sampling_rate != sample_rate:
         waveform = soxr.resample(waveform, cut.sampling_rate, sample_rate)
     return waveform
 
 
 def take_recordings(cuts: Sequence[Cut]) -> Synthesis:
-    """The recordings themselves: what is left to be heard wrongly is the listener's share."""
+    """Return the recordings; their errors are those of the recogniser."""
     sample_rate = cuts[0].sampling_rate
     waveforms = [load_waveform(cut, sample_rate) for cut in cuts]
     return Synthesis(waveforms, sample_rate, cut_off=[False] * len(cuts))
@@ -74,7 +75,7 @@ def take_recordings(cuts: Sequence[Cut]) -> Synthesis:
 
 @torch.inference_mode()
 def speak_through_codec(cuts: Sequence[Cut], codec: Codec, device: str = "cpu") -> Synthesis:
-    """The recordings through the codec and back: the best that a model over it can do."""
+    """Encode and decode the recordings: the best quality that a model with this codec can have."""
     waveforms = []
     start = time.perf_counter()
     for cut in cuts:
@@ -96,16 +97,16 @@ def speak_whole(
     seed: int = 0,
     batch_size: int = 1,
 ) -> Synthesis:
-    """A model speaks the transcripts.
+    """Let a model speak the transcripts.
 
     Args:
         cuts: The test set.
         tts: The model.
         options: How to draw frames and when to stop.
-        layout: None: as the checkpoint's configuration says.
-        clone: Let every utterance continue the recording of another, see `choose_prompts`.
-        seed: Of the first utterance, counted up for the others.
-        batch_size: Utterances spoken at once; it changes the time taken, not the speech.
+        layout: The layout to speak in. None: the checkpoint's own.
+        clone: Use another recording as prompt of each utterance, see `choose_prompts`.
+        seed: Seed of the first utterance, counted up for the others.
+        batch_size: Utterances spoken at once; this changes the duration, not the speech.
     """
     prompts: list[Prompt | None] = [None] * len(cuts)
     if clone:
@@ -141,14 +142,14 @@ def speak_live(
     characters_per_second: float,
     seed: int = 0,
 ) -> Synthesis:
-    """A model speaks the transcripts while they are being written, in real time.
+    """Let a model speak the transcripts while they are being written, in real time.
 
     Args:
         cuts: The test set.
         tts: The model, with a chunked layout.
         options: How to draw frames and when to stop.
-        characters_per_second: Speed of writing.
-        seed: Of the first utterance, counted up for the others.
+        characters_per_second: Speed of the writer.
+        seed: Seed of the first utterance, counted up for the others.
     """
     waveforms, cut_off, underruns, elapsed_s = [], [], 0, 0.0
     for number, cut in enumerate(cuts):
@@ -165,11 +166,11 @@ def speak_live(
 
 
 def choose_prompts(cuts: Sequence[Cut], max_prompt_s: float | None = None) -> list[Cut]:
-    """For each cut, another one, neither too short nor too long, whose voice it is to continue.
+    """Choose another cut as prompt for each cut; it is neither too short nor too long.
 
     Args:
         cuts: The test set.
-        max_prompt_s: Seconds of the longest recording that the model can continue. None: any.
+        max_prompt_s: Longest prompt of the model in seconds. None: no limit.
 
     Raises:
         ValueError: If fewer than two cuts have such a length.
@@ -196,20 +197,20 @@ def choose_prompts(cuts: Sequence[Cut], max_prompt_s: float | None = None) -> li
 
 
 class Systems:
-    """All that can be compared on a test set; models are loaded when they are first needed.
+    """Everything that can be compared on a test set; models are loaded when first needed.
 
     Args:
         cuts: The test set.
         options: How models draw frames and when they stop.
-        model: Checkpoint folder, hub name or bundled voice. None: the default one.
-        stream_model: Another one for the mode "stream". None: the same.
+        model: Checkpoint folder, hub name or bundled model. None: the default model.
+        stream_model: Model for the modes "stream" and "live". None: `model`.
         codec: Folder, hub name or `.th` file. None: the one in or beside the checkpoint.
-        device: Where models run.
-        dtype: What they compute in, see `TTS.from_pretrained`.
-        seed: Of the first utterance, counted up for the others.
+        device: Device of the models.
+        dtype: Their precision, see `TTS.from_pretrained`.
+        seed: Seed of the first utterance, counted up for the others.
         batch_size: Utterances spoken at once.
-        characters_per_second: Speed of writing for the mode "live".
-        own: Options that are as each model speaks best, see `TTS.default_options`.
+        characters_per_second: Speed of the writer in the mode "live".
+        recommended: Names of options that each model decides, see `TTS.default_options`.
     """
 
     def __init__(
@@ -239,7 +240,7 @@ class Systems:
         """Let one of MODES speak the test set.
 
         Raises:
-            ValueError: If a model cannot be loaded, or not stream.
+            ValueError: If a model cannot be loaded, or cannot stream but should.
         """
         if mode == "teacher":
             return take_recordings(self.cuts)
@@ -255,8 +256,10 @@ class Systems:
             raise ValueError(
                 f"{self.stream_model} is no streaming checkpoint: name one with --stream_model"
             )
-        own = {name: getattr(tts.default_options, name) for name in self.recommended}
-        options = replace(self.options, **own)
+        defaults = tts.default_options
+        options = replace(
+            self.options, **{name: getattr(defaults, name) for name in self.recommended}
+        )
         if mode == "live":
             return speak_live(
                 self.cuts,

@@ -1,4 +1,4 @@
-"""The listener: Whisper, through faster-whisper, writes down what it hears."""
+"""Speech recognition with Whisper, through faster-whisper."""
 
 import numpy as np
 import soxr
@@ -11,12 +11,12 @@ PADDING_S = 0.5
 
 
 class Transcriber:
-    """Writes down English speech, the same way for every system that is compared.
+    """Transcribes English speech, with the same settings for every system.
 
-    Settings: beam 5, temperature 0 without fallback (so the same audio always gives the same
-    words), no timestamps, no context from earlier segments, half a second of silence on both
-    sides, and, unless asked for, no numerals: Whisper then writes digits as words. Left to write
-    "3-1-1-3" it formats telephone numbers and drops repeated digits that were clearly spoken.
+    The settings are: beam 5, temperature 0 without fallback (so the same audio always gives the
+    same words), no timestamps, no context from earlier segments, half a second of silence on both
+    sides, and by default no numerals, so Whisper writes digits as words. With numerals it formats
+    strings such as "3-1-1-3" as telephone numbers, and drops repeated digits that were spoken.
     """
 
     def __init__(
@@ -29,19 +29,19 @@ class Transcriber:
         """Load the model.
 
         Args:
-            model: faster-whisper model size or hub name, or a folder with a CTranslate2 model.
+            model: Model size of faster-whisper or hub name, or a folder with a CTranslate2 model.
             device: "cpu" (int8) or "cuda" (float16).
-            numerals: let Whisper write numbers as it likes.
-            num_threads: CPU threads; 0 lets the library choose.
+            numerals: Allow numerals.
+            num_threads: CPU threads; 0: the library chooses.
 
         Raises:
-            ValueError: faster-whisper is not installed, or no such model can be loaded.
+            ValueError: If faster-whisper is not installed, or the model cannot be loaded.
         """
         try:
             from faster_whisper import WhisperModel
         except ImportError as error:
             raise ValueError(
-                "the listener needs faster-whisper: run pip install 'sled[eval]'"
+                "transcribing needs faster-whisper: run pip install 'sled[eval]'"
             ) from error
         compute_type = "float16" if device == "cuda" else "int8"
         try:
@@ -53,20 +53,20 @@ class Transcriber:
                 f"cannot load Whisper model {model!r} ({_first_line(error)}): name a size such as "
                 "base, or a folder with a CTranslate2 model"
             ) from error
-        # -1 stands for Whisper's own list of symbols that are not speech.
+        # -1 means Whisper's own list of symbols that are not speech.
         self._suppressed_ids = [-1] if numerals else [-1, *self._numeral_ids()]
 
     def _numeral_ids(self) -> list[int]:
-        """Ids of all text tokens that hold a numeral."""
+        """Return the ids of all text tokens that contain a numeral."""
         tokenizer = self._model.hf_tokenizer
         num_text_tokens = tokenizer.token_to_id("<|endoftext|>")
         texts = tokenizer.decode_batch([[token_id] for token_id in range(num_text_tokens)])
         return [i for i, text in enumerate(texts) if any(char.isdigit() for char in text)]
 
     def __call__(self, waveform: Tensor | np.ndarray, sample_rate: int) -> str:
-        """Words heard in a waveform [S] at the given rate in Hz; empty if none were."""
+        """Return the words in a waveform [S] at the given rate in Hz; empty if there are none."""
         samples = np.asarray(waveform, dtype=np.float32)
-        if len(samples) == 0:  # over padding alone, Whisper imagines words
+        if len(samples) == 0:  # Whisper hallucinates words in padding alone
             return ""
         if sample_rate != WHISPER_SAMPLE_RATE:
             samples = soxr.resample(samples, sample_rate, WHISPER_SAMPLE_RATE)

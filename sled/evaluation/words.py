@@ -1,4 +1,4 @@
-"""Word error rate: how much of what was to be said a listener wrote down correctly."""
+"""Word error rate: the share of the words of a text that were not recognised in its speech."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ _NO_BRACKETS = str.maketrans("()[]<>", "      ")
 
 @dataclass(frozen=True)
 class Wording:
-    """How texts become the words that are compared, so that only what is heard counts.
+    """How texts are split into the words that are compared, without differences of spelling.
 
     Attributes:
-        unit: What the words are called in reports.
-        split: Gives the words of a text, whatever its spelling.
+        unit: Name of the words in reports.
+        split: Returns the words of a text.
     """
 
     unit: str
@@ -29,10 +29,10 @@ class WordScore:
     """Counts over a set of utterances.
 
     Attributes:
-        utterances: How many were heard.
-        exact: How many of them without any error.
-        words: How many words they hold.
-        errors: Words substituted or left out, and words put in (edit distance).
+        utterances: Number of utterances.
+        exact: Number of utterances without errors.
+        words: Number of words in their texts.
+        errors: Substituted, deleted and inserted words (edit distance).
     """
 
     utterances: int
@@ -42,28 +42,28 @@ class WordScore:
 
     @property
     def error_rate(self) -> float:
-        """Errors per word of the reference; above 1 if the listener wrote much too much."""
+        """Errors per word of the reference; above 1 if the transcripts are much too long."""
         return self.errors / self.words
 
     @property
     def exact_rate(self) -> float:
-        """Share of utterances heard without error."""
+        """Share of utterances without errors."""
         return self.exact / self.utterances
 
 
 @cache
 def _english_normalizer() -> EnglishTextNormalizer:
-    # Without the table of British and American spellings, which is no part of transformers.
+    # transformers does not include the table of British and American spellings.
     return EnglishTextNormalizer({})
 
 
 def to_english_words(text: str) -> list[str]:
-    """Words of an English text, normalised as usual for Whisper.
+    """Return the words of an English text, normalised as usual for Whisper.
 
     Case, punctuation, contractions, titles and ways to write a number make no difference.
     """
-    # That normaliser leaves out what stands in brackets, which is read as the rest is, and leaves
-    # a point of "..." as a word.
+    # The normaliser drops text in brackets, which is spoken too, and keeps a point of "..." as a
+    # word.
     words = _english_normalizer()(text.translate(_NO_BRACKETS)).split()
     return [word for word in words if any(map(str.isalnum, word))]
 
@@ -72,16 +72,16 @@ ENGLISH = Wording("word", to_english_words)
 
 
 def count_errors(reference: Sequence[str], heard: Sequence[str]) -> int:
-    """Edit distance in words between what was to be said and what was heard.
+    """Return the edit distance in words between a text and its transcript.
 
     Raises:
-        ValueError: jiwer is not installed.
+        ValueError: If jiwer is not installed.
     """
     try:
         import jiwer
     except ImportError as error:
         raise ValueError("scoring needs jiwer: run pip install 'sled[eval]'") from error
-    if not reference:  # which jiwer refuses
+    if not reference:  # jiwer refuses it
         return len(heard)
     counts = jiwer.process_words(" ".join(reference), " ".join(heard))
     return counts.substitutions + counts.deletions + counts.insertions
@@ -90,15 +90,15 @@ def count_errors(reference: Sequence[str], heard: Sequence[str]) -> int:
 def score_words(
     references: Sequence[str], transcripts: Sequence[str], wording: Wording
 ) -> WordScore:
-    """Score transcripts against the texts that were to be spoken.
+    """Score transcripts against the texts.
 
     Args:
-        references: What was to be said.
-        transcripts: What was heard, one per reference.
-        wording: How both become words.
+        references: The texts.
+        transcripts: The transcript of each.
+        wording: How both are split into words.
 
     Raises:
-        ValueError: If there are no words to be said, or not one transcript each.
+        ValueError: If the texts have no words, or there is not one transcript for each.
     """
     if len(references) != len(transcripts):
         raise ValueError(
@@ -109,7 +109,7 @@ def score_words(
     num_words = sum(map(len, said))
     if not num_words:
         raise ValueError(
-            f"{len(said)} references hold no {wording.unit}: there is nothing to score"
+            f"{len(said)} references contain no {wording.unit}: there is nothing to score"
         )
     heard = [wording.split(transcript) for transcript in transcripts]
     errors = [count_errors(*pair) for pair in zip(said, heard, strict=True)]

@@ -1,4 +1,4 @@
-"""Batches of like length hold hardly any padding, on real and on large corpora."""
+"""Batches of similar length have hardly any padding, on real and on large corpora."""
 
 import numpy as np
 import pytest

@@ -191,11 +191,11 @@ def test_the_tool_checks_models_of_other_sizes(tmp_path):
 @pytest.mark.parametrize(
     ("damage", "word"),
     [
-        (lambda folder: shutil.rmtree(folder) or folder.mkdir(), "holds no goldens"),
-        (lambda folder: shutil.rmtree(folder), "holds no goldens"),
-        (lambda folder: (folder / "cases.json").write_text("{}"), "holds no goldens"),
-        (lambda folder: (folder / "cases.safetensors").unlink(), "holds no goldens"),
-        (lambda folder: (folder / "cases.safetensors").write_text("?"), "holds no goldens"),
+        (lambda folder: shutil.rmtree(folder) or folder.mkdir(), "has no goldens"),
+        (lambda folder: shutil.rmtree(folder), "has no goldens"),
+        (lambda folder: (folder / "cases.json").write_text("{}"), "has no goldens"),
+        (lambda folder: (folder / "cases.safetensors").unlink(), "has no goldens"),
+        (lambda folder: (folder / "cases.safetensors").write_text("?"), "has no goldens"),
         (lambda folder: shutil.rmtree(folder / "codec"), "codec"),
         (lambda folder: shutil.rmtree(folder / "offline"), "offline"),
     ],

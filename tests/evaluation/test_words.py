@@ -64,7 +64,7 @@ def test_a_score_is_over_all_words_however_long_their_utterances() -> None:
         (["one"], [], "one transcript per reference"),
         (["one"], ["1", "2"], "one transcript per reference"),
         ([], [], "nothing to score"),
-        (["...", ""], ["a", "b"], "hold no letter"),
+        (["...", ""], ["a", "b"], "contain no letter"),
     ],
 )
 def test_what_cannot_be_scored_is_refused(

@@ -6,9 +6,8 @@ learns to decode what a model predicts for them (sled cache predictions). The fo
 can be read by sled and by transformers' EncodecModel. The same command continues an interrupted
 run.
 
-example:
-  sled codec train --train_manifest cuts_train.jsonl.gz --eval_manifest cuts_valid.jsonl.gz
-      --output_dir codec
+For example:
+sled codec train --train_manifest train.jsonl.gz --eval_manifest valid.jsonl.gz --output_dir codec
 """
 
 from __future__ import annotations

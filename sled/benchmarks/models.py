@@ -1,4 +1,4 @@
-"""Voices to time: the bundled ones, and untrained ones of other sizes."""
+"""Models to time: the bundled ones, and untrained ones of other sizes."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ from sled.model.registry import load_speech_lm, save_speech_lm
 from sled.text.tokenizer import TextTokenizer
 from sled.tts import TTS
 
-# As published, at 75 frames a second.
+# As published, at 75 frames per second.
 STREAM_N, STREAM_M = 5, 45
 
 
 def resolve_dtype(size: str, device: torch.device, dtype: str) -> str:
-    """The precision that a voice of one of `SIZES` has if asked for `dtype`, or for "auto"."""
+    """Return the precision of a model of one of `SIZES` for a `dtype`, which can be "auto"."""
     return choose_precision(make_config(size), device) if dtype == "auto" else dtype
 
 
 def make_model(size: str, device: torch.device, dtype: torch.dtype) -> SpeechLM:
-    """The plain model of a voice of one of `SIZES`; the same each time.
+    """Return the plain model of one of `SIZES`, the same each time.
 
-    Untrained ones speak noise, in the same time as words.
+    Untrained models speak noise, which takes the same time as words.
     """
     if size in BUNDLED_MODELS:
         folder = BUNDLED_MODELS[size].folder
@@ -44,7 +44,7 @@ def make_model(size: str, device: torch.device, dtype: torch.dtype) -> SpeechLM:
             torch.manual_seed(0)
             model = SpeechLM(config).to(dtype)
             for module in model.modules():
-                if isinstance(module, ZeroLinear):  # which would make all frames zeros
+                if isinstance(module, ZeroLinear):  # all frames would be zeros
                     nn.init.xavier_uniform_(module.weight)
     return model.to(device).eval()
 
@@ -52,15 +52,15 @@ def make_model(size: str, device: torch.device, dtype: torch.dtype) -> SpeechLM:
 def load_model(
     size: str, device: torch.device, dtype: str, threads: int | None = None
 ) -> FrameModel:
-    """The fast form of a model of one of `SIZES`; arguments as for `load_speaker`."""
+    """Return the fast form of a model of one of `SIZES`; arguments are those of `load_tts`."""
     precision = resolve_dtype(size, device, dtype)
     return make_fast(read_model(size, device, loading_dtype(precision)), precision, threads)
 
 
 def read_model(size: str, device: torch.device, dtype: torch.dtype) -> SpeechLM:
-    """As `make_model`, but of the published sizes it is read from a checkpoint in float32.
+    """Do as `make_model`, but read models of the published sizes from a checkpoint in float32.
 
-    Another process makes it, so that this one takes no more memory than whoever loads a voice.
+    Another process writes the checkpoint, so that memory is that of loading a model.
     """
     if not size.startswith("published"):
         return make_model(size, device, dtype)
@@ -75,23 +75,23 @@ def _save_model(size: str, folder: str) -> None:
     save_speech_lm(make_model(size, torch.device("cpu"), torch.float32), Path(folder))
 
 
-def load_speaker(
+def load_tts(
     size: str,
     device: torch.device,
     dtype: str,
     threads: int | None = None,
     codec_threads: int | None = None,
 ) -> TTS:
-    """A voice of one of `SIZES` for the streaming layout.
+    """Load a model of one of `SIZES` for the streaming layout, with tokenizer and codec.
 
-    A bundled voice has its own tokenizer; untrained models have that of digits.
+    A bundled model has its own tokenizer; untrained models have that of digits.
 
     Args:
         size: One of `SIZES`.
-        device: Where it speaks.
+        device: Device to run on.
         dtype: One of `sled.fast.PRECISIONS`, or "auto".
-        threads, codec_threads: Of the processor, for the model and the codec. None: as many as
-            torch has, and half of them.
+        threads: CPU threads of the model. None: as many as torch has.
+        codec_threads: CPU threads of the codec. None: half as many as torch has.
     """
     model = load_model(size, device, dtype, threads)
     bundled = BUNDLED_MODELS[size if size in BUNDLED_MODELS else "digits"]
