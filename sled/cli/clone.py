@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 
 from sled.cli.flags import LAYOUTS, add_redraw_flag, add_speech_flags, add_voice_flags
+from sled.startup import lasting_imports
 
 EXAMPLE = (
     'sled clone "Hello there." --prompt_audio voice.wav --prompt_text "What was said." -o out.wav'
@@ -31,7 +32,8 @@ def run(args: argparse.Namespace) -> None:
     """
     if not (args.voice or args.prompt_audio):
         raise ValueError("--prompt_audio is missing: name a recording of the voice")
-    from sled.cli.speaking import read_task, read_voice, speak
+    with lasting_imports():
+        from sled.cli.speaking import read_task, read_voice, speak
 
     task = read_task(args, args.layout)
     speak(args, task, read_voice(args, task))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import gc
 import logging
 import os
 import sys
@@ -14,7 +13,6 @@ from typing import NoReturn
 from typing_extensions import override
 
 from sled.cli.commands import COMMANDS, GROUPS, SECTIONS, Command, find_command
-from sled.startup import without_garbage_collection
 
 # Exit statuses.
 FAILED, BAD_INPUT, INTERRUPTED = 1, 2, 130
@@ -32,7 +30,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if "_ARGCOMPLETE" in os.environ:  # a shell asks what may follow
         _complete()
     words = sys.argv[1:] if argv is None else list(argv)
-    return guard(lambda: _run(words, owns_process=argv is None))
+    return guard(lambda: _run(words))
 
 
 def guard(function: Callable[[], int | None]) -> int:
@@ -150,19 +148,14 @@ class _Version(argparse.Action):
         parser.exit()
 
 
-def _run(words: list[str], owns_process: bool) -> int | None:
+def _run(words: list[str]) -> int | None:
     if not words or (len(words) == 1 and words[0] in GROUPS):
         words = [*words, "--help"]
     name = find_command(words)
     if name is not None and COMMANDS[name].own_parser:
         status: int | None = import_module(COMMANDS[name].module).main(words[len(name.split()) :])
         return status
-    with without_garbage_collection():  # this imports the command
-        args, unknown = build_parser(name).parse_known_args(words)
-    if owns_process:
-        # Imported objects stay. Frozen ones are not searched for garbage, neither now nor at the
-        # end of the process, where it would take 0.3 s.
-        gc.freeze()
+    args, unknown = build_parser(name).parse_known_args(words)
     if unknown:
         Parser(prog=f"sled {name}").error(f"unrecognized arguments: {' '.join(unknown)}")
     run: Callable[[argparse.Namespace], int | None] = vars(args).pop("run_command")

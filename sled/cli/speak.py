@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 
 from sled.cli.flags import add_redraw_flag, add_speech_flags
+from sled.startup import lasting_imports
 
 EXAMPLE = 'sled speak "Speech starts while the text is still being written." -o out.wav'
 
@@ -21,6 +22,7 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Speak as the flags say."""
-    from sled.cli.speaking import read_task, speak
+    with lasting_imports():
+        from sled.cli.speaking import read_task, speak
 
     speak(args, read_task(args, "offline"))

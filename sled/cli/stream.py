@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 
 from sled.cli.flags import add_speech_flags, add_voice_flags
+from sled.startup import lasting_imports
 
 EXAMPLE = 'sled stream "Hello there." -o - | aplay -f S16_LE -r 24000'
 
@@ -46,8 +47,9 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Speak as the flags say."""
-    from sled.cli.live import speak_live
-    from sled.cli.speaking import read_task, read_voice
+    with lasting_imports():
+        from sled.cli.live import speak_live
+        from sled.cli.speaking import read_task, read_voice
 
     task = read_task(args, "stream")
     speak_live(args, task, read_voice(args, task))
