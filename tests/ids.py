@@ -1,6 +1,6 @@
-"""A toy model and a toy codec whose units are ids: what generic code must work with as well.
+"""A model and a codec whose units are ids, not vectors: what is generic must run with them, too.
 
-Shapes: B batch, T frames, S samples, V ids, H hidden width.
+Shapes as in the package; V ids.
 """
 
 from collections.abc import Mapping, Sequence
@@ -11,19 +11,17 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from typing_extensions import override
 
-from sled.codec import Codec
-from sled.codec.base import StreamingDecoder, StreamingEncoder
-from sled.codec.stream_state import StreamState
+from sled.codec import Codec, StreamingDecoder, StreamingEncoder, StreamState
 from sled.model.config import Architecture, Objective
 from sled.model.heads import HEADS, Head, Score
 from sled.model.lm import SpeechLM
-from tests.debug import HOP, SAMPLE_RATE, debug_model
+from tests.debug import HOP, SAMPLE_RATE, debug_model, randn
 
 NUM_IDS = 24
 
 
 class TokenHead(Head):
-    """Draws an id from a softmax, by the quantile of one standard normal value."""
+    """Draws an id from a softmax, and learns by cross-entropy. V is `vae_embed_dim`."""
 
     averages = False
     unit_dtype = torch.long
@@ -33,46 +31,45 @@ class TokenHead(Head):
         super().__init__(architecture, objective)
         self.logits = nn.Linear(architecture.hidden_size, architecture.vae_embed_dim)
 
-    @classmethod
     @override
+    @classmethod
     def unit_shape_of(cls, architecture: Architecture) -> tuple[int, ...]:
         return ()
 
-    @classmethod
     @override
+    @classmethod
     def input_layer(cls, architecture: Architecture) -> nn.Module:
         return nn.Embedding(architecture.vae_embed_dim, architecture.hidden_size)
 
     @override
     def draw(self, hidden: Tensor, noise: Tensor) -> Tensor:
-        quantile = torch.special.ndtr(noise[..., 0].double())
-        cumulative = self.logits(hidden).double().softmax(-1).cumsum(-1)
-        ids = torch.searchsorted(cumulative, quantile[..., None])[..., 0]
-        return ids.clamp_max(cumulative.shape[-1] - 1)
+        # The normal distribution function makes of the noise a uniform number.
+        uniform = torch.special.ndtr(noise.float())
+        upper = self.logits(hidden).float().softmax(-1).cumsum(-1)
+        return torch.searchsorted(upper, uniform).squeeze(-1).clamp(max=upper.shape[-1] - 1)
 
     @override
     def draw_noise(
         self, num_frames: int, device: torch.device, generator: torch.Generator | None = None
     ) -> Tensor:
-        return torch.empty(0, num_frames, self.noise_width, device=device)
+        return torch.zeros(1, num_frames, 1, device=device)  # cross-entropy needs none
 
     @override
     def score(self, hidden: Tensor, target: Tensor, noise: Tensor) -> Score:
-        loss = F.cross_entropy(self.logits(hidden).float(), target, reduction="none")
-        return Score(loss, torch.zeros_like(loss))
+        surprise = F.cross_entropy(self.logits(hidden).float(), target, reduction="none")
+        return Score(surprise, torch.zeros_like(surprise))
 
 
 HEADS["toy_tokens"] = TokenHead
 
 
 def debug_id_model(seed: int = 0, **changes: object) -> SpeechLM:
-    """A debug model whose units are ids of `debug_id_codec`."""
-    sizes: dict[str, object] = {"head": "toy_tokens", "vae_embed_dim": NUM_IDS}
-    return debug_model(seed, **(sizes | changes))
+    """As `debug_model`, but its units are ids below `NUM_IDS`."""
+    return debug_model(seed, **({"head": "toy_tokens", "vae_embed_dim": NUM_IDS} | changes))
 
 
 class IdCodec(Codec):
-    """Each id stands for a fixed random frame of samples; clips become ids by their loudness."""
+    """Each id stands for fixed samples; encoding finds the nearest ones."""
 
     sample_rate, hop_length = SAMPLE_RATE, HOP
     unit_shape: tuple[int, ...] = ()
@@ -81,8 +78,7 @@ class IdCodec(Codec):
     device = torch.device("cpu")
 
     def __init__(self) -> None:
-        generator = torch.Generator().manual_seed(0)
-        self.table = 0.1 * torch.randn(NUM_IDS, HOP, generator=generator)
+        self.table = 0.1 * randn(NUM_IDS, HOP, seed=1)
 
     @override
     def digest(self) -> str:
@@ -90,16 +86,16 @@ class IdCodec(Codec):
 
     @override
     def encode(self, waveforms: Sequence[Tensor]) -> list[Tensor]:
-        codes = []
-        for waveform in waveforms:
-            padding = self.num_frames(len(waveform)) * HOP - len(waveform)
-            levels = F.pad(waveform, (0, padding)).reshape(-1, HOP).abs().mean(-1)
-            codes.append((levels * 200).long().clamp_max(NUM_IDS - 1)[None])
-        return codes
+        return [self._nearest(w[None])[0] for w in waveforms]
+
+    def _nearest(self, waveforms: Tensor) -> Tensor:
+        """[B, S] to codes [B, 1, T]; the last frame is filled up with zeros."""
+        padded = F.pad(waveforms, (0, -waveforms.shape[-1] % HOP)).unflatten(-1, (-1, HOP))
+        return torch.cdist(padded, self.table).argmin(-1)[:, None]
 
     @override
     def codes_to_units(self, codes: Tensor) -> Tensor:
-        return codes[..., 0, :]
+        return codes.squeeze(-2)
 
     @override
     def decode(self, units: Tensor, conditions: Mapping[str, Tensor] | None = None) -> Tensor:
@@ -109,20 +105,20 @@ class IdCodec(Codec):
     def stream_decoder(
         self, batch_size: int = 1, conditions: Mapping[str, Tensor] | None = None
     ) -> StreamingDecoder:
-        return IdDecoder(self, batch_size)
+        return IdStreamingDecoder(self, batch_size)
 
     @override
     def stream_encoder(self, batch_size: int = 1) -> StreamingEncoder:
-        raise ValueError("the toy codec has no streaming encoder")
+        return IdStreamingEncoder(self, batch_size)
 
 
-class IdDecoder(StreamingDecoder):
-    """Decodes each frame by itself."""
+class IdStreamingDecoder(StreamingDecoder):
+    """Decodes frame by frame, without a state but the number of rows."""
 
     lookahead_frames = 0
 
     def __init__(self, codec: IdCodec, batch_size: int) -> None:
-        self.codec, self.state = codec, StreamState(torch.zeros(batch_size, 1, 0))
+        self._codec, self.state = codec, StreamState(torch.zeros(batch_size, 1, 0))
 
     @override
     def samples_after(self, frames: int) -> int:
@@ -130,14 +126,45 @@ class IdDecoder(StreamingDecoder):
 
     @override
     def decode(self, units: Tensor) -> Tensor:
-        return self.codec.decode(units)
+        if units.ndim != 2 or len(units) != self.state.batch_size:
+            raise ValueError(f"units of shape {list(units.shape)}, rows {self.state.batch_size}")
+        return self._codec.decode(units)
 
     @override
     def finish(self) -> Tensor:
         return torch.zeros(self.state.batch_size, 0)
 
 
+class IdStreamingEncoder(StreamingEncoder):
+    """Encodes whole frames; the samples of the last one wait for the rest of it."""
+
+    lookahead_samples = HOP - 1
+
+    def __init__(self, codec: IdCodec, batch_size: int) -> None:
+        self._codec, self._batch_size = codec, batch_size
+        self.state = StreamState(torch.zeros(batch_size, 1, 0))
+
+    @override
+    def frames_after(self, samples: int) -> int:
+        return samples // HOP
+
+    @override
+    def encode(self, waveforms: Tensor) -> Tensor:
+        samples = torch.cat((self.state.waiting[:, 0], waveforms), -1)
+        whole = samples.shape[-1] - samples.shape[-1] % HOP
+        self.state = StreamState(samples[:, None, whole:])
+        return self._codec._nearest(samples[:, :whole])
+
+    @override
+    def finish(self) -> Tensor:
+        rest, self.state = (
+            self.state.waiting[:, 0],
+            StreamState(torch.zeros(self._batch_size, 1, 0)),
+        )
+        return self._codec._nearest(rest)
+
+
 @cache
 def debug_id_codec() -> Codec:
-    """The toy codec: 24 kHz, hop 320, ids."""
+    """A codec for `debug_id_model`: 24 kHz, hop 320."""
     return IdCodec()

@@ -4,7 +4,7 @@ Shapes as in the package: L text tokens, T frames, P positions, D latent width, 
 N noise width.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor
@@ -38,26 +38,35 @@ def alone(model: SpeechLM, sequence: Tensor) -> Tensor:
 
 
 def full_pass(
-    model: SpeechLM, token_ids: Sequence[int], latents: Tensor
+    model: SpeechLM,
+    token_ids: Sequence[int],
+    units: Tensor,
+    conditions: Mapping[str, Tensor] | None = None,
 ) -> tuple[Tensor, list[tuple[str, int]]]:
     """One sample through the model, input by input in the order of the layout, without a cache.
 
     Args:
         model: In either layout.
         token_ids: L tokens.
-        latents: [T, D].
+        units: [T, D], or [T] for ids.
+        conditions: A vector [width] for each of the model's.
 
     Returns:
         Hidden states [P, H], and what stands at each of the P positions.
     """
     sizes = model.config.architecture
-    order = interleave(sizes.stream_n, sizes.stream_m, len(token_ids), len(latents))
-    embeddings = [
-        model.embed_text(torch.tensor(token_ids[i]))
-        if kind == "text"
-        else model.embed_units(latents[i])
-        for kind, i in order
-    ]
+    embeddings = []
+    order: list[tuple[str, int]] = []
+    for index, name in enumerate(sizes.conditions):  # before everything else
+        vector = (conditions or {})[name]
+        embeddings.append(model.z_proj_ln(model.condition_proj[name](vector)))
+        order.append(("condition", index))
+    for kind, i in interleave(sizes.stream_n, sizes.stream_m, len(token_ids), len(units)):
+        is_text = kind == "text"
+        embeddings.append(
+            model.embed_text(torch.tensor(token_ids[i])) if is_text else model.embed_units(units[i])
+        )
+        order.append((kind, i))
     return alone(model, torch.stack(embeddings)), order
 
 

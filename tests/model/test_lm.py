@@ -1,5 +1,7 @@
 """Checkpoints on disk, and which inputs a frame may depend on."""
 
+from pathlib import Path
+
 import pytest
 import torch
 from safetensors import safe_open
@@ -8,6 +10,7 @@ from transformers import AutoConfig, AutoModel
 
 from sled.model.huggingface import SpeechLlamaForCausalLM
 from sled.model.lm import SpeechLM
+from sled.model.registry import load_speech_lm, save_speech_lm
 from tests.debug import (
     GOLDENS,
     LAYOUT_IDS,
@@ -20,7 +23,15 @@ from tests.debug import (
 from tests.oracles import interleave
 
 WEIGHTS = "model.safetensors"
-in_its_type_and_in_another = pytest.mark.parametrize("loading", [{}, {"dtype": torch.bfloat16}])
+
+
+def load_for_transformers(folder: Path, dtype: torch.dtype | None = None) -> SpeechLM:
+    kinds = {} if dtype is None else {"dtype": dtype}
+    return SpeechLlamaForCausalLM.from_pretrained(folder, **kinds)
+
+
+in_both_forms = pytest.mark.parametrize("load", [load_speech_lm, load_for_transformers])
+in_its_type_and_in_another = pytest.mark.parametrize("dtype", [None, torch.bfloat16])
 
 
 def tensor_shapes(path) -> dict[str, list[int]]:
@@ -51,31 +62,45 @@ def test_the_published_size_is_204_million_parameters():
     assert round(sum(p.numel() for p in model.parameters()) / 1e6) == 204
 
 
+@in_both_forms
 @pytest.mark.parametrize("layout", LAYOUTS, ids=LAYOUT_IDS)
-def test_saving_and_loading_changes_nothing(layout, tmp_path):
-    model = debug_model(num_key_value_heads=2, **layout)
-    for_transformers(model).save_pretrained(tmp_path)
-    loaded = SpeechLlamaForCausalLM.from_pretrained(tmp_path)
-    assert loaded.layout == model.layout
-    assert not loaded.training
-    state = loaded.state_dict()
-    assert state.keys() == model.state_dict().keys()
-    assert all(state[name].equal(tensor) for name, tensor in model.state_dict().items())
+def test_saving_and_loading_changes_nothing(layout, load, tmp_path):
+    """Whoever saves, and whoever loads."""
+    model = debug_model(num_key_value_heads=2, conditions={"speaker": 3}, **layout)
+    save_speech_lm(model, tmp_path / "plain")
+    for_transformers(model).save_pretrained(tmp_path / "theirs")
+    for name in ("plain", "theirs"):
+        loaded = load(tmp_path / name)
+        assert loaded.layout == model.layout
+        assert not loaded.training
+        state = loaded.state_dict()
+        assert state.keys() == model.state_dict().keys()
+        assert all(state[name].equal(tensor) for name, tensor in model.state_dict().items())
+        assert loaded.digest() == model.digest()
 
 
 def test_the_auto_classes_know_the_model(tmp_path):
-    for_transformers(debug_model()).save_pretrained(tmp_path)
+    save_speech_lm(debug_model(), tmp_path)
     assert AutoConfig.from_pretrained(tmp_path).model_type == "speech_llama"
     assert isinstance(AutoModel.from_pretrained(tmp_path), SpeechLlamaForCausalLM)
 
 
+@in_both_forms
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
-def test_half_precision_halves_every_weight_and_no_more(dtype, tmp_path):
+def test_half_precision_halves_every_weight_and_no_more(dtype, load, tmp_path):
     model = debug_model()
-    for_transformers(model).save_pretrained(tmp_path)
-    loaded = SpeechLlamaForCausalLM.from_pretrained(tmp_path, dtype=dtype)
+    save_speech_lm(model, tmp_path)
+    loaded = load(tmp_path, dtype)
     for name, weight in model.named_parameters():
         assert loaded.get_parameter(name).equal(weight.to(dtype))
+    # As it is stored, unless asked otherwise.
+    for_transformers(loaded).to(dtype).save_pretrained(tmp_path / "half")
+    assert load(tmp_path / "half").dtype == dtype
+
+
+def test_a_loaded_model_can_be_trained(tmp_path):
+    save_speech_lm(debug_model(), tmp_path)
+    assert all(weight.requires_grad for weight in load_speech_lm(tmp_path).parameters())
 
 
 @pytest.mark.parametrize(
@@ -87,42 +112,45 @@ def test_half_precision_halves_every_weight_and_no_more(dtype, tmp_path):
         (lambda w: w.update({"z_proj.bias": torch.zeros(3)}), "wrong shape: .*z_proj.bias"),
     ],
 )
+@in_both_forms
 @in_its_type_and_in_another
-def test_tensors_that_do_not_fit_are_refused_by_name(damage, message, loading, tmp_path):
-    for_transformers(debug_model()).save_pretrained(tmp_path)
+def test_tensors_that_do_not_fit_are_refused_by_name(damage, message, load, dtype, tmp_path):
+    save_speech_lm(debug_model(), tmp_path)
     weights = load_file(tmp_path / WEIGHTS)
     damage(weights)
     save_file(weights, tmp_path / WEIGHTS, metadata={"format": "pt"})
     with pytest.raises(ValueError, match=message):
-        SpeechLlamaForCausalLM.from_pretrained(tmp_path, **loading)
+        load(tmp_path, dtype)
 
 
+@in_both_forms
 @in_its_type_and_in_another
-def test_a_checkpoint_without_the_stop_weight_is_whole(loading, tmp_path):
+def test_a_checkpoint_without_the_stop_weight_is_whole(load, dtype, tmp_path):
     """It is a constant of the format, which some writers leave out."""
-    for_transformers(debug_model()).save_pretrained(tmp_path)
+    save_speech_lm(debug_model(), tmp_path)
     weights = load_file(tmp_path / WEIGHTS)
     del weights["bceloss.pos_weight"]
     save_file(weights, tmp_path / WEIGHTS, metadata={"format": "pt"})
-    model = SpeechLlamaForCausalLM.from_pretrained(tmp_path, **loading)
-    assert model.bceloss.pos_weight.tolist() == [100.0]
+    assert load(tmp_path, dtype).bceloss.pos_weight.tolist() == [100.0]
 
 
+@in_both_forms
 @in_its_type_and_in_another
-def test_pickled_weights_are_never_read(loading, tmp_path):
+def test_pickled_weights_are_never_read(load, dtype, tmp_path):
     model = debug_model()
     model.config.save(tmp_path)
     torch.save(model.state_dict(), tmp_path / "pytorch_model.bin")
     with pytest.raises(OSError, match="safetensors"):
-        SpeechLlamaForCausalLM.from_pretrained(tmp_path, **loading)
+        load(tmp_path, dtype)
 
 
+@in_both_forms
 @in_its_type_and_in_another
-def test_broken_weights_are_refused(loading, tmp_path):
-    for_transformers(debug_model()).save_pretrained(tmp_path)
+def test_broken_weights_are_refused(load, dtype, tmp_path):
+    save_speech_lm(debug_model(), tmp_path)
     (tmp_path / WEIGHTS).write_bytes(b"not weights at all")
     with pytest.raises(ValueError, match="cannot read model.safetensors"):
-        SpeechLlamaForCausalLM.from_pretrained(tmp_path, **loading)
+        load(tmp_path, dtype)
 
 
 def test_a_new_model_starts_as_published():
