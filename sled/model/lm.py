@@ -7,8 +7,10 @@ noise width; `*unit` is the shape of a unit, [D] for a latent vector and [] for 
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import NamedTuple
 
 import torch
@@ -347,8 +349,13 @@ class SpeechLM(nn.Module):
 
 def num_parameters(config: Config) -> int:
     """Return the number of parameters of a model with this configuration."""
+    return _num_parameters(json.dumps(config.to_dict()))
+
+
+@lru_cache
+def _num_parameters(config: str) -> int:
     with without_weights():
-        model = SpeechLM(config)
+        model = SpeechLM(Config.from_dict(json.loads(config)))
     return sum(parameter.numel() for parameter in model.parameters())
 
 
