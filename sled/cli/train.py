@@ -4,7 +4,7 @@ The same command continues an interrupted run. On several GPUs start it with
 `torchrun --nproc_per_node 8 -m sled train ...`. The published runs have scripts with the published
 defaults, scripts/train_libriheavy.py and scripts/train_libriheavy_stream.py.
 
-For example: sled train --train_manifest codes/train --tokenizer tokenizer --output_dir model
+For example: sled train --train_manifest codes/train --tokenizer tokenizer --output model
 """
 
 from __future__ import annotations

@@ -215,6 +215,13 @@ class TransformersArguments(TrainingArguments):
 
     _argument_group_name = "training, flags of transformers"
 
+    output_dir: str | None = field(
+        default=None,
+        metadata={
+            "help": "folder of the run and of the trained model",
+            "aliases": ["--output", "-o"],
+        },
+    )
     max_steps: int = _flag(100_000, "optimiser steps of the whole run")
     # Batches are not columns of a data set named like the arguments of `forward`.
     remove_unused_columns: bool = _flag(False, "leave at False: batches are not datasets columns")

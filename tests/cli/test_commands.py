@@ -138,6 +138,8 @@ def test_every_command_explains_itself_with_an_example(name, capsys):
     text = capsys.readouterr().out
     assert text.startswith(f"usage: sled {name} ")
     assert f"sled {name}" in text.partition("\n")[2]
+    if "--output" in text:
+        assert "-o " in text
     if name not in OWN_PARSERS:
         explained = [action.help for action in parser_of(name)._actions]
         assert all(explained)

@@ -2,12 +2,12 @@
 
 With --finetune_path only the decoder of the codec named there is trained, so that it reproduces
 the recordings; its encoder, codebooks and latents stay as they are. With --predictions as well, it
-learns to decode what a model predicts for them (sled cache predictions). The folder --output_dir
+learns to decode what a model predicts for them (sled cache predictions). The folder --output
 can be read by sled and by transformers' EncodecModel. The same command continues an interrupted
 run.
 
 For example:
-sled codec train --train_manifest train.jsonl.gz --eval_manifest valid.jsonl.gz --output_dir codec
+sled codec train --train_manifest train.jsonl.gz --eval_manifest valid.jsonl.gz --output codec
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser = HfArgumentParser(
         CodecTrainingConfig,
         prog="sled codec train",
+        usage="%(prog)s [flags]",
         description=__doc__,
         formatter_class=RawDescriptionHelpFormatter,
     )

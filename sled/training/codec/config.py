@@ -40,7 +40,12 @@ class CodecTrainingConfig:
 
     train_manifest: str = _required("Lhotse CutSet to train on (cuts.jsonl.gz)")
     eval_manifest: str = _required("Lhotse CutSet to validate on")
-    output_dir: str = _required("folder of the codec, its training state and its TensorBoard log")
+    output_dir: str = field(
+        metadata={
+            "help": "folder of the codec, its training state and its TensorBoard log",
+            "aliases": ["--output", "-o"],
+        }
+    )
 
     num_filters: int = _option(32, "width of the first convolution (32 in the published codec)")
     num_codebooks: int = _option(8, "codebooks whose embeddings are summed into a latent")
