@@ -8,11 +8,12 @@ import platform
 import subprocess
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, is_dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+
+from sled.cli.device import cpu_name
 
 
 @dataclass(frozen=True)
@@ -95,7 +96,7 @@ def describe_machine(device: torch.device | None = None) -> dict[str, Any]:
         device: A GPU to describe as well. None, or a CPU: none.
     """
     machine: dict[str, Any] = {
-        "cpu": _cpu_model(),
+        "cpu": cpu_name(),
         "cores": _usable_cores(),
         "threads": torch.get_num_threads(),
         "torch": torch.__version__,
@@ -114,14 +115,6 @@ def _usable_cores() -> int | None:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count()
-
-
-def _cpu_model() -> str:
-    """Return the name of the processor, if the system knows it."""
-    info = Path("/proc/cpuinfo")
-    lines = info.read_text(encoding="utf-8").splitlines() if info.is_file() else []
-    names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
-    return next(names, platform.processor() or platform.machine())
 
 
 def _power_limit_w(gpu: str) -> float | None:

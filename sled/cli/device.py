@@ -1,6 +1,9 @@
-"""The device that `--device` names."""
+"""The device that `--device` names, and the name of the processor."""
 
 from __future__ import annotations
+
+import platform
+from pathlib import Path
 
 import torch
 
@@ -21,3 +24,11 @@ def choose_device(name: str) -> str:
         reason = str(error).splitlines()[0]
         raise ValueError(f"--device {name} is not available here ({reason}): try cpu") from error
     return name
+
+
+def cpu_name() -> str:
+    """Return the name of the processor, if the system knows it."""
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text(encoding="utf-8").splitlines() if info.is_file() else []
+    names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    return next(names, platform.processor() or platform.machine())

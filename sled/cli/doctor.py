@@ -78,12 +78,12 @@ def describe_hardware() -> Iterator[tuple[str, str]]:
     """The device that `--device auto` takes, and what `--dtype auto` takes on it."""
     import torch
 
-    from sled.cli.device import choose_device
+    from sled.cli.device import choose_device, cpu_name
     from sled.fast import choose_precision
     from sled.model.config import Config
 
     device = torch.device(choose_device("auto"))
-    name = torch.cuda.get_device_name(device) if device.type == "cuda" else platform.processor()
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else cpu_name()
     threads = f"{torch.get_num_threads()} threads"
     yield "device", ", ".join(filter(None, [device.type, name, threads]))
     configs = {
