@@ -1,8 +1,8 @@
 """A compact Llama decoder: RMS norms, rotary positions, SwiGLU, grouped-query attention.
 
-The layers do not know which positions may see one another: a context does. In training it is
-`PackedSequences`, whole sequences lying one behind the other; in decoding a `KVCache`, a few
-new positions of each row. So linear layers never run on padding in training.
+An attention context knows which positions attend to each other; the layers do not. In training it
+is `PackedSequences`, whole sequences in one tensor without padding. In decoding it is a `KVCache`,
+with a few new positions of each row.
 
 Shapes: P packed positions, R rows, Q new positions, K positions attended, H hidden width, A heads,
 d head width; [...] is [P] or [R, Q].
@@ -17,6 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
+from typing_extensions import override
 
 from sled.model.config import Architecture, Objective
 
@@ -26,7 +27,7 @@ def rotary_tables(
 ) -> tuple[Tensor, Tensor]:
     """Cosines and sines of rotary position embedding (Su et al. 2021, eq. 15), [positions, d].
 
-    Angles are computed in float32 whatever `dtype` is: bfloat16 cannot count past 256.
+    Angles are computed in float32 for any `dtype`: bfloat16 has no odd integers above 256.
     """
     exponent = torch.arange(0, head_dim, 2, device=device, dtype=torch.float32) / head_dim
     position = torch.arange(num_positions, device=device, dtype=torch.float32)
@@ -41,7 +42,7 @@ def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
 
 
 class AttentionContext(Protocol):
-    """What surrounds the positions that the layers run on."""
+    """What the layers need to know about the positions that they run on."""
 
     cos: Tensor
     sin: Tensor
@@ -50,28 +51,38 @@ class AttentionContext(Protocol):
     def attend(
         self, layer: int, query: Tensor, key: Tensor, value: Tensor, dropout: float
     ) -> Tensor:
-        """Attention of the positions to all they may see; all [..., A, d], already rotated."""
+        """Attend from each position to those it may see.
+
+        Args:
+            layer: Number of the layer.
+            query: [..., A, d], rotated, as is `key`.
+            key: [..., A, d]; it may have fewer heads.
+            value: Likewise.
+            dropout: Probability of dropping an attention weight.
+
+        Returns:
+            [..., A, d].
+        """
         ...
 
 
-class PackedSequences:
-    """Whole sequences, one behind the other: [P] positions, each sees its own sequence up to it.
+class PackedSequences(AttentionContext):
+    """Sequences, concatenated to P positions; each attends to its own sequence up to itself.
 
-    Only attention itself runs padded, and on an accelerator alone: sequences are laid side by side,
-    padding on the right, where causality hides it, so that no mask is needed and the fastest
-    kernels serve. A processor takes them one by one, if the layers are not compiled: padding costs
-    far more there than a call.
+    On an accelerator, attention runs on right-padded sequences: causality hides the padding, so no
+    mask is needed and the fastest kernels apply. On a CPU, padding costs more than a call, so the
+    sequences are attended one by one, unless the layers are compiled.
 
     Args:
-        lengths: Of the sequences; their sum is P.
+        lengths: Lengths of the sequences; their sum is P.
         head_dim: Width d of a head.
         theta: Base of the rotary angles.
-        like: Any tensor on the device and of the type wanted.
-        watch: A layer whose queries and keys are kept, in `watched`.
+        like: A tensor on the device and of the type of the inputs.
+        watch: A layer whose queries and keys are kept in `watched`. None: no layer.
     """
 
     watched: tuple[Tensor, Tensor] | None = None
-    """Queries and keys [P, A, d], rotated, of the layer that is watched, once it has run."""
+    """Rotated queries and keys [P, A, d] of the watched layer, once it has run."""
 
     def __init__(
         self,
@@ -86,7 +97,7 @@ class PackedSequences:
         self.one_by_one = device.type == "cpu"
         self.shape = (len(lengths), longest)
         length = torch.tensor(lengths)[:, None]
-        # [P] where each position lies in the padded batch.
+        # [P] index of each position in the padded batch.
         slot = (torch.arange(longest) < length).flatten().nonzero().squeeze(1)
         self.slot = slot.to(device)
         self.is_rectangular = len(slot) == len(lengths) * longest
@@ -99,17 +110,18 @@ class PackedSequences:
         if not self.is_rectangular:
             padded = x.new_zeros(self.shape[0] * self.shape[1], *x.shape[1:])
             x = padded.index_copy(0, self.slot, x)
-        return x.unflatten(0, self.shape).transpose(1, 2)
+        return x.view(*self.shape, *x.shape[1:]).transpose(1, 2)
 
+    @override
     def attend(
         self, layer: int, query: Tensor, key: Tensor, value: Tensor, dropout: float
     ) -> Tensor:
         if layer == self.watch:
             self.watched = (query, key)
-        # Not in a compiled layer, which would be compiled anew for every number of sequences.
+        # A compiled layer would be compiled again for every number of sequences.
         if self.one_by_one and not self.is_rectangular and not torch.compiler.is_compiling():
             sequences = (
-                x.transpose(0, 1)[None].split(self.lengths, 2) for x in (query, key, value)
+                torch.split(x.transpose(0, 1)[None], self.lengths, 2) for x in (query, key, value)
             )
             alone = [_attend(q, k, v, dropout) for q, k, v in zip(*sequences, strict=True)]
             return torch.cat(alone, 2)[0].transpose(0, 1)
@@ -120,7 +132,7 @@ class PackedSequences:
 
 def _attend(query: Tensor, key: Tensor, value: Tensor, dropout: float) -> Tensor:
     """Causal attention of sequences [B, A, L, d]; key and value may have fewer heads A."""
-    return F.scaled_dot_product_attention(
+    attended: Tensor = F.scaled_dot_product_attention(
         query,
         key,
         value,
@@ -128,6 +140,7 @@ def _attend(query: Tensor, key: Tensor, value: Tensor, dropout: float) -> Tensor
         dropout_p=dropout,
         enable_gqa=key.shape[1] < query.shape[1],
     )
+    return attended
 
 
 class Attention(nn.Module):
@@ -146,13 +159,15 @@ class Attention(nn.Module):
         self.o_proj = nn.Linear(query_width, architecture.hidden_size, bias=False)
 
     def forward(self, x: Tensor, context: AttentionContext) -> Tensor:
+        """Attend from inputs [..., H] to what the context holds; returns [..., H]."""
         heads = (-1, self.head_dim)
         query = rotate(self.q_proj(x).unflatten(-1, heads), context.cos, context.sin)
         key = rotate(self.k_proj(x).unflatten(-1, heads), context.cos, context.sin)
         value = self.v_proj(x).unflatten(-1, heads)
         dropout = self.dropout if self.training else 0.0
         attended = context.attend(self.layer, query, key, value, dropout)
-        return self.o_proj(attended.flatten(-2))
+        output: Tensor = self.o_proj(attended.flatten(-2))
+        return output
 
 
 class MLP(nn.Module):
@@ -172,8 +187,10 @@ class MLP(nn.Module):
         self.activation_dropout = objective.activation_dropout
 
     def forward(self, x: Tensor) -> Tensor:
+        """Map inputs [..., H] to outputs [..., H]."""
         gated = F.silu(self.gate_proj(x)) * self.up_proj(x)
-        return self.down_proj(F.dropout(gated, self.activation_dropout, self.training))
+        output: Tensor = self.down_proj(F.dropout(gated, self.activation_dropout, self.training))
+        return output
 
 
 class DecoderLayer(nn.Module):
@@ -190,6 +207,7 @@ class DecoderLayer(nn.Module):
         self.dropout = objective.dropout
 
     def forward(self, x: Tensor, context: AttentionContext) -> Tensor:
+        """Run the layer on inputs [..., H]; returns [..., H]."""
         attended = self.self_attn(self.input_layernorm(x), context)
         x = x + F.dropout(attended, self.dropout, self.training)
         gated = self.mlp(self.post_attention_layernorm(x))
@@ -197,7 +215,7 @@ class DecoderLayer(nn.Module):
 
 
 class Backbone(nn.Module):
-    """Token embedding, decoder layers and the final norm: everything named `model.*` on disk."""
+    """Token embedding, decoder layers and final norm: the tensors named `model.*` on disk."""
 
     def __init__(self, architecture: Architecture, objective: Objective) -> None:
         super().__init__()
@@ -213,14 +231,14 @@ class Backbone(nn.Module):
         self._gradient_checkpointing_func: Callable[..., Tensor] = checkpoint
 
     def pack(self, lengths: list[int], like: Tensor, watch: int | None = None) -> PackedSequences:
-        """The context of whole sequences of the given lengths; one layer may be watched."""
+        """Make the context of whole sequences, see `PackedSequences`."""
         return PackedSequences(lengths, self.head_dim, self.rope_theta, like, watch)
 
     def forward(self, embeddings: Tensor, context: AttentionContext) -> Tensor:
         """Run the layers over input embeddings [..., H].
 
         Returns:
-            Normalised hidden states [..., H]; meaningless at padding.
+            Hidden states [..., H] after the final norm; meaningless at padding.
         """
         x = embeddings
         for layer in self.layers:
@@ -228,4 +246,5 @@ class Backbone(nn.Module):
                 x = self._gradient_checkpointing_func(layer.__call__, x, context)
             else:
                 x = layer(x, context)
-        return self.norm(x)
+        hidden: Tensor = self.norm(x)
+        return hidden

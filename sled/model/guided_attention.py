@@ -1,4 +1,12 @@
-"""One attention head is taught which token is being said: then a model learns to read much sooner.
+"""Guided attention: one attention head learns to attend to the token that is being spoken.
+
+The relation of text and speech is learned late from the score alone, because another word changes
+it by a few percent only. Where the times of words are known (`sled align`), one head of one layer
+learns by cross-entropy to attend to the token of the next frame, so that the model learns to read
+much sooner. Attention is guided similarly by Tachibana et al. 2018, "Efficiently trainable
+text-to-speech system based on deep convolutional networks with guided attention". The model gets no
+further weights.
+ is taught which token is being said: then a model learns to read much sooner.
 
 What the text has to do with speech is found out late, for the score alone hardly tells: another
 word changes it by a few percent. Where word times are known (`sled align`), one head of one
@@ -19,17 +27,17 @@ from torch import Tensor
 
 from sled.model.layout import Arrangement
 
-# Stands for minus infinity, of which gradients would be no numbers at padding.
+# In place of minus infinity, whose gradients would be NaN at padding.
 _NEVER = -1e9
 
 
 @dataclass(frozen=True)
 class SpokenTokens:
-    """Which token of its text each frame of a batch belongs to.
+    """The token that each frame of a batch belongs to.
 
     Attributes:
-        index: [B, T] int64, counted from `<s>`, which is 0; -1 where it is not known.
-        layer: Whose first attention head is taught.
+        index: [B, T] int64 index in the text, where `<s>` is 0; -1 where it is not known.
+        layer: The layer whose first attention head is guided.
     """
 
     index: Tensor
@@ -43,29 +51,37 @@ class SpokenTokens:
         token_mask: Tensor,
         frame_mask: Tensor,
     ) -> Tensor:
-        """Mean over all frames of -log p, a scalar; frames of which nothing is known count as 0.
+        """Compute the mean of -log p over all frames, where frames of unknown tokens count as 0.
 
-        p is the share that the right token has in the first head's attention, at the position that
-        predicts the frame, of all that goes to text read so far.
+        p is the attention of the first head, at the position that predicts the frame, to the right
+        token, as a share of its attention to all text read so far.
 
         Args:
-            query, key: [P, A, d], rotated, of the layer; fewer key heads if they are grouped.
-            arrangement: Of the batch.
-            token_mask, frame_mask: [B, L] and [B, T], 1 where there is anything.
+            query: [P, A, d] rotated queries of the layer.
+            key: [P, A, d] rotated keys of the layer; fewer heads if they are grouped.
+            arrangement: How the batch is arranged.
+            token_mask: [B, L] 1 at real tokens.
+            frame_mask: [B, T] 1 at real frames.
+
+        Returns:
+            A scalar.
         """
         tokens, frames = token_mask.bool(), frame_mask.bool()
-        place = torch.empty_like(arrangement.source)  # of each token, then of each frame
-        place[arrangement.source] = torch.arange(len(place), device=place.device)
-        token_at = place.new_zeros(tokens.shape).masked_scatter(tokens, place)
+        source = arrangement.source
+        # Positions of all tokens, then of all frames.
+        position = torch.empty_like(source)
+        position[source] = torch.arange(len(source), device=source.device)
+        token_at = source.new_zeros(tokens.shape).masked_scatter(tokens, position)
         predictor = arrangement.predictor[~arrangement.is_stop]
-        frame_at = place.new_zeros(frames.shape).masked_scatter(frames, predictor)
+        frame_at = source.new_zeros(frames.shape).masked_scatter(frames, predictor)
 
         weights = torch.einsum("btd,bld->btl", query[frame_at, 0], key[token_at, 0]).float()
         weights = weights / query.shape[-1] ** 0.5
         read = tokens[:, None] & (token_at[:, None] <= frame_at[..., None])  # [B, T, L]
-        # Of a sample whose text was dropped, only </s> is left, in the place of <s>.
+        # A dropped text is the single token </s>, with the index of <s>.
         right = self.index.clamp(0, tokens.shape[1] - 1)[..., None]
         known = frames & (self.index > 0) & read.gather(-1, right).squeeze(-1)
         share = weights.masked_fill(~read, _NEVER).log_softmax(-1)
         surprise = -share.gather(-1, right).squeeze(-1)
-        return surprise.masked_fill(~known, 0).sum() / frames.sum()
+        loss: Tensor = surprise.masked_fill(~known, 0).sum() / frames.sum()
+        return loss

@@ -5,7 +5,6 @@ Speaking does not import this file.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +21,9 @@ from sled.model.lm import SpeechLM
 _TRANSFORMERS_KEYS = set(PreTrainedConfig().to_dict()) - KEYS.keys()
 
 
-class SpeechLlamaConfig(PreTrainedConfig, Config):
-    """A `Config` for transformers; it also has the flat keys of `config.json` as attributes.
+# Both bases have a `from_dict` of flat keys; the one of transformers comes first.
+class SpeechLlamaConfig(PreTrainedConfig, Config):  # type: ignore[misc, no-untyped-call]
+    """A `Config` for transformers, with the flat keys of `config.json` as further attributes.
 
     Args:
         **keys: Keys of `config.json`, including those that transformers has in any configuration.
@@ -40,7 +40,7 @@ class SpeechLlamaConfig(PreTrainedConfig, Config):
         }
         for part, value in make_parts(keys).items():
             setattr(self, part, value)
-        # What `make_parts` accepts besides our keys is for transformers as well.
+        # Further keys that `make_parts` accepts are those of transformers, too.
         theirs |= {key: keys[key] for key in keys.keys() - KEYS.keys() - FIXED_KEYS.keys()}
         super().__init__(**theirs)
 
@@ -55,10 +55,10 @@ class SpeechLlamaConfig(PreTrainedConfig, Config):
             part, one = KEYS[name]
             setattr(getattr(self, part), one.name, value)
         else:
-            super().__setattr__(name, value)
+            super().__setattr__(name, value)  # type: ignore[no-untyped-call]
 
     def to_dict(self) -> dict[str, Any]:
-        """Return everything, the flat keys and those of transformers."""
+        """Return the flat keys and those of transformers."""
         theirs = super().to_dict()
         for part in ("architecture", "objective", "speaking"):
             theirs.pop(part, None)
@@ -77,7 +77,7 @@ class SpeechLlamaConfig(PreTrainedConfig, Config):
 AutoConfig.register(SpeechLlamaConfig.model_type, SpeechLlamaConfig, exist_ok=True)
 
 
-class SpeechLlamaForCausalLM(SpeechLM, PreTrainedModel):
+class SpeechLlamaForCausalLM(SpeechLM, PreTrainedModel):  # type: ignore[no-untyped-call]
     """A `SpeechLM` for transformers; the class name is the published architecture name.
 
     Args:
@@ -88,25 +88,24 @@ class SpeechLlamaForCausalLM(SpeechLM, PreTrainedModel):
     config_class = SpeechLlamaConfig
     base_model_prefix = "model"
     main_input_name = "input_ids"
-    # A constant, which not every writer of the format stores.
+    # A constant, which some writers of the format leave out.
     _keys_to_ignore_on_load_missing = [r"bceloss\.pos_weight"]
     _no_split_modules = ["DecoderLayer"]
     supports_gradient_checkpointing = True
-    # From transformers, whose own types are not precise.
-    save_pretrained: Callable[..., None]
-    push_to_hub: Callable[..., Any]
 
     def __init__(self, config: SpeechLlamaConfig) -> None:
         PreTrainedModel.__init__(self, config)
         self.add_modules()
-        PreTrainedModel.post_init(self)
+        self.post_init()  # type: ignore[no-untyped-call]
 
     def _init_weights(self, module: nn.Module) -> None:
         self.initialize(module)
 
     @classmethod
-    def from_pretrained(cls, name_or_path: str | Path, *args: Any, **kwargs: Any) -> Any:
-        """Load a checkpoint from a folder or the hub, whole or not at all.
+    def from_pretrained(  # type: ignore[override]  # all arguments are passed on
+        cls, name_or_path: str | Path, *args: Any, **kwargs: Any
+    ) -> Any:
+        """Load a checkpoint from a folder or the hub, and check that it is complete.
 
         Args:
             name_or_path: Folder with `config.json` and `model.safetensors`, or a hub name.
@@ -131,9 +130,11 @@ class SpeechLlamaForCausalLM(SpeechLM, PreTrainedModel):
             kwargs.setdefault("config", cls.config_class.from_pretrained(folder))
             kwargs["state_dict"], source = read_weights(folder, dtype), None
         try:
-            model, info = super().from_pretrained(source, *args, **kwargs)
+            # With the loading info, which the declared type leaves out.
+            loaded: Any = super().from_pretrained(source, *args, **kwargs)
         except SafetensorError as error:
             raise unreadable(name_or_path, error) from error
+        model, info = loaded
         misshapen = {key: (found, wanted) for key, found, wanted in info["mismatched_keys"]}
         refuse_tensors(name_or_path, info["missing_keys"], info["unexpected_keys"], misshapen)
         return (model, info) if wants_info else model

@@ -46,7 +46,8 @@ class BatchComposition:
     @property
     def guided(self) -> np.ndarray:
         """Boolean [B], True where an utterance has a second row."""
-        return self.rows[:, 1] != NONE
+        guided: np.ndarray = self.rows[:, 1] != NONE
+        return guided
 
     @cached_property
     def row_order(self) -> RowOrder:

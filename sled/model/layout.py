@@ -1,9 +1,9 @@
-"""How text tokens and speech frames share one sequence.
+"""How text tokens and speech frames are interleaved in one sequence.
 
-One closed form serves both layouts. With text chunks of n tokens and speech chunks of m frames,
-a sample of L tokens and T frames reads `min(L, n * (t // m + 1))` tokens before frame t, and
-writes `min(T, m * (j // n))` frames before token j. The offline layout is n = infinity: every
-token before every frame. A sample whose text is dropped is simply one of a single token.
+One closed form serves both layouts. With text chunks of n tokens and speech chunks of m frames, a
+sample of L tokens and T frames has `min(L, n * (t // m + 1))` tokens before frame t, and
+`min(T, m * (j // n))` frames before token j. The offline layout is n = infinity: all tokens come
+before all frames. A sample with a dropped text is a sample of one token.
 """
 
 from __future__ import annotations
@@ -19,17 +19,19 @@ from sled.model.config import Config
 
 @dataclass(frozen=True)
 class Arrangement:
-    """Index tensors that interleave B samples of N tokens and F frames in all, without padding.
+    """Index tensors that interleave B samples without padding.
 
-    Tokens and frames are numbered through the samples; the sequences, P = N + F positions in all,
-    lie one behind the other.
+    The samples have N tokens, F frames and K conditions in all, each numbered through all samples.
+    Their sequences are concatenated and have P = N + F + K positions.
 
     Attributes:
-        source: [P] the input at each position: j for token j, N + f for frame f.
+        source: [P] the input at each position: j for token j, N + f for frame f, and N + F + k for
+            condition k.
         lengths: B lengths of the sequences.
-        predictor: [F + B] position whose hidden state describes each frame, sample by sample; after
-            a sample's frames follows the position of its last frame, which must say "stop".
-        is_stop: [F + B] True at those last ones.
+        predictor: [F + B] positions whose hidden states predict the frames, sample by sample; the
+            frames of each sample are followed by the position of its last frame, which predicts
+            the stop.
+        is_stop: [F + B] True at the stops.
     """
 
     source: Tensor
@@ -38,7 +40,7 @@ class Arrangement:
     is_stop: Tensor
 
     def to(self, device: torch.device) -> Arrangement:
-        """The same on another device."""
+        """Return the same on another device."""
         moved = (x.to(device) for x in (self.source, self.predictor, self.is_stop))
         source, predictor, is_stop = moved
         return Arrangement(source, self.lengths, predictor, is_stop)
@@ -46,7 +48,12 @@ class Arrangement:
 
 @dataclass(frozen=True)
 class Layout:
-    """Offline when both fields are None, else n text tokens and m frames in turn."""
+    """A layout: offline, or alternating chunks of text and speech.
+
+    Attributes:
+        text_chunk: n, text tokens per chunk. None: offline.
+        speech_chunk: m, frames per chunk. None: offline.
+    """
 
     text_chunk: int | None = None
     speech_chunk: int | None = None
@@ -59,17 +66,20 @@ class Layout:
 
     @classmethod
     def from_config(cls, config: Config) -> Layout:
-        """The layout a checkpoint was trained for."""
+        """Return the layout that a model was trained with."""
         return cls(config.architecture.stream_n, config.architecture.stream_m)
 
     @property
     def is_offline(self) -> bool:
+        """Whether all text comes before all speech."""
         return self.text_chunk is None
 
     def tokens_before(self, frame: int, num_tokens: float) -> float:
-        """Number of the `num_tokens` text tokens that are read before `frame` is written.
+        """Return the number of text tokens before a frame.
 
-        Of a text whose end is not known yet, `num_tokens` is infinite.
+        Args:
+            frame: Index of the frame.
+            num_tokens: Tokens of the whole text; infinite if its end is not known yet.
         """
         if self.text_chunk is None or self.speech_chunk is None:
             return num_tokens
@@ -77,13 +87,13 @@ class Layout:
 
     @property
     def tokens_per_frame(self) -> float:
-        """Text tokens that are read for each frame while there is text; 0 in the offline layout."""
+        """Text tokens per frame while there is text; 0 in the offline layout."""
         if self.text_chunk is None or self.speech_chunk is None:
             return 0.0
         return self.text_chunk / self.speech_chunk
 
     def frames_in_chunk_after(self, frame: int) -> float:
-        """Frames from this one on before text is read again; infinite in the offline layout."""
+        """Return the frames from this one to the end of its chunk; infinite if offline."""
         if self.speech_chunk is None:
             return math.inf
         return self.speech_chunk - frame % self.speech_chunk
@@ -116,7 +126,7 @@ class Layout:
         source = torch.empty_like(position)
         source[position] = torch.arange(len(position))
 
-        # The stop label sits on the last frame itself, even if unread text would follow it.
+        # The stop is predicted at the last frame itself, even if unread text would follow it.
         stop = frame_total.cumsum(0) + torch.arange(len(num_frames))
         is_stop = torch.zeros(len(frame) + len(num_frames), dtype=torch.bool)
         is_stop[stop] = True
@@ -139,7 +149,7 @@ class Layout:
 
 
 def _number_through(counts: Tensor) -> tuple[Tensor, Tensor]:
-    """For items lying group by group: the group of each, and its number within the group."""
+    """For items sorted by group: the group of each item, and its number within the group."""
     owner = torch.repeat_interleave(torch.arange(len(counts)), counts)
     first = counts.cumsum(0) - counts
     return owner, torch.arange(len(owner)) - first[owner]

@@ -32,7 +32,7 @@ class ModelFamily:
 def load_speech_lm(
     folder: Path, dtype: torch.dtype | None = None, config: Config | None = None
 ) -> SpeechLM:
-    """Load a `SpeechLM` from a checkpoint folder, whole or not at all.
+    """Load a `SpeechLM` from a checkpoint folder, and check that it is complete.
 
     Args:
         folder: With `config.json` and the weights.
@@ -49,7 +49,7 @@ def load_speech_lm(
     with without_weights():
         model = SpeechLM(config or Config.load(folder))
     weights = read_weights(folder, dtype)
-    # A constant, which not every writer of the format stores.
+    # A constant, which some writers of the format leave out.
     weights.setdefault("bceloss.pos_weight", torch.tensor([STOP_POSITIVE_WEIGHT], dtype=dtype))
     wanted = model.state_dict()
     refuse_tensors(

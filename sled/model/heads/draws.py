@@ -1,9 +1,9 @@
-"""Frames that are the mean of several draws.
+"""The mean of several draws, for heads whose units can be averaged.
 
-What a state leaves open about a frame differs from draw to draw, and its mean does not: speech is
-more often the right word then, and less lively. It is the head alone that does more work.
+Averaging reduces the variance of a frame: speech has fewer wrong words and is less expressive. Only
+the head has more to compute.
 
-Shapes: U utterances, K draws, H hidden width, N noise width, D latent width.
+Shapes: U utterances, K draws, H hidden width, N noise width; `*unit` is the shape of a unit.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-# The fractional parts of its multiples are spread evenly, however many there are.
+# The fractional parts of its multiples are evenly distributed for any number of them.
 GOLDEN_RATIO = 0.6180339887498949
 
 
@@ -24,31 +24,33 @@ def mean_draw(
     draws: Tensor,
     most: int,
 ) -> Tensor:
-    """The mean of as many draws as each utterance is to have.
+    """Compute the mean of a number of draws for each utterance.
 
     Args:
-        draw: One latent [..., D] for each hidden state [..., H] and noise [..., N].
-        hidden: [U, H].
-        noise: [U, N], as one draw takes it.
-        draws: [U] how many.
-        most: K, the largest of them, or more.
+        draw: Draws units [..., *unit] for hidden states [..., H] and noise [..., N].
+        hidden: [U, H] hidden states.
+        noise: [U, N] noise of one draw.
+        draws: [U] numbers of draws.
+        most: K, the largest number of draws, or more. Heads that cannot average need 1.
 
     Returns:
-        [U, D]; with K of 1 the one draw itself. What an utterance gets does not depend on K.
+        [U, *unit] units; with K = 1, the single draws. An utterance's unit does not depend on K.
     """
     if most == 1:
         return draw(hidden, noise)
     latents = draw(hidden.repeat(most, 1), noise_variants(noise, most).flatten(0, 1))
     counted = torch.arange(most, device=draws.device)[:, None] < draws  # [K, U]
     weight = (counted / draws).to(latents.dtype)
-    return (weight[..., None] * latents.unflatten(0, (most, -1))).sum(0)
+    mean: Tensor = (weight[..., None] * latents.view(most, -1, *latents.shape[1:])).sum(0)
+    return mean
 
 
 def noise_variants(noise: Tensor, count: int) -> Tensor:
-    """Noise [U, N] and others [count, U, N] made of it, each as normal as it is.
+    """Derive noise [count, U, N] from noise [U, N]; the first is the noise itself.
 
-    They are turned round by ever another number of places, with both signs: what is odd in the
-    noise then cancels out in the mean (antithetic variates).
+    Each variant is standard normal as well: the noise is rotated along its width by a different
+    offset and taken with both signs, so that odd functions of it cancel in the mean (antithetic
+    variates).
     """
     width = noise.shape[-1]
     turns = [int(width * (pair * GOLDEN_RATIO % 1)) for pair in range((count + 1) // 2)]

@@ -1,7 +1,8 @@
-"""The energy head: one latent from one hidden state and one noise vector, in one pass.
+"""The energy head: draws a latent vector from a hidden state and a noise vector, in one pass.
 
-The hidden state is the residual stream; the noise modulates it through adaptive layer norms. The
-module tree spells the published tensor names (`net.res_blocks.0.mlp.2.weight`, ...).
+The residual stream starts as the hidden state, and the noise modulates it through adaptive layer
+norms. Attributes have the published tensor names (`net.res_blocks.0.mlp.2.weight`, ...).
+
 Shapes: N noise width, W head width, H hidden width, D latent width; any leading dimensions.
 """
 
@@ -24,16 +25,18 @@ def _modulate(x: Tensor, shift: Tensor, scale: Tensor) -> Tensor:
 
 
 class XavierLinear(nn.Linear):
-    """A linear layer that starts Xavier-uniform, without bias."""
+    """A linear layer with Xavier-uniform initial weights and zero bias."""
 
+    @override
     def reset_parameters(self) -> None:
         nn.init.xavier_uniform_(self.weight)
         nn.init.zeros_(self.bias)
 
 
 class ZeroLinear(nn.Linear):
-    """A linear layer that starts at zero, so that the block it modulates starts as identity."""
+    """A linear layer with zero initial weights, so that a block modulated by it is the identity."""
 
+    @override
     def reset_parameters(self) -> None:
         nn.init.zeros_(self.weight)
         nn.init.zeros_(self.bias)
@@ -49,12 +52,14 @@ class ResidualBlock(nn.Module):
         self.mlp = nn.Sequential(XavierLinear(width, width), nn.SiLU(), XavierLinear(width, width))
 
     def forward(self, x: Tensor, y: Tensor) -> Tensor:
+        """Return [..., W] for the residual stream x [..., W] and the noise y [..., W]."""
         shift, scale, gate = self.adaLN_modulation(self.noise_ln(y)).chunk(3, dim=-1)
-        return x + gate * self.mlp(_modulate(x, shift, scale))
+        output: Tensor = x + gate * self.mlp(_modulate(x, shift, scale))
+        return output
 
 
 class FinalLayer(nn.Module):
-    """Modulated norm and projection to the latent."""
+    """A modulated norm and a projection to the latent vector."""
 
     def __init__(self, width: int, latent_dim: int) -> None:
         super().__init__()
@@ -62,8 +67,10 @@ class FinalLayer(nn.Module):
         self.linear = ZeroLinear(width, latent_dim)
 
     def forward(self, x: Tensor, y: Tensor) -> Tensor:
+        """Return [..., D] for the residual stream x [..., W] and the noise y [..., W]."""
         shift, scale = self.adaLN_modulation(y).chunk(2, dim=-1)
-        return self.linear(_modulate(x, shift, scale))
+        latents: Tensor = self.linear(_modulate(x, shift, scale))
+        return latents
 
 
 class NoiseModulatedMLP(nn.Module):
@@ -80,12 +87,13 @@ class NoiseModulatedMLP(nn.Module):
         self.final_layer = FinalLayer(width, architecture.vae_embed_dim)
 
     def forward(self, noise: Tensor, hidden: Tensor) -> Tensor:
-        """Latents [..., D] from noise [..., N] and hidden states [..., H]; shapes broadcast."""
+        """Return latents [..., D] for noise [..., N] and hidden states [..., H], broadcast."""
         y = self.input_proj(noise)
         x = self.cond_embed(hidden)
         for block in self.res_blocks:
             x = block(x, y)
-        return self.final_layer(x, y)
+        latents: Tensor = self.final_layer(x, y)
+        return latents
 
 
 class EnergyHead(Head):

@@ -1,8 +1,10 @@
-"""Sample-based proper scoring rules: how well drawn latents explain the one that came.
+"""Sample-based proper scoring rules for distributions that can only be sampled.
 
-Both are squared maximum mean discrepancies between the model's distribution and the data, up to
-a constant, estimated without bias from M >= 2 samples; both are minimised in expectation only by
-the true distribution. Shapes: M samples, F frames, D latent width.
+Both are unbiased estimates, from M >= 2 samples, of the squared maximum mean discrepancy between
+the distribution of the model and the data, up to a constant. Their expectation is minimal only for
+the true distribution.
+
+Shapes: M samples, F frames, D latent width.
 """
 
 from __future__ import annotations
@@ -16,11 +18,11 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Score:
-    """A score per frame and its two halves, each [F]: `value = attraction - repulsion`.
+    """The two halves of a score, each [F].
 
     Attributes:
         attraction: Pulls the samples to the target.
-        repulsion: Keeps the samples apart. Without it, samples collapse to a blurry mean.
+        repulsion: Keeps the samples apart. Without it, samples collapse to their mean.
     """
 
     attraction: Tensor
@@ -28,6 +30,7 @@ class Score:
 
     @property
     def value(self) -> Tensor:
+        """The score [F] of each frame."""
         return self.attraction - self.repulsion
 
 
@@ -96,5 +99,5 @@ def _pairs(count: int, device: torch.device) -> tuple[Tensor, Tensor]:
 
 
 def _norm(difference: Tensor, beta: float) -> Tensor:
-    norm = torch.linalg.vector_norm(difference, dim=-1)
+    norm: Tensor = torch.linalg.vector_norm(difference, dim=-1)
     return norm if beta == 1 else norm.clamp_min(1e-12).pow(beta)
