@@ -11,11 +11,12 @@ from sled.startup import without_garbage_collection
 if TYPE_CHECKING:
     from sled.decoding import DecodingOptions as DecodingOptions
     from sled.model.layout import Layout as Layout
+    from sled.streaming.options import SessionOptions as SessionOptions
     from sled.streaming.session import Session as Session
     from sled.streaming.session import SessionState as SessionState
+    from sled.streaming.voice import Prompt as Prompt
     from sled.streaming.voice import Voice as Voice
     from sled.tts import TTS as TTS
-    from sled.tts import Prompt as Prompt
     from sled.tts import Speech as Speech
 
 __version__ = "0.1.0"
@@ -24,8 +25,9 @@ _MODULES = {
     "TTS": "sled.tts",
     "DecodingOptions": "sled.decoding",
     "Layout": "sled.model.layout",
-    "Prompt": "sled.tts",
+    "Prompt": "sled.streaming.voice",
     "Session": "sled.streaming.session",
+    "SessionOptions": "sled.streaming.options",
     "SessionState": "sled.streaming.session",
     "Speech": "sled.tts",
     "Voice": "sled.streaming.voice",

@@ -18,6 +18,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -33,43 +34,23 @@ from sled.model.lm import num_parameters
 from sled.streaming.chunks import ChunkRamp
 from sled.streaming.engine import Engine
 from sled.streaming.faults import find_fault
-from sled.streaming.options import Delivery
+from sled.streaming.options import SessionOptions
 from sled.streaming.segment_budget import check_prompt, max_prompt_frames
-from sled.streaming.session import Encoding, Session, SessionState
-from sled.streaming.voice import Voice
+from sled.streaming.session import Session, SessionState
+from sled.streaming.voice import Prompt, Voice
 from sled.text.segments import SegmentLimits
 from sled.text.tokenizer import TextTokenizer, normalize_spaces
 
 logger = logging.getLogger(__name__)
 
-# The most that the codec is given at once; of a whole text, so much from the first chunk on: nobody
-# waits for it, and the codec is fastest so.
+# The most that the codec decodes at once. For a whole text, nobody waits for the first chunk, so
+# all chunks have the size at which the codec is fastest.
 MAX_CHUNK_S, WHOLE_TEXT_CHUNK_S = 0.43, 0.86
-# A listener waits so much longer for a slow writer before the first sound.
-MAX_START_DELAY_S = 1.0
 ONE_SEGMENT = SegmentLimits(sys.maxsize, sys.maxsize)
-# Each holds what the model remembers of a recording: up to 100 MB at the published size.
+# Each holds keys and values of a recording: up to 100 MB at the published size.
 MAX_VOICES_KEPT = 8
-# Seeds of further attempts lie far from those that are given.
+# Seeds of further attempts are far from given seeds.
 REDRAW_STRIDE = 1_000_003
-
-
-@dataclass(frozen=True, eq=False)
-class Prompt:
-    """A voice to continue: what was said and the recording of it.
-
-    Attributes:
-        text: Transcript of the recording.
-        audio: A file in any format that soundfile reads, or a mono waveform [S] at the codec's
-            sample rate.
-    """
-
-    text: str
-    audio: str | Path | np.ndarray | Tensor
-
-    def __post_init__(self) -> None:
-        if not self.text.strip():
-            raise ValueError("the prompt has no text: give the words spoken in its audio")
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,17 +60,18 @@ class Speech:
     Attributes:
         audio: [S] float32 waveform.
         sample_rate: In Hz.
-        latents: [T, D] the frames it was decoded from.
-        stopped: True if the model ended it, False if it was cut at the frame limit.
+        units: [T, ...] the units it was decoded from.
+        stopped: True if the model ended it, False if it was cut at a limit.
     """
 
     audio: np.ndarray
     sample_rate: int
-    latents: Tensor
+    units: Tensor
     stopped: bool
 
     @property
     def seconds(self) -> float:
+        """The duration."""
         return len(self.audio) / self.sample_rate
 
     def save(self, path: str | Path) -> None:
@@ -104,10 +86,10 @@ class TTS:
         model: In evaluation mode, on the device and in the precision to run with.
         tokenizer: The model's.
         codec: On the same device; always float32.
-        codec_threads: Threads of the processor for the codec. None: half as many as torch has.
+        codec_threads: CPU threads for the codec. None: half as many as torch has.
 
     Raises:
-        ValueError: If the codec's latents are not the model's.
+        ValueError: If the parts do not fit together.
     """
 
     def __init__(
@@ -142,7 +124,7 @@ class TTS:
             device: Such as "cpu", "cuda", "cuda:1" or "mps".
             dtype: What the model computes in: one of `sled.fast.PRECISIONS`, or "auto" for what
                 suits its size and the machine (`sled.fast.choose_precision`).
-            threads: Of the processor, for int8 and int4. None: as many as torch has.
+            threads: CPU threads, for int8 and int4. None: as many as torch has.
 
         Raises:
             ValueError: If a part is missing, broken or does not fit the others.
@@ -151,67 +133,41 @@ class TTS:
 
     # Speech as it is made.
 
-    def open_session(
-        self,
-        *,
-        voice: Voice | Prompt | None = None,
-        seed: int = 0,
-        options: DecodingOptions | None = None,
-        layout: Layout | None = None,
-        ramp: ChunkRamp | None = None,
-        max_start_delay_s: float = MAX_START_DELAY_S,
-        max_ahead_s: float | None = 30.0,
-        trim_tail: bool = False,
-        max_silence_s: float | None = None,
-        encoding: Encoding = "float32",
-    ) -> Session:
-        """A session that speaks text while it is being written.
+    def open_session(self, options: SessionOptions | None = None, **changes: Any) -> Session:
+        """Open a session that speaks text while it is being written.
 
-        Text of any length is said, in segments that fit the model: its positions, and the length
-        of speech that it was trained on.
+        Text of any length is said in segments that fit the model's positions and the length of the
+        speech that it was trained on.
 
-        In chunks of n tokens and m frames a voice of P frames has the model read about n P / m
-        tokens before its first frame: what the voice's own text falls short of that, the new text
-        has to bring, and a voice with more text lets the new one wait for its turn.
+        In a layout of n tokens and m frames, a voice of P frames has the model read about n P / m
+        tokens before its first frame. If the voice's own text is shorter than that, new text has
+        to make up for it; if it is longer, new text waits for its turn.
 
         Args:
-            voice: To speak with; a prompt is prepared first, see `make_voice`.
-            seed: The same seed says the same text the same way.
-            options: How to draw frames and when to stop; `min_frames` and `max_length` hold for
-                each segment.
-            layout: None: the checkpoint's own. In the offline layout a segment is complete before
-                it is spoken.
-            ramp: How many frames are made audible at once. None: few first, then more.
-            max_start_delay_s: Text that comes more slowly than it is spoken lets the first sound
-                wait, at most so long, so that speech does not falter. 0: it never waits.
-            max_ahead_s: Speech that may wait to be taken before the model pauses. None: any amount.
-            trim_tail: Leave out near-silence at the end.
-            max_silence_s: A segment of which all text has been read ends after so much silence.
-            encoding: Of the audio: "float32" or "int16".
+            options: The settings. None: the defaults.
+            **changes: Fields of `SessionOptions` to change, such as `seed=3`.
 
         Raises:
-            ValueError: For a setting that cannot be, or an unusable prompt.
+            ValueError: For an impossible setting or an unusable prompt.
+            TypeError: For a field that `SessionOptions` does not have.
         """
-        delivery = Delivery(
-            options=options or self.default_options,
-            layout=layout,
-            voice=self.make_voice(voice, layout) if isinstance(voice, Prompt) else voice,
-            ramp=ramp or ChunkRamp(max_frames=self._frames(MAX_CHUNK_S)),
-            max_start_delay_s=max_start_delay_s,
-            max_ahead_s=max_ahead_s,
-            trim_tail=trim_tail,
-            max_silence_s=max_silence_s,
-        )
-        return Session(self._engine, self.tokenizer, delivery, seed=seed, encoding=encoding)
+        if options is None:
+            options = SessionOptions(ramp=ChunkRamp(max_frames=self._frames(MAX_CHUNK_S)))
+        options = replace(options, **changes)
+        voice = self._prepared(options.voice, options.layout)
+        return Session(self._engine, self.tokenizer, replace(options, voice=voice))
+
+    def _prepared(self, voice: Voice | Prompt | None, layout: Layout | None) -> Voice | None:
+        return self.make_voice(voice, layout) if isinstance(voice, Prompt) else voice
 
     def _frames(self, seconds: float) -> int:
         return max(1, round(seconds * self.codec.frame_rate))
 
     def resume_session(self, state: SessionState) -> Session:
-        """A session that goes on from a snapshot."""
+        """A session that continues from a snapshot."""
         return Session.resume(state, self._engine, self.tokenizer)
 
-    # Whole texts: sessions, fed at once and drained.
+    # Whole texts: sessions that are fed at once and drained.
 
     def synthesize(
         self,
@@ -225,7 +181,7 @@ class TTS:
         max_redraws: int = 0,
         on_frame: Callable[[], None] | None = None,
     ) -> list[Speech]:
-        """Speak a batch of texts, each of which sounds as it would alone.
+        """Speak a batch of texts. Each one sounds as it would alone.
 
         Args:
             texts: What to say, of any length.
@@ -234,12 +190,12 @@ class TTS:
             options: How to draw frames and when to stop.
             layout: None: as the checkpoint's configuration says.
             trim_tail: Leave out near-silence at the end.
-            max_redraws: How often to try again, from another seed, what went wrong: speech that
-                falls silent, goes on far too long or ends far too early.
-            on_frame: Called for each frame, for example to move a progress bar; from a thread.
+            max_redraws: How often to try again, with another seed, if speech falls silent or does
+                not end by itself.
+            on_frame: Called for each frame, from another thread, for example for a progress bar.
 
         Returns:
-            One utterance per text, in order; without the prompts' speech.
+            The speech of each text, in order, without that of the prompts.
 
         Raises:
             ValueError: For blank text, text that does not fit the model, or an unusable prompt.
@@ -261,21 +217,23 @@ class TTS:
                 raise ValueError("the text is blank: give at least one word to say")
         options = options or self.default_options
         chunk = self._frames(WHOLE_TEXT_CHUNK_S)
-        deliveries = []
-        for line, prompt in zip(texts, prompts, strict=True):
-            voice = self.make_voice(prompt, layout) if isinstance(prompt, Prompt) else prompt
-            delivery = Delivery(
-                options=options,
+        sessions = []
+        for line, prompt, seed in zip(texts, prompts, seeds, strict=True):
+            session = SessionOptions(
+                decoding=options,
                 layout=layout,
-                voice=voice,
+                voice=self._prepared(prompt, layout),
+                seed=seed,
                 ramp=ChunkRamp(first_frames=chunk, max_frames=chunk),
+                max_start_delay_s=0.0,
+                max_ahead_s=None,
                 trim_tail=trim_tail,
             )
             num_tokens = len(self.tokenizer.encode(normalize_spaces(line)))
-            if delivery.room(self.model.config).holds(num_tokens):
-                delivery = replace(delivery, limits=ONE_SEGMENT)
-            deliveries.append(delivery)
-        speech = self._speak(texts, deliveries, seeds, on_frame)
+            if session.budget(self.model.config).holds(num_tokens):
+                session = replace(session, limits=ONE_SEGMENT)
+            sessions.append(session)
+        speech = self._speak(texts, sessions, on_frame)
         limited = options.max_frames is not None or options.max_length is not None
         for attempt in range(1, max_redraws + 1):
             wrong = []
@@ -285,10 +243,10 @@ class TTS:
                     wrong.append(index)
             if not wrong:
                 break
+            offset = attempt * REDRAW_STRIDE
             redrawn = self._speak(
                 [texts[index] for index in wrong],
-                [deliveries[index] for index in wrong],
-                [seeds[index] + attempt * REDRAW_STRIDE for index in wrong],
+                [replace(sessions[index], seed=seeds[index] + offset) for index in wrong],
                 on_frame,
             )
             for index, one in zip(wrong, redrawn, strict=True):
@@ -320,18 +278,15 @@ class TTS:
     def _speak(
         self,
         texts: Sequence[str],
-        deliveries: Sequence[Delivery],
-        seeds: Sequence[int],
+        options: Sequence[SessionOptions],
         on_frame: Callable[[], None] | None,
     ) -> list[Speech]:
-        """Sessions for all texts at once, fed at once and drained."""
+        """Open a session for each text, feed it at once, and drain it."""
         with ExitStack() as stack:
-            sessions = []
-            for delivery, seed in zip(deliveries, seeds, strict=True):
-                session = Session(
-                    self._engine, self.tokenizer, delivery, seed=seed, on_frame=on_frame
-                )
-                sessions.append(stack.enter_context(session))
+            sessions = [
+                stack.enter_context(Session(self._engine, self.tokenizer, one, on_frame))
+                for one in options
+            ]
             for session, text in zip(sessions, texts, strict=True):
                 session.feed(text)
                 session.flush()
@@ -340,15 +295,15 @@ class TTS:
     def _drain(self, session: Session) -> Speech:
         chunks = list(session.chunks())
         audio = np.concatenate([chunk.audio for chunk in chunks])
-        latents = torch.cat([chunk.latents for chunk in chunks])
-        return Speech(audio, self.codec.sample_rate, latents, session.stopped)
+        units = torch.cat([chunk.units for chunk in chunks])
+        return Speech(audio, self.codec.sample_rate, units, session.stopped)
 
     # Voices.
 
     def make_voice(self, prompt: Prompt, layout: Layout | None = None) -> Voice:
-        """Prepare a voice, so that sessions which speak with it start at once.
+        """Prepare a voice, so that sessions with it start without delay.
 
-        The last ones are kept, by what they hold: the same prompt is prepared only once.
+        The last few voices are kept, so the same prompt is prepared only once.
 
         Args:
             prompt: A recording and its transcript.
@@ -360,36 +315,40 @@ class TTS:
         waveform, layout = self._read_prompt(prompt), layout or self.model.layout
         check_prompt(self.model.config, self.codec.num_frames(len(waveform)))
         text = self.tokenizer.normalize(normalize_spaces(prompt.text))
-        digest = hashlib.sha256(waveform.numpy().tobytes() + text.encode()).hexdigest()
-        voice = self._voices.pop((digest, layout), None)
+        digest = hashlib.sha256(waveform.numpy().tobytes() + text.encode())
+        for name, vector in sorted(prompt.conditions.items()):
+            digest.update(name.encode() + vector.cpu().numpy().tobytes())
+        voice = self._voices.pop((digest.hexdigest(), layout), None)
         if voice is None:
             codes = self.codec.encode([waveform.to(self.model.device)])[0]  # [K, P]
-            voice = Voice.prepare(
+            steps = Voice.prepare(
                 text,
                 self.codec.codes_to_units(codes),
                 model=self.model,
                 tokenizer=self.tokenizer,
                 codec=self.codec,
                 layout=layout,
+                conditions=prompt.conditions,
             )
-        self._voices[digest, layout] = voice
+            voice = self._engine.run(steps)
+        self._voices[digest.hexdigest(), layout] = voice
         if len(self._voices) > MAX_VOICES_KEPT:
             self._voices.popitem(last=False)
         return voice
 
     @property
     def max_prompt_s(self) -> float | None:
-        """Seconds of the longest recording that can be a voice. None: not known beforehand."""
+        """The longest recording that can be a voice, in seconds. None: not known."""
         frames = max_prompt_frames(self.model.config)
         return None if frames is None else frames / self.codec.frame_rate
 
     @property
     def default_options(self) -> DecodingOptions:
-        """What the model speaks best with."""
+        """The settings that the checkpoint recommends."""
         return DecodingOptions.of_model(self.model.config)
 
     def save_voice(self, voice: Voice, path: str | Path) -> None:
-        """Write a voice file, which this model and this codec can load."""
+        """Write a voice file for this model and this codec."""
         voice.check(self.model, voice.layout)
         voice.save(path, self._model_digest, self.codec)
 
@@ -412,7 +371,7 @@ class TTS:
         return self.model.digest()
 
     def _read_prompt(self, prompt: Prompt) -> Tensor:
-        """Waveform [S] of a prompt."""
+        """The waveform [S] of a prompt."""
         if isinstance(prompt.audio, str | Path):
             return read_audio(prompt.audio, self.codec.sample_rate)
         waveform = torch.as_tensor(prompt.audio, dtype=torch.float32).cpu()

@@ -38,7 +38,7 @@ def prompt_frames(tts: TTS, audio: object) -> int:
     """Frames that a prompt takes up: what it leaves of a fixed number of positions."""
     options = DecodingOptions(stop_threshold=NEVER, max_length=150)
     speech = tts.say("one", prompt=Prompt("four", audio), options=options)
-    return 150 - len(tts.tokenizer.encode("four one")) - len(speech.latents)
+    return 150 - len(tts.tokenizer.encode("four one")) - len(speech.units)
 
 
 # Speaking.
@@ -57,12 +57,12 @@ def test_a_text_sounds_the_same_alone_and_in_a_batch(layout):
 
 def test_speech_is_the_decoded_latents():
     speech = debug_tts().say("one", options=SIX_FRAMES)
-    assert speech.latents.shape == (6, 32)
+    assert speech.units.shape == (6, 32)
     assert speech.audio.shape == (6 * HOP,)
     assert speech.audio.dtype == np.float32
     assert speech.seconds == 6 * HOP / SAMPLE_RATE
     assert not speech.stopped
-    decoded = debug_codec().decode(speech.latents[None])[0]
+    decoded = debug_codec().decode(speech.units[None])[0]
     np.testing.assert_allclose(speech.audio, decoded, **TOLERANCE)
 
 
@@ -77,7 +77,7 @@ def test_speech_can_be_saved(tmp_path):
 
 def test_a_model_that_stops_at_once_says_nothing():
     speech = debug_tts().say("one", options=DecodingOptions(stop_threshold=1e-9))
-    assert (speech.stopped, speech.seconds, len(speech.latents)) == (True, 0.0, 0)
+    assert (speech.stopped, speech.seconds, len(speech.units)) == (True, 0.0, 0)
 
 
 def test_the_stop_frame_is_not_heard():
@@ -90,15 +90,15 @@ def test_the_stop_frame_is_not_heard():
 def test_seeds_decide_the_reading():
     tts = debug_tts()
     one, two, again = tts.synthesize(["one"] * 3, seeds=[1, 2, 1], options=SIX_FRAMES)
-    torch.testing.assert_close(one.latents, again.latents, **TOLERANCE)
-    assert not torch.allclose(one.latents, two.latents, **TOLERANCE)
+    torch.testing.assert_close(one.units, again.units, **TOLERANCE)
+    assert not torch.allclose(one.units, two.units, **TOLERANCE)
 
 
 def test_the_layout_can_be_chosen_for_the_call():
     streaming, offline = debug_tts(**STREAM), debug_tts()
     ours = streaming.synthesize(["four two seven"], options=SIX_FRAMES, layout=Layout())[0]
     theirs = offline.say("four two seven", options=SIX_FRAMES)
-    torch.testing.assert_close(ours.latents, theirs.latents, **TOLERANCE)
+    torch.testing.assert_close(ours.units, theirs.units, **TOLERANCE)
 
 
 def test_half_precision_still_decodes_in_float32():
@@ -120,11 +120,11 @@ def test_a_prompt_is_continued_and_not_repeated(layout):
     codes = tts.codec.encode([torch.from_numpy(waveform)])[0]
     prompt = tts.codec.codes_to_units(codes)
     assert prompt.shape == (15, 32)
-    audio = tts.codec.decode(torch.cat((prompt, speech.latents))[None])[0]
+    audio = tts.codec.decode(torch.cat((prompt, speech.units))[None])[0]
     np.testing.assert_allclose(speech.audio, audio[15 * HOP :], **TOLERANCE)
     # And it is heard: without it, the same text and seed give other frames.
     alone = tts.say("four one", options=SIX_FRAMES)
-    assert not torch.allclose(alone.latents, speech.latents, **TOLERANCE)
+    assert not torch.allclose(alone.units, speech.units, **TOLERANCE)
 
 
 @pytest.mark.parametrize("frames", [1, 7, 30])

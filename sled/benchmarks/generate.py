@@ -153,7 +153,7 @@ def _time_first_audio(tts: TTS, args: argparse.Namespace) -> float:
     seconds = []
     for seed in range(args.rounds):
         options = endless(args.cfg, args.draws, max_frames=20)
-        with tts.open_session(options=options, seed=seed) as session:
+        with tts.open_session(decoding=options, seed=seed) as session:
             start = time.perf_counter()
             session.feed(_text(SPEECH_S))
             session.flush()

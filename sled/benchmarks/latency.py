@@ -101,7 +101,7 @@ def measure(args: argparse.Namespace) -> Report:
 
 
 def _hold_session(tts: TTS, options: DecodingOptions, words: list[str], speed: float) -> Timeline:
-    with tts.open_session(options=options, max_ahead_s=None) as session:
+    with tts.open_session(decoding=options, max_ahead_s=None) as session:
         timeline = converse(session, release(schedule(words, speed)))
     return timeline
 

@@ -43,7 +43,7 @@ def speak_live(args: argparse.Namespace, task: Task, voice: Voice | None) -> Non
                 task.tts.open_session(
                     voice=voice,
                     seed=seed,
-                    options=task.options,
+                    decoding=task.options,
                     layout=task.layout,
                     max_start_delay_s=args.max_start_delay_s,
                     max_ahead_s=None,

@@ -18,8 +18,8 @@ from sled.decoding import DecodingOptions
 from sled.files.audio import check_writable
 from sled.model.layout import Layout
 from sled.streaming.session import to_int16
-from sled.streaming.voice import Voice
-from sled.tts import TTS, Prompt
+from sled.streaming.voice import Prompt, Voice
+from sled.tts import TTS
 
 # The sentence that the published scripts speak by default.
 PUBLISHED_INPUT = (

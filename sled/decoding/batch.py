@@ -145,7 +145,7 @@ class DecodingBatch:
         """
         if noise is None:
             assert self._noise is not None
-            noise = self._noise.take()
+            noise = self._noise.peek()
         size = len(self.utterances)
         data = self._data[:size]
         if self._composition is None:
@@ -156,6 +156,7 @@ class DecodingBatch:
     def draw_ahead(self) -> None:
         """Draw the next step's noise while the model computes this one."""
         if self._noise is not None:
+            self._noise.advance()
             self._noise.draw()
 
     def advance(self, units: Tensor) -> None:

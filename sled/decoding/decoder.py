@@ -13,22 +13,27 @@ width; `...` is the shape of a unit.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from sled.decoding.batch import DecodingBatch
+from sled.decoding.inputs import embed_inputs
 from sled.decoding.limits import Limits
 from sled.decoding.noise import NoiseAhead
 from sled.decoding.options import DecodingOptions
 from sled.decoding.text_tracker import TextTracker
-from sled.decoding.utterance import Condition, Input, Request, Row, Utterance, UtteranceState
+from sled.decoding.utterance import Input, Request, Row, Utterance, UtteranceState
 from sled.model.cache import CachedRow
 from sled.model.interface import FrameModel
 from sled.model.layout import Layout
+
+logger = logging.getLogger(__name__)
 
 # A row that waits for text gets a pass of the model only for so many inputs or more.
 MIN_READ_AHEAD = 16
@@ -75,10 +80,15 @@ class Decoder:
         self.model = model
         self.utterances: list[Utterance] = []
         self._draw_noise, self._text_tracker = draw_noise, text_tracker
+        self._limits = Limits(model.config)
+        self._clear()
+
+    def _clear(self) -> None:
+        model = self.model
+        self.utterances.clear()
         self._rows: list[Row] = []  # by their indices in the cache
         self._cache = model.new_cache()
-        self._limits = Limits(model.config)
-        noise = None if draw_noise else NoiseAhead(model.noise_width)
+        noise = None if self._draw_noise else NoiseAhead(model.noise_width)
         units = torch.zeros(0, *model.unit_shape, device=model.device, dtype=model.unit_dtype)
         # An utterance is in one of two places: in the batch, where it writes in every step, or
         # waiting for text or to read. The latter is a dictionary for its order.
@@ -181,17 +191,7 @@ class Decoder:
         self.update(utterance)
         if utterance in self._batch:
             self._batch.rewind_noise(utterance)
-        generator = utterance.generator
-        return UtteranceState(
-            tuple(row.copy() for row in utterance.rows),
-            tuple(self._cache.read_row(row.index) for row in utterance.rows),
-            utterance.prompt_frames,
-            utterance.prompt_tokens,
-            utterance.num_written,
-            utterance.options,
-            utterance.text_position,
-            None if generator is None else generator.get_state(),
-        )
+        return UtteranceState.of(utterance, self._read_rows(utterance))
 
     @torch.inference_mode()
     def restore(
@@ -234,6 +234,16 @@ class Decoder:
         self._rows += utterance.rows
         self.utterances.append(utterance)
         self._waiting[utterance] = None
+
+    def _read_rows(self, utterance: Utterance) -> tuple[CachedRow, ...]:
+        """The keys and values of an utterance that is up to date, also after a failed step."""
+        contents = []
+        for row in utterance.rows:
+            keys, values = self._cache.read_row(row.index)
+            if keys.shape[2] > row.num_read:
+                keys, values = keys[:, :, : row.num_read], values[:, :, : row.num_read]
+            contents.append(CachedRow(keys, values))
+        return tuple(contents)
 
     @torch.inference_mode()
     def _set_aside(self, utterance: Utterance) -> None:
@@ -286,10 +296,59 @@ class Decoder:
         return exhausted
 
     @torch.inference_mode()
+    def recover(self) -> tuple[list[Step], list[Utterance]]:
+        """Continue after `step` has raised: find the utterances that cause it and remove them.
+
+        Each utterance is decoded alone for one step, in a new cache. One that fails again, or whose
+        state cannot be read any more, is removed. The others go on as if nothing had happened.
+
+        Returns:
+            The steps of the utterances that go on, and the utterances that were removed.
+        """
+        failed: list[Utterance] = []
+        steps: list[Step] = []
+        left: dict[Utterance, tuple[CachedRow, ...]] = {}
+
+        def put_aside(utterance: Utterance) -> None:
+            if utterance in self._batch:
+                self._set_aside(utterance)
+            left[utterance] = self._read_rows(utterance)
+
+        def attempt(utterance: Utterance, work: Callable[[], None]) -> None:
+            try:
+                work()
+            except Exception:
+                logger.exception("an utterance cannot be decoded any more")
+                failed.append(utterance)
+                left.pop(utterance, None)
+
+        def decode_alone(utterance: Utterance) -> None:
+            self._admit(utterance, left.pop(utterance))
+            if (step := self.step()) is not None:
+                steps.append(step)
+            if self.utterances:
+                put_aside(utterance)
+
+        for utterance in list(self.utterances):
+            attempt(utterance, partial(put_aside, utterance))
+        for utterance in list(left):
+            self._clear()
+            attempt(utterance, partial(decode_alone, utterance))
+        self._clear()
+        for utterance, cached in left.items():
+            self._admit(utterance, cached)
+        return steps, failed
+
+    @torch.inference_mode()
     def read_ahead(self) -> None:
         """Read all inputs that are due, except the newest of each row, which a step reads."""
-        while self._read_ahead(1):
+        while self.read_some():
             pass
+
+    @torch.inference_mode()
+    def read_some(self) -> bool:
+        """One pass of `read_ahead`; returns whether there was anything to read."""
+        return self._read_ahead(1)
 
     def _read_ahead(self, min_inputs: int) -> bool:
         """Read some of the inputs that are due; returns whether there were any.
@@ -308,7 +367,7 @@ class Decoder:
         ]
         rows.sort(key=lambda row: row.index)
         if rows:
-            self._read(rows, [row.take_unread(MAX_READ_AHEAD) for row in rows])
+            self._read(rows, [row.unread[:-1][:MAX_READ_AHEAD] for row in rows])
         for one in text_due:
             self._batch.take_inputs(one)
         self._text_due = []
@@ -317,34 +376,10 @@ class Decoder:
     def _read(self, rows: list[Row], inputs: list[list[Input]]) -> None:
         """Let the model read inputs after which no frame is drawn."""
         counts = [len(one) for one in inputs]
-        embeddings = self._embed(inputs, max(counts))
+        embeddings = embed_inputs(self.model, inputs)
         self.model.advance(embeddings, [row.index for row in rows], counts, self._cache)
-
-    def _embed(self, inputs: list[list[Input]], longest: int) -> Tensor:
-        """Input embeddings [R, Q, H], right-padded with zeros."""
-        model = self.model
-        tokens: dict[int, int] = {}
-        units: dict[int, Tensor] = {}
-        conditions: dict[int, Tensor] = {}
-        for row, sequence in enumerate(inputs):
-            for index, item in enumerate(sequence, row * longest):
-                if isinstance(item, int):
-                    tokens[index] = item
-                elif isinstance(item, Condition):
-                    conditions[index] = item.embedding
-                else:
-                    units[index] = item
-        width = model.config.architecture.hidden_size
-        embeddings = torch.zeros(len(inputs) * longest, width, device=model.device)
-        embeddings = embeddings.to(model.dtype)
-        if tokens:
-            ids = torch.tensor(list(tokens.values()), device=model.device)
-            embeddings[list(tokens)] = model.embed_text(ids)
-        if units:
-            embeddings[list(units)] = model.embed_units(torch.stack(list(units.values())))
-        if conditions:
-            embeddings[list(conditions)] = torch.stack(list(conditions.values()))
-        return embeddings.unflatten(0, (len(inputs), longest))
+        for row, count in zip(rows, counts, strict=True):
+            del row.unread[:count]
 
     def _as_units(self, prompt: Tensor) -> Tensor:
         return prompt.to(self.model.device, self.model.unit_dtype)

@@ -59,7 +59,7 @@ class NoiseAhead:
         del self._generators[last], self._starts[last]
 
     def rewind(self, slot: int) -> None:
-        """Set a slot's generator to the state after the last frame that was taken."""
+        """Set a slot's generator to the state after the last frame that was used."""
         generator, start = self._generators[slot], self._starts[slot]
         if start is not None:
             first, state = start
@@ -67,17 +67,19 @@ class NoiseAhead:
             _draw(generator, self._drawn[slot, first : self._next[slot]])
         self._starts[slot], self._next[slot] = None, self._frames
 
-    def take(self) -> Tensor:
+    def peek(self) -> Tensor:
         """The next frame's noise of all slots, [S, N]."""
         self.draw()
         following = self._next[: len(self._generators)]
         lines = np.arange(len(following)) * self._frames + following
-        noise = self._drawn.flatten(0, 1).index_select(0, torch.from_numpy(lines))
-        following += 1
-        return noise
+        return self._drawn.flatten(0, 1).index_select(0, torch.from_numpy(lines))
+
+    def advance(self) -> None:
+        """Go on to the frame after the one that `peek` returned."""
+        self._next[: len(self._generators)] += 1
 
     def draw(self) -> None:
-        """Draw for the slots that have none left; `take` does it otherwise."""
+        """Draw for the slots that have none left; `peek` does it otherwise."""
         for slot in np.nonzero(self._next[: len(self._generators)] == self._frames)[0].tolist():
             # Slots that started together should not run out together again.
             first = 0 if self._starts[slot] else slot % self._frames

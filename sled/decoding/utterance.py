@@ -104,11 +104,11 @@ class Row:
         self.text_ended = ended
         self._line_up()
 
-    def take_unread(self, count: int) -> list[Input]:
-        """Remove and return up to `count` unread inputs, but not the newest one."""
-        stop = min(count, len(self.unread) - 1)
-        taken, self.unread = self.unread[:stop], self.unread[stop:]
-        return taken
+    @property
+    def num_read(self) -> int:
+        """Inputs that the model has read."""
+        known = self.num_conditions + self._tokens_taken + self.num_frames
+        return known - len(self.unread)
 
     def take_unread_text(self) -> list[int]:
         """Remove and return the tokens whose turn in the layout has not come."""
@@ -322,6 +322,21 @@ class UtteranceState:
     options: DecodingOptions
     text_position: TextPosition | None
     noise_state: Tensor | None
+
+    @classmethod
+    def of(cls, utterance: Utterance, cached: tuple[CachedRow, ...]) -> UtteranceState:
+        """The state of an utterance that is up to date, with its keys and values."""
+        generator = utterance.generator
+        return cls(
+            tuple(row.copy() for row in utterance.rows),
+            cached,
+            utterance.prompt_frames,
+            utterance.prompt_tokens,
+            utterance.num_written,
+            utterance.options,
+            utterance.text_position,
+            None if generator is None else generator.get_state(),
+        )
 
     def restore(
         self, options: DecodingOptions | None = None, generator: torch.Generator | None = None

@@ -19,7 +19,8 @@ from sled.files.audio import write_audio
 from sled.model.layout import Layout
 from sled.simulation.client import converse
 from sled.simulation.pacing import release, schedule
-from sled.tts import TTS, Prompt
+from sled.streaming.voice import Prompt
+from sled.tts import TTS
 
 # Words of a prompt; the upper limit is the median of the test set if that is larger.
 PROMPT_MIN_WORDS, PROMPT_MAX_WORDS = 3, 5
@@ -154,7 +155,7 @@ def speak_live(
     waveforms, cut_off, underruns, elapsed_s = [], [], 0, 0.0
     for number, cut in enumerate(cuts):
         pieces = release(schedule(text_of(cut), characters_per_second))
-        with tts.open_session(options=options, seed=seed + number, max_ahead_s=None) as session:
+        with tts.open_session(decoding=options, seed=seed + number, max_ahead_s=None) as session:
             audio: list[np.ndarray] = []
             timeline = converse(session, pieces, [audio.append])
             cut_off.append(not session.stopped)

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from typing import Any
+from copy import deepcopy
+from typing import Any, TypeVar
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from sled.model.cache import KVCache, RowCache
+from sled.model.conditions import project_conditions
 from sled.model.eager_step import eager_step
 from sled.model.interface import StepInputs
 from sled.model.lm import SpeechLM
+
+Module = TypeVar("Module", bound=nn.Module)
 
 
 class FastModel(ABC):
@@ -42,9 +46,8 @@ class FastModel(ABC):
         self.averages = model.averages
         # Not converted: it can be as large as the rest of a small model, and is read row by row.
         self._tokens = model.model.embed_tokens.weight.detach()
-        projection = model.z_proj
-        assert isinstance(projection, nn.Linear)
-        self._z_weight, self._z_bias = self._cast(projection.weight), self._cast(projection.bias)
+        self._unit_input = self._cast_module(model.z_proj)
+        self._condition_inputs = self._cast_module(model.condition_proj)
         norm = model.z_proj_ln
         self._norm_shape, self._norm_eps = list(norm.normalized_shape), norm.eps
         self._norm_weight, self._norm_bias = self._cast(norm.weight), self._cast(norm.bias)
@@ -53,9 +56,20 @@ class FastModel(ABC):
     def _cast(self, weight: Tensor) -> Tensor:
         return weight.detach().to(self.dtype)
 
+    def _cast_module(self, module: Module) -> Module:
+        return deepcopy(module).to(self.dtype).requires_grad_(False)
+
     def tensors(self) -> list[tuple[str, Tensor]]:
-        """All weights that are attributes of this object, with their names."""
-        return [(name, value) for name, value in vars(self).items() if isinstance(value, Tensor)]
+        """All weights outside the layers and the head, with their names."""
+        own = [(name, value) for name, value in vars(self).items() if isinstance(value, Tensor)]
+        inputs = {"_z": self._unit_input, "_condition": self._condition_inputs}
+        small = [
+            (f"{prefix}_{name}", weight)
+            for prefix, module in inputs.items()
+            for name, weight in module.named_parameters()
+        ]
+        # The order of digests in voice files.
+        return [*own[:1], *small, *own[1:]]
 
     @abstractmethod
     def digest(self) -> str:
@@ -83,13 +97,14 @@ class FastModel(ABC):
 
     def embed_units(self, units: Tensor) -> Tensor:
         """See `FrameModel.embed_units`."""
-        return self._normalize(F.linear(units.to(self.dtype), self._z_weight, self._z_bias))
+        return self._normalize(self._unit_input(units.to(self.unit_dtype)))
 
     def embed_conditions(self, conditions: Mapping[str, Tensor]) -> Tensor:
         """See `FrameModel.embed_conditions`."""
-        if conditions:
-            raise ValueError(f"this model takes no conditions, not {sorted(conditions)}")
-        return torch.empty(0, self.config.architecture.hidden_size)
+        projected = project_conditions(self._condition_inputs, conditions, self.device, self.dtype)
+        if projected is None:
+            return torch.empty(0, self.config.architecture.hidden_size, device=self.device)
+        return self._normalize(projected)
 
     def _normalize(self, x: Tensor) -> Tensor:
         return F.layer_norm(x, self._norm_shape, self._norm_weight, self._norm_bias, self._norm_eps)

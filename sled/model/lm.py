@@ -20,6 +20,7 @@ from sled.files.digest import tensor_digest
 from sled.files.without_weights import without_weights
 from sled.model.backbone import Backbone
 from sled.model.cache import KVCache
+from sled.model.conditions import project_conditions
 from sled.model.config import Config
 from sled.model.eager_step import eager_step
 from sled.model.guided_attention import SpokenTokens
@@ -180,17 +181,10 @@ class SpeechLM(nn.Module):
         Raises:
             ValueError: If these are not the conditions that the model takes.
         """
-        if conditions.keys() != self.condition_proj.keys():
-            taken = ", ".join(self.condition_proj) or "none"
-            given = ", ".join(conditions) or "none"
-            raise ValueError(f"the model takes the conditions {taken}; {given} was given")
-        if not conditions:
+        projected = project_conditions(self.condition_proj, conditions, self.device, self.dtype)
+        if projected is None:
             return torch.empty(0, self.config.architecture.hidden_size, device=self.device)
-        projected = [
-            layer(conditions[name].to(self.device, self.dtype))
-            for name, layer in self.condition_proj.items()
-        ]
-        return self._normalize(torch.stack(projected, -2))
+        return self._normalize(projected)
 
     def _normalize(self, x: Tensor) -> Tensor:
         normalized: Tensor = self.z_proj_ln(x)

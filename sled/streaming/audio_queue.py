@@ -1,4 +1,4 @@
-"""Where a session's audio waits to be taken, by threads or by tasks."""
+"""The audio of a session that waits to be taken, by threads or by asyncio tasks."""
 
 from __future__ import annotations
 
@@ -19,89 +19,107 @@ class Chunk:
     """A piece of speech.
 
     Attributes:
-        audio: [S] float32.
-        latents: [T, D] frames that went into the codec for it. What comes out at once can be less
-            than they make, see `StreamingDecoder.lookahead_frames`.
+        audio: [S] float32 samples.
+        units: [T, ...] units that went into the codec for it. A streaming codec may return fewer
+            samples at once, see `StreamingDecoder.lookahead_frames`.
         ready_at_s: When it could first be taken, by `time.perf_counter`.
     """
 
     audio: np.ndarray
-    latents: Tensor
+    units: Tensor
     ready_at_s: float = field(default_factory=time.perf_counter)
 
 
-class Sink:
-    """A queue of chunks with an end.
+class AudioQueue:
+    """A queue of chunks with an end. The end of the queue is the end of its session.
 
-    Args:
-        on_taken: Called, by whoever takes, with the number of samples that are left.
+    All methods can be called from any thread.
     """
 
-    def __init__(self, on_taken: Callable[[int], None]) -> None:
-        self._on_taken = on_taken
+    def __init__(self) -> None:
         self._chunks: deque[Chunk] = deque()
         self._num_samples = 0
         self._held_until_s = 0.0
-        self._released = self._ended = False
+        self._released = self._closed = False
         self._error: BaseException | None = None
+        self._below: tuple[int, Callable[[], None]] | None = None
         self._condition = threading.Condition()
         self._tasks: set[tuple[asyncio.AbstractEventLoop, asyncio.Event]] = set()
 
     @property
-    def ended(self) -> bool:
-        """Whether nothing more comes, and not because something went wrong."""
-        return self._ended and self._error is None
+    def closed(self) -> bool:
+        """Whether no more chunks will come, for whatever reason."""
+        return self._closed
+
+    @property
+    def complete(self) -> bool:
+        """Whether no more chunks will come, because all has been said."""
+        return self._closed and self._error is None
 
     @property
     def error(self) -> BaseException | None:
-        """What went wrong, if anything did."""
+        """The error that ended the session, if any."""
         return self._error
 
     @property
     def num_samples(self) -> int:
-        """Samples that wait."""
+        """Number of samples that wait."""
         return self._num_samples
 
     def waiting(self) -> list[Chunk]:
-        """The chunks that wait, which stay."""
+        """A copy of the chunks that wait."""
         with self._condition:
             return list(self._chunks)
 
     def put(self, chunk: Chunk) -> None:
         """Add a chunk; after the end it is dropped."""
         with self._condition:
-            if not self._ended:
+            if not self._closed:
                 self._chunks.append(chunk)
                 self._num_samples += len(chunk.audio)
             self._wake()
 
     def hold(self, seconds: float) -> None:
-        """Let nothing be taken for so many seconds, unless it is released before."""
+        """Let nothing be taken for so many seconds, unless `release` was or is called."""
         with self._condition:
             if not self._released:
                 self._held_until_s = time.perf_counter() + seconds
 
     def release(self) -> None:
-        """Hold nothing back, now and ever after."""
+        """End `hold`, for good."""
         with self._condition:
             self._released = True
             self._held_until_s = min(self._held_until_s, time.perf_counter())
             self._wake()
 
     def end(self, error: BaseException | None = None, *, drop: bool = False) -> None:
-        """Nothing more comes.
+        """Close the queue.
 
         Args:
-            error: Why, if not because all has been said; raised to whoever takes.
-            drop: Throw away what waits, too.
+            error: The error that ended the session, if any; raised to whoever takes.
+            drop: Also drop the chunks that wait.
         """
         with self._condition:
-            if not self._ended:
-                self._ended, self._error = True, error
+            if not self._closed:
+                self._closed, self._error = True, error
             if drop:
                 self._chunks.clear()
                 self._num_samples = 0
             self.release()
+
+    def call_below(self, num_samples: int, call: Callable[[], None]) -> None:
+        """Call a function once, as soon as no more than so many samples wait."""
+        with self._condition:
+            self._below = (num_samples, call)
+        self._check_below()
+
+    def _check_below(self) -> None:
+        with self._condition:
+            if self._below is None or self._num_samples > self._below[0]:
+                return
+            _, call = self._below
+            self._below = None
+        call()
 
     def take(self) -> Chunk | None:
         """The next chunk, as soon as there is one; None at the end."""
@@ -109,10 +127,11 @@ class Sink:
             while not self._is_ready():
                 self._condition.wait(self._wait_s())
             chunk = self._pop()
-        return self._taken(chunk)
+        self._check_below()
+        return chunk
 
     async def take_async(self) -> Chunk | None:
-        """`take` for a task: other tasks go on while this one waits."""
+        """`take` for asyncio: other tasks run while this one waits."""
         arrived = (asyncio.get_running_loop(), asyncio.Event())
         try:
             while True:
@@ -124,19 +143,20 @@ class Sink:
                     self._tasks.add(arrived)
                     wait_s = self._wait_s()
                 await _wait(*arrived, wait_s)
-        finally:  # also if the task has been cancelled
+        finally:  # also if the task is cancelled
             with self._condition:
                 self._tasks.discard(arrived)
-        return self._taken(chunk)
+        self._check_below()
+        return chunk
 
     def _is_ready(self) -> bool:
-        return self._ended or bool(self._chunks and self._held_s() <= 0)
+        return self._closed or bool(self._chunks and self._held_s() <= 0)
 
     def _held_s(self) -> float:
         return self._held_until_s - time.perf_counter()
 
     def _wait_s(self) -> float | None:
-        """How long it may take until something can be taken that is here already."""
+        """Time until a chunk that is held can be taken. None: there is no chunk."""
         return max(self._held_s(), 0.0) if self._chunks else None
 
     def _pop(self) -> Chunk | None:
@@ -148,15 +168,10 @@ class Sink:
             raise self._error
         return None
 
-    def _taken(self, chunk: Chunk | None) -> Chunk | None:
-        if chunk is not None:
-            self._on_taken(self.num_samples)
-        return chunk
-
     def _wake(self) -> None:
         self._condition.notify_all()
         for loop, event in self._tasks:
-            with suppress(RuntimeError):  # the loop has been closed, and nobody waits any more
+            with suppress(RuntimeError):  # the loop is closed, and its tasks with it
                 loop.call_soon_threadsafe(event.set)
 
 
@@ -165,8 +180,7 @@ async def _wait(
 ) -> None:
     """Wait for an event, which is set after so many seconds at the latest.
 
-    `asyncio.wait_for` would lose a cancellation that comes together with the event, before
-    Python 3.12.
+    Before Python 3.12, `asyncio.wait_for` can lose a cancellation that comes with the event.
     """
     alarm = None if seconds is None else loop.call_later(seconds, event.set)
     try:

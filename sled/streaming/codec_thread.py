@@ -1,7 +1,7 @@
-"""The thread that makes frames audible, for all sessions, while the model writes the next ones.
+"""The thread that decodes units to audio for all sessions, while the model draws the next units.
 
-Jobs that are alike are done together: with many sessions a codec that took them one by one would
-not keep up. A session's own jobs are done in the order they came.
+Jobs of one kind are decoded as one batch, since a codec that took them one by one could not follow
+many sessions. The jobs of one session are done in order.
 """
 
 from __future__ import annotations
@@ -13,48 +13,47 @@ from dataclasses import dataclass
 from queue import SimpleQueue
 
 import torch
-from torch import Tensor
 
 from sled.codec import Codec
-from sled.streaming.audio import AudioStream, decode_together
+from sled.streaming.audio_stage import AudioStage, UnitChunk, decode_together
 from sled.streaming.threads import compute_with
 
-# Jobs that are done together; more would keep the first of them waiting, for little gain.
+# Jobs in one batch. More would delay the first of them, for little gain.
 MAX_TOGETHER = 64
 
 
 @dataclass(eq=False)
 class CodecJob:
-    """Frames that are to become audio.
+    """A chunk of units to be decoded.
 
     Attributes:
-        stream: What they continue.
-        latents: [T, D], any number of them.
-        last: Whether all that is due comes out after them.
-        is_wanted: Whether anybody still waits for it; asked when its turn comes.
-        deliver: Called with the samples [S], in the codec's thread.
-        fail: Called with what goes wrong.
-        written: On a GPU, when the frames will be there.
+        stage: Whose chunk it is.
+        chunk: The units.
+        fail: Called with an error of this job.
+        written: On a GPU, the event after which the units can be read.
     """
 
-    stream: AudioStream
-    latents: Tensor
-    last: bool
-    is_wanted: Callable[[], bool]
-    deliver: Callable[[Tensor], None]
+    stage: AudioStage
+    chunk: UnitChunk
     fail: Callable[[Exception], None]
     written: torch.cuda.Event | None = None
 
     def kind(self) -> tuple[object, ...]:
-        """Jobs of one kind can be done together."""
-        return (len(self.latents), self.last, *self.stream.state.kind())
+        """Jobs with equal kinds can be one batch."""
+        conditions = tuple(sorted(self.stage.conditions))
+        return (len(self.chunk.units), self.chunk.last, conditions, *self.stage.state.kind())
 
 
 @dataclass(frozen=True, eq=False)
 class Marker:
-    """Its event is set once all jobs before it have been done; the last one ends the thread."""
+    """A point in the order of the jobs.
 
-    reached: threading.Event
+    Attributes:
+        reached: Called when all jobs before it have been done.
+        is_end: Whether the thread ends there.
+    """
+
+    reached: Callable[[], None]
     is_end: bool = False
 
 
@@ -63,40 +62,38 @@ class CodecThread:
 
     Args:
         codec: Decodes.
-        threads: Of the processor, to compute with.
-        on_timed: Called with the seconds that each of some frames has taken.
+        threads: CPU threads to compute with.
+        on_timed: Called with the seconds per frame of each batch.
     """
 
     def __init__(self, codec: Codec, threads: int, on_timed: Callable[[float], None]) -> None:
         self._codec, self._threads, self._on_timed = codec, threads, on_timed
         on_gpu = codec.device.type == "cuda"
-        # On a GPU of its own account: the codec shall not queue up behind the model.
+        # A stream of its own, so that the codec does not queue behind the model.
         self._cuda_stream = torch.cuda.Stream(codec.device) if on_gpu else None
         self._queue: SimpleQueue[CodecJob | Marker] = SimpleQueue()
         self._thread = threading.Thread(target=self._run, name="sled-codec", daemon=True)
         self._thread.start()
 
-    # The decoding thread.
+    # For the decoding thread.
 
     def put(self, job: CodecJob) -> None:
-        """Have a job done."""
+        """Queue a job."""
         if self._cuda_stream is not None:
-            # The frames may still be on their way through the model's stream.
+            # The model's stream may still be computing the units.
             job.written = torch.cuda.current_stream().record_event()
         self._queue.put(job)
 
-    def wait(self) -> None:
-        """Until all jobs so far have been done."""
-        marker = Marker(threading.Event())
-        self._queue.put(marker)
-        marker.reached.wait()
+    def call_after_jobs(self, call: Callable[[], None]) -> None:
+        """Call a function on this thread after the jobs so far."""
+        self._queue.put(Marker(call))
 
     def stop(self) -> None:
-        """Have the jobs done that there are, and end."""
-        self._queue.put(Marker(threading.Event(), is_end=True))
+        """Finish the jobs so far, and end the thread."""
+        self._queue.put(Marker(lambda: None, is_end=True))
         self._thread.join()
 
-    # The codec's thread.
+    # The thread.
 
     def _run(self) -> None:
         compute_with(self._threads)
@@ -109,7 +106,7 @@ class CodecThread:
             if isinstance(waiting[0], Marker):
                 marker = waiting.pop(0)
                 assert isinstance(marker, Marker)
-                marker.reached.set()
+                marker.reached()
                 if marker.is_end:
                     return
                 continue
@@ -117,44 +114,45 @@ class CodecThread:
 
     def _do(self, jobs: Sequence[CodecJob]) -> None:
         start = time.perf_counter()
-        jobs = [job for job in jobs if job.is_wanted()]
+        jobs = [job for job in jobs if job.stage.is_wanted]
         if not jobs:
             return
-        streams, latents = [job.stream for job in jobs], [job.latents for job in jobs]
+        stages, units = [job.stage for job in jobs], [job.chunk.units for job in jobs]
         try:
-            with torch.cuda.stream(self._cuda_stream):  # nothing, without a GPU
+            with torch.cuda.stream(self._cuda_stream):  # no effect without a GPU
                 for job in jobs:
                     if job.written is not None:
                         job.written.wait()
-                samples = decode_together(self._codec, streams, latents, last=jobs[0].last).cpu()
+                last = jobs[0].chunk.last
+                samples = decode_together(self._codec, stages, units, last=last).cpu()
         except Exception as error:
             for job in jobs:
                 job.fail(error)
             return
         for job, decoded in zip(jobs, samples, strict=True):
             try:
-                job.deliver(decoded.clone())  # a view would keep those of all
+                job.stage.accept(decoded.clone(), job.chunk)  # a view would keep the whole batch
             except Exception as error:
                 job.fail(error)
-        if num_frames := len(latents[0]):
+        if num_frames := len(units[0]):
             self._on_timed((time.perf_counter() - start) / num_frames)
 
 
 def take_alike(waiting: list[CodecJob | Marker]) -> list[CodecJob]:
-    """Take the first job, and others that can be done with it, out of a queue.
+    """Remove the first job from a queue, and others of its kind.
 
-    None that comes after a marker, or after another job of the same stream.
+    No job is taken that is behind a marker or behind another job of the same session.
     """
     taken: list[CodecJob] = []
     kind: tuple[object, ...] | None = None
     left: list[CodecJob | Marker] = []
-    seen: set[AudioStream] = set()
-    open_to_all = True
+    seen: set[AudioStage] = set()
+    before_marker = True
     for one in waiting:
         if isinstance(one, Marker):
-            open_to_all = False
-        elif open_to_all and one.stream not in seen and len(taken) < MAX_TOGETHER:
-            seen.add(one.stream)
+            before_marker = False
+        elif before_marker and one.stage not in seen and len(taken) < MAX_TOGETHER:
+            seen.add(one.stage)
             own = one.kind()
             if kind is None or own == kind:
                 kind = own

@@ -1,9 +1,9 @@
-"""Two threads that serve all sessions: one decodes them as a batch, one runs the codec.
+"""Runs the stages of all sessions on three threads: text, decoding and codec.
 
-Sessions never touch the decoder. They hand in commands, which the decoding thread carries out
-between two steps, so that whoever feeds text does not wait for the model. Frames go to the codec's
-thread, and the model writes the next ones meanwhile. Both threads exist only while there are
-sessions.
+Callers never touch the decoder. They submit commands, which the decoding thread carries out between
+two steps, so whoever feeds text does not wait for the model. All of the model's work is done on
+that thread. Units go to the codec thread while the model draws the next ones. The threads exist
+only while there are sessions.
 """
 
 from __future__ import annotations
@@ -14,53 +14,63 @@ import threading
 import time
 import weakref
 from collections import deque
-from collections.abc import Callable
-from concurrent.futures import Future, TimeoutError
+from collections.abc import Callable, Generator
+from concurrent.futures import Future
 from functools import partial
-from typing import Protocol, TypeVar
+from typing import Generic, Protocol, TypeVar
 
 import torch
 from torch import Tensor
 
 from sled.codec import Codec
-from sled.decoding import Decoder, TextTracker, Utterance
+from sled.decoding import Decoder, Step, TextTracker, Utterance
 from sled.model.interface import FrameModel
+from sled.streaming.audio_stage import AudioStage, UnitChunk
 from sled.streaming.codec_thread import CodecJob, CodecThread
+from sled.streaming.text_thread import TextThread
 from sled.streaming.threads import choose_threads, compute_with
 
 logger = logging.getLogger(__name__)
 T = TypeVar("T")
 
-# Of the newest measurement in an average of durations, and by what factor one that is out of the
-# ordinary (a prompt was read, the machine had other things to do) may raise it.
+# The weight of the newest duration in an average, and the factor by which an outlier (a prompt was
+# read, or the machine was busy) may raise it.
 NEWEST_WEIGHT, MAX_RISE = 0.1, 2.0
-# Commands are carried out for no longer than this between two steps.
+# Commands between two steps take no longer than this.
 MAX_COMMANDS_S = 0.01
 
 
-class Speaker(Protocol):
-    """Who has something spoken. Its methods are called by the engine's threads."""
+class Consumer(Protocol):
+    """Receives the frames of an utterance. The engine serves it from its first command on."""
 
-    done: bool
-    """Whether it wants nothing more; set before it is released."""
+    @property
+    def closed(self) -> bool:
+        """Whether it needs nothing any more."""
+        ...
 
-    def on_frame(self, latent: Tensor, stopped: bool, exhausted: bool) -> None:
-        """The next frame [D] of its utterance; if `stopped`, it is not speech any more."""
+    def on_frame(self, unit: Tensor, stopped: bool, exhausted: bool) -> None:
+        """Take the next frame of its utterance; on the decoding thread.
+
+        Args:
+            unit: The unit of the frame.
+            stopped: Whether the utterance stopped at this frame, which is not speech.
+            exhausted: Whether the utterance was cut after this frame.
+        """
         ...
 
     def fail(self, error: BaseException) -> None:
-        """Nothing more will come."""
+        """End with an error; from any thread."""
         ...
 
 
 class Average:
-    """A running average of durations in seconds; 0 before the first."""
+    """A running average of durations in seconds; 0 before the first one."""
 
     def __init__(self) -> None:
         self.seconds = 0.0
 
     def add(self, seconds: float) -> None:
-        """Take in the newest."""
+        """Include a duration."""
         if self.seconds:
             seconds = min(seconds, MAX_RISE * self.seconds)
             self.seconds += NEWEST_WEIGHT * (seconds - self.seconds)
@@ -68,18 +78,49 @@ class Average:
             self.seconds = seconds
 
 
+class Task(Generic[T]):
+    """Work for the decoding thread that is not a session's, as a `Consumer` without frames.
+
+    Args:
+        steps: Does a part of the work for each `next`, and returns the result.
+    """
+
+    def __init__(self, steps: Generator[None, None, T]) -> None:
+        self.result: Future[T] = Future()
+        self._steps = steps
+        self.closed = False
+
+    def advance(self) -> None:
+        """Do the next part of the work."""
+        try:
+            next(self._steps)
+        except StopIteration as end:
+            self.closed = True
+            self.result.set_result(end.value)
+
+    def on_frame(self, unit: Tensor, stopped: bool, exhausted: bool) -> None:
+        """Never called, as there is no utterance."""
+
+    def fail(self, error: BaseException) -> None:
+        """See `Consumer`."""
+        self.closed = True
+        self.result.set_exception(error)
+
+
 class Engine:
-    """Decodes and makes audible what any number of speakers say at once.
+    """Decodes any number of sessions as one batch.
 
     Args:
         model: In evaluation mode.
         codec: On the same device.
-        num_parameters: Of the model, which decide how many threads of the processor a step takes.
-        codec_threads: Threads of the processor for the codec. None: half as many as torch has, as
-            the model is at work at the same time.
+        num_parameters: Of the model; decides how many CPU threads a step takes.
+        codec_threads: CPU threads of the codec. None: half as many as torch has, since the model
+            computes at the same time.
 
     Attributes:
-        decoder: For commands only.
+        model: See above.
+        codec: See above.
+        decoder: Used on the decoding thread only.
     """
 
     def __init__(
@@ -92,116 +133,144 @@ class Engine:
         self.model, self.codec = model, codec
         self._num_parameters = num_parameters
         self._most_threads = torch.get_num_threads()
-        self._threads = 0  # that the decoding thread computes with
+        self._threads = 0  # CPU threads that the decoding thread computes with
         self._codec_threads = codec_threads or max(1, self._most_threads // 2)
-        self._place_keeper: TextTracker | None = None
+        self._text_tracker: TextTracker | None = None
         if codec.token_channel is not None:
-            self._place_keeper = TextTracker(codec.token_channel, model.config)
+            self._text_tracker = TextTracker(codec.token_channel, model.config)
         self.decoder = self._new_decoder()
-        self._utterances: dict[Utterance, Speaker] = {}
-        self._speakers: set[Speaker] = set()
-        self._commands: deque[tuple[Speaker, Callable[[], None]]] = deque()
+        self._utterances: dict[Utterance, Consumer] = {}
+        self._consumers: set[Consumer] = set()
+        self._commands: deque[tuple[Consumer, Callable[[], None]]] = deque()
         self._condition = threading.Condition()
         self._thread: threading.Thread | None = None
         self._codec_thread: CodecThread | None = None
+        self._text_thread: TextThread | None = None
         self._closed = False
         self._step_time, self._codec_time = Average(), Average()
         _engines.add(self)
 
     @property
     def real_time_factor(self) -> float:
-        """Time that a frame takes of late, over the time that it plays; 0 before the first."""
+        """Recent time to make a frame, over the time that it plays; 0 before the first frame."""
         return (self._step_time.seconds + self._codec_time.seconds) * self.codec.frame_rate
 
-    # For sessions: any thread.
+    # For any thread.
 
-    def submit(self, speaker: Speaker, command: Callable[[], None]) -> bool:
-        """Have a command carried out between two steps; if it raises, the speaker fails.
-
-        The engine is at a speaker's service from its first command until `release`.
+    def submit(self, consumer: Consumer, command: Callable[[], None]) -> bool:
+        """Run a command on the decoding thread, between two steps. If it raises, `fail` is called.
 
         Returns:
-            False if the speaker is done, and the command is not carried out.
+            False if the consumer is closed; then the command is not run.
 
         Raises:
-            RuntimeError: If the engine has been closed.
+            RuntimeError: If the engine is closed.
         """
         with self._condition:
-            if self._closed:
-                raise RuntimeError("the engine has been closed: nothing can be said any more")
-            if speaker.done:
+            if not self._serve_consumer(consumer):
                 return False
-            if self._thread is None:
-                # A daemon: a session that is left open must not keep the program from ending.
-                thread = threading.Thread(target=self._run, name="sled-decoder", daemon=True)
-                thread.start()  # waits for the condition
-                self._thread = thread
-            self._speakers.add(speaker)
-            self._commands.append((speaker, command))
+            self._commands.append((consumer, command))
             self._condition.notify()
             return True
 
-    def ask(self, speaker: Speaker, question: Callable[[], T]) -> T | None:
-        """Have a question answered between two steps, and wait for it; None if it is done."""
-        answer: Future[T] = Future()
-
-        def command() -> None:
-            try:
-                answer.set_result(question())
-            except BaseException as error:
-                answer.set_exception(error)
-
-        if not self.submit(speaker, command):
-            return None
-        while True:
-            try:
-                return answer.result(timeout=1.0)
-            except TimeoutError:
-                if speaker.done:  # it failed before its question's turn came
-                    return None
-
-    def release(self, speaker: Speaker) -> None:
-        """Forget a speaker, who is done, and whatever it was still saying."""
+    def submit_text(self, consumer: Consumer, command: Callable[[], None]) -> bool:
+        """Run a command on the text thread; otherwise as `submit`."""
         with self._condition:
-            self._speakers.discard(speaker)
+            if not self._serve_consumer(consumer):
+                return False
+            assert self._text_thread is not None
+            self._text_thread.put(partial(self._carry_out, consumer, command))
+            return True
+
+    def _serve_consumer(self, consumer: Consumer) -> bool:
+        """Add a consumer and start the threads, unless it is closed."""
+        if self._closed:
+            raise RuntimeError("the engine is closed: nothing can be said any more")
+        if consumer.closed:
+            return False
+        if self._thread is None:
+            self._text_thread = TextThread()
+            self._codec_thread = CodecThread(self.codec, self._codec_threads, self._codec_time.add)
+            # A daemon: a session that is left open must not keep the program from ending.
+            self._thread = threading.Thread(
+                target=self._run,
+                args=(self._text_thread, self._codec_thread),
+                name="sled-decoder",
+                daemon=True,
+            )
+            self._thread.start()  # waits for the condition
+        self._consumers.add(consumer)
+        return True
+
+    def run(self, steps: Generator[None, None, T]) -> T:
+        """Do work on the decoding thread, in parts between steps, and wait for the result.
+
+        Args:
+            steps: Does a part of the work for each `next`, and returns the result.
+
+        Raises:
+            RuntimeError: If the engine is closed.
+            Exception: Whatever the work raises.
+        """
+        task = Task(steps)
+
+        def advance() -> None:
+            task.advance()
+            if task.closed:
+                self.release(task)
+            else:
+                self.submit(task, advance)
+
+        self.submit(task, advance)
+        return task.result.result()
+
+    def release(self, consumer: Consumer) -> None:
+        """Forget a consumer that is closed, and its utterance."""
+        with self._condition:
+            self._consumers.discard(consumer)
             if self._thread is not None:
-                self._commands.append((speaker, partial(self._hang_up, speaker)))
+                self._commands.append((consumer, partial(self._break_off_all, consumer)))
                 self._condition.notify()
 
+    def give_up(self, consumer: Consumer, error: BaseException) -> None:
+        """End a consumer with an error."""
+        consumer.fail(error)
+        self.release(consumer)
+
     def close(self) -> None:
-        """End all sessions and both threads, for good."""
+        """End all sessions and the threads, for good."""
         with self._condition:
             thread, self._closed = self._thread, True
             self._condition.notify()
         if thread is not None and thread is not threading.current_thread():
             thread.join()
 
-    # For speakers: the decoding thread.
+    # For consumers, on the decoding thread.
 
-    def speak(self, speaker: Speaker, utterance: Utterance) -> None:
-        """Send a speaker the frames of an utterance that has joined the decoder."""
-        self._utterances[utterance] = speaker
+    def expect_frames(self, consumer: Consumer, utterance: Utterance) -> None:
+        """Send a consumer the frames of an utterance that has joined the decoder."""
+        self._utterances[utterance] = consumer
 
-    def withdraw(self, utterance: Utterance) -> None:
-        """Break off an utterance; its speaker goes on."""
+    def break_off(self, utterance: Utterance) -> None:
+        """Remove an utterance; its consumer goes on."""
         del self._utterances[utterance]
         self.decoder.leave(utterance)
 
-    def make_audible(self, job: CodecJob) -> None:
-        """Have the codec's thread do a job; those of a stream are done in the order they came."""
+    def decode_audio(self, consumer: Consumer, stage: AudioStage, chunk: UnitChunk) -> None:
+        """Decode a chunk of units on the codec thread; the chunks of a stage stay in order."""
         assert self._codec_thread is not None
-        self._codec_thread.put(job)
+        fail = partial(self.give_up, consumer)
+        self._codec_thread.put(CodecJob(stage, chunk, fail))
 
-    def wait_for_codec(self) -> None:
-        """Wait until all jobs so far have been done."""
+    def call_after_codec(self, call: Callable[[], None]) -> None:
+        """Call a function on the codec thread after all chunks so far. It must not raise."""
         assert self._codec_thread is not None
-        self._codec_thread.wait()
+        self._codec_thread.call_after_jobs(call)
 
     # The decoding thread.
 
-    def _run(self) -> None:
-        codec_thread = CodecThread(self.codec, self._codec_threads, self._codec_time.add)
-        self._codec_thread, self._threads = codec_thread, 0
+    def _run(self, text_thread: TextThread, codec_thread: CodecThread) -> None:
+        self._threads = 0
         try:
             with torch.inference_mode():
                 self._serve()
@@ -212,18 +281,19 @@ class Engine:
                 self._commands.clear()
                 self._thread = None
         finally:
+            text_thread.stop()
             codec_thread.stop()
 
     def _serve(self) -> None:
-        """Carry out commands and step, until there are no sessions any more."""
+        """Carry out commands and decode, until there are no consumers."""
         idle = False
         while True:
             with self._condition:
-                while idle and not self._commands and self._speakers and not self._closed:
+                while idle and not self._commands and self._consumers and not self._closed:
                     self._condition.wait()
                 if self._closed:
-                    self._start_over(RuntimeError("the engine has been closed"))
-                if self._closed or not (self._commands or self._speakers):
+                    self._start_over(RuntimeError("the engine is closed"))
+                if self._closed or not (self._commands or self._consumers):
                     self._thread = None
                     return
             end = time.perf_counter() + MAX_COMMANDS_S
@@ -231,11 +301,11 @@ class Engine:
                 self._carry_out(*self._commands.popleft())
             idle = not self._step()
 
-    def _carry_out(self, speaker: Speaker, command: Callable[[], None]) -> None:
+    def _carry_out(self, consumer: Consumer, command: Callable[[], None]) -> None:
         try:
             command()
         except Exception as error:
-            self.give_up(speaker, error)
+            self.give_up(consumer, error)
 
     def _step(self) -> bool:
         """One step of the decoder; returns whether there was anything to do."""
@@ -243,25 +313,37 @@ class Engine:
         self._choose_threads()
         try:
             step = self.decoder.step()
-        except Exception as error:  # whoever caused it, no state can be trusted any more
-            logger.exception("decoding failed: all sessions end")
-            self._start_over(error)
-            return False
+        except Exception as error:
+            logger.exception("a step of the decoder failed")
+            self._recover(error)
+            return True
         if step is None:
             return False
         if step.utterances:
             self._step_time.add(time.perf_counter() - start)
-        for utterance, latent, stopped, exhausted in zip(
-            step.utterances, step.units, step.stopped, step.exhausted, strict=True
-        ):
-            speaker = self._utterances[utterance]
-            if stopped or exhausted:
-                del self._utterances[utterance]
-            self._carry_out(speaker, partial(speaker.on_frame, latent, stopped, exhausted))
+        self._deliver(step)
         return True
 
+    def _deliver(self, step: Step) -> None:
+        """Send the frames of a step to their consumers."""
+        for utterance, unit, stopped, exhausted in zip(
+            step.utterances, step.units, step.stopped, step.exhausted, strict=True
+        ):
+            consumer = self._utterances[utterance]
+            if stopped or exhausted:
+                del self._utterances[utterance]
+            self._carry_out(consumer, partial(consumer.on_frame, unit, stopped, exhausted))
+
+    def _recover(self, error: Exception) -> None:
+        """End the sessions whose utterances cannot be decoded; the others go on."""
+        steps, failed = self.decoder.recover()
+        for utterance in failed:
+            self.give_up(self._utterances.pop(utterance), error)
+        for step in steps:
+            self._deliver(step)
+
     def _choose_threads(self) -> None:
-        """As many threads of the processor as the next step deserves."""
+        """Set the number of CPU threads for the next step."""
         num_utterances = len(self.decoder.utterances)
         count = choose_threads(self._num_parameters, num_utterances, self._most_threads)
         if num_utterances and count != self._threads:
@@ -269,24 +351,19 @@ class Engine:
             self._threads = count
 
     def _start_over(self, error: BaseException) -> None:
-        """With a new decoder, and without all who had something spoken by the old one."""
+        """Make a new decoder, and end all consumers with an error."""
         self.decoder = self._new_decoder()
         self._utterances.clear()
         with self._condition:
-            for speaker in list(self._speakers):
-                self.give_up(speaker, error)
+            for consumer in list(self._consumers):
+                self.give_up(consumer, error)
 
     def _new_decoder(self) -> Decoder:
-        return Decoder(self.model, text_tracker=self._place_keeper)
+        return Decoder(self.model, text_tracker=self._text_tracker)
 
-    def _hang_up(self, speaker: Speaker) -> None:
-        for utterance in [one for one, who in self._utterances.items() if who is speaker]:
-            self.withdraw(utterance)
-
-    def give_up(self, speaker: Speaker, error: BaseException) -> None:
-        """End what a speaker says because something went wrong; from any thread."""
-        speaker.fail(error)
-        self.release(speaker)
+    def _break_off_all(self, consumer: Consumer) -> None:
+        for utterance in [one for one, who in self._utterances.items() if who is consumer]:
+            self.break_off(utterance)
 
 
 _engines: weakref.WeakSet[Engine] = weakref.WeakSet()
@@ -294,6 +371,6 @@ _engines: weakref.WeakSet[Engine] = weakref.WeakSet()
 
 @atexit.register
 def _close_engines() -> None:
-    """A thread that computes while the interpreter goes down would crash it."""
+    """A thread that computes while the interpreter shuts down would crash it."""
     for engine in list(_engines):
         engine.close()

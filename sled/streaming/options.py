@@ -1,46 +1,59 @@
-"""How a session speaks."""
+"""The settings of a session."""
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
+from typing import Literal
 
 from sled.decoding import DecodingOptions
 from sled.model.config import Config
 from sled.model.layout import Layout
 from sled.streaming.chunks import ChunkRamp
-from sled.streaming.segment_budget import Room
-from sled.streaming.voice import Voice
+from sled.streaming.segment_budget import SegmentBudget
+from sled.streaming.voice import Prompt, Voice
 from sled.text.segments import SegmentLimits
+
+Encoding = Literal["float32", "int16"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Delivery:
-    """How a session speaks.
+class SessionOptions:
+    """The settings of a session.
 
     Attributes:
-        options: How frames are drawn and when a segment ends.
-        layout: None: the checkpoint's own.
-        voice: To speak with. None: any the model comes up with.
-        ramp: How many frames are made audible at once.
-        limits: Sizes of segments, in tokens. None: as `Room` finds for the model.
-        max_start_delay_s: Text that comes more slowly than it is spoken lets the first sound wait,
-            at most so long, see `sled.streaming.start_delay`. 0: it never waits.
-        max_ahead_s: Speech that may wait to be taken before the model pauses. None: any amount.
-        trim_tail: Leave out near-silence at the end.
-        max_silence_s: A segment of which all text has been read ends after so much near-silence.
-            None: only when the model says so.
+        decoding: How units are drawn and when speech ends; `min_frames` and `max_length` apply to
+            each segment. None: the checkpoint's recommendation.
+        layout: How text and speech interleave. None: the checkpoint's own. In the offline layout, a
+            segment is spoken once its text is complete.
+        voice: The voice to speak with. A prompt is prepared first, see `TTS.make_voice`. None: the
+            model chooses.
+        seed: The same seed says the same text in the same way.
+        ramp: How many frames are decoded to audio at once.
+        limits: Sizes of segments in tokens. None: as `SegmentBudget` computes them for the model.
+        max_start_delay_s: If text comes more slowly than it is spoken, the first sound is delayed
+            by the expected deficit, at most by so much, so that playback does not stall. 0: never.
+        max_ahead_s: The model pauses when so much audio waits to be taken. None: never.
+        trim_tail: Whether to drop near-silence at the end.
+        max_silence_s: A segment whose text has been read ends after so much near-silence. None:
+            only where the model stops.
+        encoding: The type of the audio.
+
+    Raises:
+        ValueError: For a value that makes no sense.
     """
 
-    options: DecodingOptions = field(default_factory=DecodingOptions)
+    decoding: DecodingOptions | None = None
     layout: Layout | None = None
-    voice: Voice | None = None
+    voice: Voice | Prompt | None = None
+    seed: int = 0
     ramp: ChunkRamp = field(default_factory=ChunkRamp)
     limits: SegmentLimits | None = None
-    max_start_delay_s: float = 0.0
-    max_ahead_s: float | None = None
+    max_start_delay_s: float = 1.0
+    max_ahead_s: float | None = 30.0
     trim_tail: bool = False
     max_silence_s: float | None = None
+    encoding: Encoding = "float32"
 
     def __post_init__(self) -> None:
         for name in ("max_ahead_s", "max_silence_s"):
@@ -48,17 +61,26 @@ class Delivery:
                 raise ValueError(f"{name}={value}: give seconds above 0, or None for no limit")
         if not 0 <= self.max_start_delay_s < math.inf:
             raise ValueError(f"max_start_delay_s={self.max_start_delay_s}: give seconds, or 0")
+        if self.encoding not in ("float32", "int16"):
+            raise ValueError(f"encoding={self.encoding!r}: choose float32 or int16")
+        if not -(2**63) <= self.seed < 2**63:
+            raise ValueError(f"seed={self.seed}: a seed has at most 63 bits")
 
-    def room(self, config: Config) -> Room:
-        """How much of a text fits a segment.
+    def budget(self, config: Config) -> SegmentBudget:
+        """How much text and speech a segment can hold.
+
+        Args:
+            config: The model's configuration.
 
         Raises:
-            ValueError: If the voice's recording leaves none.
+            ValueError: If the voice's recording leaves no room.
         """
-        return Room(
+        voice = self.voice
+        assert not isinstance(voice, Prompt), "prepare the voice first"
+        return SegmentBudget(
             config,
-            self.options,
+            self.decoding or DecodingOptions.of_model(config),
             self.layout or Layout.from_config(config),
-            prompt_frames=0 if self.voice is None else len(self.voice.latents),
-            prompt_positions=0 if self.voice is None else self.voice.num_positions,
+            prompt_frames=0 if voice is None else len(voice.units),
+            prompt_positions=0 if voice is None else voice.num_positions,
         )

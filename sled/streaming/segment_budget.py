@@ -1,4 +1,4 @@
-"""How much speech fits a model: what it was trained on, and the positions that it has."""
+"""How much text and speech a segment can hold: the length of training data, and positions."""
 
 from __future__ import annotations
 
@@ -9,29 +9,33 @@ from sled.model.config import Config
 from sled.model.layout import Layout
 from sled.text.segments import SegmentLimits
 
-# Of a model's positions, so many may hold the speech that a segment continues, and so many its own.
+# Shares of a model's positions: for the speech that a segment continues, and for its own.
 PAST_SHARE = SEGMENT_SHARE = 0.4
-# Of the frames it was trained on at once, a segment may take so many, and a recording to be
-# continued so many: what is left has room for a clause.
+# Shares of the longest training samples: for a segment, and for a recording to be continued. The
+# rest has room for a clause.
 TRAINED_SEGMENT_SHARE, TRAINED_PROMPT_SHARE = 1 / 2, 2 / 3
-# A word that is being written may take so many tokens.
+# Tokens of a word that is still being written, at most.
 WORD_TOKENS = 8
-# Of models whose configuration does not say.
+# For a model whose configuration does not say.
 MAX_FRAMES_PER_TOKEN = 30.0
 
 
 def max_prompt_frames(config: Config) -> int | None:
-    """Frames of the longest recording that a model can continue. None: not known."""
+    """The most frames of a recording that a model can continue. None: not known."""
     if config.speaking.trained_frames is None:
         return None
     return int(TRAINED_PROMPT_SHARE * config.speaking.trained_frames)
 
 
 def check_prompt(config: Config, num_frames: int) -> None:
-    """Make sure that a model can continue a recording.
+    """Check that a model can continue a recording.
+
+    Args:
+        config: The model's configuration.
+        num_frames: The length of the recording.
 
     Raises:
-        ValueError: If it is longer than what the model was trained on leaves room for.
+        ValueError: If it leaves too little room within the length of the training data.
     """
     longest, trained = max_prompt_frames(config), config.speaking.trained_frames
     if longest is not None and trained is not None and num_frames > longest:
@@ -43,18 +47,18 @@ def check_prompt(config: Config, num_frames: int) -> None:
         )
 
 
-class Room:
-    """What a segment may hold beside the speech that it continues.
+class SegmentBudget:
+    """How much a segment can hold beside the speech that it continues.
 
     Args:
-        config: Of the model.
-        options: How long an utterance may get.
-        layout: In which it is spoken.
-        prompt_frames: Of the voice to speak with; 0 without one.
-        prompt_positions: Positions that it takes, text and frames.
+        config: The model's configuration.
+        options: Limit the length of an utterance.
+        layout: How text and speech interleave.
+        prompt_frames: Frames of the voice's recording; 0 without a voice.
+        prompt_positions: Positions that the recording takes, text and frames.
 
     Raises:
-        ValueError: If the voice's recording leaves none.
+        ValueError: If the voice's recording is too long.
     """
 
     def __init__(
@@ -73,19 +77,19 @@ class Room:
         self._prompt_frames, self._prompt_positions = prompt_frames, prompt_positions
         low, high = speaking.min_frames_per_token, speaking.max_frames_per_token
         self._most = MAX_FRAMES_PER_TOKEN if high is None else high  # frames per token
-        # Half-way, as ratios go: single words are near the most, sentences nearer the fewest.
+        # The geometric mean: single words are near the most, sentences nearer the fewest.
         self._usual = self._most if low is None else math.sqrt(low * self._most)
         if layout.text_chunk is not None and layout.speech_chunk is not None:
-            # Text is read no faster than that, however fast it is said.
+            # The layout reads text no faster than that.
             slowest = layout.speech_chunk / layout.text_chunk
             self._most, self._usual = max(self._most, slowest), max(self._usual, slowest)
             tokens = prompt_positions - prompt_frames
             self._prompt_frames = max(prompt_frames, math.ceil(slowest * tokens))
 
     def holds(self, num_tokens: int) -> bool:
-        """Whether a text can be said in one segment, which continues nothing but the voice.
+        """Whether a text can be said in one segment that continues only the voice.
 
-        Who sets `max_length` wants speech to be cut there.
+        With `max_length` set, speech is to be cut there, so positions do not count.
         """
         positions = self._prompt_positions + num_tokens * (1 + self._most)
         frames = self._prompt_frames + num_tokens * self._usual
@@ -93,35 +97,36 @@ class Room:
 
     @property
     def past_frames(self) -> float:
-        """Frames of earlier speech, the voice's included, that a segment may continue."""
+        """The most frames of earlier speech, the voice's included, that a segment continues."""
         past = PAST_SHARE * self._positions
         return past if self._trained == math.inf else min(past, self._trained - self._own_frames)
 
     @property
     def _own_frames(self) -> float:
-        """Frames that a segment usually has at most."""
+        """The most frames that a segment usually has."""
         return min(TRAINED_SEGMENT_SHARE * self._trained, self._trained - self._prompt_frames)
 
     def segment_limits(self) -> SegmentLimits:
         """Sizes of segments, in tokens, that leave room for their speech and what they continue.
 
-        Positions end all, however slowly a text is said. What was trained on is no such end, so
-        there the usual pace counts, and the last word may take more.
+        The number of positions is a hard limit, so it is divided by the slowest pace. The length of
+        the training data is a soft one: there the usual pace counts, and the last word may exceed
+        it.
 
         Raises:
             ValueError: If the voice's recording leaves no positions.
         """
-        room = SEGMENT_SHARE * self._positions
+        free = SEGMENT_SHARE * self._positions
         if self._prompt_positions:
-            room = min(room, self._positions - self._prompt_positions)
-        largest = int(room / (1 + self._most))
+            free = min(free, self._positions - self._prompt_positions)
+        largest = int(free / (1 + self._most))
         if largest < 2 and self._prompt_positions:
             raise ValueError(
                 f"the voice's recording is too long: with {self._prompt_positions} of "
                 f"{self._positions} positions it leaves no room for speech; take a shorter one"
             )
         largest = max(2, largest)
-        # Where it begins and ends is told by tokens of their own.
+        # Two tokens are <s> and </s>.
         limit = int(max(2, min(largest, self._own_frames / self._usual - 2)))
         word = min(WORD_TOKENS, limit // 2)
         return SegmentLimits(target=(limit + 1) // 2, limit=limit, word=word, cut=largest)

@@ -1,48 +1,59 @@
-"""A conversation with the model: text goes in as it is written, audio comes out as it is made."""
+"""A session: text goes in as it is written, audio comes out as it is made.
+
+    text -> TextStage -> SegmentRunner -> AudioStage -> audio
+
+Each stage runs on a thread of the engine and sends its results to the next one.
+"""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future, TimeoutError
 from dataclasses import dataclass
-from typing import Literal
+from functools import partial
 
 import numpy as np
-import torch
 
-from sled.streaming.audio_queue import Chunk
+from sled.streaming.audio_queue import AudioQueue, Chunk
+from sled.streaming.audio_stage import AudioStage, AudioState
 from sled.streaming.engine import Engine
-from sled.streaming.options import Delivery
-from sled.streaming.track import Track, TrackState
+from sled.streaming.options import SessionOptions
+from sled.streaming.segment_runner import RunnerState, SegmentRunner
+from sled.streaming.text_stage import TextEvent, TextStage, TextState
+from sled.streaming.voice import Voice
 from sled.text.tokenizer import TextTokenizer
-
-Encoding = Literal["float32", "int16"]
-SLICE = 500  # characters
 
 
 def to_int16(audio: np.ndarray) -> np.ndarray:
-    """Samples of full scale 1 as 16-bit integers."""
+    """Samples with a full scale of 1 as 16-bit integers."""
     return np.round(np.clip(audio, -1, 1) * 32767).astype(np.int16)
 
 
 @dataclass(frozen=True, eq=False)
 class SessionState:
-    """A session as a value: keep it, and go on from it as often as you like.
+    """A session as a value, to be continued any number of times.
 
     Attributes:
-        track: What it says.
-        encoding: Of its audio.
+        options: The settings of the session.
+        flushed: Whether its text is complete.
+        text: The state of the text stage.
+        runner: The state of the segment runner.
+        audio: The state of the audio stage.
     """
 
-    track: TrackState
-    encoding: Encoding
+    options: SessionOptions
+    flushed: bool
+    text: TextState
+    runner: RunnerState
+    audio: AudioState
 
 
 class Session:
-    """One utterance of any length, spoken while its text is being written.
+    """An utterance of any length, spoken while its text is being written.
 
-    Opened with `TTS.open_session`. Text is fed and audio taken in any order, in the same thread or
-    in two, or by tasks of an event loop (`async for`); nobody who feeds waits for the model.
+    Opened with `TTS.open_session`. Text is fed and audio taken in any order, by one thread or two,
+    or by asyncio tasks (`async for`). `feed` never waits for the model.
 
         with tts.open_session() as session:
             session.feed("four two ")
@@ -51,37 +62,68 @@ class Session:
             for audio in session:
                 play(audio)
 
+    Args:
+        engine: Runs the stages.
+        tokenizer: Of the engine's model.
+        options: The settings, with the voice prepared.
+        on_frame: Called for each frame, on the decoding thread.
+
     Attributes:
         sample_rate: Of the audio, in Hz.
+
+    Raises:
+        ValueError: If the voice cannot be used.
     """
 
     def __init__(
         self,
         engine: Engine,
         tokenizer: TextTokenizer,
-        delivery: Delivery,
-        *,
-        seed: int = 0,
-        encoding: Encoding = "float32",
+        options: SessionOptions,
         on_frame: Callable[[], None] | None = None,
     ) -> None:
-        if encoding not in ("float32", "int16"):
-            raise ValueError(f"encoding={encoding!r}: choose float32 or int16")
-        if not -(2**63) <= seed < 2**63:
-            raise ValueError(f"seed={seed}: a seed is a number of at most 63 bits")
-        self._engine, self._encoding = engine, encoding
-        generator = torch.Generator().manual_seed(seed)
-        self._track = Track(engine, tokenizer, delivery, generator, on_frame)
+        voice = options.voice
+        assert voice is None or isinstance(voice, Voice)
+        self._engine, self._options = engine, options
         self._flushed = self._cancelled = False
         self.sample_rate = engine.codec.sample_rate
 
+        # The stages must not refer to the session: one that is dropped by its user is cancelled.
+        def process_text() -> None:
+            if text.work():
+                schedule_text()
+
+        def schedule_text() -> None:
+            engine.submit_text(runner, process_text)
+
+        def send(event: TextEvent) -> None:
+            engine.submit(runner, partial(runner.receive, event))
+
+        queue = AudioQueue()
+        audio = AudioStage(
+            engine.codec, queue, lambda: engine.release(runner), voice, options.trim_tail
+        )
+        runner = SegmentRunner(engine, tokenizer, options, audio, queue, schedule_text, on_frame)
+        limits = options.limits or options.budget(engine.model.config).segment_limits()
+        text = TextStage(tokenizer, limits, send, lambda: runner.num_taken)
+        self._text, self._runner, self._audio, self._queue = text, runner, audio, queue
+        self._process_text = process_text
+
     @classmethod
     def resume(cls, state: SessionState, engine: Engine, tokenizer: TextTokenizer) -> Session:
-        """A session that goes on where another one stood when its snapshot was taken."""
-        session = cls(engine, tokenizer, state.track.delivery, encoding=state.encoding)
-        session._flushed = state.track.position.text_ended
-        track = session._track
-        engine.submit(track, lambda: track.restore(state.track))
+        """A session that continues from a snapshot."""
+        session = cls(engine, tokenizer, state.options)
+        session._flushed = state.flushed
+        if state.flushed:
+            session._queue.release()
+        session._text.restore(state.text)
+        runner = session._runner
+        engine.submit(runner, partial(runner.restore, state.runner))
+        session._audio.restore(state.audio)
+        if state.audio.complete:
+            runner.stopped = state.runner.stopped
+            engine.release(runner)
+        engine.submit_text(runner, session._process_text)
         return session
 
     # In.
@@ -89,7 +131,7 @@ class Session:
     def feed(self, text: str) -> None:
         """Take the next piece of the text, down to single characters.
 
-        What is wrong with a text is told to who takes the audio.
+        Errors in the text are raised to whoever takes the audio.
 
         Raises:
             ValueError: If the text has been flushed, or the session cancelled.
@@ -100,70 +142,96 @@ class Session:
             raise ValueError("the session has been cancelled: open a new one")
         if self._flushed:
             raise ValueError("the text has been flushed: open a new session for more")
-        # Cutting text into tokens takes time: much of it at once would keep other sessions waiting.
-        for start in range(0, len(text), SLICE):
-            self._submit(text[start : start + SLICE], ended=False)
+        self._submit(partial(self._text.feed, text, time.perf_counter()))
 
     def flush(self) -> None:
-        """Say that the text is complete. Once is enough."""
+        """Mark the text as complete. Further calls have no effect."""
         if not self._flushed:
             self._flushed = True
-            self._submit("", ended=True)
+            self._queue.release()
+            self._submit(partial(self._text.end, time.perf_counter()))
+
+    def _submit(self, change: Callable[[], None]) -> None:
+        """Change the text stage and let it work; on the text thread."""
+        process_text = self._process_text
+
+        def command() -> None:
+            change()
+            process_text()
+
+        self._engine.submit_text(self._runner, command)
 
     def cancel(self) -> None:
-        """Stop, free everything, and end the iteration."""
+        """Stop at once, drop the audio that waits, and end the iteration."""
         self._cancelled = self._flushed = True
-        self._track.cancel()
-
-    def _submit(self, text: str, *, ended: bool) -> None:
-        track, at_s = self._track, time.perf_counter()
-        self._engine.submit(track, lambda: track.feed(text, ended, at_s))
+        self._queue.end(drop=True)
+        self._engine.release(self._runner)
 
     def snapshot(self) -> SessionState:
-        """The session as it stands, whatever is not yet said or taken included.
+        """The state of the session, including text not yet said and audio not yet taken.
 
         Raises:
-            ValueError: If the session has been cancelled; and whatever has gone wrong with it.
+            ValueError: If the session has been cancelled.
+            Exception: The error that ended the session, if there was one.
         """
         if self._cancelled:
             raise ValueError("the session has been cancelled: there is nothing to go on from")
-        state = self._engine.ask(self._track, self._track.save)
-        if self._track.sink.error is not None:
-            raise self._track.sink.error
-        # Once it is done, nothing but what waits to be taken can change.
-        return SessionState(state or self._track.save(), self._encoding)
+        state: Future[SessionState] = Future()
+        engine, options, flushed = self._engine, self._options, self._flushed
+        text, runner, audio = self._text, self._runner, self._audio
+
+        # The request travels through the stages behind everything that was sent before it.
+        def save_text() -> None:
+            engine.submit(runner, partial(save_runner, text.save()))
+
+        def save_runner(text_state: TextState) -> None:
+            engine.call_after_codec(partial(save_audio, text_state, runner.save()))
+
+        def save_audio(text_state: TextState, runner_state: RunnerState) -> None:
+            state.set_result(SessionState(options, flushed, text_state, runner_state, audio.save()))
+
+        engine.submit_text(runner, save_text)
+        while True:
+            if self._queue.error is not None:
+                raise self._queue.error
+            if self._queue.closed and not state.done():  # no stage changes any more
+                return SessionState(options, flushed, text.save(), runner.save(), audio.save())
+            try:
+                return state.result(timeout=0.1)
+            except TimeoutError:
+                continue
 
     # Out.
 
     @property
     def stopped(self) -> bool:
-        """Whether all has been said, and the model ended it by itself; False if it was cut."""
-        return self._track.stopped
+        """Whether all has been said and the model ended it by itself; False if it was cut."""
+        return self._queue.complete and self._runner.stopped
 
     def chunks(self) -> Iterator[Chunk]:
-        """Audio with the frames it was made of."""
-        while (chunk := self._track.sink.take()) is not None:
+        """Audio, with the units it was made of."""
+        while (chunk := self._queue.take()) is not None:
             yield chunk
 
     def __iter__(self) -> Iterator[np.ndarray]:
-        """Audio [S] as it is made: float32, or int16 if asked for."""
+        """Audio [S] as it is made: float32, or int16 as the options say."""
         for chunk in self.chunks():
             if len(chunk.audio):
                 yield self._encode(chunk.audio)
 
     def __aiter__(self) -> Session:
-        """The same for tasks."""
+        """Likewise for asyncio."""
         return self
 
     async def __anext__(self) -> np.ndarray:
-        """The next audio; a task that is cancelled while it waits has missed nothing."""
-        while (chunk := await self._track.sink.take_async()) is not None:
+        """The next audio; a task that is cancelled while it waits loses nothing."""
+        while (chunk := await self._queue.take_async()) is not None:
             if len(chunk.audio):
                 return self._encode(chunk.audio)
         raise StopAsyncIteration
 
     def _encode(self, audio: np.ndarray) -> np.ndarray:
-        return audio if self._encoding == "float32" else to_int16(audio)
+        return audio if self._options.encoding == "float32" else to_int16(audio)
 
     def __enter__(self) -> Session:
         return self
@@ -178,6 +246,6 @@ class Session:
         self.cancel()
 
     def __del__(self) -> None:
-        # Given up without being read to its end: the engine would speak on for nobody.
-        if hasattr(self, "_track"):
-            self._track.cancel()
+        # Dropped before its end: the engine would go on for nobody.
+        if hasattr(self, "_queue"):
+            self.cancel()

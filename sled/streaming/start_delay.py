@@ -1,26 +1,27 @@
-"""When the first sound goes out, so that a slow writer is not heard to search for words.
+"""How long to delay the first sound if text comes more slowly than it is spoken.
 
-In chunks of n tokens and m frames, speech uses n / m tokens a frame. Of text that is written more
-slowly every chunk is later than the one before by the same time, and a player that began with the
-first sound falls silent between them. With needed and written tokens a second, speech of H seconds
-takes H (needed / written - 1) longer to be written than to be heard: who waits that long before the
-first sound hears so much of it without a gap. Of text that is there already nothing is missing.
+Slow text would stall playback. In chunks of n tokens and m frames, speech uses n / m tokens per
+frame. If tokens come more slowly than that, each chunk is later than the one before by the same
+time, and a player that starts with the first sound falls silent between them. With needed and
+written tokens per second, speech of H seconds takes H (needed / written - 1) longer to write than
+to hear. Delaying the first sound by that deficit plays H seconds without a gap. Text that is
+already there causes no deficit.
 """
 
 from __future__ import annotations
 
-# Speech that shall be heard without a gap.
+# Speech that should play without a gap.
 HORIZON_S = 4.0
-# Words are not equally long: the next ones may come so much more slowly than the first.
+# Words differ in length, so the next ones may come more slowly than the first ones by this factor.
 SLOWER = 0.85
 
 
 class StartDelay:
-    """Watches how fast text comes, up to the first sound.
+    """Measures the speed of text, up to the first sound.
 
     Args:
-        needed: Tokens of text a second that speech uses while it lasts.
-        max_delay_s: No delay is longer. 0: there is none.
+        needed: Tokens per second that speech uses.
+        max_delay_s: The longest delay. 0: no delay.
     """
 
     def __init__(self, needed: float, max_delay_s: float) -> None:
@@ -30,20 +31,20 @@ class StartDelay:
         self._num_tokens = 0
 
     def count(self, num_tokens: int, at_s: float) -> None:
-        """So many more tokens are complete, with a piece of text that came at a time in seconds."""
+        """Count tokens that became complete with text that came at a time in seconds."""
         if not num_tokens:
             return
         self._last_s = at_s
-        if self._first_s is None:  # nobody knows how long these took
+        if self._first_s is None:  # how long these took is not known
             self._first_s = at_s
         else:
             self._num_tokens += num_tokens
 
     def seconds(self, num_waiting: int) -> float:
-        """How long to keep the first sound, if the text is not complete before.
+        """How long to delay the first sound, unless the text is complete before.
 
         Args:
-            num_waiting: Tokens that are there and not due yet: these need not be waited for.
+            num_waiting: Tokens that are there but not due yet.
         """
         if self._first_s is None or not self._num_tokens:
             return 0.0

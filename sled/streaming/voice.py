@@ -1,17 +1,19 @@
-"""Voices: a recording and its transcript, prepared once so that speaking with them starts at once.
+"""Voices: a recording and its transcript, prepared once so that speech starts without delay.
 
-What takes time is done beforehand: encoding the recording, reading it with the model (keys and
-values of its text and frames), and running the codec's decoder through it.
+Preparing encodes the recording, lets the model read its text and units (keys and values are kept),
+and runs the codec's decoder through its units (the state is kept).
 """
 
 from __future__ import annotations
 
 import json
 import weakref
-from dataclasses import dataclass, replace
+from collections.abc import Generator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
@@ -27,41 +29,73 @@ from sled.text.incremental import IncrementalTokenizer
 from sled.text.tokenizer import TextTokenizer
 
 FILE_FORMAT = "sled-voice-1"
+CONDITION_PREFIX = "condition."
+
+
+@dataclass(frozen=True, eq=False)
+class Prompt:
+    """A recording to be continued, and the words in it.
+
+    Attributes:
+        text: Transcript of the recording.
+        audio: A file in any format that soundfile reads, or a mono waveform [S] at the codec's
+            sample rate.
+        conditions: Vectors [width] by name that model or codec take in addition, such as a speaker
+            embedding.
+
+    Raises:
+        ValueError: If there is no transcript.
+    """
+
+    text: str
+    audio: str | Path | np.ndarray | Tensor
+    conditions: Mapping[str, Tensor] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if not self.text.strip():
+            raise ValueError("the prompt has no text: give the words spoken in its audio")
 
 
 @dataclass(frozen=True, eq=False)
 class Voice:
-    """A voice that one model and one codec speak with.
+    """A prompt that is prepared for one model and one codec.
 
     Attributes:
-        text: What is said in the recording.
-        latents: [P, D] float32 frames of the recording.
-        layout: In which the model has read them.
-        prefill: The model after the text and as many of the frames as the layout puts before any
+        text: Transcript of the recording, normalised.
+        units: [P, ...] units of the recording.
+        layout: The layout in which the model has read them.
+        prefill: The model's state after the text and the units that the layout puts before any
             further text; to be continued by `Decoder.restore`.
-        run_in: The codec's decoder after the frames.
-        samples_run_in: Samples that have come out of it by then.
-        model: Whose voice it is.
+        codec_state: The codec's state after the units.
+        num_samples: Samples that the codec has returned by then.
+        model: The model.
+        conditions: As of the prompt.
     """
 
     text: str
-    latents: Tensor
+    units: Tensor
     layout: Layout
     prefill: UtteranceState
-    run_in: StreamState
-    samples_run_in: int
+    codec_state: StreamState
+    num_samples: int
     model: weakref.ref[FrameModel]
+    conditions: Mapping[str, Tensor] = field(default_factory=dict)
 
     @property
     def num_positions(self) -> int:
-        """Positions of the model that the recording and its text take."""
-        return len(self.latents) + len(self.prefill.rows[0].token_ids)
+        """Positions of the model that conditions, text and units take."""
+        row = self.prefill.rows[0]
+        return row.num_conditions + len(row.token_ids) + len(self.units)
 
     def check(self, model: FrameModel, layout: Layout) -> None:
-        """Make sure that the voice can be spoken with.
+        """Check that the voice can be used.
+
+        Args:
+            model: The model that is to speak.
+            layout: The layout in which it is to speak.
 
         Raises:
-            ValueError: If it was prepared for another model or another layout.
+            ValueError: If the voice was prepared for another model or another layout.
         """
         if self.model() is not model:
             raise ValueError("the voice was prepared for another model: prepare it for this one")
@@ -74,59 +108,78 @@ class Voice:
     def prepare(
         cls,
         text: str,
-        latents: Tensor,
+        units: Tensor,
         *,
         model: FrameModel,
         tokenizer: TextTokenizer,
         codec: Codec,
         layout: Layout | None = None,
-    ) -> Voice:
-        """Let model and codec go through a recording.
+        conditions: Mapping[str, Tensor] | None = None,
+    ) -> Generator[None, None, Voice]:
+        """Let model and codec read a recording, piece by piece; for `Engine.run`.
 
         Args:
-            text: What is said in it.
-            latents: [P, D] its frames.
-            model, tokenizer, codec: What will speak.
-            layout: To speak in. None: the checkpoint's own.
+            text: Transcript of the recording, normalised.
+            units: [P, ...] units of the recording.
+            model: The model that will speak.
+            tokenizer: Its tokenizer.
+            codec: Its codec.
+            layout: The layout to speak in. None: the checkpoint's own.
+            conditions: Vectors [width] by name.
+
+        Yields:
+            Between two passes of the model.
+
+        Returns:
+            The voice.
 
         Raises:
             ValueError: If the model's positions leave no room after the recording.
         """
         decoder = Decoder(model)
-        request = prompt_request(text, latents, tokenizer)
-        # Under guidance: the text-free companion is left out later if it is not wanted.
+        request = prompt_request(text, units, tokenizer, conditions or {})
+        # Under guidance; without guidance, the second row is left out later.
         decoder.join(request, options=DecodingOptions(), layout=layout)
-        decoder.read_ahead()
+        while decoder.read_some():
+            yield
         prefill = decoder.save(decoder.utterances[0])
-        return cls._assemble(text, latents, layout or model.layout, prefill, model, codec)
+        return cls._assemble(request, text, layout or model.layout, prefill, model, codec)
 
     @classmethod
     def _assemble(
         cls,
+        request: Request,
         text: str,
-        latents: Tensor,
         layout: Layout,
         prefill: UtteranceState,
         model: FrameModel,
         codec: Codec,
     ) -> Voice:
-        latents = latents.float()
-        stream = codec.stream_decoder()
-        samples = stream.decode(latents[None]).shape[1]
-        return cls(text, latents, layout, prefill, stream.state, samples, weakref.ref(model))
+        assert request.prompt is not None
+        units, conditions = request.prompt, request.conditions
+        if units.is_floating_point():
+            units = units.float()
+        batch = {name: vector[None] for name, vector in conditions.items()}
+        stream = codec.stream_decoder(conditions=batch or None)
+        num_samples = stream.decode(units[None]).shape[1]
+        return cls(
+            text, units, layout, prefill, stream.state, num_samples, weakref.ref(model), conditions
+        )
 
     def save(self, path: str | Path, model_digest: str, codec: Codec) -> None:
         """Write a voice file.
 
         Args:
-            path: Of the file.
-            model_digest: Of the model's weights; no other will be able to use the file.
-            codec: Nor any other codec.
+            path: The file.
+            model_digest: Digest of the model's weights. No other model can use the file.
+            codec: The codec. No other codec can use the file.
         """
         row = self.prefill.rows[0]
-        tensors = {"latents": self.latents.cpu(), "token_ids": torch.tensor(row.token_ids)}
+        tensors = {"latents": self.units.cpu(), "token_ids": torch.tensor(row.token_ids)}
         for number, cached in enumerate(self.prefill.cached):
             tensors[f"keys.{number}"], tensors[f"values.{number}"] = (x.cpu() for x in cached)
+        for name, vector in self.conditions.items():
+            tensors[f"{CONDITION_PREFIX}{name}"] = vector.cpu()
         description = {
             "text": self.text,
             "text_chunk": self.layout.text_chunk,
@@ -149,13 +202,25 @@ class Voice:
     ) -> Voice:
         """Read a voice file.
 
+        Args:
+            path: The file.
+            model: The model that is to speak.
+            model_digest: Digest of its weights.
+            tokenizer: Its tokenizer.
+            codec: Its codec.
+
         Raises:
-            ValueError: If there is none, it is broken, or it was made with another model,
+            ValueError: If there is no such file, it is broken, or it was made with another model,
                 tokenizer or codec.
         """
         description, tensors = _read_file(Path(path))
-        text, latents = description["text"], tensors["latents"].to(model.device)
-        request = prompt_request(text, latents, tokenizer)
+        text, units = description["text"], tensors["latents"].to(model.device)
+        conditions = {
+            name.removeprefix(CONDITION_PREFIX): tensor
+            for name, tensor in tensors.items()
+            if name.startswith(CONDITION_PREFIX)
+        }
+        request = prompt_request(text, units, tokenizer, conditions)
         parts = {
             "model": (description["model"], model_digest),
             "codec": (description["codec"], codec.digest()),
@@ -176,16 +241,12 @@ class Voice:
             CachedRow(*(tensors[f"{what}.{row}"].to(model.device) for what in ("keys", "values")))
             for row in range(len(utterance.rows))
         )
-        prefill = replace(decoder.save(utterance), cached=cached)
-        return cls._assemble(text, latents, layout, prefill, model, codec)
+        prefill = UtteranceState.of(utterance, cached)
+        return cls._assemble(request, text, layout, prefill, model, codec)
 
 
 def _read_file(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
-    """Description and tensors of a voice file.
-
-    Raises:
-        ValueError: If it is none.
-    """
+    """The description and the tensors of a voice file."""
     remedy = "make one with `sled voices make`"
     if not path.is_file():
         raise ValueError(f"no voice file at {path}: {remedy}")
@@ -200,12 +261,22 @@ def _read_file(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
         "token_ids",
         *(f"{kv}.{row}" for kv in ("keys", "values") for row in (0, 1)),
     }
-    if metadata.get("format") != FILE_FORMAT or tensors.keys() != names:
+    found = {name for name in tensors if not name.startswith(CONDITION_PREFIX)}
+    if metadata.get("format") != FILE_FORMAT or found != names:
         raise ValueError(f"{path} is no voice file: {remedy}")
     return json.loads(metadata["voice"]), tensors
 
 
-def prompt_request(text: str, latents: Tensor, tokenizer: TextTokenizer) -> Request:
-    """A request to speak on after a prompt: its text, and its frames [P, D]."""
+def prompt_request(
+    text: str, units: Tensor, tokenizer: TextTokenizer, conditions: Mapping[str, Tensor]
+) -> Request:
+    """A request to continue a recording.
+
+    Args:
+        text: Its transcript, normalised.
+        units: [P, ...] its units.
+        tokenizer: Of the model.
+        conditions: Vectors [width] by name.
+    """
     token_ids = IncrementalTokenizer(tokenizer).feed(f"{text} ")
-    return Request(token_ids, latents, text_ended=False, prompt_tokens=len(token_ids))
+    return Request(token_ids, units, False, len(token_ids), conditions)

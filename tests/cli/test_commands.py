@@ -188,14 +188,14 @@ def test_flags_repeat_what_the_library_says():
     from sled.data.cache.codes import SHARD_SIZE
     from sled.fast import DTYPES, PRECISIONS
     from sled.training.checkpoints.growth import GROWABLE
-    from sled.tts import MAX_START_DELAY_S
+    from sled.streaming.options import SessionOptions
 
     def action(name: str, flag: str) -> argparse.Action:
         return parser_of(name)._option_string_actions[flag]
 
     assert action("speak", "--dtype").choices == ("auto", *PRECISIONS)
     assert set(action("export", "--dtype").choices or ()) == DTYPES.keys()
-    assert action("stream", "--max_start_delay_s").default == MAX_START_DELAY_S
+    assert action("stream", "--max_start_delay_s").default == SessionOptions.max_start_delay_s
     assert action("cache codes", "--shard_size").default == SHARD_SIZE
     options = {name: action("align", f"--{name}").default for name in ("max_steps", "train_hours")}
     assert TrainingOptions(**options) == TrainingOptions()

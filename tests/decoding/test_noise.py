@@ -37,8 +37,9 @@ def test_whoever_comes_and_goes_each_gets_its_own(width, events, random):
             noise.add(generators[-1])
             joined += 1
         elif event == "step":
-            for frame, (_, frames) in zip(noise.take(), taken, strict=True):
+            for frame, (_, frames) in zip(noise.peek(), taken, strict=True):
                 frames.append(frame)
+            noise.advance()
         elif event == "draw":
             noise.draw()
         elif place is not None:
@@ -67,12 +68,14 @@ def test_not_all_run_out_in_the_same_step():
     noise = NoiseAhead(16, frames=8)
     for seed in range(16):
         noise.add(seeded(seed))
-    noise.take()
+    noise.peek()
+    noise.advance()
     for _ in range(20):
         before = noise._next[:16].copy()
         noise.draw()
         assert (before != noise._next[:16]).sum() == 2
-        noise.take()
+        noise.peek()
+        noise.advance()
 
 
 def test_a_generator_serves_one_utterance_after_the_other():
@@ -97,6 +100,6 @@ def test_without_a_generator_torchs_own_decides():
         noise = NoiseAhead(16)
         noise.add(None)
         noise.add(None)
-        noises.append(noise.take())
+        noises.append(noise.peek())
     assert torch.equal(*noises)
     assert not torch.equal(noises[0][0], noises[0][1])

@@ -14,7 +14,8 @@ from sled.decoding import Decoder, DecodingOptions, Request, Utterance, generate
 from sled.fast.cuda_graph import CudaGraphModel, padded_size, repeat_eagerly
 from sled.fast.paged_cache import PAGE, SCRATCH, PagedCache
 from sled.model.interface import NONE, BatchComposition, StepInputs
-from sled.tts import TTS, Prompt
+from sled.streaming.voice import Prompt
+from sled.tts import TTS
 from tests.debug import (
     STREAM,
     debug_codec,
@@ -89,7 +90,7 @@ def test_sessions_are_served_as_by_the_plain_form():
         texts = ["one four nine", "seven", "two seven one"]
         spoken.append(tts.synthesize(texts, prompts=[None, voice, voice], seeds=3))
     for ours, theirs in zip(*spoken, strict=True):
-        assert_same(ours.latents, theirs.latents)
+        assert_same(ours.units, theirs.units)
         assert ours.stopped == theirs.stopped
 
 

@@ -8,7 +8,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sled.streaming.audio import AudioStream
+from sled.streaming.audio_queue import AudioQueue
+from sled.streaming.audio_stage import AudioStage, UnitChunk
 from sled.streaming.codec_thread import MAX_TOGETHER, CodecJob, CodecThread, Marker, take_alike
 from tests.debug import debug_codec, randn
 
@@ -16,41 +17,37 @@ WIDTH = 32
 
 
 class Listener:
-    """One stream with its frames, which hears what becomes of them."""
+    """One session's audio stage with its units, and what is heard of them."""
 
     def __init__(self, seed: int, pieces: tuple[int, ...], wanted: bool = True) -> None:
-        self.stream = AudioStream(debug_codec(), None, trim_tail=False)
-        self.latents = randn(sum(pieces), WIDTH, seed=seed)
-        self.pieces, self.wanted = pieces, wanted
-        self.heard: list[np.ndarray] = []
+        self.queue = AudioQueue()
+        self.stage = AudioStage(debug_codec(), self.queue, lambda: None)
+        self.units = randn(sum(pieces), WIDTH, seed=seed)
+        self.pieces = pieces
         self.errors: list[Exception] = []
+        if not wanted:
+            self.queue.end()
 
     def jobs(self) -> list[CodecJob]:
-        cut = self.latents.split(self.pieces)
-        return [self._job(frames, number == len(cut) - 1) for number, frames in enumerate(cut)]
+        cut = self.units.split(self.pieces)
+        return [self._job(units, number == len(cut) - 1) for number, units in enumerate(cut)]
 
-    def _job(self, frames: torch.Tensor, last: bool) -> CodecJob:
-        return CodecJob(
-            self.stream,
-            frames,
-            last,
-            is_wanted=lambda: self.wanted,
-            deliver=lambda decoded: self.heard.append(self.stream.accept(decoded, 0, last=last)),
-            fail=self.errors.append,
-        )
+    def _job(self, units: torch.Tensor, last: bool) -> CodecJob:
+        return CodecJob(self.stage, UnitChunk(units, 0, last), self.errors.append)
+
+    @property
+    def heard(self) -> list[np.ndarray]:
+        return [chunk.audio for chunk in self.queue.waiting()]
 
     def expected(self) -> np.ndarray:
-        return debug_codec().decode(self.latents[None])[0].numpy()
+        return debug_codec().decode(self.units[None])[0].numpy()
 
 
 def run_all(jobs: list[CodecJob]) -> list[float]:
     """Through a thread that finds them all waiting; returns the times that were told."""
     times: list[float] = []
-    thread = CodecThread(debug_codec(), 1, times.append)
-    blocked, go = Listener(0, (1,)), threading.Event()
-    (first,) = blocked.jobs()
-    first.deliver = lambda decoded: go.wait()
-    thread.put(first)
+    thread, go = CodecThread(debug_codec(), 1, times.append), threading.Event()
+    thread.call_after_jobs(lambda: go.wait() and None)
     for job in jobs:
         thread.put(job)
     go.set()
@@ -82,14 +79,14 @@ def test_each_is_heard_as_if_it_were_alone(pieces):
 
 
 def test_those_alike_are_done_together():
-    """One time is told for all that were: the one that kept the thread busy, then three rounds."""
+    """One time is told for all that were: three rounds."""
     listeners = [Listener(seed, (8, 4, 4)) for seed in range(5)]
-    assert len(run_all(in_turns(listeners))) == 1 + 3
+    assert len(run_all(in_turns(listeners))) == 3
 
 
 def test_one_that_goes_wrong_ends_alone():
     good, bad = Listener(0, (8, 4)), Listener(1, (8, 4))
-    bad.latents[9] = torch.nan
+    bad.units[9] = torch.nan
     run_all(in_turns([good, bad]))
     (error,) = bad.errors
     assert "not finite" in str(error) and good.errors == []
@@ -105,11 +102,11 @@ def test_what_nobody_wants_is_not_done():
 @given(st.lists(st.integers(-1, 3), max_size=40))
 def test_no_job_overtakes_its_own_stream_or_a_marker(order):
     """Numbers are streams, -1 is a marker."""
-    streams = [AudioStream(debug_codec(), None, trim_tail=False) for _ in range(4)]
+    stages = [AudioStage(debug_codec(), AudioQueue(), lambda: None) for _ in range(4)]
     waiting: list[CodecJob | Marker] = [
-        Marker(threading.Event())
+        Marker(lambda: None)
         if number < 0
-        else CodecJob(streams[number], randn(2, WIDTH), False, bool, print, print)
+        else CodecJob(stages[number], UnitChunk(randn(2, WIDTH), 0), print)
         for number in order
     ]
     all_of_them, done = list(waiting), []
@@ -119,7 +116,7 @@ def test_no_job_overtakes_its_own_stream_or_a_marker(order):
             continue
         taken = take_alike(waiting)
         assert 1 <= len(taken) <= MAX_TOGETHER
-        assert len({one.stream for one in taken}) == len(taken)
+        assert len({one.stage for one in taken}) == len(taken)
         done += taken
     assert len(done) == len(all_of_them)
 
@@ -128,7 +125,7 @@ def test_no_job_overtakes_its_own_stream_or_a_marker(order):
         return [
             one
             for one in jobs
-            if isinstance(one, kept) and getattr(one, "stream", streams[number]) is streams[number]
+            if isinstance(one, kept) and getattr(one, "stage", stages[number]) is stages[number]
         ]
 
     for number in range(4):

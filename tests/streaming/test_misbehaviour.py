@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from sled.decoding import DecodingOptions
-from sled.streaming.audio import AudioStream
+from sled.streaming.audio_stage import AudioStage, UnitChunk
 from sled.tts import TTS, Speech
 from tests.debug import (
     HOP,
@@ -43,16 +43,16 @@ def misbehaving(stops: Callable[[int], bool], **changes: object) -> TTS:
 
 def silence_codec(monkeypatch: pytest.MonkeyPatch, after_s: float) -> None:
     """Let the codec's streams fall silent."""
-    original = AudioStream.accept
-    heard: weakref.WeakKeyDictionary[AudioStream, int] = weakref.WeakKeyDictionary()
+    original = AudioStage.accept
+    heard: weakref.WeakKeyDictionary[AudioStage, int] = weakref.WeakKeyDictionary()
 
-    def accept(self: AudioStream, decoded: Tensor, segment: int, *, last: bool) -> np.ndarray:
+    def accept(self: AudioStage, decoded: Tensor, chunk: UnitChunk) -> None:
         start = heard.get(self, 0)
         heard[self] = start + len(decoded)
         audible = torch.arange(start, heard[self]) < after_s * SAMPLE_RATE
-        return original(self, decoded * audible, segment, last=last)
+        original(self, decoded * audible, chunk)
 
-    monkeypatch.setattr(AudioStream, "accept", accept)
+    monkeypatch.setattr(AudioStage, "accept", accept)
 
 
 @both_layouts
@@ -60,9 +60,9 @@ def test_a_stop_long_before_the_training_data_would_is_not_obeyed(layout):
     limits = {"min_frames_per_token": 3.0, "max_frames_per_token": 20.0}
     eager = misbehaving(lambda _: True, **layout, **limits)
     spoken = eager.say(TEXT, options=DecodingOptions(length_tolerance=1.5))
-    assert len(spoken.latents) == int(np.ceil(NUM_TOKENS * 3 / 1.5))
+    assert len(spoken.units) == int(np.ceil(NUM_TOKENS * 3 / 1.5))
     free = eager.say(TEXT, options=DecodingOptions(length_tolerance=None, min_frames=1))
-    assert len(free.latents) < len(spoken.latents)
+    assert len(free.units) < len(spoken.units)
 
 
 @both_layouts
@@ -71,7 +71,7 @@ def test_speech_far_beyond_the_training_data_is_cut(layout):
     endless = misbehaving(lambda _: False, **layout, **limits)
     spoken = endless.say(TEXT)
     assert not spoken.stopped
-    assert len(spoken.latents) == int(np.ceil(NUM_TOKENS * 6 * 1.5))
+    assert len(spoken.units) == int(np.ceil(NUM_TOKENS * 6 * 1.5))
 
 
 def test_what_went_wrong_is_drawn_again_a_bounded_number_of_times():
@@ -81,7 +81,7 @@ def test_what_went_wrong_is_drawn_again_a_bounded_number_of_times():
         tts = misbehaving(lambda n: n >= 2 * frames_to_the_end + 40)
         spoken = tts.synthesize([TEXT], max_redraws=max_redraws, options=options)[0]
         assert spoken.stopped == stopped
-        assert len(spoken.latents) == (40 if stopped else frames_to_the_end)
+        assert len(spoken.units) == (40 if stopped else frames_to_the_end)
 
 
 def test_only_what_went_wrong_is_drawn_again(monkeypatch):

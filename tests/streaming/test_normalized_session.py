@@ -6,8 +6,6 @@ import torch
 
 from sled import TTS, DecodingOptions, Prompt
 from sled.normalization import normalize
-from sled.streaming.options import Delivery
-from sled.streaming.session import Session
 from sled.text.segments import SegmentLimits
 from sled.text.tokenizer import TextTokenizer
 from tests.debug import STREAM, debug_codec, debug_model, debug_tokenizer, debug_waveform
@@ -42,13 +40,13 @@ def test_a_text_sounds_like_its_words(voices: tuple[TTS, TTS], normalization: st
     normalizing, plain = voices
     spoken = normalizing.say(WRITTEN, options=OPTIONS, seed=3)
     expected = plain.say(normalize(WRITTEN, normalization), options=OPTIONS, seed=3)
-    torch.testing.assert_close(spoken.latents, expected.latents, rtol=0, atol=1e-5)
+    torch.testing.assert_close(spoken.units, expected.units, rtol=0, atol=1e-5)
 
 
 def test_however_it_is_fed(voices: tuple[TTS, TTS]) -> None:
     normalizing, _ = voices
     whole = normalizing.say(WRITTEN, options=OPTIONS)
-    with normalizing.open_session(options=OPTIONS) as session:
+    with normalizing.open_session(decoding=OPTIONS) as session:
         for character in WRITTEN:
             session.feed(character)
         session.flush()
@@ -62,12 +60,12 @@ def test_a_prompt_is_normalised_too(voices: tuple[TTS, TTS], normalization: str)
     spoken = normalizing.say("7", prompt=Prompt("No. 4", recording), options=OPTIONS)
     prompt = Prompt(normalize("No. 4", normalization), recording)
     expected = plain.say(normalize("7", normalization), prompt=prompt, options=OPTIONS)
-    torch.testing.assert_close(spoken.latents, expected.latents, rtol=0, atol=1e-5)
+    torch.testing.assert_close(spoken.units, expected.units, rtol=0, atol=1e-5)
 
 
 def test_a_snapshot_remembers_words_that_wait(voices: tuple[TTS, TTS]) -> None:
     normalizing, _ = voices
-    with normalizing.open_session(options=OPTIONS) as session:
+    with normalizing.open_session(decoding=OPTIONS) as session:
         session.feed("it cost $5")
         state = session.snapshot()
     with normalizing.resume_session(state) as resumed:
@@ -83,10 +81,11 @@ def test_text_that_a_cut_segment_has_not_read_is_not_normalised_again(normalizat
     settings = {"stream_n": 1, "stream_m": 9, "max_position_embeddings": 120}
     tts = normalizing_tts(normalization, **settings)
     limits = SegmentLimits(200, 200)  # far too large
-    delivery = Delivery(options=DecodingOptions(stop_threshold=2.0), limits=limits)  # never
-    session, said = Session(tts._engine, tts.tokenizer, delivery), []
-    begin = session._track._begin_segment
-    session._track._begin_segment = lambda: said.append(session._track._position.said) or begin()
+    never_stops = DecodingOptions(stop_threshold=2.0)
+    session, said = tts.open_session(decoding=never_stops, limits=limits), []
+    runner = session._runner
+    begin = runner._begin_segment
+    runner._begin_segment = lambda: said.append(runner.said) or begin()
     session.feed(f"{WRITTEN} It waits for No. ")
     chunks = session.chunks()
     while len(said) < 2:  # the first segment has been cut, and what "No." means is not known yet
@@ -97,7 +96,7 @@ def test_text_that_a_cut_segment_has_not_read_is_not_normalised_again(normalizat
         pass
     whole = normalize(f"{WRITTEN} It waits for No. 4", normalization)
     assert whole.startswith(said[1])
-    rests = [*said[2:], session._track._position.said]  # some may begin before the 4 is there
+    rests = [*said[2:], runner.said]  # some may begin before the 4 is there
     assert all(rest.strip() in whole for rest in rests)
     assert whole.endswith(rests[-1].lstrip())
 

@@ -11,9 +11,10 @@ from hypothesis import strategies as st
 from sled.decoding import DecodingOptions
 from sled.model.config import Architecture, Config, Speaking
 from sled.model.layout import Layout
-from sled.streaming.segment_budget import Room, max_prompt_frames
-from sled.streaming.track import Track
-from sled.tts import TTS, Prompt
+from sled.streaming.segment_budget import SegmentBudget, max_prompt_frames
+from sled.streaming.segment_runner import SegmentRunner
+from sled.streaming.voice import Prompt
+from sled.tts import TTS
 from tests.debug import (
     HOP,
     LAYOUT_IDS,
@@ -58,21 +59,20 @@ class Spoken:
 @pytest.fixture
 def spoken(monkeypatch: pytest.MonkeyPatch) -> list[Spoken]:
     found: list[Spoken] = []
-    end = Track._end_segment
+    end = SegmentRunner._end_segment
 
-    def record(track: Track, utterance: object, stopped: bool) -> None:
-        position = track._position
-        past = sum(len(one.latents) for one in position.past)
-        found.append(Spoken(past, len(position.frames)))
+    def record(runner: SegmentRunner, utterance: object, stopped: bool) -> None:
+        past = sum(len(one.units) for one in runner.history.spoken)
+        found.append(Spoken(past, len(runner.units)))
         assert stopped
-        end(track, utterance, stopped)  # type: ignore[arg-type]
+        end(runner, utterance, stopped)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(Track, "_end_segment", record)
+    monkeypatch.setattr(SegmentRunner, "_end_segment", record)
     return found
 
 
 def say_live(tts: TTS, text: str, **settings: object) -> np.ndarray:
-    with tts.open_session(options=OPTIONS, max_ahead_s=None, **settings) as session:
+    with tts.open_session(decoding=OPTIONS, max_ahead_s=None, **settings) as session:
         session.feed(text)
         session.flush()
         return np.concatenate(list(session))
@@ -124,7 +124,7 @@ def test_without_a_voice_even_a_long_segment_is_continued(spoken):
     """A model that knows many voices would else go on in another one."""
     tts = debug_tts(trained_frames=90)
     slow = replace(OPTIONS, min_frames=60, length_tolerance=None)  # half of 90 may be continued
-    with tts.open_session(options=slow) as session:
+    with tts.open_session(decoding=slow) as session:
         session.feed(6 * SENTENCE)
         session.flush()
         list(session)
@@ -134,13 +134,13 @@ def test_without_a_voice_even_a_long_segment_is_continued(spoken):
 def test_no_word_is_cut_for_what_was_trained_on(spoken, monkeypatch):
     """A number would be said as two."""
     texts: list[str] = []
-    begin = Track._begin_segment
+    end = SegmentRunner._end_segment
 
-    def record(track: Track) -> None:
-        texts.append(track._position.segments[0].text)
-        begin(track)
+    def record(runner: SegmentRunner, utterance: object, stopped: bool) -> None:
+        texts.append(runner.said)
+        end(runner, utterance, stopped)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(Track, "_begin_segment", record)
+    monkeypatch.setattr(SegmentRunner, "_end_segment", record)
     text = "two one 1234567 million nine 1234567 7654321 two"
     tts = debug_tts(trained_frames=100)
     tts.say(text, options=OPTIONS)
@@ -158,7 +158,7 @@ def test_checkpoints_that_do_not_tell_say_a_text_in_one_piece(spoken):
 def test_a_prompt_may_take_two_thirds_of_the_length_of_training(monkeypatch):
     tts = debug_tts(trained_frames=300)
     assert tts.max_prompt_s == pytest.approx(200 * HOP / SAMPLE_RATE)
-    assert len(tts.make_voice(prompt_of(200)).latents) == 200
+    assert len(tts.make_voice(prompt_of(200)).units) == 200
     monkeypatch.setattr(tts.codec, "encode", None)  # refused at once, however long it is
     message = "lasts 2.7 s, and the model was trained on no more than 4.0 s .* at most 2.7 s"
     with pytest.raises(ValueError, match=message):
@@ -185,7 +185,7 @@ def test_a_segment_and_what_it_continues_fit_together(trained, share, low, ratio
     longest = max_prompt_frames(config)
     assert longest is not None
     prompt = int(share * longest)
-    room = Room(config, DecodingOptions(), layout, prompt, prompt and prompt + 1)
+    room = SegmentBudget(config, DecodingOptions(), layout, prompt, prompt and prompt + 1)
     limits = room.segment_limits()
     assert prompt <= room.past_frames + 1e-6
     usual = low * math.sqrt(ratio)

@@ -18,11 +18,11 @@ from sled.decoding import DecodingOptions, Request, generate
 from sled.model.cache import KVCache
 from sled.streaming.chunks import ChunkRamp
 from sled.streaming.engine import Engine
-from sled.streaming.options import Delivery
 from sled.streaming.segment_budget import PAST_SHARE
 from sled.streaming.session import Session
+from sled.streaming.voice import Prompt
 from sled.text.segments import SegmentLimits, split_segments
-from sled.tts import TTS, Prompt
+from sled.tts import TTS
 from tests.debug import (
     HOP,
     LAYOUT_IDS,
@@ -99,7 +99,7 @@ def say(tts: TTS, text: str, **settings: object) -> np.ndarray:
 def test_a_session_fed_in_pieces_says_what_is_said_of_the_whole_text(layout, cuts, first, growth):
     tts, options = debug_tts(**layout), frames(25)
     ramp = ChunkRamp(first_frames=first, growth=growth, max_frames=16)
-    with tts.open_session(seed=3, options=options, ramp=ramp) as session:
+    with tts.open_session(seed=3, decoding=options, ramp=ramp) as session:
         for start, stop in zip([0, *cuts], [*cuts, len(TEXT)], strict=True):
             session.feed(TEXT[start:stop])
         session.flush()
@@ -112,8 +112,8 @@ def test_a_session_stops_where_the_model_stops(layout):
     tts = debug_tts(**layout)
     spoken = tts.say(TEXT, seed=1, options=DecodingOptions(stop_threshold=0.3, min_frames=9))
     assert spoken.stopped
-    assert len(spoken.audio) == len(spoken.latents) * HOP
-    assert_same(spoken.audio, tts.codec.decode(spoken.latents[None])[0].numpy())
+    assert len(spoken.audio) == len(spoken.units) * HOP
+    assert_same(spoken.audio, tts.codec.decode(spoken.units[None])[0].numpy())
     assert not tts.say(TEXT, seed=1, options=frames(9)).stopped
 
 
@@ -124,7 +124,7 @@ def test_a_voice_is_continued_and_not_heard(layout, prompt_s):
     prompt = Prompt(" one  four ", debug_waveform(prompt_s))
     codes = tts.codec.encode([torch.from_numpy(prompt.audio)])[0]
     expected = whole(tts, TEXT, 0, options, ("one four", tts.codec.codes_to_units(codes)))
-    assert_same(say(tts, TEXT, voice=prompt, options=options), expected)
+    assert_same(say(tts, TEXT, voice=prompt, decoding=options), expected)
 
 
 def test_many_sessions_at_once_say_what_each_says_alone():
@@ -158,7 +158,7 @@ def test_text_of_any_length_is_said_segment_by_segment(with_voice):
     tts = stops_after(tts, 40)
     text = " ".join(["four two seven one", "nine nine", "two four one seven", "one two"] * 6)
     voice = tts.make_voice(Prompt("one", debug_waveform(0.2))) if with_voice else None
-    past = [("one", voice.latents)] if voice else []
+    past = [("one", voice.units)] if voice else []
     session = tts.open_session(voice=voice)
     generator, expected = torch.Generator().manual_seed(0), []
     for number, segment in enumerate(segments_of(session, text)):
@@ -172,7 +172,7 @@ def test_text_of_any_length_is_said_segment_by_segment(with_voice):
         expected.append(spoken)
         past.append((segment, spoken))
     assert len(expected) >= 5
-    lead = [voice.latents] if voice else []
+    lead = [voice.units] if voice else []
     audio = tts.codec.decode(torch.cat([*lead, *expected])[None])[0].numpy()
     session.feed(text)
     session.flush()
@@ -184,24 +184,23 @@ def test_a_cut_segment_is_not_continued_and_its_unread_text_follows():
     """Positions end before the text of a segment has been read: nothing of it is lost."""
     tts = debug_tts(stream_n=1, stream_m=9, max_position_embeddings=40)
     limits = SegmentLimits(40, 40)  # far too large
-    delivery = Delivery(options=DecodingOptions(stop_threshold=NEVER), limits=limits)
-    session, said = Session(tts._engine, tts.tokenizer, delivery), []
-    begin = session._track._begin_segment
-    session._track._begin_segment = lambda: said.append(session._track._position.said) or begin()
+    session = tts.open_session(decoding=DecodingOptions(stop_threshold=NEVER), limits=limits)
+    runner, said = session._runner, []
+    begin = runner._begin_segment
+    runner._begin_segment = lambda: said.append(runner.said) or begin()
     session.feed(TEXT)
     session.flush()
     drain(session)
     assert len(said) > 1
     assert not session.stopped
     # What was read of the first segment, and what was said again of it, are the whole text.
-    position = session._track._position
-    assert TEXT.endswith(position.said.strip())
-    assert position.past == []
+    assert TEXT.endswith(runner.said.strip())
+    assert runner.history.spoken == []
 
 
 def test_text_after_a_blank_and_a_wished_for_limit_ends_all():
     tts, options = debug_tts(**STREAM), frames(9)
-    session = tts.open_session(options=options)
+    session = tts.open_session(decoding=options)
     for piece in ("  ", TEXT, ". ", " ", "One two.", " \n\n "):
         session.feed(piece)
     session.flush()
@@ -214,7 +213,7 @@ def test_a_wished_for_limit_holds_for_all_segments_together(live, most, stopped)
     tts = stops_after(debug_tts(trained_frames=50), 50)
     options = DecodingOptions(max_frames=most, length_tolerance=None)
     if live:
-        with tts.open_session(options=options) as session:
+        with tts.open_session(decoding=options) as session:
             session.feed(3 * "Four two seven one nine. ")
             session.flush()
             num_samples = len(drain(session))
@@ -238,32 +237,32 @@ def test_a_chapter_is_said_in_constant_memory():
     tts = debug_tts(**STREAM, max_position_embeddings=300, max_frames_per_token=9.0)
     tts = stops_after(tts, 50)
     session = tts.open_session(max_ahead_s=0.5)
-    track, decoder = session._track, tts._engine.decoder
+    runner, decoder = session._runner, tts._engine.decoder
     chapter = 40 * "Four two seven one nine. "
     chunks, num_samples = iter(session), 0
     session.feed(chapter)
     session.flush()
     for chunk in chunks:
         num_samples += len(chunk)
-        assert sum(len(one.latents) for one in track._position.past) <= PAST_SHARE * 300
-        assert len(track._position.frames) <= 50
+        assert sum(len(one.units) for one in runner.history.spoken) <= PAST_SHARE * 300
+        assert len(runner.units) <= 50
         assert decoder._cache.capacity <= 300 + 256
-        assert track.sink.num_samples < (0.5 + 1.0) * SAMPLE_RATE
+        assert session._queue.num_samples < (0.5 + 1.0) * SAMPLE_RATE
     assert num_samples == 50 * HOP * len(segments_of(session, chapter))
 
 
 def segments_of(session: Session, text: str) -> list[str]:
     """The segments that a session finds in a text."""
     tokenizer = debug_tokenizer()
-    limits = session._track._delivery.room(session._engine.model.config).segment_limits()
+    limits = session._options.budget(session._engine.model.config).segment_limits()
     segments = split_segments(text, limits, tokenizer.count)
     return [segment.strip() for segment in segments]
 
 
 def test_int16_is_the_same_audio():
     tts, options = debug_tts(**STREAM), frames(8)
-    floats = say(tts, TEXT, options=options)
-    with tts.open_session(options=options, encoding="int16") as session:
+    floats = say(tts, TEXT, decoding=options)
+    with tts.open_session(decoding=options, encoding="int16") as session:
         session.feed(TEXT)
         session.flush()
         integers = np.concatenate(list(session))
@@ -276,7 +275,7 @@ def test_int16_is_the_same_audio():
 
 def test_speech_starts_before_the_text_ends_and_waits_for_more():
     tts, options = debug_tts(**EAGER), frames(30)
-    session = tts.open_session(options=options)
+    session = tts.open_session(decoding=options)
     session.feed("four two seven one ")
     chunks = iter(session)
     heard = [next(chunks)]
@@ -295,17 +294,17 @@ def test_the_first_chunk_is_as_small_as_the_codec_allows_and_later_ones_grow_if_
     real_time_factor, sizes, monkeypatch
 ):
     monkeypatch.setattr(Engine, "real_time_factor", real_time_factor)
-    session = debug_tts(**STREAM).open_session(options=frames(60))
+    session = debug_tts(**STREAM).open_session(decoding=frames(60))
     session.feed(TEXT)
     session.flush()
-    found = [len(chunk.latents) for chunk in session.chunks()]
+    found = [len(chunk.units) for chunk in session.chunks()]
     assert found[: len(sizes)] == sizes[: len(found)]
     assert sum(found) == 60
 
 
 def test_text_is_fed_and_audio_taken_in_different_threads():
     tts, options = debug_tts(**STREAM), frames(40)
-    session = tts.open_session(options=options)
+    session = tts.open_session(decoding=options)
 
     def write() -> None:
         for character in TEXT:
@@ -332,7 +331,7 @@ def test_text_is_fed_and_audio_taken_by_tasks():
         return np.concatenate([audio async for audio in session])
 
     async def converse() -> list[np.ndarray]:
-        sessions = [tts.open_session(options=options, seed=seed) for seed in range(3)]
+        sessions = [tts.open_session(decoding=options, seed=seed) for seed in range(3)]
         heard = await asyncio.gather(*map(hear, sessions), *map(write, sessions))
         return heard[:3]
 
@@ -342,15 +341,15 @@ def test_text_is_fed_and_audio_taken_by_tasks():
 
 def test_the_model_pauses_when_nobody_takes_the_audio():
     tts, options = debug_tts(**STREAM), frames(200)
-    session = tts.open_session(options=options, max_ahead_s=0.2, ramp=ChunkRamp(max_frames=4))
+    session = tts.open_session(decoding=options, max_ahead_s=0.2, ramp=ChunkRamp(max_frames=4))
     session.feed(TEXT)
     session.flush()
-    wait_until(lambda: session._track._paused)
-    tts._engine.ask(session._track, tts._engine.wait_for_codec)
-    waiting = session._track.sink.num_samples
+    wait_until(lambda: any(one.paused for one in tts._engine.decoder.utterances))
+    session.snapshot()  # so that the codec is done
+    waiting = session._queue.num_samples
     assert 0.2 * SAMPLE_RATE < waiting < 150 * HOP
     time.sleep(0.2)
-    assert session._track.sink.num_samples == waiting
+    assert session._queue.num_samples == waiting
     assert_same(drain(session), whole(tts, TEXT, 0, options))
 
 
@@ -362,11 +361,11 @@ def test_limits_that_nothing_keeps_are_refused(limit):
 
 def test_all_that_was_made_is_heard_while_the_model_waits_for_text():
     """Two tokens make a chunk of 8 frames, three make the codec's 7 and what is beyond."""
-    session = debug_tts(stream_n=2, stream_m=12).open_session(options=frames(100))
+    session = debug_tts(stream_n=2, stream_m=12).open_session(decoding=frames(100))
     session.feed("four two seven ")
     chunks, heard = session.chunks(), 0
     while heard < 24:  # two chunks of text, with <s>
-        heard += len(next(chunks).latents)
+        heard += len(next(chunks).units)
     assert heard == 24
     session.cancel()
 
@@ -376,14 +375,14 @@ def test_a_task_that_loses_patience_has_missed_nothing():
 
     async def listen() -> list[np.ndarray]:
         heard = []
-        async with tts.open_session(options=options) as session:
+        async with tts.open_session(decoding=options) as session:
             with pytest.raises(asyncio.TimeoutError):
                 await asyncio.wait_for(anext(aiter(session)), 0.05)
             session.feed(TEXT)
             session.flush()
             async for audio in session:
                 heard.append(audio)
-            assert not session._track.sink._tasks
+            assert not session._queue._tasks
         return heard
 
     assert_same(np.concatenate(asyncio.run(listen())), whole(tts, TEXT, 0, options))
@@ -402,7 +401,7 @@ def test_a_snapshot_goes_on_as_the_session_does(layout, taken):
     prompt = Prompt("one four", debug_waveform(0.3))
     codes = tts.codec.encode([torch.from_numpy(prompt.audio)])[0]
     session = tts.open_session(
-        voice=prompt, options=options, ramp=ChunkRamp(max_frames=8), max_ahead_s=0.05
+        voice=prompt, decoding=options, ramp=ChunkRamp(max_frames=8), max_ahead_s=0.05
     )
     session.feed("four two seven one ni")
     if not layout:  # offline there is nothing to hear before the text ends
@@ -438,7 +437,7 @@ def wait_for_engine(tts: TTS) -> None:
 
 def test_a_cancelled_session_ends_at_once_and_leaves_nothing():
     tts = debug_tts(**EAGER)
-    session = tts.open_session(options=frames(200))
+    session = tts.open_session(decoding=frames(200))
     session.feed(TEXT)
     chunks = iter(session)
     next(chunks)
@@ -465,10 +464,10 @@ def test_text_that_is_no_text_or_comes_too_late_is_refused():
 def test_a_thousand_sessions_leave_nothing_behind():
     """Half of them are cancelled at random points, others are just forgotten."""
     tts, random = debug_tts(**STREAM), np.random.default_rng(0)
-    tracks = []
+    runners = []
     for _ in range(20):
-        sessions = [tts.open_session(seed=seed, options=frames(9)) for seed in range(50)]
-        tracks += [weakref.ref(session._track) for session in sessions]
+        sessions = [tts.open_session(seed=seed, decoding=frames(9)) for seed in range(50)]
+        runners += [weakref.ref(session._runner) for session in sessions]
         for session in sessions:
             session.feed(TEXT[: random.integers(1, len(TEXT))])
         for session in sessions[:25]:
@@ -481,7 +480,7 @@ def test_a_thousand_sessions_leave_nothing_behind():
         del session, sessions
     wait_for_engine(tts)
     gc.collect()
-    assert not any(track() for track in tracks)
+    assert not any(runner() for runner in runners)
     assert not tts._engine.decoder.utterances
     assert tts._engine.decoder._cache.num_bytes == 0
 
@@ -494,10 +493,10 @@ def test_blank_text_is_an_error(text):
 
 def test_a_fault_ends_the_session_that_has_it_and_no_other():
     tts, options = debug_tts(**STREAM), frames(10)
-    with tts.open_session(options=options) as fine:
+    with tts.open_session(decoding=options) as fine:
         fine.feed("four two ")
         with pytest.raises(ValueError, match="too long"):
-            say(tts, TEXT, options=DecodingOptions(max_length=3))
+            say(tts, TEXT, decoding=DecodingOptions(max_length=3))
         fine.feed("seven")
         fine.flush()
         assert_same(drain(fine), whole(tts, "four two seven", 0, options))
@@ -505,7 +504,7 @@ def test_a_fault_ends_the_session_that_has_it_and_no_other():
 
 def test_a_fault_of_the_model_reaches_every_session_and_the_next_ones_are_fine(monkeypatch):
     tts, options = debug_tts(**STREAM), frames(10)
-    sessions = [tts.open_session(options=options) for _ in range(2)]
+    sessions = [tts.open_session(decoding=options) for _ in range(2)]
     with monkeypatch.context() as patch:
         patch.setattr(tts.model, "advance", None)
         for session in sessions:
@@ -513,16 +512,16 @@ def test_a_fault_of_the_model_reaches_every_session_and_the_next_ones_are_fine(m
         for session in sessions:
             with pytest.raises(TypeError):
                 drain(session)
-    assert_same(say(tts, TEXT, options=options), whole(tts, TEXT, 0, options))
+    assert_same(say(tts, TEXT, decoding=options), whole(tts, TEXT, 0, options))
 
 
 def test_a_session_that_cannot_be_taken_in_harms_no_other(monkeypatch):
     """For want of memory, for instance; a snapshot of a model of another size is no better."""
     tts, options = debug_tts(**STREAM), frames(10)
-    snapshot = tts.open_session(options=options)
+    snapshot = tts.open_session(decoding=options)
     snapshot.feed(TEXT)
     state = snapshot.snapshot()
-    fine = tts.open_session(options=options)
+    fine = tts.open_session(decoding=options)
     fine.feed("four two ")
     with monkeypatch.context() as patch:
         patch.setattr(KVCache, "write_row", lambda *_: (_ for _ in ()).throw(MemoryError("full")))
@@ -536,7 +535,7 @@ def test_a_session_that_cannot_be_taken_in_harms_no_other(monkeypatch):
 @pytest.mark.parametrize("taken", [False, True])
 def test_a_session_of_which_all_has_been_made_can_still_be_kept(taken):
     tts, options = debug_tts(**STREAM), frames(10)
-    session = tts.open_session(options=options, ramp=ChunkRamp(max_frames=2))
+    session = tts.open_session(decoding=options, ramp=ChunkRamp(max_frames=2))
     session.feed(TEXT)
     session.flush()
     chunks = iter(session)
@@ -548,8 +547,8 @@ def test_a_session_of_which_all_has_been_made_can_still_be_kept(taken):
 
 def test_a_fault_of_the_codec_reaches_its_session(monkeypatch):
     tts = debug_tts(**EAGER)
-    session = tts.open_session(options=frames(10))
-    monkeypatch.setattr(session._track._audio, "accept", None)
+    session = tts.open_session(decoding=frames(10))
+    monkeypatch.setattr(session._audio, "accept", None)
     session.feed(TEXT)
     session.flush()
     with pytest.raises(TypeError):
@@ -561,7 +560,7 @@ def test_a_slow_writer_is_heard_later_unless_the_text_is_complete() -> None:
     tts = debug_tts(**EAGER | {"stream_n": 4})
 
     def first_sound_s(max_start_delay_s: float, *, flush: bool) -> float:
-        with tts.open_session(options=frames(40), max_start_delay_s=max_start_delay_s) as session:
+        with tts.open_session(decoding=frames(40), max_start_delay_s=max_start_delay_s) as session:
             session.feed("two ")
             time.sleep(0.5)  # far slower than four tokens for eight frames
             start = time.perf_counter()
@@ -582,9 +581,9 @@ def first_sound_at_s(session: Session) -> float:
 
 def test_a_writer_is_not_slow_because_the_engine_is_busy() -> None:
     tts = debug_tts(**EAGER | {"stream_n": 4})
-    with tts.open_session(options=frames(40), max_start_delay_s=20.0) as session:
+    with tts.open_session(decoding=frames(40), max_start_delay_s=20.0) as session:
         session.feed("two ")
-        tts._engine.submit(session._track, lambda: time.sleep(1.0))
+        tts._engine.submit(session._runner, lambda: time.sleep(1.0))
         start = time.perf_counter()
         session.feed("one ")
         assert first_sound_at_s(session) < start + 15
@@ -593,10 +592,10 @@ def test_a_writer_is_not_slow_because_the_engine_is_busy() -> None:
 def test_text_that_suffices_is_heard_at_once_however_late_it_came() -> None:
     tts = debug_tts(stream_n=4, stream_m=16, max_position_embeddings=1024)
     limits = {"max_start_delay_s": 20.0, "max_ahead_s": 1.0}
-    with tts.open_session(options=frames(600), **limits) as session:
-        track, start = session._track, time.perf_counter()
+    with tts.open_session(decoding=frames(600), **limits) as session:
+        start = time.perf_counter()
         for text, at_s in {"two ": start - 100.0, "four " * 100: start}.items():
-            tts._engine.submit(track, partial(track.feed, text, False, at_s))
+            session._submit(partial(session._text.feed, text, at_s))
         assert first_sound_at_s(session) < start + 15
 
 
@@ -605,12 +604,12 @@ def test_a_session_that_goes_on_waits_if_nothing_has_been_heard(
     heard: bool, max_start_delay_s: float
 ) -> None:
     tts = debug_tts(**EAGER if heard else EAGER | {"stream_n": 4})
-    with tts.open_session(options=frames(40), max_start_delay_s=max_start_delay_s) as session:
+    with tts.open_session(decoding=frames(40), max_start_delay_s=max_start_delay_s) as session:
         if heard:
             session.feed("four ")
             chunks, num_frames = session.chunks(), 0
             while num_frames < EAGER["stream_m"]:
-                num_frames += len(next(chunks).latents)
+                num_frames += len(next(chunks).units)
         snapshot = session.snapshot()
     with tts.resume_session(snapshot) as later:
         later.feed("two ")

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sled.simulation.player import play
-from sled.streaming.audio_queue import Chunk, Sink
+from sled.streaming.audio_queue import AudioQueue, Chunk
 from sled.streaming.start_delay import HORIZON_S, SLOWER, StartDelay
 
 TOKENS, SPEECH_S = 5, 1.0  # of a chunk
@@ -67,7 +67,7 @@ def test_text_that_is_there_already_is_not_waited_for() -> None:
 
 
 def test_held_chunks_are_taken_in_time() -> None:
-    sink = Sink(lambda left: None)
+    sink = AudioQueue()
     start = time.perf_counter()
     sink.hold(0.1)
     sink.put(chunk())
@@ -78,7 +78,7 @@ def test_held_chunks_are_taken_in_time() -> None:
 
 
 def test_a_task_waits_for_held_chunks_too() -> None:
-    sink = Sink(lambda left: None)
+    sink = AudioQueue()
     sink.put(chunk())
     start = time.perf_counter()
     sink.hold(0.1)
@@ -87,8 +87,8 @@ def test_a_task_waits_for_held_chunks_too() -> None:
 
 
 def test_release_and_the_end_let_go_what_is_held() -> None:
-    for let_go in (Sink.release, Sink.end):
-        sink = Sink(lambda left: None)
+    for let_go in (AudioQueue.release, AudioQueue.end):
+        sink = AudioQueue()
         sink.put(chunk())
         sink.hold(LONG_S)
         threading.Timer(0.05, let_go, [sink]).start()
@@ -99,7 +99,7 @@ def test_release_and_the_end_let_go_what_is_held() -> None:
 
 def test_a_task_that_is_cancelled_as_held_chunks_are_let_go_takes_none() -> None:
     async def cancel_after(rounds: int) -> None:
-        sink = Sink(lambda left: None)
+        sink = AudioQueue()
         sink.put(chunk())
         sink.hold(LONG_S)
         task = asyncio.create_task(sink.take_async())
@@ -117,7 +117,7 @@ def test_a_task_that_is_cancelled_as_held_chunks_are_let_go_takes_none() -> None
 
 
 def test_nothing_is_held_once_the_text_is_complete() -> None:
-    sink = Sink(lambda left: None)
+    sink = AudioQueue()
     sink.release()
     sink.hold(LONG_S)
     sink.put(chunk())

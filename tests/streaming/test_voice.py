@@ -9,9 +9,9 @@ from safetensors.torch import save_file
 
 from sled.decoding import DecodingOptions
 from sled.model.layout import Layout
-from sled.streaming.voice import Voice
+from sled.streaming.voice import Prompt, Voice
 from sled.text.tokenizer import TextTokenizer
-from sled.tts import MAX_VOICES_KEPT, TTS, Prompt
+from sled.tts import MAX_VOICES_KEPT, TTS
 from tests.debug import (
     LAYOUT_IDS,
     LAYOUTS,

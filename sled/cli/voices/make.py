@@ -36,12 +36,13 @@ def run(args: argparse.Namespace) -> None:
         raise ValueError(f"--output {args.output}: no folder {args.output.parent}: create it first")
     from sled.cli.device import choose_device
     from sled.model.layout import Layout
-    from sled.tts import TTS, Prompt
+    from sled.streaming.voice import Prompt
+    from sled.tts import TTS
 
     device = choose_device(args.device)
     tts = TTS.from_pretrained(args.model, codec=args.codec, device=device, dtype=args.dtype)
     layout = Layout() if args.layout == "offline" else tts.model.layout
     voice = tts.make_voice(Prompt(args.prompt_text, args.prompt_audio), layout)
     tts.save_voice(voice, args.output)
-    seconds = len(voice.latents) / tts.codec.frame_rate
+    seconds = len(voice.units) / tts.codec.frame_rate
     print(f"{args.output}: a voice of {seconds:.1f} s, {args.output.stat().st_size / 1e6:.1f} MB")

@@ -1,0 +1,227 @@
+"""The last stage of a session: units to chunks of audio.
+
+    TextStage -> SegmentRunner -> AudioStage
+
+Its methods run on the engine's codec thread. It puts chunks into the session's audio queue.
+
+Shapes: B sessions, T frames, S samples; `...` is the shape of a unit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from copy import deepcopy
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from sled.codec import Codec
+from sled.codec.stream_state import StreamState
+from sled.streaming.audio_queue import AudioQueue, Chunk
+from sled.streaming.loudness import SilenceMeter
+from sled.streaming.trimming import TailTrimmer
+from sled.streaming.voice import Voice
+
+
+@dataclass(frozen=True, eq=False)
+class UnitChunk:
+    """Units on their way from the segment runner to the codec.
+
+    Attributes:
+        units: [T, ...], any number of frames.
+        segment: The number of the segment that they belong to.
+        last: Whether they end the speech of the session.
+        start_delay_s: How long to hold the first sound, if this chunk makes it.
+    """
+
+    units: Tensor
+    segment: int
+    last: bool = False
+    start_delay_s: float = 0.0
+
+
+@dataclass(frozen=True)
+class Silence:
+    """How long a segment has been silent.
+
+    Attributes:
+        segment: Its number.
+        seconds: The length of the near-silence at its end so far.
+    """
+
+    segment: int = 0
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True, eq=False)
+class AudioState:
+    """An `AudioStage` as a value.
+
+    Attributes:
+        stream: The codec's state.
+        samples_to_skip: Samples of the voice's recording that are still to be dropped.
+        meter: Measures silence.
+        trimmer: Trims the end. None: nothing is trimmed.
+        segment: The number of the current segment.
+        segment_start: The sample at which it began.
+        has_sound: Whether the first sound has been made.
+        waiting: Chunks that have not been taken.
+        complete: Whether nothing is left to be made.
+    """
+
+    stream: StreamState
+    samples_to_skip: int
+    meter: SilenceMeter
+    trimmer: TailTrimmer | None
+    segment: int
+    segment_start: int
+    has_sound: bool
+    waiting: list[Chunk] = field(default_factory=list)
+    complete: bool = False
+
+
+class AudioStage:
+    """Makes audio of the units of one session.
+
+    Args:
+        codec: Decodes.
+        queue: Receives the audio.
+        on_end: Called when all audio has been put into the queue.
+        voice: The codec has decoded this voice's recording; its speech is dropped.
+        trim_tail: Whether to drop near-silence at the end.
+
+    Attributes:
+        state: The codec's state, advanced by `decode_together`.
+        lookahead_frames: Frames after the first that the first sound waits for.
+        conditions: What the codec is conditioned on beside the units.
+        silence: How long the current segment has been silent; read by the segment runner.
+    """
+
+    def __init__(
+        self,
+        codec: Codec,
+        queue: AudioQueue,
+        on_end: Callable[[], None],
+        voice: Voice | None = None,
+        trim_tail: bool = False,
+    ) -> None:
+        stream = codec.stream_decoder()
+        self._queue, self._on_end = queue, on_end
+        self.state = stream.state if voice is None else voice.codec_state
+        self.conditions: Mapping[str, Tensor] = {} if voice is None else voice.conditions
+        self._samples_to_skip = 0
+        if voice is not None:
+            self._samples_to_skip = len(voice.units) * codec.hop_length - voice.num_samples
+        self.lookahead_frames = 0 if self.state.started else stream.lookahead_frames
+        self._sample_rate = codec.sample_rate
+        self._meter = SilenceMeter(codec.sample_rate)
+        self._trimmer = TailTrimmer(codec.sample_rate) if trim_tail else None
+        self._segment = self._segment_start = 0
+        self._has_sound = False
+        self.silence = Silence()
+
+    def accept(self, decoded: Tensor, chunk: UnitChunk) -> None:
+        """Put the audio of a chunk of units into the queue.
+
+        Args:
+            decoded: [S] the codec's next samples.
+            chunk: The units that the codec has decoded.
+
+        Raises:
+            ValueError: If a sample is not finite.
+        """
+        audio = self._to_audio(decoded, chunk)
+        if not self._has_sound and len(audio):
+            self._has_sound = True
+            self._queue.hold(chunk.start_delay_s)
+        units = chunk.units.float() if chunk.units.is_floating_point() else chunk.units
+        self._queue.put(Chunk(audio, units.cpu().clone()))
+        if chunk.last:
+            self._queue.end()
+            self._on_end()
+
+    def _to_audio(self, decoded: Tensor, chunk: UnitChunk) -> np.ndarray:
+        if not decoded.isfinite().all():
+            raise ValueError(
+                "the speech has values that are not finite: try a lower cfg or temperature, or a "
+                "wider dtype than float16"
+            )
+        skipped = min(self._samples_to_skip, len(decoded))
+        self._samples_to_skip -= skipped
+        audio: np.ndarray = decoded[skipped:].cpu().numpy()
+        meter = self._meter
+        if chunk.segment != self._segment:
+            self._segment, self._segment_start = chunk.segment, meter.num_samples
+        meter.feed(audio)
+        silent = meter.num_samples - max(meter.speech_end, self._segment_start)
+        self.silence = Silence(self._segment, silent / self._sample_rate)
+        if self._trimmer is not None:
+            audio = self._trimmer.feed(audio)
+            if chunk.last:
+                audio = np.concatenate((audio, self._trimmer.finish()))
+        return audio
+
+    @property
+    def is_wanted(self) -> bool:
+        """Whether anybody still waits for the audio."""
+        return not self._queue.closed
+
+    def save(self) -> AudioState:
+        """The state of the stage."""
+        return AudioState(
+            self.state,
+            self._samples_to_skip,
+            deepcopy(self._meter),
+            deepcopy(self._trimmer),
+            self._segment,
+            self._segment_start,
+            self._has_sound,
+            self._queue.waiting(),
+            self._queue.complete,
+        )
+
+    def restore(self, state: AudioState) -> None:
+        """Continue from a saved state; called before the stage is given any units."""
+        self.state, self._samples_to_skip = state.stream, state.samples_to_skip
+        self._meter, self._trimmer = deepcopy(state.meter), deepcopy(state.trimmer)
+        self._segment, self._segment_start = state.segment, state.segment_start
+        self._has_sound = state.has_sound
+        for chunk in state.waiting:
+            self._queue.put(chunk)
+        if state.complete:
+            self._queue.end()
+
+
+def decode_together(
+    codec: Codec, stages: Sequence[AudioStage], units: Sequence[Tensor], *, last: bool
+) -> Tensor:
+    """Decode the next units of several sessions as one batch.
+
+    Args:
+        codec: Decodes.
+        stages: B stages whose codec states are of one kind; their states are advanced.
+        units: B times [T, ...], all of the same length T.
+        last: Whether these are the last units of all B sessions.
+
+    Returns:
+        [B, S] samples, as each session would get alone.
+    """
+    decoder = codec.stream_decoder(len(stages), _join([stage.conditions for stage in stages]))
+    decoder.state = StreamState.cat([stage.state for stage in stages])
+    joined = torch.stack(tuple(units))
+    if joined.is_floating_point():
+        joined = joined.float()
+    pieces = [decoder.decode(joined)] if joined.shape[1] else []
+    if last:
+        pieces.append(decoder.finish())
+    for row, stage in enumerate(stages):
+        stage.state = decoder.state.select([row])
+    return torch.cat(pieces, dim=1)
+
+
+def _join(conditions: Sequence[Mapping[str, Tensor]]) -> dict[str, Tensor] | None:
+    """Conditions [B, width] by name; None if there are none."""
+    names = conditions[0].keys()
+    return {name: torch.stack([one[name] for one in conditions]) for name in names} or None

@@ -1,0 +1,360 @@
+"""The middle stage of a session: segments of text to units of speech.
+
+    TextStage -> SegmentRunner -> AudioStage
+
+Its methods run on the engine's decoding thread. Each segment is an utterance of the decoder.
+Segments after the first continue the speech just before them, as a voice prompt. The codec decodes
+all of them as one stream, so the joints cannot be heard.
+
+Shapes: T frames; `...` is the shape of a unit.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from copy import copy
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from sled.decoding import DecodingOptions, Request, Utterance, UtteranceState
+from sled.streaming.audio_queue import AudioQueue
+from sled.streaming.audio_stage import AudioStage, UnitChunk
+from sled.streaming.engine import Engine
+from sled.streaming.history import History, Spoken
+from sled.streaming.options import SessionOptions
+from sled.streaming.start_delay import StartDelay
+from sled.streaming.text_stage import SegmentEnd, TextEvent, TextPiece
+from sled.streaming.unit_buffer import UnitBuffer
+from sled.streaming.voice import Voice
+from sled.text.incremental import IncrementalTokenizer
+from sled.text.tokenizer import TextTokenizer
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass
+class Segment:
+    """A part of the text.
+
+    Attributes:
+        text: Normalised text that the decoder does not have yet.
+        ended: Whether all of its text is known.
+        given: Whether the decoder has all of its text.
+    """
+
+    text: str = ""
+    ended: bool = False
+    given: bool = False
+
+
+@dataclass(frozen=True, eq=False)
+class RunnerState:
+    """A `SegmentRunner` as a value; see its attributes.
+
+    Attributes:
+        segments: See `SegmentRunner`, as for the other attributes.
+        text_ended: See there.
+        num_taken: See there.
+        number: See there.
+        tokens: See there.
+        said: See there.
+        units: See there.
+        num_frames: See there.
+        history: See there.
+        buffer: See there.
+        stopped: See there.
+        utterance: The state of the utterance. None: there was none.
+        noise_state: The state of the generator.
+    """
+
+    segments: list[Segment]
+    text_ended: bool
+    num_taken: int
+    number: int
+    tokens: IncrementalTokenizer
+    said: str
+    units: list[Tensor]
+    num_frames: int
+    history: History
+    buffer: UnitBuffer
+    stopped: bool
+    utterance: UtteranceState | None
+    noise_state: Tensor
+
+
+class SegmentRunner:
+    """Lets the decoder say one segment after the other; the consumer of a session's frames.
+
+    Args:
+        engine: Runs the decoder and the codec.
+        tokenizer: Of the model.
+        options: Of the session, with its voice prepared.
+        audio: The next stage.
+        queue: The session's audio queue, whose end is the end of the session.
+        on_segment_taken: Called when the runner is done with a segment.
+        on_frame: Called for each frame.
+
+    Attributes:
+        segments: The segment being said or next to be said, and those after it. The last one may
+            still grow.
+        text_ended: Whether no more text comes.
+        num_taken: Segments that are done; read by the text stage.
+        number: Segments begun so far.
+        tokens: Tokenizes the segment being said.
+        said: The text of the segment being said, as far as the decoder has it.
+        units: The units of the segment being said.
+        num_frames: Frames of all segments so far.
+        history: The speech that the next segment continues.
+        buffer: Units that have not been handed to the audio stage.
+        stopped: Whether the model ended every segment so far by itself.
+
+    Raises:
+        ValueError: If the voice is of another model or layout, or leaves no room for speech.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        tokenizer: TextTokenizer,
+        options: SessionOptions,
+        audio: AudioStage,
+        queue: AudioQueue,
+        on_segment_taken: Callable[[], None],
+        on_frame: Callable[[], None] | None = None,
+    ) -> None:
+        voice, config = options.voice, engine.model.config
+        assert voice is None or isinstance(voice, Voice)
+        self._layout = options.layout or engine.model.layout
+        if voice is not None:
+            voice.check(engine.model, self._layout)
+        self._engine, self._tokenizer, self._options = engine, tokenizer, options
+        self._voice, self._audio, self._queue = voice, audio, queue
+        self._decoding = options.decoding or DecodingOptions.of_model(config)
+        self._on_segment_taken, self._on_frame = on_segment_taken, on_frame
+        self._generator = torch.Generator().manual_seed(options.seed)
+        self._utterance: Utterance | None = None
+        self._text_came_s = 0.0
+        needed = self._layout.tokens_per_frame * engine.codec.frame_rate
+        self._start_delay = StartDelay(needed, options.max_start_delay_s)
+        self.segments = [Segment()]
+        self.text_ended = False
+        self.num_taken = self.number = self.num_frames = 0
+        self.tokens, self.said = IncrementalTokenizer(tokenizer), ""
+        self.units: list[Tensor] = []
+        self.history = History(options.budget(config).past_frames, voice)
+        self.buffer = UnitBuffer(options.ramp, audio.lookahead_frames)
+        self.stopped = True
+
+    # Text.
+
+    def receive(self, event: TextEvent) -> None:
+        """Take an event from the text stage."""
+        if self.text_ended:  # the limit of frames was reached before
+            return
+        newest = self.segments[-1]
+        if isinstance(event, TextPiece):
+            newest.text += event.text
+            self._text_came_s = event.at_s
+        elif isinstance(event, SegmentEnd):
+            newest.ended = True
+            self.segments.append(Segment())
+        else:
+            newest.ended = self.text_ended = True
+        self._continue()
+
+    def _continue(self) -> None:
+        """Give the decoder the text that there is."""
+        if self._utterance is None:
+            while self.segments and not self.segments[0].text.strip():
+                if not self.segments[0].ended:
+                    return
+                self._drop_segment()
+            if not self.segments:
+                self._finish()
+                return
+            self._begin_segment()
+        segment = self.segments[0]
+        if segment.given:
+            return
+        assert self._utterance is not None
+        token_ids = self.tokens.feed(segment.text)
+        self.said += segment.text
+        segment.text, segment.given = "", segment.ended
+        if segment.ended:
+            token_ids += self.tokens.finish()
+        self._start_delay.count(len(token_ids), self._text_came_s)
+        self._engine.decoder.feed(self._utterance, token_ids, ended=segment.ended)
+
+    def _begin_segment(self) -> None:
+        self.tokens, self.said, self.units = IncrementalTokenizer(self._tokenizer), "", []
+        self.number += 1
+        token_ids = self.tokens.feed(self.history.text)
+        decoder, voice, options = self._engine.decoder, self._voice, self._segment_options()
+        if voice is not None and self.history.is_only_voice:  # the model has read it before
+            self._utterance = decoder.restore(voice.prefill, options, self._generator)
+        else:
+            prompt = self.history.units
+            request = Request(
+                token_ids,
+                prompt,
+                text_ended=False,
+                prompt_tokens=0 if prompt is None else len(token_ids),
+                conditions={} if voice is None else voice.conditions,
+            )
+            self._utterance = decoder.join(request, self._generator, options, self._layout)
+        self._engine.expect_frames(self, self._utterance)
+
+    def _segment_options(self) -> DecodingOptions:
+        """The options of the next segment; `max_frames` limits all segments together."""
+        options = self._decoding
+        if options.max_frames is None:
+            return options
+        left = options.max_frames - self.num_frames
+        return replace(options, max_frames=left, min_frames=min(options.min_frames, left))
+
+    # Frames.
+
+    def on_frame(self, unit: Tensor, stopped: bool, exhausted: bool) -> None:
+        """Take the next frame of the utterance; see `Consumer`."""
+        utterance = self._utterance
+        assert utterance is not None
+        if not stopped:
+            self.buffer.add(unit)
+            self.units.append(unit)
+            self.num_frames += 1
+        if stopped or exhausted:
+            self._end_segment(utterance, stopped)
+        else:
+            if self.buffer.is_full or utterance.waits_for_text:
+                self._hand_over()
+            self._regulate(utterance)
+        if self._on_frame is not None:
+            self._on_frame()
+
+    def _end_segment(self, utterance: Utterance, stopped: bool) -> None:
+        segment = self.segments[0]
+        self._utterance = None
+        self.stopped &= stopped
+        self._hand_over()
+        if self.num_frames == self._decoding.max_frames:  # the limit for all segments
+            self.stopped &= not self.segments[1:]
+            self.segments, self.text_ended = [], True
+        elif stopped:
+            if self.units:
+                self.history.add(Spoken(self.said, torch.stack(self.units)))
+        else:
+            self._take_back_text(utterance, segment)
+        if self.segments and segment.given:
+            self._drop_segment()
+        self._continue()
+
+    def _take_back_text(self, utterance: Utterance, segment: Segment) -> None:
+        """Give a segment the text that its utterance, which was cut, has not read."""
+        unread = self._tokenizer.decode(utterance.rows[0].take_unread_text())
+        unread = unread.strip("\ufffd")  # a character that has been read in part
+        segment.text = unread + self.tokens.open_text + segment.text
+        if segment.text:
+            logger.warning("speech was cut before its text had been read: the rest follows")
+            segment.given = False
+
+    def _drop_segment(self) -> None:
+        del self.segments[0]
+        self.num_taken += 1
+        self._on_segment_taken()
+
+    # Feedback from the audio stage and the audio queue: how much waits, and how long it is silent.
+
+    def _regulate(self, utterance: Utterance) -> None:
+        """Pause if too much audio waits; cut a segment that has fallen silent."""
+        options, silence = self._options, self._audio.silence
+        if options.max_silence_s is not None and silence.segment == self.number:
+            too_long = silence.seconds > options.max_silence_s
+            if too_long and utterance.rows[0].has_read_text:
+                self._engine.break_off(utterance)
+                self._end_segment(utterance, stopped=False)
+                return
+        if options.max_ahead_s is not None:
+            limit = round(options.max_ahead_s * self._engine.codec.sample_rate)
+            if self._queue.num_samples > limit:
+                self._engine.decoder.pause(utterance)
+                self._queue.call_below(limit // 2, self._ask_to_resume)
+
+    def _ask_to_resume(self) -> None:
+        """On the thread that takes audio."""
+        self._engine.submit(self, self._resume)
+
+    def _resume(self) -> None:
+        if self._utterance is not None:
+            self._engine.decoder.resume(self._utterance)
+
+    # Units for the audio stage.
+
+    def _hand_over(self, *, last: bool = False) -> None:
+        """Send the buffered units to the audio stage."""
+        if not len(self.buffer) and not last:
+            return
+        num_waiting = 0 if self._utterance is None else self._utterance.num_tokens_waiting
+        units = self.buffer.take(self._engine.real_time_factor)
+        if units is None:
+            units = torch.empty(0, *self._engine.codec.unit_shape).to(self._engine.codec.unit_dtype)
+        chunk = UnitChunk(units, self.number, last, self._start_delay.seconds(num_waiting))
+        self._engine.decode_audio(self, self._audio, chunk)
+
+    def _finish(self) -> None:
+        if not self.number:
+            raise ValueError("the text is blank: give at least one word to say")
+        self._hand_over(last=True)
+
+    # The end.
+
+    @property
+    def closed(self) -> bool:
+        """Whether the session has ended; see `Consumer`."""
+        return self._queue.closed
+
+    def fail(self, error: BaseException) -> None:
+        """End the session with an error; see `Consumer`. Audio that waits can still be taken."""
+        self._queue.end(error)
+
+    # Snapshots.
+
+    def save(self) -> RunnerState:
+        """The state of the runner."""
+        utterance = None
+        if self._utterance is not None:  # first, since it sets the generator back
+            utterance = self._engine.decoder.save(self._utterance)
+        return RunnerState(
+            [copy(segment) for segment in self.segments],
+            self.text_ended,
+            self.num_taken,
+            self.number,
+            copy(self.tokens),
+            self.said,
+            list(self.units),
+            self.num_frames,
+            self.history.copy(),
+            self.buffer.copy(),
+            self.stopped,
+            utterance,
+            self._generator.get_state(),
+        )
+
+    def restore(self, state: RunnerState) -> None:
+        """Continue from a saved state; called before the runner receives any text."""
+        self.segments = [copy(segment) for segment in state.segments]
+        self.text_ended, self.stopped = state.text_ended, state.stopped
+        self.num_taken, self.number, self.num_frames = (
+            state.num_taken,
+            state.number,
+            state.num_frames,
+        )
+        self.tokens, self.said, self.units = copy(state.tokens), state.said, list(state.units)
+        self.history, self.buffer = state.history.copy(), state.buffer.copy()
+        self._generator.set_state(state.noise_state)
+        if state.utterance is not None:
+            decoder = self._engine.decoder
+            self._utterance = decoder.restore(state.utterance, generator=self._generator)
+            self._engine.expect_frames(self, self._utterance)

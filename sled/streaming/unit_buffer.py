@@ -1,0 +1,58 @@
+"""Gathers units until there are enough for the codec."""
+
+from __future__ import annotations
+
+from copy import copy
+
+import torch
+from torch import Tensor
+
+from sled.streaming.chunks import ChunkRamp
+
+
+class UnitBuffer:
+    """A buffer of units that is emptied in chunks of growing size.
+
+    Args:
+        ramp: Sizes of chunks.
+        lookahead_frames: Frames after the first that the codec waits for.
+    """
+
+    def __init__(self, ramp: ChunkRamp, lookahead_frames: int) -> None:
+        self._ramp, self._size = ramp, ramp.first(lookahead_frames)
+        self._units: list[Tensor] = []
+
+    def __len__(self) -> int:
+        return len(self._units)
+
+    def add(self, unit: Tensor) -> None:
+        """Append a unit."""
+        self._units.append(unit)
+
+    @property
+    def is_full(self) -> bool:
+        """Whether there are enough units for a chunk."""
+        return len(self._units) >= self._size
+
+    def take(self, real_time_factor: float) -> Tensor | None:
+        """Empty the buffer.
+
+        Args:
+            real_time_factor: Time to make a frame over the time that it plays, for the size of the
+                next chunk.
+
+        Returns:
+            [T, ...] the units; None if there are none.
+        """
+        if not self._units:
+            return None
+        units = torch.stack(self._units)
+        self._size = self._ramp.after(len(units), real_time_factor)
+        self._units = []
+        return units
+
+    def copy(self) -> UnitBuffer:
+        """An independent copy."""
+        other = copy(self)
+        other._units = list(self._units)
+        return other
