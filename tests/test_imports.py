@@ -134,6 +134,28 @@ def test_the_allowed_imports_have_no_cycle():
     assert list(TopologicalSorter(MAY_IMPORT).static_order())
 
 
+def module_of(path: Path) -> str:
+    """The dotted name of a file."""
+    return ".".join(("sled", *path.relative_to(ROOT).with_suffix("").parts)).removesuffix(
+        ".__init__"
+    )
+
+
+def test_no_file_is_in_a_circle_of_imports():
+    """Not even of those that are meant for the type checker alone, or that come late."""
+    modules = {module_of(path) for path in FILES}
+    graph = {module_of(path): imported_names(path) & modules for path in FILES}
+    graph.pop("sled")  # which offers names of many
+    for module, imported in graph.items():
+        imported -= {"sled", module}
+    assert list(TopologicalSorter(graph).static_order())
+
+
+def test_no_file_is_longer_than_400_lines():
+    long = [path for path in FILES if len(path.read_text(encoding="utf-8").splitlines()) > 400]
+    assert not long
+
+
 def test_nothing_needs_torchaudio():
     """It does not load beside every supported torch."""
     modules = {name.split(".")[0] for path in FILES for name in imported_names(path)}

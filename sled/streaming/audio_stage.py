@@ -213,7 +213,7 @@ def decode_together(
     joined = torch.stack(tuple(units))
     if joined.is_floating_point():
         joined = joined.float()
-    pieces = [decoder.decode(joined)] if joined.shape[1] else []
+    pieces = [decoder.decode(joined)] if joined.shape[1] or not last else []
     if last:
         pieces.append(decoder.finish())
     for row, stage in enumerate(stages):

@@ -187,8 +187,8 @@ def test_flags_repeat_what_the_library_says():
     from sled.data.alignment import TrainingOptions
     from sled.data.cache.codes import SHARD_SIZE
     from sled.fast import DTYPES, PRECISIONS
-    from sled.training.checkpoints.growth import GROWABLE
     from sled.streaming.options import SessionOptions
+    from sled.training.checkpoints.growth import GROWABLE
 
     def action(name: str, flag: str) -> argparse.Action:
         return parser_of(name)._option_string_actions[flag]

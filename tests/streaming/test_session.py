@@ -34,7 +34,9 @@ from tests.debug import (
     debug_model,
     debug_tokenizer,
     debug_waveform,
+    randn,
 )
+from tests.ids import debug_id_codec, debug_id_model
 
 NEVER = 2.0
 # A chunk is more than the codec waits for, so that two tokens are heard before more text comes.
@@ -513,6 +515,64 @@ def test_a_fault_of_the_model_reaches_every_session_and_the_next_ones_are_fine(m
             with pytest.raises(TypeError):
                 drain(session)
     assert_same(say(tts, TEXT, decoding=options), whole(tts, TEXT, 0, options))
+
+
+@both_layouts
+def test_a_session_that_the_model_fails_on_ends_alone(layout):
+    """Whatever the cause: the others go on as if nothing had happened, with the same noise."""
+    tts, options = debug_tts(**layout), frames(25)
+    texts = ["four two seven", "four two nine one", "seven one two"]
+    first_ids, bad_ids, last_ids = (set(tts.tokenizer.encode(text)) for text in texts)
+    embed_text, poison = tts.model.embed_text, max(bad_ids - first_ids - last_ids)
+
+    def fail_on_poison(token_ids: torch.Tensor) -> torch.Tensor:
+        if (token_ids == poison).any():
+            raise RuntimeError("poison")
+        return embed_text(token_ids)
+
+    tts.model.embed_text = fail_on_poison
+    with tts.open_session(decoding=options) as first, tts.open_session(decoding=options) as last:
+        first.feed(texts[0][:9])
+        last.feed(texts[2][:5])
+        with pytest.raises(RuntimeError, match="poison"):
+            say(tts, texts[1], decoding=options)
+        first.feed(texts[0][9:])
+        last.feed(texts[2][5:])
+        for session, text in ((first, texts[0]), (last, texts[2])):
+            session.flush()
+            assert_same(drain(session), whole(tts, text, 0, options))
+
+
+@both_layouts
+@pytest.mark.parametrize("with_voice", [False, True])
+def test_a_model_whose_units_are_ids_speaks_in_the_same_session(layout, with_voice):
+    """As does one that is conditioned on a speaker; fed character by character, and resumed."""
+    model = debug_id_model(**layout, conditions={"speaker": 6}, max_frames_per_token=2.0)
+    tts, options = TTS(model, debug_tokenizer(), debug_id_codec()), frames(25)
+    prompt = Prompt("one four", debug_waveform(0.2), {"speaker": randn(6)})
+    voice = tts.make_voice(prompt) if with_voice else None
+    if voice is None:
+        with pytest.raises(ValueError, match="takes the conditions speaker"):
+            say(tts, TEXT, decoding=options)
+        return
+    request = Request(
+        tts.tokenizer.encode(f"one four {TEXT}"), voice.units, conditions=prompt.conditions
+    )
+    generator = torch.Generator().manual_seed(0)
+    expected = generate(model, [request], [generator], options)[0].speech
+    with tts.open_session(voice=voice, decoding=options, max_ahead_s=0.05) as session:
+        for character in TEXT[:12]:
+            session.feed(character)
+        state = session.snapshot()
+    resumed = tts.resume_session(state)
+    resumed.feed(TEXT[12:])
+    resumed.flush()
+    units = torch.cat([chunk.units for chunk in resumed.chunks()])
+    assert units.dtype == torch.long
+    assert torch.equal(units, expected)
+    # Another speaker's voice is another one.
+    other = tts.make_voice(Prompt("one four", prompt.audio, {"speaker": -randn(6)}))
+    assert not torch.allclose(other.prefill.cached[0].values, voice.prefill.cached[0].values)
 
 
 def test_a_session_that_cannot_be_taken_in_harms_no_other(monkeypatch):

@@ -1,0 +1,168 @@
+"""The segment runner: text events in, the units of one utterance after the other out."""
+
+from collections.abc import Callable
+
+import pytest
+import torch
+from torch import Tensor
+
+from sled.decoding import Decoder, DecodingOptions, Request, Utterance, generate
+from sled.streaming.audio_queue import AudioQueue, Chunk
+from sled.streaming.audio_stage import AudioStage, Silence, UnitChunk
+from sled.streaming.options import SessionOptions
+from sled.streaming.segment_runner import SegmentRunner
+from sled.streaming.text_stage import SegmentEnd, TextEnd, TextPiece
+from tests.debug import STREAM, debug_codec, debug_model, debug_tokenizer
+from tests.ids import debug_id_codec, debug_id_model
+
+FRAMES = DecodingOptions(stop_threshold=2.0, max_frames=12)
+
+
+class Engine:
+    """Runs the decoder in this thread, and keeps what the runner hands over."""
+
+    real_time_factor = 0.0
+
+    def __init__(self, model, codec) -> None:
+        self.model, self.codec = model, codec
+        self.decoder = Decoder(model)
+        self.consumers: dict[Utterance, SegmentRunner] = {}
+        self.chunks: list[UnitChunk] = []
+
+    def expect_frames(self, consumer: SegmentRunner, utterance: Utterance) -> None:
+        self.consumers[utterance] = consumer
+
+    def break_off(self, utterance: Utterance) -> None:
+        self.decoder.leave(utterance)
+
+    def decode_audio(self, consumer: SegmentRunner, stage: AudioStage, chunk: UnitChunk) -> None:
+        self.chunks.append(chunk)
+
+    def submit(self, consumer: SegmentRunner, command: Callable[[], None]) -> bool:
+        command()
+        return True
+
+    def run(self, steps: int = 1000) -> None:
+        """Decode until nothing is ready."""
+        for _ in range(steps):
+            step = self.decoder.step()
+            if step is None:
+                return
+            for one, unit, *end in zip(
+                step.utterances, step.units, step.stopped, step.exhausted, strict=True
+            ):
+                self.consumers[one].on_frame(unit, *end)
+
+    @property
+    def units(self) -> Tensor:
+        return torch.cat([chunk.units for chunk in self.chunks])
+
+
+def runner_for(
+    engine: Engine, queue: AudioQueue | None = None, **settings: object
+) -> tuple[SegmentRunner, AudioStage]:
+    queue = queue or AudioQueue()
+    options = SessionOptions(**({"decoding": FRAMES, "seed": 3} | settings))
+    stage = AudioStage(engine.codec, queue, lambda: None)
+    runner = SegmentRunner(engine, debug_tokenizer(), options, stage, queue, lambda: None)
+    return runner, stage
+
+
+def send(runner: SegmentRunner, *pieces: str) -> None:
+    for piece in pieces:
+        runner.receive(TextPiece(piece, 0.0))
+
+
+@pytest.mark.parametrize("units", ["vectors", "ids"])
+@pytest.mark.parametrize("pieces", [["four two seven"], ["fo", "ur ", "two sev", "en"]])
+def test_text_in_any_pieces_gives_the_units_of_the_whole(units, pieces):
+    model = (debug_model if units == "vectors" else debug_id_model)(**STREAM)
+    engine = Engine(model, debug_codec() if units == "vectors" else debug_id_codec())
+    runner, _ = runner_for(engine)
+    for piece in pieces:
+        send(runner, piece)
+        engine.run()
+    runner.receive(TextEnd())
+    engine.run()
+    request = Request(debug_tokenizer().encode("four two seven"))
+    (expected,) = generate(model, [request], [torch.Generator().manual_seed(3)], FRAMES)
+    torch.testing.assert_close(engine.units, expected.units, rtol=0, atol=1e-5)
+    assert [chunk.last for chunk in engine.chunks] == [False] * (len(engine.chunks) - 1) + [True]
+    assert not engine.decoder.utterances
+
+
+def test_a_segment_continues_the_one_before_and_blank_ones_are_skipped():
+    engine = Engine(debug_model(**STREAM), debug_codec())
+    options = DecodingOptions(stop_threshold=1e-9, min_frames=9)
+    runner, _ = runner_for(engine, decoding=options)
+    send(runner, "four two ")
+    runner.receive(SegmentEnd())
+    send(runner, " ")
+    runner.receive(SegmentEnd())
+    send(runner, "seven")
+    runner.receive(TextEnd())
+    engine.run()
+    assert runner.number == 2 and runner.num_taken == 3
+    assert [chunk.segment for chunk in engine.chunks][-1] == 2
+    assert runner.stopped
+    first, second = runner.history.spoken
+    assert (first.text, second.text) == ("four two ", "seven")
+    request = Request(debug_tokenizer().encode("four two seven"), first.units, prompt_tokens=3 + 1)
+    generator = torch.Generator().manual_seed(3)
+    torch.randn(len(first.units) + 1, 8, generator=generator)
+    assert len(second.units) == 9
+    assert request.prompt is not None
+
+
+def test_text_without_a_word_is_refused():
+    runner, _ = runner_for(Engine(debug_model(), debug_codec()))
+    send(runner, " \n")
+    with pytest.raises(ValueError, match="blank"):
+        runner.receive(TextEnd())
+
+
+def test_a_segment_that_has_fallen_silent_is_cut_if_all_its_text_is_read():
+    engine = Engine(debug_model(**STREAM), debug_codec())
+    endless = DecodingOptions(stop_threshold=2.0, length_tolerance=None)
+    runner, stage = runner_for(engine, decoding=endless, max_silence_s=0.5)
+    send(runner, "four two seven one nine four")
+    stage.silence = Silence(1, 0.6)
+    engine.run(steps=8)
+    assert engine.decoder.utterances  # text may follow
+    runner.receive(TextEnd())
+    engine.run(steps=60)
+    assert not engine.decoder.utterances
+    assert engine.chunks[-1].last and not runner.stopped
+
+
+def test_the_decoder_pauses_while_too_much_audio_waits():
+    engine, queue = Engine(debug_model(**STREAM), debug_codec()), AudioQueue()
+    endless = DecodingOptions(stop_threshold=2.0, length_tolerance=None)
+    runner, _ = runner_for(engine, queue, decoding=endless, max_ahead_s=0.01)
+    send(runner, "four")
+    runner.receive(TextEnd())
+    queue.put(Chunk(torch.zeros(480).numpy(), torch.zeros(1, 32)))
+    engine.run()
+    written = runner.num_frames
+    assert 0 < written < 20
+    queue.take()
+    engine.run(steps=30)
+    assert runner.num_frames > written
+
+
+def test_a_saved_runner_goes_on_as_it_would_have():
+    model = debug_model(**STREAM)
+    whole = Engine(model, debug_codec())
+    runner, _ = runner_for(whole)
+    send(runner, "four two seven one")
+    whole.run(steps=5)
+    state, before = runner.save(), len(whole.units) if whole.chunks else 0
+    runner.receive(TextEnd())
+    whole.run()
+    for _ in range(2):
+        engine = Engine(model, debug_codec())
+        resumed, _ = runner_for(engine)
+        resumed.restore(state)
+        resumed.receive(TextEnd())
+        engine.run()
+        torch.testing.assert_close(engine.units, whole.units[before:], rtol=0, atol=1e-5)
