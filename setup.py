@@ -50,6 +50,8 @@ setup(
         "transformers>=5.0,<6",
         "tokenizers>=0.21",
         "safetensors>=0.4.3",
+        "huggingface-hub",
+        "typing-extensions>=4.5",
         "accelerate>=1.1",
         "lhotse>=1.30",
         "urllib3",  # lhotse imports it without declaring it

@@ -119,7 +119,7 @@ class Graph:
         return outputs[0]
 
     def linear(self, x: str, weight: Tensor, bias: Tensor | None = None) -> str:
-        """x [..., K] times weight [N, K], plus bias [N]."""
+        """X [..., K] times weight [N, K], plus bias [N]."""
         num_outputs, num_inputs = weight.shape
         if self.bits == 32:
             product = self.call("MatMul", [x, self.weight(weight.float().T)])
@@ -138,7 +138,7 @@ class Graph:
         return product if bias is None else self.call("Add", [product, self.weight(bias.float())])
 
     def silu(self, x: str) -> str:
-        """x times its sigmoid."""
+        """X times its sigmoid."""
         return self.call("QuickGelu", [x], domain=MICROSOFT, alpha=1.0)
 
 

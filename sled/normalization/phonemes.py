@@ -17,7 +17,7 @@ from threading import Lock
 
 from sled.normalization.english import EnglishNormalizer
 from sled.normalization.pronouncer import load_pronouncer
-from sled.normalization.pronunciations import frequent_words
+from sled.normalization.pronunciations import FILE, frequent_words
 from sled.normalization.tables import LETTER_GAP
 
 # All letters that are left in English words without their accents, and that the network knows.
@@ -76,3 +76,14 @@ def _hibari() -> Callable[[str], str]:
 
 
 _load_hibari = cache(load_pronouncer)
+
+
+def main() -> None:
+    """Pronounce all words of the table of frequent words again, and write it."""
+    words = list(frequent_words().keys())
+    lines = sorted((word.encode(), pronounce_with_hibari(word).encode()) for word in words)
+    FILE.write_bytes(b"".join(b"%s %s\n" % line for line in lines))
+
+
+if __name__ == "__main__":
+    main()
