@@ -74,7 +74,7 @@ def debug_model(seed: int = 0, **changes: object) -> SpeechLM:
 
 
 def for_transformers(model: SpeechLM) -> SpeechLlamaForCausalLM:
-    """The same model, as transformers takes it."""
+    """The same model in the form for transformers."""
     theirs = SpeechLlamaForCausalLM(SpeechLlamaConfig(**model.config.to_dict()))
     theirs.load_state_dict(model.state_dict())
     return theirs.train(model.training)
@@ -101,7 +101,7 @@ def debug_checkpoint(folder: Path, seed: int = 0, **changes: object) -> Path:
 
 
 def debug_waveform(seconds: float, seed: int = 0, sample_rate: int = SAMPLE_RATE) -> np.ndarray:
-    """Noise [S] float32 that swells and fades: loud enough for audio, and never periodic."""
+    """Noise [S] float32 with a fade at both ends: audible and not periodic."""
     noise = np.random.default_rng(seed).normal(size=round(seconds * sample_rate))
     return (0.1 * noise * np.hanning(len(noise))).astype(np.float32)
 

@@ -1,4 +1,4 @@
-"""A model and a codec whose units are ids, not vectors: what is generic must run with them, too.
+"""A toy model and a toy codec whose units are ids, for tests of generic code.
 
 Shapes as in the package; V ids.
 """

@@ -1,4 +1,4 @@
-"""Slow definitions that the fast code is held against: loops without cache, batch or closed form.
+"""Slow reference implementations: loops without cache, batch or closed form.
 
 Shapes as in the package: L text tokens, T frames, P positions, D latent width, H hidden width,
 N noise width.

@@ -58,7 +58,7 @@ def test_packed_sequences_agree_with_llama_one_by_one(one_by_one, kv_heads, leng
 
 @ONE_BY_ONE
 def test_packed_sequences_do_not_see_one_another(one_by_one):
-    """By gradients, which also must not be lost on the way through padding."""
+    """Checked by gradients, which must also pass through the padding."""
     model, lengths = debug_model(), [5, 2, 7]
     packed = randn(sum(lengths), 32).requires_grad_()
     context = model.model.pack(lengths, packed)

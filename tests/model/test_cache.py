@@ -1,4 +1,4 @@
-"""The cache against no cache at all: any pieces, any company, rows that come and go."""
+"""Decoding with the cache against passes without one, for any steps and rows."""
 
 import pytest
 import torch
@@ -27,7 +27,7 @@ def read(
     counts: list[int],
     rows: list[int] | None = None,
 ) -> Tensor:
-    """A step of the rows (all of them): `counts[r]` of the inputs [R, Q, H] are real."""
+    """A step of all rows, where `counts[r]` of the inputs [R, Q, H] are real."""
     cache.extend(list(range(len(counts))) if rows is None else rows, counts)
     return model.model(inputs, cache)
 
@@ -45,7 +45,7 @@ def test_chunks_of_any_sizes_equal_the_whole(sizes, kv_heads):
 @given(st.lists(st.lists(st.integers(0, 5), min_size=3, max_size=3), min_size=1, max_size=6))
 @torch.no_grad()
 def test_ragged_rows_equal_rows_alone(steps):
-    """Each step feeds some of three rows a different number of inputs; padding holds rubbish."""
+    """Each step feeds a different number of inputs to some of three rows; padding is arbitrary."""
     model = debug_model()
     lengths = [sum(counts) for counts in zip(*steps, strict=True)]
     inputs = [randn(length, 32, seed=row) for row, length in enumerate(lengths)]
@@ -99,7 +99,7 @@ def test_a_row_can_be_taken_out_and_put_into_another_cache():
 @pytest.mark.parametrize("rows", [1, 3])
 @torch.no_grad()
 def test_the_cache_grows_without_being_asked(rows):
-    """Beyond what it starts with, in positions and in rows."""
+    """Beyond its initial size, in positions and in rows."""
     model, inputs = debug_model(max_position_embeddings=1024), randn(rows, 600, 32)
     cache = new_cache(model, rows=1)
     cache.add_rows(rows - 1)
@@ -111,7 +111,7 @@ def test_the_cache_grows_without_being_asked(rows):
 @torch.no_grad()
 @pytest.mark.parametrize("moved", [False, True])
 def test_a_row_that_went_wrong_is_not_seen_by_who_gets_its_place(moved):
-    """Masked positions count with weight 0, but 0 times NaN is NaN."""
+    """Masked positions have weight 0, but 0 times NaN is NaN."""
     model, inputs = debug_model(), randn(2, 20, 32)
     cache = new_cache(model, rows=2)
     wrong = torch.full((1, 30, 32), float("nan"))

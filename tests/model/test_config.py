@@ -1,4 +1,4 @@
-"""What config.json holds, and which configurations there can be."""
+"""The contents of config.json, and which configurations are valid."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Frames that are the mean of several draws."""
+"""The mean of several draws."""
 
 import pytest
 import torch
@@ -20,7 +20,7 @@ def seeded(seed: int) -> torch.Generator:
 
 @torch.inference_mode()
 def test_a_frame_is_the_mean_of_its_draws():
-    """Of one, it is the draw itself; of two, that and the one with the noise the other way."""
+    """With K = 1 it is the draw itself; with K = 2, the mean with the draw of the negated noise."""
     model, hidden, noise = debug_model(), randn(1, 32), randn(1, 8)
     one = model.draw(hidden, noise)
     assert mean_draw(model.draw, hidden, noise, torch.tensor([1]), 1).equal(one)

@@ -1,4 +1,4 @@
-"""The loss that teaches an attention head which token is being said."""
+"""The loss of guided attention."""
 
 import math
 
@@ -17,7 +17,7 @@ LAYOUTS = {"offline": Layout(), "stream": Layout(2, 3)}
 
 
 def make_batch() -> dict[str, Tensor]:
-    """Two samples: four tokens in 9 frames, and one in 4 of which two are not known."""
+    """Two samples: four tokens in 9 frames, and one token in 4 frames, two of them unaligned."""
     return {
         "input_ids": torch.tensor([[0, 11, 12, 13, 14, 2], [0, 15, 2, 1, 1, 1]]),
         "attention_mask": torch.tensor([[1, 1, 1, 1, 1, 1], [1, 1, 1, 0, 0, 0]]),
@@ -40,7 +40,7 @@ def alone(row: int) -> tuple[dict[str, Tensor], SpokenTokens]:
 
 
 def attention_by_hand(model, sample: dict[str, Tensor], layout: Layout) -> tuple[Tensor, list[str]]:
-    """First head's weights [P, P] in the layer, before the softmax, and what each position is."""
+    """Attention logits [P, P] of the first head in the layer, and the input at each position."""
     tokens = [("token", index) for index in range(sample["input_ids"].shape[1])]
     frames = [("frame", index) for index in range(sample["units"].shape[1])]
     order = []

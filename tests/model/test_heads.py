@@ -1,4 +1,4 @@
-"""The scores against slow references, what makes them proper, and the head's own network."""
+"""The scores against slow references and for propriety, and the network of the energy head."""
 
 from itertools import combinations
 
@@ -59,7 +59,7 @@ def test_two_samples_give_the_published_loss():
 
 @pytest.mark.parametrize("score", [energy_score, gaussian_mmd])
 def test_more_samples_estimate_the_same_with_less_noise(score):
-    """Unbiased for every M: over 20,000 frames, two and four samples agree in the mean."""
+    """The estimates are unbiased: their means over 20,000 frames agree for two and four samples."""
     target = 0.5 + randn(20_000, 3, seed=1)
     two, four = (score(2 * randn(m, 20_000, 3, seed=m), target).value for m in (2, 4))
     standard_error = ((two.var() + four.var()) / len(two)).sqrt()
@@ -68,7 +68,7 @@ def test_more_samples_estimate_the_same_with_less_noise(score):
 
 
 def collapsed_and_true(score) -> tuple[Score, Score]:
-    """Scores of two models of standard normal data: one that is right, one that says its mean."""
+    """Scores of two models of standard normal data: the right one, and one that draws its mean."""
     target = randn(5_000, 4, seed=1)
     return score(torch.zeros(2, 5_000, 4), target), score(randn(2, 5_000, 4), target)
 

@@ -1,4 +1,4 @@
-"""The layout's closed form against the definition's loop, over many sizes."""
+"""The closed form of the layout against the loop that defines it, for many sizes."""
 
 import pytest
 from hypothesis import given
@@ -15,7 +15,7 @@ samples = st.lists(st.tuples(st.integers(1, 30), st.integers(1, 40)), min_size=1
 def arrange(
     chunk: tuple[int | None, int | None], sizes: list[tuple[int, int]]
 ) -> tuple[list[list[tuple[str, int]]], list[list[int]]]:
-    """Of each sample (L, T): its inputs as `interleave` writes them, and its predictors."""
+    """For each sample (L, T), its inputs in the form of `interleave`, and its predictors."""
     num_tokens, num_frames = (list(counts) for counts in zip(*sizes, strict=True))
     arrangement = Layout(*chunk).arrange(num_tokens, num_frames)
     assert arrangement.lengths == [sum(size) for size in sizes]

@@ -1,4 +1,4 @@
-"""Checkpoints on disk, and which inputs a frame may depend on."""
+"""Checkpoints on disk, and which inputs a frame depends on."""
 
 from pathlib import Path
 
@@ -65,7 +65,7 @@ def test_the_published_size_is_204_million_parameters():
 @in_both_forms
 @pytest.mark.parametrize("layout", LAYOUTS, ids=LAYOUT_IDS)
 def test_saving_and_loading_changes_nothing(layout, load, tmp_path):
-    """Whoever saves, and whoever loads."""
+    """In both forms of saving and of loading."""
     model = debug_model(num_key_value_heads=2, conditions={"speaker": 3}, **layout)
     save_speech_lm(model, tmp_path / "plain")
     for_transformers(model).save_pretrained(tmp_path / "theirs")
@@ -126,7 +126,7 @@ def test_tensors_that_do_not_fit_are_refused_by_name(damage, message, load, dtyp
 @in_both_forms
 @in_its_type_and_in_another
 def test_a_checkpoint_without_the_stop_weight_is_whole(load, dtype, tmp_path):
-    """It is a constant of the format, which some writers leave out."""
+    """The weight is a constant of the format, which some writers leave out."""
     save_speech_lm(debug_model(), tmp_path)
     weights = load_file(tmp_path / WEIGHTS)
     del weights["bceloss.pos_weight"]
@@ -173,7 +173,7 @@ def test_a_new_model_starts_as_published():
 
 @pytest.mark.parametrize("layout", LAYOUTS, ids=LAYOUT_IDS)
 def test_a_frame_depends_on_all_that_precedes_it_and_on_nothing_else(layout):
-    """By gradients: of the state that predicts frame t, for every t and every input."""
+    """Checked by the gradients of each predicting state with respect to each input."""
     num_tokens, num_frames = 8, 10
     model = debug_model(**layout)
     token_ids = torch.arange(20, 20 + num_tokens)[None]  # each its own row of the embedding

@@ -1,4 +1,4 @@
-"""The training loss: what it is for one sample, and that a batch is only the sum of its samples."""
+"""The training loss of one sample and of a batch, and the corruption of what is read."""
 
 import copy
 
@@ -31,7 +31,7 @@ def make_samples(*sizes: tuple[int, int]) -> list[tuple[Tensor, Tensor]]:
 
 
 def batch_of(samples: list[tuple[Tensor, Tensor]]) -> dict[str, Tensor]:
-    """A right-padded batch whose padding is anything but harmless."""
+    """A right-padded batch with padding values that would change the loss if they were used."""
     texts, latents = zip(*samples, strict=True)
     return {
         "input_ids": pad_sequence(texts, True, padding_value=299),
@@ -106,7 +106,7 @@ ragged = st.lists(st.tuples(st.integers(1, 12), st.integers(1, 15)), min_size=2,
 @given(sizes=ragged)
 @torch.no_grad()
 def test_a_padded_batch_has_the_mean_loss_of_its_frames(layout, sizes):
-    """Frames weigh alike, wherever they stand; so do stop decisions, one more per sample."""
+    """All frames have the same weight, and so have all stop decisions."""
     model, samples = debug_model(**layout), make_samples(*sizes)
     noise, frames = noise_for(samples), [num_frames for _, num_frames in sizes]
     together = model(**batch_of(samples), noise=noise)
@@ -221,7 +221,7 @@ def test_history_noise_disturbs_what_is_read_and_not_what_is_to_be_said():
 @both_layouts
 @pytest.mark.parametrize("temperature", [1.0, 0.5])
 def test_frames_of_its_own_are_those_it_would_speak(temperature, layout, monkeypatch):
-    """All of them, in as many passes as there are frames."""
+    """Scheduled sampling of all frames, with as many passes as there are frames."""
     text, frames, noise = [1, 7, 8, 9, 5, 2], 9, randn(9, 8, seed=4)
     model = debug_model(scheduled_sampling=1.0, training_cfg=0.0, **layout)
     rows = iter(noise)
@@ -249,7 +249,7 @@ def test_frames_of_its_own_are_those_it_would_speak(temperature, layout, monkeyp
 
 
 def test_what_is_heard_as_something_else_is_never_replaced(monkeypatch):
-    """A prompt whose tokens nobody knows has to stay one."""
+    """Inputs that differ from the true units stand for a prompt, and are kept."""
     model, latents = debug_model(scheduled_sampling=1.0, training_cfg=0.0), randn(12, 32)
     batch = batch_of([(torch.tensor([1, 7, 8, 2]), latents)])
     history = batch["units"].clone()
@@ -281,7 +281,7 @@ def test_frames_of_its_own_are_heard_in_training_only_and_not_to_be_said():
 
 
 def test_weights_have_gradients_after_frames_of_its_own_under_autocast():
-    """Casts that were made without gradients are not used again."""
+    """The weights that autocast has cast without gradients are not used again."""
     settings = {"scheduled_sampling": 1.0, "training_cfg": 0.0}
     grown = []
     for model in (debug_model(training_cfg=0.0), debug_model(**settings)):

@@ -28,7 +28,7 @@ def retype(folder: Path, model_type: str) -> None:
 
 
 def load_toy_config(folder: Path) -> Config:
-    """The same settings, but for the type of the model."""
+    """The same settings, whatever the type of the model."""
     flat = json.loads((folder / "config.json").read_text())
     return Config.from_dict(flat)
 

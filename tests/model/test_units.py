@@ -1,4 +1,4 @@
-"""Units that are ids and conditions before the text: the core is the same for all of them."""
+"""The model with units that are ids, and with conditions before the text."""
 
 import pytest
 import torch
@@ -92,7 +92,7 @@ def test_drawn_ids_have_the_softmax_of_the_head():
 
 @both_layouts
 def test_a_model_of_ids_learns(layout):
-    """With scheduled sampling and dropped texts, which know no vectors either."""
+    """With scheduled sampling and dropped texts, which do not depend on the kind of units."""
     torch.manual_seed(0)
     settings = {"training_cfg": 0.1, "scheduled_sampling": 0.2}
     model = debug_id_model(**layout, **SPEAKER, **settings).train()

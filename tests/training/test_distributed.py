@@ -103,6 +103,7 @@ def test_fsdp_trains_as_ddp_does_and_goes_on(corpus, tmp_path):
         "per_device_train_batch_size": 1,
         "gradient_accumulation_steps": 2,
         "max_steps": 4,
+        "scheduled_sampling": 0.5,  # further passes, which read the sharded weights as well
         "save_strategy": "steps",
         "save_steps": 2,
         "eval_manifest": corpus / "cached",
