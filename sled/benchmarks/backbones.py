@@ -39,7 +39,9 @@ def compare_backbones(
     Returns:
         Seconds of each pass.
     """
-    ours, theirs = (module.to(device).train() for module in make_backbones(config))
+    ours, theirs = make_backbones(config)
+    for module in (ours, theirs):
+        nn.Module.to(module, device).train()
     if compile_layers:
         for layer in (*ours.layers, *theirs.layers):
             layer.compile(dynamic=True)
@@ -79,7 +81,8 @@ def make_backbones(config: Config) -> tuple[Backbone, LlamaModel]:
         head_dim=architecture.head_dim,
         max_position_embeddings=architecture.max_position_embeddings,
         rms_norm_eps=architecture.rms_norm_eps,
-        rope_theta=architecture.rope_theta,
+        # transformers takes it, and does not declare it.
+        rope_theta=architecture.rope_theta,  # type: ignore[call-arg]
     )
     return Backbone(architecture, objective), LlamaModel(llama)
 

@@ -35,7 +35,7 @@ def load_speaker_encoder(name: str, device: str = "cpu") -> SpeakerEncoder:
 
 def _load_xvector(name: str, device: str) -> SpeakerEncoder:
     try:
-        extractor = AutoFeatureExtractor.from_pretrained(name)
+        extractor = AutoFeatureExtractor.from_pretrained(name)  # type: ignore[no-untyped-call]
         model = AutoModelForAudioXVector.from_pretrained(name).to(device).eval()
     except (OSError, ValueError) as error:
         reason = str(error).strip().split("\n", 1)[0]

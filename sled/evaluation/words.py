@@ -54,7 +54,7 @@ class WordScore:
 @cache
 def _english_normalizer() -> EnglishTextNormalizer:
     # transformers does not include the table of British and American spellings.
-    return EnglishTextNormalizer({})
+    return EnglishTextNormalizer({})  # type: ignore[no-untyped-call]
 
 
 def to_english_words(text: str) -> list[str]:

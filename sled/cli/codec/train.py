@@ -15,6 +15,7 @@ from __future__ import annotations
 from argparse import RawDescriptionHelpFormatter
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 from transformers import HfArgumentParser
 
@@ -24,8 +25,9 @@ from sled.training.codec import CodecTrainer, CodecTrainingConfig
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Train as the flags say, and report."""
+    config_class: Any = CodecTrainingConfig  # transformers' type for it has no frozen dataclasses
     parser = HfArgumentParser(
-        CodecTrainingConfig,
+        config_class,
         prog="sled codec train",
         usage="%(prog)s [flags]",
         description=__doc__,
