@@ -151,11 +151,11 @@ class TTS:
             ValueError: For an impossible setting or an unusable prompt.
             TypeError: For a field that `SessionOptions` does not have.
         """
-        if options is None:
-            options = SessionOptions(ramp=ChunkRamp(max_frames=self._frames(MAX_CHUNK_S)))
-        options = replace(options, **changes)
+        options = replace(options or SessionOptions(), **changes)
         voice = self._prepared(options.voice, options.layout)
-        return Session(self._engine, self.tokenizer, replace(options, voice=voice))
+        ramp = options.ramp or ChunkRamp(max_frames=self._frames(MAX_CHUNK_S))
+        options = replace(options, voice=voice, ramp=ramp)
+        return Session(self._engine, self.tokenizer, options)
 
     def _prepared(self, voice: Voice | Prompt | None, layout: Layout | None) -> Voice | None:
         return self.make_voice(voice, layout) if isinstance(voice, Prompt) else voice

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Literal
 
 from sled.decoding import DecodingOptions
@@ -29,7 +29,7 @@ class SessionOptions:
         voice: The voice to speak with. A prompt is prepared first, see `TTS.make_voice`. None: the
             model chooses.
         seed: The same seed says the same text in the same way.
-        ramp: How many frames are decoded to audio at once.
+        ramp: How many frames are decoded to audio at once. None: few at first, then up to 0.43 s.
         limits: Sizes of segments in tokens. None: as `SegmentBudget` computes them for the model.
         max_start_delay_s: If text comes more slowly than it is spoken, the first sound is delayed
             by the expected deficit, at most by so much, so that playback does not stall. 0: never.
@@ -47,7 +47,7 @@ class SessionOptions:
     layout: Layout | None = None
     voice: Voice | Prompt | None = None
     seed: int = 0
-    ramp: ChunkRamp = field(default_factory=ChunkRamp)
+    ramp: ChunkRamp | None = None
     limits: SegmentLimits | None = None
     max_start_delay_s: float = 1.0
     max_ahead_s: float | None = 30.0

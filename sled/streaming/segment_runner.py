@@ -22,11 +22,12 @@ from torch import Tensor
 from sled.decoding import DecodingOptions, Request, Utterance, UtteranceState
 from sled.streaming.audio_queue import AudioQueue
 from sled.streaming.audio_stage import AudioStage, UnitChunk
+from sled.streaming.chunks import ChunkRamp
 from sled.streaming.engine import Engine
 from sled.streaming.history import History, Spoken
 from sled.streaming.options import SessionOptions
 from sled.streaming.start_delay import StartDelay
-from sled.streaming.text_stage import SegmentEnd, TextEvent, TextPiece
+from sled.streaming.text_stage import TextEvent
 from sled.streaming.unit_buffer import UnitBuffer
 from sled.streaming.voice import Voice
 from sled.text.incremental import IncrementalTokenizer
@@ -145,7 +146,7 @@ class SegmentRunner:
         self.tokens, self.said = IncrementalTokenizer(tokenizer), ""
         self.units: list[Tensor] = []
         self.history = History(options.budget(config).past_frames, voice)
-        self.buffer = UnitBuffer(options.ramp, audio.lookahead_frames)
+        self.buffer = UnitBuffer(options.ramp or ChunkRamp(), audio.lookahead_frames)
         self.stopped = True
 
     # Text.
@@ -155,14 +156,11 @@ class SegmentRunner:
         if self.text_ended:  # the limit of frames was reached before
             return
         newest = self.segments[-1]
-        if isinstance(event, TextPiece):
-            newest.text += event.text
-            self._text_came_s = event.at_s
-        elif isinstance(event, SegmentEnd):
-            newest.ended = True
+        newest.text += event.text
+        newest.ended, self.text_ended = event.ends_segment, event.ends_text
+        self._text_came_s = event.at_s
+        if event.ends_segment and not event.ends_text:
             self.segments.append(Segment())
-        else:
-            newest.ended = self.text_ended = True
         self._continue()
 
     def _continue(self) -> None:

@@ -25,29 +25,20 @@ MAX_SEGMENTS_AHEAD = 2
 
 
 @dataclass(frozen=True)
-class TextPiece:
-    """More normalised text of the newest segment.
+class TextEvent:
+    """More text of the newest segment.
 
     Attributes:
-        text: The text.
+        text: Normalised text.
         at_s: When the text that it is made of was fed, by `time.perf_counter`.
+        ends_segment: Whether the segment is complete with it.
+        ends_text: Whether the whole text is complete with it.
     """
 
     text: str
     at_s: float
-
-
-@dataclass(frozen=True)
-class SegmentEnd:
-    """The newest segment is complete, and another one begins."""
-
-
-@dataclass(frozen=True)
-class TextEnd:
-    """The text is complete, and with it the newest segment."""
-
-
-TextEvent = TextPiece | SegmentEnd | TextEnd
+    ends_segment: bool = False
+    ends_text: bool = False
 
 
 @dataclass(frozen=True)
@@ -121,17 +112,19 @@ class TextStage:
             return False
         if self._fed:
             piece = self._fed.popleft()
+            text = ""
             for event in self._splitter.feed(piece.text):
                 if isinstance(event, Boundary):
-                    self._end_segment(piece.at_s)
-                    self._send(SegmentEnd())
+                    self._end_segment(text, piece.at_s)
+                    text = ""
                 else:
-                    self._send_text(self._normalizer.feed(event.text), piece.at_s)
+                    text += self._normalizer.feed(event.text)
+            if text:
+                self._send(TextEvent(text, piece.at_s))
         else:
             assert self._ended_at_s is not None
-            self._end_segment(self._ended_at_s)
-            self._send(TextEnd())
             self._sent_end = True
+            self._end_segment("", self._ended_at_s, ends_text=True)
         return self._has_work
 
     @property
@@ -140,14 +133,11 @@ class TextStage:
             return False
         return bool(self._fed) or (self._ended_at_s is not None and not self._sent_end)
 
-    def _end_segment(self, at_s: float) -> None:
-        self._send_text(self._normalizer.finish(), at_s)
+    def _end_segment(self, text: str, at_s: float, *, ends_text: bool = False) -> None:
+        text += self._normalizer.finish()
         self._normalizer = open_normalizer(self._normalization)
         self._num_ends += 1
-
-    def _send_text(self, text: str, at_s: float) -> None:
-        if text:
-            self._send(TextPiece(text, at_s))
+        self._send(TextEvent(text, at_s, True, ends_text))
 
     def save(self) -> TextState:
         """The state of the stage."""

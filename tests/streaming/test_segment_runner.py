@@ -11,7 +11,7 @@ from sled.streaming.audio_queue import AudioQueue, Chunk
 from sled.streaming.audio_stage import AudioStage, Silence, UnitChunk
 from sled.streaming.options import SessionOptions
 from sled.streaming.segment_runner import SegmentRunner
-from sled.streaming.text_stage import SegmentEnd, TextEnd, TextPiece
+from sled.streaming.text_stage import TextEvent
 from tests.debug import STREAM, debug_codec, debug_model, debug_tokenizer
 from tests.ids import debug_id_codec, debug_id_model
 
@@ -70,7 +70,7 @@ def runner_for(
 
 def send(runner: SegmentRunner, *pieces: str) -> None:
     for piece in pieces:
-        runner.receive(TextPiece(piece, 0.0))
+        runner.receive(TextEvent(piece, 0.0))
 
 
 @pytest.mark.parametrize("units", ["vectors", "ids"])
@@ -82,7 +82,7 @@ def test_text_in_any_pieces_gives_the_units_of_the_whole(units, pieces):
     for piece in pieces:
         send(runner, piece)
         engine.run()
-    runner.receive(TextEnd())
+    runner.receive(TextEvent("", 0.0, True, True))
     engine.run()
     request = Request(debug_tokenizer().encode("four two seven"))
     (expected,) = generate(model, [request], [torch.Generator().manual_seed(3)], FRAMES)
@@ -96,11 +96,11 @@ def test_a_segment_continues_the_one_before_and_blank_ones_are_skipped():
     options = DecodingOptions(stop_threshold=1e-9, min_frames=9)
     runner, _ = runner_for(engine, decoding=options)
     send(runner, "four two ")
-    runner.receive(SegmentEnd())
+    runner.receive(TextEvent("", 0.0, ends_segment=True))
     send(runner, " ")
-    runner.receive(SegmentEnd())
+    runner.receive(TextEvent("", 0.0, ends_segment=True))
     send(runner, "seven")
-    runner.receive(TextEnd())
+    runner.receive(TextEvent("", 0.0, True, True))
     engine.run()
     assert runner.number == 2 and runner.num_taken == 3
     assert [chunk.segment for chunk in engine.chunks][-1] == 2
@@ -118,7 +118,7 @@ def test_text_without_a_word_is_refused():
     runner, _ = runner_for(Engine(debug_model(), debug_codec()))
     send(runner, " \n")
     with pytest.raises(ValueError, match="blank"):
-        runner.receive(TextEnd())
+        runner.receive(TextEvent("", 0.0, True, True))
 
 
 def test_a_segment_that_has_fallen_silent_is_cut_if_all_its_text_is_read():
@@ -129,7 +129,7 @@ def test_a_segment_that_has_fallen_silent_is_cut_if_all_its_text_is_read():
     stage.silence = Silence(1, 0.6)
     engine.run(steps=8)
     assert engine.decoder.utterances  # text may follow
-    runner.receive(TextEnd())
+    runner.receive(TextEvent("", 0.0, True, True))
     engine.run(steps=60)
     assert not engine.decoder.utterances
     assert engine.chunks[-1].last and not runner.stopped
@@ -140,7 +140,7 @@ def test_the_decoder_pauses_while_too_much_audio_waits():
     endless = DecodingOptions(stop_threshold=2.0, length_tolerance=None)
     runner, _ = runner_for(engine, queue, decoding=endless, max_ahead_s=0.01)
     send(runner, "four")
-    runner.receive(TextEnd())
+    runner.receive(TextEvent("", 0.0, True, True))
     queue.put(Chunk(torch.zeros(480).numpy(), torch.zeros(1, 32)))
     engine.run()
     written = runner.num_frames
@@ -157,12 +157,12 @@ def test_a_saved_runner_goes_on_as_it_would_have():
     send(runner, "four two seven one")
     whole.run(steps=5)
     state, before = runner.save(), len(whole.units) if whole.chunks else 0
-    runner.receive(TextEnd())
+    runner.receive(TextEvent("", 0.0, True, True))
     whole.run()
     for _ in range(2):
         engine = Engine(model, debug_codec())
         resumed, _ = runner_for(engine)
         resumed.restore(state)
-        resumed.receive(TextEnd())
+        resumed.receive(TextEvent("", 0.0, True, True))
         engine.run()
         torch.testing.assert_close(engine.units, whole.units[before:], rtol=0, atol=1e-5)

@@ -4,14 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sled.normalization import normalize
-from sled.streaming.text_stage import (
-    MAX_SEGMENTS_AHEAD,
-    SegmentEnd,
-    TextEnd,
-    TextEvent,
-    TextPiece,
-    TextStage,
-)
+from sled.streaming.text_stage import MAX_SEGMENTS_AHEAD, TextEvent, TextStage
 from sled.text.segments import SegmentLimits, split_segments
 from sled.text.tokenizer import TextTokenizer
 from tests.debug import debug_tokenizer
@@ -31,15 +24,14 @@ class Runner:
     def segments(self) -> list[str]:
         found = [""]
         for event in self.events:
-            if isinstance(event, TextPiece):
-                found[-1] += event.text
-            elif isinstance(event, SegmentEnd):
+            found[-1] += event.text
+            if event.ends_segment and not event.ends_text:
                 found.append("")
         return found
 
     @property
     def num_ends(self) -> int:
-        return sum(isinstance(event, SegmentEnd | TextEnd) for event in self.events)
+        return sum(event.ends_segment for event in self.events)
 
 
 def stage_for(
@@ -74,7 +66,7 @@ def test_any_cut_of_the_text_gives_the_same_segments(cuts):
     work(stage, runner)
     assert runner.segments == split_segments(TEXT, LIMITS, debug_tokenizer().count)
     assert len(runner.segments) > 2
-    assert isinstance(runner.events[-1], TextEnd)
+    assert runner.events[-1].ends_text
 
 
 def test_segments_are_normalised_one_by_one():
@@ -111,7 +103,7 @@ def test_a_piece_tells_when_its_text_was_fed():
     stage.feed("four ", 1.0)
     stage.feed("two", 2.0)
     work(stage, runner)
-    assert {event.at_s for event in runner.events if isinstance(event, TextPiece)} == {1.0, 2.0}
+    assert {event.at_s for event in runner.events} == {1.0, 2.0}
 
 
 @given(st.integers(0, len(TEXT)))
