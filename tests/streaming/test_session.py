@@ -426,7 +426,7 @@ def test_a_snapshot_goes_on_as_the_session_does(layout, taken):
 
 
 def wait_until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 120
     while not condition():
         assert time.monotonic() < deadline, "it does not happen"
         time.sleep(0.005)
