@@ -37,4 +37,4 @@ def embed_inputs(model: FrameModel, inputs: Sequence[Sequence[Input]]) -> Tensor
         embeddings[list(units)] = model.embed_units(torch.stack(list(units.values())))
     if conditions:
         embeddings[list(conditions)] = torch.stack(list(conditions.values()))
-    return embeddings.unflatten(0, (len(inputs), longest))
+    return torch.unflatten(embeddings, 0, (len(inputs), longest))

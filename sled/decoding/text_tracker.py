@@ -162,4 +162,5 @@ class TextTracker:
         match = np.take_along_axis(channel[:, :width] @ self._tokens.T, ids, 1)
         match += np.take_along_axis(channel[:, width:] @ self._phases.T, numbers, 1)
         distance = (channel**2).sum(1, keepdims=True) + self._square - 2 * match
-        return np.minimum(distance / (2 * NOISE_SHARE * self._square), MAX_COST)
+        cost: np.ndarray = np.minimum(distance / (2 * NOISE_SHARE * self._square), MAX_COST)
+        return cost

@@ -1,7 +1,7 @@
-"""Forms of the model that only decode, made from the plain form when a checkpoint is loaded.
+"""Fast forms of the model for decoding, made when a checkpoint is loaded.
 
-Their weights are fused and, if asked for, rounded. Checkpoints on disk stay as they are. Each form
-is a `FrameModel`.
+Each form is a `FrameModel` with fused and, on request, quantized weights. Checkpoints on disk do not
+change.
 """
 
 from sled.fast.fused import FusedModel

@@ -1,6 +1,6 @@
-"""Attention of one new position of each row to the pages that the row holds.
+"""Attention of one new position per row to the pages of the row.
 
-Shapes: R rows, N pages, G positions of a page, T pages of a row, A heads, d head width.
+Shapes: R rows, N pages, G positions per page, T pages per row, A heads, d head width.
 """
 
 from __future__ import annotations
@@ -19,35 +19,36 @@ from sled.model.backbone import rotate
 def attend_pages(
     qkv: Tensor, num_heads: int, pages: Tensor, tables: Tensor, positions: Tensor, rotary: Tensor
 ) -> Tensor:
-    """Rotate a position's queries and keys, put keys and values into their page, and attend.
+    """Rotate the new queries and keys, store keys and values in their page, and attend.
 
-    On a GPU by a kernel that reads no more than each row's own positions; elsewhere plainly.
+    On a GPU, a Triton kernel reads only the positions that each row holds. On other devices,
+    `attend_pages_eagerly` does the work.
 
     Args:
         qkv: [R, (A + 2 A_kv) d] queries, keys and values.
-        num_heads: A.
-        pages: [2, N, A_kv, G, d] keys and values, written to.
-        tables: int32 [R, T] the rows' pages.
-        positions: int32 [R] which position of its row each is, from 0 on.
+        num_heads: A, the number of query heads.
+        pages: [2, N, A_kv, G, d] keys and values. The new ones are written to them.
+        tables: int32 [R, T] the pages of each row.
+        positions: int32 [R] the index of the new position in its row, from 0.
         rotary: [2, T G, d] cosines and sines.
 
     Returns:
-        [R, A d].
+        [R, A d] the attention output.
     """
     head_dim = pages.shape[-1]
     if qkv.is_cuda and head_dim & (head_dim - 1) == 0 and _has_triton():
         from sled.fast.attention_kernel import attend_pages_kernel
 
         return attend_pages_kernel(qkv, num_heads, pages, tables, positions, rotary)
-    return attend_pages_plainly(qkv, num_heads, pages, tables, positions, rotary)
+    return attend_pages_eagerly(qkv, num_heads, pages, tables, positions, rotary)
 
 
-def attend_pages_plainly(
+def attend_pages_eagerly(
     qkv: Tensor, num_heads: int, pages: Tensor, tables: Tensor, positions: Tensor, rotary: Tensor
 ) -> Tensor:
-    """`attend_pages` with the operators of torch, which read all T pages of each row."""
+    """Compute `attend_pages` with operators of torch, which read all T pages of each row."""
     _, _, kv_heads, _, head_dim = pages.shape
-    heads = qkv.unflatten(1, (-1, head_dim))  # [R, A + 2 A_kv, d]
+    heads = torch.unflatten(qkv, 1, (-1, head_dim))  # [R, A + 2 A_kv, d]
     cos, sin = rotary[:, positions].unsqueeze(2)  # each [R, 1, d]
     rotated = rotate(heads[:, : num_heads + kv_heads], cos, sin)
     page = tables.gather(1, (positions // PAGE)[:, None].long()).squeeze(1)
@@ -55,7 +56,7 @@ def attend_pages_plainly(
     pages[0, page, :, offset] = rotated[:, num_heads:]
     pages[1, page, :, offset] = heads[:, num_heads + kv_heads :]
     unused = torch.arange(tables.shape[1] * PAGE, device=qkv.device) > positions[:, None]
-    # Another row may have left anything there, even what is no number.
+    # Reused pages hold arbitrary values, possibly NaN, and 0 times NaN is NaN.
     keys, values = gather_pages(pages, tables).masked_fill_(unused[:, None, :, None], 0)
     mask = torch.zeros(unused.shape, device=qkv.device, dtype=qkv.dtype)
     attended = F.scaled_dot_product_attention(
@@ -70,5 +71,5 @@ def attend_pages_plainly(
 
 @cache
 def _has_triton() -> bool:
-    """It comes with torch wherever torch is built for CUDA on Linux."""
+    """Whether Triton is installed, as it is with CUDA builds of torch on Linux."""
     return find_spec("triton") is not None

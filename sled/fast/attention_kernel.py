@@ -1,14 +1,13 @@
-"""`sled.fast.attention.attend_pages` as one kernel of Triton, for GPUs.
+"""A Triton kernel for `sled.fast.attention.attend_pages` on GPUs.
 
-A program serves one head of one row. It reads the row's own positions and no others, so that rows
-of all lengths cost what their lengths cost, and nothing is copied together beforehand. Sums are
-in float32.
+Each program computes one head of one row. It reads only the positions that the row holds, directly
+from their pages, so the cost of a row grows with its length. Sums are computed in float32.
 
-Shapes: R rows, N pages, G positions of a page, T pages of a row, A heads, d head width.
+Shapes: R rows, N pages, G positions per page, T pages per row, A heads, d head width.
 """
 
-# What a kernel is called with becomes something else inside of it: it has no types.
-# mypy: disallow-untyped-defs=False
+# Triton compiles the kernels and replaces tensors by pointers, so their arguments have no types.
+# mypy: disable-error-code="no-untyped-def, no-untyped-call, untyped-decorator"
 
 from __future__ import annotations
 
@@ -20,7 +19,7 @@ from torch import Tensor
 
 @triton.jit
 def _rotated(line, cos, sin, HEAD_DIM: tl.constexpr):
-    """Load d numbers and rotate their halves, as `sled.model.backbone.rotate`."""
+    """Load d numbers and rotate them as `sled.model.backbone.rotate` does."""
     i = tl.arange(0, HEAD_DIM)
     x = tl.load(line + i).to(tl.float32)
     other = tl.load(line + (i + HEAD_DIM // 2) % HEAD_DIM).to(tl.float32)
@@ -32,7 +31,7 @@ def attend_kernel(
     output,  # [R, A d]
     qkv,  # [R, (A + 2 A_kv) d]
     keys,  # [N, A_kv, G, d]
-    values,  # likewise
+    values,  # [N, A_kv, G, d]
     tables,  # [R, T]
     positions,  # [R]
     rotary,  # [2, T G, d]
@@ -44,6 +43,7 @@ def attend_kernel(
     PAGE: tl.constexpr,
     HEAD_DIM: tl.constexpr,
 ):
+    """Attend with one head of one row; the grid is (R, A)."""
     row, head = tl.program_id(0), tl.program_id(1)
     kv_head = head // (HEADS // KV_HEADS)
     i, g = tl.arange(0, HEAD_DIM), tl.arange(0, PAGE)
@@ -53,17 +53,17 @@ def attend_kernel(
     line = qkv + row.to(tl.int64) * (HEADS + 2 * KV_HEADS) * HEAD_DIM
     query = _rotated(line + head * HEAD_DIM, cos, sin, HEAD_DIM) * HEAD_DIM**-0.5
     key = _rotated(line + (HEADS + kv_head) * HEAD_DIM, cos, sin, HEAD_DIM)
-    # As it will be read from the page.
+    # Rounded as later steps will read it from the page.
     key = key.to(keys.dtype.element_ty)
     value = tl.load(line + (HEADS + KV_HEADS + kv_head) * HEAD_DIM + i)
 
-    if head % (HEADS // KV_HEADS) == 0:  # one of the heads that share them
+    if head % (HEADS // KV_HEADS) == 0:  # one program of those that share the key
         page = tl.load(tables + row * tables_stride + position // PAGE).to(tl.int64)
         place = ((page * KV_HEADS + kv_head) * PAGE + position % PAGE) * HEAD_DIM + i
         tl.store(keys + place, key)
         tl.store(values + place, value)
 
-    # The softmax of all scores so far, relative to the largest: here, of the new position alone.
+    # Online softmax: sums are relative to the largest score so far. The new position comes first.
     largest = tl.sum(query * key.to(tl.float32), 0)
     total = 1.0
     mixed = value.to(tl.float32)
@@ -87,11 +87,11 @@ def attend_kernel(
 def attend_pages_kernel(
     qkv: Tensor, num_heads: int, pages: Tensor, tables: Tensor, positions: Tensor, rotary: Tensor
 ) -> Tensor:
-    """See `sled.fast.attention.attend_pages`; d must be a power of two."""
+    """Compute `sled.fast.attention.attend_pages`; d must be a power of two."""
     _, _, kv_heads, page, head_dim = pages.shape
     assert qkv.is_contiguous() and tables.stride(1) == 1
     output = torch.empty(len(qkv), num_heads * head_dim, device=qkv.device, dtype=qkv.dtype)
-    with torch.cuda.device_of(qkv):  # where Triton launches
+    with torch.cuda.device_of(qkv):  # Triton launches on the current device
         attend_kernel[(len(qkv), num_heads)](
             output,
             qkv,

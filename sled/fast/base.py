@@ -1,4 +1,4 @@
-"""The parts that all fast forms share: input embeddings and the stop head."""
+"""The base class of the fast forms, with their input embeddings and stop head."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ class FastModel(ABC):
     """A `FrameModel` that only decodes. Subclasses run the layers and the head.
 
     Args:
-        model: In evaluation mode.
-        dtype: The type of embeddings and hidden states. None: the model's own.
+        model: The model to convert, in evaluation mode.
+        dtype: Type of embeddings and hidden states. None: the model's own.
 
     Attributes:
         config: See `FrameModel`, as for the other attributes.
@@ -44,7 +44,8 @@ class FastModel(ABC):
         self.unit_shape, self.noise_width = model.unit_shape, model.noise_width
         self.unit_dtype = self.dtype if model.unit_dtype == model.dtype else model.unit_dtype
         self.averages = model.averages
-        # Not converted: it can be as large as the rest of a small model, and is read row by row.
+        # Not converted: the table can be as large as the rest of a small model, and a lookup
+        # converts only the rows that it reads.
         self._tokens = model.model.embed_tokens.weight.detach()
         self._unit_input = self._cast_module(model.z_proj)
         self._condition_inputs = self._cast_module(model.condition_proj)
@@ -60,7 +61,7 @@ class FastModel(ABC):
         return deepcopy(module).to(self.dtype).requires_grad_(False)
 
     def tensors(self) -> list[tuple[str, Tensor]]:
-        """All weights outside the layers and the head, with their names."""
+        """Return all weights outside the layers and the head, with their names."""
         own = [(name, value) for name, value in vars(self).items() if isinstance(value, Tensor)]
         inputs = {"_z": self._unit_input, "_condition": self._condition_inputs}
         small = [
@@ -68,7 +69,7 @@ class FastModel(ABC):
             for prefix, module in inputs.items()
             for name, weight in module.named_parameters()
         ]
-        # The order of digests in voice files.
+        # The digests in voice files depend on this order.
         return [*own[:1], *small, *own[1:]]
 
     @abstractmethod

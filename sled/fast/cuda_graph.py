@@ -1,10 +1,10 @@
 """One decoding step captured as a CUDA graph.
 
-On a GPU, a step of many small operations takes as long as the CPU needs to launch them. A CUDA
-graph launches all of them at once, but always on the same memory and for the same number of rows.
-So steps are padded to a few sizes, with rows that write to a page that belongs to no row.
+On a GPU, the time of a step with many small operations is the time that the CPU takes to launch
+them. A CUDA graph launches them all at once, but always on the same memory and for the same number
+of rows. Steps are therefore padded to a few sizes. Padding rows write to a scratch page.
 
-Shapes: B utterances, S utterances after padding, R rows (S, or 2 S under guidance), T pages of a
+Shapes: B utterances, S utterances after padding, R rows (S, or 2 S with guidance), T pages per
 row, H hidden width, N noise width; `...` is the shape of a unit.
 """
 
@@ -25,16 +25,17 @@ from sled.model.heads.draws import mean_draw
 from sled.model.interface import NONE, StepInputs
 from sled.model.lm import SpeechLM
 
-# Turns work into a function that repeats it on the same memory.
 Capture = Callable[[Callable[[], None]], Callable[[], None]]
-# Larger sizes are powers of two and the numbers half-way between them.
+"""Turns work into a function that repeats it on the same memory."""
+
+# Above this, sizes are powers of two and the numbers half-way between them; below, powers of two.
 FINE_SIZES = 16
-# Runs before a graph is captured: kernels get compiled and libraries allocate workspaces.
+# Runs before the capture, in which kernels are compiled and libraries allocate workspaces.
 WARM_UPS = 2
 
 
 def padded_size(count: int) -> int:
-    """The size that a step of `count` utterances is padded to."""
+    """Return the size to which a step of `count` utterances is padded."""
     size = 1
     while size < count:
         size *= 2
@@ -43,12 +44,12 @@ def padded_size(count: int) -> int:
 
 
 def repeat_eagerly(work: Callable[[], None]) -> Callable[[], None]:
-    """A `Capture` that captures nothing, for CPUs: the work is simply done again."""
+    """Return the work itself: a `Capture` for CPUs, which runs the work anew each time."""
     return work
 
 
 class GraphCapture:
-    """A `Capture` that makes CUDA graphs. They share the memory they compute in.
+    """A `Capture` that makes CUDA graphs. All of them share a memory pool.
 
     Args:
         device: The GPU.
@@ -58,28 +59,31 @@ class GraphCapture:
         self._device, self._pool = device, torch.cuda.graph_pool_handle()
 
     def __call__(self, work: Callable[[], None]) -> Callable[[], None]:
+        """Return a function that repeats the work."""
         with torch.cuda.device(self._device):
             return self._capture(work)
 
     def _capture(self, work: Callable[[], None]) -> Callable[[], None]:
-        current, side = torch.cuda.current_stream(), torch.cuda.Stream()
+        current = torch.cuda.current_stream()
+        side = torch.cuda.Stream()  # type: ignore[no-untyped-call]  # untyped in torch
         side.wait_stream(current)
         with torch.cuda.stream(side):
             for _ in range(WARM_UPS):
                 work()
         current.wait_stream(side)
         graph = torch.cuda.CUDAGraph()
-        # Other threads, such as the codec's, may use the GPU meanwhile.
+        # "thread_local": other threads, such as the codec's, may use the GPU during the capture.
         with torch.cuda.graph(graph, pool=self._pool, capture_error_mode="thread_local"):
             work()
         return graph.replay
 
 
 class CudaGraphModel(FusedModel):
-    """A `FrameModel` with captured steps over a paged cache. Prompts and text are read eagerly.
+    """A `FrameModel` with captured steps over a paged cache. Prompts are processed eagerly.
 
     Args:
-        model: In evaluation mode. Its weights are moved out of it: do not use it any more.
+        model: The model to convert, in evaluation mode. Its weights are moved: do not use it any
+            more.
         capture: Captures a step.
     """
 
@@ -97,7 +101,7 @@ class CudaGraphModel(FusedModel):
         rows = batch.rows[batch.rows != NONE]
         cache.reserve(rows, cache.lengths[rows] + 1)
         count, guided = len(batch.rows), bool(batch.guided.any())
-        # A power of two, so that a new number of draws is not captured each time.
+        # Rounded up to a power of two, so that few numbers of draws are captured.
         most_draws = 1 << (int(batch.draws.max()) - 1).bit_length()
         key = (padded_size(count), guided, most_draws)
         captured: _CapturedStep | None = cache.captured.get(key)
@@ -111,14 +115,14 @@ class CudaGraphModel(FusedModel):
     def compute_step(
         self, cache: PagedCache, ints: Tensor, floats: Tensor, units: Tensor, most_draws: int
     ) -> tuple[Tensor, Tensor]:
-        """The computation of a step, on tensors only.
+        """Compute a step on tensors only, as a capture requires.
 
         Args:
-            cache: Holds the rows' keys and values.
-            ints: int32 [R, T + 2] each row's pages, its new position, and the token that it reads
-                (`NONE` for a unit). Rows S, S + 1, ... are the rows without text.
+            cache: Keys and values of the rows.
+            ints: int32 [R, T + 2] the pages of each row, its new position, and the token that it
+                reads (`NONE` for a unit). Rows from S on are the rows without text.
             floats: [S, N + 3] noise, guidance scale, temperature, number of draws.
-            units: [S, ...] read by rows without a token.
+            units: [S, ...] the units that rows without a token read.
             most_draws: The largest number of draws, or more.
 
         Returns:
@@ -139,23 +143,23 @@ class CudaGraphModel(FusedModel):
         if len(hidden) > size:
             text_free = hidden[size:]
             guided = text_free + cfg.to(x.dtype) * (with_text - text_free)
-            # Without guidance there is no second row, and its values are arbitrary.
+            # An utterance without guidance has no row without text: its values are arbitrary.
             guided = torch.where(cfg == 1, with_text, guided)
         drawn = mean_draw(self.draw, guided, temperature * noise, draws, most_draws)
         return drawn, self.stop_probability(with_text)
 
 
 class _CapturedStep:
-    """A step of one size, with the memory that it reads and writes.
+    """A captured step of one size, with the memory that it reads and writes.
 
-    The cache keeps it, so it does not keep the cache.
+    It holds no reference to the cache, which holds the step.
 
     Args:
-        model: Computes.
-        cache: Holds the rows.
-        size: S.
+        model: The model that computes the step.
+        cache: The cache of its rows.
+        size: S, the number of utterances after padding.
         guided: Whether there are rows without text.
-        most_draws: Draws that are made for each unit, at least.
+        most_draws: Number of draws computed for each unit.
     """
 
     def __init__(
@@ -197,7 +201,7 @@ class _CapturedStep:
         self._units[:count] = inputs.units
 
     def run(self, cache: PagedCache, capture: Capture) -> tuple[Tensor, Tensor]:
-        """Compute; the next run overwrites what is returned."""
+        """Run the step and return units and stop probabilities, which the next run overwrites."""
         if self._replay is None:
             self._replay = capture(lambda: self._compute(cache))
         self._replay()

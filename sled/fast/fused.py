@@ -1,6 +1,6 @@
-"""The layers in plain PyTorch, with projections fused into few large products.
+"""The layers in PyTorch, with the projections of the same input fused into one matrix.
 
-Shapes: R rows, Q new inputs of a row, H hidden width, A heads, d head width, I width of the MLP.
+Shapes: R rows, Q new inputs per row, H hidden width, A heads, d head width, I width of the MLP.
 """
 
 from __future__ import annotations
@@ -22,11 +22,12 @@ class FusedLayer:
     """The weights of a decoder layer. Projections of the same input are one matrix.
 
     Attributes:
-        qkv: [(A + 2 A_kv) d, H] queries, keys, values.
-        out: [H, A d].
-        gate_up: [2 I, H] gate, then up.
-        down: [H, I].
-        attention_norm, mlp_norm: [H].
+        qkv: [(A + 2 A_kv) d, H] projection to queries, keys and values.
+        out: [H, A d] output projection of the attention.
+        gate_up: [2 I, H] gate projection, then up projection.
+        down: [H, I] down projection.
+        attention_norm: [H] gain of the norm before the attention.
+        mlp_norm: [H] gain of the norm before the MLP.
     """
 
     def __init__(self, layer: DecoderLayer) -> None:
@@ -43,8 +44,8 @@ class FusedModel(FastModel):
     """A `FrameModel` on any device and in any floating-point type.
 
     Args:
-        model: In evaluation mode. Its weights are moved out of it, so that they are not held twice:
-            do not use it any more.
+        model: The model to convert, in evaluation mode. Its weights are moved, to hold them only
+            once: do not use it any more.
     """
 
     def __init__(self, model: SpeechLM) -> None:
@@ -84,7 +85,7 @@ class FusedModel(FastModel):
         return F.rms_norm(x, self._shape, self._final_norm, self._eps)
 
     def _pass(self, x: Tensor, number: int, layer: FusedLayer, cache: AttentionContext) -> Tensor:
-        """One layer: [R, Q, H] to [R, Q, H]."""
+        """Apply a layer to [R, Q, H]."""
         qkv = F.linear(F.rms_norm(x, self._shape, layer.attention_norm, self._eps), layer.qkv)
         qkv = qkv.view(*x.shape[:2], -1, self._head_dim)  # [R, Q, A + 2 A_kv, d]
         rotated = rotate(qkv[:, :, : self._rotated], cache.cos, cache.sin)
@@ -93,7 +94,7 @@ class FusedModel(FastModel):
         return self._feed_forward(x + F.linear(attended.flatten(-2), layer.out), layer)
 
     def _feed_forward(self, x: Tensor, layer: FusedLayer) -> Tensor:
-        """The second half of a layer: [..., H] to [..., H]."""
+        """Apply the MLP of a layer to [..., H]."""
         gate_up = F.linear(F.rms_norm(x, self._shape, layer.mlp_norm, self._eps), layer.gate_up)
         gate, up = gate_up.chunk(2, dim=-1)
         return x + F.linear(F.silu(gate) * up, layer.down)

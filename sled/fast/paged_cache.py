@@ -120,7 +120,7 @@ class PagedCache:
         count = -(-held // PAGE)
         table = self._to_device(self.tables[row, :count])
         both = F.pad(torch.stack(cached), (0, 0, 0, count * PAGE - held))  # [2, L, A_kv, n G, d]
-        paged = both.unflatten(3, (count, PAGE)).transpose(2, 3)  # [2, L, n, A_kv, G, d]
+        paged = torch.unflatten(both, 3, (count, PAGE)).transpose(2, 3)  # [2, L, n, A_kv, G, d]
         for number, pages in enumerate(self.pages):
             pages[:, table] = paged[:, number].to(self._device, self._dtype)
         self.lengths[row] = held

@@ -27,14 +27,14 @@ def quantize_blocks(weight: Tensor, bits: int, block_size: int) -> tuple[Tensor,
     Returns:
         uint8 codes [N, G, S], and float32 scales [N, G] of either sign.
     """
-    parts = [_quantize_rows(rows, bits, block_size) for rows in weight.split(ROWS)]
+    parts = [_quantize_rows(rows, bits, block_size) for rows in torch.split(weight, ROWS)]
     codes, scales = zip(*parts, strict=True)
     return torch.cat(codes), torch.cat(scales)
 
 
 def _quantize_rows(weight: Tensor, bits: int, block_size: int) -> tuple[Tensor, Tensor]:
     padding = -weight.shape[1] % block_size
-    blocks = F.pad(weight.float(), (0, padding)).unflatten(1, (-1, block_size))
+    blocks = torch.unflatten(F.pad(weight.float(), (0, padding)), 1, (-1, block_size))
     half = 2 ** (bits - 1)
     # There is one more code on the negative side: it goes to the side of the largest weight.
     extreme = blocks.gather(-1, blocks.abs().argmax(-1, keepdim=True))

@@ -70,7 +70,9 @@ class CodecThread:
         self._codec, self._threads, self._on_timed = codec, threads, on_timed
         on_gpu = codec.device.type == "cuda"
         # A stream of its own, so that the codec does not queue behind the model.
-        self._cuda_stream = torch.cuda.Stream(codec.device) if on_gpu else None
+        self._cuda_stream: torch.cuda.Stream | None = None
+        if on_gpu:  # the class is untyped in torch
+            self._cuda_stream = torch.cuda.Stream(codec.device)  # type: ignore[no-untyped-call]
         self._queue: SimpleQueue[CodecJob | Marker] = SimpleQueue()
         self._thread = threading.Thread(target=self._run, name="sled-codec", daemon=True)
         self._thread.start()

@@ -27,7 +27,8 @@ from sled.text.tokenizer import TextTokenizer
 
 def to_int16(audio: np.ndarray) -> np.ndarray:
     """Samples with a full scale of 1 as 16-bit integers."""
-    return np.round(np.clip(audio, -1, 1) * 32767).astype(np.int16)
+    samples: np.ndarray = np.round(np.clip(audio, -1, 1) * 32767).astype(np.int16)
+    return samples
 
 
 @dataclass(frozen=True, eq=False)

@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sled.fast.attention import attend_pages_plainly
+from sled.fast.attention import attend_pages_eagerly
 from sled.fast.paged_cache import PAGE
 from sled.model.backbone import rotary_tables, rotate
 from tests.debug import randn
@@ -32,7 +32,7 @@ KERNEL = pytest.param(
 
 def attend(form: str, *args: object) -> torch.Tensor:
     if form == "plain":
-        return attend_pages_plainly(*args)
+        return attend_pages_eagerly(*args)
     from sled.fast.attention_kernel import attend_pages_kernel
 
     return attend_pages_kernel(*args)
