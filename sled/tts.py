@@ -43,8 +43,8 @@ from sled.text.tokenizer import TextTokenizer, normalize_spaces
 
 logger = logging.getLogger(__name__)
 
-# The most that the codec decodes at once. For a whole text, nobody waits for the first chunk, so
-# all chunks have the size at which the codec is fastest.
+# The most audio that the codec decodes at once. The first chunk of a whole text is not urgent, so
+# all its chunks have the size at which the codec is fastest.
 MAX_CHUNK_S, WHOLE_TEXT_CHUNK_S = 0.43, 0.86
 ONE_SEGMENT = SegmentLimits(sys.maxsize, sys.maxsize)
 # Each holds keys and values of a recording: up to 100 MB at the published size.

@@ -41,15 +41,15 @@ def measure_fidelity(
     cfg: float = 2.0,
     layout: Layout | None = None,
 ) -> Fidelity:
-    """Let both say the same.
+    """Let both models say the same texts.
 
     Args:
         plain: The reference, in float32.
         fast: Another form of the same model.
-        requests: What to say, each with the seed of its place.
-        num_frames: Of each; nobody stops earlier.
+        requests: What to say. The index of a request is its seed.
+        num_frames: Number of frames of each text; no utterance stops earlier.
         cfg: Guidance scale.
-        layout: None: the checkpoint's own.
+        layout: The layout. None: the checkpoint's own.
     """
     truth = [_say(plain, one, seed, num_frames, cfg, layout) for seed, one in enumerate(requests)]
     free = [_say(fast, one, seed, num_frames, cfg, layout) for seed, one in enumerate(requests)]

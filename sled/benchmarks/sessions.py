@@ -118,8 +118,8 @@ def measure(args: argparse.Namespace) -> Report:
         "nothing.\n"
         f"{table([[*row, *[''] * (4 - len(row))] for row in report])}"
     )
-    told = vars(args) | {"dtype": dtype}
-    return Report("sessions", describe_machine(device), told, figures, described)
+    settings = vars(args) | {"dtype": dtype}
+    return Report("sessions", describe_machine(device), settings, figures, described)
 
 
 class Crowd:

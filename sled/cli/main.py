@@ -42,7 +42,7 @@ def guard(function: Callable[[], int | None]) -> int:
     configure_logging()
     try:
         return function() or 0
-    except BrokenPipeError:  # who reads the output has enough of it
+    except BrokenPipeError:  # the reader of the output has closed it
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return FAILED
     except (ValueError, OSError) as error:

@@ -115,7 +115,7 @@ def check_order(kinds: Sequence[str]) -> None:
     """Make sure that transforms of these kinds can be applied in this order.
 
     Raises:
-        ValueError: If one is there twice, or another one comes after a token channel.
+        ValueError: If a kind occurs twice, or a transform follows a token channel.
     """
     for kind in kinds:
         if kinds.count(kind) > 1:

@@ -94,7 +94,7 @@ class DecodingBatch:
         self._composition = None
 
     def move_row(self, source: int, target: int) -> None:
-        """Take note that a row has moved in the cache."""
+        """Record that a row has moved in the cache."""
         rows = self._data["rows"][: len(self.utterances)]
         rows[rows == source] = target
         self._composition = None
@@ -167,16 +167,16 @@ class DecodingBatch:
         self.count += 1
 
     def stops(self, probabilities: Tensor) -> np.ndarray:
-        """Boolean [B]: who stops at the frame being written, given stop probabilities [B]."""
+        """Which utterances stop at this frame, boolean [B], given stop probabilities [B]."""
         data = self._data[: len(self.utterances)]
         reached = probabilities.cpu().numpy() >= data["threshold"]
         return reached & (data["stops_from"] <= self.count)
 
     def may_stop(self) -> np.ndarray:
-        """Boolean [B]: who would stop now if its stop probability were 1."""
+        """Which utterances would stop at a stop probability of 1, boolean [B]."""
         data = self._data[: len(self.utterances)]
         return (data["threshold"] <= 1) & (data["stops_from"] <= self.count)
 
     def due(self) -> np.ndarray:
-        """Boolean [B]: whom the decoder has to look at."""
+        """Which utterances the decoder has to look at, boolean [B]."""
         return self._data["look_at"][: len(self.utterances)] <= self.count

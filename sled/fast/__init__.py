@@ -1,7 +1,7 @@
 """Fast forms of the model for decoding, made when a checkpoint is loaded.
 
-Each form is a `FrameModel` with fused and, on request, quantized weights. Checkpoints on disk do not
-change.
+Each form is a `FrameModel` with fused and, on request, quantized weights. Checkpoints on disk stay
+unchanged.
 """
 
 from sled.fast.fused import FusedModel

@@ -28,7 +28,7 @@ from sled.model.lm import SpeechLM
 Capture = Callable[[Callable[[], None]], Callable[[], None]]
 """Turns work into a function that repeats it on the same memory."""
 
-# Above this, sizes are powers of two and the numbers half-way between them; below, powers of two.
+# Sizes are powers of two and, from this number on, also the numbers half-way between them.
 FINE_SIZES = 16
 # Runs before the capture, in which kernels are compiled and libraries allocate workspaces.
 WARM_UPS = 2

@@ -1,10 +1,10 @@
-"""The model's layers as ONNX graphs, for ONNX Runtime.
+"""Writes the model as ONNX graphs for ONNX Runtime.
 
-Its operators for language models do what else takes a dozen calls: one multiplies by rounded
-weights, one turns, stores and attends. Three graphs make a model: those of `write_embedding`,
-`write_backbone` and `write_head`.
+The graphs use the runtime's operators for language models: one multiplies by quantized weights,
+another applies rotary embeddings, extends the cache and attends. A model has three graphs, written
+by `write_embedding`, `write_backbone` and `write_head`.
 
-Shapes: R rows, Q new inputs of a row, C capacity of the cache, H hidden width, A heads, d head
+Shapes: R rows, Q new inputs per row, C capacity of the cache, H hidden width, A heads, d head
 width, F frames to read, U frames to draw, N noise width, W head width, D latent width.
 """
 
@@ -27,24 +27,24 @@ from sled.model.heads.energy import EPSILON, EnergyHead, ResidualBlock
 
 OPSET, IR_VERSION = 17, 8
 MICROSOFT = "com.microsoft"
-# Round inputs of matrix products to 8 bits as well, block by block: integers are multiplied.
+# Accuracy level of MatMulNBits: inputs are quantized to 8 bits as well, and integers multiplied.
 INTEGER_PRODUCTS = 4
-# Smaller blocks are truer but slower; README.md beside this file has figures.
+# Smaller blocks are more accurate but slower; docs/fast.md has figures.
 BLOCK_SIZE = 128
 MODEL_FILE, WEIGHTS_FILE = "model.onnx", "weights.bin"
 
 
 def tensor_type(dtype: np.dtype | type) -> int:
-    """ONNX's number for a type."""
+    """Return the ONNX number of a type."""
     return helper.np_dtype_to_tensor_dtype(np.dtype(dtype))
 
 
 class Graph:
-    """An ONNX graph in the making; its weights go straight to a file, and take no memory.
+    """Builds an ONNX graph. Weights are written to a file at once, so they take no memory.
 
     Args:
-        folder: An empty one, for the files.
-        bits: Of the weights of matrices: 4, 8, or 32 for float32.
+        folder: An empty folder for the files.
+        bits: Bits of a matrix weight: 4, 8, or 32 for float32.
     """
 
     def __init__(self, folder: Path, bits: int) -> None:
@@ -57,7 +57,7 @@ class Graph:
         self._outputs: list[onnx.ValueInfoProto] = []
 
     def save(self) -> tuple[Path, str]:
-        """Finish the files; returns the path of the graph, and a digest of its weights."""
+        """Finish the files; return the path of the graph and a digest of its weights."""
         self._file.close()
         graph = helper.make_graph(self._nodes, "sled", self._inputs, self._outputs, self._weights)
         opsets = [helper.make_opsetid("", OPSET), helper.make_opsetid(MICROSOFT, 1)]
@@ -67,7 +67,7 @@ class Graph:
         return path, self._digest.hexdigest()
 
     def input(self, name: str, shape: list[str | int], dtype: type = np.float32) -> str:
-        """Something that is given in each run."""
+        """Declare an input; return its name."""
         kind = tensor_type(dtype)
         self._inputs.append(helper.make_tensor_value_info(name, kind, shape))
         return name
@@ -75,13 +75,13 @@ class Graph:
     def output(
         self, name: str, value: str, shape: list[str | int], dtype: type = np.float32
     ) -> None:
-        """Give out a value under a name."""
+        """Declare a value as the output of this name."""
         if name != value:
             self.call("Identity", [value], outputs=[name])
         self._outputs.append(helper.make_tensor_value_info(name, tensor_type(dtype), shape))
 
     def weight(self, value: Tensor) -> str:
-        """A constant."""
+        """Add a constant; return its name."""
         data = value.detach().contiguous().numpy()
         name = f"weight{len(self._weights)}"
         place = onnx.TensorProto(name=name, data_type=tensor_type(data.dtype), dims=data.shape)
@@ -105,11 +105,11 @@ class Graph:
         """Apply an operator.
 
         Args:
-            operator: Its name.
-            inputs: Names of values; "" for one that is left out.
-            outputs: Names to give to what comes out. None: the first output gets a new name.
-            domain: Of the operator.
-            **attributes: As the operator has them.
+            operator: Name of the operator.
+            inputs: Names of its inputs; "" omits an optional one.
+            outputs: Names of its outputs. None: only the first, under a new name.
+            domain: Domain of the operator.
+            **attributes: Attributes of the operator.
 
         Returns:
             The name of the first output.
@@ -119,7 +119,7 @@ class Graph:
         return outputs[0]
 
     def linear(self, x: str, weight: Tensor, bias: Tensor | None = None) -> str:
-        """X [..., K] times weight [N, K], plus bias [N]."""
+        """Multiply `x` [..., K] by a weight [N, K] and add a bias [N]."""
         num_outputs, num_inputs = weight.shape
         if self.bits == 32:
             product = self.call("MatMul", [x, self.weight(weight.float().T)])
@@ -138,13 +138,13 @@ class Graph:
         return product if bias is None else self.call("Add", [product, self.weight(bias.float())])
 
     def silu(self, x: str) -> str:
-        """X times its sigmoid."""
+        """Apply the SiLU: x times the sigmoid of x."""
         return self.call("QuickGelu", [x], domain=MICROSOFT, alpha=1.0)
 
 
 @torch.no_grad()
 def write_embedding(graph: Graph, projection: nn.Linear, norm: nn.LayerNorm) -> None:
-    """Input embeddings `embedded` [F, H] of `latents` [F, D]."""
+    """Write the input embedding: `latents` [F, D] to `embedded` [F, H]."""
     latents = graph.input("latents", ["F", projection.in_features])
     x = graph.linear(latents, projection.weight, projection.bias)
     embedded = _layer_norm(graph, x, norm.weight, norm.bias)
@@ -155,18 +155,23 @@ def write_embedding(graph: Graph, projection: nn.Linear, norm: nn.LayerNorm) -> 
 def write_backbone(
     graph: Graph, backbone: Backbone, architecture: Architecture, cache_dtype: torch.dtype
 ) -> None:
-    """The layers and the final norm.
+    """Write the layers and the final norm.
 
-    Its inputs are `x` [R, Q, H]; for each layer `keys.{layer}` and `values.{layer}`
-    [R, A_kv, C, d], which its outputs `new_keys.{layer}` and `new_values.{layer}` replace; `last`,
-    int32 [R], the position of the last new input; and `total`, int32 [1], the most positions that a
-    row will hold. Its output is `hidden` [R, Q, H].
+    Inputs of the graph:
+        x: [R, Q, H] new inputs.
+        keys.{layer}, values.{layer}: [R, A_kv, C, d] the cache of each layer.
+        last: int32 [R] the position of the last new input of each row.
+        total: int32 [1] the largest number of positions of a row, new ones included.
+
+    Outputs of the graph:
+        hidden: [R, Q, H] hidden states.
+        new_keys.{layer}, new_values.{layer}: The extended cache of each layer.
 
     Args:
-        graph: An empty one.
-        backbone: Its layers are taken out of it one by one, so that they are never held twice.
-        architecture: Of the model.
-        cache_dtype: Of keys and values.
+        graph: An empty graph.
+        backbone: The layers. They are removed one by one, to hold their weights only once.
+        architecture: Sizes of the model.
+        cache_dtype: Type of keys and values.
     """
     states: list[str | int] = ["R", "Q", architecture.hidden_size]
     residual = graph.input("x", states)
@@ -188,7 +193,7 @@ def write_backbone(
 def _norm(
     graph: Graph, residual: str, branch: str | None, norm: torch.nn.RMSNorm
 ) -> tuple[str, str]:
-    """RMS norm of the residual stream after a branch has been added; also that stream."""
+    """Add a branch to the residual stream; return the RMS norm of the sum, and the sum."""
     gain, epsilon = graph.weight(norm.weight.float()), norm.eps
     if branch is None:
         inputs = [residual, gain]
@@ -202,7 +207,7 @@ def _norm(
 
 
 class _Attention:
-    """Attention of the new inputs to all that their rows hold."""
+    """Attention of the new inputs to all positions of their rows."""
 
     def __init__(self, graph: Graph, architecture: Architecture, cache_dtype: torch.dtype) -> None:
         self._graph, self._architecture = graph, architecture
@@ -217,15 +222,14 @@ class _Attention:
         self._context = [
             graph.input("last", ["R"], np.int32),
             graph.input("total", [1], np.int32),
-            *(
-                graph.weight(table[:, : architecture.head_dim // 2]) for table in tables
-            ),  # twice the same
+            # The second half of each table repeats the first; the operator takes one half.
+            *(graph.weight(table[:, : architecture.head_dim // 2]) for table in tables),
         ]
 
     def apply(self, x: str, attention: Attention, number: int) -> str:
-        """The attention of a layer."""
+        """Apply the attention of a layer to `x`; return the output."""
         graph, architecture = self._graph, self._architecture
-        # Folded into the queries: the operator is fastest without a scale of its own.
+        # The scale is folded into the queries: the operator is fastest with a scale of 1.
         query = attention.q_proj.weight.float() * architecture.head_dim**-0.5
         fused = torch.cat((query, attention.k_proj.weight.float(), attention.v_proj.weight.float()))
         shape: list[str | int] = ["R", architecture.num_key_value_heads, "C", architecture.head_dim]
@@ -253,7 +257,7 @@ class _Attention:
 
 @torch.no_grad()
 def write_head(graph: Graph, head: EnergyHead, architecture: Architecture) -> None:
-    """The energy head: `hidden` [U, H] and `noise` [U, N] to `latents` [U, D]."""
+    """Write the energy head: `hidden` [U, H] and `noise` [U, N] to `latents` [U, D]."""
     net, width = head.net, architecture.diffloss_w
     hidden = graph.input("hidden", ["U", architecture.hidden_size])
     noise = graph.input("noise", ["U", architecture.noise_channels])
@@ -278,7 +282,7 @@ def write_head(graph: Graph, head: EnergyHead, architecture: Architecture) -> No
 
 
 def _modulation(graph: Graph, y: str, linear: nn.Module, parts: int) -> list[str]:
-    """Shift, 1 + scale and so on, [U, W] each."""
+    """Return shift, 1 + scale and, if `parts` is 3, gate of a modulation, each [U, W]."""
     assert isinstance(linear, nn.Linear)
     width = linear.out_features // parts
     bias = linear.bias.float().clone()

@@ -1,8 +1,8 @@
-"""The layers in ONNX Runtime, with weights rounded to 8 or 4 bits, for CPUs.
+"""The model in ONNX Runtime, for CPUs, with weights quantized to 8 or 4 bits.
 
 The runtime reads and extends the keys and values of the cache in place, without copies.
 
-Shapes: R rows of a call, Q new inputs of a row, H hidden width, B utterances, N noise width, D
+Shapes: R rows of a call, Q new inputs per row, H hidden width, B utterances, N noise width, D
 latent width.
 """
 
@@ -24,19 +24,19 @@ from sled.model.cache import KVCache
 from sled.model.heads import EnergyHead
 from sled.model.lm import SpeechLM
 
-# Bound runs that are kept for later steps; usually there is one for each number of rows.
+# Bound runs kept for later steps. Usually there is one for each number of rows.
 MAX_KEPT = 16
 
 
 class BoundRun:
-    """A run of a session whose inputs and outputs have fixed memory.
+    """A repeatable run of an ONNX Runtime session on fixed input and output tensors.
 
     Args:
-        session: The session.
-        inputs: The tensors that it reads each time, by name.
-        outputs: The tensors that it writes each time, by name.
-        grown: Tensors that inputs of these names share with outputs `new_...`. The caller owns
-            them and keeps them alive.
+        session: The session of the runtime.
+        inputs: Tensors that each run reads, by name.
+        outputs: Tensors that each run writes, by name.
+        grown: Tensors that each run extends in place, by name: input `name` and output `new_name`.
+            The caller keeps them alive.
     """
 
     def __init__(
@@ -62,7 +62,7 @@ class BoundRun:
         bind(name, "cpu", 0, kind, list(tensor.shape), tensor.data_ptr())
 
     def __call__(self) -> None:
-        """Read the inputs, write the outputs."""
+        """Run the session: read the inputs, write the outputs."""
         self._session.run_with_iobinding(self._binding)
 
 
@@ -70,14 +70,14 @@ class OnnxModel(FastModel):
     """A `FrameModel` on the CPU. Embeddings and hidden states are float32.
 
     Args:
-        model: In evaluation mode, on the CPU. Its weights are moved out of it, so that they are not
-            held twice: do not use it any more.
+        model: The model to convert, in evaluation mode, on the CPU. Its weights are moved, to hold
+            them only once: do not use it any more.
         bits: Bits of a matrix weight: 4, 8, or 32 for float32.
-        threads: Threads to compute with. None: as many as torch has.
-        cache_dtype: Type of keys and values: float32, or float16, which is read twice as fast.
+        threads: Number of threads. None: as many as torch uses.
+        cache_dtype: Type of keys and values: float32, or float16, which halves the memory to read.
 
     Raises:
-        ValueError: For a head width that the runtime cannot rotate.
+        ValueError: If the runtime does not support the head width.
     """
 
     def __init__(
@@ -98,7 +98,8 @@ class OnnxModel(FastModel):
         projection, head = model.z_proj, model.scoreloss
         assert isinstance(projection, nn.Linear) and isinstance(head, EnergyHead)
         threads = threads or torch.get_num_threads()
-        # Not computed by torch, whose threads would compete with the runtime's. Too small for two.
+        # The runtime computes the embedding too: threads of torch would compete with its own. One
+        # thread is enough for this small product.
         self._embedding, _ = _open(
             lambda graph: write_embedding(graph, projection, model.z_proj_ln), bits=32, threads=1
         )
@@ -133,14 +134,14 @@ class OnnxModel(FastModel):
     ) -> Tensor:
         held = (cache.lengths[row] + n for row, n in zip(rows, counts, strict=True))
         cache.reserve(max(held))
-        if embeddings.shape[1] > 1:  # the runtime has no padding
+        if embeddings.shape[1] > 1:  # the runtime does not support padding
             runs = [(row, embeddings[i : i + 1, : counts[i]]) for i, row in enumerate(rows)]
         else:
             runs = [(rows[i], embeddings[i : i + n]) for i, n in _neighbours(rows)]
         return torch.cat([self._read(x, first, cache) for first, x in runs])
 
     def _read(self, x: Tensor, first: int, cache: KVCache) -> Tensor:
-        """Let R rows from `first` on read inputs [R, Q, H]; returns their last states [R, H]."""
+        """Feed inputs [R, Q, H] to R rows from `first` on; return their last states [R, H]."""
         num_rows, num_inputs, _ = x.shape
         keys, values = cache.memory(first, num_rows)
         key = (keys.data_ptr(), values.data_ptr(), keys.stride(0), num_rows, cache.capacity)
@@ -161,7 +162,7 @@ class OnnxModel(FastModel):
         return step.outputs["hidden"][:, -1].clone()
 
     def _bind_step(self, x: Tensor, keys: Tensor, values: Tensor) -> BoundRun:
-        """A run of the backbone that extends these rows of the cache [layers, R, ...] in place."""
+        """Bind a run of the backbone that extends keys and values [layers, R, ...] in place."""
         inputs = {
             "x": torch.empty_like(x, memory_format=torch.contiguous_format),
             "last": torch.empty(len(x), dtype=torch.int32),
@@ -187,7 +188,7 @@ class OnnxModel(FastModel):
 
 
 def _neighbours(rows: list[int]) -> list[tuple[int, int]]:
-    """Runs of consecutive numbers in an ascending list, as (start, length)."""
+    """Find the runs of consecutive numbers in an ascending list, as (start, length)."""
     starts = [i for i in range(len(rows)) if i == 0 or rows[i] != rows[i - 1] + 1]
     return [(i, end - i) for i, end in zip(starts, [*starts[1:], len(rows)], strict=True)]
 
@@ -195,10 +196,10 @@ def _neighbours(rows: list[int]) -> list[tuple[int, int]]:
 def _open(
     write: Callable[[Graph], None], bits: int, threads: int
 ) -> tuple[onnxruntime.InferenceSession, str]:
-    """A session for the graph that `write` makes, and a digest of its weights."""
+    """Open a session for the graph that `write` builds; return it and a digest of its weights."""
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
-    # Threads that spin while they wait would take time from the codec's.
+    # Waiting threads must not spin: they would take time from the codec's threads.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     options.log_severity_level = 3  # errors
     with TemporaryDirectory(prefix="sled-", ignore_cleanup_errors=True) as folder:

@@ -1,11 +1,11 @@
-"""Keys and values in pages. Each row has as many pages as its positions need.
+"""A paged cache of keys and values. Each row has as many pages as its positions need.
 
-The rows of a thousand sessions differ in length. With pages, a row takes the memory of its own
-length, a row that grows is not moved, and the memory keeps its address, so a step can be captured
-once and replayed.
+Rows of concurrent sessions differ in length. With pages, a row takes only the memory of its own
+length and never moves when it grows. The memory keeps its address, so a step can be captured once
+and replayed.
 
-Shapes: N pages, G positions of a page, T pages that a row may have, R rows held, S rows of a call,
-Q new positions of a row, K positions attended, A heads, d head width, L layers.
+Shapes: N pages, G positions per page, T pages that a row may have, R rows held, S rows of a call,
+Q new positions per row, K positions attended, A heads, d head width, L layers.
 """
 
 from __future__ import annotations
@@ -23,28 +23,28 @@ from sled.model.cache import CachedRow
 from sled.model.config import Architecture
 
 PAGE = 64  # positions
-# A page that belongs to no row. The padding rows of a step write to it.
+# The scratch page belongs to no row. Padding rows of a step write to it.
 SCRATCH = 0
-# The memory at the start holds so many rows of full length.
+# Rows of full length that the initial memory can hold.
 INITIAL_ROWS = 2
 
 
 class PagedCache:
-    """A `sled.model.cache.RowCache`, and an attention context for rows that read.
+    """A `sled.model.cache.RowCache`, and the attention context of the backbone in decoding.
 
     Args:
-        architecture: The model's sizes.
-        device: The device of keys and values.
-        dtype: The type of keys and values.
+        architecture: Sizes of the model.
+        device: Device of keys and values.
+        dtype: Type of keys and values.
 
     Attributes:
-        lengths: int64 [R] positions that each row holds.
-        tables: int32 [R, T] the pages of each row, `SCRATCH` where there is none.
+        lengths: int64 [R] number of positions that each row holds.
+        tables: int32 [R, T] the pages of each row, then `SCRATCH`.
         pages: L tensors [2, N, A_kv, G, d], keys and values. They are replaced when the cache
             grows or shrinks.
         captured: Steps captured on these pages; cleared when the pages are replaced.
         cos: Cosines of the positions of a call, [S, Q, 1, d].
-        sin: Sines likewise.
+        sin: Sines of the positions of a call, [S, Q, 1, d].
         rotary: [2, T * G, d] cosines and sines of all positions.
     """
 
@@ -70,17 +70,17 @@ class PagedCache:
 
     @property
     def num_pages(self) -> int:
-        """N."""
+        """Number of pages allocated, N."""
         return self.pages[0].shape[1]
 
     @property
     def page_bytes(self) -> int:
-        """Memory of a page in all layers."""
+        """Memory of a page in all layers, in bytes."""
         return sum(one[:, SCRATCH].numel() * one.element_size() for one in self.pages)
 
     @property
     def num_bytes(self) -> int:
-        """Memory of keys and values, used or not."""
+        """Memory of keys and values in bytes, used or not."""
         return self.num_pages * self.page_bytes
 
     # Rows are added and dropped.
@@ -128,7 +128,7 @@ class PagedCache:
     # Memory.
 
     def reserve(self, rows: np.ndarray, positions: np.ndarray) -> None:
-        """Give rows [S] pages for so many positions [S]."""
+        """Allocate pages to rows [S], enough for these numbers of positions [S]."""
         assert positions.max(initial=0) <= self.tables.shape[1] * PAGE, (
             "more positions than the model has"
         )
@@ -149,7 +149,7 @@ class PagedCache:
     def _new_pages(self, count: int) -> Tensor:
         heads, page, width = self._page_shape
         shape = (2, count, heads, page, width)
-        # Zeros, since attention to the scratch page must give finite numbers.
+        # Attention to the scratch page must give finite numbers.
         pages = torch.empty(shape, device=self._device, dtype=self._dtype)
         pages[:, SCRATCH] = 0
         return pages
@@ -160,7 +160,7 @@ class PagedCache:
         self.captured.clear()
 
     def _grow(self) -> None:
-        """Add half as many pages; layer by layer, so that little memory is held twice."""
+        """Add half as many pages, layer by layer: only one layer at a time is in memory twice."""
         old, new = self.num_pages, self.num_pages + self.num_pages // 2
         for number, pages in enumerate(self.pages):
             self.pages[number] = self._new_pages(new)
@@ -171,10 +171,10 @@ class PagedCache:
     def _to_device(self, array: np.ndarray) -> Tensor:
         return torch.from_numpy(np.ascontiguousarray(array)).to(self._device)
 
-    # Reading several inputs of a row at once.
+    # A call with several new positions per row.
 
     def extend(self, rows: list[int], counts: list[int]) -> None:
-        """Make room for `counts[s]` new positions of each row, right-padded to the largest."""
+        """Begin a call: append `counts[s]` positions to each row, right-padded to the largest."""
         indices, added = np.array(rows), np.array(counts)
         start = self.lengths[indices]
         total = start + added
@@ -184,7 +184,7 @@ class PagedCache:
         positions = start[:, None] + offsets  # [S, Q]
         row, offset = np.nonzero(offsets < added[:, None])
         real = positions[row, offset]
-        # Padding is not written. Where the other positions are, in [S, Q] and in the pages:
+        # Padding positions are not written. Indices of the others in [S, Q] and in the pages:
         self._real = (self._to_device(row), self._to_device(offset))
         page = self.tables[indices[row], real // PAGE]
         self._written = (self._to_device(page.astype(np.int64)), self._to_device(real % PAGE))
@@ -200,7 +200,7 @@ class PagedCache:
     def attend(
         self, layer: int, query: Tensor, key: Tensor, value: Tensor, dropout: float
     ) -> Tensor:
-        """Attention of a call's new positions [S, Q, A, d] to all positions of their rows."""
+        """Attend from the new positions of a call [S, Q, A, d] to all positions of their rows."""
         pages, (page, offset) = self.pages[layer], self._written
         pages[0, page, :, offset] = key[self._real]
         pages[1, page, :, offset] = value[self._real]
@@ -217,5 +217,5 @@ class PagedCache:
 
 
 def gather_pages(pages: Tensor, tables: Tensor) -> Tensor:
-    """Keys and values [2, S, A_kv, n G, d] of rows with n pages each, [S, n]."""
+    """Gather keys and values [2, S, A_kv, n G, d] of rows with pages [S, n]."""
     return pages[:, tables].transpose(2, 3).flatten(3, 4)

@@ -1,4 +1,4 @@
-"""The choice of precision and of a fast form for a machine."""
+"""Chooses the precision and the fast form of a model for a device."""
 
 from __future__ import annotations
 
@@ -18,21 +18,21 @@ logger = logging.getLogger(__name__)
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 BITS = {"int8": 8, "int4": 4}
 PRECISIONS = (*DTYPES, *BITS)
-# Parameters. Smaller models are fast enough in float32.
+# Models with fewer parameters are fast enough in float32.
 SMALL = 50e6
 EXTRA = "pip install 'sled[fast]'"
 
 
 def choose_precision(config: Config, device: torch.device) -> str:
-    """The default precision of a model on a device.
+    """Choose the default precision of a model on a device.
 
     float32 for small models and on MPS. On a GPU, bfloat16 if it supports that, else float16. On a
     CPU, int8 if onnxruntime is installed; otherwise bfloat16 if the CPU has instructions for it,
-    else float32. Never int4, which makes audibly more mistakes.
+    else float32. Never int4, which makes audibly more errors.
 
     Args:
-        config: The model's configuration.
-        device: Where it is to run.
+        config: Configuration of the model.
+        device: Device to run on.
     """
     if num_parameters(config) < SMALL or device.type == "mps":
         return "float32"
@@ -46,20 +46,20 @@ def choose_precision(config: Config, device: torch.device) -> str:
 
 
 def loading_dtype(precision: str) -> torch.dtype:
-    """The type in which to load a checkpoint's weights for a precision."""
+    """Return the type in which to load the weights of a checkpoint for a precision."""
     return DTYPES.get(precision, torch.bfloat16)
 
 
 def make_fast(model: SpeechLM, precision: str, threads: int | None = None) -> FrameModel:
-    """Make the fast form of a model.
+    """Convert a model to its fast form.
 
     Args:
         model: In evaluation mode, on its device. Its weights are moved: do not use it any more.
         precision: One of `PRECISIONS`.
-        threads: CPU threads, for int8 and int4 only. None: as many as torch has.
+        threads: CPU threads, for int8 and int4 only. None: as many as torch uses.
 
     Raises:
-        ValueError: If the precision is not available here.
+        ValueError: If the precision is unknown or not available on the device.
     """
     if precision in DTYPES:
         model = model.to(DTYPES[precision])
@@ -71,7 +71,7 @@ def make_fast(model: SpeechLM, precision: str, threads: int | None = None) -> Fr
         raise ValueError(f"{precision} runs on CPUs only: use bfloat16 on {model.device}")
     if not has_runtime():
         raise ValueError(f"{precision} needs onnx and onnxruntime: {EXTRA}")
-    from sled.fast.onnx_model import OnnxModel  # imports them
+    from sled.fast.onnx_model import OnnxModel  # imports onnxruntime
 
     return OnnxModel(model, BITS[precision], threads)
 
@@ -82,6 +82,6 @@ def has_runtime() -> bool:
 
 
 def _multiplies_bfloat16() -> bool:
-    """Whether the CPU has bfloat16 instructions. torch has no public question for that."""
+    """Whether the CPU has bfloat16 instructions, which torch tells only in private functions."""
     names = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
     return any(getattr(torch.cpu, name, bool)() for name in names)

@@ -1,6 +1,6 @@
-"""Rounding weights to a few bits, block by block.
+"""Quantizes weights to a few bits, block by block.
 
-Shapes: N outputs, K inputs, G blocks of an output's weights, S weights of a block.
+Shapes: N outputs, K inputs, G blocks per output, S weights per block.
 """
 
 from __future__ import annotations
@@ -9,20 +9,21 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-# Cutting off a block's largest weight a little lets all others be rounded more finely, which pays
-# if there are few codes.
+# Factors on the scale of a block, of which the best is used. A factor below 1 clips the largest
+# weight and rounds all others more finely, which reduces the error of 4-bit codes.
 SHRINKAGES = {4: (1.0, 0.92, 0.84), 8: (1.0,)}
-# Outputs that are rounded at a time: in float32 they take many times the memory of their codes.
+# Outputs quantized at a time. In float32 they take many times the memory of their codes.
 ROWS = 256
 
 
 def quantize_blocks(weight: Tensor, bits: int, block_size: int) -> tuple[Tensor, Tensor]:
-    """Round a matrix so that it is nearly `(codes - 2^(bits - 1)) * scales`.
+    """Quantize a matrix, so that `(codes - 2^(bits - 1)) * scales` approximates it.
 
     Args:
-        weight: [N, K].
-        bits: Of a code: 4 or 8.
-        block_size: S consecutive weights of an output share a scale; K is padded to whole blocks.
+        weight: [N, K] the matrix.
+        bits: Bits of a code: 4 or 8.
+        block_size: S, the number of consecutive weights of an output that share a scale. K is
+            padded to whole blocks.
 
     Returns:
         uint8 codes [N, G, S], and float32 scales [N, G] of either sign.
@@ -36,7 +37,8 @@ def _quantize_rows(weight: Tensor, bits: int, block_size: int) -> tuple[Tensor, 
     padding = -weight.shape[1] % block_size
     blocks = torch.unflatten(F.pad(weight.float(), (0, padding)), 1, (-1, block_size))
     half = 2 ** (bits - 1)
-    # There is one more code on the negative side: it goes to the side of the largest weight.
+    # There is one more negative code than positive ones. The sign of the scale gives it to the side
+    # of the largest weight.
     extreme = blocks.gather(-1, blocks.abs().argmax(-1, keepdim=True))
     codes, scales = torch.zeros_like(blocks), torch.ones_like(extreme)
     least = torch.full_like(extreme, torch.inf)
@@ -52,5 +54,5 @@ def _quantize_rows(weight: Tensor, bits: int, block_size: int) -> tuple[Tensor, 
 
 
 def pack_codes(codes: Tensor, bits: int) -> Tensor:
-    """Codes [N, G, S] as bytes [N, G, S * bits / 8]; a byte's first code is in its low bits."""
+    """Pack codes [N, G, S] into bytes [N, G, S * bits / 8], the first code in the low bits."""
     return codes if bits == 8 else codes[..., ::2] | (codes[..., 1::2] << 4)

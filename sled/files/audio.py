@@ -1,4 +1,4 @@
-"""Reading and writing audio files; in memory audio is mono float32 at a known sample rate."""
+"""Reads and writes audio files. Audio in memory is mono float32 at a known sample rate."""
 
 import logging
 import os
@@ -23,7 +23,7 @@ def read_audio(path: str | os.PathLike[str], sample_rate: int) -> Tensor:
 
     Args:
         path: A file in any format that libsndfile reads, of any sample rate and channel count.
-        sample_rate: The sample rate to return, in Hz; files of another rate are resampled.
+        sample_rate: The sample rate to return, in Hz. Files with another rate are resampled.
 
     Returns:
         Waveform [S], float32.
@@ -62,7 +62,7 @@ def check_audible(waveform: np.ndarray, name: str) -> None:
 
 
 def check_writable(path: str | os.PathLike[str]) -> None:
-    """Check that an audio file can be written, before it is made.
+    """Check that an audio file can be written, before the work of making it.
 
     Raises:
         ValueError: The suffix is unknown, or the folder does not exist or is not writable.

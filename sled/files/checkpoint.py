@@ -1,4 +1,4 @@
-"""The files of a checkpoint folder: a configuration, and weights in one file or in several."""
+"""The files of a checkpoint folder: a configuration, and weights in one or several files."""
 
 from __future__ import annotations
 
@@ -12,24 +12,24 @@ from torch import Tensor
 
 CONFIG_FILE = "config.json"
 WEIGHTS_FILE = "model.safetensors"
-# Says which of several files holds which tensor.
+# Maps each tensor to the file that holds it, if there are several.
 INDEX_FILE = "model.safetensors.index.json"
 
 
 def checkpoint_folder(name_or_path: str | Path) -> Path:
-    """Return the folder of a checkpoint, downloaded from the Hugging Face hub if need be.
+    """Return the folder of a checkpoint, downloaded from the Hugging Face hub if necessary.
 
     Args:
         name_or_path: A folder, or the name of a repository on the hub.
 
     Raises:
-        ValueError: If there is no such checkpoint, or a file of it is missing.
+        ValueError: If there is no such checkpoint, or one of its files is missing.
     """
     path = Path(name_or_path)
     if path.is_dir():
         if missing := missing_files(path):
             raise ValueError(
-                f"{path} is no checkpoint: it lacks {' and '.join(missing)}; "
+                f"{path} is not a checkpoint: it lacks {' and '.join(missing)}; "
                 "name the folder that training saved"
             )
         return path
@@ -56,7 +56,7 @@ def _download(name: str) -> Path:
 
 
 def missing_files(folder: Path) -> list[str]:
-    """Return the files that a folder lacks to be a checkpoint, apart from the tokenizer's.
+    """Return the files of a checkpoint that are missing in a folder, except the tokenizer's.
 
     Raises:
         ValueError: If the index of several weight files cannot be read.
@@ -71,7 +71,7 @@ def read_weights(folder: Path, dtype: torch.dtype | None = None) -> dict[str, Te
     """Read the tensors of a checkpoint folder.
 
     Args:
-        folder: With weights in one file or in several.
+        folder: A checkpoint folder, with weights in one or several files.
         dtype: Type to convert to. None: as stored.
 
     Raises:
@@ -85,8 +85,8 @@ def read_weights(folder: Path, dtype: torch.dtype | None = None) -> dict[str, Te
         for path in (folder / name for name in names):
             with safe_open(path, "pt") as file:
                 keys = list(file.keys())
-            # The pages of an open file that were read stay in memory. So the file is opened anew
-            # for each tensor, and only one tensor at a time is in memory in both types.
+            # While a file is open, the parts that were read stay in memory. So the file is opened
+            # again for each tensor: only one tensor at a time is in memory in both types.
             for key in keys:
                 with safe_open(path, "pt") as file:
                     tensor = file.get_tensor(key)
@@ -107,16 +107,16 @@ def refuse_tensors(
     unknown: Iterable[str],
     misshapen: Mapping[str, tuple[Sequence[int], Sequence[int]]],
 ) -> None:
-    """Refuse a checkpoint whose tensors are not those of its model.
+    """Raise an error if the tensors of a checkpoint are not those of its model.
 
     Args:
         name_or_path: The checkpoint.
-        missing: Names of tensors that it lacks.
+        missing: Names of tensors that the checkpoint lacks.
         unknown: Names of tensors that the model does not have.
-        misshapen: The shape found and the shape wanted, by name.
+        misshapen: Shape in the checkpoint and shape in the model, by name.
 
     Raises:
-        ValueError: If there are any.
+        ValueError: If any of the three is not empty.
     """
     shapes = [
         f"{key} {list(found)} instead of {list(wanted)}"

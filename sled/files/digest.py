@@ -10,7 +10,7 @@ from torch import Tensor
 
 
 def tensor_digest(tensors: Iterable[tuple[str, Tensor]]) -> str:
-    """Hexadecimal SHA-256 of named tensors, in the given order and in their own precision."""
+    """Return the hexadecimal SHA-256 of named tensors, in the given order and precision."""
     digest = hashlib.sha256()
     for name, tensor in tensors:
         digest.update(f"{name} {tensor.dtype} {list(tensor.shape)}".encode())

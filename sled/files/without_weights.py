@@ -13,7 +13,7 @@ from typing_extensions import override
 
 @contextmanager
 def without_weights() -> Iterator[None]:
-    """Build modules on the meta device: they take no memory, and nothing is initialised.
+    """Build modules on the meta device, without memory and without initialisation.
 
     With `torch.device("meta")` alone, drawing the initial values imports torch._dynamo, which takes
     almost as long as importing torch.

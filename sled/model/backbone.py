@@ -57,7 +57,7 @@ class AttentionContext(Protocol):
             layer: Number of the layer.
             query: [..., A, d], rotated, as is `key`.
             key: [..., A, d]; it may have fewer heads.
-            value: Likewise.
+            value: [..., A, d]; it has as many heads as `key`.
             dropout: Probability of dropping an attention weight.
 
         Returns:

@@ -1,6 +1,6 @@
 """Keys and values of the rows in decoding.
 
-Shapes: R rows held, S rows in a step, Q new positions of a row, K positions attended,
+Shapes: R rows held, S rows in a step, Q new positions per row, K positions attended,
 C capacity, A heads, d head width.
 """
 
@@ -78,7 +78,7 @@ class KVCache(AttentionContext, RowCache):
         self._usual_capacity = architecture.max_position_embeddings
         self.lengths: list[int] = []
         # Positions of each row that are not zero, padding included. Masked positions have weight 0,
-        # but 0 times NaN is NaN: what a failed row leaves behind must not reach the next one.
+        # but 0 times NaN is NaN: values of a failed row must not reach the next one.
         self._used: list[int] = []
         # [layers, allocated rows, A_kv, C, d]: a row's positions are contiguous, for attention.
         self._keys = self._values = torch.zeros(0, device=device, dtype=dtype)

@@ -197,7 +197,8 @@ class Speaking:
             None: guidance was not distilled.
         min_frames_per_token: Fewest frames per text token, in all but a few samples of the training
             data. None: not measured.
-        max_frames_per_token: Most frames per text token, likewise.
+        max_frames_per_token: Most frames per text token, in all but a few samples of the training
+            data. None: not measured.
         trained_frames: Most frames in a training sample, except for a few samples. Speech gets
             unstable in longer sequences, including the prompt. None: not measured.
     """

@@ -110,8 +110,8 @@ class SpeechLlamaForCausalLM(SpeechLM, PreTrainedModel):  # type: ignore[no-unty
         Args:
             name_or_path: Folder with `config.json` and `model.safetensors`, or a hub name.
             *args: As for `transformers.PreTrainedModel.from_pretrained`.
-            **kwargs: Likewise. With a `dtype`, loading a folder takes no more memory than the
-                weights of that type.
+            **kwargs: As for `transformers.PreTrainedModel.from_pretrained`. With a
+                `dtype`, loading a folder takes no more memory than the weights of that type.
 
         Returns:
             The model, in evaluation mode (or what `output_loading_info=True` asks for).

@@ -66,7 +66,7 @@ class RowOrder:
         utterance: int64 [R] the utterance that each row belongs to.
         column: int64 [R] 0 for a row with text, 1 for a row without.
         with_text: int64 [B] where each utterance's row with text is among the R.
-        text_free: int64 [B] likewise without text; without guidance, the row with text again.
+        text_free: int64 [B] where its row without text is; without guidance, the row with text.
     """
 
     def __init__(self, rows: np.ndarray) -> None:

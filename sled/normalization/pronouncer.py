@@ -84,7 +84,7 @@ def _load_light(g2p: Any) -> Any:
         return g2p.G2P()
     tables: dict[str, Any] = {name: LexiconText(gzip.decompress(files[name])) for name in files}
     tables[_TAGGER] = {"tags": [], "tagdict": {}, "weights": {}}
-    # The module is our own copy, so nobody else sees the replaced function.
+    # The module is our own copy, so the replacement affects no other code.
     g2p._load_json = lambda name: tables[name] if name in tables else load_json(name)
     try:
         pronouncer = g2p.G2P()

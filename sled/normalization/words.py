@@ -57,7 +57,7 @@ def say_word(text: str, before: str, following: str) -> tuple[str, int]:
 
     Args:
         text: The word, with the punctuation around it.
-        before: The word before, likewise; "" for none.
+        before: The word before it, with its punctuation; "" for none.
         following: The next word, if `depends_on_next`; "" for none.
 
     Returns:

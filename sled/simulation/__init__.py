@@ -1,1 +1,1 @@
-"""A simulated writer and a simulated player around a session."""
+"""Simulated typing, playback and clients, to measure streaming."""

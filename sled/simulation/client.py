@@ -1,4 +1,4 @@
-"""A client of a session: text from one thread, audio in another, and a note of what came when."""
+"""A client that feeds a session from one thread, reads it in another and records the times."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from sled.simulation.player import Playback, play
 from sled.streaming.session import Session
 
 Outlet = Callable[[np.ndarray], None]
-"""Takes a piece of audio [S] float32 as it is made."""
+"""Receives audio [S] float32, piece by piece."""
 
 
 @dataclass
 class Timeline:
-    """What happened when, in seconds after `converse` began.
+    """The times of a conversation, in seconds after `converse` began.
 
     Attributes:
-        first_text_s: The first text was fed.
-        last_text_s: The text was complete.
-        chunks: Arrival and number of samples of each piece of audio.
+        first_text_s: Time of the first text.
+        last_text_s: Time when the text was complete.
+        chunks: Arrival time and number of samples of each chunk of audio.
     """
 
     first_text_s: float = 0.0
@@ -32,27 +32,27 @@ class Timeline:
 
     @property
     def num_samples(self) -> int:
-        """Of all audio."""
+        """Number of samples of all audio."""
         return sum(samples for _, samples in self.chunks)
 
     def playback(self, sample_rate: int) -> Playback:
-        """How a player fares that starts with the first audio."""
+        """Simulate a player that starts with the first audio."""
         return play(self.chunks, sample_rate)
 
 
 def converse(session: Session, pieces: Iterator[str], outlets: Sequence[Outlet] = ()) -> Timeline:
-    """Feed a session from one thread, and take its audio in this one.
+    """Feed a session from a second thread and read its audio in this one.
 
     Args:
-        session: A new one.
-        pieces: Of the text, released at the speed of writing.
-        outlets: Where audio goes, piece by piece, as it is made.
+        session: A new session.
+        pieces: Pieces of the text, released at typing speed.
+        outlets: Functions that receive each chunk of audio.
 
     Returns:
-        What happened when.
+        The times of text and audio.
 
     Raises:
-        Whatever goes wrong with the text or the speech.
+        BaseException: An error of the text source or of the session.
     """
     timeline, start = Timeline(), time.perf_counter()
     failures: list[BaseException] = []
@@ -65,7 +65,7 @@ def converse(session: Session, pieces: Iterator[str], outlets: Sequence[Outlet] 
                 session.feed(piece)
             session.flush()
             timeline.last_text_s = time.perf_counter() - start
-        except BaseException as error:  # told to the reader, who would wait for ever
+        except BaseException as error:  # raised in the reading thread
             failures.append(error)
             session.cancel()
 

@@ -1,4 +1,4 @@
-"""Text released bit by bit, as someone writes it, to try out streaming without a writer."""
+"""Releases text piece by piece at typing speed, to test streaming."""
 
 from __future__ import annotations
 
@@ -7,14 +7,15 @@ from collections.abc import Callable, Iterable, Iterator
 
 from sled.text.tokenizer import TextTokenizer
 
-# What decoding puts where bytes are no complete character.
+# The replacement character, which decoding inserts for an incomplete character.
 _INCOMPLETE = "\ufffd"
 
 
 def token_texts(tokenizer: TextTokenizer, text: str) -> list[str]:
-    """The text that each token of a text adds; together they are the text.
+    """Return the text that each token of a text adds. Their concatenation is the text.
 
-    A token that ends within a character adds nothing, the one that completes it the whole of it.
+    A token that ends within a character adds nothing. The token that completes the character adds
+    all of it.
     """
     texts: list[str] = []
     pending: list[int] = []
@@ -27,23 +28,23 @@ def token_texts(tokenizer: TextTokenizer, text: str) -> list[str]:
         else:
             texts.append(decoded)
             pending = []
-    if pending:  # the text itself ends with that character
+    if pending:  # the text itself ends with the replacement character
         texts[-1] = tokenizer.decode(pending)
     return texts
 
 
 def schedule(pieces: Iterable[str], per_second: float) -> Iterator[tuple[float, str]]:
-    """When each piece of a text is due, in seconds after the first, and the piece.
+    """Return the due time of each piece, in seconds after the first, with the piece.
 
     Args:
-        pieces: Of a text: itself, for its characters, or `token_texts`.
-        per_second: Pieces a second; infinite for all at once.
+        pieces: Pieces of a text: the string itself gives characters, `token_texts` gives tokens.
+        per_second: Pieces per second. Infinity: all at once.
 
     Raises:
-        ValueError: The rate is not above 0.
+        ValueError: If the rate is not above 0.
     """
     if not per_second > 0:
-        raise ValueError(f"{per_second} pieces of text a second: give a rate above 0")
+        raise ValueError(f"{per_second} pieces of text per second: give a rate above 0")
     return ((index / per_second, piece) for index, piece in enumerate(pieces))
 
 
@@ -52,12 +53,12 @@ def release(
     clock: Callable[[], float] = time.monotonic,
     sleep: Callable[[float], object] = time.sleep,
 ) -> Iterator[str]:
-    """Yield each piece when it is due, or at once if that is past.
+    """Yield each piece when it is due, or at once if it is late.
 
     Args:
-        due: From `schedule`; time 0 is when the first piece is asked for.
-        clock: Tells the time in seconds.
-        sleep: Waits so many seconds.
+        due: Due times and pieces from `schedule`. Time 0 is the first call of `next`.
+        clock: Returns the time in seconds.
+        sleep: Waits for a number of seconds.
     """
     start = clock()
     for due_s, piece in due:

@@ -1,22 +1,22 @@
-"""A player that only computes: would speech that came in chunks at these times have played on?"""
+"""A simulated player: computes from arrival times whether speech would play without stalls."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-# Shorter than a sample: a difference of rounding, not a gap.
+# Shorter than a sample: a rounding error, not a gap.
 _INAUDIBLE_S = 1e-5
 
 
 @dataclass(frozen=True)
 class PlayedChunk:
-    """One chunk of audio; times are in seconds from any start common to all.
+    """One chunk of audio. All chunks count time in seconds from the same start.
 
     Attributes:
-        arrival_s: When it came.
-        due_s: When all audio before it had been played.
-        duration_s: How long it plays.
+        arrival_s: Time when the chunk arrived.
+        due_s: Time when all audio before it had been played.
+        duration_s: Duration of the chunk.
     """
 
     arrival_s: float
@@ -25,17 +25,17 @@ class PlayedChunk:
 
     @property
     def margin_s(self) -> float:
-        """How long before it was needed it came; below 0, the player had to wait for it."""
+        """Time from arrival to due time. If it is negative, the player had to wait."""
         return self.due_s - self.arrival_s
 
 
 @dataclass(frozen=True)
 class Playback:
-    """How a player fared.
+    """The result of a simulated playback.
 
     Attributes:
-        start_s: When it began to play.
-        chunks: What it played.
+        start_s: Time when playback began.
+        chunks: The chunks played.
     """
 
     start_s: float
@@ -43,21 +43,21 @@ class Playback:
 
     @property
     def first_audio_s(self) -> float:
-        """When the first audio came."""
+        """Time when the first audio arrived."""
         return self.chunks[0].arrival_s
 
     @property
     def duration_s(self) -> float:
-        """How long the audio is."""
+        """Duration of all audio."""
         return sum(chunk.duration_s for chunk in self.chunks)
 
     @property
     def stalls_s(self) -> list[float]:
-        """How long the player fell silent for want of audio, each time that it did."""
+        """Duration of each stall, in which the player waited for audio."""
         return [-chunk.margin_s for chunk in self.chunks if chunk.margin_s < -_INAUDIBLE_S]
 
     def describe(self) -> str:
-        """The timeline, a line for each chunk."""
+        """Return the timeline as text, one line per chunk."""
         lines = [f"{self.first_audio_s:8.3f} s  first audio"]
         if self.start_s > self.first_audio_s:
             lines.append(f"{self.start_s:8.3f} s  playing starts")
@@ -76,19 +76,20 @@ class Playback:
 def play(
     chunks: Iterable[tuple[float, int]], sample_rate: int, start_buffer_s: float = 0.0
 ) -> Playback:
-    """Play chunks in thought.
+    """Simulate the playback of chunks.
 
-    The player starts with the first audio, or once enough of it is there. When it runs dry, it
-    goes on with the next chunk at once.
+    The player starts when it has buffered enough audio. After a stall it continues as soon as the
+    next chunk arrives.
 
     Args:
-        chunks: Of each, when it came, in seconds, and its number of samples; chunks without any
-            are passed over.
+        chunks: Arrival time in seconds and number of samples of each chunk. Empty chunks are
+            skipped.
         sample_rate: In Hz.
-        start_buffer_s: Audio to gather before playing starts. Less will do at the end.
+        start_buffer_s: Audio to buffer before playback starts, in seconds. At the end of the audio,
+            playback starts with less.
 
     Raises:
-        ValueError: There is no audio at all, or a chunk came before the one that precedes it.
+        ValueError: If there is no audio, or the arrival times decrease.
     """
     arrivals = [(arrival_s, samples / sample_rate) for arrival_s, samples in chunks if samples]
     if not arrivals:

@@ -80,13 +80,13 @@ class AudioQueue:
             self._wake()
 
     def hold(self, seconds: float) -> None:
-        """Let nothing be taken for so many seconds, unless `release` was or is called."""
+        """Withhold chunks for so many seconds, unless `release` was or is called."""
         with self._condition:
             if not self._released:
                 self._held_until_s = time.perf_counter() + seconds
 
     def release(self) -> None:
-        """End `hold`, for good."""
+        """End `hold` permanently."""
         with self._condition:
             self._released = True
             self._held_until_s = min(self._held_until_s, time.perf_counter())
@@ -96,7 +96,7 @@ class AudioQueue:
         """Close the queue.
 
         Args:
-            error: The error that ended the session, if any; raised to whoever takes.
+            error: The error that ended the session, if any. `take` raises it.
             drop: Also drop the chunks that wait.
         """
         with self._condition:

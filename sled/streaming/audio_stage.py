@@ -86,7 +86,7 @@ class AudioStage:
     """Makes audio of the units of one session.
 
     Args:
-        codec: Decodes.
+        codec: The codec.
         queue: Receives the audio.
         on_end: Called when all audio has been put into the queue.
         voice: The codec has decoded this voice's recording; its speech is dropped.
@@ -165,7 +165,7 @@ class AudioStage:
 
     @property
     def is_wanted(self) -> bool:
-        """Whether anybody still waits for the audio."""
+        """Whether the audio is still wanted."""
         return not self._queue.closed
 
     def save(self) -> AudioState:

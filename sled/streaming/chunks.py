@@ -1,20 +1,20 @@
-"""How many frames are gathered before they become audio: few at first, then more and more.
+"""Number of frames per chunk of audio: small at first, then growing.
 
-Small chunks are heard early, large ones cost less: every call of the codec, and every hand-over to
-a player, has a price of its own. So the first chunk is the smallest that makes a sound, and each
-one after it is larger, up to a size at which the price of a call no longer matters. Beyond that,
-larger chunks would only make a cancelled session compute in vain for longer.
+Small chunks are heard early. Large chunks cost less, because each call of the codec and each
+transfer to a player has a fixed cost. So the first chunk is the smallest that gives audio, and each
+later chunk is larger, up to a size at which the fixed cost is negligible. Larger chunks would only
+waste more computation when a session is cancelled.
 
-How fast may they grow? Let a frame play for p seconds and take r p seconds to generate (r is the
-real-time factor), and let a call take as long as h frames play. While a chunk of k frames plays,
-the next one, of k', is made, which takes (r k' + h) p. It is in time if
+The growth is limited by the speed of generation. Let a frame play for p seconds and take r p
+seconds to generate (r is the real-time factor), and let the fixed cost of a call be h p seconds.
+While a chunk of k frames plays, the next one with k' frames is generated in (r k' + h) p seconds.
+It is in time if
 
     k' <= (k - h) / r
 
-which is all there is to it: a chunk that plays on is followed by one that was made meanwhile, and
-so without end. At r = 0.5, chunks may double if calls are cheap; at r = 0.9 they must hardly grow.
-No k' of at least k is in time if k < h / (1 - r): then even chunks of equal size fall behind, and
-the first one has to be larger.
+If this holds for each pair of chunks, playback never stalls. At r = 0.5 and a small h, chunks may
+double; at r = 0.9 they may hardly grow. If k < h / (1 - r), no chunk with k' >= k is in time: even
+chunks of equal size fall behind, and the first chunk must be larger.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ class ChunkRamp:
     """Chunk sizes in frames.
 
     Attributes:
-        first_frames: Frames in the first chunk, besides those that the codec waits for.
-        growth: At most so many times its predecessor a chunk is.
-        max_frames: At most so large it is, the first one aside.
+        first_frames: Frames in the first chunk, besides the lookahead of the codec.
+        growth: Largest ratio of a chunk's size to the size of the one before it.
+        max_frames: Largest chunk, apart from the first.
     """
 
     first_frames: int = 1
@@ -42,32 +42,32 @@ class ChunkRamp:
             raise ValueError(f"{self}: chunks need at least 1 frame, and must not shrink")
 
     def first(self, lookahead_frames: int) -> int:
-        """Size of the first chunk.
+        """Return the size of the first chunk.
 
         Args:
-            lookahead_frames: `StreamingDecoder.lookahead_frames`. They delay the first sound, but
-                come out with it, so they count as part of the chunk that plays.
+            lookahead_frames: `StreamingDecoder.lookahead_frames`. They delay the first audio but
+                are part of it, so they count as part of the chunk.
         """
         return lookahead_frames + self.first_frames
 
     def after(self, size: int, real_time_factor: float = 0.0, call_frames: float = 0.0) -> int:
-        """Size of the chunk that follows one of `size` frames.
+        """Return the size of the chunk that follows one of `size` frames.
 
         Args:
-            size: Of the chunk that plays meanwhile.
-            real_time_factor: Time to generate a frame over the time it plays. 0: not known.
-            call_frames: Time of a call, in frames that play as long.
+            size: Frames of the chunk before it.
+            real_time_factor: Time to generate a frame divided by its duration. 0: unknown.
+            call_frames: Fixed cost of a call, in durations of a frame.
         """
         growth = self.growth
         if real_time_factor > 0:
             growth = min(growth, (1 - call_frames / size) / real_time_factor)
-        # Too late is too late: chunks that shrink would fall behind further.
+        # Chunks never shrink: smaller ones would fall behind even further.
         return int(min(self.max_frames, max(size, size * growth)))
 
     def sizes(
         self, lookahead_frames: int, real_time_factor: float = 0.0, call_frames: float = 0.0
     ) -> Iterator[int]:
-        """Sizes of all chunks, without end; arguments as for `first` and `after`."""
+        """Yield the sizes of all chunks, endlessly; arguments as for `first` and `after`."""
         size = self.first(lookahead_frames)
         while True:
             yield size

@@ -69,7 +69,7 @@ class CodecThread:
     def __init__(self, codec: Codec, threads: int, on_timed: Callable[[float], None]) -> None:
         self._codec, self._threads, self._on_timed = codec, threads, on_timed
         on_gpu = codec.device.type == "cuda"
-        # A stream of its own, so that the codec does not queue behind the model.
+        # A separate stream, so that the codec does not wait for the model.
         self._cuda_stream: torch.cuda.Stream | None = None
         if on_gpu:  # the class is untyped in torch
             self._cuda_stream = torch.cuda.Stream(codec.device)  # type: ignore[no-untyped-call]
@@ -143,7 +143,7 @@ class CodecThread:
 def take_alike(waiting: list[CodecJob | Marker]) -> list[CodecJob]:
     """Remove the first job from a queue, and others of its kind.
 
-    No job is taken that is behind a marker or behind another job of the same session.
+    A job that comes after a marker or after another job of the same session is not taken.
     """
     taken: list[CodecJob] = []
     kind: tuple[object, ...] | None = None

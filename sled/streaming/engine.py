@@ -1,7 +1,7 @@
 """Runs the stages of all sessions on three threads: text, decoding and codec.
 
 Callers never touch the decoder. They submit commands, which the decoding thread carries out between
-two steps, so whoever feeds text does not wait for the model. All of the model's work is done on
+two steps, so callers that feed text do not wait for the model. All of the model's work is done on
 that thread. Units go to the codec thread while the model draws the next ones. The threads exist
 only while there are sessions.
 """
@@ -45,7 +45,7 @@ class Consumer(Protocol):
 
     @property
     def closed(self) -> bool:
-        """Whether it needs nothing any more."""
+        """Whether the consumer needs no more work of the engine."""
         ...
 
     def on_frame(self, unit: Tensor, stopped: bool, exhausted: bool) -> None:
@@ -82,7 +82,7 @@ class Task(Generic[T]):
     """Work for the decoding thread that is not a session's, as a `Consumer` without frames.
 
     Args:
-        steps: Does a part of the work for each `next`, and returns the result.
+        steps: Does a part of the work at each `next`, and returns the result.
     """
 
     def __init__(self, steps: Generator[None, None, T]) -> None:
@@ -111,9 +111,9 @@ class Engine:
     """Decodes any number of sessions as one batch.
 
     Args:
-        model: In evaluation mode.
-        codec: On the same device.
-        num_parameters: Of the model; decides how many CPU threads a step takes.
+        model: The model, in evaluation mode.
+        codec: The codec, on the same device.
+        num_parameters: Number of parameters of the model; decides how many CPU threads a step uses.
         codec_threads: CPU threads of the codec. None: half as many as torch has, since the model
             computes at the same time.
 
@@ -152,7 +152,7 @@ class Engine:
 
     @property
     def real_time_factor(self) -> float:
-        """Recent time to make a frame, over the time that it plays; 0 before the first frame."""
+        """Recent time to generate a frame divided by its duration; 0 before the first frame."""
         return (self._step_time.seconds + self._codec_time.seconds) * self.codec.frame_rate
 
     # For any thread.
@@ -274,7 +274,9 @@ class Engine:
         try:
             with torch.inference_mode():
                 self._serve()
-        except BaseException as error:  # whatever it is, nobody must wait for this thread
+        except (
+            BaseException
+        ) as error:  # any error must end the consumers, which wait for this thread
             logger.exception("the decoding thread failed: all sessions end")
             with self._condition:
                 self._start_over(error)
@@ -362,7 +364,7 @@ class Engine:
         return Decoder(self.model, text_tracker=self._text_tracker)
 
     def _break_off_all(self, consumer: Consumer) -> None:
-        for utterance in [one for one, who in self._utterances.items() if who is consumer]:
+        for utterance in [one for one, owner in self._utterances.items() if owner is consumer]:
             self.break_off(utterance)
 
 

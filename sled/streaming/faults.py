@@ -1,8 +1,8 @@
-"""Signs that a run went wrong: it fell silent, or went on without end.
+"""Detects failed speech: a long silence, or no end.
 
-Frames are drawn at random, so now and then a run leaves the text. Whoever runs it can then draw
-again. That speech is neither far too short nor far too long for its text is seen to while it is
-being decoded, see `DecodingOptions.length_tolerance`.
+Frames are random, so a run sometimes departs from the text. The caller can then generate it again.
+Speech that is far too short or too long for its text is prevented during decoding, see
+`DecodingOptions.length_tolerance`.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from sled.streaming.loudness import SilenceMeter
 
 
 class Fault(Enum):
-    """What went wrong."""
+    """The kind of failure."""
 
     SILENCE = "fell silent for too long"
     ENDLESS = "did not end by itself"
@@ -24,13 +24,13 @@ class Fault(Enum):
 def find_fault(
     audio: np.ndarray, sample_rate: int, stopped: bool, max_silence_s: float = 2.0
 ) -> Fault | None:
-    """What is wrong with speech, if anything is.
+    """Return the fault of speech, or None.
 
     Args:
         audio: [S] float32.
         sample_rate: In Hz.
-        stopped: Whether the model ended it by itself.
-        max_silence_s: Longest near-silence that there may be within or around it.
+        stopped: Whether the model ended the speech by itself.
+        max_silence_s: Longest near-silence allowed within the speech or around it.
     """
     if not stopped:
         return Fault.ENDLESS

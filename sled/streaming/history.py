@@ -20,11 +20,11 @@ class Spoken:
 
 
 class History:
-    """The voice, and as many earlier segments as there is room for.
+    """The voice and the latest segments, as many as fit.
 
     Args:
         max_frames: The most frames to continue.
-        voice: Always kept. None: there is none.
+        voice: The voice, which is always kept. None: no voice.
     """
 
     def __init__(self, max_frames: float, voice: Voice | None) -> None:

@@ -1,33 +1,33 @@
-"""Where speech ends in a waveform that grows, and how long it falls silent."""
+"""Measures near-silence in a growing waveform: where speech ends, and the longest pause."""
 
 from __future__ import annotations
 
 import numpy as np
 
 WINDOW_S = 0.01
-# What no voice is as quiet as, in dB below full scale: without it, a waveform that holds nothing
-# but a codec's noise would be as loud as its loudest window.
+# Level in dB of full scale below which a window is always nearly silent. Without it, the noise of a
+# codec in a waveform without speech would count as speech.
 FLOOR_DB = -60.0
 
 
 class SilenceMeter:
-    """Measures near-silence in a waveform that comes in pieces; how it was cut does not matter.
+    """Measures near-silence in a waveform that comes in pieces of any size.
 
-    A window of 10 ms is nearly silent if its root mean square lies more than so many dB below that
-    of the loudest window so far, or below `FLOOR_DB`. Relative to the speech itself, because that
-    fits quiet voices and loud ones alike, and the noise of a codec, which follows the voice; to the
-    speech so far, because then no later audio is needed.
+    A window of 10 ms is nearly silent if its root mean square is below `threshold_db` relative to
+    the loudest window so far, or below `FLOOR_DB`. The threshold is relative because voices differ
+    in loudness, and the noise of a codec follows the voice. It uses only the audio so far, so no
+    later audio is needed.
 
     Args:
         sample_rate: In Hz.
-        threshold_db: Level of near-silence, below 0. Speech goes down to some -35 dB, noise lies
+        threshold_db: Level of near-silence, below 0. Speech goes down to about -35 dB; noise is
             around -60 dB.
 
     Attributes:
-        num_samples: Measured so far, in whole windows until `finish`.
-        speech_end: Samples up to the end of the last window that was not nearly silent; 0 if all
-            were.
-        longest_silence: Samples of the longest run of near-silence, wherever it lies.
+        num_samples: Number of samples measured so far: whole windows until `finish`.
+        speech_end: Number of samples up to the end of the last window that was not nearly silent;
+            0 if there was none.
+        longest_silence: Number of samples of the longest run of near-silence.
     """
 
     def __init__(self, sample_rate: int, threshold_db: float = -40.0) -> None:
@@ -39,23 +39,23 @@ class SilenceMeter:
         self._window = max(1, round(WINDOW_S * sample_rate))
         self._share = 10 ** (threshold_db / 20)
         self._threshold = 10 ** (FLOOR_DB / 20)
-        self._rest = np.zeros(0, dtype=np.float32)  # of a window that is not complete
+        self._rest = np.zeros(0, dtype=np.float32)  # of an incomplete window
 
     def feed(self, samples: np.ndarray) -> None:
-        """Take the next samples [S], any number of them."""
+        """Measure the next samples [S], any number of them."""
         samples = np.concatenate((self._rest, samples))
         whole = len(samples) // self._window * self._window
         self._rest = samples[whole:].copy()
         self._measure(samples[:whole].reshape(-1, self._window))
 
     def finish(self) -> None:
-        """Measure the samples at the end that fill no window."""
+        """Measure the samples of the last, incomplete window."""
         if len(self._rest):
             self._measure(self._rest[None])
             self._rest = self._rest[:0]
 
     def _measure(self, windows: np.ndarray) -> None:
-        """Windows [N, W]."""
+        """Measure windows [N, W]."""
         levels = np.sqrt(np.square(windows, dtype=np.float64).mean(axis=1))
         for level in levels.tolist():
             self.num_samples += windows.shape[1]

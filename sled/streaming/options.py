@@ -40,7 +40,7 @@ class SessionOptions:
         encoding: The type of the audio.
 
     Raises:
-        ValueError: For a value that makes no sense.
+        ValueError: For an invalid value.
     """
 
     decoding: DecodingOptions | None = None
@@ -73,7 +73,7 @@ class SessionOptions:
             config: The model's configuration.
 
         Raises:
-            ValueError: If the voice's recording leaves no room.
+            ValueError: If the recording of the voice is too long.
         """
         voice = self.voice
         assert not isinstance(voice, Prompt), "prepare the voice first"

@@ -16,12 +16,12 @@ PAST_SHARE = SEGMENT_SHARE = 0.4
 TRAINED_SEGMENT_SHARE, TRAINED_PROMPT_SHARE = 1 / 2, 2 / 3
 # Tokens of a word that is still being written, at most.
 WORD_TOKENS = 8
-# For a model whose configuration does not say.
+# For a model whose configuration does not give it.
 MAX_FRAMES_PER_TOKEN = 30.0
 
 
 def max_prompt_frames(config: Config) -> int | None:
-    """The most frames of a recording that a model can continue. None: not known."""
+    """Return the most frames of a recording that a model can continue. None: unknown."""
     if config.speaking.trained_frames is None:
         return None
     return int(TRAINED_PROMPT_SHARE * config.speaking.trained_frames)
@@ -35,7 +35,7 @@ def check_prompt(config: Config, num_frames: int) -> None:
         num_frames: The length of the recording.
 
     Raises:
-        ValueError: If it leaves too little room within the length of the training data.
+        ValueError: If it is too long, compared with the training data, to be continued.
     """
     longest, trained = max_prompt_frames(config), config.speaking.trained_frames
     if longest is not None and trained is not None and num_frames > longest:
@@ -107,7 +107,7 @@ class SegmentBudget:
         return min(TRAINED_SEGMENT_SHARE * self._trained, self._trained - self._prompt_frames)
 
     def segment_limits(self) -> SegmentLimits:
-        """Sizes of segments, in tokens, that leave room for their speech and what they continue.
+        """Return segment limits in tokens, such that speech and its history fit as well.
 
         The number of positions is a hard limit, so it is divided by the slowest pace. The length of
         the training data is a soft one: there the usual pace counts, and the last word may exceed
@@ -122,8 +122,8 @@ class SegmentBudget:
         largest = int(free / (1 + self._most))
         if largest < 2 and self._prompt_positions:
             raise ValueError(
-                f"the voice's recording is too long: with {self._prompt_positions} of "
-                f"{self._positions} positions it leaves no room for speech; take a shorter one"
+                f"the voice's recording is too long: it fills "
+                f"{self._prompt_positions} of {self._positions} positions; take a shorter one"
             )
         largest = max(2, largest)
         # Two tokens are <s> and </s>.

@@ -87,12 +87,12 @@ class RunnerState:
 
 
 class SegmentRunner:
-    """Lets the decoder say one segment after the other; the consumer of a session's frames.
+    """Decodes one segment after the other; the consumer of a session's frames.
 
     Args:
         engine: Runs the decoder and the codec.
-        tokenizer: Of the model.
-        options: Of the session, with its voice prepared.
+        tokenizer: Tokenizer of the model.
+        options: Options of the session, with its voice prepared.
         audio: The next stage.
         queue: The session's audio queue, whose end is the end of the session.
         on_segment_taken: Called when the runner is done with a segment.
@@ -113,7 +113,7 @@ class SegmentRunner:
         stopped: Whether the model ended every segment so far by itself.
 
     Raises:
-        ValueError: If the voice is of another model or layout, or leaves no room for speech.
+        ValueError: If the voice is of another model or layout, or leaves no positions for speech.
     """
 
     def __init__(
@@ -164,7 +164,7 @@ class SegmentRunner:
         self._continue()
 
     def _continue(self) -> None:
-        """Give the decoder the text that there is."""
+        """Give the decoder the text that has arrived."""
         if self._utterance is None:
             while self.segments and not self.segments[0].text.strip():
                 if not self.segments[0].ended:
@@ -281,7 +281,7 @@ class SegmentRunner:
                 self._queue.call_below(limit // 2, self._ask_to_resume)
 
     def _ask_to_resume(self) -> None:
-        """On the thread that takes audio."""
+        """Called on the thread that takes audio."""
         self._engine.submit(self, self._resume)
 
     def _resume(self) -> None:

@@ -132,7 +132,7 @@ class Session:
     def feed(self, text: str) -> None:
         """Take the next piece of the text, down to single characters.
 
-        Errors in the text are raised to whoever takes the audio.
+        Errors in the text are raised where the audio is taken.
 
         Raises:
             ValueError: If the text has been flushed, or the session cancelled.
@@ -221,7 +221,7 @@ class Session:
                 yield self._encode(chunk.audio)
 
     def __aiter__(self) -> Session:
-        """Likewise for asyncio."""
+        """Iterate over the audio [S] in asyncio."""
         return self
 
     async def __anext__(self) -> np.ndarray:
@@ -247,6 +247,6 @@ class Session:
         self.cancel()
 
     def __del__(self) -> None:
-        # Dropped before its end: the engine would go on for nobody.
+        # The session was dropped before its end: the engine need not continue.
         if hasattr(self, "_queue"):
             self.cancel()

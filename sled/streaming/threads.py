@@ -1,4 +1,4 @@
-"""How many threads of the processor a thread of the program computes with."""
+"""Number of CPU threads with which a thread of the program computes."""
 
 from __future__ import annotations
 
@@ -6,33 +6,34 @@ import threading
 
 import torch
 
-# Parameters times utterances of a step. Alone, a model of 7.5 M is faster with two threads from one
-# utterance on; but the second is in the way of the codec's, which for one utterance costs more than
-# it saves. For how many more that holds has not been measured: the limit lies at 13 of them.
+# Parameters times utterances of a step. Without a codec, a model of 7.5 M parameters is faster with
+# two threads even for one utterance. With a codec, the second thread competes with the codec's
+# thread, which for one utterance costs more than it saves. The limit corresponds to 13 utterances
+# of that model; it has not been measured for more than one.
 SMALL_STEP = 100e6
 
 
 def choose_threads(num_parameters: int, num_utterances: int, most: int) -> int:
-    """Threads for a step of the model: one where its layers are too little to share, else all.
+    """Return the number of threads for a step of the model: one for small steps, else all.
 
     Args:
-        num_parameters: Of the model.
-        num_utterances: That the step writes a frame of.
-        most: There are.
+        num_parameters: Number of parameters of the model.
+        num_utterances: Number of utterances in the step.
+        most: Number of threads available.
     """
     return 1 if num_parameters * num_utterances < SMALL_STEP else most
 
 
 def compute_with(count: int) -> None:
-    """Let the calling thread compute with so many threads; all others go on as they were.
+    """Set the number of threads of the calling thread only.
 
     Args:
-        count: For operators of torch.
+        count: Number of threads for operators of torch.
     """
     usual = torch.get_num_threads()
     torch.set_num_threads(count)
-    # That also holds for threads that have yet to begin. Said once more by one of those, it holds
-    # for them alone.
+    # torch also applies the setting to threads that start later. Setting the old number in a new
+    # thread undoes that for later threads and leaves this one as it is.
     other = threading.Thread(target=torch.set_num_threads, args=(usual,))
     other.start()
     other.join()

@@ -1,4 +1,4 @@
-"""Silence at the end of speech is cut off, while the speech is still coming."""
+"""Removes near-silence at the end of speech while the speech is being generated."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ from sled.streaming.loudness import SilenceMeter
 
 
 class TailTrimmer:
-    """Passes a waveform on, but for the near-silence behind the last speech in it.
+    """Passes a waveform on without the near-silence after the last speech.
 
-    Of near-silence behind speech, `keep_s` is passed on. The rest is held back until more
-    speech follows, which frees it, or the waveform ends, which drops it. No more than `hold_s` is
-    held back, so that a long pause does not starve a player; of a longer silence at the end, the
-    part that was let go for that reason remains. The output, joined, does not depend on how the
-    waveform was cut. See `SilenceMeter` for what is nearly silent.
+    After speech, the first `keep_s` of near-silence are passed on. The rest is held back. If more
+    speech follows, it is released; if the waveform ends, it is dropped. At most `hold_s` are held
+    back, so that a player does not stall in a long pause. What exceeds them is released and stays
+    in the output even at the end. The concatenated output does not depend on how the waveform was
+    cut. See `SilenceMeter` for the definition of near-silence.
 
     Args:
         sample_rate: In Hz.
-        keep_s: Near-silence that stays at the end; it takes up the fading of the last sound.
-        hold_s: Near-silence that is held back, at most. None: all of it.
+        keep_s: Near-silence to keep after speech, for the decay of the last sound.
+        hold_s: Longest near-silence to hold back. None: no limit.
         threshold_db: Level of near-silence.
     """
 
@@ -40,13 +40,13 @@ class TailTrimmer:
         self._num_passed = 0
 
     def feed(self, samples: np.ndarray) -> np.ndarray:
-        """Take the next samples [S] float32, any number; returns those that can be passed on."""
+        """Add samples [S] float32, any number; return those that can be passed on."""
         self._meter.feed(samples)
         self._held = np.concatenate((self._held, samples))
         return self._pass_on()
 
     def finish(self) -> np.ndarray:
-        """End the waveform: the samples that are still to be passed on."""
+        """End the waveform; return the remaining samples without the trimmed ones."""
         self._meter.finish()
         return self._pass_on()
 
@@ -55,7 +55,7 @@ class TailTrimmer:
         wanted = self._meter.speech_end + self._keep
         if self._hold is not None:
             wanted = max(wanted, num_samples - self._hold)
-        if self._meter.speech_end == 0:  # silence at the beginning is no pause and no end
+        if self._meter.speech_end == 0:  # silence before any speech is kept
             wanted = num_samples
         count = min(wanted, num_samples) - self._num_passed
         passed, self._held = self._held[:count], self._held[count:]
@@ -66,6 +66,6 @@ class TailTrimmer:
 def trim_tail(
     waveform: np.ndarray, sample_rate: int, *, keep_s: float = 0.2, threshold_db: float = -40.0
 ) -> np.ndarray:
-    """A whole waveform [S] without the near-silence at its end; see `TailTrimmer`."""
+    """Return a waveform [S] without the near-silence at its end; see `TailTrimmer`."""
     trimmer = TailTrimmer(sample_rate, keep_s=keep_s, hold_s=None, threshold_db=threshold_db)
     return np.concatenate((trimmer.feed(waveform), trimmer.finish()))

@@ -134,7 +134,7 @@ class Voice:
             The voice.
 
         Raises:
-            ValueError: If the model's positions leave no room after the recording.
+            ValueError: If the recording leaves no positions for speech.
         """
         decoder = Decoder(model)
         request = prompt_request(text, units, tokenizer, conditions or {})

@@ -3,7 +3,7 @@
 A segment consists of whole sentences. Whether a segment ends before a character depends on that
 character and on the text before it, never on the text after it. So text is passed on at once, and
 only the end of a segment has to wait for the first character of the next one. The disadvantage is
-that a sentence that turns out too long is cut where it has come to, not at its best place. So the
+that a sentence that is too long is cut near the limit, not at its best place. So the
 longer a segment is, the weaker the break at which it may end.
 
 A missed break costs little, since the next one is taken; a wrong one is heard. So in doubt

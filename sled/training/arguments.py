@@ -35,7 +35,7 @@ class ModelArguments:
 
     _argument_group_name = "model"
 
-    hidden_size: int = _flag(1024, "width of the backbone of a new model; likewise all sizes below")
+    hidden_size: int = _flag(1024, "width of the backbone; all sizes are for new models only")
     intermediate_size: int = _flag(2752, "width of its gated MLP")
     num_hidden_layers: int = _flag(12, "decoder layers")
     num_attention_heads: int = _flag(16, "query heads")

@@ -1,4 +1,4 @@
-"""Export of checkpoints for use: half precision, and only the files that speaking needs."""
+"""Exports a checkpoint for use: in half precision, with only the files that speaking needs."""
 
 from __future__ import annotations
 
@@ -24,22 +24,22 @@ def export(
     cfg: float | None = None,
     draws: int | None = None,
 ) -> None:
-    """Write a checkpoint with its weights in the given type, and its codec in a folder inside.
+    """Write a checkpoint with its weights in the given type, and the codec in a subfolder.
 
     Args:
         model: Checkpoint folder or hub name, with its tokenizer.
         destination: Folder to write.
-        codec: Codec folder to include. None: none.
-        dtype: Type of the stored weights; a codec is loaded in float32 anyway.
-        max_shard_size: Largest file of the model's weights, such as "15MB"; a larger model is
+        codec: Codec folder to include. None: no codec.
+        dtype: Type of the stored weights. A codec is always loaded in float32.
+        max_shard_size: Largest file of the model's weights, such as "15MB". A larger model is
             stored in several files.
         temperature: Default temperature of the model. None: unchanged.
         cfg: Default guidance scale of the model. None: unchanged.
         draws: Default number of draws per frame. None: unchanged.
 
     Raises:
-        ValueError: If a part cannot be read, weights are out of range of the type, the shard size
-            is invalid, or a default is out of range.
+        ValueError: If model or codec cannot be read, a weight or a default is out of range, or the
+            shard size is invalid.
     """
     loaded = SpeechLlamaForCausalLM.from_pretrained(model, dtype=torch.float32)
     _check_range(loaded, dtype)
@@ -52,7 +52,10 @@ def export(
     if draws is not None:
         DecodingOptions(draws=draws)
         loaded.config.speaking.draws = draws
-    for name in (WEIGHTS_FILE, INDEX_FILE):  # of an earlier export, in another number of files
+    for name in (
+        WEIGHTS_FILE,
+        INDEX_FILE,
+    ):  # of an earlier export
         (destination / name).unlink(missing_ok=True)
     loaded.to(dtype=DTYPES[dtype])
     loaded.save_pretrained(destination, max_shard_size=max_shard_size)

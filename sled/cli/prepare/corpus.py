@@ -49,7 +49,10 @@ def add_corpus_flags(parser: argparse.ArgumentParser) -> None:
         help="characters per second, without spaces: Mandarin has 4 to 6, English about 12",
     )
     checks.add_argument(
-        "--max_chars_per_s", type=float, default=limits.max_chars_per_s, help="likewise"
+        "--max_chars_per_s",
+        type=float,
+        default=limits.max_chars_per_s,
+        help="characters per second, without spaces",
     )
     checks.add_argument(
         "--num_workers",

@@ -36,8 +36,7 @@ class PredictionsRecord:
         cfg: Guidance scale.
         temperature: Scale of the noise.
         draws: Draws averaged per frame.
-        offline_share: As for `sled.training.predictions.cache_predictions`; likewise `hours`,
-            `max_duration_s` and `seed`.
+        offline_share: As for `sled.training.predictions.cache_predictions`.
         hours: Requested hours of speech.
         max_duration_s: Longest cut.
         seed: Seed of the selection and the noise.

@@ -13,7 +13,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-# The fractional parts of its multiples are evenly distributed for any number of them.
+# The fractional parts of its first n multiples are evenly distributed, for any n.
 GOLDEN_RATIO = 0.6180339887498949
 
 
@@ -48,9 +48,8 @@ def mean_draw(
 def noise_variants(noise: Tensor, count: int) -> Tensor:
     """Derive noise [count, U, N] from noise [U, N]; the first is the noise itself.
 
-    Each variant is standard normal as well: the noise is rotated along its width by a different
-    offset and taken with both signs, so that odd functions of it cancel in the mean (antithetic
-    variates).
+    Each variant is standard normal as well: the noise rotated along its width by a different
+    offset, with both signs, so that odd functions of it cancel in the mean (antithetic variates).
     """
     width = noise.shape[-1]
     turns = [int(width * (pair * GOLDEN_RATIO % 1)) for pair in range((count + 1) // 2)]
