@@ -118,8 +118,8 @@ def measure(args: argparse.Namespace) -> Report:
         "nothing.\n"
         f"{table([[*row, *[''] * (4 - len(row))] for row in report])}"
     )
-    settings = vars(args) | {"dtype": dtype}
-    return Report("sessions", describe_machine(device), settings, figures, described)
+    flags = vars(args) | {"dtype": dtype}
+    return Report("sessions", describe_machine(device), flags, figures, described)
 
 
 class Crowd:

@@ -122,7 +122,7 @@ class SegmentBudget:
         largest = int(free / (1 + self._most))
         if largest < 2 and self._prompt_positions:
             raise ValueError(
-                f"the voice's recording is too long: it fills "
+                "the voice's recording is too long: it fills "
                 f"{self._prompt_positions} of {self._positions} positions; take a shorter one"
             )
         largest = max(2, largest)
