@@ -83,9 +83,9 @@ class TTS:
     """A model, its tokenizer and its codec.
 
     Args:
-        model: In evaluation mode, on the device and in the precision to run with.
-        tokenizer: The model's.
-        codec: On the same device; always float32.
+        model: The model, in evaluation mode, on the device and in the precision to run with.
+        tokenizer: The tokenizer of the model.
+        codec: The codec, on the same device, always in float32.
         codec_threads: CPU threads for the codec. None: half as many as torch has.
 
     Raises:
@@ -121,7 +121,7 @@ class TTS:
                 package.
             codec: Codec folder, hub name or `.th` file. None: a folder `codec` in or beside the
                 checkpoint if there is one, else the published Encodec.
-            device: Such as "cpu", "cuda", "cuda:1" or "mps".
+            device: Device, such as "cpu", "cuda", "cuda:1" or "mps".
             dtype: What the model computes in: one of `sled.fast.PRECISIONS`, or "auto" for what
                 suits its size and the machine (`sled.fast.choose_precision`).
             threads: CPU threads, for int8 and int4. None: as many as torch has.
@@ -307,7 +307,7 @@ class TTS:
 
         Args:
             prompt: A recording and its transcript.
-            layout: To speak in. None: the checkpoint's own.
+            layout: The layout to speak in. None: the checkpoint's own.
 
         Raises:
             ValueError: For an unusable recording, or one too long for the model (`max_prompt_s`).
@@ -356,7 +356,7 @@ class TTS:
         """Read a voice file.
 
         Raises:
-            ValueError: If there is none, it is broken, or it was made with another model or codec.
+            ValueError: If the file is missing or broken, or was made with another model or codec.
         """
         return Voice.load(
             path,

@@ -27,7 +27,7 @@ def add_speaker_flags(parser: argparse.ArgumentParser) -> None:
         "--draws",
         type=int,
         default=1,
-        help="each frame is the mean of so many draws; a baseline makes one draw",
+        help="each frame is the mean of this many draws; a baseline makes one draw",
     )
     parser.add_argument("--threads", type=int, help="CPU threads; unset: torch's choice")
 

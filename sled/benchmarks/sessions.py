@@ -35,7 +35,7 @@ from sled.model.lm import SpeechLM
 LAYOUT = Layout(STREAM_N, STREAM_M)
 # Number of different positions in their speech that sessions start from.
 STARTS = 8
-# Sessions join over so many steps, so that their text chunks are due in different steps. These
+# Sessions join over this many steps, so that their text chunks are due in different steps. These
 # steps, and a few after them, are not timed.
 JOINING_STEPS, WARM_UP_STEPS = STREAM_M, 10
 TEXT_TOKEN = 5
@@ -160,7 +160,7 @@ class Crowd:
 
     @torch.inference_mode()
     def _read(self, frames: int) -> UtteranceState:
-        """Return the state of the model after so many frames and their text."""
+        """Return the state of the model after this many frames and their text."""
         decoder, width = Decoder(self._model), self._model.config.architecture.vae_embed_dim
         recording = 0.1 * torch.randn(frames, width, generator=torch.Generator().manual_seed(0))
         text = self._text[: _text_length(frames)]
@@ -207,7 +207,7 @@ def leave_out(work: Callable[[], None]) -> Callable[[], None]:
 
 
 def _text_length(frames: int) -> int:
-    """Return the number of tokens that the layout reads before so many frames."""
+    """Return the number of tokens that the layout reads before this many frames."""
     return int(LAYOUT.tokens_before(frames, float("inf")))
 
 

@@ -34,7 +34,7 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
         default=list(DEFAULT_MODES),
         help="; ".join(f"{mode}: {meaning}" for mode, meaning in MODES.items()),
     )
-    test.add_argument("--limit", type=int, help="take only the first so many utterances")
+    test.add_argument("--limit", type=int, help="use only this many utterances, from the start")
 
     model = add_model_flags(parser)
     model.add_argument("--stream_model", help="another checkpoint for the modes stream and live")

@@ -87,7 +87,7 @@ def add_sampling_flags(flags: Flags, unset_cfg: str = "the model's recommendatio
     flags.add_argument(
         "--draws",
         type=int,
-        help="each frame is the mean of so many draws: more draws give fewer errors and less "
+        help="each frame is the mean of this many draws: more draws give fewer errors and less "
         "lively speech; unset: the model's recommendation, or 1",
     )
 

@@ -1,7 +1,7 @@
 """Speak a text while it is being written: n text tokens, m frames, and so on.
 
 Audio is written or played as soon as it is made. The report shows when text and audio came, and
-whether a player would have run out of audio.
+whether a player would have stalled.
 """
 
 from __future__ import annotations
@@ -35,8 +35,8 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     live.add_argument(
         "--max_silence_s",
         type=float,
-        help="end a segment whose text has been read after so much silence; unset: only the model "
-        "ends it",
+        help="end a segment whose text has been read after this much silence; unset: only the "
+        "model ends it",
     )
     live.add_argument(
         "--play",

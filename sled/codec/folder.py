@@ -43,7 +43,7 @@ class CodecParts:
 
     Attributes:
         model: Encodec.
-        transforms: Of its latents, in order.
+        transforms: Transforms of its latents, in order.
     """
 
     model: Encodec

@@ -129,7 +129,7 @@ class _TransformedStreamingDecoder(StreamingDecoder):
     """Units in, speech out; its state is that of the stream of the codec below.
 
     Args:
-        stream: Of the codec below.
+        stream: The stream of the codec below.
         to_stored: Units [B, t, D] to those of the codec below, [B, frames t, ...].
         latent_dim: Width D.
         frames: Frames of the codec below for each unit.
@@ -178,7 +178,7 @@ class _GroupingStreamingEncoder(StreamingEncoder):
     [B, K, n] of an incomplete group.
 
     Args:
-        stream: Of the codec below.
+        stream: The stream of the codec below.
         codec: The codec below.
         frames: Frames of a group.
     """

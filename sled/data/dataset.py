@@ -47,7 +47,7 @@ def open_corpus(
             when it is exhausted. None: each cut once; if shuffled, the corpora are interleaved.
         data_path: Folder that relative audio paths of manifests start from. None: the folder of
             each manifest.
-        max_samples: Use only so many cuts from the start of each corpus. None: all.
+        max_samples: Use only this many cuts from the start of each corpus. None: all.
         max_duration_s: Leave out longer cuts. None: keep all.
         shuffle_seed: Seed of the order of shards and of the draws from a mixture. None: stored
             order.

@@ -48,7 +48,7 @@ def measure_frames_per_token(
         cuts: The corpus; cuts without text are skipped.
         tokenizer: Tokenizer of the model.
         codec: Gives the sample rate and the frame rate.
-        max_cuts: Measure only so many cuts from the start; a corpus may be endless.
+        max_cuts: Measure only this many cuts from the start; a corpus may be endless.
 
     Raises:
         ValueError: If no cut has a text.
@@ -79,7 +79,7 @@ def measure_trained_frames(
             making batches of similar length, and gives samples of about the same lengths.
         group: Divides the cuts of a batch into samples, see `SpeechDataset.group`.
         codec: Gives the sample rate and the frame rate.
-        max_cuts: Measure only so many cuts from the start.
+        max_cuts: Measure only this many cuts from the start.
 
     Raises:
         ValueError: If there is no cut.

@@ -20,7 +20,7 @@ from sled.model.interface import NONE, BatchComposition, StepInputs
 SLOT = np.dtype(
     [
         ("threshold", np.float64),  # stop probability at which the utterance stops,
-        ("stops_from", np.float64),  # once the step count has come so far
+        ("stops_from", np.float64),  # once the step count has reached this
         ("look_at", np.float64),  # the step count at which the decoder has to look at it
         ("cfg", np.float32),
         ("temperature", np.float32),

@@ -35,9 +35,9 @@ from sled.model.layout import Layout
 
 logger = logging.getLogger(__name__)
 
-# A row that waits for text gets a pass of the model only for so many inputs or more.
+# A row that waits for text gets a pass of the model only for this many inputs or more.
 MIN_READ_AHEAD = 16
-# At most so many inputs of a row per pass, so that a long prompt does not delay other utterances.
+# At most this many inputs of a row per pass, so that a long prompt does not delay other utterances.
 MAX_READ_AHEAD = 128
 
 
@@ -62,7 +62,7 @@ class Decoder:
     """Decodes utterances that join and leave.
 
     Args:
-        model: In evaluation mode.
+        model: The model, in evaluation mode.
         draw_noise: Returns standard normal noise [B, N] for the next frame of B utterances. None:
             each utterance's own generator draws it, so that its speech does not depend on others.
         text_tracker: Keeps speech in the order of its text. None: units stay as drawn.
@@ -94,7 +94,7 @@ class Decoder:
         # waiting for text or to read. The latter is a dictionary for its order.
         self._batch = DecodingBatch(self._limits, units, noise)
         self._waiting: dict[Utterance, None] = {}
-        # Of the batch: utterances with text to read before the next step.
+        # Utterances of the batch with text to read before the next step.
         self._text_due: list[Utterance] = []
 
     # Utterances join and leave.
@@ -164,7 +164,7 @@ class Decoder:
             self._set_aside(utterance)
 
     def resume(self, utterance: Utterance) -> None:
-        """Let a paused utterance go on."""
+        """Continue a paused utterance."""
         utterance.paused = False
 
     @torch.inference_mode()
@@ -282,7 +282,7 @@ class Decoder:
         return Step(utterances, units, stopped.tolist(), exhausted.tolist())
 
     def _look_at(self, utterance: Utterance, stopped: bool) -> bool:
-        """Decide how an utterance in the batch goes on; returns whether it is cut."""
+        """Decide how an utterance in the batch continues; return whether it is cut."""
         self._batch.update(utterance)
         exhausted = not stopped and self._limits.frames_before_cut(utterance) <= 0
         if stopped or exhausted:
@@ -300,10 +300,10 @@ class Decoder:
         """Continue after `step` has raised: find the utterances that cause it and remove them.
 
         Each utterance is decoded alone for one step, in a new cache. One that fails again, or whose
-        state cannot be read any more, is removed. The others go on as if nothing had happened.
+        state cannot be read any more, is removed. The others continue as if nothing had happened.
 
         Returns:
-            The steps of the utterances that go on, and the utterances that were removed.
+            The steps of the utterances that continue, and the utterances that were removed.
         """
         failed: list[Utterance] = []
         steps: list[Step] = []

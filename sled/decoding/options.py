@@ -22,8 +22,8 @@ class DecodingOptions:
             lively speech. Only for heads whose units have a mean.
         stop_threshold: Stop when the stop probability reaches it; above 1 for never. None: 0.8
             offline, 0.5 chunked.
-        min_frames: Speech does not stop before so many new frames.
-        max_frames: Speech is cut after so many new frames. None: when the positions are full.
+        min_frames: Speech does not stop before this many new frames.
+        max_frames: Speech is cut after this many new frames. None: when the positions are full.
         max_length: Positions to fill at most: text, prompt and new frames. None: all of the model.
         length_tolerance: Factor by which speech may be shorter or longer, for its text, than
             nearly all of the training data, if the model's configuration tells these lengths.

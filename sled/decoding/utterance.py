@@ -306,12 +306,12 @@ class UtteranceState:
     Attributes:
         rows: Its rows.
         cached: The model's keys and values of each row.
-        prompt_frames: As of the utterance, like the next four.
+        prompt_frames: See `Utterance`, as for the next four attributes.
         prompt_tokens: See there.
         num_written: See there.
         options: See there.
         text_position: See there.
-        noise_state: The state of its generator. None: it has none of its own.
+        noise_state: The state of its generator. None: the utterance has no generator.
     """
 
     rows: tuple[Row, ...]

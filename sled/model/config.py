@@ -262,7 +262,7 @@ class Config:
         """Read `config.json` of a checkpoint folder.
 
         Raises:
-            OSError: If there is none.
+            OSError: If the file does not exist.
             ValueError: If it is not a configuration of a model like this.
         """
         path = folder / CONFIG_FILE

@@ -3,7 +3,7 @@
 Text is processed word by word. A word is complete at the white space (or the end of the text) that
 follows it. It is then written out at once, unless the next word may change how it is said, as in
 "$5 million", "No. 7" or "in the U.S. He came": then it waits for the next word, but for no more.
-So the output never changes when the text goes on.
+So the output never changes when the text grows.
 """
 
 from __future__ import annotations

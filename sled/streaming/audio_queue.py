@@ -80,7 +80,7 @@ class AudioQueue:
             self._wake()
 
     def hold(self, seconds: float) -> None:
-        """Withhold chunks for so many seconds, unless `release` was or is called."""
+        """Withhold chunks for this many seconds, unless `release` was or is called."""
         with self._condition:
             if not self._released:
                 self._held_until_s = time.perf_counter() + seconds
@@ -108,7 +108,7 @@ class AudioQueue:
             self.release()
 
     def call_below(self, num_samples: int, call: Callable[[], None]) -> None:
-        """Call a function once, as soon as no more than so many samples wait."""
+        """Call a function once, as soon as at most this many samples wait."""
         with self._condition:
             self._below = (num_samples, call)
         self._check_below()
@@ -178,7 +178,7 @@ class AudioQueue:
 async def _wait(
     loop: asyncio.AbstractEventLoop, event: asyncio.Event, seconds: float | None
 ) -> None:
-    """Wait for an event, which is set after so many seconds at the latest.
+    """Wait for an event, and set it after this many seconds at the latest.
 
     Before Python 3.12, `asyncio.wait_for` can lose a cancellation that comes with the event.
     """

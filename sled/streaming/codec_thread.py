@@ -27,7 +27,7 @@ class CodecJob:
     """A chunk of units to be decoded.
 
     Attributes:
-        stage: Whose chunk it is.
+        stage: The audio stage that the chunk belongs to.
         chunk: The units.
         fail: Called with an error of this job.
         written: On a GPU, the event after which the units can be read.
@@ -61,7 +61,7 @@ class CodecThread:
     """Does jobs until it is stopped.
 
     Args:
-        codec: Decodes.
+        codec: The codec.
         threads: CPU threads to compute with.
         on_timed: Called with the seconds per frame of each batch.
     """

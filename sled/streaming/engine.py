@@ -252,7 +252,7 @@ class Engine:
         self._utterances[utterance] = consumer
 
     def break_off(self, utterance: Utterance) -> None:
-        """Remove an utterance; its consumer goes on."""
+        """Remove an utterance; its consumer continues."""
         del self._utterances[utterance]
         self.decoder.leave(utterance)
 
@@ -337,7 +337,7 @@ class Engine:
             self._carry_out(consumer, partial(consumer.on_frame, unit, stopped, exhausted))
 
     def _recover(self, error: Exception) -> None:
-        """End the sessions whose utterances cannot be decoded; the others go on."""
+        """End the sessions whose utterances cannot be decoded; the others continue."""
         steps, failed = self.decoder.recover()
         for utterance in failed:
             self.give_up(self._utterances.pop(utterance), error)

@@ -32,10 +32,11 @@ class SessionOptions:
         ramp: How many frames are decoded to audio at once. None: few at first, then up to 0.43 s.
         limits: Sizes of segments in tokens. None: as `SegmentBudget` computes them for the model.
         max_start_delay_s: If text comes more slowly than it is spoken, the first sound is delayed
-            by the expected deficit, at most by so much, so that playback does not stall. 0: never.
-        max_ahead_s: The model pauses when so much audio waits to be taken. None: never.
+            by the expected deficit, so that playback does not stall, but at most by this much. 0:
+            never.
+        max_ahead_s: The model pauses when this much audio waits to be taken. None: never.
         trim_tail: Whether to drop near-silence at the end.
-        max_silence_s: A segment whose text has been read ends after so much near-silence. None:
+        max_silence_s: A segment whose text has been read ends after this much near-silence. None:
             only where the model stops.
         encoding: The type of the audio.
 

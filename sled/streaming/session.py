@@ -65,12 +65,12 @@ class Session:
 
     Args:
         engine: Runs the stages.
-        tokenizer: Of the engine's model.
+        tokenizer: Tokenizer of the engine's model.
         options: The settings, with the voice prepared.
         on_frame: Called for each frame, on the decoding thread.
 
     Attributes:
-        sample_rate: Of the audio, in Hz.
+        sample_rate: Sample rate of the audio, in Hz.
 
     Raises:
         ValueError: If the voice cannot be used.
@@ -176,7 +176,7 @@ class Session:
             Exception: The error that ended the session, if there was one.
         """
         if self._cancelled:
-            raise ValueError("the session has been cancelled: there is nothing to go on from")
+            raise ValueError("the session has been cancelled: there is nothing to continue")
         state: Future[SessionState] = Future()
         engine, options, flushed = self._engine, self._options, self._flushed
         text, runner, audio = self._text, self._runner, self._audio

@@ -74,7 +74,7 @@ class TextStage:
     """Splits text into segments and normalises it.
 
     Args:
-        tokenizer: Of the model; counts the tokens of words and knows the normalisation.
+        tokenizer: Tokenizer of the model. It counts the tokens of words and normalises text.
         limits: Sizes of segments in tokens.
         send: Called with each event, in order.
         segments_taken: Returns how many complete segments the runner has taken.

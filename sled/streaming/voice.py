@@ -69,7 +69,7 @@ class Voice:
         codec_state: The codec's state after the units.
         num_samples: Samples that the codec has returned by then.
         model: The model.
-        conditions: As of the prompt.
+        conditions: The conditions of the prompt.
     """
 
     text: str
@@ -138,7 +138,7 @@ class Voice:
         """
         decoder = Decoder(model)
         request = prompt_request(text, units, tokenizer, conditions or {})
-        # Under guidance; without guidance, the second row is left out later.
+        # Guidance needs a second row. Without guidance, it is left out later.
         decoder.join(request, options=DecodingOptions(), layout=layout)
         while decoder.read_some():
             yield
@@ -275,7 +275,7 @@ def prompt_request(
     Args:
         text: Its transcript, normalised.
         units: [P, ...] its units.
-        tokenizer: Of the model.
+        tokenizer: Tokenizer of the model.
         conditions: Vectors [width] by name.
     """
     token_ids = IncrementalTokenizer(tokenizer).feed(f"{text} ")

@@ -1,6 +1,6 @@
 """Tokens of a growing text, each as soon as no later character can change it.
 
-When a text goes on, two things can still change in its tokens.
+When a text grows, two things can still change in its tokens.
 
 Where words end. The tokenizer splits a text into words, then encodes each word by itself. The
 pattern that splits (GPT-2's) takes runs of letters, of digits or of other signs, each with one

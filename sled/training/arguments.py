@@ -142,8 +142,8 @@ class DataArguments:
         "same; it teaches the model to continue after a prompt",
     )
     max_joined_s: float = _flag(15.0, "longest joined sample in seconds")
-    max_train_samples: int | None = _flag(None, "use only so many cuts of each training corpus")
-    max_eval_samples: int | None = _flag(None, "use only so many cuts of each evaluation corpus")
+    max_train_samples: int | None = _flag(None, "use only this many cuts of each training corpus")
+    max_eval_samples: int | None = _flag(None, "use only this many cuts of each evaluation corpus")
 
 
 @dataclass
@@ -187,7 +187,7 @@ class RunArguments:
     )
     num_eval_utterances: int = _flag(
         2,
-        "with --report_to tensorboard, speak so many texts of the evaluation corpus at each "
+        "with --report_to tensorboard, speak this many texts of the evaluation corpus at each "
         "evaluation; 0: none",
     )
     model_dtype: str = _flag(
@@ -200,7 +200,7 @@ class RunArguments:
     )
     max_minutes: float | None = _flag(
         None,
-        "end after so many minutes, saving included; the same command continues the run",
+        "end after this many minutes, saving included; the same command continues the run",
     )
     compile_layers: bool = _flag(False, "compile the decoder layers with torch.compile")
     overwrite_output_dir: bool = _flag(

@@ -69,7 +69,7 @@ class SledTrainer(WholeCheckpointTrainer):
         **kwargs: As for `transformers.Trainer`.
 
     Attributes:
-        ema: Moving average of the weights. None: there is none.
+        ema: Moving average of the weights. None: no average.
         progress: Losses and speed since the last log entry.
     """
 

@@ -28,9 +28,9 @@ class EncodecConfig:
         num_residual_layers: Residual blocks per level.
         upsampling_ratios: Strides of the decoder's levels; their product is the hop length.
         norm_type: "weight_norm" or "time_group_norm".
-        kernel_size: Of the first convolution of encoder and decoder.
-        last_kernel_size: Of the last convolution of encoder and decoder.
-        residual_kernel_size: Of the residual blocks.
+        kernel_size: Kernel size of the first convolution of encoder and decoder.
+        last_kernel_size: Kernel size of the last convolution of encoder and decoder.
+        residual_kernel_size: Kernel size of the residual blocks.
         dilation_growth_rate: Factor between the dilations of a level's residual blocks.
         use_causal_conv: Whether convolutions see no later columns.
         pad_mode: How signals are padded: a mode of `torch.nn.functional.pad`.

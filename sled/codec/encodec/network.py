@@ -38,7 +38,7 @@ class Kernel(nn.Module):
 
     Args:
         out_channels: Channels that come out.
-        shape: Of the weight.
+        shape: Shape of the weight.
         normalized: Whether the weight is kept as direction and gain.
     """
 

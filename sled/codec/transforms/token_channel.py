@@ -27,7 +27,7 @@ from sled.codec.transforms.base import FitData, Transform
 
 # The channel holds a token's number modulo this: enough to see where the next token begins.
 NUM_PHASES = 3
-# Of a vector's squared norm.
+# Share of a vector's squared norm.
 _PHASE_SHARE = 0.2
 
 

@@ -28,8 +28,8 @@ _CLIPS_AHEAD = 128
 _BATCH_FRAMES = 8000
 # Training clips from which the usual scores are computed.
 _NUM_JUDGED = 1000
-# A cut is doubtful if its score is below the median by so many times the median absolute deviation,
-# which is taken to be at least _MIN_SPREAD.
+# A cut is doubtful if its score is more than _FAR median absolute deviations below the median. The
+# deviation is taken to be at least _MIN_SPREAD.
 _FAR, _MIN_SPREAD = 10.0, 0.01
 
 

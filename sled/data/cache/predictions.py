@@ -112,7 +112,7 @@ class Predictions(Mapping[str, Tensor]):
         num_frames: T of each cut.
 
     Raises:
-        ValueError: If there are none, some are missing, or a file cannot be read.
+        ValueError: If predictions are missing, or a file cannot be read.
     """
 
     def __init__(self, folder: Path) -> None:

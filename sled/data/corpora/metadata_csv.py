@@ -23,7 +23,7 @@ def read_metadata_csv(
             folder of the file.
         text_column: Number of the text column, counted from 1. None: the last, which in LJ Speech
             is the normalised text, with numbers written as words.
-        speaker_column: Number of the speaker column. None: there is none.
+        speaker_column: Number of the speaker column. None: no such column.
 
     Raises:
         ValueError: If the file is missing, or a column number is invalid.

@@ -5,7 +5,7 @@ Splits, as cut manifests with the names of speakers:
     train   the training data
     valid   the same speakers, other sentences
     test    sentences for evaluation, read by the main teacher
-    clone   a speaker who is in no other split, with sentences that are not in train
+    clone   a speaker from no other split, with sentences that are not in train
 
 Invariants: the same options give the same texts; a sentence of valid, test or clone is not in
     train,
@@ -54,7 +54,7 @@ CHARACTERS_PER_SECOND = 18
 MAX_CHARACTERS = 220
 # Longest text of the first of two joined readings, the length of a prompt.
 MAX_PROMPT_CHARACTERS = 80
-# One in so many recorded sentences is held out.
+# One in this many recorded sentences is held out.
 RECORDED_PER_VALID = 50
 MAX_CLONE_READINGS = 100
 
@@ -69,9 +69,9 @@ class EnglishOptions:
         hours: Approximate hours read by the main teacher.
         voices: Names of other teachers.
         voice_hours: Approximate hours read by each of them.
-        recordings: Recordings of one more speaker, who is named after the folder: JSON lines of
-            `audio` and `text`. None: there are none.
-        held_out: The speaker of the split clone. None: there is no such split.
+        recordings: Recordings of one more speaker, named after the folder: JSON lines of
+            `audio` and `text`. None: no recordings.
+        held_out: The speaker of the split clone. None: no such split.
         word_share: Share of training hours that are single words.
         piece_share: Share of training hours that are pieces of sentences.
         made_share: Share of sentences that are generated.

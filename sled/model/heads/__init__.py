@@ -15,7 +15,7 @@ def head_class(architecture: Architecture) -> type[Head]:
     """Return the head that an architecture asks for.
 
     Raises:
-        ValueError: If there is none of that name.
+        ValueError: If there is no head of that name.
     """
     if architecture.head not in HEADS:
         raise ValueError(f"head={architecture.head!r}: choose one of {', '.join(sorted(HEADS))}")

@@ -39,7 +39,7 @@ class TimeLimit(TrainerCallback):
             control.should_evaluate = False  # no time is left for it
 
     def _is_over(self) -> bool:
-        """Whether time is over on any process; clocks differ slightly."""
+        """Whether the time limit is reached on any process; clocks differ slightly."""
         is_over = time.monotonic() >= self._deadline
         if self._accelerator.num_processes == 1:
             return is_over

@@ -161,7 +161,7 @@ class _Corpus(FitData):
     Args:
         kind: The transform.
         codec: With the transforms before it.
-        folders: Of cached codes.
+        folders: Folders of cached codes.
         tokenizer: Folder.
     """
 

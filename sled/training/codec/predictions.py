@@ -97,7 +97,7 @@ def open_predictions(folder: str, codec: Codec) -> Predictions:
         codec: The codec whose decoder is to decode them.
 
     Raises:
-        ValueError: If there are none, or they were made for another codec.
+        ValueError: If there are no predictions, or they were made for another codec.
     """
     predictions = Predictions(Path(folder))
     if predictions.record.codec_digest != codec.stored.digest():
@@ -117,7 +117,7 @@ def load_prediction_clips(
         cuts: The corpus to validate on, or more.
         predictions: The frames.
         hop_length: Samples for each frame.
-        sample_rate: Of the codec in Hz.
+        sample_rate: Sample rate of the codec, in Hz.
         most: Number of clips, from the first on.
 
     Returns:
