@@ -120,7 +120,7 @@ def _listed(name_or_path: str | Path) -> list[dict[str, Any]] | None:
         if not all(entry["kind"] in TRANSFORMS for entry in entries):
             raise ValueError(f"kinds of transforms are {', '.join(TRANSFORMS)}")
     except (ValueError, TypeError, KeyError) as error:
-        raise ValueError(f"{path} is no list of transforms ({error}): copy it again") from error
+        raise ValueError(f"{path} is not a list of transforms ({error}): copy it again") from error
     assert isinstance(entries, list)
     return entries
 

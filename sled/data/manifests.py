@@ -61,7 +61,7 @@ class Manifest:
         try:
             cut = deserialize_item(decode_json_line(line))
             if not isinstance(cut, Cut):
-                raise TypeError(f"a {type(cut).__name__} is no cut")
+                raise TypeError(f"a {type(cut).__name__} is not a cut")
         except Exception as error:  # Lhotse raises errors of many types for broken lines
             raise ValueError(
                 f"{self.path} is not a readable cut manifest ({type(error).__name__}: {error}, at "

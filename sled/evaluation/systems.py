@@ -255,7 +255,7 @@ class Systems:
         )
         if mode in ("stream", "live") and tts.model.layout.is_offline:
             raise ValueError(
-                f"{self.stream_model} is no streaming checkpoint: name one with --stream_model"
+                f"{self.stream_model} is not a streaming checkpoint: name one with --stream_model"
             )
         defaults = tts.default_options
         options = replace(

@@ -88,7 +88,7 @@ def model_family(folder: Path) -> ModelFamily:
     try:
         model_type = json.loads(path.read_text(encoding="utf-8")).get("model_type", MODEL_TYPE)
     except (ValueError, AttributeError) as error:
-        raise ValueError(f"{path} is no configuration ({error}): copy it again") from error
+        raise ValueError(f"{path} is not a configuration ({error}): copy it again") from error
     if model_type not in FAMILIES:
         known = ", ".join(sorted(FAMILIES))
         raise ValueError(f"{path} has model_type {model_type!r}, known are {known}: update sled")

@@ -255,7 +255,7 @@ def _read_file(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
             metadata = file.metadata() or {}
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except (SafetensorError, OSError) as error:
-        raise ValueError(f"{path} is no voice file that can be read ({error}): {remedy}") from error
+        raise ValueError(f"{path} is not a readable voice file ({error}): {remedy}") from error
     names = {
         "latents",
         "token_ids",
@@ -263,7 +263,7 @@ def _read_file(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
     }
     found = {name for name in tensors if not name.startswith(CONDITION_PREFIX)}
     if metadata.get("format") != FILE_FORMAT or found != names:
-        raise ValueError(f"{path} is no voice file: {remedy}")
+        raise ValueError(f"{path} is not a voice file: {remedy}")
     return json.loads(metadata["voice"]), tensors
 
 

@@ -80,8 +80,8 @@ def test_a_voice_of_another_model_codec_or_precision_is_refused(tmp_path):
     ("make", "message"),
     [
         (lambda path: None, "no voice file at"),
-        (lambda path: path.write_text("rubbish"), "no voice file that can be read"),
-        (lambda path: save_file({"latents": torch.zeros(1, 32)}, path), "is no voice file"),
+        (lambda path: path.write_text("rubbish"), "not a readable voice file"),
+        (lambda path: save_file({"latents": torch.zeros(1, 32)}, path), "is not a voice file"),
     ],
 )
 def test_what_is_no_voice_file_is_refused(make, message, tmp_path):

@@ -123,9 +123,9 @@ def test_the_first_setting_needs_no_name() -> None:
     [
         ("whitening", "no transform 'whitening': choose from whiten, group"),
         ("", "no transform ''"),
-        ("group:2:3", "'3' is no setting of group"),
-        ("group:size=2", "'size=2' is no setting of group; its settings are frames=..."),
-        ("group:2:frames=3", "'frames=3' is no setting"),
+        ("group:2:3", "'3' is not a setting of group"),
+        ("group:size=2", "'size=2' is not a setting of group; its settings are frames=..."),
+        ("group:2:frames=3", "'frames=3' is not a setting"),
         ("group:2.5", "frames must be a whole number, got '2.5'"),
         ("group:1", "group at least 2 frames"),
         ("whiten:wide", "floor must be a number"),

@@ -95,7 +95,7 @@ def read_config(name_or_path: str | Path) -> dict[str, object]:
         values = json.loads(path.read_text(encoding="utf-8"))
         EncodecConfig.from_dict(values)
     except (ValueError, TypeError, AttributeError) as error:
-        raise ValueError(f"{name_or_path} is no codec that can be used: {error}") from error
+        raise ValueError(f"{name_or_path} is not a usable codec: {error}") from error
     assert isinstance(values, dict)
     return values
 
@@ -155,9 +155,9 @@ def _read_state_file(path: Path) -> dict[str, Tensor]:
     try:
         stored = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch raises half a dozen kinds on files that are not its own
-        raise ValueError(f"{path} is no state file that torch can read: {error!r:.200}") from error
+        raise ValueError(f"{path} is not a readable state file: {error!r:.200}") from error
     if not isinstance(stored, Mapping) or not all(isinstance(v, Tensor) for v in stored.values()):
-        raise ValueError(f"{path} is no state file: it must hold a dict of tensors by name")
+        raise ValueError(f"{path} is not a state file: it must hold a dict of tensors by name")
     return {_renamed(name, _STATE_FILE_NAMES): tensor.float() for name, tensor in stored.items()}
 
 

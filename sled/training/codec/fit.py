@@ -76,7 +76,7 @@ def parse_transforms(text: str) -> list[TransformSpec]:
     """Read a list of transforms.
 
     Raises:
-        ValueError: If it names an unknown transform or setting, or a value is no number.
+        ValueError: If it names an unknown transform or setting, or a value is not a number.
     """
     return [_parse_entry(entry.strip()) for entry in text.split(",")]
 
@@ -95,7 +95,7 @@ def _parse_entry(entry: str) -> TransformSpec:
             name = next(iter(known))
         if name not in known or name in settings:
             raise ValueError(
-                f"{entry!r}: {part!r} is no setting of {kind}; its settings are "
+                f"{entry!r}: {part!r} is not a setting of {kind}; its settings are "
                 f"{', '.join(f'{key}=...' for key in known)}, each at most once"
             )
         try:

@@ -180,7 +180,7 @@ class TestRefusals:
     def test_state_file_that_is_none(self, tmp_path: Path) -> None:
         file = tmp_path / "codec.th"
         file.write_bytes(b"not a state file")
-        with pytest.raises(ValueError, match="no state file"):
+        with pytest.raises(ValueError, match="not a readable state file"):
             load_codec(file)
         torch.save([1, 2], file)
         with pytest.raises(ValueError, match="dict of tensors"):
