@@ -10,11 +10,11 @@ from sled.model.interface import FrameModel
 from tests.debug import debug_model
 
 NEEDS_RUNTIME = pytest.mark.skipif(not has_runtime(), reason="needs onnx and onnxruntime")
-# What ONNX Runtime can turn and multiply.
+# Sizes that ONNX Runtime supports.
 SIZES = {"num_attention_heads": 2, "diffloss_w": 32}
-# For pytest.mark.parametrize; "static" is the form for GPUs, "graph" the runtime's with float32
-# weights and cache.
-EXACT = ["float32", "static", pytest.param("graph", marks=NEEDS_RUNTIME)]
+# For pytest.mark.parametrize. "cuda_graph" is the form for GPUs, "onnx" that of ONNX Runtime with
+# float32 weights and cache.
+EXACT = ["float32", "cuda_graph", pytest.param("onnx", marks=NEEDS_RUNTIME)]
 ROUNDED = [pytest.param(name, marks=NEEDS_RUNTIME) for name in BITS]
 
 
@@ -26,9 +26,9 @@ def plain_model(seed: int = 0, **changes: object) -> FrameModel:
 def fast_model(form: str, seed: int = 0, **changes: object) -> FrameModel:
     """A fast form of the same model."""
     model = debug_model(seed, **(SIZES | changes))
-    if form == "static":
+    if form == "cuda_graph":
         return CudaGraphModel(model, repeat_eagerly)
-    if form != "graph":
+    if form != "onnx":
         return make_fast(model.to(DTYPES.get(form, torch.float32)), form)
     from sled.fast.onnx_model import OnnxModel
 

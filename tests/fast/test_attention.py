@@ -1,7 +1,7 @@
-"""Attention to pages, plainly and by the kernel, against attention to what the rows hold.
+"""Attention to pages, eager and in the Triton kernel, against attention to each row by itself.
 
-Without a GPU the kernel runs in Triton's interpreter: `pip install triton`, and the variable
-TRITON_INTERPRET=1 set before anything imports it.
+Without a GPU the kernel runs in Triton's interpreter: `pip install triton`, and set
+TRITON_INTERPRET=1 before the import.
 """
 
 import os
@@ -45,9 +45,7 @@ def attend(form: str, *args: object) -> torch.Tensor:
     seed=st.integers(0, 9),
 )
 @settings(max_examples=15)
-def test_a_new_position_attends_to_all_its_row_holds_and_to_nothing_else(
-    form, held, kv_heads, seed
-):
+def test_a_new_position_attends_to_all_positions_of_its_row_only(form, held, kv_heads, seed):
     heads, width, most = 4, 16, 3
     rows = len(held)
     order = torch.randperm(rows * most, generator=torch.Generator().manual_seed(seed)) + 1

@@ -1,8 +1,8 @@
-"""On a GPU: recorded steps say what the plain form says there.
+"""On a GPU, captured steps give the units of the plain form.
 
-Tolerances are of ||ours - theirs|| / ||theirs|| over whole utterances that go on from their own
-frames: 1e-4 in float32, whose sums are taken in another order, and three times that of a single
-frame in bfloat16 (`BOUNDS` of test_forms.py).
+Tolerances are of ||ours - theirs|| / ||theirs|| over whole utterances that continue from their own
+frames: 1e-4 in float32, because the order of sums differs, and in bfloat16 three times the bound of
+a single frame (`BOUNDS` of test_forms.py).
 """
 
 import threading
@@ -55,7 +55,7 @@ def speak(model: FrameModel, options: DecodingOptions) -> torch.Tensor:
 @both_layouts
 @pytest.mark.parametrize("cfg", [1.0, 2.0])
 @pytest.mark.parametrize("kv_heads", [4, 1])
-def test_graphs_say_what_the_plain_form_says(layout, cfg, kv_heads):
+def test_graphs_give_the_units_of_the_plain_form(layout, cfg, kv_heads):
     options = endless(100, cfg=cfg, draws=3)
     sizes = {**layout, "num_key_value_heads": kv_heads}
     model = on_gpu(**sizes)
@@ -64,7 +64,7 @@ def test_graphs_say_what_the_plain_form_says(layout, cfg, kv_heads):
     assert error(speak(model, options), theirs) < TOLERANCE
 
 
-def test_replaying_a_graph_is_doing_its_work():
+def test_replaying_a_graph_equals_running_its_work():
     options = endless(30)
     ours = speak(on_gpu(), options)
     theirs = speak(CudaGraphModel(debug_model().cuda(), repeat_eagerly), options)
@@ -81,8 +81,8 @@ def test_bfloat16_changes_frames_by_little(layout):
 
 
 @both_layouts
-def test_company_changes_nothing(layout):
-    """Utterances that come and go let steps have other sizes; the cache grows on the way."""
+def test_other_utterances_have_no_influence(layout):
+    """Utterances join and leave, so the sizes of steps change, and the cache grows."""
     model = on_gpu(**layout)
     decoder = Decoder(model)
     watched = decoder.join(Request(TEXTS[2]), seeded(0), endless(150))
@@ -97,8 +97,8 @@ def test_company_changes_nothing(layout):
     assert error(torch.stack(frames), alone.units) < TOLERANCE
 
 
-def test_another_thread_may_work_while_a_step_is_recorded():
-    """As the codec's does, on a stream of its own."""
+def test_another_thread_may_work_while_a_step_is_captured():
+    """The codec's thread does, on a separate stream."""
     stop = threading.Event()
     failures: list[BaseException] = []
 
@@ -122,7 +122,7 @@ def test_another_thread_may_work_while_a_step_is_recorded():
 
 
 def test_a_step_waits_for_the_gpu_once():
-    """To learn who has stopped, and for nothing else."""
+    """Only to read which utterances have stopped."""
     decoder = Decoder(on_gpu())
     for seed in range(5):
         decoder.join(Request(TEXTS[0]), seeded(seed), endless(50))

@@ -1,6 +1,6 @@
-"""Steps in fixed places say what the plain form says, whoever joins, leaves or waits.
+"""Captured steps give the units of the plain form, whichever utterances join, leave or wait.
 
-On a processor a step is done again where a GPU would replay it; all else is the same code.
+On a CPU a step is computed anew where a GPU would replay it; the rest of the code is the same.
 """
 
 import numpy as np
@@ -47,8 +47,8 @@ EVENTS = st.sampled_from(
 
 @given(events=st.lists(EVENTS, max_size=40), random=st.randoms(use_true_random=False))
 @settings(max_examples=25)
-def test_whoever_comes_and_goes_each_says_what_it_says_alone(events, random):
-    plain, decoder = plain_model(**STREAM), Decoder(fast_model("static", **STREAM))
+def test_utterances_that_join_and_leave_get_the_units_they_get_alone(events, random):
+    plain, decoder = plain_model(**STREAM), Decoder(fast_model("cuda_graph", **STREAM))
     said: dict[Utterance, tuple[int, DecodingOptions, int, list[Tensor]]] = {}
     for event in [*events, *["go on"] * 5, *["step"] * 30]:
         speaking = decoder.utterances
@@ -81,10 +81,10 @@ def test_whoever_comes_and_goes_each_says_what_it_says_alone(events, random):
             assert_same(torch.stack(frames), whole.units[: len(frames)])
 
 
-def test_sessions_are_served_as_by_the_plain_form():
-    """With the codec, and a voice that was prepared once."""
+def test_sessions_equal_those_of_the_plain_form():
+    """With a codec, and a voice that is prepared once."""
     spoken = []
-    for model in (fast_model("static", **STREAM), plain_model(**STREAM)):
+    for model in (fast_model("cuda_graph", **STREAM), plain_model(**STREAM)):
         tts = TTS(model, debug_tokenizer(), debug_codec())
         voice = tts.make_voice(Prompt("four two", debug_waveform(0.4)))
         texts = ["one four nine", "seven", "two seven one"]
@@ -96,13 +96,13 @@ def test_sessions_are_served_as_by_the_plain_form():
 
 @pytest.mark.parametrize("cfg", [1.0, 2.0])
 @torch.inference_mode()
-def test_rows_that_fill_up_a_step_have_no_influence(cfg):
-    """Whatever is in their places: even what is no number."""
-    model, options = fast_model("static"), DecodingOptions(cfg=cfg, stop_threshold=NEVER)
+def test_padding_rows_have_no_influence(cfg):
+    """Whatever values they hold, even NaN."""
+    model, options = fast_model("cuda_graph"), DecodingOptions(cfg=cfg, stop_threshold=NEVER)
     frames = []
     for poison in (False, True):
         decoder = Decoder(model)
-        for seed in range(3):  # which are filled up to four
+        for seed in range(3):  # padded to four
             decoder.join(Request(TEXT), seeded(seed), options)
         for _ in range(3):
             step = decoder.step()
@@ -116,8 +116,8 @@ def test_rows_that_fill_up_a_step_have_no_influence(cfg):
     assert torch.equal(*frames)
 
 
-def test_what_others_left_in_a_page_is_not_seen():
-    model = fast_model("static")
+def test_values_of_earlier_rows_in_a_page_have_no_influence():
+    model = fast_model("cuda_graph")
     decoder = Decoder(model)
     for pages in decoder._cache.pages:
         pages[:] = torch.nan
@@ -128,7 +128,7 @@ def test_what_others_left_in_a_page_is_not_seen():
 
 
 class Recorder:
-    """Counts what is recorded."""
+    """Counts captures."""
 
     def __init__(self) -> None:
         self.count = 0
@@ -138,7 +138,7 @@ class Recorder:
         return work
 
 
-def test_a_step_is_recorded_once_for_each_size_and_again_when_the_cache_has_grown():
+def test_a_step_is_captured_once_per_size_and_again_after_the_cache_has_grown():
     recorder = Recorder()
     model = CudaGraphModel(debug_model(), recorder)
     decoder = Decoder(model)
@@ -155,7 +155,7 @@ def test_a_step_is_recorded_once_for_each_size_and_again_when_the_cache_has_grow
     third = decoder.join(Request([0, 5, 2]), seeded(1), options)
     assert decoder._cache.num_pages == pages
     captured = set(map(id, decoder._cache.captured.values()))
-    while len(frames) < 240:  # two of full length have no room in what there is at first
+    while len(frames) < 240:  # two rows of full length exceed the initial memory
         step = decoder.step()
         frames.append(step.units[step.utterances.index(first)])
     assert decoder._cache.num_pages > pages
@@ -168,7 +168,7 @@ def test_a_step_is_recorded_once_for_each_size_and_again_when_the_cache_has_grow
 
 
 @given(st.integers(1, 3000))
-def test_steps_are_filled_up_to_a_few_sizes(count):
+def test_steps_are_padded_to_a_few_sizes(count):
     size = padded_size(count)
     assert count <= size == padded_size(size)
     assert size < 2 * count if count <= 16 else size < 1.5 * count + 1
@@ -193,7 +193,7 @@ def new_cache(**changes: object) -> PagedCache:
 )
 @settings(max_examples=20)
 def test_no_row_has_more_pages_than_its_positions_need(lengths, random):
-    """However rows grow, move and go; and no page has two owners."""
+    """However rows grow, move and leave; and no page belongs to two rows."""
     cache = new_cache()
     cache.add_rows(len(lengths))
     for row, length in enumerate(lengths):
@@ -213,7 +213,7 @@ def test_no_row_has_more_pages_than_its_positions_need(lengths, random):
     assert len(held) + len(cache._free) == cache.num_pages - 1
 
 
-def test_memory_is_what_pages_take_and_is_given_back():
+def test_memory_is_that_of_the_pages_and_is_released():
     cache = new_cache(num_hidden_layers=3, num_key_value_heads=2)
     assert cache.page_bytes == 3 * 2 * 2 * PAGE * 8 * 4
     before = cache.num_bytes
@@ -225,7 +225,7 @@ def test_memory_is_what_pages_take_and_is_given_back():
     assert cache.num_bytes == before
 
 
-def test_a_step_leaves_the_rows_that_do_not_take_part_alone():
+def test_a_step_does_not_change_rows_outside_of_it():
     model = CudaGraphModel(debug_model(), repeat_eagerly)
     cache = model.new_cache()
     cache.add_rows(3)

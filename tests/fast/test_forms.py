@@ -1,4 +1,4 @@
-"""Fast forms say what the plain form says: exactly in float32, and nearly in fewer bits."""
+"""Fast forms give the units of the plain form: exactly in float32, closely in fewer bits."""
 
 import pytest
 import torch
@@ -13,7 +13,7 @@ from tests.fast.forms import EXACT, NEEDS_RUNTIME, ROUNDED, SIZES, fast_model, p
 
 NEVER = 2.0
 TEXTS = [[0, 17, 45, 81, 17, 99, 23, 2], [0, 33, 2], [0, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 2]]
-# ||fast - plain|| / ||plain|| of a single frame: of what rounding weights and inputs brings about.
+# Bounds of ||fast - plain|| / ||plain|| of a single frame, from rounded weights and inputs.
 BOUNDS = {"bfloat16": 0.03, "int8": 0.03, "int4": 0.3}
 
 both_layouts = pytest.mark.parametrize("layout", LAYOUTS, ids=LAYOUT_IDS)
@@ -67,7 +67,7 @@ def test_models_of_all_shapes_speak_as_their_plain_forms_do(form, sizes):
 
 
 @pytest.mark.parametrize("form", EXACT)
-def test_speech_may_outgrow_the_cache_that_it_began_with(form):
+def test_speech_may_outgrow_the_initial_cache(form):
     sizes = {"max_position_embeddings": 1024}
     options = endless(600)
     assert_same(speak(fast_model(form, **sizes), options), speak(plain_model(**sizes), options))
@@ -85,8 +85,8 @@ def frames_of(decoder: Decoder, steps: int) -> dict[Utterance, list[Tensor]]:
 
 
 @pytest.mark.parametrize("form", EXACT)
-def test_utterances_come_wait_and_go_as_they_like(form):
-    """So that the rows of a step are any of the cache's rows."""
+def test_utterances_join_wait_and_leave_at_any_time(form):
+    """The rows of a step are any rows of the cache."""
 
     def conversation(model: FrameModel) -> list[Tensor]:
         decoder = Decoder(model)
@@ -113,7 +113,7 @@ def test_utterances_come_wait_and_go_as_they_like(form):
 
 @both_layouts
 @pytest.mark.parametrize("form", EXACT)
-def test_one_form_goes_on_where_another_was_put_aside(form, layout):
+def test_one_form_continues_what_another_has_saved(form, layout):
     plain, fast = plain_model(**layout), fast_model(form, **layout)
     options = endless(14)
     whole = generate(plain, [Request(TEXTS[2])], [seeded(0)], options)[0].units
@@ -130,7 +130,7 @@ def test_one_form_goes_on_where_another_was_put_aside(form, layout):
 @both_layouts
 @pytest.mark.parametrize("form", ["bfloat16", *ROUNDED])
 def test_fewer_bits_change_frames_by_little(form, layout):
-    """Each after the plain form's frames; after their own, errors must not run away."""
+    """Both after frames of the plain form and after own frames, where errors must not grow."""
     requests = [Request(text) for text in TEXTS]
     fidelity = measure_fidelity(
         plain_model(**layout), fast_model(form, **layout), requests, num_frames=30
@@ -140,8 +140,8 @@ def test_fewer_bits_change_frames_by_little(form, layout):
 
 
 @pytest.mark.parametrize("form", ROUNDED)
-def test_rounding_knows_no_company(form):
-    """What is rounded for one row does not depend on the others."""
+def test_rounding_does_not_depend_on_other_rows(form):
+    """Inputs of a row are rounded as if it were alone."""
     model, options = fast_model(form), endless(20)
     together = speak(model, options)
     for row, text in enumerate(TEXTS):
@@ -164,6 +164,6 @@ def test_a_digest_names_weights_and_precision(form):
 
 
 @NEEDS_RUNTIME
-def test_what_the_runtime_cannot_turn_is_refused():
+def test_a_head_width_that_the_runtime_cannot_rotate_is_refused():
     with pytest.raises(ValueError, match="head_dim=8"):
         fast_model("int8", num_attention_heads=4)

@@ -1,4 +1,4 @@
-"""Which precision is chosen where, and what is refused."""
+"""The choice of a precision by device, and refused precisions."""
 
 import pytest
 import torch
@@ -13,7 +13,7 @@ LARGE = Config()  # as published
 
 @pytest.fixture
 def machine(monkeypatch):
-    """Sets what a machine has."""
+    """Sets the capabilities of the machine."""
 
     def configure(*, runtime: bool = False, cpu_bf16: bool = False, gpu_bf16: bool = False):
         monkeypatch.setattr(precision, "has_runtime", lambda: runtime)
@@ -36,7 +36,7 @@ def machine(monkeypatch):
         ({"runtime": True}, MPS, "float32"),
     ],
 )
-def test_a_large_model_speaks_in_what_the_machine_is_fast_with(machine, has, device, expected):
+def test_a_large_model_speaks_in_the_fastest_precision(machine, has, device, expected):
     machine(**has)
     assert choose_precision(LARGE, device) == expected
 
@@ -47,18 +47,18 @@ def test_a_small_model_speaks_in_float32(machine, device):
     assert choose_precision(debug_config(), device) == "float32"
 
 
-def test_whoever_could_be_faster_is_told(machine, caplog):
+def test_a_warning_names_the_extra_for_int8(machine, caplog):
     machine()
     choose_precision(LARGE, CPU)
     assert "pip install 'sled[fast]'" in caplog.text
 
 
-def test_the_processor_is_asked_what_it_can_do():
+def test_the_instructions_of_this_cpu_can_be_read():
     assert precision._multiplies_bfloat16() in (True, False)
 
 
 @pytest.mark.parametrize("dtype", ["int8", "int4"])
-def test_few_bits_need_the_runtime_and_a_processor(machine, dtype):
+def test_few_bits_need_the_runtime_and_a_cpu(machine, dtype):
     machine()
     with pytest.raises(ValueError, match="needs onnx and onnxruntime"):
         make_fast(debug_model(), dtype)
@@ -67,6 +67,6 @@ def test_few_bits_need_the_runtime_and_a_processor(machine, dtype):
         make_fast(debug_model().to("meta"), dtype)
 
 
-def test_an_unknown_precision_is_refused_with_those_there_are():
+def test_an_unknown_precision_is_refused_with_the_known_ones():
     with pytest.raises(ValueError, match=f"dtype='int3': choose one of {', '.join(PRECISIONS)}"):
         make_fast(debug_model(), "int3")

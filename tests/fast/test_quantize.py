@@ -1,4 +1,4 @@
-"""Weights rounded to few bits are near the true ones, block by block."""
+"""Quantized weights are close to the originals, block by block."""
 
 import pytest
 import torch
@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from sled.fast.quantize import ROWS, pack_codes, quantize_blocks
 from tests.debug import randn
 
-# Of normal numbers, in blocks of 32.
+# Relative error of normal numbers in blocks of 32.
 TYPICAL_ERROR = {4: 0.1, 8: 0.006}
 
 
@@ -24,13 +24,13 @@ def test_no_weight_is_off_by_more_than_its_blocks_steps_allow(bits, outputs, inp
     assert codes.shape == (outputs, -(-inputs // 32), 32)
     assert int(codes.max()) < 2**bits
     error = (restore(codes, scales, bits, inputs) - weight).abs()
-    # Half a step; more at the largest weight, which is cut off or lies beyond the last code.
+    # Half a step; more at the largest weight, which is clipped or lies beyond the last code.
     largest = weight.abs().max(dim=1, keepdim=True).values
     assert bool((error <= scales.abs().max(1, keepdim=True).values / 2 + 0.2 * largest).all())
 
 
 @pytest.mark.parametrize("bits", [4, 8])
-def test_the_error_is_that_of_so_many_bits(bits):
+def test_the_error_is_that_of_the_number_of_bits(bits):
     weight = randn(64, 256)
     restored = restore(*quantize_blocks(weight, bits, 32), bits, 256)
     error = (restored - weight).norm() / weight.norm()
@@ -38,7 +38,7 @@ def test_the_error_is_that_of_so_many_bits(bits):
 
 
 @pytest.mark.parametrize("bits", [4, 8])
-def test_what_a_code_can_say_is_kept(bits):
+def test_values_that_a_code_represents_are_kept(bits):
     """Zeros, blocks of one sign, and the largest weight of a block."""
     half = 2 ** (bits - 1)
     for weight in (torch.zeros(2, 32), torch.arange(32.0)[None] - half, -torch.ones(1, 32)):

@@ -56,7 +56,7 @@ def test_all_noise_is_normal_and_no_two_are_the_same(count):
     assert len({tuple(one.flatten().tolist()) for one in variants}) == count
 
 
-@pytest.mark.parametrize("form", ["plain", "static", "int8"])
+@pytest.mark.parametrize("form", ["plain", "cuda_graph", "int8"])
 def test_each_gets_its_own_number_whatever_that_of_the_others(form):
     model = debug_model() if form == "plain" else fast_model(form)
     kinds = {seed: options(draws) for seed, draws in enumerate((1, 8, 3))}

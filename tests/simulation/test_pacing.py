@@ -1,4 +1,4 @@
-"""Text that is released as if it were being written."""
+"""Release of text at typing speed."""
 
 from math import inf
 
@@ -11,7 +11,7 @@ from tests.debug import debug_tokenizer
 
 
 class FakeTime:
-    """A clock that moves only when someone sleeps."""
+    """A clock that advances only by `sleep`."""
 
     def __init__(self) -> None:
         self.now = 100.0

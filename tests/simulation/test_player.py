@@ -1,4 +1,4 @@
-"""The simulated player, against one that really plays second by second."""
+"""The simulated player, against a player that plays second by second."""
 
 import pytest
 from hypothesis import given
@@ -15,7 +15,7 @@ chunk_lists = st.lists(st.tuples(st.integers(0, 6), st.integers(0, 5)), max_size
 def play_second_by_second(
     chunks: list[tuple[int, int]], start_buffer: int
 ) -> tuple[int, list[int]]:
-    """When playing starts, and how long each silence in it is."""
+    """Return the start of playback and the duration of each stall."""
     total = sum(samples for _, samples in chunks)
     last_arrival = max(arrival for arrival, samples in chunks if samples)
     played, start, silences, silent = 0, None, [], 0
