@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import codecs
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -16,6 +18,9 @@ from sled.simulation.client import Outlet, converse
 from sled.simulation.pacing import release, schedule, token_texts
 from sled.streaming.voice import Voice
 
+# Bytes of standard input that are taken at once, at most.
+PIPE_BYTES = 4096
+
 
 def speak_live(args: argparse.Namespace, task: Task, voice: Voice | None) -> None:
     """Speak one reading after the other as a live client does; write the audio and report.
@@ -28,8 +33,11 @@ def speak_live(args: argparse.Namespace, task: Task, voice: Voice | None) -> Non
     readings, elapsed_s = [], 0.0
     sample_rate = task.tts.codec.sample_rate
     for seed, path in zip(task.seeds, task.paths, strict=True):
-        pieces = token_texts(task.tts.tokenizer, task.text)
-        released = release(schedule(pieces, args.tokens_per_second))
+        if task.text is None:
+            released = arriving_text()
+        else:
+            pieces = token_texts(task.tts.tokenizer, task.text)
+            released = release(schedule(pieces, args.tokens_per_second))
         with ExitStack() as stack:
             outlets: list[Outlet] = []
             if args.play:
@@ -63,6 +71,21 @@ def speak_live(args: argparse.Namespace, task: Task, voice: Voice | None) -> Non
         print(f"{timeline.last_text_s:8.3f} s  text complete", file=sys.stderr)
         print(playback.describe(), file=sys.stderr)
     report(readings, elapsed_s)
+
+
+def arriving_text() -> Iterator[str]:
+    """Standard input, piece by piece as it arrives.
+
+    Raises:
+        ValueError: If it is not UTF-8.
+    """
+    decoder = codecs.getincrementaldecoder("utf-8")()
+    try:
+        while data := os.read(sys.stdin.fileno(), PIPE_BYTES):
+            yield decoder.decode(data)
+        yield decoder.decode(b"", final=True)
+    except UnicodeDecodeError as error:
+        raise ValueError("standard input is not UTF-8 text") from error
 
 
 @contextmanager

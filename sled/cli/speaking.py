@@ -37,7 +37,7 @@ class Task:
 
     Attributes:
         tts: The loaded model, tokenizer and codec.
-        text: The text to speak.
+        text: The text to speak. None: standard input, as it arrives.
         options: How to draw frames and when to stop.
         layout: The layout to speak in.
         paths: The file of each reading, or "-" for standard output.
@@ -45,19 +45,20 @@ class Task:
     """
 
     tts: TTS
-    text: str
+    text: str | None
     options: DecodingOptions
     layout: Layout
     paths: list[Path]
     seeds: range
 
 
-def read_task(args: argparse.Namespace, layout: str) -> Task:
+def read_task(args: argparse.Namespace, layout: str, *, follow_input: bool = False) -> Task:
     """Check the flags and load what they name.
 
     Args:
         args: Parsed flags of `sled.cli.flags.add_speech_flags`.
         layout: "offline" or "stream".
+        follow_input: Whether standard input can be spoken as it arrives.
 
     Raises:
         ValueError: For flags that cannot be followed.
@@ -80,8 +81,11 @@ def read_task(args: argparse.Namespace, layout: str) -> Task:
         max_length=args.max_length or None,
         track_text=args.track_text,
     )
-    text = read_text(args, PUBLISHED_INPUT if bundled is None else bundled.example)
     paths = output_paths(args.output, args.num_return_sequences)
+    # Several readings, or a simulated writer, need the whole text.
+    follow = follow_input and len(paths) == 1
+    example = PUBLISHED_INPUT if bundled is None else bundled.example
+    text = None if follow and reads_input(args) else read_text(args, example)
     for path in paths:
         if path != STANDARD_OUTPUT:
             check_writable(path)
@@ -118,6 +122,13 @@ def read_dtype(args: argparse.Namespace) -> str:
     if len(named) > 1:
         raise ValueError("--dtype, --bf16 and --fp16 exclude each other: choose one")
     return named.pop() if named else "auto"
+
+
+def reads_input(args: argparse.Namespace) -> bool:
+    """Whether the flags name standard input, and nothing else, as the text."""
+    return (
+        "-" in (args.text, args.input) and not args.input_file and None in (args.text, args.input)
+    )
 
 
 def read_text(args: argparse.Namespace, default: str) -> str:
@@ -191,6 +202,7 @@ def speak(args: argparse.Namespace, task: Task, voice: Voice | None = None) -> N
     Raises:
         ValueError: If the model says nothing; then no file is written.
     """
+    assert task.text is not None
     start = time.perf_counter()
     with tqdm(desc="speaking", unit="frame", disable=None, leave=False) as progress:
         speech = task.tts.synthesize(

@@ -51,5 +51,7 @@ def run(args: argparse.Namespace) -> None:
         from sled.cli.live import speak_live
         from sled.cli.speaking import read_task, read_voice
 
-    task = read_task(args, "stream")
+    # A simulated writer needs the whole text.
+    at_once = args.tokens_per_second == float("inf")
+    task = read_task(args, "stream", follow_input=at_once)
     speak_live(args, task, read_voice(args, task))

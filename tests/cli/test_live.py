@@ -1,5 +1,7 @@
 """The live client: what it says, to whom, and what it tells about it."""
 
+import os
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,7 +15,7 @@ from sled.files.audio import AudioWriter
 from sled.simulation.client import converse
 from sled.simulation.pacing import release, schedule
 from sled.tts import TTS
-from tests.commands import run, run_process
+from tests.commands import ROOT, run, run_process
 from tests.debug import HOP, SAMPLE_RATE, debug_checkpoint, debug_waveform
 
 SPEAK = ("--input", "four two seven one nine", "--min_frames", 30, "--max_length", 200, "--cfg", 2)
@@ -143,3 +145,38 @@ def test_playing_without_a_player_is_refused(checkpoint, tmp_path, monkeypatch, 
     named = ("--model_name_or_path", checkpoint, "--output", tmp_path / "out.wav")
     assert run("stream", *SPEAK, *named, "--play") == 2
     assert "sled[play]" in capsys.readouterr().err
+
+
+def test_standard_input_is_spoken_as_it_arrives(checkpoint):
+    """Audio is there while the pipe is still open; the end of it is the end of the text."""
+    flags = ["--model", checkpoint, *SPEAK[2:], "--max_start_delay_s", 0, "-", "--output", "-"]
+    path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
+    environment = os.environ | {"PYTHONPATH": path, "OMP_NUM_THREADS": "1"}
+    pipe = subprocess.PIPE
+    with subprocess.Popen(
+        [sys.executable, "-m", "sled", "stream", *map(str, flags)],
+        bufsize=0,
+        env=environment,
+        stdin=pipe,
+        stdout=pipe,
+        stderr=pipe,
+    ) as process:
+        assert process.stdin is not None and process.stdout is not None
+        process.stdin.write(b"four two seven ")
+        process.stdin.flush()
+        first = process.stdout.read(2)  # waits for it
+        rest, report = process.communicate(b"one nine")
+    assert process.returncode == 0, report
+    assert len(first) == 2
+    expected = run_process(
+        "stream", *SPEAK, "--model", checkpoint, "--output", "-", cwd=checkpoint, binary=True
+    )
+    ours, theirs = (np.frombuffer(raw, "<i2") for raw in (first + rest, expected.stdout))
+    assert len(ours) == len(theirs) > HOP
+    assert np.abs(ours.astype(int) - theirs).max() <= 1
+
+
+def test_standard_input_that_is_no_text_is_refused(checkpoint):
+    done = run_process("stream", "--model", checkpoint, "-", cwd=checkpoint, text=" \n")
+    assert done.returncode == 2
+    assert "blank" in done.stderr
