@@ -69,8 +69,10 @@ def test_utterances_that_join_and_leave_get_the_units_they_get_alone(events, ran
                 said[who][3].append(frame)
         elif one is not None and event == "leave":
             decoder.leave(one)
-        elif one is not None and event in ("pause", "go on"):
-            one.paused = event == "pause"
+        elif one is not None and event == "pause":
+            decoder.pause(one)
+        elif one is not None and event == "go on":
+            decoder.resume(one)
         elif one is not None and event == "save":
             revived = decoder.restore(decoder.save(one))
             decoder.leave(one)
