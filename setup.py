@@ -61,10 +61,9 @@ setup(
         "soxr>=0.5",
         "numpy>=1.26",
         "num2words>=0.5.13",  # numbers in words
-        # Words in phonemes, and the teacher of the small recipes. Voices know these phonemes.
+        # Words in phonemes, and the teacher of the small recipes. Models are trained on its phonemes.
         "hibari-tts>=0.2.1,<0.3",
         "tqdm",
-        "typing-extensions>=4.5",
         "argcomplete>=3.2",  # completion of the command line
     ],
     extras_require=EXTRAS,
