@@ -80,7 +80,7 @@ def test_the_script_writes_a_checkpoint_that_speaks(tmp_path, capsys):
         )
         for folder in (source, tmp_path / "large")
     )
-    torch.testing.assert_close(large[0].latents, small[0].latents, rtol=1e-3, atol=1e-3)
+    torch.testing.assert_close(large[0].units, small[0].units, rtol=1e-3, atol=1e-3)
 
 
 def test_the_seed_decides_what_is_added():
