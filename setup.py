@@ -61,7 +61,7 @@ setup(
         "soxr>=0.5",
         "numpy>=1.26",
         "num2words>=0.5.13",  # numbers in words
-        # Words in phonemes, and the teacher of the small recipes. Models are trained on its phonemes.
+        # Words in phonemes, on which models are trained, and the teacher of the small recipes.
         "hibari-tts>=0.2.1,<0.3",
         "tqdm",
         "argcomplete>=3.2",  # completion of the command line
