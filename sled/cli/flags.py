@@ -77,7 +77,7 @@ def add_sampling_flags(flags: Flags, unset_cfg: str = "the model's recommendatio
     flags.add_argument(
         "--cfg",
         type=float,
-        help=f"guidance scale, 1 for none; 2 is recommended; unset: {unset_cfg}",
+        help=f"guidance scale, 1 for none; unset: {unset_cfg}",
     )
     flags.add_argument(
         "--temperature",
