@@ -118,9 +118,9 @@ class Session:
         if state.flushed:
             session._queue.release()
         session._text.restore(state.text)
+        session._audio.restore(state.audio)  # before the runner, which sends it units
         runner = session._runner
         engine.submit(runner, partial(runner.restore, state.runner))
-        session._audio.restore(state.audio)
         if state.audio.complete:
             runner.stopped = state.runner.stopped
             engine.release(runner)
