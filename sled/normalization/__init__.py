@@ -12,28 +12,33 @@ from typing import Protocol
 
 from sled.normalization.english import EnglishNormalizer
 from sled.normalization.phonemes import phoneme_normalizer
+from sled.normalization.spoken import SpokenWord, text_of
 
 __all__ = [
     "NORMALIZERS",
     "EnglishNormalizer",
     "Normalizer",
+    "SpokenWord",
     "max_bytes",
     "normalize",
     "open_normalizer",
+    "text_of",
 ]
 
 # How many bytes the output has for each byte of the input at most. Long numbers in phonemes come
 # closest to the first, capital letters that are spelled (www) to the second.
 _MAX_GROWTH = 24
 _MAX_GROWTH_OF_LETTERS = 13
+_WORD = re.compile(r"\s*(?P<word>\S+)\s*|\s+")
 _LETTERS = re.compile(r"[A-Za-z'\".,;:!?()\s-]*")
 
 
 class Normalizer(Protocol):
     """Normalises a text that comes in pieces.
 
-    The joined output does not depend on how the text was cut into pieces. The state is made of
-    immutable values, so `copy.copy` makes a snapshot.
+    The joined output does not depend on how the text was cut into pieces. The spans of the words
+    are ordered, and cover every character that is said. The state is made of immutable values, so
+    `copy.copy` makes a snapshot.
     """
 
     @property
@@ -41,27 +46,36 @@ class Normalizer(Protocol):
         """The end of the input that has no output yet; white space may differ from the input."""
         ...
 
-    def feed(self, piece: str) -> str:
+    def feed(self, piece: str) -> list[SpokenWord]:
         """Take the next characters; returns the output that no later character can change."""
         ...
 
-    def finish(self) -> str:
+    def finish(self) -> list[SpokenWord]:
         """End the text; returns the rest of the output."""
         ...
 
 
 class Verbatim:
-    """Leaves every text as it is."""
+    """Leaves every text as it is, and returns it at once: a word may come out in parts."""
 
     open_text = ""
 
-    def feed(self, piece: str) -> str:
-        """Return the piece."""
-        return piece
+    def __init__(self) -> None:
+        self._num_fed = 0
 
-    def finish(self) -> str:
+    def feed(self, piece: str) -> list[SpokenWord]:
+        """Return the words of the piece, with all their white space."""
+        words = []
+        for match in _WORD.finditer(piece):
+            span = match.span("word") if match["word"] else (match.end(), match.end())
+            start, end = (self._num_fed + place for place in span)
+            words.append(SpokenWord(match[0], start, end))
+        self._num_fed += len(piece)
+        return words
+
+    def finish(self) -> list[SpokenWord]:
         """Return nothing more."""
-        return ""
+        return []
 
 
 NORMALIZERS: dict[str | None, Callable[[], Normalizer]] = {
@@ -89,7 +103,7 @@ def open_normalizer(name: str | None) -> Normalizer:
 def normalize(text: str, name: str | None) -> str:
     """Normalise a whole text as `open_normalizer(name)` does."""
     normalizer = open_normalizer(name)
-    return normalizer.feed(text) + normalizer.finish()
+    return text_of(normalizer.feed(text) + normalizer.finish())
 
 
 def max_bytes(text: str, name: str | None) -> int:

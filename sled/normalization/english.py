@@ -13,6 +13,7 @@ import unicodedata
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+from sled.normalization.spoken import SpokenWord, text_of, words_with_span
 from sled.normalization.tables import LETTER_GAP
 from sled.normalization.words import depends_on_next, say_word
 
@@ -46,10 +47,15 @@ _PAUSE = re.compile(r"[—―–]|[#*_~|>]|[-#*_~|>=:]{2,}|'{3}")
 
 @dataclass(frozen=True)
 class _Word:
-    """A complete word, and the space after it, if there is any."""
+    """A complete word, and the space after it, if there is any.
+
+    The span is that of the characters between two spaces that the word is one of.
+    """
 
     text: str
     gap: str
+    start: int
+    end: int
 
 
 def in_small_letters(said: str) -> str:
@@ -75,6 +81,7 @@ class EnglishNormalizer:
     def __init__(self, write: Callable[[str], str] = in_small_letters) -> None:
         self._write = write
         self._run = ""  # the characters since the last white space
+        self._num_taken = 0  # characters before the run
         self._waiting: tuple[_Word, ...] = ()  # complete words without output yet
         self._before = ""  # the last word with output, as it was written
 
@@ -83,24 +90,32 @@ class EnglishNormalizer:
         """The end of the input that has no output yet; signs may differ from the input."""
         return "".join(word.text + word.gap for word in self._waiting) + self._run
 
-    def feed(self, piece: str) -> str:
+    def feed(self, piece: str) -> list[SpokenWord]:
         """Take the next characters; returns the output that no later character can change."""
-        *closed, self._run = _SPACES.split(self._run + piece)
-        words = [word for run in closed for word in _words_of(run, gap=" ")]
-        while len(self._run) > _MAX_RUN:
-            words += _words_of(self._run[:_MAX_RUN], gap="")
-            self._run = self._run[_MAX_RUN:]
-        return self._say([*self._waiting, *words], ended=False)
+        words = list(self._waiting)
+        text, start = self._run + piece, 0
+        for space in _SPACES.finditer(text):
+            words += _words_of(text[start : space.start()], self._num_taken + start, gap=" ")
+            start = space.end()
+        while len(text) - start > _MAX_RUN:
+            run = text[start : start + _MAX_RUN]
+            words += _words_of(run, self._num_taken + start, gap="")
+            start += _MAX_RUN
+        self._run = text[start:]
+        self._num_taken += start
+        return self._say(words, ended=False)
 
-    def finish(self) -> str:
+    def finish(self) -> list[SpokenWord]:
         """End the text; returns the rest of the output."""
-        words = [*self._waiting, *_words_of(self._run, gap="")]
+        words = [*self._waiting, *_words_of(self._run, self._num_taken, gap="")]
+        self._num_taken += len(self._run)
         self._run = ""
         return self._say(words, ended=True)
 
-    def _say(self, words: list[_Word], *, ended: bool) -> str:
+    def _say(self, words: list[_Word], *, ended: bool) -> list[SpokenWord]:
         """The output for all words that do not have to wait for the next one."""
-        said, place = [], 0
+        said: list[SpokenWord] = []
+        place = 0
         while place < len(words):
             word, following = words[place], ""
             if word.gap and depends_on_next(word.text):
@@ -111,25 +126,33 @@ class EnglishNormalizer:
             text, num_words = say_word(word.text, self._before, following)
             place += num_words
             last = words[place - 1]
-            said.append(self._write(text + last.gap))
+            said += words_with_span(self._write(text + last.gap), word.start, last.end)
             self._before = last.text
         self._waiting = tuple(words[place:])
-        return "".join(said)
+        return said
 
 
 def verbalize(text: str) -> str:
     """Normalise a whole text for another speech synthesis, in its own case."""
     normalizer = EnglishNormalizer(in_own_case)
-    return normalizer.feed(text) + normalizer.finish()
+    return text_of(normalizer.feed(text) + normalizer.finish())
 
 
-def _words_of(run: str, gap: str) -> Iterator[_Word]:
-    """The words of a run between two spaces, of any length; the last one gets the gap."""
-    for start in range(0, len(run), _MAX_RUN):
-        texts = _split(run[start : start + _MAX_RUN])
+def _words_of(run: str, start: int, gap: str) -> Iterator[_Word]:
+    """The words of a run between two spaces, of any length; the last one gets the gap.
+
+    Args:
+        run: The characters of the run.
+        start: How many characters of the input are before it.
+        gap: The space after the run, or "".
+    """
+    for first in range(0, len(run), _MAX_RUN):
+        part = run[first : first + _MAX_RUN]
+        span = start + first, start + first + len(part)
+        texts = _split(part)
         for text in texts[:-1]:
-            yield _Word(text, " ")
-        yield _Word(texts[-1], gap if start + _MAX_RUN >= len(run) else "")
+            yield _Word(text, " ", *span)
+        yield _Word(texts[-1], gap if first + _MAX_RUN >= len(run) else "", *span)
 
 
 def _split(run: str) -> list[str]:

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from copy import copy
 from dataclasses import dataclass
 
-from sled.normalization import Normalizer, open_normalizer
+from sled.normalization import Normalizer, SpokenWord, open_normalizer, text_of
 from sled.text.segments import Boundary, SegmentLimits, SegmentSplitter
 from sled.text.tokenizer import TextTokenizer
 
@@ -33,12 +33,14 @@ class TextEvent:
         at_s: When the text that it is made of was fed, by `time.perf_counter`.
         ends_segment: Whether the segment is complete with it.
         ends_text: Whether the whole text is complete with it.
+        words: The words of the text; their spans count from the start of the segment.
     """
 
     text: str
     at_s: float
     ends_segment: bool = False
     ends_text: bool = False
+    words: tuple[SpokenWord, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -112,19 +114,19 @@ class TextStage:
             return False
         if self._fed:
             piece = self._fed.popleft()
-            text = ""
+            words: list[SpokenWord] = []
             for event in self._splitter.feed(piece.text):
                 if isinstance(event, Boundary):
-                    self._end_segment(text, piece.at_s)
-                    text = ""
+                    self._end_segment(words, piece.at_s)
+                    words = []
                 else:
-                    text += self._normalizer.feed(event.text)
-            if text:
-                self._send(TextEvent(text, piece.at_s))
+                    words += self._normalizer.feed(event.text)
+            if words:
+                self._send(TextEvent(text_of(words), piece.at_s, words=tuple(words)))
         else:
             assert self._ended_at_s is not None
             self._sent_end = True
-            self._end_segment("", self._ended_at_s, ends_text=True)
+            self._end_segment([], self._ended_at_s, ends_text=True)
         return self._has_work
 
     @property
@@ -133,11 +135,13 @@ class TextStage:
             return False
         return bool(self._fed) or (self._ended_at_s is not None and not self._sent_end)
 
-    def _end_segment(self, text: str, at_s: float, *, ends_text: bool = False) -> None:
-        text += self._normalizer.finish()
+    def _end_segment(
+        self, words: list[SpokenWord], at_s: float, *, ends_text: bool = False
+    ) -> None:
+        words = words + self._normalizer.finish()
         self._normalizer = open_normalizer(self._normalization)
         self._num_ends += 1
-        self._send(TextEvent(text, at_s, True, ends_text))
+        self._send(TextEvent(text_of(words), at_s, True, ends_text, tuple(words)))
 
     def save(self) -> TextState:
         """The state of the stage."""

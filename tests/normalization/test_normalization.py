@@ -6,9 +6,14 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from sled.normalization import max_bytes, normalize, open_normalizer
+from sled.normalization import SpokenWord, max_bytes, normalize, open_normalizer, text_of
 from sled.normalization.english import verbalize
 from sled.text.tokenizer import TextTokenizer
+
+
+def words_of(text: str, name: str | None) -> list[SpokenWord]:
+    normalizer = open_normalizer(name)
+    return normalizer.feed(text) + normalizer.finish()
 
 
 def english(text: str) -> str:
@@ -120,8 +125,8 @@ def test_however_a_text_is_cut_the_same_is_said(text: str, cuts: list[int]) -> N
     places = [0, *sorted(min(cut, len(text)) for cut in cuts), len(text)]
     for pieces in ([text[a:b] for a, b in zip(places, places[1:], strict=False)], list(text)):
         normalizer = open_normalizer("english")
-        said = "".join([normalizer.feed(piece) for piece in pieces]) + normalizer.finish()
-        assert said == english(text)
+        said = [word for piece in pieces for word in normalizer.feed(piece)] + normalizer.finish()
+        assert said == words_of(text, "english")
 
 
 @given(text=texts)
@@ -139,7 +144,7 @@ def test_a_copy_is_a_snapshot(before: str, one: str, other: str) -> None:
     said = normalizer.feed(before)
     snapshot = copy(normalizer)
     for branch, text in ((normalizer, one), (snapshot, other)):
-        assert said + branch.feed(text) + branch.finish() == english(before + text)
+        assert said + branch.feed(text) + branch.finish() == words_of(before + text, "english")
 
 
 @pytest.mark.parametrize(
@@ -159,7 +164,47 @@ def test_a_copy_is_a_snapshot(before: str, one: str, other: str) -> None:
     ],
 )
 def test_a_word_is_said_when_nothing_can_change_it(fed: str, said: str) -> None:
-    assert open_normalizer("english").feed(fed) == said
+    assert text_of(open_normalizer("english").feed(fed)) == said
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("It cost $5 million.", "it<It> cost<cost> five<$5 million.> million<> dollars.<>"),
+        ("  Mr.\n Smith ", "mister<Mr.> smith<Smith>"),
+        ("the U.S. He", "the<the> u<U.S.> s.<> he<He>"),
+    ],
+)
+def test_a_word_knows_what_it_comes_from(text: str, words: str) -> None:
+    """Each word is followed by what was written; words of one item share its span."""
+    found, last = [], None
+    for word in words_of(text, "english"):
+        span = (word.start, word.end)
+        found.append(f"{word.text.strip()}<{text[slice(*span)] if span != last else ''}>")
+        last = span
+    assert " ".join(found) == words
+
+
+@given(text=texts, name=st.sampled_from([None, "english", "english-phonemes"]))
+@settings(max_examples=150, deadline=None)
+def test_spans_are_in_order_and_cover_the_text(text: str, name: str | None) -> None:
+    spans = [(word.start, word.end) for word in words_of(text, name)]
+    assert spans == sorted(spans)
+    distinct = list(dict.fromkeys(span for span in spans if span[0] < span[1]))
+    for (_, end), (start, _) in zip(distinct, distinct[1:], strict=False):
+        assert end <= start
+    covered = {place for span in distinct for place in range(*span)}
+    assert all(place in covered or text[place].isspace() for place in range(len(text)))
+
+
+@given(text=texts, cuts=st.lists(st.integers(0, 200)))
+def test_without_a_normalisation_words_come_out_at_once(text: str, cuts: list[int]) -> None:
+    places = [0, *sorted(min(cut, len(text)) for cut in cuts), len(text)]
+    normalizer = open_normalizer(None)
+    for start, stop in zip(places, places[1:], strict=False):
+        words = normalizer.feed(text[start:stop])
+        assert text_of(words) == text[start:stop]
+        assert all(word.text.strip() == text[word.start : word.end] for word in words)
 
 
 @given(texts)
