@@ -10,11 +10,11 @@ import argparse
 import platform
 import re
 import time
-from collections import defaultdict
-from collections.abc import Iterator, Mapping
-from importlib.metadata import PackageNotFoundError, requires, version
+from collections.abc import Iterator
+from importlib.metadata import PackageNotFoundError, version
 
 from sled.bundled import BUNDLED_MODELS, DEFAULT_MODEL
+from sled.files.extras import extra_requirements, install_command
 
 EXAMPLE = "sled doctor"
 
@@ -46,32 +46,18 @@ def describe_packages() -> Iterator[tuple[str, str]]:
         f"{_version('sled') or 'not installed'}, Python {platform.python_version()}, {system}",
     )
     yield "libraries", ", ".join(f"{name} {_version(name) or 'missing'}" for name in LIBRARIES)
-    for extra, names in read_extras().items():
+    for extra, requirements in extra_requirements().items():
+        names = re.findall(r"^[\w.-]+", "\n".join(requirements), flags=re.MULTILINE)
         versions = {name: _version(name) for name in names}
         missing = [name for name, number in versions.items() if number is None]
         if missing:
-            remedy = f"pip install 'sled[{extra}]'"
+            remedy = install_command(extra)
             yield f"extra {extra}", f"missing {', '.join(missing)}: {remedy}"
         else:
             yield (
                 f"extra {extra}",
                 ", ".join(f"{name} {number}" for name, number in versions.items()),
             )
-
-
-def read_extras() -> Mapping[str, list[str]]:
-    """The packages of each extra, but for developers, as the installed package declares them."""
-    extras: dict[str, list[str]] = defaultdict(list)
-    try:
-        requirements = requires("sled") or []
-    except PackageNotFoundError:
-        requirements = []
-    for requirement in requirements:
-        package = re.match(r"[\w.-]+", requirement)
-        extra = re.search(r"extra\s*==\s*['\"]([\w-]+)", requirement)
-        if package and extra and extra[1] != "dev":
-            extras[extra[1]].append(package[0])
-    return extras
 
 
 def describe_hardware() -> Iterator[tuple[str, str]]:

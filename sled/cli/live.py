@@ -14,6 +14,7 @@ from tqdm import tqdm
 
 from sled.cli.speaking import NO_SPEECH, STANDARD_OUTPUT, Reading, Task, report, write_raw
 from sled.files.audio import AudioWriter
+from sled.files.extras import install_command
 from sled.simulation.client import Outlet, converse
 from sled.simulation.pacing import release, schedule, token_texts
 from sled.streaming.voice import Voice
@@ -107,7 +108,7 @@ def _loudspeaker(sample_rate: int) -> Iterator[Outlet]:
         import sounddevice
     except (ImportError, OSError) as error:  # OSError: PortAudio itself is missing
         raise ValueError(
-            f"--play needs sounddevice ({error}): pip install 'sled[play]', or pipe "
+            f"--play needs sounddevice ({error}): {install_command('play')}, or pipe "
             "`--output -` into a player of raw 16-bit audio"
         ) from error
     try:

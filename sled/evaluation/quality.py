@@ -8,6 +8,7 @@ import numpy as np
 import soxr
 
 from sled.evaluation.systems import Synthesis
+from sled.files.extras import install_command
 
 SAMPLE_RATE = 16_000
 
@@ -24,7 +25,7 @@ def load_dnsmos() -> Rater:
     try:
         from speechmos import dnsmos
     except ImportError as error:
-        raise ValueError("--dnsmos needs speechmos: run pip install 'sled[quality]'") from error
+        raise ValueError(f"--dnsmos needs speechmos: run {install_command('quality')}") from error
     return lambda speech: float(dnsmos.run(speech, SAMPLE_RATE)["ovrl_mos"])
 
 

@@ -11,6 +11,7 @@ from lhotse.cut import Cut
 from transformers import AutoFeatureExtractor, AutoModelForAudioXVector
 
 from sled.evaluation.systems import Synthesis, take_recordings
+from sled.files.extras import install_command
 
 SAMPLE_RATE = 16_000
 MIN_SAMPLES = SAMPLE_RATE  # shorter speech is repeated, since encoders need this much
@@ -58,7 +59,7 @@ def _load_resemblyzer(device: str) -> SpeakerEncoder:
         from resemblyzer import VoiceEncoder
     except ImportError as error:
         raise ValueError(
-            "the speaker encoder is not installed: run pip install 'sled[speaker]'"
+            f"the speaker encoder is not installed: run {install_command('speaker')}"
         ) from error
     encoder: SpeakerEncoder = VoiceEncoder(device, verbose=False).embed_utterance
     return encoder

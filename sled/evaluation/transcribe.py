@@ -4,6 +4,8 @@ import numpy as np
 import soxr
 from torch import Tensor
 
+from sled.files.extras import install_command
+
 WHISPER_SAMPLE_RATE = 16_000
 
 # Whisper was trained on longer audio: a lone digit without silence around it is often misheard.
@@ -41,7 +43,7 @@ class Transcriber:
             from faster_whisper import WhisperModel
         except ImportError as error:
             raise ValueError(
-                "transcribing needs faster-whisper: run pip install 'sled[eval]'"
+                f"transcribing needs faster-whisper: run {install_command('eval')}"
             ) from error
         compute_type = "float16" if device == "cuda" else "int8"
         try:

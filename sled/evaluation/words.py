@@ -8,6 +8,8 @@ from functools import cache
 
 from transformers.models.whisper.english_normalizer import EnglishTextNormalizer
 
+from sled.files.extras import install_command
+
 _NO_BRACKETS = str.maketrans("()[]<>", "      ")
 
 
@@ -80,7 +82,7 @@ def count_errors(reference: Sequence[str], heard: Sequence[str]) -> int:
     try:
         import jiwer
     except ImportError as error:
-        raise ValueError("scoring needs jiwer: run pip install 'sled[eval]'") from error
+        raise ValueError(f"scoring needs jiwer: run {install_command('eval')}") from error
     if not reference:  # jiwer refuses it
         return len(heard)
     counts = jiwer.process_words(" ".join(reference), " ".join(heard))

@@ -9,6 +9,7 @@ import torch
 
 from sled.fast.cuda_graph import CudaGraphModel, GraphCapture
 from sled.fast.fused import FusedModel
+from sled.files.extras import install_command
 from sled.model.config import Config
 from sled.model.interface import FrameModel
 from sled.model.lm import SpeechLM, num_parameters
@@ -20,7 +21,6 @@ BITS = {"int8": 8, "int4": 4}
 PRECISIONS = (*DTYPES, *BITS)
 # Models with fewer parameters are fast enough in float32.
 SMALL = 50e6
-EXTRA = "pip install 'sled[fast]'"
 
 
 def choose_precision(config: Config, device: torch.device) -> str:
@@ -41,7 +41,9 @@ def choose_precision(config: Config, device: torch.device) -> str:
     if has_runtime():
         return "int8"
     fallback = "bfloat16" if _multiplies_bfloat16() else "float32"
-    logger.warning("speaking in %s; int8 is several times faster: %s", fallback, EXTRA)
+    logger.warning(
+        "speaking in %s; int8 is several times faster: %s", fallback, install_command("fast")
+    )
     return fallback
 
 
@@ -70,7 +72,7 @@ def make_fast(model: SpeechLM, precision: str, threads: int | None = None) -> Fr
     if model.device.type != "cpu":
         raise ValueError(f"{precision} runs on CPUs only: use bfloat16 on {model.device}")
     if not has_runtime():
-        raise ValueError(f"{precision} needs onnx and onnxruntime: {EXTRA}")
+        raise ValueError(f"{precision} needs onnx and onnxruntime: {install_command('fast')}")
     from sled.fast.onnx_model import OnnxModel  # imports onnxruntime
 
     return OnnxModel(model, BITS[precision], threads)

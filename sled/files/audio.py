@@ -12,6 +12,8 @@ import soxr
 import torch
 from torch import Tensor
 
+from sled.files.channels import mix_channels
+
 logger = logging.getLogger(__name__)
 
 # A recording with a peak under -60 dBFS is useless for training and cloning.
@@ -40,7 +42,7 @@ def read_audio(path: str | os.PathLike[str], sample_rate: int) -> Tensor:
         raise ValueError(
             f"cannot read {path} as audio ({error}): convert it to WAV, FLAC, Ogg or MP3"
         ) from error
-    mono = samples.mean(axis=1)
+    mono = mix_channels(samples.T)
     check_audible(mono, str(path))
     if file_rate != sample_rate:
         mono = soxr.resample(mono, file_rate, sample_rate)

@@ -13,6 +13,7 @@ from sled.bundled import BUNDLED_MODELS
 from sled.cli import doctor
 from sled.cli.commands import COMMANDS, GROUPS, SECTIONS
 from sled.cli.main import build_parser
+from sled.files.extras import install_command
 from tests.commands import ROOT, SCRIPTS, run, run_process, run_script
 
 OWN_PARSERS = ["codec train", "train"]
@@ -325,7 +326,7 @@ def test_doctor_names_what_is_missing_and_what_is_used(monkeypatch, capsys):
     requirements = ["torch>=2", 'jiwer>=3.0; extra == "eval"', 'sounddevice; extra == "play"']
     requirements += ['onnx>=1.16; extra == "fast"', 'ruff; extra == "dev"']
     monkeypatch.setattr(doctor, "version", version)
-    monkeypatch.setattr(doctor, "requires", lambda package: requirements)
+    monkeypatch.setattr("importlib.metadata.requires", lambda package: requirements)
     monkeypatch.setattr(doctor, "DEFAULT_MODEL", "digits")
     monkeypatch.setitem(BUNDLED_MODELS, "english", BUNDLED_MODELS["digits"])
     assert run("doctor") == 0
@@ -333,8 +334,8 @@ def test_doctor_names_what_is_missing_and_what_is_used(monkeypatch, capsys):
     found = dict(line for line in lines if line[0] != "extra")
     extras = dict(line[1].split(maxsplit=1) for line in lines if line[0] == "extra")
     assert extras == {
-        "eval": "missing jiwer: pip install 'sled[eval]'",
-        "play": "missing sounddevice: pip install 'sled[play]'",
+        "eval": f"missing jiwer: {install_command('eval')}",
+        "play": f"missing sounddevice: {install_command('play')}",
         "fast": "onnx 1.2.3",
     }
     assert "torch 1.2.3" in found["libraries"]

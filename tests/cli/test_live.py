@@ -144,7 +144,7 @@ def test_playing_without_a_player_is_refused(checkpoint, tmp_path, monkeypatch, 
     monkeypatch.setitem(sys.modules, "sounddevice", None)
     named = ("--model_name_or_path", checkpoint, "--output", tmp_path / "out.wav")
     assert run("stream", *SPEAK, *named, "--play") == 2
-    assert "sled[play]" in capsys.readouterr().err
+    assert "[play]'" in capsys.readouterr().err
 
 
 def test_standard_input_is_spoken_as_it_arrives(checkpoint):

@@ -11,6 +11,9 @@ from lhotse.cut import Cut
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
+from sled.files.audio import check_audible
+from sled.files.channels import mix_channels
+
 # Clips that each worker process reads ahead of their use.
 _CLIPS_AHEAD = 8
 
@@ -19,15 +22,16 @@ def cut_waveform(cut: Cut, sample_rate: int) -> Tensor:
     """Load a cut as a mono waveform [S] at the given sample rate.
 
     Raises:
-        ValueError: If the audio cannot be read, is empty or not finite; the error names the cut.
+        ValueError: If the audio cannot be read, is empty, silent or not finite; the error names
+            the cut.
     """
     try:
         samples = cut.resample(sample_rate).load_audio()
     except Exception as error:  # lhotse wraps backend errors in many types
         raise ValueError(f"cut {cut.id}: cannot read its audio ({error})") from error
-    if not samples.size or not np.isfinite(samples).all():
-        raise ValueError(f"cut {cut.id}: its audio is empty, or not all of it is finite")
-    return torch.from_numpy(samples.mean(axis=0))
+    mixed = mix_channels(samples)
+    check_audible(mixed, f"cut {cut.id}: its audio")
+    return torch.from_numpy(mixed)
 
 
 @dataclass(frozen=True)

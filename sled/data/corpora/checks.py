@@ -20,6 +20,7 @@ from lhotse.cut import Cut
 from sled.data.corpora.items import Item, Rejected, Utterance
 from sled.data.corpora.options import AUDIO_SUFFIXES, Limits
 from sled.files.audio import check_audible
+from sled.files.channels import mix_channels
 
 # Corpora round times, so an utterance may seem to end slightly after its recording.
 END_TOLERANCE_S = 0.05
@@ -162,7 +163,7 @@ def _check_samples(path: Path, span: Span, header: Header) -> None:
             "unusable_audio", f"{path} breaks off: {seconds:.3g} of {span.duration_s:.3g} s decode"
         )
     try:
-        check_audible(samples.mean(axis=1), str(path))
+        check_audible(mix_channels(samples.T), str(path))
     except ValueError as error:
         raise _Unusable("unusable_audio", str(error)) from error
 

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
+from sled.files.extras import install_command
+
 SAMPLE_RATE = 24_000
 
 LEADING_SILENCE_S = 0.10
@@ -46,7 +48,7 @@ def load_kokoro(model: Path, voices: Path) -> dict[str, Teacher]:
         from kokoro_onnx import Kokoro
     except ImportError as error:
         raise ValueError(
-            "Kokoro voices need kokoro-onnx: run pip install 'sled[kokoro]'"
+            f"Kokoro voices need kokoro-onnx: run {install_command('kokoro')}"
         ) from error
     try:
         kokoro = Kokoro(str(model), str(voices))

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from torch import nn
 
+from sled.files.extras import install_command
 from sled.model.huggingface import SpeechLlamaForCausalLM
 from sled.text.tokenizer import TextTokenizer
 from sled.training.arguments import LoraArguments
@@ -37,7 +38,7 @@ def add_adapters(model: SpeechLlamaForCausalLM, arguments: LoraArguments) -> Pef
     try:
         from peft import LoraConfig, get_peft_model
     except ImportError as error:
-        raise ValueError("--lora_rank needs peft: run pip install 'sled[finetune]'") from error
+        raise ValueError(f"--lora_rank needs peft: run {install_command('finetune')}") from error
     _check_targets(model, arguments.lora_targets)
     config = LoraConfig(
         r=arguments.lora_rank,
