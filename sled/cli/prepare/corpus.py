@@ -14,8 +14,13 @@ from sled.data.corpora.options import HELD_OUT_SPLIT, ON_BAD, CorpusOptions, Lim
 RUN_FLAGS = {"output", "num_workers", "shar"}
 
 
-def add_corpus_flags(parser: argparse.ArgumentParser) -> None:
-    """Add the flags that all corpora of recordings have in common."""
+def add_corpus_flags(parser: argparse.ArgumentParser, decode_audio: bool = True) -> None:
+    """Add the flags that all corpora of recordings have in common.
+
+    Args:
+        parser: Parser of the command.
+        decode_audio: Default of `--decode_audio`.
+    """
     output = parser.add_argument_group("output")
     add_output_flag(output, "folder for manifests and reports")
     output.add_argument("--split", default="train", help="name of the split: cuts_NAME.jsonl.gz")
@@ -38,7 +43,11 @@ def add_corpus_flags(parser: argparse.ArgumentParser) -> None:
         help="leave bad items out, or stop at the first one",
     )
     checks.add_argument(
-        "--decode_audio", action="store_true", help="decode all audio, not only read the headers"
+        "--decode_audio",
+        action=argparse.BooleanOptionalAction,
+        default=decode_audio,
+        help="decode all audio, and leave out what is silent or broken; otherwise only the headers "
+        "of files are read",
     )
     checks.add_argument("--min_duration", type=float, default=limits.min_duration_s, help="in s")
     checks.add_argument("--max_duration", type=float, default=limits.max_duration_s, help="in s")

@@ -1,4 +1,7 @@
-"""Turn Libriheavy manifests, official or bare, into checked manifests."""
+"""Turn Libriheavy manifests, official or bare, into checked manifests.
+
+Audio is not decoded by default, because there are up to 50,000 hours of it.
+"""
 
 from __future__ import annotations
 
@@ -30,7 +33,7 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
         help="text of the book, or the transcript of a recogniser, in capitals; a line with a "
         "single text has it as cased",
     )
-    add_corpus_flags(parser)
+    add_corpus_flags(parser, decode_audio=False)
 
 
 def run(args: argparse.Namespace) -> None:

@@ -12,6 +12,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
 import soundfile
 from lhotse import MonoCut, MultiCut, Recording, SupervisionSegment
 from lhotse.audio import AudioSource
@@ -19,7 +20,7 @@ from lhotse.cut import Cut
 
 from sled.data.corpora.items import Item, Rejected, Utterance
 from sled.data.corpora.options import AUDIO_SUFFIXES, Limits
-from sled.files.audio import check_audible
+from sled.files.audio import SILENCE_PEAK, check_audible
 from sled.files.channels import mix_channels
 
 # Corpora round times, so an utterance may seem to end slightly after its recording.
@@ -162,8 +163,11 @@ def _check_samples(path: Path, span: Span, header: Header) -> None:
         raise _Unusable(
             "unusable_audio", f"{path} breaks off: {seconds:.3g} of {span.duration_s:.3g} s decode"
         )
+    mixed = mix_channels(samples.T)
+    if np.abs(mixed).max(initial=0.0) < SILENCE_PEAK:
+        raise _Unusable("silent_audio", f"{path} has a peak under {SILENCE_PEAK:g}")
     try:
-        check_audible(mix_channels(samples.T), str(path))
+        check_audible(mixed, str(path))
     except ValueError as error:
         raise _Unusable("unusable_audio", str(error)) from error
 

@@ -8,13 +8,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
 
+# Of files that list the utterances of a corpus.
+LIST_SUFFIXES = (".jsonl", ".jsonl.gz", ".csv", ".tsv")
+
 # Every reason for a rejection, and its remedy.
 REMEDIES = {
-    "malformed": "correct the line",
+    "malformed": "correct the line (docs/training.md shows one of each form)",
     "empty_text": "transcribe it",
     "broken_text": "write it again as UTF-8",
     "missing_audio": "check the path, and the folder that relative paths start from (--audio_dir)",
     "unusable_audio": "convert or record it again as WAV, FLAC, Ogg, Opus or MP3",
+    "silent_audio": "record it again, or louder",
     "outside_recording": "correct its start and duration",
     "too_short": "lower --min_duration",
     "too_long": "cut it into sentences, or raise --max_duration",
@@ -80,8 +84,10 @@ def read_lines(path: Path) -> Iterator[str]:
     """Yield the lines of a UTF-8 text file without line ends; `.gz` is unpacked.
 
     Raises:
-        ValueError: If the file is missing, a broken archive, or not UTF-8 text.
+        ValueError: If the file is missing, a folder, a broken archive, or not UTF-8 text.
     """
+    if path.is_dir():
+        raise ValueError(f"{path} is a folder: name the file in it{_examples(path)}")
     if not path.is_file():
         raise ValueError(f"no file {path}: check the path")
     try:
@@ -97,6 +103,12 @@ def read_lines(path: Path) -> Iterator[str]:
         raise ValueError(f"{path} is not UTF-8 text: convert it first") from error
     except (gzip.BadGzipFile, EOFError, zlib.error) as error:
         raise ValueError(f"{path} is a broken archive ({error}): download it again") from error
+
+
+def _examples(folder: Path) -> str:
+    """Names of files in a folder that may be meant."""
+    found = sorted(path.name for suffix in LIST_SUFFIXES for path in folder.glob(f"*{suffix}"))
+    return f", such as {folder / found[0]}" if found else ""
 
 
 def read_json_lines(path: Path, parse: Callable[[dict[str, Any]], Utterance]) -> Iterator[Item]:

@@ -1,8 +1,14 @@
 """A `metadata.csv` beside its recordings with columns separated by `|`, as in LJ Speech.
 
-Quotation marks belong to the text; they do not quote columns.
+    one|The garden was quiet.
+    wavs/two.flac|Nobody had been there for years.
+
+All lines have as many columns as most. Quotation marks belong to the text; they do not quote
+columns. With two columns, a `|` in the text belongs to the text.
 """
 
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from sled.data.corpora.items import Item, Rejected, Utterance, read_lines
@@ -15,7 +21,9 @@ def read_metadata_csv(
     text_column: int | None = None,
     speaker_column: int | None = None,
 ) -> list[Item]:
-    """Read the items of a metadata file. The first column names the audio file, suffix optional.
+    """Read the items of a metadata file.
+
+    The first column names the audio file, with or without its suffix and the folder it is in.
 
     Args:
         path: The file, or the folder that holds it as `metadata.csv`.
@@ -26,36 +34,58 @@ def read_metadata_csv(
         speaker_column: Number of the speaker column. None: no such column.
 
     Raises:
-        ValueError: If the file is missing, or a column number is invalid.
+        ValueError: If the file is missing, its columns are separated otherwise, or a column number
+            is invalid.
     """
     if path.is_dir():
         path = path / "metadata.csv"
     for flag, column in {"text": text_column, "speaker": speaker_column}.items():
         if column is not None and column < 2:
             raise ValueError(f"--{flag}_column {column}: 2 is the first after the file names")
+    folders = [] if audio_dir is None else [audio_dir]
     if audio_dir is None:
-        wavs = path.parent / "wavs"
-        audio_dir = wavs if wavs.is_dir() else path.parent
+        folders = [folder for folder in (path.parent / "wavs", path.parent) if folder.is_dir()]
+    lines = {number: line for number, line in enumerate(read_lines(path), start=1) if line.strip()}
+    rows = {number: [field.strip() for field in line.split("|")] for number, line in lines.items()}
+    _check_separator(path, list(lines.values()))
+    usual = _usual_columns(list(rows.values()))
 
     items: list[Item] = []
-    for number, line in enumerate(read_lines(path), start=1):
-        if not line.strip():
-            continue
-        name, *columns = line.split("|")
-        wanted = max(2, text_column or 0, speaker_column or 0)
-        if len(columns) + 1 < wanted:
+    for number, (name, *columns) in rows.items():
+        if usual == 2 and columns:  # a | in the text
+            columns = [lines[number].partition("|")[2].strip()]
+        wanted = max(usual, text_column or 0, speaker_column or 0)
+        if len(columns) + 1 != wanted:
             detail = f"line {number} of {path} has {len(columns) + 1} columns, not {wanted}"
             items.append(Rejected(name, "malformed", detail))
             continue
         items.append(
             Utterance(
                 id=_strip_suffix(name),
-                audio=_find_audio(audio_dir, name),
+                audio=_find_audio(folders, name),
                 text=columns[-1 if text_column is None else text_column - 2],
-                speaker=None if speaker_column is None else columns[speaker_column - 2].strip(),
+                speaker=None if speaker_column is None else columns[speaker_column - 2],
             )
         )
     return items
+
+
+def _check_separator(path: Path, lines: Sequence[str]) -> None:
+    """Raise ValueError if another separator takes the place of `|` in the whole file."""
+    if any("|" in line for line in lines):
+        return
+    for separator, name in (("\t", "tabs"), (";", "semicolons"), (",", "commas")):
+        if lines and all(separator in line for line in lines):
+            raise ValueError(
+                f"{path} separates its columns by {name}: separate them by |, such as "
+                f"{'|'.join(lines[0].split(separator, 1))[:60]!r}"
+            )
+
+
+def _usual_columns(rows: Sequence[Sequence[str]]) -> int:
+    """Number of columns of most rows, 2 or more; of two that are equally frequent, the smaller."""
+    counts = Counter(len(row) for row in rows if len(row) > 1)
+    return max(counts, key=lambda columns: (counts[columns], -columns), default=2)
 
 
 def _strip_suffix(name: str) -> str:
@@ -64,9 +94,32 @@ def _strip_suffix(name: str) -> str:
     return path.with_suffix("").as_posix() if path.suffix.lower() in AUDIO_SUFFIXES else name
 
 
-def _find_audio(folder: Path, name: str) -> Path:
-    """Path of an audio file; for a name without suffix, the first file with an AUDIO_SUFFIXES."""
-    if _strip_suffix(name) != name:
-        return folder / name
-    candidates = [folder / f"{name}{suffix}" for suffix in AUDIO_SUFFIXES]
-    return next((path for path in candidates if path.is_file()), candidates[0])
+def _find_audio(folders: Sequence[Path], name: str) -> Path:
+    """Path of an audio file; if there is none, the path where it was expected.
+
+    Args:
+        folders: Where to look, in this order.
+        name: With or without suffix; it may contain folders, also that of the recordings itself.
+    """
+    candidates = list(_candidates(folders, name))
+    return next((path for path in candidates if _is_file(path)), candidates[0])
+
+
+def _candidates(folders: Sequence[Path], name: str) -> Iterator[Path]:
+    stem = _strip_suffix(name)
+    suffixes = AUDIO_SUFFIXES if stem == name else (Path(name).suffix,)
+    first, _, rest = stem.replace("\\", "/").partition("/")
+    for folder in folders:
+        for suffix in suffixes:
+            yield folder / f"{stem}{suffix}"
+    for folder in folders:
+        inner = Path(rest) if first == folder.name and rest else Path(first, rest)
+        for suffix in suffixes:
+            yield folder / f"{inner.as_posix()}{suffix}"
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except (OSError, ValueError):  # an impossible file name
+        return False

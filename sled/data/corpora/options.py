@@ -23,14 +23,15 @@ class Limits:
         min_chars_per_s: Fewest characters of text, without spaces, per second of audio. Mandarin
             has 4 to 6 and English about 12; the defaults suit both.
         max_chars_per_s: Most characters per second.
-        decode_audio: Decode all audio and check for silence, instead of reading only file headers.
+        decode_audio: Decode all audio, which shows silence and damage, instead of reading only file
+            headers.
     """
 
     min_duration_s: float = 0.3
     max_duration_s: float = 40.0
     min_chars_per_s: float = 0.5
     max_chars_per_s: float = 30.0
-    decode_audio: bool = False
+    decode_audio: bool = True
 
     def __post_init__(self) -> None:
         """Raise ValueError for limits that no utterance can meet."""

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import soundfile
 from lhotse import CutSet, RecordingSet, SupervisionSet
@@ -371,6 +372,78 @@ def test_ljspeech_as_lhotse_reads_it(tmp_path: Path) -> None:
     assert [one.text for one in spoken] == [row[2] for row in rows]
 
 
+# Lines, and the names and texts that are read; None for a line that is left out.
+METADATA: list[tuple[list[str], list[tuple[str, str] | None]]] = [
+    # spaces around fields
+    ([" one | The garden was quiet. "], [("one", "The garden was quiet.")]),
+    # names with folder or suffix, or both
+    (["wavs/one|A."], [("wavs/one", "A.")]),
+    (["wavs/one.wav|A."], [("wavs/one", "A.")]),
+    (["./wavs/one.wav|A."], [("wavs/one", "A.")]),
+    (["wavs\\one.wav|A."], [("wavs\\one", "A.")]),
+    (["one.wav|A."], [("one", "A.")]),
+    (["deep/two|B."], [("deep/two", "B.")]),
+    # a | in the text: clear with two columns, not with three
+    (
+        ["deep/two|B.", "one|He said: | is a bar."],
+        [("deep/two", "B."), ("one", "He said: | is a bar.")],
+    ),
+    (["one|5|five", "deep/two|6|six", "one|a|b|c"], [("one", "five"), ("deep/two", "six"), None]),
+    (["one|5|five", "deep/two|6|six", "one|seven"], [("one", "five"), ("deep/two", "six"), None]),
+    # quotation marks are text
+    (['one|"Yes," she said.'], [("one", '"Yes," she said.')]),
+    (["one"], [None]),
+]
+
+
+@pytest.mark.parametrize(("lines", "read"), METADATA)
+def test_lines_of_metadata(
+    lines: list[str], read: list[tuple[str, str] | None], tmp_path: Path
+) -> None:
+    for name in ("one", "deep/two"):
+        write_audio(tmp_path / "wavs" / f"{name}.wav")
+    (tmp_path / "metadata.csv").write_text("\n".join(lines), encoding="utf-8")
+    items = read_metadata_csv(tmp_path)
+    assert [(item.id, item.text) if isinstance(item, Utterance) else None for item in items] == read
+    for item in items:
+        assert isinstance(item, Rejected) or item.audio.is_file()
+
+
+@pytest.mark.parametrize(
+    ("line", "word"),
+    [("one.wav,A, b.", "by commas"), ("one\tA.", "by tabs"), ("one;A, b.", "by semicolons")],
+)
+def test_another_separator_is_refused_with_the_right_one(
+    line: str, word: str, tmp_path: Path
+) -> None:
+    (tmp_path / "metadata.csv").write_text(f"{line}\n" * 2)
+    with pytest.raises(ValueError, match=f"{word}: separate them by \\|"):
+        read_metadata_csv(tmp_path)
+
+
+def test_silent_recordings_are_left_out_and_counted(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_audio(tmp_path / "one.wav")
+    stereo = np.stack([debug_waveform(1.0), -debug_waveform(1.0)], axis=1)
+    soundfile.write(tmp_path / "inverted.wav", stereo, 24_000)
+    soundfile.write(tmp_path / "silent.wav", np.zeros(RATE), RATE)
+    lines = "".join(f"{name}|Some words.\n" for name in ("one", "inverted", "silent"))
+    (tmp_path / "metadata.csv").write_text(lines)
+    assert run("prepare metadata-csv", "--input", tmp_path, "--output", tmp_path) == 0
+    output = capsys.readouterr().out
+    assert "train: 2 utterances" in output and "rejected: 1 (silent_audio 1)" in output
+
+
+def test_a_folder_in_the_place_of_a_file(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_jsonl(tmp_path / "corpus.jsonl", BARE_JSON)
+    assert run("prepare jsonl", "--input", tmp_path, "--output", tmp_path / "out") == 2
+    error = capsys.readouterr().err
+    assert f"is a folder: name the file in it, such as {tmp_path}/corpus.jsonl" in error
+
+
 def test_other_metadata_files(tmp_path: Path) -> None:
     write_audio(tmp_path / "b.v2.flac")
     path = tmp_path / "list.csv"
@@ -378,7 +451,7 @@ def test_other_metadata_files(tmp_path: Path) -> None:
     a, b, c, d = read_metadata_csv(path, speaker_column=2)
     assert a == Utterance("a", tmp_path / "a.wav", "Hello.", speaker="anna")
     assert b == Utterance("b.v2", tmp_path / "b.v2.flac", "你好。", speaker="ben")
-    assert isinstance(c, Rejected) and "1 columns, not 2" in c.detail
+    assert isinstance(c, Rejected) and "1 columns, not 3" in c.detail
     assert isinstance(d, Utterance) and d.audio == tmp_path / "d.wav"  # the checks miss it
     with pytest.raises(ValueError, match="--text_column 1"):
         read_metadata_csv(path, text_column=1)
