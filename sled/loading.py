@@ -6,10 +6,12 @@ from pathlib import Path
 
 import torch
 
-from sled.bundled import bundled_model
+from sled.bundled import BUNDLED_MODELS, bundled_model
 from sled.codec import Codec, load_codec
 from sled.fast import PRECISIONS, choose_precision, loading_dtype, make_fast
 from sled.files.checkpoint import checkpoint_folder
+from sled.files.hub import is_hub_name
+from sled.files.suggest import did_you_mean
 from sled.model.config import Config
 from sled.model.heads import head_class
 from sled.model.interface import FrameModel
@@ -41,21 +43,50 @@ def load_parts(
     """
     if dtype not in ("auto", *PRECISIONS):
         raise ValueError(f"dtype={dtype!r}: choose one of auto, {', '.join(PRECISIONS)}")
-    if (bundled := bundled_model(name_or_path)) is not None:
-        name_or_path = bundled.folder
-    assert name_or_path is not None
-    folder = checkpoint_folder(name_or_path)
+    folder = model_folder(name_or_path)
+    config = read_config(folder)
     if codec is None:
         beside = [folder / "codec", folder.parent / "codec"]
         codec = next((path for path in beside if path.is_dir()), DEFAULT_CODEC)
-    family = model_family(folder)
-    config = family.load_config(folder)
     if dtype == "auto":
         dtype = choose_precision(config, torch.device(device))
-    model = family.load_model(folder, loading_dtype(dtype)).to(device)
-    # The folder of a hub name holds only the files of the model.
-    tokenizer = TextTokenizer.from_pretrained(name_or_path, config.architecture.text_normalization)
+    model = model_family(folder).load_model(folder, loading_dtype(dtype)).to(device)
+    tokenizer = TextTokenizer.from_pretrained(folder, config.architecture.text_normalization)
     return make_fast(model, dtype, threads), tokenizer, load_codec(codec, device=device)
+
+
+def model_folder(name_or_path: str | Path | None) -> Path:
+    """Return the folder of a model and its tokenizer, downloaded if necessary.
+
+    Args:
+        name_or_path: Name of a bundled model (None: the default one), folder, or hub name.
+
+    Raises:
+        ValueError: If there is no such model, or a file is missing.
+    """
+    if (bundled := bundled_model(name_or_path)) is not None:
+        return bundled.folder
+    assert name_or_path is not None
+    name = str(name_or_path)
+    if Path(name).name == name and not Path(name).exists():
+        raise ValueError(
+            f"no model or folder {name}{did_you_mean(name, BUNDLED_MODELS)}: bundled models are "
+            f"{' and '.join(BUNDLED_MODELS)}, models on the hub are named OWNER/NAME"
+        )
+    folder = checkpoint_folder(name_or_path)
+    if is_hub_name(name):  # downloads the files of the tokenizer into the same folder
+        TextTokenizer.from_pretrained(name)
+    return folder
+
+
+def read_config(name_or_path: str | Path | None) -> Config:
+    """Read the configuration of a model, without its weights; arguments as `model_folder`.
+
+    Raises:
+        ValueError: If there is no such model, or it is of an unknown kind.
+    """
+    folder = model_folder(name_or_path)
+    return model_family(folder).load_config(folder)
 
 
 def check_parts(config: Config, tokenizer: TextTokenizer, codec: Codec) -> None:

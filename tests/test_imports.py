@@ -28,7 +28,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "files": set(),
     "bundled": set(),
     "normalization": {"startup"},
-    "text": {"normalization"},
+    "text": {"files", "normalization"},
     # What computes: the model knows no codec, the codec no model, and the data no model.
     "codec": {"files"},
     "model": {"files"},
@@ -74,6 +74,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "evaluation",
         "fast",
         "files",
+        "loading",
         "model",
         "simulation",
         "streaming",

@@ -70,15 +70,16 @@ def measure(args: argparse.Namespace) -> Report:
 
 def _until_end(arguments: list[str]) -> None:
     """Run Python until it ends."""
-    done = subprocess.run([sys.executable, *arguments], capture_output=True, text=True)
+    command, none = [sys.executable, *arguments], subprocess.DEVNULL
+    done = subprocess.run(command, stdin=none, capture_output=True, text=True)
     if done.returncode:
         raise ValueError(f"{' '.join(arguments)}: {done.stderr.strip()}")
 
 
 def _until_output(arguments: list[str]) -> None:
     """Run Python until the first byte of its output, then stop it."""
-    pipe = subprocess.PIPE
-    with subprocess.Popen([sys.executable, *arguments], stdout=pipe, stderr=pipe) as process:
+    command, pipe, none = [sys.executable, *arguments], subprocess.PIPE, subprocess.DEVNULL
+    with subprocess.Popen(command, stdin=none, stdout=pipe, stderr=pipe) as process:
         assert process.stdout is not None and process.stderr is not None
         if not process.stdout.read(1):
             message = process.stderr.read().decode(errors="replace")

@@ -13,13 +13,11 @@ class BundledModel:
     Attributes:
         folder: The checkpoint folder.
         speaks: What it can say, in a few words.
-        description: The same in a sentence, which commands print before they speak.
         example: A text for it to say.
     """
 
     folder: Path
     speaks: str
-    description: str
     example: str
 
 
@@ -27,15 +25,11 @@ BUNDLED_MODELS = {
     "english": BundledModel(
         Path(__file__).parent / "english",
         "any English text, about one word in sixteen wrong",
-        "Speaking with the bundled model english, which gets about one word in sixteen wrong. "
-        "Name another model with --model.",
         "Speech starts while the text is still being written.",
     ),
     "digits": BundledModel(
         Path(__file__).parent / "digits",
-        'strings of English digits, such as "four two seven"',
-        "Speaking with the bundled model digits, which says strings of English digits, such as "
-        '"four two seven", and nothing else. Name another model with --model.',
+        'strings of English digits, such as "four two seven", and nothing else',
         "four two seven",
     ),
 }

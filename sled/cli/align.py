@@ -96,11 +96,8 @@ def _read_normalization(args: argparse.Namespace) -> str | None:
         return normalization
     if args.text_normalization is not None:
         raise ValueError("--model and --text_normalization exclude each other: give one")
-    from sled.bundled import bundled_model
-    from sled.files.checkpoint import checkpoint_folder
+    from sled.loading import model_folder
     from sled.model.config import Config
 
-    bundled = bundled_model(args.model)
-    folder = checkpoint_folder(args.model) if bundled is None else bundled.folder
-    normalization = Config.load(folder).architecture.text_normalization
+    normalization = Config.load(model_folder(args.model)).architecture.text_normalization
     return normalization

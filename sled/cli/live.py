@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import codecs
-import os
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -13,14 +11,12 @@ import numpy as np
 from tqdm import tqdm
 
 from sled.cli.speaking import NO_SPEECH, STANDARD_OUTPUT, Reading, Task, report, write_raw
+from sled.cli.text_input import arriving_text
 from sled.files.audio import AudioWriter
 from sled.files.extras import install_command
 from sled.simulation.client import Outlet, converse
 from sled.simulation.pacing import release, schedule, token_texts
 from sled.streaming.voice import Voice
-
-# Bytes of standard input that are taken at once, at most.
-PIPE_BYTES = 4096
 
 
 def speak_live(args: argparse.Namespace, task: Task, voice: Voice | None) -> None:
@@ -72,21 +68,6 @@ def speak_live(args: argparse.Namespace, task: Task, voice: Voice | None) -> Non
         print(f"{timeline.last_text_s:8.3f} s  text complete", file=sys.stderr)
         print(playback.describe(), file=sys.stderr)
     report(readings, elapsed_s)
-
-
-def arriving_text() -> Iterator[str]:
-    """Standard input, piece by piece as it arrives.
-
-    Raises:
-        ValueError: If it is not UTF-8.
-    """
-    decoder = codecs.getincrementaldecoder("utf-8")()
-    try:
-        while data := os.read(sys.stdin.fileno(), PIPE_BYTES):
-            yield decoder.decode(data)
-        yield decoder.decode(b"", final=True)
-    except UnicodeDecodeError as error:
-        raise ValueError("standard input is not UTF-8 text") from error
 
 
 @contextmanager

@@ -13,6 +13,7 @@ from typing import NoReturn
 from typing_extensions import override
 
 from sled.cli.commands import COMMANDS, GROUPS, SECTIONS, Command, find_command
+from sled.files.suggest import did_you_mean
 
 # Exit statuses.
 FAILED, BAD_INPUT, INTERRUPTED = 1, 2, 130
@@ -30,6 +31,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     if "_ARGCOMPLETE" in os.environ:  # a shell asks what may follow
         _complete()
     words = sys.argv[1:] if argv is None else list(argv)
+    for word in words:
+        if not _is_utf8(word):
+            print(f"error: {os.fsencode(word)!r} is not UTF-8 text", file=sys.stderr)
+            return BAD_INPUT
     return guard(lambda: _run(words))
 
 
@@ -110,7 +115,7 @@ def _add_flags(parser: argparse.ArgumentParser, command: Command) -> None:
     parser.description = (module.__doc__ or "").strip()
     parser.epilog = f"example:\n  {module.EXAMPLE}"
     module.add_flags(parser)
-    parser.set_defaults(run_command=module.run)
+    parser.set_defaults(run_command=module.run, known_flags=[*parser._option_string_actions])
     words = [parser.prog, "[flags]"]
     for action in parser._actions:
         if not action.option_strings:
@@ -152,14 +157,41 @@ def _run(words: list[str]) -> int | None:
     if not words or (len(words) == 1 and words[0] in GROUPS):
         words = [*words, "--help"]
     name = find_command(words)
-    if name is not None and COMMANDS[name].own_parser:
+    if name is None:
+        _refuse_unknown(words)
+    elif COMMANDS[name].own_parser:
         status: int | None = import_module(COMMANDS[name].module).main(words[len(name.split()) :])
         return status
     args, unknown = build_parser(name).parse_known_args(words)
+    flags: list[str] = vars(args).pop("known_flags", [])
     if unknown:
-        Parser(prog=f"sled {name}").error(f"unrecognized arguments: {' '.join(unknown)}")
+        suggestion = did_you_mean(unknown[0].partition("=")[0], flags)
+        message = f"unrecognized arguments: {' '.join(unknown)}{suggestion}"
+        Parser(prog=f"sled {name}").error(message)
     run: Callable[[argparse.Namespace], int | None] = vars(args).pop("run_command")
     return run(args)
+
+
+def _is_utf8(word: str) -> bool:
+    """Whether Python could decode a word of the command line: otherwise it keeps bytes in it."""
+    try:
+        word.encode("utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _refuse_unknown(words: list[str]) -> None:
+    """End with an error if the words name a command that does not exist."""
+    group = words[0] if words[0] in GROUPS else None
+    name = words[0] if group is None else words[1]
+    if name.startswith("-"):  # a flag, such as --help
+        return
+    names = {name.split()[0] for name in COMMANDS}
+    if group is not None:
+        names = {name.split()[1] for name in COMMANDS if name.split()[0] == group}
+    prog = "sled" if group is None else f"sled {group}"
+    Parser(prog=prog).error(f"no command {name!r} in {prog}{did_you_mean(name, names)}")
 
 
 def _overview() -> str:

@@ -8,14 +8,19 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from tqdm import tqdm
 
 from sled.bundled import bundled_model
 from sled.cli.device import choose_device
+from sled.cli.flags import given
+from sled.cli.text_input import STANDARD_INPUT, read_text, text_source
 from sled.decoding import DecodingOptions
 from sled.files.audio import check_writable
+from sled.loading import read_config
+from sled.model.config import Config
 from sled.model.layout import Layout
 from sled.streaming.session import to_int16
 from sled.streaming.voice import Prompt, Voice
@@ -63,51 +68,64 @@ def read_task(args: argparse.Namespace, layout: str, *, follow_input: bool = Fal
     Raises:
         ValueError: For flags that cannot be followed.
     """
-    bundled = bundled_model(args.model)
     if args.num_return_sequences < 1:
         raise ValueError(f"--num_return_sequences {args.num_return_sequences}: ask for 1 or more")
     dtype = read_dtype(args)
     if args.max_length < 0:
         raise ValueError(f"--max_length {args.max_length} is below 0: 0 means all positions")
-    cfg = args.cfg
-    if cfg is None:
-        cfg = PUBLISHED_CFG if bundled is None else RECOMMENDED_CFG
-    options = DecodingOptions(
-        cfg=cfg,
-        temperature=1.0 if args.temperature is None else args.temperature,
-        draws=1 if args.draws is None else args.draws,
+    paths = output_paths(args.output, args.num_return_sequences)
+    bundled = bundled_model(args.model)
+    text: str | None
+    source = text_source(args)
+    if source is None:
+        text = PUBLISHED_INPUT if bundled is None else bundled.example
+    elif source == STANDARD_INPUT and follow_input and len(paths) == 1:
+        text = None  # several readings need the whole text
+    else:
+        text = read_text(source)
+    for path in paths:
+        if path != STANDARD_OUTPUT:
+            check_writable(path)
+
+    config = read_config(args.model)
+    own = Layout.from_config(config)
+    if layout == "stream" and own.is_offline:
+        raise ValueError(
+            f"{args.model} is an offline checkpoint (no stream_n, stream_m in its config.json): "
+            "name a streaming one, or use `sled speak`"
+        )
+    options = read_options(args, config, RECOMMENDED_CFG if bundled else PUBLISHED_CFG)
+    device = choose_device(args.device)
+    tts = TTS.from_pretrained(args.model, codec=args.codec, device=device, dtype=dtype)
+    if source is None:
+        print(f'no text is given: speaking an example, "{text}"', file=sys.stderr)
+    seeds = range(args.seed, args.seed + len(paths))
+    return Task(tts, text, options, own if layout == "stream" else Layout(), paths, seeds)
+
+
+def read_options(args: argparse.Namespace, config: Config, usual_cfg: float) -> DecodingOptions:
+    """How to decode: as the flags say, else as the checkpoint recommends.
+
+    Args:
+        args: As `read_task`.
+        config: Configuration of the model.
+        usual_cfg: Guidance scale if neither says one.
+
+    Raises:
+        ValueError: For impossible values.
+    """
+    recommended = DecodingOptions.of_model(config)
+    if config.speaking.cfg is None and config.speaking.distilled_cfg is None:
+        recommended = replace(recommended, cfg=usual_cfg)
+    named: dict[str, Any] = given(args, "cfg", "temperature", "draws")
+    return replace(
+        recommended,
+        **named,
         stop_threshold=args.stop_threshold,
         min_frames=args.min_frames,
         max_length=args.max_length or None,
         track_text=args.track_text,
     )
-    paths = output_paths(args.output, args.num_return_sequences)
-    # Several readings, or a simulated writer, need the whole text.
-    follow = follow_input and len(paths) == 1
-    example = PUBLISHED_INPUT if bundled is None else bundled.example
-    text = None if follow and reads_input(args) else read_text(args, example)
-    for path in paths:
-        if path != STANDARD_OUTPUT:
-            check_writable(path)
-
-    if bundled is not None:
-        print(bundled.description, file=sys.stderr if STANDARD_OUTPUT in paths else sys.stdout)
-    device = choose_device(args.device)
-    tts = TTS.from_pretrained(args.model, codec=args.codec, device=device, dtype=dtype)
-    if layout == "stream" and tts.model.layout.is_offline:
-        raise ValueError(
-            f"{args.model} is an offline checkpoint (no stream_n, stream_m in its config.json): "
-            "name a streaming one, or use `sled speak`"
-        )
-    config = tts.model.config
-    own_cfg = (config.speaking.cfg, config.speaking.distilled_cfg)
-    if args.cfg is None and own_cfg != (None, None):
-        options = replace(options, cfg=tts.default_options.cfg)
-    unset = [name for name in ("temperature", "draws") if getattr(args, name) is None]
-    options = replace(options, **{name: getattr(tts.default_options, name) for name in unset})
-    own = tts.model.layout
-    seeds = range(args.seed, args.seed + len(paths))
-    return Task(tts, text, options, own if layout == "stream" else Layout(), paths, seeds)
 
 
 def read_dtype(args: argparse.Namespace) -> str:
@@ -124,45 +142,18 @@ def read_dtype(args: argparse.Namespace) -> str:
     return named.pop() if named else "auto"
 
 
-def reads_input(args: argparse.Namespace) -> bool:
-    """Whether the flags name standard input, and nothing else, as the text."""
-    return (
-        "-" in (args.text, args.input) and not args.input_file and None in (args.text, args.input)
-    )
-
-
-def read_text(args: argparse.Namespace, default: str) -> str:
-    """The text that the argument, `--input` or `--input_file` names.
-
-    Raises:
-        ValueError: If it is given twice, is blank, or cannot be read.
-    """
-    sources = {"the text": args.text, "--input": args.input, "--input_file": args.input_file}
-    named = [name for name, value in sources.items() if value is not None]
-    if len(named) > 1:
-        raise ValueError(f"{' and '.join(named)} exclude each other: give one")
-    text: str | None = args.text if args.text is not None else args.input
-    try:
-        if args.input_file is not None:
-            text = Path(args.input_file).read_text(encoding="utf-8")
-        elif text == "-":
-            text = sys.stdin.read()
-    except UnicodeDecodeError as error:
-        raise ValueError(f"{args.input_file or 'standard input'} is not UTF-8 text") from error
-    if text is None:
-        return default
-    if not text.strip():
-        raise ValueError("the text is blank: give at least one word")
-    return text
-
-
 def output_paths(output: str, count: int) -> list[Path]:
     """A path for each reading: `out.wav`, or `out-1.wav`, `out-2.wav`, ...
 
     Raises:
-        ValueError: If several readings are to go to standard output.
+        ValueError: If several readings are to go to standard output, or that is a terminal.
     """
     path = Path(output)
+    if path == STANDARD_OUTPUT and sys.stdout.isatty():
+        raise ValueError(
+            "--output - writes raw samples, and standard output is a terminal: pipe it into a "
+            "player, such as `| aplay -f S16_LE -r 24000`, or name an audio file"
+        )
     if count == 1:
         return [path]
     if path == STANDARD_OUTPUT:

@@ -10,6 +10,8 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
+from sled.files.hub import find_hub_file, hub_file, is_hub_name
+
 CONFIG_FILE = "config.json"
 WEIGHTS_FILE = "model.safetensors"
 # Maps each tensor to the file that holds it, if there are several.
@@ -33,25 +35,21 @@ def checkpoint_folder(name_or_path: str | Path) -> Path:
                 "name the folder that training saved"
             )
         return path
-    if path.exists() or path.is_absolute() or str(name_or_path).startswith((".", "~")):
-        raise ValueError(f"no checkpoint folder at {path}: check the path")
+    if path.exists() or not is_hub_name(name_or_path):
+        raise ValueError(
+            f"no checkpoint folder at {path}: give the path of a folder, or a hub name OWNER/NAME"
+        )
     return _download(str(name_or_path))
 
 
 def _download(name: str) -> Path:
-    from huggingface_hub import hf_hub_download
-    from huggingface_hub.errors import EntryNotFoundError, HFValidationError
-
     try:
-        config = Path(hf_hub_download(name, CONFIG_FILE))
-        try:
-            hf_hub_download(name, WEIGHTS_FILE)
-        except EntryNotFoundError:
-            for shard in _shards(Path(hf_hub_download(name, INDEX_FILE))):
-                hf_hub_download(name, shard)
-    except (OSError, HFValidationError) as error:
-        reason = str(error).strip().splitlines()[0]
-        raise ValueError(f"no checkpoint at {name!r}: {reason}") from error
+        config = hub_file(name, CONFIG_FILE)
+        if find_hub_file(name, WEIGHTS_FILE) is None:
+            for shard in _shards(hub_file(name, INDEX_FILE)):
+                hub_file(name, shard)
+    except ValueError as error:
+        raise ValueError(f"no checkpoint {name}: {error}") from error
     return config.parent
 
 

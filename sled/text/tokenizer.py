@@ -12,6 +12,7 @@ from tokenizers.models import BPE
 from tokenizers.pre_tokenizers import ByteLevel
 from tokenizers.trainers import BpeTrainer
 
+from sled.files.hub import hub_file, is_hub_name
 from sled.normalization import max_bytes, normalize, open_normalizer
 
 BOS_ID, PAD_ID, EOS_ID, UNK_ID = range(4)
@@ -81,18 +82,15 @@ class TextTokenizer:
                     "name a checkpoint or tokenizer folder that holds both"
                 )
         else:
-            from huggingface_hub import hf_hub_download
-
-            try:
-                files = [
-                    Path(hf_hub_download(str(name_or_path), file))
-                    for file in (VOCAB_FILE, MERGES_FILE)
-                ]
-            except (OSError, ValueError) as error:  # missing, not reachable, or not a name
+            if not is_hub_name(folder):
                 raise ValueError(
-                    f"no tokenizer at {str(name_or_path)!r}: it is neither a folder nor a hub "
-                    "repository within reach that holds vocab.json and merges.txt"
-                ) from error
+                    f"no tokenizer at {folder}: name a folder, or a hub name OWNER/NAME, that "
+                    "holds vocab.json and merges.txt"
+                )
+            try:
+                files = [hub_file(str(name_or_path), file) for file in (VOCAB_FILE, MERGES_FILE)]
+            except ValueError as error:
+                raise ValueError(f"no tokenizer {name_or_path}: {error}") from error
         try:
             model = BPE.from_file(str(files[0]), str(files[1]))
         except Exception as error:  # tokenizers raises bare Exception

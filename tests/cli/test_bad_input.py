@@ -62,8 +62,9 @@ COMMANDS = [
     (f"speak {SPEAK} --min_frames -1", "min_frames=-1"),
     (f"speak {SPEAK} --max_length -1", "--max_length -1"),
     (f"speak {SPEAK} --num_return_sequences 0", "--num_return_sequences 0"),
+    (f"speak {SPEAK} --tempature 1", "(did you mean --temperature?): see sled speak --help"),
     (f"speak {SPEAK} --output - --num_return_sequences 2", "--output - takes one reading"),
-    (f"speak {SPEAK} --speed", "unrecognized arguments: --speed: see sled speak --help"),
+    (f"speak {SPEAK} --zzz", "unrecognized arguments: --zzz: see sled speak --help"),
     (f"speak {SPEAK} --cfg two", "argument --cfg: invalid float value: 'two': see sled speak"),
     (f"speak {SPEAK} --seed {2**70}", "seed"),
     (f"speak {SPEAK} --device abacus", "--device abacus"),
@@ -128,6 +129,14 @@ def test_an_output_that_cannot_be_written_is_refused_before_any_work(
     # The model is not there either: the output is looked at first.
     status = run("speak", "--model_name_or_path", "/no/such", "--output", output)
     assert_refused(status, capsys.readouterr().err, word, workplace)
+
+
+@pytest.mark.parametrize("command", ["speak", "stream", "clone"])
+def test_raw_samples_are_not_written_to_a_terminal(command, workplace, monkeypatch, capsys):
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    prompt = () if command == "speak" else ("--prompt_audio", "a", "--prompt_text", "b")
+    status = run(command, "one", *prompt, "--output", "-")
+    assert_refused(status, capsys.readouterr().err, "pipe it into a player", workplace)
 
 
 def test_a_process_of_its_own_says_no_more(workplace):

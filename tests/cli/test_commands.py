@@ -170,8 +170,11 @@ def test_the_overview_has_every_command(capsys):
 @pytest.mark.parametrize(
     ("command", "message"),
     [
-        ("speek", "invalid choice: 'speek'"),
-        ("cache latents", "invalid choice: 'latents'"),
+        ("speek", "no command 'speek' in sled (did you mean speak?): see sled --help"),
+        ("voice list", "no command 'voice' in sled (did you mean voices?)"),
+        ("zzz", "no command 'zzz' in sled: see"),
+        ("cache code", "no command 'code' in sled cache (did you mean codes?): see sled cache"),
+        ("speak --tempature 1", "--tempature (did you mean --temperature?): see sled speak"),
         ("cache codes", "the following arguments are required: --codec, --output/-o"),
         ("completion tcsh", "invalid choice: 'tcsh'"),
     ],

@@ -153,11 +153,12 @@ def test_a_named_model_has_the_published_input_and_no_guidance(offline, tmp_path
 def test_without_a_name_the_bundled_model_says_what_it_can(
     command, layout, stream, tmp_path, monkeypatch, capsys
 ):
-    """In either layout, with guidance; and a line tells what it knows."""
-    model = BundledModel(stream, "digits", "It says so.", "four two seven")
+    """In either layout, with guidance; and a line says that it is an example."""
+    model = BundledModel(stream, "digits", "four two seven")
     monkeypatch.setitem(BUNDLED_MODELS, DEFAULT_MODEL, model)
     assert run(command, "--min_frames", 3, "--output", tmp_path / "out.wav") == 0
-    assert capsys.readouterr().out.splitlines()[0] == "It says so."
+    said = capsys.readouterr().err.splitlines()[0]
+    assert said == 'no text is given: speaking an example, "four two seven"'
     options = DecodingOptions(cfg=2.0, min_frames=3)
     tts = TTS.from_pretrained(stream)
     expected = tts.synthesize(["four two seven"], seeds=42, options=options, layout=layout)[0]
@@ -183,7 +184,7 @@ def test_bundled_models_are_complete(model):
 def test_text_has_four_sources(offline, tmp_path, monkeypatch):
     model = ("--model_name_or_path", offline, "--min_frames", 5, "--max_length", 100)
     (tmp_path / "text.txt").write_text("one\n  two\n", encoding="utf-8")
-    monkeypatch.setattr(sys, "stdin", io.StringIO("one two\n"))
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"one two\n")))
     sources = {
         "argument.wav": ("one two",),
         "flag.wav": ("--input", "one two"),

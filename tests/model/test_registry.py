@@ -1,22 +1,22 @@
 """Which code loads a checkpoint, and where the checkpoint comes from."""
 
 import json
-import shutil
 import sys
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 import torch
 
 from sled import TTS, DecodingOptions
+from sled.files import hub as hub_files
 from sled.files.checkpoint import checkpoint_folder
-from sled.loading import check_parts
+from sled.loading import check_parts, model_folder
 from sled.model.config import Config
 from sled.model.lm import SpeechLM
 from sled.model.registry import FAMILIES, ModelFamily, load_speech_lm, model_family
 from sled.text.tokenizer import TextTokenizer
 from tests.debug import debug_checkpoint, debug_codec, debug_config, debug_model, debug_tokenizer
+from tests.hub import install_hub
 from tests.ids import debug_id_codec, debug_id_model
 
 FEW = DecodingOptions(cfg=1.0, min_frames=4, max_frames=4)
@@ -88,44 +88,59 @@ def test_parts_that_do_not_fit_are_refused(config, codec, message):
 
 @pytest.fixture
 def hub(tmp_path, monkeypatch):
-    """A hub with one checkpoint, "someone/model", and the names of the files asked of it."""
-    asked, remote = [], debug_checkpoint(tmp_path / "remote")
-
-    def download(name: str, file: str) -> str:
-        asked.append(file)
-        if name != "someone/model":
-            raise OSError("401 Client Error\nlong story")
-        if not (remote / file).is_file():
-            raise EntryNotFoundError(file)
-        target = tmp_path / "cache" / file
-        target.parent.mkdir(exist_ok=True)
-        shutil.copy(remote / file, target)
-        return str(target)
-
-    from huggingface_hub.errors import EntryNotFoundError
-
-    monkeypatch.setattr("huggingface_hub.hf_hub_download", download)
-    return SimpleNamespace(folder=remote, asked=asked)
+    """A hub with one checkpoint, "someone/model"."""
+    remote = debug_checkpoint(tmp_path / "remote")
+    return install_hub(monkeypatch, {"someone/model": remote}, tmp_path / "cache")
 
 
 def test_a_checkpoint_is_downloaded_by_its_name(hub):
     folder = checkpoint_folder("someone/model")
     assert load_speech_lm(folder).digest() == debug_model().digest()
-    assert hub.asked == ["config.json", "model.safetensors"]
+    assert hub.downloads == ["config.json", "model.safetensors"]
 
 
 def test_a_checkpoint_in_several_files_is_downloaded_whole(hub):
-    weights = "model.safetensors"
-    (hub.folder / weights).rename(hub.folder / "model-1.safetensors")
+    remote, weights = hub.repositories["someone/model"], "model.safetensors"
+    (remote / weights).rename(remote / "model-1.safetensors")
     index = {"weight_map": {"a": "model-1.safetensors"}}
-    (hub.folder / f"{weights}.index.json").write_text(json.dumps(index))
+    (remote / f"{weights}.index.json").write_text(json.dumps(index))
     assert load_speech_lm(checkpoint_folder("someone/model")).digest() == debug_model().digest()
 
 
-@pytest.mark.parametrize("name", ["someone/else", "a/b/c/d"])
-def test_a_name_that_the_hub_does_not_know_is_refused_in_one_line(name, hub):
-    with pytest.raises(ValueError, match="^no checkpoint at .*401 Client Error$"):
-        checkpoint_folder(name)
+def test_a_model_is_downloaded_with_its_tokenizer_and_used_without_a_connection_later(hub):
+    with pytest.raises(ValueError, match="no checkpoint someone/else: .*no public repository"):
+        model_folder("someone/else")
+    folder = model_folder("someone/model")
+    assert TextTokenizer.from_pretrained(folder)
+    hub.online = False
+    hub_files._look_up.cache_clear()
+    assert model_folder("someone/model") == folder
+
+
+def test_a_hub_that_cannot_be_reached_is_asked_once(hub):
+    hub.online = False
+    for _ in range(2):
+        with pytest.raises(ValueError, match="cannot be reached .*name a folder"):
+            model_folder("someone/model")
+    assert hub.lookups == ["someone/model"]
+
+
+@pytest.mark.parametrize("name", ["a/b/c/d", "/a/b", "a b/c", "./a/b"])
+def test_what_is_no_name_of_a_repository_is_not_looked_up(name, hub):
+    with pytest.raises(ValueError, match="no checkpoint folder at"):
+        model_folder(name)
+    assert hub.lookups == []
+
+
+@pytest.mark.parametrize(
+    ("name", "suggestion"),
+    [("englisch", "(did you mean english?)"), ("digit", "(did you mean digits?)"), ("xy", "xy:")],
+)
+def test_a_mistyped_bundled_model_is_suggested(name, suggestion, hub):
+    with pytest.raises(ValueError, match="bundled models are english and digits") as refusal:
+        model_folder(name)
+    assert suggestion in str(refusal.value)
+    assert hub.lookups == []
 
 
 def test_a_folder_is_not_looked_for_on_the_hub(hub, tmp_path, monkeypatch):

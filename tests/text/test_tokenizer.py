@@ -17,6 +17,7 @@ from sled.text.tokenizer import (
     UNK_ID,
     TextTokenizer,
 )
+from tests.hub import install_hub
 
 SENTENCES = [
     "It was silent and gloomy, being tenanted solely by the captive.",
@@ -123,14 +124,12 @@ def test_vocabularies_of_another_form_are_refused(tmp_path: Path) -> None:
 def test_hub_names_are_looked_up_on_the_hub(
     tokenizer: TextTokenizer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    tokenizer.save_pretrained(tmp_path)
-
-    def fake_download(repository: str, file: str) -> str:
-        if repository != "someone/speech":
-            raise FileNotFoundError(repository)
-        return str(tmp_path / file)
-
-    monkeypatch.setattr("huggingface_hub.hf_hub_download", fake_download)
+    tokenizer.save_pretrained(tmp_path / "speech")
+    (tmp_path / "empty").mkdir()
+    repositories = {"someone/speech": tmp_path / "speech", "someone/empty": tmp_path / "empty"}
+    install_hub(monkeypatch, repositories, tmp_path / "cache")
     assert TextTokenizer.from_pretrained("someone/speech").vocab_size == 350
-    with pytest.raises(ValueError, match="someone/else.*neither a folder nor a hub repository"):
+    with pytest.raises(ValueError, match="no tokenizer someone/else: there is no folder"):
         TextTokenizer.from_pretrained("someone/else")
+    with pytest.raises(ValueError, match="someone/empty on .* has no vocab.json"):
+        TextTokenizer.from_pretrained("someone/empty")

@@ -53,16 +53,17 @@ def run(args: argparse.Namespace) -> None:
     from sled.cli.device import choose_device
     from sled.codec import load_codec
     from sled.decoding import DecodingOptions
-    from sled.files.checkpoint import checkpoint_folder
+    from sled.loading import model_folder
     from sled.model.registry import load_speech_lm
     from sled.text.tokenizer import TextTokenizer
     from sled.training.predictions import cache_predictions
 
     device = choose_device(args.device)
-    model = load_speech_lm(checkpoint_folder(args.model), torch.float32).to(device)
+    folder = model_folder(args.model)
+    model = load_speech_lm(folder, torch.float32).to(device)
     hours = cache_predictions(
         model.eval(),
-        TextTokenizer.from_pretrained(args.model, model.config.architecture.text_normalization),
+        TextTokenizer.from_pretrained(folder, model.config.architecture.text_normalization),
         load_codec(args.codec, device=device),
         args.codes,
         args.output,

@@ -18,6 +18,7 @@ from torch import Tensor
 
 from sled.codec.encodec.config import EncodecConfig
 from sled.codec.encodec.network import Encodec
+from sled.files.hub import find_hub_file, hub_file, is_hub_name
 
 CONFIG_FILE, WEIGHTS_FILE = "config.json", "model.safetensors"
 
@@ -54,8 +55,7 @@ def load_encodec(name_or_path: str | Path) -> Encodec:
     if path.is_dir():
         if not (path / CONFIG_FILE).is_file():
             raise ValueError(f"{path} holds no codec: it has no {CONFIG_FILE}")
-    # A name that can only be a path is not looked up on the hub, which would take long.
-    elif not re.fullmatch(r"[\w-]+/[\w.-]+", str(name_or_path)) or Path(path.parts[0]).is_dir():
+    elif not is_hub_name(name_or_path):
         raise ValueError(
             f"no codec at {path}: give a folder, a .th file or a hub name such as "
             "facebook/encodec_24khz"
@@ -104,38 +104,30 @@ def find_file(name_or_path: str | Path, file: str) -> Path | None:
     """A file of a codec, in its folder or on the hub; None if there is none.
 
     Raises:
-        OSError: If it is on the hub, and cannot be loaded.
+        ValueError: If it is on the hub, and cannot be downloaded.
     """
     folder = Path(name_or_path).expanduser()
     if folder.is_file():  # a state file stands alone
         return None
     if folder.is_dir():
         return path if (path := folder / file).is_file() else None
-    from huggingface_hub import hf_hub_download
-    from huggingface_hub.errors import EntryNotFoundError
-
-    try:
-        return Path(hf_hub_download(str(name_or_path), file))
-    except EntryNotFoundError:
-        return None
+    return find_hub_file(str(name_or_path), file)
 
 
 def _require(name_or_path: str | Path, file: str) -> Path:
-    reason = f"it has no {file}"
+    folder = Path(name_or_path).expanduser()
+    if folder.is_dir():
+        if (path := folder / file).is_file():
+            return path
+        raise _cannot_load(name_or_path, f"it has no {file}")
     try:
-        path = find_file(name_or_path, file)
-    except OSError as error:
-        path, reason = None, str(error).strip().splitlines()[0]
-    if path is None:
-        raise _cannot_load(name_or_path, reason)
-    return path
+        return hub_file(str(name_or_path), file)
+    except ValueError as error:
+        raise _cannot_load(name_or_path, str(error)) from error
 
 
 def _cannot_load(name_or_path: str | Path, reason: str) -> ValueError:
-    return ValueError(
-        f"cannot load a codec from {str(name_or_path)!r}: {reason} "
-        "(a folder or a .th file needs no connection)"
-    )
+    return ValueError(f"cannot load the codec {name_or_path}: {reason}")
 
 
 def _read_weights(path: Path) -> dict[str, Tensor]:

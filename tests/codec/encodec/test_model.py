@@ -153,7 +153,7 @@ class TestRefusals:
 
     def test_config_without_weights(self, tmp_path: Path) -> None:
         tiny_oracle().config.save_pretrained(tmp_path)
-        with pytest.raises(ValueError, match="cannot load a codec"):
+        with pytest.raises(ValueError, match="cannot load the codec"):
             load_codec(tmp_path)
 
     def test_stereo_codec(self) -> None:
@@ -189,7 +189,7 @@ class TestRefusals:
     def test_broken_weights(self, tmp_path: Path) -> None:
         tiny_oracle().save_pretrained(tmp_path)
         (tmp_path / "model.safetensors").write_bytes(b"\0" * 40)
-        with pytest.raises(ValueError, match="cannot load a codec"):
+        with pytest.raises(ValueError, match="cannot load the codec"):
             load_codec(tmp_path)
 
     @pytest.mark.parametrize("shape", [(0,), (1, 320), ()])
