@@ -167,6 +167,11 @@ class TTS:
         """A session that continues from a snapshot."""
         return Session.resume(state, self._engine, self.tokenizer)
 
+    @property
+    def busy_s(self) -> float:
+        """How long the model has computed so far for all sessions, in seconds."""
+        return self._engine.busy_s
+
     # Whole texts: sessions that are fed at once and drained.
 
     def synthesize(

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from operator import itemgetter
 
 import numpy as np
 from tqdm import tqdm
 
-from sled.cli.speaking import NO_SPEECH, STANDARD_OUTPUT, Reading, Task, report, write_raw
+from sled.cli.speaking import NO_SPEECH, STANDARD_OUTPUT, Reading, Task, report_output, write_raw
 from sled.cli.text_input import arriving_text
 from sled.files.audio import AudioWriter
 from sled.files.extras import install_command
-from sled.simulation.client import Outlet, converse
+from sled.simulation.client import Outlet, Timeline, converse
 from sled.simulation.pacing import release, schedule, token_texts
 from sled.streaming.voice import Voice
 
@@ -27,8 +27,7 @@ def speak_live(args: argparse.Namespace, task: Task, voice: Voice | None) -> Non
     Raises:
         ValueError: If the model says nothing; then no file is written.
     """
-    readings, elapsed_s = [], 0.0
-    sample_rate = task.tts.codec.sample_rate
+    out, sample_rate = report_output(task.paths), task.tts.codec.sample_rate
     for seed, path in zip(task.seeds, task.paths, strict=True):
         if task.text is None:
             released = arriving_text()
@@ -56,18 +55,40 @@ def speak_live(args: argparse.Namespace, task: Task, voice: Voice | None) -> Non
                     max_silence_s=args.max_silence_s,
                 )
             )
+            busy_before_s = task.tts.busy_s
             timeline = converse(session, released, outlets)
             if not timeline.chunks:
                 raise ValueError(NO_SPEECH)
             stopped = session.stopped
-        playback = timeline.playback(sample_rate)
-        elapsed_s += timeline.chunks[-1][0]
-        seconds = timeline.num_samples / sample_rate
-        readings.append(Reading(path, seconds, sample_rate, stopped))
-        print(f"{timeline.first_text_s:8.3f} s  first text", file=sys.stderr)
-        print(f"{timeline.last_text_s:8.3f} s  text complete", file=sys.stderr)
-        print(playback.describe(), file=sys.stderr)
-    report(readings, elapsed_s)
+        lines = describe_timeline(timeline, sample_rate)
+        reading = Reading(path, timeline.num_samples / sample_rate, sample_rate, stopped)
+        busy_s = task.tts.busy_s - busy_before_s
+        speed = f"computing took {busy_s:.2f} s, real-time factor {busy_s / reading.seconds:.2f}"
+        print(*lines, speed, reading.describe(), sep="\n", file=out)
+
+
+def describe_timeline(timeline: Timeline, sample_rate: int) -> list[str]:
+    """The times of text and audio as lines, in the order in which things happened.
+
+    Args:
+        timeline: A conversation in which there was audio.
+        sample_rate: In Hz.
+    """
+    playback = timeline.playback(sample_rate)
+    first_s, last_s = playback.first_audio_s, playback.chunks[-1].arrival_s
+    delay_s = first_s - timeline.first_text_s
+    events = [
+        (timeline.first_text_s, "first text"),
+        (timeline.last_text_s, "text complete"),
+        (first_s, f"first audio, {delay_s:.2f} s after the first text"),
+        (last_s, f"audio complete, chunks: {len(playback.chunks)}"),
+    ]
+    lines = [f"{time_s:7.2f} s  {event}" for time_s, event in sorted(events, key=itemgetter(0))]
+    if stalls := playback.stalls_s:
+        lines.append(f"a player would have stalled for {sum(stalls):.2f} s (gaps: {len(stalls)})")
+    else:
+        lines.append("a player would not have stalled")
+    return lines
 
 
 @contextmanager

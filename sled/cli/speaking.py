@@ -8,7 +8,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import numpy as np
 from tqdm import tqdm
@@ -216,7 +216,11 @@ def speak(args: argparse.Namespace, task: Task, voice: Voice | None = None) -> N
         else:
             one.save(path)
         readings.append(Reading(path, one.seconds, one.sample_rate, one.stopped))
-    report(readings, elapsed_s)
+    out = report_output(task.paths)
+    for reading in readings:
+        print(reading.describe(), file=out)
+    factor = elapsed_s / sum(one.seconds for one in readings)
+    print(f"made in {elapsed_s:.2f} s, real-time factor {factor:.2f}", file=out)
 
 
 def write_raw(audio: np.ndarray) -> None:
@@ -241,13 +245,13 @@ class Reading:
     sample_rate: int
     stopped: bool
 
+    def describe(self) -> str:
+        """A line about it."""
+        name = "standard output" if self.path == STANDARD_OUTPUT else self.path
+        cut = "" if self.stopped else ", cut at the length limit"
+        return f"{name}: {self.seconds:.2f} s of audio at {self.sample_rate} Hz{cut}"
 
-def report(readings: Sequence[Reading], elapsed_s: float) -> None:
-    """Print what was written; to standard error if standard output carries the audio."""
-    to_pipe = any(one.path == STANDARD_OUTPUT for one in readings)
-    out = sys.stderr if to_pipe else sys.stdout
-    for one in readings:
-        cut = "" if one.stopped else ", cut at the length limit"
-        print(f"{one.path}: {one.seconds:.2f} s of audio at {one.sample_rate} Hz{cut}", file=out)
-    total = sum(one.seconds for one in readings)
-    print(f"made in {elapsed_s:.2f} s, real-time factor {elapsed_s / total:.2f}", file=out)
+
+def report_output(paths: Sequence[Path]) -> TextIO:
+    """Where to report: standard error if standard output carries the audio."""
+    return sys.stderr if STANDARD_OUTPUT in paths else sys.stdout

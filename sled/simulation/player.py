@@ -56,22 +56,6 @@ class Playback:
         """Duration of each stall, in which the player waited for audio."""
         return [-chunk.margin_s for chunk in self.chunks if chunk.margin_s < -_INAUDIBLE_S]
 
-    def describe(self) -> str:
-        """Return the timeline as text, one line per chunk."""
-        lines = [f"{self.first_audio_s:8.3f} s  first audio"]
-        if self.start_s > self.first_audio_s:
-            lines.append(f"{self.start_s:8.3f} s  playing starts")
-        for number, chunk in enumerate(self.chunks, start=1):
-            lines.append(
-                f"{chunk.arrival_s:8.3f} s  chunk {number}: {chunk.duration_s:.3f} s of audio, "
-                f"needed at {chunk.due_s:.3f} s, margin {chunk.margin_s:+.3f} s"
-            )
-        lines.append(
-            f"underruns: {len(self.stalls_s)}, {sum(self.stalls_s):.3f} s of silence in "
-            f"{self.duration_s:.3f} s of audio"
-        )
-        return "\n".join(lines)
-
 
 def play(
     chunks: Iterable[tuple[float, int]], sample_rate: int, start_buffer_s: float = 0.0

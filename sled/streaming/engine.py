@@ -121,6 +121,7 @@ class Engine:
         model: See above.
         codec: See above.
         decoder: Used on the decoding thread only.
+        busy_s: How long the decoder has computed so far, in seconds.
     """
 
     def __init__(
@@ -139,6 +140,7 @@ class Engine:
         if codec.token_channel is not None:
             self._text_tracker = TextTracker(codec.token_channel, model.config)
         self.decoder = self._new_decoder()
+        self.busy_s = 0.0
         self._utterances: dict[Utterance, Consumer] = {}
         self._consumers: set[Consumer] = set()
         self._commands: deque[tuple[Consumer, Callable[[], None]]] = deque()
@@ -321,8 +323,10 @@ class Engine:
             return True
         if step is None:
             return False
+        elapsed_s = time.perf_counter() - start
+        self.busy_s += elapsed_s
         if step.utterances:
-            self._step_time.add(time.perf_counter() - start)
+            self._step_time.add(elapsed_s)
         self._deliver(step)
         return True
 

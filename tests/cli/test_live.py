@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,9 +11,10 @@ import numpy as np
 import pytest
 import soundfile
 
+from sled.cli.live import describe_timeline
 from sled.decoding import DecodingOptions
 from sled.files.audio import AudioWriter
-from sled.simulation.client import converse
+from sled.simulation.client import Timeline, converse
 from sled.simulation.pacing import release, schedule
 from sled.tts import TTS
 from tests.commands import ROOT, run, run_process
@@ -41,15 +43,61 @@ def test_text_is_fed_at_the_speed_of_writing_while_audio_comes(checkpoint):
     np.testing.assert_allclose(np.concatenate(heard), expected.audio, atol=1e-5)
 
 
-def test_a_timeline_is_told_and_the_file_holds_all(checkpoint, tmp_path, capsys):
+def test_the_report_is_short_and_in_order_and_the_file_holds_all_audio(
+    checkpoint, tmp_path, capsys
+):
     output = tmp_path / "out.wav"
     flags = ("--model_name_or_path", checkpoint, "--tokens_per_second", 40, "--output", output)
     assert run("stream", *SPEAK, *flags) == 0
     captured = capsys.readouterr()
-    for word in ("first text", "text complete", "first audio", "margin", "underrun"):
-        assert word in captured.err
-    assert f"{output}: " in captured.out
+    assert captured.err == ""
+    lines = captured.out.splitlines()
+    assert len(lines) == 7
+    times = [float(line.split()[0]) for line in lines[:4]]
+    assert times == sorted(times)
+    assert "a player would" in lines[4]
+    assert "real-time factor" in lines[5]
+    assert lines[6].startswith(f"{output}: ")
     assert len(soundfile.read(output)[0]) >= 30 * HOP
+
+
+@pytest.mark.parametrize(
+    ("timeline", "lines"),
+    [
+        (
+            Timeline(0.0, 0.3, [(0.2, 2400), (0.25, 4800), (0.5, 2400)]),
+            [
+                "   0.00 s  first text",
+                "   0.20 s  first audio, 0.20 s after the first text",
+                "   0.30 s  text complete",
+                "   0.50 s  audio complete, chunks: 3",
+                "a player would not have stalled",
+            ],
+        ),
+        (
+            Timeline(0.1, 0.1, [(0.6, 2400), (0.9, 2400)]),
+            [
+                "   0.10 s  first text",
+                "   0.10 s  text complete",
+                "   0.60 s  first audio, 0.50 s after the first text",
+                "   0.90 s  audio complete, chunks: 2",
+                "a player would have stalled for 0.20 s (gaps: 1)",
+            ],
+        ),
+        (
+            Timeline(0.0, 0.0, [(1.0, 2400)]),
+            [
+                "   0.00 s  first text",
+                "   0.00 s  text complete",
+                "   1.00 s  first audio, 1.00 s after the first text",
+                "   1.00 s  audio complete, chunks: 1",
+                "a player would not have stalled",
+            ],
+        ),
+    ],
+)
+def test_times_are_reported_in_the_order_in_which_things_happened(timeline, lines):
+    assert describe_timeline(timeline, 24_000) == lines
 
 
 def test_raw_samples_go_to_standard_output_and_words_elsewhere(checkpoint, tmp_path):
@@ -180,3 +228,15 @@ def test_standard_input_that_is_no_text_is_refused(checkpoint):
     done = run_process("stream", "--model", checkpoint, "-", cwd=checkpoint, text=" \n")
     assert done.returncode == 2
     assert "blank" in done.stderr
+
+
+def test_the_time_of_computing_does_not_count_waiting_for_text(checkpoint):
+    tts = TTS.from_pretrained(checkpoint)
+    start = time.perf_counter()
+    with tts.open_session() as session:
+        time.sleep(0.1)
+        assert tts.busy_s == 0
+        session.feed("four two seven")
+        session.flush()
+        assert sum(map(len, session)) > 0
+    assert 0 < tts.busy_s <= time.perf_counter() - start - 0.1

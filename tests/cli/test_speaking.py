@@ -243,7 +243,7 @@ def test_a_pipe_gives_text_and_takes_samples(offline, tmp_path):
     assert done.returncode == 0
     samples = np.frombuffer(done.stdout, "<i2") / 32767
     np.testing.assert_allclose(samples, read_speech(tmp_path / "out.wav"), atol=1e-3)
-    assert b"-: " in done.stderr and b"real-time factor" in done.stderr
+    assert b"standard output: " in done.stderr and b"real-time factor" in done.stderr
 
 
 def test_an_interrupted_command_ends_quietly(capsys):

@@ -56,20 +56,6 @@ def test_margins_say_how_early_each_chunk_came() -> None:
     assert playback.stalls_s == [0.5]
 
 
-def test_the_timeline_can_be_read() -> None:
-    chunks = [(0.2, 2400), (0.25, 4800), (0.5, 2400)]
-    assert play(chunks, 24_000).describe().splitlines() == [
-        "   0.200 s  first audio",
-        "   0.200 s  chunk 1: 0.100 s of audio, needed at 0.200 s, margin +0.000 s",
-        "   0.250 s  chunk 2: 0.200 s of audio, needed at 0.300 s, margin +0.050 s",
-        "   0.500 s  chunk 3: 0.100 s of audio, needed at 0.500 s, margin +0.000 s",
-        "underruns: 0, 0.000 s of silence in 0.400 s of audio",
-    ]
-    late = play([*chunks, (0.7, 2400)], 24_000, start_buffer_s=0.25).describe().splitlines()
-    assert late[1] == "   0.250 s  playing starts"
-    assert late[-1] == "underruns: 1, 0.050 s of silence in 0.500 s of audio"
-
-
 def test_chunks_out_of_order_are_refused() -> None:
     with pytest.raises(ValueError, match="out of order"):
         play([(1.0, 10), (0.5, 10)], 100)
