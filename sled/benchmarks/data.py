@@ -24,9 +24,9 @@ from sled.benchmarks.corpus import (
     write_audio_corpus,
     write_cached_corpus,
 )
-from sled.benchmarks.flags import add_json_flag, check_at_least
+from sled.benchmarks.flags import check_at_least
 from sled.benchmarks.padding import batching_policies, padding_shares
-from sled.benchmarks.report import Report, Spread, describe_machine, print_report, table
+from sled.benchmarks.report import Report, Spread, describe_machine, table
 from sled.codec import Codec
 from sled.data.dataset import SpeechDataset, collate, open_corpus
 from sled.data.sampling import SpeechBatches, TrainingBatches
@@ -36,41 +36,6 @@ from sled.text.tokenizer import TextTokenizer
 CUTS_FOR_PADDING = 2000
 TOKENIZER_SIZE = 2000
 LIBRIHEAVY_SAMPLE_RATE = 16_000
-
-
-EXAMPLE = "sled bench data"
-
-
-def add_flags(parser: argparse.ArgumentParser) -> None:
-    """Add the flags of `sled bench data`."""
-    add_json_flag(parser)
-    parser.add_argument(
-        "--manifest",
-        nargs="+",
-        type=Path,
-        default=[],
-        help="corpora, the baseline first: cut manifests or folders of cached codes; unset: noise "
-        "with Libriheavy's durations, as 16 kHz FLAC and as cached codes",
-    )
-    parser.add_argument(
-        "--data_path", type=Path, help="folder that relative audio paths start from"
-    )
-    parser.add_argument("--tokenizer", help="unset: one trained on the texts of the corpora")
-    parser.add_argument("--num_cuts", type=int, default=100, help="cuts of an epoch and of a round")
-    parser.add_argument(
-        "--num_workers", type=int, nargs="+", default=[0, 2], help="workers of the loader"
-    )
-    parser.add_argument("--rounds", type=int, default=3, help="number of timed rounds")
-    parser.add_argument("--batch_size", type=int, default=8, help="cuts of a batch of fixed size")
-    parser.add_argument("--frames", type=int, default=9000, help="padded frames of a dynamic batch")
-    parser.add_argument(
-        "--quadratic_duration_s", type=float, default=15.0, help="penalty on long cuts in it"
-    )
-
-
-def run(args: argparse.Namespace) -> None:
-    """Measure, and print the report."""
-    print_report(measure(args), args.json)
 
 
 def measure(args: argparse.Namespace) -> Report:

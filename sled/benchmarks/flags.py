@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import torch
-
-from sled.benchmarks.sizes import SIZES
-from sled.cli.device import choose_device
+from sled.bundled import BUNDLED_MODELS
 from sled.cli.flags import add_device_flag, add_dtype_flag
+
+if TYPE_CHECKING:  # flags are read without it
+    import torch
+
+# "published-x4" is the published size, with four frames of the codec per step.
+SIZES = ("published", "published-x4", *BUNDLED_MODELS, "debug")
 
 
 def add_speaker_flags(parser: argparse.ArgumentParser) -> None:
@@ -44,6 +48,10 @@ def add_json_flag(parser: argparse.ArgumentParser) -> None:
 
 def open_device(args: argparse.Namespace) -> torch.device:
     """Set the number of threads, and return the device."""
+    import torch
+
+    from sled.cli.device import choose_device
+
     if args.threads is not None:
         torch.set_num_threads(args.threads)
     return torch.device(choose_device(args.device))

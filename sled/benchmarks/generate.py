@@ -6,7 +6,6 @@ import argparse
 import time
 from collections.abc import Mapping
 from itertools import cycle, islice
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -14,8 +13,6 @@ import torch
 from sled.benchmarks.baseline import TwoPassBaseline
 from sled.benchmarks.fidelity import Fidelity, measure_fidelity
 from sled.benchmarks.flags import (
-    add_json_flag,
-    add_speaker_flags,
     check_at_least,
     check_folder,
     open_device,
@@ -24,7 +21,7 @@ from sled.benchmarks.frames import FrameWriter, endless, profile_frames
 from sled.benchmarks.memory import measure_read_rate, peak_memory_mb, step_bytes
 from sled.benchmarks.models import load_tts, make_model, resolve_dtype
 from sled.benchmarks.picture import stacked_bars
-from sled.benchmarks.report import Report, Spread, describe_machine, print_report, table
+from sled.benchmarks.report import Report, Spread, describe_machine, table
 from sled.benchmarks.sizes import describe_weights, make_config
 from sled.benchmarks.timing import time_in_turns
 from sled.decoding import Request
@@ -38,36 +35,6 @@ SPEECH_S = 10.0
 OURS, BASELINE = "ours", "plain float32, two passes"
 # Frames of each text that are compared with float32.
 FIDELITY_FRAMES = 40
-
-
-EXAMPLE = "sled bench generate --size english"
-
-
-def add_flags(parser: argparse.ArgumentParser) -> None:
-    """Add the flags of `sled bench generate`."""
-    add_json_flag(parser)
-    add_speaker_flags(parser)
-    parser.add_argument("--batch", type=int, default=1, help="utterances at once")
-    parser.add_argument(
-        "--context", type=int, default=400, help="positions before the frames that are timed"
-    )
-    parser.add_argument("--frames", type=int, default=20, help="frames of a round")
-    parser.add_argument("--rounds", type=int, default=5, help="number of timed rounds")
-    parser.add_argument(
-        "--codec_threads", type=int, help="CPU threads of the codec; unset: half of torch's"
-    )
-    parser.add_argument(
-        "--fidelity",
-        action=argparse.BooleanOptionalAction,
-        default=True,
-        help="compare frames with those of float32",
-    )
-    parser.add_argument("--picture", type=Path, help="SVG file: the parts of the time of a frame")
-
-
-def run(args: argparse.Namespace) -> None:
-    """Measure, and print the report."""
-    print_report(measure(args), args.json)
 
 
 def measure(args: argparse.Namespace) -> Report:

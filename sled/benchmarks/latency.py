@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from sled.benchmarks.flags import add_json_flag, add_speaker_flags, check_at_least, open_device
+from sled.benchmarks.flags import check_at_least, open_device
 from sled.benchmarks.models import load_tts
-from sled.benchmarks.report import Report, Spread, describe_machine, print_report, table
+from sled.benchmarks.report import Report, Spread, describe_machine, table
 from sled.decoding import DecodingOptions
 from sled.simulation.client import Timeline, converse
 from sled.simulation.pacing import release, schedule
@@ -18,29 +18,6 @@ from sled.tts import TTS
 
 WORDS = ("four", "two", "seven", "one", "nine", "zero", "eight")
 FRAMES_PER_WORD = 35
-
-
-EXAMPLE = "sled bench latency --size published"
-
-
-def add_flags(parser: argparse.ArgumentParser) -> None:
-    """Add the flags of `sled bench latency`."""
-    add_json_flag(parser)
-    add_speaker_flags(parser)
-    parser.add_argument(
-        "--words_per_second",
-        type=float,
-        nargs="+",
-        default=[float("inf"), 4.0],
-        help="simulated speeds of the writer; inf: all text at once",
-    )
-    parser.add_argument("--words", type=int, default=8, help="words of the text")
-    parser.add_argument("--rounds", type=int, default=5, help="sessions at each speed")
-
-
-def run(args: argparse.Namespace) -> None:
-    """Measure, and print the report."""
-    print_report(measure(args), args.json)
 
 
 def measure(args: argparse.Namespace) -> Report:

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from sled.benchmarks.flags import add_json_flag, add_speaker_flags, check_at_least, open_device
+from sled.benchmarks.flags import check_at_least, open_device
 from sled.benchmarks.frames import endless
 from sled.benchmarks.memory import position_bytes
 from sled.benchmarks.models import (
@@ -21,7 +21,7 @@ from sled.benchmarks.models import (
     make_model,
     resolve_dtype,
 )
-from sled.benchmarks.report import Report, describe_machine, print_report, table
+from sled.benchmarks.report import Report, describe_machine, table
 from sled.benchmarks.sizes import describe_weights, make_codec
 from sled.codec import Codec
 from sled.decoding import Decoder, Request, UtteranceState
@@ -39,29 +39,6 @@ STARTS = 8
 # steps, and a few after them, are not timed.
 JOINING_STEPS, WARM_UP_STEPS = STREAM_M, 10
 TEXT_TOKEN = 5
-
-
-EXAMPLE = "sled bench sessions --size published --device cuda --batch 1000"
-
-
-def add_flags(parser: argparse.ArgumentParser) -> None:
-    """Add the flags of `sled bench sessions`."""
-    add_json_flag(parser)
-    add_speaker_flags(parser)
-    parser.add_argument("--batch", type=int, default=1000, help="sessions at once")
-    parser.add_argument("--context", type=int, default=150, help="frames of the voice")
-    parser.add_argument(
-        "--frames",
-        type=int,
-        default=750,
-        help="frames of a session, after which another one takes its slot",
-    )
-    parser.add_argument("--steps", type=int, default=1000, help="number of timed steps")
-
-
-def run(args: argparse.Namespace) -> None:
-    """Measure, and print the report."""
-    print_report(measure(args), args.json)
 
 
 def measure(args: argparse.Namespace) -> Report:

@@ -10,8 +10,6 @@ from sled.codec.encodec.config import EncodecConfig
 from sled.codec.encodec.initialize import new_encodec
 from sled.model.config import Architecture, Config
 
-# "published-x4" is the published size, with four frames of the codec per step.
-SIZES = ("published", "published-x4", *BUNDLED_MODELS, "debug")
 FRAMES_IN_GROUP = 4
 
 
@@ -26,7 +24,7 @@ class UntrainedCodec(EncodecCodec):
 
 
 def make_config(size: str) -> Config:
-    """Return the configuration of one of `SIZES`."""
+    """Return the configuration of one of `sled.benchmarks.flags.SIZES`."""
     if size == "published":
         return Config()
     if size == "published-x4":
@@ -51,12 +49,12 @@ def make_config(size: str) -> Config:
 
 
 def describe_weights(size: str) -> str:
-    """Return a description of the weights of one of `SIZES`."""
+    """Return a description of the weights of one of `sled.benchmarks.flags.SIZES`."""
     return "a bundled model" if size in BUNDLED_MODELS else "random weights"
 
 
 def make_codec(size: str, device: torch.device) -> Codec:
-    """Return the codec of one of `SIZES`."""
+    """Return the codec of one of `sled.benchmarks.flags.SIZES`."""
     if size in BUNDLED_MODELS:
         return load_codec(BUNDLED_MODELS[size].folder / "codec", device)
     codec = UntrainedCodec(device)

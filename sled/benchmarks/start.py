@@ -11,10 +11,9 @@ from tempfile import TemporaryDirectory
 
 import torch
 
-from sled.benchmarks.flags import add_json_flag, check_at_least
-from sled.benchmarks.report import Report, Spread, describe_machine, print_report, table
+from sled.benchmarks.flags import check_at_least
+from sled.benchmarks.report import Report, Spread, describe_machine, table
 from sled.benchmarks.timing import time_in_turns
-from sled.cli.flags import add_model_flag
 
 BASELINE = ["-c", "import torch"]
 SLED = ["-m", "sled"]
@@ -23,20 +22,6 @@ ROWS = {
     "stream": "sled stream: first audio in a pipe",
     "speak": "sled speak: file written and command ended",
 }
-EXAMPLE = "sled bench start"
-
-
-def add_flags(parser: argparse.ArgumentParser) -> None:
-    """Add the flags of `sled bench start`."""
-    add_json_flag(parser)
-    add_model_flag(parser)
-    parser.add_argument("--input", help="text to speak; unset: an example sentence")
-    parser.add_argument("--rounds", type=int, default=7, help="starts of each command")
-
-
-def run(args: argparse.Namespace) -> None:
-    """Measure, and print the report."""
-    print_report(measure(args), args.json)
 
 
 def measure(args: argparse.Namespace) -> Report:

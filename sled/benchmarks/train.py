@@ -11,49 +11,15 @@ from typing import Any
 import torch
 
 from sled.benchmarks.backbones import BASELINE, OURS, compare_backbones
-from sled.benchmarks.flags import add_json_flag, check_at_least
-from sled.benchmarks.report import Report, Spread, describe_machine, print_report, table
-from sled.benchmarks.sizes import SIZES, make_codec, make_config
+from sled.benchmarks.flags import check_at_least
+from sled.benchmarks.report import Report, Spread, describe_machine, table
+from sled.benchmarks.sizes import make_codec, make_config
 from sled.benchmarks.steps import PHASES, Step, make_loader, train_steps
 from sled.benchmarks.timing import time_in_turns
 from sled.cli.device import choose_device
-from sled.cli.flags import add_device_flag
 from sled.codec import Codec
 from sled.model.lm import SpeechLM
 from sled.training.callbacks.throughput import measure_matmul_rate
-
-EXAMPLE = "sled bench train --size published"
-
-
-def add_flags(parser: argparse.ArgumentParser) -> None:
-    """Add the flags of `sled bench train`."""
-    add_json_flag(parser)
-    parser.add_argument("--size", choices=SIZES, default="published", help="size of the model")
-    add_device_flag(parser)
-    parser.add_argument(
-        "--bf16",
-        action=argparse.BooleanOptionalAction,
-        help="use autocast to bfloat16; unset: on a GPU",
-    )
-    parser.add_argument(
-        "--frames", type=int, help="padded frames of a batch; unset: 9000 on a GPU, else 512"
-    )
-    parser.add_argument(
-        "--gradient_accumulation_steps", type=int, default=1, help="batches per step"
-    )
-    parser.add_argument("--steps", type=int, help="timed steps; unset: 30 on a GPU, else 5")
-    parser.add_argument("--warmup_steps", type=int, default=2, help="steps before the timed ones")
-    parser.add_argument("--num_workers", type=int, default=2, help="workers of the data loader")
-    parser.add_argument(
-        "--compile_layers",
-        action="store_true",
-        help="compile the decoder layers with torch.compile; this needs more --warmup_steps",
-    )
-
-
-def run(args: argparse.Namespace) -> None:
-    """Measure, and print the report."""
-    print_report(measure(args), args.json)
 
 
 def measure(args: argparse.Namespace) -> Report:

@@ -14,23 +14,28 @@ class Command:
 
     Attributes:
         module: Has `add_flags(parser)` and `run(args)`. Its docstring is the description, and its
-            constant `EXAMPLE` an example. With `own_parser` it has `main(argv)` instead.
+            constant `EXAMPLE` an example. With `settings` it has `main(argv)` instead.
         summary: A line about it.
-        own_parser: The module parses its flags itself, with transformers' parser. Its import takes
-            seconds.
+        settings: Dataclasses, as "package.module:Class", of which transformers' parser makes the
+            flags. The import of such a module takes seconds.
     """
 
     module: str
     summary: str
-    own_parser: bool = False
+    settings: tuple[str, ...] = ()
+
+    @property
+    def own_parser(self) -> bool:
+        """Whether the module parses its flags itself."""
+        return bool(self.settings)
 
 
-def _command(module: str, summary: str, own_parser: bool = False) -> Command:
-    return Command(f"sled.cli.{module}", summary, own_parser)
+def _command(module: str, summary: str, *settings: str) -> Command:
+    return Command(f"sled.cli.{module}", summary, settings)
 
 
 def _benchmark(name: str, summary: str) -> Command:
-    return Command(f"sled.benchmarks.{name}", summary)
+    return Command(f"sled.benchmarks.commands.{name}", summary)
 
 
 COMMANDS = {
@@ -50,9 +55,20 @@ COMMANDS = {
     "tokenizer": _command("tokenizer", "train a tokenizer"),
     "cache codes": _command("cache.codes", "encode a corpus with a codec"),
     "cache predictions": _command("cache.predictions", "store a model's predictions for a corpus"),
-    "codec train": _command("codec.train", "train or adapt a codec", own_parser=True),
+    "codec train": _command(
+        "codec.train", "train or adapt a codec", "sled.training.codec.config:CodecTrainingConfig"
+    ),
     "codec fit": _command("codec.fit", "fit transforms of a codec's latents"),
-    "train": _command("train", "train or fine-tune a model", own_parser=True),
+    "train": _command(
+        "train",
+        "train or fine-tune a model",
+        "sled.training.arguments:ModelArguments",
+        "sled.training.arguments:LoraArguments",
+        "sled.training.arguments:DataArguments",
+        "sled.training.arguments:RunArguments",
+        "sled.training.arguments:TransformersArguments",
+        "transformers.training_args:TrainingArguments",
+    ),
     "average": _command("average", "average the weights of checkpoints"),
     "grow": _command("grow", "enlarge a checkpoint without changing what it computes"),
     "export": _command("export", "write a model and its codec for publication"),

@@ -13,6 +13,7 @@ from typing import NoReturn
 from typing_extensions import override
 
 from sled.cli.commands import COMMANDS, GROUPS, SECTIONS, Command, find_command
+from sled.cli.source_flags import read_flags
 from sled.files.suggest import did_you_mean
 
 # Exit statuses.
@@ -102,7 +103,11 @@ def build_parser(chosen: str | None = None) -> argparse.ArgumentParser:
     for name, command in COMMANDS.items():
         *group_name, last = name.split()
         siblings = groups[group_name[0]] if group_name else commands
-        if name == chosen and not command.own_parser:
+        if name == chosen and command.own_parser:  # to complete a line
+            parser_of_chosen = siblings.add_parser(last)
+            for flag in read_flags(command.settings):
+                parser_of_chosen.add_argument(flag)
+        elif name == chosen:
             _add_flags(siblings.add_parser(last, formatter_class=HelpFormatter), command)
         else:
             siblings.add_parser(last, help=command.summary, add_help=False)

@@ -13,7 +13,8 @@ from torch import Tensor
 from sled.benchmarks.backbones import make_backbones, run_llama
 from sled.benchmarks.corpus import write_audio_corpus, write_cached_corpus
 from sled.benchmarks.data import load_rounds, loading_rates
-from sled.benchmarks.sizes import SIZES, UntrainedCodec, make_config
+from sled.benchmarks.flags import SIZES
+from sled.benchmarks.sizes import UntrainedCodec, make_config
 from sled.benchmarks.steps import PHASES, make_loader, train_steps
 from sled.data.dataset import SpeechDataset, open_corpus
 from sled.data.sampling import SpeechBatches

@@ -2,6 +2,7 @@
 
 import argparse
 import os
+import re
 import shlex
 import subprocess
 import sys
@@ -13,15 +14,12 @@ from sled.bundled import BUNDLED_MODELS
 from sled.cli import doctor
 from sled.cli.commands import COMMANDS, GROUPS, SECTIONS
 from sled.cli.main import build_parser
+from sled.cli.source_flags import read_flags
 from sled.files.extras import install_command
 from tests.commands import ROOT, SCRIPTS, run, run_process, run_script
 
 OWN_PARSERS = ["codec train", "train"]
-LIGHT = [
-    name
-    for name, command in COMMANDS.items()
-    if not command.own_parser and "benchmarks" not in command.module
-]
+LIGHT = [name for name, command in COMMANDS.items() if not command.own_parser]
 
 # Reviewed: the flags of each command; in tests/cli/test_speaking.py and
 # tests/training/test_arguments.py are those of speaking and training.
@@ -286,6 +284,9 @@ def test_completion_scripts_call_sled(shell, capsys):
         ("sled cache ", {"codes", "predictions"}),
         ("sled speak --mod", {"--model", "--model_name_or_path"}),
         ("sled speak --dtype ", {"auto", "int8"}),
+        ("sled bench start --mod", {"--model"}),
+        ("sled train --m", {"--max_steps", "--model_dtype", "--max_grad_norm"}),
+        ("sled codec train --pre", {"--predictions"}),
     ],
 )
 def test_a_shell_is_told_what_may_follow(line, expected, tmp_path):
@@ -295,6 +296,17 @@ def test_a_shell_is_told_what_may_follow(line, expected, tmp_path):
     own |= {"_ARGCOMPLETE_STDOUT_FILENAME": str(answer)}
     subprocess.run([sys.executable, "-m", "sled"], env=os.environ | own, check=True)
     assert expected <= {word.strip() for word in answer.read_text().split("\n")}
+
+
+@pytest.mark.parametrize("name", OWN_PARSERS)
+def test_completed_flags_are_those_of_the_parser(name, capsys):
+    assert run(name, "--help") == 0
+    text = capsys.readouterr().out
+    explained = set(re.findall(r"^  (?:-\w, )?--(\w+)", text, re.MULTILINE)) - {"help"}
+    completed = {flag.removeprefix("--") for flag in read_flags(COMMANDS[name].settings)}
+    # The negations of flags that are on by default need not be offered.
+    assert {name.removeprefix("no_") for name in explained} <= completed
+    assert all(f"--{flag}" in text for flag in completed)
 
 
 def test_a_reader_that_leaves_is_no_error(tmp_path):

@@ -1,0 +1,1 @@
+"""The subcommands of `sled bench`: their flags, read without the libraries that measure."""
