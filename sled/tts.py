@@ -357,19 +357,29 @@ class TTS:
         voice.check(self.model, voice.layout)
         voice.save(path, self._model_digest, self.codec)
 
-    def load_voice(self, path: str | Path) -> Voice:
+    def load_voice(self, path: str | Path, layout: Layout | None = None) -> Voice:
         """Read a voice file.
+
+        Args:
+            path: The file.
+            layout: The layout to speak in. If the voice was made for another one, the model reads
+                the recording again, which takes time. None: the layout that it was made for.
 
         Raises:
             ValueError: If the file is missing or broken, or was made with another model or codec.
         """
-        return Voice.load(
-            path,
-            model=self.model,
-            model_digest=self._model_digest,
-            tokenizer=self.tokenizer,
-            codec=self.codec,
+        parts: dict[str, Any] = {
+            "model": self.model,
+            "tokenizer": self.tokenizer,
+            "codec": self.codec,
+        }
+        voice = Voice.load(path, model_digest=self._model_digest, **parts)
+        if layout is None or layout == voice.layout:
+            return voice
+        steps = Voice.prepare(
+            voice.text, voice.units, layout=layout, conditions=voice.conditions, **parts
         )
+        return self._engine.run(steps)
 
     @cached_property
     def _model_digest(self) -> str:

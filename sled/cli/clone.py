@@ -30,7 +30,7 @@ def run(args: argparse.Namespace) -> None:
     Raises:
         ValueError: If no voice is named, or the flags cannot be followed.
     """
-    if not (args.voice or args.prompt_audio):
+    if args.voice is None and not args.prompt_audio:
         raise ValueError("--prompt_audio is missing: name a recording of the voice")
     with lasting_imports():
         from sled.cli.speaking import read_task, read_voice, speak

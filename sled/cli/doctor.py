@@ -1,7 +1,8 @@
-"""Show what is installed and what will be used, and speak a sentence with the bundled model.
+"""Show what is installed and what will be used, and speak a sentence with the default model.
 
-There is one line for each: versions, extras (with the command that installs a missing one),
-device, precision, and the spoken sentence. The exit status is 1 if speaking fails.
+There is one line for each: versions, extras (with the command that installs a missing one), device,
+what each bundled model and one of the published size would run as on it, and the spoken sentence.
+The exit status is 1 if speaking fails.
 """
 
 from __future__ import annotations
@@ -61,24 +62,24 @@ def describe_packages() -> Iterator[tuple[str, str]]:
 
 
 def describe_hardware() -> Iterator[tuple[str, str]]:
-    """The device that `--device auto` takes, and what `--dtype auto` takes on it."""
+    """The device that `--device auto` takes, and what `--dtype auto` takes on it for a model."""
     import torch
 
     from sled.cli.device import choose_device, cpu_name
     from sled.fast import choose_precision
     from sled.model.config import Config
+    from sled.model.lm import num_parameters
 
     device = torch.device(choose_device("auto"))
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else cpu_name()
     threads = f"{torch.get_num_threads()} threads"
     yield "device", ", ".join(filter(None, [device.type, name, threads]))
-    configs = {
-        f"{one} (bundled)": Config.load(model.folder) for one, model in BUNDLED_MODELS.items()
-    }
-    configs["the published size"] = Config()
-    for size, config in configs.items():
+    configs = {f"model {one}": Config.load(model.folder) for one, model in BUNDLED_MODELS.items()}
+    configs["published size"] = Config()
+    for name, config in configs.items():
         precision = choose_precision(config, device)
-        yield "precision", f"{size}: {precision}, {describe_form(precision, device.type)}"
+        form = describe_form(precision, device.type)
+        yield name, f"{num_parameters(config) / 1e6:.0f} M parameters: {precision}, {form}"
 
 
 def describe_form(precision: str, device: str) -> str:
@@ -89,7 +90,7 @@ def describe_form(precision: str, device: str) -> str:
 
 
 def speak_example() -> str:
-    """Let the bundled model speak its example; says how long it took."""
+    """Let the default model speak its example; says how long it took."""
     from sled.cli.device import choose_device
     from sled.tts import TTS
 
@@ -99,10 +100,10 @@ def speak_example() -> str:
     speech = tts.say(BUNDLED_MODELS[DEFAULT_MODEL].example)
     elapsed_s = time.perf_counter() - loaded
     if not speech.seconds:
-        raise ValueError(f"the bundled model {DEFAULT_MODEL} says nothing: install sled again")
+        raise ValueError(f"the model {DEFAULT_MODEL} says nothing: install sled again")
     return (
-        f"{DEFAULT_MODEL} loaded in {loaded - start:.1f} s; {speech.seconds:.1f} s of audio in "
-        f"{elapsed_s:.1f} s, real-time factor {elapsed_s / speech.seconds:.2f}"
+        f"model {DEFAULT_MODEL} loaded in {loaded - start:.1f} s; {speech.seconds:.1f} s of audio "
+        f"in {elapsed_s:.1f} s, real-time factor {elapsed_s / speech.seconds:.2f}"
     )
 
 

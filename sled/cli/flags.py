@@ -72,23 +72,23 @@ def add_output_flag(flags: Flags, help_text: str, default: str | None = None) ->
     )
 
 
-def add_sampling_flags(flags: Flags, unset_cfg: str = "the model's recommendation, or 2") -> None:
+def add_sampling_flags(flags: Flags, unset: str = "as the checkpoint recommends, else 2") -> None:
     """Guidance, noise and number of draws."""
     flags.add_argument(
         "--cfg",
         type=float,
-        help=f"guidance scale, 1 for none; unset: {unset_cfg}",
+        help=f"guidance scale, 1 for none; unset: {unset}",
     )
     flags.add_argument(
         "--temperature",
         type=float,
-        help="scale of the noise; unset: the model's recommendation, or 1",
+        help="scale of the noise; unset: as the checkpoint recommends, else 1",
     )
     flags.add_argument(
         "--draws",
         type=int,
         help="each frame is the mean of this many draws: more draws give fewer errors and less "
-        "lively speech; unset: the model's recommendation, or 1",
+        "lively speech; unset: as the checkpoint recommends, else 1",
     )
 
 
@@ -134,9 +134,12 @@ def add_voice_flags(parser: argparse.ArgumentParser) -> None:
     """The voice to speak with."""
     group = parser.add_argument_group("voice")
     add_prompt_flags(group)
-    group.add_argument(
-        "--voice", help="voice file from `sled voices make`, instead of recording and transcript"
-    )
+    add_voice_file_flag(group)
+
+
+def add_voice_file_flag(flags: Flags) -> None:
+    """`--voice`."""
+    flags.add_argument("--voice", help="voice file from `sled voices make`")
 
 
 def add_speech_flags(parser: argparse.ArgumentParser) -> None:
@@ -154,7 +157,7 @@ def add_speech_flags(parser: argparse.ArgumentParser) -> None:
 
     decoding = parser.add_argument_group("decoding")
     add_sampling_flags(
-        decoding, "the model's recommendation, 2 for bundled models, else 1, as published"
+        decoding, "as the checkpoint recommends, else 2 for bundled models and 1 for others"
     )
     decoding.add_argument("--seed", type=int, default=42, help="seed of the first reading")
     decoding.add_argument(

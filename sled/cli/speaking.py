@@ -19,6 +19,7 @@ from sled.cli.flags import given
 from sled.cli.text_input import STANDARD_INPUT, read_text, text_source
 from sled.decoding import DecodingOptions
 from sled.files.audio import check_writable
+from sled.files.suggest import did_you_mean
 from sled.loading import read_config
 from sled.model.config import Config
 from sled.model.layout import Layout
@@ -73,6 +74,7 @@ def read_task(args: argparse.Namespace, layout: str, *, follow_input: bool = Fal
     dtype = read_dtype(args)
     if args.max_length < 0:
         raise ValueError(f"--max_length {args.max_length} is below 0: 0 means all positions")
+    check_voice_file(args)
     paths = output_paths(args.output, args.num_return_sequences)
     bundled = bundled_model(args.model)
     text: str | None
@@ -161,24 +163,34 @@ def output_paths(output: str, count: int) -> list[Path]:
     return [path.with_stem(f"{path.stem}-{index}") for index in range(1, count + 1)]
 
 
+def check_voice_file(args: argparse.Namespace) -> None:
+    """Check that `--voice`, if it is given, names a file, and is the only voice.
+
+    Raises:
+        ValueError: If not.
+    """
+    if args.voice is None:
+        return
+    if getattr(args, "prompt_audio", None) or getattr(args, "prompt_text", None):
+        raise ValueError("--voice and --prompt_audio exclude each other: give one")
+    path = Path(args.voice)
+    if not path.is_file():
+        others = [str(other) for other in path.parent.glob("*.safetensors")]
+        raise ValueError(
+            f"no voice file at {path}{did_you_mean(str(path), others)}: make one with "
+            "`sled voices make`"
+        )
+
+
 def read_voice(args: argparse.Namespace, task: Task) -> Voice | None:
     """The voice that the flags name, or None if they name none.
 
     Raises:
         ValueError: If a flag is missing, or the voice cannot be used.
     """
-    if args.voice and (args.prompt_audio or args.prompt_text):
-        raise ValueError("--voice and --prompt_audio exclude each other: give one")
-    if args.voice:
-        voice = task.tts.load_voice(args.voice)
-        if voice.layout != task.layout:
-            kind = "offline" if task.layout.is_offline else "stream"
-            raise ValueError(
-                f"{args.voice} was made for the other layout: make it again with "
-                f"`sled voices make --layout {kind}`"
-            )
-        return voice
-    if not args.prompt_audio and not args.prompt_text:
+    if args.voice is not None:
+        return task.tts.load_voice(args.voice, task.layout)
+    if not (getattr(args, "prompt_audio", None) or getattr(args, "prompt_text", None)):
         return None
     if not args.prompt_audio:
         raise ValueError("--prompt_audio is missing: name a recording of the voice")

@@ -39,7 +39,7 @@ CORPUS = {
 }
 SPEED = {"--json", "--size", "--device", "--dtype", "--cfg", "--draws", "--threads"}
 FLAGS: dict[str, set[str]] = {
-    "speak": SPEECH | {"--max_redraws"},
+    "speak": SPEECH | {"--voice", "--max_redraws"},
     "stream": SPEECH
     | VOICE
     | {"--tokens_per_second", "--max_start_delay_s", "--max_silence_s", "--play"},
@@ -354,7 +354,10 @@ def test_doctor_names_what_is_missing_and_what_is_used(monkeypatch, capsys):
         "fast": "onnx 1.2.3",
     }
     assert "torch 1.2.3" in found["libraries"]
-    assert "real-time factor" in found["speech"]
+    assert "model digits" in found["speech"] and "real-time factor" in found["speech"]
+    models = {line[1].split()[0]: line[1] for line in lines if line[0] == "model"}
+    assert models.keys() == BUNDLED_MODELS.keys()
+    assert all("10 M parameters: float32" in line for line in models.values())
 
 
 def test_doctor_says_what_fails(monkeypatch, capsys):

@@ -162,11 +162,35 @@ def test_a_voice_made_beforehand_speaks_as_its_recording(checkpoint, tmp_path, c
         assert run("stream", *SPEAK, *named, *who, "--output", output) == 0
     ours, theirs = (soundfile.read(tmp_path / f"{name}.wav")[0] for name in "ab")
     np.testing.assert_allclose(ours, theirs, atol=1e-4)
-    # It was made for the other layout than the clone script speaks in by default.
-    assert run("clone", *SPEAK, *named, "--voice", voice, "--output", output) == 2
-    assert "the other layout" in capsys.readouterr().err
-    cloned = ("--layout", "stream", "--output", tmp_path / "c.wav")
-    assert run("clone", *SPEAK, *named, "--voice", voice, *cloned) == 0
+
+
+@pytest.mark.parametrize("made_for", ["offline", "stream"])
+def test_a_voice_file_speaks_in_both_layouts(made_for, checkpoint, tmp_path):
+    """As the recording does, whichever layout the file was made for."""
+    recording, voice = tmp_path / "voice.wav", tmp_path / "voice.safetensors"
+    soundfile.write(recording, debug_waveform(0.3), SAMPLE_RATE)
+    named = ("--model", checkpoint)
+    prompt = ("--prompt_audio", recording, "--prompt_text", "one")
+    assert run("voices make", *named, *prompt, "--layout", made_for, "--output", voice) == 0
+
+    def speech(command: str, *flags: object) -> np.ndarray:
+        assert run(command, *SPEAK, *named, *flags, "--output", tmp_path / "out.wav") == 0
+        samples: np.ndarray = soundfile.read(tmp_path / "out.wav")[0]
+        return samples
+
+    offline, streaming = speech("clone", *prompt), speech("stream", *prompt)
+    for command, expected in (("speak", offline), ("clone", offline), ("stream", streaming)):
+        np.testing.assert_allclose(speech(command, "--voice", voice), expected, atol=1e-4)
+
+
+def test_a_mistyped_voice_file_is_suggested_before_anything_is_loaded(
+    tmp_path, monkeypatch, capsys
+):
+    (tmp_path / "alice.safetensors").touch()
+    monkeypatch.chdir(tmp_path)
+    for command in ("speak", "stream", "clone"):
+        assert run(command, "one", "--model", "/no/such", "--voice", "alise.safetensors") == 2
+        assert "(did you mean alice.safetensors?)" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,7 @@
 """Prepare a voice from a short recording, so that speaking with it starts at once.
 
-The voice file belongs to one model, codec and precision. `sled stream --voice` and `sled clone
---voice` speak with it. Ask the person for permission first.
+The voice file belongs to one model, codec and precision. The flag --voice of `sled speak`, `sled
+stream` and `sled clone` speaks with it. Ask the person for permission first.
 """
 
 from __future__ import annotations
@@ -21,7 +21,11 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     voice = parser.add_argument_group("voice")
     add_prompt_flags(voice, required=True)
     voice.add_argument(
-        "--layout", choices=LAYOUTS, default="stream", help="layout that the voice will speak in"
+        "--layout",
+        choices=LAYOUTS,
+        default="stream",
+        help="layout in which the voice speaks at once; in the other one, the model reads the "
+        "recording again first",
     )
     add_output_flag(voice, "voice file to write (.safetensors)")
 
