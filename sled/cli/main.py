@@ -52,11 +52,16 @@ def guard(function: Callable[[], int | None]) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return FAILED
     except (ValueError, OSError) as error:
-        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
+        print_error(str(error))
         return BAD_INPUT
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return INTERRUPTED
+
+
+def print_error(message: str) -> None:
+    """Print a message about bad input, in one line."""
+    print(f"error: {' '.join(message.split())}", file=sys.stderr)
 
 
 def configure_logging() -> None:
@@ -134,7 +139,8 @@ class Parser(argparse.ArgumentParser):
 
     @override
     def error(self, message: str) -> NoReturn:
-        self.exit(BAD_INPUT, f"error: {message}: see {self.prog} --help\n")
+        print_error(f"{message}: see {self.prog} --help")
+        self.exit(BAD_INPUT)
 
 
 class HelpFormatter(argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescriptionHelpFormatter):

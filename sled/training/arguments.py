@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
-from typing import Any
+from typing import Any, NoReturn
 
 import torch
 from transformers import HfArgumentParser, TrainingArguments
+from typing_extensions import override
 
 BACKBONE_LINEARS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
 
@@ -284,9 +285,17 @@ class SledTrainingArguments(RunArguments, TransformersArguments):
         self.logging_nan_inf_filter = False
 
 
+class FlagParser(HfArgumentParser):
+    """A parser that raises its errors, so that a command reports them as all others."""
+
+    @override
+    def error(self, message: str) -> NoReturn:
+        raise ValueError(f"{message}: see {self.prog} --help")
+
+
 def make_parser(
     defaults: Mapping[str, Any] | None = None, description: str | None = None
-) -> HfArgumentParser:
+) -> FlagParser:
     """The parser of the training flags, in groups.
 
     Args:
@@ -300,7 +309,7 @@ def make_parser(
         RunArguments,
         TransformersArguments,
     ]
-    parser = HfArgumentParser(
+    parser = FlagParser(
         groups,
         prog="sled train",
         description=description,

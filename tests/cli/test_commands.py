@@ -175,6 +175,11 @@ def test_the_overview_has_every_command(capsys):
         ("speak --tempature 1", "--tempature (did you mean --temperature?): see sled speak"),
         ("cache codes", "the following arguments are required: --codec, --output/-o"),
         ("completion tcsh", "invalid choice: 'tcsh'"),
+        (
+            "train --max_steps --report_to none",
+            "--max-steps: expected one argument: see sled train",
+        ),
+        ("codec train --seed x", "--seed: invalid int value: 'x': see sled codec train --help"),
     ],
 )
 def test_a_mistyped_command_is_refused_in_one_line(command, message, capsys):

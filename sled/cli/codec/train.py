@@ -17,16 +17,15 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from transformers import HfArgumentParser
-
 from sled.cli.device import choose_device
+from sled.training.arguments import FlagParser
 from sled.training.codec import CodecTrainer, CodecTrainingConfig
 
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Train as the flags say, and report."""
     config_class: Any = CodecTrainingConfig  # transformers' type for it has no frozen dataclasses
-    parser = HfArgumentParser(
+    parser = FlagParser(
         config_class,
         prog="sled codec train",
         usage="%(prog)s [flags]",
