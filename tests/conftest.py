@@ -15,4 +15,6 @@ transformers_logging.disable_progress_bar()
 
 # Seeded, so that a failure comes back; no deadline, since the first example warms torch up.
 settings.register_profile("sled", derandomize=True, deadline=None, max_examples=30, database=None)
+# Of fuzzing at length: pytest --hypothesis-profile=fuzz tests/normalization/test_fuzz.py
+settings.register_profile("fuzz", deadline=None, max_examples=100_000, database=None)
 settings.load_profile("sled")
