@@ -14,7 +14,7 @@ ROOT = Path(__file__).parents[1] / "sled"
 
 
 class Cycle:
-    """What only the collector can free."""
+    """An object that refers to itself, so that only the garbage collector frees it."""
 
     def __init__(self) -> None:
         self.itself = self
@@ -143,7 +143,7 @@ def module_of(path: Path) -> str:
 
 
 def test_no_file_is_in_a_circle_of_imports():
-    """Not even of those that are meant for the type checker alone, or that come late."""
+    """Imports for the type checker and imports in functions count, too."""
     modules = {module_of(path) for path in FILES}
     graph = {}
     for path in FILES:
@@ -161,7 +161,7 @@ def test_no_file_is_longer_than_400_lines():
 
 
 def test_nothing_needs_torchaudio():
-    """It does not load beside every supported torch."""
+    """torchaudio does not work with every supported version of torch."""
     modules = {name.split(".")[0] for path in FILES for name in imported_names(path)}
     assert {"torch", "transformers"} <= modules
     assert "torchaudio" not in modules
@@ -169,7 +169,7 @@ def test_nothing_needs_torchaudio():
 
 @pytest.mark.parametrize("was_on", [True, False])
 def test_importing_leaves_the_garbage_collector_as_it_was(was_on):
-    """Whatever happens; and off meanwhile, for it would look through all that is imported."""
+    """It is off during the import, and restored after an error, too."""
     before = gc.isenabled()
     try:
         (gc.enable if was_on else gc.disable)()
@@ -181,9 +181,9 @@ def test_importing_leaves_the_garbage_collector_as_it_was(was_on):
         (gc.enable if before else gc.disable)()
 
 
-def test_what_was_imported_counts_as_old_and_can_still_be_collected():
-    """Young, all of it would be looked through as soon as the collector is on again."""
-    gc.unfreeze()  # what scripts froze that other tests ran
+def test_imported_objects_are_in_the_oldest_generation_and_can_be_collected():
+    """In a younger generation they would be searched as soon as the collector is on again."""
+    gc.unfreeze()  # objects frozen by scripts that other tests ran
     with without_garbage_collection():
         made = [Cycle() for _ in range(3)]
         seen = weakref.ref(made[0])
@@ -194,7 +194,7 @@ def test_what_was_imported_counts_as_old_and_can_still_be_collected():
     assert seen() is None
 
 
-def test_what_a_program_froze_stays_frozen():
+def test_objects_that_the_program_froze_stay_frozen():
     gc.freeze()
     try:
         frozen = gc.get_freeze_count()

@@ -1,4 +1,4 @@
-"""`sled bench`: that it runs, and that what it times is what it says."""
+"""`sled bench`: it runs, and measures what its report says."""
 
 import json
 import time
@@ -109,7 +109,7 @@ def test_training_is_timed(device, capsys):
 
 
 def test_each_phase_has_its_own_time(tmp_path):
-    """What is slowed down by sleep shows up in its phase, and nowhere else."""
+    """Time added to a phase is measured in that phase only."""
     codec = UntrainedCodec()
     config = make_config("debug")
     loader = make_loader(tmp_path, codec, max_frames=80, vocab_size=300, num_workers=0)

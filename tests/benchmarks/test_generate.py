@@ -1,4 +1,4 @@
-"""`sled bench` generate: it runs, and what it counts is what it says."""
+"""`sled bench generate`: it runs, and measures what its report says."""
 
 import json
 import re
@@ -67,7 +67,7 @@ def test_a_frame_of_the_baseline_reads_both_branches_once():
 
 
 def test_each_part_of_a_frame_has_its_own_time():
-    """What is slowed down by sleep shows up in its part, and nowhere else."""
+    """Time added to a part is measured in that part only."""
     model = debug_model(max_position_embeddings=256)
     draw = model.draw
 

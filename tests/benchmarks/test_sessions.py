@@ -1,4 +1,4 @@
-"""`sled bench` sessions: it runs, and what it counts is what it says."""
+"""`sled bench sessions`: it runs, and measures what its report says."""
 
 import json
 

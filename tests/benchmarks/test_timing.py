@@ -1,4 +1,4 @@
-"""The clocks: what is counted, and to whom."""
+"""The clocks of benchmarks assign time to the right phase."""
 
 import time
 

@@ -1,4 +1,4 @@
-"""The command `sled`: every subcommand, its flags, and what its start costs."""
+"""The command `sled`: every subcommand, its flags, and what it imports."""
 
 import argparse
 import os

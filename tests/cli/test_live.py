@@ -1,4 +1,4 @@
-"""The live client: what it says, to whom, and what it tells about it."""
+"""`sled stream`: its audio, its report, and its errors."""
 
 import os
 import subprocess
@@ -30,7 +30,7 @@ def checkpoint(tmp_path_factory) -> Path:
 
 
 def test_text_is_fed_at_the_speed_of_writing_while_audio_comes(checkpoint):
-    """The last word is written long after the first is heard."""
+    """Audio arrives before the last word is fed."""
     tts = TTS.from_pretrained(checkpoint)
     words = ["four ", "two ", "seven ", "one ", "nine"]
     heard: list[np.ndarray] = []
@@ -100,8 +100,8 @@ def test_times_are_reported_in_the_order_in_which_things_happened(timeline, line
     assert describe_timeline(timeline, 24_000) == lines
 
 
-def test_raw_samples_go_to_standard_output_and_words_elsewhere(checkpoint, tmp_path):
-    """Only bytes of audio, as a player at the other end of a pipe needs them."""
+def test_with_output_dash_standard_output_has_samples_only(checkpoint, tmp_path):
+    """A player at the other end of a pipe takes all bytes for audio."""
     output = tmp_path / "out.wav"
     flags = ("--model_name_or_path", str(checkpoint))
     assert run("stream", *SPEAK, *flags, "--output", output) == 0
@@ -115,8 +115,10 @@ def test_raw_samples_go_to_standard_output_and_words_elsewhere(checkpoint, tmp_p
     np.testing.assert_allclose(soundfile.read(output)[0], samples, atol=1e-3)
 
 
-def test_speech_that_is_interrupted_is_kept(checkpoint, tmp_path, monkeypatch, capsys):
-    """As far as it has come: an hour of it may lie behind."""
+def test_audio_made_before_an_interruption_is_in_the_file(
+    checkpoint, tmp_path, monkeypatch, capsys
+):
+    """A long text may have been spoken for an hour."""
     written = AudioWriter.write
 
     def interrupt(file: AudioWriter, waveform: np.ndarray) -> None:
@@ -130,8 +132,8 @@ def test_speech_that_is_interrupted_is_kept(checkpoint, tmp_path, monkeypatch, c
     assert len(soundfile.read(output)[0]) > 0
 
 
-def test_a_text_that_breaks_off_ends_the_conversation(checkpoint):
-    """The chat model's connection is lost, say: nobody waits for ever."""
+def test_an_error_of_the_text_source_is_raised_to_the_reader(checkpoint):
+    """The reader does not wait for text that will not come."""
 
     def pieces() -> Iterator[str]:
         yield "four two "
@@ -144,14 +146,14 @@ def test_a_text_that_breaks_off_ends_the_conversation(checkpoint):
         converse(session, pieces())
 
 
-def test_readings_are_spoken_one_after_the_other(checkpoint, tmp_path):
+def test_each_reading_has_another_seed(checkpoint, tmp_path):
     flags = ("--model_name_or_path", checkpoint, "--output", tmp_path / "out.wav")
     assert run("stream", *SPEAK, *flags, "--num_return_sequences", 2, "--seed", 5) == 0
     first, second = (soundfile.read(tmp_path / f"out-{n}.wav")[0] for n in (1, 2))
     assert not np.array_equal(first, second)
 
 
-def test_a_voice_made_beforehand_speaks_as_its_recording(checkpoint, tmp_path, capsys):
+def test_a_voice_file_gives_the_same_speech_as_its_recording(checkpoint, tmp_path, capsys):
     recording, voice = tmp_path / "voice.wav", tmp_path / "voice.safetensors"
     soundfile.write(recording, debug_waveform(0.3), SAMPLE_RATE)
     named = ("--model_name_or_path", checkpoint)
@@ -166,7 +168,7 @@ def test_a_voice_made_beforehand_speaks_as_its_recording(checkpoint, tmp_path, c
 
 @pytest.mark.parametrize("made_for", ["offline", "stream"])
 def test_a_voice_file_speaks_in_both_layouts(made_for, checkpoint, tmp_path):
-    """As the recording does, whichever layout the file was made for."""
+    """The speech is that of the recording, whichever layout the file was made for."""
     recording, voice = tmp_path / "voice.wav", tmp_path / "voice.safetensors"
     soundfile.write(recording, debug_waveform(0.3), SAMPLE_RATE)
     named = ("--model", checkpoint)
@@ -220,7 +222,7 @@ def test_playing_without_a_player_is_refused(checkpoint, tmp_path, monkeypatch, 
 
 
 def test_standard_input_is_spoken_as_it_arrives(checkpoint):
-    """Audio is there while the pipe is still open; the end of it is the end of the text."""
+    """Audio comes while the pipe is open; the end of the pipe is the end of the text."""
     flags = ["--model", checkpoint, *SPEAK[2:], "--max_start_delay_s", 0, "-", "--output", "-"]
     path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
     environment = os.environ | {"PYTHONPATH": path, "OMP_NUM_THREADS": "1"}
@@ -248,7 +250,7 @@ def test_standard_input_is_spoken_as_it_arrives(checkpoint):
     assert np.abs(ours.astype(int) - theirs).max() <= 1
 
 
-def test_standard_input_that_is_no_text_is_refused(checkpoint):
+def test_blank_standard_input_is_refused(checkpoint):
     done = run_process("stream", "--model", checkpoint, "-", cwd=checkpoint, text=" \n")
     assert done.returncode == 2
     assert "blank" in done.stderr

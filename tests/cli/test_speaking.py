@@ -1,4 +1,4 @@
-"""The commands that speak: their flags, and what they make."""
+"""The commands that speak: their flags and their audio."""
 
 import argparse
 import io
@@ -236,7 +236,7 @@ def test_a_process_runs_in_any_folder_and_reads_a_pipe(offline, tmp_path):
 
 
 def test_a_pipe_gives_text_and_takes_samples(offline, tmp_path):
-    """Only bytes of audio, as a player at the other end needs them; what is said goes elsewhere."""
+    """Standard output has samples only; the report goes to standard error."""
     flags = ("--model", offline, "--min_frames", 5, "--cfg", 2)
     assert run("speak", "one two", *flags, "-o", tmp_path / "out.wav") == 0
     done = run_process("speak", "-", *flags, "-o", "-", cwd=tmp_path, text="one two\n", binary=True)

@@ -25,9 +25,10 @@ def one_by_one(seed: int, count: int, width: int) -> list[torch.Tensor]:
     events=st.lists(st.sampled_from(["join", "leave", "save", "step", "draw"]), max_size=40),
     random=st.randoms(use_true_random=False),
 )
-def test_whoever_comes_and_goes_each_gets_its_own(width, events, random):
+def test_each_utterance_gets_the_noise_of_its_own_generator(width, events, random):
+    """Also while utterances join, leave and are saved."""
     noise = NoiseAhead(width, frames=4)
-    generators, taken = [], []  # of the places: as they move, so do these
+    generators, taken = [], []  # by slot, and moved with the slots
     joined = 0
     for event in events:
         place = random.randrange(len(generators)) if generators else None
@@ -63,8 +64,8 @@ def test_whoever_comes_and_goes_each_gets_its_own(width, events, random):
             assert torch.equal(ours, theirs)
 
 
-def test_not_all_run_out_in_the_same_step():
-    """Else a thousand generators would be drawn from in one step, and none in the next ones."""
+def test_the_buffers_of_utterances_that_joined_together_are_refilled_in_different_steps():
+    """If all were refilled in the same step, that step would be slow."""
     noise = NoiseAhead(16, frames=8)
     for seed in range(16):
         noise.add(seeded(seed))
@@ -78,8 +79,8 @@ def test_not_all_run_out_in_the_same_step():
         noise.advance()
 
 
-def test_a_generator_serves_one_utterance_after_the_other():
-    """As it does the segments of a session: what was drawn ahead for one is drawn by the next."""
+def test_utterances_that_share_a_generator_continue_its_noise():
+    """As the segments of a session do. Noise drawn ahead but not used goes to the next one."""
     model = debug_model(noise_channels=16)
     options = DecodingOptions(stop_threshold=2.0, max_frames=5)
     seen = []
@@ -93,7 +94,7 @@ def test_a_generator_serves_one_utterance_after_the_other():
     torch.testing.assert_close(torch.cat(seen), torch.stack(one_by_one(3, 15, 16)), rtol=0, atol=0)
 
 
-def test_without_a_generator_torchs_own_decides():
+def test_without_a_generator_noise_comes_from_the_global_one():
     noises = []
     for _ in range(2):
         torch.manual_seed(5)

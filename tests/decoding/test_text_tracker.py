@@ -169,7 +169,7 @@ def test_each_utterance_is_followed_by_itself_and_only_if_asked():
 
 
 def test_the_place_is_part_of_a_saved_utterance():
-    """What a restored utterance says is what it would have said."""
+    """A restored utterance gives the same units as if it had not been saved."""
     model = debug_model(vae_embed_dim=LATENT_DIM)
     options = DecodingOptions(stop_threshold=2.0, max_frames=12)
     request, follow = Request(TEXT), TextTracker(CHANNEL, model.config)

@@ -1,4 +1,4 @@
-"""The whole evaluation, with a toy teacher, toy models and a listener that knows the tones."""
+"""The whole evaluation, with a toy teacher, toy models and a recogniser of their tones."""
 
 import json
 from pathlib import Path

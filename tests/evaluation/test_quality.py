@@ -1,4 +1,4 @@
-"""Opinions of speech: who is asked, and about what."""
+"""Ratings of naturalness: which audio the rating model gets, and what is reported."""
 
 import numpy as np
 import pytest

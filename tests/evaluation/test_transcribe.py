@@ -1,4 +1,4 @@
-"""What the listener is given, with a stand-in for Whisper that records it."""
+"""The audio that Whisper gets, recorded by a stand-in for it."""
 
 import sys
 from types import ModuleType, SimpleNamespace

@@ -99,7 +99,7 @@ def test_sessions_equal_those_of_the_plain_form():
 @pytest.mark.parametrize("cfg", [1.0, 2.0])
 @torch.inference_mode()
 def test_padding_rows_have_no_influence(cfg):
-    """Whatever values they hold, even NaN."""
+    """Even if they hold NaN."""
     model, options = fast_model("cuda_graph"), DecodingOptions(cfg=cfg, stop_threshold=NEVER)
     frames = []
     for poison in (False, True):

@@ -15,7 +15,7 @@ UNITS = randn(20, 32)
 
 
 def feed(stage: AudioStage, codec, *chunks: UnitChunk) -> None:
-    """As the codec thread does."""
+    """Decode and deliver a chunk, as the codec thread does."""
     for chunk in chunks:
         stage.accept(decode_together(codec, [stage], [chunk.units], last=chunk.last)[0], chunk)
 

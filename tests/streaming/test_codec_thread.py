@@ -1,4 +1,4 @@
-"""Many streams through one codec: together or alone they sound the same, each in its own order."""
+"""The codec thread: streams decoded in one batch give the audio that each gives alone."""
 
 import threading
 
@@ -17,7 +17,7 @@ WIDTH = 32
 
 
 class Listener:
-    """One session's audio stage with its units, and what is heard of them."""
+    """The audio stage of a session, its units, and the audio that it delivers."""
 
     def __init__(self, seed: int, pieces: tuple[int, ...], wanted: bool = True) -> None:
         self.queue = AudioQueue()
@@ -44,7 +44,7 @@ class Listener:
 
 
 def run_all(jobs: list[CodecJob]) -> list[float]:
-    """Through a thread that finds them all waiting; returns the times that were told."""
+    """Run jobs that are all queued before the thread starts; returns the times that it reports."""
     times: list[float] = []
     thread, go = CodecThread(debug_codec(), 1, times.append), threading.Event()
     thread.call_after_jobs(lambda: go.wait() and None)
@@ -56,7 +56,7 @@ def run_all(jobs: list[CodecJob]) -> list[float]:
 
 
 def in_turns(listeners: list[Listener]) -> list[CodecJob]:
-    """Their first jobs, then their second ones, and so on."""
+    """The first job of each, then the second of each, and so on."""
     rounds = max(len(one.pieces) for one in listeners)
     jobs = [one.jobs() for one in listeners]
     return [own[turn] for turn in range(rounds) for own in jobs if turn < len(own)]
@@ -66,11 +66,17 @@ def in_turns(listeners: list[Listener]) -> list[CodecJob]:
     "pieces",
     [
         [(8, 4, 4)] * 3,
-        [(8, 4, 4), (1, 2, 3, 10), (8, 4, 1), (20,), (3,)],  # the last is over before it began
+        [
+            (8, 4, 4),
+            (1, 2, 3, 10),
+            (8, 4, 1),
+            (20,),
+            (3,),
+        ],  # the last is shorter than the delay of the codec
         [(4, 0)] * 2 + [(8, 0)],
     ],
 )
-def test_each_is_heard_as_if_it_were_alone(pieces):
+def test_streams_decoded_together_give_the_audio_that_each_gives_alone(pieces):
     listeners = [Listener(seed, own) for seed, own in enumerate(pieces)]
     run_all(in_turns(listeners))
     for one in listeners:
@@ -78,13 +84,13 @@ def test_each_is_heard_as_if_it_were_alone(pieces):
         np.testing.assert_allclose(np.concatenate(one.heard), one.expected(), rtol=0, atol=1e-5)
 
 
-def test_those_alike_are_done_together():
-    """One time is told for all that were: three rounds."""
+def test_jobs_of_the_same_size_are_decoded_in_one_batch():
+    """One time is reported for each batch: three for three jobs of each of five streams."""
     listeners = [Listener(seed, (8, 4, 4)) for seed in range(5)]
     assert len(run_all(in_turns(listeners))) == 3
 
 
-def test_one_that_goes_wrong_ends_alone():
+def test_an_error_in_one_stream_does_not_end_the_others():
     good, bad = Listener(0, (8, 4)), Listener(1, (8, 4))
     bad.units[9] = torch.nan
     run_all(in_turns([good, bad]))
@@ -93,7 +99,7 @@ def test_one_that_goes_wrong_ends_alone():
     np.testing.assert_allclose(np.concatenate(good.heard), good.expected(), rtol=0, atol=1e-5)
 
 
-def test_what_nobody_wants_is_not_done():
+def test_jobs_of_a_closed_session_are_skipped():
     listeners = [Listener(0, (8, 4)), Listener(1, (8, 4), wanted=False)]
     run_all(in_turns(listeners))
     assert listeners[0].heard and not listeners[1].heard

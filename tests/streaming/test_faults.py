@@ -1,4 +1,4 @@
-"""What counts as a run that went wrong."""
+"""Which speech is redrawn."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Models made to misbehave: they stop too early, never, or fall silent."""
+"""Sessions of models that stop too early, never stop, or fall silent."""
 
 import weakref
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""Nothing is said that is longer, its prompt included, than what a model was trained on."""
+"""Segments, prompts included, are not longer than the speech that a model was trained on."""
 
 import math
 from dataclasses import dataclass, replace

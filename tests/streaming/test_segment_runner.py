@@ -1,4 +1,4 @@
-"""The segment runner: text events in, the units of one utterance after the other out."""
+"""The segment runner turns text events into the units of one utterance after the other."""
 
 from collections.abc import Callable
 

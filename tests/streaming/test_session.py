@@ -1,4 +1,4 @@
-"""Sessions say what decoding and decoding-to-audio of the whole say, whatever happens meanwhile."""
+"""A session gives the audio of the whole text decoded at once, however text and audio are cut."""
 
 import asyncio
 import gc
@@ -47,13 +47,13 @@ both_layouts = pytest.mark.parametrize("layout", LAYOUTS, ids=LAYOUT_IDS)
 
 
 def debug_tts(**changes: object) -> TTS:
-    """Its segments hold some fifty tokens, unless there are fewer positions."""
+    """A TTS whose segments hold about fifty tokens, or fewer if the model has few positions."""
     model = debug_model(**({"max_frames_per_token": 2.0} | changes))
     return TTS(model, debug_tokenizer(), debug_codec())
 
 
 def frames(count: int, **others: object) -> DecodingOptions:
-    """Speech of just so many frames."""
+    """Options for speech of exactly `count` frames."""
     return DecodingOptions(stop_threshold=NEVER, max_frames=count, **others)
 
 
@@ -64,7 +64,7 @@ def whole(
     options: DecodingOptions,
     prompt: tuple[str, torch.Tensor] | None = None,
 ) -> np.ndarray:
-    """The audio of a text, decoded at once and made audible at once."""
+    """The audio of a text whose frames and samples are each decoded in one pass."""
     said, latents = prompt or ("", torch.empty(0, 32))
     request = Request(tts.tokenizer.encode(f"{said} {text}".strip()), latents)
     spoken = generate(tts.model, [request], [torch.Generator().manual_seed(seed)], options)[0]
@@ -98,7 +98,7 @@ def say(tts: TTS, text: str, **settings: object) -> np.ndarray:
     growth=st.floats(1, 3),
 )
 @settings(max_examples=15)
-def test_a_session_fed_in_pieces_says_what_is_said_of_the_whole_text(layout, cuts, first, growth):
+def test_text_fed_in_pieces_gives_the_audio_of_the_whole_text(layout, cuts, first, growth):
     tts, options = debug_tts(**layout), frames(25)
     ramp = ChunkRamp(first_frames=first, growth=growth, max_frames=16)
     with tts.open_session(seed=3, decoding=options, ramp=ramp) as session:
@@ -110,7 +110,7 @@ def test_a_session_fed_in_pieces_says_what_is_said_of_the_whole_text(layout, cut
 
 @both_layouts
 def test_a_session_stops_where_the_model_stops(layout):
-    """The frame of the stopping step is not heard."""
+    """The frame of the step that stops is not part of the audio."""
     tts = debug_tts(**layout)
     spoken = tts.say(TEXT, seed=1, options=DecodingOptions(stop_threshold=0.3, min_frames=9))
     assert spoken.stopped
@@ -121,7 +121,7 @@ def test_a_session_stops_where_the_model_stops(layout):
 
 @both_layouts
 @pytest.mark.parametrize("prompt_s", [0.04, 0.5])  # shorter than the codec waits for, and longer
-def test_a_voice_is_continued_and_not_heard(layout, prompt_s):
+def test_speech_continues_a_voice_whose_recording_is_not_in_the_audio(layout, prompt_s):
     tts, options = debug_tts(**layout), frames(12)
     prompt = Prompt(" one  four ", debug_waveform(prompt_s))
     codes = tts.codec.encode([torch.from_numpy(prompt.audio)])[0]
@@ -129,7 +129,7 @@ def test_a_voice_is_continued_and_not_heard(layout, prompt_s):
     assert_same(say(tts, TEXT, voice=prompt, decoding=options), expected)
 
 
-def test_many_sessions_at_once_say_what_each_says_alone():
+def test_sessions_that_run_at_once_give_the_audio_that_each_gives_alone():
     tts, options = debug_tts(**STREAM), frames(20)
     texts = [f"{word} two seven" for word in ("four", "one", "nine", "seven", "two")]
     together = tts.synthesize(texts, seeds=7, options=options)
@@ -138,7 +138,7 @@ def test_many_sessions_at_once_say_what_each_says_alone():
 
 
 def stops_after(tts: TTS, count: int) -> TTS:
-    """A voice whose every segment ends by itself after so many frames."""
+    """Let the model stop each segment after `count` frames."""
     decisions: dict[str, int] = {"made": 0}
 
     def stop_probability(hidden: torch.Tensor) -> torch.Tensor:
@@ -151,7 +151,7 @@ def stops_after(tts: TTS, count: int) -> TTS:
 
 @pytest.mark.parametrize("with_voice", [False, True])
 def test_text_of_any_length_is_said_segment_by_segment(with_voice):
-    """Each continues, as a prompt, the voice and as many segments before it as there is room for.
+    """The prompt of a segment is the voice and as many earlier segments as fit.
 
     Segments of 40 frames in 300 positions, of which 120 may hold what is continued: three of them,
     or the voice of 15 and two.
@@ -183,7 +183,7 @@ def test_text_of_any_length_is_said_segment_by_segment(with_voice):
 
 
 def test_a_cut_segment_is_not_continued_and_its_unread_text_follows():
-    """Positions end before the text of a segment has been read: nothing of it is lost."""
+    """The positions end before the text of a segment is read; the next segment says the rest."""
     tts = debug_tts(stream_n=1, stream_m=9, max_position_embeddings=40)
     limits = SegmentLimits(40, 40)  # far too large
     session = tts.open_session(decoding=DecodingOptions(stop_threshold=NEVER), limits=limits)
@@ -200,7 +200,7 @@ def test_a_cut_segment_is_not_continued_and_its_unread_text_follows():
     assert runner.history.spoken == []
 
 
-def test_text_after_a_blank_and_a_wished_for_limit_ends_all():
+def test_text_after_the_limit_of_frames_is_not_spoken():
     tts, options = debug_tts(**STREAM), frames(9)
     session = tts.open_session(decoding=options)
     for piece in ("  ", TEXT, ". ", " ", "One two.", " \n\n "):
@@ -211,7 +211,7 @@ def test_text_after_a_blank_and_a_wished_for_limit_ends_all():
 
 @pytest.mark.parametrize("live", [False, True], ids=["whole", "live"])
 @pytest.mark.parametrize(("most", "stopped"), [(70, False), (1000, True)])
-def test_a_wished_for_limit_holds_for_all_segments_together(live, most, stopped):
+def test_the_limit_of_frames_holds_for_all_segments_together(live, most, stopped):
     tts = stops_after(debug_tts(trained_frames=50), 50)
     options = DecodingOptions(max_frames=most, length_tolerance=None)
     if live:
@@ -227,15 +227,15 @@ def test_a_wished_for_limit_holds_for_all_segments_together(live, most, stopped)
     assert num_samples % (50 * HOP) == 0 if stopped else num_samples == most * HOP
 
 
-def test_speech_cut_below_a_wished_for_limit_goes_on_with_the_next_segment():
+def test_after_a_segment_that_is_cut_short_of_the_limit_of_frames_the_next_one_follows():
     tts = debug_tts(trained_frames=60, min_frames_per_token=1.0)
     text, one = 6 * "Four two seven one nine. ", "Four two seven one nine."
     endless = DecodingOptions(stop_threshold=NEVER, max_frames=1000)
     assert tts.say(text, options=endless).seconds > 2 * tts.say(one, options=endless).seconds
 
 
-def test_a_chapter_is_said_in_constant_memory():
-    """However much text comes, only the last segments and what nobody has taken yet are kept."""
+def test_long_text_is_spoken_in_constant_memory():
+    """Only the last segments, and audio that has not been taken, are kept."""
     tts = debug_tts(**STREAM, max_position_embeddings=300, max_frames_per_token=9.0)
     tts = stops_after(tts, 50)
     session = tts.open_session(max_ahead_s=0.5)
@@ -254,7 +254,7 @@ def test_a_chapter_is_said_in_constant_memory():
 
 
 def segments_of(session: Session, text: str) -> list[str]:
-    """The segments that a session finds in a text."""
+    """The segments into which a session divides a text."""
     tokenizer = debug_tokenizer()
     limits = session._options.budget(session._engine.model.config).segment_limits()
     segments = split_segments(text, limits, tokenizer.count)
@@ -356,13 +356,13 @@ def test_the_model_pauses_when_nobody_takes_the_audio():
 
 
 @pytest.mark.parametrize("limit", ["max_ahead_s", "max_silence_s"])
-def test_limits_that_nothing_keeps_are_refused(limit):
+def test_impossible_limits_are_refused(limit):
     with pytest.raises(ValueError, match=limit):
         debug_tts().open_session(**{limit: -1.0})
 
 
-def test_all_that_was_made_is_heard_while_the_model_waits_for_text():
-    """Two tokens make a chunk of 8 frames, three make the codec's 7 and what is beyond."""
+def test_all_audio_made_so_far_is_delivered_while_the_model_waits_for_text():
+    """Two tokens give a chunk of 8 frames; three give the 7 that the codec waits for, and more."""
     session = debug_tts(stream_n=2, stream_m=12).open_session(decoding=frames(100))
     session.feed("four two seven ")
     chunks, heard = session.chunks(), 0
@@ -372,7 +372,7 @@ def test_all_that_was_made_is_heard_while_the_model_waits_for_text():
     session.cancel()
 
 
-def test_a_task_that_loses_patience_has_missed_nothing():
+def test_a_task_whose_wait_is_cancelled_loses_no_audio():
     tts, options = debug_tts(**EAGER), frames(20)
 
     async def listen() -> list[np.ndarray]:
@@ -397,8 +397,8 @@ def test_a_task_that_loses_patience_has_missed_nothing():
     "layout", [OFFLINE, EAGER | {"stream_m": 30, "max_position_embeddings": 1024}], ids=LAYOUT_IDS
 )
 @pytest.mark.parametrize("taken", [0, 1, 3])
-def test_a_snapshot_goes_on_as_the_session_does(layout, taken):
-    """Taken after so many chunks, and with text to come; gone on from twice."""
+def test_a_session_resumed_from_a_snapshot_gives_the_same_audio(layout, taken):
+    """The snapshot is taken after `taken` chunks, before the last text, and resumed twice."""
     tts, options = debug_tts(**layout), frames(40)
     prompt = Prompt("one four", debug_waveform(0.3))
     codes = tts.codec.encode([torch.from_numpy(prompt.audio)])[0]
@@ -433,11 +433,11 @@ def wait_until(condition: Callable[[], bool]) -> None:
 
 
 def wait_for_engine(tts: TTS) -> None:
-    """Until its threads have ended."""
+    """Wait until the threads of an engine have ended."""
     wait_until(lambda: not any(t.name.startswith("sled-") for t in threading.enumerate()))
 
 
-def test_a_cancelled_session_ends_at_once_and_leaves_nothing():
+def test_a_cancelled_session_ends_at_once_and_frees_its_memory():
     tts = debug_tts(**EAGER)
     session = tts.open_session(decoding=frames(200))
     session.feed(TEXT)
@@ -463,8 +463,8 @@ def test_text_that_is_no_text_or_comes_too_late_is_refused():
         session.feed("four")
 
 
-def test_a_thousand_sessions_leave_nothing_behind():
-    """Half of them are cancelled at random points, others are just forgotten."""
+def test_a_thousand_sessions_free_their_memory():
+    """Half of them are cancelled at random points, others are dropped without being closed."""
     tts, random = debug_tts(**STREAM), np.random.default_rng(0)
     runners = []
     for _ in range(20):
@@ -493,7 +493,7 @@ def test_blank_text_is_an_error(text):
         say(debug_tts(**STREAM), text)
 
 
-def test_a_fault_ends_the_session_that_has_it_and_no_other():
+def test_an_error_in_one_session_does_not_end_the_others():
     tts, options = debug_tts(**STREAM), frames(10)
     with tts.open_session(decoding=options) as fine:
         fine.feed("four two ")
@@ -504,7 +504,7 @@ def test_a_fault_ends_the_session_that_has_it_and_no_other():
         assert_same(drain(fine), whole(tts, "four two seven", 0, options))
 
 
-def test_a_fault_of_the_model_reaches_every_session_and_the_next_ones_are_fine(monkeypatch):
+def test_an_error_of_the_model_ends_all_sessions_and_later_ones_work(monkeypatch):
     tts, options = debug_tts(**STREAM), frames(10)
     sessions = [tts.open_session(decoding=options) for _ in range(2)]
     with monkeypatch.context() as patch:
@@ -518,8 +518,8 @@ def test_a_fault_of_the_model_reaches_every_session_and_the_next_ones_are_fine(m
 
 
 @both_layouts
-def test_a_session_that_the_model_fails_on_ends_alone(layout):
-    """Whatever the cause: the others go on as if nothing had happened, with the same noise."""
+def test_an_error_of_the_model_on_one_session_ends_only_that_one(layout):
+    """The others give the same audio as without the error, with the same noise."""
     tts, options = debug_tts(**layout), frames(25)
     texts = ["four two seven", "four two nine one", "seven one two"]
     first_ids, bad_ids, last_ids = (set(tts.tokenizer.encode(text)) for text in texts)
@@ -545,8 +545,8 @@ def test_a_session_that_the_model_fails_on_ends_alone(layout):
 
 @both_layouts
 @pytest.mark.parametrize("with_voice", [False, True])
-def test_a_model_whose_units_are_ids_speaks_in_the_same_session(layout, with_voice):
-    """As does one that is conditioned on a speaker; fed character by character, and resumed."""
+def test_a_session_works_with_a_model_whose_units_are_ids(layout, with_voice):
+    """The model also takes a speaker vector. Text comes by characters; the session is resumed."""
     model = debug_id_model(**layout, conditions={"speaker": 6}, max_frames_per_token=2.0)
     tts, options = TTS(model, debug_tokenizer(), debug_id_codec()), frames(25)
     prompt = Prompt("one four", debug_waveform(0.2), {"speaker": randn(6)})
@@ -575,8 +575,8 @@ def test_a_model_whose_units_are_ids_speaks_in_the_same_session(layout, with_voi
     assert not torch.allclose(other.prefill.cached[0].values, voice.prefill.cached[0].values)
 
 
-def test_a_session_that_cannot_be_taken_in_harms_no_other(monkeypatch):
-    """For want of memory, for instance; a snapshot of a model of another size is no better."""
+def test_a_session_that_cannot_join_the_batch_does_not_disturb_the_others(monkeypatch):
+    """Here for lack of memory."""
     tts, options = debug_tts(**STREAM), frames(10)
     snapshot = tts.open_session(decoding=options)
     snapshot.feed(TEXT)
@@ -593,7 +593,7 @@ def test_a_session_that_cannot_be_taken_in_harms_no_other(monkeypatch):
 
 
 @pytest.mark.parametrize("taken", [False, True])
-def test_a_session_of_which_all_has_been_made_can_still_be_kept(taken):
+def test_a_session_whose_speech_is_complete_can_still_be_saved(taken):
     tts, options = debug_tts(**STREAM), frames(10)
     session = tts.open_session(decoding=options, ramp=ChunkRamp(max_frames=2))
     session.feed(TEXT)
@@ -605,7 +605,7 @@ def test_a_session_of_which_all_has_been_made_can_still_be_kept(taken):
     assert_same(np.concatenate([*heard, drain(resumed)]), whole(tts, TEXT, 0, options))
 
 
-def test_a_fault_of_the_codec_reaches_its_session(monkeypatch):
+def test_an_error_of_the_codec_is_raised_in_its_session(monkeypatch):
     tts = debug_tts(**EAGER)
     session = tts.open_session(decoding=frames(10))
     monkeypatch.setattr(session._audio, "accept", None)
@@ -616,7 +616,7 @@ def test_a_fault_of_the_codec_reaches_its_session(monkeypatch):
     wait_for_engine(tts)
 
 
-def test_a_slow_writer_is_heard_later_unless_the_text_is_complete() -> None:
+def test_slow_text_delays_the_first_audio_unless_it_is_complete() -> None:
     tts = debug_tts(**EAGER | {"stream_n": 4})
 
     def first_sound_s(max_start_delay_s: float, *, flush: bool) -> float:
@@ -639,7 +639,7 @@ def first_sound_at_s(session: Session) -> float:
     return next(chunk.ready_at_s for chunk in session.chunks() if len(chunk.audio))
 
 
-def test_a_writer_is_not_slow_because_the_engine_is_busy() -> None:
+def test_a_busy_engine_does_not_make_text_count_as_slow() -> None:
     tts = debug_tts(**EAGER | {"stream_n": 4})
     with tts.open_session(decoding=frames(40), max_start_delay_s=20.0) as session:
         session.feed("two ")
@@ -649,7 +649,7 @@ def test_a_writer_is_not_slow_because_the_engine_is_busy() -> None:
         assert first_sound_at_s(session) < start + 15
 
 
-def test_text_that_suffices_is_heard_at_once_however_late_it_came() -> None:
+def test_audio_is_not_delayed_once_there_is_enough_text() -> None:
     tts = debug_tts(stream_n=4, stream_m=16, max_position_embeddings=1024)
     limits = {"max_start_delay_s": 20.0, "max_ahead_s": 1.0}
     with tts.open_session(decoding=frames(600), **limits) as session:
@@ -660,7 +660,7 @@ def test_text_that_suffices_is_heard_at_once_however_late_it_came() -> None:
 
 
 @pytest.mark.parametrize(("heard", "max_start_delay_s"), [(False, 0.5), (True, 20.0)])
-def test_a_session_that_goes_on_waits_if_nothing_has_been_heard(
+def test_a_resumed_session_delays_only_the_first_audio(
     heard: bool, max_start_delay_s: float
 ) -> None:
     tts = debug_tts(**EAGER if heard else EAGER | {"stream_n": 4})

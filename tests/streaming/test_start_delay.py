@@ -1,4 +1,4 @@
-"""A slow writer is heard later, and then without gaps; anyone else at once."""
+"""Slow text delays the first audio, so that playback has no gaps; other text does not."""
 
 import asyncio
 import threading

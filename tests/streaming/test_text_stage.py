@@ -1,4 +1,4 @@
-"""The text stage: however a text is fed, the same segments come out, and not too far ahead."""
+"""The text stage gives the same segments however text is fed, and not too far ahead."""
 
 from hypothesis import given
 from hypothesis import strategies as st

@@ -1,4 +1,4 @@
-"""Near-silence: where it is found does not depend on cuts, and at the end it is taken away."""
+"""Trimming of near-silence at the end does not depend on how audio is cut into chunks."""
 
 import numpy as np
 import pytest

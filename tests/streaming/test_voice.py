@@ -1,4 +1,4 @@
-"""Voices are prepared once, kept, written, read, and refused by models they were not made for."""
+"""Voices: prepared once, saved and loaded, and refused by models they were not made for."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Adapting a codec's decoder to other voices: it speaks them better, and hears what it heard."""
+"""Adapting a codec's decoder to other voices: the audio improves, the codes stay the same."""
 
 from collections.abc import Callable
 from dataclasses import replace

@@ -134,7 +134,7 @@ def test_half_precision_files_are_loaded_as_float32(tmp_path: Path) -> None:
 
 
 class TestRefusals:
-    """What a user can get wrong ends in a ValueError that says so."""
+    """Bad input raises a ValueError that says what is wrong."""
 
     @pytest.mark.parametrize("name", ["nowhere", "./nowhere/codec", "weights.th", "runs/a/codec"])
     def test_no_such_path(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:

@@ -157,7 +157,7 @@ class TestEncoder:
     @each_architecture
     @given(sizes=cuts(80, 8))
     def test_features_are_those_of_the_whole(self, name: str, sizes: list[int]) -> None:
-        """What is quantised agrees, not just what it is rounded to."""
+        """The features before quantisation agree, not only the codes."""
         model = MODELS[name]
         network = StreamingNetwork(model.encoder, model.config)
         x = randn(2, 1, sum(sizes))
@@ -216,7 +216,7 @@ class TestState:
 
     @staticmethod
     def continued(state: StreamState) -> Tensor:
-        """What comes out when a stream in this state is fed some more frames and finished."""
+        """The audio of further frames and the end of a stream that continues from this state."""
         stream = CODECS["usual"].stream_decoder(1)
         stream.state = state
         rest = stream.decode(randn(1, 8, 4, seed=1).expand(state.batch_size, -1, -1))
