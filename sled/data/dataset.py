@@ -72,13 +72,13 @@ def open_corpus(
         return combine(corpora)
     if weights is None:
         # Interleaved: with one corpus after the other, a model forgets the first one.
-        sizes = [min(_num_cuts(path), max_samples or sys.maxsize) for path in paths]
+        sizes = [min(num_cuts(path), max_samples or sys.maxsize) for path in paths]
         return CutSet.mux(*corpora, weights=sizes, seed=shuffle_seed)
     endless = [cuts.repeat(preserve_id=True) for cuts in corpora]
     return CutSet.mux(*endless, weights=list(weights), seed=shuffle_seed or 0)
 
 
-def _num_cuts(path: Path) -> int:
+def num_cuts(path: Path) -> int:
     """Number of cuts in a corpus; for a manifest, all lines are counted."""
     return read_record(path).num_cuts if path.is_dir() else len(Manifest(path))
 

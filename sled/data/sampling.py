@@ -13,6 +13,7 @@ from __future__ import annotations
 import warnings
 from bisect import bisect_left
 from collections.abc import Callable, Iterator, Sequence
+from functools import cached_property
 from itertools import islice
 from random import Random
 from typing import Any
@@ -92,6 +93,7 @@ class SpeechBatches:
 
     Args:
         open_epoch: Opens the corpus in the order of an epoch.
+        num_cuts: Counts the cuts of the corpus, each once even if it is endless.
         max_cuts: Largest number of cuts per batch.
         max_duration_s: Largest duration of a batch in seconds, estimated from the first cuts of the
             corpus; a longer cut is a batch of its own. With `by_length`, padding counts too.
@@ -113,6 +115,7 @@ class SpeechBatches:
         self,
         open_epoch: Callable[[int], CutSet],
         *,
+        num_cuts: Callable[[], int] | None = None,
         max_cuts: int | None = None,
         max_duration_s: float | None = None,
         quadratic_duration_s: float | None = None,
@@ -125,8 +128,9 @@ class SpeechBatches:
         if (max_cuts is None) == (max_duration_s is None):
             raise ValueError("limit a batch either by its cuts or by its duration")
         self.open_epoch, self.per_step, self.seed = open_epoch, per_step, seed
+        self._count_cuts = num_cuts
         self._share = {"rank": rank, "world_size": world_size}
-        first = list(islice(open_epoch(0), NUM_CUTS_FOR_BUCKETS))
+        self._first = first = list(islice(open_epoch(0), NUM_CUTS_FOR_BUCKETS))
         if not first:
             raise ValueError("the corpus is empty: prepare it again")
         num_batches = (
@@ -146,11 +150,23 @@ class SpeechBatches:
 
     def epoch(self, epoch: int) -> Iterator[list[Cut]]:
         """Yield the batches of one epoch."""
+        return self._batches(self.open_epoch(epoch), epoch)
+
+    @cached_property
+    def first_length(self) -> float:
+        """Number of batches of the first epoch; for a corpus over 10,000 cuts, an estimate."""
+        num_batches = sum(1 for _ in self._batches(CutSet.from_cuts(self._first), 0))
+        if len(self._first) < NUM_CUTS_FOR_BUCKETS or self._count_cuts is None:
+            return num_batches
+        return num_batches * max(1.0, self._count_cuts() / len(self._first))
+
+    def _batches(self, cuts: CutSet, epoch: int) -> Iterator[list[Cut]]:
+        """Yield the batches of these cuts, in the order of an epoch."""
         with warnings.catch_warnings():
             # Lhotse warns that small corpora fit in its buffer, and exceed a bucket.
             warnings.simplefilter("ignore", UserWarning)
             sampler = DynamicBucketingSampler(
-                self.open_epoch(epoch),
+                cuts,
                 duration_bins=self.duration_bins or [float("inf")],  # one bucket
                 shuffle=True,
                 seed=self.seed + epoch,
@@ -197,10 +213,11 @@ class TrainingBatches:
         return len(self.epoch_lengths), position
 
     def epochs_at(self, position: int) -> float:
-        """Number of epochs at a position, fractional where the length of the epoch is known."""
+        """Number of epochs at a position; of an epoch that is not complete, an estimate."""
         epoch, offset = self.locate(position)
         lengths = self.epoch_lengths[epoch:] or self.epoch_lengths[-1:]
-        return epoch + (offset / lengths[0] if lengths else 0.0)
+        length = lengths[0] if lengths else self.batches.first_length
+        return epoch + offset / length
 
     def __iter__(self) -> Iterator[list[Cut]]:
         epoch, skip = self.locate(self.start)

@@ -10,7 +10,7 @@ from typing import Any
 
 from transformers import set_seed
 from transformers.trainer import TRAINER_STATE_NAME
-from transformers.trainer_utils import IntervalStrategy, get_last_checkpoint
+from transformers.trainer_utils import IntervalStrategy
 
 from sled.training.arguments import (
     DataArguments,
@@ -21,6 +21,7 @@ from sled.training.arguments import (
 )
 from sled.training.callbacks.samples import show_samples
 from sled.training.callbacks.time_limit import TimeLimit
+from sled.training.checkpoints.integrity import find_damage, find_last
 from sled.training.checkpoints.lora import save_merged, unwrap
 from sled.training.checkpoints.saving import finished_steps, publish_model
 from sled.training.setup import make_trainer
@@ -67,9 +68,7 @@ def train(
     show_samples(trainer)
     if args.max_minutes is not None:
         trainer.add_callback(TimeLimit(start, args.max_minutes, trainer.accelerator))
-    last = (
-        Path(args.resume_from_checkpoint) if args.resume_from_checkpoint else find_last(output_dir)
-    )
+    last = _checkpoint_to_continue(args.resume_from_checkpoint, output_dir)
     if last is not None:
         logger.info("continuing from %s", last)
     # All processes have made the same model; from here on each has its own noise.
@@ -86,12 +85,19 @@ def train(
     return output_dir
 
 
-def find_last(output_dir: Path) -> Path | None:
-    """The newest checkpoint in a run's folder, if there is one."""
-    if not output_dir.is_dir():
-        return None
-    last: str | None = get_last_checkpoint(str(output_dir))  # type: ignore[no-untyped-call]
-    return Path(last) if last else None
+def _checkpoint_to_continue(named: str | None, output_dir: Path) -> Path | None:
+    """The checkpoint that a flag names, else the last one of the run, if there is one.
+
+    Raises:
+        ValueError: If it cannot be read.
+    """
+    if named is None:
+        return find_last(output_dir)
+    if damage := find_damage(Path(named)):
+        raise ValueError(
+            f"--resume_from_checkpoint {named} cannot be read ({damage}): name another one"
+        )
+    return Path(named)
 
 
 def save_result(trainer: SledTrainer) -> None:

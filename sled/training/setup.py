@@ -17,7 +17,7 @@ from transformers import set_seed
 from sled.codec import Codec, load_codec
 from sled.data.alignment.spoken_times import word_ends
 from sled.data.cache.codes import check_codec
-from sled.data.dataset import SpeechDataset, open_corpus
+from sled.data.dataset import SpeechDataset, num_cuts, open_corpus
 from sled.data.lengths import measure_frames_per_token, measure_trained_frames
 from sled.data.sampling import SpeechBatches
 from sled.model.config import KEYS, Objective
@@ -185,6 +185,7 @@ def training_batches(
         limit_s = args.max_frames_per_batch / codec.frame_rate
     return SpeechBatches(
         open_epoch,
+        num_cuts=lambda: sum(map(num_cuts, manifests)),
         max_cuts=args.per_device_train_batch_size if limit_s is None else None,
         max_duration_s=limit_s,
         quadratic_duration_s=args.quadratic_duration_s,

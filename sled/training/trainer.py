@@ -31,14 +31,13 @@ from sled.training.callbacks.progress import Progress
 from sled.training.callbacks.text_gap import TextGap, with_other_endings
 from sled.training.checkpoints.ema import WeightEma
 from sled.training.checkpoints.lora import unwrap
-from sled.training.checkpoints.saving import CurrentIntervals, WholeCheckpointTrainer
+from sled.training.checkpoints.saving import BATCHES_FILE, CurrentIntervals, WholeCheckpointTrainer
 from sled.training.distillation import GuidedTeacher
 from sled.training.evaluation import EvaluationLosses
 from sled.training.objectives import corrupt_inputs
 from sled.training.units import batch_units, drop_leading_tokens
 from sled.training.workers import explained_worker_errors
 
-BATCHES_FILE = "batches.json"
 FLAGS_FILE = "training_flags.json"
 # Together with the corpus and the number of processes, these decide the contents of each batch.
 BATCH_FLAGS = (

@@ -147,6 +147,23 @@ def test_epochs_are_counted_by_their_true_lengths():
     assert [batches.epochs_at(position) for position in (0, 2, 4, 6, 8)] == [0, 0.5, 1, 1.5, 2]
 
 
+def test_the_first_epoch_is_counted_in_fractions_from_its_first_batch():
+    batches = TrainingBatches(batches_of([1.0] * 12, max_cuts=2))
+    assert [batches.epochs_at(position) for position in (1, 2, 3)] == [1 / 6, 1 / 3, 1 / 2]
+    halves = [
+        TrainingBatches(batches_of([1.0] * 12, max_cuts=2, rank=rank, world_size=2))
+        for rank in (0, 1)
+    ]
+    assert [half.epochs_at(1) for half in halves] == [1 / 3, 1 / 3]
+
+
+def test_the_length_of_a_long_epoch_is_estimated(monkeypatch):
+    """Of the corpus only the first cuts are known, and how many there are in all."""
+    monkeypatch.setattr("sled.data.sampling.NUM_CUTS_FOR_BUCKETS", 20)
+    batches = TrainingBatches(batches_of([1.0] * 100, max_cuts=2, num_cuts=lambda: 100))
+    assert batches.epochs_at(5) == 0.1
+
+
 @pytest.mark.parametrize("limits", [{}, {"max_cuts": 2, "max_duration_s": 3.0}])
 def test_one_limit_is_needed_and_no_more(limits):
     with pytest.raises(ValueError, match="either"):

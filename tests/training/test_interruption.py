@@ -72,6 +72,29 @@ def test_a_run_goes_on_from_any_step(step, whole, corpus, tmp_path):
 
 
 @pytest.mark.parametrize(
+    "name", ["model.safetensors", "optimizer.pt", "trainer_state.json", "batches.json"]
+)
+def test_a_damaged_checkpoint_is_passed_over(name, whole, corpus, tmp_path, caplog):
+    for step in (1, 2):
+        shutil.copytree(whole / f"checkpoint-{step}", tmp_path / f"checkpoint-{step}")
+    damaged = tmp_path / "checkpoint-2" / name
+    damaged.write_bytes(damaged.read_bytes()[:100])
+    fit(corpus, tmp_path, **SETTINGS)
+    assert f"checkpoint-2 cannot be read ({name}: " in caplog.text
+    assert "going on from checkpoint-1 instead" in caplog.text
+    assert_as_if_nothing_had_happened(whole, tmp_path)
+
+
+@pytest.mark.parametrize("changes", [{}, {"resume_from_checkpoint": "checkpoint-2"}])
+def test_damaged_checkpoints_alone_are_refused(changes, whole, corpus, tmp_path):
+    shutil.copytree(whole / "checkpoint-2", tmp_path / "checkpoint-2")
+    (tmp_path / "checkpoint-2" / "batches.json").unlink()
+    changes = {name: tmp_path / value for name, value in changes.items()}
+    with pytest.raises(ValueError, match=r"checkpoint-2 cannot be read \(no batches.json\)"):
+        fit(corpus, tmp_path, **SETTINGS, **changes)
+
+
+@pytest.mark.parametrize(
     ("method", "call", "saved"),
     [
         pytest.param("training_step", 6, [1, 2], id="between the two batches of step 3"),

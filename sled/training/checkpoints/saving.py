@@ -32,6 +32,8 @@ from transformers.trainer import TRAINER_STATE_NAME
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR, rotate_checkpoints
 
 STAGING = ".partial"
+# The position in the batches.
+BATCHES_FILE = "batches.json"
 
 
 class WholeCheckpointTrainer(Trainer):
@@ -163,7 +165,10 @@ def publish_model(staged: Path, output_dir: Path) -> None:
 def finished_steps(output_dir: Path) -> int:
     """Steps after which the trained model in a run's folder was saved. 0: there is none."""
     state = output_dir / TRAINER_STATE_NAME
-    return TrainerState.load_from_json(str(state)).global_step if state.is_file() else 0
+    try:
+        return TrainerState.load_from_json(str(state)).global_step if state.is_file() else 0
+    except (ValueError, TypeError):  # damaged
+        return 0
 
 
 def _flush(folder: Path) -> None:
