@@ -28,11 +28,11 @@ MAY_IMPORT: dict[str, set[str]] = {
     "files": set(),
     "bundled": set(),
     "normalization": {"startup"},
-    "text": {"files", "normalization"},
+    "text": {"bundled", "files", "normalization"},
     # What computes: the model knows no codec, the codec no model, and the data no model.
-    "codec": {"files"},
+    "codec": {"bundled", "files"},
     "model": {"files"},
-    "data": {"codec", "files", "normalization", "text"},
+    "data": {"bundled", "codec", "files", "normalization", "text"},
     # Decoding, and the fast forms of the model.
     "decoding": {"model"},
     "fast": {"decoding", "files", "model"},
@@ -44,6 +44,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "__init__": {"decoding", "model", "startup", "streaming", "tts"},
     # Training does not speak through sessions, and knows no face.
     "training": {
+        "bundled",
         "codec",
         "data",
         "decoding",

@@ -36,6 +36,23 @@ BUNDLED_MODELS = {
 DEFAULT_MODEL = "english"
 
 
+def tokenizer_folder(name_or_path: str | Path) -> str | Path:
+    """Where the tokenizer of this name is: of a bundled model, in its folder."""
+    bundled = bundled_model(name_or_path)
+    return name_or_path if bundled is None else bundled.folder
+
+
+def codec_folder(name_or_path: str | Path) -> str | Path:
+    """Where the codec of this name is: of a model with its own codec, in the folder `codec` in it.
+
+    Args:
+        name_or_path: A bundled model, the folder of a model that has a folder `codec`, or a codec,
+            which is returned as it is.
+    """
+    folder = Path(tokenizer_folder(name_or_path)).expanduser()
+    return folder / "codec" if (folder / "codec").is_dir() else name_or_path
+
+
 def bundled_model(name_or_path: str | Path | None) -> BundledModel | None:
     """The bundled model of this name, or None if there is none.
 

@@ -35,7 +35,8 @@ def add_codec_flag(flags: Flags, required: bool = False) -> None:
     flags.add_argument(
         "--codec",
         required=required,
-        help=f"codec folder, hub name or .th file{'' if required else unset}",
+        help=f"codec folder, hub name, .th file, or a bundled model for its codec"
+        f"{'' if required else unset}",
     )
 
 

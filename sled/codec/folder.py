@@ -18,6 +18,7 @@ from typing import Any
 
 import torch
 
+from sled.bundled import codec_folder
 from sled.codec.base import Codec
 from sled.codec.encodec.files import find_file, load_encodec, read_config, save_encodec
 from sled.codec.encodec.model import EncodecCodec
@@ -52,6 +53,7 @@ class CodecParts:
     @classmethod
     def load(cls, name_or_path: str | Path) -> CodecParts:
         """Read a codec; arguments and errors as for `load_codec`."""
+        name_or_path = codec_folder(name_or_path)
         model = load_encodec(name_or_path)
         entries = _listed(name_or_path)
         if entries is None:
@@ -100,8 +102,9 @@ def load_codec(name_or_path: str | Path, device: str | torch.device = "cpu") -> 
     """Load a codec in float32, whatever precision it is stored in.
 
     Args:
-        name_or_path: A folder, a name on the Hugging Face hub (`facebook/encodec_24khz`), or a
-            `.th` state file of the `encodec` package.
+        name_or_path: A folder, a bundled model or the folder of a model, for its codec, a name on
+            the Hugging Face hub (`facebook/encodec_24khz`), or a `.th` state file of the `encodec`
+            package.
         device: Where to run it.
 
     Raises:

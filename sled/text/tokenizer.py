@@ -12,6 +12,7 @@ from tokenizers.models import BPE
 from tokenizers.pre_tokenizers import ByteLevel
 from tokenizers.trainers import BpeTrainer
 
+from sled.bundled import tokenizer_folder
 from sled.files.hub import hub_file, is_hub_name
 from sled.normalization import max_bytes, normalize, open_normalizer
 
@@ -65,14 +66,14 @@ class TextTokenizer:
         """Load the tokenizer of a checkpoint.
 
         Args:
-            name_or_path: A folder with vocab.json and merges.txt, or the name of a repository on
-                the Hugging Face hub with these files.
+            name_or_path: A folder with vocab.json and merges.txt, a bundled model, or the name of a
+                repository on the Hugging Face hub with these files.
             normalization: As in the checkpoint's configuration.
 
         Raises:
             ValueError: The files do not exist or are not a tokenizer.
         """
-        folder = Path(name_or_path)
+        folder = Path(tokenizer_folder(os.fspath(name_or_path)))
         if folder.is_dir():
             files = [folder / VOCAB_FILE, folder / MERGES_FILE]
             missing = [file.name for file in files if not file.is_file()]
@@ -84,8 +85,8 @@ class TextTokenizer:
         else:
             if not is_hub_name(folder):
                 raise ValueError(
-                    f"no tokenizer at {folder}: name a folder, or a hub name OWNER/NAME, that "
-                    "holds vocab.json and merges.txt"
+                    f"no tokenizer at {folder}: name a folder, a bundled model, or a hub name OWNER/NAME, "
+                    "that holds vocab.json and merges.txt"
                 )
             try:
                 files = [hub_file(str(name_or_path), file) for file in (VOCAB_FILE, MERGES_FILE)]

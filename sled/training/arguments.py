@@ -85,8 +85,8 @@ class ModelArguments:
     )
     finetune_path: str | None = _flag(
         None,
-        "start from this checkpoint folder (or its model.safetensors); it decides the sizes, and "
-        "all settings that are unset",
+        "start from this checkpoint folder (or its model.safetensors), or a bundled model; it "
+        "decides the sizes, and all settings that are unset",
     )
 
 
@@ -131,8 +131,22 @@ class DataArguments:
     data_path: str | None = _flag(
         None, "folder that relative audio paths start from; unset: the folder of each manifest"
     )
-    codec: str = _flag("facebook/encodec_24khz", "codec: folder, hub name or .th file")
-    tokenizer: str = _flag("", "folder or hub name with vocab.json and merges.txt")
+    codec: str | None = _flag(
+        None,
+        "codec: folder, hub name, .th file, or a model for its codec; unset: that of "
+        "finetune_path, else the one that the codes were made with, else facebook/encodec_24khz",
+    )
+    transforms: str | None = _flag(
+        None,
+        "fit these transforms of latents to the training codes, in the place of the codec's own, "
+        "as sled codec fit does; none: use none; unset: those of the codec, with a token channel "
+        "for this tokenizer",
+    )
+    tokenizer: str | None = _flag(
+        None,
+        "folder or hub name with vocab.json and merges.txt, or a bundled model; unset: that of "
+        "finetune_path",
+    )
     max_duration_s: float | None = _flag(
         None,
         "leave out longer cuts: the relation of text and speech is learned faster from short ones",
@@ -145,6 +159,14 @@ class DataArguments:
     max_joined_s: float = _flag(15.0, "longest joined sample in seconds")
     max_train_samples: int | None = _flag(None, "use only this many cuts of each training corpus")
     max_eval_samples: int | None = _flag(None, "use only this many cuts of each evaluation corpus")
+
+    def __post_init__(self) -> None:
+        for flag in ("max_duration_s", "max_joined_s", "max_train_samples", "max_eval_samples"):
+            value = getattr(self, flag)
+            if value is not None and not value > 0:
+                raise ValueError(f"--{flag} {value:g}: use more than 0")
+        if not 0 <= self.join_share <= 1:
+            raise ValueError(f"--join_share {self.join_share:g}: use a share from 0 to 1")
 
 
 @dataclass

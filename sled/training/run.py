@@ -130,9 +130,8 @@ def _check_flags(
     Raises:
         ValueError: If flags are missing or contradict each other.
     """
-    for flag in ("train_manifest", "tokenizer"):
-        if not getattr(data_args, flag):
-            raise ValueError(f"--{flag} is missing: name what to train with (see --help)")
+    if not data_args.train_manifest:
+        raise ValueError("--train_manifest is missing: name what to train with (see --help)")
     strategy = IntervalStrategy(args.eval_strategy)
     if strategy != IntervalStrategy.NO and not data_args.eval_manifest:
         raise ValueError(

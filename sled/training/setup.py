@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, fields
 from itertools import islice
 from pathlib import Path
@@ -14,9 +14,8 @@ from lhotse import CutSet
 from lhotse.cut import Cut
 from transformers import set_seed
 
-from sled.codec import Codec, load_codec
+from sled.codec import Codec
 from sled.data.alignment.spoken_times import word_ends
-from sled.data.cache.codes import check_codec
 from sled.data.dataset import SpeechDataset, num_cuts, open_corpus
 from sled.data.lengths import measure_frames_per_token, measure_trained_frames
 from sled.data.sampling import SpeechBatches
@@ -31,6 +30,7 @@ from sled.training.arguments import (
 )
 from sled.training.checkpoints.lora import add_adapters
 from sled.training.distillation import GuidedTeacher, make_student
+from sled.training.parts import codec_name, load_run_codec, load_tokenizer, start_folder
 from sled.training.trainer import SledTrainer
 
 logger = logging.getLogger(__name__)
@@ -52,15 +52,18 @@ def make_trainer(
         ValueError: If something is missing or does not fit.
     """
     set_seed(args.seed)
-    tokenizer = TextTokenizer.from_pretrained(data_args.tokenizer)
-    codec = load_codec(data_args.codec, device=args.device)
-    for manifest in map(Path, data_args.train_manifest + data_args.eval_manifest):
-        if manifest.is_dir():
-            check_codec(manifest, codec)
+    start = start_folder(model_args.finetune_path)
+    # From here on by name, for the record of the run.
+    data_args.codec = codec_name(data_args, start)
+    data_args.tokenizer = data_args.tokenizer or (start and str(start))
+    tokenizer = load_tokenizer(data_args, start)
+    assert args.output_dir is not None  # transformers sets a default
+    output_dir, is_main = Path(args.output_dir), args.process_index == 0
+    codec = load_run_codec(data_args, start, tokenizer, output_dir, is_main, str(args.device))
     model = build_model(model_args, tokenizer, codec).to(getattr(torch, args.model_dtype))
     # The configuration of the model decides the normalisation of texts.
     sizes = model.config.architecture
-    tokenizer = TextTokenizer.from_pretrained(data_args.tokenizer, sizes.text_normalization)
+    tokenizer = load_tokenizer(data_args, start, sizes.text_normalization)
     train_batches = training_batches(data_args, args, codec)
     eval_batches = evaluation_batches(data_args, args) if data_args.eval_manifest else None
     has_channel = codec.token_channel is not None
@@ -68,7 +71,7 @@ def make_trainer(
         is_finetuning = model_args.finetune_path is not None
         args.alignment_weight = 1.0 if is_finetuning and has_channel else 0.0
     needs_times = has_channel or args.alignment_weight > 0
-    _check_token_channel(codec, tokenizer, data_args)
+    _check_token_channel(codec, tokenizer)
     _check_layer(args.alignment_layer, sizes.num_hidden_layers)
     if needs_times:
         _check_alignment(train_batches.open_epoch(0))
@@ -136,11 +139,8 @@ def build_model(
         sizes = dict(zip(("vocab_size", "vae_embed_dim", "frame_rate"), ours, strict=True))
         return SpeechLlamaForCausalLM(SpeechLlamaConfig(**sizes, **settings))
 
-    folder = Path(arguments.finetune_path)
-    if folder.suffix == ".safetensors":
-        if not folder.is_file():
-            raise ValueError(f"no checkpoint at {folder}: train it first, or check --finetune_path")
-        folder = folder.parent
+    folder = start_folder(arguments.finetune_path)
+    assert folder is not None
     config = SpeechLlamaConfig.from_pretrained(folder)
     old = config.architecture
     theirs = (old.vocab_size, old.vae_embed_dim, old.frame_rate)
@@ -180,6 +180,7 @@ def training_batches(
             shuffle_seed=args.seed + epoch,
         )
 
+    _check_lengths(data, open_epoch)
     limit_s = args.max_seconds_per_batch
     if args.max_frames_per_batch is not None:
         limit_s = args.max_frames_per_batch / codec.frame_rate
@@ -194,6 +195,18 @@ def training_batches(
         seed=args.seed,
         rank=args.process_index,
         world_size=args.world_size,
+    )
+
+
+def _check_lengths(data: DataArguments, open_epoch: Callable[[int], CutSet]) -> None:
+    """Raise ValueError if all cuts are longer than `--max_duration_s`."""
+    if data.max_duration_s is None or next(iter(open_epoch(0)), None) is not None:
+        return
+    cuts = open_corpus(list(map(Path, data.train_manifest)), max_samples=data.max_train_samples)
+    shortest = min((cut.duration for cut in islice(cuts, 1000)), default=0.0)
+    raise ValueError(
+        f"--max_duration_s {data.max_duration_s:g} leaves no cut to train on: they last "
+        f"{shortest:.3g} s and more"
     )
 
 
@@ -249,13 +262,13 @@ def _measure_lengths(
     speaking.max_frames_per_token = round(lengths.high, 3)
 
 
-def _check_token_channel(codec: Codec, tokenizer: TextTokenizer, data: DataArguments) -> None:
+def _check_token_channel(codec: Codec, tokenizer: TextTokenizer) -> None:
     """Raise ValueError if the token channel was made for another tokenizer."""
     channel = codec.token_channel
     if channel is not None and channel.vocab_size != tokenizer.vocab_size:
         raise ValueError(
-            f"{data.codec} has a channel for {channel.vocab_size} tokens, the tokenizer has "
-            f"{tokenizer.vocab_size}: make one for it with sled codec fit"
+            f"the codec has a channel for {channel.vocab_size} tokens, the tokenizer has "
+            f"{tokenizer.vocab_size}: use the tokenizer of the checkpoint (leave --tokenizer out)"
         )
 
 

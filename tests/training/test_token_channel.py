@@ -69,8 +69,11 @@ def test_beginnings_are_forgotten_and_nothing_else():
 
 
 def test_a_corpus_without_word_times_is_refused(aligned, tmp_path):
+    """A new model is trained without the channel; a checkpoint cannot do without."""
+    old = fit_with_channel(aligned, tmp_path / "old", max_steps=1)
     for changes in (
-        {"train_manifest": aligned / "cuts.jsonl.gz"},
+        {"train_manifest": aligned / "cuts.jsonl.gz", "finetune_path": old},
+        {"train_manifest": aligned / "cuts.jsonl.gz", "alignment_weight": 1.0},
         {"eval_manifest": aligned / "cuts.jsonl.gz", "eval_strategy": "steps"},
     ):
         with pytest.raises(ValueError, match="prepare them with sled align"):
@@ -81,8 +84,9 @@ def test_a_channel_for_another_tokenizer_is_refused(aligned, tmp_path):
     vocab_size = debug_tokenizer().vocab_size
     channel = TokenChannel.random(vocab_size - 1, width=6, norm=3.0)
     CodecParts.load(GOLDENS / "codec").with_transforms(channel).save(tmp_path / "codec")
+    old = fit_with_channel(aligned, tmp_path / "old", max_steps=1)
     with pytest.raises(ValueError, match=f"a channel for {vocab_size - 1} tokens"):
-        fit_with_channel(aligned, tmp_path / "run", codec=tmp_path / "codec")
+        fit_with_channel(aligned, tmp_path / "run", codec=tmp_path / "codec", finetune_path=old)
 
 
 def test_a_share_is_one(aligned, tmp_path):

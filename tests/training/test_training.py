@@ -233,6 +233,10 @@ def test_batches_can_be_filled_by_frames(corpus, tmp_path):
         ({"tokenizer": ""}, "--tokenizer is missing"),
         ({"eval_strategy": "steps"}, "--eval_manifest is missing"),
         ({"finetune_path": "/no/such/model.safetensors"}, "no checkpoint at /no/such/model"),
+        (
+            {"max_duration_s": 0.1},
+            "--max_duration_s 0.1 leaves no cut .*: they last 0.2 s",
+        ),
         ({"no_such_flag": 1}, "unknown flags or values --no_such_flag 1"),
         ({"train_manifest": "/no/such.jsonl.gz"}, "no cut manifest at /no/such.jsonl.gz"),
         ({"stream_n": 3}, "stream_m=None"),

@@ -69,6 +69,7 @@ def run(args: argparse.Namespace) -> None:
         codec,
         args.output,
         args.shard_size,
+        codec_name=args.codec,
         part=part,
         num_workers=args.num_workers,
         on_bad=args.on_bad,

@@ -79,6 +79,11 @@ class TokenChannel(Transform):
             norm * _PHASE_SHARE**0.5 * torch.eye(NUM_PHASES),
         )
 
+    def for_tokens(self, vocab_size: int) -> Self:
+        """A channel of the same width and norm for another tokenizer."""
+        norm = float((self.tokens[0].square().sum() + self.phases[0].square().sum()).sqrt())
+        return self.random(vocab_size, self.channel_width, norm)
+
     @property
     def vocab_size(self) -> int:
         """V."""

@@ -24,6 +24,7 @@ from lhotse.utils import compute_num_samples
 from torch import Tensor
 from tqdm import tqdm
 
+from sled.bundled import codec_folder
 from sled.codec import Codec
 from sled.data.alignment.spoken_times import counted_from_cut
 from sled.data.cache.clips import Clip, cut_waveform, read_clips
@@ -112,7 +113,11 @@ def check_codec(folder: Path, codec: Codec) -> None:
     Raises:
         ValueError: If it was encoded with another codec.
     """
-    remedy = "name the codec it was made with, or encode the corpus again into another folder"
+    recorded = read_record(folder).codec
+    remedy = (
+        f"name the codec it was made with{f' ({recorded})' if recorded else ''}, or encode the "
+        "corpus again into another folder"
+    )
     refuse_differences(folder, codec_facts(codec.stored), remedy)
 
 
@@ -150,6 +155,7 @@ def cache_codes(
     output_dir: Path,
     shard_size: int = SHARD_SIZE,
     *,
+    codec_name: str | Path | None = None,
     part: tuple[int, int] = (0, 1),
     num_workers: int = 0,
     on_bad: OnBad = "stop",
@@ -164,6 +170,7 @@ def cache_codes(
         output_dir: Folder of the shards, created if needed. Several processes may write to it at
             once.
         shard_size: Cuts per shard.
+        codec_name: Where the codec was loaded from; recorded, so that training finds it.
         part: (i, n): this process makes shard i of every n shards, counted from 0.
         num_workers: Processes that read audio ahead. 0: none.
         on_bad: What to do about a cut without usable audio: "stop" with an error, or "skip" it and
@@ -187,6 +194,7 @@ def cache_codes(
         manifest_digest=manifest_digest,
         num_cuts=num_cuts,
         shard_size=shard_size,
+        codec=_whole_name(codec_name),
     )
     claim(output_dir, record)
     mine = _shards_of(part, record)
@@ -213,6 +221,14 @@ def cache_codes(
             progress.set_postfix_str(f"{speed:.0f} x real time", refresh=False)
             progress.update()
     return report
+
+
+def _whole_name(codec: str | Path | None) -> str | None:
+    """A name of a codec that can be used from any working directory."""
+    if codec is None:
+        return None
+    path = Path(codec_folder(codec)).expanduser()
+    return str(path.resolve()) if path.exists() else str(codec)
 
 
 def verify_codes(folder: Path, codec: Codec, part: tuple[int, int] = (0, 1)) -> CacheReport:

@@ -53,6 +53,8 @@ class CacheRecord:
         manifest_digest: Digest of the manifest, rejected cuts included.
         num_cuts: Number of cuts in the manifest, rejected cuts included.
         shard_size: Cuts per shard, rejected cuts included; the last shard may have fewer.
+        codec: Where the codec was: a folder or file, with its whole path, or a hub name. None: not
+            recorded. The same codec may be found elsewhere, so it is not compared.
     """
 
     codec_digest: str
@@ -63,6 +65,7 @@ class CacheRecord:
     manifest_digest: str
     num_cuts: int
     shard_size: int
+    codec: str | None = None
 
     @property
     def num_shards(self) -> int:
@@ -111,9 +114,11 @@ def claim(folder: Path, record: CacheRecord) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     if not _has_shards(folder):
         records.keep_record(folder / _RECORD, record)
+    facts = asdict(record)
+    del facts["codec"]
     refuse_differences(
         folder,
-        asdict(record),
+        facts,
         "continue with the same codec, manifest and --shard_size, or choose another folder",
     )
 

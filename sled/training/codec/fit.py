@@ -133,8 +133,24 @@ def fit_transforms(
             given; if the list cannot be read or its order makes no sense; or if the corpus is too
             small.
     """
-    specs = parse_transforms(transforms)
-    parts = CodecParts.load(codec)
+    fitted, notes = fit_parts(
+        CodecParts.load(codec), parse_transforms(transforms), list(map(Path, codes)), tokenizer
+    )
+    fitted.save(output)
+    return FitReport(Path(output), fitted.assemble(), notes)
+
+
+def fit_parts(
+    parts: CodecParts,
+    specs: Sequence[TransformSpec],
+    folders: Sequence[Path],
+    tokenizer: str | Path | TextTokenizer | None,
+) -> tuple[CodecParts, list[str]]:
+    """Add transforms to a codec; arguments and errors as for `fit_transforms`.
+
+    Returns:
+        The new codec, and a sentence about each transform.
+    """
     kinds = [transform.kind for transform in parts.transforms]
     kinds += [spec.transform.kind for spec in specs]
     check_order(kinds)
@@ -142,7 +158,6 @@ def fit_transforms(
         kinds.index(Emphasize.kind) < kinds.index(Whiten.kind)
     ):
         raise ValueError("whiten after emphasize would undo the emphasis: whiten first")
-    folders = [Path(folder) for folder in codes]
     for folder in folders:
         check_codec(folder, parts.assemble())
     notes = []
@@ -151,8 +166,7 @@ def fit_transforms(
         transform, note = spec.transform.fit(corpus, **spec.settings)
         parts = parts.with_transforms(transform)
         notes.append(f"{spec.transform.kind}: {note}")
-    parts.save(output)
-    return FitReport(Path(output), parts.assemble(), notes)
+    return parts, notes
 
 
 class _Corpus(FitData):
@@ -162,7 +176,7 @@ class _Corpus(FitData):
         kind: The transform.
         codec: With the transforms before it.
         folders: Folders of cached codes.
-        tokenizer: Folder.
+        tokenizer: The tokenizer, or its folder.
     """
 
     def __init__(
@@ -170,7 +184,7 @@ class _Corpus(FitData):
         kind: str,
         codec: Codec,
         folders: Sequence[Path],
-        tokenizer: str | Path | None,
+        tokenizer: str | Path | TextTokenizer | None,
     ) -> None:
         self._kind, self._codec = kind, codec
         self._folders, self._tokenizer = folders, tokenizer
@@ -186,7 +200,10 @@ class _Corpus(FitData):
     def vocab_size(self) -> int:
         if self._tokenizer is None:
             raise ValueError(f"{self._kind} holds tokens: name their tokenizer with --tokenizer")
-        return TextTokenizer.from_pretrained(str(self._tokenizer)).vocab_size
+        tokenizer = self._tokenizer
+        if not isinstance(tokenizer, TextTokenizer):
+            tokenizer = TextTokenizer.from_pretrained(tokenizer)
+        return tokenizer.vocab_size
 
     def _units(self, codes: Tensor) -> Tensor:
         return self._codec.codes_to_units(group_codes(codes, self._codec.frames_per_unit))

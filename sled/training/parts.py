@@ -1,0 +1,205 @@
+"""The checkpoint, tokenizer and codec of a run: those that flags name, or those that fit.
+
+A codec's transforms are a choice of the run. The codec with the transforms of the run is saved in
+the folder `codec` of its output, where speaking finds it.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import shutil
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from itertools import islice
+from pathlib import Path
+
+from lhotse.cut import Cut
+
+from sled.bundled import bundled_model
+from sled.codec import Codec, CodecParts, TokenChannel
+from sled.data.alignment.spoken_times import word_ends
+from sled.data.cache.codes import check_codec
+from sled.data.cache.shards import read_record
+from sled.data.dataset import open_corpus
+from sled.loading import DEFAULT_CODEC
+from sled.text.tokenizer import TextTokenizer
+from sled.training.arguments import DataArguments
+from sled.training.codec.fit import fit_parts, parse_transforms
+
+logger = logging.getLogger(__name__)
+
+CODEC_FOLDER = "codec"
+_RECORD = "fitted_to.json"
+_NO_TRANSFORMS = "none"
+# Cuts that are searched for times of words.
+_SEARCHED = 1000
+
+
+def start_folder(finetune_path: str | None) -> Path | None:
+    """The folder of the checkpoint that training starts from; None for a new model.
+
+    Raises:
+        ValueError: If its weights are named, and they are not there.
+    """
+    if finetune_path is None:
+        return None
+    bundled = bundled_model(finetune_path)
+    folder = Path(finetune_path) if bundled is None else bundled.folder
+    if folder.suffix == ".safetensors":
+        if not folder.is_file():
+            raise ValueError(f"no checkpoint at {folder}: train it first, or check --finetune_path")
+        folder = folder.parent
+    return folder
+
+
+def load_tokenizer(
+    data: DataArguments, start: Path | None, normalization: str | None = None
+) -> TextTokenizer:
+    """Load the tokenizer that `--tokenizer` names, or that of the checkpoint to start from.
+
+    Raises:
+        ValueError: If there is none.
+    """
+    name = data.tokenizer or start
+    if name is None:
+        raise ValueError(
+            "--tokenizer is missing: name its folder (sled tokenizer makes one), or a model to use "
+            "the one it has"
+        )
+    return TextTokenizer.from_pretrained(name, normalization)
+
+
+def codec_name(data: DataArguments, start: Path | None) -> str:
+    """The codec that `--codec` names, else that of the checkpoint, else that of the codes.
+
+    Raises:
+        ValueError: If the codes were made with a codec that is not there any more.
+    """
+    if data.codec is not None:
+        return data.codec
+    if start is not None:
+        for folder in (start / CODEC_FOLDER, start.parent / CODEC_FOLDER):
+            if folder.is_dir():
+                return str(folder)
+    for folder in filter(Path.is_dir, map(Path, data.train_manifest)):
+        name = read_record(folder).codec
+        if name is None:
+            continue
+        if Path(name).is_absolute() and not Path(name).exists():
+            raise ValueError(
+                f"{folder} was made with the codec {name}, which is not there: name it with --codec"
+            )
+        return name
+    return DEFAULT_CODEC
+
+
+def has_times(data: DataArguments) -> bool:
+    """Whether any of the first thousand training cuts has times of words."""
+    cuts: Iterator[Cut] = iter(open_corpus(list(map(Path, data.train_manifest))))
+    return any(map(word_ends, islice(cuts, _SEARCHED)))
+
+
+def load_run_codec(
+    data: DataArguments,
+    start: Path | None,
+    tokenizer: TextTokenizer,
+    output_dir: Path,
+    is_main_process: bool,
+    device: str,
+) -> Codec:
+    """Load the codec with the transforms of this run, and save it in the output folder.
+
+    Transforms that are fitted to the corpus are fitted once; a continued run reads them again.
+
+    Args:
+        data: Flags.
+        start: The checkpoint to start from. None: a new model.
+        tokenizer: For the token channel.
+        output_dir: Folder of the run.
+        is_main_process: Whether this process saves.
+        device: Of the codec.
+
+    Raises:
+        ValueError: If there is no such codec, the codes were made with another one, or transforms
+            cannot be fitted.
+    """
+    name = codec_name(data, start)
+    parts = CodecParts.load(name)
+    folders = [
+        path for path in map(Path, data.train_manifest + data.eval_manifest) if path.is_dir()
+    ]
+    for folder in folders:
+        check_codec(folder, parts.assemble())
+    if data.transforms is not None:
+        if start is not None:
+            raise ValueError(
+                f"--transforms {data.transforms}: a checkpoint keeps the transforms it was trained "
+                "with, leave the flag out"
+            )
+        parts = _fitted(parts, data, tokenizer, output_dir / CODEC_FOLDER, is_main_process)
+    else:
+        if start is None:
+            parts = _with_fitting_channel(parts, tokenizer, lambda: has_times(data))
+        if is_main_process:
+            _publish(parts, output_dir / CODEC_FOLDER, record=None)
+    return parts.assemble(device)
+
+
+def _with_fitting_channel(
+    parts: CodecParts, tokenizer: TextTokenizer, has_times: Callable[[], bool]
+) -> CodecParts:
+    """The codec with a token channel for this tokenizer, if it has one and it can be filled."""
+    if not parts.transforms or not isinstance(parts.transforms[-1], TokenChannel):
+        return parts
+    *others, channel = parts.transforms
+    assert isinstance(channel, TokenChannel)
+    if not has_times():
+        logger.warning(
+            "the cuts have no times of words: the codec's token channel, which helps small models, "
+            "is left out (sled align finds the times)"
+        )
+        return replace(parts, transforms=tuple(others))
+    if channel.vocab_size == tokenizer.vocab_size:
+        return parts
+    logger.info("the codec gets a token channel for %d tokens", tokenizer.vocab_size)
+    return replace(parts, transforms=(*others, channel.for_tokens(tokenizer.vocab_size)))
+
+
+def _fitted(
+    parts: CodecParts,
+    data: DataArguments,
+    tokenizer: TextTokenizer,
+    folder: Path,
+    is_main_process: bool,
+) -> CodecParts:
+    """The codec with the transforms that `--transforms` lists, in the place of its own."""
+    assert data.transforms is not None
+    parts = replace(parts, transforms=())
+    codes = [path for path in map(Path, data.train_manifest) if path.is_dir()]
+    record = {
+        "codec": parts.assemble().digest(),
+        "transforms": data.transforms,
+        "vocab_size": tokenizer.vocab_size,
+        "codes": [read_record(path).manifest_digest for path in codes],
+    }
+    path = folder / _RECORD
+    if path.is_file() and json.loads(path.read_text(encoding="utf-8")) == record:
+        return CodecParts.load(folder)
+    if data.transforms != _NO_TRANSFORMS:
+        parts, notes = fit_parts(parts, parse_transforms(data.transforms), codes, tokenizer)
+        logger.info("transforms of latents: %s", "; ".join(notes))
+    if is_main_process:
+        _publish(parts, folder, record)
+    return parts
+
+
+def _publish(parts: CodecParts, folder: Path, record: dict[str, object] | None) -> None:
+    """Write the folder of a codec, which appears under its name when it is complete."""
+    partial = folder.with_name(f".partial.{folder.name}")
+    shutil.rmtree(partial, ignore_errors=True)
+    parts.save(partial)
+    if record is not None:
+        (partial / _RECORD).write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
+    shutil.rmtree(folder, ignore_errors=True)
+    partial.rename(folder)
