@@ -49,7 +49,7 @@ COMMANDS = [
     (f"{CLONE} long.wav", "too long"),
     # a codec that does not fit
     (f"speak {SPEAK} --codec /no/such/codec", "/no/such/codec"),
-    (f"speak {SPEAK} --codec offline", "not a usable codec"),
+    (f"speak {SPEAK} --codec out", "out holds no codec"),
     (f"speak {SPEAK} --codec latin.txt", "latin.txt"),
     ("speak --model_name_or_path narrow --input one", "units of shape [32]"),
     ("speak --model_name_or_path slow --input one", "at 75 a second"),
