@@ -85,8 +85,8 @@ class TextTokenizer:
         else:
             if not is_hub_name(folder):
                 raise ValueError(
-                    f"no tokenizer at {folder}: name a folder, a bundled model, or a hub name OWNER/NAME, "
-                    "that holds vocab.json and merges.txt"
+                    f"no tokenizer at {folder}: name a folder, a bundled model, or a hub name "
+                    "OWNER/NAME, that holds vocab.json and merges.txt"
                 )
             try:
                 files = [hub_file(str(name_or_path), file) for file in (VOCAB_FILE, MERGES_FILE)]

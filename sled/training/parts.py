@@ -62,7 +62,7 @@ def load_tokenizer(
         ValueError: If there is none.
     """
     name = data.tokenizer or start
-    if name is None:
+    if not name:
         raise ValueError(
             "--tokenizer is missing: name its folder (sled tokenizer makes one), or a model to use "
             "the one it has"

@@ -55,7 +55,8 @@ def make_trainer(
     start = start_folder(model_args.finetune_path)
     # From here on by name, for the record of the run.
     data_args.codec = codec_name(data_args, start)
-    data_args.tokenizer = data_args.tokenizer or (start and str(start))
+    if data_args.tokenizer is None and start is not None:
+        data_args.tokenizer = str(start)
     tokenizer = load_tokenizer(data_args, start)
     assert args.output_dir is not None  # transformers sets a default
     output_dir, is_main = Path(args.output_dir), args.process_index == 0

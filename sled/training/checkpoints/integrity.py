@@ -27,7 +27,7 @@ def find_last(output_dir: Path) -> Path | None:
     Raises:
         ValueError: If there are checkpoints, and all of them are damaged.
     """
-    damaged = []
+    damaged: list[str] = []
     for checkpoint in _newest_first(output_dir):
         damage = find_damage(checkpoint)
         if damage is None:
