@@ -44,13 +44,14 @@ def load_parts(
     if dtype not in ("auto", *PRECISIONS):
         raise ValueError(f"dtype={dtype!r}: choose one of auto, {', '.join(PRECISIONS)}")
     folder = model_folder(name_or_path)
-    config = read_config(folder)
+    family = model_family(folder)
+    config = family.load_config(folder)
     if codec is None:
         beside = [folder / "codec", folder.parent / "codec"]
         codec = next((path for path in beside if path.is_dir()), DEFAULT_CODEC)
     if dtype == "auto":
-        dtype = choose_precision(config, torch.device(device))
-    model = model_family(folder).load_model(folder, loading_dtype(dtype)).to(device)
+        dtype = choose_precision(family.num_parameters(config), torch.device(device))
+    model = family.load_model(folder, loading_dtype(dtype)).to(device)
     tokenizer = TextTokenizer.from_pretrained(folder, config.architecture.text_normalization)
     return make_fast(model, dtype, threads), tokenizer, load_codec(codec, device=device)
 

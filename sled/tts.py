@@ -30,7 +30,6 @@ from sled.files.audio import check_audible, read_audio, write_audio
 from sled.loading import check_parts, load_parts
 from sled.model.interface import FrameModel
 from sled.model.layout import Layout
-from sled.model.lm import num_parameters
 from sled.streaming.chunks import ChunkRamp
 from sled.streaming.engine import Engine
 from sled.streaming.faults import find_fault
@@ -101,7 +100,7 @@ class TTS:
     ) -> None:
         check_parts(model.config, tokenizer, codec)
         self.model, self.tokenizer, self.codec = model, tokenizer, codec
-        self._engine = Engine(model, codec, num_parameters(model.config), codec_threads)
+        self._engine = Engine(model, codec, model.parameter_count, codec_threads)
         self._voices: OrderedDict[tuple[str, Layout], Voice] = OrderedDict()
 
     @classmethod

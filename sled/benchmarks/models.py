@@ -14,7 +14,7 @@ from sled.bundled import BUNDLED_MODELS
 from sled.fast import choose_precision, loading_dtype, make_fast
 from sled.model.heads.energy import ZeroLinear
 from sled.model.interface import FrameModel
-from sled.model.lm import SpeechLM
+from sled.model.lm import SpeechLM, num_parameters
 from sled.model.registry import load_speech_lm, save_speech_lm
 from sled.text.tokenizer import TextTokenizer
 from sled.tts import TTS
@@ -25,7 +25,7 @@ STREAM_N, STREAM_M = 5, 45
 
 def resolve_dtype(size: str, device: torch.device, dtype: str) -> str:
     """Return the precision of a model of one of `SIZES` for a `dtype`, which can be "auto"."""
-    return choose_precision(make_config(size), device) if dtype == "auto" else dtype
+    return choose_precision(num_parameters(make_config(size)), device) if dtype == "auto" else dtype
 
 
 def make_model(size: str, device: torch.device, dtype: torch.dtype) -> SpeechLM:

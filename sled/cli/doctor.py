@@ -77,9 +77,10 @@ def describe_hardware() -> Iterator[tuple[str, str]]:
     configs = {f"model {one}": Config.load(model.folder) for one, model in BUNDLED_MODELS.items()}
     configs["published size"] = Config()
     for name, config in configs.items():
-        precision = choose_precision(config, device)
+        count = num_parameters(config)
+        precision = choose_precision(count, device)
         form = describe_form(precision, device.type)
-        yield name, f"{num_parameters(config) / 1e6:.0f} M parameters: {precision}, {form}"
+        yield name, f"{count / 1e6:.0f} M parameters: {precision}, {form}"
 
 
 def describe_form(precision: str, device: str) -> str:

@@ -36,6 +36,7 @@ class FastModel(ABC):
         unit_dtype: See there.
         noise_width: See there.
         averages: See there.
+        parameter_count: See there.
     """
 
     def __init__(self, model: SpeechLM, dtype: torch.dtype | None = None) -> None:
@@ -43,7 +44,7 @@ class FastModel(ABC):
         self.dtype = dtype or model.dtype
         self.unit_shape, self.noise_width = model.unit_shape, model.noise_width
         self.unit_dtype = self.dtype if model.unit_dtype == model.dtype else model.unit_dtype
-        self.averages = model.averages
+        self.averages, self.parameter_count = model.averages, model.parameter_count
         # Not converted: the table can be as large as the rest of a small model, and a lookup
         # converts only the rows that it reads.
         self._tokens = model.model.embed_tokens.weight.detach()

@@ -10,9 +10,8 @@ import torch
 from sled.fast.cuda_graph import CudaGraphModel, GraphCapture
 from sled.fast.fused import FusedModel
 from sled.files.extras import install_command
-from sled.model.config import Config
 from sled.model.interface import FrameModel
-from sled.model.lm import SpeechLM, num_parameters
+from sled.model.lm import SpeechLM
 
 logger = logging.getLogger(__name__)
 
@@ -23,7 +22,7 @@ PRECISIONS = (*DTYPES, *BITS)
 SMALL = 50e6
 
 
-def choose_precision(config: Config, device: torch.device) -> str:
+def choose_precision(parameter_count: int, device: torch.device) -> str:
     """Choose the default precision of a model on a device.
 
     float32 for small models and on MPS. On a GPU, bfloat16 if it supports that, else float16. On a
@@ -31,10 +30,10 @@ def choose_precision(config: Config, device: torch.device) -> str:
     else float32. Never int4, which makes audibly more errors.
 
     Args:
-        config: Configuration of the model.
+        parameter_count: Number of parameters of the model.
         device: Device to run on.
     """
-    if num_parameters(config) < SMALL or device.type == "mps":
+    if parameter_count < SMALL or device.type == "mps":
         return "float32"
     if device.type == "cuda":
         return "bfloat16" if torch.cuda.is_bf16_supported(including_emulation=False) else "float16"

@@ -140,6 +140,11 @@ class FrameModel(Protocol):
         """Whether the mean of several draws is a unit."""
         ...
 
+    @property
+    def parameter_count(self) -> int:
+        """Number of parameters, which says how long a step computes."""
+        ...
+
     def new_cache(self) -> RowCache:
         """A cache for `advance` and `step`, without rows."""
         ...

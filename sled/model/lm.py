@@ -165,6 +165,11 @@ class SpeechLM(nn.Module):
         """Whether the mean of several draws is a unit."""
         return self.scoreloss.averages
 
+    @property
+    def parameter_count(self) -> int:
+        """Number of parameters."""
+        return sum(parameter.numel() for parameter in self.parameters())
+
     # Inputs and outputs of single positions, shared by training and decoding.
 
     def embed_text(self, token_ids: Tensor) -> Tensor:
@@ -349,8 +354,7 @@ def num_parameters(config: Config) -> int:
 @lru_cache
 def _num_parameters(config: str) -> int:
     with without_weights():
-        model = SpeechLM(Config.from_dict(json.loads(config)))
-    return sum(parameter.numel() for parameter in model.parameters())
+        return SpeechLM(Config.from_dict(json.loads(config))).parameter_count
 
 
 def _state_score(states: Tensor, target: Tensor) -> Score:

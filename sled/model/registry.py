@@ -13,7 +13,7 @@ from safetensors.torch import save_file
 from sled.files.checkpoint import CONFIG_FILE, WEIGHTS_FILE, read_weights, refuse_tensors
 from sled.files.without_weights import without_weights
 from sled.model.config import MODEL_TYPE, Config
-from sled.model.lm import STOP_POSITIVE_WEIGHT, SpeechLM
+from sled.model.lm import STOP_POSITIVE_WEIGHT, SpeechLM, num_parameters
 
 
 @dataclass(frozen=True)
@@ -23,10 +23,12 @@ class ModelFamily:
     Attributes:
         load_config: Reads the configuration of a checkpoint folder.
         load_model: Loads the model of a folder, in evaluation mode, in a type or (None) as stored.
+        num_parameters: The number of parameters of a model with a configuration.
     """
 
     load_config: Callable[[Path], Config]
     load_model: Callable[[Path, torch.dtype | None], SpeechLM]
+    num_parameters: Callable[[Config], int]
 
 
 def load_speech_lm(
@@ -73,7 +75,9 @@ def save_speech_lm(model: SpeechLM, folder: Path) -> None:
     save_file(weights, folder / WEIGHTS_FILE, metadata={"format": "pt"})
 
 
-FAMILIES: dict[str, ModelFamily] = {MODEL_TYPE: ModelFamily(Config.load, load_speech_lm)}
+FAMILIES: dict[str, ModelFamily] = {
+    MODEL_TYPE: ModelFamily(Config.load, load_speech_lm, num_parameters)
+}
 """The families by `model_type`; others can be added."""
 
 

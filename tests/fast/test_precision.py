@@ -6,10 +6,11 @@ import torch
 from sled.fast import PRECISIONS, choose_precision, make_fast, precision
 from sled.files.extras import install_command
 from sled.model.config import Config
+from sled.model.lm import num_parameters
 from tests.debug import debug_config, debug_model
 
 CPU, CUDA, MPS = (torch.device(name) for name in ("cpu", "cuda", "mps"))
-LARGE = Config()  # as published
+LARGE = num_parameters(Config())  # the published size
 
 
 @pytest.fixture
@@ -45,7 +46,7 @@ def test_a_large_model_speaks_in_the_fastest_precision(machine, has, device, exp
 @pytest.mark.parametrize("device", [CPU, CUDA, MPS])
 def test_a_small_model_speaks_in_float32(machine, device):
     machine(runtime=True, cpu_bf16=True, gpu_bf16=True)
-    assert choose_precision(debug_config(), device) == "float32"
+    assert choose_precision(num_parameters(debug_config()), device) == "float32"
 
 
 def test_a_warning_names_the_extra_for_int8(machine, caplog):

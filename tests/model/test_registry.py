@@ -12,7 +12,7 @@ from sled.files import hub as hub_files
 from sled.files.checkpoint import checkpoint_folder
 from sled.loading import check_parts, model_folder
 from sled.model.config import Config
-from sled.model.lm import SpeechLM
+from sled.model.lm import SpeechLM, num_parameters
 from sled.model.registry import FAMILIES, ModelFamily, load_speech_lm, model_family
 from sled.text.tokenizer import TextTokenizer
 from tests.debug import debug_checkpoint, debug_codec, debug_config, debug_model, debug_tokenizer
@@ -46,7 +46,7 @@ def test_another_type_of_model_speaks_once_it_is_known(tmp_path, monkeypatch):
     retype(folder, "toy")
     with pytest.raises(ValueError, match="'toy', known are speech_llama"):
         TTS.from_pretrained(folder)
-    monkeypatch.setitem(FAMILIES, "toy", ModelFamily(load_toy_config, load_toy))
+    monkeypatch.setitem(FAMILIES, "toy", ModelFamily(load_toy_config, load_toy, num_parameters))
     toy = TTS.from_pretrained(folder).say("one", options=FEW)
     assert toy.audio.shape == ours.audio.shape
     assert abs(toy.audio - ours.audio).max() > 1e-3

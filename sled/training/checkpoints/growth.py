@@ -10,7 +10,7 @@ import math
 from pathlib import Path
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from sled.model.config import Config
 from sled.model.lm import SpeechLM, num_parameters
@@ -31,17 +31,17 @@ GROWABLE = (
 """Sizes that can grow. The width of the head cannot, because its norms have no weights that could
 compensate for another width."""
 
-# Outputs of these are added to the residual stream, or are outputs of the model. New parts of them
-# start at zero.
+# Outputs of these, and of the input layers, are added to the residual stream, or are outputs of the
+# model. New parts of them start at zero.
 _WRITERS = (
-    "embed_tokens.weight",
-    "z_proj.weight",
-    "z_proj.bias",
     "z_proj_ln.bias",
     "o_proj.weight",
     "down_proj.weight",
     "eos_head.weight",
 )
+
+
+_KINDS = ("weight", "bias")
 
 
 def grow_checkpoint(source: Path, output: Path, sizes: dict[str, int], seed: int = 0) -> int:
@@ -100,10 +100,17 @@ def _centred(model: SpeechLM, scale: float) -> dict[str, Tensor]:
     before.
     """
     old = {name: tensor.clone() for name, tensor in model.state_dict().items()}
-    inputs = {"model.embed_tokens.weight": 1, "z_proj.weight": 0, "z_proj.bias": 0}
-    for name, outputs in inputs.items():
-        old[name] = scale * (old[name] - old[name].mean(outputs, keepdim=True))
+    for layer, module in _input_layers(model).items():
+        outputs = 1 if isinstance(module, nn.Embedding) else 0
+        for name, _ in module.named_parameters(prefix=layer):
+            old[name] = scale * (old[name] - old[name].mean(outputs, keepdim=True))
     return old
+
+
+def _input_layers(model: SpeechLM) -> dict[str, nn.Module]:
+    """The layers whose outputs go into the first norm, by name: of tokens, units and conditions."""
+    conditions = {f"condition_proj.{name}": layer for name, layer in model.condition_proj.items()}
+    return {"model.embed_tokens": model.model.embed_tokens, "z_proj": model.z_proj, **conditions}
 
 
 def _fill(grown: SpeechLM, old: dict[str, Tensor], norm_scale: float) -> None:
@@ -111,9 +118,10 @@ def _fill(grown: SpeechLM, old: dict[str, Tensor], norm_scale: float) -> None:
 
     `norm_scale` corrects the weights of norms for new dimensions of 0.
     """
+    writers = (*_WRITERS, *(f"{layer}.{kind}" for layer in _input_layers(grown) for kind in _KINDS))
     for name, new in grown.state_dict().items():
         if name not in old:  # a new layer or block; new blocks of the head output zero anyway
-            if name.endswith(_WRITERS):
+            if name.endswith(writers):
                 new.zero_()
             continue
         was = old[name]
@@ -121,7 +129,7 @@ def _fill(grown: SpeechLM, old: dict[str, Tensor], norm_scale: float) -> None:
             if "norm" in name or name == "z_proj_ln.weight":
                 was = was * norm_scale
                 new.fill_(was.mean())
-            elif name.endswith(_WRITERS):
+            elif name.endswith(writers):
                 new.zero_()
             else:
                 new.normal_(std=float(was.std()))

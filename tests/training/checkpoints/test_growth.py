@@ -10,6 +10,7 @@ from sled.model.lm import num_parameters
 from sled.training.checkpoints.growth import grow
 from tests.commands import run
 from tests.debug import GOLDENS, LAYOUT_IDS, LAYOUTS, debug_checkpoint, debug_model, randn
+from tests.ids import NUM_IDS, debug_id_model
 
 SIZES = {
     "hidden_size": 48,
@@ -49,6 +50,23 @@ def test_a_grown_model_computes_what_it_did(loudness, sizes, layout, kv_heads):
     torch.testing.assert_close(
         after.hidden_states[:, :narrow], before.hidden_states, rtol=1e-4, atol=1e-4
     )
+
+
+@torch.no_grad()
+def test_inputs_of_any_kind_are_embedded_as_before():
+    """Units that are ids, and conditions."""
+    model = debug_id_model(conditions={"speaker": 6})
+    grown = grow(model, {"hidden_size": 48, "num_attention_heads": 6})
+    ids, conditions = torch.arange(NUM_IDS), {"speaker": randn(6)}
+    for embed in (
+        lambda one: one.embed_text(ids),
+        lambda one: one.embed_units(ids),
+        lambda one: one.embed_conditions(conditions),
+    ):
+        before, after = embed(model), embed(grown)
+        narrow = before.shape[-1]
+        torch.testing.assert_close(after[..., :narrow], before, rtol=1e-4, atol=1e-5)
+        assert after[..., narrow:].abs().max() < 1e-6
 
 
 def test_all_that_is_new_learns():
