@@ -11,6 +11,7 @@ from sled.bundled import BUNDLED_MODELS, DEFAULT_MODEL
 # As `sled.fast.PRECISIONS`, which cannot be imported without torch.
 PRECISIONS = ("float32", "bfloat16", "float16", "int8", "int4")
 LAYOUTS = ("offline", "stream")
+MAX_WORKERS = 1000
 
 Flags = argparse._ActionsContainer
 """A parser, or a group of its flags."""
@@ -113,14 +114,20 @@ def add_track_text_flag(flags: Flags) -> None:
     )
 
 
-def add_workers_flag(flags: Flags, work: str) -> None:
+def add_workers_flag(flags: Flags, work: str, default: int | None = None) -> None:
     """`--num_workers`, up to four by default."""
     flags.add_argument(
         "--num_workers",
-        type=int,
-        default=min(4, os.cpu_count() or 1),
-        help=f"processes that {work}",
+        type=_num_workers,
+        default=min(4, os.cpu_count() or 1) if default is None else default,
+        help=f"processes that {work}; 0: the main process",
     )
+
+
+def _num_workers(value: str) -> int:
+    if not (value.isdecimal() and int(value) <= MAX_WORKERS):  # all of them are started at once
+        raise argparse.ArgumentTypeError(f"{value!r}: give a number from 0 to {MAX_WORKERS}")
+    return int(value)
 
 
 def add_prompt_flags(flags: Flags, required: bool = False) -> None:

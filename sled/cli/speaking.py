@@ -34,6 +34,7 @@ PUBLISHED_INPUT = (
 )
 PUBLISHED_CFG, RECOMMENDED_CFG = 1.0, 2.0
 STANDARD_OUTPUT = Path("-")
+MAX_READINGS = 1000
 NO_SPEECH = "the model stopped before its first frame: try --min_frames or --stop_threshold"
 
 
@@ -69,8 +70,10 @@ def read_task(args: argparse.Namespace, layout: str, *, follow_input: bool = Fal
     Raises:
         ValueError: For flags that cannot be followed.
     """
-    if args.num_return_sequences < 1:
-        raise ValueError(f"--num_return_sequences {args.num_return_sequences}: ask for 1 or more")
+    if not 1 <= args.num_return_sequences <= MAX_READINGS:
+        raise ValueError(
+            f"--num_return_sequences {args.num_return_sequences}: ask for 1 to {MAX_READINGS}"
+        )
     dtype = read_dtype(args)
     if args.max_length < 0:
         raise ValueError(f"--max_length {args.max_length} is below 0: 0 means all positions")

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from sled.model.config import Config
 
+MAX_DRAWS = 1000  # they are computed at once, and no more are of use
 OFFLINE_STOP_THRESHOLD, STREAM_STOP_THRESHOLD = 0.8, 0.5
 
 
@@ -18,8 +19,8 @@ class DecodingOptions:
         cfg: Guidance scale c: the head reads u + c (h - u), where h is the hidden state with the
             text and u without. At 1, u is not computed.
         temperature: Scale of the head's noise. 0 is deterministic, 1 as trained.
-        draws: Number of draws that a unit is the mean of. More draws make fewer mistakes and less
-            lively speech. Only for heads whose units have a mean.
+        draws: Number of draws that a unit is the mean of, up to 1000. More draws make fewer
+            mistakes and less lively speech. Only for heads whose units have a mean.
         stop_threshold: Stop when the stop probability reaches it; above 1 for never. None: 0.8
             offline, 0.5 chunked.
         min_frames: Speech does not stop before this many new frames.
@@ -52,8 +53,8 @@ class DecodingOptions:
             )
         if not 0 <= self.temperature < math.inf:
             raise ValueError(f"temperature={self.temperature} must be at least 0: 1 is as trained")
-        if not isinstance(self.draws, int) or self.draws < 1:
-            raise ValueError(f"draws={self.draws}: give a whole number of at least 1")
+        if not isinstance(self.draws, int) or not 1 <= self.draws <= MAX_DRAWS:
+            raise ValueError(f"draws={self.draws}: give a whole number from 1 to {MAX_DRAWS}")
         if self.stop_threshold is not None and not self.stop_threshold > 0:
             raise ValueError(f"stop_threshold={self.stop_threshold} must be above 0")
         if self.min_frames < 0:

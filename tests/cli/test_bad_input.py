@@ -62,6 +62,8 @@ COMMANDS = [
     (f"speak {SPEAK} --min_frames -1", "min_frames=-1"),
     (f"speak {SPEAK} --max_length -1", "--max_length -1"),
     (f"speak {SPEAK} --num_return_sequences 0", "--num_return_sequences 0"),
+    (f"speak {SPEAK} --num_return_sequences {10**20}", "ask for 1 to 1000"),
+    (f"speak {SPEAK} --draws {10**20}", "give a whole number from 1 to 1000"),
     (f"speak {SPEAK} --tempature 1", "(did you mean --temperature?): see sled speak --help"),
     (f"speak {SPEAK} --output - --num_return_sequences 2", "--output - takes one reading"),
     (f"speak {SPEAK} --zzz", "unrecognized arguments: --zzz: see sled speak --help"),

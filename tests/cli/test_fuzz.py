@@ -90,7 +90,7 @@ VALUES = [
 AT_LENGTH = settings().max_examples > 1000
 HUGE = "99999999999999999999"
 # Asking for as much as this is no mistake that a program can tell.
-COUNTS = ("--num_workers", "--num_return_sequences", "--batch_size", "--train", "--hours")
+COUNTS = ("--num_workers", "--train", "--hours")
 
 
 @st.composite

@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from sled.cli.flags import add_output_flag
+from sled.cli.flags import add_output_flag, add_workers_flag
 from sled.data.corpora.items import Item
 from sled.data.corpora.options import HELD_OUT_SPLIT, ON_BAD, CorpusOptions, Limits
 
@@ -63,12 +63,7 @@ def add_corpus_flags(parser: argparse.ArgumentParser, decode_audio: bool = True)
         default=limits.max_chars_per_s,
         help="characters per second, without spaces",
     )
-    checks.add_argument(
-        "--num_workers",
-        type=int,
-        default=0,
-        help="processes that check audio; 0: the main process",
-    )
+    add_workers_flag(checks, "check audio", default=0)
 
 
 def prepare_from_args(args: argparse.Namespace, items: Iterable[Item]) -> None:
