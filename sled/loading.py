@@ -13,6 +13,7 @@ from sled.files.checkpoint import checkpoint_folder
 from sled.files.hub import is_hub_name
 from sled.files.suggest import did_you_mean
 from sled.model.config import Config
+from sled.model.device import check_device
 from sled.model.heads import head_class
 from sled.model.interface import FrameModel
 from sled.model.registry import model_family
@@ -41,6 +42,7 @@ def load_parts(
     Raises:
         ValueError: If a part is missing, cannot be read or is of an unknown kind.
     """
+    check_device(device)
     if dtype not in ("auto", *PRECISIONS):
         raise ValueError(f"dtype={dtype!r}: choose one of auto, {', '.join(PRECISIONS)}")
     folder = model_folder(name_or_path)

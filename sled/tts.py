@@ -13,23 +13,30 @@ import hashlib
 import logging
 import sys
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from sled.codec import Codec
 from sled.decoding import DecodingOptions
-from sled.files.audio import check_audible, read_audio, write_audio
+from sled.files.audio import check_audible, read_audio
 from sled.loading import check_parts, load_parts
 from sled.model.interface import FrameModel
 from sled.model.layout import Layout
+from sled.speech import Speech
+from sled.streaming.arguments import (
+    check_decoding,
+    check_seed,
+    check_texts,
+    check_voice,
+    one_for_each,
+)
 from sled.streaming.chunks import ChunkRamp
 from sled.streaming.engine import Engine
 from sled.streaming.faults import find_fault
@@ -37,6 +44,8 @@ from sled.streaming.options import SessionOptions
 from sled.streaming.segment_budget import check_prompt, max_prompt_frames
 from sled.streaming.session import Session, SessionState
 from sled.streaming.voice import Prompt, Voice
+from sled.text.plain import plain_text
+from sled.text.pronunciations import Pronunciations
 from sled.text.segments import SegmentLimits
 from sled.text.tokenizer import TextTokenizer, normalize_spaces
 
@@ -50,32 +59,6 @@ ONE_SEGMENT = SegmentLimits(sys.maxsize, sys.maxsize)
 MAX_VOICES_KEPT = 8
 # Seeds of further attempts are far from given seeds.
 REDRAW_STRIDE = 1_000_003
-
-
-@dataclass(frozen=True, eq=False)
-class Speech:
-    """One utterance.
-
-    Attributes:
-        audio: [S] float32 waveform.
-        sample_rate: In Hz.
-        units: [T, ...] the units it was decoded from.
-        stopped: True if the model ended it, False if it was cut at a limit.
-    """
-
-    audio: np.ndarray
-    sample_rate: int
-    units: Tensor
-    stopped: bool
-
-    @property
-    def seconds(self) -> float:
-        """The duration."""
-        return len(self.audio) / self.sample_rate
-
-    def save(self, path: str | Path) -> None:
-        """Write an audio file in the format of its suffix."""
-        write_audio(path, self.audio, self.sample_rate)
 
 
 class TTS:
@@ -183,6 +166,8 @@ class TTS:
         layout: Layout | None = None,
         trim_tail: bool = False,
         max_redraws: int = 0,
+        pronunciations: Pronunciations | Mapping[str, str] | str | Path | None = None,
+        markup: bool = True,
         on_frame: Callable[[], None] | None = None,
     ) -> list[Speech]:
         """Speak a batch of texts. Each one sounds as it would alone.
@@ -196,30 +181,27 @@ class TTS:
             trim_tail: Leave out near-silence at the end.
             max_redraws: How often to try again, with another seed, if speech falls silent or does
                 not end by itself.
+            pronunciations: How words are to be pronounced, see `SessionOptions`.
+            markup: Whether pauses, tags and Markdown are read, see `SessionOptions`.
             on_frame: Called for each frame, from another thread, for example for a progress bar.
 
         Returns:
             The speech of each text, in order, without that of the prompts.
 
         Raises:
-            ValueError: For blank text, text that does not fit the model, or an unusable prompt.
+            ValueError: For text without a word that can be said or that does not fit the model, or
+                an unusable prompt.
         """
-        if isinstance(texts, str):
-            raise ValueError("give a list of texts; for a single one use say()")
-        if not texts:
-            raise ValueError("no text to speak: give at least one")
-        if prompts is None or isinstance(prompts, Prompt | Voice):
-            prompts = [prompts] * len(texts)
-        if isinstance(seeds, int):
-            seeds = range(seeds, seeds + len(texts))
-        if len(prompts) != len(texts) or len(seeds) != len(texts):
-            raise ValueError(
-                f"{len(texts)} texts, {len(prompts)} prompts, {len(seeds)} seeds: one for each"
-            )
-        for line in texts:
-            if not line.strip():
-                raise ValueError("the text is blank: give at least one word to say")
-        options = options or self.default_options
+        texts = check_texts(texts)
+        if prompts is None or isinstance(prompts, Prompt | Voice | str | Path):
+            prompts = [check_voice(prompts)] * len(texts)
+        if not isinstance(seeds, Sequence):
+            first = check_seed(seeds)
+            seeds = range(first, first + len(texts))
+        one_for_each("prompts", prompts, len(texts))
+        one_for_each("seeds", seeds, len(texts))
+        dictionary = Pronunciations.of(pronunciations)
+        options = check_decoding(options) or self.default_options
         chunk = self._frames(WHOLE_TEXT_CHUNK_S)
         sessions = []
         for line, prompt, seed in zip(texts, prompts, seeds, strict=True):
@@ -232,8 +214,11 @@ class TTS:
                 max_start_delay_s=0.0,
                 max_ahead_s=None,
                 trim_tail=trim_tail,
+                pronunciations=dictionary,
+                markup=markup,
             )
-            num_tokens = len(self.tokenizer.encode(normalize_spaces(line)))
+            plain = plain_text(line, dictionary) if markup else line
+            num_tokens = len(self.tokenizer.encode(normalize_spaces(plain)))
             if session.budget(self.model.config).holds(num_tokens):
                 session = replace(session, limits=ONE_SEGMENT)
             sessions.append(session)
@@ -242,7 +227,8 @@ class TTS:
         for attempt in range(1, max_redraws + 1):
             wrong = []
             for index, one in enumerate(speech):
-                if fault := find_fault(one.audio, one.sample_rate, one.stopped or limited):
+                audio, stopped = one.audio_without_pauses, one.stopped or limited
+                if fault := find_fault(audio, one.sample_rate, stopped):
                     logger.warning("%r %s: trying again", texts[index][:40], fault.value)
                     wrong.append(index)
             if not wrong:
@@ -267,6 +253,8 @@ class TTS:
         layout: Layout | None = None,
         trim_tail: bool = False,
         max_redraws: int = 0,
+        pronunciations: Pronunciations | Mapping[str, str] | str | Path | None = None,
+        markup: bool = True,
     ) -> Speech:
         """Speak one text; arguments as for `synthesize`."""
         return self.synthesize(
@@ -277,6 +265,8 @@ class TTS:
             layout=layout,
             trim_tail=trim_tail,
             max_redraws=max_redraws,
+            pronunciations=pronunciations,
+            markup=markup,
         )[0]
 
     def _speak(
@@ -294,13 +284,10 @@ class TTS:
             for session, text in zip(sessions, texts, strict=True):
                 session.feed(text)
                 session.flush()
-            return [self._drain(session) for session in sessions]
-
-    def _drain(self, session: Session) -> Speech:
-        chunks = list(session.chunks())
-        audio = np.concatenate([chunk.audio for chunk in chunks])
-        units = torch.cat([chunk.units for chunk in chunks])
-        return Speech(audio, self.codec.sample_rate, units, session.stopped)
+            return [
+                Speech.of(list(session.chunks()), session.sample_rate, session.stopped)
+                for session in sessions
+            ]
 
     # Voices.
 

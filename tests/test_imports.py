@@ -40,7 +40,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     # Sessions, and the face that users import.
     "streaming": {"codec", "decoding", "model", "normalization", "text"},
     "simulation": {"streaming", "text"},
-    "tts": {"codec", "decoding", "files", "loading", "model", "streaming", "text"},
+    "speech": {"files", "streaming"},
+    "tts": {"codec", "decoding", "files", "loading", "model", "speech", "streaming", "text"},
     "__init__": {"decoding", "model", "startup", "streaming", "tts"},
     # Training does not speak through sessions, and knows no face.
     "training": {

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import torch
 
+from sled.model.device import check_device
+
 
 def choose_device(name: str) -> str:
     """The torch device of a flag; "auto" takes what the machine has.
@@ -18,12 +20,7 @@ def choose_device(name: str) -> str:
         if torch.cuda.is_available():
             return "cuda"
         return "mps" if torch.backends.mps.is_available() else "cpu"
-    try:
-        torch.empty(0, device=name)
-    except (RuntimeError, AssertionError) as error:
-        reason = str(error).splitlines()[0]
-        raise ValueError(f"--device {name} is not available here ({reason}): try cpu") from error
-    return name
+    return check_device(name)
 
 
 def cpu_name() -> str:

@@ -22,11 +22,13 @@ class Chunk:
         audio: [S] float32 samples.
         units: [T, ...] units that went into the codec for it. A streaming codec may return fewer
             samples at once, see `StreamingDecoder.lookahead_frames`.
+        is_pause: Whether it is a silence that the text asks for; it has no units.
         ready_at_s: When it could first be taken, by `time.perf_counter`.
     """
 
     audio: np.ndarray
     units: Tensor
+    is_pause: bool = False
     ready_at_s: float = field(default_factory=time.perf_counter)
 
 

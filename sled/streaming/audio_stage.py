@@ -9,7 +9,7 @@ Shapes: B sessions, T frames, S samples; `...` is the shape of a unit.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, field
 
@@ -34,12 +34,14 @@ class UnitChunk:
         segment: The number of the segment that they belong to.
         last: Whether they end the speech of the session.
         start_delay_s: How long to hold the first sound, if this chunk makes it.
+        pause_s: The silence after them, in seconds.
     """
 
     units: Tensor
     segment: int
     last: bool = False
     start_delay_s: float = 0.0
+    pause_s: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -67,6 +69,9 @@ class AudioState:
         segment: The number of the current segment.
         segment_start: The sample at which it began.
         has_sound: Whether the first sound has been made.
+        num_expected: Samples of all units so far, those of the voice's recording included.
+        num_decoded: How many of them the codec has returned.
+        pauses: Pauses to come: after which of these samples, and how many samples they last.
         waiting: Chunks that have not been taken.
         complete: Whether nothing is left to be made.
     """
@@ -78,6 +83,9 @@ class AudioState:
     segment: int
     segment_start: int
     has_sound: bool
+    num_expected: int
+    num_decoded: int
+    pauses: tuple[tuple[int, int], ...] = ()
     waiting: list[Chunk] = field(default_factory=list)
     complete: bool = False
 
@@ -120,6 +128,9 @@ class AudioStage:
         self._trimmer = TailTrimmer(codec.sample_rate) if trim_tail else None
         self._segment = self._segment_start = 0
         self._has_sound = False
+        self._num_expected, self._num_decoded = self._samples_to_skip, 0
+        self._pauses: tuple[tuple[int, int], ...] = ()
+        self._hop_length = codec.hop_length
         self.silence = Silence()
 
     def accept(self, decoded: Tensor, chunk: UnitChunk) -> None:
@@ -132,36 +143,61 @@ class AudioStage:
         Raises:
             ValueError: If a sample is not finite.
         """
-        audio = self._to_audio(decoded, chunk)
-        if not self._has_sound and len(audio):
-            self._has_sound = True
-            self._queue.hold(chunk.start_delay_s)
-        units = chunk.units.float() if chunk.units.is_floating_point() else chunk.units
-        self._queue.put(Chunk(audio, units.cpu().clone()))
-        if chunk.last:
-            self._queue.end()
-            self._on_end()
-
-    def _to_audio(self, decoded: Tensor, chunk: UnitChunk) -> np.ndarray:
         if not decoded.isfinite().all():
             raise ValueError(
                 "the speech has values that are not finite: try a lower cfg or temperature, or a "
                 "wider dtype than float16"
             )
+        self._num_expected += len(chunk.units) * self._hop_length
+        if chunk.pause_s:
+            pause = (self._num_expected, round(chunk.pause_s * self._sample_rate))
+            self._pauses = (*self._pauses, pause)
+        if chunk.segment != self._segment:
+            self._segment, self._segment_start = chunk.segment, self._meter.num_samples
+        units = chunk.units.float() if chunk.units.is_floating_point() else chunk.units
+        units = units.cpu().clone()
+        for samples, pause_samples in self._divide(decoded):
+            self._put(self._to_audio(samples), units, chunk)
+            units = units[:0]
+            if pause_samples:
+                if self._trimmer is not None:
+                    self._put(self._trimmer.release(), units, chunk)
+                self._put(np.zeros(pause_samples, np.float32), units, chunk, is_pause=True)
+        if chunk.last:
+            if self._trimmer is not None:
+                self._put(self._trimmer.finish(), units, chunk)
+            self._queue.end()
+            self._on_end()
+
+    def _divide(self, decoded: Tensor) -> Iterator[tuple[Tensor, int]]:
+        """Cut decoded samples at the pauses in them; each part with the length of its pause."""
+        while self._pauses and self._pauses[0][0] <= self._num_decoded + len(decoded):
+            (place, pause), *others = self._pauses
+            self._pauses = tuple(others)
+            left = place - self._num_decoded
+            self._num_decoded = place
+            yield decoded[:left], pause
+            decoded = decoded[left:]
+        self._num_decoded += len(decoded)
+        yield decoded, 0
+
+    def _put(
+        self, audio: np.ndarray, units: Tensor, chunk: UnitChunk, *, is_pause: bool = False
+    ) -> None:
+        """Put audio into the queue, and the units that went into the codec for it."""
+        if len(audio) and not self._has_sound:
+            self._has_sound = True
+            self._queue.hold(chunk.start_delay_s)
+        self._queue.put(Chunk(audio, units, is_pause))
+
+    def _to_audio(self, decoded: Tensor) -> np.ndarray:
         skipped = min(self._samples_to_skip, len(decoded))
         self._samples_to_skip -= skipped
         audio: np.ndarray = decoded[skipped:].cpu().numpy()
-        meter = self._meter
-        if chunk.segment != self._segment:
-            self._segment, self._segment_start = chunk.segment, meter.num_samples
-        meter.feed(audio)
-        silent = meter.num_samples - max(meter.speech_end, self._segment_start)
+        self._meter.feed(audio)
+        silent = self._meter.num_samples - max(self._meter.speech_end, self._segment_start)
         self.silence = Silence(self._segment, silent / self._sample_rate)
-        if self._trimmer is not None:
-            audio = self._trimmer.feed(audio)
-            if chunk.last:
-                audio = np.concatenate((audio, self._trimmer.finish()))
-        return audio
+        return audio if self._trimmer is None else self._trimmer.feed(audio)
 
     @property
     def is_wanted(self) -> bool:
@@ -178,6 +214,9 @@ class AudioStage:
             self._segment,
             self._segment_start,
             self._has_sound,
+            self._num_expected,
+            self._num_decoded,
+            self._pauses,
             self._queue.waiting(),
             self._queue.complete,
         )
@@ -188,6 +227,8 @@ class AudioStage:
         self._meter, self._trimmer = deepcopy(state.meter), deepcopy(state.trimmer)
         self._segment, self._segment_start = state.segment, state.segment_start
         self._has_sound = state.has_sound
+        self._num_expected, self._num_decoded = state.num_expected, state.num_decoded
+        self._pauses = state.pauses
         for chunk in state.waiting:
             self._queue.put(chunk)
         if state.complete:
@@ -213,7 +254,9 @@ def decode_together(
     joined = torch.stack(tuple(units))
     if joined.is_floating_point():
         joined = joined.float()
-    pieces = [decoder.decode(joined)] if joined.shape[1] or not last else []
+    pieces = [joined.new_empty(len(stages), 0, dtype=torch.float32)]
+    if joined.shape[1]:
+        pieces.append(decoder.decode(joined))
     if last:
         pieces.append(decoder.finish())
     for row, stage in enumerate(stages):

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 from sled.decoding import DecodingOptions
 from sled.model.config import Config
 from sled.model.layout import Layout
+from sled.streaming.arguments import check_decoding, check_layout, check_seed, check_voice
 from sled.streaming.chunks import ChunkRamp
 from sled.streaming.segment_budget import SegmentBudget
 from sled.streaming.voice import Prompt, Voice
+from sled.text.pronunciations import Pronunciations
 from sled.text.segments import SegmentLimits
 
 Encoding = Literal["float32", "int16"]
@@ -39,6 +43,9 @@ class SessionOptions:
         max_silence_s: A segment whose text has been read ends after this much near-silence. None:
             only where the model stops.
         encoding: The type of the audio.
+        pronunciations: How words are to be pronounced: entries, or the path of a file, see
+            `sled.text.pronunciations`. None: as usual.
+        markup: Whether pauses, tags and Markdown in the text are read, see `sled.text.markup`.
 
     Raises:
         ValueError: For an invalid value.
@@ -55,8 +62,18 @@ class SessionOptions:
     trim_tail: bool = False
     max_silence_s: float | None = None
     encoding: Encoding = "float32"
+    pronunciations: Pronunciations | Mapping[str, str] | str | Path | None = None
+    markup: bool = True
 
     def __post_init__(self) -> None:
+        check_decoding(self.decoding)
+        check_layout(self.layout)
+        check_voice(self.voice)
+        changes: dict[str, object] = {"seed": check_seed(self.seed)}
+        if self.pronunciations is not None:
+            changes["pronunciations"] = Pronunciations.of(self.pronunciations)
+        for name, value in changes.items():
+            object.__setattr__(self, name, value)
         for name in ("max_ahead_s", "max_silence_s"):
             if (value := getattr(self, name)) is not None and not value > 0:
                 raise ValueError(f"{name}={value}: give seconds above 0, or None for no limit")
@@ -64,8 +81,6 @@ class SessionOptions:
             raise ValueError(f"max_start_delay_s={self.max_start_delay_s}: give seconds, or 0")
         if self.encoding not in ("float32", "int16"):
             raise ValueError(f"encoding={self.encoding!r}: choose float32 or int16")
-        if not -(2**63) <= self.seed < 2**63:
-            raise ValueError(f"seed={self.seed}: a seed has at most 63 bits")
 
     def budget(self, config: Config) -> SegmentBudget:
         """How much text and speech a segment can hold.

@@ -44,11 +44,13 @@ class Segment:
         text: Normalised text that the decoder does not have yet.
         ended: Whether all of its text is known.
         given: Whether the decoder has all of its text.
+        pause_s: The silence after it that the text asks for, in seconds.
     """
 
     text: str = ""
     ended: bool = False
     given: bool = False
+    pause_s: float = 0.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -158,6 +160,7 @@ class SegmentRunner:
         newest = self.segments[-1]
         newest.text += event.text
         newest.ended, self.text_ended = event.ends_segment, event.ends_text
+        newest.pause_s = event.pause_s
         self._text_came_s = event.at_s
         if event.ends_segment and not event.ends_text:
             self.segments.append(Segment())
@@ -259,6 +262,8 @@ class SegmentRunner:
             segment.given = False
 
     def _drop_segment(self) -> None:
+        if self.segments[0].pause_s:
+            self._hand_over(pause_s=self.segments[0].pause_s)
         del self.segments[0]
         self.num_taken += 1
         self._on_segment_taken()
@@ -290,20 +295,19 @@ class SegmentRunner:
 
     # Units for the audio stage.
 
-    def _hand_over(self, *, last: bool = False) -> None:
-        """Send the buffered units to the audio stage."""
-        if not len(self.buffer) and not last:
+    def _hand_over(self, *, pause_s: float = 0.0, last: bool = False) -> None:
+        """Send the buffered units to the audio stage, and a pause after them."""
+        if not (len(self.buffer) or pause_s or last):
             return
         num_waiting = 0 if self._utterance is None else self._utterance.num_tokens_waiting
         units = self.buffer.take(self._engine.real_time_factor)
         if units is None:
             units = torch.empty(0, *self._engine.codec.unit_shape).to(self._engine.codec.unit_dtype)
-        chunk = UnitChunk(units, self.number, last, self._start_delay.seconds(num_waiting))
+        delay_s = self._start_delay.seconds(num_waiting)
+        chunk = UnitChunk(units, self.number, last, delay_s, pause_s)
         self._engine.decode_audio(self, self._audio, chunk)
 
     def _finish(self) -> None:
-        if not self.number:
-            raise ValueError("the text is blank: give at least one word to say")
         self._hand_over(last=True)
 
     # The end.

@@ -15,6 +15,7 @@ from functools import partial
 
 import numpy as np
 
+from sled.streaming.arguments import check_text
 from sled.streaming.audio_queue import AudioQueue, Chunk
 from sled.streaming.audio_stage import AudioStage, AudioState
 from sled.streaming.engine import Engine
@@ -22,6 +23,7 @@ from sled.streaming.options import SessionOptions
 from sled.streaming.segment_runner import RunnerState, SegmentRunner
 from sled.streaming.text_stage import TextEvent, TextStage, TextState
 from sled.streaming.voice import Voice
+from sled.text.pronunciations import Pronunciations
 from sled.text.tokenizer import TextTokenizer
 
 
@@ -106,7 +108,14 @@ class Session:
         )
         runner = SegmentRunner(engine, tokenizer, options, audio, queue, schedule_text, on_frame)
         limits = options.limits or options.budget(engine.model.config).segment_limits()
-        text = TextStage(tokenizer, limits, send, lambda: runner.num_taken)
+        text = TextStage(
+            tokenizer,
+            limits,
+            send,
+            lambda: runner.num_taken,
+            Pronunciations.of(options.pronunciations),
+            options.markup,
+        )
         self._text, self._runner, self._audio, self._queue = text, runner, audio, queue
         self._process_text = process_text
 
@@ -137,8 +146,7 @@ class Session:
         Raises:
             ValueError: If the text has been flushed, or the session cancelled.
         """
-        if not isinstance(text, str):
-            raise ValueError(f"text must be a str, not {type(text).__name__}: decode it first")
+        check_text(text)
         if self._cancelled:
             raise ValueError("the session has been cancelled: open a new one")
         if self._flushed:

@@ -5,23 +5,36 @@
 Its methods run on the engine's text thread. It sends text events to the segment runner, and does
 not run further ahead of it than a few segments: normalising a whole book at once would take time
 from the model.
+
+    fed text -> PlainTextReader -> SegmentSplitter -> Normalizer -> text events
+
+A pause ends the segment before it. A segment with marks alone is not said.
 """
 
 from __future__ import annotations
 
+import logging
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from copy import copy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 from sled.normalization import Normalizer, SpokenWord, open_normalizer, text_of
+from sled.text.markup import Pause
+from sled.text.plain import PlainTextReader
+from sled.text.pronunciations import Pronunciations
 from sled.text.segments import Boundary, SegmentLimits, SegmentSplitter
 from sled.text.tokenizer import TextTokenizer
+
+logger = logging.getLogger(__name__)
 
 # Characters that are processed before other sessions get their turn.
 SLICE = 500
 # Complete segments that the runner may have waiting before this stage stops processing text.
 MAX_SEGMENTS_AHEAD = 2
+# Characters of a text that an error shows, and characters left out that a warning names.
+SAMPLE, MAX_NAMED = 40, 20
 
 
 @dataclass(frozen=True)
@@ -33,7 +46,8 @@ class TextEvent:
         at_s: When the text that it is made of was fed, by `time.perf_counter`.
         ends_segment: Whether the segment is complete with it.
         ends_text: Whether the whole text is complete with it.
-        words: The words of the text; their spans count from the start of the segment.
+        words: The words of the text, with spans in the text that was fed, see `PlainTextReader`.
+        pause_s: The silence after the segment that the text asks for, in seconds.
     """
 
     text: str
@@ -41,6 +55,7 @@ class TextEvent:
     ends_segment: bool = False
     ends_text: bool = False
     words: tuple[SpokenWord, ...] = ()
+    pause_s: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -51,6 +66,40 @@ class FedText:
     at_s: float
 
 
+@dataclass(frozen=True)
+class OpenSegment:
+    """The newest segment.
+
+    Attributes:
+        normalizer: Normalises it.
+        start: Where it begins in the plain text.
+        opening: Marks before its first word, which has not come.
+        has_word: Whether its first word has come.
+    """
+
+    normalizer: Normalizer
+    start: int
+    opening: tuple[SpokenWord, ...] = ()
+    has_word: bool = False
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What is known of the text so far.
+
+    Attributes:
+        num_ends: Segments that have been completed.
+        sample: The beginning of the plain text, as long as there is no sound.
+        has_sound: Whether there is a word or a pause.
+        unspoken: Characters that were left out, each once.
+    """
+
+    num_ends: int = 0
+    sample: str = ""
+    has_sound: bool = False
+    unspoken: tuple[str, ...] = ()
+
+
 @dataclass(frozen=True, eq=False)
 class TextState:
     """A `TextStage` as a value.
@@ -59,27 +108,36 @@ class TextState:
         fed: Text that has not been processed.
         ended_at_s: When the text was complete. None: it is not.
         sent_end: Whether the runner knows that it is complete.
+        reader: Turns fed text into plain text.
+        num_plain: Characters of the plain text so far.
         splitter: Finds segments.
-        normalizer: Normalises the newest segment.
-        num_ends: Segments that have been completed.
+        segment: The newest segment.
+        summary: What is known of the text.
     """
 
     fed: tuple[FedText, ...]
     ended_at_s: float | None
     sent_end: bool
+    reader: PlainTextReader
+    num_plain: int
     splitter: SegmentSplitter
-    normalizer: Normalizer
-    num_ends: int
+    segment: OpenSegment
+    summary: Summary
 
 
 class TextStage:
-    """Splits text into segments and normalises it.
+    """Reads text, splits it into segments and normalises them.
 
     Args:
         tokenizer: Tokenizer of the model. It counts the tokens of words and normalises text.
         limits: Sizes of segments in tokens.
         send: Called with each event, in order.
         segments_taken: Returns how many complete segments the runner has taken.
+        pronunciations: The user's dictionary. None: none.
+        markup: Whether markup is read.
+
+    Raises:
+        ValueError: The dictionary has phonemes, and the model was not trained on any.
     """
 
     def __init__(
@@ -88,15 +146,19 @@ class TextStage:
         limits: SegmentLimits,
         send: Callable[[TextEvent], None],
         segments_taken: Callable[[], int],
+        pronunciations: Pronunciations | None = None,
+        markup: bool = True,
     ) -> None:
         self._normalization = tokenizer.normalization
         self._send, self._segments_taken = send, segments_taken
         self._fed: deque[FedText] = deque()
         self._ended_at_s: float | None = None
         self._sent_end = False
+        self._reader = PlainTextReader(tokenizer.normalization, pronunciations, markup)
+        self._num_plain = 0
         self._splitter = SegmentSplitter(limits, tokenizer.count, tokenizer.max_count)
-        self._normalizer = open_normalizer(tokenizer.normalization)
-        self._num_ends = 0
+        self._segment = OpenSegment(open_normalizer(self._normalization), 0)
+        self._summary = Summary()
 
     def feed(self, text: str, at_s: float) -> None:
         """Take more text that was fed at a time by `time.perf_counter`."""
@@ -109,39 +171,106 @@ class TextStage:
         self._ended_at_s = at_s
 
     def work(self) -> bool:
-        """Process a slice of the text; returns whether there is more that can be processed now."""
+        """Process a slice of the text; returns whether there is more that can be processed now.
+
+        Raises:
+            ValueError: Nothing of the complete text can be said, or it has phonemes that the model
+                cannot say.
+        """
         if not self._has_work:
             return False
         if self._fed:
             piece = self._fed.popleft()
-            words: list[SpokenWord] = []
-            for event in self._splitter.feed(piece.text):
-                if isinstance(event, Boundary):
-                    self._end_segment(words, piece.at_s)
-                    words = []
-                else:
-                    words += self._normalizer.feed(event.text)
-            if words:
-                self._send(TextEvent(text_of(words), piece.at_s, words=tuple(words)))
+            self._process(self._reader.feed(piece.text), piece.at_s)
         else:
             assert self._ended_at_s is not None
             self._sent_end = True
+            self._process(self._reader.finish(), self._ended_at_s)
             self._end_segment([], self._ended_at_s, ends_text=True)
         return self._has_work
 
     @property
     def _has_work(self) -> bool:
-        if self._num_ends - self._segments_taken() >= MAX_SEGMENTS_AHEAD:
+        if self._summary.num_ends - self._segments_taken() >= MAX_SEGMENTS_AHEAD:
             return False
         return bool(self._fed) or (self._ended_at_s is not None and not self._sent_end)
 
+    def _process(self, pieces: Sequence[str | Pause], at_s: float) -> None:
+        """Divide plain text and pauses into segments, and send what is ready."""
+        words: list[SpokenWord] = []
+        for piece in pieces:
+            if isinstance(piece, Pause):
+                self._splitter.end_segment()
+                self._end_segment(words, at_s, pause_s=piece.seconds)
+                words = []
+                continue
+            if not self._summary.has_sound and len(self._summary.sample) < SAMPLE:
+                self._note(sample=(self._summary.sample + piece).lstrip()[:SAMPLE])
+            for event in self._splitter.feed(piece):
+                if isinstance(event, Boundary):
+                    self._end_segment(words, at_s)
+                    words = []
+                else:
+                    self._num_plain += len(event.text)
+                    words += self._segment.normalizer.feed(event.text)
+        if words := self._in_segment(words):
+            self._send(TextEvent(text_of(words), at_s, words=tuple(words)))
+
+    def _in_segment(self, words: list[SpokenWord]) -> list[SpokenWord]:
+        """The words with spans in the fed text; none before the first word of the segment."""
+        words = self._reader.trace(words, self._segment.start)
+        if not self._segment.has_word:
+            words = [*self._segment.opening, *words]
+            has_word = any(character.isalnum() for character in text_of(words))
+            opening = () if has_word else tuple(words)
+            self._segment = replace(self._segment, opening=opening, has_word=has_word)
+            if not has_word:
+                return []
+            self._note(has_sound=True)
+        return words
+
     def _end_segment(
-        self, words: list[SpokenWord], at_s: float, *, ends_text: bool = False
+        self,
+        words: list[SpokenWord],
+        at_s: float,
+        *,
+        pause_s: float = 0.0,
+        ends_text: bool = False,
     ) -> None:
-        words = words + self._normalizer.finish()
-        self._normalizer = open_normalizer(self._normalization)
-        self._num_ends += 1
-        self._send(TextEvent(text_of(words), at_s, True, ends_text, tuple(words)))
+        """Send the end of the segment, and open the next one."""
+        normalizer = self._segment.normalizer
+        words = self._in_segment(words + normalizer.finish())
+        self._segment = OpenSegment(open_normalizer(self._normalization), self._num_plain)
+        summary = self._summary
+        unspoken = dict.fromkeys((*summary.unspoken, *getattr(normalizer, "unspoken", ())))
+        self._note(
+            num_ends=summary.num_ends + 1,
+            has_sound=summary.has_sound or pause_s > 0,
+            unspoken=tuple(unspoken)[:MAX_NAMED],
+        )
+        if ends_text:
+            self._report()
+        self._send(TextEvent(text_of(words), at_s, True, ends_text, tuple(words), pause_s))
+
+    def _note(self, **changes: Any) -> None:
+        self._summary = replace(self._summary, **changes)
+
+    def _report(self) -> None:
+        """Name what was left out, at the end of the text.
+
+        Raises:
+            ValueError: That is all of the text.
+        """
+        sample, unspoken = self._summary.sample.rstrip(), " ".join(self._summary.unspoken)
+        if not self._summary.has_sound:
+            if not sample:
+                raise ValueError("the text is blank: give at least one word to say")
+            raise ValueError(
+                f"nothing of the text can be said, since it has no word that this model knows: "
+                f"{sample!r}"
+            )
+        if unspoken:
+            logger.warning("left out of the speech, as this model cannot say it: %s", unspoken)
 
     def save(self) -> TextState:
         """The state of the stage."""
@@ -149,14 +278,18 @@ class TextStage:
             tuple(self._fed),
             self._ended_at_s,
             self._sent_end,
+            copy(self._reader),
+            self._num_plain,
             copy(self._splitter),
-            copy(self._normalizer),
-            self._num_ends,
+            replace(self._segment, normalizer=copy(self._segment.normalizer)),
+            self._summary,
         )
 
     def restore(self, state: TextState) -> None:
         """Continue from a saved state."""
         self._fed = deque(state.fed)
         self._ended_at_s, self._sent_end = state.ended_at_s, state.sent_end
-        self._splitter, self._normalizer = copy(state.splitter), copy(state.normalizer)
-        self._num_ends = state.num_ends
+        self._reader, self._num_plain = copy(state.reader), state.num_plain
+        self._splitter = copy(state.splitter)
+        self._segment = replace(state.segment, normalizer=copy(state.segment.normalizer))
+        self._summary = state.summary

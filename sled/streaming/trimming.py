@@ -45,6 +45,12 @@ class TailTrimmer:
         self._held = np.concatenate((self._held, samples))
         return self._pass_on()
 
+    def release(self) -> np.ndarray:
+        """Return the samples that are held back: what follows is not the end."""
+        held, self._held = self._held, self._held[:0]
+        self._num_passed += len(held)
+        return held
+
     def finish(self) -> np.ndarray:
         """End the waveform; return the remaining samples without the trimmed ones."""
         self._meter.finish()

@@ -170,6 +170,10 @@ class SegmentSplitter:
             events.append(Piece(piece[start:]))
         return events
 
+    def end_segment(self) -> None:
+        """End the open segment here: the following text belongs to the next one."""
+        self._start_segment()
+
     def _start_segment(self) -> None:
         self._past = ""  # the end of the segment, for `break_before`
         self._size = 0  # the size of all words but the last

@@ -1,5 +1,7 @@
 """The audio stage: units in any chunks become the audio of the whole."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -36,6 +38,53 @@ def test_any_chunks_give_the_audio_of_the_whole_and_then_the_end(cuts):
     assert ends == [True] and queue.complete
     np.testing.assert_allclose(heard(queue), debug_codec().decode(UNITS[None])[0], atol=1e-5)
     assert torch.equal(torch.cat([one.units for one in queue.waiting()]), UNITS)
+
+
+@given(st.lists(st.integers(0, len(UNITS)), max_size=5).map(sorted), st.booleans())
+def test_pauses_are_silence_of_just_that_length_at_just_that_place(places, in_many_chunks):
+    """Also where the codec holds back samples, as it does at the beginning."""
+    queue = AudioQueue()
+    stage = AudioStage(debug_codec(), queue, lambda: None)
+    chunks = [
+        UnitChunk(piece, number, pause_s=(number + 1) / 1000)
+        for number, piece in enumerate(torch.tensor_split(UNITS, places)[:-1])
+    ]
+    if in_many_chunks:
+        chunks = [
+            part
+            for chunk in chunks
+            for part in (replace(chunk, pause_s=0.0), replace(chunk, units=chunk.units[:0]))
+        ]
+    last = UnitChunk(torch.tensor_split(UNITS, places)[-1], len(places), last=True)
+    feed(stage, debug_codec(), *chunks, last)
+    whole = debug_codec().decode(UNITS[None])[0].numpy()
+    expected, start = [], 0
+    for number, place in enumerate(places):
+        expected += [whole[start : place * HOP], np.zeros(24 * (number + 1))]
+        start = place * HOP
+    np.testing.assert_allclose(heard(queue), np.concatenate([*expected, whole[start:]]), atol=1e-5)
+    spoken = [one for one in queue.waiting() if not one.is_pause]
+    assert torch.equal(torch.cat([one.units for one in spoken]), UNITS)
+    assert sum(len(one.audio) for one in spoken) == len(whole)
+
+
+def test_a_pause_is_not_trimmed_nor_counted_as_silence_of_its_segment():
+    codec, queue = debug_id_codec(), AudioQueue()
+    codec.table[0] = 0.0
+    stage = AudioStage(codec, queue, lambda: None, trim_tail=True)
+    loud, silent = torch.full((75,), 3), torch.zeros(75, dtype=torch.long)
+    feed(stage, codec, UnitChunk(torch.cat((loud, silent)), 1, pause_s=2.0))
+    assert stage.silence.seconds == pytest.approx(75 * HOP / codec.sample_rate, abs=0.02)
+    feed(stage, codec, UnitChunk(silent[:0], 1, last=True))
+    assert len(heard(queue)) == 150 * HOP + 2 * codec.sample_rate
+
+
+def test_a_text_of_a_pause_alone_is_that_silence():
+    queue = AudioQueue()
+    stage = AudioStage(debug_codec(), queue, lambda: None)
+    feed(stage, debug_codec(), UnitChunk(UNITS[:0], 0, pause_s=0.5))
+    feed(stage, debug_codec(), UnitChunk(UNITS[:0], 0, last=True))
+    assert queue.complete and np.array_equal(heard(queue), np.zeros(12000))
 
 
 def test_ids_are_decoded_as_vectors_are():
@@ -81,7 +130,7 @@ def test_values_that_are_not_finite_are_refused():
 def test_a_saved_stage_goes_on_as_it_would_have(cut):
     queue = AudioQueue()
     stage = AudioStage(debug_codec(), queue, lambda: None, trim_tail=True)
-    feed(stage, debug_codec(), UnitChunk(UNITS[:cut], 1))
+    feed(stage, debug_codec(), UnitChunk(UNITS[:cut], 1, pause_s=0.01))
     state = stage.save()
     feed(stage, debug_codec(), UnitChunk(UNITS[cut:], 1, last=True))
     for _ in range(2):

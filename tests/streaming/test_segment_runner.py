@@ -114,11 +114,21 @@ def test_a_segment_continues_the_one_before_and_blank_ones_are_skipped():
     assert request.prompt is not None
 
 
-def test_text_without_a_word_is_refused():
-    runner, _ = runner_for(Engine(debug_model(), debug_codec()))
-    send(runner, " \n")
-    with pytest.raises(ValueError, match="blank"):
-        runner.receive(TextEvent("", 0.0, True, True))
+def test_a_pause_comes_after_its_segment_also_if_that_is_blank():
+    engine = Engine(debug_model(**STREAM), debug_codec())
+    runner, _ = runner_for(engine, decoding=DecodingOptions(stop_threshold=1e-9, min_frames=9))
+    runner.receive(TextEvent("", 0.0, ends_segment=True, pause_s=0.1))
+    runner.receive(TextEvent("four", 0.0, ends_segment=True, pause_s=0.2))
+    runner.receive(TextEvent(" ", 0.0, ends_segment=True, pause_s=0.3))
+    runner.receive(TextEvent("two", 0.0, True, True))
+    engine.run()
+    frames = 0
+    pauses = []
+    for chunk in engine.chunks:
+        frames += len(chunk.units)
+        if chunk.pause_s:
+            pauses.append((frames, chunk.pause_s))
+    assert pauses == [(0, 0.1), (9, 0.2), (9, 0.3)] and frames == 18
 
 
 def test_a_segment_that_has_fallen_silent_is_cut_if_all_its_text_is_read():

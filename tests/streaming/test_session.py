@@ -456,7 +456,7 @@ def test_a_cancelled_session_ends_at_once_and_frees_its_memory():
 
 def test_text_that_is_no_text_or_comes_too_late_is_refused():
     session = debug_tts().open_session()
-    with pytest.raises(ValueError, match="must be a str, not bytes"):
+    with pytest.raises(ValueError, match="the text is bytes: decode it first"):
         session.feed(b"four")
     session.flush()
     with pytest.raises(ValueError, match="flushed"):

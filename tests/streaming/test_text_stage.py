@@ -1,5 +1,6 @@
 """The text stage gives the same segments however text is fed, and not too far ahead."""
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -104,6 +105,85 @@ def test_a_piece_tells_when_its_text_was_fed():
     stage.feed("two", 2.0)
     work(stage, runner)
     assert {event.at_s for event in runner.events} == {1.0, 2.0}
+
+
+MARKED = (
+    "<speak>Four <b>two</b> seven. [pause:0.5s] One &amp; nine\n\n"
+    "**seven** [two](http://a.b/c) \ud83d\ude00! "
+    "... <break time='1s'/> Seven, `two` four (<sub alias='one'>1</sub>) nine.</speak>"
+)
+
+
+@given(st.lists(st.integers(0, len(MARKED)), max_size=8).map(sorted))
+def test_words_come_from_their_letters_in_the_fed_text_and_pauses_end_segments(cuts):
+    runner = Runner()
+    stage = stage_for(runner)
+    for start, stop in zip([0, *cuts], [*cuts, len(MARKED)], strict=True):
+        stage.feed(MARKED[start:stop], 0.0)
+        work(stage, runner)
+    stage.end(0.0)
+    work(stage, runner)
+    fed = MARKED.encode("utf-16", "surrogatepass").decode("utf-16")  # a pair is one character
+    said = "".join(runner.segments)
+    right = "Four two seven. One & nine seven two \U0001f600! Seven, two four (one) nine."
+    assert " ".join(said.split()) == right
+    for word in (word for event in runner.events for word in event.words):
+        if word.text.strip() in ("two", "seven.", "nine", "seven", "Seven,", "four", "nine."):
+            assert fed[word.start : word.end].strip("`*") in word.text
+        if "one" in word.text:
+            assert fed[word.start : word.end] == "1"
+    pauses, number = [], 0
+    for event in runner.events:
+        if event.pause_s:
+            before = "".join(runner.segments[: number + 1])
+            pauses.append((before.split()[-1], event.pause_s))
+        number += event.ends_segment
+    assert pauses == [("seven.", 0.5), ("\U0001f600!", 1.0)]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "blank"),
+        (" \n", "blank"),
+        ("...", "no word that this model knows: '...'"),
+        ('"', "no word"),
+        ("\U0001f600\U0001f600", "no word"),
+        ("<br> <b></b>", "blank"),
+    ],
+)
+def test_a_text_without_a_word_is_refused(text, message):
+    runner = Runner()
+    stage = stage_for(runner)
+    stage.feed(text, 0.0)
+    stage.end(0.0)
+    with pytest.raises(ValueError, match=message):
+        work(stage, runner)
+
+
+def test_a_segment_of_marks_alone_is_left_out():
+    runner = Runner()
+    stage = stage_for(runner)
+    stage.feed('... [pause:1s] "!" [pause:1s] "Seven." ', 0.0)
+    work(stage, runner)
+    assert runner.segments == ["", "", ' "Seven." ']
+
+
+def test_without_markup_all_is_text():
+    runner = Runner()
+    stage = TextStage(debug_tokenizer(), LIMITS, runner.events.append, lambda: 0, markup=False)
+    stage.feed("<b>seven</b>", 0.0)
+    stage.work()
+    assert "".join(runner.segments) == "<b>seven</b>"
+
+
+def test_a_pause_has_a_limit(caplog):
+    runner = Runner()
+    stage = stage_for(runner)
+    stage.feed("One [pause:99s] two.", 0.0)
+    work(stage, runner)
+    assert max(event.pause_s for event in runner.events) == 10
+    assert "99 s becomes one of 10 s" in caplog.text
 
 
 @given(st.integers(0, len(TEXT)))

@@ -32,9 +32,9 @@ def find_at_line_start(text: str, full: bool) -> Result:
         case "`" | "~":
             return _find_fence(text, full)
         case "#":
-            if heading := _HEADING.match(text):
-                if heading.end() < len(text) or full:
-                    return Found(heading.end(), line=Line.HEADING)
+            heading = _HEADING.match(text)
+            if heading is not None and (heading.end() < len(text) or full):
+                return Found(heading.end(), line=Line.HEADING)
             return WAIT if _HEADING_BEGUN.fullmatch(text) and not full else None
         case ">":
             if len(text) == 1 and not full:

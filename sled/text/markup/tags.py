@@ -20,17 +20,17 @@ BREAKS_S = {
 
 # Their beginnings and ends are those of paragraphs, or of sentences and lines.
 _PARAGRAPHS = frozenset(
-    "p div h1 h2 h3 h4 h5 h6 ul ol dl table blockquote section article header footer main aside nav"
-    " figure form hr title head body html pre".split()
+    """p div h1 h2 h3 h4 h5 h6 ul ol dl table blockquote section article header footer main aside
+    nav figure form hr title head body html pre""".split()  # noqa: SIM905
 )
-_LINES = frozenset("s li tr dt dd option caption figcaption summary legend".split())
+_LINES = frozenset(("s", "li", "tr", "dt", "dd", "option", "caption", "figcaption", "summary"))
 _CELLS = frozenset(("td", "th"))
 _INLINE = frozenset(
-    "a abbr acronym address audio b bdi bdo big button canvas center cite code col colgroup data"
-    " del details dfn dialog em fieldset font i iframe input ins kbd label link map mark meter"
-    " object optgroup output picture progress q rp rt ruby samp select small source span strike"
-    " strong sup svg template textarea tbody tfoot thead time track tt u var video wbr"
-    " speak voice prosody emphasis lang lexicon lookup meta metadata desc token w noscript".split()
+    """a abbr acronym address audio b bdi bdo big button canvas center cite code col colgroup data
+    del details dfn dialog em fieldset font i iframe input ins kbd label legend link map mark meter
+    object optgroup output picture progress q rp rt ruby samp select small source span strike strong
+    sup svg template textarea tbody tfoot thead time track tt u var video wbr noscript
+    speak voice prosody emphasis lang lexicon lookup meta metadata desc token w""".split()  # noqa: SIM905
 )
 # Their content is replaced, or left out.
 _ELEMENTS = frozenset(("sub", "say-as", "phoneme", "script", "style"))

@@ -1,0 +1,61 @@
+"""Speech that has been made."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from sled.files.audio import write_audio
+from sled.streaming.audio_queue import Chunk
+
+
+@dataclass(frozen=True, eq=False)
+class Speech:
+    """One utterance.
+
+    Attributes:
+        audio: [S] float32 waveform.
+        sample_rate: In Hz.
+        units: [T, ...] the units it was decoded from.
+        stopped: True if the model ended it, False if it was cut at a limit.
+        pauses: Where each silence that the text asks for starts and ends, in samples. It has no
+            units.
+    """
+
+    audio: np.ndarray
+    sample_rate: int
+    units: Tensor
+    stopped: bool
+    pauses: tuple[tuple[int, int], ...] = ()
+
+    @classmethod
+    def of(cls, chunks: Sequence[Chunk], sample_rate: int, stopped: bool) -> Speech:
+        """The speech of the chunks of a session, of which there is at least one."""
+        audio = np.concatenate([chunk.audio for chunk in chunks])
+        units = torch.cat([chunk.units for chunk in chunks])
+        ends = np.cumsum([len(chunk.audio) for chunk in chunks]).tolist()
+        spans = [(end - len(one.audio), end) for one, end in zip(chunks, ends, strict=True)]
+        pauses = [span for one, span in zip(chunks, spans, strict=True) if one.is_pause]
+        return cls(audio, sample_rate, units, stopped, tuple(pauses))
+
+    @property
+    def audio_without_pauses(self) -> np.ndarray:
+        """[S] the waveform without the silences that the text asks for."""
+        spoken = np.ones(len(self.audio), bool)
+        for start, end in self.pauses:
+            spoken[start:end] = False
+        return self.audio[spoken]
+
+    @property
+    def seconds(self) -> float:
+        """The duration."""
+        return len(self.audio) / self.sample_rate
+
+    def save(self, path: str | Path) -> None:
+        """Write an audio file in the format of its suffix."""
+        write_audio(path, self.audio, self.sample_rate)

@@ -1,0 +1,181 @@
+"""Turns a text as it is fed into plain text, and traces what is said of it back.
+
+    fed text -> MarkupReader -> PronunciationReader -> plain text -> splitter, normalizer
+
+Offsets in the fed text count characters; the two halves of a surrogate pair count as one.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Sequence
+from copy import copy
+
+from sled.normalization import SpokenWord
+from sled.normalization.phoneme_alphabet import read_phonemes
+from sled.normalization.spoken import words_with_span
+from sled.text.markup import Event, MarkupReader, Pause, Words
+from sled.text.offsets import OffsetMap
+from sled.text.pronunciations import PronunciationReader, Pronunciations
+
+logger = logging.getLogger(__name__)
+
+PHONEMES = "english-phonemes"
+MAX_PAUSE_S = 10.0
+
+# A word with phonemes of its own goes through the normalizer as this one, whose phonemes are then
+# replaced. So the punctuation around it is treated as that of any word.
+_STAND_IN = "word"
+_STAND_IN_PHONEMES = re.compile("w[ˈˌ]?ɜɹd")
+
+_HALF = re.compile("[\ud800-\udbff]\\Z")
+_PAIR = re.compile("[\ud800-\udbff][\udc00-\udfff]")
+_LONE = re.compile("[\ud800-\udfff]")
+REPLACEMENT = "\ufffd"
+
+
+class PlainTextReader:
+    """Reads a text that comes in pieces.
+
+    What is returned, joined, does not depend on how the text was cut. The state is made of
+    immutable values, so `copy.copy` makes a snapshot.
+
+    Args:
+        normalization: How the plain text is normalised, see `sled.normalization`.
+        pronunciations: The dictionary. None: none.
+        markup: Whether markup is read; otherwise it is text as any other.
+
+    Raises:
+        ValueError: The dictionary has phonemes, and the model was not trained on any.
+    """
+
+    def __init__(
+        self,
+        normalization: str | None,
+        pronunciations: Pronunciations | None = None,
+        markup: bool = True,
+    ) -> None:
+        pronunciations = pronunciations or Pronunciations({})
+        self._has_phonemes = normalization == PHONEMES
+        if words := pronunciations.with_phonemes:
+            self._check_phonemes(words[0])
+        self._half = ""  # the first half of a surrogate pair
+        self._num_fed = 0
+        self._markup = MarkupReader() if markup else None
+        self._words = PronunciationReader(pronunciations) if pronunciations else None
+        self._offsets = OffsetMap()
+        self._pronounced: tuple[tuple[int, int, str], ...] = ()  # spans of stand-ins, and phonemes
+
+    def __copy__(self) -> PlainTextReader:
+        other = object.__new__(type(self))
+        other.__dict__.update(self.__dict__)
+        other._markup, other._words = copy(self._markup), copy(self._words)
+        other._offsets = copy(self._offsets)
+        return other
+
+    def feed(self, piece: str) -> list[str | Pause]:
+        """Take the next characters.
+
+        Returns:
+            Plain text and pauses, in order.
+
+        Raises:
+            ValueError: The text has phonemes that the model cannot say.
+        """
+        text = self._half + piece
+        half = _HALF.search(text)
+        self._half = half[0] if half else ""
+        return self._read(text.removesuffix(self._half), ended=False)
+
+    def finish(self) -> list[str | Pause]:
+        """End the text; returns and raises as `feed`."""
+        half, self._half = self._half, ""
+        return self._read(half, ended=True)
+
+    def _read(self, text: str, *, ended: bool) -> list[str | Pause]:
+        text = _PAIR.sub(_join, text) if _PAIR.search(text) else text
+        text = _LONE.sub(REPLACEMENT, text)
+        events: list[Event] = []
+        if self._markup is not None:
+            events = self._markup.feed(text)
+            events += self._markup.finish() if ended else []
+        elif text:
+            events = [Words(text, self._num_fed, self._num_fed + len(text))]
+        self._num_fed += len(text)
+        if self._words is not None:
+            events = [one for event in events for one in self._words.feed(event)]
+            events += self._words.finish() if ended else []
+        return [self._plain(event) for event in events]
+
+    def _plain(self, event: Event) -> str | Pause:
+        """The plain text or the pause of an event."""
+        if isinstance(event, Pause):
+            if event.seconds > MAX_PAUSE_S:
+                logger.warning("a pause of %g s becomes one of %g s", event.seconds, MAX_PAUSE_S)
+                event = Pause(MAX_PAUSE_S, event.start, event.end)
+            return event
+        text = event.text
+        if event.phonemes is not None:
+            self._check_phonemes(text)
+            text = _STAND_IN.capitalize() if text[:1].isupper() else _STAND_IN
+            start = self._offsets.length
+            said = (start, start + len(text), read_phonemes(event.phonemes))
+            self._pronounced = (*self._pronounced, said)
+            # All of the stand-in comes from all of the word.
+            self._offsets.append(len(text), event.start, event.end, verbatim=False)
+        else:
+            self._offsets.append(len(text), event.start, event.end)
+        return text
+
+    def _check_phonemes(self, word: str) -> None:
+        if not self._has_phonemes:
+            raise ValueError(
+                f"{word!r} has phonemes, and this model was not trained on phonemes: "
+                "write it as it sounds, or take a model with the normalisation english-phonemes"
+            )
+
+    def trace(self, words: Sequence[SpokenWord], offset: int) -> list[SpokenWord]:
+        """Spoken words of the plain text as those of the fed text.
+
+        Args:
+            words: The next words, in order.
+            offset: Where the text that their spans count from begins in the plain text.
+
+        Returns:
+            The words with spans in the fed text, and with the phonemes given there.
+        """
+        traced: list[SpokenWord] = []
+        for word in words:
+            start, end = word.start + offset, word.end + offset
+            source = self._offsets.source(start, end)
+            text = self._pronounce(word.text, start, end)
+            if text == word.text:
+                traced.append(SpokenWord(text, *source))
+            else:
+                traced += words_with_span(text, *source)
+        if words:
+            self._forget(words[-1].start + offset)
+        return traced
+
+    def _pronounce(self, text: str, start: int, end: int) -> str:
+        """A spoken word, with the phonemes that are given for it."""
+        given = iter(
+            [said for first, last, said in self._pronounced if first < end and start < last]
+        )
+        return _STAND_IN_PHONEMES.sub(lambda found: next(given, found[0]), text)
+
+    def _forget(self, place: int) -> None:
+        self._offsets.forget(place)
+        self._pronounced = tuple(one for one in self._pronounced if one[1] > place)
+
+
+def plain_text(text: str, pronunciations: Pronunciations) -> str:
+    """A whole text as plain text, without its pauses."""
+    reader = PlainTextReader(PHONEMES, pronunciations)
+    return "".join(one for one in [*reader.feed(text), *reader.finish()] if isinstance(one, str))
+
+
+def _join(pair: re.Match[str]) -> str:
+    """A character from the two halves of its surrogate pair."""
+    return pair[0].encode("utf-16", "surrogatepass").decode("utf-16")
