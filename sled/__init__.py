@@ -11,13 +11,13 @@ from sled.startup import without_garbage_collection
 if TYPE_CHECKING:
     from sled.decoding import DecodingOptions as DecodingOptions
     from sled.model.layout import Layout as Layout
+    from sled.speech import Speech as Speech
     from sled.streaming.options import SessionOptions as SessionOptions
     from sled.streaming.session import Session as Session
     from sled.streaming.session import SessionState as SessionState
     from sled.streaming.voice import Prompt as Prompt
     from sled.streaming.voice import Voice as Voice
     from sled.tts import TTS as TTS
-    from sled.tts import Speech as Speech
 
 __version__ = "0.1.0"
 
@@ -29,7 +29,7 @@ _MODULES = {
     "Session": "sled.streaming.session",
     "SessionOptions": "sled.streaming.options",
     "SessionState": "sled.streaming.session",
-    "Speech": "sled.tts",
+    "Speech": "sled.speech",
     "Voice": "sled.streaming.voice",
 }
 

@@ -42,7 +42,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "simulation": {"streaming", "text"},
     "speech": {"files", "streaming"},
     "tts": {"codec", "decoding", "files", "loading", "model", "speech", "streaming", "text"},
-    "__init__": {"decoding", "model", "startup", "streaming", "tts"},
+    "__init__": {"decoding", "model", "speech", "startup", "streaming", "tts"},
     # Training does not speak through sessions, and knows no face.
     "training": {
         "bundled",

@@ -20,7 +20,10 @@ def choose_device(name: str) -> str:
         if torch.cuda.is_available():
             return "cuda"
         return "mps" if torch.backends.mps.is_available() else "cpu"
-    return check_device(name)
+    try:
+        return check_device(name)
+    except ValueError as error:
+        raise ValueError(f"--{error}") from error  # the name of the flag
 
 
 def cpu_name() -> str:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, TimeoutError
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
@@ -36,6 +36,8 @@ def to_int16(audio: np.ndarray) -> np.ndarray:
 @dataclass(frozen=True, eq=False)
 class SessionState:
     """A session as a value, to be continued any number of times.
+
+    It can be pickled, and continued later with the same model and codec.
 
     Attributes:
         options: The settings of the session.
@@ -122,7 +124,10 @@ class Session:
     @classmethod
     def resume(cls, state: SessionState, engine: Engine, tokenizer: TextTokenizer) -> Session:
         """A session that continues from a snapshot."""
-        session = cls(engine, tokenizer, state.options)
+        options = state.options
+        if isinstance(options.voice, Voice):
+            options = replace(options, voice=options.voice.with_model(engine.model))
+        session = cls(engine, tokenizer, options)
         session._flushed = state.flushed
         if state.flushed:
             session._queue.release()

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import json
 import weakref
-from collections.abc import Generator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Generator, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -56,6 +56,10 @@ class Prompt:
             raise ValueError("the prompt has no text: give the words spoken in its audio")
 
 
+def _no_model() -> None:
+    """Stands in for the model of a voice that was pickled."""
+
+
 @dataclass(frozen=True, eq=False)
 class Voice:
     """A prompt that is prepared for one model and one codec.
@@ -68,7 +72,7 @@ class Voice:
             further text; to be continued by `Decoder.restore`.
         codec_state: The codec's state after the units.
         num_samples: Samples that the codec has returned by then.
-        model: The model.
+        model: Returns the model, which the voice does not keep alive.
         conditions: The conditions of the prompt.
     """
 
@@ -78,7 +82,7 @@ class Voice:
     prefill: UtteranceState
     codec_state: StreamState
     num_samples: int
-    model: weakref.ref[FrameModel]
+    model: Callable[[], FrameModel | None]
     conditions: Mapping[str, Tensor] = field(default_factory=dict)
 
     @property
@@ -103,6 +107,14 @@ class Voice:
             raise ValueError(
                 f"the voice was prepared for {self.layout}, not {layout}: prepare it for that"
             )
+
+    def __getstate__(self) -> dict[str, object]:
+        """For pickle: the voice without its model, see `with_model`."""
+        return {**self.__dict__, "model": _no_model}
+
+    def with_model(self, model: FrameModel) -> Voice:
+        """A voice that was pickled, for a model equal to its own; any other one as it is."""
+        return replace(self, model=weakref.ref(model)) if self.model is _no_model else self
 
     @classmethod
     def prepare(

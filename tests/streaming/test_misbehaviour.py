@@ -10,8 +10,9 @@ import torch
 from torch import Tensor
 
 from sled.decoding import DecodingOptions
+from sled.speech import Speech
 from sled.streaming.audio_stage import AudioStage, UnitChunk
-from sled.tts import TTS, Speech
+from sled.tts import TTS
 from tests.debug import (
     HOP,
     LAYOUT_IDS,

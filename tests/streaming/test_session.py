@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import pickle
 import threading
 import time
 import weakref
@@ -398,7 +399,7 @@ def test_a_task_whose_wait_is_cancelled_loses_no_audio():
 )
 @pytest.mark.parametrize("taken", [0, 1, 3])
 def test_a_session_resumed_from_a_snapshot_gives_the_same_audio(layout, taken):
-    """The snapshot is taken after `taken` chunks, before the last text, and resumed twice."""
+    """The snapshot is taken after `taken` chunks, before the last text, and resumed twice, once pickled."""
     tts, options = debug_tts(**layout), frames(40)
     prompt = Prompt("one four", debug_waveform(0.3))
     codes = tts.codec.encode([torch.from_numpy(prompt.audio)])[0]
@@ -414,12 +415,33 @@ def test_a_session_resumed_from_a_snapshot_gives_the_same_audio(layout, taken):
     state = session.snapshot()
     del chunks, session
     expected = whole(tts, TEXT, 0, options, ("one four", tts.codec.codes_to_units(codes)))
-    for _ in range(2):
-        resumed = tts.resume_session(state)
+    for kept in (state, pickle.loads(pickle.dumps(state))):
+        resumed = tts.resume_session(kept)
         if layout:
             resumed.feed("ne")
             resumed.flush()
         assert_same(np.concatenate([*heard, drain(resumed)]), expected)
+
+
+def test_a_pause_in_a_session_and_in_a_whole_text_is_the_same_to_the_sample():
+    """However the text is fed, after a snapshot, alone and in a batch."""
+    tts, options = debug_tts(**EAGER), DecodingOptions(stop_threshold=1e-9, min_frames=9)
+    text = "[pause:50ms]four two. [pause:0.25s] seven <break time='10ms'/>"
+    speech = tts.synthesize(["one", text], seeds=[5, 0], options=options, trim_tail=True)[1]
+    (first, second, third), end = speech.pauses, len(speech.audio)
+    assert [stop - start for start, stop in speech.pauses] == [1200, 6000, 240]
+    assert first[0] == 0 and third[1] == end == 7440 + len(speech.units) * HOP
+    assert (second[0] - 1200) % HOP == 0 and 1200 < second[0] < second[1] < third[0]
+    for start, stop in speech.pauses:
+        assert not speech.audio[start:stop].any()
+    session = tts.open_session(decoding=options, trim_tail=True)
+    for character in text[:30]:
+        session.feed(character)
+    state = session.snapshot()
+    for one in (session, tts.resume_session(state)):
+        one.feed(text[30:])
+        one.flush()
+        assert_same(drain(one), speech.audio)
 
 
 # The end.
