@@ -399,7 +399,7 @@ def test_a_task_whose_wait_is_cancelled_loses_no_audio():
 )
 @pytest.mark.parametrize("taken", [0, 1, 3])
 def test_a_session_resumed_from_a_snapshot_gives_the_same_audio(layout, taken):
-    """The snapshot is taken after `taken` chunks, before the last text, and resumed twice, once pickled."""
+    """Taken after `taken` chunks, before the last text; resumed twice, once pickled."""
     tts, options = debug_tts(**layout), frames(40)
     prompt = Prompt("one four", debug_waveform(0.3))
     codes = tts.codec.encode([torch.from_numpy(prompt.audio)])[0]
