@@ -321,7 +321,7 @@ class TTS:
                 layout=layout,
                 conditions=prompt.conditions,
             )
-            voice = self._engine.run(steps)
+            voice = replace(self._engine.run(steps), transcript=normalize_spaces(prompt.text))
         self._voices[digest.hexdigest(), layout] = voice
         if len(self._voices) > MAX_VOICES_KEPT:
             self._voices.popitem(last=False)
@@ -365,7 +365,7 @@ class TTS:
         steps = Voice.prepare(
             voice.text, voice.units, layout=layout, conditions=voice.conditions, **parts
         )
-        return self._engine.run(steps)
+        return replace(self._engine.run(steps), transcript=voice.transcript)
 
     @cached_property
     def _model_digest(self) -> str:

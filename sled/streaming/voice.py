@@ -74,6 +74,7 @@ class Voice:
         num_samples: Samples that the codec has returned by then.
         model: Returns the model, which the voice does not keep alive.
         conditions: The conditions of the prompt.
+        transcript: Transcript of the recording as it was given. Empty: not known.
     """
 
     text: str
@@ -84,6 +85,7 @@ class Voice:
     num_samples: int
     model: Callable[[], FrameModel | None]
     conditions: Mapping[str, Tensor] = field(default_factory=dict)
+    transcript: str = ""
 
     @property
     def num_positions(self) -> int:
@@ -194,6 +196,7 @@ class Voice:
             tensors[f"{CONDITION_PREFIX}{name}"] = vector.cpu()
         description = {
             "text": self.text,
+            "transcript": self.transcript,
             "text_chunk": self.layout.text_chunk,
             "speech_chunk": self.layout.speech_chunk,
             "model": model_digest,
@@ -254,7 +257,8 @@ class Voice:
             for row in range(len(utterance.rows))
         )
         prefill = UtteranceState.of(utterance, cached)
-        return cls._assemble(request, text, layout, prefill, model, codec)
+        voice = cls._assemble(request, text, layout, prefill, model, codec)
+        return replace(voice, transcript=description.get("transcript", ""))
 
 
 def _read_file(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:

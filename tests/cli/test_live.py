@@ -167,13 +167,15 @@ def test_a_voice_file_gives_the_same_speech_as_its_recording(checkpoint, tmp_pat
 
 
 @pytest.mark.parametrize("made_for", ["offline", "stream"])
-def test_a_voice_file_speaks_in_both_layouts(made_for, checkpoint, tmp_path):
+def test_a_voice_file_speaks_in_both_layouts(made_for, checkpoint, tmp_path, capsys):
     """The speech is that of the recording, whichever layout the file was made for."""
     recording, voice = tmp_path / "voice.wav", tmp_path / "voice.safetensors"
     soundfile.write(recording, debug_waveform(0.3), SAMPLE_RATE)
     named = ("--model", checkpoint)
     prompt = ("--prompt_audio", recording, "--prompt_text", "one")
     assert run("voices make", *named, *prompt, "--layout", made_for, "--output", voice) == 0
+    assert run("voices list", voice) == 0
+    assert f'"one", {made_for}' in capsys.readouterr().out
 
     def speech(command: str, *flags: object) -> np.ndarray:
         assert run(command, *SPEAK, *named, *flags, "--output", tmp_path / "out.wav") == 0
@@ -183,6 +185,19 @@ def test_a_voice_file_speaks_in_both_layouts(made_for, checkpoint, tmp_path):
     offline, streaming = speech("clone", *prompt), speech("stream", *prompt)
     for command, expected in (("speak", offline), ("clone", offline), ("stream", streaming)):
         np.testing.assert_allclose(speech(command, "--voice", voice), expected, atol=1e-4)
+
+
+def test_voices_are_listed_with_their_transcripts_as_they_were_given(tmp_path, capsys):
+    """Not as they are normalised for the model."""
+    model = debug_checkpoint(tmp_path / "model", text_normalization="english")
+    soundfile.write(tmp_path / "voice.wav", debug_waveform(0.3), SAMPLE_RATE)
+    prompt = ("--prompt_audio", tmp_path / "voice.wav", "--prompt_text", "No. 4!")
+    voice = tmp_path / "voice.safetensors"
+    made = ("--model", model, *prompt, "--layout", "offline", "--output", voice)
+    assert run("voices make", *made) == 0
+    assert TTS.from_pretrained(model).load_voice(voice).text != "No. 4!"
+    assert run("voices list", voice) == 0
+    assert '"No. 4!", offline' in capsys.readouterr().out
 
 
 def test_a_mistyped_voice_file_is_suggested_before_anything_is_loaded(

@@ -55,7 +55,8 @@ def _describe(path: Path) -> str:
     except (SafetensorError, KeyError, json.JSONDecodeError):
         return "no voice file"
     layout = "offline" if description["speech_chunk"] is None else "stream"
-    return f'"{description["text"]}", {layout}'
+    # Older files have only the normalised text.
+    return f'"{description.get("transcript") or description["text"]}", {layout}'
 
 
 def _size(files: Iterable[Path]) -> str:
