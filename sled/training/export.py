@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import torch
 
@@ -12,6 +13,7 @@ from sled.fast import DTYPES
 from sled.files.checkpoint import INDEX_FILE, WEIGHTS_FILE
 from sled.model.huggingface import SpeechLlamaForCausalLM
 from sled.text.tokenizer import TextTokenizer
+from sled.training.checkpoints.saving import publish_model
 
 
 def export(
@@ -25,6 +27,8 @@ def export(
     draws: int | None = None,
 ) -> None:
     """Write a checkpoint with its weights in the given type, and the codec in a subfolder.
+
+    The folder gets its files when all of them are written.
 
     Args:
         model: Checkpoint folder or hub name, with its tokenizer.
@@ -52,19 +56,23 @@ def export(
     if draws is not None:
         DecodingOptions(draws=draws)
         loaded.config.speaking.draws = draws
-    for name in (
-        WEIGHTS_FILE,
-        INDEX_FILE,
-    ):  # of an earlier export
-        (destination / name).unlink(missing_ok=True)
     loaded.to(dtype=DTYPES[dtype])
-    loaded.save_pretrained(destination, max_shard_size=max_shard_size)
-    TextTokenizer.from_pretrained(model).save_pretrained(destination)
-    if codec is not None:
-        parts = CodecParts.load(codec)
+    tokenizer = TextTokenizer.from_pretrained(model)
+    parts = None if codec is None else CodecParts.load(codec)
+    if parts is not None:
         _check_range(parts.model, dtype)
         torch.nn.Module.to(parts.model, DTYPES[dtype])
-        parts.save(destination / "codec")
+
+    destination.mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory(dir=destination, prefix=".export-") as name:
+        staged = Path(name)
+        loaded.save_pretrained(staged, max_shard_size=max_shard_size)
+        tokenizer.save_pretrained(staged)
+        if parts is not None:
+            parts.save(staged / "codec")
+        for file in (WEIGHTS_FILE, INDEX_FILE):  # of an earlier export
+            (destination / file).unlink(missing_ok=True)
+        publish_model(staged, destination)
 
 
 def _check_range(model: torch.nn.Module, dtype: str) -> None:

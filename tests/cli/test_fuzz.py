@@ -7,7 +7,7 @@ import json
 import shlex
 import shutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, redirect_stderr, redirect_stdout
 from importlib import import_module
 from pathlib import Path
@@ -226,15 +226,53 @@ def run_captured(words: list[str]) -> tuple[int, str]:
         return status, errors.read()
 
 
+# Files that the lines read, and what may have become of one.
+INPUTS = [
+    *("model/config.json", "model/model.safetensors", "model/vocab.json", "model/merges.txt"),
+    *("model/codec/config.json", "model/codec/model.safetensors", "other/config.json"),
+    *("voice.wav", "saved.safetensors", "text.txt", "corpus.jsonl", "metadata.csv", "first.wav"),
+    *("kaldi/wav.scp", "kaldi/text", "libritts/1/2/1_2.trans.tsv", "data/cuts.jsonl.gz"),
+]
+DAMAGES: list[Callable[[bytes], bytes]] = [
+    lambda data: b"",
+    lambda data: data[: len(data) // 2],
+    lambda data: data[:-1],
+    lambda data: data[:40] + b"\xff\x00\n" + data[43:],
+    lambda data: data + b"\n{]\n",
+    lambda data: b"[]",
+]
+
+
 @given(words=mutated_lines())
 @settings(max_examples=2000 if AT_LENGTH else 20)
 def test_a_mistyped_command_line_is_refused_in_one_line_or_done(words, workplace):
+    assert_done_or_refused(words, workplace)
+
+
+@given(line=st.sampled_from(LINES), file=st.sampled_from(INPUTS), damage=st.sampled_from(DAMAGES))
+@settings(max_examples=2000 if AT_LENGTH else 20)
+def test_a_damaged_file_is_refused_in_one_line_or_not_needed(line, file, damage, workplace):
+    path = workplace.folder / file
+    path.write_bytes(damage(path.read_bytes()))
+    workplace.before = workplace.files()
+    assert_done_or_refused(shlex.split(line), workplace)
+    workplace.restore()
+
+
+def is_unfinished(path: Path) -> bool:
+    """Whether a file belongs to the work folder of a corpus, with which its command continues."""
+    return any(part.startswith(".work_") for part in path.parts) or path.match("rejected_*.jsonl")
+
+
+def assert_done_or_refused(words: list[str], workplace: Workplace) -> None:
+    """Run a command line; what it changes without success is a failure."""
     status, said = run_captured(words)
     files = workplace.files()
     if files != workplace.before:
         changed = {path for path, stat in files.items() if workplace.before.get(path) != stat}
-        before, _ = workplace.before, workplace.restore()
-        assert status != BAD_INPUT, f"{sorted(changed or before.keys() - files)} changed: {said}"
+        changed |= workplace.before.keys() - files.keys()
+        workplace.restore()
+        assert status != BAD_INPUT or all(map(is_unfinished, changed)), f"{changed}: {said}"
     assert status in (0, BAD_INPUT), f"status {status}: {said}"
     if status == BAD_INPUT:  # warnings may come before
         assert said.splitlines()[-1].startswith("error: "), said

@@ -52,6 +52,17 @@ def test_weights_beyond_half_precision_are_refused(tmp_path):
     export(folder, tmp_path / "half", dtype="bfloat16")
 
 
+@pytest.mark.parametrize("file", ["vocab.json", "codec/config.json"])
+def test_an_earlier_export_stays_whole_if_a_later_one_fails(file, tmp_path):
+    model, shipped = debug_checkpoint(tmp_path / "full"), tmp_path / "half"
+    export(model, shipped, model / "codec")
+    before = {path: path.stat().st_mtime_ns for path in shipped.rglob("*")}
+    (model / file).write_text("{rubbish")
+    with pytest.raises(ValueError, match="full"):
+        export(model, shipped, model / "codec", dtype="bfloat16")
+    assert {path: path.stat().st_mtime_ns for path in shipped.rglob("*")} == before
+
+
 @pytest.mark.parametrize("setting", ["temperature", "cfg", "draws"])
 def test_a_setting_that_cannot_be_is_refused(setting, tmp_path):
     with pytest.raises(ValueError, match=f"{setting}=-1"):
