@@ -49,7 +49,7 @@ stage latents sled codec fit --codec "$RUN/codec" --codes "$RUN/codes/train" \
 # is learned sooner. Joined readings teach to go on after a prompt.
 stage model sled train --output_dir "$RUN/model" \
     --train_manifest "$RUN/codes/train" --eval_manifest "$RUN/codes/valid" \
-    --codec "$RUN/latents" --tokenizer "$RUN/tokenizer" \
+    --codec "$RUN/latents" --tokenizer "$RUN/tokenizer" --text_normalization digits \
     --hidden_size 256 --intermediate_size 688 --num_hidden_layers 6 --num_attention_heads 4 \
     --diffloss_d 3 --diffloss_w 512 --noise_channels 128 --max_position_embeddings 1024 \
     --dropout 0 --attention_dropout 0 --activation_dropout 0 --history_noise 1 \

@@ -162,6 +162,12 @@ def add_speech_flags(parser: argparse.ArgumentParser) -> None:
     )
     text.add_argument("--input", help="the same as a flag, as published")
     text.add_argument("--input_file", help="speak the text of this UTF-8 file instead")
+    text.add_argument(
+        "--pronunciations",
+        metavar="FILE",
+        help="dictionary with a line for each word: the word, two spaces or a tab, and how it is "
+        "said, as another spelling or as /phonemes/",
+    )
 
     decoding = parser.add_argument_group("decoding")
     add_sampling_flags(

@@ -53,6 +53,7 @@ def speak_live(args: argparse.Namespace, task: Task, voice: Voice | None) -> Non
                     max_ahead_s=None,
                     trim_tail=args.trim_tail,
                     max_silence_s=args.max_silence_s,
+                    pronunciations=task.pronunciations,
                 )
             )
             busy_before_s = task.tts.busy_s

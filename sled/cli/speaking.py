@@ -25,6 +25,7 @@ from sled.model.config import Config
 from sled.model.layout import Layout
 from sled.streaming.session import to_int16
 from sled.streaming.voice import Prompt, Voice
+from sled.text.pronunciations import Pronunciations
 from sled.tts import TTS
 
 # The sentence that the published scripts speak by default.
@@ -49,6 +50,7 @@ class Task:
         layout: The layout to speak in.
         paths: The file of each reading, or "-" for standard output.
         seeds: The seed of each reading.
+        pronunciations: The user's dictionary.
     """
 
     tts: TTS
@@ -57,6 +59,7 @@ class Task:
     layout: Layout
     paths: list[Path]
     seeds: range
+    pronunciations: Pronunciations
 
 
 def read_task(args: argparse.Namespace, layout: str, *, follow_input: bool = False) -> Task:
@@ -78,6 +81,7 @@ def read_task(args: argparse.Namespace, layout: str, *, follow_input: bool = Fal
     if args.max_length < 0:
         raise ValueError(f"--max_length {args.max_length} is below 0: 0 means all positions")
     check_voice_file(args)
+    pronunciations = Pronunciations.of(args.pronunciations)
     paths = output_paths(args.output, args.num_return_sequences)
     bundled = bundled_model(args.model)
     text: str | None
@@ -105,7 +109,8 @@ def read_task(args: argparse.Namespace, layout: str, *, follow_input: bool = Fal
     if source is None:
         print(f'no text is given: speaking an example, "{text}"', file=sys.stderr)
     seeds = range(args.seed, args.seed + len(paths))
-    return Task(tts, text, options, own if layout == "stream" else Layout(), paths, seeds)
+    chosen = own if layout == "stream" else Layout()
+    return Task(tts, text, options, chosen, paths, seeds, pronunciations)
 
 
 def read_options(args: argparse.Namespace, config: Config, usual_cfg: float) -> DecodingOptions:
@@ -219,6 +224,7 @@ def speak(args: argparse.Namespace, task: Task, voice: Voice | None = None) -> N
             layout=task.layout,
             trim_tail=args.trim_tail,
             max_redraws=args.max_redraws,
+            pronunciations=task.pronunciations,
             on_frame=progress.update,
         )
     elapsed_s = time.perf_counter() - start

@@ -39,6 +39,11 @@ class FramesPerToken:
     num_cuts: int
 
 
+# A corpus has few words if they are no more than these, and each of them is in many texts.
+MAX_KNOWN_WORDS, TEXTS_PER_WORD = 100, 20
+_MARKS = "\"'.,;:!?()-"
+
+
 def measure_frames_per_token(
     cuts: Iterable[Cut], tokenizer: TextTokenizer, codec: Codec, max_cuts: int = 10_000
 ) -> FramesPerToken:
@@ -91,3 +96,29 @@ def measure_trained_frames(
         raise ValueError("the corpus is empty: prepare it again")
     num_samples = compute_num_samples(np.quantile(seconds, 1 - _OUTLIERS), codec.sample_rate)
     return codec.num_frames(num_samples)
+
+
+def measure_known_words(
+    cuts: Iterable[Cut], tokenizer: TextTokenizer, max_cuts: int = 10_000
+) -> tuple[str, ...] | None:
+    """The words of the texts of a corpus, if they are so few that it cannot teach others.
+
+    Args:
+        cuts: The corpus; cuts without text are skipped.
+        tokenizer: Normalises the texts.
+        max_cuts: Read only this many cuts from the start.
+
+    Returns:
+        The words in alphabetical order; None for a corpus of more than `MAX_KNOWN_WORDS`, or of so
+        few texts that other words may only be missing by chance.
+    """
+    words: set[str] = set()
+    count = 0
+    for cut in islice(cuts, max_cuts):
+        text = cut.supervisions[0].text if cut.supervisions else None
+        words.update(word.strip(_MARKS) for word in tokenizer.normalize(text or "").split())
+        count += 1
+        if len(words) > MAX_KNOWN_WORDS:
+            return None
+    words.discard("")
+    return tuple(sorted(words)) if words and count >= TEXTS_PER_WORD * len(words) else None

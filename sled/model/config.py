@@ -201,6 +201,8 @@ class Speaking:
             data. None: not measured.
         trained_frames: Most frames in a training sample, except for a few samples. Speech gets
             unstable in longer sequences, including the prompt. None: not measured.
+        known_words: The words of the training texts, as they are normalised, if these are few.
+            Others cannot be said. None: any word can.
     """
 
     temperature: float = _extra(1.0, key="speaking_temperature")
@@ -210,8 +212,11 @@ class Speaking:
     min_frames_per_token: float | None = _extra(None)
     max_frames_per_token: float | None = _extra(None)
     trained_frames: int | None = _extra(None)
+    known_words: tuple[str, ...] | None = _extra(None)
 
     def __post_init__(self) -> None:
+        if self.known_words is not None:
+            self.known_words = tuple(self.known_words)
         if self.trained_frames is not None and self.trained_frames < 1:
             raise ValueError(f"trained_frames={self.trained_frames} must be at least 1")
         if not self.temperature >= 0:

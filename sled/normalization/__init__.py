@@ -10,6 +10,7 @@ import re
 from collections.abc import Callable
 from typing import Protocol
 
+from sled.normalization.digits import DigitsNormalizer
 from sled.normalization.english import EnglishNormalizer
 from sled.normalization.phonemes import phoneme_normalizer
 from sled.normalization.spoken import SpokenWord, text_of
@@ -80,6 +81,7 @@ class Verbatim:
 
 NORMALIZERS: dict[str | None, Callable[[], Normalizer]] = {
     None: Verbatim,
+    "digits": DigitsNormalizer,
     "english": EnglishNormalizer,
     "english-phonemes": phoneme_normalizer,
 }

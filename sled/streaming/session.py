@@ -117,6 +117,7 @@ class Session:
             lambda: runner.num_taken,
             Pronunciations.of(options.pronunciations),
             options.markup,
+            engine.model.config.speaking.known_words,
         )
         self._text, self._runner, self._audio, self._queue = text, runner, audio, queue
         self._process_text = process_text

@@ -15,12 +15,13 @@ from __future__ import annotations
 
 import logging
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from copy import copy
 from dataclasses import dataclass, replace
 from typing import Any
 
 from sled.normalization import Normalizer, SpokenWord, open_normalizer, text_of
+from sled.text.known_words import KnownWords
 from sled.text.markup import Pause
 from sled.text.plain import PlainTextReader
 from sled.text.pronunciations import Pronunciations
@@ -112,6 +113,7 @@ class TextState:
         num_plain: Characters of the plain text so far.
         splitter: Finds segments.
         segment: The newest segment.
+        known_words: Leaves out words that the model does not know.
         summary: What is known of the text.
     """
 
@@ -122,6 +124,7 @@ class TextState:
     num_plain: int
     splitter: SegmentSplitter
     segment: OpenSegment
+    known_words: KnownWords
     summary: Summary
 
 
@@ -135,6 +138,7 @@ class TextStage:
         segments_taken: Returns how many complete segments the runner has taken.
         pronunciations: The user's dictionary. None: none.
         markup: Whether markup is read.
+        known_words: The words that the model can say. None: any word.
 
     Raises:
         ValueError: The dictionary has phonemes, and the model was not trained on any.
@@ -148,6 +152,7 @@ class TextStage:
         segments_taken: Callable[[], int],
         pronunciations: Pronunciations | None = None,
         markup: bool = True,
+        known_words: Iterable[str] | None = None,
     ) -> None:
         self._normalization = tokenizer.normalization
         self._send, self._segments_taken = send, segments_taken
@@ -158,6 +163,7 @@ class TextStage:
         self._num_plain = 0
         self._splitter = SegmentSplitter(limits, tokenizer.count, tokenizer.max_count)
         self._segment = OpenSegment(open_normalizer(self._normalization), 0)
+        self._known_words = KnownWords(known_words)
         self._summary = Summary()
 
     def feed(self, text: str, at_s: float) -> None:
@@ -216,9 +222,11 @@ class TextStage:
         if words := self._in_segment(words):
             self._send(TextEvent(text_of(words), at_s, words=tuple(words)))
 
-    def _in_segment(self, words: list[SpokenWord]) -> list[SpokenWord]:
+    def _in_segment(self, words: list[SpokenWord], *, ended: bool = False) -> list[SpokenWord]:
         """The words with spans in the fed text; none before the first word of the segment."""
-        words = self._reader.trace(words, self._segment.start)
+        words = self._known_words.feed(self._reader.trace(words, self._segment.start))
+        if ended:
+            words += self._known_words.finish()
         if not self._segment.has_word:
             words = [*self._segment.opening, *words]
             has_word = any(character.isalnum() for character in text_of(words))
@@ -239,7 +247,7 @@ class TextStage:
     ) -> None:
         """Send the end of the segment, and open the next one."""
         normalizer = self._segment.normalizer
-        words = self._in_segment(words + normalizer.finish())
+        words = self._in_segment(words + normalizer.finish(), ended=True)
         self._segment = OpenSegment(open_normalizer(self._normalization), self._num_plain)
         summary = self._summary
         unspoken = dict.fromkeys((*summary.unspoken, *getattr(normalizer, "unspoken", ())))
@@ -261,7 +269,7 @@ class TextStage:
         Raises:
             ValueError: That is all of the text.
         """
-        sample, unspoken = self._summary.sample.rstrip(), " ".join(self._summary.unspoken)
+        sample = self._summary.sample.rstrip()
         if not self._summary.has_sound:
             if not sample:
                 raise ValueError("the text is blank: give at least one word to say")
@@ -269,7 +277,7 @@ class TextStage:
                 f"nothing of the text can be said, since it has no word that this model knows: "
                 f"{sample!r}"
             )
-        if unspoken:
+        if unspoken := " ".join((*self._known_words.left_out, *self._summary.unspoken)):
             logger.warning("left out of the speech, as this model cannot say it: %s", unspoken)
 
     def save(self) -> TextState:
@@ -282,6 +290,7 @@ class TextStage:
             self._num_plain,
             copy(self._splitter),
             replace(self._segment, normalizer=copy(self._segment.normalizer)),
+            copy(self._known_words),
             self._summary,
         )
 
@@ -292,4 +301,5 @@ class TextStage:
         self._reader, self._num_plain = copy(state.reader), state.num_plain
         self._splitter = copy(state.splitter)
         self._segment = replace(state.segment, normalizer=copy(state.segment.normalizer))
+        self._known_words = copy(state.known_words)
         self._summary = state.summary

@@ -74,8 +74,8 @@ class ModelArguments:
         "frames per chunk of the streaming layout, 0 for the offline layout", "0"
     )
     text_normalization: str | None = _inherited(
-        "normalisation of texts: english (numbers and abbreviations in words) or english-phonemes "
-        "(all words in phonemes)",
+        "normalisation of texts: english (numbers and abbreviations in words), english-phonemes "
+        "(all words in phonemes) or digits (numbers digit by digit)",
         "none",
     )
     distill_cfg: float | None = _flag(

@@ -17,7 +17,11 @@ from transformers import set_seed
 from sled.codec import Codec
 from sled.data.alignment.spoken_times import word_ends
 from sled.data.dataset import SpeechDataset, num_cuts, open_corpus
-from sled.data.lengths import measure_frames_per_token, measure_trained_frames
+from sled.data.lengths import (
+    measure_frames_per_token,
+    measure_known_words,
+    measure_trained_frames,
+)
 from sled.data.sampling import SpeechBatches
 from sled.model.config import KEYS, Objective
 from sled.model.huggingface import SpeechLlamaConfig, SpeechLlamaForCausalLM
@@ -251,7 +255,7 @@ def _measure_lengths(
     *,
     is_new: bool,
 ) -> None:
-    """Record the lengths of the training data in the model; they limit how long it speaks."""
+    """Record the lengths and words of the training data in the model; they limit its speech."""
     lengths = measure_frames_per_token(open_epoch(0), dataset.tokenizer, codec)
     longest = measure_trained_frames(open_epoch(0), dataset.group, codec)
     speaking = model.config.speaking
@@ -261,6 +265,7 @@ def _measure_lengths(
         speaking.trained_frames = max(longest, speaking.trained_frames)
     speaking.min_frames_per_token = round(lengths.low, 3)
     speaking.max_frames_per_token = round(lengths.high, 3)
+    speaking.known_words = measure_known_words(open_epoch(0), dataset.tokenizer)
 
 
 def _check_token_channel(codec: Codec, tokenizer: TextTokenizer) -> None:

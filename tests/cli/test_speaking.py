@@ -41,6 +41,7 @@ OUR_FLAGS = {
     "device": "auto",
     "dtype": "auto",
     "input_file": None,
+    "pronunciations": None,
     "min_frames": 0,
     "stop_threshold": None,
     "trim_tail": False,

@@ -30,6 +30,7 @@ _FREE_KEYS = {"dtype", "torch_dtype", "transformers_version"} | {
     "min_frames_per_token",
     "max_frames_per_token",
     "trained_frames",
+    "known_words",
 }
 
 
