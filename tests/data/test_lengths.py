@@ -8,7 +8,11 @@ import pytest
 from lhotse import MonoCut, SupervisionSegment
 from lhotse.cut import Cut
 
-from sled.data.lengths import measure_frames_per_token, measure_trained_frames
+from sled.data.lengths import (
+    measure_frames_per_token,
+    measure_known_words,
+    measure_trained_frames,
+)
 from tests.debug import HOP, SAMPLE_RATE, debug_codec, debug_tokenizer
 
 
@@ -78,3 +82,17 @@ def test_the_length_of_a_sample_is_that_of_all_its_cuts() -> None:
 def test_a_few_samples_longer_than_all_others_do_not_count() -> None:
     usual, long = cut("one", 10), cut("one", 1000)
     assert measure_trained_frames([usual] * 999 + [long], alone, debug_codec()) < 100
+
+
+@pytest.mark.parametrize(
+    ("texts", "words"),
+    [
+        (["four two", "two, seven."] * 30, ("four", "seven", "two")),
+        (["four two", "two seven"], None),  # too few to know that there are no other words
+        ([f"word{number}" for number in range(200)] * 20, None),
+        ([None, " "] * 100, None),
+    ],
+)
+def test_words_are_recorded_if_many_texts_have_few(texts, words) -> None:
+    cuts = [cut(text, 5) for text in texts]
+    assert measure_known_words(cuts, debug_tokenizer()) == words
