@@ -7,7 +7,6 @@ checked on the CPU in float32; generated frames use the recorded seed of the noi
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cache
@@ -22,6 +21,7 @@ from torch import Tensor
 from sled.codec import Codec, load_codec
 from sled.data.dataset import length_mask
 from sled.decoding import DecodingOptions, Generated, Request, generate
+from sled.files.json_object import read_json_object
 from sled.model.config import Config
 from sled.model.lm import SpeechLM
 from sled.model.registry import load_speech_lm
@@ -80,9 +80,9 @@ def check_goldens(folder: Path) -> Iterator[CaseResult]:
         ValueError: If the folder does not have this form.
     """
     try:
-        cases = json.loads((folder / "cases.json").read_text(encoding="utf-8"))["cases"]
+        cases = read_json_object(folder / "cases.json")["cases"]
         tensors = load_file(folder / "cases.safetensors")
-    except (OSError, KeyError, json.JSONDecodeError, SafetensorError) as error:
+    except (OSError, KeyError, ValueError, SafetensorError) as error:
         raise ValueError(
             f"{folder} has no goldens ({error}): expected cases.json, cases.safetensors and the "
             "folders offline, stream and codec"

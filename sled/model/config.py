@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from sled.files.checkpoint import CONFIG_FILE
+from sled.files.json_object import read_json_object
 
 MODEL_TYPE = "speech_llama"
 ARCHITECTURE_NAME = "SpeechLlamaForCausalLM"
@@ -271,12 +272,7 @@ class Config:
             ValueError: If it is not a configuration of a model like this.
         """
         path = folder / CONFIG_FILE
-        try:
-            flat = json.loads(path.read_text(encoding="utf-8"))
-        except ValueError as error:
-            raise ValueError(f"{path} is not valid JSON ({error}): copy it again") from error
-        if not isinstance(flat, dict):
-            raise ValueError(f"{path} is not a JSON object: copy it again")
+        flat = read_json_object(path)
         if flat.get("model_type", MODEL_TYPE) != MODEL_TYPE:
             raise ValueError(f"{path} has model_type {flat['model_type']!r}, not {MODEL_TYPE!r}")
         return cls.from_dict(flat)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +10,7 @@ import torch
 from safetensors.torch import save_file
 
 from sled.files.checkpoint import CONFIG_FILE, WEIGHTS_FILE, read_weights, refuse_tensors
+from sled.files.json_object import read_json_object
 from sled.files.without_weights import without_weights
 from sled.model.config import MODEL_TYPE, Config
 from sled.model.lm import STOP_POSITIVE_WEIGHT, SpeechLM, num_parameters
@@ -89,10 +89,7 @@ def model_family(folder: Path) -> ModelFamily:
         ValueError: If that cannot be read, or its `model_type` is unknown.
     """
     path = folder / CONFIG_FILE
-    try:
-        model_type = json.loads(path.read_text(encoding="utf-8")).get("model_type", MODEL_TYPE)
-    except (ValueError, AttributeError) as error:
-        raise ValueError(f"{path} is not a configuration ({error}): copy it again") from error
+    model_type = read_json_object(path).get("model_type", MODEL_TYPE)
     if model_type not in FAMILIES:
         known = ", ".join(sorted(FAMILIES))
         raise ValueError(f"{path} has model_type {model_type!r}, known are {known}: update sled")

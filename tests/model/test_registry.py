@@ -55,7 +55,7 @@ def test_another_type_of_model_speaks_once_it_is_known(tmp_path, monkeypatch):
 @pytest.mark.parametrize("text", ["{", "[]"])
 def test_a_broken_configuration_is_named(text, tmp_path):
     (tmp_path / "config.json").write_text(text)
-    with pytest.raises(ValueError, match="config.json is not a configuration"):
+    with pytest.raises(ValueError, match="config.json is not .*JSON.*: copy it again"):
         model_family(tmp_path)
 
 

@@ -20,6 +20,7 @@ from sled.data.corpora.options import HELD_OUT_SPLIT, CorpusOptions
 from sled.data.corpora.parts import check_parts, read_parts
 from sled.data.corpora.shar import shar_folder
 from sled.data.corpora.splits import count_threshold, sentence_hash, share_threshold
+from sled.files.json_object import read_json_object
 
 logger = logging.getLogger(__name__)
 
@@ -115,7 +116,7 @@ def prepare_corpus(
 
 def _check_free(output_dir: Path, report_file: Path, options: CorpusOptions) -> None:
     """Raise ValueError if manifests from elsewhere would be overwritten."""
-    own = json.loads(report_file.read_text("utf-8"))["utterances"] if report_file.is_file() else {}
+    own = read_json_object(report_file).get("utterances", {}) if report_file.is_file() else {}
     for split in options.splits:
         path = manifest_path(output_dir, split)
         if path.exists() and split not in own:
@@ -132,8 +133,8 @@ def _finished_report(
     manifests = [manifest_path(report_file.parent, split) for split in options.splits]
     if not (report_file.is_file() and all(manifest.is_file() for manifest in manifests)):
         return None
-    fields = json.loads(report_file.read_text(encoding="utf-8"))
-    if fields.pop("settings") != settings:
+    fields = read_json_object(report_file)
+    if fields.pop("settings", None) != settings:
         raise ValueError(
             f"{manifests[0]} was made with other settings ({report_file.name}): "
             "name another --output_dir, or delete it"

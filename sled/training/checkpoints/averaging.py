@@ -5,17 +5,16 @@ The exponential moving average during training is something else, see `ema`.
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
 from transformers.trainer import TRAINER_STATE_NAME
 
 from sled.files.checkpoint import CONFIG_FILE
+from sled.files.json_object import read_json_object
 from sled.model.registry import load_speech_lm
 from sled.training.checkpoints.folder import (
     TOKENIZER_FILES,
@@ -52,9 +51,9 @@ def best_checkpoints(run: Path, count: int) -> list[Path]:
         ValueError: If there are fewer than `count`, or the run was never evaluated.
     """
     checkpoints = _all_checkpoints(run, count)
-    state = json.loads((checkpoints[-1] / TRAINER_STATE_NAME).read_text(encoding="utf-8"))
+    state = read_json_object(checkpoints[-1] / TRAINER_STATE_NAME)
     losses: dict[int, float] = {
-        e["step"]: e["eval_loss"] for e in state["log_history"] if "eval_loss" in e
+        e["step"]: e["eval_loss"] for e in state.get("log_history", ()) if "eval_loss" in e
     }
     if not losses:
         raise ValueError(f"{run} was never evaluated, so none is best: use --last")
@@ -108,7 +107,7 @@ def _step(checkpoint: Path) -> int:
 
 
 def _check_alike(first: Path, other: Path) -> None:
-    ours, theirs = _read_config(first), _read_config(other)
+    ours, theirs = (read_json_object(folder / CONFIG_FILE) for folder in (first, other))
     keys = sorted((ours.keys() | theirs.keys()) - _FREE_KEYS)
     different = [key for key in keys if ours.get(key) != theirs.get(key)]
     different += [
@@ -119,8 +118,3 @@ def _check_alike(first: Path, other: Path) -> None:
             f"{first} and {other} differ in {', '.join(different)}: average checkpoints of one "
             "model"
         )
-
-
-def _read_config(checkpoint: Path) -> dict[str, Any]:
-    config: dict[str, Any] = json.loads((checkpoint / CONFIG_FILE).read_text(encoding="utf-8"))
-    return config

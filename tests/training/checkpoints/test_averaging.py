@@ -120,12 +120,14 @@ def unlike(tmp_path_factory) -> Path:
         "tokens": {},
         "weights": {},
         "broken": {},
+        "listed": {},
     }.items():
         debug_checkpoint(folder / name, **changes)
     TextTokenizer.train(["other words"] * 2, 280).save_pretrained(folder / "tokens")
     (folder / "weights" / "model.safetensors").unlink()
     wide = (folder / "wide" / "model.safetensors").read_bytes()
     (folder / "broken" / "model.safetensors").write_bytes(wide)
+    (folder / "listed" / "config.json").write_text("[]")
     (folder / "empty").mkdir()
     return folder
 
@@ -138,6 +140,7 @@ def unlike(tmp_path_factory) -> Path:
         ("--checkpoints first tokens", "differ in vocab.json"),
         ("--checkpoints first weights", "lacks model.safetensors"),
         ("--checkpoints first broken", "wrong shape: "),
+        ("--checkpoints first listed", "config.json is not a JSON object"),
         ("--checkpoints first none", "none is incomplete, it lacks"),
         ("--run empty --last 1", "empty has 0 checkpoints, not 1"),
         ("--run empty --last 0", "0 checkpoints: use 1 or more"),
