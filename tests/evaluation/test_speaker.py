@@ -106,7 +106,7 @@ def test_an_encoder_that_is_not_there_is_refused_in_one_line(
         load_speaker_encoder("no/such")
     assert "\n" not in str(caught.value)
     monkeypatch.setitem(sys.modules, "resemblyzer", None)
-    with pytest.raises(ValueError, match=r"pip install 'sled\[speaker\]'"):
+    with pytest.raises(ValueError, match=r"pip install -e '.\[speaker\]'"):
         load_speaker_encoder("resemblyzer")
 
 
