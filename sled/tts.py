@@ -113,6 +113,11 @@ class TTS:
         """
         return cls(*load_parts(name_or_path, codec, device, dtype, threads))
 
+    @property
+    def engine(self) -> Engine:
+        """Runs all sessions; tells how busy it is."""
+        return self._engine
+
     # Speech as it is made.
 
     def open_session(self, options: SessionOptions | None = None, **changes: Any) -> Session:

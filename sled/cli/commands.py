@@ -42,6 +42,7 @@ COMMANDS = {
     "speak": _command("speak", "speak a text"),
     "stream": _command("stream", "speak a text while it is being written"),
     "clone": _command("clone", "speak a text with the voice of a recording"),
+    "serve": _command("serve", "serve speech to many callers over HTTP and WebSocket"),
     "voices list": _command("voices.list", "list the bundled models and your voice files"),
     "voices make": _command("voices.make", "prepare a voice from a recording"),
     "prepare jsonl": _command("prepare.jsonl", "JSON lines of audio and text"),
@@ -94,7 +95,7 @@ GROUPS = {
 
 # As `sled --help` lists them.
 SECTIONS = {
-    "speaking": ("speak", "stream", "clone", "voices"),
+    "speaking": ("speak", "stream", "clone", "voices", "serve"),
     "data": ("prepare", "align", "tokenizer", "cache"),
     "training": ("codec", "train", "average", "grow", "export"),
     "measuring": ("evaluate", "bench", "check"),

@@ -15,96 +15,28 @@ import time
 import weakref
 from collections import deque
 from collections.abc import Callable, Generator
-from concurrent.futures import Future
 from functools import partial
-from typing import Generic, Protocol, TypeVar
+from typing import TypeVar
 
 import torch
-from torch import Tensor
 
 from sled.codec import Codec
 from sled.decoding import Decoder, Step, TextTracker, Utterance
 from sled.model.interface import FrameModel
 from sled.streaming.audio_stage import AudioStage, UnitChunk
 from sled.streaming.codec_thread import CodecJob, CodecThread
+from sled.streaming.consumer import Consumer, Task
+from sled.streaming.step_times import Average, StepTimes
 from sled.streaming.text_thread import TextThread
 from sled.streaming.threads import choose_threads, compute_with
 
 logger = logging.getLogger(__name__)
 T = TypeVar("T")
 
-# The weight of the newest duration in an average, and the factor by which an outlier (a prompt was
-# read, or the machine was busy) may raise it.
-NEWEST_WEIGHT, MAX_RISE = 0.1, 2.0
+# While there is nothing to do, dropped sessions are looked for this often.
+LOOK_S = 1.0
 # Commands between two steps take no longer than this.
 MAX_COMMANDS_S = 0.01
-
-
-class Consumer(Protocol):
-    """Receives the frames of an utterance. The engine serves it from its first command on."""
-
-    @property
-    def closed(self) -> bool:
-        """Whether the consumer needs no more work of the engine."""
-        ...
-
-    def on_frame(self, unit: Tensor, stopped: bool, exhausted: bool) -> None:
-        """Take the next frame of its utterance; on the decoding thread.
-
-        Args:
-            unit: The unit of the frame.
-            stopped: Whether the utterance stopped at this frame, which is not speech.
-            exhausted: Whether the utterance was cut after this frame.
-        """
-        ...
-
-    def fail(self, error: BaseException) -> None:
-        """End with an error; from any thread."""
-        ...
-
-
-class Average:
-    """A running average of durations in seconds; 0 before the first one."""
-
-    def __init__(self) -> None:
-        self.seconds = 0.0
-
-    def add(self, seconds: float) -> None:
-        """Include a duration."""
-        if self.seconds:
-            seconds = min(seconds, MAX_RISE * self.seconds)
-            self.seconds += NEWEST_WEIGHT * (seconds - self.seconds)
-        else:
-            self.seconds = seconds
-
-
-class Task(Generic[T]):
-    """Work for the decoding thread that is not a session's, as a `Consumer` without frames.
-
-    Args:
-        steps: Does a part of the work at each `next`, and returns the result.
-    """
-
-    def __init__(self, steps: Generator[None, None, T]) -> None:
-        self.result: Future[T] = Future()
-        self._steps = steps
-        self.closed = False
-
-    def advance(self) -> None:
-        """Do the next part of the work."""
-        try:
-            next(self._steps)
-        except StopIteration as end:
-            self.closed = True
-            self.result.set_result(end.value)
-
-    def on_frame(self, unit: Tensor, stopped: bool, exhausted: bool) -> None:
-        """Never called, as there is no utterance."""
-
-    def fail(self, error: BaseException) -> None:
-        """See `Consumer`."""
-        self.closed = True
-        self.result.set_exception(error)
 
 
 class Engine:
@@ -144,18 +76,37 @@ class Engine:
         self._utterances: dict[Utterance, Consumer] = {}
         self._consumers: set[Consumer] = set()
         self._commands: deque[tuple[Consumer, Callable[[], None]]] = deque()
+        self._dropped: deque[Consumer] = deque()
         self._condition = threading.Condition()
         self._thread: threading.Thread | None = None
         self._codec_thread: CodecThread | None = None
         self._text_thread: TextThread | None = None
         self._closed = False
         self._step_time, self._codec_time = Average(), Average()
+        self._step_times = StepTimes()
+        self._turn_began_s: float | None = None  # None: the decoding thread waits, or is not there
         _engines.add(self)
 
     @property
     def real_time_factor(self) -> float:
         """Recent time to generate a frame divided by its duration; 0 before the first frame."""
         return (self._step_time.seconds + self._codec_time.seconds) * self.codec.frame_rate
+
+    @property
+    def step_running_s(self) -> float:
+        """For how long the decoding thread has been in one step; a long time means it is stuck."""
+        began_s = self._turn_began_s
+        return 0.0 if began_s is None else time.perf_counter() - began_s
+
+    def predict_load(self, num_sessions: int) -> float:
+        """Time to generate a frame of each of so many sessions, divided by the frame's duration.
+
+        From what steps took so far; 0 before the first one. Above 1 speech is made more slowly than
+        it is played. Model and codec work at the same time, so the slower one decides.
+        """
+        step = self._step_times.predict(num_sessions)
+        codec = self._codec_time.seconds * num_sessions
+        return max(step, codec) * self.codec.frame_rate
 
     # For any thread.
 
@@ -234,6 +185,17 @@ class Engine:
                 self._commands.append((consumer, partial(self._break_off_all, consumer)))
                 self._condition.notify()
 
+    def drop(self, consumer: Consumer) -> None:
+        """End a consumer that nobody uses any more, some time later.
+
+        The garbage collector calls this, in any thread, which may hold any lock or be waited for by
+        a thread that holds one. So it waits for no lock.
+        """
+        self._dropped.append(consumer)
+        if self._condition.acquire(blocking=False):
+            self._condition.notify()
+            self._condition.release()
+
     def give_up(self, consumer: Consumer, error: BaseException) -> None:
         """End a consumer with an error."""
         consumer.fail(error)
@@ -280,6 +242,7 @@ class Engine:
             BaseException
         ) as error:  # any error must end the consumers, which wait for this thread
             logger.exception("the decoding thread failed: all sessions end")
+            self._turn_began_s = None
             with self._condition:
                 self._start_over(error)
                 self._commands.clear()
@@ -293,17 +256,28 @@ class Engine:
         idle = False
         while True:
             with self._condition:
-                while idle and not self._commands and self._consumers and not self._closed:
-                    self._condition.wait()
+                self._turn_began_s = None
+                while idle and self._consumers and not self._has_calls:
+                    self._condition.wait(LOOK_S)
                 if self._closed:
                     self._start_over(RuntimeError("the engine is closed"))
                 if self._closed or not (self._commands or self._consumers):
                     self._thread = None
                     return
-            end = time.perf_counter() + MAX_COMMANDS_S
+            self._end_dropped()
+            self._turn_began_s = time.perf_counter()
+            end = self._turn_began_s + MAX_COMMANDS_S
             while self._commands and time.perf_counter() < end:
                 self._carry_out(*self._commands.popleft())
             idle = not self._step()
+
+    @property
+    def _has_calls(self) -> bool:
+        return bool(self._commands or self._dropped or self._closed)
+
+    def _end_dropped(self) -> None:
+        while self._dropped:
+            self.give_up(self._dropped.popleft(), RuntimeError("the session was dropped"))
 
     def _carry_out(self, consumer: Consumer, command: Callable[[], None]) -> None:
         try:
@@ -327,6 +301,7 @@ class Engine:
         self.busy_s += elapsed_s
         if step.utterances:
             self._step_time.add(elapsed_s)
+            self._step_times.add(len(step.utterances), elapsed_s)
         self._deliver(step)
         return True
 

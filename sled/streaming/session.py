@@ -262,5 +262,5 @@ class Session:
 
     def __del__(self) -> None:
         # The session was dropped before its end: the engine need not continue.
-        if hasattr(self, "_queue"):
-            self.cancel()
+        if hasattr(self, "_queue") and not self._queue.closed:
+            self._engine.drop(self._runner)

@@ -509,6 +509,19 @@ def test_a_thousand_sessions_free_their_memory():
     assert tts._engine.decoder._cache.num_bytes == 0
 
 
+def test_a_session_that_is_dropped_waits_for_no_lock():
+    """The collector drops it on any thread, even one that a holder of the lock waits for."""
+    tts = debug_tts(**STREAM)
+    session = tts.open_session(decoding=frames(9))
+    session.feed(TEXT)
+    with tts._engine._condition:
+        dropping = threading.Thread(target=session.__del__)
+        dropping.start()
+        dropping.join(timeout=10)
+        assert not dropping.is_alive()
+    wait_for_engine(tts)
+
+
 @pytest.mark.parametrize("text", ["", " \n "])
 def test_blank_text_is_an_error(text):
     with pytest.raises(ValueError, match="blank"):

@@ -1,0 +1,91 @@
+"""Serve speech to many callers: OpenAI's API over HTTP, and a WebSocket that takes growing text.
+
+All callers share one model. A request that would make the others stutter waits, and is refused
+after a while. Each flag is also an environment variable, such as SLED_PORT=8080.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+EXAMPLE = "sled serve --port 8000"
+# What the server says to itself at the start, if the model is not a bundled one.
+GREETING = "The server is about to start."
+# Connections get so long to close after their sessions have ended.
+SECONDS_TO_STOP = 5
+
+
+def add_flags(parser: argparse.ArgumentParser) -> None:
+    """Add a flag for each setting of the server."""
+    try:
+        from sled.serving.settings import ServerSettings
+    except ImportError:  # `run` says what to install
+        return
+    for name, setting in ServerSettings.model_fields.items():
+        default = setting.get_default(call_default_factory=True)
+        help_text = setting.description or ""
+        if default not in (None, [], False):
+            help_text += f" (default: {default})"
+        flag = f"--{name}"
+        if isinstance(default, bool):
+            parser.add_argument(flag, action="store_true", default=None, help=help_text)
+        elif isinstance(default, list):
+            parser.add_argument(flag, nargs="+", metavar=name.upper(), help=help_text)
+        else:
+            parser.add_argument(flag, help=help_text)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Serve until the process is told to stop.
+
+    Returns:
+        The exit status.
+
+    Raises:
+        ValueError: If a setting is wrong, or the extra is not installed.
+    """
+    try:
+        import uvicorn
+
+        from sled.serving.app import make_app
+        from sled.serving.listening import listen
+        from sled.serving.server import Server
+        from sled.serving.settings import ServerSettings, load_settings
+    except ImportError as error:
+        raise ValueError(
+            f"serving needs further packages ({error.name} is missing): run pip install -e "
+            "'.[serve]' in the folder of the project"
+        ) from error
+    from sled.bundled import DEFAULT_MODEL, bundled_model
+    from sled.cli.device import choose_device
+    from sled.serving.speaker import Speaker
+    from sled.tts import TTS
+
+    names = ServerSettings.model_fields
+    flags = {name: value for name in names if (value := getattr(args, name)) is not None}
+    settings = load_settings(**flags)
+    bundled = bundled_model(settings.model)
+    greeting = GREETING if bundled is None else bundled.example
+    name = DEFAULT_MODEL if settings.model is None else Path(settings.model).name
+
+    def load() -> Speaker:
+        device = choose_device(settings.device)
+        tts = TTS.from_pretrained(
+            settings.model, codec=settings.codec, device=device, dtype=settings.dtype
+        )
+        return Speaker(tts, name, settings)
+
+    server = Server(settings, load, greeting)
+    config = uvicorn.Config(
+        make_app(server),
+        host=settings.host,
+        port=settings.port,
+        log_level="warning",
+        ws_max_size=1 << 22,
+        ws_per_message_deflate=False,
+        timeout_graceful_shutdown=SECONDS_TO_STOP,
+        server_header=False,
+    )
+    listen(config, server)
+    return 0 if server.failure is None else 1

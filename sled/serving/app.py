@@ -1,0 +1,104 @@
+"""The web application: its doors, and what holds for all of them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.middleware.cors import CORSMiddleware
+from fastapi.responses import JSONResponse, Response
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from starlette.exceptions import HTTPException
+
+from sled.serving import openai_http, speech_socket
+from sled.serving.errors import CODE_OF_STATUS, ApiError
+from sled.serving.guard import Guard
+from sled.serving.server import Server
+
+
+def make_app(server: Server) -> FastAPI:
+    """The application of a server."""
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        starting = asyncio.create_task(server.start())
+        yield
+        starting.cancel()
+        with suppress(asyncio.CancelledError):
+            await starting
+
+    app = FastAPI(title="SLED", version="1", lifespan=lifespan, redoc_url=None)
+    app.state.server = server
+    app.include_router(openai_http.router)
+    app.include_router(speech_socket.router)
+    _add_health(app, server)
+    app.add_exception_handler(ApiError, _on_api_error)
+    app.add_exception_handler(RequestValidationError, _on_invalid)
+    app.add_exception_handler(HTTPException, _on_http_error)
+    app.add_exception_handler(Exception, _on_fault)
+    settings = server.settings
+    if settings.cors_origins:
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=settings.cors_origins,
+            allow_methods=["*"],
+            allow_headers=["*"],
+        )
+    app.add_middleware(Guard, keys=settings.keys, origins=settings.cors_origins)
+    return app
+
+
+def _add_health(app: FastAPI, server: Server) -> None:
+    @app.get("/health", tags=["operation"])
+    async def health() -> JSONResponse:
+        """Whether the server works; 503 if its engine is stuck or the model cannot be loaded."""
+        return JSONResponse(
+            {"status": "ok" if server.healthy else "failed"}, 200 if server.healthy else 503
+        )
+
+    @app.get("/ready", tags=["operation"])
+    async def ready() -> JSONResponse:
+        """Whether a request would be taken now; 503 while loading and while shutting down."""
+        return JSONResponse({"ready": server.ready}, 200 if server.ready else 503)
+
+    @app.get("/metrics", tags=["operation"])
+    async def metrics() -> Response:
+        """Figures for Prometheus."""
+        return Response(generate_latest(server.registry), media_type=CONTENT_TYPE_LATEST)
+
+
+def _answer(error: ApiError) -> JSONResponse:
+    return JSONResponse(error.body(), error.status, dict(error.headers()))
+
+
+async def _on_api_error(request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, ApiError)
+    return _answer(error)
+
+
+async def _on_invalid(request: Request, error: Exception) -> JSONResponse:
+    """The first problem of a body or a query, in OpenAI's form."""
+    assert isinstance(error, RequestValidationError)
+    problem = error.errors()[0]
+    places = [str(place) for place in problem["loc"] if place not in ("body", "query", "path")]
+    param = ".".join(places) or None
+    where = f"{param}: " if param else ""
+    return _answer(ApiError("invalid_value", f"{where}{problem['msg']}", param))
+
+
+async def _on_http_error(request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, HTTPException)
+    code = CODE_OF_STATUS.get(error.status_code, "invalid_value")
+    message = f"{request.method} {request.url.path}: {error.detail}"
+    return JSONResponse(
+        ApiError(code, message).body(), error.status_code, dict(error.headers or {})
+    )
+
+
+async def _on_fault(request: Request, error: Exception) -> JSONResponse:
+    """An error of our own; the log tells more, with the same request id."""
+    name = request.scope.get("request_id", "")
+    return _answer(ApiError("internal_error", f"the request failed (id {name}): see the log"))

@@ -1,0 +1,79 @@
+"""Errors as clients of OpenAI's API read them, with a status, a type and a code for each."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+# Code: status and type.
+CODES = {
+    "invalid_value": (400, "invalid_request_error"),
+    "voice_not_found": (400, "invalid_request_error"),
+    "text_empty": (400, "invalid_request_error"),
+    "text_too_long": (400, "invalid_request_error"),
+    "format_unsupported": (400, "invalid_request_error"),
+    "model_not_found": (404, "invalid_request_error"),
+    "not_found": (404, "invalid_request_error"),
+    "method_not_allowed": (405, "invalid_request_error"),
+    "body_too_large": (413, "invalid_request_error"),
+    "media_type_unsupported": (415, "invalid_request_error"),
+    "invalid_api_key": (401, "authentication_error"),
+    "at_capacity": (429, "rate_limit_exceeded"),
+    "starting": (503, "server_error"),
+    "draining": (503, "server_error"),
+    "engine_failed": (503, "server_error"),
+    "internal_error": (500, "server_error"),
+}
+CODE_OF_STATUS = {
+    400: "invalid_value",
+    404: "not_found",
+    405: "method_not_allowed",
+    413: "body_too_large",
+    415: "media_type_unsupported",
+}
+
+
+class ApiError(Exception):
+    """An error that is told to the client.
+
+    Args:
+        code: One of `CODES`.
+        message: What is wrong, and what to do.
+        param: The field that is wrong.
+        retry_after_s: When to try again.
+
+    Attributes:
+        status: The HTTP status.
+    """
+
+    def __init__(
+        self,
+        code: str,
+        message: str,
+        param: str | None = None,
+        retry_after_s: float | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.code, self.message, self.param = code, message, param
+        self.retry_after_s = retry_after_s
+        self.status, self.type = CODES[code]
+
+    def body(self) -> dict[str, Any]:
+        """The body of the answer."""
+        error = {
+            "message": self.message,
+            "type": self.type,
+            "param": self.param,
+            "code": self.code,
+        }
+        return {"error": error}
+
+    def headers(self) -> Mapping[str, str]:
+        """Headers of the answer: when to try again, and whether that can help."""
+        if self.retry_after_s is not None:
+            return {
+                "retry-after": str(math.ceil(self.retry_after_s)),
+                "retry-after-ms": str(math.ceil(self.retry_after_s * 1000)),
+            }
+        return {"x-should-retry": "false"} if self.status == 500 else {}

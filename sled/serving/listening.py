@@ -1,0 +1,74 @@
+"""Runs the application with uvicorn, and stops it without cutting anybody off."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from types import FrameType
+
+import uvicorn
+
+from sled.serving.server import Server
+
+
+class Listener(uvicorn.Server):
+    """Uvicorn, which lets sessions end first when it is told to stop.
+
+    Uvicorn itself closes all sockets at once. Here the first signal makes the server refuse new
+    sessions; it stops when the others have ended, or after the time that the settings allow. A
+    second signal stops it at once.
+
+    Args:
+        config: Settings of uvicorn.
+        server: The server.
+    """
+
+    def __init__(self, config: uvicorn.Config, server: Server) -> None:
+        super().__init__(config)
+        self._server = server
+        self._greeted = False
+        self._stop_at_s: float | None = None
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Take a signal to stop."""
+        if self._stop_at_s is not None or not self.started:
+            super().handle_exit(sig, frame)
+            return
+        self._stop_at_s = time.monotonic() + self._server.settings.drain_s
+        self._server.refuse_new()
+
+    async def on_tick(self, counter: int) -> bool:
+        """Check whether to stop; called ten times a second."""
+        if self._server.failure is not None:
+            self.should_exit = True
+        if self._server.ready and not self._greeted:
+            self._greeted = True
+            print(self._greeting(), flush=True)
+        if self._stop_at_s is not None:
+            late = time.monotonic() >= self._stop_at_s
+            self.should_exit = self.should_exit or late or not self._server.active
+        return await super().on_tick(counter)
+
+    def _greeting(self) -> str:
+        """What whoever started the server wants to know."""
+        speaker, config = self._server.speaker, self.config
+        port = self.servers[0].sockets[0].getsockname()[1]
+        host = "127.0.0.1" if config.host == "0.0.0.0" else config.host
+        url = f"http://{host}:{port}"
+        example = '{"input": "Speech starts while the text is still being written."}'
+        key = " -H 'authorization: Bearer KEY'" if self._server.settings.keys else ""
+        return "\n".join(
+            (
+                f"listening at {url}, documentation at {url}/docs",
+                f"voices: {', '.join(speaker.voices)}",
+                f"capacity: {speaker.admission.capacity()} callers at a time, as measured now",
+                f"try: curl {url}/v1/audio/speech{key} -H 'content-type: application/json' "
+                f"-d '{example}' -o speech.mp3",
+            )
+        )
+
+
+def listen(config: uvicorn.Config, server: Server) -> None:
+    """Serve until the process is told to stop, or the model cannot be loaded."""
+    listener = Listener(config, server)
+    asyncio.run(listener.serve())

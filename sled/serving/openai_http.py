@@ -1,0 +1,330 @@
+"""OpenAI's speech API over HTTP.
+
+Its request has few fields. Those of ours are optional: seed, temperature, cfg, sample_rate.
+Unknown fields are accepted, since clients add some, and named in the header `x-sled-ignored`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import json
+import logging
+import random
+import time
+from collections.abc import AsyncGenerator, Coroutine
+from contextlib import AsyncExitStack
+from typing import Annotated, Any, Literal, TypeVar
+
+from fastapi import APIRouter, Request
+from fastapi.responses import JSONResponse, Response, StreamingResponse
+from pydantic import BaseModel, ConfigDict, Field
+
+from sled.serving.encoding import (
+    MAX_RATE,
+    MAX_SPEED,
+    MIN_RATE,
+    MIN_SPEED,
+    WAV_HEADER_BYTES,
+    AudioEncoder,
+    wav_header,
+)
+from sled.serving.errors import ApiError
+from sled.serving.server import Server
+from sled.serving.speaker import MODEL_ALIASES, SpeechRequest
+
+logger = logging.getLogger(__name__)
+router = APIRouter(prefix="/v1", tags=["speech"])
+T = TypeVar("T")
+
+KEEP_ALIVE_S = 15.0
+MAX_SEED = 2**31 - 1
+# Fields of OpenAI's API that have no effect here.
+WITHOUT_EFFECT = ("instructions",)
+
+
+class VoiceName(BaseModel):
+    """A voice as an object."""
+
+    id: str
+
+
+class SpeechBody(BaseModel):
+    """The body of a request for speech."""
+
+    model_config = ConfigDict(extra="allow")
+
+    input: str = Field(description="text to speak")
+    model: str | None = Field(None, description="the model; OpenAI's names stand for it")
+    voice: str | VoiceName | None = Field(
+        None, description="a voice; OpenAI's names stand for the model's own"
+    )
+    response_format: Literal["mp3", "opus", "aac", "flac", "wav", "pcm", "ulaw", "alaw"] = Field(
+        "mp3", description="format of the audio"
+    )
+    speed: Annotated[float, Field(ge=MIN_SPEED, le=MAX_SPEED)] = 1.0
+    stream_format: Literal["audio", "sse"] = Field(
+        "audio", description="sse: audio in events, base64"
+    )
+    stream: bool = Field(True, description="false: one answer of known length")
+    instructions: Annotated[str, Field(max_length=4096)] | None = Field(
+        None, description="accepted, without effect"
+    )
+    seed: Annotated[int, Field(ge=0, le=MAX_SEED)] | None = Field(
+        None, description="the same seed says the same text in the same way; unset: a new one"
+    )
+    temperature: Annotated[float, Field(ge=0, le=4)] | None = Field(
+        None, description="scale of the noise; unset: as the model recommends"
+    )
+    cfg: Annotated[float, Field(ge=0, le=20)] | None = Field(
+        None, description="guidance scale; unset: as the model recommends"
+    )
+    sample_rate: Annotated[int, Field(ge=MIN_RATE, le=MAX_RATE)] | None = Field(
+        None, description="sample rate in Hz; unset: as the format prefers"
+    )
+
+    def voice_name(self) -> str | None:
+        """The voice, however it is written."""
+        return self.voice.id if isinstance(self.voice, VoiceName) else self.voice
+
+    def ignored(self) -> list[str]:
+        """Fields that are set and have no effect."""
+        unused = [name for name in WITHOUT_EFFECT if getattr(self, name) is not None]
+        return [*unused, *(self.model_extra or {})]
+
+
+def server_of(request: Request) -> Server:
+    """The server that a request has come to."""
+    server: Server = request.app.state.server
+    return server
+
+
+@router.post("/audio/speech", responses={200: {"content": {"audio/mpeg": {}}}})
+async def speak(request: Request, body: SpeechBody) -> Response:
+    """Speak a text. The audio is sent while it is made."""
+    begun_s = time.perf_counter()
+    server = server_of(request)
+    speaker = server.speaker
+    speaker.check_model(body.model)
+    if not body.input.strip():
+        raise ApiError("text_empty", "input is blank: give at least one word", "input")
+    if len(body.input) > server.settings.max_input_chars:
+        raise ApiError(
+            "text_too_long",
+            f"input has {len(body.input)} characters, at most {server.settings.max_input_chars} "
+            "are spoken at once: divide it",
+            "input",
+        )
+    try:
+        encoder = AudioEncoder(
+            body.response_format, speaker.sample_rate, body.sample_rate, body.speed
+        )
+    except ValueError as error:
+        raise ApiError("format_unsupported", str(error), "sample_rate") from error
+    seed = random.randrange(MAX_SEED + 1) if body.seed is None else body.seed
+    stack = AsyncExitStack()
+    utterance = Encoded(server, body, seed, encoder, stack)
+    try:
+        first = await unless_left(request, utterance.begin())
+    except BaseException:
+        await stack.aclose()
+        raise
+    waited_s, queue_s = time.perf_counter() - begun_s, utterance.queue_s
+    server.count_first_audio("openai", waited_s)
+    headers = {
+        "x-accel-buffering": "no",
+        "cache-control": "no-store, no-transform",
+        "x-sled-model": speaker.name,
+        "x-sled-voice": speaker.find_voice(body.voice_name()).name,
+        "x-sled-seed": str(seed),
+        "x-sled-synthetic": "1",
+        "server-timing": f"queue;dur={1000 * queue_s:.1f}, first;dur={1000 * waited_s:.1f}",
+    }
+    if ignored := body.ignored():
+        headers["x-sled-ignored"] = ", ".join(name for name in ignored if name.isprintable())[:500]
+    if body.stream_format == "sse":
+        events = utterance.events(first)
+        return StreamingResponse(events, media_type="text/event-stream", headers=headers)
+    if not body.stream:
+        audio = await unless_left(request, utterance.whole(first))
+        return Response(audio, media_type=encoder.media_type, headers=headers)
+    return StreamingResponse(
+        utterance.stream(first), media_type=encoder.media_type, headers=headers
+    )
+
+
+class Encoded:
+    """An utterance as bytes of a format.
+
+    Args:
+        server: The server.
+        body: The request.
+        seed: Its seed.
+        encoder: Encodes the audio.
+        stack: Holds the utterance open; closed when the bytes end, or their taker leaves.
+
+    Attributes:
+        queue_s: How long the request waited for its turn.
+    """
+
+    def __init__(
+        self,
+        server: Server,
+        body: SpeechBody,
+        seed: int,
+        encoder: AudioEncoder,
+        stack: AsyncExitStack,
+    ) -> None:
+        self._server, self._body, self._seed = server, body, seed
+        self._encoder, self._stack = encoder, stack
+        self._ended = False
+        self.queue_s = 0.0
+
+    async def begin(self) -> bytes:
+        """Open the utterance; returns its first bytes, so that errors before have a status."""
+        start = time.perf_counter()
+        body = self._body
+        request = SpeechRequest(
+            voice=body.voice_name(), seed=self._seed, temperature=body.temperature, cfg=body.cfg
+        )
+        self._utterance = await self._stack.enter_async_context(
+            self._server.open("openai", request)
+        )
+        self.queue_s = time.perf_counter() - start
+        self._utterance.feed(body.input)
+        self._utterance.flush()
+        self._audio = self._utterance.audio()
+        async for piece in self._audio:
+            if data := self._encoder.encode(piece):
+                return data
+        self._ended = True
+        return self._encoder.finish()
+
+    async def stream(self, first: bytes) -> AsyncGenerator[bytes, None]:
+        """The bytes of the stream, from the first ones on."""
+        async with self._stack:
+            yield first
+            if self._ended:
+                return
+            async for piece in self._audio:
+                if data := self._encoder.encode(piece):
+                    yield data
+            if data := self._encoder.finish():
+                yield data
+            self._server.count_audio(self._utterance.seconds)
+
+    async def whole(self, first: bytes) -> bytes:
+        """All bytes at once; a WAV file tells its true length."""
+        data = b"".join([part async for part in self.stream(first)])
+        if self._encoder.format.name == "wav":
+            samples = data[WAV_HEADER_BYTES:]
+            data = wav_header(self._encoder.sample_rate, len(samples) // 2) + samples
+        return data
+
+    async def events(self, first: bytes) -> AsyncGenerator[str, None]:
+        """The bytes as server-sent events, and a comment when nothing has come for a while."""
+        parts = self.stream(first)
+        try:
+            pending: asyncio.Task[bytes] | None = None
+            while True:
+                pending = pending or asyncio.ensure_future(anext(parts))
+                done, _ = await asyncio.wait({pending}, timeout=KEEP_ALIVE_S)
+                if not done:
+                    yield ": still speaking\n\n"
+                    continue
+                try:
+                    data = pending.result()
+                except StopAsyncIteration:
+                    break
+                pending = None
+                yield event("speech.audio.delta", audio=base64.b64encode(data).decode())
+            tokens = self._server.speaker.count_tokens(self._body.input)
+            frames = self._server.speaker.count_frames(self._utterance.seconds)
+            usage = {
+                "input_tokens": tokens,
+                "output_tokens": frames,
+                "total_tokens": tokens + frames,
+            }
+            yield event("speech.audio.done", usage=usage)
+        except ApiError as error:
+            yield event("speech.audio.error", **error.body())
+        finally:
+            if pending is not None and not pending.done():
+                pending.cancel()
+                await asyncio.gather(pending, return_exceptions=True)
+            await parts.aclose()
+
+
+def event(name: str, **fields: Any) -> str:
+    """A server-sent event."""
+    return f"event: {name}\ndata: {json.dumps({'type': name, **fields})}\n\n"
+
+
+async def unless_left(request: Request, work: Coroutine[Any, Any, T]) -> T:
+    """The result of some work, which is cancelled if the client leaves before it is done.
+
+    Servers tell a handler that has not answered yet nothing about that; it has to listen.
+    """
+    task = asyncio.ensure_future(work)
+    gone = asyncio.ensure_future(_wait_until_left(request))
+    try:
+        await asyncio.wait({task, gone}, return_when=asyncio.FIRST_COMPLETED)
+        if not task.done():
+            raise asyncio.CancelledError("the client has left")
+        return task.result()
+    finally:
+        for one in (task, gone):
+            if not one.done():
+                one.cancel()
+        await asyncio.gather(task, gone, return_exceptions=True)
+
+
+async def _wait_until_left(request: Request) -> None:
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
+
+
+# Lists.
+
+
+@router.get("/")
+async def index() -> dict[str, str]:
+    """Some clients ask for it, to open a connection."""
+    return {"object": "sled"}
+
+
+@router.get("/models")
+async def list_models(request: Request) -> dict[str, Any]:
+    """The models."""
+    return {"object": "list", "data": [_model(one) for one in _model_names(request)]}
+
+
+@router.get("/models/{name}")
+async def show_model(request: Request, name: str) -> dict[str, Any]:
+    """One model."""
+    server_of(request).speaker.check_model(name)
+    return _model(name)
+
+
+@router.get("/audio/models")
+async def list_audio_models(request: Request) -> dict[str, Any]:
+    """The models, as Open WebUI asks for them."""
+    return {"models": [{"id": name, "name": name} for name in _model_names(request)]}
+
+
+def _model_names(request: Request) -> list[str]:
+    return [server_of(request).speaker.name, *MODEL_ALIASES]
+
+
+def _model(name: str) -> dict[str, Any]:
+    return {"id": name, "object": "model", "created": 0, "owned_by": "sled"}
+
+
+@router.get("/audio/voices")
+async def list_voices(request: Request, legacy: bool = False) -> JSONResponse:
+    """The voices; with `legacy`, only their names."""
+    names = list(server_of(request).speaker.voices)
+    if legacy:
+        return JSONResponse({"voices": names})
+    voices = [{"id": name, "name": name, "kind": "builtin"} for name in names]
+    return JSONResponse({"object": "list", "data": voices, "voices": voices, "uploaded_voices": []})

@@ -1,0 +1,263 @@
+"""Speech for the doors of the server: requests in, utterances out.
+
+A door translates a wire format. It never touches the engine: it opens an utterance here, feeds it
+text and takes its audio.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from sled.serving.admission import Admission
+from sled.serving.errors import ApiError
+from sled.serving.settings import OPENAI_VOICES, ServerSettings
+from sled.streaming.options import SessionOptions
+from sled.streaming.session import Session
+from sled.streaming.voice import Voice
+from sled.text.tokenizer import normalize_spaces
+from sled.tts import TTS
+
+logger = logging.getLogger(__name__)
+
+MODEL_ALIASES = ("tts-1", "tts-1-hd", "gpt-4o-mini-tts")
+# A step that lasts longer will not end.
+STUCK_S = 5.0
+# At the start this many sessions speak at once, to see how long steps take.
+CALIBRATION = (1, 2, 4)
+CALIBRATION_FRAMES = 40
+VOICE_SUFFIX = ".safetensors"
+
+
+@dataclass(frozen=True)
+class VoiceEntry:
+    """A voice that clients can name.
+
+    Attributes:
+        name: Its name.
+        path: Its file. None: the model's own voice.
+    """
+
+    name: str
+    path: Path | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class SpeechRequest:
+    """What to say it with; the text comes separately.
+
+    Attributes:
+        voice: Name of a voice. None: the model's own.
+        seed: Seed of the speech.
+        temperature: Scale of the noise. None: as the checkpoint recommends.
+        cfg: Guidance scale. None: as the checkpoint recommends.
+        max_lead_s: Seconds of audio that may be taken ahead of real time. None: any.
+    """
+
+    voice: str | None = None
+    seed: int = 0
+    temperature: float | None = None
+    cfg: float | None = None
+    max_lead_s: float | None = None
+
+
+class Speaker:
+    """A model that speaks for many callers.
+
+    Args:
+        tts: The model.
+        name: Its name.
+        settings: The settings of the server.
+
+    Attributes:
+        tts: See above.
+        name: See above.
+        admission: The slots.
+        voices: The voices by name; the model's own is the first.
+        ready: Whether the model has been warmed up.
+    """
+
+    def __init__(self, tts: TTS, name: str, settings: ServerSettings) -> None:
+        self.tts, self.name = tts, name
+        self.ready = False
+        self.admission = Admission(
+            tts.engine.predict_load,
+            settings.max_load,
+            settings.max_sessions,
+            settings.queue_s,
+            settings.max_queued,
+        )
+        self.voices = {name: VoiceEntry(name)}
+        for path in sorted(settings.voices.glob(f"*{VOICE_SUFFIX}")) if settings.voices else []:
+            self.voices[path.stem] = VoiceEntry(path.stem, path)
+        self._loaded: dict[str, Voice] = {}
+
+    @property
+    def sample_rate(self) -> int:
+        """Sample rate of the speech, in Hz."""
+        return self.tts.codec.sample_rate
+
+    @property
+    def healthy(self) -> bool:
+        """Whether the engine answers."""
+        return self.tts.engine.step_running_s < STUCK_S
+
+    async def warm_up(self, text: str) -> None:
+        """Speak to nobody, so that the first caller does not wait and the capacity is known.
+
+        Args:
+            text: What to say.
+        """
+        options = replace(self.tts.default_options, max_frames=CALIBRATION_FRAMES)
+        for count in CALIBRATION:
+            await asyncio.to_thread(self.tts.synthesize, [text] * count, options=options)
+        self.ready = True
+
+    def count_tokens(self, text: str) -> int:
+        """Tokens of a text."""
+        return len(self.tts.tokenizer.encode(normalize_spaces(text)))
+
+    def count_frames(self, seconds: float) -> int:
+        """Frames of speech of a duration."""
+        return round(seconds * self.tts.codec.frame_rate)
+
+    def check_model(self, name: str | None) -> None:
+        """Check that a request names this model.
+
+        Raises:
+            ApiError: `model_not_found`.
+        """
+        if name is not None and name not in (self.name, *MODEL_ALIASES):
+            raise ApiError(
+                "model_not_found",
+                f"there is no model {name!r}: the model is {self.name!r}",
+                "model",
+            )
+
+    def find_voice(self, name: str | None) -> VoiceEntry:
+        """The voice of a name; OpenAI's names stand for the model's own voice.
+
+        Raises:
+            ApiError: `voice_not_found`.
+        """
+        if name is None or name in OPENAI_VOICES:
+            return self.voices[self.name]
+        if name not in self.voices:
+            known = ", ".join(self.voices)
+            raise ApiError(
+                "voice_not_found", f"there is no voice {name!r}: choose one of {known}", "voice"
+            )
+        return self.voices[name]
+
+    @asynccontextmanager
+    async def open(self, request: SpeechRequest) -> AsyncIterator[Utterance]:
+        """Wait for a slot and open an utterance; it is cancelled when the context ends.
+
+        Raises:
+            ApiError: If the request cannot be followed, or there is no slot.
+        """
+        if not self.ready:
+            raise ApiError("starting", "the model is being loaded: try again", None, 1.0)
+        entry = self.find_voice(request.voice)
+        try:
+            options = self._options(request)
+        except ValueError as error:
+            raise ApiError("invalid_value", str(error)) from error
+        async with AsyncExitStack() as stack:
+            await stack.enter_async_context(self.admission.slot())
+            try:
+                voice = await self._load_voice(entry)
+                session = self.tts.open_session(options, voice=voice)
+            except ValueError as error:
+                raise ApiError("invalid_value", str(error), "voice") from error
+            stack.callback(session.cancel)
+            yield Utterance(session, request.max_lead_s)
+
+    def _options(self, request: SpeechRequest) -> SessionOptions:
+        changes = {
+            name: value
+            for name in ("temperature", "cfg")
+            if (value := getattr(request, name)) is not None
+        }
+        return SessionOptions(
+            decoding=replace(self.tts.default_options, **changes),
+            seed=request.seed,
+            max_start_delay_s=0.0,
+        )
+
+    async def _load_voice(self, entry: VoiceEntry) -> Voice | None:
+        if entry.path is None:
+            return None
+        if entry.name not in self._loaded:
+            self._loaded[entry.name] = await asyncio.to_thread(self.tts.load_voice, entry.path)
+        return self._loaded[entry.name]
+
+
+class Utterance:
+    """One utterance: text in, audio out.
+
+    Args:
+        session: Speaks.
+        max_lead_s: Seconds of audio that may be taken ahead of real time. None: any. A socket takes
+            minutes of audio from a sender before it slows it down, and what a listener has not
+            heard when he interrupts was made in vain.
+
+    Attributes:
+        text: The text so far.
+        num_samples: Samples taken so far.
+    """
+
+    def __init__(self, session: Session, max_lead_s: float | None = None) -> None:
+        self._session, self._max_lead_s = session, max_lead_s
+        self._first_s = 0.0
+        self.text, self.num_samples = "", 0
+
+    def feed(self, text: str) -> None:
+        """Take more of the text."""
+        self.text += text
+        self._session.feed(text)
+
+    def flush(self) -> None:
+        """Note that the text is complete."""
+        self._session.flush()
+
+    @property
+    def seconds(self) -> float:
+        """Duration of the audio taken so far."""
+        return self.num_samples / self._session.sample_rate
+
+    async def audio(self) -> AsyncIterator[np.ndarray]:
+        """Pieces of audio [S], not further ahead than the listener may be.
+
+        Raises:
+            ApiError: If the text cannot be said, or the engine fails.
+        """
+        try:
+            async for piece in self._session:
+                await self._keep_lead()
+                if not self.num_samples:
+                    self._first_s = time.perf_counter()
+                self.num_samples += len(piece)
+                yield piece
+        except ValueError as error:
+            blank = not self.text.strip()
+            raise ApiError(
+                "text_empty" if blank else "invalid_value", str(error), "input"
+            ) from error
+        except Exception as error:
+            logger.exception("a session failed")
+            raise ApiError("engine_failed", "speaking failed: try again", None, 1.0) from error
+
+    async def _keep_lead(self) -> None:
+        if self._max_lead_s is None or not self.num_samples:
+            return
+        lead_s = self.seconds - (time.perf_counter() - self._first_s)
+        if lead_s > self._max_lead_s:
+            await asyncio.sleep(lead_s - self._max_lead_s)

@@ -1,0 +1,325 @@
+"""Speech over a WebSocket: text goes in piece by piece, audio comes out as it is made.
+
+The names of the messages are those of vLLM-Omni's socket. A connection says any number of
+utterances, one after the other:
+
+    client                                     server
+    {"type": "session.config", ...}            {"type": "session.created", ...}
+    {"type": "input.text", "text": "The ker"}
+    {"type": "input.text", "text": "nel"}      {"type": "audio.start", ...}, then audio (binary)
+    {"type": "input.done"}                     {"type": "audio.done"}, {"type": "session.done"}
+
+Audio begins before `input.done`. `response.cancel` ends an utterance at once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import random
+import time
+from contextlib import suppress
+from typing import Any
+
+from fastapi import APIRouter, WebSocket
+from pydantic import ValidationError
+from starlette.websockets import WebSocketDisconnect
+
+from sled.serving.encoding import AudioEncoder
+from sled.serving.errors import ApiError
+from sled.serving.openai_http import MAX_SEED
+from sled.serving.server import Server
+from sled.serving.socket_messages import (
+    FATAL,
+    Close,
+    Line,
+    SocketConfig,
+    error_message,
+    parse,
+)
+from sled.serving.speaker import SpeechRequest, Utterance
+from sled.serving.waiting import within
+
+logger = logging.getLogger(__name__)
+router = APIRouter()
+
+DOOR = "socket"
+CONFIG_TIMEOUT_S = 10.0
+MAX_MESSAGE_CHARS = 128 * 1024
+# Close codes: RFC 6455, section 7.4.1, and the registry of IANA.
+NORMAL, UNSUPPORTED_DATA, POLICY, TOO_BIG, ENGINE, TRY_LATER = 1000, 1003, 1008, 1009, 1011, 1013
+
+
+class Connection:
+    """One connection: a task receives messages, another one speaks line after line.
+
+    Args:
+        socket: The WebSocket.
+        server: The server.
+    """
+
+    def __init__(self, socket: WebSocket, server: Server) -> None:
+        self._socket, self._server = socket, server
+        self._config: SocketConfig | None = None
+        self._lines: asyncio.Queue[Line] = asyncio.Queue()
+        self._open: Line | None = None  # takes text
+        self._spoken: Line | None = None  # is being said
+        self._speaking: asyncio.Task[None] | None = None
+        self._num_lines = 0
+        self._active_s = time.monotonic()
+        self._closing = False
+
+    async def run(self) -> None:
+        """Serve the connection until it ends."""
+        await self._socket.accept()
+        tasks = [asyncio.ensure_future(one) for one in (self._receive(), self._speak())]
+        close = Close(NORMAL)
+        try:
+            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            for task in done:
+                task.result()
+        except Close as error:
+            close = error
+        except WebSocketDisconnect:
+            return
+        except Exception:
+            logger.exception("a connection failed")
+            close = Close(ENGINE, "internal error")
+        finally:
+            self._closing = True
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            with suppress(RuntimeError, WebSocketDisconnect):  # it is closed already
+                await self._socket.close(close.code, close.reason[:120])
+
+    # In.
+
+    async def _receive(self) -> None:
+        while True:
+            try:
+                message = await within(self._patience_s(), self._socket.receive())
+            except TimeoutError:
+                self._on_silence()
+                continue
+            if message["type"] == "websocket.disconnect":
+                raise WebSocketDisconnect(message.get("code", NORMAL))
+            self._active_s = time.monotonic()
+            text = message.get("text")
+            if text is None:
+                raise Close(UNSUPPORTED_DATA, "send JSON as text, no binary messages")
+            if len(text) > MAX_MESSAGE_CHARS:
+                raise Close(TOO_BIG, f"a message has at most {MAX_MESSAGE_CHARS} characters")
+            try:
+                await self._handle(parse(text))
+            except ApiError as error:
+                await self._send_error(error)
+
+    def _patience_s(self) -> float:
+        """How long to wait for the next message."""
+        now = time.monotonic()
+        settings = self._server.settings
+        if self._config is None:
+            return max(0.0, self._active_s + CONFIG_TIMEOUT_S - now)
+        if self._open is not None and not self._open.complete:
+            return max(0.0, self._open.text_came_s + settings.text_timeout_s - now)
+        if self._spoken is not None:
+            return settings.idle_s
+        return max(0.0, self._active_s + settings.idle_s - now)
+
+    def _on_silence(self) -> None:
+        if self._config is None:
+            raise Close(POLICY, f"no session.config within {CONFIG_TIMEOUT_S:.0f} s")
+        if self._open is not None:
+            logger.warning("no more text came: the utterance is ended")
+            self._open.finish()
+            self._open = None
+        elif self._spoken is None and self._lines.empty():
+            raise Close(NORMAL, f"idle for {self._server.settings.idle_s:.0f} s")
+
+    async def _handle(self, message: dict[str, Any]) -> None:
+        kind = message.get("type")
+        if kind == "session.config":
+            await self._configure(message)
+        elif kind == "input.text":
+            self._take_text(message.get("text"))
+        elif kind == "input.done":
+            if self._open is None:
+                raise ApiError("text_empty", "input.done without any input.text before it")
+            self._open.finish()
+            self._open = None
+        elif kind == "response.cancel":
+            self._cancel()
+        elif kind == "ping":
+            await self._send({"type": "pong"})
+        elif kind == "session.close":
+            raise Close(NORMAL)
+        else:
+            raise ApiError("invalid_value", f"unknown message type {kind!r}", "type")
+
+    async def _configure(self, message: dict[str, Any]) -> None:
+        if self._open is not None and self._open.ended:
+            self._open = None
+        if self._open is not None or self._spoken is not None or not self._lines.empty():
+            raise ApiError("invalid_value", "session.config comes between utterances only", "type")
+        try:
+            config = SocketConfig.model_validate(message)
+        except ValidationError as error:
+            problem = error.errors()[0]
+            param = ".".join(map(str, problem["loc"])) or None
+            raise ApiError("invalid_value", f"{param}: {problem['msg']}", param) from error
+        speaker = self._server.speaker
+        speaker.check_model(config.model)
+        voice = speaker.find_voice(config.voice_name())
+        encoder = self._encoder(config)
+        self._config = config
+        await self._send(
+            {
+                "type": "session.created",
+                "session_id": self._socket.scope.get("request_id"),
+                "sample_rate": encoder.sample_rate,
+                "model": speaker.name,
+                "voice": voice.name,
+                "ignored": config.ignored(),
+            }
+        )
+
+    def _encoder(self, config: SocketConfig) -> AudioEncoder:
+        rate = self._server.speaker.sample_rate
+        try:
+            return AudioEncoder(config.response_format, rate, config.sample_rate, config.speed)
+        except ValueError as error:
+            raise ApiError("format_unsupported", str(error), "sample_rate") from error
+
+    def _take_text(self, text: Any) -> None:
+        if self._config is None:
+            raise ApiError("invalid_value", "send session.config first", "type")
+        if not isinstance(text, str):
+            raise ApiError("invalid_value", "text must be a string", "text")
+        if self._open is None:
+            self._open = Line(self._num_lines, self._config)
+            self._num_lines += 1
+            self._lines.put_nowait(self._open)
+        if self._open.num_chars + len(text) > self._server.settings.max_input_chars:
+            raise ApiError("text_too_long", "the utterance is too long: end it with input.done")
+        self._open.feed(text)
+
+    def _cancel(self) -> None:
+        """End the line that is being said, and drop those that wait."""
+        self._open = None
+        while not self._lines.empty():
+            self._lines.get_nowait()
+        if self._spoken is not None and self._speaking is not None:
+            self._spoken.cancelled = True
+            self._speaking.cancel()
+
+    # Out.
+
+    async def _speak(self) -> None:
+        while True:
+            line = self._spoken = await self._lines.get()
+            self._speaking = asyncio.ensure_future(self._say(line))
+            error: ApiError | None = None
+            try:
+                await self._speaking
+            except ApiError as problem:
+                error = problem
+            except asyncio.CancelledError:
+                if self._closing:
+                    self._speaking.cancel()
+                    await asyncio.gather(self._speaking, return_exceptions=True)
+                    raise
+            self._active_s = time.monotonic()
+            self._spoken = None
+            await self._conclude(line, error)
+
+    async def _conclude(self, line: Line, error: ApiError | None) -> None:
+        if error is not None:
+            await self._send_error(error, partial_audio=line.num_bytes > 0)
+        seconds = 0.0 if line.utterance is None else line.utterance.seconds
+        done = {
+            "utterance_index": line.index,
+            "sentence_index": 0,
+            "cancelled": line.cancelled,
+            "error": error is not None,
+            "audio_ms": round(1000 * seconds),
+            "total_bytes": line.num_bytes,
+        }
+        await self._send({"type": "audio.done", **done})
+        await self._send(
+            {"type": "session.done", "utterance_index": line.index, "total_sentences": 1}
+        )
+        if error is not None and error.code in FATAL:
+            raise Close(TRY_LATER, error.message)
+
+    async def _say(self, line: Line) -> None:
+        server, config = self._server, line.config
+        begun_s = time.perf_counter()
+        request = SpeechRequest(
+            voice=config.voice_name(),
+            seed=random.randrange(MAX_SEED + 1) if config.seed is None else config.seed,
+            temperature=config.temperature,
+            cfg=config.cfg,
+            max_lead_s=config.max_lead_s or server.settings.max_lead_s,
+        )
+        try:
+            async with server.open(DOOR, request) as utterance:
+                line.attach(utterance)
+                await self._send_speech(line, utterance, begun_s)
+        finally:
+            line.ended = True
+
+    async def _send_speech(self, line: Line, utterance: Utterance, begun_s: float) -> None:
+        encoder, waiting, started = self._encoder(line.config), b"", False
+        async for piece in utterance.audio():
+            data = encoder.encode(piece)
+            if not started:
+                started = True
+                self._server.count_first_audio(DOOR, time.perf_counter() - begun_s)
+                await self._send_start(line, encoder)
+            if line.config.stream_audio:
+                await self._send_audio(line, data)
+            else:
+                waiting += data
+        await self._send_audio(line, waiting + encoder.finish())
+        self._server.count_audio(utterance.seconds)
+
+    async def _send_start(self, line: Line, encoder: AudioEncoder) -> None:
+        assert line.utterance is not None
+        start = {
+            "utterance_index": line.index,
+            "sentence_index": 0,
+            "sentence_text": line.utterance.text,
+            "format": encoder.format.name,
+            "sample_rate": encoder.sample_rate,
+            "channels": 1,
+        }
+        await self._send({"type": "audio.start", **start})
+
+    async def _send_audio(self, line: Line, data: bytes) -> None:
+        if data:
+            line.num_bytes += len(data)
+            await self._within_patience(self._socket.send_bytes(data))
+
+    async def _send(self, message: dict[str, Any]) -> None:
+        await self._within_patience(self._socket.send_text(json.dumps(message)))
+
+    async def _send_error(self, error: ApiError, *, partial_audio: bool = False) -> None:
+        await self._send(error_message(error, partial_audio))
+
+    async def _within_patience(self, sending: Any) -> None:
+        """Send, unless the client takes nothing for a long time."""
+        stall_s = self._server.settings.stall_s
+        try:
+            await within(stall_s, sending)
+        except TimeoutError:
+            raise Close(POLICY, f"nothing was taken for {stall_s:.0f} s") from None
+        except RuntimeError as error:  # sent after the end of the connection
+            raise WebSocketDisconnect from error
+
+
+@router.websocket("/v1/audio/speech/stream")
+async def speech_stream(socket: WebSocket) -> None:
+    """Serve a connection; see the module."""
+    await Connection(socket, socket.app.state.server).run()

@@ -1,0 +1,100 @@
+"""A server with a tiny model, listening at a port of its own."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import httpx
+import pytest
+import uvicorn
+
+from sled.serving.app import make_app
+from sled.serving.listening import Listener
+from sled.serving.server import Server
+from sled.serving.settings import load_settings
+from sled.serving.speaker import Speaker
+from sled.tts import TTS
+from tests.debug import debug_codec, debug_model, debug_tokenizer
+
+NAME = "tiny"
+SIZES = {"stream_n": 2, "stream_m": 8, "min_frames_per_token": 4.0, "max_frames_per_token": 8.0}
+
+
+def tiny_tts() -> TTS:
+    """Speaks some hundred milliseconds a token."""
+    model = debug_model(**SIZES, max_position_embeddings=2048)
+    return TTS(model, debug_tokenizer(), debug_codec())
+
+
+@dataclass
+class Running:
+    """A server that runs in a thread."""
+
+    url: str
+    server: Server
+    listener: Listener
+    thread: threading.Thread
+
+    @property
+    def socket_url(self) -> str:
+        return self.url.replace("http", "ws") + "/v1/audio/speech/stream"
+
+    def wait_until(self, holds: Callable[[], bool], seconds: float = 30.0) -> None:
+        end = time.monotonic() + seconds
+        while not holds():
+            assert time.monotonic() < end, "it never came to hold"
+            time.sleep(0.01)
+
+
+def start(**flags: Any) -> Running:
+    settings = load_settings(**({"port": 0, "max_load": 1e9} | flags))
+    server = Server(settings, lambda: Speaker(tiny_tts(), NAME, settings), "four two")
+    config = uvicorn.Config(
+        make_app(server), port=0, log_level="error", ws_per_message_deflate=False
+    )
+    listener = Listener(config, server)
+    thread = threading.Thread(target=listener.run, daemon=True)
+    thread.start()
+    running = Running("", server, listener, thread)
+    running.wait_until(lambda: listener.started)
+    running.url = f"http://127.0.0.1:{listener.servers[0].sockets[0].getsockname()[1]}"
+    running.wait_until(lambda: server.ready)
+    return running
+
+
+def stop(running: Running) -> None:
+    running.listener.should_exit = True
+    running.thread.join(timeout=20)
+    assert not running.thread.is_alive()
+
+
+@pytest.fixture(scope="package")
+def served() -> Iterator[Running]:
+    """A server that admits everybody."""
+    running = start()
+    yield running
+    stop(running)
+
+
+@pytest.fixture
+def serve() -> Iterator[Callable[..., Running]]:
+    """Starts servers with other settings."""
+    all_running = []
+
+    def begin(**flags: Any) -> Running:
+        all_running.append(start(**flags))
+        return all_running[-1]
+
+    yield begin
+    for running in all_running:
+        stop(running)
+
+
+@pytest.fixture
+def client(served: Running) -> Iterator[httpx.Client]:
+    with httpx.Client(base_url=served.url, timeout=60) as one:
+        yield one

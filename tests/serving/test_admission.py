@@ -1,0 +1,133 @@
+"""Who may speak, who waits, and who is refused."""
+
+import asyncio
+from contextlib import AsyncExitStack
+
+import pytest
+
+from sled.serving.admission import Admission
+from sled.serving.errors import ApiError
+
+
+def admission(**changes: object) -> Admission:
+    """Each session takes a quarter of real time; three fit."""
+    settings: dict[str, object] = {
+        "predict_load": lambda count: 0.25 * count,
+        "max_load": 0.8,
+        "max_sessions": 10,
+        "queue_s": 0.0,
+        "max_queued": 5,
+    }
+    return Admission(**(settings | changes))
+
+
+async def hold(stack: AsyncExitStack, slots: Admission, count: int = 1) -> None:
+    for _ in range(count):
+        await stack.enter_async_context(slots.slot())
+
+
+async def until(slots: Admission, queued: int) -> None:
+    while slots.queued != queued:
+        await asyncio.sleep(0)
+
+
+def test_as_many_as_keep_real_time() -> None:
+    async def run() -> None:
+        slots = admission()
+        assert slots.capacity() == 3
+        async with AsyncExitStack() as stack:
+            await hold(stack, slots, 3)
+            with pytest.raises(ApiError) as refusal:
+                await hold(stack, slots)
+            assert (refusal.value.status, refusal.value.code) == (429, "at_capacity")
+            assert "retry-after-ms" in refusal.value.headers()
+        assert slots.active == 0
+
+    asyncio.run(run())
+
+
+def test_a_slow_machine_still_serves_one() -> None:
+    async def run() -> None:
+        slots = admission(predict_load=lambda count: 5.0 * count)
+        async with slots.slot():
+            assert slots.active == 1
+
+    asyncio.run(run())
+
+
+def test_who_waits_gets_the_next_free_slot_in_order() -> None:
+    async def run() -> None:
+        slots, order = admission(queue_s=60.0), []
+
+        async def speak(name: int) -> None:
+            async with slots.slot():
+                order.append(name)
+
+        async with AsyncExitStack() as stack:
+            await hold(stack, slots, 3)
+            waiting = []
+            for name in range(3):
+                waiting.append(asyncio.ensure_future(speak(name)))
+                await until(slots, name + 1)
+        await asyncio.gather(*waiting)
+        assert order == [0, 1, 2]
+        assert (slots.active, slots.queued) == (0, 0)
+
+    asyncio.run(run())
+
+
+def test_who_leaves_while_waiting_takes_no_slot() -> None:
+    async def run() -> None:
+        slots = admission(queue_s=60.0)
+        async with AsyncExitStack() as stack:
+            await hold(stack, slots, 3)
+            leaver = asyncio.ensure_future(hold(stack, slots))
+            await until(slots, 1)
+            leaver.cancel()
+            await asyncio.gather(leaver, return_exceptions=True)
+            assert (slots.active, slots.queued) == (3, 0)
+
+    asyncio.run(run())
+
+
+def test_who_leaves_with_the_slot_in_hand_gives_it_back() -> None:
+    async def run() -> None:
+        slots = admission(queue_s=60.0)
+        async with AsyncExitStack() as other:
+            stack = await other.enter_async_context(AsyncExitStack())
+            await hold(stack, slots, 3)
+            leaver = asyncio.ensure_future(hold(other, slots))
+            await until(slots, 1)
+            await stack.aclose()  # the slot is given, but the waiter has not run yet
+            leaver.cancel()
+            await asyncio.gather(leaver, return_exceptions=True)
+        assert (slots.active, slots.queued) == (0, 0)
+
+    asyncio.run(run())
+
+
+def test_waiting_ends_with_a_refusal() -> None:
+    async def run() -> None:
+        slots = admission(queue_s=0.01, max_queued=1)
+        async with AsyncExitStack() as stack:
+            await hold(stack, slots, 3)
+            first = asyncio.ensure_future(hold(stack, slots))
+            await until(slots, 1)
+            with pytest.raises(ApiError):  # at once: the queue is full
+                await hold(stack, slots)
+            with pytest.raises(ApiError):
+                await first
+            assert (slots.active, slots.queued) == (3, 0)
+
+    asyncio.run(run())
+
+
+def test_nobody_new_while_draining() -> None:
+    async def run() -> None:
+        slots = admission()
+        slots.draining = True
+        with pytest.raises(ApiError) as refusal:
+            await hold(AsyncExitStack(), slots)
+        assert (refusal.value.status, refusal.value.code) == (503, "draining")
+
+    asyncio.run(run())

@@ -1,0 +1,127 @@
+"""Keys, origins, names of requests, health, and the end of the server."""
+
+import asyncio
+import signal
+from collections.abc import Callable
+
+import httpx
+import pytest
+import websockets
+
+from sled.serving.settings import load_settings
+from tests.serving.conftest import Running
+from tests.serving.test_openai_http import TEXT
+from tests.serving.test_speech_socket import DONE, call, text
+
+BODY = {"input": "four", "response_format": "pcm"}
+
+
+def test_keys(serve: Callable[..., Running]) -> None:
+    running = serve(keys=["right", "other"])
+
+    def status(**headers: str) -> int:
+        return httpx.post(f"{running.url}/v1/audio/speech", json=BODY, headers=headers).status_code
+
+    assert status() == status(authorization="Bearer wrong") == status(authorization="right") == 401
+    assert status(authorization="Bearer right") == 200
+    assert status(**{"xi-api-key": "other"}) == 200
+    for path in ("/health", "/ready", "/v1/models", "/v1/audio/voices"):
+        assert httpx.get(running.url + path).status_code == 200
+    assert httpx.get(f"{running.url}/metrics").status_code == 401
+
+    async def handshake() -> int:
+        with pytest.raises(websockets.InvalidStatus) as error:
+            await websockets.connect(running.socket_url)
+        return error.value.response.status_code
+
+    assert asyncio.run(handshake()) == 401
+
+
+def test_pages_of_other_origins_cannot_open_a_socket(serve: Callable[..., Running]) -> None:
+    running = serve(cors_origins=["https://friend.example"])
+
+    async def opens(origin: str) -> bool:
+        try:
+            async with websockets.connect(running.socket_url, origin=origin):
+                return True
+        except websockets.InvalidStatus:
+            return False
+
+    assert asyncio.run(opens(running.url))
+    assert asyncio.run(opens("https://friend.example"))
+    assert not asyncio.run(opens("https://stranger.example"))
+    answer = httpx.get(f"{running.url}/health", headers={"origin": "https://stranger.example"})
+    assert "access-control-allow-origin" not in answer.headers
+
+
+def test_requests_have_names(client: httpx.Client) -> None:
+    assert client.get("/health", headers={"x-request-id": "mine"}).headers["x-request-id"] == "mine"
+    made = client.get("/health", headers={"x-request-id": "not\u00a0allowed".encode("latin-1")})
+    assert made.headers["x-request-id"].startswith("req_")
+    assert client.post("/v1/audio/speech", json={}).headers["x-request-id"]
+
+
+def test_metrics(client: httpx.Client) -> None:
+    client.post("/v1/audio/speech", json=BODY)
+    client.post("/v1/audio/speech", json=BODY | {"voice": "nobody"})
+    figures = client.get("/metrics").text
+    assert 'sled_requests_total{code="ok",door="openai"}' in figures
+    assert 'sled_requests_total{code="voice_not_found",door="openai"}' in figures
+    assert 'sled_first_audio_seconds_count{door="openai"}' in figures
+
+
+def test_a_stuck_engine_is_not_healthy(
+    client: httpx.Client, served: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert client.get("/health").status_code == 200
+    monkeypatch.setattr(type(served.server.speaker.tts.engine), "step_running_s", 6.0)
+    assert client.get("/health").status_code == 503
+    assert client.get("/ready").status_code == 503
+
+
+def test_a_signal_to_stop_lets_sessions_end(serve: Callable[..., Running]) -> None:
+    running = serve(drain_s=60)
+
+    async def run() -> bytes:
+        async with call(running) as caller:
+            await caller.send(text(TEXT * 2))
+            await caller.take()
+            running.listener.handle_exit(signal.SIGTERM, None)
+            refused = httpx.post(f"{running.url}/v1/audio/speech", json=BODY)
+            assert refused.json()["error"]["code"] == "draining"
+            assert httpx.get(f"{running.url}/ready").status_code == 503
+            await caller.send(DONE)
+            return (await caller.utterance())[1]
+
+    assert asyncio.run(run())
+    running.thread.join(timeout=20)
+    assert not running.thread.is_alive()
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        ({"host": "0.0.0.0"}, "set --keys, or --insecure"),
+        ({"port": "high"}, "--port"),
+        ({"max_sessions": 0}, "--max_sessions"),
+    ],
+)
+def test_settings_that_cannot_be(flags: dict[str, object], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        load_settings(**flags)
+
+
+def test_settings_come_from_flags_before_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SLED_PORT", "1234")
+    monkeypatch.setenv("SLED_KEYS", "one, two")
+    monkeypatch.setenv("SLED_QUEUE_S", "7")
+    settings = load_settings(port=4321)
+    assert (settings.port, settings.keys, settings.queue_s) == (4321, ["one", "two"], 7.0)
+
+
+def test_a_wrong_name_in_the_environment_is_told(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv("SLED_PROT", "1234")
+    load_settings()
+    assert "SLED_PROT" in caplog.text
