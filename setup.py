@@ -19,6 +19,14 @@ EXTRAS = {
     "quality": ["speechmos", "librosa", "onnxruntime"],  # it does not say that it needs them
     # int8 and int4 on the CPU, several times as fast.
     "fast": ["onnx>=1.16", "onnxruntime>=1.22"],
+    # The server.
+    "serve": [
+        "fastapi>=0.160",
+        "uvicorn[standard]>=0.50",
+        "pydantic-settings>=2.10",
+        "prometheus-client>=0.20",
+        "av>=15",  # FFmpeg's encoders
+    ],
     "dev": [
         "pytest>=8",
         "pytest-cov>=5",
@@ -32,6 +40,15 @@ EXTRAS = {
         "ruff>=0.8",
         "mypy>=1.13",
         "pre-commit>=4",
+        # The server, and clients of it.
+        "fastapi>=0.160",
+        "uvicorn[standard]>=0.50",
+        "pydantic-settings>=2.10",
+        "prometheus-client>=0.20",
+        "av>=15",
+        "openai>=2",
+        "httpx>=0.27",
+        "websockets>=15",
     ],
 }
 

@@ -9,6 +9,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from sled.files.extras import install_command
+
 EXAMPLE = "sled serve --port 8000"
 # What the server says to itself at the start, if the model is not a bundled one.
 GREETING = "The server is about to start."
@@ -54,8 +56,7 @@ def run(args: argparse.Namespace) -> int:
         from sled.serving.settings import ServerSettings, load_settings
     except ImportError as error:
         raise ValueError(
-            f"serving needs further packages ({error.name} is missing): run pip install -e "
-            "'.[serve]' in the folder of the project"
+            f"serving needs {error.name}, which is missing: run {install_command('serve')}"
         ) from error
     from sled.bundled import DEFAULT_MODEL, bundled_model
     from sled.cli.device import choose_device
