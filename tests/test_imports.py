@@ -205,6 +205,7 @@ def test_objects_that_the_program_froze_stay_frozen():
         frozen = gc.get_freeze_count()
         with without_garbage_collection():
             pass
-        assert gc.get_freeze_count() == frozen > 0
+        # A few may have been freed since, whose last reference went away.
+        assert gc.get_freeze_count() > 0.9 * frozen > 0
     finally:
         gc.unfreeze()
