@@ -11,12 +11,13 @@ from collections.abc import Callable
 from typing import Protocol
 
 from sled.normalization.digits import DigitsNormalizer
-from sled.normalization.english import EnglishNormalizer
-from sled.normalization.phonemes import phoneme_normalizer
-from sled.normalization.spoken import SpokenWord, text_of
+from sled.normalization.english import EnglishNormalizer, in_small_letters
+from sled.normalization.kinds.calendar import DIALECTS, Dialect
+from sled.normalization.phonemes import in_phonemes
+from sled.normalization.spoken import SpokenWord, Verbatim, text_of
 
 __all__ = [
-    "NORMALIZERS",
+    "Dialect",
     "EnglishNormalizer",
     "Normalizer",
     "SpokenWord",
@@ -30,21 +31,20 @@ __all__ = [
 # closest to the first, capital letters that are spelled (www) to the second.
 _MAX_GROWTH = 24
 _MAX_GROWTH_OF_LETTERS = 13
-_WORD = re.compile(r"\s*(?P<word>\S+)\s*|\s+")
 _LETTERS = re.compile(r"[A-Za-z'\".,;:!?()\s-]*")
 
 
 class Normalizer(Protocol):
     """Normalises a text that comes in pieces.
 
-    The joined output does not depend on how the text was cut into pieces. The spans of the words
-    are ordered, and cover every character that is said. The state is made of immutable values, so
+    The words and their spans do not depend on how the text was cut into pieces. The spans are in
+    order, and cover every character that is said. The state is made of immutable values, so
     `copy.copy` makes a snapshot.
     """
 
     @property
-    def open_text(self) -> str:
-        """The end of the input that has no output yet; white space may differ from the input."""
+    def unspoken(self) -> tuple[str, ...]:
+        """The characters so far that were left out since they cannot be said, each once."""
         ...
 
     def feed(self, piece: str) -> list[SpokenWord]:
@@ -55,56 +55,47 @@ class Normalizer(Protocol):
         """End the text; returns the rest of the output."""
         ...
 
+    def following(self) -> Normalizer:
+        """Open a normalizer for the text behind this one, which is finished.
 
-class Verbatim:
-    """Leaves every text as it is, and returns it at once: a word may come out in parts."""
-
-    open_text = ""
-
-    def __init__(self) -> None:
-        self._num_fed = 0
-
-    def feed(self, piece: str) -> list[SpokenWord]:
-        """Return the words of the piece, with all their white space."""
-        words = []
-        for match in _WORD.finditer(piece):
-            span = match.span("word") if match["word"] else (match.end(), match.end())
-            start, end = (self._num_fed + place for place in span)
-            words.append(SpokenWord(match[0], start, end))
-        self._num_fed += len(piece)
-        return words
-
-    def finish(self) -> list[SpokenWord]:
-        """Return nothing more."""
-        return []
+        It counts characters from its own beginning, and knows where in a line that is.
+        """
+        ...
 
 
-NORMALIZERS: dict[str | None, Callable[[], Normalizer]] = {
-    None: Verbatim,
-    "digits": DigitsNormalizer,
-    "english": EnglishNormalizer,
-    "english-phonemes": phoneme_normalizer,
+# How each normalisation writes spoken words.
+_WRITERS: dict[str, Callable[[str], str]] = {
+    "english": in_small_letters,
+    "english-phonemes": in_phonemes,
 }
 
 
-def open_normalizer(name: str | None) -> Normalizer:
+def open_normalizer(name: str | None, dialect: Dialect = "american") -> Normalizer:
     """Open a normalizer for one text.
 
     Args:
         name: The normalisation, as in a model's configuration. None: leave the text as it is.
+        dialect: "american", or "british": 01/02 is the first of February, and 101 "one hundred and
+            one".
 
     Raises:
-        ValueError: There is no such normalisation.
+        ValueError: There is no such normalisation or dialect.
     """
-    if name not in NORMALIZERS:
-        known = ", ".join(one for one in NORMALIZERS if one)
+    if dialect not in DIALECTS:
+        raise ValueError(f"dialect={dialect!r}: choose one of: {', '.join(DIALECTS)}")
+    if name is None:
+        return Verbatim()
+    if name == "digits":
+        return DigitsNormalizer()
+    if name not in _WRITERS:
+        known = ", ".join((*_WRITERS, "digits"))
         raise ValueError(f"text_normalization={name!r}: leave it out, or choose one of: {known}")
-    return NORMALIZERS[name]()
+    return EnglishNormalizer(_WRITERS[name], dialect)
 
 
-def normalize(text: str, name: str | None) -> str:
-    """Normalise a whole text as `open_normalizer(name)` does."""
-    normalizer = open_normalizer(name)
+def normalize(text: str, name: str | None, dialect: Dialect = "american") -> str:
+    """Normalise a whole text as `open_normalizer(name, dialect)` does."""
+    normalizer = open_normalizer(name, dialect)
     return text_of(normalizer.feed(text) + normalizer.finish())
 
 

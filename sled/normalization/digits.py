@@ -26,11 +26,6 @@ class DigitsNormalizer:
         self._word = ""  # the letters of the open word
         self._num_fed = 0
 
-    @property
-    def open_text(self) -> str:
-        """The end of the input that has no output yet."""
-        return self._word
-
     def feed(self, piece: str) -> list[SpokenWord]:
         """Take the next characters; returns the output that no later character can change."""
         words: list[SpokenWord] = []
@@ -51,3 +46,7 @@ class DigitsNormalizer:
         word, self._word = self._word, ""
         start = self._num_fed - len(word)
         return [SpokenWord(f"{word.lower()} ", start, self._num_fed)] if word.strip("'’") else []
+
+    def following(self) -> DigitsNormalizer:
+        """Open another one."""
+        return DigitsNormalizer()

@@ -1,175 +1,314 @@
 """Normalisation of English text that may still grow.
 
-Text is processed word by word. A word is complete at the white space (or the end of the text) that
-follows it. It is then written out at once, unless the next word may change how it is said, as in
-"$5 million", "No. 7" or "in the U.S. He came": then it waits for the next word, but for no more.
-So the output never changes when the text grows.
+A text is read from left to right. At the beginning of each word, and behind each item within a
+word, the first rule of `kinds` that matches says what is said there. A rule sees the words that it
+declares that it may need (see `Rule`), and nothing is said before they have arrived, so that the
+output never changes when the text grows. Plain words are said at once. No rule reaches further than
+MAX_REACH words, so no word waits for longer.
 """
 
 from __future__ import annotations
 
 import re
-import unicodedata
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable
+from copy import copy
+from dataclasses import dataclass, replace
+from functools import cache
 
+from sled.normalization.characters import DASH, without_accents
+from sled.normalization.kinds import (
+    abbreviations,
+    addresses,
+    clocks,
+    dates,
+    letters,
+    money,
+    numerals,
+    phones,
+    roman,
+    signs,
+    sums,
+    units,
+)
+from sled.normalization.kinds.calendar import Dialect
+from sled.normalization.lines import COMMA, SPACE, STOP, Lines
+from sled.normalization.numbers import with_british_and
+from sled.normalization.rules import LETTER_GAP, Rule
 from sled.normalization.spoken import SpokenWord, text_of, words_with_span
-from sled.normalization.tables import LETTER_GAP
-from sled.normalization.words import depends_on_next, say_word
 
-_SPACES = re.compile(r"\s+")
-# No word is this long. Longer runs, such as Chinese clauses, are processed before they end.
-_MAX_RUN = 64
-
-_SIGNS = str.maketrans(
-    dict.fromkeys("“”„‟«»″", '"')
-    | dict.fromkeys("‘’‚‛`´′", "'")
-    | dict.fromkeys("‐‑‒−", "-")  # hyphens and minus; longer dashes separate words
-    | dict.fromkeys("[{", "(")
-    | dict.fromkeys("]}", ")")
-    | dict.fromkeys("™®©\u00ad\u200b\u200c\u200d\u2060\ufeff", None)  # not spoken
-)
-# Emoji, arrows, bullets, ticks and the like: language models write them, and they are not spoken.
-_PICTURES = (
-    "[\u2022\u2023\u2043\u20e3\u2139\u2190-\u21ff\u2300-\u23ff\u2500-\u27bf\u27f0-\u27ff\u2900-\u297f"
-    "\u2b00-\u2bff\ufe0e\ufe0f\U0001f000-\U0001faff\U000e0020-\U000e007f]+"
-)
-_PICTURES_BETWEEN = re.compile(rf"(?<=\w){_PICTURES}(?=\w)")
-_PICTURES_BESIDE = re.compile(_PICTURES)
-_ACCENTS = re.compile("[\u0300-\u036f]")
-_FRACTIONS = {"½": "one half", "¼": "one quarter", "¾": "three quarters"}
-_FRACTION = re.compile(r"([0-9])?([½¼¾])")
-_RANGE = re.compile(r"(?<=[0-9])–(?=[0-9])")
-_DASH = re.compile(r"([—―–]|--+)")
-# Alone between spaces these are a pause: dashes, and the signs before headings, lists and code.
-_PAUSE = re.compile(r"[—―–]|[#*_~|>]|[-#*_~|>=:]{2,}|'{3}")
+MAX_REACH = 16
+_CONTEXT = 80  # characters before an item that its rules can see
+_SEPARATORS = re.compile(f"[{SPACE}{COMMA}{STOP}]")
+_MARKS = re.compile(rf"[{signs.MARKS}]+")
+_OPENING = re.compile(r"[\"'(\[]")
+_QUOTES = "\"'"
+_ENDS = frozenset(signs.MARKS)
 
 
-@dataclass(frozen=True)
-class _Word:
-    """A complete word, and the space after it, if there is any.
+@cache
+def _kinds(dialect: Dialect) -> tuple[tuple[re.Pattern[str], tuple[Rule, ...]], ...]:
+    """The rules of each kind, with the pattern of what items of the kind begin with.
 
-    The span is that of the characters between two spaces that the word is one of.
+    Of the rules that match, the first one counts.
     """
-
-    text: str
-    gap: str
-    start: int
-    end: int
+    kinds = (
+        (signs.BEGINS_FIRST, signs.FIRST),
+        (addresses.BEGINS, addresses.RULES),
+        (phones.BEGINS, phones.RULES),
+        (dates.BEGINS, dates.rules(dialect)),
+        (clocks.BEGINS, clocks.RULES),
+        (money.BEGINS, money.RULES),
+        (sums.BEGINS, sums.RULES),
+        (units.BEGINS, units.RULES),
+        (numerals.BEGINS, numerals.RULES),
+        (abbreviations.BEGINS, abbreviations.RULES),
+        (roman.BEGINS, roman.RULES),
+        (letters.BEGINS, letters.RULES),
+        (signs.BEGINS, signs.RULES),
+    )
+    assert all(rule.reach <= MAX_REACH for _, rules in kinds for rule in rules)
+    return tuple((re.compile(begins), tuple(rules)) for begins, rules in kinds)
 
 
 def in_small_letters(said: str) -> str:
-    """Spoken words for a model: in small letters, and LETTER_GAP as a space."""
-    return said.replace(LETTER_GAP + " ", " ").replace(LETTER_GAP, " ").lower()
+    """Spoken words for a model: in small letters without accents, spelled letters as words."""
+    return without_accents(_LETTER_GAP.sub(" ", said).replace(LETTER_GAP, "")).lower()
 
 
 def in_own_case(said: str) -> str:
     """Spoken words for another speech synthesis: in their own case, spelled letters as in U.S."""
-    return said.replace(LETTER_GAP, ".")
+    said = said.replace(2 * LETTER_GAP, ".")
+    return without_accents(_LETTER_GAP.sub(".", said).replace(LETTER_GAP, ""))
+
+
+_LETTER_GAP = re.compile(rf"{LETTER_GAP}(?=\w)")
+
+
+@dataclass(frozen=True)
+class _Item:
+    """A spoken word to which marks may still be added, or the marks before one."""
+
+    text: str
+    start: int
+    end: int
 
 
 class EnglishNormalizer:
     """Normalises a text that comes in pieces, see `sled.normalization.Normalizer`.
 
     White space becomes single spaces; quotes, dashes and letters with accents become their plain
-    forms. A text that is not blank does not become blank.
+    forms. What cannot be said is left out, so there may be no output at all.
 
     Args:
-        write: Returns the spelling of the spoken form of a word, given with the space after it.
+        write: Returns the spelling of spoken words, given with the space after them.
+        dialect: How dates in digits and large numbers are read.
+        column: How many characters of its line are before the text.
     """
 
-    def __init__(self, write: Callable[[str], str] = in_small_letters) -> None:
-        self._write = write
-        self._run = ""  # the characters since the last white space
-        self._num_taken = 0  # characters before the run
-        self._waiting: tuple[_Word, ...] = ()  # complete words without output yet
-        self._before = ""  # the last word with output, as it was written
+    def __init__(
+        self,
+        write: Callable[[str], str] = in_small_letters,
+        dialect: Dialect = "american",
+        column: int = 0,
+    ) -> None:
+        self._write, self._dialect = write, dialect
+        self._lines = Lines(column)
+        # Complete runs in the plain alphabet, and where each character comes from.
+        self._text = ""
+        self._starts: tuple[int, ...] = ()
+        self._ends: tuple[int, ...] = ()
+        self._ends_line = False  # whether the last run does
+        self._at = 0  # what is before this has been read
+        self._opening: _Item | None = None  # marks before the next word
+        self._word: _Item | None = None  # a word without its gap
+        self._last = ""  # the last character with output
+        self._end = 0  # where the span of the last word with output ends
+
+    def __copy__(self) -> EnglishNormalizer:
+        copied = object.__new__(EnglishNormalizer)
+        copied.__dict__.update(self.__dict__, _lines=copy(self._lines))
+        return copied
 
     @property
-    def open_text(self) -> str:
-        """The end of the input that has no output yet; signs may differ from the input."""
-        return "".join(word.text + word.gap for word in self._waiting) + self._run
+    def unspoken(self) -> tuple[str, ...]:
+        """The characters that were left out since they cannot be said, each once."""
+        return self._lines.unspoken
+
+    def following(self) -> EnglishNormalizer:
+        """A normalizer for the text that follows this one, which has been finished."""
+        return EnglishNormalizer(self._write, self._dialect, self._lines.next_column)
 
     def feed(self, piece: str) -> list[SpokenWord]:
         """Take the next characters; returns the output that no later character can change."""
-        words = list(self._waiting)
-        text, start = self._run + piece, 0
-        for space in _SPACES.finditer(text):
-            words += _words_of(text[start : space.start()], self._num_taken + start, gap=" ")
-            start = space.end()
-        while len(text) - start > _MAX_RUN:
-            run = text[start : start + _MAX_RUN]
-            words += _words_of(run, self._num_taken + start, gap="")
-            start += _MAX_RUN
-        self._run = text[start:]
-        self._num_taken += start
-        return self._say(words, ended=False)
+        return self._take(piece, ended=False)
 
     def finish(self) -> list[SpokenWord]:
         """End the text; returns the rest of the output."""
-        words = [*self._waiting, *_words_of(self._run, self._num_taken, gap="")]
-        self._num_taken += len(self._run)
-        self._run = ""
-        return self._say(words, ended=True)
+        return self._take("", ended=True)
 
-    def _say(self, words: list[_Word], *, ended: bool) -> list[SpokenWord]:
-        """The output for all words that do not have to wait for the next one."""
-        said: list[SpokenWord] = []
-        place = 0
-        while place < len(words):
-            word, following = words[place], ""
-            if word.gap and depends_on_next(word.text):
-                if place + 1 < len(words):
-                    following = words[place + 1].text
-                elif not ended:
-                    break
-            text, num_words = say_word(word.text, self._before, following)
-            place += num_words
-            last = words[place - 1]
-            said += words_with_span(self._write(text + last.gap), word.start, last.end)
-            self._before = last.text
-        self._waiting = tuple(words[place:])
+    def _take(self, piece: str, *, ended: bool) -> list[SpokenWord]:
+        runs = self._lines.feed(piece, ended=ended)
+        if not runs and not ended:
+            return []
+        texts, starts, ends = [self._text], list(self._starts), list(self._ends)
+        for run in runs:
+            if starts:
+                # Before a pause, a word whose line goes on with a space has its gap already.
+                gap = run.before if self._ends_line or run.before == SPACE else SPACE + run.before
+                texts.append(gap)
+                starts += [ends[-1]] * len(gap)
+                ends += [ends[-1]] * len(gap)
+            texts.append(run.traced.text)
+            starts += run.traced.starts
+            ends += run.traced.ends
+            self._ends_line = run.ends_line
+        self._text = "".join(texts)
+        said = self._read(starts, ends, ended=ended)
+        cut = max(0, self._at - _CONTEXT)
+        self._text, self._at = self._text[cut:], self._at - cut
+        self._starts, self._ends = tuple(starts[cut:]), tuple(ends[cut:])
         return said
+
+    def _read(self, starts: list[int], ends: list[int], *, ended: bool) -> list[SpokenWord]:
+        """Say all items whose rules have seen what they need."""
+        said: list[SpokenWord] = []
+        text = self._text
+        while self._at < len(text):
+            at = self._at
+            if text[at] in _SEPARATORS_SET:
+                self._pause(said, text[at], starts[at])
+                self._at += 1
+                continue
+            found = self._match(ended=ended)
+            if found is None:
+                return said
+            words, end = found
+            self._say(said, words, starts[at], ends[end - 1])
+            self._at = end
+        if ended or not self._ends_line or self._has_mark():
+            self._flush(said, "" if ended else " ")
+        return said
+
+    def _match(self, *, ended: bool) -> tuple[str, int] | None:
+        """What is said for the next item, and where it ends; None if that is not known yet."""
+        text, at = self._text, self._at
+        end = _word_end(text, at)
+        for begins, rules in _kinds(self._dialect):
+            if not begins.match(text, at, end):
+                continue
+            for rule in rules:
+                seen: int | None = end
+                if rule.begins is not None and rule.begins(text, at, end):
+                    seen = self._reach(rule, end, ended=ended)
+                if seen is None:
+                    return None
+                match = rule.pattern.match(text, at, seen)
+                if match and match.end() > at and (said := rule.say(match)) is not None:
+                    return said, match.end()
+        if marks := _MARKS.match(text, at):
+            return signs.reduce_marks(marks[0]), marks.end()
+        return text[at], at + 1
+
+    def _reach(self, rule: Rule, end: int, *, ended: bool) -> int | None:
+        """The end of the words that a rule needs to see; None if it is not known yet."""
+        text = self._text
+        for _ in range(rule.reach):
+            if end == len(text):
+                return end if ended else None
+            if text[end] != SPACE or text[end + 1 : end + 2] in (COMMA, STOP):
+                break
+            end = _word_end(text, end + 1)
+            if not rule.goes_on(text[self._at : end]):
+                break
+        return end
+
+    # Output.
+
+    def _say(self, said: list[SpokenWord], words: str, start: int, end: int) -> None:
+        """Add what is said for an item; marks join the word before or after them."""
+        if not words:
+            return
+        if words == DASH:
+            if self._last not in ("", signs.PAUSE) or self._word:
+                self._flush(said, " ")
+                self._opening = None
+                self._word = self._item(signs.PAUSE, start, end)
+        elif _is_closing(words) or (words in _QUOTES and self._word and not self._opening):
+            self._close(words, start, end)
+        elif words in _QUOTES or words in "([":
+            opening = self._opening or _Item("", start, end)
+            self._opening = _Item(opening.text + words.replace("[", "("), opening.start, end)
+        elif words[0].isalnum() or len(words) > 1:
+            self._flush(said, " ")
+            if self._british:
+                words = with_british_and(words)
+            if self._opening:
+                words, start = self._opening.text + words, self._opening.start
+                self._opening = None
+            self._word = self._item(words, start, end)
+
+    @property
+    def _british(self) -> bool:
+        return self._dialect == "british"
+
+    def _item(self, text: str, start: int, end: int) -> _Item:
+        """A word whose span is behind that of the last one, of which it may be a part."""
+        start = max(start, self._end)
+        return _Item(text, start, max(start, end))
+
+    def _close(self, mark: str, start: int, end: int) -> None:
+        mark = mark.replace("]", ")")
+        if self._opening:  # nothing was said since
+            left = self._opening.text.removesuffix("(") if mark == ")" else self._opening.text
+            self._opening = replace(self._opening, text=left) if left else None
+            return
+        if self._word is None:
+            # A mark behind a space, as in French: it cannot join the word any more.
+            if mark[0] in ".!?" and self._last.isalnum():
+                self._word = self._item(mark, start, end)
+            return
+        text = self._word.text
+        if text[-1] in _ENDS and mark[0] in _ENDS:
+            mark = "" if text[-1] != "." or mark == "." else mark
+        if text == signs.PAUSE:
+            return
+        self._word = _Item(text + mark, self._word.start, end)
+
+    def _pause(self, said: list[SpokenWord], separator: str, place: int) -> None:
+        """End a word with the gap after it, and with a mark where a line ends without one."""
+        mark = {COMMA: ",", STOP: "."}.get(separator)
+        if mark and not self._has_mark():
+            if self._word:
+                self._word = replace(self._word, text=self._word.text + mark)
+            elif self._last not in ("", signs.PAUSE):  # the word has its gap already
+                self._word = self._item(signs.PAUSE, place, place)
+        self._flush(said, " ")
+
+    def _has_mark(self) -> bool:
+        """Whether there is a mark before the current place."""
+        return self._text[max(0, self._at - 9) : self._at].rstrip(" \"')]*_~")[-1:] in _ENDS
+
+    def _flush(self, said: list[SpokenWord], gap: str) -> None:
+        if self._word:
+            text = self._write(self._word.text + gap)
+            said += words_with_span(text, self._word.start, self._word.end)
+            self._last, self._end = text.rstrip()[-1:] or self._last, self._word.end
+            self._word = None
+
+
+_SEPARATORS_SET = frozenset((SPACE, COMMA, STOP))
+
+
+def _word_end(text: str, at: int) -> int:
+    gap = _SEPARATORS.search(text, at)
+    return gap.start() if gap else len(text)
+
+
+def _is_closing(words: str) -> bool:
+    return words[0] in ".,;:!?)]"
 
 
 def verbalize(text: str) -> str:
     """Normalise a whole text for another speech synthesis, in its own case."""
     normalizer = EnglishNormalizer(in_own_case)
     return text_of(normalizer.feed(text) + normalizer.finish())
-
-
-def _words_of(run: str, start: int, gap: str) -> Iterator[_Word]:
-    """The words of a run between two spaces, of any length; the last one gets the gap.
-
-    Args:
-        run: The characters of the run.
-        start: How many characters of the input are before it.
-        gap: The space after the run, or "".
-    """
-    for first in range(0, len(run), _MAX_RUN):
-        part = run[first : first + _MAX_RUN]
-        span = start + first, start + first + len(part)
-        texts = _split(part)
-        for text in texts[:-1]:
-            yield _Word(text, " ", *span)
-        yield _Word(texts[-1], gap if first + _MAX_RUN >= len(run) else "", *span)
-
-
-def _split(run: str) -> list[str]:
-    """The words of a run between two spaces, at least one.
-
-    A pause, such as a dash, counts as a word. So does a run of signs that are not spoken.
-    """
-    plain = _PICTURES_BETWEEN.sub(" ", run.translate(_SIGNS))
-    plain = _FRACTION.sub(_spell_fraction, _PICTURES_BESIDE.sub("", plain))
-    plain = _ACCENTS.sub("", unicodedata.normalize("NFKD", plain))
-    plain = _RANGE.sub("-", unicodedata.normalize("NFC", plain).translate(_SIGNS))
-    if _PAUSE.fullmatch(plain):
-        return ["-"]
-    words = [word for part in plain.split() for word in _DASH.split(part) if word]
-    return ["-" if _PAUSE.fullmatch(word) else word for word in words] or ["-"]
-
-
-def _spell_fraction(match: re.Match[str]) -> str:
-    digit, sign = match.groups(default="")
-    return f"{digit} and {_FRACTIONS[sign]}" if digit else _FRACTIONS[sign]

@@ -9,14 +9,6 @@ from functools import lru_cache
 _MAX_DIGITS = 15
 _CENTURIES = {*range(11, 20), 20}  # 1100 to 1999, and 2000 to 2099
 
-_PARTS = {2: "half", 4: "quarter"}
-_CURRENCIES = {
-    "$": ("dollar", "dollars", "cent", "cents"),
-    "£": ("pound", "pounds", "penny", "pence"),
-    "€": ("euro", "euros", "cent", "cents"),
-    "¥": ("yen", "yen", "sen", "sen"),
-}
-
 
 @lru_cache(maxsize=10_000)
 def cardinal(number: int | str) -> str:
@@ -50,19 +42,31 @@ def year(digits: str) -> str:
     return f"{cardinal(century)} {'oh ' if rest < 10 else ''}{cardinal(rest)}"
 
 
+def plain_number(text: str) -> str:
+    """A number with a point for decimals and nothing between thousands.
+
+    A comma before exactly three digits stands between thousands, any other comma before decimals.
+    Points stand between thousands if there are several, or a comma follows.
+    """
+    if re.fullmatch(r"\d{1,3}(,\d{3})+(\.\d+)?", text):
+        return text.replace(",", "")
+    if re.fullmatch(r"\d{1,3}(\.\d{3})+(,\d+)|\d{1,3}(\.\d{3}){2,}", text):
+        text = text.replace(".", "")
+    return text.replace(",", ".")
+
+
 def number(text: str, *, is_count: bool = False) -> str:
     """The spoken form of a number.
 
     Args:
-        text: Digits, optionally with commas between thousands and with decimals.
+        text: Digits, optionally with signs between thousands and with decimals.
         is_count: The number counts something, so 1905 is not a year.
     """
-    whole, point, decimals = text.partition(".")
-    digits = whole.replace(",", "")
+    whole, point, decimals = plain_number(text).partition(".")
     if point:
-        return f"{_whole(digits or '0')} point {digit_by_digit(decimals)}"
-    looks_like_year = len(whole) == 4 and int(digits[:2]) in _CENTURIES
-    return year(digits) if looks_like_year and not is_count else _whole(digits)
+        return f"{_whole(whole or '0')} point {digit_by_digit(decimals)}"
+    looks_like_year = len(text) == 4 and int(text[:2]) in _CENTURIES
+    return year(text) if looks_like_year and not is_count else _whole(whole)
 
 
 def _whole(digits: str) -> str:
@@ -71,34 +75,19 @@ def _whole(digits: str) -> str:
     return cardinal(digits)
 
 
-def money(sign: str, amount: str, cents: str, scale: str) -> str:
-    """An amount of money.
-
-    Args:
-        sign: The sign of the currency.
-        amount: Digits, optionally with commas between thousands.
-        cents: Digits after the point; "" for none.
-        scale: A word such as "million"; "" for none.
-    """
-    one, many, small_one, small_many = _CURRENCIES[sign]
-    if scale or (cents and len(cents) != 2):
-        text = f"{amount}.{cents}" if cents else amount
-        return " ".join(filter(None, [number(text, is_count=True), scale, many]))
-    parts = []
-    if amount.strip("0,") or not cents.strip("0"):
-        parts.append(f"{number(amount, is_count=True)} {one if amount == '1' else many}")
-    if cents.strip("0"):
-        parts.append(f"{cardinal(int(cents))} {small_one if cents == '01' else small_many}")
-    return " and ".join(parts)
+def is_one(text: str) -> bool:
+    """Whether a number takes the singular."""
+    return text == "1"
 
 
-def fraction(above: int, below: int) -> str:
-    """3/4 is "three quarters", 24/7 "twenty-four seven"."""
-    if not 0 < above < below <= 10:
-        return f"{cardinal(above)} {cardinal(below)}"
-    part = _PARTS.get(below) or ordinal(below)
-    plural = {"half": "halves"}.get(part, f"{part}s")
-    return f"{cardinal(above)} {part if above == 1 else plural}"
+def pairs(digits: str) -> str:
+    """Three or four digits as a size or a house is read: 1080 is "ten eighty"."""
+    head, tail = digits[:-2], digits[-2:]
+    if len(digits) not in (3, 4) or head[0] == "0":
+        return number(digits, is_count=True)
+    if tail == "00":
+        return cardinal(digits) if head.endswith("0") else f"{cardinal(head)} hundred"
+    return f"{cardinal(head)} {'oh ' if tail[0] == '0' else ''}{cardinal(int(tail))}"
 
 
 def decade(digits: str) -> str:
@@ -107,8 +96,18 @@ def decade(digits: str) -> str:
     return re.sub("y$", "ie", words) + "s"
 
 
-def clock(hours: int, minutes: int, *, has_half_day: bool) -> str:
-    """A time of day; a full hour gets "o'clock" unless a.m. or p.m. follows."""
-    if minutes == 0:
-        return cardinal(hours) if has_half_day else f"{cardinal(hours)} o'clock"
-    return f"{cardinal(hours)} {'oh ' if minutes < 10 else ''}{cardinal(minutes)}"
+_SMALL = (
+    r"(?:one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve|thirteen|fourteen|fifteen"
+    r"|sixteen|seventeen|eighteen|nineteen|twenty|thirty|forty|fifty|sixty|seventy|eighty|ninety"
+    r"|first|second|third|fourth|fifth|sixth|seventh|eighth|ninth|tenth|eleventh|twelfth"
+    r"|[a-z]+teenth|[a-z]+tieth)\b"
+)
+_BRITISH_AND = re.compile(
+    rf"\b(hundred)(?= {_SMALL})"
+    rf"|\b(thousand|[mbtr]+illion)(?= {_SMALL}(?:-[a-z]+)?(?! (?:hundred|thousand|[mbtr]+illion)))"
+)
+
+
+def with_british_and(words: str) -> str:
+    """Add the "and" of British number words: "two hundred and five"."""
+    return _BRITISH_AND.sub(lambda match: f"{match[0]} and", words)

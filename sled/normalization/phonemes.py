@@ -15,20 +15,59 @@ from collections.abc import Callable
 from functools import cache, lru_cache
 from threading import Lock
 
-from sled.normalization.english import EnglishNormalizer
+from sled.normalization.characters import without_accents
 from sled.normalization.pronouncer import load_pronouncer
 from sled.normalization.pronunciations import FILE, frequent_words
-from sled.normalization.tables import LETTER_GAP
+from sled.normalization.rules import LETTER, LETTER_GAP
 
-# All letters that are left in English words without their accents, and that the network knows.
-_LETTER = "[a-zæœøßðþłđ]"
 _WORD = re.compile(
-    # The letter A, whose name does not sound like the article, as in F.A.Q.
-    rf"(?P<letter_a>a(?={LETTER_GAP})|(?<={LETTER_GAP})a(?![\w'-]))"
-    # A word. Letters next to those of another script are left as they are.
-    rf"|(?<!\w)(?P<word>{_LETTER}+(?:['-]{_LETTER}+)*)(?!\w)"
+    # A letter that is said by its name, perhaps in the plural.
+    rf"(?P<letter>{LETTER}){LETTER_GAP}(?P<ending>'s)?"
+    rf"|(?P<word>{LETTER}+(?:['-]{LETTER}+)*)"
 )
-_LETTER_A = "ˈA"
+_GAPS = re.compile(rf"{LETTER_GAP}(?=\w)")
+_LETTER_A = "ˈA"  # its name does not sound like the article
+
+# Sounds that are no words, and words with accents that the network of hibari-tts gets wrong.
+_SOUNDS = [
+    (re.compile("s+h+"), "ʃ"),
+    (re.compile("h+m+|mm+"), "hˈʌm"),
+    (re.compile("m+h+m+"), "əmhˈʌm"),
+    (re.compile("p+f+t*"), "pft"),
+    (re.compile("p+s+t+"), "pst"),
+    (re.compile("b+r{2,}"), "bɹ"),
+    (re.compile("g+r{2,}"), "ɡɹ"),
+    (re.compile("z{2,}"), "z"),
+    (re.compile("t+s+k+"), "tɪsk"),
+    (re.compile("a+h+"), "ˈɑ"),
+    (re.compile("o{2,}h+"), "ˈu"),
+    (re.compile("a+r+g+h+"), "ˈɑɹɡ"),
+    (re.compile("u+g+h+"), "ˈʌɡ"),
+]
+_ACCENTED = {
+    "à": "ˈɑ",
+    "andré": "ˈɑndɹA",
+    "andrés": "ɑndɹˈAs",
+    "chloé": "klˈOi",
+    "chloë": "klˈOi",
+    "crème": "kɹˈɛm",
+    "curaçao": "kjˈʊɹəsW",
+    "décor": "dAkˈɔɹ",
+    "déjà": "dˈAʒɑ",
+    "dvořák": "dəvˈɔɹʒɑk",
+    "jalapeño": "hˌɑləpˈAnjO",
+    "jalapeños": "hˌɑləpˈAnjOz",
+    "josé": "hOzˈA",
+    "noël": "nOˈɛl",
+    "pokémon": "pˈOkAmˌɑn",
+    "piñata": "pinjˈɑTə",
+    "protégé": "pɹˈOTəʒˌA",
+    "señor": "sAnjˈɔɹ",
+    "señorita": "sˌAnjɔɹˈiTə",
+    "voilà": "vwɑlˈɑ",
+    "zoë": "zˈOi",
+}
+_ENDS_LIKE_CAFE = re.compile("ée?s?$")
 
 # The network reads no more letters of a word than this.
 _MAX_LETTERS = 24
@@ -37,29 +76,33 @@ _PART = re.compile(f"[^-]{{1,{_MAX_LETTERS}}}")
 _loading = Lock()
 
 
-def phoneme_normalizer() -> EnglishNormalizer:
-    """Open a normalizer for a text that comes in pieces.
-
-    Its output has as many words as that of `EnglishNormalizer`, with the same punctuation around
-    them. What is not an English word, such as a word in another script, is left as it is.
-    """
-    return EnglishNormalizer(in_phonemes)
-
-
 def in_phonemes(said: str) -> str:
     """Replace the words of a normalised text, written with LETTER_GAP, by their phonemes."""
     text = _WORD.sub(_pronounce_match, said.lower())
-    return text.replace(LETTER_GAP + " ", " ").replace(LETTER_GAP, " ")
+    return _GAPS.sub(" ", text).replace(LETTER_GAP, "")
 
 
 def _pronounce_match(match: re.Match[str]) -> str:
-    return _LETTER_A if match["letter_a"] else pronounce(match["word"])
+    if word := match["word"]:
+        return pronounce(word)
+    letter, ending = match["letter"], match["ending"] or ""
+    if letter == "a" and not ending:
+        return _LETTER_A + LETTER_GAP
+    return pronounce(letter + ending) + LETTER_GAP
 
 
 @lru_cache(maxsize=1 << 16)
 def pronounce(word: str) -> str:
     """The phonemes of a word in small letters, with hyphens and apostrophes only inside it."""
-    return frequent_words().find(word) or pronounce_with_hibari(word)
+    if word.isascii():
+        known = frequent_words().find(word)
+        if known and known != word:
+            return known
+        sounds = (sound for pattern, sound in _SOUNDS if pattern.fullmatch(word))
+        return next(sounds, None) or pronounce_with_hibari(word)
+    plain = without_accents(word)
+    known = None if _ENDS_LIKE_CAFE.search(word) else frequent_words().find(plain)
+    return _ACCENTED.get(word) or known or pronounce_with_hibari(word)
 
 
 def pronounce_with_hibari(word: str) -> str:

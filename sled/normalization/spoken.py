@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-_WORD = re.compile(r"\s*\S+\s*|\s+")
+_WORD = re.compile(r"\s*(?P<word>\S+)\s*|\s+")
 
 
 @dataclass(frozen=True)
@@ -34,4 +34,34 @@ def text_of(words: Iterable[SpokenWord]) -> str:
 
 def words_with_span(text: str, start: int, end: int) -> list[SpokenWord]:
     """Divide the spoken form of one written item into words."""
-    return [SpokenWord(word, start, end) for word in _WORD.findall(text)]
+    return [SpokenWord(match[0], start, end) for match in _WORD.finditer(text)]
+
+
+class Verbatim:
+    """Leaves every text as it is, and returns it at once: a word may come out in parts.
+
+    See `sled.normalization.Normalizer`.
+    """
+
+    unspoken: tuple[str, ...] = ()
+
+    def __init__(self) -> None:
+        self._num_fed = 0
+
+    def feed(self, piece: str) -> list[SpokenWord]:
+        """Return the words of the piece, with all their white space."""
+        words = []
+        for match in _WORD.finditer(piece):
+            span = match.span("word") if match["word"] else (match.end(), match.end())
+            start, end = (self._num_fed + place for place in span)
+            words.append(SpokenWord(match[0], start, end))
+        self._num_fed += len(piece)
+        return words
+
+    def finish(self) -> list[SpokenWord]:
+        """Return nothing more."""
+        return []
+
+    def following(self) -> Verbatim:
+        """Open another one."""
+        return Verbatim()

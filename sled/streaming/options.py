@@ -11,6 +11,7 @@ from typing import Literal
 from sled.decoding import DecodingOptions
 from sled.model.config import Config
 from sled.model.layout import Layout
+from sled.normalization import Dialect
 from sled.streaming.arguments import check_decoding, check_layout, check_seed, check_voice
 from sled.streaming.chunks import ChunkRamp
 from sled.streaming.segment_budget import SegmentBudget
@@ -43,6 +44,8 @@ class SessionOptions:
         max_silence_s: A segment whose text has been read ends after this much near-silence. None:
             only where the model stops.
         encoding: The type of the audio.
+        dialect: How dates in digits and large numbers are read, see `sled.normalization`:
+            "american" or "british".
         pronunciations: How words are to be pronounced: entries, or the path of a file, see
             `sled.text.pronunciations`. None: as usual.
         markup: Whether pauses, tags and Markdown in the text are read, see `sled.text.markup`.
@@ -62,6 +65,7 @@ class SessionOptions:
     trim_tail: bool = False
     max_silence_s: float | None = None
     encoding: Encoding = "float32"
+    dialect: Dialect = "american"
     pronunciations: Pronunciations | Mapping[str, str] | str | Path | None = None
     markup: bool = True
 

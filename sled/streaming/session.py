@@ -118,6 +118,7 @@ class Session:
             Pronunciations.of(options.pronunciations),
             options.markup,
             engine.model.config.speaking.known_words,
+            options.dialect,
         )
         self._text, self._runner, self._audio, self._queue = text, runner, audio, queue
         self._process_text = process_text

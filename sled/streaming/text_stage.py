@@ -20,7 +20,7 @@ from copy import copy
 from dataclasses import dataclass, replace
 from typing import Any
 
-from sled.normalization import Normalizer, SpokenWord, open_normalizer, text_of
+from sled.normalization import Dialect, Normalizer, SpokenWord, open_normalizer, text_of
 from sled.text.known_words import KnownWords
 from sled.text.markup import Pause
 from sled.text.plain import PlainTextReader
@@ -139,6 +139,7 @@ class TextStage:
         pronunciations: The user's dictionary. None: none.
         markup: Whether markup is read.
         known_words: The words that the model can say. None: any word.
+        dialect: How the normalisation reads dates in digits and large numbers.
 
     Raises:
         ValueError: The dictionary has phonemes, and the model was not trained on any.
@@ -153,8 +154,8 @@ class TextStage:
         pronunciations: Pronunciations | None = None,
         markup: bool = True,
         known_words: Iterable[str] | None = None,
+        dialect: Dialect = "american",
     ) -> None:
-        self._normalization = tokenizer.normalization
         self._send, self._segments_taken = send, segments_taken
         self._fed: deque[FedText] = deque()
         self._ended_at_s: float | None = None
@@ -162,7 +163,7 @@ class TextStage:
         self._reader = PlainTextReader(tokenizer.normalization, pronunciations, markup)
         self._num_plain = 0
         self._splitter = SegmentSplitter(limits, tokenizer.count, tokenizer.max_count)
-        self._segment = OpenSegment(open_normalizer(self._normalization), 0)
+        self._segment = OpenSegment(open_normalizer(tokenizer.normalization, dialect), 0)
         self._known_words = KnownWords(known_words)
         self._summary = Summary()
 
@@ -248,9 +249,9 @@ class TextStage:
         """Send the end of the segment, and open the next one."""
         normalizer = self._segment.normalizer
         words = self._in_segment(words + normalizer.finish(), ended=True)
-        self._segment = OpenSegment(open_normalizer(self._normalization), self._num_plain)
+        self._segment = OpenSegment(normalizer.following(), self._num_plain)
         summary = self._summary
-        unspoken = dict.fromkeys((*summary.unspoken, *getattr(normalizer, "unspoken", ())))
+        unspoken = dict.fromkeys((*summary.unspoken, *normalizer.unspoken))
         self._note(
             num_ends=summary.num_ends + 1,
             has_sound=summary.has_sound or pause_s > 0,

@@ -88,18 +88,18 @@ def english(text: str) -> str:
         ("here—there, so -- yes", "here - there, so - yes"),
         ("well-known, don't", "well-known, don't"),
         ("one.Two", "one. two"),
-        ("a  b\n\nc", "a b c"),
+        ("a  b\n  c", "a b, c"),
         # what chat models write
-        ("😀 Hi there!👋🏽 Fine 👍", "- hi there! fine -"),
-        ("1️⃣ one → two ✓ • 20 °C", "one one - two - - twenty degrees celsius"),
-        ("## Title\n* **one** `two`\n> three\n***", "- title - one 'two' - three -"),
-        ("#ai in C#, F#m. PR#5 # 3", "hashtag ai in c sharp, f sharp m. p r number five - three"),
+        ("😀 Hi there!👋🏽 Fine 👍", "hi there! fine"),
+        ("1️⃣ one → two ✓ • 20 °C", "one one two twenty degrees celsius"),
+        ("## Title\n* **one** `two`\n> three\n***", "title. one 'two', three"),
+        ("#ai in C#, F#m. PR#5 # 3", "hashtag ai in c sharp, f sharp m. p r number five three"),
         ("London→Paris, 1→2, 5✓ Hi👋!", "london paris, one two, five hi!"),
-        ("##Title\n=====\n|---|---|\nx", "title - - x"),
+        ("##Title\n=====\n|---|---|\nx", "title. x"),
     ],
 )
 def test_what_is_written_becomes_what_is_said(text: str, said: str) -> None:
-    assert english(text) == said
+    assert english(text).strip() == said
 
 
 def test_for_other_readers_text_keeps_its_case() -> None:
@@ -131,8 +131,7 @@ def test_however_a_text_is_cut_the_same_is_said(text: str, cuts: list[int]) -> N
 
 @given(text=texts)
 @settings(max_examples=150)
-def test_nothing_becomes_blank_or_beyond_measure(text: str) -> None:
-    assert bool(english(text).strip()) == bool(text.strip())
+def test_nothing_grows_beyond_measure(text: str) -> None:
     assert len(english(text).encode()) <= max_bytes(text, "english")
     words = text.split()
     assert len(english(text).encode()) <= sum(max_bytes(word, "english") for word in words)
@@ -158,9 +157,16 @@ def test_a_copy_is_a_snapshot(before: str, one: str, other: str) -> None:
         ("No. seven ", "no. seven "),
         ("$5 ", ""),  # $5 million
         ("$5 a ", "five dollars a "),
-        ("1 2 ", "one "),
+        ("12 men ", "twelve men "),
+        ("He came. ", "he came. "),
+        ("the FBI ", "the "),  # FBI AND CIA
+        ("A ", ""),  # A, B, C
+        ("a ", "a "),
+        ("I ", "i "),
+        ("7 - 2 ", ""),  # 7 - 2 = 5
+        ("one\n", ""),  # a list
+        ("one.\n", "one. "),
         ("well—", ""),  # a dash may be part of a longer one
-        ("今" * 65, "今" * 64),
     ],
 )
 def test_a_word_is_said_when_nothing_can_change_it(fed: str, said: str) -> None:
@@ -187,14 +193,18 @@ def test_a_word_knows_what_it_comes_from(text: str, words: str) -> None:
 
 @given(text=texts, name=st.sampled_from([None, "english", "english-phonemes"]))
 @settings(max_examples=150, deadline=None)
-def test_spans_are_in_order_and_cover_the_text(text: str, name: str | None) -> None:
+def test_spans_are_in_order_and_cover_what_is_said(text: str, name: str | None) -> None:
     spans = [(word.start, word.end) for word in words_of(text, name)]
     assert spans == sorted(spans)
     distinct = list(dict.fromkeys(span for span in spans if span[0] < span[1]))
     for (_, end), (start, _) in zip(distinct, distinct[1:], strict=False):
         assert end <= start
     covered = {place for span in distinct for place in range(*span)}
-    assert all(place in covered or text[place].isspace() for place in range(len(text)))
+    assert all(place in covered for place, char in enumerate(text) if _is_said(char, name))
+
+
+def _is_said(char: str, name: str | None) -> bool:
+    return not char.isspace() if name is None else char.isascii() and char.isalnum()
 
 
 @given(text=texts, cuts=st.lists(st.integers(0, 200)))

@@ -10,7 +10,7 @@ import random
 import re
 from collections.abc import Callable
 
-from sled.normalization.tables import MONTHS
+from sled.normalization.kinds.calendar import MONTHS
 
 _WORDS = {
     "name": (

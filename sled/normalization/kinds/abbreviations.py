@@ -1,0 +1,385 @@
+"""Abbreviations, with or without their full stop, and what a full stop behind them means.
+
+    Mr. and Mrs. Smith, Prof. Li  mister and missus Smith, professor Li
+    St. Paul, Wall St., Elm Dr.   saint Paul, Wall street, Elm drive
+    No. 7, p. 12, Apt. 4B, c. 1850  number seven, page twelve, apartment four B, circa ...
+    in the U.S. He came           the stop ends the sentence where the next word begins one
+    w/o, and/or, he/she, vs.      without, and or, he or she, versus
+
+Abbreviations are listed without the full stop at their end. Case matters: "Co." is a company,
+"co." is not.
+"""
+
+from __future__ import annotations
+
+import re
+from re import Match
+
+from sled.normalization.kinds.calendar import SHORT_MONTHS, SHORT_WEEKDAYS
+from sled.normalization.kinds.roman import SMALL_WORDS, roman_value
+from sled.normalization.rules import LETTER, LETTER_GAP, Rule, before, rule, spell, word_set
+
+# A full stop after these never ends a sentence.
+INNER = {
+    "Mr": "mister",
+    "Mrs": "missus",
+    "Ms": "miz",
+    "Mx": "mix",
+    "Dr": "doctor",
+    "Drs": "doctors",
+    "mr": "mister",
+    "mrs": "missus",
+    "ms": "miz",
+    "dr": "doctor",
+    "Messrs": "messers",
+    "Mme": "madame",
+    "Mlle": "mademoiselle",
+    "Prof": "professor",
+    "Rev": "reverend",
+    "Fr": "father",
+    "Hon": "honorable",
+    "Gen": "general",
+    "Col": "colonel",
+    "Maj": "major",
+    "Capt": "captain",
+    "Cmdr": "commander",
+    "Adm": "admiral",
+    "Lt": "lieutenant",
+    "Sgt": "sergeant",
+    "Cpl": "corporal",
+    "Pvt": "private",
+    "Gov": "governor",
+    "Sen": "senator",
+    "Rep": "representative",
+    "Pres": "president",
+    "Supt": "superintendent",
+    "Det": "detective",
+    "Mt": "mount",
+    "Ft": "fort",
+    "e.g": "for example",
+    "i.e": "that is",
+    "eg": "for example",
+    "ie": "that is",
+    "vs": "versus",
+    "cf": "compare",
+    "viz": "namely",
+    "approx": "approximately",
+    "Approx": "approximately",
+    "incl": "including",
+    "excl": "excluding",
+    "esp": "especially",
+    "resp": "respectively",
+}
+# Those of them that are also written without a full stop.
+OPEN_TITLES = {"Mr", "Mrs", "Ms", "Dr"}
+
+# A full stop after these may end a sentence.
+WORDS = {
+    "Inc": "incorporated",
+    "Ltd": "limited",
+    "Co": "company",
+    "Cos": "companies",
+    "Corp": "corporation",
+    "Bros": "brothers",
+    "Assn": "association",
+    "Assoc": "associates",
+    "Jr": "junior",
+    "Sr": "senior",
+    "Esq": "esquire",
+    "Ave": "avenue",
+    "Av": "avenue",
+    "Blvd": "boulevard",
+    "Rd": "road",
+    "Ln": "lane",
+    "Ct": "court",
+    "Pl": "place",
+    "Pkwy": "parkway",
+    "Hwy": "highway",
+    "Sq": "square",
+    "Ter": "terrace",
+    "Terr": "terrace",
+    "Cir": "circle",
+    "Expy": "expressway",
+    "Bldg": "building",
+    "Dept": "department",
+    "dept": "department",
+    "Govt": "government",
+    "govt": "government",
+    "Univ": "university",
+    "Inst": "institute",
+    "Intl": "international",
+    "Natl": "national",
+    "Ph.D": spell("PhD"),
+    "etc": "et cetera",
+    "et al": "and others",
+    "ibid": "ibidem",
+    "misc": "miscellaneous",
+    "Misc": "miscellaneous",
+    "avg": "average",
+} | {short: name for short, name in SHORT_MONTHS.items() if short != name}
+
+# Abbreviations only before a number; otherwise they are words, or end a sentence.
+NUMBERED = {
+    "No": "number",
+    "no": "number",
+    "Nos": "numbers",
+    "nos": "numbers",
+    "Nr": "number",
+    "Vol": "volume",
+    "vol": "volume",
+    "Vols": "volumes",
+    "vols": "volumes",
+    "Fig": "figure",
+    "fig": "figure",
+    "Figs": "figures",
+    "figs": "figures",
+    "Ch": "chapter",
+    "ch": "chapter",
+    "Chap": "chapter",
+    "chap": "chapter",
+    "Sec": "section",
+    "sec": "section",
+    "Sect": "section",
+    "Art": "article",
+    "art": "article",
+    "Eq": "equation",
+    "eq": "equation",
+    "Eqs": "equations",
+    "eqs": "equations",
+    "Ex": "example",
+    "ex": "example",
+    "Op": "opus",
+    "op": "opus",
+    "Pt": "part",
+    "pt": "part",
+    "Ep": "episode",
+    "ep": "episode",
+    "p": "page",
+    "pp": "pages",
+    "l": "line",
+    "n": "note",
+    "c": "circa",
+    "ca": "circa",
+    "ed": "edition",
+    "est": "established",
+    "Est": "established",
+    "ext": "extension",
+    "Ext": "extension",
+    "max": "maximum",
+    "Max": "maximum",
+    "min": "minimum",
+    "Min": "minimum",
+    "Apt": "apartment",
+    "apt": "apartment",
+    "Ste": "suite",
+    "Rm": "room",
+    "rm": "room",
+    "Fl": "floor",
+    "Bldg": "building",
+    "tel": "telephone",
+    "Tel": "telephone",
+    "para": "paragraph",
+    "Para": "paragraph",
+    "Rte": "route",
+    "Hwy": "highway",
+    "Jan": "January",
+    "Wed": "Wednesday",
+    "approx": "approximately",
+    "ver": "version",
+    "Ver": "version",
+}
+# Numbers in capitals and with a letter count as well: Apt. B, Vol. III, Fig. A.
+_WITH_LETTER = word_set("Apt apt Vol vol Fig fig Ch Sec Art Pt Ste Rm Bldg Vols No")
+_PLACES = {"St": "street", "Dr": "drive", "Ct": "court"}
+_SIDES = {"N": "north", "S": "south", "E": "east", "W": "west"}
+_SIDES |= {"NE": "northeast", "NW": "northwest", "SE": "southeast", "SW": "southwest"}
+
+_CHOICES = {
+    "w/o": "without",
+    "b/c": "because",
+    "n/a": spell("NA"),
+    "c/o": "care of",
+    "he/she": "he or she",
+    "she/he": "she or he",
+    "his/her": "his or her",
+    "her/his": "her or his",
+    "him/her": "him or her",
+    "s/he": "she or he",
+    "a/c": spell("AC"),
+    "km/h": "kilometers per hour",
+}
+# Written in small letters and said letter by letter.
+_LETTERS = word_set(
+    "aka btw idk tbh fyi omg brb imo imho ftw tldr rsvp diy faq pdf html css url www"
+)
+
+_NEXT = r"(?=(?P<quote>[\"')\]*_]*)(?: (?P<next>\S+)|$|(?P<joined>\S)))"
+
+
+def starts_sentence(word: str) -> bool:
+    """Whether the word after a full stop begins a sentence, or there is no such word."""
+    word = word.lstrip("\"'(*_")
+    letters = re.match(rf"{LETTER}+", word)
+    return not word or (
+        word[0].isupper() and letters is not None and letters[0].lower() in SMALL_WORDS
+    )
+
+
+def _with_stop(words: str, match: Match[str]) -> str:
+    """Words, and a full stop if the sentence ends with them."""
+    if match["joined"]:  # another mark follows, or a letter without a space
+        return words if match["joined"] in ".,;:!?" else words
+    return f"{words}." if starts_sentence(match["next"] or "") else words
+
+
+def is_name(text: str) -> bool:
+    """Whether a word is a name: it is capitalised, and is not one that often begins a sentence."""
+    text = text.removesuffix("'s")
+    return text.isalpha() and text[0].isupper() and text.lower() not in SMALL_WORDS
+
+
+def _is_street(match: Match[str], previous: str) -> bool:
+    """Whether St. or Dr. follows the name of a street."""
+    following = (match["next"] or "").lstrip("\"'(")
+    if match["word"] == "St":
+        return is_name(previous) or re.fullmatch(r"\d+(?:st|nd|rd|th)", previous) is not None
+    is_title = following[:1].isupper() and not starts_sentence(following)
+    return is_name(previous) and not is_title
+
+
+def _say_abbreviation(match: Match[str]) -> str | None:
+    word, previous = match["word"], before(match)
+    following = (match["next"] or "").lstrip("\"'(")
+    if match["joined"] and match["joined"].isalpha():
+        return None
+    if word in _PLACES and _is_street(match, previous):
+        return _with_stop(_PLACES[word], match)
+    if word == "St":
+        return "saint"
+    if word in NUMBERED and _is_number(word, following):
+        return NUMBERED[word]
+    if word == "Dr":
+        return INNER[word]
+    if word in WORDS:
+        return _with_stop(WORDS[word], match)
+    if word in SHORT_WEEKDAYS and (word != "Sun" or previous.lower() != "the") and word != "Sat":
+        return _with_stop(SHORT_WEEKDAYS[word], match)
+    if word == "Sat" and (
+        not following or following[:1].isdigit() or following in ("and", "to", "at", "or")
+    ):
+        return _with_stop("Saturday", match)
+    return None
+
+
+def _is_number(word: str, following: str) -> bool:
+    if following[:1].isdigit() or following[:2] in ("#1",):
+        return True
+    bare = following.rstrip(".,;:!?)\"'")
+    return word in _WITH_LETTER and (
+        (roman_value(bare) > 0 and bare != "I") or re.fullmatch(r"[A-HJ-Z]\d*", bare) is not None
+    )
+
+
+def _say_numbered(match: Match[str]) -> str | None:
+    """No.5, p.12: a number follows without a space."""
+    return NUMBERED.get(match["word"])
+
+
+def _say_initial(match: Match[str]) -> str | None:
+    """A letter with a full stop, as in J. Smith; with I too many sentences end."""
+    letter, following = match["word"], (match["next"] or "").lstrip("\"'(")
+    previous = before(match)
+    if letter in _SIDES and re.fullmatch(r"\d+", previous) and following[:1].isalnum():
+        return _SIDES[letter]
+    if re.match(r"[A-Z]\.", following):
+        return spell(letter) + LETTER_GAP
+    is_inner = following[:1].isupper() and not starts_sentence(following)
+    if re.fullmatch(r"[A-Z]\.", previous):
+        return spell(letter) + LETTER_GAP if is_inner else _with_stop(spell(letter), match)
+    return spell(letter) + LETTER_GAP if is_inner and letter != "I" else None
+
+
+def _say_dotted_letters(match: Match[str]) -> str | None:
+    text = match["word"]
+    if text in INNER:
+        return INNER[text]
+    return _with_stop(WORDS.get(text) or spell(text.replace(".", "")), match)
+
+
+def _say_open(match: Match[str]) -> str | None:
+    word, previous = match["word"], before(match)
+    if word == "St":
+        return "street" if is_name(previous) else "saint"
+    if (
+        word == "Dr"
+        and is_name(previous)
+        and not re.match(" [A-Z]", match.string[match.end() : match.endpos])
+    ):
+        return "drive"
+    if word in ("Ave", "Blvd", "Rd", "Hwy", "Pkwy", "Ln"):
+        return (
+            WORDS[word]
+            if is_name(previous) or re.search(r"\d(?:st|nd|rd|th)?$", previous)
+            else None
+        )
+    return INNER.get(word) or WORDS.get(word)
+
+
+def _say_owner(match: Match[str]) -> str | None:
+    """The U.S.'s, Co.'s."""
+    word = match["word"]
+    if "." in word or len(word) == 1:
+        return spell(word.replace(".", "")) + "'s"
+    words = WORDS.get(word) or INNER.get(word)
+    return f"{words}'s" if words else None
+
+
+_NEEDS_NEXT = "|".join({"St", "Dr"} | NUMBERED.keys() | WORDS.keys() | SHORT_WEEKDAYS.keys())
+_TITLES = "Mr|Mrs|Ms|Dr|St|Ave|Blvd|Rd|Hwy|Pkwy|Ln|vs|etc"
+_OPEN = rf"{_TITLES}|et|AKA|aka|{'|'.join(_LETTERS)}"
+BEGINS = rf"(?=\S*[./])|(?:{_OPEN})(?!\w)"
+RULES: list[Rule] = [
+    rule(rf"(?<![\w.])(?P<word>(?:[A-Za-z]\.)*[A-Za-z]|{LETTER}+)\.'s(?!\w)", _say_owner),
+    rule(
+        r"(?<!\w)(?P<word>et al)\." + _NEXT,
+        lambda m: _with_stop("and others", m),
+        begins="et$",
+        reach=2,
+        goes_on=r"al\..*",
+    ),
+    rule(
+        rf"(?<![\w.])(?P<word>(?:[A-Za-z]\.)+[A-Za-z]|Ph\.D|M\.Sc|B\.Sc)\.{_NEXT}",
+        _say_dotted_letters,
+        begins=r"[A-Za-z]+\.[A-Za-z]",
+        reach=1,
+    ),
+    rule(r"(?<![\w.])(?:[A-Za-z]\.){2,}", lambda m: spell(m[0].replace(".", ""))),
+    rule(
+        rf"(?<![\w'.])(?P<word>[A-Z])\.{_NEXT}",
+        _say_initial,
+        begins=r"[A-Z]\.",
+        reach=1,
+    ),
+    rule(rf"(?<![\w'])(?P<word>{LETTER}+)\.(?=\d)", _say_numbered),
+    rule(
+        rf"(?<![\w'.-])(?P<word>{'|'.join(sorted(INNER.keys() - {'Dr', 'e.g', 'i.e'}))})\.(?!\w)",
+        lambda m: INNER[m["word"]],
+    ),
+    rule(
+        rf"(?<![\w'.-])(?P<word>{_NEEDS_NEXT})\.{_NEXT}",
+        _say_abbreviation,
+        begins=rf"(?:{_NEEDS_NEXT})\.",
+        reach=1,
+    ),
+    rule(
+        rf"(?<![\w'.-])(?P<word>{_TITLES})(?![\w.'-])",
+        _say_open,
+        begins="Dr$",
+        reach=1,
+    ),
+    rule(r"(?<!\w)v\.(?= [A-Z])", "versus", begins=r"v\.$", reach=1),
+    rule(r"(?<!\w)(?:a\.k\.a|AKA|aka)\b\.?", lambda m: spell("AKA")),
+    rule(rf"(?<!\w)(?:{'|'.join(_LETTERS)})(?![\w'.])", lambda m: spell(m[0])),
+    rule(r"(?<!\w)w/(?!o\b)", "with"),
+    rule(rf"(?<!\w)(?:{'|'.join(map(re.escape, _CHOICES))})(?![\w/])", lambda m: _CHOICES[m[0]]),
+]

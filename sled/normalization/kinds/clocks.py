@@ -1,0 +1,122 @@
+"""Times of day, and what stands between two of them.
+
+7:30, 7.30pm, 19:05      seven thirty, seven thirty P M, nineteen oh five
+7:00, 7 p.m., 14:00      seven o'clock, seven P M, fourteen hundred
+10:30:15, 00:15          ten thirty fifteen, zero fifteen
+9am-5pm, 9 a.m.-5 p.m.   nine A M to five P M
+3:1, a 16:9 display      three to one, sixteen to nine (ratios: see RULES)
+"""
+
+from __future__ import annotations
+
+from re import Match
+
+from sled.normalization import numbers
+from sled.normalization.rules import FREE, Rule, rule, so_far, spell
+
+_HALF_DAY = r"(?:[aA]\.?[mM]|[pP]\.?[mM])(?![A-Za-z])"
+_HOURS = r"(?:[01]?\d|2[0-4])"
+_TIME = rf"{_HOURS}(?:[:.][0-5]\d)?"
+_CLOCK = rf"(?P<hours>{_HOURS}):(?P<minutes>[0-5]\d)"
+
+
+def say_clock(hours: int, minutes: int, *, has_half_day: bool) -> str:
+    """A time of day.
+
+    Args:
+        hours: The hour.
+        minutes: The minute. A full hour gets "o'clock", or "hundred" after noon.
+        has_half_day: Whether a.m. or p.m. follows, so that a full hour gets neither.
+    """
+    if minutes == 0:
+        if has_half_day:
+            return numbers.cardinal(hours)
+        return f"{numbers.cardinal(hours)} {'hundred' if hours > 12 else oclock(hours)}"
+    return f"{numbers.cardinal(hours)} {'oh ' if minutes < 10 else ''}{numbers.cardinal(minutes)}"
+
+
+def oclock(hours: int) -> str:
+    """What follows a full hour."""
+    return "o'clock" if hours else "hundred"
+
+
+def _say_time(text: str, *, has_half_day: bool) -> str:
+    hours, _, minutes = text.replace(".", ":").partition(":")
+    return say_clock(int(hours), int(minutes or 0), has_half_day=has_half_day)
+
+
+def _spell_half_day(text: str) -> str:
+    return spell(text.replace(".", ""))
+
+
+def _say_half_day(match: Match[str]) -> str:
+    """A time with a.m. or p.m., after another time or not."""
+    said = f"{_say_time(match['time'], has_half_day=True)} {_spell_half_day(match['half'])}"
+    if match["from"]:
+        start = _say_time(match["from"], has_half_day=True)
+        if match["from_half"]:
+            start += f" {_spell_half_day(match['from_half'])}"
+        said = f"{start} to {said}"
+    return said + ("." if match["stop"] is not None and match["ends"] is not None else "")
+
+
+def _say_clock(match: Match[str]) -> str:
+    hours, minutes, seconds = match["hours"], int(match["minutes"]), match["seconds"]
+    said = say_clock(int(hours), minutes, has_half_day=bool(seconds))
+    if seconds:
+        if not minutes:
+            said = f"{numbers.cardinal(int(hours))} zero zero"
+        second = int(seconds)
+        said += f" {'oh ' if 0 < second < 10 else ''}"
+        said += numbers.cardinal(second) if second else "zero zero"
+        if match["part"]:
+            said += f" point {numbers.digit_by_digit(match['part'])}"
+    return said
+
+
+def _say_range(match: Match[str]) -> str:
+    return " to ".join(
+        _say_time(match[name], has_half_day=False).removesuffix(" o'clock")
+        for name in ("from", "time")
+    )
+
+
+def _say_ratio(match: Match[str]) -> str | None:
+    one, two = match["one"], match["two"]
+    link = " by " if match[0] in _SHAPES else " to "
+    return link.join(numbers.number(part, is_count=True) for part in (one, two))
+
+
+_SHAPES = {"16:9", "4:3", "21:9", "3:2", "16:10", "18:9", "9:16"}
+
+BEGINS = r"\d"
+RULES: list[Rule] = [
+    rule(
+        rf"{FREE}(?:(?P<from>{_TIME}) ?(?P<from_half>{_HALF_DAY})?\.? ?- ?)?"
+        rf"(?P<time>{_TIME}) ?(?P<half>{_HALF_DAY})"
+        r"(?P<stop>\.(?P<ends>(?= (?:[\"'(]*[A-Z])|[\"')]*$))?)?",
+        _say_half_day,
+        begins=rf"{_TIME}(?:$|[aApP-])",
+        reach=4,
+        goes_on=so_far(rf"{_TIME}(?: ?{_HALF_DAY}\.?)?(?: ?-(?: ?{_TIME})?)?"),
+    ),
+    rule(
+        rf"{FREE}(?P<from>{_HOURS}:[0-5]\d) ?- ?(?P<time>{_HOURS}:[0-5]\d)(?![\d:])",
+        _say_range,
+        begins=rf"{_HOURS}:[0-5]\d(?:$|-)",
+        reach=2,
+        goes_on=rf"-|{_HOURS}:[0-5]\d[.,;:!?)]*",
+    ),
+    rule(
+        rf"{FREE}{_CLOCK}(?::(?P<seconds>[0-5]\d)(?:\.(?P<part>\d+))?)?(?![\d:]|[.]\d)",
+        _say_clock,
+    ),
+    rule(
+        rf"{FREE}(?P<hours>{_HOURS})h(?P<minutes>[0-5]\d)(?P<seconds>)(?P<part>)(?!\w)", _say_clock
+    ),
+    rule(
+        r"(?<![\w.,:])(?P<one>\d{1,3}(?:,\d{3})*|\d+) ?: ?(?P<two>\d{1,3}(?:,\d{3})+|\d+)"
+        r"(?![\d:]|[.,]\d)",
+        _say_ratio,
+    ),
+]

@@ -1,0 +1,206 @@
+"""Numbers that are neither dates, money, sums nor quantities, and numbers within words.
+
+7 of 42, 1,234, 3.14, .5, 3,5   ...; a comma before other than three digits is a decimal point
+1st, 22nd, 10-12, 50-50         first, twenty-second, ten to twelve, fifty fifty
+10k followers, 3M views         ten thousand followers, three million views
+1.2.3, v2.0                     one point two point three, v two point zero
+1920x1080, 10x, 1080p, 4x4      nineteen twenty by ten eighty, ten times, ten eighty p, four by four
+No.5, #3, H.264, COVID-19       number five, number three, h two six four, COVID nineteen
+CO2, H2O, MP3, 4G               c o two, h two o, m p three, four g
+"""
+
+from __future__ import annotations
+
+from re import Match
+
+from sled.normalization import numbers
+from sled.normalization.kinds.units import PLACES
+from sled.normalization.rules import END, FREE, NUMBER, Rule, before, rule, so_far, spell
+
+_COUNTED = (
+    "followers|views|users|people|subscribers|downloads|copies|viewers|likes|customers|members|fans"
+    "|dollars|euros|pounds|rows|records|tokens|parameters|params|requests|jobs|units|shares|barrels"
+    "|visitors|players|sales|tons|tonnes|votes|years|residents|inhabitants|samples|words|songs|hits"
+)
+_SCALES = {"k": "thousand", "K": "thousand", "M": "million", "B": "billion", "bn": "billion"}
+_SCALES |= {"T": "trillion", "m": "million", "b": "billion", "mn": "million", "tn": "trillion"}
+# Names with a letter behind a number: resolutions, generations of networks, races.
+_NAMED_LETTERS = {"2K", "4K", "5K", "8K", "16K", "3M"}
+
+
+def _say_scale(match: Match[str]) -> str | None:
+    number, letter = match["number"], match["letter"]
+    is_counted = match["noun"] is not None
+    if not is_counted:
+        if number + letter in _NAMED_LETTERS or letter in ("m", "b", "T"):
+            return None
+        if letter == "B" and ("." not in number and len(number) < 2 or _names_place(match)):
+            return None
+        if letter in ("K", "M") and _names_place(match):
+            return None
+    return f"{numbers.number(number, is_count=True)} {_SCALES[letter]}"
+
+
+def _names_place(match: Match[str]) -> bool:
+    return before(match).lower().rstrip(".") in PLACES
+
+
+def _say_range(match: Match[str]) -> str:
+    one, two = match["one"], match["two"]
+    link = " " if one == two and int(one) >= 20 else " to "
+    return link.join(map(numbers.number, (one, two)))
+
+
+def _say_letters_and_digits(match: Match[str]) -> str:
+    """A word of letters and digits: each run of capitals is spelled, each number is said."""
+    said = []
+    for part in _parts(match[0]):
+        if part.isdigit():
+            said.append(_say_code_number(part))
+        elif len(part) == 1 or (part.isupper() and len(part) <= max(3, len(match[0]) - 1)):
+            said.append(spell(part))
+        else:
+            said.append(part)
+    return " ".join(said)
+
+
+def _say_code_number(digits: str) -> str:
+    if digits[0] == "0" and len(digits) > 1:
+        return numbers.digit_by_digit(digits)
+    return numbers.number(digits, is_count=len(digits) != 4)
+
+
+def _parts(text: str) -> list[str]:
+    parts: list[str] = []
+    for char in text:
+        if parts and _kind(parts[-1][-1]) == _kind(char):
+            parts[-1] += char
+        elif parts and parts[-1].isupper() and len(parts[-1]) == 1 and char.islower():
+            parts[-1] += char  # a capital letter begins a word
+        else:
+            parts.append(char)
+    return parts
+
+
+def _kind(char: str) -> int:
+    return 0 if char.isdigit() else 1 if char.isupper() else 2
+
+
+_ELEMENTS = (
+    "H|He|Li|Be|B|C|N|O|F|Ne|Na|Mg|Al|Si|P|S|Cl|Ar|K|Ca|Ti|V|Cr|Mn|Fe|Co|Ni|Cu|Zn|As|Se|Br|Kr|Rb"
+    "|Sr|Zr|Mo|Ag|Cd|Sn|Sb|I|Xe|Cs|Ba|W|Pt|Au|Hg|Pb|Bi|U|Pu|Ra|Rn|Th"
+)
+
+
+def _say_formula(match: Match[str]) -> str:
+    """A chemical formula: its symbols are spelled."""
+    said = [
+        numbers.cardinal(part) if part.isdigit() else spell(part)
+        for part in _parts_of_formula(match[0])
+    ]
+    return " ".join(said)
+
+
+def _parts_of_formula(text: str) -> list[str]:
+    parts: list[str] = []
+    for char in text:
+        if parts and char.isdigit() and parts[-1].isdigit():
+            parts[-1] += char
+        elif char.isalnum():
+            parts.append(char)
+    return parts
+
+
+def _say_size(match: Match[str]) -> str:
+    sides = [side for side in (match["one"], match["two"], match["three"]) if side]
+    return " by ".join(
+        numbers.pairs(side)
+        if side.isdigit() and len(side) == 4 and side[-1] == "0" or side in _SIDES
+        else numbers.number(side, is_count=True)
+        for side in sides
+    )
+
+
+_SIDES = {"1366", "1024", "2048", "4096", "2732", "1536", "1792", "1125", "2436"}
+
+
+def _say_hash(match: Match[str]) -> str:
+    return f"number {numbers.number(match['number'], is_count=True)}"
+
+
+BEGINS = r"[-−+.#№]|(?=\w*\d)|[vH]\.|v\d"
+RULES: list[Rule] = [
+    rule(
+        rf"(?<![\w.,])(?P<number>{NUMBER})(?P<letter>bn|mn|tn|[kKmMbBT])"
+        rf"(?![\w^/])(?P<noun>(?=[ -](?:{_COUNTED})\b))?",
+        _say_scale,
+        begins=r"[\d.,]+(?:bn|mn|tn|[kKmMbBT])$",
+        reach=1,
+    ),
+    rule(
+        rf"{FREE}(?P<one>\d+(?:\.\d+)?) ?[x×] ?(?P<two>\d+(?:\.\d+)?)"
+        r"(?: ?[x×] ?(?P<three>\d+(?:\.\d+)?))?(?![\w.]\w|\w)",
+        _say_size,
+        begins=r"\d+(?:\.\d+)?(?:$|[x×])",
+        reach=4,
+        goes_on=so_far(r"[\d.]+ ?[x×]?(?: ?[\d.]+(?: ?[x×])?)?"),
+    ),
+    rule(
+        rf"(?<![\w.,])(?P<number>{NUMBER})[x×]{END}",
+        lambda m: f"{numbers.number(m['number'], is_count=True)} times",
+    ),
+    rule(
+        rf"(?<![\w.,])(?P<lines>\d{{3,4}})(?P<letter>[pi]){END}",
+        lambda m: f"{numbers.pairs(m['lines'])} {spell(m['letter'])}",
+    ),
+    rule(
+        r"(?<![\w.,])(?P<number>\d+(?:,\d{3})*)(?i:st|nd|rd|th)(?![A-Za-z])",
+        lambda m: numbers.ordinal(m["number"].replace(",", "")),
+    ),
+    rule(
+        r"(?<![\w.,])(?P<number>\d{1,3}) 000(?P<more>(?: 000)*)(?! ?\d)",
+        lambda m: numbers.cardinal(m[0].replace(" ", "")),
+        begins=r"\d{1,3}$",
+        reach=4,
+        goes_on="000",
+    ),
+    rule(
+        r"(?<!\w)v\.?(?P<version>\d+(?:\.\d+)*)(?!\w)",
+        lambda m: f"{spell('v')} " + " point ".join(map(_say_code_number, m["version"].split("."))),
+    ),
+    rule(
+        r"(?<![\w.])\d+(?:\.\d+){2,}(?![\w])",
+        lambda m: " point ".join(map(_say_code_number, m[0].split("."))),
+    ),
+    rule(
+        r"(?<!\w)H\.(?P<number>26[1-6])(?!\w)",
+        lambda m: f"{spell('H')} {numbers.digit_by_digit(m['number'])}",
+    ),
+    # Ranges.
+    rule(rf"{FREE}(?P<one>\d+)-(?P<two>\d+)(?![\w%]|[.,:-]\d|-)", _say_range),
+    rule(
+        rf"{FREE}(?P<one>{NUMBER}) - (?P<two>{NUMBER})(?![\d-])",
+        lambda m: f"{numbers.number(m['one'])} to {numbers.number(m['two'])}",
+        begins=rf"(?:{NUMBER})$",
+        reach=2,
+        goes_on="-",
+    ),
+    rule(r"(?<=[\d%°])-(?=[$€£¥]?\.?\d)", "to"),
+    rule(r"(?<![\w)])(?:[-−](?=[$€£¥]?\.?\d)|− (?=\d))", "minus", begins="−$", reach=1),
+    rule(r"(?<=[\d)])−(?=[\d(])", "minus"),
+    rule(r"(?<!\w)\+(?=\.?\d)", "plus"),
+    # Formulas and other letters with digits.
+    rule(
+        rf"(?<!\w)(?=\w*[A-Z])(?=[A-Za-z]*\d)(?:(?:{_ELEMENTS})\d*|\((?:(?:{_ELEMENTS})\d*)+\)\d*){{2,}}{END}",
+        _say_formula,
+    ),
+    rule(rf"(?<!\w)(?:CO|NO|SO|O|N|H)\d{END}", _say_formula),
+    rule(r"#(?P<number>\d+(?:,\d{3})*)(?!\w)", _say_hash),
+    rule(r"№ ?(?=\d)", "number", begins="№", reach=1),
+    rule(
+        r"(?<![\w.,])(?=[A-Za-z]*\d)(?=\d*[A-Za-z])[A-Za-z\d]+(?!\w|-year)", _say_letters_and_digits
+    ),
+    rule(r"(?<=\d)-(?=[A-Za-z])|(?<=[A-Za-z])-(?=\d)", ""),
+    rule(rf"{NUMBER}", lambda m: numbers.number(m[0])),
+    rule(r"\d+", lambda m: numbers.digit_by_digit(m[0])),
+]

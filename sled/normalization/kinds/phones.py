@@ -1,0 +1,118 @@
+"""Telephone numbers and other digits that are read one by one, in groups.
+
+(555) 123-4567      five five five, one two three, four five six seven
++1 555 123 4567     plus one, five five five, one two three, four five six seven
+1-800-FLOWERS       one eight hundred, FLOWERS
+call 911            call nine one one
+CA 90210            C A nine zero two one zero
+"""
+
+from __future__ import annotations
+
+import re
+from re import Match
+
+from sled.normalization import numbers
+from sled.normalization.rules import FREE, Rule, before, rule, so_far, spell
+
+_GROUP = re.compile(r"\d+|[A-Z]+")
+_DIALLED = re.compile(r"(?i:call|calls|called|calling|dial|dials|dialed|dialing|phone|ring|text)")
+_ENDING = r"(?!\w|[.,:/-]\d|[-/%]\w)"
+_AREA = r"(?P<area>\(\d{3}\)|\d{3})(?:(?<=\))[ -]?|[ .-])"
+_EXTENSION = r"(?:,? ?(?:x|ext\.?) ?(?P<extension>\d{1,6}))?"
+
+
+def _groups(text: str) -> str:
+    said = []
+    for group in _GROUP.findall(text):
+        if group.isdigit():
+            said.append(numbers.digit_by_digit(group))
+        else:
+            said.append(group if len(group) > 3 else spell(group))
+    return ", ".join(said)
+
+
+def _area(area: str) -> str:
+    return numbers.cardinal(area) if re.fullmatch("[1-9]00", area) else _groups(area)
+
+
+def _say_north_american(match: Match[str]) -> str:
+    area = match["area"].strip("()")
+    said = f"{_area(area)}, {_groups(match['rest'])}"
+    if match["country"]:
+        pause = " " if area.endswith("00") else ", "
+        said = f"{'plus ' if match['plus'] else ''}one{pause}{said}"
+    return f"{said}, extension {_groups(match['extension'])}" if match["extension"] else said
+
+
+def _say_with_letters(match: Match[str]) -> str:
+    country = "one " if match[0].startswith("1-") else ""
+    return f"{country}{_area(match['area'])}, {_groups(match['letters'])}"
+
+
+def _say_international(match: Match[str]) -> str | None:
+    num_digits = sum(char.isdigit() for char in match[0])
+    return f"plus {_groups(match[0])}" if 7 <= num_digits <= 15 else None
+
+
+def _say_dialled(match: Match[str]) -> str | None:
+    return _groups(match[0]) if _DIALLED.fullmatch(before(match)) else None
+
+
+def _say_serial(match: Match[str]) -> str:
+    groups = match[0].split("-")
+    if all(len(group) == 1 for group in groups):
+        return " ".join(map(numbers.cardinal, groups))
+    return _groups(match[0])
+
+
+BEGINS = r"[+(\d]"
+RULES: list[Rule] = [
+    # North America.
+    rule(
+        rf"(?<![\w.,])(?:(?P<plus>\+)?(?P<country>1)[ .-]?)?{_AREA}"
+        rf"(?P<rest>\d{{3}}[ .-]\d{{4}}){_EXTENSION}{_ENDING}",
+        _say_north_american,
+        begins=r"(?:\+?1[-.]?)?\(?\d{3}(?!\d)|\+?1$",
+        reach=5,
+        goes_on=so_far(
+            r"(?:\+?1[ .-])?(?:\(?\d{3}\)?(?:[ .-]?\d{3}(?:[ .-]?\d{4},?(?: (?:x|ext\.?))?)?)?)?"
+        ),
+    ),
+    rule(rf"{FREE}\d{{3}}-\d{{4}}(?!\d){_ENDING}", lambda m: _groups(m[0])),
+    rule(
+        rf"{FREE}(?:1-)?(?P<area>[2-9]\d\d)-"
+        r"(?P<letters>(?=[A-Z0-9-]*[A-Z]{3})[A-Z0-9]+(?:-[A-Z0-9]+)*)",
+        _say_with_letters,
+    ),
+    # Other countries: a plus, and groups.
+    rule(
+        rf"(?<!\w)\+\d{{1,3}}(?:[ .-]?\(?\d{{1,5}}\)?){{1,6}}{_ENDING}",
+        _say_international,
+        begins=r"\+\d",
+        reach=6,
+        goes_on=r"\(?\d{1,5}\)?(?:-\d+)*[.,;:!?)]*",
+    ),
+    rule(
+        rf"{FREE}0\d{{2,4}}(?: \d{{3,4}}){{2}}{_ENDING}",
+        lambda m: _groups(m[0]),
+        begins=r"0\d{2,4}$",
+        reach=2,
+        goes_on=r"\d{3,4}[.,;:!?)]*",
+    ),
+    # Card numbers, serial numbers, numbers of emergency services, ZIP codes.
+    rule(
+        rf"{FREE}\d{{4}}(?: \d{{4}}){{2,3}}{_ENDING}",
+        lambda m: _groups(m[0]),
+        begins=r"\d{4}$",
+        reach=3,
+        goes_on=r"\d{4}[.,;:!?)]*",
+    ),
+    rule(
+        rf"{FREE}(?!\d{{4}}-\d\d?-\d\d?(?!\d))(?!\d\d?-\d\d?-(?:\d{{2}}|\d{{4}})(?!\d))"
+        r"\d+(?:-\d+){2,}(?![\w=]|-\w|\.\d)",
+        _say_serial,
+    ),
+    rule(rf"{FREE}\d{{3,11}}{_ENDING}", _say_dialled),
+    rule(r"(?<=[A-Z][A-Z] )\d{5}(?:-\d{4})?(?!\w|[.,]\d)", lambda m: _groups(m[0])),
+]

@@ -1,0 +1,126 @@
+"""Roman numerals.
+
+Henry VIII, Pope Pius X      Henry the eighth, Pope Pius the tenth (names of rulers)
+the XIX century              the nineteenth century
+Act II, Scene iii, Vol. III  act two, scene three, volume three (after words that count)
+Rocky IV, Super Bowl LVIII   Rocky four, Super Bowl fifty-eight (after other names)
+Section IV.2, World War II   section four point two, world war two
+"""
+
+from __future__ import annotations
+
+import re
+from re import Match
+
+from sled.normalization import numbers
+from sled.normalization.rules import Rule, before, rule, word_set
+
+_ROMAN = re.compile(r"(?=.)(?:L|XL|L?X{0,3})(?:IX|IV|V?I{0,3})")
+_VALUES = {"I": 1, "V": 5, "X": 10, "L": 50}
+
+# Words that are followed by a numeral that counts.
+COUNTED = word_set(
+    "act acts appendix article batch book canto chapter class column division episode exhibit "
+    "figure form game generation grade group lesson level mark mk number no nos part phase "
+    "plan platform round scene schedule season section series stage step super table test "
+    "tier title type unit version volume vol vols wave war week year ch sec fig art pt pts "
+    "bowl quarter"
+)
+_ORDERED = "century|centuries|dynasty|olympiad|congress|amendment|corps|army|legion|millennium"
+_TITLES = word_set(
+    "king queen pope emperor empress tsar czar prince princess kaiser sultan pharaoh shah "
+    "duke count saint st"
+)
+_RULERS = word_set(
+    "albert alexander alfonso amenhotep baldwin benedict boniface carl carlos casimir "
+    "catherine charles christian clement cleopatra constantine darius edward elizabeth felipe "
+    "ferdinand francis frederick friedrich george gregory gustav haakon harald henri henry "
+    "innocent ivan james john juan julius justinian leo leopold louis ludwig malcolm manuel "
+    "margrethe mary mehmed mohammed mohammad murad napoleon nicholas olaf otto paul pedro "
+    "peter philip philippe pius ptolemy ramesses ramses richard robert rudolf selim sixtus "
+    "stephen suleiman theodosius thutmose umberto urban victor victoria vladislaus wilhelm "
+    "willem william xerxes"
+)
+# Read as words or letters where nothing says that they count.
+_NO_NUMERALS = {"I", "V", "X", "L", "XL", "LI", "XX", "XXX", "LIV", "LV"}
+_AFTER_FIRST = (
+    r"(?=$|\.(?! [A-Z])|[,;:!?)]|'s\b"
+    r"| (?:of|and|the|in|on|to|who|as|from|with|by|is|was|were|had|has|died"
+    r"|became|ruled|reigned)\b)"
+)
+
+
+def roman_value(text: str) -> int:
+    """The value of a Roman numeral below 90 in capitals; 0 for no numeral."""
+    if not _ROMAN.fullmatch(text):
+        return 0
+    values = [_VALUES[letter] for letter in text]
+    following = [*values[1:], 0]
+    return sum(-one if one < two else one for one, two in zip(values, following, strict=True))
+
+
+def _is_name(word: str) -> bool:
+    return word[:1].isupper() and word.rstrip("'s").isalpha() and word.lower() not in SMALL_WORDS
+
+
+def _say(match: Match[str]) -> str | None:
+    text, previous = match["numeral"], before(match)
+    value = roman_value(text.upper())
+    if not value or not (text.isupper() or text.islower()):
+        return None
+    counts = previous.rstrip(".").lower().lstrip("(\"'") in COUNTED
+    if previous.startswith("No") and text == "I":
+        return None
+    if counts and (previous[:1].isupper() or (text.isupper() and text != "I")):
+        return _with_part(match, value)
+    if not text.isupper():
+        return None
+    if re.match(rf" (?i:{_ORDERED})\b", match.string[match.end() : match.endpos]):
+        return numbers.ordinal(value)
+    names = before(match, 3).split()
+    if previous.lower() in _RULERS and previous[:1].isupper():
+        has_title = bool({name.lower() for name in names[:-1]} & _TITLES)
+        if text == "I" and not has_title and not _is_first(match):
+            return None
+        if text in ("X", "L") and not has_title:
+            return None
+        return f"the {numbers.ordinal(value)}"
+    if text in _NO_NUMERALS or not _is_name(previous) or previous.isupper():
+        return None
+    return _with_part(match, value)
+
+
+def _is_first(match: Match[str]) -> bool:
+    """Whether the I after the name of a ruler is no pronoun."""
+    return re.match(_AFTER_FIRST, match.string[match.end() : match.endpos]) is not None
+
+
+def _needs_next(text: str, at: int, end: int) -> bool:
+    """Whether the next word decides: the numeral stands behind a ruler's name, or after "the"."""
+    if not re.fullmatch(r"[IVXL]+", text[at:end]):
+        return False
+    previous = text[max(0, at - 64) : at].rstrip(" ").rpartition(" ")[2].lower()
+    return previous in _RULERS or end - at > 1
+
+
+def _with_part(match: Match[str], value: int) -> str:
+    said = numbers.cardinal(value)
+    return f"{said} point {numbers.number(match['part'])}" if match["part"] else said
+
+
+# Words that are capitalised at the beginning of a sentence and are not names.
+SMALL_WORDS = word_set(
+    "a an and as at but by for from he her his if in is it its my near no not of on or our "
+    "she so than that the their then they this to under was we were when where with you your "
+    "i"
+)
+
+BEGINS = "[IVXLivxl]"
+RULES: list[Rule] = [
+    rule(
+        r"(?<![\w.-])(?P<numeral>[IVXL]+|[ivxl]+)(?![\w-])(?:\.(?P<part>\d+)(?![\w.]))?",
+        _say,
+        begins=_needs_next,
+        reach=1,
+    ),
+]

@@ -1,0 +1,87 @@
+"""Marks, signs between and beside words, and what is left of markup.
+
+Q&A @ home + #3        and, at, plus, number
+#ai in C#              hashtag ai in C sharp
+Hello!!!!!, What?!?!   a run of marks counts as one: hello! what?
+here—there             a dash is a pause
+:-), <3, ->, *, _      left out
+<b>bold</b>, &amp;     tags are left out, entities are the sign that they stand for
+"""
+
+from __future__ import annotations
+
+import html
+import re
+from re import Match
+
+from sled.normalization.characters import DASH
+from sled.normalization.kinds.money import CURRENCY_SIGNS
+from sled.normalization.rules import LETTER, Rule, rule
+
+SYMBOLS = {
+    "&": "and",
+    "@": "at",
+    "+": "plus",
+    "=": "equals",
+    "%": "percent",
+    "°": "degrees",
+    "§": "section",
+    "№": "number",
+    "×": "times",
+    "÷": "divided by",
+    "±": "plus or minus",
+    "√": "the square root of",
+    "∞": "infinity",
+    "‰": "per mille",
+    "¢": "cents",
+} | CURRENCY_SIGNS
+MARKS = ".,;:!?"
+OPENING, CLOSING, PAUSE = "(", ")", "-"
+
+
+def reduce_marks(marks: str) -> str:
+    """One mark for a run of them."""
+    if "?" in marks:
+        return "?"
+    if "!" in marks:
+        return "!"
+    if set(marks) == {"."}:
+        return "..." if len(marks) > 1 else "."
+    return min(marks, key=".:;,".index)
+
+
+def _say_entity(match: Match[str]) -> str | None:
+    sign = html.unescape(match[0])
+    return None if sign == match[0] else SYMBOLS.get(sign, "")
+
+
+BEGINS_FIRST = r"[<&(:;=8xX^]"
+FIRST: list[Rule] = [
+    # Tags and links of markup.
+    rule(
+        r"</?[A-Za-z][^<>]*>|<!--[^<>]*-->",
+        "",
+        begins=r"</?[A-Za-z][\w-]*(?:$|[/>])|<!--",
+        reach=8,
+        goes_on=r"[^<>]*",
+    ),
+    rule(r"&(?:[A-Za-z]{2,8}|#\d{1,6}|#x[\da-fA-F]{1,5});", _say_entity),
+    rule(r"(?<=\])\((?:https?://|www\.|mailto:|[/#])[^\s()]*\)", ""),
+    rule(
+        r"(?<![\w)])(?:[:;=8xX]['o-]?[()\[\]DPpO3/\\|*]+|\^_*\^|<3+|[:;]-?[()\[\]]+)(?![\w(])", ""
+    ),
+]
+
+BEGINS = ""
+RULES: list[Rule] = [
+    rule(r"(?<![^ \n\v])-(?![^ \n\v])", DASH),
+    rule("##+", ""),
+    rule(rf"(?<=\b[A-G])#(?=m?(?!\w))|(?<={LETTER})#(?!\w)", "sharp"),
+    rule(rf"#(?={LETTER})", "hashtag"),
+    rule(rf"(?<={LETTER})\+\+", "plus plus"),
+    rule(rf"(?<=\w)/(?={LETTER})|(?<={LETTER})/(?=\w)", ""),
+    rule(r"[#*_~|<>^`/\\]+", ""),  # decoration
+    rule(r"(?<!\w)-+(?=\w)|(?<=\w)['-]+(?=\w)|-+", ""),  # within or beside words
+    rule(f"[{re.escape(''.join(SYMBOLS))}]", lambda match: SYMBOLS[match[0]]),
+]
+__all__ = ["DASH", "FIRST", "MARKS", "RULES", "SYMBOLS", "reduce_marks"]

@@ -1,0 +1,254 @@
+"""Sums, powers, fractions and comparisons.
+
+    7 - 2 = 5, 10-3=7         seven minus two equals five, ten minus three equals seven
+    3*4, 12 ÷ 4, 5 * 3        three times four, twelve divided by four, five times three
+    x > 5, x >= 5, ≤ 10       x is greater than five, ..., less than or equal to ten
+    10^6, x², 6.02×10²³       ten to the sixth, x squared, six point zero two times ten to the ...
+    1.5e-3, √16, ≈ 3.14       ..., the square root of sixteen, about three point one four
+    1 1/2, 5/16, 22/7, ⅔      one and one half, five sixteenths, twenty-two over seven, two thirds
+
+A hyphen between two numbers is "minus" where a sign of a sum stands with it, or where it stands
+between spaces after the larger number. Elsewhere it is "to", see `numerals`.
+"""
+
+from __future__ import annotations
+
+import re
+from re import Match
+
+from sled.normalization import numbers
+from sled.normalization.kinds.units import unit_names
+from sled.normalization.rules import (
+    END,
+    FREE,
+    LETTER,
+    LETTER_GAP,
+    NUMBER,
+    Rule,
+    before,
+    rule,
+    so_far,
+    word_set,
+)
+
+_GREEK = dict(
+    zip(
+        "αβγδεζηθικλμνξοπρστυφχψω",
+        [
+            *("alpha", "beta", "gamma", "delta", "epsilon", "zeta", "eta", "theta"),
+            *("iota", "kappa", "lambda", "mu", "nu", "xi", "omicron", "pi"),
+            *("rho", "sigma", "tau", "upsilon", "phi", "chi", "psi", "omega"),
+        ],
+        strict=True,
+    )
+)
+GREEK = _GREEK | {letter.upper(): name for letter, name in _GREEK.items()} | {"ς": "sigma"}
+
+_OPERATORS = {
+    "+": "plus",
+    "−": "minus",
+    "±": "plus or minus",
+    "×": "times",
+    "·": "times",
+    "*": "times",
+    "÷": "divided by",
+    "=": "equals",
+    "==": "equals",
+    "≠": "is not equal to",
+    "!=": "is not equal to",
+    "≈": "is about",
+    "<": "is less than",
+    ">": "is greater than",
+    "≤": "is less than or equal to",
+    "<=": "is less than or equal to",
+    "≥": "is greater than or equal to",
+    ">=": "is greater than or equal to",
+}
+_WORD_OPERATORS = {"x": "times", "X": "times", "/": "divided by", "-": "minus"}
+_VARIABLE = "[a-zA-Zα-ωΑ-Ω]"
+_POWER = rf"\^[-−+]?(?:\d+|{_VARIABLE})"
+_NUMBER = rf"(?:{NUMBER})(?:[eE][-−+]?\d+(?!\w))?%?"
+_OPERAND = rf"[-−]?√?\(?(?:{_NUMBER}|{_VARIABLE}(?!{_VARIABLE}))(?:{_POWER})?!?(?!\w)\)?"
+_OPERATOR = r"(?:[=!<>]=|[-+−±×·*÷=≠≈<>≤≥/xX])"
+_STRONG = re.compile(r"[+−±×·*÷=≠≈<>≤≥^√]")
+_POWER_NAMES = {"2": "squared", "3": "cubed"}
+
+
+def _say_sum(match: Match[str]) -> str | None:
+    text = match[0]
+    is_strong = _STRONG.search(text) is not None
+    if not is_strong and not _is_difference(text):
+        return None
+    said, at, expects_operand = [], 0, True
+    while at < len(text):
+        if text[at] == " ":
+            at += 1
+            continue
+        if expects_operand:
+            part = _OPERAND_PATTERN.match(text, at)
+            assert part is not None, "the sum was matched with the same pattern"
+            said.append(_say_operand(part[0]))
+        else:
+            part = _OPERATOR_PATTERN.match(text, at)
+            assert part is not None, "the sum was matched with the same pattern"
+            said.append(_say_operator(part[0], text))
+        expects_operand = not expects_operand
+        at = part.end()
+    return " ".join(said)
+
+
+_OPERAND_PATTERN, _OPERATOR_PATTERN = re.compile(_OPERAND), re.compile(_OPERATOR)
+
+
+def _is_difference(text: str) -> bool:
+    """Whether a hyphen between two spaces is a minus: behind the larger number."""
+    parts = text.split(" - ")
+    if len(parts) != 2:
+        return False
+    try:
+        one, two = (float(numbers.plain_number(part.strip("%"))) for part in parts)
+    except ValueError:
+        return False
+    return one > two
+
+
+def _say_operator(sign: str, text: str) -> str:
+    if sign in "xX":
+        return "times" if "=" in text else "by"
+    if sign == "/":
+        return "divided by" if " / " in text or "=" in text else "over"
+    return _OPERATORS.get(sign) or _WORD_OPERATORS[sign]
+
+
+def _say_operand(text: str) -> str:
+    said = []
+    if text[0] in "-−":
+        said.append("minus")
+    body = text.strip("-−()")
+    if body.startswith("√"):
+        said.append("the square root of")
+        body = body[1:].lstrip("(")
+    is_factorial = body.endswith("!")
+    base, _, power = body.rstrip("!").partition("^")
+    said.append(_say_base(base))
+    if power:
+        said.append(_say_power(power))
+    if is_factorial:
+        said.append("factorial")
+    return " ".join(said)
+
+
+def _say_base(text: str) -> str:
+    if text in GREEK:
+        return GREEK[text]
+    if text.isalpha():
+        return text + LETTER_GAP
+    text, percent = text.removesuffix("%"), " percent" if text.endswith("%") else ""
+    number, _, exponent = text.replace("E", "e").partition("e")
+    said = numbers.number(number, is_count=True) + percent
+    return f"{said} times ten {_say_power(exponent)}" if exponent else said
+
+
+def _say_power(power: str) -> str:
+    sign, digits = ("minus ", power[1:]) if power[0] in "-−" else ("", power.lstrip("+"))
+    if not digits.isdigit():
+        name = GREEK.get(digits) or f"{digits}{LETTER_GAP}"
+        return f"to the {sign}{name}"
+    if sign:
+        return f"to the minus {numbers.cardinal(digits)}"
+    return _POWER_NAMES.get(digits) or f"to the {numbers.ordinal(digits)}"
+
+
+def _say_scientific(match: Match[str]) -> str:
+    return _say_base(match[0])
+
+
+def _say_comparison(match: Match[str]) -> str:
+    """A sign of comparison before a number, with nothing to compare before it."""
+    return _OPERATORS[match["sign"]].removeprefix("is ")
+
+
+def fraction(above: int, below: int) -> str:
+    """3/4 is "three quarters", 22/7 "twenty-two over seven"."""
+    if (above, below) in _NAMED:
+        return f"{numbers.cardinal(above)} {numbers.cardinal(below)}"
+    if below == 0 or above == 0 or below == 1:
+        return f"{numbers.cardinal(above)} over {numbers.cardinal(below)}"
+    is_named = below <= 20 or below in _DENOMINATORS
+    if not is_named or (above >= below and below not in (2, 4)):
+        return f"{numbers.cardinal(above)} over {numbers.cardinal(below)}"
+    part = {2: "half", 4: "quarter"}.get(below) or numbers.ordinal(below)
+    if below in (100, 1000):
+        part = part.removeprefix("one ")
+    plural = {"half": "halves"}.get(part, f"{part}s")
+    return f"{numbers.cardinal(above)} {part if above == 1 else plural}"
+
+
+_NAMED = {(24, 7), (9, 11), (20, 20), (50, 50), (7, 11)}  # twenty-four seven, nine eleven
+_DENOMINATORS = {24, 25, 30, 32, 36, 40, 48, 50, 60, 64, 90, 100, 128, 256, 1000}
+_RATED = word_set("rated rate rating ratings score scored scores got gave give solid was is it")
+
+
+def _say_fraction(match: Match[str]) -> str | None:
+    whole, above, below = match["whole"], int(match["above"]), int(match["below"])
+    if whole:
+        if not 0 < above < below:
+            return None
+        return f"{numbers.cardinal(whole)} and {fraction(above, below)}{_say_unit(match, True)}"
+    if below in (5, 10, 100) and before(match).lower() in _RATED:
+        return f"{numbers.cardinal(above)} out of {numbers.cardinal(below)}"
+    if below == above and above > 1:
+        return (
+            f"{numbers.cardinal(above)} out of {numbers.cardinal(below)}"
+            if above > 9
+            else (f"{numbers.cardinal(above)} {numbers.cardinal(below)}")
+        )
+    unit = _say_unit(match, above > below)
+    if unit and (above, below) == (1, 2):
+        return f"half a{'n' if unit[1] in 'aeiou' and unit[1:4] != 'uni' else ''}{unit}"
+    if unit and above < below:
+        return f"{fraction(above, below)} of a{'n' if unit[1] in 'aeio' else ''}{unit}"
+    return fraction(above, below) + unit
+
+
+def _say_unit(match: Match[str], is_several: bool) -> str:
+    names = unit_names(match["unit"]) if match["unit"] else None
+    return f" {names[is_several]}" if names else ""
+
+
+_FRACTION_UNIT = (
+    r"(?: ?(?P<unit>in(?=\.)"
+    r"|(?:km|cm|mm|kg|mg|ft|yd|mi|oz|lbs?|gal|qt|tsps?|tbsps?|Tbsp|mL|ml|hr|h|L)(?!\w))"
+    r"(?:\.(?=[,;:!?]| [\"'(]?[a-z\d]))?)?"
+)
+
+BEGINS = rf"[-−(√~<>!=≤≥≈≠∞.\d]|{_VARIABLE}(?!{LETTER})"
+RULES: list[Rule] = [
+    rule(
+        rf"(?<![\w.,/])(?:{_OPERAND})(?: ?{_OPERATOR} ?{_OPERAND})+(?![\w^(/-]|[.,]\d)",
+        _say_sum,
+        begins=rf"(?![aAI]$){_OPERAND}(?:$|{_OPERATOR})(?:[^\s]*)$",
+        reach=16,
+        goes_on=so_far(rf"{_OPERAND}(?: ?{_OPERATOR} ?{_OPERAND})*(?: ?{_OPERATOR})?"),
+    ),
+    rule(rf"{FREE}√\(?(?:{NUMBER}|{_VARIABLE}(?!\w))\)?", lambda m: _say_operand(m[0])),
+    rule(rf"{FREE}(?:{NUMBER})[eE][-−+]?\d+{END}", _say_scientific),
+    rule(rf"(?<![\w.])(?:{NUMBER}|{_VARIABLE}){_POWER}{END}", lambda m: _say_operand(m[0])),
+    rule(
+        r"(?P<sign>[<>!=]=|[<>≤≥≈≠])(?= ?[-−$€£]?[\d.√])",
+        _say_comparison,
+        begins=r"(?:[<>!=]=|[<>≤≥≈≠])",
+        reach=1,
+    ),
+    rule(r"~(?= ?[$€£]?\d)", "about", begins="~", reach=1),
+    rule(r"[-−]?∞", lambda m: "minus infinity" if len(m[0]) > 1 else "infinity"),
+    # Fractions.
+    rule(
+        r"(?<![\w.,/])(?:(?P<whole>\d+)[ -])?(?P<above>\d{1,4})/(?P<below>\d{1,4})(?![\w/]|[.,:]\d)"
+        + _FRACTION_UNIT,
+        _say_fraction,
+        begins=r"\d+(?:$|[/-])",
+        reach=2,
+        goes_on=r"\d+/\d+",
+    ),
+]
