@@ -1,7 +1,8 @@
 """Find when each word and letter of a corpus is said, and write cut manifests with the times.
 
 A small network is trained on the corpus itself to spell what it hears; no other model or data is
-needed. Of several manifests, it is trained on the first. The times are Lhotse alignments in the
+needed. Of several manifests, it is trained on the first, and on the next ones if the first has less
+speech than --train_hours. The times are Lhotse alignments in the
 supervision of each cut. A cut that does not seem to match its text keeps none.
 """
 
@@ -22,7 +23,7 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
         "--manifest",
         nargs="+",
         required=True,
-        help="cut manifests to align; the network is trained on the first",
+        help="cut manifests to align; the one to train the network on is the first",
     )
     corpus.add_argument(
         "--output",
@@ -34,8 +35,8 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     )
     corpus.add_argument(
         "--model",
-        help="normalise texts as this checkpoint does (folder or hub name), to fine-tune it with "
-        "the times",
+        help="normalise texts as this checkpoint does (folder, hub name or bundled model), to "
+        "fine-tune it with the times",
     )
     corpus.add_argument(
         "--text_normalization",

@@ -103,6 +103,10 @@ SECTIONS = {
 }
 
 
+# Commands that compute for minutes or hours, on a machine that may do other work as well.
+LONG_WORK = {"align", "cache codes", "cache predictions", "codec train", "codec fit", "train"}
+
+
 def find_command(words: list[str]) -> str | None:
     """Name of the command that the words of a command line begin with, if there is one."""
     names = (" ".join(words[:count]) for count in (1, 2))

@@ -12,9 +12,10 @@ from typing import NoReturn
 
 from typing_extensions import override
 
-from sled.cli.commands import COMMANDS, GROUPS, SECTIONS, Command, find_command
+from sled.cli.commands import COMMANDS, GROUPS, LONG_WORK, SECTIONS, Command, find_command
 from sled.cli.source_flags import read_flags
 from sled.files.suggest import did_you_mean
+from sled.startup import wait_without_spinning
 
 # Exit statuses.
 FAILED, BAD_INPUT, INTERRUPTED = 1, 2, 130
@@ -168,6 +169,8 @@ def _run(words: list[str]) -> int | None:
     if not words or (len(words) == 1 and words[0] in GROUPS):
         words = [*words, "--help"]
     name = find_command(words)
+    if name in LONG_WORK:
+        wait_without_spinning()
     if name is None:
         _refuse_unknown(words)
     elif COMMANDS[name].own_parser:

@@ -91,6 +91,11 @@ def load_cuts(path: str | os.PathLike[str], data_path: Path | None = None) -> Cu
     return CutSet(manifest)
 
 
+def manifest_name(cuts: CutSet) -> str:
+    """Path of the manifest that cuts come from; "the corpus" if they come from elsewhere."""
+    return str(cuts.data.path) if isinstance(cuts.data, Manifest) else "the corpus"
+
+
 def fingerprint(cuts: CutSet) -> tuple[int, str]:
     """Count the cuts and compute a SHA-256 digest of their contents, in order."""
     if isinstance(cuts.data, Manifest):

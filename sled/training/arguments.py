@@ -246,6 +246,9 @@ class TransformersArguments(TrainingArguments):
         },
     )
     max_steps: int = _flag(100_000, "optimiser steps of the whole run")
+    logging_steps: float | None = _flag(  # type: ignore[assignment]
+        None, "steps between log entries; unset: 20 entries a run, and at least every 500 steps"
+    )
     # Batches are not columns of a data set named like the arguments of `forward`.
     remove_unused_columns: bool = _flag(False, "leave at False: batches are not datasets columns")
     # The search costs time at every step.
@@ -266,6 +269,8 @@ class SledTrainingArguments(RunArguments, TransformersArguments):
         return torch.device("cpu") if device.type == "cpu" else device
 
     def __post_init__(self) -> None:
+        if self.logging_steps is None:
+            self.logging_steps = min(500, max(1, self.max_steps // 20))
         super().__post_init__()  # type: ignore[no-untyped-call]  # untyped in transformers
         if self.max_steps < 1:
             raise ValueError(

@@ -19,6 +19,7 @@ from sled.training.arguments import (
     SledTrainingArguments,
     parse_flags,
 )
+from sled.training.callbacks.report import show_progress
 from sled.training.callbacks.samples import show_samples
 from sled.training.callbacks.time_limit import TimeLimit
 from sled.training.checkpoints.integrity import find_damage, find_last
@@ -65,6 +66,7 @@ def train(
         return output_dir
     _check_flags(model_args, lora_args, data_args, args)
     trainer = make_trainer(model_args, lora_args, data_args, args)
+    show_progress(trainer)
     show_samples(trainer)
     if args.max_minutes is not None:
         trainer.add_callback(TimeLimit(start, args.max_minutes, trainer.accelerator))

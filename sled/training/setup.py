@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, fields
 from itertools import islice
 from pathlib import Path
@@ -79,9 +79,9 @@ def make_trainer(
     _check_token_channel(codec, tokenizer)
     _check_layer(args.alignment_layer, sizes.num_hidden_layers)
     if needs_times:
-        _check_alignment(train_batches.open_epoch(0))
+        _check_alignment(data_args.train_manifest, train_batches.open_epoch(0))
     if has_channel and eval_batches is not None:
-        _check_alignment(eval_batches.open_epoch(0))
+        _check_alignment(data_args.eval_manifest, eval_batches.open_epoch(0))
     train_dataset = SpeechDataset(
         tokenizer,
         codec,
@@ -278,12 +278,13 @@ def _check_token_channel(codec: Codec, tokenizer: TextTokenizer) -> None:
         )
 
 
-def _check_alignment(cuts: Iterable[Cut]) -> None:
+def _check_alignment(manifests: Sequence[str], cuts: Iterable[Cut]) -> None:
     """Raise ValueError if none of the first thousand cuts has times of words."""
     if not any(map(word_ends, islice(cuts, 1000))):
         raise ValueError(
-            "--alignment_weight and a codec's token channel need cuts with times of words, and "
-            "these have none: prepare them with sled align before their codes are cached"
+            f"the cuts of {' and '.join(manifests)} have no times of words, which "
+            "--alignment_weight and a codec's token channel need: prepare them with sled align "
+            "before their codes are cached"
         )
 
 

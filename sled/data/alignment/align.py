@@ -84,8 +84,9 @@ def align_corpora(
     Cuts that cannot be aligned are kept without times.
 
     Args:
-        manifests: The corpora, from `load_cuts`. A network is trained on the first, which is read
-            three times; the others are read twice.
+        manifests: The corpora, from `load_cuts`. A network is trained on the first, and on the
+            next ones while there is less speech than `options.train_hours`. A corpus to train on is
+            read three times, others are read twice.
         outputs: The manifest to write for each; its folder exists.
         text_normalization: Normalisation of texts, see `sled.normalization`.
         options: How the network is trained.
@@ -97,8 +98,7 @@ def align_corpora(
 
     Raises:
         ValueError: If the numbers of outputs and corpora differ, an output cannot be written, a cut
-            has no text or no usable audio, or all cuts of the first corpus are too short for their
-            texts.
+            has no text or no usable audio, or no cut of a corpus can be aligned.
     """
     if len(set(outputs)) != len(manifests):
         names = ", ".join(map(str, outputs))
@@ -112,18 +112,55 @@ def align_corpora(
     alphabet = Alphabet.of(
         set().union(*(corpus.letters for corpus in corpora)), fold_case=text_normalization is None
     )
-    examples = corpora[0].draw(options, alphabet)
+    examples = _draw(corpora, options, alphabet)
     network = train_network(examples, len(alphabet), options, device)
-    median_score, min_score = _usual_scores(network, examples)
+    median_score, min_score = _usual_scores(network, examples, corpora[0].name)
+    num_examples = len(examples)
     del examples
     reports = [AlignmentReport(median_score=median_score, min_score=min_score) for _ in corpora]
     reports[0].training_s = time.perf_counter() - start
     for corpus, output, report in zip(corpora, outputs, reports, strict=True):
         aligned = _align(corpus, network, alphabet, report)
         save_cuts(CutSet(with_relative_audio(cut, output.parent) for cut in aligned), output)
+        if not report.num_aligned:
+            output.unlink()
+            raise ValueError(_why_none(corpus.name, report, num_examples))
         report.elapsed_s = time.perf_counter() - start
         start = time.perf_counter()
     return reports
+
+
+def _draw(corpora: Sequence[Corpus], options: TrainingOptions, alphabet: Alphabet) -> list[Example]:
+    """Training examples from the first corpus; from the next ones if it has too little speech.
+
+    A network learns a few recordings by heart, and then no others sound like their text to it.
+    """
+    examples: list[Example] = []
+    missing_s = options.train_hours * 3600
+    for corpus in corpora:
+        examples += corpus.draw(missing_s, options, alphabet)
+        missing_s -= corpus.speech_s
+        if missing_s <= 0:
+            break
+    if not examples:
+        raise ValueError(f"--train_hours {options.train_hours:g} selects no cut: give more")
+    return examples
+
+
+def _why_none(name: str, report: AlignmentReport, num_examples: int) -> str:
+    """The error for a corpus of which no cut can be aligned, with its likely cause."""
+    short, doubtful = len(report.too_short), len(report.doubtful)
+    cause = (
+        "the texts do not belong to these recordings, since they are longer than what is said"
+        if short > doubtful
+        else "their texts belong to other recordings, or they sound unlike the "
+        f"{num_examples} recordings that the network was trained on"
+    )
+    return (
+        f"{name}: none of its {report.num_cuts} cuts can be aligned ({short} too short for their "
+        f"text, {doubtful} that do not sound like it). Most likely {cause}. Align it in a run of "
+        "its own, or train without times of words"
+    )
 
 
 @torch.inference_mode()
@@ -173,13 +210,17 @@ def letter_times(path: CtcPath, symbols: Sequence[int], word_ends: np.ndarray) -
     return of_letters
 
 
-def _usual_scores(network: CtcNetwork, examples: Sequence[Example]) -> tuple[float, float]:
+def _usual_scores(
+    network: CtcNetwork, examples: Sequence[Example], name: str
+) -> tuple[float, float]:
     """Median score per frame of training cuts, and the score below which a cut is doubtful."""
     judged = examples[:: -(-len(examples) // _NUM_JUDGED)]
     paths = find_paths(network, [one.features for one in judged], [one.symbols for one in judged])
     scores = np.array([path.scores.mean() for path in paths if path is not None])
     if not len(scores):
-        raise ValueError("no cut is long enough for its text: do the texts belong to this audio?")
+        raise ValueError(
+            f"{name}: no cut is long enough for its text: do the texts belong to these recordings?"
+        )
     median = float(np.median(scores))
     spread = max(float(np.median(np.abs(scores - median))), _MIN_SPREAD)
     return median, median - _FAR * spread

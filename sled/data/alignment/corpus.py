@@ -15,6 +15,7 @@ from sled.data.alignment.features import SAMPLE_RATE, Features
 from sled.data.alignment.spelling import Alphabet, cut_words, letters
 from sled.data.alignment.training import Example, TrainingOptions
 from sled.data.cache.clips import read_clips
+from sled.data.manifests import manifest_name
 
 
 class Corpus:
@@ -48,26 +49,30 @@ class Corpus:
             self.speech_s += cut.duration
         self.letters = {letter for word in words for letter in letters(word)}
 
+    @property
+    def name(self) -> str:
+        """Path of the manifest."""
+        return manifest_name(self.cuts)
+
     def words(self, cut: Cut) -> list[str]:
         """Words of a cut."""
         return cut_words(cut, self.text_normalization)
 
-    def draw(self, options: TrainingOptions, alphabet: Alphabet) -> list[Example]:
+    def draw(self, seconds: float, options: TrainingOptions, alphabet: Alphabet) -> list[Example]:
         """Draw random cuts as training examples.
 
-        Raises:
-            ValueError: If no cut is drawn.
+        Args:
+            seconds: Approximate duration of all of them.
+            options: Gives the seed.
+            alphabet: Encodes the texts.
         """
-        share = min(1.0, options.train_hours * 3600 / self.speech_s)
+        share = min(1.0, seconds / self.speech_s)
         draw = random.Random(options.seed)
         chosen = (cut for cut in self.cuts if draw.random() < share)
-        examples = [
+        return [
             Example(features.half().cpu(), alphabet.encode(self.words(cut)))
             for cut, features in self.read(chosen, "read", round(share * self.num_cuts))
         ]
-        if not examples:
-            raise ValueError(f"train_hours={options.train_hours:g} selects no cut: give more")
-        return examples
 
     def read(self, cuts: Iterable[Cut], what: str, total: int) -> Iterator[tuple[Cut, Tensor]]:
         """Yield cuts and their features [T, F], with a progress bar.
@@ -78,5 +83,7 @@ class Corpus:
         clips = read_clips(((0, cut) for cut in cuts), SAMPLE_RATE, self.num_workers)
         for clip in tqdm(clips, what, total, unit="cut", disable=None):
             if clip.audio is None:
-                raise ValueError(f"{clip.reason}: repair it, or remove the cut")
+                raise ValueError(
+                    f"{self.name}: {clip.reason}: repair it, or remove the cut from the manifest"
+                )
             yield clip.cut, self.features(torch.from_numpy(clip.audio))

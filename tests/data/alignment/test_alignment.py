@@ -202,18 +202,46 @@ def test_the_same_seed_gives_the_same_times_and_audio_is_found_from_anywhere(
 def test_other_manifests_are_aligned_by_the_network_of_the_first(
     corpus: Path, aligned: Path, capsys: pytest.CaptureFixture
 ) -> None:
-    """A cut has the same times in each manifest."""
+    """If that has enough speech. A cut has the same times in each manifest."""
+    hours = sum(cut.duration for cut in load_cuts(corpus)) / 3600
     known = {cut.id: cut for cut in load_cuts(aligned)}
     others = corpus.with_name("others.jsonl.gz")
     save_cuts(CutSet.from_cuts(load_cuts(corpus)).subset(cut_ids=["7", "wrong", "2"]), others)
     outputs = [corpus.with_name(f"together_{index}.jsonl.gz") for index in range(2)]
-    assert run("align", "--manifest", corpus, others, "--output", *outputs, *FLAGS, MAX_STEPS) == 0
+    flags = ("--train_hours", hours, *FLAGS, MAX_STEPS)
+    assert run("align", "--manifest", corpus, others, "--output", *outputs, *flags) == 0
     assert lines(outputs[0]) == lines(aligned)
     assert [cut.id for cut in load_cuts(outputs[1])] == [cut.id for cut in load_cuts(others)]
     for cut in load_cuts(outputs[1]):
         for ends in (word_ends, letter_ends):
             assert ends(cut) == ends(known[cut.id])
     assert "aligned: 2 of 3 cuts" in capsys.readouterr().out
+
+
+def test_a_little_speech_is_trained_on_whatever_manifest_it_is_in(
+    corpus: Path, aligned: Path, tmp_path: Path
+) -> None:
+    """Two halves are aligned as the whole: no half is learned by heart."""
+    cuts = CutSet.from_cuts(load_cuts(corpus))
+    halves = [corpus.with_name(f"half_{index}.jsonl.gz") for index in range(2)]
+    for half, part in zip(halves, cuts.split(2), strict=True):
+        save_cuts(part, half)
+    outputs = [corpus.with_name(f"aligned_half_{index}.jsonl.gz") for index in range(2)]
+    assert run("align", "--manifest", *halves, "--output", *outputs, *FLAGS, MAX_STEPS) == 0
+    assert lines(outputs[0]) + lines(outputs[1]) == lines(aligned)
+
+
+def test_a_manifest_of_which_nothing_can_be_aligned_ends_the_run(
+    corpus: Path, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    wrong = corpus.with_name("wrong.jsonl.gz")
+    save_cuts(CutSet.from_cuts(load_cuts(corpus)).subset(cut_ids=["wrong"]), wrong)
+    outputs = [tmp_path / f"{index}.jsonl.gz" for index in range(2)]
+    flags = ("--output", *outputs, *FLAGS, MAX_STEPS)
+    assert run("align", "--manifest", corpus, wrong, *flags) == 2
+    error = capsys.readouterr().err.strip().splitlines()[-1]
+    assert f"{wrong}: none of its 1 cuts can be aligned" in error
+    assert [output.is_file() for output in outputs] == [True, False]
 
 
 def test_letters_that_the_first_manifest_does_not_have_are_no_obstacle(

@@ -1,0 +1,100 @@
+"""Shows how far a run is: a bar on a terminal, lines elsewhere."""
+
+from __future__ import annotations
+
+import logging
+import sys
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from tqdm import tqdm
+from tqdm.contrib.logging import logging_redirect_tqdm
+from transformers import (
+    PrinterCallback,
+    ProgressCallback,
+    Trainer,
+    TrainerCallback,
+    TrainerControl,
+    TrainerState,
+    TrainingArguments,
+)
+
+logger = logging.getLogger(__name__)
+
+# Of all that is logged, what is shown, and how.
+_SHOWN = {
+    "loss": "loss {:.3f}",
+    "eval_loss": "evaluation loss {:.3f}",
+    "eval_text_gap": "text gap {:.3f}",
+    "frames_per_second": "{:.0f} frames a second",
+}
+
+
+class RunReport(TrainerCallback):
+    """Logs a line for each log entry and evaluation, with the time left; a bar on a terminal.
+
+    Args:
+        is_terminal: Whether there is a terminal that shows a bar.
+    """
+
+    def __init__(self, is_terminal: bool) -> None:
+        self._is_terminal = is_terminal
+        self._bar: Any = None
+
+    def on_train_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        """Start to measure time."""
+        self._first, self._start = state.global_step, time.monotonic()
+        if self._is_terminal:
+            self._redirect = logging_redirect_tqdm([logging.getLogger()])
+            self._redirect.__enter__()
+            self._bar = tqdm(total=state.max_steps, initial=self._first, desc="train", unit="step")
+
+    def on_step_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        """Advance the bar."""
+        if self._bar is not None:
+            self._bar.update(state.global_step - self._bar.n)
+
+    def on_log(
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        logs: Mapping[str, float] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        """Show an entry."""
+        shown = [text.format(logs[key]) for key, text in _SHOWN.items() if logs and key in logs]
+        if not shown or not state.is_world_process_zero:
+            return
+        place = f"step {state.global_step} of {state.max_steps}, epoch {state.epoch or 0:.2f}"
+        left = self._time_left(state)
+        logger.info("%s: %s", place, ", ".join([*shown, *([f"{left} left"] if left else [])]))
+
+    def on_train_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        """Close the bar."""
+        if self._bar is not None:
+            self._bar.close()
+            self._bar = None
+            self._redirect.__exit__(None, None, None)
+
+    def _time_left(self, state: TrainerState) -> str:
+        done, left = state.global_step - self._first, state.max_steps - state.global_step
+        if not done or not left:
+            return ""
+        return tqdm.format_interval((time.monotonic() - self._start) / done * left)
+
+
+def show_progress(trainer: Trainer) -> None:
+    """Show the progress of a run in the place of transformers' own callbacks."""
+    trainer.remove_callback(ProgressCallback)
+    trainer.remove_callback(PrinterCallback)
+    if trainer.is_world_process_zero():
+        is_terminal = sys.stderr.isatty() and not trainer.args.disable_tqdm
+        trainer.add_callback(RunReport(is_terminal))
