@@ -45,6 +45,7 @@ COMMANDS = {
     "serve": _command("serve", "serve speech to many callers over HTTP and WebSocket"),
     "voices list": _command("voices.list", "list the bundled models and your voice files"),
     "voices make": _command("voices.make", "prepare a voice from a recording"),
+    "prepare recordings": _command("prepare.recordings", "recordings and texts, of any form"),
     "prepare jsonl": _command("prepare.jsonl", "JSON lines of audio and text"),
     "prepare metadata-csv": _command("prepare.metadata_csv", "metadata.csv, as LJ Speech has it"),
     "prepare kaldi": _command("prepare.kaldi", "a Kaldi data folder"),

@@ -1,10 +1,12 @@
-"""Train a model: from scratch, or from a checkpoint (--finetune_path), also for another layout.
+"""Train a model: from recordings, from scratch, or from a checkpoint (--finetune_path).
 
-The same command continues an interrupted run. On several GPUs start it with
+  sled train --recordings FOLDER --output voice
+  sled train --train_manifest codes/train --tokenizer tokenizer --output model
+
+The first command takes all steps from recordings with transcripts to a model that speaks. The same
+command continues an interrupted run. On several GPUs start it with
 `torchrun --nproc_per_node 8 -m sled train ...`. The published runs have scripts with the published
 defaults, scripts/train_libriheavy.py and scripts/train_libriheavy_stream.py.
-
-For example: sled train --train_manifest codes/train --tokenizer tokenizer --output model
 """
 
 from __future__ import annotations

@@ -10,6 +10,8 @@ import torch
 from transformers import HfArgumentParser, TrainingArguments
 from typing_extensions import override
 
+from sled.training.short_help import FIRST_FLAGS, FlagFormatter, add_help_flags
+
 BACKBONE_LINEARS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
 
 
@@ -122,6 +124,13 @@ class DataArguments:
 
     _argument_group_name = "data"
 
+    recordings: str | None = _flag(
+        None,
+        "prepare, align and encode these recordings with transcripts, and train on them: a folder "
+        "with metadata.csv or text files, a Kaldi folder, or JSON lines; fine-tunes the bundled "
+        "model english unless finetune_path names another one (none: a new model); all other flags "
+        "have defaults that suit the recordings",
+    )
     train_manifest: list[str] = _list("cut manifests (.jsonl.gz) or folders of cached codes")
     train_weights: list[float] = _list(
         "relative frequency of each corpus in the mixture; unset: each cut once per epoch, corpora "
@@ -330,9 +339,9 @@ def make_parser(
         description: Description of the command.
     """
     groups: list[Any] = [
+        DataArguments,
         ModelArguments,
         LoraArguments,
-        DataArguments,
         RunArguments,
         TransformersArguments,
     ]
@@ -341,8 +350,11 @@ def make_parser(
         prog="sled train",
         description=description,
         usage="%(prog)s [flags]",
+        formatter_class=FlagFormatter,
         allow_abbrev=False,
+        add_help=False,
     )
+    add_help_flags(parser, FIRST_FLAGS)
     parser.set_defaults(**(defaults or {}))
     return parser
 

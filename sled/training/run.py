@@ -17,6 +17,7 @@ from sled.training.arguments import (
     LoraArguments,
     ModelArguments,
     SledTrainingArguments,
+    make_parser,
     parse_flags,
 )
 from sled.training.callbacks.report import show_progress
@@ -25,10 +26,14 @@ from sled.training.callbacks.time_limit import TimeLimit
 from sled.training.checkpoints.integrity import find_damage, find_last
 from sled.training.checkpoints.lora import save_merged, unwrap
 from sled.training.checkpoints.saving import finished_steps, publish_model
+from sled.training.recordings import defaults_for_recordings
 from sled.training.setup import make_trainer
 from sled.training.trainer import SledTrainer
 
 logger = logging.getLogger(__name__)
+
+# Flags of which it matters whether they are given.
+_FLAGS_TO_FIND = ("max_steps", "output_dir", "use_cpu", "text_normalization", "codec")
 
 
 def train(
@@ -52,6 +57,11 @@ def train(
     """
     start = time.monotonic()
     model_args, lora_args, data_args, args = parse_flags(argv, defaults, description)
+    if data_args.recordings is not None:
+        given = make_parser(dict.fromkeys(_FLAGS_TO_FIND)).parse_known_args(argv)[0]
+        chosen = defaults_for_recordings(given)
+        model_args, lora_args, data_args, args = parse_flags(argv, chosen)
+        model_args.finetune_path, data_args.codec = chosen["finetune_path"], chosen["codec"]
     if args.process_index > 0:
         logging.getLogger("sled").setLevel(logging.WARNING)  # only the first process logs
     assert args.output_dir is not None  # transformers sets a default
@@ -77,7 +87,9 @@ def train(
     set_seed(args.seed + args.process_index)
     trainer.run(last)
     save_result(trainer)
-    logger.info("model saved in %s", output_dir)
+    logger.info(
+        'model saved in %s; hear it with: sled speak --model %s "TEXT"', output_dir, output_dir
+    )
     if trainer.state.global_step < args.max_steps:
         logger.info(
             "time is up after step %d of %d: the same command continues",

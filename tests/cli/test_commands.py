@@ -65,6 +65,7 @@ FLAGS: dict[str, set[str]] = {
     },
     "voices list": {"paths"},
     "voices make": MODEL | {"--prompt_audio", "--prompt_text", "--layout", "--output"},
+    "prepare recordings": CORPUS | {"--input"},
     "prepare jsonl": CORPUS | {"--input", "--audio_dir"},
     "prepare metadata-csv": CORPUS
     | {"--input", "--audio_dir", "--text_column", "--speaker_column"},

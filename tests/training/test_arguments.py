@@ -8,6 +8,7 @@ import pytest
 
 from sled.training import published
 from sled.training.arguments import SledTrainingArguments, make_parser, parse_flags
+from sled.training.short_help import FIRST_FLAGS
 from tests.commands import run_script
 from tests.published import LIBRIHEAVY, LIBRIHEAVY_STREAM
 
@@ -59,6 +60,7 @@ OUR_FLAGS: dict[str, dict[str, Any]] = {
         ],
     },
     "data": {
+        "recordings": None,
         "train_manifest": [],
         "train_weights": [],
         "eval_manifest": [],
@@ -114,13 +116,23 @@ def test_our_flags_and_their_defaults_are_reviewed():
 
 @pytest.mark.parametrize("script", SCRIPTS)
 def test_every_script_explains_its_flags_in_groups(script, capsys):
-    assert run_script(script, "--help") == 0
+    assert run_script(script, "--help-all") == 0
     text = capsys.readouterr().out
     for title, flags in OUR_FLAGS.items():
         assert f"\n{title}:\n" in text
         assert [flag for flag in flags if f"--{flag} " not in text] == []
     assert "\ntraining, flags of transformers:\n" in text
     assert "--gradient_accumulation_steps" in text
+
+
+@pytest.mark.parametrize("script", SCRIPTS)
+def test_the_help_is_short_and_names_the_long_one(script, capsys):
+    assert run_script(script, "--help") == 0
+    text = capsys.readouterr().out
+    assert [flag for flag in FIRST_FLAGS if f"--{flag} " not in text] == []
+    assert len(text.splitlines()) < 150
+    assert "--gradient_accumulation_steps" not in text
+    assert text.rstrip().endswith("more flags are explained by --help-all.")
 
 
 def test_the_published_commands_are_taken_as_they_are():

@@ -12,7 +12,6 @@ sled codec train --train_manifest train.jsonl.gz --eval_manifest valid.jsonl.gz 
 
 from __future__ import annotations
 
-from argparse import RawDescriptionHelpFormatter
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -20,6 +19,13 @@ from typing import Any
 from sled.cli.device import choose_device
 from sled.training.arguments import FlagParser
 from sled.training.codec import CodecTrainer, CodecTrainingConfig
+from sled.training.short_help import FlagFormatter, add_help_flags
+
+FIRST_FLAGS = (
+    *("train_manifest", "eval_manifest", "output_dir", "finetune_path", "predictions"),
+    *("max_steps", "max_minutes", "batch_size", "segment_s", "learning_rate", "loudness_db"),
+    *("num_filters", "num_codebooks", "adversarial_at", "latent_noise", "bf16", "device", "seed"),
+)
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -30,8 +36,10 @@ def main(argv: Sequence[str] | None = None) -> None:
         prog="sled codec train",
         usage="%(prog)s [flags]",
         description=__doc__,
-        formatter_class=RawDescriptionHelpFormatter,
+        formatter_class=FlagFormatter,
+        add_help=False,
     )
+    add_help_flags(parser, FIRST_FLAGS)
     (config,) = parser.parse_args_into_dataclasses(argv)
     trainer = CodecTrainer(replace(config, device=choose_device(config.device)))
     report = trainer.train()

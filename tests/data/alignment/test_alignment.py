@@ -251,7 +251,8 @@ def test_letters_that_the_first_manifest_does_not_have_are_no_obstacle(
     strange = tmp_path / "strange.jsonl.gz"
     save_cuts(CutSet.from_cuts([make_cut(tmp_path, "0", "ab çd", audio, 0.0)]), strange)
     outputs = [tmp_path / f"{index}.jsonl.gz" for index in range(2)]
-    assert run("align", "--manifest", corpus, strange, "--output", *outputs, *FLAGS, 4) == 0
+    flags = ("--output", *outputs, *FLAGS, MAX_STEPS)
+    assert run("align", "--manifest", corpus, strange, *flags) == 0
     (cut,) = load_cuts(outputs[1])
     assert cut.supervisions[0].text == "ab çd"
 
