@@ -55,7 +55,12 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     decoding.add_argument("--batch_size", type=int, default=1, help="texts spoken at once")
 
     judges = parser.add_argument_group("judges")
-    judges.add_argument("--whisper", default="base", help="Whisper size, hub name or folder")
+    judges.add_argument(
+        "--whisper",
+        default="base",
+        help="Whisper size, which is downloaded from the hub when it is first used, or the folder "
+        "of a model for faster-whisper",
+    )
     judges.add_argument(
         "--numerals",
         action="store_true",

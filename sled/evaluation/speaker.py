@@ -41,8 +41,9 @@ def _load_xvector(name: str, device: str) -> SpeakerEncoder:
     except (OSError, ValueError) as error:
         reason = str(error).strip().split("\n", 1)[0]
         raise ValueError(
-            f"cannot load speaker encoder {name!r} ({reason}): name an x-vector model such as "
-            "microsoft/wavlm-base-plus-sv, or resemblyzer"
+            f"cannot load speaker encoder {name!r} ({reason}): name a folder with an x-vector "
+            "model of transformers; or resemblyzer, which needs no download "
+            f"({install_command('speaker')})"
         ) from error
 
     @torch.inference_mode()

@@ -1,5 +1,7 @@
 """Speech recognition with Whisper, through faster-whisper."""
 
+from pathlib import Path
+
 import numpy as np
 import soxr
 from torch import Tensor
@@ -7,6 +9,9 @@ from torch import Tensor
 from sled.files.extras import install_command
 
 WHISPER_SAMPLE_RATE = 16_000
+
+# Files of a model, among others.
+_FILES = ("config.json", "model.bin", "tokenizer.json")
 
 # Whisper was trained on longer audio: a lone digit without silence around it is often misheard.
 PADDING_S = 0.5
@@ -51,10 +56,7 @@ class Transcriber:
                 model, device=device, compute_type=compute_type, cpu_threads=num_threads
             )
         except (RuntimeError, OSError, ValueError) as error:  # bad folder, no network, bad name
-            raise ValueError(
-                f"cannot load Whisper model {model!r} ({_first_line(error)}): name a size such as "
-                "base, or a folder with a CTranslate2 model"
-            ) from error
+            raise ValueError(_why_not(model, error)) from error
         # -1 means Whisper's own list of symbols that are not speech.
         self._suppressed_ids = [-1] if numerals else [-1, *self._numeral_ids()]
 
@@ -84,5 +86,26 @@ class Transcriber:
         return " ".join(segment.text.strip() for segment in segments).strip()
 
 
-def _first_line(error: Exception) -> str:
-    return str(error).strip().split("\n", 1)[0]
+def _why_not(model: str, error: Exception) -> str:
+    """Why a Whisper model cannot be loaded, and what to do."""
+    from faster_whisper import available_models
+
+    reason = str(error).strip().split("\n", 1)[0]
+    folder = Path(model).expanduser()
+    if folder.is_dir():
+        missing = [name for name in _FILES if not (folder / name).is_file()]
+        found = f"it lacks {' and '.join(missing)}" if missing else reason
+        return (
+            f"{folder} holds no Whisper model for faster-whisper ({found}): name a folder with "
+            "config.json, model.bin and tokenizer.json"
+        )
+    if model in available_models():
+        return (
+            f"Whisper {model} is not on this machine, and could not be downloaded ({reason}). "
+            f"Download the repository Systran/faster-whisper-{model} from the Hugging Face hub on "
+            "a machine that reaches it, copy its folder here, and name that with --whisper"
+        )
+    return (
+        f"no Whisper model {model!r} ({reason}): there is no such folder, and the sizes are "
+        f"{', '.join(available_models())}"
+    )

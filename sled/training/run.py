@@ -69,7 +69,7 @@ def train(
     if (steps := finished_steps(output_dir)) >= args.max_steps:
         logger.info(
             "%s holds the model after all of its %d steps: nothing to do (to train on, raise "
-            "--max_steps; to start anew, name another --output_dir)",
+            "--max_steps; to start anew, name another --output)",
             output_dir,
             steps,
         )

@@ -374,7 +374,7 @@ class SledTrainer(WholeCheckpointTrainer):
             raise ValueError(
                 f"{checkpoint} was written with {', '.join(differences)}, which makes other "
                 "batches: continue it as it was started, or start a new run from its weights with "
-                f"--finetune_path {checkpoint} and another --output_dir"
+                f"--finetune_path {checkpoint} and another --output"
             )
         self.train_batches.epoch_lengths = batches["epoch_lengths"]
         self.train_batches.start = self._batches_done()

@@ -2,6 +2,7 @@
 
 import re
 import sys
+from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
@@ -18,7 +19,7 @@ class FakeWhisper:
     """Hears two segments in anything and keeps what it was called with."""
 
     def __init__(self, model: str, **settings: Any) -> None:
-        if model == "missing":
+        if model in ("small", "missing", "empty"):
             raise RuntimeError("Unable to open file 'model.bin'\nin some folder")
         self.settings = settings
         self.hf_tokenizer = SimpleNamespace(
@@ -35,6 +36,7 @@ class FakeWhisper:
 def fake_whisper(monkeypatch: pytest.MonkeyPatch) -> None:
     module = ModuleType("faster_whisper")
     module.WhisperModel = FakeWhisper  # type: ignore[attr-defined]
+    module.available_models = lambda: ["base", "small"]  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "faster_whisper", module)
 
 
@@ -58,9 +60,24 @@ def test_nothing_is_heard_in_no_audio() -> None:
     assert Transcriber()(np.zeros(0), 24_000) == ""
 
 
-def test_a_model_that_cannot_be_loaded_is_refused_in_one_line() -> None:
-    with pytest.raises(ValueError, match="'missing'.*model.bin") as caught:
-        Transcriber("missing")
+@pytest.mark.parametrize(
+    ("model", "remedy"),
+    [
+        (
+            "small",
+            "Download the repository Systran/faster-whisper-small .* name that with --whisper",
+        ),
+        ("missing", "no Whisper model 'missing' .* the sizes are base, small"),
+        ("empty", "empty holds no Whisper model .*it lacks config.json and model.bin"),
+    ],
+)
+def test_a_model_that_cannot_be_loaded_is_refused_in_one_line(
+    model: str, remedy: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(ValueError, match=remedy) as caught:
+        Transcriber(model)
     assert "\n" not in str(caught.value)
 
 

@@ -122,7 +122,7 @@ def _check_free(output_dir: Path, report_file: Path, options: CorpusOptions) -> 
         if path.exists() and split not in own:
             raise ValueError(
                 f"{path} exists and was not written by this command: "
-                "name another --output_dir, or delete it"
+                "name another --output, or delete it"
             )
 
 
@@ -137,7 +137,7 @@ def _finished_report(
     if fields.pop("settings", None) != settings:
         raise ValueError(
             f"{manifests[0]} was made with other settings ({report_file.name}): "
-            "name another --output_dir, or delete it"
+            "name another --output, or delete it"
         )
     return Report(**fields)
 

@@ -71,7 +71,7 @@ class DecoderAdapter(CodecLearner):
         if theirs.keys() != ours.keys() or not all(ours[name].equal(theirs[name]) for name in ours):
             raise ValueError(
                 f"{self.config.finetune_path} is not the codec that the run in "
-                f"{self.config.output_dir} started from: choose another output_dir"
+                f"{self.config.output_dir} started from: choose another --output"
             )
         super().load_state_dict(state)
 

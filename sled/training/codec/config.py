@@ -173,7 +173,7 @@ class CodecTrainingConfig:
             raise ValueError(f"adversarial_at must be from 0 to 1, got {self.adversarial_at}")
         if Path(self.finetune_path or "").resolve() == Path(self.output_dir).resolve():
             raise ValueError(
-                f"output_dir {self.output_dir} is the codec to start from: name another folder"
+                f"--output {self.output_dir} is the codec to start from: name another folder"
             )
 
     def encodec_config(self) -> EncodecConfig:

@@ -239,7 +239,7 @@ class CodecTrainer:
         if changed:
             raise ValueError(
                 f"{path} is of a run with other settings ({', '.join(changed)}): choose another "
-                "output_dir, or delete the file to start again"
+                "--output, or delete the file to start again"
             )
         self.learner.load_state_dict(state)
         self.generator.set_state(state["generator"].cpu())

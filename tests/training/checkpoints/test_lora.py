@@ -1,5 +1,6 @@
 """Low-rank adapters: only they are trained, they survive, and they merge into a checkpoint."""
 
+import re
 import shutil
 import sys
 from pathlib import Path
@@ -10,6 +11,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from sled import TTS
+from sled.files.extras import install_command
 from sled.model.huggingface import SpeechLlamaForCausalLM
 from sled.training.arguments import LoraArguments
 from sled.training.checkpoints.ema import EMA_FILE
@@ -165,5 +167,5 @@ def test_adapters_that_cannot_be_are_refused(changes, message, base, corpus, tmp
 
 def test_without_the_extra_the_remedy_is_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "peft", None)
-    with pytest.raises(ValueError, match=r"pip install 'sled\[finetune\]'"):
+    with pytest.raises(ValueError, match=re.escape(install_command("finetune"))):
         add_adapters(for_transformers(debug_model()), LoraArguments(lora_rank=2))

@@ -1,0 +1,49 @@
+"""Messages, help and docstrings name only flags that exist."""
+
+import argparse
+import ast
+import re
+from pathlib import Path
+
+from transformers import HfArgumentParser
+
+from sled.cli.commands import COMMANDS
+from sled.cli.main import build_parser
+from sled.training.arguments import make_parser
+from sled.training.codec import CodecTrainingConfig
+from tests.commands import ROOT
+
+# Of other programs.
+FOREIGN = {"--nproc_per_node", "--format", "--id", "--query-gpu"}
+
+
+def flags_of(parser: argparse.ArgumentParser) -> set[str]:
+    """Flags of a parser and its subparsers."""
+    flags = set(parser._option_string_actions)
+    for action in parser._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            for one in action.choices.values():
+                flags |= flags_of(one)
+    return flags
+
+
+def named_flags(file: Path) -> set[str]:
+    """Flags in the strings of a source file."""
+    strings = [
+        node.value
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Constant) and isinstance(node.value, str)
+    ]
+    return set(re.findall(r"(?<![\w-])--[a-z][\w-]*\w", "\n".join(strings)))
+
+
+def test_every_flag_that_is_named_exists() -> None:
+    known = flags_of(make_parser()) | flags_of(HfArgumentParser(CodecTrainingConfig)) | FOREIGN
+    for name in COMMANDS:
+        known |= flags_of(build_parser(name))
+    unknown = {
+        str(file.relative_to(ROOT)): sorted(missing)
+        for file in sorted((ROOT / "sled").rglob("*.py"))
+        if (missing := named_flags(file) - known)
+    }
+    assert unknown == {}
