@@ -5,10 +5,12 @@ import shlex
 from pathlib import Path
 
 import pytest
+import soundfile
 
 from sled.cli.commands import COMMANDS, GROUPS, find_command
 from sled.cli.main import build_parser
 from tests.commands import run
+from tests.debug import SAMPLE_RATE, debug_waveform
 
 ROOT = Path(__file__).parents[1]
 PAGES = {
@@ -88,6 +90,39 @@ def test_commands_with_the_small_model_run(
     for command in fenced_commands(PAGES[page]):
         if "--model digits" in command:
             assert run("", *words_of(command)) == 0, command
+
+
+def sample_lines() -> dict[str, dict[str, str]]:
+    """Of each form of a corpus, the files and a line of each, as docs/training.md shows them."""
+    forms: dict[str, dict[str, str]] = {}
+    name = ""
+    for row in re.findall(r"^\| .* \|$", PAGES["docs/training.md"], flags=re.MULTILINE):
+        cells = [cell.strip() for cell in re.split(r"(?<!\\)\|", row)[1:-1]]
+        if len(cells) != 3:
+            continue
+        files, lines = (re.findall(r"`([^`]*)`", cell) for cell in cells[1:])
+        name = cells[0].strip("`") or name
+        if find_command(["prepare", name]) and files and lines:
+            forms.setdefault(name, {})[files[0]] = lines[0].replace("\\|", "|")
+    return forms
+
+
+def test_sample_lines_of_corpora_can_be_prepared(tmp_path: Path) -> None:
+    forms = sample_lines()
+    assert forms.keys() == {"jsonl", "metadata-csv", "kaldi", "libritts"}
+    recording = debug_waveform(3.0)
+    for name in ("recordings/0001", "0001", "84/121123/84_121123_000007_000001"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        soundfile.write(tmp_path / f"{name}.wav", recording, SAMPLE_RATE)
+    for form, files in forms.items():
+        folder = tmp_path / "84" / "121123" if form == "libritts" else tmp_path
+        for file, line in files.items():
+            (folder / file).write_text(re.sub(" {2,}", "\t", line) + "\n", encoding="utf-8")
+        given = folder / next(iter(files)) if form == "jsonl" else folder
+        output = tmp_path / f"prepared {form}"
+        assert run(f"prepare {form}", "--input", given, "--output", output) == 0, form
+        for file in files:
+            (folder / file).unlink()
 
 
 def test_continuous_integration_runs_the_test_command_of_the_readme() -> None:
