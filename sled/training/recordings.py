@@ -226,6 +226,7 @@ def _adapt(output: Path, codec: str, steps: int, device: str) -> str:
         train_manifest=train,
         eval_manifest=valid,
         max_steps=steps,
+        logging_steps=max(1, steps // 20),
         segment_s=0.64,
         loudness_db=-25.0,
         loudness_jitter_db=8.0,

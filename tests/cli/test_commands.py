@@ -325,7 +325,7 @@ def test_a_shell_is_told_what_may_follow(line, expected, tmp_path):
 
 @pytest.mark.parametrize("name", OWN_PARSERS)
 def test_completed_flags_are_those_of_the_parser(name, capsys):
-    assert run(name, "--help") == 0
+    assert run(name, "--help-all") == 0
     text = capsys.readouterr().out
     explained = set(re.findall(r"^  (?:-\w, )?--(\w+)", text, re.MULTILINE)) - {"help"}
     completed = {flag.removeprefix("--") for flag in read_flags(COMMANDS[name].settings)}

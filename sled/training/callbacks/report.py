@@ -88,7 +88,8 @@ class RunReport(TrainerCallback):
         done, left = state.global_step - self._first, state.max_steps - state.global_step
         if not done or not left:
             return ""
-        return tqdm.format_interval((time.monotonic() - self._start) / done * left)
+        interval: str = tqdm.format_interval((time.monotonic() - self._start) / done * left)
+        return interval
 
 
 def show_progress(trainer: Trainer) -> None:

@@ -153,7 +153,9 @@ class CodecTrainer:
         self.resume()
         config, learner = self.config, self.learner
         writer = SummaryWriter(str(self.output_dir / "tensorboard"), purge_step=learner.step)
-        bar = tqdm(total=config.max_steps, initial=learner.step, unit="step", mininterval=5)
+        bar = tqdm(
+            desc="codec", total=config.max_steps, initial=learner.step, unit="step", disable=None
+        )
         with writer, bar:
             while self.progress < 1:
                 started = time.monotonic()
@@ -178,7 +180,13 @@ class CodecTrainer:
         learning_rate = self.learner.optimizer.param_groups[0]["lr"]
         writer.add_scalar("schedule/learning_rate", learning_rate, step)
         writer.add_scalar("schedule/step_s", self.trained_s / step, step)
-        bar.set_postfix({name: f"{value:.3f}" for name, value in losses.items()}, refresh=False)
+        shown = {name: f"{value:.3f}" for name, value in losses.items()}
+        bar.set_postfix(shown, refresh=False)
+        if bar.disable:  # no terminal
+            left_s = self.trained_s * (1 / self.progress - 1)
+            parts = [f"{name} {value}" for name, value in shown.items()]
+            parts.append(f"{tqdm.format_interval(left_s)} left")
+            logger.info("codec step %d of %d: %s", step, self.config.max_steps, ", ".join(parts))
 
     def _evaluate(self, model: Encodec, writer: SummaryWriter) -> CodecReport:
         num_codebooks = self.learner.num_codebooks if self.learner.quantizing else 0
