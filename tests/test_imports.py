@@ -24,7 +24,8 @@ class Cycle:
 # codec and the data know no model, and training speaks only so that one hears how it goes.
 MAY_IMPORT: dict[str, set[str]] = {
     # Ground floor: files, and text as it is said.
-    "startup": set(),
+    "deferred": set(),
+    "startup": {"deferred"},
     "files": set(),
     "bundled": set(),
     "normalization": {"startup"},
