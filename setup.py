@@ -9,6 +9,8 @@ EXTRAS = {
     "eval": ["faster-whisper>=1.1", "jiwer>=3.0"],
     # How alike two recordings' voices are; its own extra, for it pins an old setuptools.
     "speaker": ["resemblyzer>=0.1.4", "setuptools<81"],  # its webrtcvad imports pkg_resources
+    # Recordings in m4a, webm, mp4 and more.
+    "media": ["av>=12"],
     # Low-rank adapters.
     "finetune": ["peft>=0.17"],
     # Speech through the loudspeaker.
@@ -28,6 +30,7 @@ EXTRAS = {
         "av>=15",  # FFmpeg's encoders
     ],
     "dev": [
+        "av>=12",
         "pytest>=8",
         "pytest-cov>=5",
         "pytest-xdist>=3.6",

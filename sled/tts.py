@@ -9,10 +9,8 @@ speech.save("out.wav")
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import sys
-from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
@@ -20,12 +18,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from sled.codec import Codec
 from sled.decoding import DecodingOptions
-from sled.files.audio import check_audible, read_audio
 from sled.loading import check_parts, load_parts
 from sled.model.interface import FrameModel
 from sled.model.layout import Layout
@@ -41,13 +37,15 @@ from sled.streaming.chunks import ChunkRamp
 from sled.streaming.engine import Engine
 from sled.streaming.faults import find_fault
 from sled.streaming.options import SessionOptions
-from sled.streaming.segment_budget import check_prompt, max_prompt_frames
+from sled.streaming.segment_budget import max_prompt_frames
 from sled.streaming.session import Session, SessionState
 from sled.streaming.voice import Prompt, Voice
+from sled.streaming.voice_maker import VoiceMaker
 from sled.text.plain import plain_text
 from sled.text.pronunciations import Pronunciations
 from sled.text.segments import SegmentLimits
 from sled.text.tokenizer import TextTokenizer, normalize_spaces
+from sled.transcribe import DEFAULT_MODEL, load_recognizer
 
 logger = logging.getLogger(__name__)
 
@@ -55,8 +53,6 @@ logger = logging.getLogger(__name__)
 # all its chunks have the size at which the codec is fastest.
 MAX_CHUNK_S, WHOLE_TEXT_CHUNK_S = 0.43, 0.86
 ONE_SEGMENT = SegmentLimits(sys.maxsize, sys.maxsize)
-# Each holds keys and values of a recording: up to 100 MB at the published size.
-MAX_VOICES_KEPT = 8
 # Seeds of further attempts are far from given seeds.
 REDRAW_STRIDE = 1_000_003
 
@@ -84,7 +80,7 @@ class TTS:
         check_parts(model.config, tokenizer, codec)
         self.model, self.tokenizer, self.codec = model, tokenizer, codec
         self._engine = Engine(model, codec, model.parameter_count, codec_threads)
-        self._voices: OrderedDict[tuple[str, Layout], Voice] = OrderedDict()
+        self._voices = VoiceMaker(self._engine, tokenizer)
 
     @classmethod
     def from_pretrained(
@@ -173,6 +169,7 @@ class TTS:
         max_redraws: int = 0,
         pronunciations: Pronunciations | Mapping[str, str] | str | Path | None = None,
         markup: bool = True,
+        gain_db: float | None = None,
         on_frame: Callable[[], None] | None = None,
     ) -> list[Speech]:
         """Speak a batch of texts. Each one sounds as it would alone.
@@ -188,6 +185,7 @@ class TTS:
                 not end by itself.
             pronunciations: How words are to be pronounced, see `SessionOptions`.
             markup: Whether pauses, tags and Markdown are read, see `SessionOptions`.
+            gain_db: What the audio is amplified by, see `SessionOptions`.
             on_frame: Called for each frame, from another thread, for example for a progress bar.
 
         Returns:
@@ -221,6 +219,7 @@ class TTS:
                 trim_tail=trim_tail,
                 pronunciations=dictionary,
                 markup=markup,
+                gain_db=gain_db,
             )
             plain = plain_text(line, dictionary) if markup else line
             num_tokens = len(self.tokenizer.encode(normalize_spaces(plain)))
@@ -233,7 +232,8 @@ class TTS:
             wrong = []
             for index, one in enumerate(speech):
                 audio, stopped = one.audio_without_pauses, one.stopped or limited
-                if fault := find_fault(audio, one.sample_rate, stopped):
+                gain = sessions[index].output_gain_db(self.model.config)
+                if fault := find_fault(audio, one.sample_rate, stopped, gain_db=gain):
                     logger.warning("%r %s: trying again", texts[index][:40], fault.value)
                     wrong.append(index)
             if not wrong:
@@ -260,6 +260,7 @@ class TTS:
         max_redraws: int = 0,
         pronunciations: Pronunciations | Mapping[str, str] | str | Path | None = None,
         markup: bool = True,
+        gain_db: float | None = None,
     ) -> Speech:
         """Speak one text; arguments as for `synthesize`."""
         return self.synthesize(
@@ -272,6 +273,7 @@ class TTS:
             max_redraws=max_redraws,
             pronunciations=pronunciations,
             markup=markup,
+            gain_db=gain_db,
         )[0]
 
     def _speak(
@@ -306,31 +308,30 @@ class TTS:
             layout: The layout to speak in. None: the checkpoint's own.
 
         Raises:
-            ValueError: For an unusable recording, or one too long for the model (`max_prompt_s`).
+            ValueError: For an unusable recording, one too long for the model (`max_prompt_s`), or a
+                transcript that cannot be that of the recording.
         """
-        waveform, layout = self._read_prompt(prompt), layout or self.model.layout
-        check_prompt(self.model.config, self.codec.num_frames(len(waveform)))
-        text = self.tokenizer.normalize(normalize_spaces(prompt.text))
-        digest = hashlib.sha256(waveform.numpy().tobytes() + text.encode())
-        for name, vector in sorted(prompt.conditions.items()):
-            digest.update(name.encode() + vector.cpu().numpy().tobytes())
-        voice = self._voices.pop((digest.hexdigest(), layout), None)
-        if voice is None:
-            codes = self.codec.encode([waveform.to(self.model.device)])[0]  # [K, P]
-            steps = Voice.prepare(
-                text,
-                self.codec.codes_to_units(codes),
-                model=self.model,
-                tokenizer=self.tokenizer,
-                codec=self.codec,
-                layout=layout,
-                conditions=prompt.conditions,
-            )
-            voice = replace(self._engine.run(steps), transcript=normalize_spaces(prompt.text))
-        self._voices[digest.hexdigest(), layout] = voice
-        if len(self._voices) > MAX_VOICES_KEPT:
-            self._voices.popitem(last=False)
-        return voice
+        waveform = self._voices.read(prompt)
+        text = self._recognize(waveform, DEFAULT_MODEL) if prompt.text is None else prompt.text
+        return self._voices.make(waveform, text, prompt, layout)
+
+    def transcribe(self, prompt: Prompt, recognizer: str = DEFAULT_MODEL) -> str:
+        """The words that faster-whisper recognises in a prompt's recording.
+
+        Args:
+            prompt: The prompt; its text is not used.
+            recognizer: A size of Whisper, a hub name, or a folder with a CTranslate2 model.
+
+        Raises:
+            ValueError: If the recording is unusable, there is no recogniser, or no word is found.
+        """
+        return self._recognize(self._voices.read(prompt), recognizer)
+
+    def _recognize(self, waveform: Tensor, recognizer: str) -> str:
+        text = load_recognizer(recognizer)(waveform, self.codec.sample_rate)
+        if not text:
+            raise ValueError("no word was recognised in the recording: give the words spoken in it")
+        return text
 
     @property
     def max_prompt_s(self) -> float | None:
@@ -375,13 +376,3 @@ class TTS:
     @cached_property
     def _model_digest(self) -> str:
         return self.model.digest()
-
-    def _read_prompt(self, prompt: Prompt) -> Tensor:
-        """The waveform [S] of a prompt."""
-        if isinstance(prompt.audio, str | Path):
-            return read_audio(prompt.audio, self.codec.sample_rate)
-        waveform = torch.as_tensor(prompt.audio, dtype=torch.float32).cpu()
-        if waveform.ndim != 1:
-            raise ValueError(f"a prompt must be mono, [samples]; got {list(waveform.shape)}")
-        check_audible(waveform.numpy(), "the prompt")
-        return waveform

@@ -4,6 +4,7 @@ Shapes as in the package: L text tokens, T frames, S samples, D latent width.
 """
 
 import shutil
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from sled.model.config import Config
 from sled.model.huggingface import SpeechLlamaConfig, SpeechLlamaForCausalLM
 from sled.model.lm import SpeechLM
 from sled.model.registry import save_speech_lm
+from sled.streaming.voice import Prompt
 from sled.text.tokenizer import TextTokenizer
 
 GOLDENS = Path(__file__).parent / "goldens"
@@ -104,6 +106,13 @@ def debug_waveform(seconds: float, seed: int = 0, sample_rate: int = SAMPLE_RATE
     """Noise [S] float32 with a fade at both ends: audible and not periodic."""
     noise = np.random.default_rng(seed).normal(size=round(seconds * sample_rate))
     return (0.1 * noise * np.hanning(len(noise))).astype(np.float32)
+
+
+def debug_prompt(
+    text: str, audio: object, conditions: Mapping[str, Tensor] | None = None
+) -> Prompt:
+    """A prompt that is continued as it is: noise has neither the level nor the length of a text."""
+    return Prompt(text, audio, conditions or {}, as_recorded=True)
 
 
 def debug_cut(

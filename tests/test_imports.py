@@ -27,6 +27,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "deferred": set(),
     "startup": {"deferred"},
     "files": set(),
+    "transcribe": {"files"},
     "bundled": set(),
     "normalization": {"startup"},
     "text": {"bundled", "files", "normalization"},
@@ -39,10 +40,20 @@ MAY_IMPORT: dict[str, set[str]] = {
     "fast": {"decoding", "files", "model"},
     "loading": {"bundled", "codec", "decoding", "fast", "files", "model", "text"},
     # Sessions, and the face that users import.
-    "streaming": {"codec", "decoding", "model", "normalization", "text"},
+    "streaming": {"codec", "decoding", "files", "model", "normalization", "text"},
     "simulation": {"streaming", "text"},
     "speech": {"files", "streaming"},
-    "tts": {"codec", "decoding", "files", "loading", "model", "speech", "streaming", "text"},
+    "tts": {
+        "codec",
+        "decoding",
+        "files",
+        "loading",
+        "model",
+        "speech",
+        "streaming",
+        "text",
+        "transcribe",
+    },
     "__init__": {"decoding", "model", "speech", "startup", "streaming", "tts"},
     # Training does not speak through sessions, and knows no face.
     "training": {
@@ -68,6 +79,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "simulation",
         "streaming",
         "training",
+        "transcribe",
         "tts",
     },
     "cli": {
@@ -86,6 +98,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "streaming",
         "text",
         "training",
+        "transcribe",
         "tts",
     },
     "__main__": {"cli"},

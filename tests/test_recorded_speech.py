@@ -1,7 +1,8 @@
 """The bundled models say what they said before: each way of speaking, held against a record.
 
 `goldens/speech.safetensors` holds every 16th sample of speech that was made before the package was
-rebuilt (commit e37b143), with the same calls as below.
+rebuilt (commit e37b143), with the same calls as below. It was not amplified, and its prompts were
+continued as they were recorded.
 """
 
 import numpy as np
@@ -24,19 +25,20 @@ def all_ways_of_speaking(name: str, layout: str) -> dict[str, np.ndarray]:
     tts = TTS.from_pretrained(name, dtype="float32")
     kind = Layout() if layout == "offline" else tts.model.layout
     texts = TEXTS[name]
-    whole = tts.say(texts[0], seed=1, layout=kind)
+    whole = tts.say(texts[0], seed=1, layout=kind, gain_db=0.0)
     said = {"whole": whole.audio}
-    with tts.open_session(seed=2, layout=kind, max_start_delay_s=0.0) as session:
+    with tts.open_session(seed=2, layout=kind, max_start_delay_s=0.0, gain_db=0.0) as session:
         for character in texts[1]:
             session.feed(character)
         session.flush()
         said["characters"] = np.concatenate(list(session))
-    voice = tts.make_voice(Prompt(texts[0], whole.audio), kind)
+    voice = tts.make_voice(Prompt(texts[0], whole.audio, as_recorded=True), kind)
     guided = DecodingOptions(cfg=1.5, temperature=0.8)
-    said["cloned"] = tts.say(texts[2], prompt=voice, seed=4, layout=kind, options=guided).audio
-    batch = tts.synthesize(texts, seeds=10, layout=kind)
+    cloned = tts.say(texts[2], prompt=voice, seed=4, layout=kind, options=guided, gain_db=0.0)
+    said["cloned"] = cloned.audio
+    batch = tts.synthesize(texts, seeds=10, layout=kind, gain_db=0.0)
     said["batch"] = np.concatenate([one.audio for one in batch])
-    with tts.open_session(seed=5, layout=kind, max_start_delay_s=0.0) as session:
+    with tts.open_session(seed=5, layout=kind, max_start_delay_s=0.0, gain_db=0.0) as session:
         session.feed(texts[0][:-3])
         state = session.snapshot()
         session.feed(texts[0][-3:])

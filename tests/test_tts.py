@@ -20,6 +20,7 @@ from tests.debug import (
     debug_checkpoint,
     debug_codec,
     debug_model,
+    debug_prompt,
     debug_tokenizer,
     debug_waveform,
 )
@@ -37,7 +38,7 @@ def debug_tts(**changes: object) -> TTS:
 def prompt_frames(tts: TTS, audio: object) -> int:
     """Frames that a prompt takes up: what it leaves of a fixed number of positions."""
     options = DecodingOptions(stop_threshold=NEVER, max_length=150)
-    speech = tts.say("one", prompt=Prompt("four", audio), options=options)
+    speech = tts.say("one", prompt=debug_prompt("four", audio), options=options)
     return 150 - len(tts.tokenizer.encode("four one")) - len(speech.units)
 
 
@@ -103,7 +104,7 @@ def test_the_layout_can_be_chosen_for_the_call():
 
 def test_half_precision_still_decodes_in_float32():
     tts = TTS(debug_model().bfloat16(), debug_tokenizer(), debug_codec())
-    prompt = Prompt("four", debug_waveform(0.1))
+    prompt = debug_prompt("four", debug_waveform(0.1))
     speech = tts.say("one", prompt=prompt, options=SIX_FRAMES)
     assert speech.audio.dtype == np.float32
     assert len(speech.audio) == 6 * HOP
@@ -116,7 +117,7 @@ def test_half_precision_still_decodes_in_float32():
 def test_a_prompt_is_continued_and_not_repeated(layout):
     """The codec hears the prompt before the new frames; of its output only those are kept."""
     tts, waveform = debug_tts(**layout), debug_waveform(0.2)
-    speech = tts.say("one", prompt=Prompt("four", waveform), options=SIX_FRAMES)
+    speech = tts.say("one", prompt=debug_prompt("four", waveform), options=SIX_FRAMES)
     codes = tts.codec.encode([torch.from_numpy(waveform)])[0]
     prompt = tts.codec.codes_to_units(codes)
     assert prompt.shape == (15, 32)
@@ -154,7 +155,7 @@ def test_a_prompt_from_a_file_equals_one_from_memory(tmp_path):
     mono = soxr.resample((left + right) / 2, 48_000, SAMPLE_RATE)
     tts = debug_tts()
     from_file, from_memory = (
-        tts.say("one", prompt=Prompt("four", audio), options=SIX_FRAMES)
+        tts.say("one", prompt=debug_prompt("four", audio), options=SIX_FRAMES)
         for audio in (tmp_path / "voice.wav", mono)
     )
     np.testing.assert_allclose(from_file.audio, from_memory.audio, atol=1e-4)
@@ -162,7 +163,11 @@ def test_a_prompt_from_a_file_equals_one_from_memory(tmp_path):
 
 def test_each_text_of_a_batch_may_have_its_own_prompt():
     tts = debug_tts()
-    prompts = [Prompt("four", debug_waveform(0.1)), None, Prompt("two", debug_waveform(0.2, 1))]
+    prompts = [
+        debug_prompt("four", debug_waveform(0.1)),
+        None,
+        debug_prompt("two", debug_waveform(0.2, 1)),
+    ]
     together = tts.synthesize(["one", "one", "one"], prompts=prompts, options=SIX_FRAMES)
     for row, (prompt, speech) in enumerate(zip(prompts, together, strict=True)):
         alone = tts.say("one", prompt=prompt, seed=row, options=SIX_FRAMES)
@@ -193,7 +198,7 @@ def test_each_text_of_a_batch_may_have_its_own_prompt():
         (lambda tts: tts.say("one", options=DecodingOptions(max_length=3)), "the text is too long"),
         (lambda tts: tts.say("one", prompt=Prompt(" ", "a.wav")), "the prompt has no text"),
         (lambda tts: tts.say("one", prompt=Prompt("a", "none.wav")), "no audio file at none.wav"),
-        (lambda tts: tts.say("one", prompt=Prompt("a", np.zeros((2, 9)))), "must be mono"),
+        (lambda tts: tts.say("one", prompt=Prompt("a", np.zeros((9, 9)))), "must be mono"),
         (lambda tts: tts.say("one", prompt=Prompt("a", np.zeros(0))), "holds no audio"),
         (lambda tts: tts.say("one", prompt=Prompt("a", np.zeros(99))), "is silent"),
     ],

@@ -98,7 +98,7 @@ def run(args: argparse.Namespace) -> None:
     from sled.evaluation.report import judge, markdown_tables, write_report
     from sled.evaluation.speaker import SpeakerJudge, load_speaker_encoder
     from sled.evaluation.systems import Systems
-    from sled.evaluation.transcribe import Transcriber
+    from sled.transcribe import Transcriber
 
     logging.getLogger("faster_whisper").setLevel(logging.WARNING)  # else a line per utterance
     options = DecodingOptions(

@@ -133,9 +133,19 @@ def _num_workers(value: str) -> int:
 def add_prompt_flags(flags: Flags, required: bool = False) -> None:
     """The recording of a voice and its transcript."""
     flags.add_argument(
-        "--prompt_audio", required=required, help="recording, in any format that soundfile reads"
+        "--prompt_audio",
+        required=required,
+        help="recording: WAV, FLAC, Ogg or MP3; m4a, webm, mp4 and others with the extra `media`",
     )
-    flags.add_argument("--prompt_text", required=required, help="transcript of the recording")
+    flags.add_argument(
+        "--prompt_text",
+        help="transcript of the recording; unset: it is recognised (needs the extra `eval`)",
+    )
+    flags.add_argument(
+        "--whisper",
+        default="base",
+        help="recogniser for a recording without --prompt_text: Whisper size, hub name or folder",
+    )
 
 
 def add_voice_flags(parser: argparse.ArgumentParser) -> None:

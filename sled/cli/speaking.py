@@ -16,6 +16,7 @@ from tqdm import tqdm
 from sled.bundled import bundled_model
 from sled.cli.device import choose_device
 from sled.cli.flags import given
+from sled.cli.recordings import read_prompt
 from sled.cli.text_input import STANDARD_INPUT, read_text, text_source
 from sled.decoding import DecodingOptions
 from sled.files.audio import check_writable
@@ -24,7 +25,7 @@ from sled.loading import read_config
 from sled.model.config import Config
 from sled.model.layout import Layout
 from sled.streaming.session import to_int16
-from sled.streaming.voice import Prompt, Voice
+from sled.streaming.voice import Voice
 from sled.text.pronunciations import Pronunciations
 from sled.tts import TTS
 
@@ -202,9 +203,7 @@ def read_voice(args: argparse.Namespace, task: Task) -> Voice | None:
         return None
     if not args.prompt_audio:
         raise ValueError("--prompt_audio is missing: name a recording of the voice")
-    if not (args.prompt_text or "").strip():
-        raise ValueError("--prompt_text is missing: give the words spoken in the prompt audio")
-    return task.tts.make_voice(Prompt(args.prompt_text, args.prompt_audio), task.layout)
+    return task.tts.make_voice(read_prompt(args, task.tts), task.layout)
 
 
 def speak(args: argparse.Namespace, task: Task, voice: Voice | None = None) -> None:

@@ -16,8 +16,8 @@ from sled.evaluation.digits import DIGITS, are_digit_strings, score_by_length
 from sled.evaluation.quality import QualityJudge
 from sled.evaluation.speaker import SpeakerJudge
 from sled.evaluation.systems import Synthesis, text_of
-from sled.evaluation.transcribe import Transcriber
 from sled.evaluation.words import ENGLISH, WordScore, count_errors, score_words
+from sled.transcribe import Transcriber
 
 # Speech shorter than this share of the recording cannot contain all of its words.
 EARLY_STOP_RATIO = 0.5

@@ -4,7 +4,9 @@ import logging
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from io import BytesIO
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 import soundfile
@@ -13,39 +15,128 @@ import torch
 from torch import Tensor
 
 from sled.files.channels import mix_channels
+from sled.files.media import decode_media
 
 logger = logging.getLogger(__name__)
 
 # A recording with a peak under -60 dBFS is useless for training and cloning.
 SILENCE_PEAK = 1e-3
+# More than this is not sound of one place, but samples with the wrong axis.
+MAX_CHANNELS = 8
+# Floats far above full scale are not scaled to it.
+MAX_FLOAT = 1.5
+
+AudioSource = str | os.PathLike[str] | bytes | bytearray | BinaryIO
+"""A path, the bytes of a file, or a file open for reading in binary mode."""
 
 
-def read_audio(path: str | os.PathLike[str], sample_rate: int) -> Tensor:
-    """Read an audio file as mono at the given rate.
+def read_audio(source: AudioSource, sample_rate: int) -> Tensor:
+    """Read a recording as mono at the given rate.
 
     Args:
-        path: A file in any format that libsndfile reads, of any sample rate and channel count.
-        sample_rate: The sample rate to return, in Hz. Files with another rate are resampled.
+        source: A path, the bytes of a file, or a file open for reading in binary mode. WAV, FLAC,
+            Ogg and MP3 are read by libsndfile; m4a, webm, mp4 and others need the extra `media`.
+        sample_rate: The sample rate to return, in Hz. Recordings with another one are resampled.
 
     Returns:
         Waveform [S], float32.
 
     Raises:
-        ValueError: The file is missing, unreadable, empty or silent.
+        ValueError: The recording is missing, unreadable, empty or silent.
     """
-    path = Path(path)
-    if not path.is_file():
-        raise ValueError(f"no audio file at {path}: check the path")
-    try:
-        samples, file_rate = soundfile.read(path, dtype="float32", always_2d=True)
-    except (soundfile.LibsndfileError, OSError) as error:
+    name, file = _open(source)
+    with file:
+        if not file.read(1):
+            raise ValueError(f"{name} is empty: there is no audio in it; record it again")
+        file.seek(0)
+        try:
+            samples, rate = soundfile.read(file, dtype="float32", always_2d=True)
+        except (soundfile.LibsndfileError, OSError):
+            file.seek(0)
+            samples, rate = decode_media(file, name)
+    return _to_mono(samples, rate, sample_rate, name)
+
+
+def _open(source: AudioSource) -> tuple[str, BinaryIO]:
+    """What messages call a source, and its content."""
+    if isinstance(source, str | os.PathLike):
+        path = Path(source)
+        if not path.is_file():
+            raise ValueError(f"no audio file at {path}: check the path")
+        try:
+            return str(path), path.open("rb")
+        except OSError as error:
+            raise ValueError(f"cannot read {path} ({error.strerror}): check the path") from error
+    if not isinstance(source, bytes | bytearray) and not hasattr(source, "read"):
         raise ValueError(
-            f"cannot read {path} as audio ({error}): convert it to WAV, FLAC, Ogg or MP3"
-        ) from error
+            f"a recording cannot be of type {type(source).__name__}: give a path, the bytes of a "
+            "file, or samples"
+        )
+    content = source if isinstance(source, bytes | bytearray) else source.read()
+    if not isinstance(content, bytes | bytearray):
+        raise ValueError("the recording is open as text: open it in binary mode ('rb')")
+    return "the recording", BytesIO(content)
+
+
+def read_samples(
+    samples: np.ndarray | Tensor, sample_rate: int, wanted_rate: int, name: str
+) -> Tensor:
+    """A recording in memory as mono at the given rate.
+
+    Args:
+        samples: [S], [S, channels] or [channels, S]; integers have the full scale of their type,
+            floats a full scale of 1.
+        sample_rate: Their rate in Hz.
+        wanted_rate: The rate to return, in Hz.
+        name: What messages call it.
+
+    Returns:
+        Waveform [S], float32.
+
+    Raises:
+        ValueError: They are not samples, empty or silent.
+    """
+    array = samples.detach().cpu() if isinstance(samples, Tensor) else samples
+    array = np.asarray(array.float() if isinstance(array, Tensor) and _is_half(array) else array)
+    if array.ndim == 1:
+        array = array[:, None]
+    elif array.ndim == 2 and array.shape[0] < array.shape[1]:
+        array = array.T
+    if array.ndim != 2 or (array.size and not 1 <= array.shape[1] <= MAX_CHANNELS):
+        raise ValueError(
+            f"{name} must be mono, [samples], or have up to {MAX_CHANNELS} channels, "
+            f"[samples, channels]; got {list(np.shape(samples))}"
+        )
+    return _to_mono(_to_float(array, name), sample_rate, wanted_rate, name)
+
+
+def _is_half(samples: Tensor) -> bool:
+    """Whether NumPy lacks the type, or has little precision for it."""
+    return samples.dtype in (torch.bfloat16, torch.float16)
+
+
+def _to_float(samples: np.ndarray, name: str) -> np.ndarray:
+    """Samples as float32 with a full scale of 1."""
+    kind = samples.dtype
+    if np.issubdtype(kind, np.floating):
+        return samples.astype(np.float32)
+    if np.issubdtype(kind, np.integer) and kind.itemsize <= 4:
+        full_scale = 2.0 ** (8 * kind.itemsize - 1)
+        offset = full_scale if np.issubdtype(kind, np.unsignedinteger) else 0.0
+        scaled: np.ndarray = ((samples.astype(np.float64) - offset) / full_scale).astype(np.float32)
+        return scaled
+    raise ValueError(
+        f"{name} has samples of type {kind}, whose full scale is not known: give floats within "
+        "-1 and 1, or int16 samples"
+    )
+
+
+def _to_mono(samples: np.ndarray, rate: int, wanted_rate: int, name: str) -> Tensor:
+    """Mix the channels of samples [S, channels], check them, and resample them."""
     mono = mix_channels(samples.T)
-    check_audible(mono, str(path))
-    if file_rate != sample_rate:
-        mono = soxr.resample(mono, file_rate, sample_rate)
+    check_audible(mono, name)
+    if rate != wanted_rate:
+        mono = soxr.resample(mono, rate, wanted_rate)
     return torch.from_numpy(np.ascontiguousarray(mono, dtype=np.float32))
 
 

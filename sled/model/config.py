@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -204,6 +205,13 @@ class Speaking:
             unstable in longer sequences, including the prompt. None: not measured.
         known_words: The words of the training texts, as they are normalised, if these are few.
             Others cannot be said. None: any word can.
+        speech_level_db: Root mean square of the training data's speech, in dB of full scale,
+            without the silence around it. Recordings to be continued are brought to it. None: not
+            measured.
+        lead_s: Silence before the speech in the training data, in seconds.
+        tail_s: Silence after it, in seconds.
+        output_gain_db: What the model's speech is amplified by, in dB. None: by what brings the
+            training data to the usual loudness, if its level was measured.
     """
 
     temperature: float = _extra(1.0, key="speaking_temperature")
@@ -214,6 +222,10 @@ class Speaking:
     max_frames_per_token: float | None = _extra(None)
     trained_frames: int | None = _extra(None)
     known_words: tuple[str, ...] | None = _extra(None)
+    speech_level_db: float | None = _extra(None)
+    lead_s: float = _extra(0.1, key="leading_silence_s")
+    tail_s: float = _extra(0.15, key="trailing_silence_s")
+    output_gain_db: float | None = _extra(None)
 
     def __post_init__(self) -> None:
         if self.known_words is not None:
@@ -226,6 +238,12 @@ class Speaking:
             raise ValueError(f"speaking_cfg={self.cfg} is below 0")
         if self.draws < 1:
             raise ValueError(f"speaking_draws={self.draws} must be at least 1")
+        for name in ("lead_s", "tail_s"):
+            if not getattr(self, name) >= 0:
+                raise ValueError(f"{name}={getattr(self, name)} is below 0")
+        for name in ("speech_level_db", "output_gain_db"):
+            if (value := getattr(self, name)) is not None and not math.isfinite(value):
+                raise ValueError(f"{name}={value} is not a number")
 
 
 Part = type[Architecture] | type[Objective] | type[Speaking]

@@ -20,7 +20,7 @@ from torch import Tensor
 from sled.codec import Codec
 from sled.codec.stream_state import StreamState
 from sled.streaming.audio_queue import AudioQueue, Chunk
-from sled.streaming.loudness import SilenceMeter
+from sled.streaming.loudness import SilenceMeter, amplify
 from sled.streaming.trimming import TailTrimmer
 from sled.streaming.voice import Voice
 
@@ -99,6 +99,7 @@ class AudioStage:
         on_end: Called when all audio has been put into the queue.
         voice: The codec has decoded this voice's recording; its speech is dropped.
         trim_tail: Whether to drop near-silence at the end.
+        gain_db: What the audio is amplified by.
 
     Attributes:
         state: The codec's state, advanced by `decode_together`.
@@ -114,9 +115,10 @@ class AudioStage:
         on_end: Callable[[], None],
         voice: Voice | None = None,
         trim_tail: bool = False,
+        gain_db: float = 0.0,
     ) -> None:
         stream = codec.stream_decoder()
-        self._queue, self._on_end = queue, on_end
+        self._queue, self._on_end, self._gain_db = queue, on_end, gain_db
         self.state = stream.state if voice is None else voice.codec_state
         self.conditions: Mapping[str, Tensor] = {} if voice is None else voice.conditions
         self._samples_to_skip = 0
@@ -188,7 +190,7 @@ class AudioStage:
         if len(audio) and not self._has_sound:
             self._has_sound = True
             self._queue.hold(chunk.start_delay_s)
-        self._queue.put(Chunk(audio, units, is_pause))
+        self._queue.put(Chunk(amplify(audio, self._gain_db), units, is_pause))
 
     def _to_audio(self, decoded: Tensor) -> np.ndarray:
         skipped = min(self._samples_to_skip, len(decoded))

@@ -22,7 +22,11 @@ class Fault(Enum):
 
 
 def find_fault(
-    audio: np.ndarray, sample_rate: int, stopped: bool, max_silence_s: float = 2.0
+    audio: np.ndarray,
+    sample_rate: int,
+    stopped: bool,
+    max_silence_s: float = 2.0,
+    gain_db: float = 0.0,
 ) -> Fault | None:
     """Return the fault of speech, or None.
 
@@ -31,10 +35,11 @@ def find_fault(
         sample_rate: In Hz.
         stopped: Whether the model ended the speech by itself.
         max_silence_s: Longest near-silence allowed within the speech or around it.
+        gain_db: What the audio has been amplified by.
     """
     if not stopped:
         return Fault.ENDLESS
-    meter = SilenceMeter(sample_rate)
+    meter = SilenceMeter(sample_rate, gain_db=gain_db)
     meter.feed(audio)
     meter.finish()
     return Fault.SILENCE if meter.longest_silence > max_silence_s * sample_rate else None

@@ -1,22 +1,40 @@
-"""The speech that the next segment continues."""
+"""The speech that the next segment continues.
+
+Units with a token channel tell which token of the text is being said, and its number in the text.
+Both change when a segment becomes the past of the next one: its text begins elsewhere, and the
+silence at its end, which belonged to `</s>`, belongs to the first token of the next segment, as
+pauses do in training. A model that reads the old values loses words behind the joint.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from copy import copy
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
+from sled.codec.transforms import TokenChannel
 from sled.streaming.voice import Voice
+from sled.text.incremental import IncrementalTokenizer
+from sled.text.tokenizer import TextTokenizer
 
 
 @dataclass(frozen=True, eq=False)
 class Spoken:
-    """A piece of speech: its text, and its units [T, ...]."""
+    """A piece of speech.
+
+    Attributes:
+        text: Its text.
+        units: [T, ...] its units.
+        tokens: The token that each unit says, counted backwards from the end of the text: 0 is what
+            follows the text, 1 its last token. None: not known.
+    """
 
     text: str
     units: Tensor
+    tokens: Sequence[int] | None = None
 
 
 class History:
@@ -61,11 +79,36 @@ class History:
         """Their text."""
         return "".join(one.text for one in self.spoken)
 
-    @property
-    def units(self) -> Tensor | None:
-        """Their units [T, ...]; None if there is nothing to continue."""
-        spoken = self.spoken
-        return torch.cat([one.units for one in spoken]) if spoken else None
+    def units(
+        self, tokenizer: TextTokenizer, channel: TokenChannel | None, next_token: int | None
+    ) -> Tensor | None:
+        """Their units [T, ...], with the channel that they have in one text.
+
+        Args:
+            tokenizer: Tokenizer of the model.
+            channel: The units' token channel. None: they have none.
+            next_token: The first token of the next segment. None: not known.
+
+        Returns:
+            The units; None if there is nothing to continue.
+        """
+        tokens, ids = IncrementalTokenizer(tokenizer), []
+        pieces, ends = [], []
+        for one in self.spoken:
+            ids += tokens.feed(one.text)
+            ends.append(len(ids))
+        ids += [-1 if next_token is None else next_token]
+        start = 1  # after <s>
+        for one, end in zip(self.spoken, ends, strict=True):
+            units = one.units
+            if channel is not None and one.tokens is not None:
+                # The tokens of the first word may be fewer without the space before it.
+                at = torch.tensor([max(start, end - back) for back in one.tokens])
+                spoken_ids = torch.tensor(ids)[at]
+                units = channel.write(units, spoken_ids.to(units.device), at.to(units.device))
+            pieces.append(units)
+            start = end
+        return torch.cat(pieces) if pieces else None
 
     def copy(self) -> History:
         """An independent copy."""

@@ -1,13 +1,45 @@
-"""Measures near-silence in a growing waveform: where speech ends, and the longest pause."""
+"""The loudness of speech that is made, and near-silence in a growing waveform."""
 
 from __future__ import annotations
 
 import numpy as np
 
+from sled.model.config import Speaking
+
 WINDOW_S = 0.01
 # Level in dB of full scale below which a window is always nearly silent. Without it, the noise of a
 # codec in a waveform without speech would count as speech.
 FLOOR_DB = -60.0
+# Root mean square of speech that is usual for programs and voices, in dB of full scale.
+USUAL_LOUDNESS_DB = -20.0
+# What amplified samples exceed of this is compressed, so that none is above full scale.
+KNEE = 0.8
+
+
+def output_gain_db(speaking: Speaking) -> float:
+    """What the speech of a model is amplified by, in dB; 0 if nothing was measured."""
+    if speaking.output_gain_db is not None:
+        return speaking.output_gain_db
+    if speaking.speech_level_db is None:
+        return 0.0
+    return USUAL_LOUDNESS_DB - speaking.speech_level_db
+
+
+def amplify(audio: np.ndarray, gain_db: float) -> np.ndarray:
+    """Amplify samples [S] by a constant gain; peaks are compressed, not clipped.
+
+    Each sample is treated by itself, so pieces of a waveform give the pieces of the whole.
+    """
+    if gain_db == 0:
+        return audio
+    louder: np.ndarray = audio * np.float32(10 ** (gain_db / 20))
+    size = np.abs(louder)
+    peaks = size > KNEE
+    if peaks.any():
+        room = np.float32(1 - KNEE)
+        above = (size[peaks] - np.float32(KNEE)) / room
+        louder[peaks] = np.sign(louder[peaks]) * (np.float32(KNEE) + room * np.tanh(above))
+    return louder
 
 
 class SilenceMeter:
@@ -22,6 +54,7 @@ class SilenceMeter:
         sample_rate: In Hz.
         threshold_db: Level of near-silence, below 0. Speech goes down to about -35 dB; noise is
             around -60 dB.
+        gain_db: What the waveform has been amplified by.
 
     Attributes:
         num_samples: Number of samples measured so far: whole windows until `finish`.
@@ -30,7 +63,7 @@ class SilenceMeter:
         longest_silence: Number of samples of the longest run of near-silence.
     """
 
-    def __init__(self, sample_rate: int, threshold_db: float = -40.0) -> None:
+    def __init__(self, sample_rate: int, threshold_db: float = -40.0, gain_db: float = 0.0) -> None:
         if not threshold_db < 0:
             raise ValueError(f"threshold_db={threshold_db}: near-silence is below 0, such as -40")
         self.num_samples = 0
@@ -38,7 +71,7 @@ class SilenceMeter:
         self.longest_silence = 0
         self._window = max(1, round(WINDOW_S * sample_rate))
         self._share = 10 ** (threshold_db / 20)
-        self._threshold = 10 ** (FLOOR_DB / 20)
+        self._threshold = 10 ** ((FLOOR_DB + gain_db) / 20)
         self._rest = np.zeros(0, dtype=np.float32)  # of an incomplete window
 
     def feed(self, samples: np.ndarray) -> None:

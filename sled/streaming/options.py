@@ -14,6 +14,7 @@ from sled.model.layout import Layout
 from sled.normalization import Dialect
 from sled.streaming.arguments import check_decoding, check_layout, check_seed, check_voice
 from sled.streaming.chunks import ChunkRamp
+from sled.streaming.loudness import output_gain_db
 from sled.streaming.segment_budget import SegmentBudget
 from sled.streaming.voice import Prompt, Voice
 from sled.text.pronunciations import Pronunciations
@@ -46,6 +47,8 @@ class SessionOptions:
         encoding: The type of the audio.
         dialect: How dates in digits and large numbers are read, see `sled.normalization`:
             "american" or "british".
+        gain_db: What the audio is amplified by, in dB. None: by what brings the model's speech to
+            about -20 dB of full scale, if its configuration tells its level.
         pronunciations: How words are to be pronounced: entries, or the path of a file, see
             `sled.text.pronunciations`. None: as usual.
         markup: Whether pauses, tags and Markdown in the text are read, see `sled.text.markup`.
@@ -66,6 +69,7 @@ class SessionOptions:
     max_silence_s: float | None = None
     encoding: Encoding = "float32"
     dialect: Dialect = "american"
+    gain_db: float | None = None
     pronunciations: Pronunciations | Mapping[str, str] | str | Path | None = None
     markup: bool = True
 
@@ -83,8 +87,14 @@ class SessionOptions:
                 raise ValueError(f"{name}={value}: give seconds above 0, or None for no limit")
         if not 0 <= self.max_start_delay_s < math.inf:
             raise ValueError(f"max_start_delay_s={self.max_start_delay_s}: give seconds, or 0")
+        if self.gain_db is not None and not math.isfinite(self.gain_db):
+            raise ValueError(f"gain_db={self.gain_db}: give decibels, 0 for none")
         if self.encoding not in ("float32", "int16"):
             raise ValueError(f"encoding={self.encoding!r}: choose float32 or int16")
+
+    def output_gain_db(self, config: Config) -> float:
+        """What the audio of a model with this configuration is amplified by, in dB."""
+        return output_gain_db(config.speaking) if self.gain_db is None else self.gain_db
 
     def budget(self, config: Config) -> SegmentBudget:
         """How much text and speech a segment can hold.

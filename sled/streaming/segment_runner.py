@@ -65,6 +65,7 @@ class RunnerState:
         tokens: See there.
         said: See there.
         units: See there.
+        unit_tokens: See there.
         num_frames: See there.
         history: See there.
         buffer: See there.
@@ -80,6 +81,7 @@ class RunnerState:
     tokens: IncrementalTokenizer
     said: str
     units: list[Tensor]
+    unit_tokens: list[int]
     num_frames: int
     history: History
     buffer: UnitBuffer
@@ -109,6 +111,8 @@ class SegmentRunner:
         tokens: Tokenizes the segment being said.
         said: The text of the segment being said, as far as the decoder has it.
         units: The units of the segment being said.
+        unit_tokens: The token that each of them says, by its number in the text that the model
+            reads; empty if the speech is not tracked.
         num_frames: Frames of all segments so far.
         history: The speech that the next segment continues.
         buffer: Units that have not been handed to the audio stage.
@@ -147,6 +151,7 @@ class SegmentRunner:
         self.num_taken = self.number = self.num_frames = 0
         self.tokens, self.said = IncrementalTokenizer(tokenizer), ""
         self.units: list[Tensor] = []
+        self.unit_tokens: list[int] = []
         self.history = History(options.budget(config).past_frames, voice)
         self.buffer = UnitBuffer(options.ramp or ChunkRamp(), audio.lookahead_frames)
         self.stopped = True
@@ -176,7 +181,8 @@ class SegmentRunner:
             if not self.segments:
                 self._finish()
                 return
-            self._begin_segment()
+            if not self._begin_segment():
+                return
         segment = self.segments[0]
         if segment.given:
             return
@@ -189,15 +195,25 @@ class SegmentRunner:
         self._start_delay.count(len(token_ids), self._text_came_s)
         self._engine.decoder.feed(self._utterance, token_ids, ended=segment.ended)
 
-    def _begin_segment(self) -> None:
-        self.tokens, self.said, self.units = IncrementalTokenizer(self._tokenizer), "", []
+    def _begin_segment(self) -> bool:
+        """Let the next segment join the decoder; returns whether enough of its text is known."""
+        tokens, channel = IncrementalTokenizer(self._tokenizer), self._engine.codec.token_channel
+        token_ids = tokens.feed(self.history.text)
+        next_token = None
+        if channel is not None and not self.history.is_only_voice:
+            segment, ahead = self.segments[0], copy(tokens)
+            following = ahead.feed(segment.text)
+            following += ahead.finish() if segment.ended else []
+            if not following:
+                return False
+            next_token = following[0]
+        self.tokens, self.said, self.units, self.unit_tokens = tokens, "", [], []
         self.number += 1
-        token_ids = self.tokens.feed(self.history.text)
         decoder, voice, options = self._engine.decoder, self._voice, self._segment_options()
         if voice is not None and self.history.is_only_voice:  # the model has read it before
             self._utterance = decoder.restore(voice.prefill, options, self._generator)
         else:
-            prompt = self.history.units
+            prompt = self.history.units(self._tokenizer, channel, next_token)
             request = Request(
                 token_ids,
                 prompt,
@@ -207,6 +223,7 @@ class SegmentRunner:
             )
             self._utterance = decoder.join(request, self._generator, options, self._layout)
         self._engine.expect_frames(self, self._utterance)
+        return True
 
     def _segment_options(self) -> DecodingOptions:
         """The options of the next segment; `max_frames` limits all segments together."""
@@ -225,6 +242,8 @@ class SegmentRunner:
         if not stopped:
             self.buffer.add(unit)
             self.units.append(unit)
+            if utterance.text_position is not None:
+                self.unit_tokens.append(utterance.text_position.best)
             self.num_frames += 1
         if stopped or exhausted:
             self._end_segment(utterance, stopped)
@@ -245,12 +264,19 @@ class SegmentRunner:
             self.segments, self.text_ended = [], True
         elif stopped:
             if self.units:
-                self.history.add(Spoken(self.said, torch.stack(self.units)))
+                self.history.add(self._spoken(utterance))
         else:
             self._take_back_text(utterance, segment)
         if self.segments and segment.given:
             self._drop_segment()
         self._continue()
+
+    def _spoken(self, utterance: Utterance) -> Spoken:
+        """The segment that has been said."""
+        end = len(utterance.rows[0].token_ids) - 1  # before </s>
+        tokens = [end - token for token in self.unit_tokens]
+        units = torch.stack(self.units)
+        return Spoken(self.said, units, tokens if len(tokens) == len(units) else None)
 
     def _take_back_text(self, utterance: Utterance, segment: Segment) -> None:
         """Give a segment the text that its utterance, which was cut, has not read."""
@@ -336,6 +362,7 @@ class SegmentRunner:
             copy(self.tokens),
             self.said,
             list(self.units),
+            list(self.unit_tokens),
             self.num_frames,
             self.history.copy(),
             self.buffer.copy(),
@@ -354,6 +381,7 @@ class SegmentRunner:
             state.num_frames,
         )
         self.tokens, self.said, self.units = copy(state.tokens), state.said, list(state.units)
+        self.unit_tokens = list(state.unit_tokens)
         self.history, self.buffer = state.history.copy(), state.buffer.copy()
         self._generator.set_state(state.noise_state)
         if state.utterance is not None:

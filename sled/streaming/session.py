@@ -106,7 +106,12 @@ class Session:
 
         queue = AudioQueue()
         audio = AudioStage(
-            engine.codec, queue, lambda: engine.release(runner), voice, options.trim_tail
+            engine.codec,
+            queue,
+            lambda: engine.release(runner),
+            voice,
+            options.trim_tail,
+            options.output_gain_db(engine.model.config),
         )
         runner = SegmentRunner(engine, tokenizer, options, audio, queue, schedule_text, on_frame)
         limits = options.limits or options.budget(engine.model.config).segment_limits()

@@ -13,7 +13,6 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
@@ -25,6 +24,7 @@ from sled.decoding import Decoder, DecodingOptions, Request, UtteranceState
 from sled.model.cache import CachedRow
 from sled.model.interface import FrameModel
 from sled.model.layout import Layout
+from sled.streaming.recording import Audio
 from sled.text.incremental import IncrementalTokenizer
 from sled.text.tokenizer import TextTokenizer
 
@@ -37,22 +37,29 @@ class Prompt:
     """A recording to be continued, and the words in it.
 
     Attributes:
-        text: Transcript of the recording.
-        audio: A file in any format that soundfile reads, or a mono waveform [S] at the codec's
-            sample rate.
+        text: Transcript of the recording. None: it is recognised, if faster-whisper is installed.
+        audio: A path, the bytes of a file or a file open for reading, in any format that
+            `sled.files.audio.read_audio` reads; or samples: floats or integers, mono or with
+            channels, [S], [S, channels] or [channels, S].
         conditions: Vectors [width] by name that model or codec take in addition, such as a speaker
             embedding.
+        sample_rate: The rate of samples, in Hz. None: that of the codec.
+        as_recorded: Take recording and transcript as they are. By default, the recording is brought
+            to the level of the model's training data, without a constant offset and with as much
+            silence around the speech, and a transcript that cannot fit is refused.
 
     Raises:
-        ValueError: If there is no transcript.
+        ValueError: If the transcript is blank.
     """
 
-    text: str
-    audio: str | Path | np.ndarray | Tensor
+    text: str | None
+    audio: Audio
     conditions: Mapping[str, Tensor] = field(default_factory=dict)
+    sample_rate: int | None = None
+    as_recorded: bool = False
 
     def __post_init__(self) -> None:
-        if not self.text.strip():
+        if self.text is not None and not self.text.strip():
             raise ValueError("the prompt has no text: give the words spoken in its audio")
 
 

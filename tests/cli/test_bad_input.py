@@ -50,7 +50,7 @@ COMMANDS = [
     (f"{CLONE} latin.txt", "cannot read latin.txt"),
     (f"{CLONE} empty.wav", "holds no audio"),
     (f"{CLONE} silent.wav", "silent"),
-    (f"{CLONE} long.wav", "too long"),
+    (f"clone {SPEAK} --prompt_text 'four two seven one' --prompt_audio long.wav", "too long"),
     # a codec that does not fit
     (f"speak {SPEAK} --codec /no/such/codec", "/no/such/codec"),
     (f"speak {SPEAK} --codec out", "out holds no codec"),
@@ -102,7 +102,7 @@ def workplace(tmp_path_factory) -> Path:
     for what, file in damage.items():
         shutil.copytree(folder / "offline", folder / f"broken_{what}")
         (folder / f"broken_{what}" / file).write_text("{rubbish")
-    soundfile.write(folder / "voice.wav", debug_waveform(0.3), SAMPLE_RATE)
+    soundfile.write(folder / "voice.wav", debug_waveform(0.6), SAMPLE_RATE)
     soundfile.write(folder / "long.wav", debug_waveform(4.0), SAMPLE_RATE)
     soundfile.write(folder / "empty.wav", np.zeros(0), SAMPLE_RATE)
     soundfile.write(folder / "silent.wav", np.zeros(SAMPLE_RATE), SAMPLE_RATE)

@@ -29,7 +29,7 @@ SPEECH = {
     *("--min_frames", "--stop_threshold", "--track_text", "--num_return_sequences"),
     *("--trim_tail", "--output", "--pronunciations"),
 }
-VOICE = {"--prompt_audio", "--prompt_text", "--voice"}
+VOICE = {"--prompt_audio", "--prompt_text", "--whisper", "--voice"}
 MODEL = {"--model", "--codec", "--device", "--dtype"}
 SAMPLING = {"--cfg", "--temperature", "--draws"}
 CORPUS = {
@@ -64,7 +64,7 @@ FLAGS: dict[str, set[str]] = {
         "--drain_s",
     },
     "voices list": {"paths"},
-    "voices make": MODEL | {"--prompt_audio", "--prompt_text", "--layout", "--output"},
+    "voices make": MODEL | {"--prompt_audio", "--prompt_text", "--whisper", "--layout", "--output"},
     "prepare recordings": CORPUS | {"--input"},
     "prepare jsonl": CORPUS | {"--input", "--audio_dir"},
     "prepare metadata-csv": CORPUS

@@ -145,7 +145,7 @@ def template(tmp_path_factory) -> Path:
     debug_checkpoint(folder / "other", seed=1, **STREAM)
     (folder / "text.txt").write_text("one two\n")
     (folder / "latin.txt").write_bytes("één\n".encode("latin-1"))
-    soundfile.write(folder / "voice.wav", debug_waveform(0.3), SAMPLE_RATE)
+    soundfile.write(folder / "voice.wav", debug_waveform(0.6), SAMPLE_RATE)
     texts = {"first": "one two", "second": "two seven", "third": "four"}
     for seed, name in enumerate(texts):
         soundfile.write(folder / f"{name}.wav", debug_waveform(0.6, seed), SAMPLE_RATE)

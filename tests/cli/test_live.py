@@ -155,7 +155,7 @@ def test_each_reading_has_another_seed(checkpoint, tmp_path):
 
 def test_a_voice_file_gives_the_same_speech_as_its_recording(checkpoint, tmp_path, capsys):
     recording, voice = tmp_path / "voice.wav", tmp_path / "voice.safetensors"
-    soundfile.write(recording, debug_waveform(0.3), SAMPLE_RATE)
+    soundfile.write(recording, debug_waveform(0.6), SAMPLE_RATE)
     named = ("--model_name_or_path", checkpoint)
     prompt = ("--prompt_audio", recording, "--prompt_text", "one")
     assert run("voices make", *named, *prompt, "--output", voice) == 0

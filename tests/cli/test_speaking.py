@@ -74,7 +74,7 @@ def stream(tmp_path_factory) -> Path:
 
 @pytest.fixture
 def voice(tmp_path) -> Path:
-    soundfile.write(tmp_path / "voice.wav", debug_waveform(0.3, sample_rate=16_000), 16_000)
+    soundfile.write(tmp_path / "voice.wav", debug_waveform(0.6, sample_rate=16_000), 16_000)
     return tmp_path / "voice.wav"
 
 

@@ -110,7 +110,7 @@ def toys(monkeypatch: pytest.MonkeyPatch) -> None:
     """Toys in place of the models that `sled evaluate` loads."""
     toy_tts = SimpleNamespace(from_pretrained=lambda name, **kwargs: ToyTTS())
     monkeypatch.setattr("sled.evaluation.systems.TTS", toy_tts)
-    monkeypatch.setattr("sled.evaluation.transcribe.Transcriber", ToneListener)
+    monkeypatch.setattr("sled.transcribe.Transcriber", ToneListener)
     monkeypatch.setattr(
         "sled.evaluation.speaker.load_speaker_encoder", lambda name, device: toy_encoder
     )
@@ -171,7 +171,7 @@ def test_text_that_is_not_of_digits_is_counted_in_words(
     heard = {"It is mister Steel.": 1, "it is mister Steels": 0}
     for transcript, errors in heard.items():
         monkeypatch.setattr(
-            "sled.evaluation.transcribe.Transcriber",
+            "sled.transcribe.Transcriber",
             lambda *a, t=transcript, **k: lambda *a: t,
         )
         flags = ["--manifest", str(tmp_path / "cuts.jsonl.gz"), "--output", str(tmp_path / "out")]

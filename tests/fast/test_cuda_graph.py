@@ -14,12 +14,12 @@ from sled.decoding import Decoder, DecodingOptions, Request, Utterance, generate
 from sled.fast.cuda_graph import CudaGraphModel, padded_size, repeat_eagerly
 from sled.fast.paged_cache import PAGE, SCRATCH, PagedCache
 from sled.model.interface import NONE, BatchComposition, StepInputs
-from sled.streaming.voice import Prompt
 from sled.tts import TTS
 from tests.debug import (
     STREAM,
     debug_codec,
     debug_model,
+    debug_prompt,
     debug_tokenizer,
     debug_waveform,
     randn,
@@ -88,7 +88,7 @@ def test_sessions_equal_those_of_the_plain_form():
     spoken = []
     for model in (fast_model("cuda_graph", **STREAM), plain_model(**STREAM)):
         tts = TTS(model, debug_tokenizer(), debug_codec())
-        voice = tts.make_voice(Prompt("four two", debug_waveform(0.4)))
+        voice = tts.make_voice(debug_prompt("four two", debug_waveform(0.4)))
         texts = ["one four nine", "seven", "two seven one"]
         spoken.append(tts.synthesize(texts, prompts=[None, voice, voice], seeds=3))
     for ours, theirs in zip(*spoken, strict=True):

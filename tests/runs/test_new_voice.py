@@ -59,7 +59,7 @@ def judges(monkeypatch: pytest.MonkeyPatch) -> None:
     def load_encoder(name: str, device: str) -> Any:
         return lambda speech: np.ones(2)
 
-    monkeypatch.setattr("sled.evaluation.transcribe.Transcriber", listen)
+    monkeypatch.setattr("sled.transcribe.Transcriber", listen)
     monkeypatch.setattr("sled.evaluation.speaker.load_speaker_encoder", load_encoder)
 
 

@@ -4,11 +4,18 @@ import numpy as np
 import pytest
 import torch
 
-from sled import TTS, DecodingOptions, Prompt
+from sled import TTS, DecodingOptions
 from sled.normalization import normalize
 from sled.text.segments import SegmentLimits
 from sled.text.tokenizer import TextTokenizer
-from tests.debug import STREAM, debug_codec, debug_model, debug_tokenizer, debug_waveform
+from tests.debug import (
+    STREAM,
+    debug_codec,
+    debug_model,
+    debug_prompt,
+    debug_tokenizer,
+    debug_waveform,
+)
 
 OPTIONS = DecodingOptions(cfg=2.0, min_frames=4, max_frames=12)
 WRITTEN = "Mr. 7 of No. 12 paid $5."
@@ -57,8 +64,8 @@ def test_however_it_is_fed(voices: tuple[TTS, TTS]) -> None:
 def test_a_prompt_is_normalised_too(voices: tuple[TTS, TTS], normalization: str) -> None:
     normalizing, plain = voices
     recording = debug_waveform(0.3)
-    spoken = normalizing.say("7", prompt=Prompt("No. 4", recording), options=OPTIONS)
-    prompt = Prompt(normalize("No. 4", normalization), recording)
+    spoken = normalizing.say("7", prompt=debug_prompt("No. 4", recording), options=OPTIONS)
+    prompt = debug_prompt(normalize("No. 4", normalization), recording)
     expected = plain.say(normalize("7", normalization), prompt=prompt, options=OPTIONS)
     torch.testing.assert_close(spoken.units, expected.units, rtol=0, atol=1e-5)
 

@@ -22,6 +22,7 @@ from tests.debug import (
     SAMPLE_RATE,
     debug_codec,
     debug_model,
+    debug_prompt,
     debug_tokenizer,
     debug_waveform,
 )
@@ -41,7 +42,7 @@ def debug_tts(**changes: object) -> TTS:
 
 
 def prompt_of(num_frames: int) -> Prompt:
-    return Prompt("one", debug_waveform(num_frames * HOP / SAMPLE_RATE))
+    return debug_prompt("one", debug_waveform(num_frames * HOP / SAMPLE_RATE))
 
 
 @dataclass

@@ -21,7 +21,6 @@ from sled.streaming.chunks import ChunkRamp
 from sled.streaming.engine import Engine
 from sled.streaming.segment_budget import PAST_SHARE
 from sled.streaming.session import Session
-from sled.streaming.voice import Prompt
 from sled.text.segments import SegmentLimits, split_segments
 from sled.tts import TTS
 from tests.debug import (
@@ -33,6 +32,7 @@ from tests.debug import (
     STREAM,
     debug_codec,
     debug_model,
+    debug_prompt,
     debug_tokenizer,
     debug_waveform,
     randn,
@@ -124,7 +124,7 @@ def test_a_session_stops_where_the_model_stops(layout):
 @pytest.mark.parametrize("prompt_s", [0.04, 0.5])  # shorter than the codec waits for, and longer
 def test_speech_continues_a_voice_whose_recording_is_not_in_the_audio(layout, prompt_s):
     tts, options = debug_tts(**layout), frames(12)
-    prompt = Prompt(" one  four ", debug_waveform(prompt_s))
+    prompt = debug_prompt(" one  four ", debug_waveform(prompt_s))
     codes = tts.codec.encode([torch.from_numpy(prompt.audio)])[0]
     expected = whole(tts, TEXT, 0, options, ("one four", tts.codec.codes_to_units(codes)))
     assert_same(say(tts, TEXT, voice=prompt, decoding=options), expected)
@@ -160,7 +160,7 @@ def test_text_of_any_length_is_said_segment_by_segment(with_voice):
     tts = debug_tts(**STREAM, max_position_embeddings=300, max_frames_per_token=5.0)
     tts = stops_after(tts, 40)
     text = " ".join(["four two seven one", "nine nine", "two four one seven", "one two"] * 6)
-    voice = tts.make_voice(Prompt("one", debug_waveform(0.2))) if with_voice else None
+    voice = tts.make_voice(debug_prompt("one", debug_waveform(0.2))) if with_voice else None
     past = [("one", voice.units)] if voice else []
     session = tts.open_session(voice=voice)
     generator, expected = torch.Generator().manual_seed(0), []
@@ -401,7 +401,7 @@ def test_a_task_whose_wait_is_cancelled_loses_no_audio():
 def test_a_session_resumed_from_a_snapshot_gives_the_same_audio(layout, taken):
     """Taken after `taken` chunks, before the last text; resumed twice, once pickled."""
     tts, options = debug_tts(**layout), frames(40)
-    prompt = Prompt("one four", debug_waveform(0.3))
+    prompt = debug_prompt("one four", debug_waveform(0.3))
     codes = tts.codec.encode([torch.from_numpy(prompt.audio)])[0]
     session = tts.open_session(
         voice=prompt, decoding=options, ramp=ChunkRamp(max_frames=8), max_ahead_s=0.05
@@ -584,7 +584,7 @@ def test_a_session_works_with_a_model_whose_units_are_ids(layout, with_voice):
     """The model also takes a speaker vector. Text comes by characters; the session is resumed."""
     model = debug_id_model(**layout, conditions={"speaker": 6}, max_frames_per_token=2.0)
     tts, options = TTS(model, debug_tokenizer(), debug_id_codec()), frames(25)
-    prompt = Prompt("one four", debug_waveform(0.2), {"speaker": randn(6)})
+    prompt = debug_prompt("one four", debug_waveform(0.2), {"speaker": randn(6)})
     voice = tts.make_voice(prompt) if with_voice else None
     if voice is None:
         with pytest.raises(ValueError, match="takes the conditions speaker"):
@@ -606,7 +606,7 @@ def test_a_session_works_with_a_model_whose_units_are_ids(layout, with_voice):
     assert units.dtype == torch.long
     assert torch.equal(units, expected)
     # Another speaker's voice is another one.
-    other = tts.make_voice(Prompt("one four", prompt.audio, {"speaker": -randn(6)}))
+    other = tts.make_voice(debug_prompt("one four", prompt.audio, {"speaker": -randn(6)}))
     assert not torch.allclose(other.prefill.cached[0].values, voice.prefill.cached[0].values)
 
 

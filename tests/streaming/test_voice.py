@@ -9,20 +9,22 @@ from safetensors.torch import save_file
 
 from sled.decoding import DecodingOptions
 from sled.model.layout import Layout
-from sled.streaming.voice import Prompt, Voice
+from sled.streaming.voice import Voice
+from sled.streaming.voice_maker import MAX_VOICES_KEPT
 from sled.text.tokenizer import TextTokenizer
-from sled.tts import MAX_VOICES_KEPT, TTS
+from sled.tts import TTS
 from tests.debug import (
     LAYOUT_IDS,
     LAYOUTS,
     STREAM,
     debug_codec,
     debug_model,
+    debug_prompt,
     debug_tokenizer,
     debug_waveform,
 )
 
-PROMPT = Prompt("one four", debug_waveform(0.3))
+PROMPT = debug_prompt("one four", debug_waveform(0.3))
 OPTIONS = DecodingOptions(stop_threshold=2.0, max_frames=10)
 
 
@@ -102,14 +104,14 @@ def test_a_voice_in_memory_is_refused_by_other_models_and_layouts():
 
 def test_a_voice_that_leaves_no_room_for_speech_is_refused():
     tts = debug_tts(**STREAM)
-    voice = tts.make_voice(Prompt("one", debug_waveform(3.2)))
+    voice = tts.make_voice(debug_prompt("one", debug_waveform(3.2)))
     with pytest.raises(ValueError, match="too long"):
         tts.open_session(voice=voice)
 
 
 def test_a_prompt_too_long_for_the_model_is_refused():
     with pytest.raises(ValueError, match="too long"):
-        debug_tts().make_voice(Prompt("one", debug_waveform(4.0)))
+        debug_tts().make_voice(debug_prompt("one", debug_waveform(4.0)))
 
 
 def test_the_same_prompt_is_prepared_once_and_the_oldest_are_forgotten(monkeypatch):
@@ -121,10 +123,10 @@ def test_the_same_prompt_is_prepared_once_and_the_oldest_are_forgotten(monkeypat
 
     original = Voice.prepare
     monkeypatch.setattr(Voice, "prepare", prepare)
-    copies = [Prompt(" one  four", PROMPT.audio.copy()) for _ in range(3)]  # equal in content
+    copies = [debug_prompt(" one  four", PROMPT.audio.copy()) for _ in range(3)]  # equal in content
     assert len({id(tts.make_voice(copy)) for copy in copies}) == 1
     assert len(prepared) == 1
     for number in range(MAX_VOICES_KEPT):
-        tts.make_voice(Prompt(f"one {number}", PROMPT.audio))
+        tts.make_voice(debug_prompt(f"one {number}", PROMPT.audio))
     tts.make_voice(PROMPT)
     assert len(prepared) == 1 + MAX_VOICES_KEPT + 1

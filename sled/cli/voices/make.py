@@ -39,14 +39,14 @@ def run(args: argparse.Namespace) -> None:
     if not args.output.parent.is_dir():
         raise ValueError(f"--output {args.output}: no folder {args.output.parent}: create it first")
     from sled.cli.device import choose_device
+    from sled.cli.recordings import read_prompt
     from sled.model.layout import Layout
-    from sled.streaming.voice import Prompt
     from sled.tts import TTS
 
     device = choose_device(args.device)
     tts = TTS.from_pretrained(args.model, codec=args.codec, device=device, dtype=args.dtype)
     layout = Layout() if args.layout == "offline" else tts.model.layout
-    voice = tts.make_voice(Prompt(args.prompt_text, args.prompt_audio), layout)
+    voice = tts.make_voice(read_prompt(args, tts), layout)
     tts.save_voice(voice, args.output)
     seconds = len(voice.units) / tts.codec.frame_rate
     print(f"{args.output}: a voice of {seconds:.1f} s, {args.output.stat().st_size / 1e6:.1f} MB")

@@ -34,9 +34,8 @@ from sled.data.synthetic.made_sentences import make_sentence
 from sled.data.synthetic.pieces import collect_words, cut_piece
 from sled.data.synthetic.readings import Reading, is_complete, start_corpus, synthesize_readings
 from sled.data.synthetic.teachers import (
-    LEADING_SILENCE_S,
+    CLIP_LEVEL,
     SAMPLE_RATE,
-    TRAILING_SILENCE_S,
     Teacher,
     read_aloud,
     tidy,
@@ -276,7 +275,7 @@ def _fill(speaker: str, sentences: _Sentences, options: EnglishOptions) -> list[
 
 def _estimate_s(text: str) -> float:
     """Estimated duration of the reading of a text."""
-    return LEADING_SILENCE_S + TRAILING_SILENCE_S + len(text) / CHARACTERS_PER_SECOND
+    return CLIP_LEVEL.lead_s + CLIP_LEVEL.tail_s + len(text) / CHARACTERS_PER_SECOND
 
 
 def _words(sentences: _Sentences, rng: random.Random) -> Iterator[tuple[str, ...]]:

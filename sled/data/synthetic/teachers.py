@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -9,15 +10,13 @@ from pathlib import Path
 import numpy as np
 
 from sled.files.extras import install_command
+from sled.files.speech_level import SpeechLevel, with_level
 
 SAMPLE_RATE = 24_000
 
-LEADING_SILENCE_S = 0.10
-TRAILING_SILENCE_S = 0.15
-# Speech begins and ends at this level, relative to the loudest 10 ms of the clip.
-SPEECH_THRESHOLD_DB = -40.0
-# RMS of speech without silence, -25 dBFS: the average of hibari, so its raw clips can be prompts.
+# RMS of speech without silence: the average of hibari.
 SPEECH_RMS = 0.055
+CLIP_LEVEL = SpeechLevel(level_db=20 * math.log10(SPEECH_RMS), lead_s=0.10, tail_s=0.15)
 
 # Longest pause between joined readings, in addition to the silence around both.
 MAX_PAUSE_S = 0.3
@@ -70,18 +69,10 @@ def tidy(waveform: np.ndarray) -> np.ndarray:
     Raises:
         ValueError: If the clip is silent.
     """
-    hop = SAMPLE_RATE // 100
-    frames = waveform[: len(waveform) // hop * hop].reshape(-1, hop)
-    level = np.sqrt(np.mean(frames**2, axis=1))
-    if len(level) == 0 or level.max() <= 0:
-        raise ValueError("the teacher gave a silent clip: check its installation")
-    voiced = np.flatnonzero(level > level.max() * 10 ** (SPEECH_THRESHOLD_DB / 20))
-    start, end = int(voiced[0]) * hop, (int(voiced[-1]) + 1) * hop
-    gain = SPEECH_RMS / np.sqrt(np.mean(waveform[start:end] ** 2))
-    first = start - round(LEADING_SILENCE_S * SAMPLE_RATE)
-    last = end + round(TRAILING_SILENCE_S * SAMPLE_RATE)
-    padding = (max(0, -first), max(0, last - len(waveform)))
-    return np.pad(waveform[max(0, first) : last] * gain, padding).astype(np.float32)
+    try:
+        return with_level(waveform, SAMPLE_RATE, CLIP_LEVEL)
+    except ValueError as error:
+        raise ValueError("the teacher gave a silent clip: check its installation") from error
 
 
 def read_aloud(parts: Sequence[str], teacher: Teacher, seed: int) -> np.ndarray:

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from sled.evaluation.transcribe import Transcriber
 from sled.files.extras import install_command
+from sled.transcribe import Transcriber
 
 VOCABULARY = ["four", "4", " 42nd", "²", "two", "<|endoftext|>", "<|0.00|>"]
 

@@ -1,5 +1,8 @@
 """Speech recognition with Whisper, through faster-whisper."""
 
+from __future__ import annotations
+
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +12,7 @@ from torch import Tensor
 from sled.files.extras import install_command
 
 WHISPER_SAMPLE_RATE = 16_000
+DEFAULT_MODEL = "base"
 
 # Files of a model, among others.
 _FILES = ("config.json", "model.bin", "tokenizer.json")
@@ -28,7 +32,7 @@ class Transcriber:
 
     def __init__(
         self,
-        model: str = "base",
+        model: str = DEFAULT_MODEL,
         device: str = "cpu",
         numerals: bool = False,
         num_threads: int = 0,
@@ -84,6 +88,22 @@ class Transcriber:
             suppress_tokens=self._suppressed_ids,
         )
         return " ".join(segment.text.strip() for segment in segments).strip()
+
+
+@lru_cache(maxsize=1)
+def load_recognizer(model: str = DEFAULT_MODEL) -> Transcriber:
+    """The recogniser for recordings that come without their words; the latest one is kept.
+
+    Args:
+        model: As for `Transcriber`.
+
+    Raises:
+        ValueError: If there is none.
+    """
+    try:
+        return Transcriber(model)
+    except ValueError as error:
+        raise ValueError(f"give the words spoken in the recording, or: {error}") from error
 
 
 def _why_not(model: str, error: Exception) -> str:

@@ -1,0 +1,34 @@
+"""The recording of a voice, as flags name it."""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import replace
+
+from sled.streaming.voice import Prompt
+from sled.transcribe import load_recognizer
+from sled.tts import TTS
+
+
+def read_prompt(args: argparse.Namespace, tts: TTS) -> Prompt:
+    """The recording and its transcript; without `--prompt_text` it is recognised, and printed.
+
+    Args:
+        args: Parsed flags of `sled.cli.flags.add_prompt_flags`.
+        tts: The model that is to speak.
+
+    Raises:
+        ValueError: If the recording cannot be used, or its words are not known.
+    """
+    if args.prompt_text is not None:
+        if not args.prompt_text.strip():
+            raise ValueError("--prompt_text is blank: give the words spoken in the prompt audio")
+        return Prompt(args.prompt_text, args.prompt_audio)
+    try:
+        load_recognizer(args.whisper)
+    except ValueError as error:
+        raise ValueError(f"--prompt_text is missing: {error}") from error
+    prompt = Prompt(None, args.prompt_audio)
+    text = tts.transcribe(prompt, args.whisper)
+    print(f'heard in the recording: "{text}"; if it says something else, give --prompt_text')
+    return replace(prompt, text=text)
