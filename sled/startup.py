@@ -5,8 +5,6 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from sled.deferred import without_unused_parts_of_torch
-
 
 @contextmanager
 def without_garbage_collection() -> Iterator[None]:
@@ -30,12 +28,12 @@ def without_garbage_collection() -> Iterator[None]:
 
 @contextmanager
 def lasting_imports() -> Iterator[None]:
-    """Import without garbage collection and without unused parts of torch; freeze what exists then.
+    """Import without garbage collection, and freeze what exists afterwards.
 
     For commands, whose imports stay until the process ends. Frozen objects are not searched for
     garbage, neither later nor at the end of the process, where it would take 0.3 s.
     """
-    with without_garbage_collection(), without_unused_parts_of_torch():
+    with without_garbage_collection():
         yield
     gc.freeze()
 

@@ -24,8 +24,7 @@ class Cycle:
 # codec and the data know no model, and training speaks only so that one hears how it goes.
 MAY_IMPORT: dict[str, set[str]] = {
     # Ground floor: files, and text as it is said.
-    "deferred": set(),
-    "startup": {"deferred"},
+    "startup": set(),
     "files": set(),
     "transcribe": {"files"},
     "bundled": set(),

@@ -54,31 +54,6 @@ def test_words_outside_the_table_need_no_speech_synthesis() -> None:
     assert modules & {"hibari", "scipy", "torch"} == set()
 
 
-DEFERRED = """
-from sled.startup import lasting_imports
-with lasting_imports():
-    import torch
-"""
-
-
-def test_commands_execute_no_unused_parts_of_torch() -> None:
-    modules = imported_by(f"{DEFERRED}\nassert torch.ones(2, 3).sum() == 6")
-    assert "torch.export" in modules
-    assert "torch.export.graph_signature" not in modules
-
-
-@pytest.mark.parametrize(
-    "use",
-    [
-        "torch.export.export(torch.nn.Linear(2, 3), (torch.ones(1, 2),))",
-        "torch.compile(torch.nn.Linear(2, 3), backend='eager')(torch.ones(1, 2))",
-        "torch.linalg.inv(torch.ones(2, 2, device='meta')); torch._meta_registrations.aten",
-    ],
-)
-def test_deferred_parts_of_torch_work_when_they_are_used(use: str) -> None:
-    assert "torch.export.graph_signature" in imported_by(f"{DEFERRED}\n{use}")
-
-
 def test_importing_sled_imports_no_library() -> None:
     libraries = {"numpy", "torch", "soundfile", "tokenizers", "tqdm"}
     assert imported_by("import sled; dir(sled); sled.__version__") & libraries == set()
