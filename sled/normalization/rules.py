@@ -108,3 +108,9 @@ def after(match: Match[str]) -> str:
 def word_set(words: str) -> frozenset[str]:
     """The words of a line. Tables with quotes around each word would be three times as long."""
     return frozenset(words.split())
+
+
+def word_table(entries: str) -> dict[str, str]:
+    """The entries of a line, each KEY=VALUE, with _ for a space in the value."""
+    pairs = (entry.split("=") for entry in entries.split())
+    return {key: value.replace("_", " ") for key, value in pairs}

@@ -16,7 +16,8 @@ import re
 from re import Match
 
 from sled.normalization.kinds.calendar import SHORT_MONTHS, SHORT_WEEKDAYS
-from sled.normalization.kinds.roman import SMALL_WORDS, roman_value
+from sled.normalization.kinds.roman import roman_value
+from sled.normalization.kinds.sentences import SMALL_WORDS, starts_sentence
 from sled.normalization.rules import LETTER, LETTER_GAP, Rule, before, rule, spell, word_set
 
 # A full stop after these never ends a sentence.
@@ -109,6 +110,19 @@ WORDS = {
     "Inst": "institute",
     "Intl": "international",
     "Natl": "national",
+    "Calif": "California",
+    "Mass": "Massachusetts",
+    "Conn": "Connecticut",
+    "Tex": "Texas",
+    "Fla": "Florida",
+    "Ariz": "Arizona",
+    "Colo": "Colorado",
+    "Mich": "Michigan",
+    "Minn": "Minnesota",
+    "Tenn": "Tennessee",
+    "Okla": "Oklahoma",
+    "Nev": "Nevada",
+    "Wis": "Wisconsin",
     "Ph.D": spell("PhD"),
     "etc": "et cetera",
     "et al": "and others",
@@ -181,6 +195,13 @@ NUMBERED = {
     "para": "paragraph",
     "Para": "paragraph",
     "Rte": "route",
+    "Rt": "route",
+    "Lat": "latitude",
+    "lat": "latitude",
+    "Long": "longitude",
+    "long": "longitude",
+    "Lon": "longitude",
+    "lon": "longitude",
     "Hwy": "highway",
     "Jan": "January",
     "Wed": "Wednesday",
@@ -208,21 +229,13 @@ _CHOICES = {
     "a/c": spell("AC"),
     "km/h": "kilometers per hour",
 }
+_KEYS = {"ctrl": "control", "cmd": "command", "win": "windows", "fn": "function"}
 # Written in small letters and said letter by letter.
 _LETTERS = word_set(
-    "aka btw idk tbh fyi omg brb imo imho ftw tldr rsvp diy faq pdf html css url www"
+    "aka btw idk tbh fyi omg brb imo imho ftw tldr rsvp ttyl diy faq pdf html css url www"
 )
 
 _NEXT = r"(?=(?P<quote>[\"')\]*_]*)(?: (?P<next>\S+)|$|(?P<joined>\S)))"
-
-
-def starts_sentence(word: str) -> bool:
-    """Whether the word after a full stop begins a sentence, or there is no such word."""
-    word = word.lstrip("\"'(*_")
-    letters = re.match(rf"{LETTER}+", word)
-    return not word or (
-        word[0].isupper() and letters is not None and letters[0].lower() in SMALL_WORDS
-    )
 
 
 def _with_stop(words: str, match: Match[str]) -> str:
@@ -256,7 +269,7 @@ def _say_abbreviation(match: Match[str]) -> str | None:
         return _with_stop(_PLACES[word], match)
     if word == "St":
         return "saint"
-    if word in NUMBERED and _is_number(word, following):
+    if word in NUMBERED and (_is_number(word, following) or match["joined"] == ":"):
         return NUMBERED[word]
     if word == "Dr":
         return INNER[word]
@@ -289,7 +302,9 @@ def _say_initial(match: Match[str]) -> str | None:
     """A letter with a full stop, as in J. Smith; with I too many sentences end."""
     letter, following = match["word"], (match["next"] or "").lstrip("\"'(")
     previous = before(match)
-    if letter in _SIDES and re.fullmatch(r"\d+", previous) and following[:1].isalnum():
+    if letter in _SIDES and re.fullmatch(r"(?:[A-Z]-)?\d+", previous):
+        return _with_stop(_SIDES[letter], match)
+    if letter in _SIDES and re.match(r"\d+(?:st|nd|rd|th)\b", following):
         return _SIDES[letter]
     if re.match(r"[A-Z]\.", following):
         return spell(letter) + LETTER_GAP
@@ -303,6 +318,8 @@ def _say_dotted_letters(match: Match[str]) -> str | None:
     text = match["word"]
     if text in INNER:
         return INNER[text]
+    if text in ("P.S", "N.B"):
+        return spell(text.replace(".", "")) + "."
     return _with_stop(WORDS.get(text) or spell(text.replace(".", "")), match)
 
 
@@ -336,7 +353,8 @@ def _say_owner(match: Match[str]) -> str | None:
 
 _NEEDS_NEXT = "|".join({"St", "Dr"} | NUMBERED.keys() | WORDS.keys() | SHORT_WEEKDAYS.keys())
 _TITLES = "Mr|Mrs|Ms|Dr|St|Ave|Blvd|Rd|Hwy|Pkwy|Ln|vs|etc"
-_OPEN = rf"{_TITLES}|et|AKA|aka|{'|'.join(_LETTERS)}"
+_KEY = "(?i:ctrl|control|cmd|command|alt|option|shift|fn|win)"
+_OPEN = rf"{_TITLES}|et|{_KEY}|AKA|aka|{'|'.join(_LETTERS)}"
 BEGINS = rf"(?=\S*[./])|(?:{_OPEN})(?!\w)"
 RULES: list[Rule] = [
     rule(rf"(?<![\w.])(?P<word>(?:[A-Za-z]\.)*[A-Za-z]|{LETTER}+)\.'s(?!\w)", _say_owner),
@@ -376,6 +394,13 @@ RULES: list[Rule] = [
         _say_open,
         begins="Dr$",
         reach=1,
+    ),
+    rule(
+        rf"(?<!\w)(?P<key>{_KEY}) ?\+ ?(?=\w)",
+        lambda m: _KEYS.get(m["key"].lower(), m["key"]),
+        begins=rf"{_KEY}(?:$|\+)",
+        reach=2,
+        goes_on=r"\+",
     ),
     rule(r"(?<!\w)v\.(?= [A-Z])", "versus", begins=r"v\.$", reach=1),
     rule(r"(?<!\w)(?:a\.k\.a|AKA|aka)\b\.?", lambda m: spell("AKA")),

@@ -32,6 +32,10 @@ _FILES = (
     "|ico|psd|mp3|mp4|wav|flac|ogg|m4a|avi|mov|mkv|webm|zip|tar|gz|bz2|xz|rar|7z|exe|dll|so|dmg|iso"
     "|apk|deb|rpm|bin|dat|db|bak|tmp|lock|env|pem|key|pt|onnx|safetensors"
 )
+_SAID_AS_WORDS = word_set(
+    "json yaml toml log conf java swift vue doc tex jpeg gif wav ogg zip tar bin lock env key bash "
+    "go bat iso kt tmp pages ini lua"
+)
 _LABEL = rf"(?:{LETTER}|\d)(?:(?:{LETTER}|[\d_-])*(?:{LETTER}|\d))?"
 _HOST = rf"{_LABEL}(?:\.{_LABEL})+"
 # A mark at the end of a word belongs to the sentence.
@@ -97,6 +101,17 @@ def _say_host(match: Match[str]) -> str | None:
     return _say_url(match)
 
 
+def _say_file(match: Match[str]) -> str:
+    """The name of a file; its extension is spelled unless it is said as a word."""
+    name, _, part = match[0].partition("#")
+    name, _, extension = name.rpartition(".")
+    letters = re.sub(r"\d", lambda digit: f" {numbers.cardinal(digit[0])}", extension)
+    said = letters if extension in _SAID_AS_WORDS else spell(extension)
+    if extension[-1:].isdigit() and extension not in _SAID_AS_WORDS:
+        said = f"{spell(extension[:-1])} {numbers.cardinal(extension[-1])}"
+    return f"{say_address(name)} dot {said} {say_address(part)}".strip(" ")
+
+
 def _say_ip(match: Match[str]) -> str | None:
     if any(int(part) > 255 for part in match["ip"].split(".")):
         return None
@@ -122,7 +137,7 @@ RULES: list[Rule] = [
     ),
     rule(
         rf"(?=[\w.-]*{LETTER}[\w-]*\.)(?:[\w-]+\.)+(?:{_FILES})(?:#[\w-]+)?{END}(?!\.\w)",
-        lambda m: say_address(m[0].replace("#", " ")),
+        _say_file,
     ),
     rule(r"(?<![\w.])\.(?:\.?/[\w./-]*\w|[a-z]{2,}\w*)", lambda m: say_address(m[0])),
     # Paths: C:\Users\me, /usr/local/bin, ~/notes, src/main.py.

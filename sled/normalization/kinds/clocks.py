@@ -12,6 +12,7 @@ from __future__ import annotations
 from re import Match
 
 from sled.normalization import numbers
+from sled.normalization.kinds.sentences import starts_sentence
 from sled.normalization.rules import FREE, Rule, rule, so_far, spell
 
 _HALF_DAY = r"(?:[aA]\.?[mM]|[pP]\.?[mM])(?![A-Za-z])"
@@ -57,7 +58,9 @@ def _say_half_day(match: Match[str]) -> str:
         if match["from_half"]:
             start += f" {_spell_half_day(match['from_half'])}"
         said = f"{start} to {said}"
-    return said + ("." if match["stop"] is not None and match["ends"] is not None else "")
+    following = match["next"]
+    ends = match["stop"] and following is not None and starts_sentence(following)
+    return f"{said}." if ends else said
 
 
 def _say_clock(match: Match[str]) -> str:
@@ -94,11 +97,11 @@ RULES: list[Rule] = [
     rule(
         rf"{FREE}(?:(?P<from>{_TIME}) ?(?P<from_half>{_HALF_DAY})?\.? ?- ?)?"
         rf"(?P<time>{_TIME}) ?(?P<half>{_HALF_DAY})"
-        r"(?P<stop>\.(?P<ends>(?= (?:[\"'(]*[A-Z])|[\"')]*$))?)?",
+        r"(?P<stop>\.(?=(?: |[\"')]*$)(?P<next>\S*))?)?",
         _say_half_day,
         begins=rf"{_TIME}(?:$|[aApP-])",
         reach=4,
-        goes_on=so_far(rf"{_TIME}(?: ?{_HALF_DAY}\.?)?(?: ?-(?: ?{_TIME})?)?"),
+        goes_on=so_far(rf"{_TIME}(?: ?{_HALF_DAY}\.?)?(?: ?-(?: ?{_TIME}(?: ?{_HALF_DAY})?)?)?"),
     ),
     rule(
         rf"{FREE}(?P<from>{_HOURS}:[0-5]\d) ?- ?(?P<time>{_HOURS}:[0-5]\d)(?![\d:])",

@@ -13,6 +13,7 @@ One of the two numbers of a date in digits that is above 12 is the day, wherever
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from re import Match
 
@@ -110,6 +111,19 @@ def _say_short_digits(dialect: Dialect) -> Callable[[Match[str]], str | None]:
     return say
 
 
+def _say_days(dialect: Dialect) -> Callable[[Match[str]], str | None]:
+    """From a day to another, both in digits."""
+    say_digits = _say_digits(dialect == "british", dialect)
+    short = re.compile(r"(?P<one>\d\d?)/(?P<two>\d\d?)(?P<year>)")
+
+    def say(match: Match[str]) -> str | None:
+        last = short.fullmatch(match["rest"])
+        days = (say_digits(match), say_digits(last) if last else None)
+        return f"{days[0]} to {days[1]}" if days[0] and days[1] else None
+
+    return say
+
+
 def _say_month_year(match: Match[str]) -> str:
     return f"{MONTHS[int(match['month']) - 1]} {say_year(match['year'])}"
 
@@ -166,6 +180,10 @@ def rules(dialect: Dialect) -> list[Rule]:
             rf"{FREE}(?P<one>0?[1-9]|[12]\d|3[01])/(?P<two>0?[1-9]|[12]\d|3[01])(?P<year>){_SPLIT}",
             _say_short_digits(dialect),
         ),
+        rule(
+            rf"{FREE}(?P<one>\d\d?)/(?P<two>\d\d?)(?P<year>)-(?P<rest>\d\d?/\d\d?){_SPLIT}",
+            _say_days(dialect),
+        ),
         # March 5, Mar. 3-5, Feb 29, 2024.
         rule(
             rf"(?<!\w)(?P<month>{_ANY_MONTH}) ?(?P<day>{_DAY})(?:st|nd|rd|th)?"
@@ -198,7 +216,8 @@ def rules(dialect: Dialect) -> list[Rule]:
             goes_on=rf"-|{_ANY_MONTH}[,;:!?)]*",
         ),
         rule(
-            rf"(?<!\w)(?P<one>{_WEEKDAY})\.? ?- ?(?P<two>{_WEEKDAY})(?!\w)",
+            rf"(?<!\w)(?P<one>{_WEEKDAY})\.? ?- ?(?P<two>{_WEEKDAY})(?!\w)"
+            r"(?:\.(?=[,;:!?]| [a-z\d]))?",
             lambda m: f"{_say_weekday(m['one'])} to {_say_weekday(m['two'])}",
             begins=rf"(?:{_WEEKDAY})\.?(?:$|-)",
             reach=2,

@@ -72,6 +72,10 @@ _SPECIAL = {
     "MHz": "megahertz",
     "vs": "versus",
     "NaN": "not a number",
+    "NE": "northeast",
+    "NW": "northwest",
+    "SE": "southeast",
+    "SW": "southwest",
 }
 _VOWELS = set("AEIOUY")
 _MAX_SPELLED = 5
@@ -192,13 +196,14 @@ RULES: list[Rule] = [
         reach=2,
         goes_on="and|or|to|through|is|was",
     ),
+    rule("[α-ωΑ-Ω]", lambda m: GREEK.get(m[0])),
     # The letters of AT&T, R&D, Q&A.
     rule(
         r"(?<!\w)[A-Z]{1,3}(?: ?& ?[A-Z]{1,3})+(?!\w)",
         lambda m: " and ".join(spell(part.strip()) for part in m[0].split("&")),
     ),
     rule(
-        rf"{LETTER}+(?:['-]{LETTER}+)*",
+        r"(?:(?![α-ωΑ-Ω])[^\W\d_])+(?:['-](?:(?![α-ωΑ-Ω])[^\W\d_])+)*",
         say_word,
         begins=r"(?:IT|WHO|US|LED|AD|AM|PM|OK|ID|[A-Z]{2,5})(?:'s)?$",
         reach=1,

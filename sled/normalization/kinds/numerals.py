@@ -14,8 +14,8 @@ from __future__ import annotations
 from re import Match
 
 from sled.normalization import numbers
-from sled.normalization.kinds.units import PLACES
-from sled.normalization.rules import END, FREE, NUMBER, Rule, before, rule, so_far, spell
+from sled.normalization.kinds.units import PLACES, unit_names
+from sled.normalization.rules import END, FREE, NUMBER, Rule, before, rule, so_far, spell, word_set
 
 _COUNTED = (
     "followers|views|users|people|subscribers|downloads|copies|viewers|likes|customers|members|fans"
@@ -45,18 +45,25 @@ def _names_place(match: Match[str]) -> bool:
     return before(match).lower().rstrip(".") in PLACES
 
 
-def _say_range(match: Match[str]) -> str:
-    one, two = match["one"], match["two"]
-    link = " " if one == two and int(one) >= 20 else " to "
-    return link.join(map(numbers.number, (one, two)))
+def _say_even(match: Match[str]) -> str:
+    """50-50."""
+    return f"{numbers.number(match['one'])} {numbers.number(match['one'])}"
+
+
+def _say_housed(match: Match[str]) -> str | None:
+    """Suite 210, flight 237."""
+    return numbers.pairs(match[0]) if before(match).lower().rstrip(".") in _HOUSED else None
+
+
+_HOUSED = word_set("apt apartment suite room rm ste unit flight boeing airbus")
 
 
 def _say_letters_and_digits(match: Match[str]) -> str:
     """A word of letters and digits: each run of capitals is spelled, each number is said."""
-    said = []
+    said, is_serial = [], sum(map(str.isdigit, match[0])) > 5
     for part in _parts(match[0]):
         if part.isdigit():
-            said.append(_say_code_number(part))
+            said.append(numbers.digit_by_digit(part) if is_serial else _say_code_number(part))
         elif len(part) == 1 or (part.isupper() and len(part) <= max(3, len(match[0]) - 1)):
             said.append(spell(part))
         else:
@@ -111,14 +118,19 @@ def _parts_of_formula(text: str) -> list[str]:
     return parts
 
 
+_PLAIN_FORMULAS = "NaCl|NaOH|HCl|KCl|KOH|HBr|HF|AgCl|CuO|MgO|CaO|FeO|ZnO|NaF"
+
+
 def _say_size(match: Match[str]) -> str:
     sides = [side for side in (match["one"], match["two"], match["three"]) if side]
-    return " by ".join(
+    said = " by ".join(
         numbers.pairs(side)
         if side.isdigit() and len(side) == 4 and side[-1] == "0" or side in _SIDES
         else numbers.number(side, is_count=True)
         for side in sides
     )
+    names = unit_names(match["unit"]) if match["unit"] else None
+    return f"{said} {names[1]}" if names else said
 
 
 _SIDES = {"1366", "1024", "2048", "4096", "2732", "1536", "1792", "1125", "2436"}
@@ -128,7 +140,7 @@ def _say_hash(match: Match[str]) -> str:
     return f"number {numbers.number(match['number'], is_count=True)}"
 
 
-BEGINS = r"[-−+.#№]|(?=\w*\d)|[vH]\.|v\d"
+BEGINS = rf"x$|[-−+.#№]|{_PLAIN_FORMULAS}|(?=\w*\d)|[vH]\.|v\d"
 RULES: list[Rule] = [
     rule(
         rf"(?<![\w.,])(?P<number>{NUMBER})(?P<letter>bn|mn|tn|[kKmMbBT])"
@@ -139,7 +151,8 @@ RULES: list[Rule] = [
     ),
     rule(
         rf"{FREE}(?P<one>\d+(?:\.\d+)?) ?[x×] ?(?P<two>\d+(?:\.\d+)?)"
-        r"(?: ?[x×] ?(?P<three>\d+(?:\.\d+)?))?(?![\w.]\w|\w)",
+        r"(?: ?[x×] ?(?P<three>\d+(?:\.\d+)?))?"
+        r"(?: ?(?P<unit>m|cm|mm|km|ft|in|px|yd)(?=\W|$))?(?![\w.]\w|\w)",
         _say_size,
         begins=r"\d+(?:\.\d+)?(?:$|[x×])",
         reach=4,
@@ -177,7 +190,8 @@ RULES: list[Rule] = [
         lambda m: f"{spell('H')} {numbers.digit_by_digit(m['number'])}",
     ),
     # Ranges.
-    rule(rf"{FREE}(?P<one>\d+)-(?P<two>\d+)(?![\w%]|[.,:-]\d|-)", _say_range),
+    rule(rf"{FREE}(?P<one>[2-9]\d)-(?P=one)(?![\w%]|[.,:-]\d|-)", _say_even),
+    rule(r"(?<=['\d] )x(?= \d)", "by", begins="x$", reach=1),
     rule(
         rf"{FREE}(?P<one>{NUMBER}) - (?P<two>{NUMBER})(?![\d-])",
         lambda m: f"{numbers.number(m['one'])} to {numbers.number(m['two'])}",
@@ -195,12 +209,14 @@ RULES: list[Rule] = [
         _say_formula,
     ),
     rule(rf"(?<!\w)(?:CO|NO|SO|O|N|H)\d{END}", _say_formula),
+    rule(rf"(?<!\w)(?:{_PLAIN_FORMULAS}){END}", lambda m: spell(m[0])),
     rule(r"#(?P<number>\d+(?:,\d{3})*)(?!\w)", _say_hash),
     rule(r"№ ?(?=\d)", "number", begins="№", reach=1),
     rule(
         r"(?<![\w.,])(?=[A-Za-z]*\d)(?=\d*[A-Za-z])[A-Za-z\d]+(?!\w|-year)", _say_letters_and_digits
     ),
     rule(r"(?<=\d)-(?=[A-Za-z])|(?<=[A-Za-z])-(?=\d)", ""),
+    rule(rf"{FREE}[1-9]\d{{2,3}}(?![\w%]|[.,:]\d)", _say_housed),
     rule(rf"{NUMBER}", lambda m: numbers.number(m[0])),
     rule(r"\d+", lambda m: numbers.digit_by_digit(m[0])),
 ]

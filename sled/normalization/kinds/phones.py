@@ -13,10 +13,24 @@ import re
 from re import Match
 
 from sled.normalization import numbers
-from sled.normalization.rules import FREE, Rule, before, rule, so_far, spell
+from sled.normalization.rules import FREE, Rule, before, rule, so_far, spell, word_table
 
 _GROUP = re.compile(r"\d+|[A-Z]+")
 _DIALLED = re.compile(r"(?i:call|calls|called|calling|dial|dials|dialed|dialing|phone|ring|text)")
+_CODED = re.compile(
+    r"(?i:(?:ending|ends|ended) (?:in|with)"
+    r"|(?:\w+ )?(?:pin|code|passcode|otp|password|zip)(?: is)?:?)"
+)
+_STATES = word_table(
+    "AL=Alabama AK=Alaska AZ=Arizona AR=Arkansas CA=California CO=Colorado CT=Connecticut "
+    "DE=Delaware FL=Florida GA=Georgia HI=Hawaii ID=Idaho IL=Illinois IN=Indiana IA=Iowa "
+    "KS=Kansas KY=Kentucky LA=Louisiana ME=Maine MD=Maryland MA=Massachusetts MI=Michigan "
+    "MN=Minnesota MS=Mississippi MO=Missouri MT=Montana NE=Nebraska NV=Nevada "
+    "NH=New_Hampshire NJ=New_Jersey NM=New_Mexico NY=New_York NC=North_Carolina "
+    "ND=North_Dakota OH=Ohio OK=Oklahoma OR=Oregon PA=Pennsylvania RI=Rhode_Island "
+    "SC=South_Carolina SD=South_Dakota TN=Tennessee TX=Texas UT=Utah VT=Vermont VA=Virginia "
+    "WA=Washington WV=West_Virginia WI=Wisconsin WY=Wyoming"
+)
 _ENDING = r"(?!\w|[.,:/-]\d|[-/%]\w)"
 _AREA = r"(?P<area>\(\d{3}\)|\d{3})(?:(?<=\))[ -]?|[ .-])"
 _EXTENSION = r"(?:,? ?(?:x|ext\.?) ?(?P<extension>\d{1,6}))?"
@@ -56,7 +70,16 @@ def _say_international(match: Match[str]) -> str | None:
 
 
 def _say_dialled(match: Match[str]) -> str | None:
-    return _groups(match[0]) if _DIALLED.fullmatch(before(match)) else None
+    """A number to be dialled or typed."""
+    is_code = _DIALLED.fullmatch(before(match)) or any(
+        _CODED.fullmatch(before(match, num_words)) for num_words in (1, 2, 3)
+    )
+    return _groups(match[0]) if is_code else None
+
+
+def _is_typed(text: str, at: int, end: int) -> bool:
+    behind = text[max(0, at - 64) : at]
+    return text[at:end].isdigit() and re.search(rf"(?:{_CODED.pattern}) $", behind) is not None
 
 
 def _say_serial(match: Match[str]) -> str:
@@ -66,7 +89,7 @@ def _say_serial(match: Match[str]) -> str:
     return _groups(match[0])
 
 
-BEGINS = r"[+(\d]"
+BEGINS = r"[+(\d]|[A-Z][A-Z](?!\w)"
 RULES: list[Rule] = [
     # North America.
     rule(
@@ -113,6 +136,18 @@ RULES: list[Rule] = [
         r"\d+(?:-\d+){2,}(?![\w=]|-\w|\.\d)",
         _say_serial,
     ),
-    rule(rf"{FREE}\d{{3,11}}{_ENDING}", _say_dialled),
+    rule(
+        rf"{FREE}\d{{3,11}}(?: \d{{3,4}}){{0,3}}{_ENDING}",
+        _say_dialled,
+        begins=_is_typed,
+        reach=3,
+        goes_on=r"\d{3,4}",
+    ),
+    rule(
+        rf"(?<=, )(?P<state>{'|'.join(_STATES)})(?= \d{{5}}(?!\d))",
+        lambda m: _STATES[m["state"]],
+        begins=r"[A-Z][A-Z]$",
+        reach=1,
+    ),
     rule(r"(?<=[A-Z][A-Z] )\d{5}(?:-\d{4})?(?!\w|[.,]\d)", lambda m: _groups(m[0])),
 ]

@@ -13,6 +13,7 @@ import re
 from re import Match
 
 from sled.normalization import numbers
+from sled.normalization.kinds.sentences import SMALL_WORDS
 from sled.normalization.rules import Rule, before, rule, word_set
 
 _ROMAN = re.compile(r"(?=.)(?:L|XL|L?X{0,3})(?:IX|IV|V?I{0,3})")
@@ -59,6 +60,9 @@ def roman_value(text: str) -> int:
     return sum(-one if one < two else one for one, two in zip(values, following, strict=True))
 
 
+_PERSON = re.compile(r"[A-Z]\.|(?:Mr|Dr|Sen|Rep|Gov|Lt|Col|Gen|Prof)\.?")
+
+
 def _is_name(word: str) -> bool:
     return word[:1].isupper() and word.rstrip("'s").isalpha() and word.lower() not in SMALL_WORDS
 
@@ -85,6 +89,8 @@ def _say(match: Match[str]) -> str | None:
         if text in ("X", "L") and not has_title:
             return None
         return f"the {numbers.ordinal(value)}"
+    if value > 1 and any(_PERSON.fullmatch(name) for name in names[:-1]):
+        return f"the {numbers.ordinal(value)}"  # James T. Reed III
     if text in _NO_NUMERALS or not _is_name(previous) or previous.isupper():
         return None
     return _with_part(match, value)
@@ -107,13 +113,6 @@ def _with_part(match: Match[str], value: int) -> str:
     said = numbers.cardinal(value)
     return f"{said} point {numbers.number(match['part'])}" if match["part"] else said
 
-
-# Words that are capitalised at the beginning of a sentence and are not names.
-SMALL_WORDS = word_set(
-    "a an and as at but by for from he her his if in is it its my near no not of on or our "
-    "she so than that the their then they this to under was we were when where with you your "
-    "i"
-)
 
 BEGINS = "[IVXLivxl]"
 RULES: list[Rule] = [

@@ -76,6 +76,11 @@ BEGINS = ""
 RULES: list[Rule] = [
     rule(r"(?<![^ \n\v])-(?![^ \n\v])", DASH),
     rule("##+", ""),
+    rule("==+", "equals"),
+    rule("!=", "is not equal to"),
+    rule("&&", "and"),
+    rule(r"\|\|", "or"),
+    rule(r"(?<![^ \n\v(\"'])-(?=[a-zA-Z](?!\w))", "dash"),
     rule(rf"(?<=\b[A-G])#(?=m?(?!\w))|(?<={LETTER})#(?!\w)", "sharp"),
     rule(rf"#(?={LETTER})", "hashtag"),
     rule(rf"(?<={LETTER})\+\+", "plus plus"),

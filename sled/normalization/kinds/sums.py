@@ -67,8 +67,20 @@ _OPERATORS = {
 _WORD_OPERATORS = {"x": "times", "X": "times", "/": "divided by", "-": "minus"}
 _VARIABLE = "[a-zA-Zα-ωΑ-Ω]"
 _POWER = rf"\^[-−+]?(?:\d+|{_VARIABLE})"
-_NUMBER = rf"(?:{NUMBER})(?:[eE][-−+]?\d+(?!\w))?%?"
-_OPERAND = rf"[-−]?√?\(?(?:{_NUMBER}|{_VARIABLE}(?!{_VARIABLE}))(?:{_POWER})?!?(?!\w)\)?"
+_UNIT = (
+    r"(?:[munkc]?m|[mk]?g|[mnμ]?s|min|h|[kM]?W|[mk]?V|[kMG]?Hz|[kMGT]B|[kM]?J|N|Pa|°[CF]|mi|ft"
+    r"|in(?=\. )|lbs?|oz|mph|ha|m?L|ml|mol)(?:\^?[23])?"
+)
+_MEASURE = rf"{_UNIT}(?:/{_UNIT})?"
+_NUMBER = (
+    rf"(?:{NUMBER})(?:[eE][-−+]?\d+(?!\w))?"
+    rf"(?:%|[xyzn](?!\w)| ?{_MEASURE}(?![\w(^/])(?:\.(?= =))?)?"
+)
+_CALL = r"[a-zA-Z]\((?:[a-zA-Z]|\d+)(?:, ?(?:[a-zA-Z]|\d+))*\)"
+_OPERAND = (
+    rf"(?:{_CALL}|[-−]?√?\(?(?:{_NUMBER}|Δ?{_VARIABLE}(?!{_VARIABLE})|{_VARIABLE}{{2}}(?=\^))"
+    rf"(?:{_POWER})?!?(?!\w)\)?)"
+)
 _OPERATOR = r"(?:[=!<>]=|[-+−±×·*÷=≠≈<>≤≥/xX])"
 _STRONG = re.compile(r"[+−±×·*÷=≠≈<>≤≥^√]")
 _POWER_NAMES = {"2": "squared", "3": "cubed"}
@@ -121,10 +133,12 @@ def _say_operator(sign: str, text: str) -> str:
 
 
 def _say_operand(text: str) -> str:
+    if re.fullmatch(rf"(?:{NUMBER}) ?{_MEASURE}\.?", text):
+        return _say_base(text)
     said = []
     if text[0] in "-−":
         said.append("minus")
-    body = text.strip("-−()")
+    body = text.strip("-−()") if "(" not in text[1:] else text
     if body.startswith("√"):
         said.append("the square root of")
         body = body[1:].lstrip("(")
@@ -139,6 +153,17 @@ def _say_operand(text: str) -> str:
 
 
 def _say_base(text: str) -> str:
+    if call := re.fullmatch(r"(\w)\((.*)\)?", text):
+        arguments = [_say_base(argument.strip(" )")) for argument in call[2].split(",")]
+        return f"{_say_base(call[1])} of {' '.join(arguments)}"
+    if len(text) == 2 and text.isalpha():
+        return f"{_say_base(text[0])} {_say_base(text[1])}"
+    if measure := re.fullmatch(rf"({NUMBER}) ?({_MEASURE})\.?", text):
+        names = unit_names(measure[2])
+        number = numbers.number(measure[1], is_count=True)
+        return f"{number} {names[numbers.is_one(measure[1]) - 1]}" if names else number
+    if coefficient := re.fullmatch(rf"({NUMBER})([xyzn])", text):
+        return f"{_say_base(coefficient[1])} {_say_base(coefficient[2])}"
     if text in GREEK:
         return GREEK[text]
     if text.isalpha():
@@ -189,12 +214,17 @@ _DENOMINATORS = {24, 25, 30, 32, 36, 40, 48, 50, 60, 64, 90, 100, 128, 256, 1000
 _RATED = word_set("rated rate rating ratings score scored scores got gave give solid was is it")
 
 
+_OF = word_set("step part page lap chapter day question slide episode round task level item stage")
+
+
 def _say_fraction(match: Match[str]) -> str | None:
     whole, above, below = match["whole"], int(match["above"]), int(match["below"])
     if whole:
         if not 0 < above < below:
             return None
         return f"{numbers.cardinal(whole)} and {fraction(above, below)}{_say_unit(match, True)}"
+    if before(match).lower() in _OF and above <= below:
+        return f"{numbers.cardinal(above)} of {numbers.cardinal(below)}"
     if below in (5, 10, 100) and before(match).lower() in _RATED:
         return f"{numbers.cardinal(above)} out of {numbers.cardinal(below)}"
     if below == above and above > 1:
@@ -204,6 +234,8 @@ def _say_fraction(match: Match[str]) -> str | None:
             else (f"{numbers.cardinal(above)} {numbers.cardinal(below)}")
         )
     unit = _say_unit(match, above > below)
+    if match["unit"] == '"':
+        return f"{fraction(above, below)} inch"
     if unit and (above, below) == (1, 2):
         return f"half a{'n' if unit[1] in 'aeiou' and unit[1:4] != 'uni' else ''}{unit}"
     if unit and above < below:
@@ -212,12 +244,13 @@ def _say_fraction(match: Match[str]) -> str | None:
 
 
 def _say_unit(match: Match[str], is_several: bool) -> str:
-    names = unit_names(match["unit"]) if match["unit"] else None
+    names = unit_names("in" if match["unit"] == '"' else match["unit"]) if match["unit"] else None
     return f" {names[is_several]}" if names else ""
 
 
 _FRACTION_UNIT = (
     r"(?: ?(?P<unit>in(?=\.)"
+    r"|\"(?= [a-z])"
     r"|(?:km|cm|mm|kg|mg|ft|yd|mi|oz|lbs?|gal|qt|tsps?|tbsps?|Tbsp|mL|ml|hr|h|L)(?!\w))"
     r"(?:\.(?=[,;:!?]| [\"'(]?[a-z\d]))?)?"
 )

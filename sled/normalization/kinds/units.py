@@ -158,6 +158,7 @@ _OTHER = {
     "lb-ft": ("pound foot", "pound feet"),
     "ft-lb": ("foot pound", "foot pounds"),
     "ft-lbs": ("foot pound", "foot pounds"),
+    "atm": ("atmosphere", "atmospheres"),
     "fl oz": ("fluid ounce", "fluid ounces"),
 }
 
@@ -228,7 +229,7 @@ def _power(symbol: str, power: str | None) -> tuple[str, str] | None:
 
 
 _HAS_INCHES = re.compile(
-    r"\.?(?: (?:long|tall|wide|high|deep|thick|x|by|×|of|in diameter|pipe|screen|display)\b"
+    r"\.?(?: =| (?:long|tall|wide|high|deep|thick|x|by|×|of|in diameter|pipe|screen|display)\b"
     r"|[\"')]*$|[,;:)])"
 )
 _AFTER_FEET = re.compile(r"\b(?:ft\.?|feet|foot|')$")
@@ -246,7 +247,14 @@ def _say_quantity(match: Match[str]) -> str | None:
         is_certain = gap == "" or gap == "-" or _AFTER_FEET.search(before(match))
         if not is_certain and not (_HAS_INCHES.match(rest) and rest[:1] != ""):
             return None
-    names = unit_names(_unit_text(match))
+    if gap == "" and unit == "K":
+        return None  # thousands
+    if unit == "N" and match.string[max(0, match.start() - 1) : match.start()] == "-":
+        return None  # I-95 N.
+    if match["area"] == "fl":
+        names = UNITS["fl oz"] if unit == "oz" else None
+    else:
+        names = unit_names(_unit_text(match))
     if names is None:
         return None
     if match["area"] in _SQUARES:
@@ -257,8 +265,6 @@ def _say_quantity(match: Match[str]) -> str | None:
 
 
 def _unit_text(match: Match[str]) -> str:
-    if match["area"] == "fl":
-        return "fl oz" if match["unit"] == "oz" else ""
     text: str = match["unit"] + (match["power"] or "")
     if match["per"]:
         text += match["link"] + match["per"] + (match["per_power"] or "")
@@ -315,8 +321,21 @@ def _say_angle(match: Match[str]) -> str:
     if match["seconds"]:
         parts.append(f"{numbers.number(match['seconds'], is_count=True)} seconds")
     if match["side"]:
-        parts.append({"N": "north", "S": "south", "E": "east", "W": "west"}[match["side"]])
+        parts.append(_SIDES[match["side"]])
     return " ".join(parts)
+
+
+_SIDES = {"N": "north", "S": "south", "E": "east", "W": "west"}
+
+
+def _say_rate(match: Match[str]) -> str | None:
+    """A unit such as m/s behind something else than a number."""
+    if match["link"] != "/" or match["unit"] not in UNITS or match["per"] not in UNITS:
+        return None
+    if len(match["unit"]) < 2 and match["per"] not in ("s", "min", "h"):
+        return None
+    names = _names(match)
+    return names[1] if names else None
 
 
 def _say_letter_degrees(match: Match[str]) -> str | None:
@@ -335,7 +354,7 @@ _DURATION = (
     r"(?:(?P<minutes>\d+) ?m(?:ins?)?(?![a-zA-Z^/²³])\.? ?)?(?:(?P<seconds>\d+) ?s(?:ecs?)?)?"
 )
 
-BEGINS = rf"[-−.\d]|{'|'.join(_ALONE)}"
+BEGINS = rf"[-−.\d]|°[CF]|[NSEW](?!\w)|{_SYMBOL}/|{'|'.join(_ALONE)}"
 RULES: list[Rule] = [
     rule(
         r"(?P<degrees>\d+)° ?(?P<minutes>\d+(?:\.\d+)?)'(?: ?(?P<seconds>\d+(?:\.\d+)?)\")?"
@@ -378,11 +397,20 @@ RULES: list[Rule] = [
     rule(
         rf"(?<![\w.,])(?P<minus>[-−])?(?P<number>{NUMBER})(?P<gap>[ -]?)"
         rf"(?:(?P<area>sq|cu|fl|square|cubic)\.? )?{_UNIT}"
-        r"(?![A-Za-z\d^'])(?:\.(?=[,;:!?]| [\"'(]?[a-z\d]))?",
+        r"(?![A-Za-z\d^'])(?:\.(?=[,;:!?]| [\"'(]?(?:[a-z\d=]|[NS]?[EW]?(?!\w))))?",
         _say_quantity,
         begins=r"[-−]?[\d.,-]*\d(?:$|-?[a-zA-Zμ°%Ω])",
         reach=3,
         goes_on=_may_be_unit,
+    ),
+    rule(r"(?<=\d°)[NSEW](?!\w)|(?<=\d° )[NSEW](?!\w)", lambda m: _SIDES[m[0]]),
+    rule(r"(?<![\w°])°[CF](?!\w)", lambda m: UNITS[m[0]][1]),
+    rule(rf"(?<![\w.,/]){_UNIT}{END}(?![/.]\w)", _say_rate),
+    rule(
+        rf"(?<=x )(?P<feet>\d+)'(?P<inches>)(?!\w)|{FREE}(?P<feet_>\d+)'(?= x)",
+        lambda m: f"{numbers.number(m['feet'] or m['feet_'], is_count=True)} feet",
+        begins=r"\d+'$",
+        reach=1,
     ),
     rule(
         rf"(?<![\w.,/])(?:{'|'.join(sorted(_ALONE, key=len, reverse=True))}){END}(?![/.]\w)",
