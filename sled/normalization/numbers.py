@@ -48,7 +48,7 @@ def plain_number(text: str) -> str:
     A comma before exactly three digits stands between thousands, any other comma before decimals.
     Points stand between thousands if there are several, or a comma follows.
     """
-    if re.fullmatch(r"\d{1,3}(,\d{3})+(\.\d+)?", text):
+    if re.fullmatch(r"\d{1,3}(,\d{3})+(\.\d+)?|\d{1,2}(,\d\d)+,\d{3}", text):
         return text.replace(",", "")
     if re.fullmatch(r"\d{1,3}(\.\d{3})+(,\d+)|\d{1,3}(\.\d{3}){2,}", text):
         text = text.replace(".", "")

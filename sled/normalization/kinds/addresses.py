@@ -135,6 +135,7 @@ RULES: list[Rule] = [
         rf"(?!\w|[.-]\w)(?P<rest>{_REST})",
         _say_host,
     ),
+    rule(r"(?=\w*[a-z])[\w-]+(?:/[\w.-]+)+/?(?<!\.)", lambda m: _say_path(m[0])),
     rule(
         rf"(?=[\w.-]*{LETTER}[\w-]*\.)(?:[\w-]+\.)+(?:{_FILES})(?:#[\w-]+)?{END}(?!\.\w)",
         _say_file,
@@ -143,7 +144,6 @@ RULES: list[Rule] = [
     # Paths: C:\Users\me, /usr/local/bin, ~/notes, src/main.py.
     rule(r"[A-Za-z]:\\[^\s\"]*[\w\\]|\\\\?[\w.$-]+(?:\\[\w.$ -]+)+", lambda m: say_address(m[0])),
     rule(r"(?<![\w/.])~?/\w[\w.~+-]*(?:/[\w.~+-]*)*(?<!\.)", lambda m: say_address(m[0])),
-    rule(r"(?=\w*[a-z])[\w-]+(?:/[\w.-]+){2,}/?(?<!\.)", lambda m: _say_path(m[0])),
     rule(rf"(?<![\w.])@(?=\w*{LETTER})[\w.]*\w", lambda m: say_address(m[0])),
 ]
 

@@ -101,7 +101,7 @@ RULES: list[Rule] = [
         _say_half_day,
         begins=rf"{_TIME}(?:$|[aApP-])",
         reach=4,
-        goes_on=so_far(rf"{_TIME}(?: ?{_HALF_DAY}\.?)?(?: ?-(?: ?{_TIME}(?: ?{_HALF_DAY})?)?)?"),
+        goes_on=so_far(rf"{_TIME}(?: ?{_HALF_DAY}\.?)?(?: ?-(?: ?{_TIME}(?: ?{_HALF_DAY}\.?)?)?)?"),
     ),
     rule(
         rf"{FREE}(?P<from>{_HOURS}:[0-5]\d) ?- ?(?P<time>{_HOURS}:[0-5]\d)(?![\d:])",
@@ -111,7 +111,7 @@ RULES: list[Rule] = [
         goes_on=rf"-|{_HOURS}:[0-5]\d[.,;:!?)]*",
     ),
     rule(
-        rf"{FREE}{_CLOCK}(?::(?P<seconds>[0-5]\d)(?:\.(?P<part>\d+))?)?(?![\d:]|[.]\d)",
+        rf"{FREE}{_CLOCK}(?::(?P<seconds>[0-5]\d)(?:\.(?P<part>\d+))?)?(?![\d:]|[.,]\d)",
         _say_clock,
     ),
     rule(

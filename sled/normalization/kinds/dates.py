@@ -152,9 +152,11 @@ def _say_era(match: Match[str]) -> str:
 
 
 def _say_span_of_years(match: Match[str]) -> str:
+    first, last = int(match["first"]), int(match["last"])
+    if match["link"] == "/" and 1 <= last <= 12 and last != (first + 1) % 100:
+        return f"{MONTHS[last - 1]} {say_year(match['first'])}"
     link = " " if match["link"] == "/" else " to "
-    last = match["last"]
-    tail = f"oh {numbers.cardinal(int(last))}" if last[0] == "0" else numbers.cardinal(int(last))
+    tail = f"{'oh ' if last < 10 else ''}{numbers.cardinal(last)}"
     return f"{numbers.year(match['first'])}{link}{tail}"
 
 

@@ -20,7 +20,7 @@ from re import Match
 from sled.normalization.characters import without_accents
 from sled.normalization.kinds.sums import GREEK
 from sled.normalization.pronunciations import frequent_words
-from sled.normalization.rules import LETTER, Rule, before, rule, spell, word_set
+from sled.normalization.rules import LETTER, LETTER_GAP, Rule, before, rule, spell, word_set
 
 # Capitals that are said by the names of their letters, although they could be read as a word.
 SPELLED = word_set(
@@ -110,7 +110,8 @@ def say_word(match: Match[str]) -> str:
         return GREEK.get(text) or (
             text if text in "aI" or text.islower() and _is_french(match) else _say_letter(match)
         )
-    return "-".join(_say_part(part, match) for part in text.split("-"))
+    said = "-".join(_say_part(part, match) for part in text.split("-"))
+    return said.replace(f"{LETTER_GAP}-", LETTER_GAP)
 
 
 def _is_french(match: Match[str]) -> bool:
@@ -199,8 +200,11 @@ RULES: list[Rule] = [
     rule("[α-ωΑ-Ω]", lambda m: GREEK.get(m[0])),
     # The letters of AT&T, R&D, Q&A.
     rule(
-        r"(?<!\w)[A-Z]{1,3}(?: ?& ?[A-Z]{1,3})+(?!\w)",
-        lambda m: " and ".join(spell(part.strip()) for part in m[0].split("&")),
+        r"(?<!\w)(?P<letters>[A-Z]{1,3}(?: ?& ?[A-Z]{1,3})+)(?P<plural>s?)(?!\w)",
+        lambda m: (
+            " and ".join(spell(part.strip()) for part in m["letters"].split("&"))
+            + ("'s" if m["plural"] else "")
+        ),
     ),
     rule(
         r"(?:(?![α-ωΑ-Ω])[^\W\d_])+(?:['-](?:(?![α-ωΑ-Ω])[^\W\d_])+)*",

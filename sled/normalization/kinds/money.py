@@ -162,7 +162,7 @@ def _say(match: Match[str]) -> str | None:
         said = (
             f"{numbers.number(amount, is_count=True)} to {say_money(names, groups['last'], scale)}"
         )
-    if groups["minus"]:
+    if groups["minus"] or groups.get("minus_"):
         said = f"minus {said}"
     return said + _say_rate(groups["rate"])
 

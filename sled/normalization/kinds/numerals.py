@@ -11,6 +11,7 @@ CO2, H2O, MP3, 4G               c o two, h two o, m p three, four g
 
 from __future__ import annotations
 
+import re
 from re import Match
 
 from sled.normalization import numbers
@@ -31,6 +32,8 @@ _NAMED_LETTERS = {"2K", "4K", "5K", "8K", "16K", "3M"}
 def _say_scale(match: Match[str]) -> str | None:
     number, letter = match["number"], match["letter"]
     is_counted = match["noun"] is not None
+    if re.match(r" (?:run|race|walk)\b", match.string[match.end() : match.endpos]):
+        return f"{numbers.number(number, is_count=True)} {spell(letter)}"
     if not is_counted:
         if number + letter in _NAMED_LETTERS or letter in ("m", "b", "T"):
             return None

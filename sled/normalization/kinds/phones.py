@@ -114,7 +114,7 @@ RULES: list[Rule] = [
         _say_international,
         begins=r"\+\d",
         reach=6,
-        goes_on=r"\(?\d{1,5}\)?(?:-\d+)*[.,;:!?)]*",
+        goes_on=r"(?:\(?\d{1,8}\)?)+(?:-\d+)*[.,;:!?)]*",
     ),
     rule(
         rf"{FREE}0\d{{2,4}}(?: \d{{3,4}}){{2}}{_ENDING}",

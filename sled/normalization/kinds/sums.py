@@ -71,10 +71,10 @@ _UNIT = (
     r"(?:[munkc]?m|[mk]?g|[mnμ]?s|min|h|[kM]?W|[mk]?V|[kMG]?Hz|[kMGT]B|[kM]?J|N|Pa|°[CF]|mi|ft"
     r"|in(?=\. )|lbs?|oz|mph|ha|m?L|ml|mol)(?:\^?[23])?"
 )
-_MEASURE = rf"{_UNIT}(?:/{_UNIT})?"
+_MEASURE = rf"{_UNIT}(?:[/·]{_UNIT})?"
 _NUMBER = (
     rf"(?:{NUMBER})(?:[eE][-−+]?\d+(?!\w))?"
-    rf"(?:%|[xyzn](?!\w)| ?{_MEASURE}(?![\w(^/])(?:\.(?= =))?)?"
+    rf"(?:%|[xyzn](?!\w)| ?{_MEASURE}(?![\w(^/·])(?:\.(?= =))?)?"
 )
 _CALL = r"[a-zA-Z]\((?:[a-zA-Z]|\d+)(?:, ?(?:[a-zA-Z]|\d+))*\)"
 _OPERAND = (

@@ -171,7 +171,7 @@ def _all_units() -> dict[str, tuple[str, str]]:
         for prefix in prefixes:
             name = _PREFIXES[prefix]
             units[prefix + symbol] = (name + one, name + many)
-    return units | _OTHER
+    return units | {"kΩ": ("kilohm", "kilohms"), "MΩ": ("megohm", "megohms")} | _OTHER
 
 
 UNITS = _all_units()
@@ -284,9 +284,11 @@ _DETERMINERS = word_set("a an the this that every each another my your his her o
 
 def _is_adjective(match: Match[str]) -> bool:
     """Whether a quantity stands between an article and a noun: a 5 km run."""
+    rest = match.string[match.end() : match.endpos]
+    if match["unit"] == "°":
+        return re.match(" (?:angle|turn|rotation|slope|view)", rest) is not None
     if before(match).lower() not in _DETERMINERS or match["unit"] == "%":
         return False
-    rest = match.string[match.end() : match.endpos]
     return _NOUN.match(rest) is not None and _NO_NOUN.match(rest) is None
 
 
@@ -393,9 +395,19 @@ RULES: list[Rule] = [
         begins=r"\d+(?:\.\d+)?(?:\"|'')$",
         reach=1,
     ),
+    rule(
+        rf"{FREE}(?P<number>\d+)\"(?= [a-z])",
+        lambda m: (
+            f"{numbers.number(m['number'], is_count=True)} inch"
+            if before(m).lower() in _DETERMINERS
+            else None
+        ),
+        begins=r"\d+\"$",
+        reach=1,
+    ),
     rule(rf"{FREE}(?P<number>\d\d\d?)(?P<unit>[CF]){END}", _say_letter_degrees),
     rule(
-        rf"(?<![\w.,])(?P<minus>[-−])?(?P<number>{NUMBER})(?P<gap>[ -]?)"
+        rf"(?<![\w.,%°])(?P<minus>[-−])?(?P<number>{NUMBER})(?P<gap>[ -]?)"
         rf"(?:(?P<area>sq|cu|fl|square|cubic)\.? )?{_UNIT}"
         r"(?![A-Za-z\d^'])(?:\.(?=[,;:!?]| [\"'(]?(?:[a-z\d=]|[NS]?[EW]?(?!\w))))?",
         _say_quantity,
