@@ -110,6 +110,8 @@ def plain(run: str) -> tuple[Traced, str]:
     Returns:
         The plain text, which may have spaces inside, and the characters that cannot be said.
     """
+    if run == "–":
+        run = "-"
     if run.isascii() and not _SPECIAL.search(run):
         places = range(len(run))
         return Traced(run, tuple(places), tuple(place + 1 for place in places)), ""

@@ -1,13 +1,10 @@
 """Abbreviations, with or without their full stop, and what a full stop behind them means.
 
-    Mr. and Mrs. Smith, Prof. Li  mister and missus Smith, professor Li
-    St. Paul, Wall St., Elm Dr.   saint Paul, Wall street, Elm drive
-    No. 7, p. 12, Apt. 4B, c. 1850  number seven, page twelve, apartment four B, circa ...
-    in the U.S. He came           the stop ends the sentence where the next word begins one
-    w/o, and/or, he/she, vs.      without, and or, he or she, versus
-
-Abbreviations are listed without the full stop at their end. Case matters: "Co." is a company,
-"co." is not.
+Mr. and Mrs. Smith, Prof. Li  mister and missus Smith, professor Li
+St. Paul, Wall St., Elm Dr.   saint Paul, Wall street, Elm drive
+No. 7, p. 12, Apt. 4B, c. 1850  number seven, page twelve, apartment four B, circa ...
+in the U.S. He came           the stop ends the sentence where the next word begins one
+w/o, and/or, he/she, vs.      without, and or, he or she, versus
 """
 
 from __future__ import annotations
@@ -15,225 +12,21 @@ from __future__ import annotations
 import re
 from re import Match
 
-from sled.normalization.kinds.calendar import SHORT_MONTHS, SHORT_WEEKDAYS
+from sled.normalization.kinds.calendar import SHORT_WEEKDAYS
 from sled.normalization.kinds.roman import roman_value
 from sled.normalization.kinds.sentences import SMALL_WORDS, starts_sentence
-from sled.normalization.rules import LETTER, LETTER_GAP, Rule, before, rule, spell, word_set
-
-# A full stop after these never ends a sentence.
-INNER = {
-    "Mr": "mister",
-    "Mrs": "missus",
-    "Ms": "miz",
-    "Mx": "mix",
-    "Dr": "doctor",
-    "Drs": "doctors",
-    "mr": "mister",
-    "mrs": "missus",
-    "ms": "miz",
-    "dr": "doctor",
-    "Messrs": "messers",
-    "Mme": "madame",
-    "Mlle": "mademoiselle",
-    "Prof": "professor",
-    "Rev": "reverend",
-    "Fr": "father",
-    "Hon": "honorable",
-    "Gen": "general",
-    "Col": "colonel",
-    "Maj": "major",
-    "Capt": "captain",
-    "Cmdr": "commander",
-    "Adm": "admiral",
-    "Lt": "lieutenant",
-    "Sgt": "sergeant",
-    "Cpl": "corporal",
-    "Pvt": "private",
-    "Gov": "governor",
-    "Sen": "senator",
-    "Rep": "representative",
-    "Pres": "president",
-    "Supt": "superintendent",
-    "Det": "detective",
-    "Mt": "mount",
-    "Ft": "fort",
-    "e.g": "for example",
-    "i.e": "that is",
-    "eg": "for example",
-    "ie": "that is",
-    "vs": "versus",
-    "cf": "compare",
-    "viz": "namely",
-    "approx": "approximately",
-    "Approx": "approximately",
-    "incl": "including",
-    "excl": "excluding",
-    "esp": "especially",
-    "resp": "respectively",
-}
-# Those of them that are also written without a full stop.
-OPEN_TITLES = {"Mr", "Mrs", "Ms", "Dr"}
-
-# A full stop after these may end a sentence.
-WORDS = {
-    "Inc": "incorporated",
-    "Ltd": "limited",
-    "Co": "company",
-    "Cos": "companies",
-    "Corp": "corporation",
-    "Bros": "brothers",
-    "Assn": "association",
-    "Assoc": "associates",
-    "Jr": "junior",
-    "Sr": "senior",
-    "Esq": "esquire",
-    "Ave": "avenue",
-    "Av": "avenue",
-    "Blvd": "boulevard",
-    "Rd": "road",
-    "Ln": "lane",
-    "Ct": "court",
-    "Pl": "place",
-    "Pkwy": "parkway",
-    "Hwy": "highway",
-    "Sq": "square",
-    "Ter": "terrace",
-    "Terr": "terrace",
-    "Cir": "circle",
-    "Expy": "expressway",
-    "Bldg": "building",
-    "Dept": "department",
-    "dept": "department",
-    "Govt": "government",
-    "govt": "government",
-    "Univ": "university",
-    "Inst": "institute",
-    "Intl": "international",
-    "Natl": "national",
-    "Calif": "California",
-    "Mass": "Massachusetts",
-    "Conn": "Connecticut",
-    "Tex": "Texas",
-    "Fla": "Florida",
-    "Ariz": "Arizona",
-    "Colo": "Colorado",
-    "Mich": "Michigan",
-    "Minn": "Minnesota",
-    "Tenn": "Tennessee",
-    "Okla": "Oklahoma",
-    "Nev": "Nevada",
-    "Wis": "Wisconsin",
-    "Ph.D": spell("PhD"),
-    "etc": "et cetera",
-    "et al": "and others",
-    "ibid": "ibidem",
-    "misc": "miscellaneous",
-    "Misc": "miscellaneous",
-    "avg": "average",
-} | {short: name for short, name in SHORT_MONTHS.items() if short != name}
-
-# Abbreviations only before a number; otherwise they are words, or end a sentence.
-NUMBERED = {
-    "No": "number",
-    "no": "number",
-    "Nos": "numbers",
-    "nos": "numbers",
-    "Nr": "number",
-    "Vol": "volume",
-    "vol": "volume",
-    "Vols": "volumes",
-    "vols": "volumes",
-    "Fig": "figure",
-    "fig": "figure",
-    "Figs": "figures",
-    "figs": "figures",
-    "Ch": "chapter",
-    "ch": "chapter",
-    "Chap": "chapter",
-    "chap": "chapter",
-    "Sec": "section",
-    "sec": "section",
-    "Sect": "section",
-    "Art": "article",
-    "art": "article",
-    "Eq": "equation",
-    "eq": "equation",
-    "Eqs": "equations",
-    "eqs": "equations",
-    "Ex": "example",
-    "ex": "example",
-    "Op": "opus",
-    "op": "opus",
-    "Pt": "part",
-    "pt": "part",
-    "Ep": "episode",
-    "ep": "episode",
-    "p": "page",
-    "pp": "pages",
-    "l": "line",
-    "n": "note",
-    "c": "circa",
-    "ca": "circa",
-    "ed": "edition",
-    "est": "established",
-    "Est": "established",
-    "ext": "extension",
-    "Ext": "extension",
-    "max": "maximum",
-    "Max": "maximum",
-    "min": "minimum",
-    "Min": "minimum",
-    "Apt": "apartment",
-    "apt": "apartment",
-    "Ste": "suite",
-    "Rm": "room",
-    "rm": "room",
-    "Fl": "floor",
-    "Bldg": "building",
-    "tel": "telephone",
-    "Tel": "telephone",
-    "para": "paragraph",
-    "Para": "paragraph",
-    "Rte": "route",
-    "Rt": "route",
-    "Lat": "latitude",
-    "lat": "latitude",
-    "Long": "longitude",
-    "long": "longitude",
-    "Lon": "longitude",
-    "lon": "longitude",
-    "Hwy": "highway",
-    "Jan": "January",
-    "Wed": "Wednesday",
-    "approx": "approximately",
-    "ver": "version",
-    "Ver": "version",
-}
-# Numbers in capitals and with a letter count as well: Apt. B, Vol. III, Fig. A.
-_WITH_LETTER = word_set("Apt apt Vol vol Fig fig Ch Sec Art Pt Ste Rm Bldg Vols No")
-_PLACES = {"St": "street", "Dr": "drive", "Ct": "court"}
-_SIDES = {"N": "north", "S": "south", "E": "east", "W": "west"}
-_SIDES |= {"NE": "northeast", "NW": "northwest", "SE": "southeast", "SW": "southwest"}
-
-_CHOICES = {
-    "w/o": "without",
-    "b/c": "because",
-    "n/a": spell("NA"),
-    "c/o": "care of",
-    "he/she": "he or she",
-    "she/he": "she or he",
-    "his/her": "his or her",
-    "her/his": "her or his",
-    "him/her": "him or her",
-    "s/he": "she or he",
-    "a/c": spell("AC"),
-    "km/h": "kilometers per hour",
-}
-_KEYS = {"ctrl": "control", "cmd": "command", "win": "windows", "fn": "function"}
-# Written in small letters and said letter by letter.
-_LETTERS = word_set(
-    "aka btw idk tbh fyi omg brb imo imho ftw tldr rsvp ttyl diy faq pdf html css url www"
+from sled.normalization.kinds.short_forms import (
+    CHOICES,
+    INNER,
+    KEYS,
+    NUMBERED,
+    PLACES,
+    SIDES,
+    SPELLED,
+    WITH_LETTER,
+    WORDS,
 )
+from sled.normalization.rules import LETTER, LETTER_GAP, Rule, before, rule, spell
 
 _NEXT = r"(?=(?P<quote>[\"')\]*_]*)(?: (?P<next>\S+)|$|(?P<joined>\S)))"
 
@@ -265,8 +58,8 @@ def _say_abbreviation(match: Match[str]) -> str | None:
     following = (match["next"] or "").lstrip("\"'(")
     if match["joined"] and match["joined"].isalpha():
         return None
-    if word in _PLACES and _is_street(match, previous):
-        return _with_stop(_PLACES[word], match)
+    if word in PLACES and _is_street(match, previous):
+        return _with_stop(PLACES[word], match)
     if word == "St":
         return "saint"
     if word in NUMBERED and (_is_number(word, following) or match["joined"] == ":"):
@@ -288,7 +81,7 @@ def _is_number(word: str, following: str) -> bool:
     if following[:1].isdigit() or following[:2] in ("#1",):
         return True
     bare = following.rstrip(".,;:!?)\"'")
-    return word in _WITH_LETTER and (
+    return word in WITH_LETTER and (
         (roman_value(bare) > 0 and bare != "I") or re.fullmatch(r"[A-HJ-Z]\d*", bare) is not None
     )
 
@@ -302,10 +95,10 @@ def _say_initial(match: Match[str]) -> str | None:
     """A letter with a full stop, as in J. Smith; with I too many sentences end."""
     letter, following = match["word"], (match["next"] or "").lstrip("\"'(")
     previous = before(match)
-    if letter in _SIDES and re.fullmatch(r"(?:[A-Z]-)?\d+", previous):
-        return _with_stop(_SIDES[letter], match)
-    if letter in _SIDES and re.match(r"\d+(?:st|nd|rd|th)\b", following):
-        return _SIDES[letter]
+    if letter in SIDES and re.fullmatch(r"(?:[A-Z]-)?\d+", previous):
+        return _with_stop(SIDES[letter], match)
+    if letter in SIDES and re.match(r"\d+(?:st|nd|rd|th)\b", following):
+        return SIDES[letter]
     if re.match(r"[A-Z]\.", following):
         return spell(letter) + LETTER_GAP
     is_inner = following[:1].isupper() and not starts_sentence(following)
@@ -351,10 +144,10 @@ def _say_owner(match: Match[str]) -> str | None:
     return f"{words}'s" if words else None
 
 
-_NEEDS_NEXT = "|".join({"St", "Dr"} | NUMBERED.keys() | WORDS.keys() | SHORT_WEEKDAYS.keys())
+_NEEDS_NEXT = "|".join(sorted({"St", "Dr", *NUMBERED, *WORDS, *SHORT_WEEKDAYS}))
 _TITLES = "Mr|Mrs|Ms|Dr|St|Ave|Blvd|Rd|Hwy|Pkwy|Ln|vs|etc"
 _KEY = "(?i:ctrl|control|cmd|command|alt|option|shift|fn|win)"
-_OPEN = rf"{_TITLES}|et|{_KEY}|AKA|aka|{'|'.join(_LETTERS)}"
+_OPEN = rf"{_TITLES}|et|{_KEY}|AKA|aka|{'|'.join(SPELLED)}"
 BEGINS = rf"(?=\S*[./])|(?:{_OPEN})(?!\w)"
 RULES: list[Rule] = [
     rule(rf"(?<![\w.])(?P<word>(?:[A-Za-z]\.)*[A-Za-z]|{LETTER}+)\.'s(?!\w)", _say_owner),
@@ -397,14 +190,14 @@ RULES: list[Rule] = [
     ),
     rule(
         rf"(?<!\w)(?P<key>{_KEY}) ?\+ ?(?=\w)",
-        lambda m: _KEYS.get(m["key"].lower(), m["key"]),
+        lambda m: KEYS.get(m["key"].lower(), m["key"]),
         begins=rf"{_KEY}(?:$|\+)",
         reach=2,
         goes_on=r"\+",
     ),
     rule(r"(?<!\w)v\.(?= [A-Z])", "versus", begins=r"v\.$", reach=1),
     rule(r"(?<!\w)(?:a\.k\.a|AKA|aka)\b\.?", lambda m: spell("AKA")),
-    rule(rf"(?<!\w)(?:{'|'.join(_LETTERS)})(?![\w'.])", lambda m: spell(m[0])),
+    rule(rf"(?<!\w)(?:{'|'.join(SPELLED)})(?![\w'.])", lambda m: spell(m[0])),
     rule(r"(?<!\w)w/(?!o\b)", "with"),
-    rule(rf"(?<!\w)(?:{'|'.join(map(re.escape, _CHOICES))})(?![\w/])", lambda m: _CHOICES[m[0]]),
+    rule(rf"(?<!\w)(?:{'|'.join(map(re.escape, CHOICES))})(?![\w/])", lambda m: CHOICES[m[0]]),
 ]

@@ -36,6 +36,7 @@ _SAID_AS_WORDS = word_set(
     "json yaml toml log conf java swift vue doc tex jpeg gif wav ogg zip tar bin lock env key bash "
     "go bat iso kt tmp pages ini lua"
 )
+_EXTENSION = re.compile(rf"\.(?=(?:{_FILES})$)(?P<letters>[a-z]+?)(?P<digit>\d?)$")
 _LABEL = rf"(?:{LETTER}|\d)(?:(?:{LETTER}|[\d_-])*(?:{LETTER}|\d))?"
 _HOST = rf"{_LABEL}(?:\.{_LABEL})+"
 # A mark at the end of a word belongs to the sentence.
@@ -101,15 +102,16 @@ def _say_host(match: Match[str]) -> str | None:
     return _say_url(match)
 
 
-def _say_file(match: Match[str]) -> str:
+def _say_file(text: str) -> str:
     """The name of a file; its extension is spelled unless it is said as a word."""
-    name, _, part = match[0].partition("#")
-    name, _, extension = name.rpartition(".")
-    letters = re.sub(r"\d", lambda digit: f" {numbers.cardinal(digit[0])}", extension)
-    said = letters if extension in _SAID_AS_WORDS else spell(extension)
-    if extension[-1:].isdigit() and extension not in _SAID_AS_WORDS:
-        said = f"{spell(extension[:-1])} {numbers.cardinal(extension[-1])}"
-    return f"{say_address(name)} dot {said} {say_address(part)}".strip(" ")
+    name, _, part = text.partition("#")
+    named = _EXTENSION.search(name)
+    if named is None:
+        return say_address(text)
+    letters, digit = named["letters"], named["digit"]
+    said = letters if letters in _SAID_AS_WORDS else spell(letters)
+    said += f" {numbers.cardinal(digit)}" if digit else ""
+    return f"{say_address(name[: named.start()])} dot {said} {say_address(part)}".strip(" ")
 
 
 def _say_ip(match: Match[str]) -> str | None:
@@ -138,18 +140,16 @@ RULES: list[Rule] = [
     rule(r"(?=\w*[a-z])[\w-]+(?:/[\w.-]+)+/?(?<!\.)", lambda m: _say_path(m[0])),
     rule(
         rf"(?=[\w.-]*{LETTER}[\w-]*\.)(?:[\w-]+\.)+(?:{_FILES})(?:#[\w-]+)?{END}(?!\.\w)",
-        _say_file,
+        lambda m: _say_file(m[0]),
     ),
     rule(r"(?<![\w.])\.(?:\.?/[\w./-]*\w|[a-z]{2,}\w*)", lambda m: say_address(m[0])),
     # Paths: C:\Users\me, /usr/local/bin, ~/notes, src/main.py.
     rule(r"[A-Za-z]:\\[^\s\"]*[\w\\]|\\\\?[\w.$-]+(?:\\[\w.$ -]+)+", lambda m: say_address(m[0])),
-    rule(r"(?<![\w/.])~?/\w[\w.~+-]*(?:/[\w.~+-]*)*(?<!\.)", lambda m: say_address(m[0])),
+    rule(r"(?<![\w/.])~?/\w[\w.~+-]*(?:/[\w.~+-]*)*(?<!\.)", lambda m: _say_file(m[0])),
     rule(rf"(?<![\w.])@(?=\w*{LETTER})[\w.]*\w", lambda m: say_address(m[0])),
 ]
 
 
 def _say_path(text: str) -> str | None:
-    """A path of several folders; dates and choices such as he/she/they are none."""
-    if "." in text or "_" in text or text.startswith(("src/", "home/", "usr/")):
-        return say_address(text)
-    return None
+    """A path of folders; dates and choices such as he/she/they are none."""
+    return _say_file(text) if re.search(r"\.\w+$|_", text) else None

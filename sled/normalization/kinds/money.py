@@ -13,7 +13,7 @@ import re
 from re import Match
 
 from sled.normalization import numbers
-from sled.normalization.kinds.units import unit_names
+from sled.normalization.kinds.unit_names import unit_names
 from sled.normalization.rules import NUMBER, Rule, before, rule, spell
 
 _CENT, _US, _HK = ("cent", "cents"), spell("US"), spell("HK")

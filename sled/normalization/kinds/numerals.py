@@ -15,7 +15,8 @@ import re
 from re import Match
 
 from sled.normalization import numbers
-from sled.normalization.kinds.units import PLACES, unit_names
+from sled.normalization.kinds.unit_names import unit_names
+from sled.normalization.kinds.units import PLACES
 from sled.normalization.rules import END, FREE, NUMBER, Rule, before, rule, so_far, spell, word_set
 
 _COUNTED = (

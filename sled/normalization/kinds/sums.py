@@ -17,7 +17,7 @@ import re
 from re import Match
 
 from sled.normalization import numbers
-from sled.normalization.kinds.units import unit_names
+from sled.normalization.kinds.unit_names import unit_names
 from sled.normalization.rules import (
     END,
     FREE,
@@ -281,7 +281,7 @@ RULES: list[Rule] = [
         + _FRACTION_UNIT,
         _say_fraction,
         begins=r"\d+(?:$|[/-])",
-        reach=2,
-        goes_on=r"\d+/\d+",
+        reach=3,
+        goes_on=so_far(r"(?:\d+ )?\d+/\d+(?: [A-Za-z]+\.)?"),
     ),
 ]

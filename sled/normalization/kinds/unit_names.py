@@ -1,0 +1,219 @@
+"""The names of units, with prefixes and powers: km, m², MB/s, N·m."""
+
+from __future__ import annotations
+
+import re
+from functools import lru_cache
+from re import Match
+
+from sled.normalization.rules import word_set
+
+_PREFIXES = {
+    "p": "pico",
+    "n": "nano",
+    "μ": "micro",
+    "u": "micro",
+    "m": "milli",
+    "c": "centi",
+    "d": "deci",
+    "h": "hecto",
+    "k": "kilo",
+    "K": "kilo",
+    "M": "mega",
+    "G": "giga",
+    "T": "tera",
+    "P": "peta",
+}
+# Units that take prefixes: the name, its plural, the prefixes, and whether it stands without one.
+_PREFIXED = {
+    "m": ("meter", "meters", "nμumcdk", True),
+    "g": ("gram", "grams", "nμumkM", True),
+    "L": ("liter", "liters", "nμumcdh", True),
+    "l": ("liter", "liters", "nμumcdh", True),
+    "s": ("second", "seconds", "pnμum", True),
+    "Hz": ("hertz", "hertz", "mkMGT", True),
+    "hz": ("hertz", "hertz", "kmMGT", True),
+    "W": ("watt", "watts", "μmkMGT", True),
+    "V": ("volt", "volts", "μmkM", True),
+    "A": ("amp", "amps", "nμumk", False),
+    "Ω": ("ohm", "ohms", "mkKMG", True),
+    "F": ("farad", "farads", "pnμum", False),
+    "H": ("henry", "henries", "nμum", False),
+    "J": ("joule", "joules", "mkMG", True),
+    "N": ("newton", "newtons", "mkM", True),
+    "Pa": ("pascal", "pascals", "hkMG", True),
+    "bar": ("bar", "bars", "m", True),
+    "B": ("byte", "bytes", "kKMGTP", False),
+    "bit": ("bit", "bits", "kKMG", True),
+    "bps": ("bit per second", "bits per second", "kKMGT", True),
+    "Wh": ("watt hour", "watt hours", "mkMGT", True),
+    "Ah": ("amp hour", "amp hours", "mk", True),
+    "VA": ("volt amp", "volt amps", "kM", True),
+    "eV": ("electron volt", "electron volts", "mkMGT", True),
+    "cal": ("calorie", "calories", "k", True),
+    "mol": ("mole", "moles", "nμumk", True),
+    "Sv": ("sievert", "sieverts", "μum", True),
+    "Bq": ("becquerel", "becquerels", "kMG", True),
+    "Gy": ("gray", "grays", "mμ", True),
+    "lm": ("lumen", "lumens", "k", True),
+    "lx": ("lux", "lux", "k", True),
+    "px": ("pixel", "pixels", "M", True),
+    "t": ("ton", "tons", "kM", True),
+    "T": ("tesla", "tesla", "mμ", False),
+}
+_OTHER = {
+    "%": ("percent", "percent"),
+    "‰": ("per mille", "per mille"),
+    "°C": ("degree celsius", "degrees celsius"),
+    "°F": ("degree fahrenheit", "degrees fahrenheit"),
+    "°": ("degree", "degrees"),
+    "K": ("kelvin", "kelvins"),
+    "dB": ("decibel", "decibels"),
+    "dBA": ("decibel A", "decibels A"),
+    "dBm": ("decibel milliwatt", "decibel milliwatts"),
+    "Å": ("angstrom", "angstroms"),
+    "ha": ("hectare", "hectares"),
+    "MP": ("megapixel", "megapixels"),
+    "KiB": ("kibibyte", "kibibytes"),
+    "MiB": ("mebibyte", "mebibytes"),
+    "GiB": ("gibibyte", "gibibytes"),
+    "TiB": ("tebibyte", "tebibytes"),
+    "Mbit": ("megabit", "megabits"),
+    "Gbit": ("gigabit", "gigabits"),
+    "Mb": ("megabit", "megabits"),
+    "Gb": ("gigabit", "gigabits"),
+    "kb": ("kilobit", "kilobits"),
+    "gb": ("gigabyte", "gigabytes"),
+    "mb": ("megabyte", "megabytes"),
+    "tb": ("terabyte", "terabytes"),
+    "h": ("hour", "hours"),
+    "hr": ("hour", "hours"),
+    "hrs": ("hour", "hours"),
+    "min": ("minute", "minutes"),
+    "mins": ("minute", "minutes"),
+    "sec": ("second", "seconds"),
+    "secs": ("second", "seconds"),
+    "wk": ("week", "weeks"),
+    "wks": ("week", "weeks"),
+    "mo": ("month", "months"),
+    "mos": ("month", "months"),
+    "yr": ("year", "years"),
+    "yrs": ("year", "years"),
+    "in": ("inch", "inches"),
+    "ft": ("foot", "feet"),
+    "yd": ("yard", "yards"),
+    "yds": ("yard", "yards"),
+    "mi": ("mile", "miles"),
+    "nmi": ("nautical mile", "nautical miles"),
+    "ac": ("acre", "acres"),
+    "oz": ("ounce", "ounces"),
+    "lb": ("pound", "pounds"),
+    "lbs": ("pound", "pounds"),
+    "gal": ("gallon", "gallons"),
+    "qt": ("quart", "quarts"),
+    "qts": ("quart", "quarts"),
+    "pt": ("point", "points"),
+    "pts": ("point", "points"),
+    "tbsp": ("tablespoon", "tablespoons"),
+    "tbsps": ("tablespoon", "tablespoons"),
+    "Tbsp": ("tablespoon", "tablespoons"),
+    "tbs": ("tablespoon", "tablespoons"),
+    "tsp": ("teaspoon", "teaspoons"),
+    "tsps": ("teaspoon", "teaspoons"),
+    "cc": ("cubic centimeter", "cubic centimeters"),
+    "mph": ("mile per hour", "miles per hour"),
+    "kph": ("kilometer per hour", "kilometers per hour"),
+    "kmh": ("kilometer per hour", "kilometers per hour"),
+    "kmph": ("kilometer per hour", "kilometers per hour"),
+    "mpg": ("mile per gallon", "miles per gallon"),
+    "kt": ("knot", "knots"),
+    "kts": ("knot", "knots"),
+    "kn": ("knot", "knots"),
+    "fps": ("frame per second", "frames per second"),
+    "rpm": ("revolution per minute", "revolutions per minute"),
+    "RPM": ("revolution per minute", "revolutions per minute"),
+    "bpm": ("beat per minute", "beats per minute"),
+    "BPM": ("beat per minute", "beats per minute"),
+    "wpm": ("word per minute", "words per minute"),
+    "psi": ("pound per square inch", "pounds per square inch"),
+    "ppm": ("part per million", "parts per million"),
+    "ppb": ("part per billion", "parts per billion"),
+    "dpi": ("dot per inch", "dots per inch"),
+    "ppi": ("pixel per inch", "pixels per inch"),
+    "hp": ("horsepower", "horsepower"),
+    "kcals": ("kilocalorie", "kilocalories"),
+    "MBps": ("megabyte per second", "megabytes per second"),
+    "GBps": ("gigabyte per second", "gigabytes per second"),
+    "Nm": ("newton meter", "newton meters"),
+    "lb-ft": ("pound foot", "pound feet"),
+    "ft-lb": ("foot pound", "foot pounds"),
+    "ft-lbs": ("foot pound", "foot pounds"),
+    "atm": ("atmosphere", "atmospheres"),
+    "fl oz": ("fluid ounce", "fluid ounces"),
+}
+
+
+def _all_units() -> dict[str, tuple[str, str]]:
+    units = {}
+    for symbol, (one, many, prefixes, is_alone) in _PREFIXED.items():
+        if is_alone:
+            units[symbol] = (one, many)
+        for prefix in prefixes:
+            name = _PREFIXES[prefix]
+            units[prefix + symbol] = (name + one, name + many)
+    return units | {"kΩ": ("kilohm", "kilohms"), "MΩ": ("megohm", "megohms")} | _OTHER
+
+
+UNITS = _all_units()
+_LENGTHS = {symbol for symbol in UNITS if symbol.endswith("m") and UNITS[symbol][0][-5:] == "meter"}
+_LENGTHS |= {"in", "ft", "yd", "mi"}
+# Only these are said in words where no number stands before them.
+ALONE = word_set(
+    "kWh MWh GWh kHz MHz GHz Hz km/h mph kph kcal mAh kbps Mbps Gbps kg mg km cm mm dB kW MW "
+    "GW KB MB GB TB GiB MiB KiB ml mL"
+)
+SQUARES = {"sq": "square", "square": "square", "cu": "cubic", "cubic": "cubic"}
+_POWERS = {"2": "square", "3": "cubic"}
+
+SYMBOL = r"(?:°[CF]?|[%‰]|(?:lb-ft|ft-lbs?)|[A-Za-zμΩÅ]+)"
+_POWER = r"(?:\^?(?P<{0}>[23])(?!\d))?"
+UNIT = (
+    rf"(?P<unit>{SYMBOL}){_POWER.format('power')}"
+    rf"(?:(?P<link>[/·])(?P<per>{SYMBOL}){_POWER.format('per_power')})?"
+)
+_SYMBOL_PARTS = re.compile(UNIT)
+
+
+@lru_cache(maxsize=1000)
+def unit_names(text: str) -> tuple[str, str] | None:
+    """The names of a unit such as km, m² or MB/s, singular and plural; None for no unit."""
+    match = _SYMBOL_PARTS.fullmatch(text)
+    return names_of(match) if match else None
+
+
+def names_of(match: Match[str]) -> tuple[str, str] | None:
+    """The names of a unit matched by UNIT, singular and plural; None for no unit."""
+    names = _power(match["unit"], match["power"])
+    if names is None or match["per"] is None:
+        return names
+    per = _power(match["per"], match["per_power"])
+    if per is None:
+        if match["per"] not in _COUNTED and len(match["per"]) < 3:
+            return None
+        per = match["per"], match["per"]
+    if match["link"] == "·":
+        return f"{names[0]} {per[0]}", f"{names[0]} {per[1]}"
+    return f"{names[0]} per {per[0]}", f"{names[1]} per {per[0]}"
+
+
+_COUNTED = {"s", "h", "d"}
+
+
+def _power(symbol: str, power: str | None) -> tuple[str, str] | None:
+    names = UNITS.get(symbol)
+    if names is None or power is None:
+        return names
+    if symbol in _LENGTHS:
+        return f"{_POWERS[power]} {names[0]}", f"{_POWERS[power]} {names[1]}"
+    squared = "squared" if power == "2" else "cubed"
+    return f"{names[0]} {squared}", f"{names[1]} {squared}"

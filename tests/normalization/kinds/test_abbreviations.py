@@ -1,0 +1,37 @@
+"""Abbreviations, and the full stop behind them."""
+
+import pytest
+
+from sled.normalization import normalize
+
+
+@pytest.mark.parametrize(
+    ("written", "said"),
+    [
+        ("Mr. and Mrs. Smith met Dr Jones", "mister and missus smith met doctor jones"),
+        ("Prof. J. K. Jones", "professor j k jones"),
+        ("No. 7, and no. No 7. No. I will", "number seven, and no. no seven. no. i will"),
+        ("vol. 3, p. 12, pp. 3-5", "volume three, page twelve, pages three to five"),
+        ("St. Paul on Wall St. today", "saint paul on wall street today"),
+        ("5 St. James's St.", "five saint james's street."),
+        ("lives on Elm Dr. He", "lives on elm drive. he"),
+        ("Dr. Smith", "doctor smith"),
+        ("Elm Rd., 5 N. Main St.", "elm road, five north main street."),
+        ("Apt. 4B, ext. 12, max. 10", "apartment four b, extension twelve, maximum ten"),
+        ("Ft. Worth, Mt. Everest", "fort worth, mount everest"),
+        ("c. 1850, Eq. 3, Fig. A", "circa eighteen fifty, equation three, figure a"),
+        ("dogs, etc. They", "dogs, et cetera. they"),
+        ("dogs, etc. and cats", "dogs, et cetera and cats"),
+        ("e.g. Acme Inc.", "for example acme incorporated."),
+        ("At 7 a.m.? He left (the U.S.).", "at seven a m? he left (the u s)."),
+        ("the U.S. Army, the U.S.'s", "the u s army, the u s's"),
+        ("in the U.S. He left", "in the u s. he left"),
+        ("M. A. R. I. A.", "m a r i a."),
+        ("w/o, w/ milk, and/or, he/she", "without, with milk, and or, he or she"),
+        ("cats vs dogs, Smith et al. say", "cats versus dogs, smith and others say"),
+        ("a.k.a. Bob", "a k a bob"),
+        ("Ctrl+C", "control c"),
+    ],
+)
+def test_abbreviations_are_said(written: str, said: str) -> None:
+    assert normalize(written, "english").strip() == said

@@ -1,0 +1,29 @@
+"""Times of day, and ratios."""
+
+import pytest
+
+from sled.normalization import normalize
+
+
+@pytest.mark.parametrize(
+    ("written", "said"),
+    [
+        ("at 7:30 or 7:05", "at seven thirty or seven oh five"),
+        ("at 7:00, 14:00", "at seven o'clock, fourteen hundred"),
+        ("19:05, 00:15", "nineteen oh five, zero fifteen"),
+        ("7.30pm, 7:30 PM, 3pm", "seven thirty p m, seven thirty p m, three p m"),
+        ("7 p.m. She left", "seven p m. she left"),
+        ("7 p.m. today", "seven p m today"),
+        ("9am-5pm, 5-7pm", "nine a m to five p m, five to seven p m"),
+        ("from 9 a.m.-5 p.m.", "from nine a m to five p m."),
+        ("10:30-11:45", "ten thirty to eleven forty-five"),
+        ("5:30 – 6:30 pm", "five thirty to six thirty p m"),
+        ("10:30:15", "ten thirty fifteen"),
+        ("6 p.m. ET.", "six p m e t."),
+        ("14h30", "fourteen thirty"),
+        ("3:1, 100:1, 1:50,000", "three to one, one hundred to one, one to fifty thousand"),
+        ("a 16:9 display", "a sixteen by nine display"),
+    ],
+)
+def test_clocks_are_said(written: str, said: str) -> None:
+    assert normalize(written, "english").strip() == said

@@ -1,0 +1,26 @@
+"""Words, and letters that are said by their names."""
+
+import pytest
+
+from sled.normalization import normalize
+
+
+@pytest.mark.parametrize(
+    ("written", "said"),
+    [
+        ("The FBI, NASA and TV's AI", "the f b i, nasa and t v's a i"),
+        ("NYC, MIT, USPS, YMCA, ESPN", "n y c, m i t, u s p s, y m c a, e s p n"),
+        ("AT&T, R&D, M&Ms", "a t and t, r and d, m and m's"),
+        ("WWII, PhD, 4G LTE", "world war two, p h d, four g l t e"),
+        ("WHO says, the IT department", "w h o says, the i t department"),
+        ("WHO IS THERE? GET IT.", "who is there? get it."),
+        ("I am NOT going. STOP!", "i am not going. stop!"),
+        ("CDs, URLs, the USA's", "c d's, u r l's, the u s a's"),
+        ("well-known, don't", "well-known, don't"),
+        ("Nooooooo! Goooood, Yessss", "no! good, yes"),
+        ("xxxxxxxxxxxxxxxxxxxx", "x"),
+        ("IKEA, JSON, COVID", "ikea, json, covid"),
+    ],
+)
+def test_letters_are_said(written: str, said: str) -> None:
+    assert normalize(written, "english").strip() == said

@@ -1,0 +1,42 @@
+"""Amounts of money."""
+
+import pytest
+
+from sled.normalization import normalize
+
+
+@pytest.mark.parametrize(
+    ("written", "said"),
+    [
+        ("$5, $1, $0.50 and $.99", "five dollars, one dollar, fifty cents and ninety-nine cents"),
+        ("$1.01, £0.01", "one dollar and one cent, one penny"),
+        ("£3.20", "three pounds and twenty pence"),
+        ("€3,50 or 3,50 €", "three euros and fifty cents or three euros and fifty cents"),
+        ("3.50€", "three euros and fifty cents"),
+        ("€1.234,56", "one thousand two hundred thirty-four euros and fifty-six cents"),
+        ("$1,234.56", "one thousand two hundred thirty-four dollars and fifty-six cents"),
+        (
+            "$3.5 million, $2bn, $5k",
+            "three point five million dollars, two billion dollars, five thousand dollars",
+        ),
+        ("a $5 bill, a $5 million deal", "a five dollar bill, a five million dollar deal"),
+        ("US$50, 50 USD, USD 50", "fifty u s dollars, fifty u s dollars, fifty u s dollars"),
+        (
+            "CHF 10.50, 100 kr, R$ 20",
+            "ten swiss francs and fifty centimes, one hundred crowns, twenty reais",
+        ),
+        (
+            "₹500, ₹1,00,000, ¥100",
+            "five hundred rupees, one hundred thousand rupees, one hundred yen",
+        ),
+        ("$5-10, $5–$10", "five to ten dollars, five to ten dollars"),
+        ("-$5 or $-5", "minus five dollars or minus five dollars"),
+        (
+            "$10/month, $3.50/lb, $5/hr",
+            "ten dollars per month, three dollars and fifty cents per pound, five dollars per hour",
+        ),
+        ("50¢, 1¢", "fifty cents, one cent"),
+    ],
+)
+def test_money_are_said(written: str, said: str) -> None:
+    assert normalize(written, "english").strip() == said

@@ -1,0 +1,37 @@
+"""Numbers that are nothing else, and numbers within words."""
+
+import pytest
+
+from sled.normalization import normalize
+
+
+@pytest.mark.parametrize(
+    ("written", "said"),
+    [
+        ("7 of 42 came", "seven of forty-two came"),
+        ("1,234,567", "one million two hundred thirty-four thousand five hundred sixty-seven"),
+        ("3.14, .5, 3,5", "three point one four, zero point five, three point five"),
+        ("1,2,3", "one, two, three"),
+        ("-5, +5", "minus five, plus five"),
+        ("Agent 007", "agent zero zero seven"),
+        ("In 1905 and 1984", "in nineteen oh five and nineteen eighty-four"),
+        ("1st, 22nd, 1,000th", "first, twenty-second, one thousandth"),
+        ("21st-century", "twenty-first century"),
+        ("10-12 days, 50-50", "ten to twelve days, fifty fifty"),
+        ("10k followers, 3M views", "ten thousand followers, three million views"),
+        ("4K, a 5k run, 1K tokens", "four k, a five k run, one thousand tokens"),
+        ("version 1.2.3, v2.0", "version one point two point three, v two point zero"),
+        ("1920x1080, 4x4", "nineteen twenty by ten eighty, four by four"),
+        ("10x faster, 1080p", "ten times faster, ten eighty p"),
+        ("a 4x100 m relay", "a four by one hundred meters relay"),
+        ("No.5, #3, № 5", "number five, number three, number five"),
+        ("H.264, COVID-19", "h two six four, covid nineteen"),
+        ("CO2, H2O, C6H12O6", "c o two, h two o, c six h twelve o six"),
+        ("MP3, B2B, 4G, GPT-4", "m p three, b two b, four g, g p t four"),
+        ("Suite 210, Apt. 4B", "suite two ten, apartment four b"),
+        ("a 5-year-old", "a five year-old"),
+        ("1 000 000", "one million"),
+    ],
+)
+def test_numerals_are_said(written: str, said: str) -> None:
+    assert normalize(written, "english").strip() == said

@@ -1,0 +1,27 @@
+"""Marks and signs."""
+
+import pytest
+
+from sled.normalization import normalize
+
+
+@pytest.mark.parametrize(
+    ("written", "said"),
+    [
+        ("Q&A @ home + #3", "q and a at home plus number three"),
+        ("#ai in C#, F#m, C++", "hashtag ai in c sharp, f sharp m, c plus plus"),
+        ("Hello!!!!! What?!?! So....", "hello! what? so..."),
+        ("“Naïve” ‘café’…", "\"naive\" 'cafe'..."),
+        ("here—there, so -- yes", "here - there, so - yes"),
+        ("here – there - yes", "here - there - yes"),
+        ("Hi 👋! I ❤️ NY", "hi ! i n y"),
+        ("1 → 2 -> 3 ✓", "one two three"),
+        ("I <3 you :-) yes", "i you yes"),
+        ("*one* _two_ `three`", "one two 'three'"),
+        ("Tom &amp; Jerry, <b>bold</b> text", "tom and jerry, bold text"),
+        ("[the guide](https://example.com/g)", "(the guide)"),
+        ("50% off, 5 § 3", "fifty percent off, five section three"),
+    ],
+)
+def test_signs_are_said(written: str, said: str) -> None:
+    assert normalize(written, "english").strip() == said

@@ -1,0 +1,40 @@
+"""Sums, powers, comparisons and fractions."""
+
+import pytest
+
+from sled.normalization import normalize
+
+
+@pytest.mark.parametrize(
+    ("written", "said"),
+    [
+        ("7 - 2 = 5", "seven minus two equals five"),
+        ("7-2=5 and 10-3=7", "seven minus two equals five and ten minus three equals seven"),
+        ("10 - 3, 3 - 10", "ten minus three, three to ten"),
+        ("5 * 3, 3*4", "five times three, three times four"),
+        ("12 ÷ 4, 10 / 2 = 5", "twelve divided by four, ten divided by two equals five"),
+        ("2 × 3 = 6, 5 ± 1", "two times three equals six, five plus or minus one"),
+        ("x > 5, x >= 5", "x is greater than five, x is greater than or equal to five"),
+        ("≤ 10, ≈ 3.14, ~5", "less than or equal to ten, about three point one four, about five"),
+        ("x², 10³, 10^6, 2^10", "x squared, ten cubed, ten to the sixth, two to the tenth"),
+        ("10⁻³, x^n", "ten to the minus three, x to the n"),
+        ("6.02×10²³", "six point zero two times ten to the twenty-third"),
+        ("1.5e-3", "one point five times ten to the minus three"),
+        ("√16", "the square root of sixteen"),
+        ("a² + b² = c²", "a squared plus b squared equals c squared"),
+        ("y = 2x + 1", "y equals two x plus one"),
+        ("f(x) = 2x", "f of x equals two x"),
+        ("E = mc²", "e equals m c squared"),
+        ("g = 9.81 m/s²", "g equals nine point eight one meters per second squared"),
+        ("π, Δt = 3 s", "pi, delta t equals three seconds"),
+        ("1/2 or 3/4, 24/7", "one half or three quarters, twenty-four seven"),
+        ("1 1/2 cups, 1½ cups", "one and one half cups, one and one half cups"),
+        ("5/16, 1/100, 3/32", "five sixteenths, one hundredth, three thirty-seconds"),
+        ("22/7, 9/11", "twenty-two over seven, nine eleven"),
+        ("⅔ cup, ⅛ tsp", "two thirds cup, one eighth of a teaspoon"),
+        ("1/2 mile, 3/4 in. long", "one half mile, three quarters of an inch long"),
+        ("step 1/5", "step one of five"),
+    ],
+)
+def test_sums_are_said(written: str, said: str) -> None:
+    assert normalize(written, "english").strip() == said

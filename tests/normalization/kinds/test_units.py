@@ -1,0 +1,48 @@
+"""Quantities."""
+
+import pytest
+
+from sled.normalization import normalize
+
+
+@pytest.mark.parametrize(
+    ("written", "said"),
+    [
+        ("5 m, 1 m, 5m²", "five meters, one meter, five square meters"),
+        ("200g of flour, 2L", "two hundred grams of flour, two liters"),
+        ("60W, 220V, 90dB", "sixty watts, two hundred twenty volts, ninety decibels"),
+        ("100ms, 45s", "one hundred milliseconds, forty-five seconds"),
+        (
+            "30 m/s, 9.8 m/s²",
+            "thirty meters per second, nine point eight meters per second squared",
+        ),
+        ("5 MB/s, 100Mbps", "five megabytes per second, one hundred megabits per second"),
+        ("100 kWh, 5 kΩ", "one hundred kilowatt hours, five kilohms"),
+        ("1 g/cm3, 20 kg/m³", "one gram per cubic centimeter, twenty kilograms per cubic meter"),
+        ("5 N·m", "five newton meters"),
+        ("50 m², 5 sq ft", "fifty square meters, five square feet"),
+        ("2 tbsp. of oil, 5 yrs.", "two tablespoons of oil, five years."),
+        ("10 lbs. Then", "ten pounds. then"),
+        ("6 ft. 2 in.", "six feet two inches."),
+        ("5'10\" tall", "five foot ten tall"),
+        ("5ft 10in", "five feet ten inches"),
+        ("32 fl. oz. a day", "thirty-two fluid ounces a day"),
+        ('a 12" pizza', "a twelve inch pizza"),
+        ("8.5 x 11 in", "eight point five by eleven inches"),
+        ("5 in the room, 5 in. long", "five in the room, five inches long"),
+        (
+            "−10 °C, 72°F, 20C",
+            "minus ten degrees celsius, seventy-two degrees fahrenheit, twenty degrees celsius",
+        ),
+        ("50%, 5-10%", "fifty percent, five to ten percent"),
+        ("5–10 km", "five to ten kilometers"),
+        ("3h 20m, 1h 5m 30s", "three hours twenty minutes, one hour five minutes thirty seconds"),
+        ("a 5 km run, a 60W bulb", "a five kilometer run, a sixty watt bulb"),
+        ("a 5-km run", "a five kilometer run"),
+        ("a 45° angle", "a forty-five degree angle"),
+        ("in kWh and km/h", "in kilowatt hours and kilometers per hour"),
+        ("Apt. 20C", "apartment twenty c"),
+    ],
+)
+def test_units_are_said(written: str, said: str) -> None:
+    assert normalize(written, "english").strip() == said
