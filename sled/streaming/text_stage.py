@@ -25,7 +25,7 @@ from sled.text.known_words import KnownWords
 from sled.text.markup import Pause
 from sled.text.plain import PlainTextReader
 from sled.text.pronunciations import Pronunciations
-from sled.text.segments import Boundary, SegmentLimits, SegmentSplitter
+from sled.text.segments import Boundary, Piece, SegmentLimits, SegmentSplitter
 from sled.text.tokenizer import TextTokenizer
 
 logger = logging.getLogger(__name__)
@@ -192,8 +192,7 @@ class TextStage:
         else:
             assert self._ended_at_s is not None
             self._sent_end = True
-            self._process(self._reader.finish(), self._ended_at_s)
-            self._end_segment([], self._ended_at_s, ends_text=True)
+            self._process(self._reader.finish(), self._ended_at_s, ended=True)
         return self._has_work
 
     @property
@@ -202,26 +201,45 @@ class TextStage:
             return False
         return bool(self._fed) or (self._ended_at_s is not None and not self._sent_end)
 
-    def _process(self, pieces: Sequence[str | Pause], at_s: float) -> None:
+    def _process(self, pieces: Sequence[str | Pause], at_s: float, *, ended: bool = False) -> None:
         """Divide plain text and pauses into segments, and send what is ready."""
         words: list[SpokenWord] = []
         for piece in pieces:
             if isinstance(piece, Pause):
-                self._splitter.end_segment()
+                words = self._split(self._splitter.finish(), words, at_s)
                 self._end_segment(words, at_s, pause_s=piece.seconds)
                 words = []
                 continue
             if not self._summary.has_sound and len(self._summary.sample) < SAMPLE:
                 self._note(sample=(self._summary.sample + piece).lstrip()[:SAMPLE])
-            for event in self._splitter.feed(piece):
-                if isinstance(event, Boundary):
-                    self._end_segment(words, at_s)
-                    words = []
-                else:
-                    self._num_plain += len(event.text)
-                    words += self._segment.normalizer.feed(event.text)
-        if words := self._in_segment(words):
+            words = self._split(self._splitter.feed(piece), words, at_s)
+        if ended:
+            words = self._split(self._splitter.finish(), words, at_s)
+            self._end_segment(words, at_s, ends_text=True)
+        elif words := self._in_segment(words):
             self._send(TextEvent(text_of(words), at_s, words=tuple(words)))
+
+    def _split(
+        self, events: Sequence[Piece | Boundary], words: list[SpokenWord], at_s: float
+    ) -> list[SpokenWord]:
+        """Normalise text and send the segments that end in it.
+
+        Args:
+            events: The text, and the boundaries in it.
+            words: Words before it that have not been sent.
+            at_s: When it was fed.
+
+        Returns:
+            The words that have not been sent.
+        """
+        for event in events:
+            if isinstance(event, Boundary):
+                self._end_segment(words, at_s)
+                words = []
+            else:
+                self._num_plain += len(event.text)
+                words = words + self._segment.normalizer.feed(event.text)
+        return words
 
     def _in_segment(self, words: list[SpokenWord], *, ended: bool = False) -> list[SpokenWord]:
         """The words with spans in the fed text; none before the first word of the segment."""

@@ -1,10 +1,10 @@
 """Splits a growing text into segments, each short enough for the model.
 
-A segment consists of whole sentences. Whether a segment ends before a character depends on that
-character and on the text before it, never on the text after it. So text is passed on at once, and
-only the end of a segment has to wait for the first character of the next one. The disadvantage is
-that a sentence that is too long is cut near the limit, not at its best place. So the
-longer a segment is, the weaker the break at which it may end.
+A segment consists of whole sentences. A sentence that is too long is cut at its best place: after a
+clause, else before a conjunction, else between two words. From the first such place on, text is
+held back until the segment is full or a better place comes; it is a few words. Other text is passed
+on at once. Among places of one kind the first is taken, so that what remains is not a short rest,
+which would be said badly by itself.
 
 A missed break costs little, since the next one is taken; a wrong one is heard. So in doubt
 (initials, short ordinals, abbreviations that may also end a sentence) there is no break. The end of
@@ -18,6 +18,7 @@ only when it has ended, and do not keep its spaces.
 from __future__ import annotations
 
 import re
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
@@ -55,6 +56,12 @@ _NUMBER_ABBREVIATION = re.compile(
     re.IGNORECASE,
 )
 
+# Words before which a long clause can be divided.
+_CONJUNCTIONS = frozenset(
+    """and but or nor because although though while when where which who whose if unless until
+    since whereas then after before so that""".split()  # noqa: SIM905
+)
+
 _CONTEXT = 32  # characters; no rule looks back further
 # Maximum characters of a run without a space that are counted together. Counting a whole long run
 # again for every character would take quadratic time.
@@ -62,12 +69,13 @@ _MAX_WORD = 32
 
 
 class Break(Enum):
-    """Kinds of places where a segment can end, the strongest first."""
+    """Kinds of places where a segment can end, with their strength."""
 
-    SENTENCE = "sentence"
-    CLAUSE = "clause"
-    WORD = "word"
-    NONE = "none"
+    SENTENCE = 4
+    CLAUSE = 3
+    CONJUNCTION = 2
+    WORD = 1
+    NONE = 0
 
 
 @dataclass(frozen=True)
@@ -75,8 +83,9 @@ class SegmentLimits:
     """Sizes of segments, in any unit.
 
     Attributes:
-        target: From this size on, a segment ends with its sentence. In the second half between the
-            target and the limit it ends with a clause, in the last quarter with a word.
+        target: From this size on, a segment ends with its sentence. Without one up to the limit it
+            ends with a clause in the second half between the two, else before a conjunction or
+            another word in the last quarter.
         limit: A segment may exceed this size only with the end of its last word.
         word: The space kept free for one more word: a segment that has less ends before it. An
             incomplete word may count for more than the whole word, as tokens do.
@@ -106,6 +115,7 @@ class SegmentLimits:
         return {
             Break.SENTENCE: min(latest, self.target),
             Break.CLAUSE: min(latest, self.target + way / 2),
+            Break.CONJUNCTION: min(latest, self.target + way * 3 / 4),
             Break.WORD: min(latest, self.target + way * 3 / 4),
             Break.NONE: inf,
         }[kind]
@@ -130,10 +140,10 @@ def _num_bytes(text: str) -> int:
 class SegmentSplitter:
     """Finds the boundaries between the segments of a growing text.
 
-    The pieces that `feed` returns, joined, are the text. The boundaries do not depend on how the
-    text was cut into pieces. They are before a word, so the space between two segments belongs to
-    the first one. No segment is blank, unless the whole text is. The state is made of immutable
-    values, so `copy.copy` makes a snapshot.
+    The pieces that `feed` and `finish` return, joined, are the text. The boundaries do not depend
+    on how the text was cut into pieces. They are before a word, so the space between two segments
+    belongs to the first one. No segment is blank, unless the whole text is. The state is made of
+    immutable values, so `copy.copy` makes a snapshot.
 
     Args:
         limits: Sizes of segments, in the unit of `count`.
@@ -155,33 +165,60 @@ class SegmentSplitter:
         self._start_segment()
 
     def feed(self, piece: str) -> list[Piece | Boundary]:
-        """Take the next characters, any number; returns all of them, with boundaries between."""
+        """Take the next characters; returns the text that is certain, with boundaries between."""
         events: list[Piece | Boundary] = []
-        start = 0
-        for index, character in enumerate(piece):
-            if self._ends_before(character):
-                if index > start:
-                    events.append(Piece(piece[start:index]))
-                events.append(Boundary())
-                start = index
+        sure: list[str] = []  # text of the open segment, for the next event
+        characters = deque(piece)
+        while characters:
+            kind, is_full = self._break_before(characters[0])
+            if is_full and self._candidate is not Break.NONE:
+                characters.extendleft(reversed(self._held))  # they belong to the next segment
+                self._held = ""
+            if is_full or kind is Break.SENTENCE:
+                sure.append(self._held)
+                events += [*_piece(sure), Boundary()]
+                sure = []
                 self._start_segment()
+            elif kind.value > self._candidate.value:
+                self._hold_from(len(self._held), kind, sure)
+            character = characters.popleft()
+            if character.isspace() and self._candidate is Break.WORD:
+                word = self._word.strip()
+                if word.lower() in _CONJUNCTIONS and self._held.endswith(word):
+                    self._hold_from(len(self._held) - len(word), Break.CONJUNCTION, sure)
             self._append(character)
-        if start < len(piece):
-            events.append(Piece(piece[start:]))
-        return events
+            if self._candidate is Break.NONE:
+                sure.append(character)
+            else:
+                self._held += character
+        return [*events, *_piece(sure)]
 
-    def end_segment(self) -> None:
-        """End the open segment here: the following text belongs to the next one."""
+    def finish(self) -> list[Piece | Boundary]:
+        """End the open segment, which is complete; returns the rest of its text."""
+        held = self._held
         self._start_segment()
+        return [*_piece([held])]
+
+    def _hold_from(self, place: int, kind: Break, sure: list[str]) -> None:
+        """Make a place in the text that is held back, or its end, the best one for a boundary."""
+        sure.append(self._held[:place])
+        self._held, self._candidate = self._held[place:], kind
 
     def _start_segment(self) -> None:
         self._past = ""  # the end of the segment, for `break_before`
         self._size = 0  # the size of all words but the last
         self._word = ""  # the last word, with the space before it
+        self._candidate = Break.NONE  # the best break so far
+        self._held = ""  # the text after it
 
-    def _ends_before(self, character: str) -> bool:
+    def _break_before(self, character: str) -> tuple[Break, bool]:
+        """The break before the next character, if the segment is long enough for it.
+
+        Returns:
+            The kind of break, and whether the segment is too full for the character.
+        """
         if character.isspace() or not self._word:
-            return False
+            return Break.NONE, False
         # Counting is slow: it is done only near a limit, or where there is a break.
         begins_word = self._past[-1:].isspace()
         limit = self._limits.limit if begins_word else self._limits.largest
@@ -189,13 +226,14 @@ class SegmentSplitter:
             size, word = self._grown_by(character)
             total = size + self._count(word)
             if total > self._limits.largest:
-                return True
+                return Break.NONE, True
             if total > limit:
-                return not _belongs_to_amount(self._past, character)
+                return Break.NONE, not _belongs_to_amount(self._past, character)
         kind = break_before(self._past, character)
         if kind is Break.NONE:
-            return False
-        return self._size + self._count(self._word) >= self._limits.smallest(kind)
+            return kind, False
+        is_long = self._size + self._count(self._word) >= self._limits.smallest(kind)
+        return (kind if is_long else Break.NONE), False
 
     def _grown_by(self, character: str) -> tuple[int, str]:
         """`_size` and `_word` after a character other than white space."""
@@ -220,12 +258,19 @@ def split_segments(
 ) -> list[str]:
     """The segments of a whole text, as `SegmentSplitter` finds them."""
     segments = [""]
-    for event in SegmentSplitter(limits, count, max_count).feed(text):
+    splitter = SegmentSplitter(limits, count, max_count)
+    for event in splitter.feed(text) + splitter.finish():
         if isinstance(event, Boundary):
             segments.append("")
         else:
             segments[-1] += event.text
     return segments
+
+
+def _piece(parts: list[str]) -> list[Piece | Boundary]:
+    """A piece of these parts; none if they are empty."""
+    text = "".join(parts)
+    return [Piece(text)] if text else []
 
 
 def _widen_gap(past: str, character: str) -> str:

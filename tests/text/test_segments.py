@@ -98,6 +98,25 @@ def test_the_longer_a_segment_the_weaker_the_break_it_ends_with() -> None:
     assert split_segments("天" * 50, limits) == ["天" * 35, "天" * 15]
 
 
+@pytest.mark.parametrize(
+    "segments",
+    [
+        # A sentence that ends within the limit is preferred to a clause before it.
+        ["He came in here, and then she left. ", "He stayed."],
+        # The first of several clauses, and a clause rather than a conjunction.
+        ["He came in over there with her, ", "and, as she sat and sang, ate it."],
+        # A conjunction rather than another word.
+        ["aaaa bbbb cccc dddd eeee fffff gggg ", "and hh iiii jjjj kkkk llll."],
+        # No rest is left alone that fits.
+        ["aaaa bbbb cccc dddd eeee fffff gggg hh i"],
+        # What is too long without any place is cut.
+        ["a" * 40, "a" * 5],
+    ],
+)
+def test_a_long_sentence_is_cut_at_its_best_place(segments: list[str]) -> None:
+    assert split_segments("".join(segments), SegmentLimits(target=20, limit=40)) == segments
+
+
 # Everything that decides about breaks, densely, and anything else.
 TRICKY = [
     *" \n.?!…,;:—-\"'”’()。！？，「」a1天",
@@ -136,8 +155,10 @@ def test_however_text_is_cut_it_comes_back_in_the_same_segments(
     for start, stop in zip(places, places[1:], strict=False):
         events += splitter.feed(text[start:stop])
         fed += text[start:stop]
-        assert "".join(segments_of(events)) == fed  # nothing is held back
-    segments = segments_of(events)
+        certain = "".join(segments_of(events))
+        assert fed.startswith(certain)
+        assert len(normalize_spaces(fed[len(certain) :])) <= limits.limit - limits.target
+    segments = segments_of(events + splitter.finish())
     assert segments == split_segments(text, limits)
     assert all(len(normalize_spaces(segment)) <= limits.limit for segment in segments)
     assert not text.strip() or all(segment.strip() for segment in segments)
@@ -216,7 +237,8 @@ def test_a_copy_is_a_snapshot(before: str, after: str, limits: SegmentLimits) ->
     events = splitter.feed(before)
     snapshot = copy(splitter)
     splitter.feed("Something else. ")
-    assert segments_of(events + snapshot.feed(after)) == split_segments(before + after, limits)
+    events += snapshot.feed(after) + snapshot.finish()
+    assert segments_of(events) == split_segments(before + after, limits)
 
 
 def test_limits_that_leave_no_room_are_refused() -> None:
