@@ -223,7 +223,7 @@ class TTS:
             )
             plain = plain_text(line, dictionary) if markup else line
             num_tokens = len(self.tokenizer.encode(normalize_spaces(plain)))
-            if session.budget(self.model.config).holds(num_tokens):
+            if session.budget(self.model.config).holds(num_tokens, plain):
                 session = replace(session, limits=ONE_SEGMENT)
             sessions.append(session)
         speech = self._speak(texts, sessions, on_frame)

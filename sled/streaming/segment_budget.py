@@ -16,6 +16,11 @@ PAST_SHARE = SEGMENT_SHARE = 0.4
 TRAINED_SEGMENT_SHARE, TRAINED_PROMPT_SHARE = 1 / 2, 2 / 3
 # Tokens of a word that is still being written, at most.
 WORD_TOKENS = 8
+# Pauses after sentences and clauses. The frames per token of training data contain those of usual
+# text, so this is what a list of short items needs beside them.
+STOP_S, COMMA_S = 0.5, 0.25
+# A text is a list if pauses take more than this share of it.
+LIST_SHARE = 0.2
 # For a model whose configuration does not give it.
 MAX_FRAMES_PER_TOKEN = 30.0
 
@@ -85,12 +90,21 @@ class SegmentBudget:
             self._most, self._usual = max(self._most, slowest), max(self._usual, slowest)
             tokens = prompt_positions - prompt_frames
             self._prompt_frames = max(prompt_frames, math.ceil(slowest * tokens))
+        rate = config.architecture.frame_rate
+        self._stop, self._comma = (round(rate * one / self._usual) for one in (STOP_S, COMMA_S))
 
-    def holds(self, num_tokens: int) -> bool:
+    def holds(self, num_tokens: int, text: str) -> bool:
         """Whether a text can be said in one segment that continues only the voice.
 
         With `max_length` set, speech is to be cut there, so positions do not count.
+
+        Args:
+            num_tokens: Its tokens.
+            text: The text. With many marks, it is a list, which is said better in parts.
         """
+        pauses = SegmentLimits(1, 1, stop=self._stop, comma=self._comma).pauses(text)
+        if pauses > LIST_SHARE * (num_tokens + pauses):  # such texts are rare in training data
+            return False
         positions = self._prompt_positions + num_tokens * (1 + self._most)
         frames = self._prompt_frames + num_tokens * self._usual
         return (self._has_own_end or positions <= self._positions) and frames <= self._trained
@@ -129,4 +143,11 @@ class SegmentBudget:
         # Two tokens are <s> and </s>.
         limit = int(max(2, min(largest, self._own_frames / self._usual - 2)))
         word = min(WORD_TOKENS, limit // 2)
-        return SegmentLimits(target=(limit + 1) // 2, limit=limit, word=word, cut=largest)
+        return SegmentLimits(
+            target=(limit + 1) // 2,
+            limit=limit,
+            word=word,
+            cut=largest,
+            stop=self._stop,
+            comma=self._comma,
+        )

@@ -31,6 +31,10 @@ _CLAUSE = re.compile(rf"([,;:،؛]|--|\s[-–]){_CLOSERS}$")
 _WIDE_STOP = re.compile(rf"[。！？｡]{_CLOSERS}$")
 _WIDE_CLAUSE = re.compile(rf"[，；：、…—]{_CLOSERS}$")
 
+# Marks after which a speaker pauses, in text where spaces follow them.
+_STOPS = re.compile(rf"[.?!…]{_CLOSERS}(?=\s|$)")
+_COMMAS = re.compile(rf"[,;:]{_CLOSERS}(?=\s|$)")
+
 _NEVER_FIRST = frozenset(".?!…؟۔।,;:،؛。！？｡，；：、—–”’»)]}）」』】》〉")
 _QUOTES = frozenset("\"'")  # after a space they open, elsewhere they close
 # Chinese and Japanese: a line may be broken between any two of these.
@@ -90,12 +94,17 @@ class SegmentLimits:
         word: The space kept free for one more word: a segment that has less ends before it. An
             incomplete word may count for more than the whole word, as tokens do.
         cut: No segment exceeds this size, even if a word has to be cut. None: the limit.
+        stop: The size that the pause after a stop adds. Lists of short sentences take more time
+            than their words.
+        comma: The size that the pause after another mark adds.
     """
 
     target: int
     limit: int
     word: int = 0
     cut: int | None = None
+    stop: int = 0
+    comma: int = 0
 
     def __post_init__(self) -> None:
         if not 1 <= self.target <= self.limit <= self.largest:
@@ -108,6 +117,12 @@ class SegmentLimits:
     def largest(self) -> int:
         """The maximum size of a segment."""
         return self.limit if self.cut is None else self.cut
+
+    def pauses(self, text: str) -> int:
+        """The size that the pauses after the marks in a text add."""
+        if not (self.stop or self.comma):
+            return 0
+        return self.stop * len(_STOPS.findall(text)) + self.comma * len(_COMMAS.findall(text))
 
     def smallest(self, kind: Break) -> float:
         """The minimum size of a segment that ends with this kind of break."""
@@ -155,13 +170,17 @@ class SegmentSplitter:
             number of UTF-8 bytes, which is right for characters and for byte-level tokens.
     """
 
+    _candidate: Break
+    _held: str
+
     def __init__(
         self,
         limits: SegmentLimits,
         count: Callable[[str], int] = len,
         max_count: Callable[[str], int] = _num_bytes,
     ) -> None:
-        self._limits, self._count, self._max_count = limits, count, max_count
+        self._limits = limits
+        self._count_words, self._max_count_words = count, max_count
         self._start_segment()
 
     def feed(self, piece: str) -> list[Piece | Boundary]:
@@ -234,6 +253,15 @@ class SegmentSplitter:
             return kind, False
         is_long = self._size + self._count(self._word) >= self._limits.smallest(kind)
         return (kind if is_long else Break.NONE), False
+
+    def _count(self, word: str) -> int:
+        """The size of a word, with the pause after it."""
+        return self._count_words(word) + self._limits.pauses(word)
+
+    def _max_count(self, text: str) -> int:
+        """An upper bound of `_count` for the words of a text together."""
+        pause = max(self._limits.stop, self._limits.comma)
+        return self._max_count_words(text) + pause * len(text.split())
 
     def _grown_by(self, character: str) -> tuple[int, str]:
         """`_size` and `_word` after a character other than white space."""

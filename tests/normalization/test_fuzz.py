@@ -117,7 +117,8 @@ def test_segments_have_all_of_the_text_and_are_not_too_long(
     limits = SegmentLimits(target, target + way, cut=target + way + 8)
     segments, text = [""], "".join(pieces)
     splitter = SegmentSplitter(limits, count, max_count)
-    for event in [event for piece in pieces for event in splitter.feed(piece)]:
+    events = [event for piece in pieces for event in splitter.feed(piece)]
+    for event in events + splitter.finish():
         if isinstance(event, Boundary):
             segments.append("")
         else:

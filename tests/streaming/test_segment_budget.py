@@ -14,6 +14,7 @@ from sled.model.layout import Layout
 from sled.streaming.segment_budget import SegmentBudget, max_prompt_frames
 from sled.streaming.segment_runner import SegmentRunner
 from sled.streaming.voice import Prompt
+from sled.text.segments import split_segments
 from sled.tts import TTS
 from tests.debug import (
     HOP,
@@ -21,6 +22,7 @@ from tests.debug import (
     LAYOUTS,
     SAMPLE_RATE,
     debug_codec,
+    debug_config,
     debug_model,
     debug_prompt,
     debug_tokenizer,
@@ -103,7 +105,7 @@ def test_however_long_a_text_no_sequence_is_longer_than_in_training(
 
 
 def test_a_text_of_the_length_of_training_is_said_in_one_piece(spoken):
-    text = (4 * SENTENCE).strip()
+    text = (4 * SENTENCE).replace(".", "").strip()  # short sentences would be a list
     most = math.ceil(math.sqrt(PACE * (PACE + 0.5)) * len(debug_tokenizer().encode(text)))
     for trained, whole in ((most, True), (most - 1, False)):
         spoken.clear()
@@ -192,4 +194,23 @@ def test_a_segment_and_what_it_continues_fit_together(trained, share, low, ratio
     usual = low * math.sqrt(ratio)
     if limits.limit > 2:  # the fewest that there can be
         assert room.past_frames + usual * (limits.limit + 2) <= trained + 1e-6
-        assert room.holds(limits.limit + 2)
+        assert room.holds(limits.limit + 2, "")
+
+
+def test_pauses_take_their_time_so_a_list_has_shorter_segments() -> None:
+    config = debug_config(
+        trained_frames=800,
+        min_frames_per_token=8.0,
+        max_frames_per_token=18.0,
+        max_position_embeddings=4096,
+    )
+    budget = SegmentBudget(config, DecodingOptions(), Layout())
+    limits = budget.segment_limits()
+    assert (limits.stop, limits.comma) == (3, 2)  # half and a quarter of a second, 12 frames each
+    prose, items = "one two three four five six. " * 9, "one. " * 40
+    longest = [
+        max(len(segment.split()) for segment in split_segments(text, limits, lambda _: 1))
+        for text in (prose, items)
+    ]
+    assert longest[1] < longest[0] / 2
+    assert budget.holds(40, "word " * 40) and not budget.holds(40, items)
