@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache, cached_property
 from re import Match
 
 # Follows a letter that is said by its name. It is white space, so no written word contains it.
@@ -32,7 +33,7 @@ class Rule:
     may be seen before they have arrived, so only a rule that may need them waits for them.
 
     Attributes:
-        pattern: Matches the item, beginning where the rule is tried.
+        written: The pattern of the item, which begins where the rule is tried.
         say: Returns what is said, "" for nothing, or None if the rule does not apply after all.
             Letters that are said by their names are followed by LETTER_GAP.
         begins: Whether the rule needs following words; called with the text, and where in it the
@@ -42,11 +43,16 @@ class Rule:
             following word.
     """
 
-    pattern: re.Pattern[str]
+    written: str
     say: Callable[[Match[str]], str | None]
     begins: Callable[[str, int, int], object] | None = None
     reach: int = 0
     goes_on: Callable[[str], bool] = bool
+
+    @cached_property
+    def pattern(self) -> re.Pattern[str]:
+        """The compiled pattern; that of a kind that no text has is never compiled."""
+        return re.compile(self.written)
 
 
 def rule(
@@ -70,23 +76,30 @@ def rule(
     words = say
     goes_beyond = _last_word_matches(goes_on) if isinstance(goes_on, str) else goes_on
     return Rule(
-        re.compile(pattern),
+        pattern,
         (lambda match: words) if isinstance(words, str) else words,
-        re.compile(begins).match if isinstance(begins, str) else begins,
+        _matches_from(begins) if isinstance(begins, str) else begins,
         reach,
         goes_beyond,
     )
 
 
+def _matches_from(pattern: str) -> Callable[[str, int, int], object]:
+    return lambda text, at, end: _compiled(pattern).match(text, at, end)
+
+
+@cache
+def _compiled(pattern: str) -> re.Pattern[str]:
+    return re.compile(pattern)
+
+
 def so_far(pattern: str) -> Callable[[str], bool]:
     """For `goes_on`: whether all text of the item so far matches a pattern."""
-    match = re.compile(pattern).fullmatch
-    return lambda text: match(text) is not None
+    return lambda text: _compiled(pattern).fullmatch(text) is not None
 
 
 def _last_word_matches(pattern: str) -> Callable[[str], bool]:
-    match = re.compile(pattern).fullmatch
-    return lambda text: match(text, text.rindex(" ") + 1) is not None
+    return lambda text: _compiled(pattern).fullmatch(text, text.rindex(" ") + 1) is not None
 
 
 def spell(letters: str) -> str:

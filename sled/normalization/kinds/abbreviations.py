@@ -195,6 +195,7 @@ RULES: list[Rule] = [
         reach=2,
         goes_on=r"\+",
     ),
+    rule(r"(?<!\w)Hwy(?= \d)", "highway", begins="Hwy$", reach=1),
     rule(r"(?<!\w)v\.(?= [A-Z])", "versus", begins=r"v\.$", reach=1),
     rule(r"(?<!\w)(?:a\.k\.a|AKA|aka)\b\.?", lambda m: spell("AKA")),
     rule(rf"(?<!\w)(?:{'|'.join(SPELLED)})(?![\w'.])", lambda m: spell(m[0])),

@@ -33,8 +33,8 @@ _FILES = (
     "|apk|deb|rpm|bin|dat|db|bak|tmp|lock|env|pem|key|pt|onnx|safetensors"
 )
 _SAID_AS_WORDS = word_set(
-    "json yaml toml log conf java swift vue doc tex jpeg gif wav ogg zip tar bin lock env key bash "
-    "go bat iso kt tmp pages ini lua"
+    "json yaml toml log conf java swift vue doc tex jpeg gif wav ogg zip tar bin lock env key "
+    "bash go bat iso kt tmp pages ini lua"
 )
 _EXTENSION = re.compile(rf"\.(?=(?:{_FILES})$)(?P<letters>[a-z]+?)(?P<digit>\d?)$")
 _LABEL = rf"(?:{LETTER}|\d)(?:(?:{LETTER}|[\d_-])*(?:{LETTER}|\d))?"

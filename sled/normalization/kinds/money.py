@@ -156,7 +156,8 @@ def _say(match: Match[str]) -> str | None:
     if groups["letter"]:
         scale = _SCALES[groups["letter"].lower()]
     said = say_money(names, amount, scale)
-    if before(match).lower() in ("a", "an") and re.match(" [a-z]", _rest(match)):
+    is_one = before(match).lower() in ("a", "an") and re.match(" [a-z]", _rest(match))
+    if is_one or re.match(r" (?:bills?|notes?|coins?)\b", _rest(match)):
         said = _singular(said, names)
     if groups["last"]:
         said = (
@@ -196,7 +197,7 @@ _SCALE = (
     r"(?:(?P<letter>bn|tn|mn|mm|mio|[kKmMbBtT])(?![A-Za-z0-9])"
     rf"|[ -](?P<scale>{MAGNITUDES})(?![a-z]))?"
 )
-_RATE = r"(?:/ ?(?P<rate>[a-zA-Z]+)\b)?"
+_RATE = r"(?:/ ?(?P<rate>[a-zA-Z]+)\b(?:\.(?=[,;:!?]| [a-z]))?)?"
 _BEFORE = r"(?<![\w.,$€£¥])(?<![\w.,][-−])"
 _NEXT = rf"(?:{MAGNITUDES})[.,;:!?)\"']*|[\d-].*"
 
@@ -222,10 +223,11 @@ RULES: list[Rule] = [
         goes_on=rf"(?:{MAGNITUDES})|(?:[€£¥₹₩₽₺₫₪₴₦₱฿₿₸]|zł|Kč|kr|{_CODE})[/.,;:!?)\"'\w]*",
     ),
     rule(
-        rf"(?<![\w.,])(?P<amount>{NUMBER}) ?¢",
+        rf"(?<![\w.,])(?P<amount>{NUMBER}) ?¢{_RATE}",
         lambda m: (
             f"{numbers.number(m['amount'], is_count=True)} "
             + ("cent" if m["amount"] == "1" else "cents")
+            + _say_rate(m["rate"] or "")
         ),
         begins=r"[\d.][\d.,]*$",
         reach=1,

@@ -78,7 +78,7 @@ def _say_letters_and_digits(match: Match[str]) -> str:
 def _say_code_number(digits: str) -> str:
     if digits[0] == "0" and len(digits) > 1:
         return numbers.digit_by_digit(digits)
-    return numbers.number(digits, is_count=len(digits) != 4)
+    return numbers.pairs(digits) if len(digits) == 4 else numbers.cardinal(digits)
 
 
 def _parts(text: str) -> list[str]:
@@ -203,7 +203,9 @@ RULES: list[Rule] = [
         reach=2,
         goes_on="-",
     ),
-    rule(r"(?<=[\d%°])-(?=[$€£¥]?\.?\d)", "to"),
+    rule(r"(?<=[A-Za-z]-\d)-(?=\d)", ""),  # Llama-3-70B
+    rule(r"(?<=[\d%°])-(?=[$€£¥]?\.?\d)|(?<=Q\d)-(?=Q\d)", "to"),
+    rule(r"(?<=[a-z])\.(?=\d)", "point"),  # beta.2
     rule(r"(?<![\w)])(?:[-−](?=[$€£¥]?\.?\d)|− (?=\d))", "minus", begins="−$", reach=1),
     rule(r"(?<=[\d)])−(?=[\d(])", "minus"),
     rule(r"(?<!\w)\+(?=\.?\d)", "plus"),

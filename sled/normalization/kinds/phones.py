@@ -18,7 +18,8 @@ from sled.normalization.rules import FREE, Rule, before, rule, so_far, spell, wo
 _GROUP = re.compile(r"\d+|[A-Z]+")
 _DIALLED = re.compile(r"(?i:call|calls|called|calling|dial|dials|dialed|dialing|phone|ring|text)")
 _CODED = re.compile(
-    r"(?i:(?:ending|ends|ended) (?:in|with)"
+    r"(?i:(?:\w+ )*(?:card|account|visa|mastercard|amex|number|phone)(?: \w+)*"
+    r" end(?:ing|s) (?:in|with)"
     r"|(?:\w+ )?(?:pin|code|passcode|otp|password|zip)(?: is)?:?)"
 )
 _STATES = word_table(
@@ -72,7 +73,7 @@ def _say_international(match: Match[str]) -> str | None:
 def _say_dialled(match: Match[str]) -> str | None:
     """A number to be dialled or typed."""
     is_code = _DIALLED.fullmatch(before(match)) or any(
-        _CODED.fullmatch(before(match, num_words)) for num_words in (1, 2, 3)
+        _CODED.fullmatch(before(match, num_words)) for num_words in (1, 2, 3, 4)
     )
     return _groups(match[0]) if is_code else None
 
@@ -144,7 +145,14 @@ RULES: list[Rule] = [
         goes_on=r"\d{3,4}",
     ),
     rule(
-        rf"(?<=, )(?P<state>{'|'.join(_STATES)})(?= \d{{5}}(?!\d))",
+        r"(?<![\w.,])911(?= (?:calls?|operators?|dispatchers?)\b)",
+        lambda m: _groups(m[0]),
+        begins="911$",
+        reach=1,
+    ),
+    rule(
+        rf"(?<=[a-z], )(?P<state>{'|'.join(_STATES)})"
+        r"(?= \d{5}(?!\d)|(?<!MA|MD|PA)(?:[.,;:!?)]|$))",
         lambda m: _STATES[m["state"]],
         begins=r"[A-Z][A-Z]$",
         reach=1,

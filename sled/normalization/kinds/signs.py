@@ -75,6 +75,7 @@ FIRST: list[Rule] = [
 BEGINS = ""
 RULES: list[Rule] = [
     rule(r"(?<![^ \n\v])-(?![^ \n\v])", DASH),
+    rule(r"(?<=\w)/(?=(?:second|minute|hour|day|night|week|month|year|person|user)\b)", "per"),
     rule("##+", ""),
     rule("==+", "equals"),
     rule("!=", "is not equal to"),

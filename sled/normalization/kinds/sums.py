@@ -162,7 +162,7 @@ def _say_base(text: str) -> str:
         names = unit_names(measure[2])
         number = numbers.number(measure[1], is_count=True)
         return f"{number} {names[numbers.is_one(measure[1]) - 1]}" if names else number
-    if coefficient := re.fullmatch(rf"({NUMBER})([xyzn])", text):
+    if coefficient := re.fullmatch(rf"({NUMBER})([a-zA-Z])", text):
         return f"{_say_base(coefficient[1])} {_say_base(coefficient[2])}"
     if text in GREEK:
         return GREEK[text]
@@ -264,9 +264,10 @@ RULES: list[Rule] = [
         reach=16,
         goes_on=so_far(rf"{_OPERAND}(?: ?{_OPERATOR} ?{_OPERAND})*(?: ?{_OPERATOR})?"),
     ),
+    rule(r"(?<!\w)[fghFGHP]\((?:[a-z]|\d+)\)(?!\w)", lambda m: _say_base(m[0])),
     rule(rf"{FREE}√\(?(?:{NUMBER}|{_VARIABLE}(?!\w))\)?", lambda m: _say_operand(m[0])),
     rule(rf"{FREE}(?:{NUMBER})[eE][-−+]?\d+{END}", _say_scientific),
-    rule(rf"(?<![\w.])(?:{NUMBER}|{_VARIABLE}){_POWER}{END}", lambda m: _say_operand(m[0])),
+    rule(rf"(?<![\w.])(?:{NUMBER}|(?:\d+)?{_VARIABLE}){_POWER}{END}", lambda m: _say_operand(m[0])),
     rule(
         r"(?P<sign>[<>!=]=|[<>≤≥≈≠])(?= ?[-−$€£]?[\d.√])",
         _say_comparison,

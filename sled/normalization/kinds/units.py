@@ -47,8 +47,8 @@ def _say_quantity(match: Match[str]) -> str | None:
             return None
     if gap == " " and unit in _SIDES and re.match(r"\.? (?:[A-Z]|\d+(?:st|nd|rd|th)\b)", rest):
         return None  # 5 N. Main St.
-    if gap == "" and unit == "K":
-        return None  # thousands
+    if gap == "" and unit in ("K", "ac"):
+        return None  # thousands, 802.11ac
     if unit == "N" and match.string[max(0, match.start() - 1) : match.start()] == "-":
         return None  # I-95 N.
     if match["area"] == "fl":
@@ -149,7 +149,9 @@ def _say_letter_degrees(match: Match[str]) -> str | None:
 
 
 # Before a number with a letter that names a place: Apt. 4B, Gate 20C.
-PLACES = word_set("apt apartment suite unit room gate seat row flat exit building block platform")
+PLACES = word_set(
+    "rm ste bldg fl apt apartment suite unit room gate seat row flat exit building block platform"
+)
 _SIZED = r"(?= ?(?:tall|long|wide|high|deep|thick|x|by|×)\b)"
 _DURATION = (
     r"(?:(?P<days>\d+) ?d ?)?(?:(?P<hours>\d+) ?h(?:rs?)? ?)?"

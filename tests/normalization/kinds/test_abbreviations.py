@@ -31,6 +31,7 @@ from sled.normalization import normalize
         ("cats vs dogs, Smith et al. say", "cats versus dogs, smith and others say"),
         ("a.k.a. Bob", "a k a bob"),
         ("Ctrl+C", "control c"),
+        ("Hwy 61, Rt. 66", "highway sixty-one, route sixty-six"),
     ],
 )
 def test_abbreviations_are_said(written: str, said: str) -> None:

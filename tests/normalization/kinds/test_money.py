@@ -36,6 +36,11 @@ from sled.normalization import normalize
             "ten dollars per month, three dollars and fifty cents per pound, five dollars per hour",
         ),
         ("50¢, 1¢", "fifty cents, one cent"),
+        (
+            "15¢/kWh, $9/mo., please",
+            "fifteen cents per kilowatt hour, nine dollars per month, please",
+        ),
+        ("the $20 bill", "the twenty dollar bill"),
     ],
 )
 def test_money_are_said(written: str, said: str) -> None:

@@ -31,6 +31,11 @@ from sled.normalization import normalize
         ("Suite 210, Apt. 4B", "suite two ten, apartment four b"),
         ("a 5-year-old", "a five year-old"),
         ("1 000 000", "one million"),
+        ("Flight BA2490", "flight b a twenty-four ninety"),
+        ("v1.0.0-beta.2", "v one point zero point zero beta point two"),
+        ("Llama-3-70B", "llama three seventy billion"),
+        ("Q1–Q3", "q one to q three"),
+        ("Rm. 12B", "room twelve b"),
     ],
 )
 def test_numerals_are_said(written: str, said: str) -> None:

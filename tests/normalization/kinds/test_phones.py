@@ -40,6 +40,9 @@ from sled.normalization import normalize
         ("the code: 493 027", "the code: four nine three, zero two seven"),
         ("a card ending in 4421", "a card ending in four four two one"),
         ("555 people and 911 cars", "five hundred fifty-five people and nine hundred eleven cars"),
+        ("911 calls", "nine one one calls"),
+        ("St. Louis, MO;", "saint louis, missouri;"),
+        ("it ended in 1918", "it ended in nineteen eighteen"),
     ],
 )
 def test_phones_are_said(written: str, said: str) -> None:

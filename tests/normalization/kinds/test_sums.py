@@ -34,6 +34,7 @@ from sled.normalization import normalize
         ("⅔ cup, ⅛ tsp", "two thirds cup, one eighth of a teaspoon"),
         ("1/2 mile, 3/4 in. long", "one half mile, three quarters of an inch long"),
         ("step 1/5", "step one of five"),
+        ("3y², f(x)", "three y squared, f of x"),
     ],
 )
 def test_sums_are_said(written: str, said: str) -> None:
