@@ -219,6 +219,9 @@ def _adapt(output: Path, codec: str, steps: int, device: str) -> str:
     logger.info("4 of 6: adapt the codec to the voice, %d steps", steps)
     if not steps or codec == DEFAULT_CODEC:
         return codec
+    done = output / "adapted" / "done"
+    if done.is_file():
+        return str(done.parent)
     train, valid = (str(output / "data" / f"aligned_{split}.jsonl.gz") for split in SPLITS)
     config = CodecTrainingConfig(
         finetune_path=codec,
@@ -236,7 +239,8 @@ def _adapt(output: Path, codec: str, steps: int, device: str) -> str:
         device=device,
     )
     logger.info("%s", CodecTrainer(config).train())
-    return str(output / "adapted")
+    done.touch()
+    return str(done.parent)
 
 
 def _tokenizer(output: Path, start: Path | None, normalization: str | None) -> Path:

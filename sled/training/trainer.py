@@ -269,13 +269,13 @@ class SledTrainer(WholeCheckpointTrainer):
         Raises:
             ValueError: If the loss is not finite.
         """
+        self.state.epoch = self.train_batches.epochs_at(self._batches_done())
         if "loss" in logs:
             num_steps = self.state.global_step - self._last_logged
             self._last_logged = self.state.global_step
             logs |= self.progress.report(num_steps, self.accelerator)
             if not self.alignment_weight:
                 logs.pop("alignment_loss", None)
-            self.state.epoch = self.train_batches.epochs_at(self._batches_done())
             if not math.isfinite(logs["loss"]):
                 raise ValueError(
                     f"the loss is {logs['loss']} at step {self.state.global_step}: continue from "
