@@ -78,7 +78,9 @@ def _say_abbreviation(match: Match[str]) -> str | None:
 
 
 def _is_number(word: str, following: str) -> bool:
-    if following[:1].isdigit() or following[:2] in ("#1",):
+    if word.lower() in ("lat", "lon", "long"):
+        return re.match(r"-?\d+(?:\.\d+)?°|-?\d+\.\d\d", following) is not None
+    if following[:1].isdigit():
         return True
     bare = following.rstrip(".,;:!?)\"'")
     return word in WITH_LETTER and (

@@ -122,4 +122,8 @@ RULES: list[Rule] = [
         r"(?![\d:]|[.,]\d)",
         _say_ratio,
     ),
+    rule(
+        rf"{FREE}\d{{1,3}}(?::\d{{1,3}}){{2,}}(?![\d:]|[.,]\d)",
+        lambda m: " to ".join(map(numbers.cardinal, m[0].split(":"))),
+    ),
 ]

@@ -105,7 +105,9 @@ def _say_short_digits(dialect: Dialect) -> Callable[[Match[str]], str | None]:
     say_digits = _say_digits(dialect == "british", dialect)
 
     def say(match: Match[str]) -> str | None:
-        is_date = match["one"][0] == "0" or before(match).lower() in _SINCE
+        previous = before(match).rstrip(".,")
+        is_weekday = previous in WEEKDAYS or previous in SHORT_WEEKDAYS
+        is_date = match["one"][0] == "0" or previous.lower() in _SINCE or is_weekday
         return say_digits(match) if is_date else None
 
     return say

@@ -101,7 +101,7 @@ _SIGNS = {
     "kr.": ("crown", "crowns", "ore", "ore"),
 }
 CURRENCY_SIGNS = {sign: names[1] for sign, names in _SIGNS.items() if len(sign) == 1}
-MAGNITUDES = "hundred|thousand|million|billion|trillion"
+MAGNITUDES = "lakh|crore|hundred|thousand|million|billion|trillion"
 _SCALES = {
     "k": "thousand",
     "m": "million",

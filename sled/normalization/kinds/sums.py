@@ -227,6 +227,8 @@ def _say_fraction(match: Match[str]) -> str | None:
         return f"{numbers.cardinal(above)} of {numbers.cardinal(below)}"
     if below in (5, 10, 100) and before(match).lower() in _RATED:
         return f"{numbers.cardinal(above)} out of {numbers.cardinal(below)}"
+    if (above, below) in _NAMED or (above > below and above + below == 100):
+        return f"{numbers.cardinal(above)} {numbers.cardinal(below)}"
     if below == above and above > 1:
         return (
             f"{numbers.cardinal(above)} out of {numbers.cardinal(below)}"

@@ -32,6 +32,7 @@ from sled.normalization import normalize
         ("a.k.a. Bob", "a k a bob"),
         ("Ctrl+C", "control c"),
         ("Hwy 61, Rt. 66", "highway sixty-one, route sixty-six"),
+        ("8 ft. long. 3 men", "eight feet long. three men"),
     ],
 )
 def test_abbreviations_are_said(written: str, said: str) -> None:

@@ -24,6 +24,7 @@ from sled.normalization import normalize
         ("3:1, 100:1, 1:50,000", "three to one, one hundred to one, one to fifty thousand"),
         ("a 16:9 display", "a sixteen by nine display"),
         ("7 days/week, 3x/day", "seven days per week, three times per day"),
+        ("1:2:3", "one to two to three"),
     ],
 )
 def test_clocks_are_said(written: str, said: str) -> None:

@@ -35,6 +35,7 @@ from sled.normalization import normalize
         ("Mon, Jan 5", "monday, january fifth"),
         ("I may go in March", "i may go in march"),
         ("He sat. The sun shone.", "he sat. the sun shone."),
+        ("by Fri. 10/18", "by friday october eighteenth"),
     ],
 )
 def test_dates_are_said(written: str, said: str) -> None:

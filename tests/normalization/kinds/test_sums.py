@@ -35,6 +35,7 @@ from sled.normalization import normalize
         ("1/2 mile, 3/4 in. long", "one half mile, three quarters of an inch long"),
         ("step 1/5", "step one of five"),
         ("3y², f(x)", "three y squared, f of x"),
+        ("a 50/50 split, the 80/20 rule", "a fifty fifty split, the eighty twenty rule"),
     ],
 )
 def test_sums_are_said(written: str, said: str) -> None:
