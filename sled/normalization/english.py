@@ -40,7 +40,6 @@ MAX_REACH = 16
 _CONTEXT = 80  # characters before an item that its rules can see
 _SEPARATORS = re.compile(f"[{SPACE}{COMMA}{STOP}]")
 _MARKS = re.compile(rf"[{signs.MARKS}]+")
-_OPENING = re.compile(r"[\"'(\[]")
 _QUOTES = "\"'"
 _ENDS = frozenset(signs.MARKS)
 
@@ -240,16 +239,12 @@ class EnglishNormalizer:
             self._opening = _Item(opening.text + words.replace("[", "("), opening.start, end)
         elif words[0].isalnum() or len(words) > 1:
             self._flush(said, " ")
-            if self._british:
+            if self._dialect == "british":
                 words = with_british_and(words)
             if self._opening:
                 words, start = self._opening.text + words, self._opening.start
                 self._opening = None
             self._word = self._item(words, start, end)
-
-    @property
-    def _british(self) -> bool:
-        return self._dialect == "british"
 
     def _item(self, text: str, start: int, end: int) -> _Item:
         """A word whose span is behind that of the last one, of which it may be a part."""

@@ -75,11 +75,6 @@ def _whole(digits: str) -> str:
     return cardinal(digits)
 
 
-def is_one(text: str) -> bool:
-    """Whether a number takes the singular."""
-    return text == "1"
-
-
 def pairs(digits: str) -> str:
     """Three or four digits as a size or a house is read: 1080 is "ten eighty"."""
     head, tail = digits[:-2], digits[-2:]

@@ -32,13 +32,8 @@ def say_clock(hours: int, minutes: int, *, has_half_day: bool) -> str:
     if minutes == 0:
         if has_half_day:
             return numbers.cardinal(hours)
-        return f"{numbers.cardinal(hours)} {'hundred' if hours > 12 else oclock(hours)}"
+        return numbers.cardinal(hours) + (" o'clock" if 0 < hours <= 12 else " hundred")
     return f"{numbers.cardinal(hours)} {'oh ' if minutes < 10 else ''}{numbers.cardinal(minutes)}"
-
-
-def oclock(hours: int) -> str:
-    """What follows a full hour."""
-    return "o'clock" if hours else "hundred"
 
 
 def _say_time(text: str, *, has_half_day: bool) -> str:

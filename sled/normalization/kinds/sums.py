@@ -161,7 +161,7 @@ def _say_base(text: str) -> str:
     if measure := re.fullmatch(rf"({NUMBER}) ?({_MEASURE})\.?", text):
         names = unit_names(measure[2])
         number = numbers.number(measure[1], is_count=True)
-        return f"{number} {names[numbers.is_one(measure[1]) - 1]}" if names else number
+        return f"{number} {names[measure[1] != '1']}" if names else number
     if coefficient := re.fullmatch(rf"({NUMBER})([a-zA-Z])", text):
         return f"{_say_base(coefficient[1])} {_say_base(coefficient[2])}"
     if text in GREEK:
