@@ -53,6 +53,8 @@ logger = logging.getLogger(__name__)
 # all its chunks have the size at which the codec is fastest.
 MAX_CHUNK_S, WHOLE_TEXT_CHUNK_S = 0.43, 0.86
 ONE_SEGMENT = SegmentLimits(sys.maxsize, sys.maxsize)
+# A guidance scale that differs by more from the checkpoint's own is warned of.
+UNUSUAL_CFG = 0.5
 # Seeds of further attempts are far from given seeds.
 REDRAW_STRIDE = 1_000_003
 
@@ -81,6 +83,7 @@ class TTS:
         self.model, self.tokenizer, self.codec = model, tokenizer, codec
         self._engine = Engine(model, codec, model.parameter_count, codec_threads)
         self._voices = VoiceMaker(self._engine, tokenizer)
+        self._unusual_cfg: set[float] = set()
 
     @classmethod
     def from_pretrained(
@@ -135,6 +138,7 @@ class TTS:
             TypeError: For a field that `SessionOptions` does not have.
         """
         options = replace(options or SessionOptions(), **changes)
+        self._check_guidance(options.decoding or self.default_options)
         voice = self._prepared(options.voice, options.layout)
         ramp = options.ramp or ChunkRamp(max_frames=self._frames(MAX_CHUNK_S))
         options = replace(options, voice=voice, ramp=ramp)
@@ -142,6 +146,18 @@ class TTS:
 
     def _prepared(self, voice: Voice | Prompt | None, layout: Layout | None) -> Voice | None:
         return self.make_voice(voice, layout) if isinstance(voice, Prompt) else voice
+
+    def _check_guidance(self, options: DecodingOptions) -> None:
+        """Warn once of a guidance scale with which the model says many words wrongly."""
+        speaking, own = self.model.config.speaking, self.default_options.cfg
+        stated = speaking.cfg is not None or speaking.distilled_cfg is not None
+        if stated and abs(options.cfg - own) > UNUSUAL_CFG and options.cfg not in self._unusual_cfg:
+            self._unusual_cfg.add(options.cfg)
+            logger.warning(
+                "cfg=%g is far from %g, with which this model speaks best: expect wrong words",
+                options.cfg,
+                own,
+            )
 
     def _frames(self, seconds: float) -> int:
         return max(1, round(seconds * self.codec.frame_rate))
@@ -205,6 +221,7 @@ class TTS:
         one_for_each("seeds", seeds, len(texts))
         dictionary = Pronunciations.of(pronunciations)
         options = check_decoding(options) or self.default_options
+        self._check_guidance(options)
         chunk = self._frames(WHOLE_TEXT_CHUNK_S)
         sessions = []
         for line, prompt, seed in zip(texts, prompts, seeds, strict=True):

@@ -1,6 +1,7 @@
 """From text to audio: prompts of every kind, and parts that do not fit together."""
 
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -172,6 +173,29 @@ def test_each_text_of_a_batch_may_have_its_own_prompt():
     for row, (prompt, speech) in enumerate(zip(prompts, together, strict=True)):
         alone = tts.say("one", prompt=prompt, seed=row, options=SIX_FRAMES)
         np.testing.assert_allclose(speech.audio, alone.audio, **TOLERANCE)
+
+
+# Guidance.
+
+
+@pytest.mark.parametrize(
+    ("stated", "used", "warned"),
+    [
+        ({"speaking_cfg": 1.0}, 2.0, True),
+        ({"speaking_cfg": 1.0}, 1.2, False),
+        ({"speaking_cfg": 2.0}, 2.0, False),
+        ({"distilled_cfg": 2.0}, 2.0, True),  # guidance is in its weights
+        ({}, 1.0, False),  # nothing is recommended
+    ],
+)
+def test_guidance_far_from_the_models_own_is_warned_of_once(stated, used, warned, caplog):
+    tts = debug_tts(**stated)
+    options = replace(SIX_FRAMES, cfg=used)
+    for _ in range(2):
+        tts.say("one", options=options)
+        with tts.open_session(decoding=options):
+            pass
+    assert sum("far from" in message for message in caplog.messages) == warned
 
 
 # What is refused.

@@ -7,10 +7,14 @@ from dataclasses import dataclass
 from itertools import islice
 
 import numpy as np
+import torch
 from lhotse.cut import Cut
 from lhotse.utils import compute_num_samples
 
 from sled.codec import Codec
+from sled.data.cache.clips import cut_waveform
+from sled.data.cache.codes import cut_codes, has_codes
+from sled.files.speech_level import SpeechLevel, measure_speech
 from sled.text.tokenizer import TextTokenizer
 
 # Share of recordings ignored at either end, because their transcripts may be wrong.
@@ -96,6 +100,32 @@ def measure_trained_frames(
         raise ValueError("the corpus is empty: prepare it again")
     num_samples = compute_num_samples(np.quantile(seconds, 1 - _OUTLIERS), codec.sample_rate)
     return codec.num_frames(num_samples)
+
+
+@torch.no_grad()
+def measure_speech_level(
+    cuts: Iterable[Cut], codec: Codec, max_cuts: int = 50
+) -> SpeechLevel | None:
+    """The level of the speech in a corpus, and the silence around it: medians of its recordings.
+
+    Args:
+        cuts: The corpus, with recordings or with codes of `codec.stored`.
+        codec: Decodes the codes.
+        max_cuts: Measure only this many cuts from the start.
+
+    Returns:
+        The medians; None if all recordings are silent.
+    """
+    levels = []
+    for cut in islice(cuts, max_cuts):
+        if has_codes(cut):
+            units = codec.stored.codes_to_units(cut_codes(cut).to(codec.device))
+            waveform = codec.stored.decode(units[None])[0].cpu()
+        else:
+            waveform = cut_waveform(cut, codec.sample_rate)
+        if (level := measure_speech(waveform.numpy(), codec.sample_rate)) is not None:
+            levels.append((level.level_db, level.lead_s, level.tail_s))
+    return SpeechLevel(*np.median(levels, axis=0).tolist()) if levels else None
 
 
 def measure_known_words(

@@ -20,6 +20,7 @@ from sled.data.dataset import SpeechDataset, num_cuts, open_corpus
 from sled.data.lengths import (
     measure_frames_per_token,
     measure_known_words,
+    measure_speech_level,
     measure_trained_frames,
 )
 from sled.data.sampling import SpeechBatches
@@ -255,7 +256,7 @@ def _measure_lengths(
     *,
     is_new: bool,
 ) -> None:
-    """Record the lengths and words of the training data in the model; they limit its speech."""
+    """Record in the model what its speech depends on: lengths, words and level of the data."""
     lengths = measure_frames_per_token(open_epoch(0), dataset.tokenizer, codec)
     longest = measure_trained_frames(open_epoch(0), dataset.group, codec)
     speaking = model.config.speaking
@@ -266,6 +267,10 @@ def _measure_lengths(
     speaking.min_frames_per_token = round(lengths.low, 3)
     speaking.max_frames_per_token = round(lengths.high, 3)
     speaking.known_words = measure_known_words(open_epoch(0), dataset.tokenizer)
+    if (level := measure_speech_level(open_epoch(0), codec)) is not None:
+        speaking.speech_level_db = round(level.level_db, 1)
+        speaking.lead_s, speaking.tail_s = round(level.lead_s, 2), round(level.tail_s, 2)
+        speaking.output_gain_db = None  # follows from the level
 
 
 def _check_token_channel(codec: Codec, tokenizer: TextTokenizer) -> None:

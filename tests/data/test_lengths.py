@@ -1,13 +1,15 @@
-"""Frames per token and per sample, measured on cuts whose audio is not read."""
+"""Frames per token and per sample, measured on cuts whose audio is not read, and its level."""
 
 from collections.abc import Iterator, Sequence
 from itertools import count
 
 import numpy as np
 import pytest
+import torch
 from lhotse import MonoCut, SupervisionSegment
 from lhotse.cut import Cut
 
+from sled.data import lengths
 from sled.data.lengths import (
     measure_frames_per_token,
     measure_known_words,
@@ -96,3 +98,24 @@ def test_a_few_samples_longer_than_all_others_do_not_count() -> None:
 def test_words_are_recorded_if_many_texts_have_few(texts, words) -> None:
     cuts = [cut(text, 5) for text in texts]
     assert measure_known_words(cuts, debug_tokenizer()) == words
+
+
+@pytest.mark.parametrize("is_cached", [False, True])
+def test_the_level_of_speech_is_that_of_most_recordings(is_cached, tmp_path, monkeypatch) -> None:
+    tone = np.sin(np.arange(SAMPLE_RATE // 2)).astype(np.float32)
+    amplitudes, silence = {"a": 0.1, "b": 0.1, "c": 0.9, "d": 0.0}, np.zeros(SAMPLE_RATE // 5)
+    cuts = [cut(name, 10) for name in amplitudes]
+    waveforms = [np.concatenate([silence, x * tone, silence]) for x in amplitudes.values()]
+    given = iter([torch.from_numpy(one.astype(np.float32)) for one in waveforms])
+    codec = debug_codec()
+    if is_cached:  # a codec that gives back the waveforms
+        monkeypatch.setattr(lengths, "has_codes", lambda one: True)
+        monkeypatch.setattr(lengths, "cut_codes", lambda one: torch.zeros(8, 1, dtype=torch.long))
+        monkeypatch.setattr(codec, "decode", lambda units: next(given)[None])
+    else:
+        monkeypatch.setattr(lengths, "cut_waveform", lambda one, sample_rate: next(given))
+    level = lengths.measure_speech_level(cuts, codec)
+    assert level is not None
+    assert level.level_db == pytest.approx(20 * np.log10(0.1 / 2**0.5), abs=0.1)
+    assert (level.lead_s, level.tail_s) == pytest.approx((0.2, 0.2), abs=0.011)
+    assert lengths.measure_speech_level([], codec) is None

@@ -29,6 +29,10 @@ _FREE_KEYS = {"dtype", "torch_dtype", "transformers_version"} | {
     "min_frames_per_token",
     "max_frames_per_token",
     "trained_frames",
+    "speech_level_db",
+    "leading_silence_s",
+    "trailing_silence_s",
+    "output_gain_db",
     "known_words",
 }
 
