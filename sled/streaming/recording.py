@@ -83,12 +83,12 @@ def read_recording(
 
 
 def check_transcript(
-    text: str, waveform: Tensor, sample_rate: int, tokenizer: TextTokenizer, config: Config
+    transcript: str, waveform: Tensor, sample_rate: int, tokenizer: TextTokenizer, config: Config
 ) -> None:
     """Check that a text can be the transcript of a recording.
 
     Args:
-        text: The text, normalised.
+        transcript: The text, as it was written.
         waveform: The recording [S].
         sample_rate: In Hz.
         tokenizer: Tokenizer of the model.
@@ -97,6 +97,7 @@ def check_transcript(
     Raises:
         ValueError: If it is too long or too short for it.
     """
+    text = tokenizer.normalize(transcript)
     speaking, rate = config.speaking, config.architecture.frame_rate
     low, high = speaking.min_frames_per_token, speaking.max_frames_per_token
     start, end = find_speech(waveform.numpy(), sample_rate) or (0, 0)
@@ -108,9 +109,9 @@ def check_transcript(
         num_tokens = len(tokenizer.encode(text))
         fewest, most = num_tokens * low / FASTER / rate, num_tokens * high * SLOWER / rate
     if not fewest <= seconds <= most:
-        shown = text if len(text) <= 40 else f"{text[:40]}..."
+        shown = transcript if len(transcript) <= 40 else f"{transcript[:40]}..."
         raise ValueError(
-            f'the transcript does not fit the recording: to say "{shown}" ({len(text)} characters) '
-            f"takes {fewest:.1f} to {most:.1f} s, and the recording lasts {seconds:.1f} s; give "
+            f'the transcript does not fit the recording: to say "{shown}" '
+            f"({len(transcript)} characters) takes {fewest:.1f} to {most:.1f} s, and the recording lasts {seconds:.1f} s; give "
             "exactly the words spoken in it"
         )

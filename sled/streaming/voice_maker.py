@@ -61,7 +61,7 @@ class VoiceMaker:
         transcript = normalize_spaces(text)
         text = self._tokenizer.normalize(transcript)
         if not prompt.as_recorded:
-            check_transcript(text, waveform, codec.sample_rate, self._tokenizer, model.config)
+            check_transcript(transcript, waveform, codec.sample_rate, self._tokenizer, model.config)
         digest = hashlib.sha256(waveform.numpy().tobytes() + text.encode())
         for name, vector in sorted(prompt.conditions.items()):
             digest.update(name.encode() + vector.cpu().numpy().tobytes())
