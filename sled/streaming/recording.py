@@ -112,7 +112,7 @@ def check_transcript(
         shown = transcript if len(transcript) <= 40 else f"{transcript[:40]}..."
         raise ValueError(
             f'the transcript does not fit the recording: to say "{shown}" '
-            f'the transcript does not fit the recording: to say "{shown}" '
-            f"({len(transcript)} characters) "
+            f"({len(transcript)} characters) takes {fewest:.1f} to {most:.1f} s, and the "
+            f"recording lasts {seconds:.1f} s; give "
             "exactly the words spoken in it"
         )
