@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from functools import cached_property
@@ -183,10 +183,8 @@ class TTS:
         layout: Layout | None = None,
         trim_tail: bool = False,
         max_redraws: int = 0,
-        pronunciations: Pronunciations | Mapping[str, str] | str | Path | None = None,
-        markup: bool = True,
-        gain_db: float | None = None,
         on_frame: Callable[[], None] | None = None,
+        **changes: Any,
     ) -> list[Speech]:
         """Speak a batch of texts. Each one sounds as it would alone.
 
@@ -199,10 +197,9 @@ class TTS:
             trim_tail: Leave out near-silence at the end.
             max_redraws: How often to try again, with another seed, if speech falls silent or does
                 not end by itself.
-            pronunciations: How words are to be pronounced, see `SessionOptions`.
-            markup: Whether pauses, tags and Markdown are read, see `SessionOptions`.
-            gain_db: What the audio is amplified by, see `SessionOptions`.
             on_frame: Called for each frame, from another thread, for example for a progress bar.
+            **changes: Further fields of `SessionOptions`: `pronunciations`, `dialect`, `markup`,
+                `gain_db`.
 
         Returns:
             The speech of each text, in order, without that of the prompts.
@@ -219,7 +216,7 @@ class TTS:
             seeds = range(first, first + len(texts))
         one_for_each("prompts", prompts, len(texts))
         one_for_each("seeds", seeds, len(texts))
-        dictionary = Pronunciations.of(pronunciations)
+        dictionary = Pronunciations.of(changes.pop("pronunciations", None))
         options = check_decoding(options) or self.default_options
         self._check_guidance(options)
         chunk = self._frames(WHOLE_TEXT_CHUNK_S)
@@ -235,10 +232,9 @@ class TTS:
                 max_ahead_s=None,
                 trim_tail=trim_tail,
                 pronunciations=dictionary,
-                markup=markup,
-                gain_db=gain_db,
+                **changes,
             )
-            plain = plain_text(line, dictionary) if markup else line
+            plain = plain_text(line, dictionary) if session.markup else line
             num_tokens = len(self.tokenizer.encode(normalize_spaces(plain)))
             if session.budget(self.model.config).holds(num_tokens, plain):
                 session = replace(session, limits=ONE_SEGMENT)
@@ -275,9 +271,7 @@ class TTS:
         layout: Layout | None = None,
         trim_tail: bool = False,
         max_redraws: int = 0,
-        pronunciations: Pronunciations | Mapping[str, str] | str | Path | None = None,
-        markup: bool = True,
-        gain_db: float | None = None,
+        **changes: Any,
     ) -> Speech:
         """Speak one text; arguments as for `synthesize`."""
         return self.synthesize(
@@ -288,9 +282,7 @@ class TTS:
             layout=layout,
             trim_tail=trim_tail,
             max_redraws=max_redraws,
-            pronunciations=pronunciations,
-            markup=markup,
-            gain_db=gain_db,
+            **changes,
         )[0]
 
     def _speak(

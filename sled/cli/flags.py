@@ -11,6 +11,8 @@ from sled.bundled import BUNDLED_MODELS, DEFAULT_MODEL
 # As `sled.fast.PRECISIONS`, which cannot be imported without torch.
 PRECISIONS = ("float32", "bfloat16", "float16", "int8", "int4")
 LAYOUTS = ("offline", "stream")
+# As `sled.normalization.DIALECTS`.
+DIALECTS = ("american", "british")
 MAX_WORKERS = 1000
 
 Flags = argparse._ActionsContainer
@@ -177,6 +179,12 @@ def add_speech_flags(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="dictionary with a line for each word: the word, two spaces or a tab, and how it is "
         "said, as another spelling or as /phonemes/",
+    )
+    text.add_argument(
+        "--dialect",
+        choices=DIALECTS,
+        default=DIALECTS[0],
+        help="how dates in digits and large numbers are read (default: %(default)s)",
     )
 
     decoding = parser.add_argument_group("decoding")

@@ -54,6 +54,7 @@ def speak_live(args: argparse.Namespace, task: Task, voice: Voice | None) -> Non
                     trim_tail=args.trim_tail,
                     max_silence_s=args.max_silence_s,
                     pronunciations=task.pronunciations,
+                    dialect=args.dialect,
                 )
             )
             busy_before_s = task.tts.busy_s

@@ -224,6 +224,7 @@ def speak(args: argparse.Namespace, task: Task, voice: Voice | None = None) -> N
             trim_tail=args.trim_tail,
             max_redraws=args.max_redraws,
             pronunciations=task.pronunciations,
+            dialect=args.dialect,
             on_frame=progress.update,
         )
     elapsed_s = time.perf_counter() - start

@@ -27,7 +27,7 @@ SPEECH = {
     *("text", "--model", "--codec", "--device", "--dtype", "--bf16", "--fp16", "--input"),
     *("--input_file", "--cfg", "--temperature", "--draws", "--seed", "--max_length"),
     *("--min_frames", "--stop_threshold", "--track_text", "--num_return_sequences"),
-    *("--trim_tail", "--output", "--pronunciations"),
+    *("--trim_tail", "--output", "--pronunciations", "--dialect"),
 }
 VOICE = {"--prompt_audio", "--prompt_text", "--whisper", "--voice"}
 MODEL = {"--model", "--codec", "--device", "--dtype"}

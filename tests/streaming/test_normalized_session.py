@@ -50,6 +50,14 @@ def test_a_text_sounds_like_its_words(voices: tuple[TTS, TTS], normalization: st
     torch.testing.assert_close(spoken.units, expected.units, rtol=0, atol=1e-5)
 
 
+def test_a_dialect(voices: tuple[TTS, TTS]) -> None:
+    normalizing, plain = voices
+    name = normalizing.tokenizer.normalization
+    spoken = normalizing.say("101 on 01/02", options=OPTIONS, dialect="british")
+    expected = plain.say(normalize("101 on 01/02", name, "british"), options=OPTIONS)
+    torch.testing.assert_close(spoken.units, expected.units, rtol=0, atol=1e-5)
+
+
 def test_however_it_is_fed(voices: tuple[TTS, TTS]) -> None:
     normalizing, _ = voices
     whole = normalizing.say(WRITTEN, options=OPTIONS)
