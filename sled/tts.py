@@ -235,8 +235,9 @@ class TTS:
                 **changes,
             )
             plain = plain_text(line, dictionary) if session.markup else line
-            num_tokens = len(self.tokenizer.encode(normalize_spaces(plain)))
-            if session.budget(self.model.config).holds(num_tokens, plain):
+            plain = normalize_spaces(plain)
+            num_tokens = len(self.tokenizer.encode(plain))
+            if session.budget(self.model.config).holds(num_tokens, self.tokenizer.normalize(plain)):
                 session = replace(session, limits=ONE_SEGMENT)
             sessions.append(session)
         speech = self._speak(texts, sessions, on_frame)

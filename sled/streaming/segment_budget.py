@@ -91,7 +91,9 @@ class SegmentBudget:
             tokens = prompt_positions - prompt_frames
             self._prompt_frames = max(prompt_frames, math.ceil(slowest * tokens))
         rate = config.architecture.frame_rate
-        self._stop, self._comma = (round(rate * one / self._usual) for one in (STOP_S, COMMA_S))
+        # At most one word for half a second, whatever the pace of the model.
+        stop = min(WORD_TOKENS, round(rate * STOP_S / self._usual))
+        self._stop, self._comma = stop, round(stop * COMMA_S / STOP_S)
 
     def holds(self, num_tokens: int, text: str) -> bool:
         """Whether a text can be said in one segment that continues only the voice.
@@ -100,7 +102,8 @@ class SegmentBudget:
 
         Args:
             num_tokens: Its tokens.
-            text: The text. With many marks, it is a list, which is said better in parts.
+            text: The text, normalised. With many marks, it is a list, which is said better in
+                parts.
         """
         pauses = SegmentLimits(1, 1, stop=self._stop, comma=self._comma).pauses(text)
         if pauses > LIST_SHARE * (num_tokens + pauses):  # such texts are rare in training data
