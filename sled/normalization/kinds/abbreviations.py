@@ -16,6 +16,7 @@ from sled.normalization.kinds.calendar import SHORT_WEEKDAYS
 from sled.normalization.kinds.roman import roman_value
 from sled.normalization.kinds.sentences import SMALL_WORDS, starts_sentence
 from sled.normalization.kinds.short_forms import (
+    CHANGES,
     CHOICES,
     INNER,
     KEYS,
@@ -81,6 +82,8 @@ def _is_number(word: str, following: str) -> bool:
     if word.lower() in ("lat", "lon", "long"):
         return re.match(r"-?\d+(?:\.\d+)?°|-?\d+\.\d\d", following) is not None
     if following[:1].isdigit():
+        return True
+    if word.lower() in ("max", "min") and following[:1].islower():  # Max. weight
         return True
     bare = following.rstrip(".,;:!?)\"'")
     return word in WITH_LETTER and (
@@ -149,7 +152,7 @@ def _say_owner(match: Match[str]) -> str | None:
 _NEEDS_NEXT = "|".join(sorted({"St", "Dr", *NUMBERED, *WORDS, *SHORT_WEEKDAYS}))
 _TITLES = "Mr|Mrs|Ms|Dr|St|Ave|Blvd|Rd|Hwy|Pkwy|Ln|vs|etc"
 _KEY = "(?i:ctrl|control|cmd|command|alt|option|shift|fn|win)"
-_OPEN = rf"{_TITLES}|et|{_KEY}|AKA|aka|{'|'.join(SPELLED)}"
+_OPEN = rf"{_TITLES}|et|{_KEY}|AKA|aka|{'|'.join(SPELLED)}|{'|'.join(CHANGES)}"
 BEGINS = rf"(?=\S*[./])|(?:{_OPEN})(?!\w)"
 RULES: list[Rule] = [
     rule(rf"(?<![\w.])(?P<word>(?:[A-Za-z]\.)*[A-Za-z]|{LETTER}+)\.'s(?!\w)", _say_owner),
@@ -201,6 +204,11 @@ RULES: list[Rule] = [
     rule(r"(?<!\w)v\.(?= [A-Z])", "versus", begins=r"v\.$", reach=1),
     rule(r"(?<!\w)(?:a\.k\.a|AKA|aka)\b\.?", lambda m: spell("AKA")),
     rule(rf"(?<!\w)(?:{'|'.join(SPELLED)})(?![\w'.])", lambda m: spell(m[0])),
+    rule(rf"(?<!\w)(?:{'|'.join(CHANGES)})(?!\w)", lambda m: CHANGES[m[0]]),
+    rule(  # (D-Calif.)
+        rf"(?<!\w)(?P<party>[DRI])-(?P<state>{'|'.join(WORDS)})\.",
+        lambda m: f"{spell(m['party'])}, {WORDS[m['state']]}",
+    ),
     rule(r"(?<!\w)w/(?!o\b)", "with"),
     rule(rf"(?<!\w)(?:{'|'.join(map(re.escape, CHOICES))})(?![\w/])", lambda m: CHOICES[m[0]]),
 ]

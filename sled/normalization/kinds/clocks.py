@@ -85,7 +85,7 @@ def _say_ratio(match: Match[str]) -> str | None:
     return link.join(numbers.number(part, is_count=True) for part in (one, two))
 
 
-_SHAPES = {"16:9", "4:3", "21:9", "3:2", "16:10", "18:9", "9:16"}
+_SHAPES = {"16:9", "4:3", "21:9", "16:10", "18:9", "9:16"}
 
 BEGINS = r"\d"
 RULES: list[Rule] = [

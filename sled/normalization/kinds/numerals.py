@@ -38,8 +38,9 @@ def _say_scale(match: Match[str]) -> str | None:
     if not is_counted:
         if number + letter in _NAMED_LETTERS or letter in ("m", "b", "T"):
             return None
-        if letter == "B" and ("." not in number and len(number) < 2 or _names_place(match)):
-            return None
+        is_joined = match.string[: match.start()].endswith("-")  # Llama-3-70B
+        if letter == "B" and "." not in number and not is_joined:
+            return None  # room 12B
         if letter in ("K", "M") and _names_place(match):
             return None
     return f"{numbers.number(number, is_count=True)} {_SCALES[letter]}"
@@ -140,9 +141,14 @@ def _say_size(match: Match[str]) -> str:
 _SIDES = {"1366", "1024", "2048", "4096", "2732", "1536", "1792", "1125", "2436"}
 
 
+_SIZE_UNITS = ("m", "cm", "mm", "km", "ft", "in", "px", "yd")
+
+
 def _say_hash(match: Match[str]) -> str:
     return f"number {numbers.number(match['number'], is_count=True)}"
 
+
+_BEHIND_LENGTH = "|".join(rf"(?<=\d{gap}{unit} )" for gap in ("", " ") for unit in _SIZE_UNITS)
 
 BEGINS = rf"x$|[-−+.#№]|{_PLAIN_FORMULAS}|(?=\w*\d)|[vH]\.|v\d"
 RULES: list[Rule] = [
@@ -156,7 +162,7 @@ RULES: list[Rule] = [
     rule(
         rf"{FREE}(?P<one>\d+(?:\.\d+)?) ?[x×] ?(?P<two>\d+(?:\.\d+)?)"
         r"(?: ?[x×] ?(?P<three>\d+(?:\.\d+)?))?"
-        r"(?: ?(?P<unit>m|cm|mm|km|ft|in|px|yd)(?=\W|$))?(?![\w.]\w|\w)",
+        rf"(?: ?(?P<unit>{'|'.join(_SIZE_UNITS)})(?=\W|$))?(?![\w.]\w|\w)",
         _say_size,
         begins=r"\d+(?:\.\d+)?(?:$|[x×])",
         reach=4,
@@ -195,7 +201,7 @@ RULES: list[Rule] = [
     ),
     # Ranges.
     rule(rf"{FREE}(?P<one>[2-9]\d)-(?P=one)(?![\w%]|[.,:-]\d|-)", _say_even),
-    rule(r"(?<=['\d] )x(?= \d)", "by", begins="x$", reach=1),
+    rule(rf"(?:(?<=['\d] )|{_BEHIND_LENGTH})x(?= \d)", "by", begins="x$", reach=1),
     rule(
         rf"{FREE}(?P<one>{NUMBER}) - (?P<two>{NUMBER})(?![\d-])",
         lambda m: f"{numbers.number(m['one'])} to {numbers.number(m['two'])}",
@@ -203,6 +209,7 @@ RULES: list[Rule] = [
         reach=2,
         goes_on="-",
     ),
+    rule(r"(?<=\d)-(?=0\d)", ""),  # of codes
     rule(r"(?<=[A-Za-z]-\d)-(?=\d)", ""),  # Llama-3-70B
     rule(r"(?<=[\d%°])-(?=[$€£¥]?\.?\d)|(?<=Q\d)-(?=Q\d)", "to"),
     rule(r"(?<=[a-z])\.(?=\d)", "point"),  # beta.2

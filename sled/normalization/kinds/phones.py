@@ -151,7 +151,7 @@ RULES: list[Rule] = [
         reach=1,
     ),
     rule(
-        rf"(?<=[a-z], )(?P<state>{'|'.join(_STATES)})"
+        rf"(?<=[a-z.], )(?P<state>{'|'.join(_STATES)})"
         r"(?= \d{5}(?!\d)|(?<!MA|MD|PA)(?:[.,;:!?)]|$))",
         lambda m: _STATES[m["state"]],
         begins=r"[A-Z][A-Z]$",

@@ -203,6 +203,17 @@ PLACES = {"St": "street", "Dr": "drive", "Ct": "court"}
 SIDES = {"N": "north", "S": "south", "E": "east", "W": "west"}
 SIDES |= {"NE": "northeast", "NW": "northwest", "SE": "southeast", "SW": "southwest"}
 
+CHANGES = {
+    "YoY": "year over year",
+    "QoQ": "quarter over quarter",
+    "MoM": "month over month",
+    "WoW": "week over week",
+    "msg": "message",
+    "msgs": "messages",
+    "y/y": "year over year",
+    "q/q": "quarter over quarter",
+    "m/m": "month over month",
+}
 CHOICES = {
     "w/o": "without",
     "b/c": "because",
@@ -220,5 +231,5 @@ CHOICES = {
 KEYS = {"ctrl": "control", "cmd": "command", "win": "windows", "fn": "function"}
 # Written in small letters and said letter by letter.
 SPELLED = word_set(
-    "aka btw idk tbh fyi omg brb imo imho ftw tldr rsvp ttyl diy faq pdf html css url www"
+    "pw aka btw idk tbh fyi omg brb imo imho ftw tldr rsvp ttyl diy faq pdf html css url www"
 )

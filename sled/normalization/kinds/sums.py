@@ -79,7 +79,7 @@ _NUMBER = (
 _CALL = r"[a-zA-Z]\((?:[a-zA-Z]|\d+)(?:, ?(?:[a-zA-Z]|\d+))*\)"
 _OPERAND = (
     rf"(?:{_CALL}|[-−]?√?\(?(?:{_NUMBER}|Δ?{_VARIABLE}(?!{_VARIABLE})|{_VARIABLE}{{2}}(?=\^))"
-    rf"(?:{_POWER})?!?(?!\w)\)?)"
+    rf"(?:{_POWER}(?: {_MEASURE}(?![\w(^/·]))?)?!?(?!\w)\)?)"
 )
 _OPERATOR = r"(?:[=!<>]=|[-+−±×·*÷=≠≈<>≤≥/xX])"
 _STRONG = re.compile(r"[+−±×·*÷=≠≈<>≤≥^√]")
@@ -142,6 +142,10 @@ def _say_operand(text: str) -> str:
     if body.startswith("√"):
         said.append("the square root of")
         body = body[1:].lstrip("(")
+    unit = ""
+    if measure := re.search(rf"(?<=\^)([-−+]?\d+) ({_MEASURE})$", body):
+        names = unit_names(measure[2])
+        body, unit = body[: measure.end(1)], f" {names[1]}" if names else ""
     is_factorial = body.endswith("!")
     base, _, power = body.rstrip("!").partition("^")
     said.append(_say_base(base))
@@ -149,7 +153,7 @@ def _say_operand(text: str) -> str:
         said.append(_say_power(power))
     if is_factorial:
         said.append("factorial")
-    return " ".join(said)
+    return " ".join(said) + unit
 
 
 def _say_base(text: str) -> str:
@@ -253,7 +257,7 @@ def _say_unit(match: Match[str], is_several: bool) -> str:
 _FRACTION_UNIT = (
     r"(?: ?(?P<unit>in(?=\.)"
     r"|\"(?= [a-z])"
-    r"|(?:km|cm|mm|kg|mg|ft|yd|mi|oz|lbs?|gal|qt|tsps?|tbsps?|Tbsp|mL|ml|hr|h|L)(?!\w))"
+    r"|(?:km|cm|mm|kg|mg|ft|yd|mi|oz|lbs?|gal|qt|tsps?|tbsps?|Tbsp|mL|ml|hrs?|mins?|yrs?|h|L)(?!\w))"
     r"(?:\.(?=[,;:!?]| [\"'(]?[a-z\d]))?)?"
 )
 

@@ -51,6 +51,8 @@ def _say_quantity(match: Match[str]) -> str | None:
         return None  # thousands, 802.11ac
     if unit == "N" and match.string[max(0, match.start() - 1) : match.start()] == "-":
         return None  # I-95 N.
+    if unit in _SIDES and before(match).lower().rstrip(".") in _ROADS:
+        return None  # Route 3 W.
     if match["area"] == "fl":
         names = UNITS["fl oz"] if unit == "oz" else None
     else:
@@ -127,6 +129,7 @@ def _say_angle(match: Match[str]) -> str:
     return " ".join(parts)
 
 
+_ROADS = word_set("route rte rt highway hwy exit interstate road street st avenue ave")
 _SIDES = {"N": "north", "S": "south", "E": "east", "W": "west"}
 
 
