@@ -22,6 +22,7 @@ from sled.data.alignment.spoken_times import word_ends
 from sled.data.cache.codes import check_codec
 from sled.data.cache.shards import read_record
 from sled.data.dataset import open_corpus
+from sled.files.checkpoint import checkpoint_folder
 from sled.loading import DEFAULT_CODEC
 from sled.text.tokenizer import TextTokenizer
 from sled.training.arguments import DataArguments
@@ -40,7 +41,7 @@ def start_folder(finetune_path: str | None) -> Path | None:
     """The folder of the checkpoint that training starts from; None for a new model.
 
     Raises:
-        ValueError: If its weights are named, and they are not there.
+        ValueError: If it is not there, or incomplete.
     """
     if finetune_path is None:
         return None
@@ -50,6 +51,8 @@ def start_folder(finetune_path: str | None) -> Path | None:
         if not folder.is_file():
             raise ValueError(f"no checkpoint at {folder}: train it first, or check --finetune_path")
         folder = folder.parent
+    elif not folder.is_dir():
+        folder = checkpoint_folder(finetune_path)  # of the hub, or refused
     return folder
 
 

@@ -34,12 +34,14 @@ LINES = [
     "--min_frames 4 --max_length 80 -o out/speech.flac",
     "clone --model model one --voice saved.safetensors --layout stream --min_frames 4 "
     "-o out/speech.wav",
+    "serve --model model --port 0 --voices . --max_sessions 2",
     "voices list .",
     "voices make --model model --prompt_audio voice.wav --prompt_text four --layout stream "
     "-o out/voice.safetensors",
     "prepare jsonl --input corpus.jsonl --valid_count 1 --num_workers 1 -o out/data",
     "prepare metadata-csv --input metadata.csv --audio_dir . --split all --on_bad skip "
     "--num_workers 1 -o out/data",
+    "prepare recordings --input kaldi --num_workers 1 -o out/data",
     "prepare kaldi --input kaldi --min_duration 0.1 --num_workers 1 -o out/data",
     "prepare libritts --input libritts --text original --num_workers 1 -o out/data",
     "prepare libriheavy --input data/cuts.jsonl.gz --audio_dir . --num_workers 1 -o out/data",
@@ -71,7 +73,7 @@ LINES = [
     "completion bash",
 ]
 # These are parsed only: running them takes too long, or needs a model that is not here.
-PARSED_ONLY = ["evaluate", "align", "prepare digits", "prepare english", "check"]
+PARSED_ONLY = ["serve", "evaluate", "align", "prepare digits", "prepare english", "check"]
 PARSED_ONLY += [name for name in COMMANDS if name.startswith("bench ")]
 
 VALUES = [

@@ -248,6 +248,12 @@ def test_what_cannot_be_trained_is_refused(changes, message, corpus, tmp_path):
         fit(corpus, tmp_path, **changes)
 
 
+def test_a_checkpoint_that_is_not_there_is_refused_before_anything_is_written(corpus, tmp_path):
+    with pytest.raises(ValueError, match="no checkpoint folder at no such"):
+        fit(corpus, tmp_path / "out", finetune_path="no such")
+    assert not (tmp_path / "out" / "codec").exists()
+
+
 def test_settings_are_checked_in_finetuning_too(corpus, tmp_path):
     offline = fit(corpus, tmp_path / "offline")
     with pytest.raises(ValueError, match="score_beta=3.0"):

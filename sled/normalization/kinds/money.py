@@ -138,8 +138,9 @@ def say_money(names: tuple[str, str, str, str], amount: str, scale: str) -> str:
     """
     one, many, small_one, small_many = names
     whole, _, cents = numbers.plain_number(amount).partition(".")
+    whole = whole or "0"
     if scale or (cents and len(cents) != 2):
-        text = f"{whole or '0'}.{cents}" if cents else whole
+        text = f"{whole}.{cents}" if cents else whole
         return " ".join(filter(None, [numbers.number(text, is_count=True), scale, many]))
     parts = []
     if whole.strip("0") or not cents.strip("0"):

@@ -72,6 +72,8 @@ _UNIT = (
     r"|in(?=\. )|lbs?|oz|mph|ha|m?L|ml|mol)(?:\^?[23])?"
 )
 _MEASURE = rf"{_UNIT}(?:[/·]{_UNIT})?"
+# The same in the text of an operand, which ends where the look-ahead looked.
+_OWN_MEASURE = _MEASURE.replace(r"(?=\. )", "")
 _NUMBER = (
     rf"(?:{NUMBER})(?:[eE][-−+]?\d+(?!\w))?"
     rf"(?:%|[xyzn](?!\w)| ?{_MEASURE}(?![\w(^/·])(?:\.(?= =))?)?"
@@ -133,7 +135,7 @@ def _say_operator(sign: str, text: str) -> str:
 
 
 def _say_operand(text: str) -> str:
-    if re.fullmatch(rf"(?:{NUMBER}) ?{_MEASURE}\.?", text):
+    if re.fullmatch(rf"(?:{NUMBER}) ?{_OWN_MEASURE}\.?", text):
         return _say_base(text)
     said = []
     if text[0] in "-−":
@@ -143,7 +145,7 @@ def _say_operand(text: str) -> str:
         said.append("the square root of")
         body = body[1:].lstrip("(")
     unit = ""
-    if measure := re.search(rf"(?<=\^)([-−+]?\d+) ({_MEASURE})$", body):
+    if measure := re.search(rf"(?<=\^)([-−+]?\d+) ({_OWN_MEASURE})$", body):
         names = unit_names(measure[2])
         body, unit = body[: measure.end(1)], f" {names[1]}" if names else ""
     is_factorial = body.endswith("!")
@@ -162,9 +164,9 @@ def _say_base(text: str) -> str:
         return f"{_say_base(call[1])} of {' '.join(arguments)}"
     if len(text) == 2 and text.isalpha():
         return f"{_say_base(text[0])} {_say_base(text[1])}"
-    if measure := re.fullmatch(rf"({NUMBER}) ?({_MEASURE})\.?", text):
+    if measure := re.fullmatch(rf"({NUMBER}(?:[eE][-−+]?\d+)?) ?((?!e){_OWN_MEASURE})\.?", text):
         names = unit_names(measure[2])
-        number = numbers.number(measure[1], is_count=True)
+        number = _say_base(measure[1])
         return f"{number} {names[measure[1] != '1']}" if names else number
     if coefficient := re.fullmatch(rf"({NUMBER})([a-zA-Z])", text):
         return f"{_say_base(coefficient[1])} {_say_base(coefficient[2])}"

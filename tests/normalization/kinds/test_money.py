@@ -8,6 +8,7 @@ from sled.normalization import normalize
 @pytest.mark.parametrize(
     ("written", "said"),
     [
+        ("$.00, £.05 and $0", "zero dollars, five pence and zero dollars"),
         ("$5, $1, $0.50 and $.99", "five dollars, one dollar, fifty cents and ninety-nine cents"),
         ("$1.01, £0.01", "one dollar and one cent, one penny"),
         ("£3.20", "three pounds and twenty pence"),

@@ -8,6 +8,9 @@ from sled.normalization import normalize
 @pytest.mark.parametrize(
     ("written", "said"),
     [
+        ("2/5in. = 6 mm", "two divided by five inches equals six millimeters"),
+        ("x > 96e8 km", "x is greater than ninety-six times ten to the eighth kilometers"),
+        ("3×10⁻⁷ m", "three times ten to the minus seven meters"),
         ("7 - 2 = 5", "seven minus two equals five"),
         ("7-2=5 and 10-3=7", "seven minus two equals five and ten minus three equals seven"),
         ("10 - 3, 3 - 10", "ten minus three, three to ten"),
