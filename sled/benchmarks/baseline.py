@@ -46,7 +46,7 @@ class TwoPassBaseline(nn.Module):
         self._caches = [DynamicCache() for _ in range(self._branches)]
         past = self._noise.new_zeros(1, self._context, self._width)
         for cache in self._caches:
-            self._llama(inputs_embeds=past, past_key_values=cache, use_cache=True)
+            self._read(past, cache)
 
     @torch.inference_mode()
     def write_frame(self) -> None:
@@ -60,7 +60,8 @@ class TwoPassBaseline(nn.Module):
         self._frame = self._head.draw(guided, self._noise.normal_())[:, None]
 
     def _read(self, x: Tensor, cache: DynamicCache) -> Tensor:
-        """Return the hidden state [1, H] after an embedding [1, 1, H]."""
-        output = self._llama(inputs_embeds=x, past_key_values=cache, use_cache=True)
+        """Return the last hidden state [1, H] after embeddings [1, L, H]."""
+        # By position: what the cache is called depends on the version of transformers.
+        output = self._llama(None, None, None, cache, x, use_cache=True)
         hidden: Tensor = output.last_hidden_state[:, -1]
         return hidden

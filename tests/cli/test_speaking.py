@@ -42,6 +42,7 @@ OUR_FLAGS = {
     "dtype": "auto",
     "input_file": None,
     "pronunciations": None,
+    "dialect": "american",
     "min_frames": 0,
     "stop_threshold": None,
     "trim_tail": False,
