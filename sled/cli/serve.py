@@ -60,7 +60,7 @@ def run(args: argparse.Namespace) -> int:
         ) from error
     from sled.bundled import DEFAULT_MODEL, bundled_model
     from sled.cli.device import choose_device
-    from sled.serving.speaker import Speaker
+    from sled.serving.service import SpeechService
     from sled.tts import TTS
 
     names = ServerSettings.model_fields
@@ -70,12 +70,12 @@ def run(args: argparse.Namespace) -> int:
     greeting = GREETING if bundled is None else bundled.example
     name = DEFAULT_MODEL if settings.model is None else Path(settings.model).name
 
-    def load() -> Speaker:
+    def load() -> SpeechService:
         device = choose_device(settings.device)
         tts = TTS.from_pretrained(
             settings.model, codec=settings.codec, device=device, dtype=settings.dtype
         )
-        return Speaker(tts, name, settings)
+        return SpeechService(tts, name, settings)
 
     server = Server(settings, load, greeting)
     config = uvicorn.Config(

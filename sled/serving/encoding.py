@@ -17,13 +17,15 @@ from __future__ import annotations
 
 import struct
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 import av
 import av.audio.resampler
 import numpy as np
 import soxr
 from av.filter import Graph
+
+from sled.streaming.session import to_int16
 
 # Encoders are fed pieces of this length; longer ones would come out in bursts.
 PIECE_S = 0.04
@@ -92,6 +94,7 @@ _FORMATS = (
     AudioFormat("alaw", "audio/x-alaw-basic", "alaw", "pcm_alaw", default_rate=8000),
 )
 FORMATS = {one.name: one for one in _FORMATS}
+FormatName = Literal["mp3", "opus", "aac", "flac", "wav", "pcm", "ulaw", "alaw"]
 MIN_RATE, MAX_RATE = 8000, 48000
 MIN_SPEED, MAX_SPEED = 0.25, 4.0
 
@@ -212,8 +215,7 @@ def wav_header(sample_rate: int, num_samples: int | None = None) -> bytes:
 
 def to_pcm16(audio: np.ndarray) -> bytes:
     """Samples [S] as 16-bit integers, little-endian."""
-    samples: np.ndarray = np.round(np.clip(audio, -1, 1) * 32767).astype("<i2")
-    return samples.tobytes()
+    return to_int16(audio).astype("<i2").tobytes()
 
 
 # Stages before the encoder.

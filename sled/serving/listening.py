@@ -51,7 +51,7 @@ class Listener(uvicorn.Server):
 
     def _greeting(self) -> str:
         """What whoever started the server wants to know."""
-        speaker, config = self._server.speaker, self.config
+        service, config = self._server.service, self.config
         port = self.servers[0].sockets[0].getsockname()[1]
         host = "127.0.0.1" if config.host == "0.0.0.0" else config.host
         url = f"http://{host}:{port}"
@@ -60,8 +60,8 @@ class Listener(uvicorn.Server):
         return "\n".join(
             (
                 f"listening at {url}, documentation at {url}/docs",
-                f"voices: {', '.join(speaker.voices)}",
-                f"capacity: {speaker.admission.capacity()} callers at a time, as measured now",
+                f"voices: {', '.join(service.voices)}",
+                f"capacity: {service.admission.capacity()} callers at a time, as measured now",
                 f"try: curl {url}/v1/audio/speech{key} -H 'content-type: application/json' "
                 f"-d '{example}' -o speech.mp3",
             )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
-from sled.serving.speaker import Speaker
+from sled.serving.service import SpeechService
 
 SECONDS = (0.025, 0.05, 0.1, 0.15, 0.2, 0.3, 0.5, 0.75, 1, 1.5, 2, 3, 5, 10)
 
@@ -14,7 +14,7 @@ class Metrics:
 
     Args:
         registry: Receives the figures.
-        speaker: Tells how many sessions there are, and how busy the engine is.
+        service: Tells how many sessions there are, and how busy the engine is.
 
     Attributes:
         requests: Requests by door and code; the code is "ok" or that of the error.
@@ -23,7 +23,7 @@ class Metrics:
         cancelled: Utterances that their client ended or left, by door.
     """
 
-    def __init__(self, registry: CollectorRegistry, speaker: Speaker) -> None:
+    def __init__(self, registry: CollectorRegistry, service: SpeechService) -> None:
         self.requests = Counter(
             "sled_requests", "Utterances by door and code", ["door", "code"], registry=registry
         )
@@ -41,7 +41,7 @@ class Metrics:
             "sled_cancelled", "Utterances ended or left by the client", ["door"], registry=registry
         )
         sessions = Gauge("sled_sessions", "Sessions by state", ["state"], registry=registry)
-        admission, engine = speaker.admission, speaker.tts.engine
+        admission, engine = service.admission, service.tts.engine
         sessions.labels("active").set_function(lambda: admission.active)
         sessions.labels("queued").set_function(lambda: admission.queued)
         load = Gauge(

@@ -27,11 +27,12 @@ from sled.serving.encoding import (
     MIN_SPEED,
     WAV_HEADER_BYTES,
     AudioEncoder,
+    FormatName,
     wav_header,
 )
 from sled.serving.errors import ApiError
 from sled.serving.server import Server
-from sled.serving.speaker import MODEL_ALIASES, SpeechRequest
+from sled.serving.service import MODEL_ALIASES, SpeechRequest
 
 logger = logging.getLogger(__name__)
 router = APIRouter(prefix="/v1", tags=["speech"])
@@ -59,9 +60,7 @@ class SpeechBody(BaseModel):
     voice: str | VoiceName | None = Field(
         None, description="a voice; OpenAI's names stand for the model's own"
     )
-    response_format: Literal["mp3", "opus", "aac", "flac", "wav", "pcm", "ulaw", "alaw"] = Field(
-        "mp3", description="format of the audio"
-    )
+    response_format: FormatName = Field("mp3", description="format of the audio")
     speed: Annotated[float, Field(ge=MIN_SPEED, le=MAX_SPEED)] = 1.0
     stream_format: Literal["audio", "sse"] = Field(
         "audio", description="sse: audio in events, base64"
@@ -104,8 +103,8 @@ async def speak(request: Request, body: SpeechBody) -> Response:
     """Speak a text. The audio is sent while it is made."""
     begun_s = time.perf_counter()
     server = server_of(request)
-    speaker = server.speaker
-    speaker.check_model(body.model)
+    service = server.service
+    service.check_model(body.model)
     if not body.input.strip():
         raise ApiError("text_empty", "input is blank: give at least one word", "input")
     if len(body.input) > server.settings.max_input_chars:
@@ -117,7 +116,7 @@ async def speak(request: Request, body: SpeechBody) -> Response:
         )
     try:
         encoder = AudioEncoder(
-            body.response_format, speaker.sample_rate, body.sample_rate, body.speed
+            body.response_format, service.sample_rate, body.sample_rate, body.speed
         )
     except ValueError as error:
         raise ApiError("format_unsupported", str(error), "sample_rate") from error
@@ -134,8 +133,8 @@ async def speak(request: Request, body: SpeechBody) -> Response:
     headers = {
         "x-accel-buffering": "no",
         "cache-control": "no-store, no-transform",
-        "x-sled-model": speaker.name,
-        "x-sled-voice": speaker.find_voice(body.voice_name()).name,
+        "x-sled-model": service.name,
+        "x-sled-voice": service.find_voice(body.voice_name()).name,
         "x-sled-seed": str(seed),
         "x-sled-synthetic": "1",
         "server-timing": f"queue;dur={1000 * queue_s:.1f}, first;dur={1000 * waited_s:.1f}",
@@ -238,8 +237,8 @@ class Encoded:
                     break
                 pending = None
                 yield event("speech.audio.delta", audio=base64.b64encode(data).decode())
-            tokens = self._server.speaker.count_tokens(self._body.input)
-            frames = self._server.speaker.count_frames(self._utterance.seconds)
+            tokens = self._server.service.count_tokens(self._body.input)
+            frames = self._server.service.count_frames(self._utterance.seconds)
             usage = {
                 "input_tokens": tokens,
                 "output_tokens": frames,
@@ -302,7 +301,7 @@ async def list_models(request: Request) -> dict[str, Any]:
 @router.get("/models/{name}")
 async def show_model(request: Request, name: str) -> dict[str, Any]:
     """One model."""
-    server_of(request).speaker.check_model(name)
+    server_of(request).service.check_model(name)
     return _model(name)
 
 
@@ -313,7 +312,7 @@ async def list_audio_models(request: Request) -> dict[str, Any]:
 
 
 def _model_names(request: Request) -> list[str]:
-    return [server_of(request).speaker.name, *MODEL_ALIASES]
+    return [server_of(request).service.name, *MODEL_ALIASES]
 
 
 def _model(name: str) -> dict[str, Any]:
@@ -323,7 +322,7 @@ def _model(name: str) -> dict[str, Any]:
 @router.get("/audio/voices")
 async def list_voices(request: Request, legacy: bool = False) -> JSONResponse:
     """The voices; with `legacy`, only their names."""
-    names = list(server_of(request).speaker.voices)
+    names = list(server_of(request).service.voices)
     if legacy:
         return JSONResponse({"voices": names})
     voices = [{"id": name, "name": name, "kind": "builtin"} for name in names]

@@ -11,14 +11,14 @@ from prometheus_client import CollectorRegistry
 
 from sled.serving.errors import ApiError
 from sled.serving.metrics import Metrics
+from sled.serving.service import SpeechRequest, SpeechService, Utterance
 from sled.serving.settings import ServerSettings
-from sled.serving.speaker import Speaker, SpeechRequest, Utterance
 
 logger = logging.getLogger(__name__)
 
 
 class Server:
-    """The speaker, as soon as it is loaded, and what is counted.
+    """The service, as soon as it is loaded, and what is counted.
 
     Args:
         settings: The settings.
@@ -32,21 +32,21 @@ class Server:
     """
 
     def __init__(
-        self, settings: ServerSettings, load: Callable[[], Speaker], greeting: str
+        self, settings: ServerSettings, load: Callable[[], SpeechService], greeting: str
     ) -> None:
         self.settings, self._load, self._greeting = settings, load, greeting
         self.registry = CollectorRegistry()
         self.failure: Exception | None = None
         self._draining = False
-        self._speaker: Speaker | None = None
+        self._service: SpeechService | None = None
         self._metrics: Metrics | None = None
 
     async def start(self) -> None:
         """Load the model and warm it up."""
         try:
-            self._speaker = await asyncio.to_thread(self._load)
-            self._metrics = Metrics(self.registry, self._speaker)
-            await self._speaker.warm_up(self._greeting)
+            self._service = await asyncio.to_thread(self._load)
+            self._metrics = Metrics(self.registry, self._service)
+            await self._service.warm_up(self._greeting)
         except Exception as error:  # told by /health, and to whoever started the server
             self.failure = error
             logger.error("the model could not be loaded: %s", error)
@@ -54,46 +54,46 @@ class Server:
     def refuse_new(self) -> None:
         """Refuse new sessions from now on; those that speak go on."""
         self._draining = True
-        if self._speaker is not None:
-            self._speaker.admission.draining = True
+        if self._service is not None:
+            self._service.admission.draining = True
 
     @property
     def active(self) -> int:
         """Sessions that speak."""
-        return 0 if self._speaker is None else self._speaker.admission.active
+        return 0 if self._service is None else self._service.admission.active
 
     @property
-    def speaker(self) -> Speaker:
-        """The speaker.
+    def service(self) -> SpeechService:
+        """The service.
 
         Raises:
             ApiError: `starting` while it is being loaded, `engine_failed` if it cannot be.
         """
         if self.failure is not None:
             raise ApiError("engine_failed", f"the model could not be loaded: {self.failure}")
-        if self._speaker is None:
+        if self._service is None:
             raise ApiError("starting", "the model is being loaded: try again", None, 1.0)
-        return self._speaker
+        return self._service
 
     @property
     def healthy(self) -> bool:
         """Whether the model is loading or works."""
         if self.failure is not None:
             return False
-        return self._speaker is None or self._speaker.healthy
+        return self._service is None or self._service.healthy
 
     @property
     def ready(self) -> bool:
         """Whether a request would be taken now."""
-        loaded = self._speaker is not None and self._speaker.ready
+        loaded = self._service is not None and self._service.ready
         return self.healthy and loaded and not self._draining
 
     @asynccontextmanager
     async def open(self, door: str, request: SpeechRequest) -> AsyncIterator[Utterance]:
-        """Open an utterance as `Speaker.open` does, and count it."""
+        """Open an utterance as `SpeechService.open` does, and count it."""
         code = "ok"
         try:
-            async with self.speaker.open(request) as utterance:
+            async with self.service.open(request) as utterance:
                 yield utterance
         except ApiError as error:
             code = error.code

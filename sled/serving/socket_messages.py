@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import time
 from dataclasses import dataclass, field
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from pydantic import Field
 
+from sled.serving.encoding import FormatName
 from sled.serving.errors import ApiError
 from sled.serving.openai_http import SpeechBody
-from sled.serving.speaker import Utterance
+from sled.serving.service import Utterance
 
 # After these the connection is closed.
 FATAL = ("at_capacity", "draining")
@@ -21,7 +22,7 @@ class SocketConfig(SpeechBody):
     """The settings of the utterances of a connection, until the next ones."""
 
     input: str = ""
-    response_format: Literal["mp3", "opus", "aac", "flac", "wav", "pcm", "ulaw", "alaw"] = "pcm"
+    response_format: FormatName = "pcm"
     stream_audio: bool = True
     max_lead_s: Annotated[float, Field(gt=0, le=3600)] | None = None
 

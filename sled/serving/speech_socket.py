@@ -30,6 +30,7 @@ from sled.serving.encoding import AudioEncoder
 from sled.serving.errors import ApiError
 from sled.serving.openai_http import MAX_SEED
 from sled.serving.server import Server
+from sled.serving.service import SpeechRequest, Utterance
 from sled.serving.socket_messages import (
     FATAL,
     Close,
@@ -38,7 +39,6 @@ from sled.serving.socket_messages import (
     error_message,
     parse,
 )
-from sled.serving.speaker import SpeechRequest, Utterance
 from sled.serving.waiting import within
 
 logger = logging.getLogger(__name__)
@@ -169,9 +169,9 @@ class Connection:
             problem = error.errors()[0]
             param = ".".join(map(str, problem["loc"])) or None
             raise ApiError("invalid_value", f"{param}: {problem['msg']}", param) from error
-        speaker = self._server.speaker
-        speaker.check_model(config.model)
-        voice = speaker.find_voice(config.voice_name())
+        service = self._server.service
+        service.check_model(config.model)
+        voice = service.find_voice(config.voice_name())
         encoder = self._encoder(config)
         self._config = config
         await self._send(
@@ -179,14 +179,14 @@ class Connection:
                 "type": "session.created",
                 "session_id": self._socket.scope.get("request_id"),
                 "sample_rate": encoder.sample_rate,
-                "model": speaker.name,
+                "model": service.name,
                 "voice": voice.name,
                 "ignored": config.ignored(),
             }
         )
 
     def _encoder(self, config: SocketConfig) -> AudioEncoder:
-        rate = self._server.speaker.sample_rate
+        rate = self._server.service.sample_rate
         try:
             return AudioEncoder(config.response_format, rate, config.sample_rate, config.speed)
         except ValueError as error:

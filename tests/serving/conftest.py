@@ -15,8 +15,8 @@ import uvicorn
 from sled.serving.app import make_app
 from sled.serving.listening import Listener
 from sled.serving.server import Server
+from sled.serving.service import SpeechService
 from sled.serving.settings import load_settings
-from sled.serving.speaker import Speaker
 from sled.tts import TTS
 from tests.debug import debug_codec, debug_model, debug_tokenizer
 
@@ -52,7 +52,7 @@ class Running:
 
 def start(**flags: Any) -> Running:
     settings = load_settings(**({"port": 0, "max_load": 1e9} | flags))
-    server = Server(settings, lambda: Speaker(tiny_tts(), NAME, settings), "four two")
+    server = Server(settings, lambda: SpeechService(tiny_tts(), NAME, settings), "four two")
     config = uvicorn.Config(
         make_app(server), port=0, log_level="error", ws_per_message_deflate=False
     )

@@ -74,7 +74,7 @@ def test_a_stuck_engine_is_not_healthy(
     client: httpx.Client, served: Running, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert client.get("/health").status_code == 200
-    monkeypatch.setattr(type(served.server.speaker.tts.engine), "step_running_s", 6.0)
+    monkeypatch.setattr(type(served.server.service.tts.engine), "step_running_s", 6.0)
     assert client.get("/health").status_code == 503
     assert client.get("/ready").status_code == 503
 

@@ -27,7 +27,7 @@ def pcm(data: bytes) -> np.ndarray:
 @pytest.fixture
 def spoken(served: Running) -> np.ndarray:
     """The same text and seed, said without the server."""
-    tts = served.server.speaker.tts
+    tts = served.server.service.tts
     with tts.open_session(seed=3, decoding=tts.default_options) as session:
         session.feed(TEXT)
         session.flush()
@@ -235,7 +235,7 @@ def test_who_waits_is_served_when_another_leaves(serve: Callable[..., Running]) 
                 waiting = asyncio.ensure_future(
                     client.post("/v1/audio/speech", json={"input": TEXT})
                 )
-                while not running.server.speaker.admission.queued:
+                while not running.server.service.admission.queued:
                     await asyncio.sleep(0.01)
             assert (await waiting).status_code == 200
 

@@ -315,4 +315,4 @@ def test_who_hangs_up_frees_the_slot(served: Running) -> None:
     asyncio.run(run())
     served.wait_until(lambda: served.server.active == 0)
     assert served.server.healthy
-    assert NAME in served.server.speaker.voices
+    assert NAME in served.server.service.voices

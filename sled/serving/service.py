@@ -68,7 +68,7 @@ class SpeechRequest:
     max_lead_s: float | None = None
 
 
-class Speaker:
+class SpeechService:
     """A model that speaks for many callers.
 
     Args:
