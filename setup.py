@@ -87,5 +87,5 @@ setup(
         "argcomplete>=3.2",  # completion of the command line
     ],
     extras_require=EXTRAS,
-    entry_points={"console_scripts": ["sled=sled.cli.main:main"]},
+    entry_points={"console_scripts": ["sled=sled.cli.main:run_process"]},
 )

@@ -1,6 +1,6 @@
 """`python -m sled`: the command `sled`."""
 
-from sled.cli.main import main
+from sled.cli.main import run_process
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    run_process()

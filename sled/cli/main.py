@@ -7,6 +7,7 @@ import logging
 import os
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from importlib import import_module
 from typing import NoReturn
 
@@ -38,6 +39,21 @@ def main(argv: Sequence[str] | None = None) -> int:
             print(f"error: {os.fsencode(word)!r} is not UTF-8 text", file=sys.stderr)
             return BAD_INPUT
     return guard(lambda: _run(words))
+
+
+def run_process() -> NoReturn:
+    """Run the command line of this process, and end the process.
+
+    Python takes up to a second to free what torch has loaded. A short command leaves that to the
+    operating system: everything it has written is closed by then.
+    """
+    status = main()
+    if find_command(sys.argv[1:]) in LONG_WORK:  # workers and writers end by exit handlers
+        sys.exit(status)
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError, ValueError):  # a reader that has left has nothing more to read
+            stream.flush()
+    os._exit(status)
 
 
 def guard(function: Callable[[], int | None]) -> int:
