@@ -13,10 +13,11 @@ from fastapi.responses import JSONResponse, Response
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from starlette.exceptions import HTTPException
 
-from sled.serving import openai_http, speech_socket
 from sled.serving.errors import CODE_OF_STATUS, ApiError
 from sled.serving.guard import Guard
+from sled.serving.openai import lists, speech
 from sled.serving.server import Server
+from sled.serving.websocket import connection
 
 
 def make_app(server: Server) -> FastAPI:
@@ -32,8 +33,8 @@ def make_app(server: Server) -> FastAPI:
 
     app = FastAPI(title="SLED", version="1", lifespan=lifespan, redoc_url=None)
     app.state.server = server
-    app.include_router(openai_http.router)
-    app.include_router(speech_socket.router)
+    for door in (speech, lists, connection):
+        app.include_router(door.router)
     _add_health(app, server)
     app.add_exception_handler(ApiError, _on_api_error)
     app.add_exception_handler(RequestValidationError, _on_invalid)

@@ -10,8 +10,8 @@ import websockets
 
 from sled.serving.settings import load_settings
 from tests.serving.conftest import Running
-from tests.serving.test_openai_http import TEXT
-from tests.serving.test_speech_socket import DONE, call, text
+from tests.serving.openai.test_speech import TEXT
+from tests.serving.websocket.test_connection import DONE, call, text
 
 BODY = {"input": "four", "response_format": "pcm"}
 

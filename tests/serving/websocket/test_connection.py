@@ -13,9 +13,9 @@ import websockets
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sled.serving import speech_socket
+from sled.serving.websocket import connection
 from tests.serving.conftest import NAME, Running
-from tests.serving.test_openai_http import TEXT, ask, pcm
+from tests.serving.openai.test_speech import TEXT, ask, pcm
 
 CONFIG = {"type": "session.config", "seed": 3}
 DONE = {"type": "input.done"}
@@ -229,7 +229,7 @@ async def configured(caller: Caller) -> None:
 def test_connections_that_say_nothing_are_closed(
     serve: Callable[..., Running], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(speech_socket, "CONFIG_TIMEOUT_S", 0.2)
+    monkeypatch.setattr(connection, "CONFIG_TIMEOUT_S", 0.2)
     running = serve(idle_s=0.2)
     assert closing(running, silent)[1] == 1008
     assert closing(running, configured)[1] == 1000

@@ -11,7 +11,7 @@ from pydantic import Field
 
 from sled.serving.encoding import FormatName
 from sled.serving.errors import ApiError
-from sled.serving.openai_http import SpeechBody
+from sled.serving.openai.body import SpeechBody
 from sled.serving.service import Utterance
 
 # After these the connection is closed.

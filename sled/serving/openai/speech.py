@@ -1,101 +1,29 @@
-"""OpenAI's speech API over HTTP.
-
-Its request has few fields. Those of ours are optional: seed, temperature, cfg, sample_rate.
-Unknown fields are accepted, since clients add some, and named in the header `x-sled-ignored`.
-"""
+"""Speech over HTTP: the audio is sent while it is made, as bytes or as events."""
 
 from __future__ import annotations
 
 import asyncio
 import base64
 import json
-import logging
 import random
 import time
-from collections.abc import AsyncGenerator, Coroutine
+from collections.abc import AsyncGenerator
 from contextlib import AsyncExitStack
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Any
 
 from fastapi import APIRouter, Request
-from fastapi.responses import JSONResponse, Response, StreamingResponse
-from pydantic import BaseModel, ConfigDict, Field
+from fastapi.responses import Response, StreamingResponse
 
-from sled.serving.encoding import (
-    MAX_RATE,
-    MAX_SPEED,
-    MIN_RATE,
-    MIN_SPEED,
-    WAV_HEADER_BYTES,
-    AudioEncoder,
-    FormatName,
-    wav_header,
-)
+from sled.serving.encoding import WAV_HEADER_BYTES, AudioEncoder, wav_header
 from sled.serving.errors import ApiError
+from sled.serving.openai.body import MAX_SEED, SpeechBody
+from sled.serving.requests import server_of, unless_left
 from sled.serving.server import Server
-from sled.serving.service import MODEL_ALIASES, SpeechRequest
+from sled.serving.service import SpeechRequest
 
-logger = logging.getLogger(__name__)
 router = APIRouter(prefix="/v1", tags=["speech"])
-T = TypeVar("T")
 
 KEEP_ALIVE_S = 15.0
-MAX_SEED = 2**31 - 1
-# Fields of OpenAI's API that have no effect here.
-WITHOUT_EFFECT = ("instructions",)
-
-
-class VoiceName(BaseModel):
-    """A voice as an object."""
-
-    id: str
-
-
-class SpeechBody(BaseModel):
-    """The body of a request for speech."""
-
-    model_config = ConfigDict(extra="allow")
-
-    input: str = Field(description="text to speak")
-    model: str | None = Field(None, description="the model; OpenAI's names stand for it")
-    voice: str | VoiceName | None = Field(
-        None, description="a voice; OpenAI's names stand for the model's own"
-    )
-    response_format: FormatName = Field("mp3", description="format of the audio")
-    speed: Annotated[float, Field(ge=MIN_SPEED, le=MAX_SPEED)] = 1.0
-    stream_format: Literal["audio", "sse"] = Field(
-        "audio", description="sse: audio in events, base64"
-    )
-    stream: bool = Field(True, description="false: one answer of known length")
-    instructions: Annotated[str, Field(max_length=4096)] | None = Field(
-        None, description="accepted, without effect"
-    )
-    seed: Annotated[int, Field(ge=0, le=MAX_SEED)] | None = Field(
-        None, description="the same seed says the same text in the same way; unset: a new one"
-    )
-    temperature: Annotated[float, Field(ge=0, le=4)] | None = Field(
-        None, description="scale of the noise; unset: as the model recommends"
-    )
-    cfg: Annotated[float, Field(ge=0, le=20)] | None = Field(
-        None, description="guidance scale; unset: as the model recommends"
-    )
-    sample_rate: Annotated[int, Field(ge=MIN_RATE, le=MAX_RATE)] | None = Field(
-        None, description="sample rate in Hz; unset: as the format prefers"
-    )
-
-    def voice_name(self) -> str | None:
-        """The voice, however it is written."""
-        return self.voice.id if isinstance(self.voice, VoiceName) else self.voice
-
-    def ignored(self) -> list[str]:
-        """Fields that are set and have no effect."""
-        unused = [name for name in WITHOUT_EFFECT if getattr(self, name) is not None]
-        return [*unused, *(self.model_extra or {})]
-
-
-def server_of(request: Request) -> Server:
-    """The server that a request has come to."""
-    server: Server = request.app.state.server
-    return server
 
 
 @router.post("/audio/speech", responses={200: {"content": {"audio/mpeg": {}}}})
@@ -257,73 +185,3 @@ class Encoded:
 def event(name: str, **fields: Any) -> str:
     """A server-sent event."""
     return f"event: {name}\ndata: {json.dumps({'type': name, **fields})}\n\n"
-
-
-async def unless_left(request: Request, work: Coroutine[Any, Any, T]) -> T:
-    """The result of some work, which is cancelled if the client leaves before it is done.
-
-    Servers tell a handler that has not answered yet nothing about that; it has to listen.
-    """
-    task = asyncio.ensure_future(work)
-    gone = asyncio.ensure_future(_wait_until_left(request))
-    try:
-        await asyncio.wait({task, gone}, return_when=asyncio.FIRST_COMPLETED)
-        if not task.done():
-            raise asyncio.CancelledError("the client has left")
-        return task.result()
-    finally:
-        for one in (task, gone):
-            if not one.done():
-                one.cancel()
-        await asyncio.gather(task, gone, return_exceptions=True)
-
-
-async def _wait_until_left(request: Request) -> None:
-    while (await request.receive())["type"] != "http.disconnect":
-        pass
-
-
-# Lists.
-
-
-@router.get("/")
-async def index() -> dict[str, str]:
-    """Some clients ask for it, to open a connection."""
-    return {"object": "sled"}
-
-
-@router.get("/models")
-async def list_models(request: Request) -> dict[str, Any]:
-    """The models."""
-    return {"object": "list", "data": [_model(one) for one in _model_names(request)]}
-
-
-@router.get("/models/{name}")
-async def show_model(request: Request, name: str) -> dict[str, Any]:
-    """One model."""
-    server_of(request).service.check_model(name)
-    return _model(name)
-
-
-@router.get("/audio/models")
-async def list_audio_models(request: Request) -> dict[str, Any]:
-    """The models, as Open WebUI asks for them."""
-    return {"models": [{"id": name, "name": name} for name in _model_names(request)]}
-
-
-def _model_names(request: Request) -> list[str]:
-    return [server_of(request).service.name, *MODEL_ALIASES]
-
-
-def _model(name: str) -> dict[str, Any]:
-    return {"id": name, "object": "model", "created": 0, "owned_by": "sled"}
-
-
-@router.get("/audio/voices")
-async def list_voices(request: Request, legacy: bool = False) -> JSONResponse:
-    """The voices; with `legacy`, only their names."""
-    names = list(server_of(request).service.voices)
-    if legacy:
-        return JSONResponse({"voices": names})
-    voices = [{"id": name, "name": name, "kind": "builtin"} for name in names]
-    return JSONResponse({"object": "list", "data": voices, "voices": voices, "uploaded_voices": []})

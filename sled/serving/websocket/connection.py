@@ -28,10 +28,11 @@ from starlette.websockets import WebSocketDisconnect
 
 from sled.serving.encoding import AudioEncoder
 from sled.serving.errors import ApiError
-from sled.serving.openai_http import MAX_SEED
+from sled.serving.openai.body import MAX_SEED
 from sled.serving.server import Server
 from sled.serving.service import SpeechRequest, Utterance
-from sled.serving.socket_messages import (
+from sled.serving.waiting import within
+from sled.serving.websocket.messages import (
     FATAL,
     Close,
     Line,
@@ -39,7 +40,6 @@ from sled.serving.socket_messages import (
     error_message,
     parse,
 )
-from sled.serving.waiting import within
 
 logger = logging.getLogger(__name__)
 router = APIRouter()

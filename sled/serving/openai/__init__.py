@@ -1,0 +1,1 @@
+"""OpenAI's API over HTTP: speech, and lists of models and voices."""

@@ -1,0 +1,65 @@
+"""The fields of a request for speech.
+
+They are OpenAI's. Those of ours are optional: seed, temperature, cfg, sample_rate. Unknown fields
+are accepted, since clients add some, and named in the header `x-sled-ignored`.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from sled.serving.encoding import MAX_RATE, MAX_SPEED, MIN_RATE, MIN_SPEED, FormatName
+
+MAX_SEED = 2**31 - 1
+# Fields of OpenAI's API that have no effect here.
+WITHOUT_EFFECT = ("instructions",)
+
+
+class VoiceName(BaseModel):
+    """A voice as an object."""
+
+    id: str
+
+
+class SpeechBody(BaseModel):
+    """The body of a request for speech."""
+
+    model_config = ConfigDict(extra="allow")
+
+    input: str = Field(description="text to speak")
+    model: str | None = Field(None, description="the model; OpenAI's names stand for it")
+    voice: str | VoiceName | None = Field(
+        None, description="a voice; OpenAI's names stand for the model's own"
+    )
+    response_format: FormatName = Field("mp3", description="format of the audio")
+    speed: Annotated[float, Field(ge=MIN_SPEED, le=MAX_SPEED)] = 1.0
+    stream_format: Literal["audio", "sse"] = Field(
+        "audio", description="sse: audio in events, base64"
+    )
+    stream: bool = Field(True, description="false: one answer of known length")
+    instructions: Annotated[str, Field(max_length=4096)] | None = Field(
+        None, description="accepted, without effect"
+    )
+    seed: Annotated[int, Field(ge=0, le=MAX_SEED)] | None = Field(
+        None, description="the same seed says the same text in the same way; unset: a new one"
+    )
+    temperature: Annotated[float, Field(ge=0, le=4)] | None = Field(
+        None, description="scale of the noise; unset: as the model recommends"
+    )
+    cfg: Annotated[float, Field(ge=0, le=20)] | None = Field(
+        None, description="guidance scale; unset: as the model recommends"
+    )
+    sample_rate: Annotated[int, Field(ge=MIN_RATE, le=MAX_RATE)] | None = Field(
+        None, description="sample rate in Hz; unset: as the format prefers"
+    )
+
+    def voice_name(self) -> str | None:
+        """The voice, however it is written."""
+        return self.voice.id if isinstance(self.voice, VoiceName) else self.voice
+
+    def ignored(self) -> list[str]:
+        """Fields that are set and have no effect."""
+        unused = [name for name in WITHOUT_EFFECT if getattr(self, name) is not None]
+        return [*unused, *(self.model_extra or {})]

@@ -1,0 +1,43 @@
+"""HTTP requests: the server that they have come to, and clients that leave."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine
+from typing import Any, TypeVar
+
+from fastapi import Request
+
+from sled.serving.server import Server
+
+T = TypeVar("T")
+
+
+def server_of(request: Request) -> Server:
+    """The server that a request has come to."""
+    server: Server = request.app.state.server
+    return server
+
+
+async def unless_left(request: Request, work: Coroutine[Any, Any, T]) -> T:
+    """The result of some work, which is cancelled if the client leaves before it is done.
+
+    Servers tell a handler that has not answered yet nothing about that; it has to listen.
+    """
+    task = asyncio.ensure_future(work)
+    gone = asyncio.ensure_future(_wait_until_left(request))
+    try:
+        await asyncio.wait({task, gone}, return_when=asyncio.FIRST_COMPLETED)
+        if not task.done():
+            raise asyncio.CancelledError("the client has left")
+        return task.result()
+    finally:
+        for one in (task, gone):
+            if not one.done():
+                one.cancel()
+        await asyncio.gather(task, gone, return_exceptions=True)
+
+
+async def _wait_until_left(request: Request) -> None:
+    while (await request.receive())["type"] != "http.disconnect":
+        pass

@@ -1,0 +1,1 @@
+"""Speech over a WebSocket, for text that is still being written."""
