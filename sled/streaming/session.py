@@ -159,11 +159,23 @@ class Session:
             ValueError: If the text has been flushed, or the session cancelled.
         """
         check_text(text)
+        self._check_open()
+        self._submit(partial(self._text.feed, text, time.perf_counter()))
+
+    def end_segment(self) -> None:
+        """Say the text so far to its end, without waiting for more; later text continues it.
+
+        Raises:
+            ValueError: If the text has been flushed, or the session cancelled.
+        """
+        self._check_open()
+        self._submit(partial(self._text.end_segment, time.perf_counter()))
+
+    def _check_open(self) -> None:
         if self._cancelled:
             raise ValueError("the session has been cancelled: open a new one")
         if self._flushed:
             raise ValueError("the text has been flushed: open a new session for more")
-        self._submit(partial(self._text.feed, text, time.perf_counter()))
 
     def flush(self) -> None:
         """Mark the text as complete. Further calls have no effect."""

@@ -61,10 +61,17 @@ class TextEvent:
 
 @dataclass(frozen=True)
 class FedText:
-    """A piece of text as it was fed."""
+    """A piece of text as it was fed.
+
+    Attributes:
+        text: The piece.
+        at_s: When it was fed, by `time.perf_counter`.
+        ends_segment: Whether the segment is complete with it.
+    """
 
     text: str
     at_s: float
+    ends_segment: bool = False
 
 
 @dataclass(frozen=True)
@@ -173,6 +180,10 @@ class TextStage:
             FedText(text[start : start + SLICE], at_s) for start in range(0, len(text), SLICE)
         )
 
+    def end_segment(self, at_s: float) -> None:
+        """End the newest segment with the text so far, at a time by `time.perf_counter`."""
+        self._fed.append(FedText("", at_s, ends_segment=True))
+
     def end(self, at_s: float) -> None:
         """Note that the text is complete since a time by `time.perf_counter`."""
         self._ended_at_s = at_s
@@ -188,7 +199,11 @@ class TextStage:
             return False
         if self._fed:
             piece = self._fed.popleft()
-            self._process(self._reader.feed(piece.text), piece.at_s)
+            read = self._reader.feed(piece.text)
+            if piece.ends_segment:  # as a pause does, but without a silence
+                place = self._num_plain
+                read += [*self._reader.finish(), Pause(0.0, place, place)]
+            self._process(read, piece.at_s)
         else:
             assert self._ended_at_s is not None
             self._sent_end = True

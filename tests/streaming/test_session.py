@@ -444,6 +444,31 @@ def test_a_pause_in_a_session_and_in_a_whole_text_is_the_same_to_the_sample():
         assert_same(drain(one), speech.audio)
 
 
+@both_layouts
+def test_a_segment_that_is_ended_is_said_before_more_text_comes(layout):
+    """It is as if there were a pause of no length; at the end of the text it changes nothing."""
+    tts, options = debug_tts(**layout), DecodingOptions(stop_threshold=1e-9, min_frames=9)
+    paused = tts.synthesize(["four two[pause:1ms] seven"], options=options)[0]
+    ((pause, pause_end),) = paused.pauses
+    expected = np.delete(paused.audio, slice(pause, pause_end))
+    session = tts.open_session(decoding=options, max_start_delay_s=0.0)
+    for piece in ("four t", "wo"):
+        session.feed(piece)
+    session.end_segment()
+    heard: list[np.ndarray] = []
+    while sum(map(len, heard)) < pause:
+        heard.append(next(iter(session)))
+    state = session.snapshot()
+    for one in (session, tts.resume_session(state)):
+        one.feed(" seven")
+        for _ in range(2):
+            one.end_segment()
+        one.flush()
+        assert_same(np.concatenate([*heard, drain(one)]), expected)
+    with pytest.raises(ValueError, match="flushed"):
+        session.end_segment()
+
+
 # The end.
 
 
