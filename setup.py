@@ -28,6 +28,7 @@ EXTRAS = {
         "pydantic-settings>=2.10",
         "prometheus-client>=0.20",
         "av>=15",  # FFmpeg's encoders
+        "limits>=5",
     ],
     "dev": [
         "av>=12",
@@ -49,6 +50,7 @@ EXTRAS = {
         "pydantic-settings>=2.10",
         "prometheus-client>=0.20",
         "av>=15",
+        "limits>=5",
         "openai>=2",
         "httpx>=0.27",
         "websockets>=15",

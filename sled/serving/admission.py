@@ -1,18 +1,33 @@
 """Which requests may speak at once, so that those that speak are never late.
 
 A request is admitted if the predicted step, with its session included, leaves a margin to real
-time. Otherwise it waits for its turn, first come, first served, and is refused after a while. One
-request is always admitted. All methods run on the event loop.
+time. Otherwise it waits for its turn, and is refused after a while. The next turn is that of the
+owner who has the fewest sessions, among equals of the one whose turn was longest ago, and of one
+owner the first that came. One request is always admitted. All methods run on the event loop.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections import deque
+from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 
 from sled.serving.errors import ApiError
+
+
+@dataclass(frozen=True, eq=False)
+class _Turn:
+    """A request that waits.
+
+    Attributes:
+        owner: Who makes it.
+        come: Is done when it has a slot.
+    """
+
+    owner: str
+    come: asyncio.Future[None]
 
 
 class Admission:
@@ -26,7 +41,6 @@ class Admission:
         max_queued: Most requests that wait.
 
     Attributes:
-        active: Sessions that speak.
         draining: Whether nobody is admitted any more.
     """
 
@@ -44,9 +58,15 @@ class Admission:
             max_sessions,
         )
         self._queue_s, self._max_queued = queue_s, max_queued
-        self._waiting: deque[asyncio.Future[None]] = deque()
-        self.active = 0
+        self._waiting: list[_Turn] = []
+        self._active_of: Counter[str] = Counter()  # by owner
+        self._last_turn: dict[str, int] = {}  # by owner; counted up
         self.draining = False
+
+    @property
+    def active(self) -> int:
+        """Sessions that speak."""
+        return self._active_of.total()
 
     @property
     def queued(self) -> int:
@@ -66,46 +86,80 @@ class Admission:
         return count == 1 or self._predict_load(count) <= self._max_load
 
     @asynccontextmanager
-    async def slot(self) -> AsyncIterator[None]:
+    async def slot(self, owner: str = "") -> AsyncIterator[None]:
         """A slot for one session, for as long as the context lasts.
+
+        Args:
+            owner: Who wants to speak.
 
         Raises:
             ApiError: `at_capacity` if none becomes free in time, or too many wait; `draining`.
         """
-        await self._acquire()
+        await self._acquire(owner)
         try:
             yield
         finally:
-            self.active -= 1
-            self._admit_next()
+            self._release(owner)
 
-    async def _acquire(self) -> None:
+    def check_open(self) -> None:
+        """Check that sessions are still admitted.
+
+        Raises:
+            ApiError: `draining`.
+        """
         if self.draining:
             raise ApiError("draining", "the server is shutting down: try another one", None, 1.0)
+
+    async def _acquire(self, owner: str) -> None:
+        self.check_open()
         if not self._waiting and self._fits(self.active + 1):
-            self.active += 1
+            self._take(owner)
             return
-        if self._queue_s == 0 or len(self._waiting) >= self._max_queued:
+        full = len(self._waiting) >= self._max_queued
+        if self._queue_s == 0 or (full and not self._make_room(owner)):
             raise self._refusal()
-        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        turn = _Turn(owner, asyncio.get_running_loop().create_future())
         self._waiting.append(turn)
         try:
-            await asyncio.wait({turn}, timeout=self._queue_s)
+            await asyncio.wait({turn.come}, timeout=self._queue_s)
         except asyncio.CancelledError:
-            if turn.done():  # the slot came at the last moment
-                self.active -= 1
-                self._admit_next()
-            else:
+            if turn in self._waiting:
                 self._waiting.remove(turn)
+            elif turn.come.exception() is None:  # the slot came at the last moment
+                self._release(owner)
             raise
-        if not turn.done():
+        if not turn.come.done():
             self._waiting.remove(turn)
             raise self._refusal()
+        turn.come.result()
 
-    def _admit_next(self) -> None:
+    def _make_room(self, owner: str) -> bool:
+        """Refuse the last request of whoever has most in a full queue, if that is clearly more."""
+        queued = Counter(turn.owner for turn in self._waiting)
+        most = max(queued, key=lambda one: queued[one], default=owner)
+        if queued[most] <= queued[owner] + 1:
+            return False
+        last = next(turn for turn in reversed(self._waiting) if turn.owner == most)
+        self._waiting.remove(last)
+        last.come.set_exception(self._refusal())
+        return True
+
+    def _release(self, owner: str) -> None:
+        self._active_of[owner] -= 1
+        if not self._active_of[owner]:
+            del self._active_of[owner]
         while self._waiting and self._fits(self.active + 1):
-            self.active += 1
-            self._waiting.popleft().set_result(None)
+            turn = min(self._waiting, key=self._precedence)
+            self._waiting.remove(turn)
+            self._take(turn.owner)
+            turn.come.set_result(None)
+
+    def _precedence(self, turn: _Turn) -> tuple[int, int]:
+        return self._active_of[turn.owner], self._last_turn.get(turn.owner, 0)
+
+    def _take(self, owner: str) -> None:
+        self._active_of[owner] += 1
+        self._last_turn[owner] = max(self._last_turn.values(), default=0) + 1
 
     def _refusal(self) -> ApiError:
         return ApiError(

@@ -15,7 +15,7 @@ from starlette.exceptions import HTTPException
 
 from sled.serving.errors import CODE_OF_STATUS, ApiError
 from sled.serving.guard import Guard
-from sled.serving.openai import lists, speech
+from sled.serving.openai import lists, speech, tokens
 from sled.serving.server import Server
 from sled.serving.websocket import connection
 
@@ -33,22 +33,23 @@ def make_app(server: Server) -> FastAPI:
 
     app = FastAPI(title="SLED", version="1", lifespan=lifespan, redoc_url=None)
     app.state.server = server
-    for door in (speech, lists, connection):
+    for door in (speech, lists, tokens, connection):
         app.include_router(door.router)
     _add_health(app, server)
     app.add_exception_handler(ApiError, _on_api_error)
     app.add_exception_handler(RequestValidationError, _on_invalid)
     app.add_exception_handler(HTTPException, _on_http_error)
     app.add_exception_handler(Exception, _on_fault)
-    settings = server.settings
-    if settings.cors_origins:
+    origins = server.settings.cors_origins
+    app.add_middleware(Guard, server=server, origins=origins)
+    if origins:  # around the guard: a browser asks without a key whether it may ask
         app.add_middleware(
             CORSMiddleware,
-            allow_origins=settings.cors_origins,
+            allow_origins=origins,
             allow_methods=["*"],
             allow_headers=["*"],
+            expose_headers=["*"],
         )
-    app.add_middleware(Guard, keys=settings.keys, origins=settings.cors_origins)
     return app
 
 
@@ -92,6 +93,8 @@ async def _on_invalid(request: Request, error: Exception) -> JSONResponse:
 
 async def _on_http_error(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, HTTPException)
+    if isinstance(error.__cause__, ApiError):  # raised while the body was read
+        return _answer(error.__cause__)
     code = CODE_OF_STATUS.get(error.status_code, "invalid_value")
     message = f"{request.method} {request.url.path}: {error.detail}"
     return JSONResponse(

@@ -1,22 +1,29 @@
-"""Checks before any door: keys, origins, sizes of bodies; and a name for each request."""
+"""Checks before any door: keys, origins, bodies; and a name for each request."""
 
 from __future__ import annotations
 
-import hashlib
-import hmac
 import json
 import re
 import secrets
-from collections import deque
+import time
 from collections.abc import Sequence
-from urllib.parse import urlsplit
+from urllib.parse import parse_qs, urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from sled.serving.caller import Caller, set_caller
 from sled.serving.errors import ApiError
+from sled.serving.keys import ANYONE, Key
+from sled.serving.server import Server
+from sled.serving.waiting import within
 
 MAX_BODY_BYTES = 1 << 20
+# Recordings of 10 MiB, and the fields beside them.
+MAX_UPLOAD_BYTES = 11 << 20
+UPLOAD_PATHS = ("/v1/audio/voices", "/v1/audio/voice_consents")
+# A request has to arrive within this time.
+BODY_S = 60.0
 # What needs no key: some clients list voices and models without one.
 OPEN_PATHS = {
     "/health",
@@ -27,6 +34,8 @@ OPEN_PATHS = {
     "/v1/audio/voices",
 }
 _REQUEST_ID = re.compile(r"[!-~]{1,128}")
+# Headers that hold a key, beside `authorization`.
+_KEY_HEADERS = ("xi-api-key", "kyutai-api-key")
 
 
 class Guard:
@@ -34,13 +43,12 @@ class Guard:
 
     Args:
         app: The application.
-        keys: The keys that are accepted. Empty: none is needed.
+        server: Knows the keys, and whether it takes new callers.
         origins: Web origins whose pages may use sockets, beside that of the server itself.
     """
 
-    def __init__(self, app: ASGIApp, keys: Sequence[str], origins: Sequence[str]) -> None:
-        self._app, self._origins = app, origins
-        self._digests = [_digest(key) for key in keys]
+    def __init__(self, app: ASGIApp, server: Server, origins: Sequence[str]) -> None:
+        self._app, self._server, self._origins = app, server, origins
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Check a request and pass it on."""
@@ -53,32 +61,43 @@ class Guard:
         scope["request_id"] = name
 
         async def send_named(message: Message) -> None:
-            if message["type"] in ("http.response.start", "websocket.accept"):
+            if message["type"] in (
+                "http.response.start",
+                "websocket.accept",
+                "websocket.http.response.start",
+            ):
                 MutableHeaders(scope=message)["x-request-id"] = name
             await send(message)
 
         try:
-            self._check(scope, headers)
-            if headers.get("transfer-encoding", "").lower() == "chunked":
-                receive = await _buffered(receive)
+            if scope["type"] == "websocket":
+                self._check_origin(headers)
+            key = self._find_key(scope, headers)
+            set_caller(Caller(name, key))
+            if scope["type"] == "websocket":
+                self._server.check_open(key)
+            else:
+                receive = _Body(scope["path"], headers, receive).receive
         except ApiError as error:
             await _refuse(scope, send_named, error)
             return
         await self._app(scope, receive, send_named)
 
-    def _check(self, scope: Scope, headers: Headers) -> None:
-        if self._digests and scope["path"] not in OPEN_PATHS:
-            digest = _digest(_key(headers))
-            # All keys are compared, so that the time does not tell which one is close.
-            if not sum(hmac.compare_digest(digest, one) for one in self._digests):
-                raise ApiError(
-                    "invalid_api_key", "give a valid key in the header `authorization: Bearer ...`"
-                )
-        if scope["type"] == "websocket":
-            self._check_origin(headers)
-        size = headers.get("content-length", "0")
-        if size.isdigit() and int(size) > MAX_BODY_BYTES:
-            raise _too_large()
+    def _find_key(self, scope: Scope, headers: Headers) -> Key:
+        """The key of a request.
+
+        Raises:
+            ApiError: If it has none and needs one, or has a wrong one.
+        """
+        keys = self._server.keys
+        given = _given_key(headers)
+        if not given and scope["type"] == "http" and _is_open(scope):
+            return ANYONE
+        query = parse_qs(scope.get("query_string", b"").decode("latin-1"))
+        if not given and scope["type"] == "websocket" and "token" in query:
+            return keys.find_token(query["token"][0])
+        address = (scope.get("client") or ("",))[0]
+        return keys.find(given, address)
 
     def _check_origin(self, headers: Headers) -> None:
         """A page of another origin may not open a socket: browsers leave that to the server."""
@@ -87,43 +106,62 @@ class Guard:
             return
         if urlsplit(origin).netloc != headers.get("host"):
             raise ApiError(
-                "invalid_api_key", f"pages of {origin} may not use this server: see --cors_origins"
+                "origin_not_allowed",
+                f"pages of {origin} may not use this server: see --cors_origins",
             )
 
 
-def _digest(key: str) -> bytes:
-    return hashlib.sha256(key.encode()).digest()
+def _is_open(scope: Scope) -> bool:
+    return scope["path"] in OPEN_PATHS and scope["method"] in ("GET", "HEAD", "OPTIONS")
 
 
-def _key(headers: Headers) -> str:
+def _given_key(headers: Headers) -> str:
     scheme, _, key = headers.get("authorization", "").partition(" ")
-    return key.strip() if scheme.lower() == "bearer" else headers.get("xi-api-key", "")
+    if scheme.lower() == "bearer":
+        return key.strip()
+    return next((headers[name] for name in _KEY_HEADERS if name in headers), "")
 
 
-def _too_large() -> ApiError:
-    return ApiError("body_too_large", f"the request is larger than {MAX_BODY_BYTES} bytes")
+class _Body:
+    """The body of a request, as far as it is not too large and does not come too slowly.
 
-
-async def _buffered(receive: Receive) -> Receive:
-    """Read a body whose size was not announced, as far as it may be large.
+    Args:
+        path: The path of the request.
+        headers: Its headers.
+        receive: Receives messages of the request.
 
     Raises:
-        ApiError: `body_too_large`.
+        ApiError: `body_too_large` if the headers say so.
     """
-    body, message = b"", await receive()
-    while message["type"] == "http.request":
-        body += message.get("body", b"")
-        if len(body) > MAX_BODY_BYTES:
-            raise _too_large()
-        if not message.get("more_body", False):
-            break
-        message = await receive()
-    kept = deque([{"type": "http.request", "body": body, "more_body": False}])
 
-    async def replay() -> Message:
-        return kept.popleft() if kept else await receive()
+    def __init__(self, path: str, headers: Headers, receive: Receive) -> None:
+        self._max_bytes = MAX_UPLOAD_BYTES if path in UPLOAD_PATHS else MAX_BODY_BYTES
+        self._receive, self._num_bytes, self._complete = receive, 0, False
+        self._ends_s = time.monotonic() + BODY_S
+        size = headers.get("content-length", "0")
+        if size.isdigit() and int(size) > self._max_bytes:
+            raise self._too_large()
 
-    return replay
+    async def receive(self) -> Message:
+        """The next message.
+
+        Raises:
+            ApiError: `body_too_large`, or `body_timeout`.
+        """
+        if self._complete:
+            return await self._receive()
+        try:
+            message = await within(self._ends_s - time.monotonic(), self._receive())
+        except TimeoutError:
+            raise ApiError("body_timeout", f"the request took over {BODY_S:.0f} s") from None
+        self._complete = not message.get("more_body", False)
+        self._num_bytes += len(message.get("body", b""))
+        if self._num_bytes > self._max_bytes:
+            raise self._too_large()
+        return message
+
+    def _too_large(self) -> ApiError:
+        return ApiError("body_too_large", f"the request is larger than {self._max_bytes} bytes")
 
 
 async def _refuse(scope: Scope, send: Send, error: ApiError) -> None:

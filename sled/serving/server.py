@@ -9,7 +9,9 @@ from contextlib import asynccontextmanager
 
 from prometheus_client import CollectorRegistry
 
+from sled.serving.caller import present_caller
 from sled.serving.errors import ApiError
+from sled.serving.keys import Key, Keys, digest_of, read_keys
 from sled.serving.metrics import Metrics
 from sled.serving.service import SpeechRequest, SpeechService, Utterance
 from sled.serving.settings import ServerSettings
@@ -27,14 +29,22 @@ class Server:
 
     Attributes:
         settings: See above.
+        keys: Who may use the server.
         registry: The figures.
         failure: Why the model could not be loaded.
+
+    Raises:
+        ValueError: If the file of keys is wrong.
     """
 
     def __init__(
         self, settings: ServerSettings, load: Callable[[], SpeechService], greeting: str
     ) -> None:
         self.settings, self._load, self._greeting = settings, load, greeting
+        keys = [Key(f"key-{at}", digest_of(key)) for at, key in enumerate(settings.keys, 1)]
+        if settings.keys_file is not None:
+            keys += read_keys(settings.keys_file)
+        self.keys = Keys(keys, settings.token_secret)
         self.registry = CollectorRegistry()
         self.failure: Exception | None = None
         self._draining = False
@@ -88,13 +98,26 @@ class Server:
         loaded = self._service is not None and self._service.ready
         return self.healthy and loaded and not self._draining
 
+    def check_open(self, key: Key) -> None:
+        """Check whether an utterance for this key could be begun now; it may still have to wait.
+
+        Raises:
+            ApiError: `starting`, `engine_failed`, `draining`, `too_many_sessions`, `rate_limited`.
+        """
+        service = self.service
+        if not service.ready:
+            raise ApiError("starting", "the model is being loaded: try again", None, 1.0)
+        service.admission.check_open()
+        self.keys.check(key)
+
     @asynccontextmanager
     async def open(self, door: str, request: SpeechRequest) -> AsyncIterator[Utterance]:
         """Open an utterance as `SpeechService.open` does, and count it."""
         code = "ok"
         try:
-            async with self.service.open(request) as utterance:
-                yield utterance
+            with self.keys.session(present_caller().key):
+                async with self.service.open(request) as utterance:
+                    yield utterance
         except ApiError as error:
             code = error.code
             raise

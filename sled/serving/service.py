@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from sled.serving.admission import Admission
+from sled.serving.caller import present_caller
 from sled.serving.errors import ApiError
 from sled.serving.settings import OPENAI_VOICES, ServerSettings
 from sled.streaming.options import SessionOptions
@@ -171,7 +172,7 @@ class SpeechService:
         except ValueError as error:
             raise ApiError("invalid_value", str(error)) from error
         async with AsyncExitStack() as stack:
-            await stack.enter_async_context(self.admission.slot())
+            await stack.enter_async_context(self.admission.slot(present_caller().key.name))
             try:
                 voice = await self._load_voice(entry)
                 session = self.tts.open_session(options, voice=voice)

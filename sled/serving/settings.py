@@ -49,6 +49,12 @@ class ServerSettings(BaseSettings):
     keys: Annotated[list[str], NoDecode] = Field(
         default_factory=list, description="API keys that are accepted; unset: none is needed"
     )
+    keys_file: Path | None = Field(
+        None, description="JSON file with digests, names and limits of more keys"
+    )
+    token_secret: str | None = Field(
+        None, description="signs tokens for browsers; the same for all servers behind one address"
+    )
     insecure: bool = Field(
         False, description="listen at other addresses than the own machine's without keys"
     )
@@ -83,7 +89,8 @@ class ServerSettings(BaseSettings):
 
     @model_validator(mode="after")
     def _check_exposure(self) -> Self:
-        if not self.keys and not self.insecure and not is_loopback(self.host):
+        has_keys = bool(self.keys) or self.keys_file is not None
+        if not has_keys and not self.insecure and not is_loopback(self.host):
             raise ValueError(
                 f"--host {self.host} can be reached by others: set --keys, or --insecure if that "
                 "is intended"

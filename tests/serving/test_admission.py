@@ -76,6 +76,49 @@ def test_who_waits_gets_the_next_free_slot_in_order() -> None:
     asyncio.run(run())
 
 
+def test_turns_are_shared_among_owners() -> None:
+    """Who has many requests makes another owner wait for one of them, not for all."""
+
+    async def run() -> None:
+        slots, order = admission(queue_s=60.0, max_sessions=1), []
+
+        async def speak(owner: str) -> None:
+            async with slots.slot(owner):
+                order.append(owner)
+
+        async with slots.slot("busy"):
+            waiting = []
+            for number, owner in enumerate(("busy", "busy", "busy", "rare", "other")):
+                waiting.append(asyncio.ensure_future(speak(owner)))
+                await until(slots, number + 1)
+        await asyncio.gather(*waiting)
+        assert order == ["rare", "other", "busy", "busy", "busy"]
+
+    asyncio.run(run())
+
+
+def test_one_owner_cannot_fill_the_queue() -> None:
+    async def run() -> None:
+        slots = admission(queue_s=60.0, max_sessions=1, max_queued=3)
+
+        async def speak(owner: str) -> str:
+            async with slots.slot(owner):
+                return owner
+
+        async with slots.slot("busy"):
+            waiting = [asyncio.ensure_future(speak("busy")) for _ in range(3)]
+            await until(slots, 3)
+            waiting.append(asyncio.ensure_future(speak("rare")))
+            with pytest.raises(ApiError):  # the last one of the busy owner
+                await waiting[2]
+            with pytest.raises(ApiError):  # now the queue is shared fairly
+                await speak("busy")
+        assert await asyncio.gather(waiting[0], waiting[1], waiting[3]) == ["busy", "busy", "rare"]
+        assert (slots.active, slots.queued) == (0, 0)
+
+    asyncio.run(run())
+
+
 def test_who_leaves_while_waiting_takes_no_slot() -> None:
     async def run() -> None:
         slots = admission(queue_s=60.0)

@@ -1,40 +1,22 @@
 """Keys, origins, names of requests, health, and the end of the server."""
 
 import asyncio
+import json
 import signal
+import socket
 from collections.abc import Callable
 
 import httpx
 import pytest
 import websockets
 
+from sled.serving import guard
 from sled.serving.settings import load_settings
 from tests.serving.conftest import Running
 from tests.serving.openai.test_speech import TEXT
 from tests.serving.websocket.test_connection import DONE, call, text
 
 BODY = {"input": "four", "response_format": "pcm"}
-
-
-def test_keys(serve: Callable[..., Running]) -> None:
-    running = serve(keys=["right", "other"])
-
-    def status(**headers: str) -> int:
-        return httpx.post(f"{running.url}/v1/audio/speech", json=BODY, headers=headers).status_code
-
-    assert status() == status(authorization="Bearer wrong") == status(authorization="right") == 401
-    assert status(authorization="Bearer right") == 200
-    assert status(**{"xi-api-key": "other"}) == 200
-    for path in ("/health", "/ready", "/v1/models", "/v1/audio/voices"):
-        assert httpx.get(running.url + path).status_code == 200
-    assert httpx.get(f"{running.url}/metrics").status_code == 401
-
-    async def handshake() -> int:
-        with pytest.raises(websockets.InvalidStatus) as error:
-            await websockets.connect(running.socket_url)
-        return error.value.response.status_code
-
-    assert asyncio.run(handshake()) == 401
 
 
 def test_pages_of_other_origins_cannot_open_a_socket(serve: Callable[..., Running]) -> None:
@@ -44,7 +26,9 @@ def test_pages_of_other_origins_cannot_open_a_socket(serve: Callable[..., Runnin
         try:
             async with websockets.connect(running.socket_url, origin=origin):
                 return True
-        except websockets.InvalidStatus:
+        except websockets.InvalidStatus as error:
+            assert error.response.status_code == 403
+            assert json.loads(error.response.body)["error"]["type"] == "permission_error"
             return False
 
     assert asyncio.run(opens(running.url))
@@ -89,6 +73,10 @@ def test_a_signal_to_stop_lets_sessions_end(serve: Callable[..., Running]) -> No
             running.listener.handle_exit(signal.SIGTERM, None)
             refused = httpx.post(f"{running.url}/v1/audio/speech", json=BODY)
             assert refused.json()["error"]["code"] == "draining"
+            with pytest.raises(websockets.InvalidStatus) as handshake:
+                await websockets.connect(running.socket_url)
+            assert handshake.value.response.status_code == 503
+            assert json.loads(handshake.value.response.body)["error"]["code"] == "draining"
             assert httpx.get(f"{running.url}/ready").status_code == 503
             await caller.send(DONE)
             return (await caller.utterance())[1]
@@ -125,3 +113,18 @@ def test_a_wrong_name_in_the_environment_is_told(
     monkeypatch.setenv("SLED_PROT", "1234")
     load_settings()
     assert "SLED_PROT" in caplog.text
+
+
+def test_a_body_that_comes_too_slowly_is_refused(
+    served: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(guard, "BODY_S", 0.2)
+    host, port = served.url.removeprefix("http://").split(":")
+    with socket.create_connection((host, int(port))) as connection:
+        head = f"POST /v1/audio/speech HTTP/1.1\r\nhost: {host}\r\ncontent-length: 50\r\n"
+        connection.sendall(f"{head}content-type: application/json\r\n\r\n{{".encode())
+        answer = ""
+        while not answer.endswith("}"):
+            answer += connection.recv(10_000).decode()
+    assert answer.startswith("HTTP/1.1 408")
+    assert "body_timeout" in answer
