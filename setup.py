@@ -30,6 +30,8 @@ EXTRAS = {
         "av>=15",  # FFmpeg's encoders
         "limits>=5",
     ],
+    # Home Assistant's protocol for the server, and its announcement in the local network.
+    "wyoming": ["wyoming>=1.7", "zeroconf>=0.140"],
     "dev": [
         "av>=12",
         "pytest>=8",
@@ -54,6 +56,10 @@ EXTRAS = {
         "openai>=2",
         "httpx>=0.27",
         "websockets>=15",
+        "wyoming>=1.7",
+        "zeroconf>=0.140",
+        "elevenlabs>=2",
+        "trustme>=1.2",  # a certificate for it
     ],
 }
 

@@ -66,6 +66,14 @@ def run(args: argparse.Namespace) -> int:
     names = ServerSettings.model_fields
     flags = {name: value for name in names if (value := getattr(args, name)) is not None}
     settings = load_settings(**flags)
+    if settings.wyoming_port is not None:
+        try:
+            import wyoming  # noqa: F401
+        except ImportError as error:
+            raise ValueError(
+                f"--wyoming_port needs {error.name}, which is missing: run "
+                f"{install_command('wyoming')}"
+            ) from error
     bundled = bundled_model(settings.model)
     greeting = GREETING if bundled is None else bundled.example
     name = DEFAULT_MODEL if settings.model is None else Path(settings.model).name
@@ -77,7 +85,7 @@ def run(args: argparse.Namespace) -> int:
         )
         return SpeechService(tts, name, settings)
 
-    server = Server(settings, load, greeting)
+    server = Server(settings, load, greeting, name)
     config = uvicorn.Config(
         make_app(server),
         host=settings.host,

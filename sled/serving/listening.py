@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import time
 from types import FrameType
+from typing import TYPE_CHECKING
 
 import uvicorn
 
 from sled.serving.server import Server
+
+if TYPE_CHECKING:
+    from sled.serving.wyoming.listener import WyomingListener
 
 
 class Listener(uvicorn.Server):
@@ -21,11 +26,22 @@ class Listener(uvicorn.Server):
     Args:
         config: Settings of uvicorn.
         server: The server.
+
+    Attributes:
+        wyoming: The port for the Wyoming protocol. None: there is none.
+
+    Raises:
+        ValueError: If the port cannot be used.
     """
 
     def __init__(self, config: uvicorn.Config, server: Server) -> None:
         super().__init__(config)
         self._server = server
+        self.wyoming: WyomingListener | None = None
+        if server.settings.wyoming_port is not None:
+            from sled.serving.wyoming.listener import WyomingListener  # needs an extra
+
+            self.wyoming = WyomingListener(server)
         self._greeted = False
         self._stop_at_s: float | None = None
 
@@ -36,6 +52,18 @@ class Listener(uvicorn.Server):
             return
         self._stop_at_s = time.monotonic() + self._server.settings.drain_s
         self._server.refuse_new()
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Begin to listen."""
+        await super().startup(sockets)
+        if self.wyoming is not None:
+            await self.wyoming.start()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Stop listening, and end the connections."""
+        if self.wyoming is not None:
+            await self.wyoming.stop()
+        await super().shutdown(sockets)
 
     async def on_tick(self, counter: int) -> bool:
         """Check whether to stop; called ten times a second."""
@@ -57,9 +85,13 @@ class Listener(uvicorn.Server):
         url = f"http://{host}:{port}"
         example = '{"input": "Speech starts while the text is still being written."}'
         key = " -H 'authorization: Bearer KEY'" if self._server.settings.keys else ""
+        wyoming = []
+        if self.wyoming is not None:
+            wyoming = ["Home Assistant: Wyoming at {}, port {}".format(*self.wyoming.address)]
         return "\n".join(
             (
                 f"listening at {url}, documentation at {url}/docs",
+                *wyoming,
                 f"voices: {', '.join(service.voices)}",
                 f"capacity: {service.admission.capacity()} callers at a time, as measured now",
                 f"try: curl {url}/v1/audio/speech{key} -H 'content-type: application/json' "

@@ -26,6 +26,7 @@ class Server:
         settings: The settings.
         load: Loads the model; called once, on a thread.
         greeting: What the model says to warm up.
+        name: Name of the model, known before it is loaded.
 
     Attributes:
         settings: See above.
@@ -38,13 +39,18 @@ class Server:
     """
 
     def __init__(
-        self, settings: ServerSettings, load: Callable[[], SpeechService], greeting: str
+        self,
+        settings: ServerSettings,
+        load: Callable[[], SpeechService],
+        greeting: str,
+        name: str,
     ) -> None:
         self.settings, self._load, self._greeting = settings, load, greeting
         keys = [Key(f"key-{at}", digest_of(key)) for at, key in enumerate(settings.keys, 1)]
         if settings.keys_file is not None:
             keys += read_keys(settings.keys_file)
         self.keys = Keys(keys, settings.token_secret)
+        self._name = name
         self.registry = CollectorRegistry()
         self.failure: Exception | None = None
         self._draining = False
@@ -84,6 +90,11 @@ class Server:
         if self._service is None:
             raise ApiError("starting", "the model is being loaded: try again", None, 1.0)
         return self._service
+
+    @property
+    def voice_names(self) -> list[str]:
+        """Names of the voices; while the model is being loaded, that of its own voice."""
+        return [self._name] if self._service is None else list(self._service.voices)
 
     @property
     def healthy(self) -> bool:

@@ -225,6 +225,10 @@ class Utterance:
         self.text += text
         self._session.feed(text)
 
+    def end_segment(self) -> None:
+        """Have the text so far said to its end, without waiting for more."""
+        self._session.end_segment()
+
     def flush(self) -> None:
         """Note that the text is complete."""
         self._session.flush()

@@ -46,6 +46,13 @@ class ServerSettings(BaseSettings):
     dtype: str = Field("auto", description="precision of the model; see `sled doctor`")
     host: str = Field("127.0.0.1", description="address to listen at; 0.0.0.0 for all")
     port: int = Field(8000, description="port to listen at; 0 for a free one", ge=0, le=65535)
+    wyoming_port: int | None = Field(
+        None,
+        description="port to listen at for Home Assistant, in the Wyoming protocol, often 10200; "
+        "unset: none",
+        ge=0,
+        le=65535,
+    )
     keys: Annotated[list[str], NoDecode] = Field(
         default_factory=list, description="API keys that are accepted; unset: none is needed"
     )
@@ -94,6 +101,11 @@ class ServerSettings(BaseSettings):
             raise ValueError(
                 f"--host {self.host} can be reached by others: set --keys, or --insecure if that "
                 "is intended"
+            )
+        if self.wyoming_port is not None and not self.insecure and not is_loopback(self.host):
+            raise ValueError(
+                f"--host {self.host} can be reached by others, and the Wyoming protocol has no "
+                "keys: set --insecure if that is intended, or no --wyoming_port"
             )
         return self
 

@@ -28,3 +28,5 @@ async def within(seconds: float | None, work: Awaitable[T]) -> T:
         if not task.done():
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
+        elif not task.cancelled():
+            task.exception()  # is known, even if this was cancelled at the same time

@@ -52,7 +52,7 @@ class Running:
 
 def start(**flags: Any) -> Running:
     settings = load_settings(**({"port": 0, "max_load": 1e9} | flags))
-    server = Server(settings, lambda: SpeechService(tiny_tts(), NAME, settings), "four two")
+    server = Server(settings, lambda: SpeechService(tiny_tts(), NAME, settings), "four two", NAME)
     config = uvicorn.Config(
         make_app(server), port=0, log_level="error", ws_per_message_deflate=False
     )

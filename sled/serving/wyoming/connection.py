@@ -1,0 +1,258 @@
+"""One connection of the Wyoming protocol.
+
+    client                                      server
+    describe                                    info
+    synthesize {text, voice}                    audio-start, audio-chunk ..., audio-stop
+
+    synthesize-start {voice}
+    synthesize-chunk {text} ...                 audio-start, audio-chunk ...
+    synthesize {text}: a copy, ignored
+    synthesize-stop                             ... audio-stop, synthesize-stopped
+
+The text of a stream may be cut anywhere, and its audio begins before its end. Events of other types
+are ignored. After an error the connection ends: some clients wait for nothing else.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from asyncio import StreamReader, StreamWriter
+from dataclasses import dataclass
+from typing import Any
+
+from wyoming.audio import AudioChunk, AudioStart, AudioStop
+from wyoming.error import Error
+from wyoming.event import Event, Eventable, async_write_event
+from wyoming.info import Describe
+from wyoming.ping import Ping, Pong
+from wyoming.tts import (
+    Synthesize,
+    SynthesizeChunk,
+    SynthesizeStart,
+    SynthesizeStop,
+    SynthesizeStopped,
+)
+
+from sled.serving.encoding import AudioEncoder
+from sled.serving.errors import ApiError
+from sled.serving.server import Server
+from sled.serving.service import SpeechRequest, Utterance
+from sled.serving.text_feed import TextFeed
+from sled.serving.waiting import within
+from sled.serving.wyoming.description import describe
+from sled.serving.wyoming.events import MalformedEvent, read_event
+
+logger = logging.getLogger(__name__)
+
+DOOR = "wyoming"
+# The protocol has no seeds. Homes want the same announcement to sound the same.
+SEED = 0
+WIDTH, CHANNELS = 2, 1
+# Utterances that a client may have asked for and not heard.
+MAX_ORDERS = 16
+
+
+class End(Exception):
+    """The connection has to end."""
+
+
+@dataclass(eq=False)
+class Order:
+    """Something to say.
+
+    Attributes:
+        text: Its text.
+        voice: Name of the voice. None: the model's own.
+        is_stream: Whether its text comes in pieces.
+    """
+
+    text: TextFeed
+    voice: str | None
+    is_stream: bool
+
+
+class Connection:
+    """Receives events and speaks one order after the other.
+
+    Args:
+        reader: Where events come from.
+        writer: Where they go.
+        server: The server.
+    """
+
+    def __init__(self, reader: StreamReader, writer: StreamWriter, server: Server) -> None:
+        self._reader, self._writer, self._server = reader, writer, server
+        self._orders: asyncio.Queue[Order] = asyncio.Queue()
+        self._open: Order | None = None  # takes text
+        self._num_unsaid = 0
+        self._active_s = time.monotonic()
+        self._writing = asyncio.Lock()
+
+    async def run(self) -> None:
+        """Serve the connection until it ends."""
+        tasks = [asyncio.ensure_future(one) for one in (self._receive(), self._speak())]
+        try:
+            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            for task in done:
+                task.result()
+        except MalformedEvent as error:
+            logger.warning("a Wyoming client is cut off: %s", error)
+        except (End, OSError):
+            pass
+        except Exception:
+            logger.exception("a Wyoming connection failed")
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            self._writer.close()
+
+    # In.
+
+    async def _receive(self) -> None:
+        while (event := await self._next_event()) is not None:
+            self._active_s = time.monotonic()
+            try:
+                await self._handle(event)
+            except ApiError as error:
+                await self._fail(error)
+
+    async def _next_event(self) -> Event | None:
+        """The next event; a part of it that has come is not lost while nothing more comes."""
+        reading = asyncio.ensure_future(read_event(self._reader))
+        try:
+            while True:
+                await asyncio.wait({reading}, timeout=self._patience_s())
+                if reading.done():
+                    return reading.result()
+                self._on_silence()
+        finally:
+            reading.cancel()
+            await asyncio.gather(reading, return_exceptions=True)
+
+    def _patience_s(self) -> float:
+        """How long to wait for the next event."""
+        settings, now = self._server.settings, time.monotonic()
+        if self._open is not None:
+            return max(0.0, self._open.text.came_s + settings.text_timeout_s - now)
+        if self._num_unsaid:
+            return settings.idle_s
+        return max(0.0, self._active_s + settings.idle_s - now)
+
+    def _on_silence(self) -> None:
+        if self._open is not None:
+            logger.warning("no more text came: the utterance is ended")
+            self._open.text.finish()
+            self._open = None
+        elif not self._num_unsaid:
+            raise End
+
+    async def _handle(self, event: Event) -> None:
+        kind = event.type
+        if Describe.is_type(kind):
+            await self._send(describe(self._server.voice_names))
+        elif Ping.is_type(kind):
+            text = event.data.get("text")
+            known = text.encode(errors="replace").decode() if isinstance(text, str) else None
+            await self._send(Pong(known))
+        elif SynthesizeStart.is_type(kind):
+            self._finish()
+            self._open = self._order(event, is_stream=True)
+        elif SynthesizeChunk.is_type(kind):
+            if self._open is not None:
+                self._open.text.feed(_text(event))
+        elif SynthesizeStop.is_type(kind):
+            self._finish()
+        elif Synthesize.is_type(kind) and self._open is None:
+            text = _text(event)
+            order = self._order(event, is_stream=False)
+            order.text.feed(text)
+            order.text.finish()
+
+    def _order(self, event: Event, *, is_stream: bool) -> Order:
+        voice = event.data.get("voice")
+        name = voice.get("name") if isinstance(voice, dict) else None
+        if not isinstance(name, str | None):
+            raise ApiError("invalid_value", "the name of a voice is a string", "voice")
+        if self._num_unsaid == MAX_ORDERS:
+            raise ApiError("invalid_value", f"at most {MAX_ORDERS} texts may wait: hear them first")
+        order = Order(TextFeed(self._server.settings.max_input_chars), name, is_stream)
+        self._orders.put_nowait(order)
+        self._num_unsaid += 1
+        return order
+
+    def _finish(self) -> None:
+        if self._open is not None:
+            self._open.text.finish()
+            self._open = None
+
+    # Out.
+
+    async def _speak(self) -> None:
+        while True:
+            order = await self._orders.get()
+            try:
+                await self._say(order)
+            except ApiError as error:
+                if order.text.has_words or error.code != "text_empty":
+                    await self._fail(error)
+                await self._send(AudioStart(self._server.service.sample_rate, WIDTH, CHANNELS))
+                await self._send(AudioStop())
+            if order.is_stream:
+                await self._send(SynthesizeStopped())
+            self._num_unsaid -= 1
+            self._active_s = time.monotonic()
+
+    async def _say(self, order: Order) -> None:
+        server = self._server
+        begun_s = time.perf_counter()
+        request = SpeechRequest(
+            voice=order.voice,
+            seed=SEED,
+            max_lead_s=server.settings.max_lead_s if order.is_stream else None,
+        )
+        try:
+            async with server.open(DOOR, request) as utterance:
+                order.text.attach(utterance)
+                await self._send_speech(utterance, begun_s)
+        finally:
+            order.text.detach()
+
+    async def _send_speech(self, utterance: Utterance, begun_s: float) -> None:
+        rate = self._server.service.sample_rate
+        encoder, sent_s = AudioEncoder("pcm", rate), 0.0
+        async for piece in utterance.audio():
+            if not sent_s:
+                self._server.count_first_audio(DOOR, time.perf_counter() - begun_s)
+                await self._send(AudioStart(rate, WIDTH, CHANNELS, timestamp=0))
+            data = encoder.encode(piece)
+            await self._send(AudioChunk(rate, WIDTH, CHANNELS, data, round(1000 * sent_s)))
+            sent_s = utterance.seconds
+        await self._send(AudioStop(timestamp=round(1000 * sent_s)))
+        self._server.count_audio(utterance.seconds)
+
+    async def _fail(self, error: ApiError) -> None:
+        await self._send(Error(error.message, error.code))
+        raise End
+
+    async def _send(self, message: Eventable) -> None:
+        """Send an event, unless the client takes nothing for a long time."""
+        stall_s = self._server.settings.stall_s
+        async with self._writing:
+            try:
+                await within(stall_s, async_write_event(message.event(), self._writer))
+            except TimeoutError:
+                logger.warning("a Wyoming client took nothing for %.0f s", stall_s)
+                self._writer.transport.abort()
+                raise End from None
+            except RuntimeError as error:  # uvloop's, after the end of the connection
+                raise End from error
+
+
+def _text(event: Event) -> str:
+    text: Any = event.data.get("text")
+    if not isinstance(text, str):
+        raise ApiError("invalid_value", f"the event {event.type} needs a text", "text")
+    return text
