@@ -110,6 +110,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "fast",
         "files",
         "model",
+        "serving",
         "simulation",
         "streaming",
         "text",

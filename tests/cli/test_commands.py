@@ -109,6 +109,10 @@ FLAGS: dict[str, set[str]] = {
     | {"--picture"},
     "bench latency": SPEED | {"--words_per_second", "--words", "--rounds"},
     "bench sessions": SPEED | {"--batch", "--context", "--frames", "--steps"},
+    "bench load": {
+        *("--json", "--url", "--model", "--api", "--key", "--voice", "--texts", "--rates"),
+        *("--capacity", "--seconds", "--rounds", "--seed", "--picture"),
+    },
     "bench start": {"--json", "--model", "--input", "--rounds"},
     "bench train": {
         *("--json", "--size", "--device", "--bf16", "--frames", "--gradient_accumulation_steps"),

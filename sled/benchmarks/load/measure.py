@@ -1,0 +1,257 @@
+"""Measures a server under load, and writes the report."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+from collections.abc import Awaitable
+from contextlib import ExitStack
+from itertools import count
+from pathlib import Path
+from typing import Any, TypeVar
+
+import httpx
+import numpy as np
+
+from sled.benchmarks.flags import check_at_least, check_folder
+from sled.benchmarks.load.caller_runs import Run, run_alone, run_arrivals, run_callers
+from sled.benchmarks.load.clients import CLIENTS, Client
+from sled.benchmarks.load.figures import Standards, cumulative, goodput, percentiles, summarize
+from sled.benchmarks.load.own_server import own_server
+from sled.benchmarks.load.scripts import (
+    DIGITS,
+    ENGLISH,
+    WHOLE_TEXT,
+    WRITERS,
+    Script,
+    arrivals,
+    make_scripts,
+    shares,
+)
+from sled.benchmarks.picture import distributions
+from sled.benchmarks.report import Report, describe_machine, table
+
+T = TypeVar("T")
+
+# The capacity is found when twice as many callers add less than this.
+GROWTH = 1.1
+MAX_CALLERS = 4096
+# From here on the client's own delay is a part of what it measures.
+CLIENT_LATE_MS, CLIENT_BUSY = 20.0, 0.8
+
+
+def measure(args: argparse.Namespace) -> Report:
+    """Load the server of `--url`, or one that is started for it.
+
+    Raises:
+        ValueError: For flags that cannot be used, and if the server does not speak.
+    """
+    check_at_least(args, 1, "rounds", "seconds")
+    if not all(rate > 0 for rate in args.rates):
+        raise ValueError(f"--rates {args.rates}: give multiples above 0")
+    if args.capacity is not None and not args.capacity > 0:
+        raise ValueError(f"--capacity {args.capacity}: give callers per second, above 0")
+    if args.url is None and args.api != "sled":
+        raise ValueError(f"--api {args.api}: give the --url of the server")
+    if args.picture is not None:
+        check_folder(args.picture)
+    with ExitStack() as stack:
+        url = args.url or stack.enter_context(own_server(args.model))
+        figures = _run(_measure(args, url))
+    figures["server"] = "own" if args.url is None else args.url
+    if args.picture is not None:
+        args.picture.write_text(_draw(figures), encoding="utf-8")
+    settings = {key: str(value) for key, value in vars(args).items()}
+    return Report("load", describe_machine(), settings, figures, _text(figures, args))
+
+
+def _run(work: Awaitable[T]) -> T:
+    """Run on the fastest event loop that is installed."""
+
+    async def main() -> T:
+        return await work
+
+    try:
+        import uvloop
+    except ImportError:
+        return asyncio.run(main())
+    return uvloop.run(main())
+
+
+async def _measure(args: argparse.Namespace, url: str) -> dict[str, Any]:
+    client = CLIENTS[args.api](url, args.key, args.voice)
+    try:
+        scripts = make_scripts(
+            await _texts(args, url), WRITERS if args.api == "sled" else WHOLE_TEXT
+        )
+        standards = {script: await run_alone(client, script, args.rounds) for script in scripts}
+        rng = np.random.default_rng(args.seed)
+        capacity, steps = await _capacity(client, args, scripts, standards, rng)
+        runs: dict[float, list[Run]] = {rate: [] for rate in args.rates}
+        for _ in range(args.rounds):
+            for rate, own in runs.items():
+                plan = arrivals(scripts, rate * capacity, args.seconds, rng)
+                own.append(await run_arrivals(client, plan, args.seconds))
+    finally:
+        await client.aclose()
+    queue_s = _queue_s() if args.url is None else None
+    idle = [
+        seconds
+        for alone in standards.values()
+        if not alone.limited_by_text
+        for seconds in alone.first_audio_s
+    ]
+    return {
+        "capacity_callers_per_s": capacity,
+        "capacity_steps": steps,
+        "idle_first_audio_ms": percentiles(idle),
+        "rates": {
+            f"{rate:g}": {
+                "callers_per_s": rate * capacity,
+                **summarize(own, standards, queue_s),
+            }
+            for rate, own in runs.items()
+        },
+    }
+
+
+async def _texts(args: argparse.Namespace, url: str) -> tuple[str, ...]:
+    """What callers say: lines of a file, or sentences; for the model of digits, digits."""
+    if args.texts is not None:
+        lines = Path(args.texts).read_text(encoding="utf-8").splitlines()
+        texts = tuple(line.strip() for line in lines if line.strip())
+        if not texts:
+            raise ValueError(f"--texts {args.texts}: the file is empty: write a text per line")
+        return texts
+    if args.api != "sled":
+        return ENGLISH
+    try:
+        async with httpx.AsyncClient() as http:
+            models = (await http.get(f"{url.rstrip('/')}/v1/models")).json()["data"]
+    except (httpx.HTTPError, ValueError, KeyError) as error:
+        raise ValueError(f"{url}: no server answers there: {error}") from error
+    return DIGITS if models[0]["id"] == "digits" else ENGLISH
+
+
+async def _capacity(
+    client: Client,
+    args: argparse.Namespace,
+    scripts: list[Script],
+    standards: Standards,
+    rng: np.random.Generator,
+) -> tuple[float, list[dict[str, float]]]:
+    """The callers per second that the server can serve, and how that was found.
+
+    Twice as many callers call again and again, until twice as many are no longer served.
+    """
+    if args.capacity is not None:
+        return args.capacity, []
+    mean_s = float(shares(scripts) @ [standards[script].audio_s for script in scripts])
+    best, steps = 0.0, []
+    for doublings in count():
+        callers = 2**doublings
+        run = await run_callers(client, scripts, callers, args.seconds / 2, rng)
+        served = goodput(run, standards) / mean_s
+        steps.append({"callers": callers, "callers_per_s": served})
+        grown = served > GROWTH * best
+        best = max(best, served)
+        if not grown or callers >= MAX_CALLERS:
+            break
+    if not best:
+        raise ValueError(
+            f"{client.url} serves not even one caller without underruns, as this machine is now: "
+            "give --capacity"
+        )
+    return best, steps
+
+
+def _queue_s() -> float:
+    """How long a server of our own lets callers wait."""
+    from sled.serving.settings import load_settings
+
+    return load_settings().queue_s
+
+
+# Reports.
+
+
+def _text(figures: dict[str, Any], args: argparse.Namespace) -> str:
+    rates = figures["rates"]
+    idle = figures["idle_first_audio_ms"]
+    idle_ms = idle["p50"]
+    base = rates.get("1")
+    rows = [["callers arrive at ... times the capacity", *rates]]
+
+    def row(label: str, cell: Any) -> None:
+        rows.append([label, *(cell(one) for one in rates.values())])
+
+    row("callers per second", lambda one: f"{one['callers_per_s']:.2f}")
+    row("callers", lambda one: f"{one['callers']}")
+    row("  refused", lambda one: f"{one['refused']}")
+    row("  failed", lambda one: f"{one['failed']}")
+    row("first audio, ms: median", lambda one: _format(one["first_audio_median_ms"], ".0f"))
+    for name in ("p90", "p99"):
+        row(f"  {name}", lambda one, name=name: _cell(one["first_audio_ms"], name))
+    row(
+        "  p99 as a multiple of the idle median",
+        lambda one: f"{one['first_audio_ms']['p99'] / idle_ms:.1f}" if one["spoken"] else "",
+    )
+    row("underruns, calls", lambda one: f"{one['underruns']} of {one['judged']}")
+    row("  the player waits, ms: longest", lambda one: _cell(one["underrun_ms"], "p100"))
+    row("  a start later by this prevents it, ms: p99", lambda one: _cell(one["buffer_ms"], "p99"))
+    row(
+        "typists' speech is later than alone, ms: p99",
+        lambda one: _cell(one["typist_behind_ms"], "p99"),
+    )
+    row("refusals are answered after, ms: median", lambda one: _cell(one["refusal_ms"], "p50"))
+    row("  p99", lambda one: _cell(one["refusal_ms"], "p99"))
+    if any("refusal_beyond_queue_ms" in one for one in rates.values()):
+        row(
+            "  p99 without the time in the queue",
+            lambda one: _cell(one.get("refusal_beyond_queue_ms"), "p99"),
+        )
+    row("audio in time, s per s", lambda one: _format(one["goodput"], ".2f"))
+    if base is not None and base["goodput"].median:
+        row(
+            "  relative to rate 1",
+            lambda one: f"{one['goodput'].over(base['goodput']):.2f}",
+        )
+    late = max((one["client_late_ms"] or {"p99": 0.0})["p99"] for one in rates.values())
+    busy = max(one["client_load"] for one in rates.values())
+    lines = [
+        f"API {args.api}; {args.rounds} rounds of {args.seconds:g} s; median (quartiles) of the "
+        "rounds, percentiles of all calls",
+        f"idle server: first audio after {idle_ms:.0f} ms (p99 {idle['p99']:.0f} ms); capacity: "
+        f"{figures['capacity_callers_per_s']:.2f} callers per second",
+        "",
+        table(rows),
+        "",
+        "First audio is counted from when the text so far is enough to begin. A player starts with "
+        "the first audio.",
+        f"The client used at most {busy:.0%} of a core and was late by {late:.1f} ms (p99).",
+    ]
+    if late > CLIENT_LATE_MS or busy > CLIENT_BUSY:
+        lines.append("The client was a bottleneck: run it on another machine with --url.")
+    reasons = {reason for one in rates.values() for reason, _ in one["reasons"]}
+    lines += [f"failed: {reason}" for reason in sorted(reasons)]
+    return "\n".join(lines)
+
+
+def _cell(found: dict[str, Any] | None, name: str) -> str:
+    return "" if found is None else f"{found[name]:.0f}"
+
+
+def _format(value: Any, spec: str) -> str:
+    return "" if value is None else format(value, spec)
+
+
+def _draw(figures: dict[str, Any]) -> str:
+    """The distribution of the first audio at each rate."""
+    curves = {
+        f"{rate} x capacity": cumulative(one["first_audio_ms"])
+        for rate, one in figures["rates"].items()
+        if one["spoken"]
+    }
+    if not curves:
+        raise ValueError("--picture: no call was spoken, so there is nothing to draw")
+    return distributions("Calls whose first audio came within a time", curves)
