@@ -29,6 +29,7 @@ EXTRAS = {
         "prometheus-client>=0.20",
         "av>=15",  # FFmpeg's encoders
         "limits>=5",
+        "python-multipart>=0.0.20",
     ],
     # Home Assistant's protocol for the server, and its announcement in the local network.
     "wyoming": ["wyoming>=1.7", "zeroconf>=0.140"],
@@ -53,6 +54,7 @@ EXTRAS = {
         "prometheus-client>=0.20",
         "av>=15",
         "limits>=5",
+        "python-multipart>=0.0.20",
         "openai>=2",
         "httpx>=0.27",
         "websockets>=15",

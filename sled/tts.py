@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from functools import cached_property
@@ -354,10 +354,18 @@ class TTS:
         """The settings that the checkpoint recommends."""
         return DecodingOptions.of_model(self.model.config)
 
-    def save_voice(self, voice: Voice, path: str | Path) -> None:
-        """Write a voice file for this model and this codec."""
+    def save_voice(
+        self, voice: Voice, path: str | Path, notes: Mapping[str, str] | None = None
+    ) -> None:
+        """Write a voice file for this model and this codec.
+
+        Args:
+            voice: The voice.
+            path: The file.
+            notes: Further metadata of the file, for example who agreed to it.
+        """
         voice.check(self.model, voice.layout)
-        voice.save(path, self._model_digest, self.codec)
+        voice.save(path, self._model_digest, self.codec, notes)
 
     def load_voice(self, path: str | Path, layout: Layout | None = None) -> Voice:
         """Read a voice file.

@@ -67,7 +67,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "text",
     },
     # The server opens sessions, and knows no model.
-    "serving": {"files", "streaming", "text", "tts"},
+    "serving": {"files", "streaming", "text", "transcribe", "tts"},
     # What uses all of it.
     "evaluation": {
         "codec",

@@ -15,18 +15,24 @@ CONTAINERS = (
 )
 
 
-def decode_media(file: BinaryIO, name: str) -> tuple[np.ndarray, int]:
+class TooLongError(ValueError):
+    """A recording is longer than is allowed."""
+
+
+def decode_media(file: BinaryIO, name: str, max_s: float | None = None) -> tuple[np.ndarray, int]:
     """Decode the first track of sound in a file.
 
     Args:
         file: The file, open for reading.
         name: What messages call it.
+        max_s: The longest recording, in seconds. None: any length.
 
     Returns:
         Samples [S, channels] float32, full scale at 1, and their rate in Hz.
 
     Raises:
         ValueError: If PyAV is not installed, or the file holds no sound that it can decode.
+        TooLongError: If it is too long.
     """
     try:
         import av
@@ -35,7 +41,8 @@ def decode_media(file: BinaryIO, name: str) -> tuple[np.ndarray, int]:
             f"{name} is not WAV, FLAC, Ogg or MP3. Other formats, such as m4a, webm and mp4, need "
             f"PyAV: run {install_command('media')}; or convert it"
         ) from error
-    pieces = []
+    pieces: list[np.ndarray] = []
+    num_samples = 0
     try:
         with av.open(file, options={"format_whitelist": CONTAINERS}) as container:
             if not container.streams.audio:
@@ -44,6 +51,9 @@ def decode_media(file: BinaryIO, name: str) -> tuple[np.ndarray, int]:
             resampler = av.AudioResampler(format="fltp", layout=track.layout, rate=track.rate)
             for frame in container.decode(track):
                 pieces += [one.to_ndarray() for one in resampler.resample(frame)]
+                num_samples += frame.samples
+                if max_s is not None and num_samples > max_s * frame.sample_rate:
+                    raise TooLongError(f"{name} is longer than {max_s:g} s: cut it")
             pieces += [one.to_ndarray() for one in resampler.resample(None)]
             rate = track.rate
     except av.error.FFmpegError as error:

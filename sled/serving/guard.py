@@ -22,6 +22,9 @@ MAX_BODY_BYTES = 1 << 20
 # Recordings of 10 MiB, and the fields beside them.
 MAX_UPLOAD_BYTES = 11 << 20
 UPLOAD_PATHS = ("/v1/audio/voices", "/v1/audio/voice_consents")
+# A recording in base64 beside the text.
+MAX_SPEECH_BYTES = 4 << 20
+SPEECH_PATHS = ("/v1/audio/speech", "/dev/captioned_speech")
 # A request has to arrive within this time.
 BODY_S = 60.0
 # What needs no key: some clients list voices and models without one.
@@ -135,7 +138,11 @@ class _Body:
     """
 
     def __init__(self, path: str, headers: Headers, receive: Receive) -> None:
-        self._max_bytes = MAX_UPLOAD_BYTES if path in UPLOAD_PATHS else MAX_BODY_BYTES
+        self._max_bytes = MAX_BODY_BYTES
+        if path in UPLOAD_PATHS:
+            self._max_bytes = MAX_UPLOAD_BYTES
+        elif path in SPEECH_PATHS:
+            self._max_bytes = MAX_SPEECH_BYTES
         self._receive, self._num_bytes, self._complete = receive, 0, False
         self._ends_s = time.monotonic() + BODY_S
         size = headers.get("content-length", "0")

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 
 from prometheus_client import CollectorRegistry
 
@@ -15,6 +15,7 @@ from sled.serving.keys import Key, Keys, digest_of, read_keys
 from sled.serving.metrics import Metrics
 from sled.serving.service import SpeechRequest, SpeechService, Utterance
 from sled.serving.settings import ServerSettings
+from sled.serving.voices.presets import read_presets
 
 logger = logging.getLogger(__name__)
 
@@ -25,17 +26,18 @@ class Server:
     Args:
         settings: The settings.
         load: Loads the model; called once, on a thread.
-        greeting: What the model says to warm up.
+        greeting: What the model says to warm up, and as a preview of a voice.
         name: Name of the model, known before it is loaded.
 
     Attributes:
         settings: See above.
+        greeting: See above.
         keys: Who may use the server.
         registry: The figures.
         failure: Why the model could not be loaded.
 
     Raises:
-        ValueError: If the file of keys is wrong.
+        ValueError: If the file of keys or that of presets is wrong.
     """
 
     def __init__(
@@ -45,10 +47,12 @@ class Server:
         greeting: str,
         name: str,
     ) -> None:
-        self.settings, self._load, self._greeting = settings, load, greeting
+        self.settings, self._load, self.greeting = settings, load, greeting
         keys = [Key(f"key-{at}", digest_of(key)) for at, key in enumerate(settings.keys, 1)]
         if settings.keys_file is not None:
             keys += read_keys(settings.keys_file)
+        if settings.presets is not None:
+            read_presets(settings.presets)  # an error is told before the model is loaded
         self.keys = Keys(keys, settings.token_secret)
         self._name = name
         self.registry = CollectorRegistry()
@@ -62,7 +66,7 @@ class Server:
         try:
             self._service = await asyncio.to_thread(self._load)
             self._metrics = Metrics(self.registry, self._service)
-            await self._service.warm_up(self._greeting)
+            await self._service.warm_up(self.greeting)
         except Exception as error:  # told by /health, and to whoever started the server
             self.failure = error
             logger.error("the model could not be loaded: %s", error)
@@ -120,6 +124,16 @@ class Server:
             raise ApiError("starting", "the model is being loaded: try again", None, 1.0)
         service.admission.check_open()
         self.keys.check(key)
+
+    @contextmanager
+    def counting_refusals(self, door: str) -> Iterator[None]:
+        """Count a request that is refused before its utterance is opened."""
+        try:
+            yield
+        except ApiError as error:
+            if self._metrics is not None:
+                self._metrics.requests.labels(door, error.code).inc()
+            raise
 
     @asynccontextmanager
     async def open(self, door: str, request: SpeechRequest) -> AsyncIterator[Utterance]:

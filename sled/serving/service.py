@@ -12,17 +12,18 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import numpy as np
 
 from sled.serving.admission import Admission
 from sled.serving.caller import present_caller
 from sled.serving.errors import ApiError
-from sled.serving.settings import OPENAI_VOICES, ServerSettings
+from sled.serving.settings import ServerSettings
+from sled.serving.voices.library import VoiceEntry
+from sled.serving.voices.presets import Preset, read_presets
+from sled.serving.voices.uploads import Reference, Uploads
 from sled.streaming.options import SessionOptions
 from sled.streaming.session import Session
-from sled.streaming.voice import Voice
 from sled.text.tokenizer import normalize_spaces
 from sled.tts import TTS
 
@@ -34,20 +35,6 @@ STUCK_S = 5.0
 # At the start this many sessions speak at once, to see how long steps take.
 CALIBRATION = (1, 2, 4)
 CALIBRATION_FRAMES = 40
-VOICE_SUFFIX = ".safetensors"
-
-
-@dataclass(frozen=True)
-class VoiceEntry:
-    """A voice that clients can name.
-
-    Attributes:
-        name: Its name.
-        path: Its file. None: the model's own voice.
-    """
-
-    name: str
-    path: Path | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,6 +47,7 @@ class SpeechRequest:
         temperature: Scale of the noise. None: as the checkpoint recommends.
         cfg: Guidance scale. None: as the checkpoint recommends.
         max_lead_s: Seconds of audio that may be taken ahead of real time. None: any.
+        reference: A recording to be continued, in the place of a voice.
     """
 
     voice: str | None = None
@@ -67,6 +55,7 @@ class SpeechRequest:
     temperature: float | None = None
     cfg: float | None = None
     max_lead_s: float | None = None
+    reference: Reference | None = None
 
 
 class SpeechService:
@@ -81,8 +70,12 @@ class SpeechService:
         tts: See above.
         name: See above.
         admission: The slots.
+        uploads: Makes voices of recordings.
         voices: The voices by name; the model's own is the first.
         ready: Whether the model has been warmed up.
+
+    Raises:
+        ValueError: If the voices or the presets of the settings cannot be used.
     """
 
     def __init__(self, tts: TTS, name: str, settings: ServerSettings) -> None:
@@ -95,10 +88,9 @@ class SpeechService:
             settings.queue_s,
             settings.max_queued,
         )
-        self.voices = {name: VoiceEntry(name)}
-        for path in sorted(settings.voices.glob(f"*{VOICE_SUFFIX}")) if settings.voices else []:
-            self.voices[path.stem] = VoiceEntry(path.stem, path)
-        self._loaded: dict[str, Voice] = {}
+        presets = {} if settings.presets is None else read_presets(settings.presets)
+        self.uploads = Uploads(tts, name, settings.voices, presets, settings.consent)
+        self.voices = self.uploads.library
 
     @property
     def sample_rate(self) -> int:
@@ -143,19 +135,12 @@ class SpeechService:
             )
 
     def find_voice(self, name: str | None) -> VoiceEntry:
-        """The voice of a name; OpenAI's names stand for the model's own voice.
+        """The voice of a name; OpenAI's names stand for the model's own voice, unless preset.
 
         Raises:
             ApiError: `voice_not_found`.
         """
-        if name is None or name in OPENAI_VOICES:
-            return self.voices[self.name]
-        if name not in self.voices:
-            known = ", ".join(self.voices)
-            raise ApiError(
-                "voice_not_found", f"there is no voice {name!r}: choose one of {known}", "voice"
-            )
-        return self.voices[name]
+        return self.voices.find(name)
 
     @asynccontextmanager
     async def open(self, request: SpeechRequest) -> AsyncIterator[Utterance]:
@@ -168,37 +153,34 @@ class SpeechService:
             raise ApiError("starting", "the model is being loaded: try again", None, 1.0)
         entry = self.find_voice(request.voice)
         try:
-            options = self._options(request)
+            options = self._options(request, entry.preset)
         except ValueError as error:
             raise ApiError("invalid_value", str(error)) from error
         async with AsyncExitStack() as stack:
             await stack.enter_async_context(self.admission.slot(present_caller().key.name))
             try:
-                voice = await self._load_voice(entry)
+                if request.reference is None:
+                    voice = await self.voices.load(entry)
+                else:
+                    voice = await self.uploads.voice_of(request.reference)
                 session = self.tts.open_session(options, voice=voice)
             except ValueError as error:
                 raise ApiError("invalid_value", str(error), "voice") from error
             stack.callback(session.cancel)
             yield Utterance(session, request.max_lead_s)
 
-    def _options(self, request: SpeechRequest) -> SessionOptions:
-        changes = {
-            name: value
-            for name in ("temperature", "cfg")
-            if (value := getattr(request, name)) is not None
-        }
+    def _options(self, request: SpeechRequest, preset: Preset) -> SessionOptions:
+        changes = {}
+        for name in ("temperature", "cfg"):
+            values = (getattr(request, name), getattr(preset, name))
+            value = next((value for value in values if value is not None), None)
+            if value is not None:
+                changes[name] = value
         return SessionOptions(
             decoding=replace(self.tts.default_options, **changes),
             seed=request.seed,
             max_start_delay_s=0.0,
         )
-
-    async def _load_voice(self, entry: VoiceEntry) -> Voice | None:
-        if entry.path is None:
-            return None
-        if entry.name not in self._loaded:
-            self._loaded[entry.name] = await asyncio.to_thread(self.tts.load_voice, entry.path)
-        return self._loaded[entry.name]
 
 
 class Utterance:

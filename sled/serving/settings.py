@@ -6,7 +6,7 @@ import logging
 import os
 from ipaddress import ip_address
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
@@ -69,7 +69,17 @@ class ServerSettings(BaseSettings):
         default_factory=list, description="web origins whose pages may use the server"
     )
     voices: Path | None = Field(
-        None, description="folder of voice files from `sled voices make`; their names are voices"
+        None,
+        description="folder of voice files from `sled voices make`, whose names are voices; keeps "
+        "uploads, which are else forgotten",
+    )
+    presets: Path | None = Field(
+        None, description="JSON file of names that stand for a voice and settings"
+    )
+    consent: Literal["attest", "recording", "off"] = Field(
+        "attest",
+        description="how a speaker agrees to be cloned: as the client states, recorded, or not "
+        "asked",
     )
     max_sessions: int = Field(64, description="most utterances at a time", ge=1)
     max_load: float = Field(
@@ -93,6 +103,13 @@ class ServerSettings(BaseSettings):
     def _split(cls, value: Any) -> Any:
         """A list in an environment variable is written with commas."""
         return [one.strip() for one in value.split(",")] if isinstance(value, str) else value
+
+    @field_validator("voices")
+    @classmethod
+    def _check_folder(cls, folder: Path | None) -> Path | None:
+        if folder is not None and not folder.is_dir():
+            raise ValueError(f"there is no folder {folder}: create it first")
+        return folder
 
     @model_validator(mode="after")
     def _check_exposure(self) -> Self:

@@ -32,6 +32,10 @@ def max_prompt_frames(config: Config) -> int | None:
     return int(TRAINED_PROMPT_SHARE * config.speaking.trained_frames)
 
 
+class PromptTooLongError(ValueError):
+    """A recording is too long to be continued."""
+
+
 def check_prompt(config: Config, num_frames: int) -> None:
     """Check that a model can continue a recording.
 
@@ -40,12 +44,12 @@ def check_prompt(config: Config, num_frames: int) -> None:
         num_frames: The length of the recording.
 
     Raises:
-        ValueError: If it is too long, compared with the training data, to be continued.
+        PromptTooLongError: If it is too long, compared with the training data, to be continued.
     """
     longest, trained = max_prompt_frames(config), config.speaking.trained_frames
     if longest is not None and trained is not None and num_frames > longest:
         seconds = (num / config.architecture.frame_rate for num in (num_frames, trained, longest))
-        raise ValueError(
+        raise PromptTooLongError(
             "the voice's recording is too long: it lasts {:.1f} s, and the model was trained on "
             "no more than {:.1f} s at once, new speech included; take one of at most {:.1f} s, "
             "and the words spoken in that".format(*seconds)

@@ -187,13 +187,20 @@ class Voice:
             text, units, layout, prefill, stream.state, num_samples, weakref.ref(model), conditions
         )
 
-    def save(self, path: str | Path, model_digest: str, codec: Codec) -> None:
+    def save(
+        self,
+        path: str | Path,
+        model_digest: str,
+        codec: Codec,
+        notes: Mapping[str, str] | None = None,
+    ) -> None:
         """Write a voice file.
 
         Args:
             path: The file.
             model_digest: Digest of the model's weights. No other model can use the file.
             codec: The codec. No other codec can use the file.
+            notes: Further metadata of the file.
         """
         row = self.prefill.rows[0]
         tensors = {"latents": self.units.cpu(), "token_ids": torch.tensor(row.token_ids)}
@@ -209,7 +216,7 @@ class Voice:
             "model": model_digest,
             "codec": codec.digest(),
         }
-        metadata = {"format": FILE_FORMAT, "voice": json.dumps(description)}
+        metadata = {**(notes or {}), "format": FILE_FORMAT, "voice": json.dumps(description)}
         save_file(tensors, str(path), metadata=metadata)
 
     @classmethod

@@ -55,6 +55,8 @@ FLAGS: dict[str, set[str]] = {
         "--insecure",
         "--cors_origins",
         "--voices",
+        "--presets",
+        "--consent",
         "--max_sessions",
         "--max_load",
         "--queue_s",

@@ -1,1 +1,1 @@
-"""OpenAI's API over HTTP: speech, and lists of models and voices."""
+"""OpenAI's API over HTTP: speech, models and voices."""

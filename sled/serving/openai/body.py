@@ -11,6 +11,8 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from sled.serving.encoding import MAX_RATE, MAX_SPEED, MIN_RATE, MIN_SPEED, FormatName
+from sled.serving.voices.samples import decode_base64
+from sled.serving.voices.uploads import Reference
 
 MAX_SEED = 2**31 - 1
 # Fields of OpenAI's API that have no effect here.
@@ -51,6 +53,13 @@ class SpeechBody(BaseModel):
     cfg: Annotated[float, Field(ge=0, le=20)] | None = Field(
         None, description="guidance scale; unset: as the model recommends"
     )
+    ref_audio: str | None = Field(
+        None, description="recording of a voice to continue: base64 or a data URL"
+    )
+    ref_text: str | None = Field(None, description="the words of ref_audio")
+    consent: str | None = Field(
+        None, description="that the speaker of ref_audio agrees, or the id of a recorded consent"
+    )
     sample_rate: Annotated[int, Field(ge=MIN_RATE, le=MAX_RATE)] | None = Field(
         None, description="sample rate in Hz; unset: as the format prefers"
     )
@@ -58,6 +67,17 @@ class SpeechBody(BaseModel):
     def voice_name(self) -> str | None:
         """The voice, however it is written."""
         return self.voice.id if isinstance(self.voice, VoiceName) else self.voice
+
+    def reference(self) -> Reference | None:
+        """The recording to continue, if there is one.
+
+        Raises:
+            ApiError: `invalid_value` if it is no base64.
+        """
+        if self.ref_audio is None:
+            return None
+        data = decode_base64(self.ref_audio, "ref_audio")
+        return Reference(data, self.ref_text, self.consent, "ref_audio")
 
     def ignored(self) -> list[str]:
         """Fields that are set and have no effect."""

@@ -1,11 +1,10 @@
-"""Lists of models and voices, as clients of OpenAI's API and Open WebUI ask for them."""
+"""Lists of models, as clients of OpenAI's API and Open WebUI ask for them."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from fastapi import APIRouter, Request
-from fastapi.responses import JSONResponse
 
 from sled.serving.requests import server_of
 from sled.serving.service import MODEL_ALIASES
@@ -44,13 +43,3 @@ def _model_names(request: Request) -> list[str]:
 
 def _model(name: str) -> dict[str, Any]:
     return {"id": name, "object": "model", "created": 0, "owned_by": "sled"}
-
-
-@router.get("/audio/voices")
-async def list_voices(request: Request, legacy: bool = False) -> JSONResponse:
-    """The voices; with `legacy`, only their names."""
-    names = list(server_of(request).service.voices)
-    if legacy:
-        return JSONResponse({"voices": names})
-    voices = [{"id": name, "name": name, "kind": "builtin"} for name in names]
-    return JSONResponse({"object": "list", "data": voices, "voices": voices, "uploaded_voices": []})

@@ -29,25 +29,22 @@ KEEP_ALIVE_S = 15.0
 @router.post("/audio/speech", responses={200: {"content": {"audio/mpeg": {}}}})
 async def speak(request: Request, body: SpeechBody) -> Response:
     """Speak a text. The audio is sent while it is made."""
+    return await respond(request, body)
+
+
+async def respond(request: Request, body: SpeechBody) -> Response:
+    """The answer to a request for speech.
+
+    Raises:
+        ApiError: If it cannot be followed.
+    """
     begun_s = time.perf_counter()
     server = server_of(request)
     service = server.service
-    service.check_model(body.model)
-    if not body.input.strip():
-        raise ApiError("text_empty", "input is blank: give at least one word", "input")
-    if len(body.input) > server.settings.max_input_chars:
-        raise ApiError(
-            "text_too_long",
-            f"input has {len(body.input)} characters, at most {server.settings.max_input_chars} "
-            "are spoken at once: divide it",
-            "input",
-        )
-    try:
-        encoder = AudioEncoder(
-            body.response_format, service.sample_rate, body.sample_rate, body.speed
-        )
-    except ValueError as error:
-        raise ApiError("format_unsupported", str(error), "sample_rate") from error
+    with server.counting_refusals("openai"):
+        check_input(server, body)
+        voice = service.find_voice(body.voice_name())
+        encoder = open_encoder(server, body, voice.pace(body.speed))
     seed = random.randrange(MAX_SEED + 1) if body.seed is None else body.seed
     stack = AsyncExitStack()
     utterance = Encoded(server, body, seed, encoder, stack)
@@ -62,7 +59,7 @@ async def speak(request: Request, body: SpeechBody) -> Response:
         "x-accel-buffering": "no",
         "cache-control": "no-store, no-transform",
         "x-sled-model": service.name,
-        "x-sled-voice": service.find_voice(body.voice_name()).name,
+        "x-sled-voice": voice.name,
         "x-sled-seed": str(seed),
         "x-sled-synthetic": "1",
         "server-timing": f"queue;dur={1000 * queue_s:.1f}, first;dur={1000 * waited_s:.1f}",
@@ -78,6 +75,38 @@ async def speak(request: Request, body: SpeechBody) -> Response:
     return StreamingResponse(
         utterance.stream(first), media_type=encoder.media_type, headers=headers
     )
+
+
+def check_input(server: Server, body: SpeechBody) -> None:
+    """Check the model and the text of a request.
+
+    Raises:
+        ApiError: `model_not_found`, `text_empty`, `text_too_long`.
+    """
+    server.service.check_model(body.model)
+    if not body.input.strip():
+        raise ApiError("text_empty", "input is blank: give at least one word", "input")
+    longest = server.settings.max_input_chars
+    if len(body.input) > longest:
+        raise ApiError(
+            "text_too_long",
+            f"input has {len(body.input)} characters, at most {longest} are spoken at once: "
+            "divide it",
+            "input",
+        )
+
+
+def open_encoder(server: Server, body: SpeechBody, speed: float) -> AudioEncoder:
+    """The encoder of a request.
+
+    Raises:
+        ApiError: `format_unsupported`.
+    """
+    rate = server.service.sample_rate
+    try:
+        return AudioEncoder(body.response_format, rate, body.sample_rate, speed)
+    except ValueError as error:
+        raise ApiError("format_unsupported", str(error), "sample_rate") from error
 
 
 class Encoded:
@@ -112,7 +141,11 @@ class Encoded:
         start = time.perf_counter()
         body = self._body
         request = SpeechRequest(
-            voice=body.voice_name(), seed=self._seed, temperature=body.temperature, cfg=body.cfg
+            voice=body.voice_name(),
+            seed=self._seed,
+            temperature=body.temperature,
+            cfg=body.cfg,
+            reference=body.reference(),
         )
         self._utterance = await self._stack.enter_async_context(
             self._server.open("openai", request)

@@ -47,6 +47,8 @@ router = APIRouter()
 DOOR = "socket"
 CONFIG_TIMEOUT_S = 10.0
 MAX_MESSAGE_CHARS = 128 * 1024
+# Settings may hold a recording.
+MAX_CONFIG_CHARS = 4 << 20
 # Close codes: RFC 6455, section 7.4.1, and the registry of IANA.
 NORMAL, UNSUPPORTED_DATA, POLICY, TOO_BIG, ENGINE, TRY_LATER = 1000, 1003, 1008, 1009, 1011, 1013
 
@@ -109,12 +111,25 @@ class Connection:
             text = message.get("text")
             if text is None:
                 raise Close(UNSUPPORTED_DATA, "send JSON as text, no binary messages")
-            if len(text) > MAX_MESSAGE_CHARS:
-                raise Close(TOO_BIG, f"a message has at most {MAX_MESSAGE_CHARS} characters")
             try:
-                await self._handle(parse(text))
+                await self._handle(self._parse(text))
             except ApiError as error:
                 await self._send_error(error)
+
+    def _parse(self, text: str) -> dict[str, Any]:
+        """A message, unless it is too long.
+
+        Raises:
+            ApiError: If it is no message.
+            Close: If it is too long.
+        """
+        too_long = Close(TOO_BIG, f"a message has at most {MAX_MESSAGE_CHARS} characters")
+        if len(text) > MAX_CONFIG_CHARS:
+            raise too_long
+        message = parse(text)
+        if len(text) > MAX_MESSAGE_CHARS and message.get("type") != "session.config":
+            raise too_long
+        return message
 
     def _patience_s(self) -> float:
         """How long to wait for the next message."""
@@ -186,9 +201,11 @@ class Connection:
         )
 
     def _encoder(self, config: SocketConfig) -> AudioEncoder:
-        rate = self._server.service.sample_rate
+        service = self._server.service
+        speed = service.find_voice(config.voice_name()).pace(config.speed)
+        rate = service.sample_rate
         try:
-            return AudioEncoder(config.response_format, rate, config.sample_rate, config.speed)
+            return AudioEncoder(config.response_format, rate, config.sample_rate, speed)
         except ValueError as error:
             raise ApiError("format_unsupported", str(error), "sample_rate") from error
 
@@ -262,6 +279,7 @@ class Connection:
             temperature=config.temperature,
             cfg=config.cfg,
             max_lead_s=config.max_lead_s or server.settings.max_lead_s,
+            reference=config.reference(),
         )
         try:
             async with server.open(DOOR, request) as utterance:

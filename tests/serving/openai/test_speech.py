@@ -157,12 +157,14 @@ def test_bad_requests(client: httpx.Client) -> None:
     post = client.post
     assert code(post("/v1/audio/speech", content=b"{")) == (400, "invalid_value")
     assert code(post("/v1/audio/speech", content=b"\xff" * 10)) == (400, "invalid_value")
-    assert code(post("/v1/audio/speech", content=b"x" * (1 << 21))) == (413, "body_too_large")
+    assert code(post("/v1/audio/speech", content=b"x" * (5 << 20))) == (413, "body_too_large")
+    form = post("/v1/audio/speech", data={"input": "four"})
+    assert code(form) == (415, "media_type_unsupported")
     assert code(client.get("/v1/audio/speech")) == (405, "method_not_allowed")
     assert code(client.get("/v1/nothing")) == (404, "not_found")
 
     def parts() -> list[bytes]:  # a body of unknown size
-        return [b"x" * (1 << 19)] * 4
+        return [b"x" * (1 << 20)] * 5
 
     assert code(post("/v1/audio/speech", content=iter(parts()))) == (413, "body_too_large")
 

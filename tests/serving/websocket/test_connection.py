@@ -1,6 +1,7 @@
 """The WebSocket that takes text piece by piece."""
 
 import asyncio
+import base64
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -16,6 +17,7 @@ from hypothesis import strategies as st
 from sled.serving.websocket import connection
 from tests.serving.conftest import NAME, Running
 from tests.serving.openai.test_speech import TEXT, ask, pcm
+from tests.serving.voices.recordings import as_file, tone
 
 CONFIG = {"type": "session.config", "seed": 3}
 DONE = {"type": "input.done"}
@@ -186,7 +188,9 @@ def test_errors_leave_the_connection_usable(
     asyncio.run(run())
 
 
-@pytest.mark.parametrize(("message", "code"), [(b"\0", 1003), ("x" * 200_000, 1009)])
+@pytest.mark.parametrize(
+    ("message", "code"), [(b"\0", 1003), (json.dumps(text("x" * 200_000)), 1009)]
+)
 def test_messages_that_close_the_connection(
     served: Running, message: str | bytes, code: int
 ) -> None:
@@ -316,3 +320,22 @@ def test_who_hangs_up_frees_the_slot(served: Running) -> None:
     served.wait_until(lambda: served.server.active == 0)
     assert served.server.healthy
     assert NAME in served.server.service.voices
+
+
+def test_a_recording_in_the_settings(served: Running) -> None:
+    recording = base64.b64encode(as_file(tone(4), "WAV")).decode()
+    config = {"ref_audio": recording, "ref_text": "four two " * 15, "consent": "He agreed."}
+    assert len(recording) > 200_000
+
+    async def run(**fields: object) -> tuple[list[dict[str, Any]], bytes]:
+        async with call(served, **fields) as caller:
+            await caller.send(text(TEXT), DONE)
+            return await caller.utterance()
+
+    own = asyncio.run(run())[1]
+    messages, cloned = asyncio.run(run(**config))
+    assert kinds(messages) == ["audio.start", "audio.done", "session.done"], messages
+    assert cloned != own
+    messages, audio = asyncio.run(run(**config | {"consent": None}))
+    assert (messages[0]["code"], messages[0]["fatal"]) == ("consent_required", False)
+    assert not audio

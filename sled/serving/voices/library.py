@@ -1,0 +1,274 @@
+"""The voices of a server by name: the model's own, voice files in a folder, uploads, and presets.
+
+A name that a client gives is looked up here and never becomes a path. Uploaded voices are files
+whose names are ids; what is known of them is in the metadata of the file, so that they are there
+again after a restart.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import secrets
+import time
+from collections import OrderedDict
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from pydantic import BaseModel, ValidationError
+from safetensors import SafetensorError, safe_open
+
+from sled.serving.encoding import MAX_SPEED, MIN_SPEED
+from sled.serving.errors import ApiError
+from sled.serving.settings import OPENAI_VOICES
+from sled.serving.voices.presets import NO_PRESET, Preset
+from sled.streaming.voice import Voice
+from sled.tts import TTS
+
+logger = logging.getLogger(__name__)
+
+SUFFIX = ".safetensors"
+# Where the metadata of a voice file says that, and by whom, it was uploaded.
+RECORD = "upload"
+# Each may hold 100 MB of keys and values of a recording.
+MAX_LOADED = 16
+MAX_UPLOADED = 1000
+
+
+class UploadRecord(BaseModel):
+    """What is known of an uploaded voice.
+
+    Attributes:
+        name: The name that clients give.
+        created_at: When it was made, in seconds since 1970.
+        key: Name of the key with which it was made.
+        consent: The statement of whoever uploaded it, or the id of a recorded consent.
+        sample_sha256: Digest of the file with the recording.
+        language: BCP 47.
+        description: Of the speaker.
+    """
+
+    name: str
+    created_at: int
+    key: str
+    consent: str
+    sample_sha256: str
+    language: str = "en"
+    description: str = ""
+
+
+@dataclass(frozen=True)
+class VoiceEntry:
+    """A voice that clients can name.
+
+    Attributes:
+        name: Its name.
+        path: Its file. None: the model's own voice.
+        id: Another name of it, which is never given again.
+        record: What is known of an upload. None: it was not uploaded.
+        preset: The settings that come with the name.
+    """
+
+    name: str
+    path: Path | None = None
+    id: str = ""
+    record: UploadRecord | None = None
+    preset: Preset = NO_PRESET
+
+    def pace(self, speed: float) -> float:
+        """The speed of this voice, if a request asks for a speed."""
+        return min(MAX_SPEED, max(MIN_SPEED, speed * self.preset.speed))
+
+
+class VoiceLibrary(Mapping[str, VoiceEntry]):
+    """Voices by name; the model's own is the first.
+
+    Args:
+        tts: The model.
+        own: Name of the model's own voice.
+        folder: Holds voice files. None: there are none.
+        presets: Names that stand for a voice and settings.
+
+    Raises:
+        ValueError: If a preset names no voice.
+    """
+
+    def __init__(
+        self, tts: TTS, own: str, folder: Path | None, presets: Mapping[str, Preset]
+    ) -> None:
+        self._tts, self._folder = tts, folder
+        self._own = VoiceEntry(own, id=own)
+        self._entries = {own: self._own}
+        self._loaded: OrderedDict[Path, Voice] = OrderedDict()
+        self._loading = asyncio.Lock()
+        for path in sorted(folder.glob(f"*{SUFFIX}")) if folder else []:
+            self._add_file(path)
+        self._all_presets = dict(presets)
+        for name in presets.keys() - self._presets.keys():
+            raise ValueError(f"preset {name!r} names a voice that is not there: see --voices")
+
+    def _add_file(self, path: Path) -> None:
+        try:
+            record = _read_record(path)
+        except (ValueError, OSError, SafetensorError) as error:
+            logger.warning("%s is no voice file (%s): it is left out", path, error)
+            return
+        name = path.stem if record is None else record.name
+        if name in self._entries:
+            logger.warning("%s: there is another voice %r: it is found by its id", path, name)
+            name = path.stem
+        self._entries[name] = VoiceEntry(name, path, path.stem, record)
+
+    # By name.
+
+    @property
+    def _presets(self) -> dict[str, Preset]:
+        """The presets whose voices are there; an uploaded one may have been deleted."""
+        there = {None, *self._entries}
+        return {name: one for name, one in self._all_presets.items() if one.voice in there}
+
+    def __getitem__(self, name: str) -> VoiceEntry:
+        """The voice of a name or an id."""
+        if preset := self._presets.get(name):
+            entry = self._own if preset.voice is None else self._entries[preset.voice]
+            return replace(entry, name=name, preset=preset)
+        if name in self._entries:
+            return self._entries[name]
+        for entry in self._entries.values():
+            if entry.id == name:
+                return entry
+        raise KeyError(name)
+
+    def __iter__(self) -> Iterator[str]:
+        """The names; those of OpenAI's are left out."""
+        yield from self._entries
+        yield from (name for name in self._presets if name not in OPENAI_VOICES)
+
+    def __len__(self) -> int:
+        return len(list(iter(self)))
+
+    def find(self, name: str | None) -> VoiceEntry:
+        """The voice of a name; None and OpenAI's names stand for the model's own voice.
+
+        Raises:
+            ApiError: `voice_not_found`.
+        """
+        if name is not None and name in self:
+            return self[name]
+        if name is None or name in OPENAI_VOICES:
+            return self._own
+        known = ", ".join(self)
+        mixed = "voices cannot be mixed" if "+" in name else f"there is no voice {name!r}"
+        raise ApiError("voice_not_found", f"{mixed}: choose one of {known}", "voice")
+
+    # Uploads.
+
+    @property
+    def uploaded(self) -> list[VoiceEntry]:
+        """The uploaded voices, in the order of their making."""
+        found = [entry for entry in self._entries.values() if entry.record is not None]
+        return sorted(found, key=lambda entry: entry.record.created_at if entry.record else 0)
+
+    def check_name(self, name: str) -> None:
+        """Check that a new voice can have a name.
+
+        Raises:
+            ApiError: `voice_exists`, or `storage_full`.
+        """
+        if name in self or name in OPENAI_VOICES:
+            raise ApiError(
+                "voice_exists", f"there is a voice {name!r}: choose another name", "name"
+            )
+        if len(self.uploaded) >= MAX_UPLOADED:
+            raise ApiError("storage_full", f"there are {MAX_UPLOADED} voices: delete some first")
+
+    def save(self, voice: Voice, record: UploadRecord) -> VoiceEntry:
+        """Write the file of a new voice; on any thread.
+
+        Raises:
+            ApiError: `storage_full` if the file cannot be written.
+        """
+        assert self._folder is not None
+        path = self._folder / f"voice_{secrets.token_hex(12)}{SUFFIX}"
+        part = path.with_suffix(".part")
+        try:
+            self._tts.save_voice(voice, part, {RECORD: record.model_dump_json()})
+            os.replace(part, path)
+        except (OSError, SafetensorError) as error:
+            logger.error("a voice could not be written: %s", error)
+            raise ApiError("storage_full", "the voice could not be written: see the log") from error
+        finally:
+            part.unlink(missing_ok=True)
+        return VoiceEntry(record.name, path, path.stem, record)
+
+    def add(self, entry: VoiceEntry) -> None:
+        """Make a voice that has been saved known."""
+        self._entries[entry.name] = entry
+        logger.info("voice %s was made with key %r", entry.id, entry.record and entry.record.key)
+
+    def remove(self, entry: VoiceEntry) -> None:
+        """Delete an uploaded voice. Sessions that speak with it go on."""
+        assert entry.path is not None
+        del self._entries[entry.name]
+        self._loaded.pop(entry.path, None)
+        entry.path.unlink(missing_ok=True)
+        logger.info("voice %s was deleted", entry.id)
+
+    # Voices in memory.
+
+    async def load(self, entry: VoiceEntry) -> Voice | None:
+        """The voice of an entry; None: the model's own.
+
+        Raises:
+            ValueError: If its file is missing or broken, or belongs to another model.
+        """
+        if entry.path is None:
+            return None
+        async with self._loading:
+            voice = self._loaded.pop(entry.path, None)
+            if voice is None:
+                voice = await asyncio.to_thread(self._tts.load_voice, entry.path)
+            self._loaded[entry.path] = voice
+            if len(self._loaded) > MAX_LOADED:
+                self._loaded.popitem(last=False)
+        return voice
+
+    @property
+    def num_loaded(self) -> int:
+        """Voices in memory."""
+        return len(self._loaded)
+
+
+def make_record(
+    name: str, key: str, consent: str, digest: str, language: str, description: str
+) -> UploadRecord:
+    """What is known of a voice that is made now."""
+    return UploadRecord(
+        name=name,
+        created_at=int(time.time()),
+        key=key,
+        consent=consent,
+        sample_sha256=digest,
+        language=language,
+        description=description,
+    )
+
+
+def _read_record(path: Path) -> UploadRecord | None:
+    """What a voice file says about its upload; None if it was not uploaded.
+
+    Raises:
+        ValueError: If it is damaged.
+        OSError: If it cannot be read.
+        SafetensorError: If it is no file of tensors.
+    """
+    with safe_open(str(path), "pt") as file:
+        metadata = file.metadata() or {}
+    if RECORD not in metadata:
+        return None
+    try:
+        return UploadRecord.model_validate_json(metadata[RECORD])
+    except ValidationError as error:
+        raise ValueError("the record of its upload is damaged") from error
