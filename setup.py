@@ -33,6 +33,9 @@ EXTRAS = {
     ],
     # Home Assistant's protocol for the server, and its announcement in the local network.
     "wyoming": ["wyoming>=1.7", "zeroconf>=0.140"],
+    # `sled serve` as a voice of agent frameworks.
+    "pipecat": ["pipecat-ai>=1.14,<2", "websockets>=15"],
+    "livekit": ["livekit-agents>=1.8,<2"],
     "dev": [
         "av>=12",
         "pytest>=8",

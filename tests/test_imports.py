@@ -68,6 +68,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     },
     # The server opens sessions, and knows no model.
     "serving": {"files", "streaming", "text", "transcribe", "tts"},
+    # Voices of other frameworks, which know the server's messages only.
+    "integrations": set(),
     # What uses all of it.
     "evaluation": {
         "codec",

@@ -1,0 +1,3 @@
+"""A server with a tiny model."""
+
+from tests.serving.conftest import served as served
