@@ -13,9 +13,9 @@ from fastapi.responses import JSONResponse, Response
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from starlette.exceptions import HTTPException
 
-from sled.serving.errors import CODE_OF_STATUS, ApiError
+from sled.serving.errors import CODE_OF_STATUS, ApiError, describe_problem
 from sled.serving.guard import UPLOAD_PATHS, Guard
-from sled.serving.openai import consents, lists, speech, tokens, voices
+from sled.serving.openai import batch, consents, lists, speech, tokens, voices
 from sled.serving.server import Server
 from sled.serving.websocket import connection
 
@@ -33,7 +33,7 @@ def make_app(server: Server) -> FastAPI:
 
     app = FastAPI(title="SLED", version="1", lifespan=lifespan, redoc_url=None)
     app.state.server = server
-    for door in (speech, lists, voices, consents, tokens, connection):
+    for door in (speech, batch, lists, voices, consents, tokens, connection):
         app.include_router(door.router)
     _add_health(app, server)
     app.add_exception_handler(ApiError, _on_api_error)
@@ -85,15 +85,13 @@ async def _on_invalid(request: Request, error: Exception) -> JSONResponse:
     """The first problem of a body or a query, in OpenAI's form."""
     assert isinstance(error, RequestValidationError)
     problem = error.errors()[0]
-    places = [str(place) for place in problem["loc"] if place not in ("body", "query", "path")]
-    param = ".".join(places) or None
-    where = f"{param}: " if param else ""
+    message, param = describe_problem(problem)
     expected = "multipart/form-data" if _takes_files(request) else "application/json"
     given = request.headers.get("content-type", expected)
     if problem["loc"][:1] == ("body",) and not given.startswith(expected):
-        message = f"send the body as {expected}, not {given!r}"
-        return _answer(ApiError("media_type_unsupported", message))
-    return _answer(ApiError("invalid_value", f"{where}{problem['msg']}", param))
+        wrong = f"send the body as {expected}, not {given!r}"
+        return _answer(ApiError("media_type_unsupported", wrong))
+    return _answer(ApiError("invalid_value", message, param))
 
 
 def _takes_files(request: Request) -> bool:

@@ -44,6 +44,13 @@ CODE_OF_STATUS = {
 }
 
 
+def describe_problem(problem: Mapping[str, Any]) -> tuple[str, str | None]:
+    """What is wrong with a field, and which one, of an error that pydantic reports."""
+    places = [str(place) for place in problem["loc"] if place not in ("body", "query", "path")]
+    param = ".".join(places) or None
+    return (f"{param}: " if param else "") + problem["msg"], param
+
+
 class ApiError(Exception):
     """An error that is told to the client.
 

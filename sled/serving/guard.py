@@ -24,7 +24,7 @@ MAX_UPLOAD_BYTES = 11 << 20
 UPLOAD_PATHS = ("/v1/audio/voices", "/v1/audio/voice_consents")
 # A recording in base64 beside the text.
 MAX_SPEECH_BYTES = 4 << 20
-SPEECH_PATHS = ("/v1/audio/speech", "/dev/captioned_speech")
+SPEECH_PATHS = ("/v1/audio/speech", "/v1/audio/speech/batch", "/dev/captioned_speech")
 # A request has to arrive within this time.
 BODY_S = 60.0
 # What needs no key: some clients list voices and models without one.

@@ -3,14 +3,24 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
-from typing import Any, TypeVar
+from collections.abc import AsyncIterator, Coroutine
+from contextlib import AsyncExitStack
+from typing import Annotated, Any, TypeVar
 
-from fastapi import Request
+from fastapi import Depends, Request
 
 from sled.serving.server import Server
 
 T = TypeVar("T")
+
+
+async def _open_stack() -> AsyncIterator[AsyncExitStack]:
+    async with AsyncExitStack() as stack:
+        yield stack
+
+
+RequestStack = Annotated[AsyncExitStack, Depends(_open_stack)]
+"""What a request holds; it is closed when the answer has been sent, or its taker has left."""
 
 
 def server_of(request: Request) -> Server:

@@ -17,64 +17,57 @@ from fastapi.responses import Response, StreamingResponse
 from sled.serving.encoding import WAV_HEADER_BYTES, AudioEncoder, wav_header
 from sled.serving.errors import ApiError
 from sled.serving.openai.body import MAX_SEED, SpeechBody
-from sled.serving.requests import server_of, unless_left
+from sled.serving.requests import RequestStack, server_of, unless_left
 from sled.serving.server import Server
 from sled.serving.service import SpeechRequest
 
 router = APIRouter(prefix="/v1", tags=["speech"])
 
+DOOR = "openai"
 KEEP_ALIVE_S = 15.0
 
 
 @router.post("/audio/speech", responses={200: {"content": {"audio/mpeg": {}}}})
-async def speak(request: Request, body: SpeechBody) -> Response:
+async def speak(request: Request, body: SpeechBody, stack: RequestStack) -> Response:
     """Speak a text. The audio is sent while it is made."""
-    return await respond(request, body)
+    return await respond(request, body, stack)
 
 
-async def respond(request: Request, body: SpeechBody) -> Response:
+async def respond(request: Request, body: SpeechBody, stack: AsyncExitStack) -> Response:
     """The answer to a request for speech.
+
+    Args:
+        request: The request.
+        body: What it asks for.
+        stack: Holds the utterance open until the answer has been sent.
 
     Raises:
         ApiError: If it cannot be followed.
     """
     begun_s = time.perf_counter()
     server = server_of(request)
-    service = server.service
-    with server.counting_refusals("openai"):
-        check_input(server, body)
-        voice = service.find_voice(body.voice_name())
-        encoder = open_encoder(server, body, voice.pace(body.speed))
-    seed = random.randrange(MAX_SEED + 1) if body.seed is None else body.seed
-    stack = AsyncExitStack()
-    utterance = Encoded(server, body, seed, encoder, stack)
-    try:
-        first = await unless_left(request, utterance.begin())
-    except BaseException:
-        await stack.aclose()
-        raise
-    waited_s, queue_s = time.perf_counter() - begun_s, utterance.queue_s
-    server.count_first_audio("openai", waited_s)
+    speech = Encoded(server, body, stack)
+    first = await unless_left(request, speech.begin())
+    waited_s, queue_s = time.perf_counter() - begun_s, speech.queue_s
+    server.count_first_audio(DOOR, waited_s)
     headers = {
         "x-accel-buffering": "no",
         "cache-control": "no-store, no-transform",
-        "x-sled-model": service.name,
-        "x-sled-voice": voice.name,
-        "x-sled-seed": str(seed),
+        "x-sled-model": server.service.name,
+        "x-sled-voice": speech.voice.name,
+        "x-sled-seed": str(speech.seed),
         "x-sled-synthetic": "1",
         "server-timing": f"queue;dur={1000 * queue_s:.1f}, first;dur={1000 * waited_s:.1f}",
     }
     if ignored := body.ignored():
         headers["x-sled-ignored"] = ", ".join(name for name in ignored if name.isprintable())[:500]
     if body.stream_format == "sse":
-        events = utterance.events(first)
+        events = speech.events(first)
         return StreamingResponse(events, media_type="text/event-stream", headers=headers)
     if not body.stream:
-        audio = await unless_left(request, utterance.whole(first))
-        return Response(audio, media_type=encoder.media_type, headers=headers)
-    return StreamingResponse(
-        utterance.stream(first), media_type=encoder.media_type, headers=headers
-    )
+        audio = await unless_left(request, speech.whole(first))
+        return Response(audio, media_type=speech.media_type, headers=headers)
+    return StreamingResponse(speech.stream(first), media_type=speech.media_type, headers=headers)
 
 
 def check_input(server: Server, body: SpeechBody) -> None:
@@ -115,24 +108,26 @@ class Encoded:
     Args:
         server: The server.
         body: The request.
-        seed: Its seed.
-        encoder: Encodes the audio.
-        stack: Holds the utterance open; closed when the bytes end, or their taker leaves.
+        stack: Holds the utterance open; closed when the bytes end.
 
     Attributes:
+        seed: Its seed.
+        voice: Its voice.
+        media_type: The header `content-type`.
         queue_s: How long the request waited for its turn.
+
+    Raises:
+        ApiError: If the request cannot be followed.
     """
 
-    def __init__(
-        self,
-        server: Server,
-        body: SpeechBody,
-        seed: int,
-        encoder: AudioEncoder,
-        stack: AsyncExitStack,
-    ) -> None:
-        self._server, self._body, self._seed = server, body, seed
-        self._encoder, self._stack = encoder, stack
+    def __init__(self, server: Server, body: SpeechBody, stack: AsyncExitStack) -> None:
+        self._server, self._body, self._stack = server, body, stack
+        with server.counting_refusals(DOOR):
+            check_input(server, body)
+            self.voice = server.service.find_voice(body.voice_name())
+            self._encoder = open_encoder(server, body, self.voice.pace(body.speed))
+        self.media_type = self._encoder.media_type
+        self.seed = random.randrange(MAX_SEED + 1) if body.seed is None else body.seed
         self._ended = False
         self.queue_s = 0.0
 
@@ -142,14 +137,12 @@ class Encoded:
         body = self._body
         request = SpeechRequest(
             voice=body.voice_name(),
-            seed=self._seed,
+            seed=self.seed,
             temperature=body.temperature,
             cfg=body.cfg,
             reference=body.reference(),
         )
-        self._utterance = await self._stack.enter_async_context(
-            self._server.open("openai", request)
-        )
+        self._utterance = await self._stack.enter_async_context(self._server.open(DOOR, request))
         self.queue_s = time.perf_counter() - start
         self._utterance.feed(body.input)
         self._utterance.flush()

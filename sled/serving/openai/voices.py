@@ -11,7 +11,7 @@ from fastapi.responses import JSONResponse
 from sled.serving.errors import ApiError
 from sled.serving.openai.body import SpeechBody
 from sled.serving.openai.speech import respond
-from sled.serving.requests import server_of, unless_left
+from sled.serving.requests import RequestStack, server_of, unless_left
 from sled.serving.voices.library import VoiceEntry
 from sled.serving.voices.samples import MAX_SAMPLE_BYTES
 from sled.serving.voices.uploads import Reference
@@ -79,12 +79,12 @@ async def delete_voice(request: Request, voice_id: str) -> None:
 
 
 @router.get("/voices/{voice_id}/preview", responses={200: {"content": {"audio/mpeg": {}}}})
-async def preview_voice(request: Request, voice_id: str) -> Response:
+async def preview_voice(request: Request, voice_id: str, stack: RequestStack) -> Response:
     """A sentence in this voice, as MP3."""
     entry = find(request, voice_id)
     server = server_of(request)
     body = SpeechBody.model_validate({"input": server.greeting, "voice": entry.name, "seed": 0})
-    return await respond(request, body)
+    return await respond(request, body, stack)
 
 
 def find(request: Request, voice_id: str) -> VoiceEntry:
