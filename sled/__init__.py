@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from sled.decoding import DecodingOptions as DecodingOptions
     from sled.model.layout import Layout as Layout
     from sled.speech import Speech as Speech
+    from sled.streaming.marks import Mark as Mark
     from sled.streaming.options import SessionOptions as SessionOptions
     from sled.streaming.session import Session as Session
     from sled.streaming.session import SessionState as SessionState
@@ -25,6 +26,7 @@ _MODULES = {
     "TTS": "sled.tts",
     "DecodingOptions": "sled.decoding",
     "Layout": "sled.model.layout",
+    "Mark": "sled.streaming.marks",
     "Prompt": "sled.streaming.voice",
     "Session": "sled.streaming.session",
     "SessionOptions": "sled.streaming.options",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,7 +10,8 @@ import torch
 from torch import Tensor
 
 from sled.files.audio import write_audio
-from sled.streaming.audio_queue import Chunk
+from sled.streaming.marks import Mark
+from sled.streaming.session import Session
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,6 +25,7 @@ class Speech:
         stopped: True if the model ended it, False if it was cut at a limit.
         pauses: Where each silence that the text asks for starts and ends, in samples. It has no
             units.
+        marks: When its words are said; none if the model does not tell, see `Session.has_marks`.
     """
 
     audio: np.ndarray
@@ -32,16 +33,25 @@ class Speech:
     units: Tensor
     stopped: bool
     pauses: tuple[tuple[int, int], ...] = ()
+    marks: tuple[Mark, ...] = ()
 
     @classmethod
-    def of(cls, chunks: Sequence[Chunk], sample_rate: int, stopped: bool) -> Speech:
-        """The speech of the chunks of a session, of which there is at least one."""
+    def of(cls, session: Session) -> Speech:
+        """All speech of a session, whose text is complete."""
+        chunks = list(session.chunks())
         audio = np.concatenate([chunk.audio for chunk in chunks])
         units = torch.cat([chunk.units for chunk in chunks])
         ends = np.cumsum([len(chunk.audio) for chunk in chunks]).tolist()
         spans = [(end - len(one.audio), end) for one, end in zip(chunks, ends, strict=True)]
         pauses = [span for one, span in zip(chunks, spans, strict=True) if one.is_pause]
-        return cls(audio, sample_rate, units, stopped, tuple(pauses))
+        return cls(
+            audio,
+            session.sample_rate,
+            units,
+            session.stopped,
+            tuple(pauses),
+            tuple(session.marks()),
+        )
 
     @property
     def audio_without_pauses(self) -> np.ndarray:

@@ -301,10 +301,7 @@ class TTS:
             for session, text in zip(sessions, texts, strict=True):
                 session.feed(text)
                 session.flush()
-            return [
-                Speech.of(list(session.chunks()), session.sample_rate, session.stopped)
-                for session in sessions
-            ]
+            return [Speech.of(session) for session in sessions]
 
     # Voices.
 

@@ -22,6 +22,7 @@ from sled.serving.settings import ServerSettings
 from sled.serving.voices.library import VoiceEntry
 from sled.serving.voices.presets import Preset, read_presets
 from sled.serving.voices.uploads import Reference, Uploads
+from sled.streaming.marks import Mark, MarkKind
 from sled.streaming.options import SessionOptions
 from sled.streaming.session import Session
 from sled.text.tokenizer import normalize_spaces
@@ -200,6 +201,7 @@ class Utterance:
     def __init__(self, session: Session, max_lead_s: float | None = None) -> None:
         self._session, self._max_lead_s = session, max_lead_s
         self._first_s = 0.0
+        self._num_marks: dict[MarkKind, int] = {}
         self.text, self.num_samples = "", 0
 
     def feed(self, text: str) -> None:
@@ -219,6 +221,28 @@ class Utterance:
     def seconds(self) -> float:
         """Duration of the audio taken so far."""
         return self.num_samples / self._session.sample_rate
+
+    @property
+    def has_marks(self) -> bool:
+        """Whether the model tells when its words are said."""
+        return self._session.has_marks
+
+    def take_marks(self, kind: MarkKind) -> list[Mark]:
+        """The marks of the audio that has been taken, without those that were returned before.
+
+        Call it after each piece of audio, and once at the end.
+
+        Args:
+            kind: Of words, or of characters.
+        """
+        num_marks = self._num_marks.get(kind, 0)
+        marks = self._session.marks(kind, num_marks)
+        self._num_marks[kind] = num_marks + len(marks)
+        return marks
+
+    def heard_text(self, played_s: float) -> str:
+        """The text, as it was fed, whose words had begun when so many seconds were played."""
+        return self._session.heard_text(played_s)
 
     async def audio(self) -> AsyncIterator[np.ndarray]:
         """Pieces of audio [S], not further ahead than the listener may be.

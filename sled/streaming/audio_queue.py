@@ -36,9 +36,13 @@ class AudioQueue:
     """A queue of chunks with an end. The end of the queue is the end of its session.
 
     All methods can be called from any thread.
+
+    Attributes:
+        num_taken: Number of samples that have been taken.
     """
 
     def __init__(self) -> None:
+        self.num_taken = 0
         self._chunks: deque[Chunk] = deque()
         self._num_samples = 0
         self._held_until_s = 0.0
@@ -67,6 +71,12 @@ class AudioQueue:
     def num_samples(self) -> int:
         """Number of samples that wait."""
         return self._num_samples
+
+    @property
+    def num_put(self) -> int:
+        """Number of samples that wait or have been taken."""
+        with self._condition:
+            return self.num_taken + self._num_samples
 
     def waiting(self) -> list[Chunk]:
         """A copy of the chunks that wait."""
@@ -165,6 +175,7 @@ class AudioQueue:
         if self._chunks:
             chunk = self._chunks.popleft()
             self._num_samples -= len(chunk.audio)
+            self.num_taken += len(chunk.audio)
             return replace(chunk, ready_at_s=max(chunk.ready_at_s, self._held_until_s))
         if self._error is not None:
             raise self._error

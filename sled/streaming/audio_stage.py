@@ -21,6 +21,8 @@ from sled.codec import Codec
 from sled.codec.stream_state import StreamState
 from sled.streaming.audio_queue import AudioQueue, Chunk
 from sled.streaming.loudness import SilenceMeter, amplify
+from sled.streaming.mark_timeline import MarkTimeline
+from sled.streaming.place_reader import SpokenPlaces
 from sled.streaming.trimming import TailTrimmer
 from sled.streaming.voice import Voice
 
@@ -35,6 +37,7 @@ class UnitChunk:
         last: Whether they end the speech of the session.
         start_delay_s: How long to hold the first sound, if this chunk makes it.
         pause_s: The silence after them, in seconds.
+        places: What they say.
     """
 
     units: Tensor
@@ -42,6 +45,7 @@ class UnitChunk:
     last: bool = False
     start_delay_s: float = 0.0
     pause_s: float = 0.0
+    places: SpokenPlaces = field(default_factory=SpokenPlaces)
 
 
 @dataclass(frozen=True)
@@ -72,6 +76,8 @@ class AudioState:
         num_expected: Samples of all units so far, those of the voice's recording included.
         num_decoded: How many of them the codec has returned.
         pauses: Pauses to come: after which of these samples, and how many samples they last.
+        timeline: When each word is said.
+        num_taken: Samples that have been taken.
         waiting: Chunks that have not been taken.
         complete: Whether nothing is left to be made.
     """
@@ -85,6 +91,8 @@ class AudioState:
     has_sound: bool
     num_expected: int
     num_decoded: int
+    timeline: MarkTimeline
+    num_taken: int
     pauses: tuple[tuple[int, int], ...] = ()
     waiting: list[Chunk] = field(default_factory=list)
     complete: bool = False
@@ -106,6 +114,7 @@ class AudioStage:
         lookahead_frames: Frames after the first that the first sound waits for.
         conditions: What the codec is conditioned on beside the units.
         silence: How long the current segment has been silent; read by the segment runner.
+        timeline: When each word is said; read by the session.
     """
 
     def __init__(
@@ -134,6 +143,7 @@ class AudioStage:
         self._pauses: tuple[tuple[int, int], ...] = ()
         self._hop_length = codec.hop_length
         self.silence = Silence()
+        self.timeline = MarkTimeline(codec.sample_rate, codec.hop_length)
 
     def accept(self, decoded: Tensor, chunk: UnitChunk) -> None:
         """Put the audio of a chunk of units into the queue.
@@ -151,9 +161,10 @@ class AudioStage:
                 "wider dtype than float16"
             )
         self._num_expected += len(chunk.units) * self._hop_length
-        if chunk.pause_s:
-            pause = (self._num_expected, round(chunk.pause_s * self._sample_rate))
-            self._pauses = (*self._pauses, pause)
+        pause = round(chunk.pause_s * self._sample_rate)
+        if pause:
+            self._pauses = (*self._pauses, (self._num_expected, pause))
+        self.timeline.add(chunk.places, chunk.segment, pause)
         if chunk.segment != self._segment:
             self._segment, self._segment_start = chunk.segment, self._meter.num_samples
         units = chunk.units.float() if chunk.units.is_floating_point() else chunk.units
@@ -168,6 +179,7 @@ class AudioStage:
         if chunk.last:
             if self._trimmer is not None:
                 self._put(self._trimmer.finish(), units, chunk)
+            self.timeline.finish(self._queue.num_put)
             self._queue.end()
             self._on_end()
 
@@ -218,6 +230,8 @@ class AudioStage:
             self._has_sound,
             self._num_expected,
             self._num_decoded,
+            self.timeline.copy(),
+            self._queue.num_taken,
             self._pauses,
             self._queue.waiting(),
             self._queue.complete,
@@ -231,6 +245,8 @@ class AudioStage:
         self._has_sound = state.has_sound
         self._num_expected, self._num_decoded = state.num_expected, state.num_decoded
         self._pauses = state.pauses
+        self.timeline = state.timeline.copy()
+        self._queue.num_taken = state.num_taken
         for chunk in state.waiting:
             self._queue.put(chunk)
         if state.complete:

@@ -14,18 +14,20 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from copy import copy
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import torch
 from torch import Tensor
 
-from sled.decoding import DecodingOptions, Request, Utterance, UtteranceState
+from sled.decoding import DecodingOptions, Request, Utterance
 from sled.streaming.audio_queue import AudioQueue
 from sled.streaming.audio_stage import AudioStage, UnitChunk
 from sled.streaming.chunks import ChunkRamp
 from sled.streaming.engine import Engine
 from sled.streaming.history import History, Spoken
 from sled.streaming.options import SessionOptions
+from sled.streaming.place_reader import PlaceReader
+from sled.streaming.runner_state import RunnerState, Segment
 from sled.streaming.start_delay import StartDelay
 from sled.streaming.text_stage import TextEvent
 from sled.streaming.unit_buffer import UnitBuffer
@@ -34,60 +36,6 @@ from sled.text.incremental import IncrementalTokenizer
 from sled.text.tokenizer import TextTokenizer
 
 logger = logging.getLogger(__name__)
-
-
-@dataclass
-class Segment:
-    """A part of the text.
-
-    Attributes:
-        text: Normalised text that the decoder does not have yet.
-        ended: Whether all of its text is known.
-        given: Whether the decoder has all of its text.
-        pause_s: The silence after it that the text asks for, in seconds.
-    """
-
-    text: str = ""
-    ended: bool = False
-    given: bool = False
-    pause_s: float = 0.0
-
-
-@dataclass(frozen=True, eq=False)
-class RunnerState:
-    """A `SegmentRunner` as a value; see its attributes.
-
-    Attributes:
-        segments: See `SegmentRunner`, as for the other attributes.
-        text_ended: See there.
-        num_taken: See there.
-        number: See there.
-        tokens: See there.
-        said: See there.
-        units: See there.
-        unit_tokens: See there.
-        num_frames: See there.
-        history: See there.
-        buffer: See there.
-        stopped: See there.
-        utterance: The state of the utterance. None: there was none.
-        noise_state: The state of the generator.
-    """
-
-    segments: list[Segment]
-    text_ended: bool
-    num_taken: int
-    number: int
-    tokens: IncrementalTokenizer
-    said: str
-    units: list[Tensor]
-    unit_tokens: list[int]
-    num_frames: int
-    history: History
-    buffer: UnitBuffer
-    stopped: bool
-    utterance: UtteranceState | None
-    noise_state: Tensor
 
 
 class SegmentRunner:
@@ -116,6 +64,7 @@ class SegmentRunner:
         num_frames: Frames of all segments so far.
         history: The speech that the next segment continues.
         buffer: Units that have not been handed to the audio stage.
+        places: What they say.
         stopped: Whether the model ended every segment so far by itself.
 
     Raises:
@@ -154,7 +103,13 @@ class SegmentRunner:
         self.unit_tokens: list[int] = []
         self.history = History(options.budget(config).past_frames, voice)
         self.buffer = UnitBuffer(options.ramp or ChunkRamp(), audio.lookahead_frames)
+        self.places = PlaceReader(tokenizer)
         self.stopped = True
+
+    @property
+    def tracks_text(self) -> bool:
+        """Whether the decoder tracks which token is being said, if the units tell."""
+        return self._decoding.track_text
 
     # Text.
 
@@ -166,6 +121,7 @@ class SegmentRunner:
         newest.text += event.text
         newest.ended, self.text_ended = event.ends_segment, event.ends_text
         newest.pause_s = event.pause_s
+        self.places.add_text(event)
         self._text_came_s = event.at_s
         if event.ends_segment and not event.ends_text:
             self.segments.append(Segment())
@@ -209,6 +165,7 @@ class SegmentRunner:
             next_token = following[0]
         self.tokens, self.said, self.units, self.unit_tokens = tokens, "", [], []
         self.number += 1
+        self.places.begin_segment(self.history.text, self._text_from(0))
         decoder, voice, options = self._engine.decoder, self._voice, self._segment_options()
         if voice is not None and self.history.is_only_voice:  # the model has read it before
             self._utterance = decoder.restore(voice.prefill, options, self._generator)
@@ -224,6 +181,10 @@ class SegmentRunner:
             self._utterance = decoder.join(request, self._generator, options, self._layout)
         self._engine.expect_frames(self, self._utterance)
         return True
+
+    def _text_from(self, index: int) -> str:
+        """The text of segments that the decoder does not have yet, from one of them on."""
+        return "".join(segment.text for segment in self.segments[index:])
 
     def _segment_options(self) -> DecodingOptions:
         """The options of the next segment; `max_frames` limits all segments together."""
@@ -244,6 +205,7 @@ class SegmentRunner:
             self.units.append(unit)
             if utterance.text_position is not None:
                 self.unit_tokens.append(utterance.text_position.best)
+            self.places.add_frame(utterance)
             self.num_frames += 1
         if stopped or exhausted:
             self._end_segment(utterance, stopped)
@@ -258,6 +220,8 @@ class SegmentRunner:
         segment = self.segments[0]
         self._utterance = None
         self.stopped &= stopped
+        if stopped:
+            self.places.end_segment(self._text_from(1))
         self._hand_over()
         if self.num_frames == self._decoding.max_frames:  # the limit for all segments
             self.stopped &= not self.segments[1:]
@@ -323,14 +287,14 @@ class SegmentRunner:
 
     def _hand_over(self, *, pause_s: float = 0.0, last: bool = False) -> None:
         """Send the buffered units to the audio stage, and a pause after them."""
-        if not (len(self.buffer) or pause_s or last):
+        if not (len(self.buffer) or pause_s or last or self.places.ends_segment):
             return
         num_waiting = 0 if self._utterance is None else self._utterance.num_tokens_waiting
         units = self.buffer.take(self._engine.real_time_factor)
         if units is None:
             units = torch.empty(0, *self._engine.codec.unit_shape).to(self._engine.codec.unit_dtype)
         delay_s = self._start_delay.seconds(num_waiting)
-        chunk = UnitChunk(units, self.number, last, delay_s, pause_s)
+        chunk = UnitChunk(units, self.number, last, delay_s, pause_s, self.places.take())
         self._engine.decode_audio(self, self._audio, chunk)
 
     def _finish(self) -> None:
@@ -366,6 +330,7 @@ class SegmentRunner:
             self.num_frames,
             self.history.copy(),
             self.buffer.copy(),
+            self.places.copy(),
             self.stopped,
             utterance,
             self._generator.get_state(),
@@ -383,6 +348,7 @@ class SegmentRunner:
         self.tokens, self.said, self.units = copy(state.tokens), state.said, list(state.units)
         self.unit_tokens = list(state.unit_tokens)
         self.history, self.buffer = state.history.copy(), state.buffer.copy()
+        self.places = state.places.copy()
         self._generator.set_state(state.noise_state)
         if state.utterance is not None:
             decoder = self._engine.decoder

@@ -19,8 +19,10 @@ from sled.streaming.arguments import check_text
 from sled.streaming.audio_queue import AudioQueue, Chunk
 from sled.streaming.audio_stage import AudioStage, AudioState
 from sled.streaming.engine import Engine
+from sled.streaming.marks import Mark, MarkKind
 from sled.streaming.options import SessionOptions
-from sled.streaming.segment_runner import RunnerState, SegmentRunner
+from sled.streaming.runner_state import RunnerState
+from sled.streaming.segment_runner import SegmentRunner
 from sled.streaming.text_stage import TextEvent, TextStage, TextState
 from sled.streaming.voice import Voice
 from sled.text.pronunciations import Pronunciations
@@ -262,6 +264,47 @@ class Session:
             if len(chunk.audio):
                 return self._encode(chunk.audio)
         raise StopAsyncIteration
+
+    # Marks.
+
+    @property
+    def has_marks(self) -> bool:
+        """Whether the session tells when its words are said.
+
+        It does if the model's units tell which token they say, and the decoder reads that.
+        """
+        return self._engine.codec.token_channel is not None and self._runner.tracks_text
+
+    def marks(self, kind: MarkKind = "word", since: int = 0) -> list[Mark]:
+        """The marks of the audio that has been taken, in order.
+
+        Words that are written as one item, such as "$5 million", have one mark. A pause belongs to
+        no word. Times count from the beginning of the session's audio.
+
+        Args:
+            kind: "word", or "character".
+            since: How many marks to leave out, from the first one on.
+
+        Returns:
+            The marks of words that have ended; none if `has_marks` is False.
+
+        Raises:
+            ValueError: For an unknown kind.
+        """
+        return self._audio.timeline.marks(kind, since, self._queue.num_taken)
+
+    def heard_text(self, played_s: float) -> str:
+        """The text, as it was fed, up to the last word that had begun when so much was played.
+
+        Args:
+            played_s: How much of the audio was played, in seconds. Audio that has not been taken
+                does not count.
+
+        Returns:
+            The text; nothing if `has_marks` is False.
+        """
+        num_samples = min(round(played_s * self.sample_rate), self._queue.num_taken)
+        return self._audio.timeline.heard_text(num_samples)
 
     def _encode(self, audio: np.ndarray) -> np.ndarray:
         return audio if self._options.encoding == "float32" else to_int16(audio)

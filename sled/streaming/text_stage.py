@@ -49,6 +49,8 @@ class TextEvent:
         ends_text: Whether the whole text is complete with it.
         words: The words of the text, with spans in the text that was fed, see `PlainTextReader`.
         pause_s: The silence after the segment that the text asks for, in seconds.
+        written: The text that was fed, up to the end of these words, from where that of the event
+            before ended.
     """
 
     text: str
@@ -57,6 +59,7 @@ class TextEvent:
     ends_text: bool = False
     words: tuple[SpokenWord, ...] = ()
     pause_s: float = 0.0
+    written: str = ""
 
 
 @dataclass(frozen=True)
@@ -232,7 +235,8 @@ class TextStage:
             words = self._split(self._splitter.finish(), words, at_s)
             self._end_segment(words, at_s, ends_text=True)
         elif words := self._in_segment(words):
-            self._send(TextEvent(text_of(words), at_s, words=tuple(words)))
+            written = self._reader.take_written(words[-1].end)
+            self._send(TextEvent(text_of(words), at_s, words=tuple(words), written=written))
 
     def _split(
         self, events: Sequence[Piece | Boundary], words: list[SpokenWord], at_s: float
@@ -292,7 +296,9 @@ class TextStage:
         )
         if ends_text:
             self._report()
-        self._send(TextEvent(text_of(words), at_s, True, ends_text, tuple(words), pause_s))
+        end = words[-1].end if words else 0
+        written = self._reader.take_written(None if ends_text else end)
+        self._send(TextEvent(text_of(words), at_s, True, ends_text, tuple(words), pause_s, written))
 
     def _note(self, **changes: Any) -> None:
         self._summary = replace(self._summary, **changes)

@@ -62,6 +62,7 @@ class PlainTextReader:
             self._check_phonemes(words[0])
         self._half = ""  # the first half of a surrogate pair
         self._num_fed = 0
+        self._written = ""  # the fed text that `take_written` has not returned
         self._markup = MarkupReader() if markup else None
         self._words = PronunciationReader(pronunciations) if pronunciations else None
         self._offsets = OffsetMap()
@@ -96,6 +97,7 @@ class PlainTextReader:
     def _read(self, text: str, *, ended: bool) -> list[str | Pause]:
         text = _PAIR.sub(_join, text) if _PAIR.search(text) else text
         text = _LONE.sub(REPLACEMENT, text)
+        self._written += text
         events: list[Event] = []
         if self._markup is not None:
             events = self._markup.feed(text)
@@ -157,6 +159,17 @@ class PlainTextReader:
         if words:
             self._forget(words[-1].start + offset)
         return traced
+
+    def take_written(self, end: int | None = None) -> str:
+        """The fed text from where the last call ended.
+
+        Args:
+            end: Where it ends in all fed text. None: all that has been fed.
+        """
+        start = self._num_fed - len(self._written)
+        count = len(self._written) if end is None else max(0, end - start)
+        taken, self._written = self._written[:count], self._written[count:]
+        return taken
 
     def _pronounce(self, text: str, start: int, end: int) -> str:
         """A spoken word, with the phonemes that are given for it."""

@@ -20,6 +20,8 @@ BOS_ID, PAD_ID, EOS_ID, UNK_ID = range(4)
 SPECIAL_TOKENS = ("<s>", "<pad>", "</s>", "<unk>")  # in the order of their ids
 MIN_VOCAB_SIZE = len(SPECIAL_TOKENS) + 256  # every byte is a token, so any text can be written
 
+_SPACE = "\u0120"  # the character that stands for a space in a spelling
+
 VOCAB_FILE, MERGES_FILE = "vocab.json", "merges.txt"
 
 
@@ -175,6 +177,13 @@ class TextTokenizer:
     def decode(self, ids: Sequence[int]) -> str:
         """Text of token ids; special tokens are left out."""
         return self._tokenizer.decode([i for i in ids if i >= len(SPECIAL_TOKENS)])
+
+    def num_bytes(self, token: int) -> int:
+        """The bytes that a token stands for, without spaces; 0 for a special token."""
+        if token < len(SPECIAL_TOKENS):
+            return 0
+        spelling = self._tokenizer.id_to_token(token)
+        return 0 if spelling is None else len(spelling) - spelling.count(_SPACE)
 
     def words(self, text: str) -> list[tuple[str, int]]:
         """Split a text that is already normalised into the words that are encoded one by one.

@@ -1,0 +1,28 @@
+"""What a session tells about when its text is said."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+MarkKind = Literal["word", "character"]
+MARK_KINDS: tuple[MarkKind, ...] = ("word", "character")
+
+
+@dataclass(frozen=True)
+class Mark:
+    """A word (or character) of the text and when it is said.
+
+    Attributes:
+        text: The characters as they were fed.
+        start_s: Where it begins in the session's audio, in seconds.
+        end_s: Where it ends.
+        start_char: Where it begins in all text that was fed, in characters.
+        end_char: Where it ends.
+    """
+
+    text: str
+    start_s: float
+    end_s: float
+    start_char: int
+    end_char: int

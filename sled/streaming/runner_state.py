@@ -1,0 +1,69 @@
+"""A segment runner as a value, for snapshots."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from sled.decoding import UtteranceState
+from sled.streaming.history import History
+from sled.streaming.place_reader import PlaceReader
+from sled.streaming.unit_buffer import UnitBuffer
+from sled.text.incremental import IncrementalTokenizer
+
+
+@dataclass
+class Segment:
+    """A part of the text.
+
+    Attributes:
+        text: Normalised text that the decoder does not have yet.
+        ended: Whether all of its text is known.
+        given: Whether the decoder has all of its text.
+        pause_s: The silence after it that the text asks for, in seconds.
+    """
+
+    text: str = ""
+    ended: bool = False
+    given: bool = False
+    pause_s: float = 0.0
+
+
+@dataclass(frozen=True, eq=False)
+class RunnerState:
+    """A `SegmentRunner` as a value; see its attributes.
+
+    Attributes:
+        segments: See `SegmentRunner`, as for the other attributes.
+        text_ended: See there.
+        num_taken: See there.
+        number: See there.
+        tokens: See there.
+        said: See there.
+        units: See there.
+        unit_tokens: See there.
+        num_frames: See there.
+        history: See there.
+        buffer: See there.
+        places: See there.
+        stopped: See there.
+        utterance: The state of the utterance. None: there was none.
+        noise_state: The state of the generator.
+    """
+
+    segments: list[Segment]
+    text_ended: bool
+    num_taken: int
+    number: int
+    tokens: IncrementalTokenizer
+    said: str
+    units: list[Tensor]
+    unit_tokens: list[int]
+    num_frames: int
+    history: History
+    buffer: UnitBuffer
+    places: PlaceReader
+    stopped: bool
+    utterance: UtteranceState | None
+    noise_state: Tensor
