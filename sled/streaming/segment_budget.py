@@ -7,7 +7,7 @@ import math
 from sled.decoding import DecodingOptions
 from sled.model.config import Config
 from sled.model.layout import Layout
-from sled.text.segments import SegmentLimits
+from sled.text.segments import LIST_SHARE, SegmentLimits
 
 # Shares of a model's positions: for the speech that a segment continues, and for its own.
 PAST_SHARE = SEGMENT_SHARE = 0.4
@@ -19,8 +19,8 @@ WORD_TOKENS = 8
 # Pauses after sentences and clauses. The frames per token of training data contain those of usual
 # text, so this is what a list of short items needs beside them.
 STOP_S, COMMA_S = 0.5, 0.25
-# A text is a list if pauses take more than this share of it.
-LIST_SHARE = 0.2
+# Lists are said in parts of about this length: in longer ones, small models lose their place.
+ITEMS_S = 1.5
 # For a model whose configuration does not give it.
 MAX_FRAMES_PER_TOKEN = 30.0
 
@@ -98,6 +98,8 @@ class SegmentBudget:
         # At most one word for half a second, whatever the pace of the model.
         stop = min(WORD_TOKENS, round(rate * STOP_S / self._usual))
         self._stop, self._comma = stop, round(stop * COMMA_S / STOP_S)
+        items = max(1, round(rate * ITEMS_S / self._usual))
+        self._items = None if speaking.trained_frames is None else items
 
     def holds(self, num_tokens: int, text: str) -> bool:
         """Whether a text can be said in one segment that continues only the voice.
@@ -157,4 +159,5 @@ class SegmentBudget:
             cut=largest,
             stop=self._stop,
             comma=self._comma,
+            items=self._items,
         )

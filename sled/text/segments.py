@@ -31,6 +31,9 @@ _CLAUSE = re.compile(rf"([,;:،؛]|--|\s[-–]){_CLOSERS}$")
 _WIDE_STOP = re.compile(rf"[。！？｡]{_CLOSERS}$")
 _WIDE_CLAUSE = re.compile(rf"[，；：、…—]{_CLOSERS}$")
 
+# A text is a list if pauses take more than this share of it.
+LIST_SHARE = 0.2
+
 # Marks after which a speaker pauses, in text where spaces follow them.
 _STOPS = re.compile(rf"[.?!…]{_CLOSERS}(?=\s|$)")
 _COMMAS = re.compile(rf"[,;:]{_CLOSERS}(?=\s|$)")
@@ -97,6 +100,8 @@ class SegmentLimits:
         stop: The size that the pause after a stop adds. Lists of short sentences take more time
             than their words.
         comma: The size that the pause after another mark adds.
+        items: From this size on, a segment that is a list so far ends with its item. None: lists
+            are divided as other text is.
     """
 
     target: int
@@ -105,6 +110,7 @@ class SegmentLimits:
     cut: int | None = None
     stop: int = 0
     comma: int = 0
+    items: int | None = None
 
     def __post_init__(self) -> None:
         if not 1 <= self.target <= self.limit <= self.largest:
@@ -226,6 +232,7 @@ class SegmentSplitter:
     def _start_segment(self) -> None:
         self._past = ""  # the end of the segment, for `break_before`
         self._size = 0  # the size of all words but the last
+        self._pauses = 0  # the pauses after them
         self._word = ""  # the last word, with the space before it
         self._candidate = Break.NONE  # the best break so far
         self._held = ""  # the text after it
@@ -251,8 +258,17 @@ class SegmentSplitter:
         kind = break_before(self._past, character)
         if kind is Break.NONE:
             return kind, False
-        is_long = self._size + self._count(self._word) >= self._limits.smallest(kind)
-        return (kind if is_long else Break.NONE), False
+        size = self._size + self._count(self._word)
+        if kind.value >= Break.CLAUSE.value and self._ends_items(size):
+            return Break.SENTENCE, False
+        return (kind if size >= self._limits.smallest(kind) else Break.NONE), False
+
+    def _ends_items(self, size: int) -> bool:
+        """Whether the segment, of this size, is a list that is long enough."""
+        if self._limits.items is None or size < self._limits.items:
+            return False
+        pauses = self._pauses + self._limits.pauses(self._word)
+        return pauses > LIST_SHARE * size
 
     def _count(self, word: str) -> int:
         """The size of a word, with the pause after it."""
@@ -272,7 +288,10 @@ class SegmentSplitter:
 
     def _append(self, character: str) -> None:
         if not character.isspace():
-            self._size, self._word = self._grown_by(character)
+            size, word = self._grown_by(character)
+            if size > self._size:
+                self._pauses += self._limits.pauses(self._word)
+            self._size, self._word = size, word
             self._past = (self._past + character)[-_CONTEXT:]
         elif self._word:  # white space before the first word is ignored
             self._past = _widen_gap(self._past, character)

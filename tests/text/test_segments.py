@@ -1,6 +1,7 @@
 """Segments of a growing text: whole sentences if possible, short enough always."""
 
 from copy import copy
+from dataclasses import replace
 
 import pytest
 from hypothesis import example, given, settings
@@ -143,7 +144,13 @@ def limits(draw: st.DrawFn) -> SegmentLimits:
     return SegmentLimits(target, draw(st.integers(target, 120)))
 
 
-@given(text=texts, limits=limits(), cuts=st.lists(st.integers(0, 200)))
+@st.composite
+def limits_of_lists(draw: st.DrawFn) -> SegmentLimits:
+    pauses, items = draw(st.integers(0, 6)), draw(st.integers(1, 40))
+    return replace(draw(limits()), stop=2 * pauses, comma=pauses, items=items)
+
+
+@given(text=texts, limits=limits() | limits_of_lists(), cuts=st.lists(st.integers(0, 200)))
 @example(text="a.  " * 40, limits=SegmentLimits(1, 2), cuts=list(range(160)))
 @settings(max_examples=300)
 def test_however_text_is_cut_it_comes_back_in_the_same_segments(
@@ -231,7 +238,7 @@ def test_far_from_the_limits_only_whole_words_are_counted() -> None:
     assert counted <= set(text.split())
 
 
-@given(before=texts, after=texts, limits=limits())
+@given(before=texts, after=texts, limits=limits() | limits_of_lists())
 def test_a_copy_is_a_snapshot(before: str, after: str, limits: SegmentLimits) -> None:
     splitter = SegmentSplitter(limits)
     events = splitter.feed(before)
@@ -239,6 +246,19 @@ def test_a_copy_is_a_snapshot(before: str, after: str, limits: SegmentLimits) ->
     splitter.feed("Something else. ")
     events += snapshot.feed(after) + snapshot.finish()
     assert segments_of(events) == split_segments(before + after, limits)
+
+
+@pytest.mark.parametrize(
+    "segments",
+    [
+        ["Ten. Nine. ", "Eight. Seven. ", "Six. Five. ", "Four. Three."],
+        ["Monday, Tuesday, ", "Wednesday, Thursday, ", "Friday, Saturday, ", "Sunday."],
+        ["He bought two apples from the market, and then he went home again."],
+    ],
+)
+def test_lists_are_divided_into_few_items_and_prose_is_not(segments: list[str]) -> None:
+    limits = SegmentLimits(target=70, limit=140, stop=8, comma=4, items=20)
+    assert split_segments("".join(segments), limits) == segments
 
 
 def test_limits_that_leave_no_room_are_refused() -> None:
