@@ -13,6 +13,7 @@ from fastapi.responses import JSONResponse, Response
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from starlette.exceptions import HTTPException
 
+from sled.serving import elevenlabs
 from sled.serving.errors import CODE_OF_STATUS, ApiError, describe_problem
 from sled.serving.guard import UPLOAD_PATHS, Guard
 from sled.serving.openai import batch, consents, lists, speech, tokens, voices
@@ -33,7 +34,7 @@ def make_app(server: Server) -> FastAPI:
 
     app = FastAPI(title="SLED", version="1", lifespan=lifespan, redoc_url=None)
     app.state.server = server
-    for door in (speech, batch, lists, voices, consents, tokens, connection):
+    for door in (speech, batch, lists, voices, consents, tokens, connection, elevenlabs):
         app.include_router(door.router)
     _add_health(app, server)
     app.add_exception_handler(ApiError, _on_api_error)
@@ -72,13 +73,13 @@ def _add_health(app: FastAPI, server: Server) -> None:
         return Response(generate_latest(server.registry), media_type=CONTENT_TYPE_LATEST)
 
 
-def _answer(error: ApiError) -> JSONResponse:
-    return JSONResponse(error.body(), error.status, dict(error.headers()))
+def _answer(request: Request, error: ApiError) -> JSONResponse:
+    return JSONResponse(error.body(request.url.path), error.status, dict(error.headers()))
 
 
 async def _on_api_error(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, ApiError)
-    return _answer(error)
+    return _answer(request, error)
 
 
 async def _on_invalid(request: Request, error: Exception) -> JSONResponse:
@@ -90,8 +91,8 @@ async def _on_invalid(request: Request, error: Exception) -> JSONResponse:
     given = request.headers.get("content-type", expected)
     if problem["loc"][:1] == ("body",) and not given.startswith(expected):
         wrong = f"send the body as {expected}, not {given!r}"
-        return _answer(ApiError("media_type_unsupported", wrong))
-    return _answer(ApiError("invalid_value", message, param))
+        return _answer(request, ApiError("media_type_unsupported", wrong))
+    return _answer(request, ApiError("invalid_value", message, param))
 
 
 def _takes_files(request: Request) -> bool:
@@ -101,15 +102,17 @@ def _takes_files(request: Request) -> bool:
 async def _on_http_error(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, HTTPException)
     if isinstance(error.__cause__, ApiError):  # raised while the body was read
-        return _answer(error.__cause__)
+        return _answer(request, error.__cause__)
     code = CODE_OF_STATUS.get(error.status_code, "invalid_value")
     message = f"{request.method} {request.url.path}: {error.detail}"
     return JSONResponse(
-        ApiError(code, message).body(), error.status_code, dict(error.headers or {})
+        ApiError(code, message).body(request.url.path), error.status_code, dict(error.headers or {})
     )
 
 
 async def _on_fault(request: Request, error: Exception) -> JSONResponse:
     """An error of our own; the log tells more, with the same request id."""
     name = request.scope.get("request_id", "")
-    return _answer(ApiError("internal_error", f"the request failed (id {name}): see the log"))
+    return _answer(
+        request, ApiError("internal_error", f"the request failed (id {name}): see the log")
+    )

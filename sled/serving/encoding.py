@@ -16,7 +16,7 @@ Shapes: S samples, mono, float32 with a full scale of 1.
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import av
@@ -107,6 +107,7 @@ class AudioEncoder:
         source_rate: Sample rate of the samples, in Hz.
         sample_rate: Sample rate of the bytes, in Hz. None: as the format prefers.
         speed: Factor by which speech is faster, at the same pitch.
+        bit_rate: Bits per second, for mp3, opus and aac. None: as suits speech.
 
     Attributes:
         format: The format.
@@ -123,8 +124,11 @@ class AudioEncoder:
         source_rate: int,
         sample_rate: int | None = None,
         speed: float = 1.0,
+        bit_rate: int | None = None,
     ) -> None:
         self.format = open_format(format_name)
+        if bit_rate is not None:
+            self.format = replace(self.format, bit_rate=bit_rate)
         self.sample_rate = choose_rate(self.format, source_rate, sample_rate)
         if not MIN_SPEED <= speed <= MAX_SPEED:
             raise ValueError(f"speed={speed}: choose from {MIN_SPEED} to {MAX_SPEED}")

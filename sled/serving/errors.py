@@ -21,6 +21,7 @@ CODES = {
     "method_not_allowed": (405, "invalid_request_error"),
     "voice_exists": (409, "invalid_request_error"),
     "body_timeout": (408, "invalid_request_error"),
+    "input_timeout_exceeded": (408, "invalid_request_error"),
     "body_too_large": (413, "invalid_request_error"),
     "media_type_unsupported": (415, "invalid_request_error"),
     "invalid_api_key": (401, "authentication_error"),
@@ -42,6 +43,8 @@ CODE_OF_STATUS = {
     413: "body_too_large",
     415: "media_type_unsupported",
 }
+# Below these paths, clients read errors in ElevenLabs' form.
+_DETAIL_PATHS = ("/v1/text-to-speech/", "/v1/voices", "/v2/voices")
 
 
 def describe_problem(problem: Mapping[str, Any]) -> tuple[str, str | None]:
@@ -76,8 +79,15 @@ class ApiError(Exception):
         self.retry_after_s = retry_after_s
         self.status, self.type = CODES[code]
 
-    def body(self) -> dict[str, Any]:
-        """The body of the answer."""
+    def body(self, path: str = "") -> dict[str, Any]:
+        """The body of the answer.
+
+        Args:
+            path: The path of the request. Each door has its own form of errors.
+        """
+        if path.startswith(_DETAIL_PATHS):
+            detail = {"status": self.code, "message": self.message, "param": self.param}
+            return {"detail": detail}
         error = {
             "message": self.message,
             "type": self.type,

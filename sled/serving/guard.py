@@ -35,7 +35,11 @@ OPEN_PATHS = {
     "/v1/models",
     "/v1/audio/models",
     "/v1/audio/voices",
+    "/v1/voices",
+    "/v2/voices",
 }
+# Sockets whose clients may give their key in the first message.
+_KEY_IN_MESSAGE = re.compile(r"/v1/text-to-speech/[^/]+/(?:multi-)?stream-input")
 _REQUEST_ID = re.compile(r"[!-~]{1,128}")
 # Headers that hold a key, beside `authorization`.
 _KEY_HEADERS = ("xi-api-key", "kyutai-api-key")
@@ -75,16 +79,25 @@ class Guard:
         try:
             if scope["type"] == "websocket":
                 self._check_origin(headers)
-            key = self._find_key(scope, headers)
+            scope["needs_key"] = self._may_come_later(scope, headers)
+            key = ANYONE if scope["needs_key"] else self._find_key(scope, headers)
             set_caller(Caller(name, key))
             if scope["type"] == "websocket":
-                self._server.check_open(key)
+                if not scope["needs_key"]:
+                    self._server.check_open(key)
             else:
                 receive = _Body(scope["path"], headers, receive).receive
         except ApiError as error:
             await _refuse(scope, send_named, error)
             return
         await self._app(scope, receive, send_named)
+
+    def _may_come_later(self, scope: Scope, headers: Headers) -> bool:
+        """Whether the door has to ask for a key, which may be in the first message."""
+        if scope["type"] != "websocket" or not self._server.keys.needed or _given_key(headers):
+            return False
+        has_token = b"token=" in scope.get("query_string", b"")
+        return _KEY_IN_MESSAGE.fullmatch(scope["path"]) is not None and not has_token
 
     def _find_key(self, scope: Scope, headers: Headers) -> Key:
         """The key of a request.
@@ -174,7 +187,7 @@ class _Body:
 async def _refuse(scope: Scope, send: Send, error: ApiError) -> None:
     """Answer a request, or the handshake of a socket."""
     kind = "http.response" if scope["type"] == "http" else "websocket.http.response"
-    body = json.dumps(error.body()).encode()
+    body = json.dumps(error.body(scope["path"])).encode()
     headers = {"content-type": "application/json", **error.headers()}
     encoded = [(name.encode(), value.encode()) for name, value in headers.items()]
     await send({"type": f"{kind}.start", "status": error.status, "headers": encoded})

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -50,18 +50,26 @@ class Running:
             time.sleep(0.01)
 
 
-def start(**flags: Any) -> Running:
+def start(
+    options: Mapping[str, Any] | None = None,
+    tts: TTS | None = None,
+    name: str = NAME,
+    **flags: Any,
+) -> Running:
+    """Start a server, with options of uvicorn and a model."""
     settings = load_settings(**({"port": 0, "max_load": 1e9} | flags))
-    server = Server(settings, lambda: SpeechService(tiny_tts(), NAME, settings), "four two", NAME)
-    config = uvicorn.Config(
-        make_app(server), port=0, log_level="error", ws_per_message_deflate=False
+    server = Server(
+        settings, lambda: SpeechService(tts or tiny_tts(), name, settings), "four two", name
     )
+    fixed = {"port": 0, "log_level": "error", "ws_per_message_deflate": False}
+    config = uvicorn.Config(make_app(server), **fixed, **(options or {}))
     listener = Listener(config, server)
     thread = threading.Thread(target=listener.run, daemon=True)
     thread.start()
     running = Running("", server, listener, thread)
     running.wait_until(lambda: listener.started)
-    running.url = f"http://127.0.0.1:{listener.servers[0].sockets[0].getsockname()[1]}"
+    scheme = "https" if config.is_ssl else "http"
+    running.url = f"{scheme}://127.0.0.1:{listener.servers[0].sockets[0].getsockname()[1]}"
     running.wait_until(lambda: server.ready)
     return running
 

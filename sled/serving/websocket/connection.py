@@ -15,11 +15,9 @@ Audio begins before `input.done`. `response.cancel` ends an utterance at once.
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
 import random
 import time
-from contextlib import suppress
 from typing import Any
 
 from fastapi import APIRouter, WebSocket
@@ -31,26 +29,26 @@ from sled.serving.errors import ApiError
 from sled.serving.openai.body import MAX_SEED
 from sled.serving.server import Server
 from sled.serving.service import SpeechRequest, Utterance
-from sled.serving.waiting import within
-from sled.serving.websocket.messages import (
-    FATAL,
+from sled.serving.sockets import (
+    ENGINE,
+    MAX_MESSAGE_CHARS,
+    NORMAL,
+    POLICY,
+    TOO_BIG,
+    TRY_LATER,
     Close,
-    Line,
-    SocketConfig,
-    error_message,
+    JsonSocket,
     parse,
 )
+from sled.serving.websocket.messages import FATAL, Line, SocketConfig, error_message
 
 logger = logging.getLogger(__name__)
 router = APIRouter()
 
 DOOR = "socket"
 CONFIG_TIMEOUT_S = 10.0
-MAX_MESSAGE_CHARS = 128 * 1024
 # Settings may hold a recording.
 MAX_CONFIG_CHARS = 4 << 20
-# Close codes: RFC 6455, section 7.4.1, and the registry of IANA.
-NORMAL, UNSUPPORTED_DATA, POLICY, TOO_BIG, ENGINE, TRY_LATER = 1000, 1003, 1008, 1009, 1011, 1013
 
 
 class Connection:
@@ -63,6 +61,7 @@ class Connection:
 
     def __init__(self, socket: WebSocket, server: Server) -> None:
         self._socket, self._server = socket, server
+        self._wire = JsonSocket(socket, server.settings.stall_s, MAX_CONFIG_CHARS)
         self._config: SocketConfig | None = None
         self._lines: asyncio.Queue[Line] = asyncio.Queue()
         self._open: Line | None = None  # takes text
@@ -93,24 +92,18 @@ class Connection:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
-            with suppress(RuntimeError, WebSocketDisconnect):  # it is closed already
-                await self._socket.close(close.code, close.reason[:120])
+            await self._wire.close(close)
 
     # In.
 
     async def _receive(self) -> None:
         while True:
             try:
-                message = await within(self._patience_s(), self._socket.receive())
+                text = await self._wire.receive(self._patience_s())
             except TimeoutError:
                 self._on_silence()
                 continue
-            if message["type"] == "websocket.disconnect":
-                raise WebSocketDisconnect(message.get("code", NORMAL))
             self._active_s = time.monotonic()
-            text = message.get("text")
-            if text is None:
-                raise Close(UNSUPPORTED_DATA, "send JSON as text, no binary messages")
             try:
                 await self._handle(self._parse(text))
             except ApiError as error:
@@ -123,12 +116,9 @@ class Connection:
             ApiError: If it is no message.
             Close: If it is too long.
         """
-        too_long = Close(TOO_BIG, f"a message has at most {MAX_MESSAGE_CHARS} characters")
-        if len(text) > MAX_CONFIG_CHARS:
-            raise too_long
         message = parse(text)
         if len(text) > MAX_MESSAGE_CHARS and message.get("type") != "session.config":
-            raise too_long
+            raise Close(TOO_BIG, f"a message has at most {MAX_MESSAGE_CHARS} characters")
         return message
 
     def _patience_s(self) -> float:
@@ -318,23 +308,13 @@ class Connection:
     async def _send_audio(self, line: Line, data: bytes) -> None:
         if data:
             line.num_bytes += len(data)
-            await self._within_patience(self._socket.send_bytes(data))
+            await self._wire.send(data)
 
     async def _send(self, message: dict[str, Any]) -> None:
-        await self._within_patience(self._socket.send_text(json.dumps(message)))
+        await self._wire.send(message)
 
     async def _send_error(self, error: ApiError, *, partial_audio: bool = False) -> None:
         await self._send(error_message(error, partial_audio))
-
-    async def _within_patience(self, sending: Any) -> None:
-        """Send, unless the client takes nothing for a long time."""
-        stall_s = self._server.settings.stall_s
-        try:
-            await within(stall_s, sending)
-        except TimeoutError:
-            raise Close(POLICY, f"nothing was taken for {stall_s:.0f} s") from None
-        except RuntimeError as error:  # sent after the end of the connection
-            raise WebSocketDisconnect from error
 
 
 @router.websocket("/v1/audio/speech/stream")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from dataclasses import dataclass, field
 from typing import Annotated, Any
@@ -29,19 +28,6 @@ class SocketConfig(SpeechBody):
     def ignored(self) -> list[str]:
         """Fields that are set and have no effect."""
         return [name for name in super().ignored() if name != "type"]
-
-
-class Close(Exception):
-    """The connection has to be closed.
-
-    Args:
-        code: The close code.
-        reason: Why.
-    """
-
-    def __init__(self, code: int, reason: str = "") -> None:
-        super().__init__(reason)
-        self.code, self.reason = code, reason
 
 
 @dataclass(eq=False)
@@ -97,21 +83,6 @@ class Line:
         utterance.feed(self.text)
         if self.complete:
             utterance.flush()
-
-
-def parse(text: str) -> dict[str, Any]:
-    """A message of a client.
-
-    Raises:
-        ApiError: `invalid_value` if it is no JSON object.
-    """
-    try:
-        message = json.loads(text)
-    except (json.JSONDecodeError, RecursionError) as error:
-        raise ApiError("invalid_value", f"a message is a JSON object: {error}") from error
-    if not isinstance(message, dict):
-        raise ApiError("invalid_value", "a message is a JSON object")
-    return message
 
 
 def error_message(error: ApiError, partial_audio: bool) -> dict[str, Any]:

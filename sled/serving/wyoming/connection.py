@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import secrets
 import time
 from asyncio import StreamReader, StreamWriter
 from dataclasses import dataclass
@@ -35,6 +36,7 @@ from wyoming.tts import (
     SynthesizeStopped,
 )
 
+from sled.serving.caller import Caller, set_caller
 from sled.serving.encoding import AudioEncoder
 from sled.serving.errors import ApiError
 from sled.serving.server import Server
@@ -92,6 +94,7 @@ class Connection:
 
     async def run(self) -> None:
         """Serve the connection until it ends."""
+        set_caller(Caller(f"req_{secrets.token_hex(12)}"))
         tasks = [asyncio.ensure_future(one) for one in (self._receive(), self._speak())]
         try:
             done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
@@ -160,6 +163,7 @@ class Connection:
         elif SynthesizeStart.is_type(kind):
             self._finish()
             self._open = self._order(event, is_stream=True)
+            self._take(self._open)
         elif SynthesizeChunk.is_type(kind):
             if self._open is not None:
                 self._open.text.feed(_text(event))
@@ -170,18 +174,20 @@ class Connection:
             order = self._order(event, is_stream=False)
             order.text.feed(text)
             order.text.finish()
+            self._take(order)
 
     def _order(self, event: Event, *, is_stream: bool) -> Order:
         voice = event.data.get("voice")
         name = voice.get("name") if isinstance(voice, dict) else None
         if not isinstance(name, str | None):
             raise ApiError("invalid_value", "the name of a voice is a string", "voice")
+        return Order(TextFeed(self._server.settings.max_input_chars), name, is_stream)
+
+    def _take(self, order: Order) -> None:
         if self._num_unsaid == MAX_ORDERS:
             raise ApiError("invalid_value", f"at most {MAX_ORDERS} texts may wait: hear them first")
-        order = Order(TextFeed(self._server.settings.max_input_chars), name, is_stream)
         self._orders.put_nowait(order)
         self._num_unsaid += 1
-        return order
 
     def _finish(self) -> None:
         if self._open is not None:
@@ -198,7 +204,6 @@ class Connection:
             except ApiError as error:
                 if order.text.has_words or error.code != "text_empty":
                     await self._fail(error)
-                await self._send(AudioStart(self._server.service.sample_rate, WIDTH, CHANNELS))
                 await self._send(AudioStop())
             if order.is_stream:
                 await self._send(SynthesizeStopped())
@@ -216,22 +221,29 @@ class Connection:
         try:
             async with server.open(DOOR, request) as utterance:
                 order.text.attach(utterance)
-                await self._send_speech(utterance, begun_s)
+                await self._send_speech(utterance, order, begun_s)
         finally:
             order.text.detach()
 
-    async def _send_speech(self, utterance: Utterance, begun_s: float) -> None:
-        rate = self._server.service.sample_rate
-        encoder, sent_s = AudioEncoder("pcm", rate), 0.0
+    async def _send_speech(self, utterance: Utterance, order: Order, begun_s: float) -> None:
+        service = self._server.service
+        rate, speed = service.sample_rate, service.find_voice(order.voice).pace(1.0)
+        encoder, num_bytes = AudioEncoder("pcm", rate, None, speed), 0
+        await self._send(AudioStart(rate, WIDTH, CHANNELS, timestamp=0))
         async for piece in utterance.audio():
-            if not sent_s:
+            if utterance.num_samples == len(piece):  # the first one
                 self._server.count_first_audio(DOOR, time.perf_counter() - begun_s)
-                await self._send(AudioStart(rate, WIDTH, CHANNELS, timestamp=0))
-            data = encoder.encode(piece)
-            await self._send(AudioChunk(rate, WIDTH, CHANNELS, data, round(1000 * sent_s)))
-            sent_s = utterance.seconds
-        await self._send(AudioStop(timestamp=round(1000 * sent_s)))
+            num_bytes += await self._send_chunk(encoder.encode(piece), rate, num_bytes)
+        num_bytes += await self._send_chunk(encoder.finish(), rate, num_bytes)
+        await self._send(AudioStop(timestamp=_milliseconds(num_bytes, rate)))
         self._server.count_audio(utterance.seconds)
+
+    async def _send_chunk(self, data: bytes, rate: int, num_bytes: int) -> int:
+        """Send audio that follows so many bytes; returns its length."""
+        if data:
+            timestamp = _milliseconds(num_bytes, rate)
+            await self._send(AudioChunk(rate, WIDTH, CHANNELS, data, timestamp))
+        return len(data)
 
     async def _fail(self, error: ApiError) -> None:
         await self._send(Error(error.message, error.code))
@@ -249,6 +261,11 @@ class Connection:
                 raise End from None
             except RuntimeError as error:  # uvloop's, after the end of the connection
                 raise End from error
+
+
+def _milliseconds(num_bytes: int, rate: int) -> int:
+    """The duration of samples."""
+    return round(1000 * num_bytes / (WIDTH * CHANNELS * rate))
 
 
 def _text(event: Event) -> str:

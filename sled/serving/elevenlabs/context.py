@@ -1,0 +1,116 @@
+"""One text of a connection, which is said while it comes."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from sled.serving.elevenlabs.alignment import Aligner, Alignment, concatenate
+from sled.serving.elevenlabs.messages import audio_message
+from sled.serving.encoding import AudioEncoder
+from sled.serving.server import Server
+from sled.serving.service import SpeechRequest
+from sled.serving.text_feed import TextFeed
+
+DOOR = "elevenlabs"
+
+
+@dataclass(eq=False)
+class Context:
+    """A text, and how it is said.
+
+    Attributes:
+        name: Its name. None: it has none.
+        text: The text.
+        request: How it is said.
+        encoder: Encodes the audio.
+        speed: Factor by which the audio is faster than the speech.
+        sync_alignment: Whether every message with audio has an alignment.
+        is_flushed: Whether nothing has come since the client wanted all of it said.
+        cancelled: Whether the client wants no more of it.
+        task: Says it.
+    """
+
+    name: str | None
+    text: TextFeed
+    request: SpeechRequest
+    encoder: AudioEncoder
+    speed: float
+    sync_alignment: bool
+    is_flushed: bool = True
+    cancelled: bool = False
+    task: asyncio.Task[None] | None = None
+    _waiting: list[Alignment] = field(default_factory=list)
+    _aligned_ms: int = 0  # how far the alignments go that have been sent
+
+    def feed(self, text: str) -> None:
+        """Take more text.
+
+        Raises:
+            ApiError: `text_too_long`.
+        """
+        self.text.feed(text)
+        self.is_flushed = self.is_flushed and not text
+
+    def flush(self) -> None:
+        """Have the text so far said to its end."""
+        if not self.is_flushed:
+            self.is_flushed = True
+            self.text.end_segment()
+
+    def cancel(self) -> None:
+        """Stop saying it."""
+        self.cancelled = True
+        if self.task is not None:
+            self.task.cancel()
+
+    async def say(
+        self, server: Server, send: Callable[[Context, dict[str, Any]], Awaitable[None]]
+    ) -> None:
+        """Say the text until it is complete.
+
+        Args:
+            server: The server.
+            send: Sends a message.
+
+        Raises:
+            ApiError: If it cannot be said.
+        """
+        begun_s = time.perf_counter()
+        try:
+            async with server.open(DOOR, self.request) as utterance:
+                self.text.attach(utterance)
+                aligner = Aligner(utterance, self.speed, ends_with_space=True)
+                async for piece in utterance.audio():
+                    if utterance.num_samples == len(piece):  # the first one
+                        server.count_first_audio(DOOR, time.perf_counter() - begun_s)
+                    await self._send(send, self.encoder.encode(piece), aligner.take())
+                await self._send(send, self.encoder.finish(), aligner.take(ended=True), ended=True)
+                server.count_audio(utterance.seconds)
+        finally:
+            self.text.detach()
+
+    async def _send(
+        self,
+        send: Callable[[Context, dict[str, Any]], Awaitable[None]],
+        data: bytes,
+        alignment: Alignment | None,
+        *,
+        ended: bool = False,
+    ) -> None:
+        """Send audio, with the alignments that have come since the last one."""
+        if alignment is not None:
+            self._waiting.append(alignment)
+        if not data and not (ended and self._waiting):
+            return
+        alignment = concatenate(self._waiting)
+        self._waiting = []
+        since_ms = 0 if self.sync_alignment else self._aligned_ms
+        self._aligned_ms = max(self._aligned_ms, *alignment.ends_ms, 0)
+        has_any = bool(alignment.characters) or self.sync_alignment
+        await send(
+            self, audio_message(data, alignment.in_milliseconds(since_ms) if has_any else None)
+        )

@@ -1,0 +1,247 @@
+"""ElevenLabs' speech over HTTP: bytes of audio, or JSON with the times of its characters."""
+
+from __future__ import annotations
+
+import base64
+import json
+import random
+import time
+from collections.abc import AsyncGenerator
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Query, Request
+from fastapi.responses import JSONResponse, Response, StreamingResponse
+from pydantic import BaseModel, ConfigDict, Field
+
+from sled.serving.elevenlabs.alignment import Aligner, Alignment, concatenate
+from sled.serving.elevenlabs.context import DOOR
+from sled.serving.elevenlabs.formats import DEFAULT, open_encoder
+from sled.serving.elevenlabs.messages import MAX_SEED, MODEL_PREFIX, VoiceSettings
+from sled.serving.encoding import AudioEncoder
+from sled.serving.errors import ApiError
+from sled.serving.requests import RequestStack, server_of, unless_left
+from sled.serving.server import Server
+from sled.serving.service import SpeechRequest
+
+router = APIRouter(prefix="/v1/text-to-speech/{voice_id}", tags=["ElevenLabs"])
+
+AUDIO: dict[int | str, dict[str, Any]] = {200: {"content": {"audio/mpeg": {}}}}
+
+
+class SpeechBody(BaseModel):
+    """The body of a request; other fields are accepted, without effect."""
+
+    model_config = ConfigDict(extra="allow", protected_namespaces=())
+
+    text: str = Field(description="text to speak")
+    model_id: str | None = Field(None, description="the model; ElevenLabs' names stand for it")
+    voice_settings: VoiceSettings | None = Field(None, description="of these, speed has an effect")
+    seed: Annotated[int, Field(ge=0, le=MAX_SEED)] | None = Field(
+        None, description="the same seed says the same text in the same way; unset: a new one"
+    )
+
+    def speed(self) -> float:
+        """How much faster the speech shall be."""
+        settings = self.voice_settings
+        return 1.0 if settings is None or settings.speed is None else settings.speed
+
+    def ignored(self) -> list[str]:
+        """Fields that are set and have no effect."""
+        settings = {} if self.voice_settings is None else self.voice_settings.model_extra or {}
+        names = [*(self.model_extra or {}), *(f"voice_settings.{name}" for name in settings)]
+        return [name for name in names if name.isprintable()]
+
+
+@dataclass(frozen=True)
+class Part:
+    """A part of the answer.
+
+    Attributes:
+        data: Bytes of audio.
+        alignment: When the characters are said whose words have ended with it.
+    """
+
+    data: bytes
+    alignment: Alignment | None
+
+    def content(self) -> dict[str, Any]:
+        """As JSON."""
+        alignment = None if self.alignment is None else self.alignment.in_seconds()
+        return {
+            "audio_base64": base64.b64encode(self.data).decode(),
+            "alignment": alignment,
+            "normalized_alignment": alignment,
+        }
+
+
+class Speech:
+    """The answer to a request, from its first part on.
+
+    Args:
+        server: The server.
+        text: What to say.
+        request: How it is said.
+        encoder: Encodes the audio.
+        speed: Factor by which it makes the speech faster.
+    """
+
+    def __init__(
+        self,
+        server: Server,
+        text: str,
+        request: SpeechRequest,
+        encoder: AudioEncoder,
+        speed: float,
+    ) -> None:
+        self._server, self._text, self._request = server, text, request
+        self._encoder, self._speed = encoder, speed
+        self._parts = self._say()
+        self._first: Part | None = None
+
+    async def begin(self) -> None:
+        """Wait for the first part, so that errors before it have a status.
+
+        Raises:
+            ApiError: If the text cannot be said.
+        """
+        self._first = await anext(self._parts)
+
+    async def parts(self) -> AsyncGenerator[Part, None]:
+        """All parts."""
+        assert self._first is not None
+        yield self._first
+        async for part in self._parts:
+            yield part
+
+    async def whole(self) -> Part:
+        """All parts as one."""
+        parts = [part async for part in self.parts()]
+        alignments = [part.alignment for part in parts if part.alignment is not None]
+        alignment = concatenate(alignments) if alignments else None
+        return Part(b"".join(part.data for part in parts), alignment)
+
+    async def end(self) -> None:
+        """Speak no more."""
+        await self._parts.aclose()
+
+    async def _say(self) -> AsyncGenerator[Part, None]:
+        begun_s, server, encoder = time.perf_counter(), self._server, self._encoder
+        async with server.open(DOOR, self._request) as utterance:
+            utterance.feed(self._text)
+            utterance.flush()
+            aligner = Aligner(utterance, self._speed)
+            async for piece in utterance.audio():
+                if utterance.num_samples == len(piece):  # the first one
+                    server.count_first_audio(DOOR, time.perf_counter() - begun_s)
+                part = Part(encoder.encode(piece), aligner.take())
+                if part.data or part.alignment is not None:
+                    yield part
+            yield Part(encoder.finish(), aligner.take(ended=True))
+            server.count_audio(utterance.seconds)
+
+
+@dataclass(frozen=True)
+class Order:
+    """What a request asks for.
+
+    Attributes:
+        request: The request.
+        body: Its body.
+        voice_id: The voice.
+        output_format: See `formats`.
+        stack: Holds the utterance open until the answer has been sent.
+    """
+
+    request: Request
+    body: SpeechBody
+    voice_id: str
+    output_format: str
+    stack: AsyncExitStack
+
+    async def begin(self) -> tuple[Speech, AudioEncoder, dict[str, str]]:
+        """Begin to speak; returns the speech, its encoder, and headers of the answer.
+
+        Raises:
+            ApiError: If the request cannot be followed.
+        """
+        begun_s, body = time.perf_counter(), self.body
+        server = server_of(self.request)
+        service = server.service
+        with server.counting_refusals(DOOR):
+            self._check(server)
+            voice = service.find_voice(self.voice_id)
+            speed = voice.pace(body.speed())
+            encoder = open_encoder(self.output_format, service.sample_rate, speed)
+        seed = random.randrange(MAX_SEED + 1) if body.seed is None else body.seed
+        how = SpeechRequest(voice=self.voice_id, seed=seed)
+        speech = Speech(server, body.text, how, encoder, speed)
+        self.stack.push_async_callback(speech.end)
+        await unless_left(self.request, speech.begin())
+        headers = {
+            "x-accel-buffering": "no",
+            "cache-control": "no-store, no-transform",
+            "request-id": self.request.scope.get("request_id", ""),
+            "x-sled-model": service.name,
+            "x-sled-voice": voice.name,
+            "x-sled-seed": str(seed),
+            "x-sled-synthetic": "1",
+            "server-timing": f"first;dur={1000 * (time.perf_counter() - begun_s):.1f}",
+        }
+        if ignored := body.ignored():
+            headers["x-sled-ignored"] = ", ".join(ignored)[:500]
+        return speech, encoder, headers
+
+    def _check(self, server: Server) -> None:
+        text, model, limit = self.body.text, self.body.model_id, server.settings.max_input_chars
+        if model is not None and not model.startswith(MODEL_PREFIX):
+            server.service.check_model(model)
+        if not text.strip():
+            raise ApiError("text_empty", "text is blank: give at least one word", "text")
+        if len(text) > limit:
+            raise ApiError(
+                "text_too_long",
+                f"text has {len(text)} characters, at most {limit} are spoken at once: divide it",
+                "text",
+            )
+
+
+def _order(
+    request: Request,
+    body: SpeechBody,
+    voice_id: str,
+    stack: RequestStack,
+    output_format: Annotated[
+        str, Query(description="format, sample rate in Hz, and kbit/s")
+    ] = DEFAULT,
+) -> Order:
+    return Order(request, body, voice_id, output_format, stack)
+
+
+Ordered = Annotated[Order, Depends(_order)]
+
+
+@router.post("", responses=AUDIO)
+@router.post("/stream", responses=AUDIO)
+async def speak(order: Ordered) -> Response:
+    """Speak a text. The audio is sent while it is made."""
+    speech, encoder, headers = await order.begin()
+    data = (part.data async for part in speech.parts())
+    return StreamingResponse(data, media_type=encoder.media_type, headers=headers)
+
+
+@router.post("/with-timestamps")
+async def speak_with_timestamps(order: Ordered) -> Response:
+    """Speak a text, and tell when its characters are said."""
+    speech, _, headers = await order.begin()
+    whole = await unless_left(order.request, speech.whole())
+    return JSONResponse(whole.content(), headers=headers)
+
+
+@router.post("/stream/with-timestamps")
+async def stream_with_timestamps(order: Ordered) -> Response:
+    """Speak a text, as lines of JSON that also tell when its characters are said."""
+    speech, _, headers = await order.begin()
+    lines = (json.dumps(part.content()) + "\n" async for part in speech.parts())
+    return StreamingResponse(lines, media_type="application/x-ndjson", headers=headers)
