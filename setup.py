@@ -65,6 +65,7 @@ EXTRAS = {
         "zeroconf>=0.140",
         "elevenlabs>=2",
         "trustme>=1.2",  # a certificate for it
+        "playwright>=1.50",  # drives the system's Chromium
     ],
 }
 
@@ -77,7 +78,9 @@ setup(
     license="Apache-2.0",
     python_requires=">=3.10",
     packages=find_packages(include=["sled", "sled.*"]),
-    package_data={"sled": ["py.typed", "bundled/**/*", "normalization/*.txt"]},
+    package_data={
+        "sled": ["py.typed", "bundled/**/*", "normalization/*.txt", "serving/page/static/*"]
+    },
     install_requires=[
         "torch>=2.6,<2.14",
         "transformers>=5.0,<6",

@@ -17,6 +17,7 @@ from sled.serving import elevenlabs
 from sled.serving.errors import CODE_OF_STATUS, ApiError, describe_problem
 from sled.serving.guard import UPLOAD_PATHS, Guard
 from sled.serving.openai import batch, consents, lists, speech, tokens, voices
+from sled.serving.page import router as page
 from sled.serving.server import Server
 from sled.serving.websocket import connection
 
@@ -36,6 +37,7 @@ def make_app(server: Server) -> FastAPI:
     app.state.server = server
     for door in (speech, batch, lists, voices, consents, tokens, connection, elevenlabs):
         app.include_router(door.router)
+    app.include_router(page.router)
     _add_health(app, server)
     app.add_exception_handler(ApiError, _on_api_error)
     app.add_exception_handler(RequestValidationError, _on_invalid)

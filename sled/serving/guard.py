@@ -29,6 +29,7 @@ SPEECH_PATHS = ("/v1/audio/speech", "/v1/audio/speech/batch", "/dev/captioned_sp
 BODY_S = 60.0
 # What needs no key: some clients list voices and models without one.
 OPEN_PATHS = {
+    "/",
     "/health",
     "/ready",
     "/v1/",
@@ -38,6 +39,8 @@ OPEN_PATHS = {
     "/v1/voices",
     "/v2/voices",
 }
+# Nor do the files of the page, which asks for a key.
+OPEN_FOLDER = "/page/"
 # Sockets whose clients may give their key in the first message.
 _KEY_IN_MESSAGE = re.compile(r"/v1/text-to-speech/[^/]+/(?:multi-)?stream-input")
 _REQUEST_ID = re.compile(r"[!-~]{1,128}")
@@ -128,7 +131,8 @@ class Guard:
 
 
 def _is_open(scope: Scope) -> bool:
-    return scope["path"] in OPEN_PATHS and scope["method"] in ("GET", "HEAD", "OPTIONS")
+    open_to_all = scope["path"] in OPEN_PATHS or scope["path"].startswith(OPEN_FOLDER)
+    return open_to_all and scope["method"] in ("GET", "HEAD", "OPTIONS")
 
 
 def _given_key(headers: Headers) -> str:

@@ -1,0 +1,1 @@
+"""The page at `/`: type a text and hear it; plain files, without a build step."""

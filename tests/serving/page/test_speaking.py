@@ -1,0 +1,346 @@
+"""The page speaks: text goes in as it is typed, and what comes is heard."""
+
+import io
+import time
+from collections.abc import Callable
+from typing import Any
+
+import av
+import numpy as np
+import pytest
+from playwright.sync_api import Page, WebSocketRoute
+
+from tests.serving.conftest import Running
+from tests.serving.page.conftest import OpenPage
+
+SOCKET = "**/v1/audio/speech/stream*"
+TEXT = "one two three four five six seven eight nine"
+# The samples that the page has put out so far, from now on.
+TAP = """async () => {
+  const { Recorder } = await import('/page/recorder.js');
+  await sled.player.open();
+  window.tap = new Recorder();
+  await window.tap.listen(sled.player.analyser);
+}"""
+STATE = """() => {
+  const reading = sled.speaking.reading;
+  return {
+    state: document.body.dataset.state, received: reading.received, complete: reading.complete,
+    played: sled.player.playedSamples, length: reading.tape.length, text: reading.text,
+    position: sled.player.position, sent: reading.sent, speaking: reading.speaking,
+  };
+}"""
+
+
+def state(page: Page) -> dict[str, Any]:
+    return dict(page.evaluate(STATE))
+
+
+def wait_for(page: Page, condition: str) -> None:
+    page.wait_for_function(f"() => {{ const r = sled.speaking.reading; return {condition}; }}")
+
+
+def tapped(page: Page) -> np.ndarray:
+    return np.concatenate(
+        [np.zeros(1), *page.evaluate("tap.pieces.map((piece) => Array.from(piece))")]
+    )
+
+
+def type_text(page: Page, text: str) -> None:
+    page.locator("#text").press_sequentially(text)
+
+
+def test_each_key_is_sent_and_audio_comes_before_the_text_is_complete(page: Page) -> None:
+    messages: list[str] = []
+    page.on("websocket", lambda one: one.on("framesent", lambda data: messages.append(data)))
+    type_text(page, TEXT)
+    wait_for(page, "r.received > 0")
+    assert not state(page)["complete"]
+    assert not [one for one in messages if "input.done" in str(one)]
+    assert len([one for one in messages if "input.text" in str(one)]) == len(TEXT)
+    page.keyboard.press("Control+Enter")
+    wait_for(page, "r.complete && !r.speaking && sled.player.ended")
+
+
+def test_every_sample_is_played_once(page: Page) -> None:
+    page.evaluate(TAP)
+    page.locator("#live").uncheck()
+    type_text(page, TEXT)
+    page.locator("#speak").click()
+    wait_for(page, "r.tape.length > 0 && !r.speaking && sled.player.ended")
+    end = state(page)
+    assert end["received"] == end["length"] == end["played"] == end["position"]
+    assert end["state"] == "idle"
+    time.sleep(0.3)
+    heard = tapped(page)
+    rate = page.evaluate("sled.player.context.sampleRate")
+    sounding = np.flatnonzero(np.abs(heard) > 1e-4)
+    duration = (sounding[-1] - sounding[0]) / rate
+    # Gaps, where the machine was too slow, can only make it longer.
+    assert duration >= 0.9 * end["length"] / 24_000
+
+
+def test_what_is_heard_is_what_was_sent(page: Page, served: Running) -> None:
+    """The output, resampled by the page, against the samples of the tape resampled by soxr."""
+    soxr = pytest.importorskip("soxr")
+    page.evaluate(TAP)
+    page.locator("#live").uncheck()
+    type_text(page, "one two")
+    page.locator("#speak").click()
+    wait_for(page, "r.tape.length > 0 && !r.speaking")
+    wait_for(page, "sled.player.ended")
+    page.evaluate("tap.pieces = []")
+    page.locator("#pause").click()  # hear again: all of it is there now
+    wait_for(page, "!sled.player.ended")
+    wait_for(page, "sled.player.ended")
+    time.sleep(0.3)
+    heard = tapped(page)
+    rate = page.evaluate("sled.player.context.sampleRate")
+    tape = np.array(page.evaluate("Array.from(sled.speaking.reading.tape.read(0, 1e9))"))
+    expected = soxr.resample(tape, 24_000, rate, quality="VHQ")
+    shifts = np.fft.irfft(
+        np.fft.rfft(heard, 2 * len(heard)) * np.conj(np.fft.rfft(expected, 2 * len(heard)))
+    )
+    shift = int(np.argmax(shifts[: len(heard)]))
+    inner = slice(1000, len(expected) - 1000)
+    error = heard[shift : shift + len(expected)][inner] - expected[inner]
+    # Random weights make noise up to the highest frequency, where the filters differ.
+    assert np.mean(error**2) < 0.05 * np.mean(expected[inner] ** 2)
+
+
+@pytest.mark.parametrize("way", ["key", "button"])
+def test_stop_silences_within_100_ms(page: Page, way: str) -> None:
+    page.evaluate(TAP)
+    type_text(page, " ".join([TEXT] * 3))
+    page.keyboard.press("Control+Enter")
+    wait_for(page, "r.tape.length > 24000 && !sled.player.dry")
+    press = {
+        "key": "document.dispatchEvent(new KeyboardEvent('keydown', {key: 'Escape'}))",
+        "button": "document.getElementById('stop').click()",
+    }[way]
+    samples = "tap.pieces.reduce((sum, piece) => sum + piece.length, 0)"
+    before = page.evaluate(f"() => {{ const before = {samples}; {press}; return before; }}")
+    time.sleep(0.5)
+    heard = tapped(page)[1:]
+    rate = page.evaluate("sled.player.context.sampleRate")
+    sounding = np.flatnonzero(np.abs(heard) > 1e-4)
+    assert len(heard) - before > 0.1 * rate
+    assert (sounding[-1] - before) / rate < 0.1
+    assert state(page)["state"] == "idle"
+    after = state(page)
+    time.sleep(0.3)
+    assert state(page)["length"] == after["length"], "nothing comes after the stop"
+
+
+def test_stop_tells_the_server_how_much_was_heard(page: Page, served: Running) -> None:
+    messages: list[str] = []
+    page.on("websocket", lambda one: one.on("framesent", lambda data: messages.append(str(data))))
+    type_text(page, " ".join([TEXT] * 3))
+    page.keyboard.press("Control+Enter")
+    wait_for(page, "sled.player.position > 4800")
+    page.keyboard.press("Escape")
+    page.wait_for_timeout(200)
+    (cancel,) = [one for one in messages if "response.cancel" in one]
+    played_ms = int(cancel.rpartition(":")[2].strip("}"))
+    assert abs(played_ms - state(page)["length"] / 24) < 2
+    served.wait_until(lambda: served.server.active == 0)
+
+
+def test_a_correction_begins_anew(page: Page) -> None:
+    type_text(page, "one two three fuor")
+    wait_for(page, "r.sent === r.text.length")
+    for _ in range(3):
+        page.keyboard.press("Backspace")
+    type_text(page, "our five")
+    page.keyboard.press("Control+Enter")
+    wait_for(page, "r.tape.length > 0 && !r.speaking && sled.player.ended")
+    end = state(page)
+    assert end["text"] == "one two three four five" and end["sent"] == len(end["text"])
+    assert page.locator("#words").inner_text() == end["text"]
+
+
+def test_text_after_a_pause_is_another_utterance(page: Page) -> None:
+    type_text(page, "one two.")
+    wait_for(page, "r.complete && !r.speaking")
+    before = state(page)["length"]
+    type_text(page, " three four.")
+    wait_for(page, "r.complete && !r.speaking && sled.player.ended")
+    assert state(page)["length"] > before
+    assert page.evaluate("sled.speaking.reading.parts.length") == 2
+
+
+def test_pause_and_hear_again(page: Page) -> None:
+    page.locator("#live").uncheck()
+    type_text(page, TEXT)
+    page.locator("#speak").click()
+    wait_for(page, "!sled.player.dry && sled.player.position > 2400")
+    page.locator("#pause").click()
+    assert state(page)["state"] == "paused"
+    page.wait_for_timeout(100)
+    before = state(page)["position"]
+    page.wait_for_timeout(300)
+    assert state(page)["position"] == before
+    page.locator("#words").focus()
+    page.keyboard.press("Space")
+    wait_for(page, "!r.speaking && sled.player.ended")
+    played = state(page)["played"]
+    page.locator("#pause").click()
+    wait_for(page, f"sled.player.ended && sled.player.playedSamples >= {played} + r.tape.length")
+
+
+def test_a_chat_is_written_token_by_token(page: Page) -> None:
+    page.locator("#tab-chat").click()
+    page.locator("#chat").fill(
+        "User: Count.\nAssistant: one two three.\nUser: On.\nBot: four five."
+    )
+    page.locator("#pace").evaluate("(one) => { one.value = 40; }")
+    page.locator("#speak").click()
+    wait_for(page, "r.received > 0")
+    assert "User Count." in page.locator("#words").inner_text()
+    wait_for(page, "r.text.endsWith('four five.') && !r.speaking && sled.player.ended")
+    assert state(page)["text"] == "one two three.\n\nfour five."
+    assert page.evaluate("sled.speaking.reading.parts.length") == 2
+    assert page.locator("#words .aside").count() == 2
+
+
+def test_again_says_the_same_with_another_seed(page: Page) -> None:
+    page.locator("#live").uncheck()
+    type_text(page, "one two")
+    seeds = []
+    for button in ("#speak", "#again"):
+        page.locator(button).click()
+        wait_for(page, "r.tape.length > 0 && !r.speaking")
+        seeds.append(page.evaluate("sled.speaking.reading.request.seed"))
+    assert seeds[0] != seeds[1]
+
+
+def test_sliders_go_into_the_request(page: Page) -> None:
+    assert page.evaluate("Object.keys(sled.settings.snapshot())") == ["voice", "speed", "seed"]
+    for name, value in {"speed": 1.5, "temperature": 0.5, "guidance": 3}.items():
+        page.locator(f"#{name}").fill(str(value))
+    page.locator("#seed").fill("42")
+    page.locator("#seed").blur()
+    request = page.evaluate("sled.settings.snapshot()")
+    assert request.pop("voice") == "tiny"
+    assert request == {"speed": 1.5, "seed": 42, "temperature": 0.5, "cfg": 3}
+    page.locator("#temperature-reset").click()
+    assert "temperature" not in page.evaluate("sled.settings.snapshot()")
+
+
+# Audio files of the same text and seed.
+
+
+@pytest.mark.parametrize("audio_format", ["wav", "mp3", "opus"])
+def test_downloads(page: Page, audio_format: str) -> None:
+    page.locator("#live").uncheck()
+    type_text(page, "one two")
+    page.locator("#speak").click()
+    wait_for(page, "r.tape.length > 0 && !r.speaking")
+    with page.expect_download() as waiting:
+        page.locator(f"#download-{audio_format}").click()
+    assert waiting.value.suggested_filename == f"speech.{audio_format}"
+    data = waiting.value.path().read_bytes()
+    tape = np.array(page.evaluate("Array.from(sled.speaking.reading.tape.read(0, 1e9))"))
+    if audio_format == "wav":
+        samples = np.frombuffer(data[44:], "<i2") / 32768
+        assert np.abs(samples - tape).max() < 2e-3
+        return
+    with av.open(io.BytesIO(data)) as file:
+        seconds = sum(frame.samples / frame.sample_rate for frame in file.decode(audio=0))
+    assert abs(seconds - len(tape) / 24_000) < 0.1
+
+
+# When something fails.
+
+
+def answer_with(messages: list[str], close: int | None) -> Callable[[WebSocketRoute], None]:
+    """A server that answers the first text so."""
+
+    def serve(socket: WebSocketRoute) -> None:
+        def on_message(message: str | bytes) -> None:
+            if "input.done" in str(message):
+                for one in messages:
+                    socket.send(one)
+                if close is not None:
+                    socket.close(code=close)
+
+        socket.on_message(on_message)
+
+    return serve
+
+
+def test_at_capacity_it_tries_again(page: Page) -> None:
+    full = '{"type": "error", "code": "at_capacity", "message": "full", "retry_after_ms": 600}'
+    page.route_web_socket(SOCKET, answer_with([full], 1013))
+    page.locator("#live").uncheck()
+    type_text(page, "one two")
+    page.locator("#speak").click()
+    page.get_by_text("as many callers as it can").wait_for()
+    page.route_web_socket(SOCKET, lambda socket: socket.connect_to_server())
+    wait_for(page, "r.tape.length > 0 && !r.speaking && sled.player.ended")
+    assert page.locator("#notice").is_hidden()
+
+
+def test_a_lost_connection_is_told_and_can_be_mended(page: Page) -> None:
+    page.route_web_socket(SOCKET, answer_with([], 1012))
+    page.locator("#live").uncheck()
+    type_text(page, "one two")
+    page.locator("#speak").click()
+    page.get_by_text("connection to the server was lost").wait_for()
+    page.route_web_socket(SOCKET, lambda socket: socket.connect_to_server())
+    page.get_by_role("button", name="Go on").click()
+    wait_for(page, "r.tape.length > 0 && !r.speaking && sled.player.ended")
+
+
+def test_what_the_server_refuses_is_told(page: Page) -> None:
+    page.locator("#live").uncheck()
+    page.locator("#text").fill("one " * 13_000)
+    page.locator("#speak").click()
+    page.get_by_text("the utterance is too long").wait_for()
+    wait_for(page, "document.body.dataset.state === 'idle'")
+
+
+def test_while_the_model_is_loading(open_page: OpenPage, serve: Callable[..., Running]) -> None:
+    running = serve()
+    service, running.server._service = running.server._service, None
+    page = open_page(running.url, expected="503")
+    page.get_by_text("The model is loading").wait_for()
+    assert page.locator("#speak").is_disabled()
+    running.server._service = service
+    page.wait_for_selector("#voices input")
+    assert page.locator("#notice").is_hidden() and page.locator("#speak").is_enabled()
+
+
+def test_a_key_is_asked_for(open_page: OpenPage, serve: Callable[..., Running]) -> None:
+    running = serve(keys=["secret"])
+    page = open_page(running.url, expected="401")
+    for key in ("wrong", "secret"):
+        page.locator("#key").fill(key)
+        page.get_by_role("button", name="Use it").click()
+    page.wait_for_selector("#key", state="hidden")
+    type_text(page, "one two")
+    page.keyboard.press("Control+Enter")
+    wait_for(page, "r.tape.length > 0 && !r.speaking")
+    assert "secret" not in page.locator("#code").inner_text()
+    assert "$SLED_KEY" in page.locator("#code").inner_text()
+
+
+def test_memory_stays_bounded(page: Page) -> None:
+    """An hour of audio, faster than real time: as much is kept as after half of it."""
+    sizes = page.evaluate(
+        """async () => {
+          const { Tape } = await import('/page/tape.js');
+          const tape = new Tape(24000);
+          sled.player.load(tape);
+          const second = new Int16Array(24000).fill(1000);
+          const sizes = [];
+          for (let minute = 1; minute <= 60; minute += 1) {
+            for (let at = 0; at < 60; at += 1) tape.append(second);
+            sled.player.seek(tape.length - 24000);
+            await new Promise((resolve) => setTimeout(resolve, 5));
+            if (minute % 30 === 0) sizes.push(tape.blocks.size);
+          }
+          return sizes;
+        }"""
+    )
+    assert sizes[0] == sizes[1] <= 20 * 60 + 2
