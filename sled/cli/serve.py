@@ -8,8 +8,13 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from sled.files.extras import install_command
+
+if TYPE_CHECKING:  # they need the extra
+    from sled.serving.server import Server
+    from sled.serving.settings import ServerSettings
 
 EXAMPLE = "sled serve --port 8000"
 # What the server says to itself at the start, if the model is not a bundled one.
@@ -52,17 +57,11 @@ def run(args: argparse.Namespace) -> int:
 
         from sled.serving.app import make_app
         from sled.serving.listening import listen
-        from sled.serving.server import Server
         from sled.serving.settings import ServerSettings, load_settings
     except ImportError as error:
         raise ValueError(
             f"serving needs {error.name}, which is missing: run {install_command('serve')}"
         ) from error
-    from sled.bundled import DEFAULT_MODEL, bundled_model
-    from sled.cli.device import choose_device
-    from sled.serving.service import SpeechService
-    from sled.tts import TTS
-
     names = ServerSettings.model_fields
     flags = {name: value for name in names if (value := getattr(args, name)) is not None}
     settings = load_settings(**flags)
@@ -74,18 +73,7 @@ def run(args: argparse.Namespace) -> int:
                 f"--wyoming_port needs {error.name}, which is missing: run "
                 f"{install_command('wyoming')}"
             ) from error
-    bundled = bundled_model(settings.model)
-    greeting = GREETING if bundled is None else bundled.example
-    name = DEFAULT_MODEL if settings.model is None else Path(settings.model).name
-
-    def load() -> SpeechService:
-        device = choose_device(settings.device)
-        tts = TTS.from_pretrained(
-            settings.model, codec=settings.codec, device=device, dtype=settings.dtype
-        )
-        return SpeechService(tts, name, settings)
-
-    server = Server(settings, load, greeting, name)
+    server = make_server(settings)
     config = uvicorn.Config(
         make_app(server),
         host=settings.host,
@@ -98,3 +86,29 @@ def run(args: argparse.Namespace) -> int:
     )
     listen(config, server)
     return 0 if server.failure is None else 1
+
+
+def make_server(settings: ServerSettings) -> Server:
+    """The server of a model, which is loaded when the server starts.
+
+    Args:
+        settings: The settings of the server.
+    """
+    from sled.bundled import DEFAULT_MODEL, bundled_model
+    from sled.cli.device import choose_device
+    from sled.serving.server import Server
+    from sled.serving.service import SpeechService
+    from sled.tts import TTS
+
+    bundled = bundled_model(settings.model)
+    greeting = GREETING if bundled is None else bundled.example
+    name = DEFAULT_MODEL if settings.model is None else Path(settings.model).name
+
+    def load() -> SpeechService:
+        device = choose_device(settings.device)
+        tts = TTS.from_pretrained(
+            settings.model, codec=settings.codec, device=device, dtype=settings.dtype
+        )
+        return SpeechService(tts, name, settings)
+
+    return Server(settings, load, greeting, name)
