@@ -208,6 +208,7 @@ class Connection:
             open_encoder(query.output_format, server.service.sample_rate, speed),
             speed,
             query.sync_alignment,
+            query.auto_mode,
         )
         before = {one.task for one in self._contexts if one.name == name and one.task is not None}
         context.task = asyncio.ensure_future(self._say(context, before))

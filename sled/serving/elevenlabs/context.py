@@ -29,6 +29,7 @@ class Context:
         encoder: Encodes the audio.
         speed: Factor by which the audio is faster than the speech.
         sync_alignment: Whether every message with audio has an alignment.
+        has_phrases: Whether each piece of the text is a phrase, with or without a space behind it.
         is_flushed: Whether nothing has come since the client wanted all of it said.
         cancelled: Whether the client wants no more of it.
         task: Says it.
@@ -40,9 +41,11 @@ class Context:
     encoder: AudioEncoder
     speed: float
     sync_alignment: bool
+    has_phrases: bool = False
     is_flushed: bool = True
     cancelled: bool = False
     task: asyncio.Task[None] | None = None
+    _last: str = " "  # the last character of the text
     _waiting: list[Alignment] = field(default_factory=list)
     _aligned_ms: int = 0  # how far the alignments go that have been sent
 
@@ -52,8 +55,13 @@ class Context:
         Raises:
             ApiError: `text_too_long`.
         """
+        if not text:
+            self.text.feed("")  # has come, too
+            return
+        if self.has_phrases and not self._last.isspace() and not text[0].isspace():
+            text = " " + text
         self.text.feed(text)
-        self.is_flushed = self.is_flushed and not text
+        self.is_flushed, self._last = False, text[-1]
 
     def flush(self) -> None:
         """Have the text so far said to its end."""

@@ -33,6 +33,7 @@ class Query(BaseModel):
         output_format: See `formats`.
         inactivity_timeout: Seconds without a message after which nothing more is waited for.
         sync_alignment: Whether every message with audio has an alignment.
+        auto_mode: Whether a message has whole phrases, so that no word goes on in the next one.
         seed: Seed of the speech. None: a new one for each text.
     """
 
@@ -42,6 +43,7 @@ class Query(BaseModel):
     output_format: str = DEFAULT
     inactivity_timeout: Annotated[float, Field(gt=0)] = 20.0
     sync_alignment: bool = False
+    auto_mode: bool = False
     seed: Annotated[int, Field(ge=0, le=MAX_SEED)] | None = None
 
 

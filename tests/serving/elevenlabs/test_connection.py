@@ -149,6 +149,20 @@ def test_a_flush_has_the_text_said_to_its_end_and_more_can_follow(
     assert len(second) > 1000
 
 
+@pytest.mark.parametrize("pieces", [("four two", "seven one"), ("four two ", " seven", "one ")])
+def test_messages_with_whole_phrases(
+    served: Running, spoken: np.ndarray, pieces: tuple[str, ...]
+) -> None:
+    """So Pipecat sends sentences, without a space between them."""
+
+    async def run() -> bytes:
+        async with call(served, auto_mode="true") as caller:
+            await caller.send(START, *({"text": piece} for piece in pieces), END)
+            return audio_of(await caller.rest())
+
+    np.testing.assert_allclose(pcm(asyncio.run(run())), spoken, atol=1)
+
+
 def test_a_text_without_a_word_is_silence(served: Running) -> None:
     async def run(*messages: dict[str, Any]) -> tuple[list[dict[str, Any]], int | None]:
         async with call(served) as caller:

@@ -123,6 +123,19 @@ def test_errors_of_text_that_is_still_being_written(client: ElevenLabs) -> None:
     assert (error.value.status_code, error.value.body["error"]) == (1008, "voice_not_found")
 
 
+@pytest.mark.parametrize("path", ["", "/stream", "/with-timestamps", "/stream/with-timestamps"])
+@pytest.mark.parametrize("patience_s", [0.05, 0.5])
+def test_who_leaves_frees_the_slot(served: Running, path: str, patience_s: float) -> None:
+    url = f"{served.url}/v1/text-to-speech/{NAME}{path}"
+    with (
+        pytest.raises(httpx.TimeoutException),
+        httpx.stream("POST", url, json={"text": TEXT * 500}, timeout=patience_s) as answer,
+    ):
+        next(answer.iter_raw())
+        raise httpx.ReadTimeout("enough")
+    served.wait_until(lambda: served.server.active == 0)
+
+
 def test_keys(serve: Callable[..., Running]) -> None:
     running = serve(keys=["secret"])
     right, wrong = (ElevenLabs(base_url=running.url, api_key=key) for key in ("secret", "other"))
