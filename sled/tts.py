@@ -347,6 +347,11 @@ class TTS:
         return None if frames is None else frames / self.codec.frame_rate
 
     @property
+    def has_marks(self) -> bool:
+        """Whether the model tells when its words are said: whether sessions have marks."""
+        return self.codec.token_channel is not None
+
+    @property
     def default_options(self) -> DecodingOptions:
         """The settings that the checkpoint recommends."""
         return DecodingOptions.of_model(self.model.config)

@@ -15,6 +15,8 @@ from lhotse import MonoCut, Recording, SupervisionSegment
 from torch import Tensor
 
 from sled.codec import Codec, load_codec
+from sled.codec.transformed import TransformedCodec
+from sled.codec.transforms import TokenChannel
 from sled.model.config import Config
 from sled.model.huggingface import SpeechLlamaConfig, SpeechLlamaForCausalLM
 from sled.model.lm import SpeechLM
@@ -92,6 +94,18 @@ def debug_tokenizer() -> TextTokenizer:
 def debug_codec() -> Codec:
     """A random Encodec with the width of `debug_config`: 24 kHz, hop 320, latents of 32."""
     return load_codec(GOLDENS / "codec")
+
+
+@cache
+def debug_marked_codec() -> Codec:
+    """A random codec whose units tell which token they say; latents of 40."""
+    channel = TokenChannel.random(300, width=8, norm=0.01)  # so that any token is as likely
+    return TransformedCodec(debug_codec(), [channel])
+
+
+def debug_marked_model(**changes: object) -> SpeechLM:
+    """A model for `debug_marked_codec`, whose speech passes its text at a steady pace."""
+    return debug_model(vae_embed_dim=40, **changes)
 
 
 def debug_checkpoint(folder: Path, seed: int = 0, **changes: object) -> Path:

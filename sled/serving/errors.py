@@ -13,6 +13,7 @@ CODES = {
     "text_empty": (400, "invalid_request_error"),
     "text_too_long": (400, "invalid_request_error"),
     "format_unsupported": (400, "invalid_request_error"),
+    "marks_unsupported": (400, "invalid_request_error"),
     "prompt_too_long": (400, "invalid_request_error"),
     "missing_transcript": (400, "invalid_request_error"),
     "consent_required": (400, "invalid_request_error"),

@@ -99,6 +99,11 @@ class SpeechService:
         return self.tts.codec.sample_rate
 
     @property
+    def has_marks(self) -> bool:
+        """Whether the model tells when its words are said."""
+        return self.tts.has_marks
+
+    @property
     def healthy(self) -> bool:
         """Whether the engine answers."""
         return self.tts.engine.step_running_s < STUCK_S

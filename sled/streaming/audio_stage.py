@@ -208,7 +208,7 @@ class AudioStage:
         skipped = min(self._samples_to_skip, len(decoded))
         self._samples_to_skip -= skipped
         audio: np.ndarray = decoded[skipped:].cpu().numpy()
-        self._meter.feed(audio)
+        self.timeline.hear(self._meter.feed(audio))
         silent = self._meter.num_samples - max(self._meter.speech_end, self._segment_start)
         self.silence = Silence(self._segment, silent / self._sample_rate)
         return audio if self._trimmer is None else self._trimmer.feed(audio)

@@ -74,12 +74,16 @@ class SilenceMeter:
         self._threshold = 10 ** ((FLOOR_DB + gain_db) / 20)
         self._rest = np.zeros(0, dtype=np.float32)  # of an incomplete window
 
-    def feed(self, samples: np.ndarray) -> None:
-        """Measure the next samples [S], any number of them."""
+    def feed(self, samples: np.ndarray) -> list[bool]:
+        """Measure the next samples [S], any number of them.
+
+        Returns:
+            For each window that is complete with them, whether it is nearly silent.
+        """
         samples = np.concatenate((self._rest, samples))
         whole = len(samples) // self._window * self._window
         self._rest = samples[whole:].copy()
-        self._measure(samples[:whole].reshape(-1, self._window))
+        return self._measure(samples[:whole].reshape(-1, self._window))
 
     def finish(self) -> None:
         """Measure the samples of the last, incomplete window."""
@@ -87,13 +91,16 @@ class SilenceMeter:
             self._measure(self._rest[None])
             self._rest = self._rest[:0]
 
-    def _measure(self, windows: np.ndarray) -> None:
-        """Measure windows [N, W]."""
+    def _measure(self, windows: np.ndarray) -> list[bool]:
+        """Measure windows [N, W]; returns which are nearly silent."""
+        silent = []
         levels = np.sqrt(np.square(windows, dtype=np.float64).mean(axis=1))
         for level in levels.tolist():
             self.num_samples += windows.shape[1]
             self._threshold = max(self._threshold, self._share * level)
-            if level >= self._threshold:
+            silent.append(level < self._threshold)
+            if not silent[-1]:
                 self.speech_end = self.num_samples
             silence = self.num_samples - self.speech_end
             self.longest_silence = max(self.longest_silence, silence)
+        return silent

@@ -3,7 +3,8 @@
     PlaceReader --places of frames--> MarkTimeline --> marks
 
 The text tracker tells which token of the text is being said at the end of each frame. So a word
-begins within the first frame that says one of its tokens.
+begins within the first frame that says one of its tokens. A pause between two words is said with
+the end of the first or the beginning of the second; near-silence there is taken off both.
 """
 
 from __future__ import annotations
@@ -11,15 +12,20 @@ from __future__ import annotations
 import unicodedata
 from bisect import bisect_left, bisect_right
 from collections import deque
+from collections.abc import Iterable
 from copy import copy
 from dataclasses import dataclass, replace
 from itertools import takewhile
 
+from sled.streaming.loudness import WINDOW_S
 from sled.streaming.marks import MARK_KINDS, Mark, MarkKind
 from sled.streaming.place_reader import BEHIND, SpokenPlaces, WordPart
 
 # Categories of the characters behind a word that count as a part of it: . , ; : ! ? ) ] and quotes.
 _CLOSING_MARKS = ("Po", "Pe", "Pf")
+# In windows. A shorter silence at the edge of a word is the closure of a consonant. In front of the
+# silence, the other word may reach a little beyond the edge.
+MIN_PAUSE, MAX_EDGE = 8, 3
 
 
 @dataclass(frozen=True)
@@ -36,6 +42,8 @@ class _Word:
         end: The sample at which it ends.
         knots: Places within it, and the samples at which they were reached, the first one first.
             Empty until it has begun.
+        shift: Samples of the pauses before it, which its other samples do not count until it has
+            been said.
     """
 
     first: int
@@ -46,6 +54,7 @@ class _Word:
     complete: bool
     end: int = 0
     knots: tuple[tuple[int, int], ...] = ()
+    shift: int = 0
 
     @classmethod
     def of(cls, part: WordPart, first: int) -> _Word:
@@ -69,7 +78,9 @@ class _Word:
         return is_of_item or not self.complete
 
     def with_part(self, part: WordPart) -> _Word:
-        """The word with its next part."""
+        """The word with its next part, or with its end."""
+        if not part.size:
+            return replace(self, complete=True)
         return replace(
             self,
             behind=self.behind + part.size,
@@ -77,6 +88,12 @@ class _Word:
             has_sound=self.has_sound or part.has_sound,
             complete=part.complete,
         )
+
+    def within(self, start: int, end: int, shift: int = 0) -> _Word:
+        """The word from one sample to another one, both of which are then shifted."""
+        knots = tuple((place, min(max(sample, start), end) + shift) for place, sample in self.knots)
+        knots = ((self.first, start + shift), *knots[1:])
+        return replace(self, knots=knots, end=end + shift)
 
     def sample_of(self, character: int) -> float:
         """The sample at which one of its characters begins, once the word has ended."""
@@ -106,18 +123,22 @@ class MarkTimeline:
         self.written = ""
         self._words: deque[_Word] = deque()  # that have not begun
         self._open: _Word | None = None
+        self._ended: tuple[_Word, ...] = ()  # whose audio has not been heard
         self._said: list[_Word] = []
+        self._window = round(WINDOW_S * sample_rate)
+        self._silent = bytearray()  # for each window of the audio
         self._num_characters = [0]  # of the words said, summed up
         self._segment = -1
         self._num_places = 0  # of all words
-        self._reached = 0  # the sample at which the next frame begins
+        self._reached = 0  # the sample at which the next frame begins, without pauses
+        self._shift = 0  # samples of the pauses so far
         self._finished = False  # all of the text has been said
 
     def copy(self) -> MarkTimeline:
         """An independent copy."""
         other = copy(self)
         other._words, other._said = copy(self._words), copy(self._said)
-        other._num_characters = copy(self._num_characters)
+        other._num_characters, other._silent = copy(self._num_characters), copy(self._silent)
         return other
 
     # What is said.
@@ -146,7 +167,28 @@ class MarkTimeline:
             self._begin(self._reached)
         if spoken.said:
             self._close(self._reached)
-        self._reached += pause
+        self._shift += pause
+
+    def hear(self, silent: Iterable[bool]) -> None:
+        """Take whether the next windows of the audio, without pauses, are nearly silent."""
+        self._silent += bytes(silent)
+        num_heard = len(self._silent) * self._window
+        while self._ended and self._ended[0].end <= num_heard:
+            self._settle()
+
+    def _settle(self) -> None:
+        """Note that the next word whose audio has been heard was said."""
+        word = self._ended[0]
+        start, end = word.start, word.end
+        first, behind = start // self._window, -(-end // self._window)
+        windows = self._silent[first:behind]
+        before, after = _pause_at_start(windows), _pause_at_start(windows[::-1])
+        if len(windows) - before - after > MAX_EDGE:
+            start = (first + before) * self._window if before else start
+            end = (behind - after) * self._window if after else end
+        self._num_characters.append(self._num_characters[-1] + word.num_characters)
+        self._said.append(word.within(start, end, word.shift))
+        self._ended = self._ended[1:]
 
     def _begin_segment(self, start: int, place: int) -> None:
         """Begin a segment whose text begins at a place, and whose first frame says another one."""
@@ -160,12 +202,13 @@ class MarkTimeline:
     def finish(self, num_samples: int) -> None:
         """End the timeline with its audio, which may have been trimmed."""
         self._close(self._reached)
+        while self._ended:
+            self._settle()
         index = len(self._said)
         while index and self._said[index - 1].end > num_samples:
             index -= 1
             word = self._said[index]
-            knots = tuple((place, min(sample, num_samples)) for place, sample in word.knots)
-            self._said[index] = replace(word, end=num_samples, knots=knots)
+            self._said[index] = word.within(min(word.start, num_samples), num_samples)
         self._finished = not any(word.has_sound for word in self._words)
 
     def _add_part(self, part: WordPart) -> None:
@@ -201,13 +244,20 @@ class MarkTimeline:
         """Let the next word begin, and the one before it end."""
         self._close(sample)
         word = self._words.popleft()
-        self._open = replace(word, knots=((word.first, sample),))
+        self._open = replace(word, knots=((word.first, sample),), shift=self._shift)
 
     def _close(self, sample: int) -> None:
         word, self._open = self._open, None
         if word is not None and word.has_sound:
-            self._num_characters.append(self._num_characters[-1] + word.num_characters)
-            self._said.append(replace(word, end=max(word.knots[-1][1], sample)))
+            self._ended = (*self._ended, replace(word, end=max(word.knots[-1][1], sample)))
+
+    def _heard_start(self, word: _Word) -> int:
+        """Where a word begins that has not been said, as far as its audio has been heard."""
+        first = word.start // self._window
+        found = self._silent.find(0, first)
+        begins = (len(self._silent) if found < 0 else found) * self._window
+        late = begins - word.start >= MIN_PAUSE * self._window
+        return word.shift + (begins if late else word.start)
 
     # For its readers.
 
@@ -247,15 +297,25 @@ class MarkTimeline:
 
         Marks directly behind a word belong to it.
         """
-        said, word = self._said, self._open
+        ended, newest, said = self._ended, self._open, self._said
         if self._finished and said and num_samples >= said[-1].end:
             return self.written
-        if word is None or not word.has_sound or word.start >= num_samples:
-            count = bisect_left(said, num_samples, key=lambda one: one.start)
-            if not count:
-                return ""
-            word = said[count - 1]
-        end = word.end_char
+        count = bisect_left(said, num_samples, key=lambda one: one.start)
+        begun = said[count - 1 : count] if count else []
+        for word in ended if newest is None or not newest.has_sound else (*ended, newest):
+            if self._heard_start(word) < num_samples:
+                begun.append(word)
+        if not begun:
+            return ""
+        end = begun[-1].end_char
         while end < len(self.written) and unicodedata.category(self.written[end]) in _CLOSING_MARKS:
             end += 1
         return self.written[:end]
+
+
+def _pause_at_start(silent: bytearray) -> int:
+    """How many windows a pause at the start of a word takes, with what is in front of it."""
+    start = silent.find(1)
+    end = silent.find(0, max(0, start))
+    is_pause = 0 <= start <= MAX_EDGE and end - start >= MIN_PAUSE
+    return end if is_pause else 0

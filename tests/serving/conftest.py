@@ -18,7 +18,13 @@ from sled.serving.server import Server
 from sled.serving.service import SpeechService
 from sled.serving.settings import load_settings
 from sled.tts import TTS
-from tests.debug import debug_codec, debug_model, debug_tokenizer
+from tests.debug import (
+    debug_codec,
+    debug_marked_codec,
+    debug_marked_model,
+    debug_model,
+    debug_tokenizer,
+)
 
 NAME = "tiny"
 SIZES = {"stream_n": 2, "stream_m": 8, "min_frames_per_token": 4.0, "max_frames_per_token": 8.0}
@@ -48,6 +54,12 @@ class Running:
         while not holds():
             assert time.monotonic() < end, "it never came to hold"
             time.sleep(0.01)
+
+
+def marked_tts() -> TTS:
+    """The same, and it tells when its words are said."""
+    model = debug_marked_model(**SIZES, max_position_embeddings=2048)
+    return TTS(model, debug_tokenizer(), debug_marked_codec())
 
 
 def start(
@@ -84,6 +96,14 @@ def stop(running: Running) -> None:
 def served() -> Iterator[Running]:
     """A server that admits everybody."""
     running = start()
+    yield running
+    stop(running)
+
+
+@pytest.fixture(scope="package")
+def marked() -> Iterator[Running]:
+    """A server whose model tells when its words are said."""
+    running = start(tts=marked_tts())
     yield running
     stop(running)
 

@@ -18,6 +18,7 @@ from sled.streaming.place_reader import (
 )
 
 RATE, HOP = 1000, 50
+LOUD = [False] * 100  # a window has 10 samples
 WORDS = ["four", "Ärger", "two", "", "a", "77", "seven."]  # one is a pause
 TEXT = " ".join(WORDS)
 
@@ -122,19 +123,52 @@ def test_the_spoken_words_of_one_item_are_one_mark():
     assert line.marks("character", 2, 400) == characters[2:]
 
 
-def test_a_mark_is_returned_when_all_of_its_audio_is_there():
+def test_a_mark_is_returned_when_all_of_its_audio_has_been_heard_and_taken():
     line = timeline()
-    line.add(SpokenPlaces(0, (0, 0, 4, 4, BEHIND), tuple(parts("four two", ["four", "two"]))), 1)
-    assert [len(line.marks("word", 0, count)) for count in (0, 124, 125, 224, 225)] == [
-        0,
-        0,
-        1,
-        1,
-        2,
-    ]
+    words = tuple(parts("four two", ["four", "two"]))
+    line.add(SpokenPlaces(0, (0, 0, 4, 4, BEHIND), words, "four two"), 1)
+    line.hear(LOUD[:20])
+    assert [len(line.marks("word", 0, count)) for count in (0, 124, 125, 500)] == [0, 0, 1, 1]
+    line.hear(LOUD[:5])
+    assert [len(line.marks("word", 0, count)) for count in (124, 224, 225)] == [0, 1, 2]
     assert line.marks("word", 1, 125) == []
     with pytest.raises(ValueError, match="character"):
         line.marks("words", 0, 0)
+
+
+@pytest.mark.parametrize(
+    ("silent", "marks"),
+    [
+        ([], [("four", 0, 225), ("two", 225, 425)]),
+        (range(0, 7), [("four", 0, 225), ("two", 225, 425)]),  # too short for a pause
+        (range(0, 9), [("four", 90, 225), ("two", 225, 425)]),
+        (range(10, 25), [("four", 0, 100), ("two", 225, 425)]),
+        (range(12, 33), [("four", 0, 120), ("two", 330, 425)]),
+        (range(24, 60), [("four", 0, 225), ("two", 225, 425)]),  # a word that cannot be heard
+        (range(25, 34), [("four", 0, 225), ("two", 340, 425)]),  # with the end of "four" before it
+    ],
+)
+def test_silence_at_the_edge_of_a_word_is_a_pause(silent, marks):
+    line = timeline()
+    words = tuple(parts("four two", ["four", "two"]))
+    frames = (0, 0, 0, 0, 4, 4, 4, 4, BEHIND, BEHIND)
+    line.add(SpokenPlaces(0, frames, words, "four two"), 1)
+    line.hear([window in silent for window in range(50)])
+    assert said(line) == marks
+    for text, start, end in marks:
+        assert line.heard_text(start + 1).endswith(text)
+        assert line.heard_text(end).endswith(text)
+    assert line.heard_text(marks[0][1]) == ""
+
+
+def test_a_word_in_front_of_which_all_has_been_silent_has_not_begun():
+    line = timeline()
+    line.add(SpokenPlaces(0, (0, 0, 0, 0), tuple(parts("four", ["four"])), "four"), 1)
+    line.hear([True] * 10)
+    assert line.heard_text(100) == ""
+    line.hear([False] * 5)
+    assert line.heard_text(100) == ""
+    assert line.heard_text(101) == "four"
 
 
 def test_pauses_and_other_segments_shift_what_follows():
@@ -159,6 +193,7 @@ def test_what_was_read_and_not_said_has_no_mark_and_what_goes_on_has_one():
     line = timeline()
     line.add(SpokenPlaces(0, (0, 0), words, text), 1)
     line.add(SpokenPlaces(10, (10, BEHIND), ()), 2)
+    line.hear(LOUD)
     assert [word for word, *_ in said(line)] == ["four", "nine"]
 
 

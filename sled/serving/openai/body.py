@@ -11,6 +11,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from sled.serving.encoding import MAX_RATE, MAX_SPEED, MIN_RATE, MIN_SPEED, FormatName
+from sled.serving.marks import MarkChoice
 from sled.serving.voices.samples import decode_base64
 from sled.serving.voices.uploads import Reference
 
@@ -59,6 +60,9 @@ class SpeechBody(BaseModel):
     ref_text: str | None = Field(None, description="the words of ref_audio")
     consent: str | None = Field(
         None, description="that the speaker of ref_audio agrees, or the id of a recorded consent"
+    )
+    timestamps: MarkChoice = Field(
+        "none", description="with stream_format sse: also send when each word or character is said"
     )
     sample_rate: Annotated[int, Field(ge=MIN_RATE, le=MAX_RATE)] | None = Field(
         None, description="sample rate in Hz; unset: as the format prefers"

@@ -16,6 +16,7 @@ from fastapi.responses import Response, StreamingResponse
 
 from sled.serving.encoding import WAV_HEADER_BYTES, AudioEncoder, wav_header
 from sled.serving.errors import ApiError
+from sled.serving.marks import check_marks, write_marks
 from sled.serving.openai.body import MAX_SEED, SpeechBody
 from sled.serving.requests import RequestStack, server_of, unless_left
 from sled.serving.server import Server
@@ -125,7 +126,15 @@ class Encoded:
         with server.counting_refusals(DOOR):
             check_input(server, body)
             self.voice = server.service.find_voice(body.voice_name())
-            self._encoder = open_encoder(server, body, self.voice.pace(body.speed))
+            self._marks = check_marks(server.service, body.timestamps, "timestamps")
+            if self._marks is not None and body.stream_format != "sse":
+                raise ApiError(
+                    "invalid_value",
+                    "timestamps come as events: set stream_format to sse",
+                    "timestamps",
+                )
+            self._speed = self.voice.pace(body.speed)
+            self._encoder = open_encoder(server, body, self._speed)
         self.media_type = self._encoder.media_type
         self.seed = random.randrange(MAX_SEED + 1) if body.seed is None else body.seed
         self._ended = False
@@ -191,6 +200,10 @@ class Encoded:
                     break
                 pending = None
                 yield event("speech.audio.delta", audio=base64.b64encode(data).decode())
+                if self._marks is not None:
+                    marks = self._utterance.take_marks(self._marks)
+                    if marks:
+                        yield event("speech.audio.marks", marks=write_marks(marks, self._speed))
             tokens = self._server.service.count_tokens(self._body.input)
             frames = self._server.service.count_frames(self._utterance.seconds)
             usage = {

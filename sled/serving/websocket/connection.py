@@ -15,6 +15,7 @@ Audio begins before `input.done`. `response.cancel` ends an utterance at once.
 from __future__ import annotations
 
 import asyncio
+import base64
 import logging
 import random
 import time
@@ -26,6 +27,7 @@ from starlette.websockets import WebSocketDisconnect
 
 from sled.serving.encoding import AudioEncoder
 from sled.serving.errors import ApiError
+from sled.serving.marks import check_marks, write_marks, write_timestamps
 from sled.serving.openai.body import MAX_SEED
 from sled.serving.server import Server
 from sled.serving.service import SpeechRequest, Utterance
@@ -40,7 +42,13 @@ from sled.serving.sockets import (
     JsonSocket,
     parse,
 )
-from sled.serving.websocket.messages import FATAL, Line, SocketConfig, error_message
+from sled.serving.websocket.messages import (
+    FATAL,
+    Line,
+    SocketConfig,
+    error_message,
+    read_played_ms,
+)
 
 logger = logging.getLogger(__name__)
 router = APIRouter()
@@ -155,7 +163,7 @@ class Connection:
             self._open.finish()
             self._open = None
         elif kind == "response.cancel":
-            self._cancel()
+            self._cancel(read_played_ms(message))
         elif kind == "ping":
             await self._send({"type": "pong"})
         elif kind == "session.close":
@@ -178,6 +186,8 @@ class Connection:
         service.check_model(config.model)
         voice = service.find_voice(config.voice_name())
         encoder = self._encoder(config)
+        check_marks(service, config.marks, "marks")
+        check_marks(service, "word" if config.word_timestamps else "none", "word_timestamps")
         self._config = config
         await self._send(
             {
@@ -190,10 +200,11 @@ class Connection:
             }
         )
 
+    def _speed(self, config: SocketConfig) -> float:
+        return self._server.service.find_voice(config.voice_name()).pace(config.speed)
+
     def _encoder(self, config: SocketConfig) -> AudioEncoder:
-        service = self._server.service
-        speed = service.find_voice(config.voice_name()).pace(config.speed)
-        rate = service.sample_rate
+        rate, speed = self._server.service.sample_rate, self._speed(config)
         try:
             return AudioEncoder(config.response_format, rate, config.sample_rate, speed)
         except ValueError as error:
@@ -205,20 +216,20 @@ class Connection:
         if not isinstance(text, str):
             raise ApiError("invalid_value", "text must be a string", "text")
         if self._open is None:
-            self._open = Line(self._num_lines, self._config)
+            self._open = Line(self._num_lines, self._config, self._speed(self._config))
             self._num_lines += 1
             self._lines.put_nowait(self._open)
         if self._open.num_chars + len(text) > self._server.settings.max_input_chars:
             raise ApiError("text_too_long", "the utterance is too long: end it with input.done")
         self._open.feed(text)
 
-    def _cancel(self) -> None:
+    def _cancel(self, played_ms: float | None) -> None:
         """End the line that is being said, and drop those that wait."""
         self._open = None
         while not self._lines.empty():
             self._lines.get_nowait()
         if self._spoken is not None and self._speaking is not None:
-            self._spoken.cancelled = True
+            self._spoken.cancelled, self._spoken.played_ms = True, played_ms
             self._speaking.cancel()
 
     # Out.
@@ -245,7 +256,7 @@ class Connection:
         if error is not None:
             await self._send_error(error, partial_audio=line.num_bytes > 0)
         seconds = 0.0 if line.utterance is None else line.utterance.seconds
-        done = {
+        done: dict[str, Any] = {
             "utterance_index": line.index,
             "sentence_index": 0,
             "cancelled": line.cancelled,
@@ -253,6 +264,8 @@ class Connection:
             "audio_ms": round(1000 * seconds),
             "total_bytes": line.num_bytes,
         }
+        if (heard_text := line.heard_text) is not None:
+            done["heard_text"] = heard_text
         await self._send({"type": "audio.done", **done})
         await self._send(
             {"type": "session.done", "utterance_index": line.index, "total_sentences": 1}
@@ -290,7 +303,7 @@ class Connection:
                 await self._send_audio(line, data)
             else:
                 waiting += data
-        await self._send_audio(line, waiting + encoder.finish())
+        await self._send_audio(line, waiting + encoder.finish(), last=True)
         self._server.count_audio(utterance.seconds)
 
     async def _send_start(self, line: Line, encoder: AudioEncoder) -> None:
@@ -305,10 +318,28 @@ class Connection:
         }
         await self._send({"type": "audio.start", **start})
 
-    async def _send_audio(self, line: Line, data: bytes) -> None:
-        if data:
-            line.num_bytes += len(data)
+    async def _send_audio(self, line: Line, data: bytes, *, last: bool = False) -> None:
+        """Send audio, and the marks that have come with it."""
+        config, utterance = line.config, line.utterance
+        assert utterance is not None
+        by_words = config.word_timestamps or config.marks == "word"
+        marks = words = utterance.take_marks("word") if by_words else []
+        if config.marks != "word":
+            marks = utterance.take_marks("character") if config.marks == "character" else []
+        line.num_bytes += len(data)
+        if config.word_timestamps:
+            if data or words or last:
+                chunk = {
+                    "chunk_id": line.num_chunks,
+                    "audio_b64": base64.b64encode(data).decode(),
+                    "timestamps": write_timestamps(words, line.speed),
+                }
+                line.num_chunks += 1
+                await self._send({"type": "audio.chunk", **chunk})
+        elif data:
             await self._wire.send(data)
+        if marks:
+            await self._send({"type": "audio.marks", "marks": write_marks(marks, line.speed)})
 
     async def _send(self, message: dict[str, Any]) -> None:
         await self._wire.send(message)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Annotated, Any
 
@@ -10,11 +11,13 @@ from pydantic import Field
 
 from sled.serving.encoding import FormatName
 from sled.serving.errors import ApiError
+from sled.serving.marks import MarkChoice
 from sled.serving.openai.body import SpeechBody
 from sled.serving.service import Utterance
 
 # After these the connection is closed.
 FATAL = ("at_capacity", "draining")
+MAX_PLAYED_MS = 1e9
 
 
 class SocketConfig(SpeechBody):
@@ -24,10 +27,13 @@ class SocketConfig(SpeechBody):
     response_format: FormatName = "pcm"
     stream_audio: bool = True
     max_lead_s: Annotated[float, Field(gt=0, le=3600)] | None = None
+    marks: MarkChoice = "none"
+    word_timestamps: bool = False
 
     def ignored(self) -> list[str]:
         """Fields that are set and have no effect."""
-        return [name for name in super().ignored() if name != "type"]
+        names = [name for name in super().ignored() if name != "type"]
+        return names if self.timestamps == "none" else ["timestamps", *names]
 
 
 @dataclass(eq=False)
@@ -37,6 +43,7 @@ class Line:
     Attributes:
         index: Its number.
         config: Its settings.
+        speed: By what factor the client hears it faster.
         text: Text that came before the utterance was open.
         complete: Whether its text is complete.
         cancelled: Whether the client has ended it.
@@ -44,10 +51,13 @@ class Line:
         utterance: The utterance, while it is open.
         text_came_s: When text came last, by `time.monotonic`.
         num_bytes: Bytes of audio sent.
+        num_chunks: Messages `audio.chunk` sent.
+        played_ms: How much of it the client has played when it ended it. None: it did not say.
     """
 
     index: int
     config: SocketConfig
+    speed: float = 1.0
     text: str = ""
     complete: bool = False
     cancelled: bool = False
@@ -55,11 +65,21 @@ class Line:
     utterance: Utterance | None = None
     text_came_s: float = field(default_factory=time.monotonic)
     num_bytes: int = 0
+    num_chunks: int = 0
+    played_ms: float | None = None
 
     @property
     def num_chars(self) -> int:
         """Characters of its text so far."""
         return len(self.text if self.utterance is None else self.utterance.text)
+
+    @property
+    def heard_text(self) -> str | None:
+        """The text that the client has heard. None: not known."""
+        utterance = self.utterance
+        if self.played_ms is None or utterance is None or not utterance.has_marks:
+            return None
+        return utterance.heard_text(self.played_ms / 1000 * self.speed)
 
     def feed(self, text: str) -> None:
         """Take more text."""
@@ -83,6 +103,21 @@ class Line:
         utterance.feed(self.text)
         if self.complete:
             utterance.flush()
+
+
+def read_played_ms(message: Mapping[str, Any]) -> float | None:
+    """How much of an utterance a client has played, from its message `response.cancel`.
+
+    Raises:
+        ApiError: `invalid_value`.
+    """
+    played_ms = message.get("played_ms")
+    if played_ms is None:
+        return None
+    is_number = isinstance(played_ms, int | float) and not isinstance(played_ms, bool)
+    if not is_number or not 0 <= played_ms <= MAX_PLAYED_MS:
+        raise ApiError("invalid_value", "played_ms must be a number from 0 on", "played_ms")
+    return float(played_ms)
 
 
 def error_message(error: ApiError, partial_audio: bool) -> dict[str, Any]:

@@ -6,6 +6,7 @@ import json
 import socket
 import time
 from collections.abc import Callable
+from typing import Any
 
 import httpx
 import numpy as np
@@ -76,18 +77,42 @@ def test_the_client_of_openai(served: Running, spoken: np.ndarray) -> None:
     assert {model.id for model in client.models.list()} >= {NAME, "tts-1"}
 
 
-def test_events(client: httpx.Client, spoken: np.ndarray) -> None:
+def take_events(client: httpx.Client, **fields: object) -> list[dict[str, Any]]:
     events = []
-    with client.stream(
-        "POST",
-        "/v1/audio/speech",
-        json={"input": TEXT, "response_format": "pcm", "seed": 3, "stream_format": "sse"},
-    ) as answer:
+    body = {"input": TEXT, "response_format": "pcm", "seed": 3, "stream_format": "sse"}
+    with client.stream("POST", "/v1/audio/speech", json=body | fields) as answer:
         assert answer.headers["content-type"].startswith("text/event-stream")
         for line in answer.iter_lines():
             if line.startswith("data: "):
                 events.append(json.loads(line.removeprefix("data: ")))
-    *deltas, done = events
+    return events
+
+
+@pytest.mark.parametrize(
+    ("kind", "texts"), [("word", TEXT.split()), ("character", list(TEXT.replace(" ", "")))]
+)
+def test_events_with_marks(marked: Running, kind: str, texts: list[str]) -> None:
+    with httpx.Client(base_url=marked.url, timeout=60) as client:
+        events = take_events(client, timestamps=kind, speed=0.5)
+    marks = [mark for one in events for mark in one.get("marks", [])]
+    assert [mark["text"] for mark in marks] == texts
+    sound = b"".join(base64.b64decode(one.get("audio", "")) for one in events)
+    assert 0 < marks[-1]["end_ms"] <= len(sound) / 2 / 24 + 100
+    assert events[-1]["type"] == "speech.audio.done"
+
+
+def test_marks_need_events_and_a_model_that_tells(client: httpx.Client, marked: Running) -> None:
+    body = {"input": TEXT, "timestamps": "word"}
+    refused = client.post("/v1/audio/speech", json=body | {"stream_format": "sse"})
+    assert refused.json()["error"]["code"] == "marks_unsupported"
+    assert refused.json()["error"]["param"] == "timestamps"
+    without_events = httpx.post(f"{marked.url}/v1/audio/speech", json=body)
+    assert "stream_format" in without_events.json()["error"]["message"]
+    assert {refused.status_code, without_events.status_code} == {400}
+
+
+def test_events(client: httpx.Client, spoken: np.ndarray) -> None:
+    *deltas, done = take_events(client)
     assert {one["type"] for one in deltas} == {"speech.audio.delta"}
     audio = b"".join(base64.b64decode(one["audio"]) for one in deltas)
     np.testing.assert_allclose(pcm(audio), spoken, atol=1)
