@@ -21,6 +21,7 @@ from torch import Tensor
 from sled.model.heads import EnergyHead
 from sled.training.run import train
 from sled.training.trainer import SledTrainer
+from tests.commands import run_script
 
 TIMEOUT_S = 120
 ACCELERATE_CONFIGS = Path(__file__).parents[2] / "runs" / "accelerate"
@@ -32,8 +33,16 @@ _CONTEXT.set_forkserver_preload([__name__])
 Hook = Callable[[], None]
 
 
-def run_ranks(world_size: int, argv: list[str], *hooks: Hook) -> list[int | None]:
+def run_ranks(
+    world_size: int, argv: list[str], *hooks: Hook, script: str | None = None
+) -> list[int | None]:
     """Train in so many processes together.
+
+    Args:
+        world_size: Number of processes.
+        argv: The flags.
+        hooks: Called in each process before it trains.
+        script: Run scripts/<script>.py, with its defaults. None: train with the usual ones.
 
     Returns:
         Exit codes in the order of ranks: 0, 1 for an exception, -9 for a killed process.
@@ -47,7 +56,7 @@ def run_ranks(world_size: int, argv: list[str], *hooks: Hook) -> list[int | None
         for rank in range(world_size)
     ]
     processes = [
-        _CONTEXT.Process(target=_work, args=(argv, environment, hooks))
+        _CONTEXT.Process(target=_work, args=(argv, environment, hooks, script))
         for environment in environments
     ]
     for process in processes:
@@ -59,7 +68,9 @@ def run_ranks(world_size: int, argv: list[str], *hooks: Hook) -> list[int | None
     return [process.exitcode for process in processes]
 
 
-def _work(argv: list[str], environment: dict[str, str], hooks: tuple[Hook, ...]) -> None:
+def _work(
+    argv: list[str], environment: dict[str, str], hooks: tuple[Hook, ...], script: str | None
+) -> None:
     # As torchrun has it; unset, accelerate would choose as many as there are cores, and other
     # numbers of threads round differently.
     os.environ.update(environment | {"OMP_NUM_THREADS": "1"})
@@ -68,7 +79,10 @@ def _work(argv: list[str], environment: dict[str, str], hooks: tuple[Hook, ...])
     multiprocessing.set_start_method("fork", force=True)
     for hook in hooks:
         hook()
-    train(argv)
+    if script is None:
+        train(argv)
+    elif (status := run_script(script, *argv)) != 0:
+        raise SystemExit(status)
 
 
 def die_in(method: str, call: int) -> None:

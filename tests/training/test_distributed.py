@@ -4,13 +4,11 @@ import os
 import shutil
 import subprocess
 import sys
-import time
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import psutil
 import pytest
 import soundfile
 import torch
@@ -137,22 +135,6 @@ def torchrun(script: str, argv: list[str], log: Path) -> subprocess.Popen[bytes]
         )
 
 
-def kill_family(process: subprocess.Popen[bytes]) -> None:
-    """Kill a launcher and all its child processes with signal 9."""
-    launcher = psutil.Process(process.pid)
-    for member in [launcher, *launcher.children(recursive=True)]:
-        member.kill()
-    process.wait()
-
-
-def wait_for(path: Path, process: subprocess.Popen[bytes]) -> None:
-    """Wait until a running process has made this path."""
-    end = time.monotonic() + TIMEOUT_S
-    while not path.exists():
-        assert process.poll() is None and time.monotonic() < end, f"no {path}"
-        time.sleep(0.002)
-
-
 def test_the_published_commands_from_pretraining_to_speech(corpus, tmp_path):
     """Pretrain, get killed, continue, fine-tune to stream, speak: with all published flags."""
     changes: dict[str, Any] = {
@@ -165,31 +147,30 @@ def test_the_published_commands_from_pretraining_to_speech(corpus, tmp_path):
         "gradient_accumulation_steps": 2,
         "dataloader_num_workers": 1,
         "warmup_steps": 2,
-        "eval_steps": 4,
+        "eval_steps": 2,
         "logging_steps": 1,
-        "save_steps": 4,
+        "save_steps": 2,
     } | SIZES
     log, offline, stream = tmp_path / "log.txt", tmp_path / "offline", tmp_path / "stream"
 
     def pretraining(output: Path) -> list[str]:
         # Processors without bfloat16 take their time for it: fine-tuning below is enough.
-        own = {"max_steps": 12, "output_dir": output, "bf16": False}
+        own = {"max_steps": 4, "output_dir": output, "bf16": False}
         return LIBRIHEAVY + command_line(changes | own)
 
-    stopped = torchrun("train_libriheavy", pretraining(offline), log)
-    wait_for(offline / "checkpoint-4", stopped)
-    kill_family(stopped)
-    assert not (offline / "model.safetensors").exists(), "it was over before it was killed"
-    continued = torchrun("train_libriheavy", pretraining(offline), log)
-    assert continued.wait(TIMEOUT_S) == 0, log.read_text()
+    dying = partial(die_in, "training_step", 6)
+    assert 0 not in run_ranks(2, pretraining(offline), dying, script="train_libriheavy")
+    assert checkpoints(offline) == [2]
+    launched = torchrun("train_libriheavy", pretraining(offline), log)
+    assert launched.wait(TIMEOUT_S) == 0, log.read_text()
     assert "continuing from" in log.read_text()
-    assert run_ranks(2, pretraining(tmp_path / "whole")) == [0, 0]
+    assert run_ranks(2, pretraining(tmp_path / "whole"), script="train_libriheavy") == [0, 0]
     assert_same_weights(tmp_path / "whole", offline)
 
     changes |= {"max_steps": 2, "stream_n": 3, "stream_m": 10, "output_dir": stream}
-    changes |= {"finetune_path": offline / "checkpoint-12" / "model.safetensors"}
-    tuning = torchrun("train_libriheavy_stream", LIBRIHEAVY_STREAM + command_line(changes), log)
-    assert tuning.wait(TIMEOUT_S) == 0, log.read_text()
+    changes |= {"finetune_path": offline / "checkpoint-4" / "model.safetensors"}
+    command = LIBRIHEAVY_STREAM + command_line(changes)
+    assert run_ranks(2, command, script="train_libriheavy_stream") == [0, 0]
     assert list(stream.glob("runs/*/events.*")), "TensorBoard shows nothing"
     speak = ("--codec", GOLDENS / "codec", "--input", "one two", "--min_frames", 4)
     output = ("--max_length", 60, "--output", tmp_path / "out.wav")
