@@ -241,7 +241,7 @@ def test_long_text_is_spoken_in_constant_memory():
     tts = stops_after(tts, 50)
     session = tts.open_session(max_ahead_s=0.5)
     runner, decoder = session._runner, tts._engine.decoder
-    chapter = 40 * "Four two seven one nine. "
+    chapter = 12 * "Four two seven one nine. "
     chunks, num_samples = iter(session), 0
     session.feed(chapter)
     session.flush()
@@ -510,11 +510,11 @@ def test_text_that_is_no_text_or_comes_too_late_is_refused():
         session.feed("four")
 
 
-def test_a_thousand_sessions_free_their_memory():
+def test_hundreds_of_sessions_free_their_memory():
     """Half of them are cancelled at random points, others are dropped without being closed."""
     tts, random = debug_tts(**STREAM), np.random.default_rng(0)
     runners = []
-    for _ in range(20):
+    for _ in range(6):
         sessions = [tts.open_session(seed=seed, decoding=frames(9)) for seed in range(50)]
         runners += [weakref.ref(session._runner) for session in sessions]
         for session in sessions:

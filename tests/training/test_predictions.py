@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import asdict
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from sled.codec import CodecParts, Group, TokenChannel, load_codec
+from sled.codec import Codec, CodecParts, Group, TokenChannel, load_codec
 from sled.data.cache.codes import cache_codes, cut_codes, load_cached
 from sled.data.cache.predictions import (
     Predictions,
@@ -57,21 +58,27 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@cache
+def codec_of(corpus: Path) -> Codec:
+    return load_codec(corpus / "codec")
+
+
+@cache
 def model_for(corpus: Path) -> SpeechLM:
-    codec = load_codec(corpus / "codec")
+    codec = codec_of(corpus)
     sizes = {"vae_embed_dim": codec.unit_shape[0], "frame_rate": codec.frame_rate}
     return debug_model(**sizes, **STREAM)
 
 
 def batch_of(corpus: Path, cuts: list[Any]) -> dict[str, Any]:
-    dataset = SpeechDataset(debug_tokenizer(), load_codec(corpus / "codec"), 0, 0, True)
+    dataset = SpeechDataset(debug_tokenizer(), codec_of(corpus), 0, 0, True)
     return collate([dataset[cut] for cut in cuts])
 
 
 def predict(corpus: Path, inputs: dict[str, Any], layout: Layout, **changes: Any) -> Tensor:
     """Predict without own frames in the history and without noise."""
     options = DecodingOptions(**({"temperature": 0.0, "cfg": 1.5} | changes))
-    codec = load_codec(corpus / "codec")
+    codec = codec_of(corpus)
     return teacher_forced_latents(model_for(corpus), codec, inputs, layout, options, 0.0)
 
 
@@ -99,7 +106,7 @@ def test_frames_follow_from_the_recording_before_them_alone(corpus: Path, layout
 
 def test_guidance_leads_away_from_what_is_said_without_the_text(corpus: Path) -> None:
     """Compared with the states of two separate batches."""
-    model, codec = model_for(corpus), load_codec(corpus / "codec")
+    model, codec = model_for(corpus), codec_of(corpus)
     inputs = batch_of(corpus, list(load_cached(corpus / "codes"))[:1])
     assert codec.token_channel is not None
     latents = codec.token_channel.write(
@@ -136,7 +143,7 @@ def test_temperature_spreads_frames_and_draws_bring_them_together(corpus: Path) 
 def cache_all(corpus: Path, output: Path, **changes: Any) -> Predictions:
     settings: dict[str, Any] = {"hours": 1.0} | changes
     options = settings.pop("options", OPTIONS)
-    codec, codes = load_codec(corpus / "codec"), corpus / "codes"
+    codec, codes = codec_of(corpus), corpus / "codes"
     model = model_for(corpus)
     cache_predictions(model, debug_tokenizer(), codec, codes, output, options, **settings)
     return Predictions(output)
@@ -151,7 +158,7 @@ def test_every_clip_has_its_own_frames(
     options = DecodingOptions(temperature=0.0, cfg=1.5)
     frames = cache_all(corpus, tmp_path, options=options, offline_share=1.0)
     assert len(frames) == len(TEXTS)
-    codec = load_codec(corpus / "codec")
+    codec = codec_of(corpus)
     for cut in load_cached(corpus / "codes"):
         count = cut_codes(cut).shape[-1]
         assert frames[cut.id].shape == (count + count % 2, 32)
@@ -174,7 +181,7 @@ def test_an_interrupted_run_goes_on_as_if_it_had_not_been(
 ) -> None:
     monkeypatch.setattr(predictions, "CUTS_PER_FILE", 2)
     whole = cache_all(corpus, tmp_path / "whole")
-    parts = (model_for(corpus), debug_tokenizer(), load_codec(corpus / "codec"))
+    parts = (model_for(corpus), debug_tokenizer(), codec_of(corpus))
     state = torch.get_rng_state()
     cache_predictions(*parts, corpus / "codes", tmp_path / "again", OPTIONS, hours=1.0)
     assert torch.get_rng_state().equal(state)  # the caller's randomness is not touched
@@ -222,7 +229,7 @@ def made(corpus: Path, folder: Path, frames: dict[str, Tensor], **facts: Any) ->
     """A folder of predictions that are given as tensors."""
     record: dict[str, Any] = {
         "model_digest": "",
-        "codec_digest": load_codec(corpus / "codec").stored.digest(),
+        "codec_digest": codec_of(corpus).stored.digest(),
         "manifest_digest": "",
         "frames_per_latent": 2,
         "cfg": 1.0,
@@ -411,7 +418,7 @@ def test_the_commands(corpus: Path, tmp_path: Path, capsys: pytest.CaptureFixtur
     flags += ("--output_dir", tmp_path / "codec", "--max_steps", 2, "--segment_s", 0.1)
     flags += ("--adversarial_at", 0, "--discriminator_filters", 2, "--device", "cpu")
     assert run("codec train", *flags) == 0
-    assert load_codec(tmp_path / "codec").digest() == load_codec(corpus / "codec").digest()
+    assert load_codec(tmp_path / "codec").digest() == codec_of(corpus).digest()
 
     narrow = debug_checkpoint(tmp_path / "narrow")
     assert run("cache predictions", "--model", narrow, "--codec", corpus / "codec", *target) == 2

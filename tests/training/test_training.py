@@ -211,7 +211,7 @@ def test_compiled_layers_train_alike(corpus, tmp_path, monkeypatch):
 
 def test_all_can_be_bfloat16_but_the_codec(corpus, tmp_path):
     """A codec in bfloat16 would choose other codes: audio would give other weights than codes."""
-    half = {"model_dtype": "bfloat16"}
+    half = {"model_dtype": "bfloat16", "max_steps": 2}
     cached = fit(corpus, tmp_path / "cached", **half)
     audio = fit(corpus, tmp_path / "audio", train_manifest=corpus / "cuts.jsonl.gz", **half)
     assert_same_weights(cached, audio)

@@ -9,7 +9,7 @@ from accelerate import Accelerator
 from torch import Tensor
 
 from sled.model.lm import SpeechLM, TrainingOutput
-from sled.training.callbacks.throughput import measure_matmul_rate, training_flops
+from sled.training.callbacks.throughput import matmul_rate, training_flops
 
 LOSS_PARTS = ("score_loss", "attraction", "repulsion", "alignment_loss", "stop_loss")
 
@@ -25,7 +25,7 @@ class Progress:
 
     def __init__(self, model: SpeechLM, device: torch.device, dtype: torch.dtype) -> None:
         self._model, self._device = model, device
-        self._peak = measure_matmul_rate(device, dtype)
+        self._peak = matmul_rate(device, dtype)
         self._start()
 
     def _start(self) -> None:
