@@ -3,8 +3,8 @@
 A text is read from left to right. At the beginning of each word, and behind each item within a
 word, the first rule of `kinds` that matches says what is said there. A rule sees the words that it
 declares that it may need (see `Rule`), and nothing is said before they have arrived, so that the
-output never changes when the text grows. Plain words are said at once. No rule reaches further than
-MAX_REACH words, so no word waits for longer.
+output never changes when the text grows. Plain words are said as soon as the next word begins. No
+rule reaches further than MAX_REACH words, so no word waits for longer.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from sled.normalization.kinds import (
     addresses,
     clocks,
     dates,
+    formulas,
     letters,
     money,
     numerals,
@@ -57,6 +58,7 @@ def _kinds(dialect: Dialect) -> tuple[tuple[re.Pattern[str], tuple[Rule, ...]], 
         (dates.BEGINS, dates.rules(dialect)),
         (clocks.BEGINS, clocks.RULES),
         (money.BEGINS, money.RULES),
+        (formulas.BEGINS, formulas.RULES),
         (sums.BEGINS, sums.RULES),
         (units.BEGINS, units.RULES),
         (numerals.BEGINS, numerals.RULES),
@@ -147,7 +149,7 @@ class EnglishNormalizer:
 
     def _take(self, piece: str, *, ended: bool) -> list[SpokenWord]:
         runs = self._lines.feed(piece, ended=ended)
-        if not runs and not ended:
+        if not runs and not ended and not (self._word and self._next_is_word()):
             return []
         texts, starts, ends = [self._text], list(self._starts), list(self._ends)
         for run in runs:
@@ -184,9 +186,14 @@ class EnglishNormalizer:
             words, end = found
             self._say(said, words, starts[at], ends[end - 1])
             self._at = end
-        if ended or not self._ends_line or self._has_mark():
+        if ended or self._has_mark() or self._next_is_word():
             self._flush(said, "" if ended else " ")
         return said
+
+    def _next_is_word(self) -> bool:
+        """Whether a word follows on the same line: no mark, as in "Hello !", joins the last one."""
+        opening = self._lines.opening
+        return not self._ends_line and opening != "" and opening not in _ENDS
 
     def _match(self, *, ended: bool) -> tuple[str, int] | None:
         """What is said for the next item, and where it ends; None if that is not known yet."""
@@ -258,9 +265,6 @@ class EnglishNormalizer:
             self._opening = replace(self._opening, text=left) if left else None
             return
         if self._word is None:
-            # A mark behind a space, as in French: it cannot join the word any more.
-            if mark[0] in ".!?" and self._last.isalnum():
-                self._word = self._item(mark, start, end)
             return
         text = self._word.text
         if text[-1] in _ENDS and mark[0] in _ENDS:
@@ -270,7 +274,12 @@ class EnglishNormalizer:
         self._word = _Item(text + mark, self._word.start, end)
 
     def _pause(self, said: list[SpokenWord], separator: str, place: int) -> None:
-        """End a word with the gap after it, and with a mark where a line ends without one."""
+        """End a word with the gap after it, and with a mark where a line ends without one.
+
+        A word may still be joined by a mark behind a space, as in French.
+        """
+        if separator == SPACE and self._text[self._at + 1] in _ENDS:
+            return
         mark = {COMMA: ",", STOP: "."}.get(separator)
         if mark and not self._has_mark():
             if self._word:

@@ -80,6 +80,14 @@ class Lines:
         """The column of the text that follows."""
         return 0 if _NEW_LINE.search(self._space) else self._column + len(self._space)
 
+    @property
+    def opening(self) -> str:
+        """The first sign of the run that has begun; "" if there is none, or nothing is said of it.
+
+        What follows such a sign may still be the first that is said.
+        """
+        return plain(self._open[:1])[0].text[:1]
+
     def feed(self, piece: str, *, ended: bool = False) -> list[Run]:
         """Take the next characters.
 

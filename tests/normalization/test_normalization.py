@@ -150,19 +150,20 @@ def test_a_copy_is_a_snapshot(before: str, one: str, other: str) -> None:
     ("fed", "said"),
     [
         ("four", ""),  # fourteen
-        ("four ", "four "),
+        ("four ", ""),  # Four !
+        ("four s", "four "),
         ("Mr. ", "mister "),
         ("No. ", ""),  # No. 7
         ("No. 7", ""),  # No. 70
-        ("No. seven ", "no. seven "),
+        ("No. seven c", "no. seven "),
         ("$5 ", ""),  # $5 million
-        ("$5 a ", "five dollars a "),
-        ("12 men ", "twelve men "),
+        ("$5 a w", "five dollars a "),
+        ("12 men c", "twelve men "),
         ("He came. ", "he came. "),
         ("the FBI ", "the "),  # FBI AND CIA
         ("A ", ""),  # A, B, C
-        ("a ", "a "),
-        ("I ", "i "),
+        ("a b", "a "),
+        ("I b", "i "),
         ("7 - 2 ", ""),  # 7 - 2 = 5
         ("one\n", ""),  # a list
         ("one.\n", "one. "),

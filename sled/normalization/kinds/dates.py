@@ -7,6 +7,7 @@
     Mon-Fri, Jan-Mar, May 5-7        Monday to Friday, January to March, May fifth to seventh
     2023/24, 1914-18                 twenty twenty-three twenty-four, nineteen fourteen to eighteen
     the 1990s, the '60s, 79 AD       the nineteen nineties, the 'sixties, seventy-nine A D
+    in 1066; the 1st c. BCE          in ten sixty-six; the first century B C E
 
 One of the two numbers of a date in digits that is above 12 is the day, wherever it stands.
 """
@@ -39,6 +40,7 @@ _BARE_MONTH = rf"(?:{_LONG_MONTH}|{_SHORT_MONTH}|{_LONG_MONTH.upper()}|{_SHORT_M
 _WEEKDAY = "|".join((*WEEKDAYS, *sorted(SHORT_WEEKDAYS, key=len, reverse=True)))
 _DAY = r"(?:[12]\d|3[01]|0?[1-9])"
 _YEAR = r"(?:1\d|20|21)\d\d"
+_ERA = r"AD|BCE?|CE|A\.D|B\.C\.E|B\.C|C\.E"
 _SPLIT = r"(?![\w/-]|[.,:]\d)"
 _SINCE = ("on", "by", "before", "until", "till", "since", "from", "after", "dated", "due", "of")
 
@@ -153,6 +155,24 @@ def _say_era(match: Match[str]) -> str:
     return f"{said or numbers.number(digits)} {spell(era)}"
 
 
+def _say_early_year(match: Match[str]) -> str | None:
+    """A year that could as well be a number: one that something happened in or since."""
+    return numbers.year(match["year"]) if before(match).lower() in _BEFORE_YEARS else None
+
+
+_BEFORE_YEARS = word_set("in since year until till before after circa ca. anno")
+# What may stand behind such a year; behind a number stands what is counted.
+_BEHIND_YEAR = (
+    r"(?=$|[,;:!?)\"']|\.(?!\d)| (?:[A-Z(—]|(?:and|or|but|the|an?|to|by|as|at|on|with|under|for"
+    r"|until|when|where|while|which|who|that|this|there|he|she|it|they|we|his|her|its|their|was"
+    r"|were|is|had|has|after|before|during|near|over)\b))"
+)
+
+
+def _say_century(match: Match[str]) -> str | None:
+    return "century" if re.search(r"\d(?:st|nd|rd|th)$", before(match)) else None
+
+
 def _say_span_of_years(match: Match[str]) -> str:
     first, last = int(match["first"]), int(match["last"])
     if match["link"] == "/" and 1 <= last <= 12 and last != (first + 1) % 100:
@@ -162,7 +182,7 @@ def _say_span_of_years(match: Match[str]) -> str:
     return f"{numbers.year(match['first'])}{link}{tail}"
 
 
-BEGINS = rf"['\d]|{_ANY_MONTH}|{_WEEKDAY}"
+BEGINS = rf"['\d]|[cC]\.|{_ANY_MONTH}|{_WEEKDAY}"
 
 
 def rules(dialect: Dialect) -> list[Rule]:
@@ -250,9 +270,21 @@ def rules(dialect: Dialect) -> list[Rule]:
         ),
         rule(
             r"(?<![\w.,])(?P<year>\d{1,3}(?:,\d{3})+|\d{1,5}) ?"
-            r"(?P<era>AD|BC|BCE|CE|A\.D|B\.C\.E|B\.C|C\.E)(?![A-Za-z])(?:\.(?! [A-Z]|$))?",
+            rf"(?P<era>{_ERA})(?![A-Za-z])(?:\.(?! [A-Z]|$))?",
             _say_era,
             begins=r"\d[\d,]*(?:$|[ABC])",
+            reach=1,
+        ),
+        rule(
+            rf"{FREE}(?P<year>10\d\d){_BEHIND_YEAR}",
+            _say_early_year,
+            begins=r"10\d\d$",
+            reach=1,
+        ),
+        rule(
+            rf"(?<!\w)[cC](?:\.(?= (?:{_ERA})\b)|(?<=c)\.(?=[,;:!?)]| [a-z(])|(?<=c)(?=\.))",
+            _say_century,
+            begins=r"[cC]\.$",
             reach=1,
         ),
         rule(r"(?<!\w)'(?P<year>\d\d)(?![\w])", lambda m: f"'{numbers.cardinal(int(m['year']))}"),

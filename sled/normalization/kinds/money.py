@@ -1,7 +1,7 @@
 """Amounts of money.
 
 $5, $1, $0.50, $.99         five dollars, one dollar, fifty cents, ninety-nine cents
-£3.20, €3,50, 3.50€         three pounds and twenty pence, three euros and fifty cents
+£3.20, €3,50, £3.20p        three pounds and twenty pence, three euros and fifty cents, ...
 $3.5 million, $2bn, $5k     three point five million dollars, two billion dollars, ...
 US$50, 50 USD, CHF 20       fifty U S dollars, twenty Swiss francs
 $5-10, $10/month            five to ten dollars, ten dollars per month
@@ -207,8 +207,8 @@ RULES: list[Rule] = [
     # The sign or the code before the amount.
     rule(
         rf"{_BEFORE}(?P<minus>[-−])?(?P<sign>{_SIGN}|(?:{_CODE})(?= ?[\d.])) ?(?P<minus_>[-−])?"
-        rf"(?P<amount>{NUMBER})(?: ?- ?(?:{_SIGN})?(?P<last>{NUMBER})(?![-/\d]))?{_SCALE}{_RATE}"
-        r"(?![A-Za-z\d])",
+        rf"(?P<amount>{NUMBER})(?: ?- ?(?:{_SIGN})?(?P<last>{NUMBER})(?![-/\d]))?"
+        rf"(?:(?<=[.,]\d\d)[pc¢](?!\w))?{_SCALE}{_RATE}(?![A-Za-z\d])",
         _say,
         begins=rf"[-−]?(?:(?:{_SIGN}|{_CODE})$|(?:{_SIGN}|{_CODE})[-−]?[\d.][\d.,-]*[a-zA-Z]*$)",
         reach=4,

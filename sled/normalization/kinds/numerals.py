@@ -6,7 +6,7 @@
 1.2.3, v2.0                     one point two point three, v two point zero
 1920x1080, 10x, 1080p, 4x4      nineteen twenty by ten eighty, ten times, ten eighty p, four by four
 No.5, #3, H.264, COVID-19       number five, number three, h two six four, COVID nineteen
-CO2, H2O, MP3, 4G               c o two, h two o, m p three, four g
+MP3, 4G                         m p three, four g
 """
 
 from __future__ import annotations
@@ -98,34 +98,6 @@ def _kind(char: str) -> int:
     return 0 if char.isdigit() else 1 if char.isupper() else 2
 
 
-_ELEMENTS = (
-    "H|He|Li|Be|B|C|N|O|F|Ne|Na|Mg|Al|Si|P|S|Cl|Ar|K|Ca|Ti|V|Cr|Mn|Fe|Co|Ni|Cu|Zn|As|Se|Br|Kr|Rb"
-    "|Sr|Zr|Mo|Ag|Cd|Sn|Sb|I|Xe|Cs|Ba|W|Pt|Au|Hg|Pb|Bi|U|Pu|Ra|Rn|Th"
-)
-
-
-def _say_formula(match: Match[str]) -> str:
-    """A chemical formula: its symbols are spelled."""
-    said = [
-        numbers.cardinal(part) if part.isdigit() else spell(part)
-        for part in _parts_of_formula(match[0])
-    ]
-    return " ".join(said)
-
-
-def _parts_of_formula(text: str) -> list[str]:
-    parts: list[str] = []
-    for char in text:
-        if parts and char.isdigit() and parts[-1].isdigit():
-            parts[-1] += char
-        elif char.isalnum():
-            parts.append(char)
-    return parts
-
-
-_PLAIN_FORMULAS = "NaCl|NaOH|HCl|KCl|KOH|HBr|HF|AgCl|CuO|MgO|CaO|FeO|ZnO|NaF"
-
-
 def _say_size(match: Match[str]) -> str:
     sides = [side for side in (match["one"], match["two"], match["three"]) if side]
     said = " by ".join(
@@ -150,7 +122,7 @@ def _say_hash(match: Match[str]) -> str:
 
 _BEHIND_LENGTH = "|".join(rf"(?<=\d{gap}{unit} )" for gap in ("", " ") for unit in _SIZE_UNITS)
 
-BEGINS = rf"x$|[-−+.#№]|{_PLAIN_FORMULAS}|(?=\w*\d)|[vH]\.|v\d"
+BEGINS = r"x$|[-−+.#№]|(?=\w*\d)|[vH]\.|v\d"
 RULES: list[Rule] = [
     rule(
         rf"(?<![\w.,])(?P<number>{NUMBER})(?P<letter>bn|mn|tn|[kKmMbBT])"
@@ -216,13 +188,7 @@ RULES: list[Rule] = [
     rule(r"(?<![\w)])(?:[-−](?=[$€£¥]?\.?\d)|− (?=\d))", "minus", begins="−$", reach=1),
     rule(r"(?<=[\d)])−(?=[\d(])", "minus"),
     rule(r"(?<!\w)\+(?=\.?\d)", "plus"),
-    # Formulas and other letters with digits.
-    rule(
-        rf"(?<!\w)(?=\w*[A-Z])(?=[A-Za-z]*\d)(?:(?:{_ELEMENTS})\d*|\((?:(?:{_ELEMENTS})\d*)+\)\d*){{2,}}{END}",
-        _say_formula,
-    ),
-    rule(rf"(?<!\w)(?:CO|NO|SO|O|N|H)\d{END}", _say_formula),
-    rule(rf"(?<!\w)(?:{_PLAIN_FORMULAS}){END}", lambda m: spell(m[0])),
+    # Letters with digits.
     rule(r"#(?P<number>\d+(?:,\d{3})*)(?!\w)", _say_hash),
     rule(r"№ ?(?=\d)", "number", begins="№", reach=1),
     rule(

@@ -11,7 +11,7 @@ from sled.normalization import normalize
         ("$.00, £.05 and $0", "zero dollars, five pence and zero dollars"),
         ("$5, $1, $0.50 and $.99", "five dollars, one dollar, fifty cents and ninety-nine cents"),
         ("$1.01, £0.01", "one dollar and one cent, one penny"),
-        ("£3.20", "three pounds and twenty pence"),
+        ("£3.20, £3.20p", "three pounds and twenty pence, three pounds and twenty pence"),
         ("€3,50 or 3,50 €", "three euros and fifty cents or three euros and fifty cents"),
         ("3.50€", "three euros and fifty cents"),
         ("€1.234,56", "one thousand two hundred thirty-four euros and fifty-six cents"),

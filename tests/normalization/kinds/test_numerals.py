@@ -26,7 +26,6 @@ from sled.normalization import normalize
         ("a 4x100 m relay", "a four by one hundred meters relay"),
         ("No.5, #3, № 5", "number five, number three, number five"),
         ("H.264, COVID-19", "h two six four, covid nineteen"),
-        ("CO2, H2O, C6H12O6", "c o two, h two o, c six h twelve o six"),
         ("MP3, B2B, 4G, GPT-4", "m p three, b two b, four g, g p t four"),
         ("Suite 210, Apt. 4B", "suite two ten, apartment four b"),
         ("a 5-year-old", "a five year-old"),

@@ -1,0 +1,64 @@
+"""Chemical formulas, ions and isotopes.
+
+CO2, H₂O, NaCl          c o two, h two o, n a c l
+SO₄²⁻, Na⁺, OH⁻         s o four two minus, n a plus, o h minus
+¹⁴C, ²³⁵U, ¹⁴CO₂        carbon fourteen, uranium two thirty-five, carbon fourteen o two
+"""
+
+from __future__ import annotations
+
+import re
+from re import Match
+
+from sled.normalization import numbers
+from sled.normalization.rules import END, Rule, rule, spell, word_table
+
+_NAMES = word_table(
+    "H=hydrogen He=helium Li=lithium Be=beryllium B=boron C=carbon N=nitrogen O=oxygen F=fluorine "
+    "Ne=neon Na=sodium Mg=magnesium Al=aluminum Si=silicon P=phosphorus S=sulfur Cl=chlorine "
+    "Ar=argon K=potassium Ca=calcium Ti=titanium V=vanadium Cr=chromium Mn=manganese Fe=iron "
+    "Co=cobalt Ni=nickel Cu=copper Zn=zinc As=arsenic Se=selenium Br=bromine Kr=krypton "
+    "Rb=rubidium Sr=strontium Zr=zirconium Mo=molybdenum Ag=silver Cd=cadmium Sn=tin Sb=antimony "
+    "I=iodine Xe=xenon Cs=cesium Ba=barium W=tungsten Pt=platinum Au=gold Hg=mercury Pb=lead "
+    "Bi=bismuth U=uranium Pu=plutonium Ra=radium Rn=radon Th=thorium"
+)
+_ELEMENT = f"(?:{'|'.join(sorted(_NAMES, key=len, reverse=True))})"
+_GROUP = rf"(?:{_ELEMENT}\d*|\((?:{_ELEMENT}\d*)+\)\d*)"
+# Those without digits that are no words.
+_PLAIN_FORMULAS = "NaCl|NaOH|HCl|KCl|KOH|HBr|HF|AgCl|CuO|MgO|CaO|FeO|ZnO|NaF"
+
+
+def _say_formula(text: str) -> str:
+    """Its symbols are spelled."""
+    parts = re.findall(r"\d+|[A-Za-z]", text)
+    return " ".join(numbers.cardinal(part) if part.isdigit() else spell(part) for part in parts)
+
+
+def _say_ion(match: Match[str]) -> str:
+    charge = f"{numbers.cardinal(match['charge'])} " if match["charge"] else ""
+    sign = "plus" if match["sign"] == "+" else "minus"
+    return f"{_say_formula(match['formula'])} {charge}{sign}"
+
+
+def _say_isotope(match: Match[str]) -> str:
+    said = f"{_NAMES[match['element']]} {numbers.pairs(match['mass'])}"
+    return f"{said} {_say_formula(match['rest'])}" if match["rest"] else said
+
+
+BEGINS = rf"\^\d|e\^[-−]|\(?{_ELEMENT}"
+RULES: list[Rule] = [
+    rule(
+        rf"(?<![\w)])\^(?P<mass>\d{{1,3}})(?P<element>{_ELEMENT})(?P<rest>{_GROUP}*){END}",
+        _say_isotope,
+    ),
+    rule(
+        rf"(?<!\w)(?P<formula>{_GROUP}+|e)\^(?P<charge>\d*)(?P<sign>[-−+])(?![\w^])",
+        _say_ion,
+    ),
+    rule(
+        rf"(?<!\w)(?=\w*[A-Z])(?=[A-Za-z()]*\d){_GROUP}{{2,}}{END}",
+        lambda match: _say_formula(match[0]),
+    ),
+    rule(rf"(?<!\w)(?:CO|NO|SO|O|N|H)\d{END}", lambda match: _say_formula(match[0])),
+    rule(rf"(?<!\w)(?:{_PLAIN_FORMULAS}){END}", lambda match: spell(match[0])),
+]
