@@ -6,7 +6,7 @@ Its methods run on the engine's text thread. It sends text events to the segment
 not run further ahead of it than a few segments: normalising a whole book at once would take time
 from the model.
 
-    fed text -> PlainTextReader -> SegmentSplitter -> Normalizer -> text events
+    fed text -> PlainTextReader -> SegmentSplitter -> Normalizer -> SegmentSize -> text events
 
 A pause ends the segment before it. A segment with marks alone is not said.
 """
@@ -25,6 +25,7 @@ from sled.text.known_words import KnownWords
 from sled.text.markup import Pause
 from sled.text.plain import PlainTextReader
 from sled.text.pronunciations import Pronunciations
+from sled.text.segment_size import SegmentSize
 from sled.text.segments import Boundary, Piece, SegmentLimits, SegmentSplitter
 from sled.text.tokenizer import TextTokenizer
 
@@ -122,6 +123,7 @@ class TextState:
         reader: Turns fed text into plain text.
         num_plain: Characters of the plain text so far.
         splitter: Finds segments.
+        size: Divides segments that are too long as they are said. None: none is.
         segment: The newest segment.
         known_words: Leaves out words that the model does not know.
         summary: What is known of the text.
@@ -133,6 +135,7 @@ class TextState:
     reader: PlainTextReader
     num_plain: int
     splitter: SegmentSplitter
+    size: SegmentSize | None
     segment: OpenSegment
     known_words: KnownWords
     summary: Summary
@@ -173,6 +176,9 @@ class TextStage:
         self._reader = PlainTextReader(tokenizer.normalization, pronunciations, markup)
         self._num_plain = 0
         self._splitter = SegmentSplitter(limits, tokenizer.count, tokenizer.max_count)
+        # Without a normalisation, the splitter counts what is said.
+        is_normalized = tokenizer.normalization is not None
+        self._size = SegmentSize(limits, tokenizer.token_ends) if is_normalized else None
         self._segment = OpenSegment(open_normalizer(tokenizer.normalization, dialect), 0)
         self._known_words = KnownWords(known_words)
         self._summary = Summary()
@@ -195,8 +201,7 @@ class TextStage:
         """Process a slice of the text; returns whether there is more that can be processed now.
 
         Raises:
-            ValueError: Nothing of the complete text can be said, or it has phonemes that the model
-                cannot say.
+            ValueError: Nothing of the complete text can be said.
         """
         if not self._has_work:
             return False
@@ -235,8 +240,7 @@ class TextStage:
             words = self._split(self._splitter.finish(), words, at_s)
             self._end_segment(words, at_s, ends_text=True)
         elif words := self._in_segment(words):
-            written = self._reader.take_written(words[-1].end)
-            self._send(TextEvent(text_of(words), at_s, words=tuple(words), written=written))
+            self._send_words(words, at_s)
 
     def _split(
         self, events: Sequence[Piece | Boundary], words: list[SpokenWord], at_s: float
@@ -296,9 +300,39 @@ class TextStage:
         )
         if ends_text:
             self._report()
+        self._send_words(words, at_s, True, ends_text, pause_s)
+
+    def _send_words(
+        self,
+        words: Sequence[SpokenWord],
+        at_s: float,
+        ends_segment: bool = False,
+        ends_text: bool = False,
+        pause_s: float = 0.0,
+    ) -> None:
+        """Send words of the newest segment, and boundaries where they exceed its largest size."""
+        *full, rest = [words] if self._size is None else self._size.divide(words)
+        self._note(num_ends=self._summary.num_ends + len(full))
+        for part in full:
+            self._send_event(part, at_s, True, False, 0.0)
+        self._send_event(rest, at_s, ends_segment, ends_text, pause_s)
+        if ends_segment and self._size is not None:
+            self._size.start()
+
+    def _send_event(
+        self,
+        words: Sequence[SpokenWord],
+        at_s: float,
+        ends_segment: bool,
+        ends_text: bool,
+        pause_s: float,
+    ) -> None:
         end = words[-1].end if words else 0
         written = self._reader.take_written(None if ends_text else end)
-        self._send(TextEvent(text_of(words), at_s, True, ends_text, tuple(words), pause_s, written))
+        event = TextEvent(
+            text_of(words), at_s, ends_segment, ends_text, tuple(words), pause_s, written
+        )
+        self._send(event)
 
     def _note(self, **changes: Any) -> None:
         self._summary = replace(self._summary, **changes)
@@ -329,6 +363,7 @@ class TextStage:
             copy(self._reader),
             self._num_plain,
             copy(self._splitter),
+            copy(self._size),
             replace(self._segment, normalizer=copy(self._segment.normalizer)),
             copy(self._known_words),
             self._summary,
@@ -339,7 +374,7 @@ class TextStage:
         self._fed = deque(state.fed)
         self._ended_at_s, self._sent_end = state.ended_at_s, state.sent_end
         self._reader, self._num_plain = copy(state.reader), state.num_plain
-        self._splitter = copy(state.splitter)
+        self._splitter, self._size = copy(state.splitter), copy(state.size)
         self._segment = replace(state.segment, normalizer=copy(state.segment.normalizer))
         self._known_words = copy(state.known_words)
         self._summary = state.summary

@@ -22,6 +22,7 @@ from sled.text.pronunciations import PronunciationReader, Pronunciations
 logger = logging.getLogger(__name__)
 
 PHONEMES = "english-phonemes"
+_NO_PHONEMES = "this model was not trained on phonemes"
 MAX_PAUSE_S = 10.0
 
 # A word with phonemes of its own goes through the normalizer as this one, whose phonemes are then
@@ -58,8 +59,12 @@ class PlainTextReader:
     ) -> None:
         pronunciations = pronunciations or Pronunciations({})
         self._has_phonemes = normalization == PHONEMES
-        if words := pronunciations.with_phonemes:
-            self._check_phonemes(words[0])
+        if (words := pronunciations.with_phonemes) and not self._has_phonemes:
+            raise ValueError(
+                f"{words[0]!r} has phonemes, and {_NO_PHONEMES}: write it as it sounds, or take a "
+                "model with the normalisation english-phonemes"
+            )
+        self._warned = False  # whether a warning named phonemes that cannot be read
         self._half = ""  # the first half of a surrogate pair
         self._num_fed = 0
         self._written = ""  # the fed text that `take_written` has not returned
@@ -80,9 +85,6 @@ class PlainTextReader:
 
         Returns:
             Plain text and pauses, in order.
-
-        Raises:
-            ValueError: The text has phonemes that the model cannot say.
         """
         text = self._half + piece
         half = _HALF.search(text)
@@ -90,7 +92,7 @@ class PlainTextReader:
         return self._read(text.removesuffix(self._half), ended=False)
 
     def finish(self) -> list[str | Pause]:
-        """End the text; returns and raises as `feed`."""
+        """End the text; returns as `feed`."""
         half, self._half = self._half, ""
         return self._read(half, ended=True)
 
@@ -118,24 +120,28 @@ class PlainTextReader:
                 event = Pause(MAX_PAUSE_S, event.start, event.end)
             return event
         text = event.text
-        if event.phonemes is not None:
-            self._check_phonemes(text)
+        phonemes = None if event.phonemes is None else self._read_phonemes(text, event.phonemes)
+        if phonemes is not None:
             text = _STAND_IN.capitalize() if text[:1].isupper() else _STAND_IN
             start = self._offsets.length
-            said = (start, start + len(text), read_phonemes(event.phonemes))
-            self._pronounced = (*self._pronounced, said)
+            self._pronounced = (*self._pronounced, (start, start + len(text), phonemes))
             # All of the stand-in comes from all of the word.
             self._offsets.append(len(text), event.start, event.end, verbatim=False)
         else:
             self._offsets.append(len(text), event.start, event.end)
         return text
 
-    def _check_phonemes(self, word: str) -> None:
-        if not self._has_phonemes:
-            raise ValueError(
-                f"{word!r} has phonemes, and this model was not trained on phonemes: "
-                "write it as it sounds, or take a model with the normalisation english-phonemes"
-            )
+    def _read_phonemes(self, word: str, phonemes: str) -> str | None:
+        """The phonemes of a word; None if it is to be read as it is spelled."""
+        try:
+            if not self._has_phonemes:
+                raise ValueError(_NO_PHONEMES)
+            return read_phonemes(phonemes)
+        except ValueError as error:
+            if not self._warned:
+                logger.warning("%r and the like are read as they are spelled: %s", word, error)
+            self._warned = True
+            return None
 
     def trace(self, words: Sequence[SpokenWord], offset: int) -> list[SpokenWord]:
         """Spoken words of the plain text as those of the fed text.

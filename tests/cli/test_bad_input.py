@@ -35,7 +35,6 @@ COMMANDS = [
     (f"speak {OFFLINE} --input one --pronunciations none.txt", "none.txt"),
     (f"stream {OFFLINE} --input '...'", "offline checkpoint"),
     (f"speak {OFFLINE} --input '...'", "no word that this model knows"),
-    (f"speak {OFFLINE} --input '[a](/ˈeɪ/)'", "not trained on phonemes"),
     (f"speak {OFFLINE} --input_file latin.txt", "UTF-8"),
     (f"speak {SPEAK} --input_file latin.txt", "exclude each other"),
     (f"speak {SPEAK} two", "the text and --input exclude each other"),

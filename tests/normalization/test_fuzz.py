@@ -14,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sled.normalization import SpokenWord, max_bytes, normalize, open_normalizer, text_of
+from sled.streaming.text_stage import TextEvent, TextStage
 from sled.text.incremental import IncrementalTokenizer
 from sled.text.segments import Boundary, SegmentLimits, SegmentSplitter, split_segments
 from sled.text.tokenizer import TextTokenizer, normalize_spaces
@@ -130,6 +131,34 @@ def test_segments_have_all_of_the_text_and_are_not_too_long(
         # A character is counted alone only where it is the first of a segment.
         sizes = [count(word) for word in re.findall(r"(?:^\s*|\s)\S+", segment) if len(word) <= 32]
         assert len(sizes) <= 1 or sum(sizes) <= limits.largest
+
+
+@given(pieces=cut_texts(), target=st.integers(3, 40), way=st.integers(0, 40))
+def test_no_segment_is_too_long_as_it_is_said_nor_depends_on_the_cuts(
+    normalizing_tokenizer, pieces, target, way
+):
+    """Several words together may be said in more words than each alone: 6 x 4, $5 million."""
+    limits = SegmentLimits(target, target + way, cut=target + way + 4)
+
+    def said(texts: list[str]) -> list[str]:
+        events: list[TextEvent] = []
+        stage = TextStage(normalizing_tokenizer, limits, events.append, lambda: 10**9)
+        for text in texts:
+            stage.feed(text, 0.0)
+        stage.end(0.0)
+        while stage.work():
+            pass
+        segments = [""]
+        for event in events:
+            segments[-1] += event.text
+            segments += [""] * event.ends_segment
+        return segments
+
+    text = "one " + "".join(pieces)  # not blank
+    segments = said(["one ", *pieces])
+    assert segments == said([text])
+    sizes = [len(normalizing_tokenizer.token_ends(segment.strip())) for segment in segments]
+    assert max(sizes) <= limits.largest
 
 
 def num_calls(function: Callable[[], object]) -> int:

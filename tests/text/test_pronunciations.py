@@ -73,9 +73,26 @@ def test_phonemes_need_a_model_that_was_trained_on_them():
     for normalization in (None, "english"):
         with pytest.raises(ValueError, match="'Kokoro' has phonemes, and this model was not"):
             PlainTextReader(normalization, Pronunciations(ENTRIES))
-        reader = PlainTextReader(normalization)
-        with pytest.raises(ValueError, match="'GIF' has phonemes"):
-            reader.feed("[GIF](/dʒɪf/)")
+
+
+@pytest.mark.parametrize(
+    ("normalization", "text", "reason"),
+    [
+        (None, "[GIF](/dʒɪf/)", "this model was not trained on phonemes"),
+        ("english", '<phoneme ph="dʒɪf">GIF</phoneme>', "this model was not trained on phonemes"),
+        ("english-phonemes", "[GIF](/ʘɪf/)", "unknown signs ʘ"),
+    ],
+)
+def test_phonemes_in_a_text_that_cannot_be_read_leave_the_spelling(
+    normalization, text, reason, caplog
+):
+    reader = PlainTextReader(normalization)
+    assert "".join(map(str, reader.feed(f"A {text} or {text}.") + reader.finish())) == (
+        "A GIF or GIF."
+    )
+    (warning,) = caplog.messages
+    assert warning.startswith("'GIF' and the like are read as they are spelled")
+    assert reason in warning
 
 
 @pytest.mark.parametrize(
