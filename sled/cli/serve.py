@@ -19,8 +19,6 @@ if TYPE_CHECKING:  # they need the extra
 EXAMPLE = "sled serve --port 8000"
 # What the server says to itself at the start, if the model is not a bundled one.
 GREETING = "The server is about to start."
-# Connections get so long to close after their sessions have ended.
-SECONDS_TO_STOP = 5
 
 
 def add_flags(parser: argparse.ArgumentParser) -> None:
@@ -53,10 +51,9 @@ def run(args: argparse.Namespace) -> int:
         ValueError: If a setting is wrong, or the extra is not installed.
     """
     try:
-        import uvicorn
-
         from sled.serving.app import make_app
-        from sled.serving.listening import listen
+        from sled.serving.listening import listen, uvicorn_config
+        from sled.serving.logs import configure_logging
         from sled.serving.settings import ServerSettings, load_settings
     except ImportError as error:
         raise ValueError(
@@ -74,17 +71,8 @@ def run(args: argparse.Namespace) -> int:
                 f"{install_command('wyoming')}"
             ) from error
     server = make_server(settings)
-    config = uvicorn.Config(
-        make_app(server),
-        host=settings.host,
-        port=settings.port,
-        log_level="warning",
-        ws_max_size=1 << 22,
-        ws_per_message_deflate=False,
-        timeout_graceful_shutdown=SECONDS_TO_STOP,
-        server_header=False,
-    )
-    listen(config, server)
+    configure_logging(settings.log_format)
+    listen(uvicorn_config(make_app(server), settings), server)
     return 0 if server.failure is None else 1
 
 

@@ -16,6 +16,7 @@ Shapes: S samples, mono, float32 with a full scale of 1.
 from __future__ import annotations
 
 import struct
+import time
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
@@ -113,6 +114,7 @@ class AudioEncoder:
         format: The format.
         sample_rate: See above.
         media_type: The header `content-type`.
+        busy_s: How long it has computed, in seconds.
 
     Raises:
         ValueError: If the format does not exist, or cannot have this sample rate or speed.
@@ -133,6 +135,7 @@ class AudioEncoder:
         if not MIN_SPEED <= speed <= MAX_SPEED:
             raise ValueError(f"speed={speed}: choose from {MIN_SPEED} to {MAX_SPEED}")
         self.media_type = self.format.media_type.format(rate=self.sample_rate)
+        self.busy_s = 0.0
         self._stages: list[_Filter] = []
         if speed != 1:
             self._stages.append(_Tempo(source_rate, speed))
@@ -147,8 +150,11 @@ class AudioEncoder:
 
     def encode(self, audio: np.ndarray) -> bytes:
         """The bytes that samples [S] add to the stream; there may be none yet."""
+        begun_s = time.perf_counter()
         pieces = [audio[at : at + self._piece] for at in range(0, len(audio), self._piece)]
-        return b"".join(self._write(piece, 0) for piece in pieces)
+        data = b"".join(self._write(piece, 0) for piece in pieces)
+        self.busy_s += time.perf_counter() - begun_s
+        return data
 
     def finish(self) -> bytes:
         """The last bytes of the stream."""

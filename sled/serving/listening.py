@@ -6,14 +6,47 @@ import asyncio
 import socket
 import time
 from types import FrameType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import uvicorn
+from starlette.types import ASGIApp
 
+from sled.serving.protocol import protocol_with
 from sled.serving.server import Server
+from sled.serving.settings import ServerSettings
+from sled.serving.watchdog import Watchdog
 
 if TYPE_CHECKING:
     from sled.serving.wyoming.listener import WyomingListener
+
+
+# The largest message of a WebSocket: settings with a recording.
+MAX_MESSAGE_BYTES = 4 << 20
+# Connections get so long to close after their sessions have ended.
+SECONDS_TO_STOP = 5
+
+
+def uvicorn_config(app: ASGIApp, settings: ServerSettings, **changes: Any) -> uvicorn.Config:
+    """How uvicorn is to serve an application.
+
+    Args:
+        app: The application.
+        settings: The settings of the server.
+        **changes: Other arguments of `uvicorn.Config`.
+    """
+    arguments: dict[str, Any] = {
+        "host": settings.host,
+        "port": settings.port,
+        "http": protocol_with(settings.stall_s),
+        "log_config": None,
+        "log_level": "warning",
+        "ws_max_size": MAX_MESSAGE_BYTES,
+        # Audio does not shrink, and each connection would need memory.
+        "ws_per_message_deflate": False,
+        "timeout_graceful_shutdown": SECONDS_TO_STOP,
+        "server_header": False,
+    }
+    return uvicorn.Config(app, **(arguments | changes))
 
 
 class Listener(uvicorn.Server):
@@ -42,6 +75,7 @@ class Listener(uvicorn.Server):
             from sled.serving.wyoming.listener import WyomingListener  # needs an extra
 
             self.wyoming = WyomingListener(server)
+        self._watchdog = Watchdog(server)
         self._greeted = False
         self._stop_at_s: float | None = None
 
@@ -49,12 +83,14 @@ class Listener(uvicorn.Server):
         """Take a signal to stop."""
         if self._stop_at_s is not None or not self.started:
             super().handle_exit(sig, frame)
+            self.force_exit = True  # else uvicorn waits for connections
             return
         self._stop_at_s = time.monotonic() + self._server.settings.drain_s
         self._server.refuse_new()
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Begin to listen."""
+        self._watchdog.start()
         await super().startup(sockets)
         if self.wyoming is not None:
             await self.wyoming.start()
@@ -64,9 +100,11 @@ class Listener(uvicorn.Server):
         if self.wyoming is not None:
             await self.wyoming.stop()
         await super().shutdown(sockets)
+        self._watchdog.stop()
 
     async def on_tick(self, counter: int) -> bool:
         """Check whether to stop; called ten times a second."""
+        self._watchdog.tick()
         if self._server.failure is not None:
             self.should_exit = True
         if self._server.ready and not self._greeted:
@@ -84,7 +122,7 @@ class Listener(uvicorn.Server):
         host = "127.0.0.1" if config.host == "0.0.0.0" else config.host
         url = f"http://{host}:{port}"
         example = '{"input": "Speech starts while the text is still being written."}'
-        key = " -H 'authorization: Bearer KEY'" if self._server.settings.keys else ""
+        key = " -H 'authorization: Bearer KEY'" if self._server.keys.needed else ""
         wyoming = []
         if self.wyoming is not None:
             wyoming = ["Home Assistant: Wyoming at {}, port {}".format(*self.wyoming.address)]

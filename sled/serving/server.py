@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
+from typing import Any
 
 from prometheus_client import CollectorRegistry
 
 from sled.serving.caller import present_caller
+from sled.serving.encoding import AudioEncoder
 from sled.serving.errors import ApiError
 from sled.serving.keys import Key, Keys, digest_of, read_keys
 from sled.serving.metrics import Metrics
@@ -125,42 +128,63 @@ class Server:
         service.admission.check_open()
         self.keys.check(key)
 
+    @property
+    def step_running_s(self) -> float:
+        """For how long the engine has been in one step, in seconds."""
+        return 0.0 if self._service is None else self._service.tts.engine.step_running_s
+
     @contextmanager
     def counting_refusals(self, door: str) -> Iterator[None]:
         """Count a request that is refused before its utterance is opened."""
         try:
             yield
         except ApiError as error:
-            if self._metrics is not None:
-                self._metrics.requests.labels(door, error.code).inc()
+            self._note_end(door, error.code, None)
             raise
 
     @asynccontextmanager
     async def open(self, door: str, request: SpeechRequest) -> AsyncIterator[Utterance]:
         """Open an utterance as `SpeechService.open` does, and count it."""
-        code = "ok"
+        code, begun_s = "ok", time.perf_counter()
+        utterance: Utterance | None = None
         try:
             with self.keys.session(present_caller().key):
                 async with self.service.open(request) as utterance:
+                    if self._metrics is not None:
+                        self._metrics.queue.observe(time.perf_counter() - begun_s)
                     yield utterance
         except ApiError as error:
             code = error.code
             raise
         except (asyncio.CancelledError, GeneratorExit):
             code = "cancelled"
-            if self._metrics is not None:
-                self._metrics.cancelled.labels(door).inc()
+            raise
+        except BaseException:
+            code = "internal_error"
             raise
         finally:
-            if self._metrics is not None:
-                self._metrics.requests.labels(door, code).inc()
+            self._note_end(door, code, utterance)
+
+    def _note_end(self, door: str, code: str, utterance: Utterance | None) -> None:
+        """Count an utterance that has ended, and write a line of the log."""
+        seconds = 0.0 if utterance is None else utterance.seconds
+        fields: dict[str, Any] = {"door": door, "code": code, "audio_s": round(seconds, 3)}
+        line = f"{door}: {code}, {seconds:.1f} s of audio"
+        if self.settings.log_text and utterance is not None:
+            fields["text"] = utterance.text
+            line += f": {utterance.text!r}"
+        logger.info("%s", line, extra={"fields": fields})
+        if self._metrics is not None:
+            self._metrics.note_end(door, code, None if utterance is None else utterance.playback)
 
     def count_first_audio(self, door: str, seconds: float) -> None:
         """Note how long a request waited for its first audio."""
         if self._metrics is not None:
             self._metrics.first_audio.labels(door).observe(seconds)
 
-    def count_audio(self, seconds: float) -> None:
-        """Note how much audio was sent."""
+    def count_audio(self, seconds: float, encoder: AudioEncoder | None = None) -> None:
+        """Note how much audio was sent, and what encoded it."""
         if self._metrics is not None:
             self._metrics.audio_seconds.inc(seconds)
+            if encoder is not None:
+                self._metrics.encoder.labels(encoder.format.name).inc(encoder.busy_s)

@@ -18,6 +18,7 @@ import numpy as np
 from sled.serving.admission import Admission
 from sled.serving.caller import present_caller
 from sled.serving.errors import ApiError
+from sled.serving.playback import Playback
 from sled.serving.settings import ServerSettings
 from sled.serving.voices.library import VoiceEntry
 from sled.serving.voices.presets import Preset, read_presets
@@ -201,12 +202,15 @@ class Utterance:
     Attributes:
         text: The text so far.
         num_samples: Samples taken so far.
+        playback: How far the audio is ahead of a player, as long as the text is ahead of the audio.
     """
 
     def __init__(self, session: Session, max_lead_s: float | None = None) -> None:
         self._session, self._max_lead_s = session, max_lead_s
         self._first_s = 0.0
         self._num_marks: dict[MarkKind, int] = {}
+        self._complete = False
+        self.playback = Playback()
         self.text, self.num_samples = "", 0
 
     def feed(self, text: str) -> None:
@@ -220,6 +224,7 @@ class Utterance:
 
     def flush(self) -> None:
         """Note that the text is complete."""
+        self._complete = True
         self._session.flush()
 
     @property
@@ -256,12 +261,16 @@ class Utterance:
             ApiError: If the text cannot be said, or the engine fails.
         """
         try:
+            asked_s = time.perf_counter()
             async for piece in self._session:
+                if self._complete:
+                    self.playback.add(len(piece) / self._session.sample_rate, asked_s)
                 await self._keep_lead()
                 if not self.num_samples:
                     self._first_s = time.perf_counter()
                 self.num_samples += len(piece)
                 yield piece
+                asked_s = time.perf_counter()
         except ValueError as error:
             blank = not self.text.strip()
             raise ApiError(

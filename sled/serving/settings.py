@@ -96,6 +96,8 @@ class ServerSettings(BaseSettings):
         30.0, description="end the text of a WebSocket when nothing more comes for this", gt=0
     )
     idle_s: float = Field(300.0, description="close an idle WebSocket after this", gt=0)
+    log_format: Literal["human", "json"] = Field("human", description="lines for people, or JSON")
+    log_text: bool = Field(False, description="log the texts, which may be private")
     drain_s: float = Field(120.0, description="time that sessions get to end at shutdown", ge=0)
 
     @field_validator("keys", "cors_origins", mode="before")

@@ -54,6 +54,8 @@ class Engine:
         codec: See above.
         decoder: Used on the decoding thread only.
         busy_s: How long the decoder has computed so far, in seconds.
+        on_step: Called on the decoding thread after each step with utterances: how many there were,
+            and how long it took, in seconds. It must not raise.
     """
 
     def __init__(
@@ -73,6 +75,7 @@ class Engine:
             self._text_tracker = TextTracker(codec.token_channel, model.config)
         self.decoder = self._new_decoder()
         self.busy_s = 0.0
+        self.on_step: Callable[[int, float], None] | None = None
         self._utterances: dict[Utterance, Consumer] = {}
         self._consumers: set[Consumer] = set()
         self._commands: deque[tuple[Consumer, Callable[[], None]]] = deque()
@@ -302,6 +305,8 @@ class Engine:
         if step.utterances:
             self._step_time.add(elapsed_s)
             self._step_times.add(len(step.utterances), elapsed_s)
+            if self.on_step is not None:
+                self.on_step(len(step.utterances), elapsed_s)
         self._deliver(step)
         return True
 

@@ -66,6 +66,8 @@ FLAGS: dict[str, set[str]] = {
         "--stall_s",
         "--text_timeout_s",
         "--idle_s",
+        "--log_format",
+        "--log_text",
         "--drain_s",
     },
     "voices list": {"paths"},

@@ -10,10 +10,9 @@ from typing import Any
 
 import httpx
 import pytest
-import uvicorn
 
 from sled.serving.app import make_app
-from sled.serving.listening import Listener
+from sled.serving.listening import Listener, uvicorn_config
 from sled.serving.server import Server
 from sled.serving.service import SpeechService
 from sled.serving.settings import load_settings
@@ -73,8 +72,7 @@ def start(
     server = Server(
         settings, lambda: SpeechService(tts or tiny_tts(), name, settings), "four two", name
     )
-    fixed = {"port": 0, "log_level": "error", "ws_per_message_deflate": False}
-    config = uvicorn.Config(make_app(server), **fixed, **(options or {}))
+    config = uvicorn_config(make_app(server), settings, **(options or {}))
     listener = Listener(config, server)
     thread = threading.Thread(target=listener.run, daemon=True)
     thread.start()

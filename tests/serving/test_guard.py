@@ -52,6 +52,11 @@ def test_metrics(client: httpx.Client) -> None:
     assert 'sled_requests_total{code="ok",door="openai"}' in figures
     assert 'sled_requests_total{code="voice_not_found",door="openai"}' in figures
     assert 'sled_first_audio_seconds_count{door="openai"}' in figures
+    assert 'sled_encoder_seconds_total{format="pcm"}' in figures
+    assert 'sled_build_info{device="cpu",model="tiny"' in figures
+    for name in ("queue_seconds", "step_seconds", "batch_size", "lead_seconds"):
+        (count,) = [line for line in figures.splitlines() if line.startswith(f"sled_{name}_count")]
+        assert float(count.split()[1]) > 0
 
 
 def test_a_stuck_engine_is_not_healthy(

@@ -173,7 +173,7 @@ class Encoded:
                     yield data
             if data := self._encoder.finish():
                 yield data
-            self._server.count_audio(self._utterance.seconds)
+            self._server.count_audio(self._utterance.seconds, self._encoder)
 
     async def whole(self, first: bytes) -> bytes:
         """All bytes at once; a WAV file tells its true length."""

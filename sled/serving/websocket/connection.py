@@ -304,7 +304,7 @@ class Connection:
             else:
                 waiting += data
         await self._send_audio(line, waiting + encoder.finish(), last=True)
-        self._server.count_audio(utterance.seconds)
+        self._server.count_audio(utterance.seconds, encoder)
 
     async def _send_start(self, line: Line, encoder: AudioEncoder) -> None:
         assert line.utterance is not None

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
+from sled.serving.caller import present_caller
 from sled.serving.encoding import FormatName
 from sled.serving.errors import ApiError
 from sled.serving.marks import MarkChoice
@@ -134,6 +135,7 @@ def error_message(error: ApiError, partial_audio: bool) -> dict[str, Any]:
         "param": error.param,
         "fatal": error.code in FATAL,
         "partial_audio": partial_audio,
+        "request_id": present_caller().request_id,
     }
     if error.retry_after_s is not None:
         message["retry_after_ms"] = round(1000 * error.retry_after_s)

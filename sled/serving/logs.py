@@ -1,0 +1,57 @@
+"""Lines of the log: for people, or JSON for programs. Each names the request it belongs to.
+
+Texts and audio are never logged, unless the settings say so.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+from datetime import datetime, timezone
+from typing import Any, Literal
+
+from sled.serving.caller import present_caller
+
+LogFormat = Literal["human", "json"]
+
+
+class HumanFormatter(logging.Formatter):
+    """Time, message, and the request."""
+
+    def __init__(self) -> None:
+        super().__init__("%(asctime)s %(levelname)s %(message)s", "%H:%M:%S")
+
+    def format(self, record: logging.LogRecord) -> str:
+        """A line, and further ones with the place of an error."""
+        line = super().format(record)
+        request_id = present_caller().request_id
+        return f"{line} [{request_id}]" if request_id else line
+
+
+class JsonFormatter(logging.Formatter):
+    """A JSON object in a line."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """A line."""
+        caller = present_caller()
+        time = datetime.fromtimestamp(record.created, timezone.utc)
+        line: dict[str, Any] = {
+            "time": time.isoformat(timespec="milliseconds"),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "message": record.getMessage(),
+        }
+        if caller.request_id:
+            line |= {"request_id": caller.request_id, "key": caller.key.name}
+        line |= getattr(record, "fields", {})
+        if record.exc_info:
+            line["exception"] = self.formatException(record.exc_info)
+        return json.dumps(line, ensure_ascii=False)
+
+
+def configure_logging(log_format: LogFormat) -> None:
+    """Write all lines of the log to the standard error."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(JsonFormatter() if log_format == "json" else HumanFormatter())
+    logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)

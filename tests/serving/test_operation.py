@@ -1,0 +1,215 @@
+"""The server in operation: its log, its watchdog, clients that stop reading, and its end."""
+
+import asyncio
+import io
+import json
+import logging
+import signal
+import socket
+import time
+from collections.abc import Callable, Iterator
+
+import httpx
+import numpy as np
+import pytest
+
+from sled.serving import watchdog
+from sled.serving.caller import Caller, set_caller
+from sled.serving.keys import Key
+from sled.serving.logs import HumanFormatter, JsonFormatter
+from sled.serving.watchdog import Watchdog
+from tests.serving.conftest import Running
+from tests.serving.openai.test_speech import TEXT, ask, pcm
+from tests.serving.test_guard import BODY
+from tests.serving.websocket.test_connection import DONE, call, text
+
+# The log.
+
+
+@pytest.fixture
+def log() -> Iterator[io.StringIO]:
+    """What is written as JSON."""
+    stream = io.StringIO()
+    handler = logging.StreamHandler(stream)
+    handler.setFormatter(JsonFormatter())
+    logger = logging.getLogger("sled")
+    level = logger.level
+    logger.addHandler(handler)
+    logger.setLevel(logging.DEBUG)
+    yield stream
+    logger.removeHandler(handler)
+    logger.setLevel(level)
+
+
+SECRET = "seven nine eight"
+TOLD = {"input": f"{SECRET} four", "response_format": "pcm"}
+
+
+def speak_in_all_ways(running: Running) -> None:
+    """Utterances that succeed and that fail, with the same words."""
+    client = httpx.Client(base_url=running.url, headers={"x-request-id": "mine"}, timeout=60)
+    assert client.post("/v1/audio/speech", json=TOLD).status_code == 200
+    assert client.post("/v1/audio/speech", json=TOLD | {"voice": "nobody"}).status_code == 400
+    assert client.post("/v1/audio/speech", json=TOLD | {"speed": 99}).status_code == 400
+
+    async def run() -> None:
+        async with call(running) as caller:
+            await caller.send(text(SECRET), DONE)
+            await caller.utterance()
+
+    asyncio.run(run())
+
+
+def test_lines_name_the_request_and_never_the_text(served: Running, log: io.StringIO) -> None:
+    speak_in_all_ways(served)
+    lines = [json.loads(line) for line in log.getvalue().splitlines()]
+    ends = [line for line in lines if "door" in line]
+    assert [(line["door"], line["code"]) for line in ends] == [
+        ("openai", "ok"),
+        ("openai", "voice_not_found"),
+        ("socket", "ok"),
+    ]
+    assert [line["request_id"] for line in ends[:2]] == ["mine", "mine"]
+    assert ends[2]["request_id"].startswith("req_")
+    assert ends[0]["audio_s"] > 0.1
+    for word in SECRET.split():
+        assert word not in log.getvalue()
+
+
+def test_texts_are_logged_if_that_is_wanted(
+    serve: Callable[..., Running], log: io.StringIO
+) -> None:
+    speak_in_all_ways(serve(log_text=True))
+    assert log.getvalue().count(SECRET) == 2 * 2  # in the message and in the field
+
+
+def test_formats_of_lines() -> None:
+    def record() -> logging.LogRecord:
+        try:
+            raise RuntimeError("broken")
+        except RuntimeError as error:
+            return logging.LogRecord(
+                "sled.x", logging.ERROR, "f", 1, "it is\n%s", ("wrong",), (type(error), error, None)
+            )
+
+    set_caller(Caller("req_1", Key("kiosk")))
+    line = JsonFormatter().format(record())
+    assert "\n" not in line
+    read = json.loads(line)
+    assert (read["level"], read["request_id"], read["key"]) == ("error", "req_1", "kiosk")
+    assert "RuntimeError: broken" in read["exception"]
+    assert HumanFormatter().format(record()).endswith("[req_1]")
+    set_caller(Caller())
+    assert not HumanFormatter().format(record()).endswith("]")
+
+
+# What is stuck.
+
+
+def test_a_stuck_engine_ends_the_process(
+    served: Running, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    ended: list[bool] = []
+    monkeypatch.setattr(watchdog, "LOOK_S", 0.01)
+    dog = Watchdog(served.server, lambda: ended.append(True))
+    assert dog.reason() is None
+    dog.start()
+    monkeypatch.setattr(type(served.server), "step_running_s", 31.0)
+    served.wait_until(lambda: bool(ended))
+    assert "a step of the engine" in caplog.text
+    dog.stop()
+
+
+def test_a_stuck_event_loop_ends_the_process(
+    served: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dog = Watchdog(served.server, lambda: None)
+    monkeypatch.setattr(dog, "_ticked_s", time.monotonic() - 31)
+    assert "event loop" in (dog.reason() or "")
+    dog.tick()
+    assert dog.reason() is None
+
+
+def test_a_step_that_fails_once_is_tried_again(
+    served: Running, client: httpx.Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expected = pcm(ask(client).content)
+    decoder = type(served.server.service.tts.engine.decoder)
+    step, num_steps = decoder.step, [0]
+
+    def failing(self: object) -> object:
+        num_steps[0] += 1
+        if num_steps[0] in (4, 9):
+            raise RuntimeError("injected")
+        return step(self)
+
+    monkeypatch.setattr(decoder, "step", failing)
+    answer = ask(client)
+    assert num_steps[0] > 9
+    np.testing.assert_allclose(pcm(answer.content), expected, atol=1)
+
+
+# Clients that stop reading.
+
+
+def open_and_stop_reading(running: Running, body: dict[str, object]) -> socket.socket:
+    host, port = running.url.removeprefix("http://").split(":")
+    connection = socket.socket()
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    connection.connect((host, int(port)))
+    data = json.dumps(body).encode()
+    head = f"POST /v1/audio/speech HTTP/1.1\r\nhost: {host}\r\ncontent-length: {len(data)}\r\n"
+    connection.sendall(f"{head}content-type: application/json\r\n\r\n".encode() + data)
+    return connection
+
+
+def test_who_takes_nothing_is_cut_off_and_little_is_made_for_him(
+    serve: Callable[..., Running],
+) -> None:
+    running = serve(stall_s=0.5)
+    with open_and_stop_reading(running, BODY | {"input": TEXT * 500}) as connection:
+        running.wait_until(lambda: running.server.active == 1)
+        running.wait_until(lambda: running.server.active == 0)
+        connection.settimeout(10)
+        taken = 0
+        try:
+            while part := connection.recv(65536):
+                taken += len(part)
+        except ConnectionResetError:
+            pass
+    assert taken < 300_000  # six seconds of several minutes
+    assert httpx.post(f"{running.url}/v1/audio/speech", json=BODY).status_code == 200
+
+
+def test_large_headers_are_refused(served: Running) -> None:
+    host, port = served.url.removeprefix("http://").split(":")
+    with socket.create_connection((host, int(port))) as connection:
+        connection.sendall(b"GET /health HTTP/1.1\r\nhost: x\r\n")
+        try:
+            for _ in range(200):
+                connection.sendall(b"x-more: " + b"y" * 1000 + b"\r\n")
+            answer = connection.recv(100)
+        except (ConnectionResetError, BrokenPipeError):
+            answer = b""
+    assert answer.startswith(b"HTTP/1.1 4") or not answer
+
+
+# The end.
+
+
+def test_a_second_signal_ends_at_once(serve: Callable[..., Running]) -> None:
+    running = serve(drain_s=60)
+
+    async def run() -> None:
+        async with call(running) as caller:
+            await caller.send(text(TEXT * 500))
+            await caller.take()
+            running.listener.handle_exit(signal.SIGTERM, None)
+            assert not running.listener.should_exit
+            running.listener.handle_exit(signal.SIGTERM, None)
+            await asyncio.wait_for(caller.socket.wait_closed(), 10)
+            assert caller.socket.close_code == 1012
+
+    asyncio.run(run())
+    running.thread.join(timeout=20)
+    assert not running.thread.is_alive()
