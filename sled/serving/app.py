@@ -16,7 +16,7 @@ from starlette.exceptions import HTTPException
 from sled.serving import elevenlabs
 from sled.serving.errors import CODE_OF_STATUS, ApiError, describe_problem
 from sled.serving.guard import UPLOAD_PATHS, Guard
-from sled.serving.openai import batch, consents, lists, speech, tokens, voices
+from sled.serving.openai import batch, captioned, consents, lists, speech, tokens, voices
 from sled.serving.page import router as page
 from sled.serving.server import Server
 from sled.serving.websocket import connection
@@ -35,7 +35,7 @@ def make_app(server: Server) -> FastAPI:
 
     app = FastAPI(title="SLED", version="1", lifespan=lifespan, redoc_url=None)
     app.state.server = server
-    for door in (speech, batch, lists, voices, consents, tokens, connection, elevenlabs):
+    for door in (speech, batch, captioned, lists, voices, consents, tokens, connection, elevenlabs):
         app.include_router(door.router)
     app.include_router(page.router)
     _add_health(app, server)

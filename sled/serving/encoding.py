@@ -23,10 +23,8 @@ from typing import Any, Literal
 import av
 import av.audio.resampler
 import numpy as np
-import soxr
-from av.filter import Graph
 
-from sled.streaming.session import to_int16
+from sled.serving.filters import Filter, Resampler, Tempo, to_frame, to_pcm16
 
 # Encoders are fed pieces of this length; longer ones would come out in bursts.
 PIECE_S = 0.04
@@ -35,8 +33,6 @@ OPEN_SIZE = 0xFFFFFFFF
 WAV_HEADER_BYTES = 44
 # The rates at which Opus can run.
 OPUS_RATES = (8000, 12000, 16000, 24000, 48000)
-# A filter of FFmpeg changes the speed by at most this factor; several are put in a row.
-MAX_TEMPO_STEP = 2.0
 
 
 @dataclass(frozen=True)
@@ -136,11 +132,11 @@ class AudioEncoder:
             raise ValueError(f"speed={speed}: choose from {MIN_SPEED} to {MAX_SPEED}")
         self.media_type = self.format.media_type.format(rate=self.sample_rate)
         self.busy_s = 0.0
-        self._stages: list[_Filter] = []
+        self._stages: list[Filter] = []
         if speed != 1:
-            self._stages.append(_Tempo(source_rate, speed))
+            self._stages.append(Tempo(source_rate, speed))
         if self.sample_rate != source_rate:
-            self._stages.append(_Resampler(source_rate, self.sample_rate))
+            self._stages.append(Resampler(source_rate, self.sample_rate))
         self._piece = round(PIECE_S * source_rate)
         self._writer: _Writer = (
             _RawWriter(self.format, self.sample_rate)
@@ -223,100 +219,6 @@ def wav_header(sample_rate: int, num_samples: int | None = None) -> bytes:
     )
 
 
-def to_pcm16(audio: np.ndarray) -> bytes:
-    """Samples [S] as 16-bit integers, little-endian."""
-    return to_int16(audio).astype("<i2").tobytes()
-
-
-# Stages before the encoder.
-
-
-class _Filter:
-    """A stage that changes samples."""
-
-    def feed(self, audio: np.ndarray) -> np.ndarray:
-        """Samples [S'] that can be returned after samples [S]."""
-        raise NotImplementedError
-
-    def finish(self) -> np.ndarray:
-        """The last samples [S']."""
-        raise NotImplementedError
-
-
-class _Resampler(_Filter):
-    """Changes the sample rate. The delay of its filter is left out."""
-
-    def __init__(self, source_rate: int, sample_rate: int) -> None:
-        self._stream = soxr.ResampleStream(source_rate, sample_rate, 1, dtype="float32")
-
-    def feed(self, audio: np.ndarray) -> np.ndarray:
-        return np.asarray(self._stream.resample_chunk(audio))
-
-    def finish(self) -> np.ndarray:
-        return np.asarray(self._stream.resample_chunk(np.zeros(0, np.float32), last=True))
-
-
-class _Tempo(_Filter):
-    """Makes speech faster or slower at the same pitch (overlap-add of similar waveforms)."""
-
-    def __init__(self, sample_rate: int, speed: float) -> None:
-        graph = Graph()
-        node = graph.add_abuffer(
-            sample_rate=sample_rate, format="fltp", layout="mono", time_base=None
-        )
-        self._input = node
-        for factor in _factors(speed):
-            tempo = graph.add("atempo", f"{factor:.6f}")
-            node.link_to(tempo)
-            node = tempo
-        sink = graph.add("abuffersink")
-        node.link_to(sink)
-        graph.configure()
-        self._graph, self._sink, self._rate, self._place = graph, sink, sample_rate, 0
-
-    def feed(self, audio: np.ndarray) -> np.ndarray:
-        frame = _to_frame(audio, "fltp", self._rate, self._place)
-        self._place += len(audio)
-        self._input.push(frame)
-        return self._pull()
-
-    def finish(self) -> np.ndarray:
-        self._input.push(None)
-        return self._pull()
-
-    def _pull(self) -> np.ndarray:
-        parts = []
-        while True:
-            try:
-                frame = self._sink.pull()
-                assert isinstance(frame, av.AudioFrame)
-                parts.append(frame.to_ndarray()[0])
-            except (av.BlockingIOError, av.EOFError):
-                break
-        return np.concatenate(parts) if parts else np.zeros(0, np.float32)
-
-
-def _factors(speed: float) -> list[float]:
-    """Factors of at most `MAX_TEMPO_STEP`, in either direction, whose product is the speed."""
-    factors = []
-    while speed > MAX_TEMPO_STEP:
-        factors.append(MAX_TEMPO_STEP)
-        speed /= MAX_TEMPO_STEP
-    while speed < 1 / MAX_TEMPO_STEP:
-        factors.append(1 / MAX_TEMPO_STEP)
-        speed *= MAX_TEMPO_STEP
-    return [*factors, speed]
-
-
-def _to_frame(audio: np.ndarray, sample_format: str, rate: int, place: int) -> av.AudioFrame:
-    samples = audio.astype(np.float32)[None]
-    if sample_format == "s16":
-        samples = np.frombuffer(to_pcm16(audio), "<i2")[None]
-    frame = av.AudioFrame.from_ndarray(samples, format=sample_format, layout="mono")
-    frame.sample_rate, frame.pts = rate, place
-    return frame
-
-
 # Encoders.
 
 
@@ -386,7 +288,7 @@ class _ContainerWriter(_Writer):
         self._stream.codec_context.format = self._format
 
     def write(self, audio: np.ndarray) -> bytes:
-        frame = _to_frame(audio, self._format, self._rate, self._place)
+        frame = to_frame(audio, self._format, self._rate, self._place)
         self._place += len(audio)
         self._mux(frame)
         return self._sink.take()

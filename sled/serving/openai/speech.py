@@ -9,6 +9,7 @@ import random
 import time
 from collections.abc import AsyncGenerator
 from contextlib import AsyncExitStack
+from dataclasses import replace
 from typing import Any
 
 from fastapi import APIRouter, Request
@@ -21,6 +22,7 @@ from sled.serving.openai.body import MAX_SEED, SpeechBody
 from sled.serving.requests import RequestStack, server_of, unless_left
 from sled.serving.server import Server
 from sled.serving.service import SpeechRequest
+from sled.streaming.marks import Mark, MarkKind
 
 router = APIRouter(prefix="/v1", tags=["speech"])
 
@@ -174,6 +176,21 @@ class Encoded:
             if data := self._encoder.finish():
                 yield data
             self._server.count_audio(self._utterance.seconds, self._encoder)
+
+    def take_marks(self, kind: MarkKind) -> list[Mark] | None:
+        """The marks of the bytes so far that were not returned before, in seconds of the bytes.
+
+        None if the model cannot tell.
+
+        Args:
+            kind: Of words, or of characters.
+        """
+        if not self._utterance.has_marks:
+            return None
+        return [
+            replace(mark, start_s=mark.start_s / self._speed, end_s=mark.end_s / self._speed)
+            for mark in self._utterance.take_marks(kind)
+        ]
 
     async def whole(self, first: bytes) -> bytes:
         """All bytes at once; a WAV file tells its true length."""

@@ -1,12 +1,14 @@
-"""Several texts in one request."""
+"""Several texts in one request, and speech with the times of its words."""
 
 import base64
+import json
 from collections.abc import Callable
 
 import httpx
 import numpy as np
 import pytest
 
+from sled.streaming.marks import Mark
 from tests.serving.conftest import Running
 from tests.serving.openai.test_speech import TEXT, ask, pcm
 
@@ -60,3 +62,48 @@ def test_a_batch_fits_into_few_slots(serve: Callable[..., Running]) -> None:
     body = {"items": [{"input": "four"}] * 3}
     answer = httpx.post(f"{running.url}/v1/audio/speech/batch", json=body, timeout=60).json()
     assert answer["succeeded"] == 3
+
+
+# Times.
+
+
+@pytest.fixture
+def marks(monkeypatch: pytest.MonkeyPatch) -> list[Mark]:
+    """What a model that tells places would say; the tiny one does not."""
+    told = [Mark("four", 0.1, 0.2, 0, 4), Mark("two", 0.2, 0.4, 5, 8)]
+    left = list(told)
+    utterance = "sled.serving.service.Utterance"
+    monkeypatch.setattr(f"{utterance}.has_marks", True)
+    monkeypatch.setattr(
+        f"{utterance}.take_marks",
+        lambda self, kind: [left.pop(0)] if left and self.num_samples else [],
+    )
+    return told
+
+
+def captioned(client: httpx.Client, **fields: object) -> list[dict[str, object]]:
+    body = {"input": TEXT, "response_format": "pcm", "seed": 3} | fields
+    answer = client.post("/dev/captioned_speech", json=body)
+    assert answer.status_code == 200
+    return [json.loads(line) for line in answer.text.splitlines()]
+
+
+@pytest.mark.parametrize("stream", [True, False])
+@pytest.mark.parametrize("speed", [1.0, 2.0])
+def test_times_of_words(
+    client: httpx.Client, marks: list[Mark], stream: bool, speed: float
+) -> None:
+    lines = captioned(client, stream=stream, speed=speed)
+    times = [one for line in lines for one in line["timestamps"]]
+    expected = [
+        {"word": one.text, "start_time": one.start_s / speed, "end_time": one.end_s / speed}
+        for one in marks
+    ]
+    assert times == expected[: len(times)] and times
+    assert (len(lines) > 1) == stream
+    audio = b"".join(base64.b64decode(line["audio"]) for line in lines)
+    np.testing.assert_allclose(pcm(audio), pcm(ask(client, speed=speed).content), atol=1)
+
+
+def test_a_model_that_does_not_know_the_times_says_so(client: httpx.Client) -> None:
+    assert {line["timestamps"] for line in captioned(client)} == {None}
