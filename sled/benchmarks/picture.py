@@ -58,17 +58,18 @@ def distributions(title: str, curves: Mapping[str, Sequence[tuple[float, float]]
     high = max(high, low + 1)
 
     def place(time_ms: float, share: float) -> tuple[float, float]:
-        x = 50 + (WIDTH - 70) * (math.log10(time_ms) - low) / (high - low)
+        x = 50 + (WIDTH - 90) * (math.log10(time_ms) - low) / (high - low)
         return x, 34 + CURVES * (1 - share)
 
     lines = [_text(0, 16, title, weight="bold")]
     for power in range(low, high + 1):
         x, bottom = place(10**power, 0)
         lines.append(_line([(x, 34), (x, bottom)], GRID))
-        lines.append(_text(x, bottom + 18, f"{10**power:g} ms", anchor="middle"))
+        label = f"{10**power:g} ms" if power < 3 else f"{10 ** (power - 3):g} s"
+        lines.append(_text(x, bottom + 18, label, anchor="middle"))
     for percent in (0, 25, 50, 75, 100):
         left, y = place(10**low, percent / 100)
-        lines.append(_line([(left, y), (WIDTH - 20, y)], GRID))
+        lines.append(_line([(left, y), (WIDTH - 40, y)], GRID))
         lines.append(_text(left - 6, y + 4, f"{percent} %", anchor="end"))
     for index, (label, points) in enumerate(curves.items()):
         colour = COLOURS[index % len(COLOURS)]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from contextlib import ExitStack
 from itertools import count
 from pathlib import Path
@@ -176,65 +176,75 @@ def _queue_s() -> float:
 
 
 def _text(figures: dict[str, Any], args: argparse.Namespace) -> str:
-    rates = figures["rates"]
-    idle = figures["idle_first_audio_ms"]
-    idle_ms = idle["p50"]
-    base = rates.get("1")
-    rows = [["callers arrive at ... times the capacity", *rates]]
-
-    def row(label: str, cell: Any) -> None:
-        rows.append([label, *(cell(one) for one in rates.values())])
-
-    row("callers per second", lambda one: f"{one['callers_per_s']:.2f}")
-    row("callers", lambda one: f"{one['callers']}")
-    row("  refused", lambda one: f"{one['refused']}")
-    row("  failed", lambda one: f"{one['failed']}")
-    row("first audio, ms: median", lambda one: _format(one["first_audio_median_ms"], ".0f"))
-    for name in ("p90", "p99"):
-        row(f"  {name}", lambda one, name=name: _cell(one["first_audio_ms"], name))
-    row(
-        "  p99 as a multiple of the idle median",
-        lambda one: f"{one['first_audio_ms']['p99'] / idle_ms:.1f}" if one["spoken"] else "",
-    )
-    row("underruns, calls", lambda one: f"{one['underruns']} of {one['judged']}")
-    row("  the player waits, ms: longest", lambda one: _cell(one["underrun_ms"], "p100"))
-    row("  a start later by this prevents it, ms: p99", lambda one: _cell(one["buffer_ms"], "p99"))
-    row(
-        "typists' speech is later than alone, ms: p99",
-        lambda one: _cell(one["typist_behind_ms"], "p99"),
-    )
-    row("refusals are answered after, ms: median", lambda one: _cell(one["refusal_ms"], "p50"))
-    row("  p99", lambda one: _cell(one["refusal_ms"], "p99"))
-    if any("refusal_beyond_queue_ms" in one for one in rates.values()):
-        row(
-            "  p99 without the time in the queue",
-            lambda one: _cell(one.get("refusal_beyond_queue_ms"), "p99"),
-        )
-    row("audio in time, s per s", lambda one: _format(one["goodput"], ".2f"))
-    if base is not None and base["goodput"].median:
-        row(
-            "  relative to rate 1",
-            lambda one: f"{one['goodput'].over(base['goodput']):.2f}",
-        )
-    late = max((one["client_late_ms"] or {"p99": 0.0})["p99"] for one in rates.values())
-    busy = max(one["client_load"] for one in rates.values())
+    rates, idle = figures["rates"], figures["idle_first_audio_ms"]
     lines = [
         f"API {args.api}; {args.rounds} rounds of {args.seconds:g} s; median (quartiles) of the "
         "rounds, percentiles of all calls",
-        f"idle server: first audio after {idle_ms:.0f} ms (p99 {idle['p99']:.0f} ms); capacity: "
-        f"{figures['capacity_callers_per_s']:.2f} callers per second",
+        f"idle server: first audio after {idle['p50']:.0f} ms (p99 {idle['p99']:.0f} ms); "
+        f"capacity: {figures['capacity_callers_per_s']:.2f} callers per second",
         "",
-        table(rows),
+        table(_rows(rates, idle["p50"])),
         "",
         "First audio is counted from when the text so far is enough to begin. A player starts with "
         "the first audio.",
-        f"The client used at most {busy:.0%} of a core and was late by {late:.1f} ms (p99).",
+        *_client_lines(rates),
     ]
-    if late > CLIENT_LATE_MS or busy > CLIENT_BUSY:
-        lines.append("The client was a bottleneck: run it on another machine with --url.")
     reasons = {reason for one in rates.values() for reason, _ in one["reasons"]}
-    lines += [f"failed: {reason}" for reason in sorted(reasons)]
-    return "\n".join(lines)
+    return "\n".join([*lines, *(f"failed: {reason}" for reason in sorted(reasons))])
+
+
+def _rows(rates: dict[str, dict[str, Any]], idle_ms: float) -> list[list[str]]:
+    """The table of the report; a row without any figure is left out."""
+    base = rates.get("1", {}).get("goodput")
+
+    def multiple(one: dict[str, Any]) -> str:
+        return f"{one['first_audio_ms']['p99'] / idle_ms:.1f}" if one["spoken"] else ""
+
+    def relative(one: dict[str, Any]) -> str:
+        return f"{one['goodput'].over(base):.2f}" if base is not None and base.median else ""
+
+    cells: dict[str, Callable[[dict[str, Any]], str]] = {
+        "callers per second": lambda one: f"{one['callers_per_s']:.2f}",
+        "callers": lambda one: f"{one['callers']}",
+        "  refused": lambda one: f"{one['refused']}",
+        "  failed": lambda one: f"{one['failed']}",
+        "first audio, ms: median": lambda one: _format(one["first_audio_median_ms"], ".0f"),
+        "  first audio, ms: p90": lambda one: _cell(one["first_audio_ms"], "p90"),
+        "  first audio, ms: p99": lambda one: _cell(one["first_audio_ms"], "p99"),
+        "  p99 as a multiple of the idle median": multiple,
+        "underruns, calls": lambda one: f"{one['underruns']} of {one['judged']}",
+        "  the player waits, ms: longest": lambda one: _cell(one["underrun_ms"], "p100"),
+        "  a start later by this prevents it, ms: p99": lambda one: _cell(one["buffer_ms"], "p99"),
+        "typists are heard later than alone, ms: p99": lambda one: _cell(
+            one["typist_behind_ms"], "p99"
+        ),
+        "refusals are answered after, ms: median": lambda one: _cell(one["refusal_ms"], "p50"),
+        "  refusals, ms: p99": lambda one: _cell(one["refusal_ms"], "p99"),
+        "  p99 without the time in the queue": lambda one: _cell(
+            one.get("refusal_beyond_queue_ms"), "p99"
+        ),
+        "audio in time, s per s": lambda one: _format(one["goodput"], ".2f"),
+        "  relative to rate 1": relative,
+    }
+    rows = [["callers arrive at ... times the capacity", *rates]]
+    for label, cell in cells.items():
+        row = [cell(one) for one in rates.values()]
+        if any(row):
+            rows.append([label, *row])
+    return rows
+
+
+def _client_lines(rates: dict[str, dict[str, Any]]) -> list[str]:
+    """How busy and how late the client was."""
+    late = max((one["client_late_ms"] or {"p99": 0.0})["p99"] for one in rates.values())
+    busy = max(one["client_load"] for one in rates.values())
+    lines = [f"The client used at most {busy:.0%} of a core and was late by {late:.1f} ms (p99)."]
+    if late > CLIENT_LATE_MS or busy > CLIENT_BUSY:
+        lines.append(
+            "That is a part of the figures: use --url from another machine, or wait until this one "
+            "is idle."
+        )
+    return lines
 
 
 def _cell(found: dict[str, Any] | None, name: str) -> str:
