@@ -3,6 +3,7 @@
 from sled.codec.base import Codec, StreamingDecoder, StreamingEncoder
 from sled.codec.encodec.model import EncodecCodec
 from sled.codec.folder import CodecParts, load_codec
+from sled.codec.spectral.model import SpectralCodec
 from sled.codec.stream_state import StreamState
 from sled.codec.transformed import TransformedCodec
 from sled.codec.transforms import Emphasize, Group, TokenChannel, Transform, Whiten
@@ -14,6 +15,7 @@ __all__ = [
     "Emphasize",
     "EncodecCodec",
     "Group",
+    "SpectralCodec",
     "StreamState",
     "StreamingDecoder",
     "StreamingEncoder",

@@ -131,8 +131,8 @@ class StreamingDecoder(ABC):
 
     Attributes:
         state: All that the stream remembers. A call does not change a state; it sets a new one.
-        lookahead_frames: Frames after the first that the first samples need. They delay the start
-            only; afterwards each frame's samples are returned with the frame.
+        lookahead_frames: Frames after the first that the first samples need. Afterwards each frame
+            returns as many samples as a frame lasts, which are its own or those of an earlier one.
     """
 
     state: StreamState

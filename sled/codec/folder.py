@@ -1,7 +1,7 @@
-"""Codecs as they are stored in folders: Encodec, and the transforms of its latents.
+"""Codecs as they are stored in folders: the networks, and the transforms of their latents.
 
-A folder holds Encodec as transformers saves it. Beside it `transforms.json` lists the transforms in
-the order in which they are applied:
+A folder holds config.json, whose `model_type` names the family, and model.safetensors. Beside them
+`transforms.json` lists the transforms in the order in which they are applied:
 
     [{"kind": "whiten", "file": "whiten.safetensors"}, {"kind": "group", "settings": {"frames": 4}}]
 
@@ -11,7 +11,7 @@ In older folders, keys of config.json say which transforms there are; their orde
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -20,13 +20,46 @@ import torch
 
 from sled.bundled import codec_folder
 from sled.codec.base import Codec
-from sled.codec.encodec.files import find_file, load_encodec, read_config, save_encodec
+from sled.codec.encodec.config import MODEL_TYPE as ENCODEC
+from sled.codec.encodec.files import load_encodec, save_encodec
 from sled.codec.encodec.model import EncodecCodec
 from sled.codec.encodec.network import Encodec
+from sled.codec.files import CONFIG_FILE, find_file, read_config, unusable
+from sled.codec.spectral.config import MODEL_TYPE as SPECTRAL
+from sled.codec.spectral.files import load_spectral, save_spectral
+from sled.codec.spectral.model import SpectralCodec
+from sled.codec.spectral.network import Spectral
 from sled.codec.transformed import TransformedCodec
 from sled.codec.transforms import TRANSFORMS, Emphasize, Group, TokenChannel, Transform, Whiten
 
 TRANSFORMS_FILE = "transforms.json"
+
+CodecModel = Encodec | Spectral
+"""The networks of a codec of any family."""
+
+
+@dataclass(frozen=True)
+class CodecFamily:
+    """What codecs of one architecture are made of.
+
+    Attributes:
+        network: The class of their networks.
+        load: Reads them from a folder, hub repository or file; errors as for `load_codec`.
+        save: Writes them into a folder.
+        codec: The codec of networks, on a device.
+    """
+
+    network: type[CodecModel]
+    load: Callable[[str | Path], CodecModel]
+    save: Callable[[Any, Path], None]
+    codec: Callable[[Any, str | torch.device], Codec]
+
+
+FAMILIES: dict[str, CodecFamily] = {
+    ENCODEC: CodecFamily(Encodec, load_encodec, save_encodec, EncodecCodec),
+    SPECTRAL: CodecFamily(Spectral, load_spectral, save_spectral, SpectralCodec),
+}
+"""The families of codecs, by the `model_type` of their config.json."""
 
 # In the config.json of older folders: whether there are these transforms, in this order, and their
 # files. The value of the second key is the number of frames.
@@ -43,18 +76,18 @@ class CodecParts:
     """The parts that a codec is made of.
 
     Attributes:
-        model: Encodec.
-        transforms: Transforms of its latents, in order.
+        model: The networks.
+        transforms: Transforms of their latents, in order.
     """
 
-    model: Encodec
+    model: CodecModel
     transforms: tuple[Transform, ...] = ()
 
     @classmethod
     def load(cls, name_or_path: str | Path) -> CodecParts:
         """Read a codec; arguments and errors as for `load_codec`."""
         name_or_path = codec_folder(name_or_path)
-        model = load_encodec(name_or_path)
+        model = _family_of_files(name_or_path).load(name_or_path)
         entries = _listed(name_or_path)
         if entries is None:
             entries = list(_listed_in_config(read_config(name_or_path)))
@@ -63,7 +96,7 @@ class CodecParts:
     def save(self, folder: str | Path) -> None:
         """Write the folder of a codec, without the tensors that only training reads."""
         folder = Path(folder)
-        save_encodec(self.model, folder)
+        self.family.save(self.model, folder)
         entries = []
         for transform in self.transforms:
             entry: dict[str, Any] = {"kind": transform.kind}
@@ -77,6 +110,11 @@ class CodecParts:
         path.unlink(missing_ok=True)
         if entries:
             path.write_text(json.dumps(entries, indent=2) + "\n", encoding="utf-8")
+
+    @property
+    def family(self) -> CodecFamily:
+        """The family of the networks."""
+        return next(each for each in FAMILIES.values() if isinstance(self.model, each.network))
 
     def with_transforms(self, *transforms: Transform) -> CodecParts:
         """The same with more transforms, applied after those that there are.
@@ -94,7 +132,7 @@ class CodecParts:
         Raises:
             ValueError: If the parts do not fit each other.
         """
-        codec = EncodecCodec(self.model, device)
+        codec = self.family.codec(self.model, device)
         return TransformedCodec(codec, self.transforms) if self.transforms else codec
 
 
@@ -111,6 +149,21 @@ def load_codec(name_or_path: str | Path, device: str | torch.device = "cpu") -> 
         ValueError: If there is no such codec, or its tensors are not those of its architecture.
     """
     return CodecParts.load(name_or_path).assemble(device)
+
+
+def _family_of_files(name_or_path: str | Path) -> CodecFamily:
+    """The family of a codec's files.
+
+    Raises:
+        ValueError: If its config.json cannot be read, or is that of something else.
+    """
+    if find_file(name_or_path, CONFIG_FILE) is None:
+        return FAMILIES[ENCODEC]  # a state file, or nothing: the reader says what is possible
+    model_type = read_config(name_or_path).get("model_type")
+    if model_type not in FAMILIES:
+        names = " or ".join(map(repr, FAMILIES))
+        raise unusable(name_or_path, f"its model_type is {model_type!r}, not {names}")
+    return FAMILIES[str(model_type)]
 
 
 def _listed(name_or_path: str | Path) -> list[dict[str, Any]] | None:

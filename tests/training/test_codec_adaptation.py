@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from sled.codec.encodec.network import Encodec
 from sled.training.codec import CodecTrainer, CodecTrainingConfig
 from sled.training.codec.evaluation import evaluate_codec
 from tests.commands import run
-from tests.debug import GOLDENS, debug_codec, debug_waveform, randn
+from tests.debug import GOLDENS, SAMPLE_RATE, debug_codec, debug_waveform, randn
 from tests.training.test_codec_training import dies_at
 
 
@@ -92,7 +93,8 @@ def test_it_comes_to_speak_as_the_recordings_do(
     changes = {"max_steps": 30, "learning_rate": 3e-3, "adversarial_at": adversarial_at}
     trainer = CodecTrainer(adaptation(corpus, origin, tmp_path, **changes))
     model = CodecParts.load(origin).model
-    before = evaluate_codec(model, trainer.eval_clips, num_codebooks=8)
+    reconstruct = partial(trainer.learner.reconstruct, model)
+    before = evaluate_codec(reconstruct, trainer.eval_clips, SAMPLE_RATE, model.device)
     assert trainer.train().mel_distance < 0.8 * before.mel_distance
 
 

@@ -26,7 +26,7 @@ from sled.model.lm import SpeechBatch, SpeechLM
 from sled.model.registry import save_speech_lm
 from sled.training import predictions
 from sled.training.codec import CodecTrainer, CodecTrainingConfig
-from sled.training.codec.evaluation import evaluate_codec, evaluate_predictions
+from sled.training.codec.evaluation import Reconstruction, evaluate_codec, evaluate_predictions
 from sled.training.codec.predictions import PredictionSampler, load_prediction_clips
 from sled.training.predictions import cache_predictions, teacher_forced_latents
 from tests.commands import run
@@ -325,15 +325,18 @@ def test_frames_of_recordings_are_evaluated_as_recordings_are(corpus: Path, tmp_
     """If the predictions are the codec's own latents, both distances are equal."""
     codec = debug_codec()
     frames = {cut.id: codec.codes_to_units(cut_codes(cut)) for cut in load_cached(corpus / "codes")}
-    parts = CodecParts.load(corpus / "codec")
     predictions = Predictions(made(corpus, tmp_path, frames))
     cuts = load_cuts(corpus / "cuts.jsonl.gz")
     clips = load_prediction_clips(cuts, predictions, HOP, SAMPLE_RATE, most=2)
     assert len(clips) == 2
-    predicted = evaluate_predictions(parts.model, clips)
-    own = evaluate_codec(
-        parts.model, [clip for clip, _ in clips], num_codebooks=codec.num_codebooks
-    )
+
+    def reconstruct(waveform: Tensor) -> Reconstruction:
+        units = codec.codes_to_units(codec.encode([waveform])[0])[None]
+        return Reconstruction(codec.decode(units)[0, : len(waveform)], units, units)
+
+    where = SAMPLE_RATE, codec.device
+    predicted = evaluate_predictions(lambda frames: codec.decode(frames[None])[0], clips, *where)
+    own = evaluate_codec(reconstruct, [clip for clip, _ in clips], *where)
     assert predicted.mel_distance == pytest.approx(own.mel_distance, rel=1e-3)  # float16 frames
     for (recording, spoken), (original, decoded) in zip(predicted.pairs, own.pairs, strict=True):
         assert recording.equal(original)

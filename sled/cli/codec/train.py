@@ -1,10 +1,11 @@
-"""Train an Encodec-form codec on the speech of a Lhotse CutSet, or adapt one to it.
+"""Train a codec on the speech of a Lhotse CutSet, or adapt one to it.
 
 With --finetune_path only the decoder of the codec named there is trained, so that it reproduces
 the recordings; its encoder, codebooks and latents stay as they are. With --predictions as well, it
-learns to decode what a model predicts for them (sled cache predictions). The folder --output
-can be read by sled and by transformers' EncodecModel. The same command continues an interrupted
-run.
+learns to decode what a model predicts for them (sled cache predictions).
+
+The folder --output can be read by sled, and an Encodec also by transformers' EncodecModel. With
+--family spectral the codec has continuous latents. The same command continues an interrupted run.
 
 For example:
 sled codec train --train_manifest train.jsonl.gz --eval_manifest valid.jsonl.gz --output codec
@@ -22,7 +23,8 @@ from sled.training.codec import CodecTrainer, CodecTrainingConfig
 from sled.training.short_help import FlagFormatter, add_help_flags
 
 FIRST_FLAGS = (
-    *("train_manifest", "eval_manifest", "output_dir", "finetune_path", "predictions"),
+    *("train_manifest", "eval_manifest", "output_dir", "family", "finetune_path"),
+    *("predictions", "frame_rate", "latent_dim"),
     *("max_steps", "max_minutes", "batch_size", "segment_s", "learning_rate", "loudness_db"),
     *("num_filters", "num_codebooks", "adversarial_at", "latent_noise", "bf16", "device", "seed"),
 )

@@ -6,21 +6,24 @@ A folder or hub repository holds config.json and model.safetensors as transforme
 
 from __future__ import annotations
 
-import json
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor
 
 from sled.codec.encodec.config import EncodecConfig
 from sled.codec.encodec.network import Encodec
-from sled.files.hub import find_hub_file, hub_file, is_hub_name
-
-CONFIG_FILE, WEIGHTS_FILE = "config.json", "model.safetensors"
+from sled.codec.files import (
+    CONFIG_FILE,
+    read_config,
+    read_weights,
+    refuse_differences,
+    unusable,
+    write_model,
+)
+from sled.files.hub import is_hub_name
 
 # Only training reads these tensors, which are as large as the codebooks themselves.
 TRAINING_AVERAGES = ".codebook.embed_avg"
@@ -60,8 +63,13 @@ def load_encodec(name_or_path: str | Path) -> Encodec:
             f"no codec at {path}: give a folder, a .th file or a hub name such as "
             "facebook/encodec_24khz"
         )
-    config = EncodecConfig.from_dict(read_config(name_or_path))
-    return _build(name_or_path, config, _read_weights(_require(name_or_path, WEIGHTS_FILE)))
+    try:
+        config = EncodecConfig.from_dict(read_config(name_or_path))
+    except TypeError as error:
+        raise unusable(name_or_path, str(error)) from error
+    weights = read_weights(name_or_path)
+    state = {_renamed(name, _OLD_NAMES): tensor for name, tensor in weights.items()}
+    return _build(name_or_path, config, state)
 
 
 def save_encodec(model: Encodec, folder: Path) -> None:
@@ -69,77 +77,9 @@ def save_encodec(model: Encodec, folder: Path) -> None:
 
     Tensors that only training reads are left out.
     """
-    folder.mkdir(parents=True, exist_ok=True)
     state = model.state_dict()
-    kept = {
-        name: tensor.detach().cpu().contiguous()
-        for name, tensor in state.items()
-        if not name.endswith(TRAINING_AVERAGES)
-    }
-    dtype = str(next(model.parameters()).dtype).removeprefix("torch.")
-    config = json.dumps(model.config.to_dict() | {"dtype": dtype}, indent=2, sort_keys=True)
-    save_file(kept, folder / WEIGHTS_FILE, metadata={"format": "pt"})
-    (folder / CONFIG_FILE).write_text(config + "\n", encoding="utf-8")
-
-
-def read_config(name_or_path: str | Path) -> dict[str, object]:
-    """Read the config.json of a codec; empty for a `.th` file, which has none.
-
-    Raises:
-        ValueError: If it is not there, cannot be read, or is that of another model.
-    """
-    if Path(name_or_path).expanduser().is_file():
-        return {}
-    path = _require(name_or_path, CONFIG_FILE)
-    try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-        EncodecConfig.from_dict(values)
-    except (ValueError, TypeError, AttributeError) as error:
-        raise ValueError(f"{name_or_path} is not a usable codec: {error}") from error
-    assert isinstance(values, dict)
-    return values
-
-
-def find_file(name_or_path: str | Path, file: str) -> Path | None:
-    """A file of a codec, in its folder or on the hub; None if there is none.
-
-    Raises:
-        ValueError: If it is on the hub, and cannot be downloaded.
-    """
-    folder = Path(name_or_path).expanduser()
-    if folder.is_file():  # a state file stands alone
-        return None
-    if folder.is_dir():
-        return path if (path := folder / file).is_file() else None
-    return find_hub_file(str(name_or_path), file)
-
-
-def _require(name_or_path: str | Path, file: str) -> Path:
-    folder = Path(name_or_path).expanduser()
-    if folder.is_dir():
-        if (path := folder / file).is_file():
-            return path
-        raise _cannot_load(name_or_path, f"it has no {file}")
-    try:
-        return hub_file(str(name_or_path), file)
-    except ValueError as error:
-        raise _cannot_load(name_or_path, str(error)) from error
-
-
-def _cannot_load(name_or_path: str | Path, reason: str) -> ValueError:
-    return ValueError(f"cannot load the codec {name_or_path}: {reason}")
-
-
-def _read_weights(path: Path) -> dict[str, Tensor]:
-    try:
-        with safe_open(path, "pt") as file:
-            names = list(file.keys())
-            return {
-                _renamed(name, _OLD_NAMES): file.get_tensor(name).to(torch.float32, copy=True)
-                for name in names
-            }
-    except (OSError, SafetensorError) as error:
-        raise _cannot_load(path, str(error).strip().splitlines()[0]) from error
+    kept = {name: x for name, x in state.items() if not name.endswith(TRAINING_AVERAGES)}
+    write_model(folder, model.config.to_dict(), kept, next(model.parameters()).dtype)
 
 
 def _read_state_file(path: Path) -> dict[str, Tensor]:
@@ -163,26 +103,8 @@ def _build(source: str | Path, config: EncodecConfig, state: dict[str, Tensor]) 
     """A model that holds these tensors, not copies of them."""
     model = Encodec(config)
     expected = model.state_dict()
-    missing = {name for name in expected.keys() - state.keys()}
-    _refuse_differences(
-        source,
-        missing={name for name in missing if not name.endswith(TRAINING_AVERAGES)},
-        unexpected=state.keys() - expected.keys(),
-        misshapen=[
-            f"{name} {list(state[name].shape)} for {list(tensor.shape)}"
-            for name, tensor in expected.items()
-            if name in state and state[name].shape != tensor.shape
-        ],
-    )
-    averages = {name: torch.zeros(expected[name].shape) for name in missing}
-    model.load_state_dict(state | averages, assign=True)
+    averages = [name for name in expected if name.endswith(TRAINING_AVERAGES)]
+    refuse_differences(source, "Encodec", state, expected, optional=averages)
+    absent = {name: torch.zeros(expected[name].shape) for name in averages if name not in state}
+    model.load_state_dict(state | absent, assign=True)
     return model
-
-
-def _refuse_differences(source: str | Path, **kinds: Collection[str]) -> None:
-    """Raise a ValueError that lists the tensors of each kind of difference."""
-    lists = [f"{kind}: {', '.join(sorted(names))}" for kind, names in kinds.items() if names]
-    if lists:
-        raise ValueError(
-            f"the tensors of {source} do not fit the Encodec architecture; " + "; ".join(lists)
-        )

@@ -1,4 +1,4 @@
-"""Training of Encodec-form codecs."""
+"""Training of codecs."""
 
 from sled.training.codec.config import CodecTrainingConfig
 from sled.training.codec.trainer import CodecTrainer

@@ -12,11 +12,11 @@ from sled.codec.encodec.files import TRAINING_AVERAGES
 from sled.codec.encodec.network import Encodec
 from sled.training.codec.config import CodecTrainingConfig
 from sled.training.codec.data import Segments
-from sled.training.codec.learner import CodecLearner
+from sled.training.codec.encodec import EncodecLearner
 from sled.training.codec.rescaling import rescale_output
 
 
-class DecoderAdapter(CodecLearner):
+class DecoderAdapter(EncodecLearner):
     """A learner that starts in the last stage, from an existing codec.
 
     It never writes to encoder and codebooks: codes and latents stay those of the existing codec.
@@ -40,13 +40,14 @@ class DecoderAdapter(CodecLearner):
     ) -> None:
         # A codec may use fewer codebooks than it has; the decoder gets the sum of those used.
         self._num_codebooks = origin.assemble(config.device).stored.num_codebooks
+        assert isinstance(origin.model, Encodec)
         self._origin = origin.model
         super().__init__(config, draw_batch, generator)
         self.quantizing = True
 
     @property
     @override
-    def num_codebooks(self) -> int:
+    def _most_codebooks(self) -> int:
         return self._num_codebooks
 
     @property

@@ -1,6 +1,6 @@
 """How well a codec reconstructs validation clips, in numbers, sounds and pictures."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -8,7 +8,6 @@ from lhotse import CutSet
 from torch import Tensor
 from torch.utils.tensorboard import SummaryWriter
 
-from sled.codec.encodec.network import Encodec
 from sled.data.cache.codes import cut_waveform
 from sled.training.codec.data import level_db
 from sled.training.codec.losses import MelSpectrogram, MultiScaleMelDistance
@@ -20,6 +19,23 @@ def load_eval_clips(cuts: CutSet, sample_rate: int, loudness_db: float) -> list[
     """Whole clips [S] at the given RMS level in dB of full scale."""
     clips = [cut_waveform(cut, sample_rate) for cut in cuts]
     return [clip * 10 ** ((loudness_db - level_db(clip)) / 20) for clip in clips]
+
+
+@dataclass(frozen=True)
+class Reconstruction:
+    """What a codec makes of one clip.
+
+    Attributes:
+        decoded: waveform [S].
+        latents: [1, D, T] that the decoder was given.
+        encoded: [1, D, T] the encoder's, before quantisation.
+        codes: [K, T] entries of the codebooks; None without codebooks.
+    """
+
+    decoded: Tensor
+    latents: Tensor
+    encoded: Tensor
+    codes: Tensor | None = None
 
 
 @dataclass(frozen=True)
@@ -63,9 +79,14 @@ class CodecReport:
             if self.predictions is None
             else f" ({self.predictions.mel_distance:.3f} of predictions)"
         )
+        codes = (
+            f", quantisation error {self.quantization_error:.3f}, codes used {self.used_entries}"
+            if self.used_entries
+            else ""
+        )
         return (
-            f"mel distance {self.mel_distance:.3f}{predicted}, latent RMS {self.latent_rms:.3f}, "
-            f"quantisation error {self.quantization_error:.3f}, codes used {self.used_entries}"
+            f"mel distance {self.mel_distance:.3f}{predicted}, latent RMS {self.latent_rms:.3f}"
+            f"{codes}"
         )
 
     def write(self, writer: SummaryWriter, step: int) -> None:
@@ -91,31 +112,33 @@ class CodecReport:
 
 
 @torch.no_grad()
-def evaluate_codec(model: Encodec, clips: Sequence[Tensor], *, num_codebooks: int) -> CodecReport:
+def evaluate_codec(
+    reconstruct: Callable[[Tensor], Reconstruction],
+    clips: Sequence[Tensor],
+    sample_rate: int,
+    device: torch.device,
+) -> CodecReport:
     """Encode and decode clips in float32 and compare.
 
     Args:
-        model: the codec.
-        clips: waveforms [S] at the codec's rate.
-        num_codebooks: how many codebooks to use; 0 while they are not learnt yet.
+        reconstruct: what the codec makes of a waveform [S].
+        clips: waveforms [S].
+        sample_rate: of the clips in Hz.
+        device: where the codec is.
     """
-    sample_rate = model.config.sampling_rate
-    distance = MultiScaleMelDistance(sample_rate).to(model.device)
+    distance = MultiScaleMelDistance(sample_rate).to(device)
     distances, errors, powers, codes = [], [], [], []
     pairs: list[tuple[Tensor, Tensor]] = []
     for clip in clips:
-        waveform = clip.to(model.device)[None, None]
-        latents = encoded = model.encoder(waveform)
-        if num_codebooks:
-            entries = model.quantizer.encode(encoded)[:num_codebooks]
-            codes.append(entries[:, 0])
-            latents = model.quantizer.decode(entries)
-        decoded = model.decoder(latents)[0, :, : len(clip)]
-        distances.append(distance(decoded, waveform[0]))
-        errors.append((latents - encoded).square().mean())
-        powers.append(latents.square().mean())
+        waveform = clip.to(device)
+        result = reconstruct(waveform)
+        if result.codes is not None:
+            codes.append(result.codes)
+        distances.append(distance(result.decoded[None], waveform[None]))
+        errors.append((result.latents - result.encoded).square().mean())
+        powers.append(result.latents.square().mean())
         if len(pairs) < MAX_PICTURED:
-            pairs.append((clip, decoded[0].cpu()))
+            pairs.append((clip, result.decoded.cpu()))
     power = torch.stack(powers).mean()
     return CodecReport(
         mel_distance=float(torch.stack(distances).mean()),
@@ -129,21 +152,26 @@ def evaluate_codec(model: Encodec, clips: Sequence[Tensor], *, num_codebooks: in
 
 @torch.no_grad()
 def evaluate_predictions(
-    model: Encodec, clips: Sequence[tuple[Tensor, Tensor]]
+    decode: Callable[[Tensor], Tensor],
+    clips: Sequence[tuple[Tensor, Tensor]],
+    sample_rate: int,
+    device: torch.device,
 ) -> PredictionReport:
     """Decode what a model predicts in float32, and compare with the recordings.
 
     Args:
-        model: the codec.
+        decode: the waveform [S] that the codec makes of frames [T, D].
         clips: waveform [S] and predicted frames [T, D] of each; the shorter of both counts.
+        sample_rate: of the clips in Hz.
+        device: where the codec is.
     """
-    distance = MultiScaleMelDistance(model.config.sampling_rate).to(model.device)
+    distance = MultiScaleMelDistance(sample_rate).to(device)
     distances = []
     pairs: list[tuple[Tensor, Tensor]] = []
     for clip, frames in clips:
-        spoken = model.decoder(frames.to(model.device).T[None])[0, :, : len(clip)]
-        waveform = clip.to(model.device)[None, : spoken.shape[-1]]
-        distances.append(distance(spoken, waveform))
+        spoken = decode(frames.to(device))[: len(clip)]
+        waveform = clip.to(device)[: len(spoken)]
+        distances.append(distance(spoken[None], waveform[None]))
         if len(pairs) < MAX_PICTURED:
-            pairs.append((waveform[0].cpu(), spoken[0].cpu()))
+            pairs.append((waveform.cpu(), spoken.cpu()))
     return PredictionReport(float(torch.stack(distances).mean()), pairs)

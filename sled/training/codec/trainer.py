@@ -5,6 +5,7 @@ import json
 import logging
 import os
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any, TypedDict
 
@@ -13,12 +14,17 @@ from torch.utils.tensorboard import SummaryWriter
 from tqdm import tqdm
 
 from sled.codec import CodecParts
+from sled.codec.encodec.config import EncodecConfig
 from sled.codec.encodec.network import Encodec
+from sled.codec.folder import CodecModel
+from sled.codec.spectral.config import SpectralConfig
+from sled.codec.spectral.network import Spectral
 from sled.data.cache.predictions import Predictions
 from sled.data.manifests import load_cuts
 from sled.training.codec.adaptation import DecoderAdapter
 from sled.training.codec.config import CodecTrainingConfig
 from sled.training.codec.data import Segments, SegmentSampler
+from sled.training.codec.encodec import EncodecLearner
 from sled.training.codec.evaluation import (
     CodecReport,
     evaluate_codec,
@@ -31,6 +37,7 @@ from sled.training.codec.predictions import (
     load_prediction_clips,
     open_predictions,
 )
+from sled.training.codec.spectral import SpectralLearner
 
 logger = logging.getLogger(__name__)
 
@@ -71,7 +78,7 @@ class _SegmentSizes(TypedDict):
 
 
 class CodecTrainer:
-    """Trains an Encodec codec, or adapts one, and saves it in `config.output_dir`.
+    """Trains a codec, or adapts one, and saves it in `config.output_dir`.
 
     A folder that holds the state of an earlier run is continued, with the same result as an
     uninterrupted one (unless `max_minutes` ties the schedule to the clock).
@@ -89,15 +96,15 @@ class CodecTrainer:
         self.output_dir = Path(config.output_dir)
         self.output_dir.mkdir(parents=True, exist_ok=True)
         self.origin = CodecParts.load(config.finetune_path) if config.finetune_path else None
-        encodec = config.encodec_config() if self.origin is None else self.origin.model.config
-        self.sample_rate = encodec.sampling_rate
-        frames = max(1, round(config.segment_s * self.sample_rate / encodec.hop_length))
+        architecture = self._architecture()
+        self.sample_rate, hop_length = architecture.sampling_rate, architecture.hop_length
+        frames = max(1, round(config.segment_s * self.sample_rate / hop_length))
         self.predictions = (
             None if config.predictions is None else self._open_predictions(config.predictions)
         )
         sizes = _SegmentSizes(
             sample_rate=self.sample_rate,
-            segment_samples=frames * encodec.hop_length,
+            segment_samples=frames * hop_length,
             loudness_db=config.loudness_db,
             max_cached_hours=config.max_cached_hours,
         )
@@ -105,7 +112,7 @@ class CodecTrainer:
         self.sampler = (
             SegmentSampler(cuts, loudness_jitter_db=config.loudness_jitter_db, **sizes)
             if self.predictions is None
-            else PredictionSampler(cuts, self.predictions, encodec.hop_length, **sizes)
+            else PredictionSampler(cuts, self.predictions, hop_length, **sizes)
         )
         eval_cuts = load_cuts(config.eval_manifest).subset(first=config.max_eval_cuts)
         self.eval_clips = load_eval_clips(eval_cuts, self.sample_rate, config.loudness_db)
@@ -115,18 +122,29 @@ class CodecTrainer:
             else load_prediction_clips(
                 load_cuts(config.eval_manifest),
                 self._open_predictions(config.eval_predictions),
-                encodec.hop_length,
+                hop_length,
                 self.sample_rate,
                 config.max_eval_cuts,
             )
         )
         self.generator = torch.Generator().manual_seed(config.seed)
-        self.learner = (
-            CodecLearner(config, self._draw_batch, self.generator)
-            if self.origin is None
-            else DecoderAdapter(config, self._draw_batch, self.generator, self.origin)
-        )
+        self.learner = self._make_learner()
         self.trained_s = 0.0
+
+    def _architecture(self) -> EncodecConfig | SpectralConfig:
+        if self.origin is not None:
+            return self.origin.model.config
+        if self.config.family == "spectral":
+            return self.config.spectral_config()
+        return self.config.encodec_config()
+
+    def _make_learner(self) -> CodecLearner[Any]:
+        origin, parts = self.origin, (self.config, self._draw_batch, self.generator)
+        if origin is not None:
+            if isinstance(origin.model, Spectral):
+                return SpectralLearner(*parts, origin.model)
+            return DecoderAdapter(*parts, origin)
+        return (SpectralLearner if self.config.family == "spectral" else EncodecLearner)(*parts)
 
     def _open_predictions(self, folder: str) -> Predictions:
         assert self.origin is not None
@@ -167,8 +185,7 @@ class CodecTrainer:
                 if learner.step % config.save_steps == 0:
                     self.save_state()
                 if learner.step % config.eval_steps == 0 and self.progress < 1:
-                    # In the last stage the codec can be used already.
-                    model = self.export() if learner.frozen else learner.averaged_model()
+                    model = self.export() if learner.exportable else learner.averaged_model()
                     self._evaluate(model, writer)
             self.save_state()
             return self._evaluate(self.export(), writer)
@@ -188,32 +205,34 @@ class CodecTrainer:
             parts.append(f"{tqdm.format_interval(left_s)} left")
             logger.info("codec step %d of %d: %s", step, self.config.max_steps, ", ".join(parts))
 
-    def _evaluate(self, model: Encodec, writer: SummaryWriter) -> CodecReport:
-        num_codebooks = self.learner.num_codebooks if self.learner.quantizing else 0
-        report = evaluate_codec(model, self.eval_clips, num_codebooks=num_codebooks)
+    def _evaluate(self, model: CodecModel, writer: SummaryWriter) -> CodecReport:
+        learner, where = self.learner, (self.sample_rate, model.device)
+        report = evaluate_codec(partial(learner.reconstruct, model), self.eval_clips, *where)
         if self.eval_prediction_clips is not None:
-            report = dataclasses.replace(
-                report, predictions=evaluate_predictions(model, self.eval_prediction_clips)
-            )
+            decode = partial(learner.decode, model)
+            spoken = evaluate_predictions(decode, self.eval_prediction_clips, *where)
+            report = dataclasses.replace(report, predictions=spoken)
         report.write(writer, self.learner.step)
         logger.info("step %d: %s", self.learner.step, report)
         return report
 
-    def export(self) -> Encodec:
+    def export(self) -> CodecModel:
         """Save the codec so that `load_codec` reads the folder, and return it.
 
         Raises:
             ValueError: if the run has no codebooks yet.
         """
-        model = self.learner.finished_model()
+        model: CodecModel = self.learner.finished_model()
         parts = (
             CodecParts(model)
             if self.origin is None
             else dataclasses.replace(self.origin, model=model)
         )
         parts.save(self.output_dir)
-        text = json.dumps(_FEATURE_EXTRACTOR | {"sampling_rate": self.sample_rate}, indent=2)
-        (self.output_dir / "preprocessor_config.json").write_text(text + "\n", encoding="utf-8")
+        if isinstance(model, Encodec):
+            text = json.dumps(_FEATURE_EXTRACTOR | {"sampling_rate": self.sample_rate}, indent=2)
+            path = self.output_dir / "preprocessor_config.json"
+            path.write_text(text + "\n", encoding="utf-8")
         return model
 
     def save_state(self) -> None:
