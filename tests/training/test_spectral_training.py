@@ -5,14 +5,18 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
+from lhotse import CutSet, SupervisionSegment
 from torch import Tensor
 
 from sled.codec import CodecParts, Group, load_codec
 from sled.codec.spectral.network import Spectral
+from sled.data.alignment.spoken_times import with_letters
 from sled.training.codec import CodecTrainer, CodecTrainingConfig
 from sled.training.codec.data import Segments
+from sled.training.codec.letters import LetterTimes
 from sled.training.codec.spectral import SpectralLearner
 from tests.commands import run
 from tests.debug import SAMPLE_RATE, randn
@@ -202,6 +206,62 @@ class TestLosses:
         for _ in range(30):
             last = trained.train_step(0.0)["kl"]
         assert last < 0.05 * first
+
+
+class TestLetters:
+    @pytest.fixture(scope="class")
+    def aligned(self, tmp_path_factory: pytest.TempPathFactory) -> str:
+        """Clips of two sounds, low and high, each of 0.2 s: aba, bab, aab, bba."""
+        folder, sounds = tmp_path_factory.mktemp("aligned"), {"a": 110, "b": 330}
+        texts = ("aba", "bab", "aab", "bba")
+        clips = [np.concatenate([harmonic(sounds[x], 0.2) for x in text]) for text in texts]
+        manifest = make_corpus(folder, clips)
+        cuts = []
+        for cut, text in zip(CutSet.from_file(manifest), texts, strict=True):
+            cut.supervisions = [SupervisionSegment(cut.id, cut.recording_id, 0, cut.duration)]
+            cuts.append(with_letters(cut, list(text), [0.2, 0.4, 0.6]))
+        CutSet.from_cuts(cuts).to_file(manifest)
+        return manifest
+
+    @pytest.mark.parametrize(
+        ("start_s", "end_s", "letters"),
+        [
+            (0.0, 0.6, [1, 2, 1]),
+            (0.0, 0.1, []),  # the middle of the first is at 0.1 s
+            (0.0, 0.11, [1]),
+            (0.1, 0.31, [1, 2]),
+            (0.31, 9.0, [1]),
+        ],
+    )
+    def test_those_whose_middle_is_in_the_segment(
+        self, aligned: str, start_s: float, end_s: float, letters: list[int]
+    ) -> None:
+        times = LetterTimes(list(CutSet.from_file(aligned)))
+        assert times.alphabet == ["a", "b"]
+        assert times.between(0, start_s, end_s).tolist() == letters
+
+    def test_latents_come_to_tell_letters_apart(self, aligned: str, tmp_path: Path) -> None:
+        """The head learns to read clips it is given whole, and the encoder learns with it."""
+        changes = {"ctc_weight": 5.0, "mel_weight": 0.01, "learning_rate": 3e-3, "segment_s": 0.64}
+        trained = learner(aligned, tmp_path, **changes)
+        first = trained.train_step(0.0)["ctc"]
+        for _ in range(40):
+            last = trained.train_step(0.0)["ctc"]
+        assert last < 0.5 * first
+
+    def test_a_run_with_letters_continues(self, aligned: str, tmp_path: Path) -> None:
+        config = tiny_config(aligned, tmp_path, ctc_weight=1.0)
+        trainers = [CodecTrainer(config), CodecTrainer(config)]
+        trainers[0].learner.train_step(0.0)
+        trainers[0].save_state()
+        trainers[1].resume()
+        losses = [trainer.learner.train_step(0.1) for trainer in trainers]
+        assert losses[0] == losses[1]
+        assert "ctc" not in trainers[0].learner.train_step(0.8)  # the encoder is frozen
+
+    def test_a_corpus_without_times_is_refused(self, corpus: str, tmp_path: Path) -> None:
+        with pytest.raises(ValueError, match="ctc_weight needs the times of letters"):
+            CodecTrainer(tiny_config(corpus, tmp_path, ctc_weight=1.0))
 
 
 class TestAdaptation:

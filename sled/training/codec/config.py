@@ -26,7 +26,7 @@ _FAMILY_SETTINGS = {
     ),
     "spectral": (
         *("frame_rate", "bottleneck", "decoder_width", "decoder_blocks"),
-        *("adversarial_learning_rate", "kl_weight", "smoothness_weight"),
+        *("adversarial_learning_rate", "kl_weight", "smoothness_weight", "ctc_weight"),
     ),
 }
 
@@ -154,6 +154,11 @@ class CodecTrainingConfig:
     )
     smoothness_weight: float = _option(
         0.0, "spectral: weight of the squared change from latent to latent"
+    )
+    ctc_weight: float = _option(
+        0.0,
+        "spectral: weight of a loss for reading letters, or phonemes if the texts hold them, off "
+        "the latents; the training manifest is then one that sled align has written",
     )
     mel_weight: float = _option(15.0, "weight of the multi-scale log-mel distance")
     waveform_weight: float = _option(

@@ -11,6 +11,7 @@ from lhotse.cut import Cut
 from torch import Tensor
 
 from sled.data.cache.codes import cut_waveform
+from sled.training.codec.letters import LetterTimes
 
 logger = logging.getLogger(__name__)
 
@@ -30,15 +31,17 @@ class Segments:
     Attributes:
         waveforms: float32 [B, 1, S] within [-1, 1].
         predictions: float32 [B, D, T], latents that a model predicts for them. None: unknown.
+        letters: B times int64 [L], numbers of the letters said in them. None: unknown.
     """
 
     waveforms: Tensor
     predictions: Tensor | None = None
+    letters: tuple[Tensor, ...] | None = None
 
     def to(self, device: str | torch.device) -> "Segments":
         """The same on a device."""
         predictions = None if self.predictions is None else self.predictions.to(device)
-        return Segments(self.waveforms.to(device), predictions)
+        return Segments(self.waveforms.to(device), predictions, self.letters)
 
 
 @dataclass(frozen=True)
@@ -61,8 +64,13 @@ class SegmentSampler:
         loudness_db: RMS level (dB of full scale) that each clip is brought to.
         loudness_jitter_db: uniform random gain around it, per segment.
         max_cached_hours: keep all audio in memory as 16-bit integers up to this much.
+        with_letters: whether batches say which letters are spoken.
+
+    Raises:
+        ValueError: if letters are wanted of a corpus that is not aligned.
 
     Attributes:
+        letter_times: of the corpus; None if they are not wanted.
         grid: segments start at multiples of this number of samples.
     """
 
@@ -77,6 +85,7 @@ class SegmentSampler:
         loudness_db: float,
         loudness_jitter_db: float,
         max_cached_hours: float,
+        with_letters: bool = False,
     ) -> None:
         self.cuts: list[Cut] = list(cuts)
         self.sample_rate = sample_rate
@@ -84,6 +93,7 @@ class SegmentSampler:
         self.loudness_db = loudness_db
         self.loudness_jitter_db = loudness_jitter_db
         self.weights = torch.tensor([cut.duration for cut in self.cuts], dtype=torch.float64)
+        self.letter_times = LetterTimes(self.cuts) if with_letters else None
         self.hours = float(self.weights.sum()) / 3600
         self._cache: list[np.ndarray] | None = None
         if self.hours <= max_cached_hours:
@@ -127,9 +137,19 @@ class SegmentSampler:
         Raises:
             ValueError: if the corpus seems to be silent.
         """
-        waveforms = torch.stack([one.waveform for one in self._audible(size, generator)])
+        segments = self._audible(size, generator)
+        waveforms = torch.stack([one.waveform for one in segments])
         jitter = (2 * torch.rand(size, 1, generator=generator) - 1) * self.loudness_jitter_db
         waveforms = waveforms * torch.exp(jitter * (math.log(10) / 20))
         # A gain that would clip is lowered: the codec would learn clipping as a sound.
         peak = waveforms.abs().amax(-1, keepdim=True)
-        return Segments((waveforms / peak.clamp(min=1.0)).unsqueeze(1))
+        waveforms = (waveforms / peak.clamp(min=1.0)).unsqueeze(1)
+        if self.letter_times is None:
+            return Segments(waveforms)
+        return Segments(waveforms, letters=tuple(map(self._letters, segments)))
+
+    def _letters(self, segment: _Segment) -> Tensor:
+        assert self.letter_times is not None
+        bounds = segment.start, segment.start + self.segment_samples
+        start_s, end_s = (bound / self.sample_rate for bound in bounds)
+        return self.letter_times.between(segment.index, start_s, end_s)

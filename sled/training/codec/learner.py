@@ -72,7 +72,7 @@ class CodecLearner(ABC, Generic[Model]):
         self.average = copy.deepcopy(self._averaged_part(self.model)).requires_grad_(False)
         self.mel_distance = MultiScaleMelDistance(self.model.config.sampling_rate).to(self.device)
         self.optimizer = torch.optim.AdamW(
-            self.model.parameters(), lr=config.learning_rate, betas=BETAS, weight_decay=0.0
+            self._trained().parameters(), lr=config.learning_rate, betas=BETAS, weight_decay=0.0
         )
         self.discriminator_optimizer = torch.optim.AdamW(
             self.discriminator.parameters(),
@@ -119,6 +119,10 @@ class CodecLearner(ABC, Generic[Model]):
     @abstractmethod
     def _make_model(self) -> Model:
         """The codec before its first step."""
+
+    def _trained(self) -> nn.Module:
+        """What the codec's optimiser trains: the codec, and heads that only training needs."""
+        return self.model
 
     @abstractmethod
     def _averaged_part(self, model: Model) -> nn.Module:
@@ -172,7 +176,7 @@ class CodecLearner(ABC, Generic[Model]):
         # The codec does not minimize the discriminator's own loss.
         verdict = losses.pop("discriminator", None)
         total = torch.stack(list(losses.values())).sum()
-        self._update(self.model, self.optimizer, total, keep_graph=verdict is not None)
+        self._update(self._trained(), self.optimizer, total, keep_graph=verdict is not None)
         if verdict is not None:
             self._update(self.discriminator, self.discriminator_optimizer, verdict)
             losses["discriminator"] = verdict

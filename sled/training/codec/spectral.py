@@ -15,6 +15,7 @@ from sled.training.codec.config import CodecTrainingConfig
 from sled.training.codec.data import Segments
 from sled.training.codec.evaluation import Reconstruction
 from sled.training.codec.learner import SCALE_BATCHES, CodecLearner, cosine
+from sled.training.codec.letters import LetterHead
 
 MIN_DEVIATION = 0.02
 """Of a number of latents, relative to its limit. One that hardly varies would otherwise be
@@ -36,6 +37,7 @@ class SpectralLearner(CodecLearner[Spectral]):
         generator: as for `CodecLearner`.
         origin: a codec whose decoder is to be trained; its latents do not change. It is changed in
             place. None: a new codec is made.
+        letters: size of the alphabet of the segments' letters; needed with a `ctc_weight`.
     """
 
     def __init__(
@@ -44,7 +46,10 @@ class SpectralLearner(CodecLearner[Spectral]):
         draw_batch: Callable[[], Segments],
         generator: torch.Generator,
         origin: Spectral | None = None,
+        letters: int = 0,
     ) -> None:
+        self._letters = letters
+        self._letter_head: LetterHead | None = None
         self._origin, self._frozen = origin, origin is not None
         super().__init__(config, draw_batch, generator)
         with torch.random.fork_rng(devices=[]):
@@ -66,6 +71,22 @@ class SpectralLearner(CodecLearner[Spectral]):
         if self._origin is not None:
             return self._origin.train().requires_grad_(True)
         return new_spectral(self.config.spectral_config())
+
+    @override
+    def _trained(self) -> nn.Module:
+        if not self._letters:
+            return self.model
+        if self._letter_head is None:
+            size, rate = self.config.latent_dim, self.config.frame_rate
+            with torch.random.fork_rng(devices=[]):
+                torch.manual_seed(self.config.seed)
+                self._letter_head = LetterHead(size, self._letters, rate).to(self.device)
+        return nn.ModuleList([self.model, self._letter_head])
+
+    @override
+    def _parts(self) -> dict[str, Any]:
+        head = {} if self._letter_head is None else {"letter_head": self._letter_head}
+        return super()._parts() | head
 
     @override
     def _averaged_part(self, model: Spectral) -> nn.Module:
@@ -99,6 +120,9 @@ class SpectralLearner(CodecLearner[Spectral]):
             if self.config.smoothness_weight:
                 change = latents.diff(dim=-1).square().mean()
                 losses["smoothness"] = self.config.smoothness_weight * change
+            if self._letter_head is not None and segments.letters is not None:
+                loss = self._letter_head(latents, segments.letters)
+                losses["ctc"] = self.config.ctc_weight * loss
         predictions = segments.predictions
         if predictions is not None:
             predictions = self.model.to_latents(predictions)

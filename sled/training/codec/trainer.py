@@ -110,7 +110,12 @@ class CodecTrainer:
         )
         cuts = load_cuts(config.train_manifest)
         self.sampler = (
-            SegmentSampler(cuts, loudness_jitter_db=config.loudness_jitter_db, **sizes)
+            SegmentSampler(
+                cuts,
+                loudness_jitter_db=config.loudness_jitter_db,
+                with_letters=config.ctc_weight > 0,
+                **sizes,
+            )
             if self.predictions is None
             else PredictionSampler(cuts, self.predictions, hop_length, **sizes)
         )
@@ -144,7 +149,10 @@ class CodecTrainer:
             if isinstance(origin.model, Spectral):
                 return SpectralLearner(*parts, origin.model)
             return DecoderAdapter(*parts, origin)
-        return (SpectralLearner if self.config.family == "spectral" else EncodecLearner)(*parts)
+        if self.config.family == "spectral":
+            times = self.sampler.letter_times
+            return SpectralLearner(*parts, letters=0 if times is None else len(times.alphabet))
+        return EncodecLearner(*parts)
 
     def _open_predictions(self, folder: str) -> Predictions:
         assert self.origin is not None
