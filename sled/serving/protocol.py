@@ -16,6 +16,14 @@ logger = logging.getLogger(__name__)
 SEND_BUFFER_BYTES = 16 * 1024
 
 
+def make_buffers_small(transport: asyncio.WriteTransport) -> None:
+    """Let no more than `SEND_BUFFER_BYTES` wait in each buffer of a connection."""
+    transport.set_write_buffer_limits(high=SEND_BUFFER_BYTES)
+    connection = transport.get_extra_info("socket")
+    if connection is not None:
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
+
+
 class PatientProtocol(H11Protocol):
     """Uvicorn's connection in pure Python, which limits the size of headers.
 
@@ -28,10 +36,7 @@ class PatientProtocol(H11Protocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Set the sizes of buffers."""
         super().connection_made(transport)
-        transport.set_write_buffer_limits(high=SEND_BUFFER_BYTES)
-        connection = transport.get_extra_info("socket")
-        if connection is not None:
-            connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
+        make_buffers_small(transport)
 
     def pause_writing(self) -> None:
         """Note that the client does not keep up."""

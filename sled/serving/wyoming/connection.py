@@ -39,6 +39,7 @@ from wyoming.tts import (
 from sled.serving.caller import Caller, set_caller
 from sled.serving.encoding import AudioEncoder
 from sled.serving.errors import ApiError
+from sled.serving.protocol import make_buffers_small
 from sled.serving.server import Server
 from sled.serving.service import SpeechRequest, Utterance
 from sled.serving.text_feed import TextFeed
@@ -86,6 +87,7 @@ class Connection:
 
     def __init__(self, reader: StreamReader, writer: StreamWriter, server: Server) -> None:
         self._reader, self._writer, self._server = reader, writer, server
+        make_buffers_small(writer.transport)
         self._orders: asyncio.Queue[Order] = asyncio.Queue()
         self._open: Order | None = None  # takes text
         self._num_unsaid = 0

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import logging
+import socket
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, suppress
@@ -333,6 +334,25 @@ def test_who_hangs_up_frees_the_slot(home: Running, order: list[Event]) -> None:
 
     asyncio.run(run())
     home.wait_until(lambda: home.server.active == 0)
+
+
+def test_who_takes_nothing_is_cut_off(
+    serve: Callable[..., Running], caplog: pytest.LogCaptureFixture
+) -> None:
+    running = serve(wyoming_port=0, stall_s=0.3)
+
+    async def run() -> None:
+        client = socket.socket()
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        client.connect(("127.0.0.1", port_of(running)))
+        _, writer = await asyncio.open_connection(sock=client, limit=1024)
+        writer.write(raw(plain(TEXT * 200)))
+        await asyncio.to_thread(running.wait_until, lambda: running.server.active > 0)
+        await asyncio.to_thread(running.wait_until, lambda: running.server.active == 0)
+        writer.close()
+
+    asyncio.run(run())
+    assert any("took nothing" in record.getMessage() for record in caplog.records)
 
 
 def test_text_that_stops_coming_is_taken_as_complete_and_silence_ends_the_connection(
