@@ -20,6 +20,7 @@ from typing_extensions import override
 
 from sled.integrations.wire import (
     FINISH,
+    NO_MARKS,
     Created,
     Done,
     Event,
@@ -98,7 +99,11 @@ class TTS(tts.TTS):
 
     def config(self) -> str:
         """The message that comes before an utterance."""
-        return config_message(self.sample_rate, self._options)
+        return config_message(self.sample_rate, self._options, self.capabilities.aligned_transcript)
+
+    def leave_out_marks(self) -> None:
+        """Note that the model of the server does not tell when its words are said."""
+        self.capabilities.aligned_transcript = False
 
     def update_options(self, **options: Any) -> None:
         """Change `voice`, `speed`, `seed`, `temperature` or `cfg` for the next utterances."""
@@ -184,7 +189,10 @@ class SpeechStream(tts.SynthesizeStream):
         spoken = SpokenText()
         await socket.send_str(self._tts.config())
         while not isinstance(answer := await receive(socket), Created):
-            if isinstance(answer, Failure):
+            if isinstance(answer, Failure) and answer.code == NO_MARKS:
+                self._tts.leave_out_marks()
+                await socket.send_str(self._tts.config())
+            elif isinstance(answer, Failure):
                 raise error_of(answer)
         writing = asyncio.create_task(self._write(socket, first, spoken))
         try:

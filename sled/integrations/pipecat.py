@@ -18,6 +18,7 @@ from websockets.protocol import State
 
 from sled.integrations.wire import (
     FINISH,
+    NO_MARKS,
     Done,
     Event,
     Failure,
@@ -133,6 +134,7 @@ class SledTTSService(WebsocketTTSService):
         self._turns: deque[_Turn] = deque()
         self._receive_task: Any = None
         self._config_sent: str | None = None
+        self._marks = True
         self._register_event_handler("on_heard_text")
 
     @override
@@ -174,6 +176,10 @@ class SledTTSService(WebsocketTTSService):
             self._config_sent = None
             await self._send_config()
             answer = read_message(await self._websocket.recv())
+            if isinstance(answer, Failure) and answer.code == NO_MARKS:
+                self._marks = False
+                await self._send_config()
+                answer = read_message(await self._websocket.recv())
             if isinstance(answer, Failure):
                 raise ValueError(answer.message)
             await self._call_event_handler("on_connected")
@@ -201,7 +207,7 @@ class SledTTSService(WebsocketTTSService):
         """Send the settings, if they have changed."""
         names = ("model", "voice", "speed", "seed", "temperature", "cfg")
         values = {name: getattr(self._settings, name) for name in names}
-        config = config_message(self.sample_rate, values)
+        config = config_message(self.sample_rate, values, self._marks)
         if config != self._config_sent:
             self._config_sent = config
             await self._websocket.send(config)

@@ -10,6 +10,8 @@ from typing import Any
 PATH = "/v1/audio/speech/stream"
 # Codes of errors after which it helps to try again.
 BUSY = ("at_capacity", "rate_limited", "too_many_sessions", "starting", "draining")
+# The model does not tell when its words are said.
+NO_MARKS = "marks_unsupported"
 FINISH = json.dumps({"type": "input.done"})
 
 
@@ -102,15 +104,18 @@ def key_headers(key: str | None) -> dict[str, str]:
     return {"authorization": f"Bearer {key}"} if key else {}
 
 
-def config_message(sample_rate: int, settings: Mapping[str, Any]) -> str:
+def config_message(sample_rate: int, settings: Mapping[str, Any], marks: bool = True) -> str:
     """The message that comes before the first utterance, or between two of them.
 
     Args:
         sample_rate: Of the audio, in Hz.
         settings: Fields of a request, such as `voice` and `seed`. Those that are None are unset.
+        marks: Whether to ask when words are said. The server answers with the error `NO_MARKS` if
+            its model cannot tell.
     """
     fields = {name: value for name, value in settings.items() if value is not None}
-    fixed = {"response_format": "pcm", "sample_rate": sample_rate, "marks": "word"}
+    chosen = "word" if marks else "none"
+    fixed = {"response_format": "pcm", "sample_rate": sample_rate, "marks": chosen}
     return json.dumps({"type": "session.config", **fields, **fixed})
 
 

@@ -24,14 +24,15 @@ class FakeServer:
 
     Args:
         refuse: Whether there is no room.
+        marks: Whether its model tells when words are said.
 
     Attributes:
         told: The messages of all connections, in order.
         connections: How many there have been.
     """
 
-    def __init__(self, refuse: bool = False) -> None:
-        self.refuse = refuse
+    def __init__(self, refuse: bool = False, marks: bool = True) -> None:
+        self.refuse, self.marks = refuse, marks
         self.told: list[dict[str, Any]] = []
         self.connections = 0
         self._loop = asyncio.new_event_loop()
@@ -78,6 +79,8 @@ class FakeServer:
             if kind == "session.config" and message.get("voice") == "nobody":
                 fields = {"code": "voice_not_found", "message": "no such voice", "fatal": False}
                 await send("error", **fields)
+            elif kind == "session.config" and message["marks"] == "word" and not self.marks:
+                await send("error", code="marks_unsupported", message="no marks", fatal=False)
             elif kind == "session.config":
                 rate = message["sample_rate"]
                 await send("session.created", sample_rate=rate)
@@ -94,7 +97,8 @@ class FakeServer:
                     await socket.send(audio_of(text[done_chars:end_char], rate))
                     found = re.finditer(r"\w+", text[:end_char])
                     words = [one for one in found if one.start() >= done_chars]
-                    await send("audio.marks", marks=[mark(one) for one in words])
+                    if self.marks:
+                        await send("audio.marks", marks=[mark(one) for one in words])
                     done_chars = end_char
                 if kind == "input.done":
                     await end()

@@ -99,6 +99,18 @@ def test_an_interruption_ends_the_connection_and_so_the_speech() -> None:
     assert not server.said("response.cancel")
 
 
+def test_a_model_without_word_times() -> None:
+    async def main(url: str) -> None:
+        async with voice(url) as tts:
+            assert await speak(tts, "one two") == ("one two", [])
+            assert not tts.capabilities.aligned_transcript
+            assert (await speak(tts, "three"))[0] == "three"
+
+    with FakeServer(marks=False) as server:
+        asyncio.run(main(server.url))
+    assert [one["marks"] for one in server.said("session.config")] == ["word", "none", "none"]
+
+
 def test_no_text_is_no_speech() -> None:
     async def main(url: str) -> None:
         async with voice(url) as tts:

@@ -91,6 +91,14 @@ def test_an_interruption_ends_the_utterance_and_the_next_one_is_said() -> None:
     assert [one.text for one in frames if isinstance(one, TTSTextFrame)][-1] == "four"
 
 
+def test_a_model_without_word_times() -> None:
+    with FakeServer(marks=False) as server:
+        frames, up = speak(SledTTSService(url=server.url), turn("one ", "two"))
+    assert heard(frames) == "one two"
+    assert "".join(one.text for one in frames if isinstance(one, TTSTextFrame)) == "one two"
+    assert not [one for one in up if isinstance(one, ErrorFrame)]
+
+
 def test_turns_that_overlap_do_not_mix() -> None:
     """A sentence of the program, in the middle of an answer of the language model."""
     with FakeServer() as server:
