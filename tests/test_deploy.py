@@ -14,6 +14,8 @@ from sled.serving.app import make_app
 from sled.serving.guard import MAX_UPLOAD_BYTES
 from sled.serving.server import Server
 from sled.serving.settings import ServerSettings
+from tests.serving.conftest import Running
+from tests.serving.conftest import served as served
 
 ROOT = Path(__file__).parents[1]
 DEPLOY = ROOT / "deploy"
@@ -82,10 +84,12 @@ def test_callers_get_the_time_to_end(manifest: dict[str, dict[str, Any]]) -> Non
         assert float(grace.removesuffix("s")) > DEFAULTS.drain_s
 
 
-def test_the_autoscaler_reads_a_figure_of_the_server(manifest: dict[str, dict[str, Any]]) -> None:
+def test_the_autoscaler_reads_a_figure_of_the_server(
+    manifest: dict[str, dict[str, Any]], served: Running
+) -> None:
     (metric,) = manifest["HorizontalPodAutoscaler"]["spec"]["metrics"]
     name = metric["pods"]["metric"]["name"]
-    assert f'"{name}"' in (ROOT / "sled" / "serving" / "metrics.py").read_text(encoding="utf-8")
+    assert served.server.registry.get_sample_value(name) is not None
     assert f'"{name}"' in text("ray/sled_app.py")
 
 
