@@ -1,71 +1,23 @@
-"""A toy model and a toy codec whose units are ids, for tests of generic code.
-
-Shapes as in the package; V ids.
-"""
+"""A tiny model and a toy codec whose units are ids, for tests of generic code."""
 
 from collections.abc import Mapping, Sequence
 from functools import cache
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 from typing_extensions import override
 
 from sled.codec import Codec, StreamingDecoder, StreamingEncoder, StreamState
-from sled.model.config import Architecture, Objective
-from sled.model.heads import HEADS, Head, Score
 from sled.model.lm import SpeechLM
 from tests.debug import HOP, SAMPLE_RATE, debug_model, randn
 
 NUM_IDS = 24
 
 
-class TokenHead(Head):
-    """Draws an id from a softmax, and learns by cross-entropy. V is `vae_embed_dim`."""
-
-    averages = False
-    unit_dtype = torch.long
-    noise_width = 1
-
-    def __init__(self, architecture: Architecture, objective: Objective) -> None:
-        super().__init__(architecture, objective)
-        self.logits = nn.Linear(architecture.hidden_size, architecture.vae_embed_dim)
-
-    @override
-    @classmethod
-    def unit_shape_of(cls, architecture: Architecture) -> tuple[int, ...]:
-        return ()
-
-    @override
-    @classmethod
-    def input_layer(cls, architecture: Architecture) -> nn.Module:
-        return nn.Embedding(architecture.vae_embed_dim, architecture.hidden_size)
-
-    @override
-    def draw(self, hidden: Tensor, noise: Tensor) -> Tensor:
-        # The normal distribution function makes of the noise a uniform number.
-        uniform = torch.special.ndtr(noise.float())
-        upper = self.logits(hidden).float().softmax(-1).cumsum(-1)
-        return torch.searchsorted(upper, uniform).squeeze(-1).clamp(max=upper.shape[-1] - 1)
-
-    @override
-    def draw_noise(
-        self, num_frames: int, device: torch.device, generator: torch.Generator | None = None
-    ) -> Tensor:
-        return torch.zeros(1, num_frames, 1, device=device)  # cross-entropy needs none
-
-    @override
-    def score(self, hidden: Tensor, target: Tensor, noise: Tensor) -> Score:
-        surprise = F.cross_entropy(self.logits(hidden).float(), target, reduction="none")
-        return Score(surprise, torch.zeros_like(surprise))
-
-
-HEADS["toy_tokens"] = TokenHead
-
-
 def debug_id_model(seed: int = 0, **changes: object) -> SpeechLM:
     """As `debug_model`, but its units are ids below `NUM_IDS`."""
-    return debug_model(seed, **({"head": "toy_tokens", "vae_embed_dim": NUM_IDS} | changes))
+    return debug_model(seed, **({"head": "token", "vae_embed_dim": NUM_IDS} | changes))
 
 
 class IdCodec(Codec):

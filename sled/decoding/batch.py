@@ -10,12 +10,15 @@ Shapes: S slots, B utterances, N noise width; `...` is the shape of a unit.
 from __future__ import annotations
 
 import numpy as np
+import torch
 from torch import Tensor
 
+from sled.decoding.ids import plan_draws
 from sled.decoding.limits import Limits
 from sled.decoding.noise import NoiseAhead
 from sled.decoding.utterance import Utterance
 from sled.model.interface import NONE, BatchComposition, StepInputs
+from sled.model.sampling import SpeechIds
 
 SLOT = np.dtype(
     [
@@ -37,17 +40,20 @@ class DecodingBatch:
     Args:
         limits: When utterances may stop, and when they must.
         units: An empty tensor [0, ...] with the shape, type and device of units.
-        noise: Draws the utterances' noise. None: the caller draws it.
+        noise: Draws the utterances' noise. None: the caller draws it, or units are ids.
+        ids: The ids that units are. None: units are vectors.
 
     Attributes:
         utterances: B utterances, by slot.
         count: Steps so far.
     """
 
-    def __init__(self, limits: Limits, units: Tensor, noise: NoiseAhead | None) -> None:
+    def __init__(
+        self, limits: Limits, units: Tensor, noise: NoiseAhead | None, ids: SpeechIds | None
+    ) -> None:
         self.utterances: list[Utterance] = []
         self.count = 0
-        self._limits, self._noise = limits, noise
+        self._limits, self._noise, self._ids = limits, noise, ids
         self._slots: dict[Utterance, int] = {}
         self._updated_at: list[int] = []  # the step counts up to which utterances are updated
         self._data = np.zeros(0, dtype=SLOT)  # [S]
@@ -143,15 +149,17 @@ class DecodingBatch:
         Args:
             noise: [B, N]. None: drawn by the utterances' generators.
         """
-        if noise is None:
-            assert self._noise is not None
-            noise = self._noise.peek()
         size = len(self.utterances)
+        draws = None
+        if self._ids is not None:
+            draws = plan_draws(self._ids, self.utterances, self.may_stop())
+        if noise is None:
+            noise = torch.empty(size, 0) if self._noise is None else self._noise.peek()
         data = self._data[:size]
         if self._composition is None:
             names = ("rows", "cfg", "temperature", "draws")
             self._composition = BatchComposition(*(data[name].copy() for name in names))
-        return StepInputs(self._composition, data["tokens"], self._units[:size], noise)
+        return StepInputs(self._composition, data["tokens"], self._units[:size], noise, draws)
 
     def draw_ahead(self) -> None:
         """Draw the next step's noise while the model computes this one."""

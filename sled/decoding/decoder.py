@@ -23,12 +23,14 @@ import torch
 from torch import Tensor
 
 from sled.decoding.batch import DecodingBatch
+from sled.decoding.ids import take_ids
 from sled.decoding.inputs import embed_inputs
 from sled.decoding.limits import Limits
 from sled.decoding.noise import NoiseAhead
 from sled.decoding.options import DecodingOptions
+from sled.decoding.row import Input, Row
 from sled.decoding.text_tracker import TextTracker
-from sled.decoding.utterance import Input, Request, Row, Utterance, UtteranceState
+from sled.decoding.utterance import Request, Utterance, UtteranceState
 from sled.model.cache import CachedRow
 from sled.model.interface import FrameModel
 from sled.model.layout import Layout
@@ -88,11 +90,11 @@ class Decoder:
         self.utterances.clear()
         self._rows: list[Row] = []  # by their indices in the cache
         self._cache = model.new_cache()
-        noise = None if self._draw_noise else NoiseAhead(model.noise_width)
+        noise = None if self._draw_noise or model.ids else NoiseAhead(model.noise_width)
         units = torch.zeros(0, *model.unit_shape, device=model.device, dtype=model.unit_dtype)
         # An utterance is in one of two places: in the batch, where it writes in every step, or
         # waiting for text or to read. The latter is a dictionary for its order.
-        self._batch = DecodingBatch(self._limits, units, noise)
+        self._batch = DecodingBatch(self._limits, units, noise, model.ids)
         self._waiting: dict[Utterance, None] = {}
         # Utterances of the batch with text to read before the next step.
         self._text_due: list[Utterance] = []
@@ -111,28 +113,31 @@ class Decoder:
 
         Args:
             request: What to speak.
-            generator: Draws its noise; unused with `draw_noise`.
+            generator: Draws its noise, or its ids; unused for noise with `draw_noise`.
             options: How to draw and when to stop.
             layout: None: the checkpoint's own.
 
         Raises:
             ValueError: For an empty text or one that is too long for the model's positions, for
-                conditions that the model does not take, or for several draws of units that have
-                no mean.
+                conditions that the model does not take, for several draws of units that have no
+                mean, or for guidance of a model that has none.
         """
         options = options or DecodingOptions()
         if request.text_ended and not len(request.token_ids):
             raise ValueError("empty text: give at least one token")
-        if options.draws > 1 and not self.model.averages:
-            raise ValueError(f"draws={options.draws}: this model's units have no mean; use 1")
-        prompt = None if request.prompt is None else self._as_units(request.prompt)
+        options.check(self.model)
+        if generator is None and self.model.ids is not None:
+            generator = torch.Generator().manual_seed(int(torch.randint(2**62, ())))
+        prompt, model = request.prompt, self.model
+        if prompt is not None:
+            prompt = prompt.to(model.device, model.unit_dtype)
         utterance = Utterance.begin(
             replace(request, prompt=prompt),
-            self.model.embed_conditions(request.conditions),
+            model.embed_conditions(request.conditions),
             options,
             generator,
-            layout or self.model.layout,
-            self.model.config.architecture.eos_token_id,
+            layout or model.layout,
+            model.config.architecture.eos_token_id,
         )
         self._check_length(utterance)
         self._admit(utterance)
@@ -275,6 +280,15 @@ class Decoder:
         stopped = batch.stops(stop_probability)
         if self._text_tracker is not None:
             units, stopped = self._text_tracker.follow(utterances, units, stopped, batch.may_stop())
+        if self.model.ids is not None:
+            ended, filled = take_ids(self.model.ids, utterances, units.tolist())
+            number = {utterance: index for index, utterance in enumerate(utterances)}
+            for one in filled:
+                self._set_aside(one)
+                one.end_chunk()
+            utterances = list(batch.utterances)
+            kept = [number[one] for one in utterances]
+            units, stopped = units[kept], (stopped | ended)[kept]
         batch.advance(units)
         exhausted = np.zeros_like(stopped)
         for slot in np.nonzero(stopped | batch.due())[0].tolist():
@@ -283,7 +297,11 @@ class Decoder:
 
     def _look_at(self, utterance: Utterance, stopped: bool) -> bool:
         """Decide how an utterance in the batch continues; return whether it is cut."""
+        row, ids = utterance.rows[0], self.model.ids
+        chunk_follows = not row.has_read_text
         self._batch.update(utterance)
+        if ids is not None and ids.fill is not None and chunk_follows and row.is_at_chunk_end:
+            utterance.remember(ids.fill)  # models learn it there, and it needs no draw
         exhausted = not stopped and self._limits.frames_before_cut(utterance) <= 0
         if stopped or exhausted:
             self.leave(utterance)
@@ -380,6 +398,3 @@ class Decoder:
         self.model.advance(embeddings, [row.index for row in rows], counts, self._cache)
         for row, count in zip(rows, counts, strict=True):
             del row.unread[:count]
-
-    def _as_units(self, prompt: Tensor) -> Tensor:
-        return prompt.to(self.model.device, self.model.unit_dtype)

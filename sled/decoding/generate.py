@@ -65,8 +65,10 @@ def generate(
     """
     if not requests:
         raise ValueError("no text to speak: give at least one request")
+    draws_noise = isinstance(generators, torch.Generator) and model.ids is None
+    own: Sequence[torch.Generator | None]
     if isinstance(generators, torch.Generator):
-        own: Sequence[torch.Generator | None] = [None] * len(requests)
+        own = [None if draws_noise else generators] * len(requests)
     elif len(generators) == len(requests):
         own = generators
     else:
@@ -79,7 +81,7 @@ def generate(
         noise = torch.randn(size, generator=generators, device=generators.device)
         return noise[[number[utterance] for utterance in speaking]]
 
-    decoder = Decoder(model, draw_for_all if own[0] is None else None, text_tracker)
+    decoder = Decoder(model, draw_for_all if draws_noise else None, text_tracker)
     utterances = [
         decoder.join(request, generator, options, layout)
         for request, generator in zip(requests, own, strict=True)

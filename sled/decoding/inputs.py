@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from sled.decoding.utterance import Condition, Input
+from sled.decoding.row import Condition, Input
 from sled.model.interface import FrameModel
 
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from sled.model.config import Config
+from sled.model.interface import FrameModel
+from sled.model.sampling import Sampling
 
 MAX_DRAWS = 1000  # they are computed at once, and no more are of use
 OFFLINE_STOP_THRESHOLD, STREAM_STOP_THRESHOLD = 0.8, 0.5
@@ -18,7 +20,9 @@ class DecodingOptions:
     Attributes:
         cfg: Guidance scale c: the head reads u + c (h - u), where h is the hidden state with the
             text and u without. At 1, u is not computed.
-        temperature: Scale of the head's noise. 0 is deterministic, 1 as trained.
+        temperature: Scale of the head's noise, or what the scores of ids are divided by. 0 is
+            deterministic, 1 as trained.
+        sampling: Which ids may be drawn, for models whose units are ids.
         draws: Number of draws that a unit is the mean of, up to 1000. More draws make fewer
             mistakes and less lively speech. Only for heads whose units have a mean.
         stop_threshold: Stop when the stop probability reaches it; above 1 for never. None: 0.8
@@ -37,6 +41,7 @@ class DecodingOptions:
 
     cfg: float = 2.0
     temperature: float = 1.0
+    sampling: Sampling = field(default_factory=Sampling)
     draws: int = 1
     stop_threshold: float | None = None
     min_frames: int = 0
@@ -73,6 +78,8 @@ class DecodingOptions:
         own_cfg = speaking.cfg if speaking.distilled_cfg is None else 1.0
         return cls(
             temperature=speaking.temperature,
+            sampling=speaking.sampling(),
+            length_tolerance=speaking.length_tolerance,
             draws=speaking.draws,
             cfg=cls.cfg if own_cfg is None else own_cfg,
         )
@@ -80,6 +87,18 @@ class DecodingOptions:
     def positions(self, max_position_embeddings: int) -> int:
         """The number of positions that an utterance may fill: text, prompt and new frames."""
         return min(max_position_embeddings, self.max_length or max_position_embeddings)
+
+    def check(self, model: FrameModel) -> None:
+        """Check that a model can be decoded with these options.
+
+        Raises:
+            ValueError: For several draws of units that have no mean, or guidance of a model that
+                has none.
+        """
+        if self.draws > 1 and not model.averages:
+            raise ValueError(f"draws={self.draws}: this model's units have no mean; use 1")
+        if self.guided and model.ids is not None and model.ids.fill is not None:
+            raise ValueError(f"cfg={self.cfg}: this model has no guidance; use 1")
 
     @property
     def guided(self) -> bool:

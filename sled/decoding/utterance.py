@@ -9,9 +9,7 @@ of a unit.
 from __future__ import annotations
 
 import math
-from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
-from copy import copy
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -23,6 +21,7 @@ from sled.decoding.options import (
     STREAM_STOP_THRESHOLD,
     DecodingOptions,
 )
+from sled.decoding.row import Condition, Row
 from sled.model.cache import CachedRow
 from sled.model.layout import Layout
 
@@ -45,124 +44,6 @@ class Request:
     text_ended: bool = True
     prompt_tokens: int = 0
     conditions: Mapping[str, Tensor] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, eq=False)
-class Condition:
-    """An input that is neither a token nor a unit: the embedding [H] of a condition."""
-
-    embedding: Tensor
-
-
-# What a row reads: a token id, a unit, or a condition.
-Input = int | Tensor | Condition
-
-
-class Row:
-    """One sequence of inputs in the order of the layout.
-
-    Attributes:
-        layout: The order.
-        token_ids: The text so far.
-        text_ended: Whether the text is complete.
-        num_conditions: Conditions in front of everything else.
-        num_frames: Frames in the sequence so far, those of the prompt included.
-        unread: Inputs that are due and that the model has not read.
-        index: The row's index in the decoder's cache.
-    """
-
-    index: int
-
-    def __init__(
-        self,
-        layout: Layout,
-        token_ids: Iterable[int],
-        text_ended: bool,
-        prompt: Iterable[Tensor],
-        conditions: Iterable[Condition] = (),
-    ) -> None:
-        self.layout = layout
-        self.token_ids, self.text_ended = list(token_ids), text_ended
-        self.num_frames = 0
-        self.unread: list[Input] = list(conditions)
-        self.num_conditions = len(self.unread)
-        self._tokens_taken = 0
-        self._prompt = deque(prompt)
-        self._line_up()
-
-    def copy(self) -> Row:
-        """An independent copy."""
-        other = copy(self)
-        other.token_ids, other.unread = list(self.token_ids), list(self.unread)
-        other._prompt = deque(self._prompt)
-        return other
-
-    def add_text(self, token_ids: Iterable[int], ended: bool) -> None:
-        """Append text; `ended` says whether the text is then complete."""
-        assert not self.text_ended, "the text has ended"
-        self.token_ids += token_ids
-        self.text_ended = ended
-        self._line_up()
-
-    @property
-    def num_read(self) -> int:
-        """Inputs that the model has read."""
-        known = self.num_conditions + self._tokens_taken + self.num_frames
-        return known - len(self.unread)
-
-    def take_unread_text(self) -> list[int]:
-        """Remove and return the tokens whose turn in the layout has not come."""
-        unread = self.token_ids[self._tokens_taken :]
-        del self.token_ids[self._tokens_taken :]
-        return unread
-
-    def append_frames(self, unit: Tensor, count: int) -> None:
-        """Append `count` frames, of which the model has not read the newest, `unit`."""
-        self.unread = [unit]
-        self.num_frames += count
-        self._line_up()
-
-    def tokens_read(self, start: int, stop: int) -> list[int]:
-        """The tokens `start:stop` of the text, as far as their turn in the layout has come."""
-        return self.token_ids[start : min(stop, self._tokens_taken)]
-
-    @property
-    def num_tokens_waiting(self) -> int:
-        """Tokens of the text whose turn in the layout has not come."""
-        return len(self.token_ids) - self._tokens_taken
-
-    @property
-    def frames_before_text(self) -> float:
-        """Frames that a row which is ready writes before the next text is due."""
-        if self.has_read_text:
-            return math.inf
-        return self.layout.frames_in_chunk_after(self.num_frames)
-
-    @property
-    def is_ready(self) -> bool:
-        """Whether every input before the next frame is known."""
-        return not self._prompt and self._tokens_due() <= len(self.token_ids)
-
-    @property
-    def has_read_text(self) -> bool:
-        """Whether the whole text comes before the next frame."""
-        return self.text_ended and self._tokens_taken == len(self.token_ids)
-
-    def _tokens_due(self) -> float:
-        total = len(self.token_ids) if self.text_ended else math.inf
-        return self.layout.tokens_before(self.num_frames, total)
-
-    def _line_up(self) -> None:
-        """Move known inputs to `unread` until text is missing or the next frame has to be drawn."""
-        while True:
-            due = int(min(self._tokens_due(), len(self.token_ids)))
-            if due > self._tokens_taken:
-                self.unread += self.token_ids[self._tokens_taken : due]
-                self._tokens_taken = due
-            if not self._prompt or self._tokens_due() > len(self.token_ids):
-                return
-            self.unread.append(self._prompt.popleft())
-            self.num_frames += 1
 
 
 @dataclass(frozen=True, eq=False)
@@ -204,12 +85,13 @@ class Utterance:
         rows: The row with text and, under guidance, a second one: the same speech after the single
             token `</s>`.
         options: How units are drawn, and when speech ends.
-        generator: Draws the noise. None: the decoder's `draw_noise` does.
+        generator: Draws the noise, or the ids. None: the decoder's `draw_noise` does.
         prompt_frames: Frames of the prompt.
         prompt_tokens: Tokens of the prompt.
         num_written: Frames written after the prompt.
         text_position: Which token is being said, if the decoder has a text tracker.
         paused: Whether the decoder skips it; changed by `Decoder.pause` and `Decoder.resume`.
+        recent: The newest ids that were drawn, those of fills included, if units are ids.
     """
 
     rows: list[Row]
@@ -220,6 +102,7 @@ class Utterance:
     num_written: int = 0
     text_position: TextPosition | None = None
     paused: bool = False
+    recent: list[int] = field(default_factory=list)
 
     @classmethod
     def begin(
@@ -253,6 +136,16 @@ class Utterance:
         for row in self.rows:
             row.append_frames(unit, count)
         self.num_written += count
+
+    def remember(self, unit: int) -> None:
+        """Count a drawn id among the newest ones."""
+        window = self.options.sampling.window
+        self.recent = [*self.recent, unit][-window:] if window else []
+
+    def end_chunk(self) -> None:
+        """End the chunk of speech before it is full, after its newest input has been read."""
+        for row in self.rows:
+            row.end_chunk()
 
     @property
     def is_ready(self) -> bool:
@@ -312,6 +205,7 @@ class UtteranceState:
         options: See there.
         text_position: See there.
         noise_state: The state of its generator. None: the utterance has no generator.
+        recent: See `Utterance`.
     """
 
     rows: tuple[Row, ...]
@@ -322,6 +216,7 @@ class UtteranceState:
     options: DecodingOptions
     text_position: TextPosition | None
     noise_state: Tensor | None
+    recent: tuple[int, ...] = ()
 
     @classmethod
     def of(cls, utterance: Utterance, cached: tuple[CachedRow, ...]) -> UtteranceState:
@@ -336,6 +231,7 @@ class UtteranceState:
             utterance.options,
             utterance.text_position,
             None if generator is None else generator.get_state(),
+            tuple(utterance.recent),
         )
 
     def restore(
@@ -365,4 +261,5 @@ class UtteranceState:
             self.prompt_tokens,
             self.num_written,
             self.text_position,
+            recent=list(self.recent),
         )

@@ -35,6 +35,7 @@ class FastModel(ABC):
         unit_shape: See there.
         unit_dtype: See there.
         noise_width: See there.
+        ids: See there.
         averages: See there.
         parameter_count: See there.
     """
@@ -45,6 +46,7 @@ class FastModel(ABC):
         self.unit_shape, self.noise_width = model.unit_shape, model.noise_width
         self.unit_dtype = self.dtype if model.unit_dtype == model.dtype else model.unit_dtype
         self.averages, self.parameter_count = model.averages, model.parameter_count
+        self.ids = model.ids
         # Not converted: the table can be as large as the rest of a small model, and a lookup
         # converts only the rows that it reads.
         self._tokens = model.model.embed_tokens.weight.detach()
@@ -84,6 +86,10 @@ class FastModel(ABC):
     @abstractmethod
     def draw(self, hidden: Tensor, noise: Tensor) -> Tensor:
         """See `FrameModel.draw`."""
+
+    def score_ids(self, hidden: Tensor) -> Tensor:
+        """See `FrameModel.score_ids`; only forms that `make_fast` chooses for ids have it."""
+        raise TypeError(f"{type(self).__name__} draws no ids")
 
     def step(self, inputs: StepInputs, cache: Any) -> tuple[Tensor, Tensor]:
         """See `FrameModel.step`."""

@@ -102,3 +102,7 @@ class FusedModel(FastModel):
     @override
     def draw(self, hidden: Tensor, noise: Tensor) -> Tensor:
         return self._head.draw(hidden, noise)
+
+    @override
+    def score_ids(self, hidden: Tensor) -> Tensor:
+        return self._head.score_ids(hidden)

@@ -64,10 +64,14 @@ def make_fast(model: SpeechLM, precision: str, threads: int | None = None) -> Fr
     """
     if precision in DTYPES:
         model = model.to(DTYPES[precision])
+        if model.ids is not None:  # how they are drawn depends on the past of each utterance
+            return FusedModel(model)
         on_gpu = model.device.type == "cuda"
         return CudaGraphModel(model, GraphCapture(model.device)) if on_gpu else FusedModel(model)
     if precision not in BITS:
         raise ValueError(f"dtype={precision!r}: choose one of {', '.join(PRECISIONS)}")
+    if model.ids is not None:
+        raise ValueError(f"{precision} is for models of latent vectors: use float32 or bfloat16")
     if model.device.type != "cpu":
         raise ValueError(f"{precision} runs on CPUs only: use bfloat16 on {model.device}")
     if not has_runtime():

@@ -17,6 +17,7 @@ from typing import Any
 
 from sled.files.checkpoint import CONFIG_FILE
 from sled.files.json_object import read_json_object
+from sled.model.sampling import Sampling
 
 MODEL_TYPE = "speech_llama"
 ARCHITECTURE_NAME = "SpeechLlamaForCausalLM"
@@ -210,6 +211,11 @@ class Speaking:
             measured.
         lead_s: Silence before the speech in the training data, in seconds.
         tail_s: Silence after it, in seconds.
+        length_tolerance: Default of `DecodingOptions.length_tolerance`.
+        top_p: Default of `Sampling.top_p`, as for the next three.
+        top_k: Default of `Sampling.top_k`.
+        repetition_window: Default of `Sampling.window`.
+        repetitions: Default of `Sampling.repetitions`.
         output_gain_db: What the model's speech is amplified by, in dB. None: by what brings the
             training data to the usual loudness, if its level was measured.
     """
@@ -225,6 +231,11 @@ class Speaking:
     speech_level_db: float | None = _extra(None)
     lead_s: float = _extra(0.1, key="leading_silence_s")
     tail_s: float = _extra(0.15, key="trailing_silence_s")
+    length_tolerance: float = _extra(1.5, key="speaking_length_tolerance")
+    top_p: float = _extra(1.0, key="speaking_top_p")
+    top_k: int = _extra(0, key="speaking_top_k")
+    repetition_window: int = _extra(0, key="speaking_repetition_window")
+    repetitions: int = _extra(1, key="speaking_repetitions")
     output_gain_db: float | None = _extra(None)
 
     def __post_init__(self) -> None:
@@ -244,6 +255,16 @@ class Speaking:
         for name in ("speech_level_db", "output_gain_db"):
             if (value := getattr(self, name)) is not None and not math.isfinite(value):
                 raise ValueError(f"{name}={value} is not a number")
+        self.sampling()  # checks the values
+
+    def sampling(self) -> Sampling:
+        """How ids are drawn by default."""
+        return Sampling(
+            top_p=self.top_p,
+            top_k=self.top_k,
+            window=self.repetition_window,
+            repetitions=self.repetitions,
+        )
 
 
 Part = type[Architecture] | type[Objective] | type[Speaking]

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from sled.model.heads.draws import mean_draw
 from sled.model.interface import NONE, FrameModel, RowOrder, StepInputs
+from sled.model.sampling import draw_ids
 
 
 def eager_step(model: FrameModel, inputs: StepInputs, cache: Any) -> tuple[Tensor, Tensor]:
@@ -30,10 +31,14 @@ def eager_step(model: FrameModel, inputs: StepInputs, cache: Any) -> tuple[Tenso
     with_text = hidden[torch.from_numpy(order.with_text).to(device)]
     text_free = hidden[torch.from_numpy(order.text_free).to(device)]
     guided = text_free + column(batch.cfg) * (with_text - text_free)
+    stop_probability = model.stop_probability(with_text)
+    if inputs.draws is not None:
+        scores = model.score_ids(guided)
+        return draw_ids(scores, batch.temperature.tolist(), inputs.draws), stop_probability
     noise = column(batch.temperature) * inputs.noise.to(device, dtype)
     draws = torch.from_numpy(batch.draws).to(device)
     units = mean_draw(model.draw, guided, noise, draws, int(batch.draws.max()))
-    return units, model.stop_probability(with_text)
+    return units, stop_probability
 
 
 def _embed(model: FrameModel, inputs: StepInputs, order: RowOrder) -> Tensor:

@@ -4,7 +4,8 @@
 decode.
 
 Shapes: B utterances in a batch, R rows of a call, Q new inputs of a row, C conditions, H hidden
-width, N noise width; `...` after B is the shape of a unit, [D] for a latent and [] for an id.
+width, N noise width, S scored ids; `...` after B is the shape of a unit, [D] for a latent and [] for
+an id.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from torch import Tensor
 from sled.model.cache import RowCache
 from sled.model.config import Config
 from sled.model.layout import Layout
+from sled.model.sampling import IdDraws, SpeechIds
 
 NONE = -1
 
@@ -88,13 +90,15 @@ class StepInputs:
         batch: Which rows are decoded, and how.
         tokens: int64 [B, 2] the token that each row reads; `NONE` for the utterance's newest unit.
         units: [B, ...] these units, on the model's device; arbitrary where none is read.
-        noise: float32 [B, N], standard normal.
+        noise: float32 [B, N], standard normal; [B, 0] for ids.
+        draws: How ids are drawn. None: units are vectors.
     """
 
     batch: BatchComposition
     tokens: np.ndarray
     units: Tensor
     noise: Tensor
+    draws: IdDraws | None = None
 
 
 class FrameModel(Protocol):
@@ -133,6 +137,11 @@ class FrameModel(Protocol):
     @property
     def noise_width(self) -> int:
         """N, the number of noise values that a draw takes."""
+        ...
+
+    @property
+    def ids(self) -> SpeechIds | None:
+        """The ids that the units are. None: units are vectors, which `draw` makes of noise."""
         ...
 
     @property
@@ -184,6 +193,10 @@ class FrameModel(Protocol):
 
     def draw(self, hidden: Tensor, noise: Tensor) -> Tensor:
         """Units [B, ...] from hidden states [B, H] and standard normal noise [B, N]."""
+        ...
+
+    def score_ids(self, hidden: Tensor) -> Tensor:
+        """Unnormalised log-probabilities [..., S] of ids after hidden states [..., H]."""
         ...
 
     def stop_probability(self, hidden: Tensor) -> Tensor:

@@ -29,6 +29,7 @@ from sled.model.heads.energy import XavierLinear, ZeroLinear
 from sled.model.heads.scores import Score
 from sled.model.interface import StepInputs
 from sled.model.layout import Arrangement, Layout
+from sled.model.sampling import SpeechIds
 
 # About one frame in a hundred is the last one: this weight balances the stop loss.
 STOP_POSITIVE_WEIGHT = 100.0
@@ -166,6 +167,11 @@ class SpeechLM(nn.Module):
         return self.scoreloss.averages
 
     @property
+    def ids(self) -> SpeechIds | None:
+        """The ids that the units are. None: units are vectors."""
+        return self.scoreloss.ids
+
+    @property
     def parameter_count(self) -> int:
         """Number of parameters."""
         return sum(parameter.numel() for parameter in self.parameters())
@@ -212,6 +218,10 @@ class SpeechLM(nn.Module):
     def draw(self, hidden: Tensor, noise: Tensor) -> Tensor:
         """Draw units [..., *unit] for hidden states [..., H] from normal noise [..., N]."""
         return self.scoreloss.draw(hidden, noise)
+
+    def score_ids(self, hidden: Tensor) -> Tensor:
+        """Return log-probabilities [..., S] of ids after hidden states, see `Head.score_ids`."""
+        return self.scoreloss.score_ids(hidden)
 
     def digest(self) -> str:
         """Return a hexadecimal digest of the weights, in the precision they are held in."""

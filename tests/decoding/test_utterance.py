@@ -4,7 +4,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sled.decoding.utterance import Input, Row
+from sled.decoding.row import Input, Row
 from sled.model.layout import Layout
 from tests.oracles import interleave
 

@@ -8,10 +8,11 @@ from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
 from sled.data.dataset import length_mask
+from sled.model.heads import TokenHead
 from sled.model.lm import SpeechLM
 from sled.training.objectives import corrupt_inputs
 from tests.debug import LAYOUT_IDS, LAYOUTS, STREAM, debug_model, randn
-from tests.ids import NUM_IDS, TokenHead, debug_id_codec, debug_id_model
+from tests.ids import NUM_IDS, debug_id_codec, debug_id_model
 from tests.oracles import full_pass
 
 both_layouts = pytest.mark.parametrize("layout", LAYOUTS, ids=LAYOUT_IDS)
@@ -75,7 +76,7 @@ def test_the_loss_of_ids_is_their_cross_entropy(layout):
     sample = make_sample(model, 6, 9, 0)
     hidden, order = full_pass(model, sample["text"].tolist(), sample["units"], sample["conditions"])
     states = torch.stack([hidden[order.index(("speech", t)) - 1] for t in range(9)])
-    share = model.scoreloss.logits(states).log_softmax(-1)
+    share = model.score_ids(states).log_softmax(-1)
     expected = -share[torch.arange(9), sample["units"]].mean()
     torch.testing.assert_close(model(**batch_of([sample])).score_loss, expected)
 
@@ -83,7 +84,7 @@ def test_the_loss_of_ids_is_their_cross_entropy(layout):
 def test_drawn_ids_have_the_softmax_of_the_head():
     model = debug_id_model()
     hidden = randn(1, 32)
-    shares = model.scoreloss.logits(hidden).softmax(-1)[0]
+    shares = model.score_ids(hidden).softmax(-1)[0]
     draws = model.draw(hidden.expand(20_000, -1), randn(20_000, 1, seed=3))
     assert (draws.shape, draws.dtype) == ((20_000,), model.unit_dtype)
     counted = torch.bincount(draws, minlength=NUM_IDS) / len(draws)

@@ -4,10 +4,20 @@ from sled.model.config import Architecture
 from sled.model.heads.base import Head
 from sled.model.heads.energy import EnergyHead
 from sled.model.heads.scores import Score, energy_score, gaussian_mmd
+from sled.model.heads.token import TokenHead
 
-__all__ = ["HEADS", "EnergyHead", "Head", "Score", "energy_score", "gaussian_mmd", "head_class"]
+__all__ = [
+    "HEADS",
+    "EnergyHead",
+    "Head",
+    "Score",
+    "TokenHead",
+    "energy_score",
+    "gaussian_mmd",
+    "head_class",
+]
 
-HEADS: dict[str, type[Head]] = {"energy": EnergyHead}
+HEADS: dict[str, type[Head]] = {"energy": EnergyHead, "token": TokenHead}
 """The heads by the name that `Architecture.head` gives them."""
 
 

@@ -1,7 +1,7 @@
 """The interface of a head: the part of a model that draws the unit of the next frame.
 
-Shapes: F frames, M draws of a frame, H hidden width, N noise width; `...` is any leading
-dimensions, `*unit` the shape of a unit, [D] for a latent vector and [] for an id.
+Shapes: F frames, M draws of a frame, H hidden width, N noise width, S scored ids; `...` is any
+leading dimensions, `*unit` the shape of a unit, [D] for a latent vector and [] for an id.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from sled.model.config import Architecture, Objective
 from sled.model.heads.scores import Score
+from sled.model.sampling import SpeechIds
 
 
 class Head(nn.Module, ABC):
@@ -28,12 +29,14 @@ class Head(nn.Module, ABC):
         unit_dtype: The type of units. None: the type of the model's weights.
         unit_shape: The shape of a unit.
         noise_width: N, the number of standard normal values that a draw takes.
+        ids: The ids that the units are. None: units are vectors.
     """
 
     averages: ClassVar[bool]
     unit_dtype: ClassVar[torch.dtype | None]
     unit_shape: tuple[int, ...]
     noise_width: int
+    ids: SpeechIds | None = None
 
     def __init__(self, architecture: Architecture, objective: Objective) -> None:
         super().__init__()
@@ -49,6 +52,14 @@ class Head(nn.Module, ABC):
     @abstractmethod
     def input_layer(cls, architecture: Architecture) -> nn.Module:
         """Make the layer that turns units [..., *unit] into inputs [..., H] of the model."""
+
+    def score_ids(self, hidden: Tensor) -> Tensor:
+        """Return unnormalised log-probabilities [..., S] of ids after hidden states [..., H].
+
+        Raises:
+            TypeError: If units are vectors.
+        """
+        raise TypeError(f"the units of {type(self).__name__} are no ids")
 
     @abstractmethod
     def draw(self, hidden: Tensor, noise: Tensor) -> Tensor:

@@ -1,0 +1,142 @@
+"""How the next id is drawn from scores, for models whose units are ids.
+
+Ids are drawn from the most likely ones only (nucleus sampling, Holtzman et al. 2020, and top-k). An
+id that has just been drawn is drawn again from all others: repetition aware sampling (VALL-E 2,
+Chen et al. 2024), which keeps speech from looping. Every utterance has its own generator, so it
+gets the same ids in a batch as alone.
+
+Shapes: B utterances, S scores: the ids of speech, then those that end something.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sampling:
+    """Which ids may be drawn.
+
+    Attributes:
+        top_p: Ids are taken, the most likely first, until their probabilities sum to this. 1: all.
+        top_k: At most this many ids are taken. 0: any number.
+        window: Number of an utterance's newest ids in which repetitions are counted. 0: none.
+        repetitions: An id that the window contains this often is drawn again, from all other ids.
+    """
+
+    top_p: float = 1.0
+    top_k: int = 0
+    window: int = 0
+    repetitions: int = 1
+
+    def __post_init__(self) -> None:
+        if not 0 < self.top_p <= 1:
+            raise ValueError(f"top_p={self.top_p}: give a share above 0, and at most 1")
+        for name, least in (("top_k", 0), ("window", 0), ("repetitions", 1)):
+            if getattr(self, name) < least:
+                raise ValueError(f"{name}={getattr(self, name)} must be at least {least}")
+
+
+@dataclass(frozen=True)
+class SpeechIds:
+    """The ids that a model has scores for.
+
+    Attributes:
+        speech: The number of ids that are speech: 0 to `speech` - 1.
+        scored: The number of ids with scores. Those from `speech` on are drawn to end something:
+            `speech` itself ends speech.
+        fill: The id that ends a chunk of speech, so that the next chunk of text is read. None: all
+            chunks are full.
+    """
+
+    speech: int
+    scored: int
+    fill: int | None = None
+
+    @property
+    def end(self) -> int | None:
+        """The id that ends speech; None if something else does."""
+        return self.speech if self.scored > self.speech else None
+
+
+@dataclass(frozen=True, eq=False)
+class IdDraws:
+    """How the next ids of B utterances are drawn.
+
+    Attributes:
+        sampling: B settings.
+        generators: B generators.
+        recent: The newest ids of each utterance, the last one last.
+        forbidden: For each utterance the ids that are not drawn.
+        useless: For each utterance the ids after which it is drawn again, without these ids.
+    """
+
+    sampling: Sequence[Sampling]
+    generators: Sequence[torch.Generator]
+    recent: Sequence[Sequence[int]]
+    forbidden: Sequence[Sequence[int]]
+    useless: Sequence[Sequence[int]]
+
+
+def draw_ids(scores: Tensor, temperature: Sequence[float], draws: IdDraws) -> Tensor:
+    """Draw the next id of each utterance.
+
+    Args:
+        scores: [B, S] unnormalised log-probabilities.
+        temperature: B values that the scores are divided by. 0: the most likely id.
+        draws: How to draw.
+
+    Returns:
+        int64 [B], on the device of the scores.
+
+    Raises:
+        ValueError: If scores are not finite. Then no generator has been used.
+    """
+    log_p = scores.detach().float().log_softmax(-1).cpu()
+    if not log_p.isfinite().all():
+        raise ValueError("the model's scores are not finite: its weights are broken")
+    for row, ids in enumerate(draws.forbidden):
+        log_p[row, list(ids)] = -torch.inf
+    scale = torch.tensor(temperature)[:, None]
+    log_p /= torch.where(scale > 0, scale, 1.0)
+    ordered, ids = log_p.softmax(-1).sort(descending=True, stable=True)
+    before = ordered.double().cumsum(-1) - ordered
+    drawn = ids[:, 0].tolist()
+    for row, sampling in enumerate(draws.sampling):
+        if temperature[row] > 0:
+            kept = int((before[row] < sampling.top_p).sum())
+            kept = min(kept, sampling.top_k or kept)
+            index = _multinomial(ordered[row, :kept], draws.generators[row])
+            drawn[row] = _avoid_repetition(int(ids[row, index]), log_p[row], row, draws)
+        if drawn[row] in draws.useless[row]:
+            log_p[row, list(draws.useless[row])] = -torch.inf
+            probabilities = log_p[row].softmax(-1)
+            is_greedy = temperature[row] == 0
+            drawn[row] = (
+                int(probabilities.argmax())
+                if is_greedy
+                else _multinomial(probabilities, draws.generators[row])
+            )
+    return torch.tensor(drawn, device=scores.device)
+
+
+def _avoid_repetition(drawn: int, log_p: Tensor, row: int, draws: IdDraws) -> int:
+    """Draw again, without this id, if it has been drawn too often; changes `log_p` [S]."""
+    sampling = draws.sampling[row]
+    recent = draws.recent[row][-sampling.window :] if sampling.window else ()
+    if list(recent).count(drawn) < sampling.repetitions:
+        return drawn
+    log_p[drawn] = -torch.inf
+    if not log_p.isfinite().any():  # it is the only id that is possible
+        return drawn
+    return _multinomial(log_p.softmax(-1), draws.generators[row])
+
+
+def _multinomial(probabilities: Tensor, generator: torch.Generator) -> int:
+    """Draw an index with these probabilities [S], which need not sum to 1."""
+    on_device = probabilities.to(generator.device)
+    return int(torch.multinomial(on_device, 1, replacement=True, generator=generator))
