@@ -52,9 +52,14 @@ def load_parts(
         beside = [folder / "codec", folder.parent / "codec"]
         codec = next((path for path in beside if path.is_dir()), DEFAULT_CODEC)
     if dtype == "auto":
-        dtype = choose_precision(family.num_parameters(config), torch.device(device))
+        dtype = choose_precision(
+            family.num_parameters(config), torch.device(device), config.architecture.head == "token"
+        )
     model = family.load_model(folder, loading_dtype(dtype)).to(device)
-    tokenizer = TextTokenizer.from_pretrained(folder, config.architecture.text_normalization)
+    sizes = config.architecture
+    tokenizer = TextTokenizer.from_pretrained(
+        folder, sizes.text_normalization, sizes.bos_token_id, sizes.eos_token_id
+    )
     return make_fast(model, dtype, threads), tokenizer, load_codec(codec, device=device)
 
 
@@ -110,6 +115,11 @@ def check_parts(config: Config, tokenizer: TextTokenizer, codec: Codec) -> None:
         raise ValueError(
             f"the tokenizer has {tokenizer.vocab_size} tokens, the model "
             f"{architecture.vocab_size}: use the tokenizer the model was trained with"
+        )
+    if tokenizer.bos_id != architecture.bos_token_id:
+        raise ValueError(
+            f"the tokenizer begins texts with {tokenizer.bos_id}, the model was made for "
+            f"{architecture.bos_token_id}: load the tokenizer with bos_id and eos_id of the model"
         )
     if tokenizer.normalization != architecture.text_normalization:
         raise ValueError(

@@ -119,13 +119,13 @@ class Decoder:
 
         Raises:
             ValueError: For an empty text or one that is too long for the model's positions, for
-                conditions that the model does not take, for several draws of units that have no
-                mean, or for guidance of a model that has none.
+                conditions that the model does not take, or as `DecodingOptions.check`.
         """
         options = options or DecodingOptions()
         if request.text_ended and not len(request.token_ids):
             raise ValueError("empty text: give at least one token")
-        options.check(self.model)
+        layout = layout or self.model.layout
+        options.check(self.model, layout)
         if generator is None and self.model.ids is not None:
             generator = torch.Generator().manual_seed(int(torch.randint(2**62, ())))
         prompt, model = request.prompt, self.model
@@ -136,7 +136,7 @@ class Decoder:
             model.embed_conditions(request.conditions),
             options,
             generator,
-            layout or model.layout,
+            layout,
             model.config.architecture.eos_token_id,
         )
         self._check_length(utterance)
@@ -394,7 +394,7 @@ class Decoder:
     def _read(self, rows: list[Row], inputs: list[list[Input]]) -> None:
         """Let the model read inputs after which no frame is drawn."""
         counts = [len(one) for one in inputs]
-        embeddings = embed_inputs(self.model, inputs)
+        embeddings = embed_inputs(self.model, inputs, [row.tokens_before() for row in rows])
         self.model.advance(embeddings, [row.index for row in rows], counts, self._cache)
         for row, count in zip(rows, counts, strict=True):
             del row.unread[:count]

@@ -14,8 +14,19 @@ from sled.decoding.row import Condition, Input
 from sled.model.interface import FrameModel
 
 
-def embed_inputs(model: FrameModel, inputs: Sequence[Sequence[Input]]) -> Tensor:
-    """Input embeddings [R, Q, H] of R sequences of inputs, right-padded with zeros."""
+def embed_inputs(
+    model: FrameModel, inputs: Sequence[Sequence[Input]], pasts: Sequence[Sequence[int]]
+) -> Tensor:
+    """Embed the inputs of several rows.
+
+    Args:
+        model: The model.
+        inputs: The inputs of R rows.
+        pasts: The tokens that each row has read before.
+
+    Returns:
+        Input embeddings [R, Q, H], right-padded with zeros.
+    """
     longest = max(map(len, inputs))
     tokens: dict[int, int] = {}
     units: dict[int, Tensor] = {}
@@ -30,7 +41,13 @@ def embed_inputs(model: FrameModel, inputs: Sequence[Sequence[Input]]) -> Tensor
                 units[index] = item
     width = model.config.architecture.hidden_size
     embeddings = torch.zeros(len(inputs) * longest, width, device=model.device, dtype=model.dtype)
-    if tokens:
+    if tokens and model.encodes_text:
+        for row, past in enumerate(pasts):
+            own = {i: token for i, token in tokens.items() if i // longest == row}
+            if own:
+                ids = torch.tensor(list(own.values()), device=model.device)
+                embeddings[list(own)] = model.embed_text(ids, past)
+    elif tokens:
         ids = torch.tensor(list(tokens.values()), device=model.device)
         embeddings[list(tokens)] = model.embed_text(ids)
     if units:

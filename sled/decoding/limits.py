@@ -19,6 +19,8 @@ class Limits:
         # Plain numbers, as they are read often.
         self._positions = config.architecture.max_position_embeddings
         speaking = config.speaking
+        # Texts with `<s>` and `</s>` count with both.
+        self._has_bos = config.architecture.bos_token_id is not None
         self._low, self._high = speaking.min_frames_per_token, speaking.max_frames_per_token
 
     def positions(self, utterance: Utterance) -> int:
@@ -48,7 +50,10 @@ class Limits:
         tolerance = utterance.options.length_tolerance
         if tolerance is None or self._low is None or self._high is None:
             return 0.0, math.inf
-        return (
-            utterance.num_tokens * self._low / tolerance,
-            utterance.num_tokens * self._high * tolerance,
-        )
+        if self._has_bos:
+            low, count = self._low, utterance.num_tokens
+        else:
+            # As published, where chunks of speech may end early there is no least length.
+            low = self._low if utterance.rows[0].layout.is_offline else 0.0
+            count = utterance.num_text_tokens
+        return count * low / tolerance, count * self._high * tolerance

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from sled.model.config import Config
 from sled.model.interface import FrameModel
+from sled.model.layout import Layout
 from sled.model.sampling import Sampling
 
 MAX_DRAWS = 1000  # they are computed at once, and no more are of use
@@ -88,19 +89,31 @@ class DecodingOptions:
         """The number of positions that an utterance may fill: text, prompt and new frames."""
         return min(max_position_embeddings, self.max_length or max_position_embeddings)
 
-    def check(self, model: FrameModel) -> None:
-        """Check that a model can be decoded with these options.
+    @classmethod
+    def with_all_rows(cls, model: FrameModel) -> DecodingOptions:
+        """Options under which an utterance has all the rows that it can have."""
+        return cls(cfg=cls.cfg if has_guidance(model) else 1.0)
+
+    def check(self, model: FrameModel, layout: Layout) -> None:
+        """Check that a model can be decoded with these options, in a layout.
 
         Raises:
-            ValueError: For several draws of units that have no mean, or guidance of a model that
-                has none.
+            ValueError: For several draws of units that have no mean, guidance of a model that has
+                none, or chunks of text for a model that encodes whole texts.
         """
         if self.draws > 1 and not model.averages:
             raise ValueError(f"draws={self.draws}: this model's units have no mean; use 1")
-        if self.guided and model.ids is not None and model.ids.fill is not None:
+        if self.guided and not has_guidance(model):
             raise ValueError(f"cfg={self.cfg}: this model has no guidance; use 1")
+        if model.encodes_text and not layout.is_offline:
+            raise ValueError(f"{layout}: this model reads the whole text before it speaks")
 
     @property
     def guided(self) -> bool:
         """Whether drawing takes a second row without the text."""
         return self.cfg != 1
+
+
+def has_guidance(model: FrameModel) -> bool:
+    """Whether a model was trained without text, too; those whose ids end speech were not."""
+    return model.ids is None or model.ids.end is None

@@ -80,6 +80,11 @@ class Row:
         known = self.num_conditions + self._tokens_taken + self.num_frames
         return known - len(self.unread)
 
+    def tokens_before(self) -> list[int]:
+        """The tokens of the text that the model has read."""
+        waiting = sum(isinstance(item, int) for item in self.unread)
+        return self.token_ids[: self._tokens_taken - waiting]
+
     def take_unread_text(self) -> list[int]:
         """Remove and return the tokens whose turn in the layout has not come."""
         unread = self.token_ids[self._tokens_taken :]

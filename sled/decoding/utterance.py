@@ -176,6 +176,12 @@ class Utterance:
         return len(self.rows[0].token_ids) - max(0, self.prompt_tokens - 1)
 
     @property
+    def num_text_tokens(self) -> int:
+        """As `num_tokens`, for texts without `<s>`: without any token that is no text."""
+        row = self.rows[0]
+        return len(row.token_ids) - self.prompt_tokens - row.text_ended
+
+    @property
     def num_tokens_waiting(self) -> int:
         """Tokens of its text whose turn in the layout has not come."""
         return self.rows[0].num_tokens_waiting

@@ -148,6 +148,7 @@ def _check_generation(
             text, theirs = theirs[:num_tokens], theirs[num_tokens:]
             result.require("text tokens", text.equal(tensors["input_ids"][row]))
         sizes = model.config.architecture
+        assert sizes.bos_token_id is not None
         ours = _tokens(generated, sizes.bos_token_id, sizes.eos_token_id)
         result.require("tokens", ours.equal(theirs[: len(ours)] if len(spoken) > 1 else theirs))
     return result

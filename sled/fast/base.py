@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from typing import Any, TypeVar
 
@@ -38,7 +38,10 @@ class FastModel(ABC):
         ids: See there.
         averages: See there.
         parameter_count: See there.
+        encodes_text: See there.
     """
+
+    encodes_text = False
 
     def __init__(self, model: SpeechLM, dtype: torch.dtype | None = None) -> None:
         self.config, self.layout, self.device = model.config, model.layout, model.device
@@ -99,7 +102,7 @@ class FastModel(ABC):
         """See `FrameModel.new_cache`."""
         return KVCache(self.config.architecture, self.device, self.dtype)
 
-    def embed_text(self, token_ids: Tensor) -> Tensor:
+    def embed_text(self, token_ids: Tensor, past: Sequence[int] = ()) -> Tensor:
         """See `FrameModel.embed_text`."""
         return self._normalize(F.embedding(token_ids, self._tokens).to(self.dtype))
 

@@ -12,6 +12,7 @@ from sled.fast.fused import FusedModel
 from sled.files.extras import install_command
 from sled.model.interface import FrameModel
 from sled.model.lm import SpeechLM
+from sled.model.tokens.lm import TokenLM
 
 logger = logging.getLogger(__name__)
 
@@ -22,7 +23,7 @@ PRECISIONS = (*DTYPES, *BITS)
 SMALL = 50e6
 
 
-def choose_precision(parameter_count: int, device: torch.device) -> str:
+def choose_precision(parameter_count: int, device: torch.device, draws_ids: bool = False) -> str:
     """Choose the default precision of a model on a device.
 
     float32 for small models and on MPS. On a GPU, bfloat16 if it supports that, else float16. On a
@@ -32,17 +33,19 @@ def choose_precision(parameter_count: int, device: torch.device) -> str:
     Args:
         parameter_count: Number of parameters of the model.
         device: Device to run on.
+        draws_ids: Whether the units of the model are ids, for which there is no int8.
     """
     if parameter_count < SMALL or device.type == "mps":
         return "float32"
     if device.type == "cuda":
         return "bfloat16" if torch.cuda.is_bf16_supported(including_emulation=False) else "float16"
-    if has_runtime():
+    if has_runtime() and not draws_ids:
         return "int8"
     fallback = "bfloat16" if _multiplies_bfloat16() else "float32"
-    logger.warning(
-        "speaking in %s; int8 is several times faster: %s", fallback, install_command("fast")
-    )
+    if not draws_ids:
+        logger.warning(
+            "speaking in %s; int8 is several times faster: %s", fallback, install_command("fast")
+        )
     return fallback
 
 
@@ -51,8 +54,8 @@ def loading_dtype(precision: str) -> torch.dtype:
     return DTYPES.get(precision, torch.bfloat16)
 
 
-def make_fast(model: SpeechLM, precision: str, threads: int | None = None) -> FrameModel:
-    """Convert a model to its fast form.
+def make_fast(model: SpeechLM | TokenLM, precision: str, threads: int | None = None) -> FrameModel:
+    """Convert a model to its fast form, if it has one.
 
     Args:
         model: In evaluation mode, on its device. Its weights are moved: do not use it any more.
@@ -64,13 +67,15 @@ def make_fast(model: SpeechLM, precision: str, threads: int | None = None) -> Fr
     """
     if precision in DTYPES:
         model = model.to(DTYPES[precision])
+        if isinstance(model, TokenLM):
+            return model
         if model.ids is not None:  # how they are drawn depends on the past of each utterance
             return FusedModel(model)
         on_gpu = model.device.type == "cuda"
         return CudaGraphModel(model, GraphCapture(model.device)) if on_gpu else FusedModel(model)
     if precision not in BITS:
         raise ValueError(f"dtype={precision!r}: choose one of {', '.join(PRECISIONS)}")
-    if model.ids is not None:
+    if isinstance(model, TokenLM) or model.ids is not None:
         raise ValueError(f"{precision} is for models of latent vectors: use float32 or bfloat16")
     if model.device.type != "cpu":
         raise ValueError(f"{precision} runs on CPUs only: use bfloat16 on {model.device}")

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import torch
 from safetensors import SafetensorError, safe_open
-from torch import Tensor
+from torch import Tensor, nn
 
 from sled.files.hub import find_hub_file, hub_file, is_hub_name
 
@@ -130,6 +130,28 @@ def refuse_tensors(
             f"{name_or_path} does not hold this model's tensors ({'; '.join(problems)}): "
             "check that config.json and model.safetensors belong together"
         )
+
+
+def assign_weights(
+    name_or_path: str | Path, model: nn.Module, weights: Mapping[str, Tensor]
+) -> None:
+    """Give a model the tensors of its checkpoint.
+
+    Raises:
+        ValueError: If the tensors are not those of the model.
+    """
+    wanted = model.state_dict()
+    refuse_tensors(
+        name_or_path,
+        wanted.keys() - weights.keys(),
+        weights.keys() - wanted.keys(),
+        {
+            key: (weight.shape, wanted[key].shape)
+            for key, weight in weights.items()
+            if key in wanted and weight.shape != wanted[key].shape
+        },
+    )
+    model.load_state_dict(weights, assign=True)
 
 
 def _shards(index: Path) -> list[str]:

@@ -66,7 +66,29 @@ class AttentionContext(Protocol):
         ...
 
 
-class PackedSequences(AttentionContext):
+class DistanceContext(AttentionContext, Protocol):
+    """A context whose scores may also depend on how far apart two positions are."""
+
+    def attend_by_distance(
+        self, layer: int, query: Tensor, key: Tensor, value: Tensor, by_distance: Tensor
+    ) -> Tensor:
+        """Attend from each position to those it may see.
+
+        Args:
+            layer: Number of the layer.
+            query: [..., A, d].
+            key: [..., A, d].
+            value: [..., A, d].
+            by_distance: [..., A, E] factors of the cosines and sines of the positions attended to,
+                as `position_vectors` returns them; the products are added to the scores.
+
+        Returns:
+            [..., A, d].
+        """
+        ...
+
+
+class PackedSequences(DistanceContext):
     """Sequences, concatenated to P positions; each attends to its own sequence up to itself.
 
     On an accelerator, attention runs on right-padded sequences: causality hides the padding, so no
@@ -75,7 +97,7 @@ class PackedSequences(AttentionContext):
 
     Args:
         lengths: Lengths of the sequences; their sum is P.
-        head_dim: Width d of a head.
+        head_dim: Width d of a head, or of the rotary tables if positions are scored by distance.
         theta: Base of the rotary angles.
         like: A tensor on the device and of the type of the inputs.
         watch: A layer whose queries and keys are kept in `watched`. None: no layer.
@@ -102,6 +124,7 @@ class PackedSequences(AttentionContext):
         self.slot = slot.to(device)
         self.is_rectangular = len(slot) == len(lengths) * longest
         cos, sin = rotary_tables(longest, head_dim, theta, device, like.dtype)
+        self._by_position = position_vectors(cos, sin)
         position = (slot % longest).to(device)
         self.cos, self.sin = cos[position][:, None], sin[position][:, None]
 
@@ -129,6 +152,28 @@ class PackedSequences(AttentionContext):
         flat = attended.transpose(1, 2).flatten(0, 1)
         return flat if self.is_rectangular else flat[self.slot]
 
+    @override
+    def attend_by_distance(
+        self, layer: int, query: Tensor, key: Tensor, value: Tensor, by_distance: Tensor
+    ) -> Tensor:
+        attended = []
+        parts = (x.split(self.lengths) for x in (query, key, value, by_distance))
+        for q, k, v, factors in zip(*parts, strict=True):
+            scores = factors.transpose(0, 1) @ self._by_position[: len(k)].T  # [A, L, L]
+            later = torch.ones_like(scores[0], dtype=torch.bool).triu(1)
+            alone = F.scaled_dot_product_attention(
+                *(x.transpose(0, 1)[None] for x in (q, k, v)),
+                attn_mask=scores.masked_fill(later, -torch.inf)[None],
+            )
+            attended.append(alone[0].transpose(0, 1))
+        return torch.cat(attended)
+
+
+def position_vectors(cos: Tensor, sin: Tensor) -> Tensor:
+    """Cosines and sines [positions, E] of all angles of rotary tables, each [positions, E]."""
+    half = cos.shape[-1] // 2  # the tables have every angle twice
+    return torch.cat((cos[..., :half], sin[..., :half]), -1)
+
 
 def _attend(query: Tensor, key: Tensor, value: Tensor, dropout: float) -> Tensor:
     """Causal attention of sequences [B, A, L, d]; key and value may have fewer heads A."""
@@ -146,16 +191,18 @@ def _attend(query: Tensor, key: Tensor, value: Tensor, dropout: float) -> Tensor
 class Attention(nn.Module):
     """Multi-head attention with rotary positions and optional grouped keys and values."""
 
-    def __init__(self, architecture: Architecture, objective: Objective, layer: int) -> None:
+    def __init__(
+        self, architecture: Architecture, objective: Objective, layer: int, qkv_bias: bool = False
+    ) -> None:
         super().__init__()
         self.layer = layer
         self.head_dim = architecture.head_dim
         self.dropout = objective.attention_dropout
         query_width = architecture.num_attention_heads * architecture.head_dim
         key_width = architecture.num_key_value_heads * architecture.head_dim
-        self.q_proj = nn.Linear(architecture.hidden_size, query_width, bias=False)
-        self.k_proj = nn.Linear(architecture.hidden_size, key_width, bias=False)
-        self.v_proj = nn.Linear(architecture.hidden_size, key_width, bias=False)
+        self.q_proj = nn.Linear(architecture.hidden_size, query_width, bias=qkv_bias)
+        self.k_proj = nn.Linear(architecture.hidden_size, key_width, bias=qkv_bias)
+        self.v_proj = nn.Linear(architecture.hidden_size, key_width, bias=qkv_bias)
         self.o_proj = nn.Linear(query_width, architecture.hidden_size, bias=False)
 
     def forward(self, x: Tensor, context: AttentionContext) -> Tensor:
@@ -196,14 +243,21 @@ class MLP(nn.Module):
 class DecoderLayer(nn.Module):
     """Pre-norm attention and MLP, with dropout before each residual sum."""
 
-    def __init__(self, architecture: Architecture, objective: Objective, layer: int) -> None:
+    def __init__(
+        self,
+        architecture: Architecture,
+        objective: Objective,
+        layer: int,
+        qkv_bias: bool = False,
+        make_mlp: Callable[[Architecture, Objective], nn.Module] = MLP,
+    ) -> None:
         super().__init__()
         self.input_layernorm = nn.RMSNorm(architecture.hidden_size, eps=architecture.rms_norm_eps)
-        self.self_attn = Attention(architecture, objective, layer)
+        self.self_attn = Attention(architecture, objective, layer, qkv_bias)
         self.post_attention_layernorm = nn.RMSNorm(
             architecture.hidden_size, eps=architecture.rms_norm_eps
         )
-        self.mlp = MLP(architecture, objective)
+        self.mlp = make_mlp(architecture, objective)
         self.dropout = objective.dropout
 
     def forward(self, x: Tensor, context: AttentionContext) -> Tensor:
@@ -215,14 +269,27 @@ class DecoderLayer(nn.Module):
 
 
 class Backbone(nn.Module):
-    """Token embedding, decoder layers and final norm: the tensors named `model.*` on disk."""
+    """Token embedding, decoder layers and final norm: the tensors named `model.*` on disk.
 
-    def __init__(self, architecture: Architecture, objective: Objective) -> None:
+    Args:
+        architecture: Sizes.
+        objective: Dropout.
+        qkv_bias: Whether the projections to queries, keys and values have biases, as in Qwen2.
+        make_mlp: Makes the MLP of a layer.
+    """
+
+    def __init__(
+        self,
+        architecture: Architecture,
+        objective: Objective,
+        qkv_bias: bool = False,
+        make_mlp: Callable[[Architecture, Objective], nn.Module] = MLP,
+    ) -> None:
         super().__init__()
         self.head_dim, self.rope_theta = architecture.head_dim, architecture.rope_theta
         self.embed_tokens = nn.Embedding(architecture.vocab_size, architecture.hidden_size)
         self.layers = nn.ModuleList(
-            DecoderLayer(architecture, objective, layer)
+            DecoderLayer(architecture, objective, layer, qkv_bias, make_mlp)
             for layer in range(architecture.num_hidden_layers)
         )
         self.norm = nn.RMSNorm(architecture.hidden_size, eps=architecture.rms_norm_eps)

@@ -6,6 +6,7 @@ C capacity, A heads, d head width.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple, Protocol
 
 import torch
@@ -13,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from typing_extensions import override
 
-from sled.model.backbone import AttentionContext, rotary_tables
+from sled.model.backbone import DistanceContext, position_vectors, rotary_tables
 from sled.model.config import Architecture
 
 INITIAL_CAPACITY = 256
@@ -50,7 +51,7 @@ class RowCache(Protocol):
         ...
 
 
-class KVCache(AttentionContext, RowCache):
+class KVCache(DistanceContext, RowCache):
     """Keys and values of independent rows of different lengths.
 
     A step names the rows that take part and how many new positions each appends (`extend`). Rows
@@ -61,6 +62,7 @@ class KVCache(AttentionContext, RowCache):
         architecture: Sizes of the model.
         device: Device of keys and values.
         dtype: Type of keys and values.
+        rotary_dim: Width of the rotary tables. None: that of a head.
 
     Attributes:
         lengths: Positions held by each of the R rows.
@@ -71,9 +73,14 @@ class KVCache(AttentionContext, RowCache):
     _mask: Tensor | None
 
     def __init__(
-        self, architecture: Architecture, device: torch.device, dtype: torch.dtype
+        self,
+        architecture: Architecture,
+        device: torch.device,
+        dtype: torch.dtype,
+        rotary_dim: int | None = None,
     ) -> None:
         self._head_dim, self._rope_theta = architecture.head_dim, architecture.rope_theta
+        self._rotary_dim = rotary_dim or architecture.head_dim
         self._layers, self._heads = architecture.num_hidden_layers, architecture.num_key_value_heads
         self._usual_capacity = architecture.max_position_embeddings
         self.lengths: list[int] = []
@@ -161,7 +168,7 @@ class KVCache(AttentionContext, RowCache):
             for target, source in zip(new, old, strict=True):
                 target[:, :rows, :, :positions] = source[:, :rows, :, :positions]
         tables = rotary_tables(
-            capacity, self._head_dim, self._rope_theta, old[0].device, old[0].dtype
+            capacity, self._rotary_dim, self._rope_theta, old[0].device, old[0].dtype
         )
         self._keys, self._values = new
         self._rotary = torch.stack(tables)  # [2, C, d]
@@ -199,14 +206,61 @@ class KVCache(AttentionContext, RowCache):
     def attend(
         self, layer: int, query: Tensor, key: Tensor, value: Tensor, dropout: float
     ) -> Tensor:
+        return self._attend(layer, query, key, value, self._mask, dropout)
+
+    @override
+    def attend_by_distance(
+        self, layer: int, query: Tensor, key: Tensor, value: Tensor, by_distance: Tensor
+    ) -> Tensor:
+        vectors = position_vectors(*self._rotary[:, : self._held])
+        scores = by_distance.transpose(1, 2) @ vectors.T  # [S, A, Q, K]
+        mask = scores if self._mask is None else scores + self._mask
+        return self._attend(layer, query, key, value, mask, 0.0)
+
+    def _attend(
+        self,
+        layer: int,
+        query: Tensor,
+        key: Tensor,
+        value: Tensor,
+        mask: Tensor | None,
+        dropout: float,
+    ) -> Tensor:
         self._keys[layer][self._rows, :, self._positions] = key
         self._values[layer][self._rows, :, self._positions] = value
         attended = F.scaled_dot_product_attention(
             query.transpose(1, 2),
             self._keys[layer, :, :, : self._held][self._attended],
             self._values[layer, :, :, : self._held][self._attended],
-            attn_mask=self._mask,
+            attn_mask=mask,
             dropout_p=dropout,
             enable_gqa=key.shape[2] < query.shape[2],
         )
         return attended.transpose(1, 2)
+
+
+def advance_rows(
+    layers: Callable[[Tensor, KVCache], Tensor],
+    embeddings: Tensor,
+    rows: list[int],
+    counts: list[int],
+    cache: KVCache,
+) -> Tensor:
+    """Read `counts[s]` new inputs in each row and return the state after the last.
+
+    Args:
+        layers: Returns hidden states [S, Q, H] of inputs.
+        embeddings: [S, Q, ...] inputs, right-padded.
+        rows: S indices of rows in the cache.
+        counts: S counts in 1..Q.
+        cache: The past of the rows; extended in place.
+
+    Returns:
+        [S, H] hidden state of each row's last new position.
+    """
+    cache.extend(rows, counts)
+    hidden = layers(embeddings, cache)
+    if hidden.shape[1] == 1:
+        return hidden[:, 0]
+    last = torch.tensor(counts, device=hidden.device) - 1
+    return hidden[torch.arange(len(counts), device=hidden.device), last]

@@ -87,7 +87,7 @@ class Architecture:
         noise_channels: Width of the energy head's noise.
         stream_n: Text tokens per chunk of the streaming layout. None: offline layout.
         stream_m: Frames per chunk of the streaming layout. None: offline layout.
-        bos_token_id: Token at the start of a text, `<s>`.
+        bos_token_id: Token at the start of a text, `<s>`. None: texts have none.
         pad_token_id: Padding token.
         eos_token_id: Token at the end of a text, `</s>`; alone, it stands for a dropped text.
         frame_rate: Frames per second, as in the codec.
@@ -114,7 +114,7 @@ class Architecture:
     noise_channels: int = 128
     stream_n: int | None = None
     stream_m: int | None = None
-    bos_token_id: int = 0
+    bos_token_id: int | None = 0
     pad_token_id: int = 1
     eos_token_id: int = 2
     frame_rate: float = _extra(75.0)

@@ -4,13 +4,13 @@
 decode.
 
 Shapes: B utterances in a batch, R rows of a call, Q new inputs of a row, C conditions, H hidden
-width, N noise width, S scored ids; `...` after B is the shape of a unit, [D] for a latent and [] for
-an id.
+width, N noise width, S scored ids; `...` after B is the shape of a unit, [D] for a latent and []
+for an id.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Protocol
@@ -158,8 +158,18 @@ class FrameModel(Protocol):
         """A cache for `advance` and `step`, without rows."""
         ...
 
-    def embed_text(self, token_ids: Tensor) -> Tensor:
-        """Input embeddings [..., H] of token ids [...]."""
+    @property
+    def encodes_text(self) -> bool:
+        """Whether the embedding of a token depends on the tokens before it."""
+        ...
+
+    def embed_text(self, token_ids: Tensor, past: Sequence[int] = ()) -> Tensor:
+        """Input embeddings [..., H] of token ids [...].
+
+        Args:
+            token_ids: The tokens; [L] if the model encodes text.
+            past: The tokens before them in their text; used if the model encodes text.
+        """
         ...
 
     def embed_units(self, units: Tensor) -> Tensor:

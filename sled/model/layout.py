@@ -32,18 +32,20 @@ class Arrangement:
             frames of each sample are followed by the position of its last frame, which predicts
             the stop.
         is_stop: [F + B] True at the stops.
+        chunk_ends: Positions of the frames that fill a chunk of speech which text follows.
     """
 
     source: Tensor
     lengths: list[int]
     predictor: Tensor
     is_stop: Tensor
+    chunk_ends: Tensor
 
     def to(self, device: torch.device) -> Arrangement:
         """Return the same on another device."""
-        moved = (x.to(device) for x in (self.source, self.predictor, self.is_stop))
-        source, predictor, is_stop = moved
-        return Arrangement(source, self.lengths, predictor, is_stop)
+        tensors = (self.source, self.predictor, self.is_stop, self.chunk_ends)
+        source, *others = (tensor.to(device) for tensor in tensors)
+        return Arrangement(source, self.lengths, *others)
 
 
 @dataclass(frozen=True)
@@ -118,7 +120,11 @@ class Layout:
         owner, token = _number_through(token_total)  # [N]
         token_position = start[owner] + token + self._frames_before(token, frame_total[owner])
         owner, frame = _number_through(frame_total)  # [F]
-        frame_position = start[owner] + frame + self._tokens_before(frame, token_total[owner])
+        read = self._tokens_before(frame, token_total[owner])  # [F]
+        frame_position = start[owner] + frame + read
+        fills = read < token_total[owner]
+        if self.speech_chunk is not None:
+            fills &= (frame + 1) % self.speech_chunk == 0
 
         condition_position = (first[:, None] + torch.arange(num_conditions)).flatten()  # [B C]
 
@@ -133,7 +139,7 @@ class Layout:
         predictor = torch.empty_like(is_stop, dtype=torch.long)
         predictor[~is_stop] = frame_position - 1
         predictor[is_stop] = frame_position[frame_total.cumsum(0) - 1]
-        return Arrangement(source, length.tolist(), predictor, is_stop)
+        return Arrangement(source, length.tolist(), predictor, is_stop, frame_position[fills])
 
     def _frames_before(self, token: Tensor, frame_total: Tensor) -> Tensor:
         """Frames written before each token is read."""

@@ -8,7 +8,7 @@ noise width; `*unit` is the shape of a unit, [D] for a latent vector and [] for 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import NamedTuple
@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from sled.files.digest import tensor_digest
 from sled.files.without_weights import without_weights
 from sled.model.backbone import Backbone
-from sled.model.cache import KVCache
+from sled.model.cache import KVCache, advance_rows
 from sled.model.conditions import project_conditions
 from sled.model.config import Config
 from sled.model.eager_step import eager_step
@@ -97,6 +97,7 @@ class SpeechLM(nn.Module):
     """
 
     config: Config
+    encodes_text = False
 
     def __init__(self, config: Config) -> None:
         super().__init__()
@@ -178,8 +179,8 @@ class SpeechLM(nn.Module):
 
     # Inputs and outputs of single positions, shared by training and decoding.
 
-    def embed_text(self, token_ids: Tensor) -> Tensor:
-        """Return input embeddings [..., H] of token ids [...]."""
+    def embed_text(self, token_ids: Tensor, past: Sequence[int] = ()) -> Tensor:
+        """Return input embeddings [..., H] of token ids [...], whatever their past."""
         return self._normalize(self.model.embed_tokens(token_ids))
 
     def embed_units(self, units: Tensor) -> Tensor:
@@ -241,12 +242,7 @@ class SpeechLM(nn.Module):
         Returns:
             [R, H] hidden state of each row's last new position.
         """
-        cache.extend(rows, counts)
-        hidden: Tensor = self.model(embeddings, cache)
-        if hidden.shape[1] == 1:
-            return hidden[:, 0]
-        last = torch.tensor(counts, device=hidden.device) - 1
-        return hidden[torch.arange(len(counts), device=hidden.device), last]
+        return advance_rows(self.model, embeddings, rows, counts, cache)
 
     # Training.
 

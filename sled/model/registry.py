@@ -9,11 +9,18 @@ from pathlib import Path
 import torch
 from safetensors.torch import save_file
 
-from sled.files.checkpoint import CONFIG_FILE, WEIGHTS_FILE, read_weights, refuse_tensors
+from sled.files.checkpoint import CONFIG_FILE, WEIGHTS_FILE, assign_weights, read_weights
 from sled.files.json_object import read_json_object
 from sled.files.without_weights import without_weights
 from sled.model.config import MODEL_TYPE, Config
 from sled.model.lm import STOP_POSITIVE_WEIGHT, SpeechLM, num_parameters
+from sled.model.tokens.files import (
+    MODELS,
+    load_token_config,
+    load_token_lm,
+    num_token_parameters,
+)
+from sled.model.tokens.lm import TokenLM
 
 
 @dataclass(frozen=True)
@@ -27,7 +34,7 @@ class ModelFamily:
     """
 
     load_config: Callable[[Path], Config]
-    load_model: Callable[[Path, torch.dtype | None], SpeechLM]
+    load_model: Callable[[Path, torch.dtype | None], SpeechLM | TokenLM]
     num_parameters: Callable[[Config], int]
 
 
@@ -53,18 +60,7 @@ def load_speech_lm(
     weights = read_weights(folder, dtype)
     # A constant, which some writers of the format leave out.
     weights.setdefault("bceloss.pos_weight", torch.tensor([STOP_POSITIVE_WEIGHT], dtype=dtype))
-    wanted = model.state_dict()
-    refuse_tensors(
-        folder,
-        wanted.keys() - weights.keys(),
-        weights.keys() - wanted.keys(),
-        {
-            key: (weight.shape, wanted[key].shape)
-            for key, weight in weights.items()
-            if key in wanted and weight.shape != wanted[key].shape
-        },
-    )
-    model.load_state_dict(weights, assign=True)
+    assign_weights(folder, model, weights)
     return model.eval()
 
 
@@ -76,7 +72,8 @@ def save_speech_lm(model: SpeechLM, folder: Path) -> None:
 
 
 FAMILIES: dict[str, ModelFamily] = {
-    MODEL_TYPE: ModelFamily(Config.load, load_speech_lm, num_parameters)
+    MODEL_TYPE: ModelFamily(Config.load, load_speech_lm, num_parameters),
+    **dict.fromkeys(MODELS, ModelFamily(load_token_config, load_token_lm, num_token_parameters)),
 }
 """The families by `model_type`; others can be added."""
 
@@ -89,7 +86,8 @@ def model_family(folder: Path) -> ModelFamily:
         ValueError: If that cannot be read, or its `model_type` is unknown.
     """
     path = folder / CONFIG_FILE
-    model_type = read_json_object(path).get("model_type", MODEL_TYPE)
+    flat = read_json_object(path)
+    model_type = flat.get("model_type", flat.get("kind", MODEL_TYPE))
     if model_type not in FAMILIES:
         known = ", ".join(sorted(FAMILIES))
         raise ValueError(f"{path} has model_type {model_type!r}, known are {known}: update sled")

@@ -99,8 +99,8 @@ def draw_ids(scores: Tensor, temperature: Sequence[float], draws: IdDraws) -> Te
     log_p = scores.detach().float().log_softmax(-1).cpu()
     if not log_p.isfinite().all():
         raise ValueError("the model's scores are not finite: its weights are broken")
-    for row, ids in enumerate(draws.forbidden):
-        log_p[row, list(ids)] = -torch.inf
+    for row, forbidden in enumerate(draws.forbidden):
+        log_p[row, list(forbidden)] = -torch.inf
     scale = torch.tensor(temperature)[:, None]
     log_p /= torch.where(scale > 0, scale, 1.0)
     ordered, ids = log_p.softmax(-1).sort(descending=True, stable=True)

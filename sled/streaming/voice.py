@@ -160,7 +160,7 @@ class Voice:
         decoder = Decoder(model)
         request = prompt_request(text, units, tokenizer, conditions or {})
         # Guidance needs a second row. Without guidance, it is left out later.
-        decoder.join(request, options=DecodingOptions(), layout=layout)
+        decoder.join(request, options=DecodingOptions.with_all_rows(model), layout=layout)
         while decoder.read_some():
             yield
         prefill = decoder.save(decoder.utterances[0])
@@ -263,7 +263,9 @@ class Voice:
                 )
         layout = Layout(description["text_chunk"], description["speech_chunk"])
         decoder = Decoder(model)
-        utterance = decoder.join(request, options=DecodingOptions(), layout=layout)
+        utterance = decoder.join(
+            request, options=DecodingOptions.with_all_rows(model), layout=layout
+        )
         for row in utterance.rows:  # as after reading ahead
             del row.unread[:-1]
         cached = tuple(
@@ -286,13 +288,10 @@ def _read_file(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except (SafetensorError, OSError) as error:
         raise ValueError(f"{path} is not a readable voice file ({error}): {remedy}") from error
-    names = {
-        "latents",
-        "token_ids",
-        *(f"{kv}.{row}" for kv in ("keys", "values") for row in (0, 1)),
-    }
+    names = {"latents", "token_ids", "keys.0", "values.0"}
+    guided = names | {"keys.1", "values.1"}
     found = {name for name in tensors if not name.startswith(CONDITION_PREFIX)}
-    if metadata.get("format") != FILE_FORMAT or found != names:
+    if metadata.get("format") != FILE_FORMAT or found not in (names, guided):
         raise ValueError(f"{path} is not a voice file: {remedy}")
     return json.loads(metadata["voice"]), tensors
 

@@ -25,7 +25,7 @@ import re
 from collections.abc import Sequence
 from itertools import takewhile
 
-from sled.text.tokenizer import BOS_ID, EOS_ID, TextTokenizer
+from sled.text.tokenizer import TextTokenizer
 
 _SPACES = re.compile(r"\s+")
 _ENDINGS = {"'s", "'t", "'re", "'ve", "'m", "'ll", "'d"}
@@ -96,7 +96,7 @@ class IncrementalTokenizer:
         self._refuse_if_finished()
         self._finished = True
         self._tail = self._tail.removesuffix(" ")
-        return self._commit([*self._close(self._tokenizer.words(self._tail)), EOS_ID])
+        return self._commit(self._close(self._tokenizer.words(self._tail)) + self._tokenizer.end)
 
     def _refuse_if_finished(self) -> None:
         if self._finished:
@@ -104,7 +104,7 @@ class IncrementalTokenizer:
 
     def _commit(self, ids: list[int]) -> list[int]:
         if self.num_committed == 0:
-            ids = [BOS_ID, *ids]
+            ids = self._tokenizer.begin + ids
         self.num_committed += len(ids)
         return ids
 

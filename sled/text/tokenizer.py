@@ -39,16 +39,25 @@ class TextTokenizer:
     Args:
         model: The vocabulary and the merges.
         normalization: How texts are normalised first, see `sled.normalization`. None: not at all.
+        bos_id: The id before every text. None: there is none.
+        eos_id: The id after every text.
 
     Raises:
         ValueError: The special tokens do not have ids 0 to 3, or there is no such normalisation.
     """
 
-    bos_id, pad_id, eos_id, unk_id = BOS_ID, PAD_ID, EOS_ID, UNK_ID
+    pad_id, unk_id = PAD_ID, UNK_ID
 
-    def __init__(self, model: BPE, normalization: str | None = None) -> None:
+    def __init__(
+        self,
+        model: BPE,
+        normalization: str | None = None,
+        bos_id: int | None = BOS_ID,
+        eos_id: int = EOS_ID,
+    ) -> None:
         open_normalizer(normalization)  # raises for an unknown one
         self.normalization = normalization
+        self.bos_id, self.eos_id = bos_id, eos_id
         # The special tokens are not registered with the Tokenizer, which would find them in text.
         self._tokenizer = Tokenizer(model)
         self._tokenizer.pre_tokenizer = ByteLevel(add_prefix_space=False)
@@ -63,7 +72,11 @@ class TextTokenizer:
 
     @classmethod
     def from_pretrained(
-        cls, name_or_path: str | os.PathLike[str], normalization: str | None = None
+        cls,
+        name_or_path: str | os.PathLike[str],
+        normalization: str | None = None,
+        bos_id: int | None = BOS_ID,
+        eos_id: int = EOS_ID,
     ) -> "TextTokenizer":
         """Load the tokenizer of a checkpoint.
 
@@ -71,6 +84,8 @@ class TextTokenizer:
             name_or_path: A folder with vocab.json and merges.txt, a bundled model, or the name of a
                 repository on the Hugging Face hub with these files.
             normalization: As in the checkpoint's configuration.
+            bos_id: As there.
+            eos_id: As there.
 
         Raises:
             ValueError: The files do not exist or are not a tokenizer.
@@ -101,7 +116,7 @@ class TextTokenizer:
                 f"{files[0].parent} holds no readable tokenizer ({error}): copy "
                 "vocab.json and merges.txt again"
             ) from error
-        return cls(model, normalization)
+        return cls(model, normalization, bos_id, eos_id)
 
     @classmethod
     def train(
@@ -159,12 +174,22 @@ class TextTokenizer:
         return normalize_spaces(normalize(text, self.normalization))
 
     def encode(self, text: str) -> list[int]:
-        """Token ids of a text, normalised, `<s>` first and `</s>` last."""
-        return [BOS_ID, *self._tokenizer.encode(self.normalize(text)).ids, EOS_ID]
+        """Token ids of a text, normalised, between those of `begin` and `end`."""
+        return [*self.begin, *self._tokenizer.encode(self.normalize(text)).ids, *self.end]
+
+    @property
+    def begin(self) -> list[int]:
+        """The ids before every text."""
+        return [] if self.bos_id is None else [self.bos_id]
+
+    @property
+    def end(self) -> list[int]:
+        """The ids after every text."""
+        return [self.eos_id]
 
     def count(self, text: str) -> int:
         """Number of tokens of a text, without `<s>` and `</s>`."""
-        return len(self.encode(text)) - 2
+        return len(self.encode(text)) - len(self.begin + self.end)
 
     def max_count(self, text: str) -> int:
         """An upper bound of `count`, which is much faster to compute."""
@@ -176,7 +201,7 @@ class TextTokenizer:
 
     def decode(self, ids: Sequence[int]) -> str:
         """Text of token ids; special tokens are left out."""
-        return self._tokenizer.decode([i for i in ids if i >= len(SPECIAL_TOKENS)])
+        return self._tokenizer.decode([i for i in ids if len(SPECIAL_TOKENS) <= i != self.eos_id])
 
     def num_bytes(self, token: int) -> int:
         """The bytes that a token stands for, without spaces; 0 for a special token."""

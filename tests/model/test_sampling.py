@@ -108,7 +108,8 @@ def test_drawn_ids_have_the_probabilities_of_their_scores_at_a_temperature():
 
 
 @pytest.mark.parametrize(
-    ("forbidden", "useless", "expected"), [((), (), 2), ((2,), (), 1), ((), (2,), 1), ((2,), (1,), 0)]
+    ("forbidden", "useless", "expected"),
+    [((), (), 2), ((2,), (), 1), ((), (2,), 1), ((2,), (1,), 0)],
 )
 def test_without_temperature_the_most_likely_id_is_drawn(forbidden, useless, expected):
     scores = torch.tensor([[0.0, 1.0, 2.0, -1.0]])

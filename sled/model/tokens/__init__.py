@@ -1,0 +1,1 @@
+"""Language models of published systems whose units are speech tokens."""

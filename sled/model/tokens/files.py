@@ -1,0 +1,162 @@
+"""Checkpoints of speech-token language models: folders, and the published `llm.pt`.
+
+A folder has `config.json` with the sizes by their published names, and the weights in
+`model.safetensors`, or in `llm.pt`, also by their published names. A published folder has no
+`config.json`: then the sizes are those of the tensors.
+"""
+
+from __future__ import annotations
+
+import json
+import pickle
+from collections.abc import Mapping
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import save_file
+from torch import Tensor
+
+from sled.files.checkpoint import (
+    CONFIG_FILE,
+    WEIGHTS_FILE,
+    assign_weights,
+    read_weights,
+)
+from sled.files.json_object import read_json_object
+from sled.files.without_weights import without_weights
+from sled.model.config import Config
+from sled.model.tokens.cosyvoice import CosyVoiceLM
+from sled.model.tokens.cosyvoice2 import CosyVoice2LM
+from sled.model.tokens.lm import TokenLM
+
+PUBLISHED_WEIGHTS = "llm.pt"
+# Beside the tensors in state dicts that the published trainer saves.
+_NO_TENSORS = {"epoch", "step"}
+
+MODELS: dict[str, type[TokenLM]] = {"TransformerLM": CosyVoiceLM, "Qwen2LM": CosyVoice2LM}
+"""The models by the `kind` in their configuration, the published name of the class."""
+
+
+def load_token_lm(path: Path, dtype: torch.dtype | None = None) -> TokenLM:
+    """Load a model, and check that it is complete.
+
+    Args:
+        path: A folder with `config.json`, a published folder, or a file such as `llm.pt`.
+        dtype: Type of the weights. None: as stored.
+
+    Returns:
+        The model on the CPU, in evaluation mode.
+
+    Raises:
+        OSError: If a file is missing.
+        ValueError: If one cannot be read, or the tensors are not those of the model.
+    """
+    folder = path if path.is_dir() else path.parent
+    weights = _read_state(path, dtype)
+    if path.is_dir() and (path / CONFIG_FILE).is_file():
+        flat = read_json_object(path / CONFIG_FILE)
+        model_type = _model_type(flat, path)
+    else:
+        model_type, flat = _sizes_of_tensors(weights, folder)
+    with without_weights():
+        model = _build(model_type, flat, folder)
+    renamed = {}
+    for name, tensor in weights.items():
+        if name not in model.UNUSED:
+            renamed[_rename(name, {theirs: ours for ours, theirs in model.NAMES.items()})] = tensor
+    assign_weights(path, model, renamed)
+    return model.eval()
+
+
+def load_token_config(folder: Path) -> Config:
+    """Read the configuration of a folder.
+
+    Raises:
+        OSError: If it has none.
+        ValueError: If it cannot be read.
+    """
+    flat = read_json_object(folder / CONFIG_FILE)
+    with without_weights():
+        return _build(_model_type(flat, folder), flat, folder).config
+
+
+def save_token_lm(model: TokenLM, folder: Path) -> None:
+    """Write a model into a folder, with the published names of its tensors."""
+    folder.mkdir(parents=True, exist_ok=True)
+    text = json.dumps(model.config.to_dict(), indent=2, sort_keys=True) + "\n"
+    (folder / CONFIG_FILE).write_text(text, encoding="utf-8")
+    save_file(published_state(model), folder / WEIGHTS_FILE, metadata={"format": "pt"})
+
+
+def published_state(model: TokenLM) -> dict[str, Tensor]:
+    """Return the tensors of a model by their published names, with those that are not used."""
+    state = {_rename(name, model.NAMES): tensor for name, tensor in model.state_dict().items()}
+    for unused, stand_in in model.UNUSED.items():
+        state[unused] = state[stand_in].clone()  # files of safetensors share no memory
+    return {name: tensor.contiguous() for name, tensor in state.items()}
+
+
+def num_token_parameters(config: Config) -> int:
+    """Return the number of parameters of a model with this configuration."""
+    return _num_parameters(json.dumps(config.to_dict()))
+
+
+@lru_cache
+def _num_parameters(config: str) -> int:
+    flat = json.loads(config)
+    with without_weights():
+        return _build(flat["kind"], flat, Path()).parameter_count
+
+
+def _rename(name: str, prefixes: Mapping[str, str]) -> str:
+    for old, new in prefixes.items():
+        if name.startswith(old):
+            return new + name.removeprefix(old)
+    return name
+
+
+def _model_type(flat: Mapping[str, Any], folder: Path) -> str:
+    kind = flat.get("kind")
+    if kind not in MODELS:
+        raise ValueError(
+            f"{folder / CONFIG_FILE} has kind {kind!r}, known are {', '.join(sorted(MODELS))}"
+        )
+    return str(kind)
+
+
+def _build(kind: str, flat: Mapping[str, Any], folder: Path) -> TokenLM:
+    try:
+        return MODELS[kind].from_dict(flat)
+    except (KeyError, TypeError, AttributeError) as error:
+        raise ValueError(
+            f"{folder / CONFIG_FILE} is no configuration of a {kind} ({error}): copy it again"
+        ) from error
+
+
+def _sizes_of_tensors(weights: Mapping[str, Tensor], folder: Path) -> tuple[str, dict[str, Any]]:
+    for kind, model in MODELS.items():
+        try:
+            return kind, model.sizes_of(weights, folder)
+        except KeyError:
+            continue
+    raise ValueError(f"{folder}: the weights are of no known model ({', '.join(sorted(MODELS))})")
+
+
+def _read_state(path: Path, dtype: torch.dtype | None) -> dict[str, Tensor]:
+    if path.is_dir():
+        if (path / WEIGHTS_FILE).is_file() or not (path / PUBLISHED_WEIGHTS).is_file():
+            return read_weights(path, dtype)
+        path = path / PUBLISHED_WEIGHTS
+    try:
+        # Only tensors: a pickle can run code.
+        state = torch.load(path, map_location="cpu", weights_only=True)
+        return {
+            name: tensor.to(dtype or tensor.dtype)
+            for name, tensor in state.items()
+            if name not in _NO_TENSORS
+        }
+    except (pickle.UnpicklingError, RuntimeError, EOFError, AttributeError, ValueError) as error:
+        reason = str(error).partition("\n")[0]
+        raise ValueError(f"{path} is no state dict of tensors ({reason}): copy it again") from error

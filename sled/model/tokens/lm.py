@@ -1,0 +1,311 @@
+"""What language models of speech tokens have in common: sequences, losses and decoding.
+
+A sequence begins with a prefix, such as a start vector and a speaker vector. Text and speech follow
+in the order of a layout, where the last token of the text says that speech begins. A model scores
+the ids of speech and further ids that end something, see `SpeechIds`.
+
+Shapes: L text tokens, T speech tokens, C prefix positions, P positions of a sequence or of a batch,
+Q new positions of R rows, E width of inputs, H hidden width, S scored ids.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, ClassVar
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from typing_extensions import Self, override
+
+from sled.files.digest import tensor_digest
+from sled.model.backbone import DistanceContext, PackedSequences
+from sled.model.cache import KVCache, advance_rows
+from sled.model.config import Architecture, Config, Objective, Speaking
+from sled.model.eager_step import eager_step
+from sled.model.interface import StepInputs
+from sled.model.layout import Layout
+from sled.model.sampling import SpeechIds
+
+NO_TARGET = -1
+
+
+@dataclass(frozen=True, eq=False)
+class TokenSample:
+    """A text and its speech.
+
+    Attributes:
+        text: int64 [L], without the token that begins speech.
+        speech: int64 [T], at least one.
+        layout: How they are interleaved.
+        conditions: Vectors [width] by name, such as a speaker embedding.
+    """
+
+    text: Tensor
+    speech: Tensor
+    layout: Layout = Layout()
+    conditions: Mapping[str, Tensor] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, eq=False)
+class TokenOutput:
+    """What a model computes of a batch in training.
+
+    Attributes:
+        loss: Scalar, the mean over all targets.
+        accuracy: Share of targets with the highest score.
+        inputs: [P, E] inputs, sample by sample.
+        hidden: [P, H] hidden states.
+        scores: [P, S] scores of ids.
+        targets: int64 [P], `NO_TARGET` where nothing is predicted.
+        lengths: Numbers of positions of the samples, P in all.
+    """
+
+    loss: Tensor
+    accuracy: Tensor
+    inputs: Tensor
+    hidden: Tensor
+    scores: Tensor
+    targets: Tensor
+    lengths: list[int]
+
+    def log_likelihoods(self) -> Tensor:
+        """Return the mean log-probability of each sample's targets."""
+        chosen = self.scores.log_softmax(-1).gather(-1, self.targets.clamp(0)[:, None])[:, 0]
+        real = self.targets != NO_TARGET
+        parts = zip((chosen * real).split(self.lengths), real.split(self.lengths), strict=True)
+        return torch.stack([one.sum() / count.sum() for one, count in parts])
+
+
+def label_smoothed_loss(
+    scores: Tensor, targets: Tensor, smoothing: float = 0.0, per_target: bool = True
+) -> Tensor:
+    """Cross-entropy against targets that share some probability with all other ids.
+
+    The target has probability 1 - `smoothing`, every other id an equal part of the rest; their
+    entropy is subtracted, so that the least loss is 0 (Szegedy et al. 2016, section 7).
+
+    Args:
+        scores: [B, P, S] unnormalised log-probabilities.
+        targets: int64 [B, P]; `NO_TARGET` counts nothing.
+        smoothing: From 0, none, to below 1.
+        per_target: Divide by the number of targets, else by B.
+
+    Returns:
+        A scalar.
+    """
+    real = targets != NO_TARGET
+    others = smoothing / (scores.shape[-1] - 1)
+    wanted = torch.full_like(scores, others)
+    wanted.scatter_(-1, targets.clamp(0)[..., None], 1 - smoothing)
+    divergence = F.kl_div(scores.log_softmax(-1), wanted, reduction="none").sum(-1)
+    loss: Tensor = (divergence * real).sum() / (real.sum() if per_target else len(scores))
+    return loss
+
+
+def published_speaking() -> Speaking:
+    """The published way of drawing: no guidance, 2 to 20 speech tokens for a text token."""
+    return Speaking(
+        cfg=1.0,
+        min_frames_per_token=2.0,
+        max_frames_per_token=20.0,
+        length_tolerance=1.0,
+        top_p=0.8,
+        top_k=25,
+        repetition_window=10,
+        repetitions=1,
+    )
+
+
+@dataclass
+class TokenConfig(Config):
+    """The settings of a speech-token model.
+
+    Attributes:
+        flat: The content of its `config.json`.
+    """
+
+    flat: dict[str, Any] = field(default_factory=dict)
+
+    @override
+    def to_dict(self) -> dict[str, Any]:
+        return dict(self.flat)
+
+
+class TokenLM(nn.Module, ABC):
+    """A language model of speech tokens; a `FrameModel` whose units are ids.
+
+    Args:
+        architecture: Sizes; `eos_token_id` is the token that begins speech.
+        ids: The ids that are scored.
+        flat: The content of `config.json`.
+
+    Attributes:
+        config: All settings.
+        NAMES: How the tensors' names begin, and how the published ones begin instead.
+        UNUSED: Published tensors that are not used, each with one that is saved instead.
+        ids: See above.
+        layout: The order of text and speech.
+        unit_shape: ().
+        unit_dtype: int64.
+        noise_width: 0, since ids are drawn by a generator.
+        averages: False.
+        encodes_text: Whether the embedding of a token depends on the tokens before it.
+    """
+
+    NAMES: ClassVar[Mapping[str, str]] = {}
+    UNUSED: ClassVar[Mapping[str, str]] = {}
+    config: TokenConfig
+    ids: SpeechIds
+    unit_shape: tuple[int, ...] = ()
+    unit_dtype = torch.long
+    noise_width = 0
+    averages = False
+    encodes_text = False
+
+    def __init__(self, architecture: Architecture, ids: SpeechIds, flat: dict[str, Any]) -> None:
+        super().__init__()
+        without_dropout = Objective(dropout=0.0, attention_dropout=0.0, activation_dropout=0.0)
+        self.config = TokenConfig(architecture, without_dropout, published_speaking(), flat)
+        self.ids = ids
+        self.layout = Layout.from_config(self.config)
+
+    @classmethod
+    @abstractmethod
+    def from_dict(cls, flat: Mapping[str, Any]) -> Self:
+        """Make a model with the sizes of a `config.json`.
+
+        Raises:
+            KeyError: If one is missing.
+            TypeError: If one is of the wrong type.
+        """
+
+    @classmethod
+    @abstractmethod
+    def sizes_of(cls, weights: Mapping[str, Tensor], folder: Path) -> dict[str, Any]:
+        """Return what `from_dict` takes for published weights.
+
+        Args:
+            weights: Tensors by their published names.
+            folder: Where the published folder has further files.
+
+        Raises:
+            KeyError: If they are not the weights of such a model.
+        """
+
+    # What a model consists of.
+
+    @abstractmethod
+    def embed_text(self, token_ids: Tensor, past: Sequence[int] = ()) -> Tensor:
+        """Return inputs [..., E] of text tokens [...].
+
+        Args:
+            token_ids: The tokens, [L] if there is a past.
+            past: The tokens before them; used if `encodes_text`.
+        """
+
+    @abstractmethod
+    def embed_units(self, units: Tensor) -> Tensor:
+        """Return inputs [..., E] of speech tokens [...]."""
+
+    @abstractmethod
+    def embed_conditions(self, conditions: Mapping[str, Tensor]) -> Tensor:
+        """Return the prefix [C, E] of a sequence.
+
+        Args:
+            conditions: Vectors [width] by name.
+
+        Raises:
+            ValueError: If these are not the conditions that the model takes.
+        """
+
+    @abstractmethod
+    def pack(self, lengths: list[int], like: Tensor) -> PackedSequences:
+        """Make the context of whole sequences with inputs like these."""
+
+    @abstractmethod
+    def read(self, inputs: Tensor, context: DistanceContext) -> Tensor:
+        """Return hidden states [..., H] of inputs [..., E]."""
+
+    @abstractmethod
+    def score_ids(self, hidden: Tensor) -> Tensor:
+        """Return unnormalised log-probabilities [..., S] after hidden states [..., H]."""
+
+    @abstractmethod
+    def new_cache(self) -> KVCache:
+        """Return a cache for `advance`, without rows."""
+
+    # Decoding.
+
+    @property
+    def device(self) -> torch.device:
+        """The device of the weights."""
+        return next(self.parameters()).device
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """The type of the weights, inputs and hidden states."""
+        return next(self.parameters()).dtype
+
+    @property
+    def parameter_count(self) -> int:
+        """Number of parameters."""
+        return sum(parameter.numel() for parameter in self.parameters())
+
+    def stop_probability(self, hidden: Tensor) -> Tensor:
+        """Return zeros [...] for hidden states [..., H]: an id ends speech."""
+        return torch.zeros(hidden.shape[:-1], device=hidden.device)
+
+    def draw(self, hidden: Tensor, noise: Tensor) -> Tensor:
+        """Raise a `TypeError`: ids are drawn by `sled.model.sampling`."""
+        raise TypeError("ids are drawn from their scores")
+
+    def advance(
+        self, embeddings: Tensor, rows: list[int], counts: list[int], cache: KVCache
+    ) -> Tensor:
+        """Read new inputs in each row; see `FrameModel.advance`."""
+        return advance_rows(self.read, embeddings, rows, counts, cache)
+
+    def step(self, inputs: StepInputs, cache: KVCache) -> tuple[Tensor, Tensor]:
+        """Read one input per row and draw one id per utterance, see `FrameModel.step`."""
+        return eager_step(self, inputs, cache)
+
+    def digest(self) -> str:
+        """Return a hexadecimal digest of the weights, in the precision they are held in."""
+        return tensor_digest(sorted(self.state_dict().items()))
+
+    # Training.
+
+    def forward(self, samples: Sequence[TokenSample]) -> TokenOutput:
+        """Compute the loss of a batch. A sample's states do not depend on the other samples."""
+        sequences = [self.sequence(sample) for sample in samples]
+        lengths = [len(targets) for _, targets in sequences]
+        inputs = torch.cat([one for one, _ in sequences])
+        targets = torch.cat([one for _, one in sequences])
+        hidden = self.read(inputs, self.pack(lengths, inputs))
+        scores = self.score_ids(hidden)
+        loss = label_smoothed_loss(scores[None].float(), targets[None])
+        real = targets != NO_TARGET
+        accuracy = (scores.argmax(-1) == targets)[real].float().mean()
+        return TokenOutput(loss, accuracy, inputs, hidden, scores, targets, lengths)
+
+    def sequence(self, sample: TokenSample) -> tuple[Tensor, Tensor]:
+        """Return the inputs [P, E] of a sample and the targets [P] at its positions."""
+        device, end = self.device, self.ids.end
+        begin_speech = torch.tensor([self.config.architecture.eos_token_id])
+        tokens = torch.cat((sample.text.cpu(), begin_speech)).to(device)
+        speech = sample.speech.to(device)
+        prefix = self.embed_conditions(sample.conditions)
+        arranged = sample.layout.arrange([len(tokens)], [len(speech)], len(prefix)).to(device)
+        parts = (self.embed_text(tokens), self.embed_units(speech), prefix)
+        inputs = torch.cat(parts)[arranged.source]
+        targets = torch.full((len(inputs),), NO_TARGET, device=device)
+        if self.ids.fill is not None:
+            targets[arranged.chunk_ends] = self.ids.fill
+        targets[arranged.predictor[~arranged.is_stop]] = speech
+        assert end is not None
+        targets[arranged.predictor[arranged.is_stop]] = end
+        return inputs, targets

@@ -1,0 +1,175 @@
+"""Tiny language models of speech tokens, and slow definitions of their published decoding.
+
+Shapes: L text tokens, T speech tokens, H hidden width, S scored ids.
+"""
+
+from collections.abc import Callable, Sequence
+from functools import cache
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from sled.model.sampling import IdDraws, Sampling, draw_ids
+from sled.model.tokens.cosyvoice2 import CosyVoice2LM, CosyVoice2Sizes
+from sled.model.tokens.lm import TokenLM
+from sled.text.tokenizer import TextTokenizer
+from tests.debug import GOLDENS, debug_tokenizer
+
+RECORDED = GOLDENS / "tokens"
+# A text token of these models has up to 300, as the tokenizer for tests.
+VOCABULARY = 300
+# As many ids as the codec of `tests.ids`.
+SPEECH = 24
+
+
+def with_random_weights(model: TokenLM, seed: int, spread: float = 1.0) -> TokenLM:
+    """Give a model random weights; the spread of its scores decides how certain it is."""
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for name, weight in model.named_parameters():
+            noise = torch.randn(weight.shape, generator=generator)
+            if weight.ndim == 2:
+                weight.copy_(noise if "embed" in name else noise / weight.shape[1] ** 0.5)
+            else:
+                weight.copy_(0.1 * noise + ("norm" in name and "weight" in name))
+            if "llm_decoder" in name or "lm_head" in name:
+                weight *= spread
+    return model.eval()
+
+
+@cache
+def debug_cosyvoice2(seed: int = 0, n: int = 3, m: int = 4) -> CosyVoice2LM:
+    """Fits `debug_token_tokenizer` and the codec of `tests.ids`."""
+    sizes = CosyVoice2Sizes(
+        vocab_size=VOCABULARY,
+        hidden_size=32,
+        intermediate_size=48,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        max_position_embeddings=512,
+        speech_token_size=SPEECH,
+        mix_ratio=(n, m),
+        frame_rate=75.0,
+    )
+    model = with_random_weights(CosyVoice2LM(sizes), seed)
+    assert isinstance(model, CosyVoice2LM)
+    return model
+
+
+def debug_token_tokenizer(model: TokenLM) -> TextTokenizer:
+    """The tokenizer for tests, in the form that speech-token models read."""
+    sizes = model.config.architecture
+    return TextTokenizer(
+        debug_tokenizer()._tokenizer.model, None, sizes.bos_token_id, sizes.eos_token_id
+    )
+
+
+# The published algorithms, without a cache and without the decoding loop.
+
+
+class SlowSampler:
+    """Draws ids one by one, as published."""
+
+    def __init__(self, seed: int, sampling: Sampling, temperature: float) -> None:
+        self.generator = torch.Generator().manual_seed(seed)
+        self.sampling, self.temperature = sampling, temperature
+        self.past: list[int] = []
+
+    def __call__(
+        self, scores: Tensor, forbidden: Sequence[int] = (), useless: Sequence[int] = ()
+    ) -> int:
+        draws = IdDraws([self.sampling], [self.generator], [self.past], [forbidden], [useless])
+        drawn = int(draw_ids(scores[None], [self.temperature], draws))
+        self.past.append(drawn)
+        return drawn
+
+
+Scores = Callable[[list[Tensor]], Tensor]
+
+
+def scores_of(model: TokenLM) -> Scores:
+    """A function from all inputs [E] so far to the scores [S] of the next id."""
+
+    def scores(inputs: list[Tensor]) -> Tensor:
+        sequence = torch.stack(inputs)
+        hidden = model.read(sequence, model.pack([len(sequence)], sequence))
+        return model.score_ids(hidden[-1])
+
+    return scores
+
+
+@torch.no_grad()
+def speak_whole(
+    model: TokenLM,
+    text: Sequence[int],
+    sampler: SlowSampler,
+    prompt_text: Sequence[int] = (),
+    prompt_speech: Sequence[int] = (),
+    conditions: dict[str, Any] | None = None,
+) -> list[int]:
+    """All text, then speech: 2 to 20 ids for each token of the text, the prompt's not counted."""
+    speech, begin = model.ids.speech, model.config.architecture.eos_token_id
+    tokens = torch.tensor([*prompt_text, *text, begin])
+    inputs = [*model.embed_conditions(conditions or {}), *model.embed_text(tokens)]
+    inputs += model.embed_units(torch.tensor(prompt_speech, dtype=torch.long))
+    spoken: list[int] = []
+    while len(spoken) < 20 * len(text):
+        forbidden = [speech] if len(spoken) < 2 * len(text) else []
+        drawn = sampler(scores_of(model)(inputs), forbidden)
+        if drawn >= speech:
+            break
+        spoken.append(drawn)
+        inputs += model.embed_units(torch.tensor([drawn]))
+    return spoken
+
+
+@torch.no_grad()
+def speak_streaming(
+    model: CosyVoice2LM,
+    text: Sequence[int],
+    sampler: SlowSampler,
+    prompt_text: Sequence[int] = (),
+    prompt_speech: Sequence[int] = (),
+) -> list[int]:
+    """Text that comes token by token: n tokens, speech until a fill, and so on."""
+    n, m = model.sizes.mix_ratio
+    speech, begin = model.ids.speech, model.config.architecture.eos_token_id
+    end, unused, fill = speech, speech + 1, speech + 2
+
+    def embedded(tokens: Sequence[int]) -> list[Tensor]:
+        return list(model.embed_text(torch.tensor(tokens, dtype=torch.long)))
+
+    inputs = list(model.embed_conditions({}))
+    waiting, prompt = list(prompt_text), list(prompt_speech)
+    spoken: list[int] = []
+    in_chunk = 0
+    for token in text:
+        waiting.append(token)
+        while len(waiting) >= n:
+            inputs += embedded(waiting[:n])
+            del waiting[:n]
+            read = prompt[:m]
+            del prompt[:m]
+            inputs += model.embed_units(torch.tensor(read, dtype=torch.long))
+            in_chunk = len(read)
+            while in_chunk < m:
+                drawn = sampler(scores_of(model)(inputs), [end], [unused])
+                if drawn == fill:
+                    break
+                spoken.append(drawn)
+                inputs += model.embed_units(torch.tensor([drawn]))
+                in_chunk += 1
+            else:
+                if len(read) < m:  # a chunk of the prompt alone needs no fill
+                    sampler.past.append(fill)
+    assert not prompt, "the prompt has more speech than its text takes"
+    inputs += embedded([*waiting, begin])
+    while len(spoken) < 20 * len(text):
+        drawn = sampler(scores_of(model)(inputs), [], [unused, fill])
+        if drawn == end:
+            break
+        spoken.append(drawn)
+        inputs += model.embed_units(torch.tensor([drawn]))
+    return spoken
