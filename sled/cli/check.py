@@ -21,8 +21,12 @@ def run(args: argparse.Namespace) -> int:
     """Run every case; the exit status is 0 only if all are within tolerance."""
     from sled.evaluation.conformance import check_goldens
 
-    results = []
+    results, skipped = [], 0
     for result in check_goldens(args.folder):
+        if result.skipped:
+            print(f"skip {result.name}", flush=True)
+            skipped += 1
+            continue
         verdict = "ok  " if result.passed else "FAIL"
         what = max(result.errors, key=lambda key: result.errors[key], default="nothing compared")
         details = "; ".join([what, *result.mismatches])
@@ -33,6 +37,7 @@ def run(args: argparse.Namespace) -> int:
         "cases": len(results),
         "passed": len(results) - len(failed),
         "failed": failed,
+        "skipped": skipped,
         "worst_relative_error": max((result.worst for result in results), default=0.0),
     }
     print(json.dumps(summary))

@@ -1,14 +1,14 @@
 """Agreement with recorded outputs of another implementation ("goldens").
 
 A folder of goldens contains checkpoints `offline/` and `stream/`, a small `codec/`, and recorded
-cases: `cases.json` (what to run) and `cases.safetensors` (inputs and outputs). Everything is
-checked on the CPU in float32; generated frames use the recorded seed of the noise.
+cases: `cases.json` (what to run) and `cases.safetensors` (inputs and outputs). Goldens of
+speech-token models have no codec, see `sled.evaluation.token_goldens`. Everything is checked on the
+CPU in float32; generated frames use the recorded seed of the noise.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -21,60 +21,22 @@ from torch import Tensor
 from sled.codec import Codec, load_codec
 from sled.data.dataset import length_mask
 from sled.decoding import DecodingOptions, Generated, Request, generate
+from sled.evaluation.cases import CaseResult
+from sled.evaluation.token_goldens import check_token_case
 from sled.files.json_object import read_json_object
 from sled.model.config import Config
 from sled.model.lm import SpeechLM
 from sled.model.registry import load_speech_lm
 from sled.training.objectives import corrupt_inputs
 
-TOLERANCE, GRADIENT_TOLERANCE = 1e-5, 1e-4
 NEVER = 2.0  # a stop threshold that no probability reaches
-
-
-@dataclass
-class CaseResult:
-    """Errors of one case, by what was compared.
-
-    Attributes:
-        name: Name of the case.
-        errors: Relative error ||ours - theirs|| / ||theirs|| of each quantity.
-        mismatches: Quantities that must be equal and are not.
-    """
-
-    name: str
-    errors: dict[str, float] = field(default_factory=dict)
-    mismatches: list[str] = field(default_factory=list)
-
-    @property
-    def passed(self) -> bool:
-        """Whether all errors are within tolerance."""
-        return not self.mismatches and all(
-            error <= (GRADIENT_TOLERANCE if what.startswith("gradient") else TOLERANCE)
-            for what, error in self.errors.items()  # NaN compares false, and so fails
-        )
-
-    @property
-    def worst(self) -> float:
-        """The largest relative error of the case."""
-        return max(self.errors.values(), default=0.0)
-
-    def compare(self, what: str, ours: Tensor, theirs: Tensor) -> None:
-        """Record a relative error, or a mismatch of shapes."""
-        if ours.shape != theirs.shape:
-            self.mismatches.append(f"{what} {list(ours.shape)} against {list(theirs.shape)}")
-            return
-        scale = theirs.norm().clamp_min(torch.finfo(torch.float32).tiny)
-        error = float((ours - theirs).norm() / scale)
-        self.errors[what] = max(error, self.errors.get(what, 0.0))
-
-    def require(self, what: str, holds: bool) -> None:
-        """Record a mismatch unless `holds`."""
-        if not holds:
-            self.mismatches.append(what)
 
 
 def check_goldens(folder: Path) -> Iterator[CaseResult]:
     """Run every case of a folder of goldens.
+
+    Yields:
+        The results. A case that is skipped has nothing compared.
 
     Raises:
         ValueError: If the folder does not have this form.
@@ -85,15 +47,17 @@ def check_goldens(folder: Path) -> Iterator[CaseResult]:
     except (OSError, KeyError, ValueError, SafetensorError) as error:
         raise ValueError(
             f"{folder} has no goldens ({error}): expected cases.json, cases.safetensors and the "
-            "folders offline, stream and codec"
+            "folders of models"
         ) from error
+    if not any("mode" in case for case in cases.values()):
+        yield from _check_token_goldens(folder, cases, tensors)
+        return
     codec = load_codec(folder / "codec")
     runners = {"generate": _check_generation, "loss": _check_loss}
     for name, case in cases.items():
         if case["kind"] not in runners:
             raise ValueError(f"{folder}: case {name} is of unknown kind {case['kind']!r}")
-        prefix = f"{name}."
-        own = {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
+        own = _tensors_of(name, tensors)
         try:
             result = runners[case["kind"]](name, case, own, folder / case["mode"], codec)
         except KeyError as error:
@@ -103,6 +67,22 @@ def check_goldens(folder: Path) -> Iterator[CaseResult]:
     decoded = codec.decode(tensors["codec.decode_in"].transpose(1, 2))
     result.compare("audio", decoded, tensors["codec.decode_out"].squeeze(1))
     yield result
+
+
+def _check_token_goldens(
+    folder: Path, cases: dict[str, Any], tensors: dict[str, Tensor]
+) -> Iterator[CaseResult]:
+    for name, case in cases.items():
+        try:
+            result = check_token_case(name, case, _tensors_of(name, tensors), folder)
+        except KeyError as error:
+            raise ValueError(f"{folder}: case {name} lacks {error}: record it again") from error
+        yield result or CaseResult(name, skipped=True)
+
+
+def _tensors_of(name: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    prefix = f"{name}."
+    return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
 
 
 @cache

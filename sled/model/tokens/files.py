@@ -30,12 +30,17 @@ from sled.model.config import Config
 from sled.model.tokens.cosyvoice import CosyVoiceLM
 from sled.model.tokens.cosyvoice2 import CosyVoice2LM
 from sled.model.tokens.lm import TokenLM
+from sled.model.tokens.simpletts import SimpleTTSLM
 
 PUBLISHED_WEIGHTS = "llm.pt"
 # Beside the tensors in state dicts that the published trainer saves.
 _NO_TENSORS = {"epoch", "step"}
 
-MODELS: dict[str, type[TokenLM]] = {"TransformerLM": CosyVoiceLM, "Qwen2LM": CosyVoice2LM}
+MODELS: dict[str, type[TokenLM]] = {
+    "TransformerLM": CosyVoiceLM,
+    "Qwen2LM": CosyVoice2LM,
+    "SimpleTTS TTSLLM (Qwen2Moe)": SimpleTTSLM,
+}
 """The models by the `kind` in their configuration, the published name of the class."""
 
 
@@ -92,10 +97,15 @@ def save_token_lm(model: TokenLM, folder: Path) -> None:
 
 def published_state(model: TokenLM) -> dict[str, Tensor]:
     """Return the tensors of a model by their published names, with those that are not used."""
-    state = {_rename(name, model.NAMES): tensor for name, tensor in model.state_dict().items()}
+    state = {published_name(model, name): tensor for name, tensor in model.state_dict().items()}
     for unused, stand_in in model.UNUSED.items():
         state[unused] = state[stand_in].clone()  # files of safetensors share no memory
     return {name: tensor.contiguous() for name, tensor in state.items()}
+
+
+def published_name(model: TokenLM, name: str) -> str:
+    """Return the published name of a tensor of a model."""
+    return _rename(name, model.NAMES)
 
 
 def num_token_parameters(config: Config) -> int:

@@ -59,7 +59,7 @@ class TokenOutput:
         accuracy: Share of targets with the highest score.
         inputs: [P, E] inputs, sample by sample.
         hidden: [P, H] hidden states.
-        scores: [P, S] scores of ids.
+        log_p: [P, S] log-probabilities of ids.
         targets: int64 [P], `NO_TARGET` where nothing is predicted.
         lengths: Numbers of positions of the samples, P in all.
     """
@@ -68,20 +68,20 @@ class TokenOutput:
     accuracy: Tensor
     inputs: Tensor
     hidden: Tensor
-    scores: Tensor
+    log_p: Tensor
     targets: Tensor
     lengths: list[int]
 
     def log_likelihoods(self) -> Tensor:
         """Return the mean log-probability of each sample's targets."""
-        chosen = self.scores.log_softmax(-1).gather(-1, self.targets.clamp(0)[:, None])[:, 0]
+        chosen = self.log_p.gather(-1, self.targets.clamp(0)[:, None])[:, 0]
         real = self.targets != NO_TARGET
         parts = zip((chosen * real).split(self.lengths), real.split(self.lengths), strict=True)
         return torch.stack([one.sum() / count.sum() for one, count in parts])
 
 
 def label_smoothed_loss(
-    scores: Tensor, targets: Tensor, smoothing: float = 0.0, per_target: bool = True
+    log_p: Tensor, targets: Tensor, smoothing: float = 0.0, per_target: bool = True
 ) -> Tensor:
     """Cross-entropy against targets that share some probability with all other ids.
 
@@ -89,7 +89,7 @@ def label_smoothed_loss(
     entropy is subtracted, so that the least loss is 0 (Szegedy et al. 2016, section 7).
 
     Args:
-        scores: [B, P, S] unnormalised log-probabilities.
+        log_p: [B, P, S] log-probabilities.
         targets: int64 [B, P]; `NO_TARGET` counts nothing.
         smoothing: From 0, none, to below 1.
         per_target: Divide by the number of targets, else by B.
@@ -98,11 +98,11 @@ def label_smoothed_loss(
         A scalar.
     """
     real = targets != NO_TARGET
-    others = smoothing / (scores.shape[-1] - 1)
-    wanted = torch.full_like(scores, others)
+    others = smoothing / (log_p.shape[-1] - 1)
+    wanted = torch.full_like(log_p, others)
     wanted.scatter_(-1, targets.clamp(0)[..., None], 1 - smoothing)
-    divergence = F.kl_div(scores.log_softmax(-1), wanted, reduction="none").sum(-1)
-    loss: Tensor = (divergence * real).sum() / (real.sum() if per_target else len(scores))
+    divergence = F.kl_div(log_p, wanted, reduction="none").sum(-1)
+    loss: Tensor = (divergence * real).sum() / (real.sum() if per_target else len(log_p))
     return loss
 
 
@@ -234,6 +234,10 @@ class TokenLM(nn.Module, ABC):
     def score_ids(self, hidden: Tensor) -> Tensor:
         """Return unnormalised log-probabilities [..., S] after hidden states [..., H]."""
 
+    def log_probabilities(self, scores: Tensor) -> Tensor:
+        """Return log-probabilities [..., S] of ids in training, of what `score_ids` returns."""
+        return scores.float().log_softmax(-1)
+
     @abstractmethod
     def new_cache(self) -> KVCache:
         """Return a cache for `advance`, without rows."""
@@ -287,10 +291,11 @@ class TokenLM(nn.Module, ABC):
         targets = torch.cat([one for _, one in sequences])
         hidden = self.read(inputs, self.pack(lengths, inputs))
         scores = self.score_ids(hidden)
-        loss = label_smoothed_loss(scores[None].float(), targets[None])
+        log_p = self.log_probabilities(scores)
+        loss = label_smoothed_loss(log_p[None], targets[None])
         real = targets != NO_TARGET
         accuracy = (scores.argmax(-1) == targets)[real].float().mean()
-        return TokenOutput(loss, accuracy, inputs, hidden, scores, targets, lengths)
+        return TokenOutput(loss, accuracy, inputs, hidden, log_p, targets, lengths)
 
     def sequence(self, sample: TokenSample) -> tuple[Tensor, Tensor]:
         """Return the inputs [P, E] of a sample and the targets [P] at its positions."""
