@@ -11,8 +11,11 @@ import torch
 from torch import Tensor
 
 from sled.model.sampling import IdDraws, Sampling, draw_ids
+from sled.model.tokens.cosyvoice import CosyVoiceLM, CosyVoiceSizes
 from sled.model.tokens.cosyvoice2 import CosyVoice2LM, CosyVoice2Sizes
 from sled.model.tokens.lm import TokenLM
+from sled.model.tokens.relative_attention import StackSizes
+from sled.model.tokens.simpletts import SimpleTTSLM, SimpleTTSSizes
 from sled.text.tokenizer import TextTokenizer
 from tests.debug import GOLDENS, debug_tokenizer
 
@@ -55,6 +58,56 @@ def debug_cosyvoice2(seed: int = 0, n: int = 3, m: int = 4) -> CosyVoice2LM:
     )
     model = with_random_weights(CosyVoice2LM(sizes), seed)
     assert isinstance(model, CosyVoice2LM)
+    return model
+
+
+@cache
+def debug_cosyvoice(seed: int = 0) -> CosyVoiceLM:
+    """As `debug_cosyvoice2`."""
+
+    def stack(input_size: int) -> StackSizes:
+        return StackSizes(
+            input_size=input_size,
+            output_size=32,
+            attention_heads=4,
+            linear_units=48,
+            num_blocks=2,
+        )
+
+    sizes = CosyVoiceSizes(
+        text_token_size=VOCABULARY,
+        speech_token_size=SPEECH,
+        spk_embed_dim=6,
+        text_encoder=stack(20),
+        llm=stack(28),
+        frame_rate=75.0,
+    )
+    model = with_random_weights(CosyVoiceLM(sizes), seed)
+    assert isinstance(model, CosyVoiceLM)
+    return model
+
+
+@cache
+def debug_simpletts(seed: int = 0) -> SimpleTTSLM:
+    """As `debug_cosyvoice2`."""
+    sizes = SimpleTTSSizes(
+        text_vocab=VOCABULARY,
+        codes=SPEECH,
+        vocab_size=VOCABULARY + SPEECH + 5,
+        hidden_size=32,
+        intermediate_size=48,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        spk_embed_dim=6,
+        num_experts=4,
+        num_experts_per_tok=2,
+        moe_intermediate_size=24,
+        shared_expert_intermediate_size=40,
+        frame_rate=75.0,
+    )
+    model = with_random_weights(SimpleTTSLM(sizes), seed)
+    assert isinstance(model, SimpleTTSLM)
     return model
 
 

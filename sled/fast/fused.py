@@ -13,7 +13,7 @@ from typing_extensions import override
 from sled.fast.base import FastModel
 from sled.fast.paged_cache import PagedCache
 from sled.files.digest import tensor_digest
-from sled.model.backbone import AttentionContext, DecoderLayer, rotate
+from sled.model.backbone import MLP, AttentionContext, DecoderLayer, rotate
 from sled.model.cache import KVCache
 from sled.model.lm import SpeechLM
 
@@ -32,6 +32,7 @@ class FusedLayer:
 
     def __init__(self, layer: DecoderLayer) -> None:
         attention, mlp = layer.self_attn, layer.mlp
+        assert isinstance(mlp, MLP)
         inputs = (attention.q_proj, attention.k_proj, attention.v_proj)
         self.qkv = torch.cat([one.weight.detach() for one in inputs])
         self.gate_up = torch.cat([mlp.gate_proj.weight.detach(), mlp.up_proj.weight.detach()])

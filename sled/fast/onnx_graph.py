@@ -180,12 +180,14 @@ def write_backbone(
     for number in range(architecture.num_hidden_layers):
         layer = backbone.layers.pop(0)
         assert isinstance(layer, DecoderLayer)
+        mlp = layer.mlp
+        assert isinstance(mlp, MLP)
         normed, residual = _norm(graph, residual, branch, layer.input_layernorm)
         branch = attention.apply(normed, layer.self_attn, number)
         normed, residual = _norm(graph, residual, branch, layer.post_attention_layernorm)
-        gate = graph.silu(graph.linear(normed, layer.mlp.gate_proj.weight))
-        gated = graph.call("Mul", [gate, graph.linear(normed, layer.mlp.up_proj.weight)])
-        branch = graph.linear(gated, layer.mlp.down_proj.weight)
+        gate = graph.silu(graph.linear(normed, mlp.gate_proj.weight))
+        gated = graph.call("Mul", [gate, graph.linear(normed, mlp.up_proj.weight)])
+        branch = graph.linear(gated, mlp.down_proj.weight)
     hidden, _ = _norm(graph, residual, branch, backbone.norm)
     graph.output("hidden", hidden, states)
 

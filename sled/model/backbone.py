@@ -124,7 +124,7 @@ class PackedSequences(DistanceContext):
         self.slot = slot.to(device)
         self.is_rectangular = len(slot) == len(lengths) * longest
         cos, sin = rotary_tables(longest, head_dim, theta, device, like.dtype)
-        self._by_position = position_vectors(cos, sin)
+        self._tables = (cos, sin)  # [longest, d]
         position = (slot % longest).to(device)
         self.cos, self.sin = cos[position][:, None], sin[position][:, None]
 
@@ -157,12 +157,15 @@ class PackedSequences(DistanceContext):
         self, layer: int, query: Tensor, key: Tensor, value: Tensor, by_distance: Tensor
     ) -> Tensor:
         attended = []
-        parts = (x.split(self.lengths) for x in (query, key, value, by_distance))
+        vectors = position_vectors(*self._tables)
+        parts = (torch.split(x, self.lengths) for x in (query, key, value, by_distance))
         for q, k, v, factors in zip(*parts, strict=True):
-            scores = factors.transpose(0, 1) @ self._by_position[: len(k)].T  # [A, L, L]
+            scores = factors.transpose(0, 1) @ vectors[: len(k)].T  # [A, L, L]
             later = torch.ones_like(scores[0], dtype=torch.bool).triu(1)
             alone = F.scaled_dot_product_attention(
-                *(x.transpose(0, 1)[None] for x in (q, k, v)),
+                q.transpose(0, 1)[None],
+                k.transpose(0, 1)[None],
+                v.transpose(0, 1)[None],
                 attn_mask=scores.masked_fill(later, -torch.inf)[None],
             )
             attended.append(alone[0].transpose(0, 1))

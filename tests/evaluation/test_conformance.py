@@ -221,3 +221,69 @@ def test_a_case_that_cannot_be_run_is_refused(edit, word, tmp_path, capsys):
     folder = copy_of_goldens(tmp_path / "goldens", "offline_cfg1", edit)
     assert run("check", folder) == 2
     assert word in capsys.readouterr().err
+
+
+# Goldens of speech-token models.
+
+
+def test_speech_token_models_agree_with_their_recordings(capsys):
+    assert run("check", GOLDENS / "tokens") == 0
+    summary = summary_of(capsys.readouterr().out)
+    assert (summary["passed"], summary["skipped"]) == (17, 0)
+    assert summary["worst_relative_error"] < 1e-5
+
+
+def copy_of_token_goldens(folder: Path, case: str, edit: Edit) -> Path:
+    shutil.copytree(GOLDENS / "tokens", folder)
+    settings = json.loads((folder / "cases.json").read_text())["cases"][case]
+    tensors = load_file(folder / "cases.safetensors")
+    tensors = {name: one for name, one in tensors.items() if name.startswith(f"{case}.")}
+    edit(settings, tensors)
+    (folder / "cases.json").write_text(json.dumps({"cases": {case: settings}}))
+    save_file(tensors, folder / "cases.safetensors")
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("case", "edit"),
+    [
+        ("ras", one_off("ras.tokens")),
+        ("lm_v1_loss", scaled("lm_v1_loss.hidden", BARELY_WRONG)),
+        ("lm_v1_loss", one_off("lm_v1_loss.lm_target")),
+        ("lm_v1_prompt_ras", lambda settings, _: settings.update(seed=1)),
+        ("lm_v2_bistream_loss", lambda settings, _: settings.update(bistream_draw=0.9)),
+        ("lm_v2_bistream_ras", scaled("lm_v2_bistream_ras.logp", BARELY_WRONG)),
+        ("lm_v2_dpo", scaled("lm_v2_dpo.intended_rejected_logps", BARELY_WRONG)),
+        ("simple_lm_loss", lambda settings, _: settings.update(aux_loss=2.0)),
+    ],
+)
+def test_the_tool_finds_what_is_wrong_with_speech_tokens(case, edit, tmp_path, capsys):
+    folder = copy_of_token_goldens(tmp_path / "goldens", case, edit)
+    assert run("check", folder) == 1
+    assert summary_of(capsys.readouterr().out)["failed"] == [case]
+
+
+def test_parts_that_are_not_here_are_skipped_and_are_no_agreement(tmp_path, capsys):
+    def edit(settings: dict[str, Any], tensors: dict[str, Tensor]) -> None:
+        settings.update(kind="vocoder")
+
+    folder = copy_of_token_goldens(tmp_path / "goldens", "ras", edit)
+    assert run("check", folder) == 1
+    printed = capsys.readouterr().out
+    assert "skip ras" in printed
+    assert summary_of(printed)["skipped"] == 1
+
+
+@pytest.mark.parametrize(
+    ("edit", "word"),
+    [
+        (lambda settings, _: settings.pop("seed"), "lacks 'seed'"),
+        (lambda settings, _: settings.update(model="lm_v3"), "lm_v3"),
+    ],
+)
+def test_a_case_of_speech_tokens_that_cannot_be_run_is_refused(edit, word, tmp_path, capsys):
+    folder = copy_of_token_goldens(tmp_path / "goldens", "lm_v2_ras", edit)
+    assert run("check", folder) == 2
+    errors = capsys.readouterr().err
+    assert word in errors
+    assert errors.count("\n") == 1

@@ -179,7 +179,8 @@ class CosyVoiceLM(TokenLM):
 
     def encode(self, text: Tensor) -> Tensor:
         """Return the inputs [L, E] of a whole text [L]."""
-        return self.text_encoder_affine_layer(self.text_states(text))
+        inputs: Tensor = self.text_encoder_affine_layer(self.text_states(text))
+        return inputs
 
     def text_states(self, text: Tensor) -> Tensor:
         """Return the states [L, width of the encoder] of a whole text [L]."""

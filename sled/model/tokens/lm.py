@@ -74,9 +74,10 @@ class TokenOutput:
 
     def log_likelihoods(self) -> Tensor:
         """Return the mean log-probability of each sample's targets."""
-        chosen = self.log_p.gather(-1, self.targets.clamp(0)[:, None])[:, 0]
+        log_p = self.log_p.gather(-1, self.targets.clamp(0)[:, None])[:, 0]
         real = self.targets != NO_TARGET
-        parts = zip((chosen * real).split(self.lengths), real.split(self.lengths), strict=True)
+        chosen, counted = (torch.split(x, self.lengths) for x in (log_p * real, real))
+        parts = zip(chosen, counted, strict=True)
         return torch.stack([one.sum() / count.sum() for one, count in parts])
 
 

@@ -76,7 +76,7 @@ class RelativeAttention(nn.Module):
 
     def _by_distance(self, query: Tensor, context: DistanceContext) -> Tensor:
         """What the cosines and sines [H] of a key's position are multiplied with, [..., A, H]."""
-        weight = self.linear_pos.weight.unflatten(0, self.heads)  # [A, d, H]
+        weight = self.linear_pos.weight.view(*self.heads, -1)  # [A, d, H]
         projected = torch.einsum("...ad,adh->...ah", query, weight) / self.heads[1] ** 0.5
         of_sine, of_cosine = projected[..., 0::2], projected[..., 1::2]
         cos, sin = (table[..., : of_sine.shape[-1]] for table in (context.cos, context.sin))
@@ -146,7 +146,9 @@ class InputLayer(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Map inputs [..., E] to [..., H]."""
         projected: Tensor = self.out(x)
-        return (F.relu(projected) if self.rectify else projected) * self.scale
+        if self.rectify:
+            projected = F.relu(projected)
+        return self.scale * projected
 
 
 class RelativeStack(nn.Module):

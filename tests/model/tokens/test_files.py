@@ -1,0 +1,105 @@
+"""Checkpoints of speech-token models, in our form and in the published one."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from sled.loading import read_config
+from sled.model.registry import model_family
+from sled.model.tokens.files import load_token_lm, published_state, save_token_lm
+from tests.tokens import RECORDED, debug_cosyvoice, debug_cosyvoice2, debug_simpletts
+
+MODELS = ["lm_v1", "lm_v2", "simple_lm"]
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_a_saved_model_has_the_published_tensors(name, tmp_path):
+    model = load_token_lm(RECORDED / name)
+    save_token_lm(model, tmp_path)
+    ours, theirs = (load_file(f / "model.safetensors") for f in (tmp_path, RECORDED / name))
+    assert ours.keys() == theirs.keys()
+    assert all(ours[key].equal(theirs[key]) for key in ours)
+    again = load_token_lm(tmp_path)
+    assert again.digest() == model.digest()
+    assert again.config == model.config
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_the_registry_knows_the_models(name):
+    family = model_family(RECORDED / name)
+    model = family.load_model(RECORDED / name, torch.bfloat16)
+    assert model.dtype == torch.bfloat16
+    config = family.load_config(RECORDED / name)
+    assert config == model.config
+    assert family.num_parameters(config) == model.parameter_count
+
+
+@pytest.mark.parametrize("make_model", [debug_cosyvoice, debug_cosyvoice2])
+@pytest.mark.parametrize("alone", [False, True], ids=["folder", "file"])
+def test_a_published_folder_needs_no_configuration(make_model, alone, tmp_path):
+    """Sizes are read off the tensors; heads of the text model stand in its own folder."""
+    model = make_model()
+    torch.save(published_state(model) | {"epoch": 3, "step": 40}, tmp_path / "llm.pt")
+    (tmp_path / "CosyVoice-BlankEN").mkdir()
+    sizes = {"num_attention_heads": 4, "max_position_embeddings": 512, "rope_theta": 1e6}
+    (tmp_path / "CosyVoice-BlankEN" / "config.json").write_text(json.dumps(sizes))
+    loaded = load_token_lm(tmp_path / "llm.pt" if alone else tmp_path)
+    assert loaded.digest() == model.digest()
+    ours, theirs = loaded.config.architecture, model.config.architecture
+    theirs.frame_rate, rate = ours.frame_rate, theirs.frame_rate
+    try:
+        mine, expected = vars(ours).copy(), vars(theirs).copy()
+        assert mine == expected
+    finally:
+        theirs.frame_rate = rate
+
+
+def test_a_published_file_may_hold_no_code(tmp_path):
+    torch.save({"llm_decoder.bias": Path("/")}, tmp_path / "llm.pt")
+    with pytest.raises(ValueError, match=r"llm\.pt is no state dict of tensors .*copy it again"):
+        load_token_lm(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [(b"?", "no state dict"), (b"", "no state dict")],
+)
+def test_a_damaged_file_is_named(content, message, tmp_path):
+    (tmp_path / "llm.pt").write_bytes(content)
+    with pytest.raises(ValueError, match=message):
+        load_token_lm(tmp_path)
+
+
+def test_weights_of_an_unknown_model_are_refused(tmp_path):
+    torch.save({"weight": torch.zeros(3)}, tmp_path / "llm.pt")
+    with pytest.raises(ValueError, match="of no known model"):
+        load_token_lm(tmp_path)
+    torch.save(published_state(debug_simpletts()), tmp_path / "llm.pt")
+    with pytest.raises(ValueError, match="of no known model"):
+        load_token_lm(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"kind": "Singer"}, "known are .*Qwen2LM"),
+        ({"qwen2": None}, "no configuration of a Qwen2LM"),
+        ({"speech_token_size": 80}, r"wrong shape: .*llm_decoder"),
+    ],
+)
+def test_a_configuration_that_does_not_fit_is_refused(change, message, tmp_path):
+    folder = shutil.copytree(RECORDED / "lm_v2", tmp_path / "model")
+    flat = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps({k: v for k, v in (flat | change).items()}))
+    with pytest.raises(ValueError, match=message):
+        load_token_lm(folder)
+
+
+def test_a_configuration_is_read_without_weights(tmp_path):
+    config = read_config(RECORDED / "lm_v2")
+    assert config.architecture.vocab_size == 90
+    assert config.speaking.sampling().top_k == 25
