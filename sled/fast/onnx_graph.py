@@ -21,7 +21,7 @@ from onnx import helper
 from torch import Tensor, nn
 
 from sled.fast.quantize import pack_codes, quantize_blocks
-from sled.model.backbone import Attention, Backbone, DecoderLayer, rotary_tables
+from sled.model.backbone import MLP, Attention, Backbone, DecoderLayer, rotary_tables
 from sled.model.config import Architecture
 from sled.model.heads.energy import EPSILON, EnergyHead, ResidualBlock
 

@@ -65,7 +65,7 @@ class ExpertMLP(nn.Module):
         if torch.is_grad_enabled():
             self.router_scores = scores
         weights, chosen = scores.float().softmax(-1).topk(self.num_chosen)  # [P, k]
-        output = self.shared_expert_gate(flat).sigmoid() * self.shared_expert(flat)
+        output: Tensor = self.shared_expert_gate(flat).sigmoid() * self.shared_expert(flat)
         for number, expert in enumerate(self.experts):
             position, rank = (chosen == number).nonzero(as_tuple=True)
             if len(position):

@@ -148,7 +148,8 @@ class InputLayer(nn.Module):
         projected: Tensor = self.out(x)
         if self.rectify:
             projected = F.relu(projected)
-        return self.scale * projected
+        scaled: Tensor = self.scale * projected
+        return scaled
 
 
 class RelativeStack(nn.Module):

@@ -150,6 +150,16 @@ def test_a_session_says_the_published_ids(streaming, with_voice, cuts):
     assert torch.cat(units).tolist() == expected
 
 
+def test_a_voice_file_is_used_as_the_voice_itself(tmp_path):
+    model = debug_cosyvoice2()
+    tts = TTS(model, debug_token_tokenizer(model), debug_id_codec())
+    voice = tts.make_voice(debug_prompt("one four one", debug_waveform(0.1)))
+    tts.save_voice(voice, tmp_path / "voice")
+    loaded = tts.load_voice(tmp_path / "voice")
+    audio = [tts.say(TEXT, prompt=one, seed=1).audio for one in (voice, loaded)]
+    assert (audio[0] == audio[1]).all()
+
+
 def test_a_saved_utterance_continues_with_the_same_ids():
     """Between any two frames, in another decoder."""
     model = debug_cosyvoice2()

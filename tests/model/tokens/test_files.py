@@ -8,8 +8,11 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from sled.files.without_weights import without_weights
 from sled.loading import read_config
 from sled.model.registry import model_family
+from sled.model.tokens.cosyvoice import CosyVoiceLM
+from sled.model.tokens.cosyvoice2 import CosyVoice2LM, CosyVoice2Sizes
 from sled.model.tokens.files import load_token_lm, published_state, save_token_lm
 from tests.tokens import RECORDED, debug_cosyvoice, debug_cosyvoice2, debug_simpletts
 
@@ -103,3 +106,29 @@ def test_a_configuration_is_read_without_weights(tmp_path):
     config = read_config(RECORDED / "lm_v2")
     assert config.architecture.vocab_size == 90
     assert config.speaking.sampling().top_k == 25
+
+
+def test_the_published_sizes_have_the_published_number_of_parameters():
+    sizes = {
+        "text_token_size": 51_866,
+        "speech_token_size": 4096,
+        "spk_embed_dim": 192,
+        "text_encoder_input_size": 512,
+        "text_encoder": {
+            "output_size": 1024,
+            "attention_heads": 16,
+            "linear_units": 4096,
+            "num_blocks": 6,
+        },
+        "llm_input_size": 1024,
+        "llm_output_size": 1024,
+        "llm": {"attention_heads": 16, "linear_units": 4096, "num_blocks": 14},
+    }
+    with without_weights():
+        first, second = CosyVoiceLM.from_dict(sizes), CosyVoice2LM(CosyVoice2Sizes())
+    assert first.parameter_count == pytest.approx(310.7e6, rel=1e-3)
+    assert sum(p.numel() for p in first.text_encoder.parameters()) == pytest.approx(
+        82.4e6, rel=1e-3
+    )
+    # Qwen2 0.5B, and tables and scores of 6564 ids.
+    assert second.parameter_count == 494_032_768 + 2 * 6564 * 896 + 6564 + 2 * 896
