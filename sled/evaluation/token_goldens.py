@@ -136,12 +136,11 @@ def _compare_rows(result: CaseResult, output: TokenOutput, tensors: Tensors) -> 
         ("inputs", output.inputs, "lm_input"),
         ("hidden states", output.hidden, "hidden"),
     ):
-        for row, theirs in zip(ours.detach().split(output.lengths), tensors[key], strict=True):
-            result.compare(what, row, theirs[: len(row)])
-    rows = zip(output.log_p.detach().split(output.lengths), tensors["logits"], strict=True)
-    for row, theirs in rows:
-        result.compare("log-probabilities", row, theirs[: len(row)].log_softmax(-1))
-    for row, theirs in zip(output.targets.split(output.lengths), tensors["lm_target"], strict=True):
+        for row, theirs in zip(output.rows(ours), tensors[key], strict=True):
+            result.compare(what, row.detach(), theirs[: len(row)])
+    for row, theirs in zip(output.rows(output.log_p), tensors["logits"], strict=True):
+        result.compare("log-probabilities", row.detach(), theirs[: len(row)].log_softmax(-1))
+    for row, theirs in zip(output.rows(output.targets), tensors["lm_target"], strict=True):
         result.require("targets", row.equal(theirs[: len(row)]))
         result.require("length", (theirs[len(row) :] == NO_TARGET).all().item() is True)
 
@@ -157,10 +156,9 @@ def _check_joint_loss(result: CaseResult, case: Case, tensors: Tensors, model: S
             for text, codes, speaker in zip(texts, speech, speakers, strict=True)
         ]
     )
-    inputs, states = (x.detach().split(output.lengths) for x in (output.inputs, output.hidden))
-    for row, theirs in zip(inputs, tensors["inputs_embeds"], strict=True):
-        result.compare("inputs", row, theirs[: len(row)])
-    for row, theirs in zip(states, tensors["logits"], strict=True):
+    for row, theirs in zip(output.rows(output.inputs), tensors["inputs_embeds"], strict=True):
+        result.compare("inputs", row.detach(), theirs[: len(row)])
+    for row, theirs in zip(output.rows(output.hidden), tensors["logits"], strict=True):
         result.compare("scores", model.joint_scores(row).detach(), theirs[: len(row)])
     # The published loss is shifted twice; this is what it is meant to be.
     result.compare("loss", output.loss.detach(), torch.tensor(case["loss_intended_ce"]))
@@ -205,7 +203,7 @@ def _check_generation(result: CaseResult, case: Case, tensors: Tensors, model: T
         layout = model.sizes.streaming_layout
         options = replace(options, max_frames=case["cut_at"])
     prompt_text, text = (tensors[name][0].tolist() for name in ("prompt_text", "text"))
-    prompt, embedding = tensors["prompt_speech_token"][0], tensors.get("embedding", [])
+    prompt, embedding = tensors["prompt_speech_token"][0], tensors.get("embedding", torch.empty(0))
     request = Request(
         [*prompt_text, *text, model.config.architecture.eos_token_id],
         prompt if len(prompt) else None,

@@ -102,7 +102,9 @@ def draw_ids(scores: Tensor, temperature: Sequence[float], draws: IdDraws) -> Te
     for row, forbidden in enumerate(draws.forbidden):
         log_p[row, list(forbidden)] = -torch.inf
     scale = torch.tensor(temperature)[:, None]
-    log_p /= torch.where(scale > 0, scale, 1.0)
+    # Relative to the most likely id, so that no temperature makes all of them impossible.
+    relative = (log_p - log_p.amax(-1, keepdim=True)) / scale.where(scale > 0, 1.0)
+    log_p = relative.where(scale != 1, log_p)
     ordered, ids = log_p.softmax(-1).sort(descending=True, stable=True)
     before = ordered.double().cumsum(-1) - ordered
     drawn = ids[:, 0].tolist()

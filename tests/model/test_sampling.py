@@ -107,6 +107,12 @@ def test_drawn_ids_have_the_probabilities_of_their_scores_at_a_temperature():
     torch.testing.assert_close(counts / 4000, expected, rtol=0, atol=0.03)
 
 
+@pytest.mark.parametrize("temperature", [1e-45, 1e-9])
+def test_the_lowest_temperatures_draw_the_most_likely_id(temperature):
+    scores = torch.tensor([[0.0, 1.0, 2.0, -1.0]])
+    assert draw(scores, [0], Sampling(), temperature=temperature) == [2]
+
+
 @pytest.mark.parametrize(
     ("forbidden", "useless", "expected"),
     [((), (), 2), ((2,), (), 1), ((), (2,), 1), ((2,), (1,), 0)],

@@ -69,6 +69,9 @@ class CosyVoice2Sizes:
     mix_ratio: tuple[int, int] = (5, 15)
     frame_rate: float = 25.0
 
+    def __post_init__(self) -> None:
+        _ = self.streaming_layout  # checks the ratio
+
     def to_dict(self) -> dict[str, Any]:
         """Return the content of `config.json`."""
         flat = asdict(self)

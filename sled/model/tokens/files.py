@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import save_file
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from sled.files.checkpoint import (
@@ -139,7 +140,7 @@ def _model_type(flat: Mapping[str, Any], folder: Path) -> str:
 def _build(kind: str, flat: Mapping[str, Any], folder: Path) -> TokenLM:
     try:
         return MODELS[kind].from_dict(flat)
-    except (KeyError, TypeError, AttributeError) as error:
+    except (KeyError, TypeError, AttributeError, RuntimeError, ArithmeticError) as error:
         raise ValueError(
             f"{folder / CONFIG_FILE} is no configuration of a {kind} ({error}): copy it again"
         ) from error
@@ -160,6 +161,8 @@ def _read_state(path: Path, dtype: torch.dtype | None) -> dict[str, Tensor]:
             return read_weights(path, dtype)
         path = path / PUBLISHED_WEIGHTS
     try:
+        if path.suffix == ".safetensors":
+            return {name: one.to(dtype or one.dtype) for name, one in load_file(path).items()}
         # Only tensors: a pickle can run code.
         state = torch.load(path, map_location="cpu", weights_only=True)
         return {
@@ -167,6 +170,13 @@ def _read_state(path: Path, dtype: torch.dtype | None) -> dict[str, Tensor]:
             for name, tensor in state.items()
             if name not in _NO_TENSORS
         }
-    except (pickle.UnpicklingError, RuntimeError, EOFError, AttributeError, ValueError) as error:
+    except (
+        pickle.UnpicklingError,
+        SafetensorError,
+        RuntimeError,
+        EOFError,
+        AttributeError,
+        ValueError,
+    ) as error:
         reason = str(error).partition("\n")[0]
         raise ValueError(f"{path} is no state dict of tensors ({reason}): copy it again") from error

@@ -76,9 +76,12 @@ class TokenOutput:
         """Return the mean log-probability of each sample's targets."""
         log_p = self.log_p.gather(-1, self.targets.clamp(0)[:, None])[:, 0]
         real = self.targets != NO_TARGET
-        chosen, counted = (torch.split(x, self.lengths) for x in (log_p * real, real))
-        parts = zip(chosen, counted, strict=True)
+        parts = zip(self.rows(log_p * real), self.rows(real), strict=True)
         return torch.stack([one.sum() / count.sum() for one, count in parts])
+
+    def rows(self, x: Tensor) -> Sequence[Tensor]:
+        """Divide values [P, ...] of all positions into those of each sample."""
+        return torch.split(x, self.lengths)
 
 
 def label_smoothed_loss(

@@ -42,7 +42,7 @@ def test_the_registry_knows_the_models(name):
 
 
 @pytest.mark.parametrize("make_model", [debug_cosyvoice, debug_cosyvoice2])
-@pytest.mark.parametrize("alone", [False, True], ids=["folder", "file"])
+@pytest.mark.parametrize("alone", [False, True], ids=["folder", "alone"])
 def test_a_published_folder_needs_no_configuration(make_model, alone, tmp_path):
     """Sizes are read off the tensors; heads of the text model stand in its own folder."""
     model = make_model()
@@ -68,13 +68,12 @@ def test_a_published_file_may_hold_no_code(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("content", "message"),
-    [(b"?", "no state dict"), (b"", "no state dict")],
+    ("name", "content"), [("llm.pt", b"?"), ("llm.pt", b""), ("llm.safetensors", b"?")]
 )
-def test_a_damaged_file_is_named(content, message, tmp_path):
-    (tmp_path / "llm.pt").write_bytes(content)
-    with pytest.raises(ValueError, match=message):
-        load_token_lm(tmp_path)
+def test_a_damaged_file_is_named(name, content, tmp_path):
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(ValueError, match=rf"{name} is no state dict.*: copy it again"):
+        load_token_lm(tmp_path / name)
 
 
 def test_weights_of_an_unknown_model_are_refused(tmp_path):
@@ -91,6 +90,9 @@ def test_weights_of_an_unknown_model_are_refused(tmp_path):
     [
         ({"kind": "Singer"}, "known are .*Qwen2LM"),
         ({"qwen2": None}, "no configuration of a Qwen2LM"),
+        ({"speech_token_size": -9}, "no configuration of a Qwen2LM"),
+        ({"speech_token_size": "81"}, "no configuration of a Qwen2LM"),
+        ({"mix_ratio": [5]}, "both chunk sizes"),
         ({"speech_token_size": 80}, r"wrong shape: .*llm_decoder"),
     ],
 )
