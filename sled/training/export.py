@@ -10,8 +10,10 @@ import torch
 from sled.codec import CodecParts
 from sled.decoding import DecodingOptions
 from sled.fast import DTYPES
-from sled.files.checkpoint import INDEX_FILE, WEIGHTS_FILE
+from sled.files.checkpoint import CONFIG_FILE, INDEX_FILE, WEIGHTS_FILE
+from sled.files.json_object import read_json_object
 from sled.model.huggingface import SpeechLlamaForCausalLM
+from sled.model.tokens.files import MODELS
 from sled.text.tokenizer import TextTokenizer
 from sled.training.checkpoints.saving import publish_model
 
@@ -45,6 +47,9 @@ def export(
         ValueError: If model or codec cannot be read, a weight or a default is out of range, or the
             shard size is invalid.
     """
+    config_file = Path(model) / CONFIG_FILE
+    if config_file.is_file() and (kind := read_json_object(config_file).get("kind")) in MODELS:
+        raise ValueError(f"{model} is a {kind}, of which `sled export` writes nothing: copy it")
     loaded = SpeechLlamaForCausalLM.from_pretrained(model, dtype=torch.float32)
     _check_range(loaded, dtype)
     if temperature is not None:

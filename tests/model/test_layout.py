@@ -51,6 +51,20 @@ def test_a_frame_is_predicted_by_the_position_before_it_and_the_stop_by_the_last
         assert predictor == [*before, order.index(("speech", num_frames - 1))]
 
 
+@given(chunks, samples)
+def test_a_full_chunk_of_speech_ends_where_text_follows(chunk, sizes):
+    num_tokens, num_frames = (list(counts) for counts in zip(*sizes, strict=True))
+    ours = Layout(*chunk).arrange(num_tokens, num_frames).chunk_ends.tolist()
+    expected, start = [], 0
+    for order in (interleave(*chunk, *size) for size in sizes):
+        for place, (kind, t) in enumerate(order):
+            is_full = kind == "speech" and chunk[1] is not None and (t + 1) % chunk[1] == 0
+            if is_full and any(later == "text" for later, _ in order[place:]):
+                expected.append(start + place)
+        start += len(order)
+    assert ours == expected
+
+
 @pytest.mark.parametrize(
     ("n", "m", "num_tokens", "num_frames", "drawn"),
     [

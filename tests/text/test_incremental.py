@@ -195,3 +195,15 @@ def test_nothing_follows_the_end() -> None:
         text.feed("more")
     with pytest.raises(ValueError, match="finished"):
         text.finish()
+
+
+@given(pieces=pieces)
+@settings(max_examples=20)
+def test_texts_of_other_models_may_begin_and_end_otherwise(pieces):
+    """Without a token at the beginning, and with an end that is no token of the vocabulary."""
+    framed = TOKENIZERS["english"]
+    bare = TextTokenizer(framed._tokenizer.model, None, None, 700)
+    assert grown(bare, pieces) == [*grown(framed, pieces)[1:-1], 700]
+    text = normalize_spaces("".join(pieces))
+    assert bare.decode(bare.encode(text)) == framed.decode(framed.encode(text))
+    assert bare.count(text) == framed.count(text)

@@ -36,6 +36,8 @@ KIND = "TransformerLM"
 # Rows of `llm_embedding`.
 START, BEGIN_SPEECH = range(2)
 SPEAKER = "speaker"
+# Of the published variant with 25 instead of 50 speech tokens per second, which nothing else tells.
+_TEXT_TOKENS_AT_25_HZ = 60_515
 # More than text of 200 tokens and speech of 20 ids for each.
 MAX_POSITIONS = 8192
 
@@ -156,8 +158,10 @@ class CosyVoiceLM(TokenLM):
 
         output_size, input_size = weights["llm.embed.out.0.weight"].shape
         encoder_size, text_size = weights["text_encoder.embed.out.0.weight"].shape
+        num_text = len(weights["text_embedding.weight"])
         return {
-            "text_token_size": len(weights["text_embedding.weight"]),
+            "text_token_size": num_text,
+            "frame_rate": 25.0 if num_text == _TEXT_TOKENS_AT_25_HZ else 50.0,
             "speech_token_size": len(weights["speech_embedding.weight"]),
             "spk_embed_dim": weights["spk_embed_affine_layer.weight"].shape[1],
             "text_encoder_input_size": text_size,
