@@ -57,11 +57,11 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
 
 
 @pytest.fixture
-def open_page(browser: Browser, served: Running) -> Iterator[OpenPage]:
+def open_page(browser: Browser, marked: Running) -> Iterator[OpenPage]:
     """Opens the page; at the end, no script may have failed and the console must be clean."""
     contexts, problems = [], []
 
-    def begin(url: str = served.url, expected: str = "", **options: Any) -> Page:
+    def begin(url: str = marked.url, expected: str = "", **options: Any) -> Page:
         context = browser.new_context(**options)
         contexts.append(context)
         page = context.new_page()

@@ -35,6 +35,8 @@ export class Api {
     this.base = new URL("v1/", document.baseURI);
     /** @type {{token: string, endsMs: number} | null} */
     this.token = null;
+    /** Which marks to ask for: "none" once the model has turned out to have none. */
+    this.marks = "word";
     /** Whether the server has asked for a key. */
     this.needsKey = sessionStorage.getItem(KEY) !== null;
   }

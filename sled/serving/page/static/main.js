@@ -36,7 +36,7 @@ const again = byId("again", HTMLButtonElement);
 const pause = byId("pause", HTMLButtonElement);
 const pace = byId("pace", HTMLInputElement);
 
-const typing = new Typing(area, live, speaking);
+const typing = new Typing(area, live, speaking, settings);
 let chatShown = false;
 
 /** What would be spoken now. */

@@ -14,6 +14,8 @@ const KEPT = 1024;
 const PER_DRAW = 120;
 const WAVE_SHARE = 0.36;
 const SCALE_PX = 18;
+/** Above 1, soft sounds are paler. */
+const CONTRAST = 1.8;
 
 const darkness = matchMedia("(prefers-color-scheme: dark)");
 
@@ -158,27 +160,39 @@ export class Pictures {
     }
   }
 
-  /** @param {number} left @param {number} now @param {number} w @param {number} h */
+  /** The envelope; what is not heard yet is pale. @param {number} left @param {number} now @param {number} w @param {number} h */
   #drawWave(left, now, w, h) {
     const { context } = this;
     const middle = h / 2;
     context.fillStyle = this.colours.line;
     context.fillRect(0, middle - 0.5, w, 1);
-    const first = Math.floor(left * COLUMNS_PER_S);
-    const wide = w / (WINDOW_S * COLUMNS_PER_S);
-    for (let number = first; number <= first + WINDOW_S * COLUMNS_PER_S; number += 1) {
-      const place = number % KEPT;
-      if (this.numbers[place] !== number) continue;
-      const seconds = number / COLUMNS_PER_S;
-      const size = Math.max(1, 2 * this.peaks[place] ** 0.7 * middle);
-      context.fillStyle = seconds < now ? this.colours.accent : this.colours.faint;
-      context.fillRect(
-        (seconds - left) * (w / WINDOW_S),
-        middle - size / 2,
-        Math.max(1, wide),
-        size,
-      );
-    }
+    const envelope = new Path2D();
+    this.#eachRun(left, (place, size, seconds) => {
+      /** @param {number} at */
+      const x = (at) => ((seconds - left + at / COLUMNS_PER_S) / WINDOW_S) * w;
+      /** @param {number} at */
+      const half = (at) => Math.max(0.5, this.peaks[place + at] ** 0.7 * middle);
+      envelope.moveTo(x(0), middle);
+      for (let at = 0; at < size; at += 1) envelope.lineTo(x(at), middle - half(at));
+      envelope.lineTo(x(size), middle);
+      for (let at = size - 1; at >= 0; at -= 1) envelope.lineTo(x(at), middle + half(at));
+      envelope.closePath();
+    });
+    const heard = Math.max(0, ((now - left) / WINDOW_S) * w);
+    this.#fillPart(envelope, this.colours.accent, 0, heard, h);
+    this.#fillPart(envelope, this.colours.faint, heard, w, h);
+  }
+
+  /** @param {Path2D} path @param {string} colour @param {number} from @param {number} to @param {number} h */
+  #fillPart(path, colour, from, to, h) {
+    const { context } = this;
+    context.save();
+    context.beginPath();
+    context.rect(from, 0, to - from, h);
+    context.clip();
+    context.fillStyle = colour;
+    context.fill(path);
+    context.restore();
   }
 
   /** @param {number} left @param {number} w @param {number} h */
@@ -215,7 +229,7 @@ function readColours() {
     line: read("line"),
     faint: read("faint"),
     accent: read("accent"),
-    ramp: Array.from({ length: 256 }, (_, at) => blend(stops, at / 255)),
+    ramp: Array.from({ length: 256 }, (_, at) => blend(stops, (at / 255) ** CONTRAST)),
   };
 }
 

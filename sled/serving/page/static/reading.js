@@ -39,6 +39,7 @@ export class Reading extends EventTarget {
     this.player = player;
     /** How it is spoken; downloads ask for the same. */
     this.request = request;
+    this.requestChanged = false;
     this.tape = new Tape(RATE);
     /** All text that is to be spoken. */
     this.text = "";
@@ -46,8 +47,6 @@ export class Reading extends EventTarget {
     this.sent = 0;
     /** Whether the text is complete, for now. */
     this.complete = false;
-    /** Whether the model tells when it says which word; unknown before the first audio. */
-    this.hasMarks = true;
     /** @type {import("./marks.js").Mark[]} */
     this.marks = [];
     /** @type {Part[]} */
@@ -63,9 +62,26 @@ export class Reading extends EventTarget {
     player.load(this.tape);
   }
 
+  /** Whether the model tells when it says which word; supposed before the first audio. */
+  get hasMarks() {
+    return this.api.marks === "word";
+  }
+
   /** Whether speech is still to come. */
   get speaking() {
     return !this.stopped && (!!this.correction || this.parts.some((part) => !part.ended));
+  }
+
+  /** Speak what follows otherwise. @param {import("./settings.js").SpeechSettings} request */
+  use(request) {
+    this.request = request;
+    this.requestChanged = true;
+  }
+
+  /** Do not speak the beginning of the text. @param {string} text */
+  skip(text) {
+    this.text = text;
+    this.sent = text.length;
   }
 
   /** @param {string} text the next piece */
@@ -89,27 +105,19 @@ export class Reading extends EventTarget {
   /** @param {string} text all of it, as it is now */
   revise(text) {
     if (this.stopped || text === this.text) return;
-    if (text.startsWith(this.text)) {
-      const hurried = !!this.correction;
-      this.write(text.slice(this.text.length));
-      if (hurried) this.#wait();
-      return;
-    }
     const same = commonLength(this.text, text);
-    if (same < this.sent) {
-      const { char, sample } = this.#keepUntil(same, text);
-      this.#drop(char, sample);
-      this.#wait();
-    }
+    const outdated = same < this.sent;
+    if (outdated) this.#drop(this.#keepUntil(same, text));
     this.text = text;
     this.complete = false;
+    if (outdated || this.correction) this.#wait();
+    else this.#send();
     this.#changed();
   }
 
   /** Speak on after a failure, from the last word that was made whole. */
   resume() {
-    const { char, sample } = this.#keepUntil(this.sent, this.text);
-    this.#drop(char, sample);
+    this.#drop(this.#keepUntil(this.sent, this.text));
     this.#resend();
   }
 
@@ -144,9 +152,8 @@ export class Reading extends EventTarget {
 
   /** End without a word, as another reading begins. */
   discard() {
+    this.abandon();
     this.stopped = true;
-    clearTimeout(this.correction);
-    this.stream?.close();
   }
 
   /** @param {number} same @param {string} text the new text, which is the same up to there */
@@ -164,6 +171,10 @@ export class Reading extends EventTarget {
     const waiting = this.text.slice(this.sent);
     // An utterance needs something to say: spaces wait for a word.
     if (!this.stream?.open && !waiting.trim()) return;
+    if (this.requestChanged && this.parts.every((part) => part.ended)) {
+      this.stream?.close();
+      this.requestChanged = false;
+    }
     if (!this.stream?.usable) this.stream = this.#connect();
     if (!this.stream.open) {
       this.player.setComplete(false);
@@ -190,11 +201,8 @@ export class Reading extends EventTarget {
     this.#changed();
   }
 
-  /**
-   * @param {number} char
-   * @param {number} sample
-   */
-  #drop(char, sample) {
+  /** Forget what is not kept. @param {{char: number, sample: number}} kept */
+  #drop({ char, sample }) {
     this.stream?.cancel(this.#playedMs(this.player.position));
     this.stream = null;
     this.sent = char;
@@ -213,28 +221,31 @@ export class Reading extends EventTarget {
   }
 
   #connect() {
-    const config = { ...this.request, response_format: "pcm", marks: "word" };
-    /** @type {SpeechStream} */
-    const stream = new SpeechStream(this.api, config, {
-      created: ({ sample_rate: rate, ignored }) => {
-        if (ignored?.includes("marks")) this.hasMarks = false;
-        if (rate !== this.tape.rate && !this.tape.length) {
-          this.tape = new Tape(rate);
-          this.player.load(this.tape);
-        }
-      },
-      audio: (number, samples) => this.#onAudio(this.#part(stream, number), samples),
-      marks: (number, marks) => this.#onMarks(this.#part(stream, number), marks),
-      end: (number, end) => this.#onEnd(this.#part(stream, number), end),
-      failed: (failure) => {
-        this.stream = null;
-        this.dispatchEvent(new CustomEvent("failed", { detail: failure }));
-        this.#changed();
-      },
-      closed: () => {
-        this.stream = null;
-      },
-    });
+    const config = { ...this.request, response_format: "pcm", marks: this.api.marks };
+    const /** @type {SpeechStream} */ stream = new SpeechStream(this.api, config, {
+        created: ({ sample_rate: rate }) => {
+          if (rate !== this.tape.rate && !this.tape.length) {
+            this.tape = new Tape(rate);
+            this.player.load(this.tape);
+          }
+        },
+        audio: (number, samples) => this.#onAudio(this.#part(stream, number), samples),
+        marks: (number, marks) => this.#onMarks(this.#part(stream, number), marks),
+        end: (number, end) => this.#onEnd(this.#part(stream, number), end),
+        failed: (failure) => {
+          this.stream = null;
+          if (failure.code === "marks_unsupported") {
+            this.api.marks = "none";
+            this.resume();
+            return;
+          }
+          this.dispatchEvent(new CustomEvent("failed", { detail: failure }));
+          this.#changed();
+        },
+        closed: () => {
+          this.stream = null;
+        },
+      });
     return stream;
   }
 

@@ -4,6 +4,8 @@ import { ApiFailure } from "./api.js";
 
 /** Longer text goes in several messages: the server limits the size of one. */
 const MESSAGE_CHARS = 16000;
+/** How long to wait for what the server says of a cancelled utterance. */
+const PATIENCE_MS = 3000;
 
 /**
  * A word and when it is said; times from the beginning of its utterance.
@@ -20,7 +22,7 @@ const MESSAGE_CHARS = 16000;
  * What a connection tells; utterances are numbered from 0.
  *
  * @typedef {object} StreamEvents
- * @property {(created: {sample_rate: number, ignored?: string[]}) => void} created
+ * @property {(created: {sample_rate: number}) => void} created
  * @property {(utterance: number, samples: Int16Array<ArrayBuffer>) => void} audio
  * @property {(utterance: number, marks: WireMark[]) => void} marks
  * @property {(utterance: number, end: {cancelled: boolean, heard_text?: string}) => void} end
@@ -83,6 +85,7 @@ export class SpeechStream {
     this.waiting = [];
     if (this.socket?.readyState === WebSocket.OPEN && this.pending) {
       this.#send({ type: "response.cancel", played_ms: Math.round(playedMs) });
+      setTimeout(() => this.close(), PATIENCE_MS);
     } else {
       this.close();
     }
@@ -130,6 +133,11 @@ export class SpeechStream {
     const message = JSON.parse(data);
     if (message.type === "audio.done") {
       this.pending -= 1;
+      if (this.open && message.utterance_index === this.nextUtterance) {
+        // The server has ended it: no text came for long, or it cannot be said.
+        this.open = false;
+        this.nextUtterance += 1;
+      }
       this.events.end(message.utterance_index, message);
       if (!this.usable) this.close();
       return;

@@ -144,7 +144,7 @@ export class Speaking extends EventTarget {
     }
     this.shownEnd = reading.tape.length;
     const { position } = player;
-    words.light(reading.tape.length ? position : -1);
+    words.light(reading.tape.length ? position : -1, player.ended && !reading.speaking);
     pictures.draw(position, player.complete);
     figures.show();
   }
@@ -152,10 +152,10 @@ export class Speaking extends EventTarget {
   /** @param {string} heard */
   #onStopped(heard) {
     const { words, notices } = this.parts;
-    words.box.classList.add("stopped");
+    words.strikeBehind(heard.length);
     byId("heard", HTMLElement).hidden = !heard;
     byId("heard-text", HTMLElement).textContent = heard;
-    notices.say(heard ? `Stopped. Heard: ${heard}` : "Stopped.");
+    notices.say("Stopped.");
     this.#tell();
   }
 
@@ -191,7 +191,7 @@ export class Speaking extends EventTarget {
     if (reading && !player.playing) state = "paused";
     else if (this.busy) state = player.dry ? "waiting" : "speaking";
     if (state === this.announced) return;
-    if (state === "idle" && this.announced && !reading?.stopped) notices.say("All is said.");
+    if (state === "idle" && this.announced && !reading?.stopped) notices.say("Finished.");
     if (state === "speaking") notices.say("Speaking.");
     if (state === "paused") notices.say("Paused.");
     this.announced = state;

@@ -1,5 +1,7 @@
 /** Speaks a text while it is typed. */
 
+import { commonLength, sentenceStart } from "./corrections.js";
+
 /** The text counts as complete when nothing was typed for so long: after a sentence, or within one. */
 const PAUSE_AFTER_SENTENCE_MS = 900;
 const PAUSE_MS = 2500;
@@ -9,8 +11,9 @@ export class Typing {
    * @param {HTMLTextAreaElement} area
    * @param {HTMLInputElement} toggle whether to speak while typing
    * @param {import("./speaking.js").Speaking} speaking
+   * @param {import("./settings.js").Settings} settings
    */
-  constructor(area, toggle, speaking) {
+  constructor(area, toggle, speaking, settings) {
     this.area = area;
     this.toggle = toggle;
     this.speaking = speaking;
@@ -20,6 +23,9 @@ export class Typing {
     area.addEventListener("input", (event) => {
       // Input methods compose a word first; it counts when it is there.
       if (!(/** @type {InputEvent} */ (event).isComposing)) this.#onText();
+    });
+    settings.addEventListener("change", () => {
+      if (this.active) this.reading?.use(settings.snapshot());
     });
     area.addEventListener("compositionend", () => this.#onText());
   }
@@ -35,11 +41,23 @@ export class Typing {
     return this.reading !== null && this.reading === this.speaking.reading && !this.reading.stopped;
   }
 
+  /** @param {string} text */
+  #begin(text) {
+    const { reading } = this.speaking;
+    if (reading && !reading.stopped && reading.text && text.startsWith(reading.text))
+      return reading;
+    const fresh = this.speaking.begin();
+    // What was said, and stopped, is not said again; its last sentence is, if it goes on.
+    const before = this.reading?.text ?? "";
+    fresh.skip(text.slice(0, sentenceStart(text, commonLength(before, text))));
+    return fresh;
+  }
+
   #onText() {
     clearTimeout(this.pause);
     const text = this.area.value;
     if (!this.toggle.checked || (!this.active && !text.trim())) return;
-    if (!this.active) this.reading = this.speaking.begin();
+    if (!this.active) this.reading = this.#begin(text);
     this.reading?.revise(text);
     const patience = /[.!?…:]["'”’)\]]*\s*$/u.test(text) ? PAUSE_AFTER_SENTENCE_MS : PAUSE_MS;
     this.pause = setTimeout(() => this.finish(), patience);

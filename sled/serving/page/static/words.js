@@ -37,7 +37,6 @@ export class Words {
   clear() {
     this.box.replaceChildren();
     this.box.removeAttribute("aria-activedescendant");
-    this.box.classList.remove("stopped");
     this.items = [];
     this.shown = "";
     this.assigned = 0;
@@ -76,8 +75,10 @@ export class Words {
    * Light the word that is heard.
    *
    * @param {number} sample -1: none
+   * @param {boolean} ended whether all is said, so that no word is lit
    */
-  light(sample) {
+  light(sample, ended) {
+    this.box.classList.toggle("ended", ended);
     let next = this.present;
     while (next + 1 < this.items.length && this.items[next + 1].start <= sample) next += 1;
     while (next >= 0 && this.items[next].start > sample) next -= 1;
@@ -90,6 +91,13 @@ export class Words {
     }
     this.present = next;
     if (next >= 0) this.#reveal(this.items[next].element);
+  }
+
+  /** Strike out what was not heard. @param {number} chars that were */
+  strikeBehind(chars) {
+    for (const { startChar, element } of this.items) {
+      element.classList.toggle("unheard", startChar >= chars);
+    }
   }
 
   /** @param {string} text */
