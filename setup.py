@@ -99,6 +99,7 @@ setup(
         "num2words>=0.5.13",  # numbers in words
         # Words in phonemes, on which models are trained, and the teacher of the small recipes.
         "hibari-tts>=0.2.1,<0.3",
+        "filelock>=3.12",
         "tqdm",
         "argcomplete>=3.2",  # completion of the command line
     ],

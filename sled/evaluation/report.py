@@ -10,13 +10,13 @@ from typing import Any
 
 import numpy as np
 from lhotse.cut import Cut
-from tqdm import tqdm
 
 from sled.evaluation.digits import DIGITS, are_digit_strings, score_by_length
 from sled.evaluation.quality import QualityJudge
 from sled.evaluation.speaker import SpeakerJudge
 from sled.evaluation.systems import Synthesis, text_of
 from sled.evaluation.words import ENGLISH, WordScore, count_errors, score_words
+from sled.files.progress import track
 from sled.transcribe import Transcriber
 
 # Speech shorter than this share of the recording cannot contain all of its words.
@@ -84,7 +84,7 @@ def judge(
     wording = DIGITS if digits_only else ENGLISH
     transcripts = [
         transcriber(waveform, synthesis.sample_rate)
-        for waveform in tqdm(synthesis.waveforms, f"transcribing {name}", disable=None, leave=False)
+        for waveform in track(synthesis.waveforms, f"transcribing {name}", "text")
     ]
     seconds = np.array([len(waveform) / synthesis.sample_rate for waveform in synthesis.waveforms])
     ratios = seconds / np.array([cut.duration for cut in cuts])

@@ -321,6 +321,9 @@ class SledTrainingArguments(RunArguments, TransformersArguments):
         self.logging_nan_inf_filter = False
 
 
+Arguments = tuple[ModelArguments, LoraArguments, DataArguments, SledTrainingArguments]
+
+
 class FlagParser(HfArgumentParser):
     """A parser that raises its errors, so that a command reports them as all others."""
 
@@ -363,7 +366,7 @@ def parse_flags(
     argv: Sequence[str] | None = None,
     defaults: Mapping[str, Any] | None = None,
     description: str | None = None,
-) -> tuple[ModelArguments, LoraArguments, DataArguments, SledTrainingArguments]:
+) -> Arguments:
     """Parse the command line of a training command.
 
     Args:

@@ -20,7 +20,6 @@ import torch
 from lhotse import CutSet
 from lhotse.cut import Cut
 from torch import Tensor
-from tqdm import tqdm
 
 from sled.codec import Codec
 from sled.data.cache.codes import check_codec
@@ -28,6 +27,7 @@ from sled.data.cache.predictions import PredictionsRecord, claim_predictions, wr
 from sled.data.cache.shards import read_record
 from sled.data.dataset import SpeechDataset, collate, length_mask, open_corpus
 from sled.decoding import DecodingOptions
+from sled.files.progress import Progress
 from sled.loading import check_parts
 from sled.model.heads.draws import mean_draw
 from sled.model.layout import Layout
@@ -115,10 +115,8 @@ def cache_predictions(
     conditions = model.config.architecture.conditions
     dataset = SpeechDataset(tokenizer, codec, with_spoken_tokens=True, conditions=conditions)
     done = len(cuts) - sum(len(groups[number]) for number in missing)
-    bar = tqdm(
-        desc=f"predictions {output.name}", total=len(cuts), initial=done, unit="clip", disable=None
-    )
-    with bar, torch.random.fork_rng():
+    progress = Progress(f"predictions {output.name}", len(cuts), "clip", done)
+    with progress, torch.random.fork_rng():
         for number in missing:
             torch.manual_seed(seed * SEED_STRIDE + number)
             frames: dict[str, Tensor] = {}
@@ -131,7 +129,7 @@ def cache_predictions(
                 for row, cut in enumerate(batch):
                     length = int(inputs["num_frames"][row]) * codec.frames_per_unit
                     frames[cut.id] = predicted[row, :length].clone()
-                bar.update(len(batch))
+                progress.advance(len(batch))
             write_predictions(output, number, frames)
     return sum(float(cut.duration) for cut in cuts) / 3600
 

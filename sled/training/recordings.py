@@ -11,7 +11,10 @@ Each step is what a subcommand does: `sled prepare recordings`, `sled align`, `s
 
 from __future__ import annotations
 
+import json
 import logging
+import os
+import shutil
 from argparse import Namespace
 from collections.abc import Iterator
 from pathlib import Path
@@ -29,7 +32,8 @@ from sled.data.cache.codes import cache_codes
 from sled.data.corpora.detect import read_recordings
 from sled.data.corpora.options import HELD_OUT_SPLIT, CorpusOptions
 from sled.data.corpora.prepare import manifest_path, prepare_corpus, rejected_path
-from sled.data.manifests import load_cuts, read_texts, save_cuts, with_relative_audio
+from sled.data.manifests import fingerprint, load_cuts, read_texts, save_cuts, with_relative_audio
+from sled.files.json_object import read_json_object
 from sled.loading import DEFAULT_CODEC
 from sled.model.config import Config
 from sled.text.tokenizer import TextTokenizer
@@ -41,6 +45,8 @@ logger = logging.getLogger(__name__)
 # In the place of a checkpoint: train a new model.
 NO_CHECKPOINT = "none"
 SPLITS = ("train", HELD_OUT_SPLIT)
+# What a step was made from.
+_SOURCES = "made_from.json"
 
 # Of the recordings, one of this many is held out, and at most _MOST_HELD_OUT.
 _HELD_OUT, _MOST_HELD_OUT = 20, 50
@@ -135,6 +141,11 @@ def defaults_for_recordings(flags: Namespace) -> dict[str, Any]:
 
 
 def _check_flags(flags: Namespace) -> Path:
+    if int(os.environ.get("WORLD_SIZE", 1)) > 1:
+        raise ValueError(
+            "--recordings prepares data in one process: start it without torchrun, or prepare the "
+            "data with the subcommands of docs/training.md and name it with --train_manifest"
+        )
     if flags.train_manifest or flags.eval_manifest:
         raise ValueError("--recordings and --train_manifest exclude each other: give one")
     if flags.output_dir is None:
@@ -180,9 +191,14 @@ def _align(
     """Find the times of words, and leave out recordings for which there are none."""
     outputs = [folder / f"aligned_{split}.jsonl.gz" for split in SPLITS]
     logger.info("2 of 6: align texts with recordings")
-    if all(output.is_file() for output in outputs):
-        return
     manifests = [load_cuts(manifest_path(folder, split)) for split in SPLITS]
+    sources = {
+        "recordings": [fingerprint(cuts) for cuts in manifests],
+        "text_normalization": normalization,
+    }
+    record = folder / f"aligned.{_SOURCES}"
+    if all(output.is_file() for output in outputs) and _is_made_from(record, sources):
+        return
     max_steps = min(steps, 300 + round(400 * min(1.0, speech_s / 3600)))
     options = TrainingOptions(max_steps=max_steps)
     partial = [folder / f"all_{output.name}" for output in outputs]
@@ -200,6 +216,7 @@ def _align(
                 ", ".join(sorted({cut.id for cut in cuts} - {cut.id for cut in timed})[:5]),
             )
         save_cuts(CutSet.from_cuts(_relative(timed, folder)), output)
+    _write_sources(record, sources)
 
 
 def _relative(cuts: list[Cut], folder: Path) -> Iterator[Cut]:
@@ -219,13 +236,19 @@ def _adapt(output: Path, codec: str, steps: int, device: str) -> str:
     logger.info("4 of 6: adapt the codec to the voice, %d steps", steps)
     if not steps or codec == DEFAULT_CODEC:
         return codec
-    done = output / "adapted" / "done"
-    if done.is_file():
-        return str(done.parent)
+    folder = output / "adapted"
     train, valid = (str(output / "data" / f"aligned_{split}.jsonl.gz") for split in SPLITS)
+    sources = {"codec": load_codec(codec).digest(), "recordings": fingerprint(load_cuts(train))}
+    done, is_current = folder / "done", _is_made_from(folder / _SOURCES, sources)
+    if done.is_file() and is_current:
+        return str(folder)
+    if not is_current:
+        logger.info("the codec or the recordings have changed: adapt again")
+        shutil.rmtree(folder)
+    _write_sources(folder / _SOURCES, sources)
     config = CodecTrainingConfig(
         finetune_path=codec,
-        output_dir=str(output / "adapted"),
+        output_dir=str(folder),
         train_manifest=train,
         eval_manifest=valid,
         max_steps=steps,
@@ -240,7 +263,19 @@ def _adapt(output: Path, codec: str, steps: int, device: str) -> str:
     )
     logger.info("%s", CodecTrainer(config).train())
     done.touch()
-    return str(done.parent)
+    return str(folder)
+
+
+def _is_made_from(path: Path, sources: dict[str, Any]) -> bool:
+    """Whether a step was made from these sources; also if nothing is written about them."""
+    if not path.is_file():
+        return True
+    return bool(read_json_object(path) == json.loads(json.dumps(sources)))
+
+
+def _write_sources(path: Path, sources: dict[str, Any]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(sources, indent=2) + "\n", encoding="utf-8")
 
 
 def _tokenizer(output: Path, start: Path | None, normalization: str | None) -> Path:

@@ -13,6 +13,7 @@ from transformers.trainer import TRAINER_STATE_NAME
 from transformers.trainer_utils import IntervalStrategy
 
 from sled.training.arguments import (
+    Arguments,
     DataArguments,
     LoraArguments,
     ModelArguments,
@@ -24,6 +25,7 @@ from sled.training.callbacks.report import show_progress
 from sled.training.callbacks.samples import show_samples
 from sled.training.callbacks.time_limit import TimeLimit
 from sled.training.checkpoints.integrity import find_damage, find_last
+from sled.training.checkpoints.lock import only_run_in
 from sled.training.checkpoints.lora import save_merged, unwrap
 from sled.training.checkpoints.saving import finished_steps, publish_model
 from sled.training.recordings import defaults_for_recordings
@@ -52,11 +54,22 @@ def train(
         The output folder, which holds the trained model.
 
     Raises:
-        ValueError: For flags, data or a checkpoint that cannot be used, and as `SledTrainer.run`.
+        ValueError: For flags, data or a checkpoint that cannot be used, if another run writes to
+            the output folder, and as `SledTrainer.run`.
         OSError: If something cannot be read or written.
     """
     start = time.monotonic()
-    model_args, lora_args, data_args, args = parse_flags(argv, defaults, description)
+    arguments = parse_flags(argv, defaults, description)
+    if arguments[-1].process_index > 0:  # the first process holds the lock
+        return _train(argv, arguments, start)
+    assert arguments[-1].output_dir is not None  # transformers sets a default
+    with only_run_in(Path(arguments[-1].output_dir)):
+        return _train(argv, arguments, start)
+
+
+def _train(argv: Sequence[str] | None, arguments: Arguments, start: float) -> Path:
+    """Train as flags say, which were parsed from a command line, since a time."""
+    model_args, lora_args, data_args, args = arguments
     if data_args.recordings is not None:
         given = make_parser(dict.fromkeys(_FLAGS_TO_FIND)).parse_known_args(argv)[0]
         chosen = defaults_for_recordings(given)

@@ -1,5 +1,6 @@
 """From recordings with texts to a model that speaks, in one command."""
 
+from argparse import Namespace
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,8 @@ from sled.codec import CodecParts
 from sled.data.cache.codes import load_cached
 from sled.data.corpora.detect import read_recordings
 from sled.data.corpora.items import Item, Utterance
+from sled.training import recordings as recordings_module
+from sled.training.codec import CodecTrainingConfig
 from tests.commands import run
 from tests.debug import SAMPLE_RATE, debug_waveform
 from tests.training.runs import checkpoints, logged
@@ -58,11 +61,45 @@ def test_recordings_become_a_model_that_speaks(
     assert run("speak", *say) == 0
     assert soundfile.info(tmp_path / "out.wav").duration > 0.2
 
+    # Only what is made from other sources is made again.
+    steps = adapted_with(monkeypatch)
+    for codec in ("digits", "english", "english"):
+        recordings_module._adapt(output, codec, 3, "cpu")
+    assert steps == ["digits", "english"]
+
     for step in ("align_corpora", "CodecTrainer"):
         monkeypatch.setattr(f"sled.training.recordings.{step}", None)
     assert run("train", *command, *small, "--max_steps", 3) == 0
     assert len(logged(output, "loss")) == 3
     assert checkpoints(output)[-1] == 3
+
+
+def adapted_with(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The codecs that are adapted from now on; they are not trained."""
+    codecs: list[str] = []
+
+    class Trainer:
+        def __init__(self, config: CodecTrainingConfig) -> None:
+            codecs.append(str(config.finetune_path))
+
+        def train(self) -> str:
+            return "adapted"
+
+    monkeypatch.setattr(recordings_module, "CodecTrainer", Trainer)
+    return codecs
+
+
+def test_recordings_are_prepared_in_one_process(
+    recordings: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    namespace = Namespace(recordings=recordings, output_dir=tmp_path / "voice")
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with pytest.raises(ValueError, match="start it without torchrun"):
+        recordings_module.defaults_for_recordings(namespace)
+    assert not (tmp_path / "voice").exists()
 
 
 def write_audio(folder: Path, *names: str) -> None:

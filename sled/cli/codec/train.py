@@ -15,10 +15,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from sled.cli.device import choose_device
 from sled.training.arguments import FlagParser
+from sled.training.checkpoints.lock import only_run_in
 from sled.training.codec import CodecTrainer, CodecTrainingConfig
 from sled.training.short_help import FlagFormatter, add_help_flags
 
@@ -43,7 +45,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     )
     add_help_flags(parser, FIRST_FLAGS)
     (config,) = parser.parse_args_into_dataclasses(argv)
-    trainer = CodecTrainer(replace(config, device=choose_device(config.device)))
-    report = trainer.train()
+    with only_run_in(Path(config.output_dir)):
+        trainer = CodecTrainer(replace(config, device=choose_device(config.device)))
+        report = trainer.train()
     print(f"{trainer.learner.step} steps in {trainer.trained_s / 60:.1f} min: {report}")
     print(f"codec saved in {config.output_dir}")

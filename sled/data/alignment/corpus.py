@@ -9,13 +9,13 @@ import torch
 from lhotse import CutSet
 from lhotse.cut import Cut
 from torch import Tensor
-from tqdm import tqdm
 
 from sled.data.alignment.features import SAMPLE_RATE, Features
 from sled.data.alignment.spelling import Alphabet, cut_words, letters
 from sled.data.alignment.training import Example, TrainingOptions
 from sled.data.cache.clips import read_clips
 from sled.data.manifests import manifest_name
+from sled.files.progress import track
 
 
 class Corpus:
@@ -81,7 +81,7 @@ class Corpus:
             ValueError: If the audio of a cut is unusable; the error names the cut.
         """
         clips = read_clips(((0, cut) for cut in cuts), SAMPLE_RATE, self.num_workers)
-        for clip in tqdm(clips, what, total, unit="cut", disable=None):
+        for clip in track(clips, what, "cut", total):
             if clip.audio is None:
                 raise ValueError(
                     f"{self.name}: {clip.reason}: repair it, or remove the cut from the manifest"

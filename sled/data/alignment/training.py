@@ -9,11 +9,11 @@ from dataclasses import dataclass
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from tqdm import tqdm
 
 from sled.data.alignment.features import batches_by_length, pad
 from sled.data.alignment.network import CtcNetwork
 from sled.data.alignment.spelling import BLANK
+from sled.files.progress import Progress
 
 # Frames per batch: 80 s of speech.
 _BATCH_FRAMES = 3200
@@ -85,15 +85,15 @@ def train_network(
     noise = torch.Generator().manual_seed(options.seed)
     batches = _endless_batches(examples, random.Random(options.seed))
     network.train()
-    with tqdm(range(options.max_steps), "train aligner", unit="step", disable=None) as progress:
-        for _ in progress:
+    with Progress("train aligner", options.max_steps, "step") as progress:
+        for _ in range(options.max_steps):
             loss = _loss(network, next(batches), noise, device)
             optimizer.zero_grad()
             torch.autograd.backward(loss)
             torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
             optimizer.step()
             schedule.step()
-            progress.set_postfix_str(f"loss {loss.item():.3f} per letter", refresh=False)
+            progress.advance(note=f"loss {loss.item():.3f} per letter")
     return network.eval()
 
 

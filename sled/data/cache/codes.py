@@ -22,7 +22,6 @@ from lhotse.shar import SharWriter
 from lhotse.shar.utils import to_shar_placeholder
 from lhotse.utils import compute_num_samples
 from torch import Tensor
-from tqdm import tqdm
 
 from sled.bundled import codec_folder
 from sled.codec import Codec
@@ -43,6 +42,7 @@ from sled.data.cache.shards import (
     rejected_name,
 )
 from sled.data.manifests import cuts_of_groups, fingerprint
+from sled.files.progress import Progress, track
 
 __all__ = [
     "SHARD_SIZE",
@@ -203,13 +203,8 @@ def cache_codes(
 
     report, start = CacheReport(), time.perf_counter()
     clips = read_clips(cuts_of_groups(cuts, shard_size, missing), codec.sample_rate, num_workers)
-    with tqdm(
-        desc=f"codes {output_dir.name}",
-        total=sum(map(record.shard_cuts, mine)),
-        initial=done,
-        unit="clip",
-        disable=None,
-    ) as progress:
+    total = sum(map(record.shard_cuts, mine))
+    with Progress(f"codes {output_dir.name}", total, "clip", done) as progress:
         for clip in _write_shards(output_dir, record, clips, codec, on_bad, report):
             if clip.audio is None:
                 report.num_rejected += 1
@@ -218,8 +213,7 @@ def cache_codes(
                 report.speech_s += clip.cut.duration
             report.elapsed_s = time.perf_counter() - start
             speed = report.speech_s / report.elapsed_s
-            progress.set_postfix_str(f"{speed:.0f} x real time", refresh=False)
-            progress.update()
+            progress.advance(note=f"{speed:.0f} x real time")
     return report
 
 
@@ -250,7 +244,7 @@ def verify_codes(folder: Path, codec: Codec, part: tuple[int, int] = (0, 1)) -> 
     codec = codec.stored
     load_cached(folder)  # raises an error unless complete
     record, report, start = read_record(folder), CacheReport(), time.perf_counter()
-    for shard in tqdm(_shards_of(part, record), f"verify {folder.name}", disable=None):
+    for shard in track(_shards_of(part, record), f"verify {folder.name}", "shard"):
         try:
             durations = list(_verified_durations(folder, shard, codec))
             num_rejected = _count_rejected(folder, shard)

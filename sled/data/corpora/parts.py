@@ -19,11 +19,10 @@ from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
 
-from tqdm import tqdm
-
 from sled.data.corpora.checks import check_item
 from sled.data.corpora.items import Item, Rejected
 from sled.data.corpora.options import Limits
+from sled.files.progress import Progress
 
 PART_SIZE = 2_000
 # Items per task of a worker. Neighbours often share a recording, whose header the worker caches.
@@ -73,13 +72,13 @@ def check_parts(
     parts: list[Path] = []
     with (
         _mapper(num_workers) as run,
-        tqdm(total=total, desc="checking", unit="clip", disable=None) as progress,
+        Progress("checking", total, "clip") as progress,
     ):
         while batch := list(islice(source, PART_SIZE)):
             part = folder / f"{len(parts):06d}-{_digest(batch, limits, root)}.jsonl"
             known = _read_cuts(part) if part.is_file() else [None] * len(batch)
             open_items = [item for item, line in zip(batch, known, strict=True) if line is None]
-            progress.update(len(batch) - len(open_items))
+            progress.advance(len(batch) - len(open_items))
             if open_items:
                 results = _count(run(check, open_items), progress)
                 merged = (next(results) if line is None else line for line in known)
@@ -131,9 +130,9 @@ def _write_part(part: Path, results: Iterable[str | Rejected], stop_at_bad: bool
     os.replace(partial_path, part)
 
 
-def _count(results: Iterable[str | Rejected], progress: tqdm) -> Iterator[str | Rejected]:
+def _count(results: Iterable[str | Rejected], progress: Progress) -> Iterator[str | Rejected]:
     for result in results:
-        progress.update()
+        progress.advance()
         yield result
 
 

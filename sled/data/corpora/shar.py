@@ -9,9 +9,9 @@ from pathlib import Path
 
 from lhotse import CutSet
 from lhotse.shar import SharWriter
-from tqdm import tqdm
 
 from sled.data.manifests import load_cuts
+from sled.files.progress import Progress
 
 SHARD_SIZE = 1_000
 
@@ -37,7 +37,7 @@ def write_shar(manifest: Path, folder: Path, shard_size: int = SHARD_SIZE) -> No
     partial = folder / "partial"
     partial.mkdir(parents=True, exist_ok=True)
     cuts = iter(load_cuts(manifest))
-    with tqdm(desc=folder.name, unit="clip", disable=None) as progress:
+    with Progress(folder.name, None, "clip") as progress:
         for shard in count():
             batch = list(islice(cuts, shard_size))
             if not batch:
@@ -47,7 +47,7 @@ def write_shar(manifest: Path, folder: Path, shard_size: int = SHARD_SIZE) -> No
                 _write_shard(CutSet.from_cuts(batch), partial, shard)
                 for name in names:  # the cuts come last: they mark the shard as complete
                     (partial / name).replace(folder / name)
-            progress.update(len(batch))
+            progress.advance(len(batch))
     partial.rmdir()
 
 

@@ -16,11 +16,11 @@ import numpy as np
 import soundfile
 from lhotse import CutSet, MonoCut, Recording, SupervisionSegment
 from lhotse.audio import AudioSource
-from tqdm import tqdm
 
 from sled.data.manifests import save_cuts
 from sled.data.synthetic.teachers import SAMPLE_RATE
 from sled.files.audio import write_audio
+from sled.files.progress import Progress
 
 _SETTINGS_FILE = "settings.json"
 
@@ -90,14 +90,14 @@ def synthesize_readings(
         manifest: Path of the manifest, in that folder.
     """
     cuts, spoken_s = [], 0.0
-    with tqdm(readings, manifest.name.split(".")[0], unit="clip", disable=None) as progress:
-        for reading in progress:
+    with Progress(manifest.name.split(".")[0], len(readings), "clip") as progress:
+        for reading in readings:
             audio = Path("audio") / f"{reading.id}.flac"
             if not (output_dir / audio).exists():
                 write_audio(output_dir / audio, speak(reading), SAMPLE_RATE)
             cuts.append(_make_cut(reading, output_dir, audio))
             spoken_s += cuts[-1].duration
-            progress.set_postfix_str(f"{spoken_s / 3600:.2f} h of speech", refresh=False)
+            progress.advance(note=f"{spoken_s / 3600:.2f} h of speech")
     save_cuts(CutSet.from_cuts(cuts), manifest)
 
 

@@ -15,13 +15,13 @@ from pathlib import Path
 
 from lhotse.cut import Cut
 from torch import Tensor
-from tqdm import tqdm
 
 from sled.codec import Codec, CodecParts, group_codes
 from sled.codec.transformed import check_order
 from sled.codec.transforms import TRANSFORMS, Emphasize, FitData, Transform, Whiten
 from sled.data.alignment.sounds import SoundsOfFrames
 from sled.data.cache.codes import check_codec, cut_codes, load_cached
+from sled.files.progress import track
 from sled.text.tokenizer import TextTokenizer
 
 SPEC_HELP = (
@@ -221,4 +221,4 @@ class _Corpus(FitData):
             for folder in self._folders
             for cut in islice(load_cached(folder, shuffle_seed=0), share)
         )
-        yield from tqdm(cuts, self._kind, unit="cut", disable=None)
+        yield from track(cuts, self._kind, "cut")
