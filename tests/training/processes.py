@@ -23,7 +23,7 @@ from sled.training.run import train
 from sled.training.trainer import SledTrainer
 from tests.commands import run_script
 
-TIMEOUT_S = 120
+TIMEOUT_S = 400
 ACCELERATE_CONFIGS = Path(__file__).parents[2] / "runs" / "accelerate"
 
 _CONTEXT = multiprocessing.get_context("forkserver")
