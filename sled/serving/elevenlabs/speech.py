@@ -21,6 +21,7 @@ from sled.serving.elevenlabs.formats import DEFAULT, open_encoder
 from sled.serving.elevenlabs.messages import MAX_SEED, MODEL_PREFIX, VoiceSettings
 from sled.serving.encoding import AudioEncoder
 from sled.serving.errors import ApiError
+from sled.serving.marks import check_marks
 from sled.serving.requests import RequestStack, server_of, unless_left
 from sled.serving.server import Server
 from sled.serving.service import SpeechRequest
@@ -160,8 +161,14 @@ class Order:
     output_format: str
     stack: AsyncExitStack
 
-    async def begin(self) -> tuple[Speech, AudioEncoder, dict[str, str]]:
-        """Begin to speak; returns the speech, its encoder, and headers of the answer.
+    async def begin(self, *, timed: bool = False) -> tuple[Speech, AudioEncoder, dict[str, str]]:
+        """Begin to speak.
+
+        Args:
+            timed: Whether the times of characters are wanted.
+
+        Returns:
+            The speech, its encoder, and headers of the answer.
 
         Raises:
             ApiError: If the request cannot be followed.
@@ -171,6 +178,7 @@ class Order:
         service = server.service
         with server.counting_refusals(DOOR):
             self._check(server)
+            check_marks(service, "character" if timed else "none", "with-timestamps")
             voice = service.find_voice(self.voice_id)
             speed = voice.pace(body.speed())
             encoder = open_encoder(self.output_format, service.sample_rate, speed)
@@ -234,7 +242,7 @@ async def speak(order: Ordered) -> Response:
 @router.post("/with-timestamps")
 async def speak_with_timestamps(order: Ordered) -> Response:
     """Speak a text, and tell when its characters are said."""
-    speech, _, headers = await order.begin()
+    speech, _, headers = await order.begin(timed=True)
     whole = await unless_left(order.request, speech.whole())
     return JSONResponse(whole.content(), headers=headers)
 
@@ -242,6 +250,6 @@ async def speak_with_timestamps(order: Ordered) -> Response:
 @router.post("/stream/with-timestamps")
 async def stream_with_timestamps(order: Ordered) -> Response:
     """Speak a text, as lines of JSON that also tell when its characters are said."""
-    speech, _, headers = await order.begin()
+    speech, _, headers = await order.begin(timed=True)
     lines = (json.dumps(part.content()) + "\n" async for part in speech.parts())
     return StreamingResponse(lines, media_type="application/x-ndjson", headers=headers)

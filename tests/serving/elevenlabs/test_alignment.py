@@ -187,3 +187,15 @@ def test_times_over_http(told: Running, speed: float) -> None:
     assert "".join(chars) == TEXT
     for (word, at), (other, time) in zip(beginnings(chars, starts), words_of(told), strict=True):
         assert (word, abs(at - time / speed) <= 1) == (other, True)
+
+
+@pytest.mark.parametrize("path", ["/with-timestamps", "/stream/with-timestamps"])
+def test_who_leaves_frees_the_slot(told: Running, path: str) -> None:
+    url = f"{told.url}/v1/text-to-speech/digits{path}"
+    with (
+        pytest.raises(httpx.TimeoutException),
+        httpx.stream("POST", url, json={"text": TEXT * 100}, timeout=0.5) as answer,
+    ):
+        next(answer.iter_raw())
+        raise httpx.ReadTimeout("enough")
+    told.wait_until(lambda: told.server.active == 0)

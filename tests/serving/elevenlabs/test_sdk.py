@@ -1,7 +1,6 @@
 """The client of ElevenLabs, unchanged, over TLS."""
 
 import asyncio
-import base64
 import ssl
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -41,15 +40,15 @@ def test_speech(client: ElevenLabs, spoken: np.ndarray) -> None:
         np.testing.assert_allclose(pcm(audio), spoken, atol=1)
 
 
-def test_speech_with_timestamps(client: ElevenLabs, spoken: np.ndarray) -> None:
-    """This model does not tell when words are said."""
-    whole = client.text_to_speech.convert_with_timestamps(**SPEECH)
-    np.testing.assert_allclose(pcm(base64.b64decode(whole.audio_base_64)), spoken, atol=1)
-    assert whole.alignment is None
-    parts = list(client.text_to_speech.stream_with_timestamps(**SPEECH))
-    assert len(parts) > 1
-    audio = b"".join(base64.b64decode(part.audio_base_64) for part in parts)
-    np.testing.assert_allclose(pcm(audio), spoken, atol=1)
+def test_a_model_without_times_says_so(client: ElevenLabs) -> None:
+    speech = client.text_to_speech
+    for ask in (
+        speech.convert_with_timestamps,
+        lambda **how: list(speech.stream_with_timestamps(**how)),
+    ):
+        with pytest.raises(ApiError) as error:
+            ask(**SPEECH)
+        assert error.value.body["detail"]["status"] == "marks_unsupported"
 
 
 def test_the_asynchronous_client(
@@ -123,7 +122,7 @@ def test_errors_of_text_that_is_still_being_written(client: ElevenLabs) -> None:
     assert (error.value.status_code, error.value.body["error"]) == (1008, "voice_not_found")
 
 
-@pytest.mark.parametrize("path", ["", "/stream", "/with-timestamps", "/stream/with-timestamps"])
+@pytest.mark.parametrize("path", ["", "/stream"])
 @pytest.mark.parametrize("patience_s", [0.05, 0.5])
 def test_who_leaves_frees_the_slot(served: Running, path: str, patience_s: float) -> None:
     url = f"{served.url}/v1/text-to-speech/{NAME}{path}"
