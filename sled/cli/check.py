@@ -1,6 +1,7 @@
 """Compare this implementation with recorded outputs of another one ("goldens").
 
-The last line is a summary as JSON. The exit status is 1 if a case is not within tolerance.
+Recordings of parts that this package does not have are skipped. The last line is a summary as JSON.
+The exit status is 1 if a case is not within tolerance.
 """
 
 from __future__ import annotations
