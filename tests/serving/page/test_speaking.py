@@ -379,9 +379,9 @@ LONG = """async (minutes) => {
     }
     reading.dispatchEvent(new Event('change'));
     sled.player.seek(reading.tape.length - 24000 * 5);
-    await new Promise(requestAnimationFrame);
-    await new Promise(requestAnimationFrame);
+    if (done % 10 === 0) await new Promise(requestAnimationFrame);
   }
+  await new Promise(requestAnimationFrame);
   return reading.tape.blocks.size;
 }"""
 
