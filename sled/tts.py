@@ -230,6 +230,7 @@ class TTS:
                 ramp=ChunkRamp(first_frames=chunk, max_frames=chunk),
                 max_start_delay_s=0.0,
                 max_ahead_s=None,
+                max_lead_s=None,
                 trim_tail=trim_tail,
                 pronunciations=dictionary,
                 **changes,

@@ -1,8 +1,9 @@
 """Decoding: from text tokens to units of speech, frame by frame."""
 
-from sled.decoding.decoder import Decoder, Step
+from sled.decoding.decoder import Decoder
 from sled.decoding.generate import Generated, generate
 from sled.decoding.options import DecodingOptions
+from sled.decoding.step import Step
 from sled.decoding.text_tracker import TextTracker
 from sled.decoding.utterance import Request, Utterance, UtteranceState
 

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -29,6 +29,7 @@ from sled.decoding.limits import Limits
 from sled.decoding.noise import NoiseAhead
 from sled.decoding.options import DecodingOptions
 from sled.decoding.row import Input, Row
+from sled.decoding.step import Step
 from sled.decoding.text_tracker import TextTracker
 from sled.decoding.utterance import Request, Utterance, UtteranceState
 from sled.model.cache import CachedRow
@@ -41,23 +42,6 @@ logger = logging.getLogger(__name__)
 MIN_READ_AHEAD = 16
 # At most this many inputs of a row per pass, so that a long prompt does not delay other utterances.
 MAX_READ_AHEAD = 128
-
-
-@dataclass(frozen=True, eq=False)
-class Step:
-    """The result of one step.
-
-    Attributes:
-        utterances: The B utterances that wrote a frame.
-        units: [B, ...] the units of these frames.
-        stopped: B flags: the utterance stopped *at* this frame, which is not speech.
-        exhausted: B flags: the utterance was cut *after* this frame.
-    """
-
-    utterances: list[Utterance]
-    units: Tensor
-    stopped: list[bool]
-    exhausted: list[bool]
 
 
 class Decoder:
@@ -171,6 +155,12 @@ class Decoder:
     def resume(self, utterance: Utterance) -> None:
         """Continue a paused utterance."""
         utterance.paused = False
+
+    def rest(self, utterance: Utterance, resting: bool) -> None:
+        """Skip an utterance while `resting`; it may be paused at the same time."""
+        utterance.resting = resting
+        if resting and utterance in self._batch:
+            self._set_aside(utterance)
 
     @torch.inference_mode()
     def leave(self, utterance: Utterance) -> None:

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from sled.decoding.decoder import Decoder, Step
+from sled.decoding.decoder import Decoder
 from sled.decoding.options import DecodingOptions
+from sled.decoding.step import Step
 from sled.decoding.text_tracker import TextTracker
 from sled.decoding.utterance import Request, Utterance
 from sled.model.interface import FrameModel

@@ -92,6 +92,7 @@ class Utterance:
         text_position: Which token is being said, if the decoder has a text tracker.
         paused: Whether the decoder skips it; changed by `Decoder.pause` and `Decoder.resume`.
         recent: The newest ids that were drawn, those of fills included, if units are ids.
+        resting: Whether the decoder skips it for the sake of others; changed by `Decoder.rest`.
     """
 
     rows: list[Row]
@@ -103,6 +104,7 @@ class Utterance:
     text_position: TextPosition | None = None
     paused: bool = False
     recent: list[int] = field(default_factory=list)
+    resting: bool = False
 
     @classmethod
     def begin(
@@ -149,8 +151,8 @@ class Utterance:
 
     @property
     def is_ready(self) -> bool:
-        """Whether its next frame can be drawn and it is not paused."""
-        return not self.waits_for_text and not self.paused
+        """Whether its next frame can be drawn and it is not to be skipped."""
+        return not (self.waits_for_text or self.paused or self.resting)
 
     @property
     def waits_for_text(self) -> bool:

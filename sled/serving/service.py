@@ -50,6 +50,8 @@ class SpeechRequest:
         cfg: Guidance scale. None: as the checkpoint recommends.
         max_lead_s: Seconds of audio that may be taken ahead of real time. None: any.
         reference: A recording to be continued, in the place of a voice.
+        live: Whether somebody may be listening while the audio is made. If not, the speech rests
+            while others are short of audio.
     """
 
     voice: str | None = None
@@ -58,6 +60,7 @@ class SpeechRequest:
     cfg: float | None = None
     max_lead_s: float | None = None
     reference: Reference | None = None
+    live: bool = True
 
 
 class SpeechService:
@@ -183,11 +186,14 @@ class SpeechService:
             value = next((value for value in values if value is not None), None)
             if value is not None:
                 changes[name] = value
-        return SessionOptions(
+        options = SessionOptions(
             decoding=replace(self.tts.default_options, **changes),
             seed=request.seed,
             max_start_delay_s=0.0,
         )
+        if not request.live:
+            return replace(options, max_lead_s=None)
+        return replace(options, max_lead_s=request.max_lead_s or options.max_lead_s)
 
 
 class Utterance:

@@ -49,6 +49,7 @@ class AudioQueue:
         self._released = self._closed = False
         self._error: BaseException | None = None
         self._below: tuple[int, Callable[[], None]] | None = None
+        self._on_take: Callable[[int, float], None] | None = None
         self._condition = threading.Condition()
         self._tasks: set[tuple[asyncio.AbstractEventLoop, asyncio.Event]] = set()
 
@@ -119,6 +120,13 @@ class AudioQueue:
                 self._num_samples = 0
             self.release()
 
+    def call_on_take(self, call: Callable[[int, float], None]) -> None:
+        """Call a function with the samples of each chunk that is taken, and the time.
+
+        It must not take long: nobody else can use the queue meanwhile.
+        """
+        self._on_take = call
+
     def call_below(self, num_samples: int, call: Callable[[], None]) -> None:
         """Call a function once, as soon as at most this many samples wait."""
         with self._condition:
@@ -176,6 +184,8 @@ class AudioQueue:
             chunk = self._chunks.popleft()
             self._num_samples -= len(chunk.audio)
             self.num_taken += len(chunk.audio)
+            if self._on_take is not None:
+                self._on_take(len(chunk.audio), time.perf_counter())
             return replace(chunk, ready_at_s=max(chunk.ready_at_s, self._held_until_s))
         if self._error is not None:
             raise self._error

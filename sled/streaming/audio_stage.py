@@ -20,6 +20,7 @@ from torch import Tensor
 from sled.codec import Codec
 from sled.codec.stream_state import StreamState
 from sled.streaming.audio_queue import AudioQueue, Chunk
+from sled.streaming.lead import ListenerClock
 from sled.streaming.loudness import SilenceMeter, amplify
 from sled.streaming.mark_timeline import MarkTimeline
 from sled.streaming.place_reader import SpokenPlaces
@@ -115,6 +116,7 @@ class AudioStage:
         conditions: What the codec is conditioned on beside the units.
         silence: How long the current segment has been silent; read by the segment runner.
         timeline: When each word is said; read by the session.
+        listener: How much of the audio has been played; read by the segment runner.
     """
 
     def __init__(
@@ -144,6 +146,8 @@ class AudioStage:
         self._hop_length = codec.hop_length
         self.silence = Silence()
         self.timeline = MarkTimeline(codec.sample_rate, codec.hop_length)
+        self.listener = ListenerClock(codec.sample_rate)
+        queue.call_on_take(self.listener.take)
 
     def accept(self, decoded: Tensor, chunk: UnitChunk) -> None:
         """Put the audio of a chunk of units into the queue.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Generator
 from concurrent.futures import Future
 from typing import Generic, Protocol, TypeVar
@@ -17,6 +18,16 @@ class Consumer(Protocol):
     @property
     def closed(self) -> bool:
         """Whether the consumer needs no more work of the engine."""
+        ...
+
+    def lead_s(self, now_s: float) -> float:
+        """How far its audio is ahead of its listener, in seconds; on the decoding thread.
+
+        Infinite if it is further ahead than it needs to be, or nobody listens.
+
+        Args:
+            now_s: The time by `time.perf_counter`.
+        """
         ...
 
     def on_frame(self, unit: Tensor, stopped: bool, exhausted: bool) -> None:
@@ -53,6 +64,10 @@ class Task(Generic[T]):
         except StopIteration as end:
             self.closed = True
             self.result.set_result(end.value)
+
+    def lead_s(self, now_s: float) -> float:
+        """See `Consumer`."""
+        return math.inf
 
     def on_frame(self, unit: Tensor, stopped: bool, exhausted: bool) -> None:
         """Never called, as there is no utterance."""

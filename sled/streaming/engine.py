@@ -26,6 +26,7 @@ from sled.model.interface import FrameModel
 from sled.streaming.audio_stage import AudioStage, UnitChunk
 from sled.streaming.codec_thread import CodecJob, CodecThread
 from sled.streaming.consumer import Consumer, Task
+from sled.streaming.lead import LeadPolicy
 from sled.streaming.step_times import Average, StepTimes
 from sled.streaming.text_thread import TextThread
 from sled.streaming.threads import choose_threads, compute_with
@@ -87,6 +88,7 @@ class Engine:
         self._closed = False
         self._step_time, self._codec_time = Average(), Average()
         self._step_times = StepTimes()
+        self._lead_policy: LeadPolicy[Utterance] = LeadPolicy()
         self._turn_began_s: float | None = None  # None: the decoding thread waits, or is not there
         _engines.add(self)
 
@@ -290,10 +292,14 @@ class Engine:
 
     def _step(self) -> bool:
         """One step of the decoder; returns whether there was anything to do."""
+        self._let_rest()
         start = time.perf_counter()
         self._choose_threads()
         try:
             step = self.decoder.step()
+            if step is None and self._lead_policy.anybody_rests:
+                self._wake_all()
+                step = self.decoder.step()
         except Exception as error:
             logger.exception("a step of the decoder failed")
             self._recover(error)
@@ -309,6 +315,28 @@ class Engine:
                 self.on_step(len(step.utterances), elapsed_s)
         self._deliver(step)
         return True
+
+    def _let_rest(self) -> None:
+        """Now and then, choose the sessions that rest while others are short of audio."""
+        now_s, policy = time.perf_counter(), self._lead_policy
+        if len(self._utterances) < 2 and not policy.anybody_rests:
+            return
+        if policy.is_due(now_s):
+            leads = {
+                utterance: consumer.lead_s(now_s)
+                for utterance, consumer in self._utterances.items()
+                if not (utterance.waits_for_text or utterance.paused)
+            }
+            resting = policy.decide(leads, now_s)
+            for utterance in self._utterances:
+                if utterance.resting != (utterance in resting):
+                    self.decoder.rest(utterance, not utterance.resting)
+
+    def _wake_all(self) -> None:
+        """Let nobody rest, since those who are short of audio wait for text."""
+        self._lead_policy.decide({}, time.perf_counter())
+        for utterance in self._utterances:
+            self.decoder.rest(utterance, False)
 
     def _deliver(self, step: Step) -> None:
         """Send the frames of a step to their consumers."""

@@ -41,6 +41,9 @@ class SessionOptions:
             by the expected deficit, so that playback does not stall, but at most by this much. 0:
             never.
         max_ahead_s: The model pauses when this much audio waits to be taken. None: never.
+        max_lead_s: With more audio than this made and not yet played, or always if this is None
+            (nobody listens), the session rests while others are short of audio. A listener is
+            taken to play what he takes from the first audio on.
         trim_tail: Whether to drop near-silence at the end.
         max_silence_s: A segment whose text has been read ends after this much near-silence. None:
             only where the model stops.
@@ -65,6 +68,7 @@ class SessionOptions:
     limits: SegmentLimits | None = None
     max_start_delay_s: float = 1.0
     max_ahead_s: float | None = 30.0
+    max_lead_s: float | None = 10.0
     trim_tail: bool = False
     max_silence_s: float | None = None
     encoding: Encoding = "float32"
@@ -82,7 +86,7 @@ class SessionOptions:
             changes["pronunciations"] = Pronunciations.of(self.pronunciations)
         for name, value in changes.items():
             object.__setattr__(self, name, value)
-        for name in ("max_ahead_s", "max_silence_s"):
+        for name in ("max_ahead_s", "max_lead_s", "max_silence_s"):
             if (value := getattr(self, name)) is not None and not value > 0:
                 raise ValueError(f"{name}={value}: give seconds above 0, or None for no limit")
         if not 0 <= self.max_start_delay_s < math.inf:

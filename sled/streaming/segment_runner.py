@@ -12,6 +12,7 @@ Shapes: T frames; `...` is the shape of a unit.
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Callable
 from copy import copy
 from dataclasses import replace
@@ -195,6 +196,16 @@ class SegmentRunner:
         return replace(options, max_frames=left, min_frames=min(options.min_frames, left))
 
     # Frames.
+
+    def lead_s(self, now_s: float) -> float:
+        """See `Consumer`."""
+        max_lead_s, codec = self._options.max_lead_s, self._engine.codec
+        if max_lead_s is None:
+            return math.inf
+        waiting_s = self._queue.num_samples / codec.sample_rate
+        waiting_s += len(self.buffer) / codec.frame_rate
+        lead_s = waiting_s + self._audio.listener.unplayed_s(now_s)
+        return lead_s if lead_s <= max_lead_s else math.inf
 
     def on_frame(self, unit: Tensor, stopped: bool, exhausted: bool) -> None:
         """Take the next frame of the utterance; see `Consumer`."""

@@ -152,6 +152,7 @@ class Encoded:
             temperature=body.temperature,
             cfg=body.cfg,
             reference=body.reference(),
+            live=body.stream,
         )
         self._utterance = await self._stack.enter_async_context(self._server.open(DOOR, request))
         self.queue_s = time.perf_counter() - start
