@@ -266,10 +266,13 @@ def test_standard_input_is_spoken_as_it_arrives(checkpoint):
     assert np.abs(ours.astype(int) - theirs).max() <= 1
 
 
-def test_blank_standard_input_is_refused(checkpoint):
-    done = run_process("stream", "--model", checkpoint, "-", cwd=checkpoint, text=" \n")
-    assert done.returncode == 2
-    assert "blank" in done.stderr
+def test_blank_standard_input_is_refused(checkpoint, tmp_path, monkeypatch, capsys):
+    (tmp_path / "blank").write_text(" \n")
+    with (tmp_path / "blank").open() as blank:
+        monkeypatch.setattr("sys.stdin", blank)
+        status = run("stream", "--model", checkpoint, "-", "-o", tmp_path / "out.wav")
+    assert status == 2
+    assert "blank" in capsys.readouterr().err
 
 
 def test_the_time_of_computing_does_not_count_waiting_for_text(checkpoint):

@@ -68,8 +68,8 @@ def test_models_of_all_shapes_speak_as_their_plain_forms_do(form, sizes):
 
 @pytest.mark.parametrize("form", EXACT)
 def test_speech_may_outgrow_the_initial_cache(form):
-    sizes = {"max_position_embeddings": 1024}
-    options = endless(600)
+    sizes = {"max_position_embeddings": 512}
+    options = endless(400)
     assert_same(speak(fast_model(form, **sizes), options), speak(plain_model(**sizes), options))
 
 
