@@ -133,10 +133,13 @@ class StreamingDecoder(ABC):
         state: All that the stream remembers. A call does not change a state; it sets a new one.
         lookahead_frames: Frames after the first that the first samples need. Afterwards each frame
             returns as many samples as a frame lasts, which are its own or those of an earlier one.
+        delayed_frames: By how many frames the samples that have been returned stay behind the
+            frames that have been fed, from the first samples to the last.
     """
 
     state: StreamState
     lookahead_frames: int
+    delayed_frames: int = 0
 
     @abstractmethod
     def samples_after(self, frames: int) -> int:

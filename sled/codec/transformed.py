@@ -145,6 +145,7 @@ class _TransformedStreamingDecoder(StreamingDecoder):
         self._stream, self._to_stored = stream, to_stored
         self._latent_dim, self._frames = latent_dim, frames
         self.lookahead_frames = -(-(stream.lookahead_frames + 1) // frames) - 1
+        self.delayed_frames = -(-stream.delayed_frames // frames)
 
     @property
     def state(self) -> StreamState:

@@ -113,6 +113,7 @@ class AudioStage:
     Attributes:
         state: The codec's state, advanced by `decode_together`.
         lookahead_frames: Frames after the first that the first sound waits for.
+        delayed_frames: Of these, the ones whose sound does not come with the first.
         conditions: What the codec is conditioned on beside the units.
         silence: How long the current segment has been silent; read by the segment runner.
         timeline: When each word is said; read by the session.
@@ -135,7 +136,9 @@ class AudioStage:
         self._samples_to_skip = 0
         if voice is not None:
             self._samples_to_skip = len(voice.units) * codec.hop_length - voice.num_samples
-        self.lookahead_frames = 0 if self.state.started else stream.lookahead_frames
+        started = self.state.started
+        self.lookahead_frames = 0 if started else stream.lookahead_frames
+        self.delayed_frames = 0 if started else stream.delayed_frames
         self._sample_rate = codec.sample_rate
         self._meter = SilenceMeter(codec.sample_rate)
         self._trimmer = TailTrimmer(codec.sample_rate) if trim_tail else None

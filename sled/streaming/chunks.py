@@ -45,8 +45,8 @@ class ChunkRamp:
         """Return the size of the first chunk.
 
         Args:
-            lookahead_frames: `StreamingDecoder.lookahead_frames`. They delay the first audio but
-                are part of it, so they count as part of the chunk.
+            lookahead_frames: `StreamingDecoder.lookahead_frames`. The first audio needs them, so
+                they count as part of the chunk.
         """
         return lookahead_frames + self.first_frames
 

@@ -103,7 +103,9 @@ class SegmentRunner:
         self.units: list[Tensor] = []
         self.unit_tokens: list[int] = []
         self.history = History(options.budget(config).past_frames, voice)
-        self.buffer = UnitBuffer(options.ramp or ChunkRamp(), audio.lookahead_frames)
+        self.buffer = UnitBuffer(
+            options.ramp or ChunkRamp(), audio.lookahead_frames, audio.delayed_frames
+        )
         self.places = PlaceReader(tokenizer)
         self.stopped = True
 

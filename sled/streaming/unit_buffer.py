@@ -16,10 +16,12 @@ class UnitBuffer:
     Args:
         ramp: Sizes of chunks.
         lookahead_frames: Frames after the first that the codec waits for.
+        delayed_frames: Frames of the first chunk whose sound comes with later chunks.
     """
 
-    def __init__(self, ramp: ChunkRamp, lookahead_frames: int) -> None:
+    def __init__(self, ramp: ChunkRamp, lookahead_frames: int = 0, delayed_frames: int = 0) -> None:
         self._ramp, self._size = ramp, ramp.first(lookahead_frames)
+        self._delayed = delayed_frames
         self._units: list[Tensor] = []
 
     def __len__(self) -> int:
@@ -47,7 +49,9 @@ class UnitBuffer:
         if not self._units:
             return None
         units = torch.stack(self._units)
-        self._size = self._ramp.after(len(units), real_time_factor)
+        # The next chunk is made while the sound of this one plays.
+        self._size = self._ramp.after(max(1, len(units) - self._delayed), real_time_factor)
+        self._delayed = 0
         self._units = []
         return units
 

@@ -4,11 +4,13 @@ from itertools import islice
 from math import ceil
 
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
 from sled.simulation.player import Playback, play
 from sled.streaming.chunks import ChunkRamp
+from sled.streaming.unit_buffer import UnitBuffer
 
 SAMPLE_RATE, HOP = 24_000, 320
 FRAME_S = HOP / SAMPLE_RATE
@@ -45,6 +47,30 @@ def test_playing_goes_on_whatever_the_speed(
     sizes = list(islice(ramp.sizes(LOOKAHEAD, real_time_factor, call_frames), 60))
     assert generate(sizes, real_time_factor, call_frames).stalls_s == []
     assert all(size <= following for size, following in zip(sizes, sizes[1:], strict=False))
+
+
+@given(
+    real_time_factor=st.floats(0.01, 0.99),
+    lookahead=st.integers(0, 6),
+    delayed=st.integers(0, 6),
+    first=st.integers(1, 4),
+)
+def test_playing_goes_on_if_the_codec_holds_some_sound_back(
+    real_time_factor: float, lookahead: int, delayed: int, first: int
+) -> None:
+    """The first chunk plays shorter than its frames last, and the next one is to be in time."""
+    delayed = min(delayed, lookahead)
+    buffer = UnitBuffer(ChunkRamp(first), lookahead, delayed)
+    now_s, held, chunks = 0.0, delayed, []
+    for _ in range(30):
+        while not buffer.is_full:
+            buffer.add(torch.zeros(1))
+        units = buffer.take(real_time_factor)
+        assert units is not None
+        now_s += len(units) * real_time_factor * FRAME_S
+        chunks.append((now_s, (len(units) - held) * HOP))
+        held = 0
+    assert play(chunks, SAMPLE_RATE).stalls_s == []
 
 
 def test_growing_faster_than_that_leaves_a_gap() -> None:

@@ -321,11 +321,15 @@ class TestAdaptation:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"num_codebooks": 4}, "num_codebooks: only a encodec codec has this"),
+        ({"num_codebooks": 4}, "num_codebooks: codecs of the family spectral have no such setting"),
         ({"frame_rate": 20.0}, "frame_rate 20: choose 12.5, 18.75, 25"),
+        ({"frame_rate": float("nan")}, "frame_rate must be positive"),
         ({"segment_s": 0.1}, "segment_s must be at least 0.16, got 0.1"),
         ({"adversarial_at": 0.0}, "adversarial_at must be above 0"),
-        ({"family": "encodec", "bottleneck": "kl"}, "bottleneck: only a spectral codec has this"),
+        (
+            {"family": "encodec", "bottleneck": "kl"},
+            "bottleneck: codecs of the family encodec have no",
+        ),
         ({"family": "spectral", "finetune_path": "x"}, "family with finetune_path"),
     ],
     ids=str,

@@ -35,7 +35,7 @@ class SpectralStreamingDecoder(StreamingDecoder):
 
     def __init__(self, model: Spectral, batch_size: int) -> None:
         self._model, self._decoder = model, model.decoder
-        self.lookahead_frames = model.config.lookahead_frames
+        self.lookahead_frames = self.delayed_frames = model.config.lookahead_frames
         self.state = _new_state(batch_size, model.config.latent_size, model.device)
 
     @override

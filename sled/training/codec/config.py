@@ -201,7 +201,7 @@ class CodecTrainingConfig:
             "logging_steps max_eval_cuts"
         )
         for name in positive.split():
-            if getattr(self, name) <= 0:
+            if not getattr(self, name) > 0:  # also refuses nan
                 raise ValueError(f"{name} must be positive, got {getattr(self, name)}")
         if self.codebook_size & (self.codebook_size - 1):
             raise ValueError(f"codebook_size must be a power of two, got {self.codebook_size}")
@@ -235,8 +235,8 @@ class CodecTrainingConfig:
         for family, names in _FAMILY_SETTINGS.items():
             if family != self.family and (given := self._given(names)):
                 raise ValueError(
-                    f"{', '.join(given)}: only a {family} codec has this, leave it out or set "
-                    f"--family {family}"
+                    f"{', '.join(given)}: codecs of the family {self.family} have no such setting, "
+                    f"leave it out or set --family {family}"
                 )
         if self.family == "spectral":
             if not 0 < self.adversarial_at <= 1:

@@ -46,6 +46,9 @@ class TestDecoder:
             samples += stream.decode(randn(1, 1, *codec.unit_shape)).shape[1]
             assert samples == stream.samples_after(frames)
             assert (samples > 0) == (frames > stream.lookahead_frames)
+            behind = frames * codec.hop_length - samples
+            if samples:
+                assert 0 <= stream.delayed_frames * codec.hop_length - behind < codec.hop_length
 
     @pytest.mark.parametrize("name", SIZES)
     def test_samples_depend_on_the_look_ahead_and_on_nothing_later(self, name: str) -> None:
