@@ -37,7 +37,6 @@ EXTRAS = {
     "pipecat": ["pipecat-ai>=1.14,<2", "websockets>=15"],
     "livekit": ["livekit-agents>=1.8,<2"],
     "dev": [
-        "av>=12",
         "pytest>=8",
         "pytest-cov>=5",
         "pytest-xdist>=3.6",

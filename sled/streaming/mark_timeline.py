@@ -1,6 +1,6 @@
 """When each word of a session is said.
 
-    PlaceReader --places of frames--> MarkTimeline --> marks
+    PlaceReader -> places of frames -> MarkTimeline -> marks
 
 The text tracker tells which token of the text is being said at the end of each frame. So a word
 begins within the first frame that says one of its tokens. A pause between two words is said with

@@ -182,7 +182,7 @@ class Uploads:
         if self.policy == "attest" and not given:
             raise ApiError(
                 "consent_required",
-                "say in `consent` that the speaker agrees to this use of his voice",
+                "say in `consent` that the speaker agrees to this use of their voice",
                 "consent",
             )
         if self.policy == "recording":
