@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -13,8 +13,8 @@ import soundfile
 
 from tests.serving.conftest import Running
 
-pytest.importorskip("playwright", reason="playwright is not installed")
-from playwright.sync_api import Browser, Page, sync_playwright  # noqa: E402
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Page
 
 MICROPHONE_HZ, MICROPHONE_RATE = 440.0, 48_000
 FLAGS = [
@@ -29,7 +29,7 @@ FLAGS = [
     "--use-fake-ui-for-media-stream",
     "--use-fake-device-for-media-stream",
 ]
-OpenPage = Callable[..., Page]
+OpenPage = Callable[..., "Page"]
 
 
 def find_chromium() -> str:
@@ -42,12 +42,15 @@ def find_chromium() -> str:
 @pytest.fixture(scope="package")
 def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
     """Chromium, whose microphone hears a tone."""
+    playwright_api = pytest.importorskip(
+        "playwright.sync_api", reason="playwright is not installed: see the extra dev"
+    )
     executable = find_chromium()
     tone = tmp_path_factory.mktemp("microphone") / "tone.wav"
     times = np.arange(10 * MICROPHONE_RATE) / MICROPHONE_RATE
     samples = 0.25 * np.sin(2 * np.pi * MICROPHONE_HZ * times)
     soundfile.write(tone, samples, MICROPHONE_RATE, subtype="PCM_16")
-    with sync_playwright() as playwright:
+    with playwright_api.sync_playwright() as playwright:
         one = playwright.chromium.launch(
             executable_path=executable,
             args=[*FLAGS, f"--use-file-for-fake-audio-capture={tone}"],

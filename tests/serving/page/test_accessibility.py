@@ -1,11 +1,15 @@
 """The page is usable by keyboard, with a screen reader, in the dark, and on narrow screens."""
 
-from typing import Any
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
 
 import pytest
-from playwright.sync_api import Page
 
 from tests.serving.page.conftest import OpenPage
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Page
 
 # Of each element with text of its own: the text, and its contrast with what lies behind it.
 CONTRASTS = """() => {

@@ -1,19 +1,23 @@
 """Modules of the page that compute, run in the browser and held against other programs."""
 
+from __future__ import annotations
+
 import json
 import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
 import soxr
-from playwright.sync_api import Browser
 
 from tests.serving.conftest import Running
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
 
 RATE = 24_000
 

@@ -1,18 +1,22 @@
 """The page speaks: text goes in as it is typed, and what comes is heard."""
 
+from __future__ import annotations
+
 import io
 import json
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import av
 import numpy as np
 import pytest
-from playwright.sync_api import Page, WebSocketRoute
 
 from tests.serving.conftest import Running
 from tests.serving.page.conftest import OpenPage
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Page, WebSocketRoute
 
 SOCKET = "**/v1/audio/speech/stream*"
 TEXT = "one two three four five six seven eight nine"

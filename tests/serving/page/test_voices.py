@@ -1,16 +1,21 @@
 """Voices are added from the microphone or a file, heard, and removed."""
 
+from __future__ import annotations
+
 import io
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
 import soundfile
-from playwright.sync_api import Page, Route
 
 from tests.serving.conftest import Running
 from tests.serving.page.conftest import MICROPHONE_HZ, OpenPage
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Page, Route
 
 CONSENT = "This is my voice, or its owner has agreed that it is cloned."
 

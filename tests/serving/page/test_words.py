@@ -1,13 +1,18 @@
 """Words are lit as they are said, and each can be heard again."""
 
+from __future__ import annotations
+
 import re
+from typing import TYPE_CHECKING
 
 import pytest
-from playwright.sync_api import Page
 
 from tests.serving.conftest import Running
 from tests.serving.page.conftest import OpenPage
 from tests.serving.page.test_speaking import state, type_text, wait_for
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Page
 
 TEXT = "one two three four five six."
 MARKS = "() => sled.speaking.reading.marks"
