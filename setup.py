@@ -41,6 +41,7 @@ EXTRAS = {
         "pytest-cov>=5",
         "pytest-xdist>=3.6",
         "hypothesis>=6.100",
+        "schemathesis>=4.30",
         "jiwer>=3.0",
         "peft>=0.17",
         "psutil",

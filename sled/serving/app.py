@@ -5,15 +5,18 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
+from typing import Any
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.middleware.cors import CORSMiddleware
-from fastapi.responses import JSONResponse, Response
+from fastapi.responses import JSONResponse, PlainTextResponse, Response
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from starlette.exceptions import HTTPException
+from starlette.routing import compile_path
 
 from sled.serving import elevenlabs
+from sled.serving.contract import DETAILS, ERRORS
 from sled.serving.errors import CODE_OF_STATUS, ApiError, describe_problem
 from sled.serving.guard import UPLOAD_PATHS, Guard
 from sled.serving.openai import batch, captioned, consents, lists, speech, tokens, voices
@@ -35,8 +38,9 @@ def make_app(server: Server) -> FastAPI:
 
     app = FastAPI(title="SLED", version="1", lifespan=lifespan, redoc_url=None)
     app.state.server = server
-    for door in (speech, batch, captioned, lists, voices, consents, tokens, connection, elevenlabs):
-        app.include_router(door.router)
+    for door in (speech, batch, captioned, lists, voices, consents, tokens, connection):
+        app.include_router(door.router, responses=ERRORS)
+    app.include_router(elevenlabs.router, responses=DETAILS)
     app.include_router(page.router)
     _add_health(app, server)
     app.add_exception_handler(ApiError, _on_api_error)
@@ -57,19 +61,21 @@ def make_app(server: Server) -> FastAPI:
 
 
 def _add_health(app: FastAPI, server: Server) -> None:
-    @app.get("/health", tags=["operation"])
+    not_now: dict[int | str, dict[str, Any]] = {503: {"description": "not now"}}
+
+    @app.get("/health", tags=["operation"], responses=not_now)
     async def health() -> JSONResponse:
         """Whether the server works; 503 if its engine is stuck or the model cannot be loaded."""
         return JSONResponse(
             {"status": "ok" if server.healthy else "failed"}, 200 if server.healthy else 503
         )
 
-    @app.get("/ready", tags=["operation"])
+    @app.get("/ready", tags=["operation"], responses=not_now)
     async def ready() -> JSONResponse:
         """Whether a request would be taken now; 503 while loading and while shutting down."""
         return JSONResponse({"ready": server.ready}, 200 if server.ready else 503)
 
-    @app.get("/metrics", tags=["operation"])
+    @app.get("/metrics", tags=["operation"], response_class=PlainTextResponse)
     async def metrics() -> Response:
         """Figures for Prometheus."""
         return Response(generate_latest(server.registry), media_type=CONTENT_TYPE_LATEST)
@@ -107,9 +113,21 @@ async def _on_http_error(request: Request, error: Exception) -> JSONResponse:
         return _answer(request, error.__cause__)
     code = CODE_OF_STATUS.get(error.status_code, "invalid_value")
     message = f"{request.method} {request.url.path}: {error.detail}"
-    return JSONResponse(
-        ApiError(code, message).body(request.url.path), error.status_code, dict(error.headers or {})
-    )
+    headers = dict(error.headers or {})
+    if error.status_code == 405:  # the framework names the methods of one route only
+        headers = {"allow": ", ".join(sorted(_methods(request)))}
+    return JSONResponse(ApiError(code, message).body(request.url.path), error.status_code, headers)
+
+
+def _methods(request: Request) -> set[str]:
+    """The methods of the path of a request, of all routes."""
+    documented = request.app.openapi()["paths"].items()
+    return {
+        method.upper()
+        for path, operations in documented
+        if compile_path(path)[0].match(request.url.path)
+        for method in operations
+    }
 
 
 async def _on_fault(request: Request, error: Exception) -> JSONResponse:

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import AsyncExitStack
 from typing import Annotated, Any, TypeVar
+from urllib.parse import quote
 
 from fastapi import Depends, Request
 
@@ -27,6 +28,13 @@ def server_of(request: Request) -> Server:
     """The server that a request has come to."""
     server: Server = request.app.state.server
     return server
+
+
+def header_value(text: str) -> str:
+    """A text as the value of a header: what is not printable ASCII is percent-encoded."""
+    return "".join(
+        char if " " <= char <= "~" else quote(char, safe="", errors="replace") for char in text
+    )
 
 
 async def unless_left(request: Request, work: Coroutine[Any, Any, T]) -> T:

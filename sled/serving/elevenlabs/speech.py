@@ -22,7 +22,7 @@ from sled.serving.elevenlabs.messages import MAX_SEED, MODEL_PREFIX, VoiceSettin
 from sled.serving.encoding import AudioEncoder
 from sled.serving.errors import ApiError
 from sled.serving.marks import check_marks
-from sled.serving.requests import RequestStack, server_of, unless_left
+from sled.serving.requests import RequestStack, header_value, server_of, unless_left
 from sled.serving.server import Server
 from sled.serving.service import SpeechRequest
 
@@ -191,14 +191,14 @@ class Order:
             "x-accel-buffering": "no",
             "cache-control": "no-store, no-transform",
             "request-id": self.request.scope.get("request_id", ""),
-            "x-sled-model": service.name,
-            "x-sled-voice": voice.name,
+            "x-sled-model": header_value(service.name),
+            "x-sled-voice": header_value(voice.name),
             "x-sled-seed": str(seed),
             "x-sled-synthetic": "1",
             "server-timing": f"first;dur={1000 * (time.perf_counter() - begun_s):.1f}",
         }
         if ignored := body.ignored():
-            headers["x-sled-ignored"] = ", ".join(ignored)[:500]
+            headers["x-sled-ignored"] = header_value(", ".join(ignored))[:500].strip()
         return speech, encoder, headers
 
     def _check(self, server: Server) -> None:

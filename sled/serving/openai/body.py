@@ -29,9 +29,9 @@ class VoiceName(BaseModel):
 class SpeechBody(BaseModel):
     """The body of a request for speech."""
 
-    model_config = ConfigDict(extra="allow")
+    model_config = ConfigDict(extra="allow", strict=True)
 
-    input: str = Field(description="text to speak")
+    input: str = Field(description="text to speak", json_schema_extra={"pattern": r"\S"})
     model: str | None = Field(None, description="the model; OpenAI's names stand for it")
     voice: str | VoiceName | None = Field(
         None, description="a voice; OpenAI's names stand for the model's own"

@@ -17,6 +17,8 @@ from sled.serving.requests import RequestStack, server_of, unless_left
 
 router = APIRouter(tags=["speech"])
 
+LINES = "application/x-ndjson"
+
 
 class CaptionedBody(SpeechBody):
     """The body of a request for speech with times."""
@@ -24,7 +26,7 @@ class CaptionedBody(SpeechBody):
     return_timestamps: bool = Field(True, description="false: only audio")
 
 
-@router.post("/dev/captioned_speech", responses={200: {"content": {"application/json": {}}}})
+@router.post("/dev/captioned_speech", responses={200: {"content": {LINES: {}}}})
 async def speak_captioned(request: Request, body: CaptionedBody, stack: RequestStack) -> Response:
     """Speak a text, and tell when each word is said. Without `stream`, there is one line.
 
@@ -51,7 +53,7 @@ async def speak_captioned(request: Request, body: CaptionedBody, stack: RequestS
         if (last := line(b""))["timestamps"]:
             yield json.dumps(last) + "\n"
 
-    return StreamingResponse(lines(), media_type="application/json")
+    return StreamingResponse(lines(), media_type=LINES)
 
 
 def _take_times(speech: Encoded) -> list[dict[str, Any]] | None:

@@ -15,11 +15,12 @@ from typing import Any
 from fastapi import APIRouter, Request
 from fastapi.responses import Response, StreamingResponse
 
+from sled.serving.contract import AUDIO_OR_EVENTS
 from sled.serving.encoding import WAV_HEADER_BYTES, AudioEncoder, wav_header
 from sled.serving.errors import ApiError
 from sled.serving.marks import check_marks, write_marks
 from sled.serving.openai.body import MAX_SEED, SpeechBody
-from sled.serving.requests import RequestStack, server_of, unless_left
+from sled.serving.requests import RequestStack, header_value, server_of, unless_left
 from sled.serving.server import Server
 from sled.serving.service import SpeechRequest
 from sled.streaming.marks import Mark, MarkKind
@@ -30,7 +31,7 @@ DOOR = "openai"
 KEEP_ALIVE_S = 15.0
 
 
-@router.post("/audio/speech", responses={200: {"content": {"audio/mpeg": {}}}})
+@router.post("/audio/speech", response_class=Response, responses=AUDIO_OR_EVENTS)
 async def speak(request: Request, body: SpeechBody, stack: RequestStack) -> Response:
     """Speak a text. The audio is sent while it is made."""
     return await respond(request, body, stack)
@@ -56,14 +57,14 @@ async def respond(request: Request, body: SpeechBody, stack: AsyncExitStack) -> 
     headers = {
         "x-accel-buffering": "no",
         "cache-control": "no-store, no-transform",
-        "x-sled-model": server.service.name,
-        "x-sled-voice": speech.voice.name,
+        "x-sled-model": header_value(server.service.name),
+        "x-sled-voice": header_value(speech.voice.name),
         "x-sled-seed": str(speech.seed),
         "x-sled-synthetic": "1",
         "server-timing": f"queue;dur={1000 * queue_s:.1f}, first;dur={1000 * waited_s:.1f}",
     }
     if ignored := body.ignored():
-        headers["x-sled-ignored"] = ", ".join(name for name in ignored if name.isprintable())[:500]
+        headers["x-sled-ignored"] = header_value(", ".join(ignored))[:500].strip()
     if body.stream_format == "sse":
         events = speech.events(first)
         return StreamingResponse(events, media_type="text/event-stream", headers=headers)

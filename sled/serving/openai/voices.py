@@ -8,6 +8,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, File, Form, Request, Response, UploadFile
 from fastapi.responses import JSONResponse
 
+from sled.serving.contract import AUDIO
 from sled.serving.errors import ApiError
 from sled.serving.openai.body import SpeechBody
 from sled.serving.openai.speech import respond
@@ -78,7 +79,7 @@ async def delete_voice(request: Request, voice_id: str) -> None:
     server_of(request).service.uploads.remove_voice(find(request, voice_id))
 
 
-@router.get("/voices/{voice_id}/preview", responses={200: {"content": {"audio/mpeg": {}}}})
+@router.get("/voices/{voice_id}/preview", response_class=Response, responses=AUDIO)
 async def preview_voice(request: Request, voice_id: str, stack: RequestStack) -> Response:
     """A sentence in this voice, as MP3."""
     entry = find(request, voice_id)

@@ -162,6 +162,8 @@ def test_audio_comes_before_all_of_it_is_made(client: httpx.Client) -> None:
         ({"speed": 9}, 400, "invalid_value", "speed"),
         ({"seed": -1}, 400, "invalid_value", "seed"),
         ({"cfg": "high"}, 400, "invalid_value", "cfg"),
+        ({"cfg": False}, 400, "invalid_value", "cfg"),
+        ({"stream": 1}, 400, "invalid_value", "stream"),
     ],
 )
 def test_bad_fields(
@@ -198,6 +200,21 @@ def test_unknown_fields_are_named_and_have_no_effect(client: httpx.Client) -> No
     answer = ask(client, instructions="cheerfully", lang="en")
     assert answer.status_code == 200
     assert answer.headers["x-sled-ignored"] == "instructions, lang"
+
+
+@pytest.mark.parametrize("name", ["\u0436", "a\r\nb", "\u0085", " ", ""])
+def test_unknown_fields_of_any_name(client: httpx.Client, name: str) -> None:
+    body = json.dumps({"input": "four", name: 1})
+    answer = client.post(
+        "/v1/audio/speech", content=body, headers={"content-type": "application/json"}
+    )
+    assert answer.status_code == 200
+    assert answer.headers["x-sled-ignored"].isascii()
+
+
+def test_all_methods_of_a_path_are_named(client: httpx.Client) -> None:
+    assert client.put("/v1/audio/voices/x").headers["allow"] == "DELETE, GET"
+    assert client.get("/v1/audio/speech").headers["allow"] == "POST"
 
 
 # Lists, as clients read them.

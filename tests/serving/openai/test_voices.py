@@ -120,6 +120,13 @@ def test_a_file_tells_who_agreed_and_survives_a_restart(
     assert again.delete(f"/v1/audio/voices/{made['id']}").status_code == 204
 
 
+def test_a_voice_of_any_name(keeping: httpx.Client) -> None:
+    assert upload(keeping, name="Zo\u00eb \u58f0").status_code == 201
+    answer = ask(keeping, voice="Zo\u00eb \u58f0")
+    assert answer.status_code == 200
+    assert answer.headers["x-sled-voice"] == "Zo%C3%AB %E5%A3%B0"
+
+
 def test_without_a_folder_a_voice_is_there_until_the_server_ends(
     serve: Callable[..., Running],
 ) -> None:
