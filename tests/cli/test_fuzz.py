@@ -68,6 +68,7 @@ LINES = [
     "bench start --model model --rounds 1",
     "bench train --size digits --steps 1 --num_workers 0",
     "bench data --num_cuts 4 --rounds 1 --num_workers 0",
+    "bench load --model model --rounds 1",
     f"check {GOLDENS}",
     "doctor",
     "completion bash",

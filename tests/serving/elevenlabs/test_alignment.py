@@ -178,7 +178,11 @@ def test_times_over_http(told: Running, speed: float) -> None:
     parts = [json.loads(line) for line in lines.text.splitlines()]
     assert len(parts) > 1
     audio = b"".join(base64.b64decode(part["audio_base64"]) for part in parts)
-    np.testing.assert_array_equal(audio, base64.b64decode(whole["audio_base64"]))
+    heard, expected = (
+        np.frombuffer(data, "<i2").astype(int)
+        for data in (audio, base64.b64decode(whole["audio_base64"]))
+    )
+    np.testing.assert_allclose(heard, expected, atol=2)  # pieces are decoded as time allows
     for key, values in whole["alignment"].items():
         joined = [one for part in parts if part["alignment"] for one in part["alignment"][key]]
         assert joined == values

@@ -94,8 +94,14 @@ export class SpeechStream {
   /** Close the connection; the server ends what it speaks. */
   close() {
     this.usable = false;
-    this.socket?.close(1000);
+    const socket = this.socket;
     this.socket = null;
+    if (socket?.readyState === WebSocket.CONNECTING) {
+      // A browser reports a socket that is closed before it is open as an error.
+      socket.onopen = () => socket.close(1000);
+    } else {
+      socket?.close(1000);
+    }
   }
 
   async #connect() {
