@@ -8,7 +8,13 @@ from __future__ import annotations
 
 import argparse
 
-from sled.cli.flags import LAYOUTS, add_redraw_flag, add_speech_flags, add_voice_flags
+from sled.cli.flags import (
+    LAYOUTS,
+    add_marks_flag,
+    add_redraw_flag,
+    add_speech_flags,
+    add_voice_flags,
+)
 from sled.startup import lasting_imports
 
 EXAMPLE = (
@@ -21,6 +27,7 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     add_speech_flags(parser)
     add_voice_flags(parser)
     add_redraw_flag(parser)
+    add_marks_flag(parser)
     parser.add_argument("--layout", choices=LAYOUTS, default="offline", help="layout to speak in")
 
 

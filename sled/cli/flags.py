@@ -227,6 +227,17 @@ def add_redraw_flag(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_marks_flag(parser: argparse.ArgumentParser) -> None:
+    """`--marks` of commands that finish the speech before it is written."""
+    parser.add_argument(
+        "--marks",
+        type=Path,
+        metavar="FILE",
+        help="also write when each word is said: a .json file, or subtitles as .srt or .vtt "
+        "(several readings get -1, -2, ...)",
+    )
+
+
 def given(args: argparse.Namespace, *names: str) -> dict[str, object]:
     """Values of those flags that are set."""
     return {name: value for name in names if (value := getattr(args, name)) is not None}

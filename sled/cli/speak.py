@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import argparse
 
-from sled.cli.flags import add_redraw_flag, add_speech_flags, add_voice_file_flag
+from sled.cli.flags import add_marks_flag, add_redraw_flag, add_speech_flags, add_voice_file_flag
 from sled.startup import lasting_imports
 
 EXAMPLE = 'sled speak "Speech starts while the text is still being written." -o out.wav'
@@ -19,6 +19,7 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     add_speech_flags(parser)
     add_voice_file_flag(parser.add_argument_group("voice"))
     add_redraw_flag(parser)
+    add_marks_flag(parser)
 
 
 def run(args: argparse.Namespace) -> None:

@@ -16,6 +16,7 @@ from tqdm import tqdm
 from sled.bundled import bundled_model
 from sled.cli.device import choose_device
 from sled.cli.flags import given
+from sled.cli.marks_file import check_marks_path, write_marks_file
 from sled.cli.recordings import read_prompt
 from sled.cli.text_input import STANDARD_INPUT, read_text, text_source
 from sled.decoding import DecodingOptions
@@ -96,6 +97,8 @@ def read_task(args: argparse.Namespace, layout: str, *, follow_input: bool = Fal
     for path in paths:
         if path != STANDARD_OUTPUT:
             check_writable(path)
+    for path in marks_paths(args):
+        check_marks_path(path)
 
     config = read_config(args.model)
     own = Layout.from_config(config)
@@ -107,6 +110,12 @@ def read_task(args: argparse.Namespace, layout: str, *, follow_input: bool = Fal
     options = read_options(args, config, RECOMMENDED_CFG if bundled else PUBLISHED_CFG)
     device = choose_device(args.device)
     tts = TTS.from_pretrained(args.model, codec=args.codec, device=device, dtype=dtype)
+    if marks_paths(args) and not (tts.has_marks and options.track_text):
+        raise ValueError(
+            "--marks: this model does not tell when its words are said"
+            if options.track_text
+            else "--marks and --no-track_text exclude each other: leave one out"
+        )
     if source is None:
         print(f'no text is given: speaking an example, "{text}"', file=sys.stderr)
     seeds = range(args.seed, args.seed + len(paths))
@@ -165,10 +174,20 @@ def output_paths(output: str, count: int) -> list[Path]:
             "--output - writes raw samples, and standard output is a terminal: pipe it into a "
             "player, such as `| aplay -f S16_LE -r 24000`, or name an audio file"
         )
+    if count > 1 and path == STANDARD_OUTPUT:
+        raise ValueError(f"--output - takes one reading, not {count}: name an audio file")
+    return _numbered(path, count)
+
+
+def marks_paths(args: argparse.Namespace) -> list[Path]:
+    """The file of marks of each reading; none if they are not asked for."""
+    path = getattr(args, "marks", None)
+    return [] if path is None else _numbered(path, args.num_return_sequences)
+
+
+def _numbered(path: Path, count: int) -> list[Path]:
     if count == 1:
         return [path]
-    if path == STANDARD_OUTPUT:
-        raise ValueError(f"--output - takes one reading, not {count}: name an audio file")
     return [path.with_stem(f"{path.stem}-{index}") for index in range(1, count + 1)]
 
 
@@ -237,6 +256,8 @@ def speak(args: argparse.Namespace, task: Task, voice: Voice | None = None) -> N
         else:
             one.save(path)
         readings.append(Reading(path, one.seconds, one.sample_rate, one.stopped))
+    for one, path in zip(speech, marks_paths(args), strict=False):
+        write_marks_file(path, task.text, one.marks)
     out = report_output(task.paths)
     for reading in readings:
         print(reading.describe(), file=out)

@@ -163,6 +163,15 @@ def check_writable(path: str | os.PathLike[str]) -> None:
     path = Path(path)
     if not soundfile.check_format(path.suffix.lstrip(".").upper()):
         raise ValueError(f"{path}: unknown audio format {path.suffix!r}: use .wav, .flac or .ogg")
+    check_folder(path)
+
+
+def check_folder(path: Path) -> None:
+    """Check that there can be a file at a path.
+
+    Raises:
+        ValueError: It is a folder, or its folder does not exist or is not writable.
+    """
     if path.is_dir():
         raise ValueError(f"cannot write {path}: it is a folder; name a file in it")
     if not path.parent.is_dir():

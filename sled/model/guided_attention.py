@@ -6,13 +6,6 @@ learns by cross-entropy to attend to the token of the next frame, so that the mo
 much sooner. Attention is guided similarly by Tachibana et al. 2018, "Efficiently trainable
 text-to-speech system based on deep convolutional networks with guided attention". The model gets no
 further weights.
- is taught which token is being said: then a model learns to read much sooner.
-
-What the text has to do with speech is found out late, for the score alone hardly tells: another
-word changes it by a few percent. Where word times are known (`sled align`), one head of one
-layer learns by cross-entropy to look at the token that the next frame belongs to, as attention is
-guided in other systems (Tachibana et al. 2018, "Efficiently trainable text-to-speech system based
-on deep convolutional networks with guided attention"). Nothing is added to the model.
 
 Shapes: B samples, L text tokens, T frames; P positions of a whole batch, padding left out; A heads,
 d head width.

@@ -41,16 +41,7 @@ def write_marks(marks: Iterable[Mark], speed: float) -> list[dict[str, Any]]:
         marks: The marks, with the times of the session.
         speed: By what factor the client hears the audio faster.
     """
-    return [
-        {
-            "text": mark.text,
-            "start_ms": round(1000 * mark.start_s / speed),
-            "end_ms": round(1000 * mark.end_s / speed),
-            "start_char": mark.start_char,
-            "end_char": mark.end_char,
-        }
-        for mark in marks
-    ]
+    return [mark.as_dict(speed) for mark in marks]
 
 
 def write_timestamps(marks: Iterable[Mark], speed: float) -> list[dict[str, Any]]:

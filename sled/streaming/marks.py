@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 MarkKind = Literal["word", "character"]
 MARK_KINDS: tuple[MarkKind, ...] = ("word", "character")
@@ -26,3 +26,17 @@ class Mark:
     end_s: float
     start_char: int
     end_char: int
+
+    def as_dict(self, speed: float = 1.0) -> dict[str, Any]:
+        """The mark as a JSON object, with times in milliseconds.
+
+        Args:
+            speed: By what factor the audio is heard faster.
+        """
+        return {
+            "text": self.text,
+            "start_ms": round(1000 * self.start_s / speed),
+            "end_ms": round(1000 * self.end_s / speed),
+            "start_char": self.start_char,
+            "end_char": self.end_char,
+        }

@@ -39,11 +39,11 @@ CORPUS = {
 }
 SPEED = {"--json", "--size", "--device", "--dtype", "--cfg", "--draws", "--threads"}
 FLAGS: dict[str, set[str]] = {
-    "speak": SPEECH | {"--voice", "--max_redraws"},
+    "speak": SPEECH | {"--voice", "--max_redraws", "--marks"},
     "stream": SPEECH
     | VOICE
     | {"--tokens_per_second", "--max_start_delay_s", "--max_silence_s", "--play"},
-    "clone": SPEECH | VOICE | {"--layout", "--max_redraws"},
+    "clone": SPEECH | VOICE | {"--layout", "--max_redraws", "--marks"},
     "serve": MODEL
     | {
         "--host",

@@ -218,6 +218,19 @@ def test_subtitles(module: Any) -> None:
     assert "It is &lt;late&gt;," in made["vtt"] and "<late>," in made["srt"]
 
 
+def test_a_subtitle_holds_all_words_of_an_item_with_one_mark(module: Any) -> None:
+    text = "It costs $5 million now."
+    items = [(0, 2), (3, 8), (9, 19), (20, 23)]
+    marks = [
+        {"text": text[first:behind], "start": 9600 * at, "end": 9600 * at + 9600}
+        | {"startChar": first, "endChar": behind}
+        for at, (first, behind) in enumerate(items)
+    ]
+    script = "return m.makeCues(given.text, given.marks, 24000);"
+    (cue,) = module("subtitles.js", script, {"text": text, "marks": marks})
+    assert cue == {"start": 0, "end": pytest.approx(1.6), "text": text}
+
+
 AWKWARD = 'It\'s "quoted", $HOME `x` \\ back; two\nlines & naïve 😀 ${a} %'
 
 

@@ -36,7 +36,9 @@ export function makeCues(text, marks, rate) {
     if (last) {
       const chars = words.reduce((sum, one) => sum + one.text.length + 1, word.text.length);
       const full = chars > LINES * (LINE_CHARS - 4) || word.end - words[0].start > LONGEST_S;
-      if (full || word.start - last.end > PAUSE_S || /[.!?…]["'”’)\]]*$/u.test(last.text)) close();
+      const pause = word.start - last.end;
+      const endsSentence = pause > 0 && /[.!?…]["'”’)\]]*$/u.test(last.text); // else as in "Dr. No"
+      if (full || endsSentence || pause > PAUSE_S) close();
     }
     words.push(word);
   }
@@ -63,18 +65,26 @@ export function toVtt(cues) {
   return `WEBVTT\n\n${blocks.join("\n")}`;
 }
 
-/** Words with the punctuation around them; several marks may lie in one. @param {string} text @param {import("./marks.js").Mark[]} marks @param {number} rate */
+/** Words with the punctuation around them; a word may have several marks, and a mark several words. @param {string} text @param {import("./marks.js").Mark[]} marks @param {number} rate */
 function joinWords(text, marks, rate) {
+  /** @type {{text: string, start: number, end: number}[]} */
   const words = [];
   let at = 0;
+  let saidTo = 0;
   for (const word of text.matchAll(/\S+/gu)) {
-    const end = word.index + word[0].length;
-    let [first, last] = [Infinity, -Infinity];
-    for (; at < marks.length && marks[at].startChar < end; at += 1) {
-      first = Math.min(first, marks[at].start);
-      last = Math.max(last, marks[at].end);
+    const begun = at;
+    while (at < marks.length && marks[at].startChar < word.index + word[0].length) at += 1;
+    const within = marks.slice(begun, at);
+    if (word.index < saidTo) {
+      words[words.length - 1].text += ` ${word[0]}`; // one mark has several words, as "$5 million"
+    } else if (within.length) {
+      words.push({ text: word[0], start: within[0].start / rate, end: 0 });
     }
-    if (first < Infinity) words.push({ text: word[0], start: first / rate, end: last / rate });
+    if (within.length) {
+      const last = within[within.length - 1];
+      words[words.length - 1].end = last.end / rate;
+      saidTo = last.endChar;
+    }
   }
   return words;
 }
