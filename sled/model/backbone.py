@@ -289,7 +289,7 @@ class Backbone(nn.Module):
         make_mlp: Callable[[Architecture, Objective], nn.Module] = MLP,
     ) -> None:
         super().__init__()
-        self.head_dim, self.rope_theta = architecture.head_dim, architecture.rope_theta
+        self.rotary_dim, self.rope_theta = architecture.head_dim, architecture.rope_theta
         self.embed_tokens = nn.Embedding(architecture.vocab_size, architecture.hidden_size)
         self.layers = nn.ModuleList(
             DecoderLayer(architecture, objective, layer, qkv_bias, make_mlp)
@@ -300,9 +300,18 @@ class Backbone(nn.Module):
         self.gradient_checkpointing = False
         self._gradient_checkpointing_func: Callable[..., Tensor] = checkpoint
 
+    @torch.no_grad()
+    def initialize(self, std: float) -> None:
+        """Give linear layers and embeddings normal weights of this deviation, and no biases."""
+        for module in self.modules():
+            if isinstance(module, nn.Linear | nn.Embedding):
+                nn.init.normal_(module.weight, std=std)
+            if isinstance(module, nn.Linear) and module.bias is not None:
+                nn.init.zeros_(module.bias)
+
     def pack(self, lengths: list[int], like: Tensor, watch: int | None = None) -> PackedSequences:
         """Make the context of whole sequences, see `PackedSequences`."""
-        return PackedSequences(lengths, self.head_dim, self.rope_theta, like, watch)
+        return PackedSequences(lengths, self.rotary_dim, self.rope_theta, like, watch)
 
     def forward(self, embeddings: Tensor, context: AttentionContext) -> Tensor:
         """Run the layers over input embeddings [..., H].

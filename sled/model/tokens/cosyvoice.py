@@ -19,11 +19,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from typing_extensions import Self, override
 
-from sled.model.backbone import DistanceContext, PackedSequences
-from sled.model.cache import KVCache
 from sled.model.config import Architecture
 from sled.model.sampling import SpeechIds
-from sled.model.tokens.lm import TokenLM
+from sled.model.tokens.lm import BEGIN_SPEECH, START, SpeechEmbeddingLM
 from sled.model.tokens.relative_attention import (
     THETA,
     ConformerLayer,
@@ -33,8 +31,6 @@ from sled.model.tokens.relative_attention import (
 )
 
 KIND = "TransformerLM"
-# Rows of `llm_embedding`.
-START, BEGIN_SPEECH = range(2)
 SPEAKER = "speaker"
 # Of the published variant with 25 instead of 50 speech tokens per second, which nothing else tells.
 _TEXT_TOKENS_AT_25_HZ = 60_515
@@ -82,8 +78,13 @@ class CosyVoiceSizes:
     @classmethod
     def from_dict(cls, flat: Mapping[str, Any]) -> CosyVoiceSizes:
         """Read the content of `config.json`."""
-        names = ("attention_heads", "linear_units", "num_blocks")
         encoder, decoder = flat["text_encoder"], flat["llm"]
+
+        def layers(given: Mapping[str, Any]) -> dict[str, Any]:
+            names = ("attention_heads", "linear_units", "num_blocks")
+            optional = {"dropout_rate"} & given.keys()
+            return {name: given[name] for name in (*names, *optional)}
+
         return cls(
             text_token_size=flat["text_token_size"],
             speech_token_size=flat["speech_token_size"],
@@ -91,18 +92,18 @@ class CosyVoiceSizes:
             text_encoder=StackSizes(
                 input_size=flat["text_encoder_input_size"],
                 output_size=encoder["output_size"],
-                **{name: encoder[name] for name in names},
+                **layers(encoder),
             ),
             llm=StackSizes(
                 input_size=flat["llm_input_size"],
                 output_size=flat["llm_output_size"],
-                **{name: decoder[name] for name in names},
+                **layers(decoder),
             ),
             frame_rate=flat.get("frame_rate", cls.frame_rate),
         )
 
 
-class CosyVoiceLM(TokenLM):
+class CosyVoiceLM(SpeechEmbeddingLM):
     """The model. Attributes have the published tensor names.
 
     Args:
@@ -193,11 +194,6 @@ class CosyVoiceLM(TokenLM):
         return states
 
     @override
-    def embed_units(self, units: Tensor) -> Tensor:
-        embeddings: Tensor = self.speech_embedding(units)
-        return embeddings
-
-    @override
     def embed_conditions(self, conditions: Mapping[str, Tensor]) -> Tensor:
         if conditions.keys() - {SPEAKER}:
             given = ", ".join(conditions)
@@ -208,20 +204,7 @@ class CosyVoiceLM(TokenLM):
         speaker = F.normalize(conditions[SPEAKER].to(start), dim=-1)
         return torch.cat((start, self.spk_embed_affine_layer(speaker)[None]))
 
+    @property
     @override
-    def pack(self, lengths: list[int], like: Tensor) -> PackedSequences:
-        return self.llm.pack(lengths, like)
-
-    @override
-    def read(self, inputs: Tensor, context: DistanceContext) -> Tensor:
-        hidden: Tensor = self.llm(inputs, context)
-        return hidden
-
-    @override
-    def score_ids(self, hidden: Tensor) -> Tensor:
-        scores: Tensor = self.llm_decoder(hidden)
-        return scores
-
-    @override
-    def new_cache(self) -> KVCache:
-        return KVCache(self.config.architecture, self.device, self.dtype, self.llm.width)
+    def decoder(self) -> RelativeStack:
+        return self.llm

@@ -20,19 +20,16 @@ from torch import Tensor, nn
 from typing_extensions import Self, override
 
 from sled.files.json_object import read_json_object
-from sled.model.backbone import Backbone, DistanceContext, PackedSequences
-from sled.model.cache import KVCache
+from sled.model.backbone import Backbone
 from sled.model.config import Architecture
 from sled.model.layout import Layout
 from sled.model.sampling import SpeechIds
-from sled.model.tokens.lm import TokenLM
+from sled.model.tokens.lm import BEGIN_SPEECH, START, SpeechEmbeddingLM
 
 KIND = "Qwen2LM"
 # Where a published folder has the configuration of its text model.
 TEXT_MODEL = Path("CosyVoice-BlankEN/config.json")
 _HEAD_DIM = 64  # of the published model, if that file is missing
-# Rows of `llm_embedding`.
-START, BEGIN_SPEECH = range(2)
 # Ids after those of speech: the end, one that is never used, and fill.
 NUM_ENDING, FILL = 3, 2
 
@@ -104,7 +101,7 @@ class CosyVoice2Sizes:
         return self.streaming_layout if streaming and num_speech * n > num_text * m else Layout()
 
 
-class CosyVoice2LM(TokenLM):
+class CosyVoice2LM(SpeechEmbeddingLM):
     """The model. Attributes have the published tensor names, but for the prefix `llm.model`.
 
     Args:
@@ -178,30 +175,12 @@ class CosyVoice2LM(TokenLM):
         return torch.where(begins[..., None], self.llm_embedding.weight[BEGIN_SPEECH], embeddings)
 
     @override
-    def embed_units(self, units: Tensor) -> Tensor:
-        embeddings: Tensor = self.speech_embedding(units)
-        return embeddings
-
-    @override
     def embed_conditions(self, conditions: Mapping[str, Tensor]) -> Tensor:
         if conditions:
             raise ValueError(f"the model takes no conditions; {', '.join(conditions)} was given")
         return self.llm_embedding.weight[START, None]
 
+    @property
     @override
-    def pack(self, lengths: list[int], like: Tensor) -> PackedSequences:
-        return self.model.pack(lengths, like)
-
-    @override
-    def read(self, inputs: Tensor, context: DistanceContext) -> Tensor:
-        hidden: Tensor = self.model(inputs, context)
-        return hidden
-
-    @override
-    def score_ids(self, hidden: Tensor) -> Tensor:
-        scores: Tensor = self.llm_decoder(hidden)
-        return scores
-
-    @override
-    def new_cache(self) -> KVCache:
-        return KVCache(self.config.architecture, self.device, self.dtype)
+    def decoder(self) -> Backbone:
+        return self.model

@@ -18,7 +18,8 @@ import torch
 from safetensors.torch import save_file
 
 from sled.files.checkpoint import CONFIG_FILE, WEIGHTS_FILE
-from sled.model.tokens.cosyvoice2 import BEGIN_SPEECH, START, CosyVoice2LM, CosyVoice2Sizes
+from sled.model.tokens.cosyvoice2 import CosyVoice2LM, CosyVoice2Sizes
+from sled.model.tokens.lm import BEGIN_SPEECH, START
 
 GENERATION_FILE = "generation_config.json"
 

@@ -13,24 +13,29 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 from typing_extensions import Self, override
 
 from sled.files.digest import tensor_digest
-from sled.model.backbone import DistanceContext, PackedSequences
+from sled.model.backbone import Backbone, DistanceContext, PackedSequences
 from sled.model.cache import KVCache, advance_rows
 from sled.model.config import Architecture, Config, Objective, Speaking
 from sled.model.eager_step import eager_step
 from sled.model.interface import StepInputs
 from sled.model.layout import Layout
 from sled.model.sampling import SpeechIds
+from sled.model.tokens.relative_attention import RelativeStack
 
 NO_TARGET = -1
+# Rows of `llm_embedding`.
+START, BEGIN_SPEECH = range(2)
 
 
 @dataclass(frozen=True, eq=False)
@@ -211,6 +216,11 @@ class TokenLM(nn.Module, ABC):
             past: The tokens before them; used if `encodes_text`.
         """
 
+    @property
+    @abstractmethod
+    def decoder(self) -> Backbone | RelativeStack:
+        """The layers that read sequences."""
+
     @abstractmethod
     def embed_units(self, units: Tensor) -> Tensor:
         """Return inputs [..., E] of speech tokens [...]."""
@@ -227,14 +237,6 @@ class TokenLM(nn.Module, ABC):
         """
 
     @abstractmethod
-    def pack(self, lengths: list[int], like: Tensor) -> PackedSequences:
-        """Make the context of whole sequences with inputs like these."""
-
-    @abstractmethod
-    def read(self, inputs: Tensor, context: DistanceContext) -> Tensor:
-        """Return hidden states [..., H] of inputs [..., E]."""
-
-    @abstractmethod
     def score_ids(self, hidden: Tensor) -> Tensor:
         """Return unnormalised log-probabilities [..., S] after hidden states [..., H]."""
 
@@ -242,9 +244,23 @@ class TokenLM(nn.Module, ABC):
         """Return log-probabilities [..., S] of ids in training, of what `score_ids` returns."""
         return scores.float().log_softmax(-1)
 
-    @abstractmethod
+    def auxiliary_loss(self) -> Tensor | None:
+        """Return a further loss of the newest call, as it is weighted in training; None: none."""
+        return None
+
+    def pack(self, lengths: list[int], like: Tensor) -> PackedSequences:
+        """Make the context of whole sequences with inputs like these."""
+        return self.decoder.pack(lengths, like)
+
+    def read(self, inputs: Tensor, context: DistanceContext) -> Tensor:
+        """Return hidden states [..., H] of inputs [..., E]."""
+        hidden: Tensor = self.decoder(inputs, context)
+        return hidden
+
     def new_cache(self) -> KVCache:
         """Return a cache for `advance`, without rows."""
+        width = self.decoder.rotary_dim
+        return KVCache(self.config.architecture, self.device, self.dtype, width)
 
     # Decoding.
 
@@ -287,6 +303,25 @@ class TokenLM(nn.Module, ABC):
 
     # Training.
 
+    def initialize(self) -> None:
+        """Give a new model its initial weights; but for Qwen2's layers, those of `torch.nn`."""
+        for module in self.modules():
+            if isinstance(module, Backbone):
+                module.initialize(self.config.architecture.initializer_range)
+
+    def gradient_checkpointing_enable(
+        self, gradient_checkpointing_kwargs: dict[str, Any] | None = None
+    ) -> None:
+        """Compute states of layers again in the backward pass, to save memory.
+
+        The name and the argument are those that the Trainer of transformers uses.
+        """
+        settings = gradient_checkpointing_kwargs or {"use_reentrant": False}
+        for module in self.modules():
+            if isinstance(module, Backbone | RelativeStack):
+                module.gradient_checkpointing = True
+                module._gradient_checkpointing_func = partial(checkpoint, **settings)
+
     def forward(self, samples: Sequence[TokenSample]) -> TokenOutput:
         """Compute the loss of a batch. A sample's states do not depend on the other samples."""
         sequences = [self.sequence(sample) for sample in samples]
@@ -318,3 +353,27 @@ class TokenLM(nn.Module, ABC):
         assert end is not None
         targets[arranged.predictor[arranged.is_stop]] = end
         return inputs, targets
+
+
+class SpeechEmbeddingLM(TokenLM):
+    """A model with embeddings and scores of speech tokens only, by their published names.
+
+    Attributes:
+        llm_embedding: Two special inputs, `START` and `BEGIN_SPEECH`.
+        speech_embedding: Inputs of speech tokens.
+        llm_decoder: Scores of ids.
+    """
+
+    llm_embedding: nn.Embedding
+    speech_embedding: nn.Embedding
+    llm_decoder: nn.Linear
+
+    @override
+    def embed_units(self, units: Tensor) -> Tensor:
+        embeddings: Tensor = self.speech_embedding(units)
+        return embeddings
+
+    @override
+    def score_ids(self, hidden: Tensor) -> Tensor:
+        scores: Tensor = self.llm_decoder(hidden)
+        return scores

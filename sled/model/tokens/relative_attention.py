@@ -20,6 +20,7 @@ from typing import ClassVar
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from sled.model.backbone import DistanceContext, PackedSequences
 
@@ -38,6 +39,8 @@ class StackSizes:
         attention_heads: A.
         linear_units: Width of the feed-forward layers.
         num_blocks: Number of layers.
+        dropout_rate: Dropout on inputs, on both residual branches and inside feed-forward layers,
+            in training.
     """
 
     input_size: int
@@ -45,6 +48,7 @@ class StackSizes:
     attention_heads: int
     linear_units: int
     num_blocks: int
+    dropout_rate: float = 0.1
 
 
 class RelativeAttention(nn.Module):
@@ -59,8 +63,8 @@ class RelativeAttention(nn.Module):
         self.linear_v = nn.Linear(width, width)
         self.linear_out = nn.Linear(width, width)
         self.linear_pos = nn.Linear(width, width, bias=False)
-        self.pos_bias_u = nn.Parameter(torch.zeros(self.heads))
-        self.pos_bias_v = nn.Parameter(torch.zeros(self.heads))
+        self.pos_bias_u = nn.Parameter(nn.init.xavier_uniform_(torch.empty(self.heads)))
+        self.pos_bias_v = nn.Parameter(nn.init.xavier_uniform_(torch.empty(self.heads)))
 
     def forward(self, x: Tensor, context: DistanceContext) -> Tensor:
         """Attend from inputs [..., H] to what the context holds; returns [..., H]."""
@@ -90,11 +94,11 @@ class FeedForward(nn.Module):
         super().__init__()
         self.w_1 = nn.Linear(sizes.output_size, sizes.linear_units)
         self.w_2 = nn.Linear(sizes.linear_units, sizes.output_size)
-        self.activation = activation
+        self.activation, self.dropout = activation, nn.Dropout(sizes.dropout_rate)
 
     def forward(self, x: Tensor) -> Tensor:
         """Map inputs [..., H] to outputs [..., H]."""
-        output: Tensor = self.w_2(self.activation(self.w_1(x)))
+        output: Tensor = self.w_2(self.dropout(self.activation(self.w_1(x))))
         return output
 
 
@@ -108,14 +112,15 @@ class RelativeLayer(nn.Module):
         super().__init__()
         self.self_attn = RelativeAttention(sizes, layer)
         self.feed_forward = FeedForward(sizes, type(self).ACTIVATION)
+        self.dropout = nn.Dropout(sizes.dropout_rate)
         for name in self.NORMS:
             self.add_module(name, nn.LayerNorm(sizes.output_size, eps=_LAYER_EPSILON))
 
     def forward(self, x: Tensor, context: DistanceContext) -> Tensor:
         """Run the layer on inputs [..., H]; returns [..., H]."""
         attention_norm, feed_forward_norm = (self.get_submodule(name) for name in self.NORMS)
-        x = x + self.self_attn(attention_norm(x), context)
-        output: Tensor = x + self.feed_forward(feed_forward_norm(x))
+        x = x + self.dropout(self.self_attn(attention_norm(x), context))
+        output: Tensor = x + self.dropout(self.feed_forward(feed_forward_norm(x)))
         return output
 
 
@@ -142,13 +147,14 @@ class InputLayer(nn.Module):
             nn.Linear(sizes.input_size, sizes.output_size), nn.LayerNorm(sizes.output_size)
         )
         self.rectify, self.scale = rectify, sizes.output_size**0.5
+        self.dropout = nn.Dropout(sizes.dropout_rate)
 
     def forward(self, x: Tensor) -> Tensor:
         """Map inputs [..., E] to [..., H]."""
-        projected: Tensor = self.out(x)
+        projected: Tensor = self.dropout(self.out(x))
         if self.rectify:
             projected = F.relu(projected)
-        scaled: Tensor = self.scale * projected
+        scaled: Tensor = self.dropout(self.scale * projected)  # of positions, none is dropped
         return scaled
 
 
@@ -163,19 +169,25 @@ class RelativeStack(nn.Module):
 
     def __init__(self, sizes: StackSizes, kind: type[RelativeLayer], rectify: bool) -> None:
         super().__init__()
-        self.width = sizes.output_size
+        self.rotary_dim = sizes.output_size
         self.embed = InputLayer(sizes, rectify)
         self.encoders = nn.ModuleList(kind(sizes, layer) for layer in range(sizes.num_blocks))
         self.after_norm = nn.LayerNorm(sizes.output_size)
+        # As in `Backbone`.
+        self.gradient_checkpointing = False
+        self._gradient_checkpointing_func: Callable[..., Tensor] = checkpoint
 
     def pack(self, lengths: list[int], like: Tensor) -> PackedSequences:
         """Make the context of whole sequences."""
-        return PackedSequences(lengths, self.width, THETA, like)
+        return PackedSequences(lengths, self.rotary_dim, THETA, like)
 
     def forward(self, inputs: Tensor, context: DistanceContext) -> Tensor:
         """Return states [..., H] of inputs [..., E]."""
         x = self.embed(inputs)
         for layer in self.encoders:
-            x = layer(x, context)
+            if self.gradient_checkpointing and self.training:
+                x = self._gradient_checkpointing_func(layer.__call__, x, context)
+            else:
+                x = layer(x, context)
         states: Tensor = self.after_norm(x)
         return states

@@ -18,8 +18,7 @@ from typing import Any
 from torch import Tensor, nn
 from typing_extensions import Self, override
 
-from sled.model.backbone import Backbone, DistanceContext, PackedSequences
-from sled.model.cache import KVCache
+from sled.model.backbone import Backbone
 from sled.model.config import Architecture
 from sled.model.sampling import SpeechIds
 from sled.model.tokens.experts import ExpertMLP, ExpertSizes, balance_loss
@@ -28,6 +27,8 @@ from sled.model.tokens.lm import TokenLM
 KIND = "SimpleTTS TTSLLM (Qwen2Moe)"
 SPEAKER = "speaker"
 MAX_POSITIONS = 8192
+# Of the loss that keeps the use of experts even.
+BALANCE_WEIGHT = 1e-3
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -130,14 +131,10 @@ class SimpleTTSLM(TokenLM):
         projected: Tensor = self.spk_embed_affine_layer(vector)
         return projected[None]
 
+    @property
     @override
-    def pack(self, lengths: list[int], like: Tensor) -> PackedSequences:
-        return self.model.pack(lengths, like)
-
-    @override
-    def read(self, inputs: Tensor, context: DistanceContext) -> Tensor:
-        hidden: Tensor = self.model(inputs, context)
-        return hidden
+    def decoder(self) -> Backbone:
+        return self.model
 
     @override
     def score_ids(self, hidden: Tensor) -> Tensor:
@@ -155,13 +152,18 @@ class SimpleTTSLM(TokenLM):
     def log_probabilities(self, scores: Tensor) -> Tensor:
         return scores
 
+    @override
+    def initialize(self) -> None:
+        super().initialize()
+        nn.init.normal_(self.lm_head.weight, std=self.config.architecture.initializer_range)
+
+    @override
+    def auxiliary_loss(self) -> Tensor:
+        return BALANCE_WEIGHT * self.balance_loss()
+
     def balance_loss(self) -> Tensor:
         """Return the load-balancing loss of the newest call; see `experts.balance_loss`."""
         scores = [one.router_scores for one in self.modules() if isinstance(one, ExpertMLP)]
         return balance_loss(
             [one for one in scores if one is not None], self.sizes.num_experts_per_tok
         )
-
-    @override
-    def new_cache(self) -> KVCache:
-        return KVCache(self.config.architecture, self.device, self.dtype)
