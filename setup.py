@@ -21,6 +21,8 @@ EXTRAS = {
     "quality": ["speechmos", "librosa", "onnxruntime"],  # it does not say that it needs them
     # int8 and int4 on the CPU, several times as fast.
     "fast": ["onnx>=1.16", "onnxruntime>=1.22"],
+    # Corpora of speech tokens: ONNX files of tokenizers and speaker encoders, Parquet.
+    "tokens": ["onnx>=1.16", "onnxruntime>=1.22", "pyarrow>=17"],
     # The server.
     "serve": [
         "fastapi>=0.160",
@@ -47,6 +49,7 @@ EXTRAS = {
         "psutil",
         "onnx>=1.16",
         "onnxruntime>=1.22",
+        "pyarrow>=17",
         "ruff>=0.8",
         "mypy>=1.13",
         "pre-commit>=4",

@@ -18,6 +18,7 @@ from torch import Tensor
 
 from sled.decoding import DecodingOptions, Request, generate
 from sled.evaluation.cases import CaseResult
+from sled.evaluation.data_goldens import DATA_CHECKS
 from sled.model.layout import Layout
 from sled.model.sampling import IdDraws, Sampling, draw_ids
 from sled.model.tokens.cosyvoice import CosyVoiceLM
@@ -52,6 +53,8 @@ def check_token_case(name: str, case: Case, tensors: Tensors, folder: Path) -> C
     if name.endswith(FAULTY):
         return None
     result = CaseResult(name)
+    if case["kind"] in DATA_CHECKS:
+        return result if DATA_CHECKS[case["kind"]](result, case, tensors, folder) else None
     if case["kind"] in WITHOUT_MODEL:
         check = WITHOUT_MODEL[case["kind"]]
         return result if check(result, case, tensors) else None

@@ -226,15 +226,16 @@ def test_a_case_that_cannot_be_run_is_refused(edit, word, tmp_path, capsys):
 # Goldens of speech-token models.
 
 
-def test_speech_token_models_agree_with_their_recordings(capsys):
-    assert run("check", GOLDENS / "tokens") == 0
+@pytest.mark.parametrize(("name", "count"), [("tokens", 17), ("token-data", 12)])
+def test_speech_token_models_and_their_data_agree_with_recordings(name, count, capsys):
+    assert run("check", GOLDENS / name) == 0
     summary = summary_of(capsys.readouterr().out)
-    assert (summary["passed"], summary["skipped"]) == (17, 0)
+    assert (summary["passed"], summary["skipped"]) == (count, 0)
     assert summary["worst_relative_error"] < 1e-5
 
 
-def copy_of_token_goldens(folder: Path, case: str, edit: Edit) -> Path:
-    shutil.copytree(GOLDENS / "tokens", folder)
+def copy_of_token_goldens(folder: Path, case: str, edit: Edit, name: str = "tokens") -> Path:
+    shutil.copytree(GOLDENS / name, folder)
     settings = json.loads((folder / "cases.json").read_text())["cases"][case]
     tensors = load_file(folder / "cases.safetensors")
     tensors = {name: one for name, one in tensors.items() if name.startswith(f"{case}.")}
@@ -259,6 +260,22 @@ def copy_of_token_goldens(folder: Path, case: str, edit: Edit) -> Path:
 )
 def test_the_tool_finds_what_is_wrong_with_speech_tokens(case, edit, tmp_path, capsys):
     folder = copy_of_token_goldens(tmp_path / "goldens", case, edit)
+    assert run("check", folder) == 1
+    assert summary_of(capsys.readouterr().out)["failed"] == [case]
+
+
+@pytest.mark.parametrize(
+    ("case", "edit"),
+    [
+        ("mel_24k", scaled("mel_24k.mel", BARELY_WRONG)),
+        ("campplus_fbank", scaled("campplus_fbank.normalised", BARELY_WRONG)),
+        ("resample_44100_24000", scaled("resample_44100_24000.out", BARELY_WRONG)),
+        ("s3_v1_25hz_codes", one_off("s3_v1_25hz_codes.code_lens")),
+        ("step_reshape", one_off("step_reshape.dual_tail")),
+    ],
+)
+def test_the_tool_finds_what_is_wrong_with_data_of_speech_tokens(case, edit, tmp_path, capsys):
+    folder = copy_of_token_goldens(tmp_path / "goldens", case, edit, "token-data")
     assert run("check", folder) == 1
     assert summary_of(capsys.readouterr().out)["failed"] == [case]
 

@@ -8,15 +8,13 @@ A folder has `config.json` with the sizes by their published names, and the weig
 from __future__ import annotations
 
 import json
-import pickle
 from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch import Tensor
 
 from sled.files.checkpoint import (
@@ -26,6 +24,7 @@ from sled.files.checkpoint import (
     read_weights,
 )
 from sled.files.json_object import read_json_object
+from sled.files.state_dict import read_state_dict
 from sled.files.without_weights import without_weights
 from sled.model.config import Config
 from sled.model.tokens.cosyvoice import CosyVoiceLM
@@ -34,8 +33,6 @@ from sled.model.tokens.lm import TokenLM
 from sled.model.tokens.simpletts import SimpleTTSLM
 
 PUBLISHED_WEIGHTS = "llm.pt"
-# Beside the tensors in state dicts that the published trainer saves.
-_NO_TENSORS = {"epoch", "step"}
 
 MODELS: dict[str, type[TokenLM]] = {
     "TransformerLM": CosyVoiceLM,
@@ -160,23 +157,4 @@ def _read_state(path: Path, dtype: torch.dtype | None) -> dict[str, Tensor]:
         if (path / WEIGHTS_FILE).is_file() or not (path / PUBLISHED_WEIGHTS).is_file():
             return read_weights(path, dtype)
         path = path / PUBLISHED_WEIGHTS
-    try:
-        if path.suffix == ".safetensors":
-            return {name: one.to(dtype or one.dtype) for name, one in load_file(path).items()}
-        # Only tensors: a pickle can run code.
-        state = torch.load(path, map_location="cpu", weights_only=True)
-        return {
-            name: tensor.to(dtype or tensor.dtype)
-            for name, tensor in state.items()
-            if name not in _NO_TENSORS
-        }
-    except (
-        pickle.UnpicklingError,
-        SafetensorError,
-        RuntimeError,
-        EOFError,
-        AttributeError,
-        ValueError,
-    ) as error:
-        reason = str(error).partition("\n")[0]
-        raise ValueError(f"{path} is no state dict of tensors ({reason}): copy it again") from error
+    return read_state_dict(path, dtype)

@@ -1,0 +1,1 @@
+"""Speaker encoders: from recordings to vectors that tell whose voice it is."""

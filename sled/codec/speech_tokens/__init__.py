@@ -1,0 +1,1 @@
+"""Speech tokenizers: from recordings to the speech tokens that language models write."""
