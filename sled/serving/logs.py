@@ -50,8 +50,17 @@ class JsonFormatter(logging.Formatter):
         return json.dumps(line, ensure_ascii=False)
 
 
+def _without_client_trace(record: logging.LogRecord) -> bool:
+    """Take the trace off what uvicorn logs of a client whose text is not UTF-8."""
+    error = record.exc_info[1] if record.exc_info else None
+    if record.name.startswith("uvicorn") and isinstance(error, UnicodeDecodeError):
+        record.exc_info, record.levelno, record.levelname = None, logging.WARNING, "WARNING"
+    return True
+
+
 def configure_logging(log_format: LogFormat) -> None:
     """Write all lines of the log to the standard error."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonFormatter() if log_format == "json" else HumanFormatter())
+    handler.addFilter(_without_client_trace)
     logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)

@@ -18,6 +18,7 @@ class TextFeed:
         num_chars: Characters so far.
         has_words: Whether there is anything but space.
         complete: Whether no more comes.
+        ended: Whether the utterance is over; more text is dropped.
         came_s: When text came last, by `time.monotonic`.
     """
 
@@ -25,8 +26,7 @@ class TextFeed:
         self._max_chars = max_chars
         self._early: list[str | None] = []  # pieces before the utterance is open; None: an end
         self._utterance: Utterance | None = None
-        self._ended = False
-        self.num_chars, self.has_words, self.complete = 0, False, False
+        self.num_chars, self.has_words, self.complete, self.ended = 0, False, False, False
         self.came_s = time.monotonic()
 
     def feed(self, text: str) -> None:
@@ -54,7 +54,7 @@ class TextFeed:
     def finish(self) -> None:
         """Note that the text is complete."""
         self.complete = True
-        if self._utterance is not None and not self._ended:
+        if self._utterance is not None and not self.ended:
             self._utterance.flush()
 
     def attach(self, utterance: Utterance) -> None:
@@ -68,10 +68,10 @@ class TextFeed:
 
     def detach(self) -> None:
         """Drop all text from now on: the utterance has ended."""
-        self._ended, self._early = True, []
+        self.ended, self._early = True, []
 
     def _pass(self, piece: str | None) -> None:
-        if self._ended or self.complete:
+        if self.ended or self.complete:
             return
         if self._utterance is None:
             self._early.append(piece)

@@ -6,6 +6,7 @@ import json
 import logging
 import signal
 import socket
+import sys
 import time
 from collections.abc import Callable, Iterator
 
@@ -16,12 +17,13 @@ import pytest
 from sled.serving import watchdog
 from sled.serving.caller import Caller, set_caller
 from sled.serving.keys import Key
-from sled.serving.logs import HumanFormatter, JsonFormatter
+from sled.serving.logs import HumanFormatter, JsonFormatter, configure_logging
 from sled.serving.watchdog import Watchdog
 from tests.serving.conftest import Running
 from tests.serving.openai.test_speech import TEXT, ask, pcm
 from tests.serving.test_guard import BODY
 from tests.serving.websocket.test_connection import DONE, call, text
+from tests.serving.websocket.wire import Wire
 
 # The log.
 
@@ -101,6 +103,27 @@ def test_formats_of_lines() -> None:
     assert HumanFormatter().format(record()).endswith("[req_1]")
     set_caller(Caller())
     assert not HumanFormatter().format(record()).endswith("]")
+
+
+def test_text_that_is_not_utf_8_leaves_no_trace_in_the_log(
+    served: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stream = io.StringIO()
+    monkeypatch.setattr(sys, "stderr", stream)
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    configure_logging("human")
+    try:
+        wire = Wire(served.socket_url)
+        wire.send_text(b"\xff")
+        wire.take_until(lambda: False)
+    finally:
+        root.handlers[:] = handlers
+        root.setLevel(level)
+    assert wire.close_code == 1007
+    wire.hang_up(reset=False)
+    (line,) = stream.getvalue().splitlines()
+    assert "WARNING Invalid UTF-8" in line
 
 
 # What is stuck.

@@ -42,6 +42,7 @@ from sled.serving.sockets import (
     JsonSocket,
     parse,
 )
+from sled.serving.text_feed import TextFeed
 from sled.serving.websocket.messages import (
     FATAL,
     Line,
@@ -135,8 +136,8 @@ class Connection:
         settings = self._server.settings
         if self._config is None:
             return max(0.0, self._active_s + CONFIG_TIMEOUT_S - now)
-        if self._open is not None and not self._open.complete:
-            return max(0.0, self._open.text_came_s + settings.text_timeout_s - now)
+        if self._open is not None:
+            return max(0.0, self._open.text.came_s + settings.text_timeout_s - now)
         if self._spoken is not None:
             return settings.idle_s
         return max(0.0, self._active_s + settings.idle_s - now)
@@ -146,7 +147,7 @@ class Connection:
             raise Close(POLICY, f"no session.config within {CONFIG_TIMEOUT_S:.0f} s")
         if self._open is not None:
             logger.warning("no more text came: the utterance is ended")
-            self._open.finish()
+            self._open.text.finish()
             self._open = None
         elif self._spoken is None and self._lines.empty():
             raise Close(NORMAL, f"idle for {self._server.settings.idle_s:.0f} s")
@@ -160,7 +161,7 @@ class Connection:
         elif kind == "input.done":
             if self._open is None:
                 raise ApiError("text_empty", "input.done without any input.text before it")
-            self._open.finish()
+            self._open.text.finish()
             self._open = None
         elif kind == "response.cancel":
             self._cancel(read_played_ms(message))
@@ -172,7 +173,7 @@ class Connection:
             raise ApiError("invalid_value", f"unknown message type {kind!r}", "type")
 
     async def _configure(self, message: dict[str, Any]) -> None:
-        if self._open is not None and self._open.ended:
+        if self._open is not None and self._open.text.ended:
             self._open = None
         if self._open is not None or self._spoken is not None or not self._lines.empty():
             raise ApiError("invalid_value", "session.config comes between utterances only", "type")
@@ -216,12 +217,11 @@ class Connection:
         if not isinstance(text, str):
             raise ApiError("invalid_value", "text must be a string", "text")
         if self._open is None:
-            self._open = Line(self._num_lines, self._config, self._speed(self._config))
+            feed = TextFeed(self._server.settings.max_input_chars)
+            self._open = Line(self._num_lines, self._config, feed, self._speed(self._config))
             self._num_lines += 1
             self._lines.put_nowait(self._open)
-        if self._open.num_chars + len(text) > self._server.settings.max_input_chars:
-            raise ApiError("text_too_long", "the utterance is too long: end it with input.done")
-        self._open.feed(text)
+        self._open.text.feed(text)
 
     def _cancel(self, played_ms: float | None) -> None:
         """End the line that is being said, and drop those that wait."""
@@ -286,10 +286,11 @@ class Connection:
         )
         try:
             async with server.open(DOOR, request) as utterance:
-                line.attach(utterance)
+                line.utterance = utterance
+                line.text.attach(utterance)
                 await self._send_speech(line, utterance, begun_s)
         finally:
-            line.ended = True
+            line.text.detach()
 
     async def _send_speech(self, line: Line, utterance: Utterance, begun_s: float) -> None:
         encoder, waiting, started = self._encoder(line.config), b"", False

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Annotated, Any
 
 from pydantic import Field
@@ -15,6 +14,7 @@ from sled.serving.errors import ApiError
 from sled.serving.marks import MarkChoice
 from sled.serving.openai.body import SpeechBody
 from sled.serving.service import Utterance
+from sled.serving.text_feed import TextFeed
 
 # After these the connection is closed.
 FATAL = ("at_capacity", "draining")
@@ -44,13 +44,10 @@ class Line:
     Attributes:
         index: Its number.
         config: Its settings.
+        text: Its text.
         speed: By what factor the client hears it faster.
-        text: Text that came before the utterance was open.
-        complete: Whether its text is complete.
         cancelled: Whether the client has ended it.
-        ended: Whether it is over, said or not; more text of it is dropped.
-        utterance: The utterance, while it is open.
-        text_came_s: When text came last, by `time.monotonic`.
+        utterance: The utterance, as soon as it is open.
         num_bytes: Bytes of audio sent.
         num_chunks: Messages `audio.chunk` sent.
         played_ms: How much of it the client has played when it ended it. None: it did not say.
@@ -58,21 +55,13 @@ class Line:
 
     index: int
     config: SocketConfig
+    text: TextFeed
     speed: float = 1.0
-    text: str = ""
-    complete: bool = False
     cancelled: bool = False
-    ended: bool = False
     utterance: Utterance | None = None
-    text_came_s: float = field(default_factory=time.monotonic)
     num_bytes: int = 0
     num_chunks: int = 0
     played_ms: float | None = None
-
-    @property
-    def num_chars(self) -> int:
-        """Characters of its text so far."""
-        return len(self.text if self.utterance is None else self.utterance.text)
 
     @property
     def heard_text(self) -> str | None:
@@ -81,29 +70,6 @@ class Line:
         if self.played_ms is None or utterance is None or not utterance.has_marks:
             return None
         return utterance.heard_text(self.played_ms / 1000 * self.speed)
-
-    def feed(self, text: str) -> None:
-        """Take more text."""
-        self.text_came_s = time.monotonic()
-        if self.ended:
-            return
-        if self.utterance is None:
-            self.text += text
-        else:
-            self.utterance.feed(text)
-
-    def finish(self) -> None:
-        """Note that the text is complete."""
-        self.complete = True
-        if self.utterance is not None and not self.ended:
-            self.utterance.flush()
-
-    def attach(self, utterance: Utterance) -> None:
-        """Pass the text on, from now on at once."""
-        self.utterance = utterance
-        utterance.feed(self.text)
-        if self.complete:
-            utterance.flush()
 
 
 def read_played_ms(message: Mapping[str, Any]) -> float | None:

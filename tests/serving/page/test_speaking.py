@@ -324,7 +324,7 @@ def test_what_the_server_refuses_is_told(page: Page) -> None:
     page.locator("#live").uncheck()
     page.locator("#text").fill("one " * 13_000)
     page.locator("#speak").click()
-    page.get_by_text("the utterance is too long").wait_for()
+    page.get_by_text("the text has more than 50000 characters").wait_for()
     wait_for(page, "document.body.dataset.state === 'idle'")
 
 
