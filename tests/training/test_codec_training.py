@@ -22,8 +22,14 @@ from sled.codec.encodec.initialize import new_encodec
 from sled.codec.encodec.network import Encodec
 from sled.training.codec import CodecTrainer, CodecTrainingConfig
 from sled.training.codec.data import SegmentSampler, level_db
+from sled.training.codec.discriminator import (
+    MultiDiscriminator,
+    PeriodDiscriminator,
+    SpectrogramDiscriminator,
+)
 from sled.training.codec.losses import (
     MelSpectrogram,
+    MultiResolutionSTFTDistance,
     MultiScaleMelDistance,
     adversarial_loss,
     discriminator_loss,
@@ -181,9 +187,18 @@ class TestLosses:
         assert far > near > 0.1 > 0.01 > inaudible
         assert distance(speech, speech) == 0
 
-    def test_silence_has_a_gradient(self) -> None:
+    @pytest.mark.parametrize("gain", [0.5, 1.0, 3.0])
+    def test_stft_distance_of_a_gain(self, gain: float) -> None:
+        noise = 0.1 * randn(2, 4800)
+        distance = MultiResolutionSTFTDistance(floor=1e-7)(gain * noise, noise)
+        assert distance == pytest.approx(abs(gain - 1) + abs(np.log(gain)), abs=1e-3)
+
+    @pytest.mark.parametrize(
+        "distance", [MultiScaleMelDistance(SAMPLE_RATE), MultiResolutionSTFTDistance()]
+    )
+    def test_silence_has_a_gradient(self, distance: torch.nn.Module) -> None:
         output = torch.zeros(1, 4800, requires_grad=True)
-        MultiScaleMelDistance(SAMPLE_RATE)(output, 0.1 * randn(1, 4800)).backward()
+        distance(output, 0.1 * randn(1, 4800)).backward()
         assert output.grad is not None and output.grad.isfinite().all()
 
     def test_both_sides_of_the_game(self) -> None:
@@ -200,6 +215,36 @@ class TestLosses:
         for scale in (1.0, 100.0):
             loss = feature_loss(judgements(scale, 0), judgements(scale, 0.25))
             assert loss == pytest.approx(0.25)
+
+
+class TestDiscriminators:
+    @pytest.mark.parametrize("filters", [16, 24])
+    def test_gradients_in_bfloat16_are_those_in_float32(self, filters: int) -> None:
+        """They were NaN for 24 channels: see `SpectrogramDiscriminator`."""
+        torch.manual_seed(0)
+        judge, gradients = SpectrogramDiscriminator(256, filters), []
+        for bf16 in (False, True):
+            with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
+                verdict = judge(randn(2, 2400))[-1]
+            judge.zero_grad()
+            (verdict.float() - 1).square().mean().backward()
+            gradients.append([parameter.grad.clone() for parameter in judge.parameters()])
+        for exact, rounded in zip(*gradients, strict=True):
+            assert (exact - rounded).norm() < 0.1 * exact.norm()
+
+    def test_a_period_discriminator_keeps_phases_apart(self) -> None:
+        judge = PeriodDiscriminator(period=3, filters=1)
+        waveform = randn(1, 300)
+        other = waveform.clone()
+        other[:, 1::3] += 1  # the second of three phases
+        for before, after in zip(judge(waveform), judge(other), strict=True):
+            moved = (before - after).detach().abs().amax((0, 1, 2)) > 0
+            assert moved.tolist() == [False, True, False]
+
+    def test_all_of_them_judge(self) -> None:
+        judgements = MultiDiscriminator(1, 1, windows=(256, 64), periods=(2, 3, 5))(randn(2, 1000))
+        assert [layers[-1].shape[:2] for layers in judgements] == [(2, 1)] * 5
+        assert len(MultiDiscriminator(1)(randn(2, 1000))) == 3
 
 
 class TestSegments:

@@ -189,6 +189,14 @@ class TestLosses:
             changes.append(float(latents.diff(dim=-1).square().mean()))
         assert changes[1] < 0.5 * changes[0]
 
+    def test_optional_losses_and_discriminators_take_part(
+        self, corpus: str, tmp_path: Path
+    ) -> None:
+        trained = learner(corpus, tmp_path, stft_weight=2.0, period_filters=1)
+        assert len(trained.discriminator.periods) == 5
+        assert trained.train_step(0.0).keys() == {"mel", "stft"}
+        assert trained.train_step(0.9).keys() >= {"mel", "stft", "adversarial"}
+
     def test_divergence_is_that_of_normal_distributions(self, corpus: str, tmp_path: Path) -> None:
         trained = learner(corpus, tmp_path, bottleneck="kl", kl_weight=0.5)
         outputs, losses = randn(2, 16, 5), dict[str, Tensor]()

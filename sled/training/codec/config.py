@@ -161,12 +161,22 @@ class CodecTrainingConfig:
         "the latents; the training manifest is then one that sled align has written",
     )
     mel_weight: float = _option(15.0, "weight of the multi-scale log-mel distance")
+    stft_weight: float = _option(
+        0.0,
+        "weight of the multi-resolution distance of STFT magnitudes, which resolves harmonics that "
+        "mel bands do not",
+    )
     waveform_weight: float = _option(
         0.0, "weight of the L1 distance of waveforms, which makes latents carry the voice's phase"
     )
     adversarial_weight: float = _option(1.0, "weight of the discriminator's verdict")
     feature_weight: float = _option(5.0, "weight of the feature matching loss")
     discriminator_filters: int = _option(16, "channels of each spectrogram discriminator")
+    period_filters: int = _option(
+        0,
+        "channels of the first layer of each period discriminator, 32 in the published ones; 0: "
+        "there are none",
+    )
 
     continuous_probability: float = _option(
         0.25,
@@ -205,6 +215,8 @@ class CodecTrainingConfig:
                 raise ValueError(f"{name} must be positive, got {getattr(self, name)}")
         if self.codebook_size & (self.codebook_size - 1):
             raise ValueError(f"codebook_size must be a power of two, got {self.codebook_size}")
+        if self.period_filters < 0:
+            raise ValueError(f"period_filters must be 0 or more, got {self.period_filters}")
         if not 0 <= self.predictions_share <= 1:
             raise ValueError(f"predictions_share must be from 0 to 1, got {self.predictions_share}")
         for name in ("predictions", "eval_predictions"):

@@ -16,9 +16,10 @@ from torch import Tensor, nn
 from sled.codec.folder import CodecModel
 from sled.training.codec.config import CodecTrainingConfig
 from sled.training.codec.data import Segments
-from sled.training.codec.discriminator import MultiScaleDiscriminator
+from sled.training.codec.discriminator import MultiDiscriminator
 from sled.training.codec.evaluation import Reconstruction
 from sled.training.codec.losses import (
+    MultiResolutionSTFTDistance,
     MultiScaleMelDistance,
     adversarial_loss,
     discriminator_loss,
@@ -67,10 +68,13 @@ class CodecLearner(ABC, Generic[Model]):
             torch.manual_seed(config.seed)
             self.model: Model = self._make_model()
             self.model.to(self.device)
-            self.discriminator = MultiScaleDiscriminator(config.discriminator_filters)
+            self.discriminator = MultiDiscriminator(
+                config.discriminator_filters, config.period_filters
+            )
             self.discriminator.to(self.device)
         self.average = copy.deepcopy(self._averaged_part(self.model)).requires_grad_(False)
         self.mel_distance = MultiScaleMelDistance(self.model.config.sampling_rate).to(self.device)
+        self.stft_distance = MultiResolutionSTFTDistance().to(self.device)
         self.optimizer = torch.optim.AdamW(
             self._trained().parameters(), lr=config.learning_rate, betas=BETAS, weight_decay=0.0
         )
@@ -167,6 +171,8 @@ class CodecLearner(ABC, Generic[Model]):
         fake = self._decode(latents)
         real = segments.waveforms.squeeze(1)[:, : fake.shape[1]]
         losses["mel"] = self.config.mel_weight * self.mel_distance(fake, real)
+        if self.config.stft_weight:
+            losses["stft"] = self.config.stft_weight * self.stft_distance(fake, real)
         if self.config.waveform_weight:
             error = (fake - real).abs().mean() * self.waveform_scale
             losses["waveform"] = self.config.waveform_weight * error

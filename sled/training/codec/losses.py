@@ -1,4 +1,4 @@
-"""Losses of codec training: distance of mel spectrograms, and those of a discriminator."""
+"""Losses of codec training: distances of spectrograms, and losses of a discriminator."""
 
 from collections.abc import Sequence
 
@@ -7,6 +7,23 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from sled.codec.mel import mel_filterbank
+
+
+def stft_magnitude(waveform: Tensor, window: Tensor) -> Tensor:
+    """Magnitudes of the short-time Fourier transform, divided by the norm of the window.
+
+    Args:
+        waveform: [B, S].
+        window: [n_fft]; the hop is a quarter of it.
+
+    Returns:
+        [B, n_fft / 2 + 1, T].
+    """
+    n_fft = len(window)
+    spectrum = torch.stft(waveform, n_fft, n_fft // 4, window=window, return_complex=True)
+    # abs() of a complex zero has no gradient; this root has one everywhere.
+    power = torch.view_as_real(spectrum).square().sum(-1) / window.square().sum()
+    return (power + 1e-10).sqrt()
 
 
 class MelSpectrogram(nn.Module):
@@ -35,12 +52,7 @@ class MelSpectrogram(nn.Module):
 
     def forward(self, waveform: Tensor) -> Tensor:
         """Waveform [B, S] -> log-mel [B, T, n_mels]."""
-        spectrum = torch.stft(
-            waveform, self.n_fft, self.n_fft // 4, window=self.window, return_complex=True
-        )
-        # abs() of a complex zero has no gradient; this root has one everywhere.
-        power = torch.view_as_real(spectrum).square().sum(-1) / self.window.square().sum()
-        magnitude = (power + 1e-10).sqrt()
+        magnitude = stft_magnitude(waveform, self.window)
         return torch.log(magnitude.transpose(1, 2) @ self.filters + self.floor)
 
 
@@ -78,6 +90,37 @@ class MultiScaleMelDistance(nn.Module):
             with torch.no_grad():
                 wanted = scale(target)
             distances.append(F.l1_loss(scale(output), wanted))
+        return torch.stack(distances).mean()
+
+
+class MultiResolutionSTFTDistance(nn.Module):
+    """Distance of STFT magnitudes, averaged over window lengths (Yamamoto et al., 2020).
+
+    It is the sum of spectral convergence, which loud frequencies dominate, and of the mean
+    absolute difference of logarithms. In contrast to mel bands it resolves the harmonics of high
+    frequencies.
+
+    Args:
+        floor: added to magnitudes before the logarithm.
+        windows: window lengths in samples.
+    """
+
+    def __init__(self, floor: float = 2e-3, windows: Sequence[int] = (512, 1024, 2048)) -> None:
+        super().__init__()
+        self.floor = floor
+        for n_fft in windows:
+            self.register_buffer(f"window_{n_fft}", torch.hann_window(n_fft), persistent=False)
+
+    def forward(self, output: Tensor, target: Tensor) -> Tensor:
+        """Distance of waveforms [B, S], as a scalar."""
+        distances = []
+        for window in self.buffers():
+            with torch.no_grad():
+                wanted = stft_magnitude(target, window)
+            got = stft_magnitude(output, window)
+            convergence = (got - wanted).norm() / wanted.norm().clamp(min=self.floor)
+            logarithms = [torch.log(magnitude + self.floor) for magnitude in (got, wanted)]
+            distances.append(convergence + F.l1_loss(*logarithms))
         return torch.stack(distances).mean()
 
 
