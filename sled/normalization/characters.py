@@ -15,7 +15,7 @@ from functools import lru_cache
 
 DASH = "—"  # a pause between two words
 # Signs outside ASCII that a rule reads.
-SIGNS = frozenset("°§№×÷±√∞≈≠≤≥−·‰¢£€¥₹₩₽₺₫₪₴₦₱฿₿₡₲₵₸₮₭")
+SIGNS = frozenset("°§№×÷±√∞≈≠≤≥≡∝∈∉⊂⊆∪∩∅∀∃∑∏∫∂∴−·‰¢£€¥₹₩₽₺₫₪₴₦₱฿₿₡₲₵₸₮₭")
 
 _FORMS = (
     dict.fromkeys("“”„‟«»″〝〞", '"')
@@ -48,7 +48,7 @@ _THOUSANDS = re.compile(rf"(?<=\d)[{_NO_BREAK}_](?=\d\d\d(?!\d))")
 _MIXED = re.compile(r"(?<=\w)(?=\u2063\d)|(?<=\d\u2063)(?=[^\W\d_])")
 _RANGE = re.compile(
     r"(?<=[\w.%°$€£'\"])–(?=[-−]?[$€£¥]?\d)"
-    r"|(?<=\d)–(?=\w)"
+    r"|(?<=\d)–(?=\w)|(?<=\b[A-Z])–(?=[A-Z\d]\b)"
     r"|(?<=(?i:[ap]m))–(?=\w)"
     r"|(?<=(?i:mon|tue|wed|thu|fri|sat|sun|jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec))–(?=\w)"
 )

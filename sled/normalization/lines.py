@@ -30,7 +30,9 @@ _GAP = re.compile(
 _NEW_LINE = re.compile("\r\n|[\n\v\f\r\x85\u2028\u2029]")
 _BULLET = re.compile(r"[-*+•‣⁃◦▪▫■□●○·–—✓✔☐☑]|#{1,6}")
 _HEADING = re.compile("#{1,6}$|##+")
-_NUMBER = re.compile(r"(?=\(?[^()]*[.)]$)\(?([0-9]{1,2}|[0-9]{3}(?=\.)|[A-Za-z]|[ivxIVX]{2,5})[.)]")
+_NUMBER = re.compile(
+    r"(?=\(?[^()]*[.)]$)\(?((?!0\d)[0-9]{1,2}|[0-9]{3}(?=\.)|[A-Za-z]|[ivxIVX]{2,5})[.)]"
+)
 _BEGINS_ITEM = re.compile(rf"[-*+–—]$|[•‣⁃◦▪▫■□●○·✓✔☐☑]|{_NUMBER.pattern}$")
 _RULER = re.compile(r"[-*_=~+#|:]{2,}")  # a line, or what stands under a heading
 _CHECK_BOX = re.compile(r"\[[xX]?\]|\[|\]")

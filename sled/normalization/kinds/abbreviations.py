@@ -13,6 +13,7 @@ import re
 from re import Match
 
 from sled.normalization.kinds.calendar import SHORT_WEEKDAYS
+from sled.normalization.kinds.phones import STATES
 from sled.normalization.kinds.roman import roman_value
 from sled.normalization.kinds.sentences import SMALL_WORDS, starts_sentence
 from sled.normalization.kinds.short_forms import (
@@ -36,7 +37,9 @@ def _with_stop(words: str, match: Match[str]) -> str:
     """Words, and a full stop if the sentence ends with them."""
     if match["joined"]:  # another mark follows, or a letter without a space
         return words if match["joined"] in ".,;:!?" else words
-    return f"{words}." if starts_sentence(match["next"] or "") else words
+    following = match["next"] or ""
+    ends = starts_sentence(following) or (match["word"] == "etc" and following[:1].isupper())
+    return f"{words}." if ends else words
 
 
 def is_name(text: str) -> bool:
@@ -102,7 +105,7 @@ def _say_initial(match: Match[str]) -> str | None:
     previous = before(match)
     if letter in SIDES and re.fullmatch(r"(?:[A-Z]-)?\d+", previous):
         return _with_stop(SIDES[letter], match)
-    if letter in SIDES and re.match(r"\d+(?:st|nd|rd|th)\b", following):
+    if letter in SIDES and re.match(r"\d+(?:st|nd|rd|th)\b|of\b", following):
         return SIDES[letter]
     if re.match(r"[A-Z]\.", following):
         return spell(letter) + LETTER_GAP
@@ -153,9 +156,9 @@ _NEEDS_NEXT = "|".join(sorted({"St", "Dr", *NUMBERED, *WORDS, *SHORT_WEEKDAYS}))
 _TITLES = "Mr|Mrs|Ms|Dr|St|Ave|Blvd|Rd|Hwy|Pkwy|Ln|vs|etc"
 _KEY = "(?i:ctrl|control|cmd|command|alt|option|shift|fn|win)"
 _OPEN = rf"{_TITLES}|et|{_KEY}|AKA|aka|{'|'.join(SPELLED)}|{'|'.join(CHANGES)}"
-BEGINS = rf"(?=\S*[./])|(?:{_OPEN})(?!\w)"
+BEGINS = rf"(?=\S*[./])|[DRI]-|(?:{_OPEN})(?!\w)"
 RULES: list[Rule] = [
-    rule(rf"(?<![\w.])(?P<word>(?:[A-Za-z]\.)*[A-Za-z]|{LETTER}+)\.'s(?!\w)", _say_owner),
+    rule(rf"(?<![\w.])(?P<word>(?:[A-Za-z]\.)*[A-Za-z]|{LETTER}+|Ph\.D)\.'s(?!\w)", _say_owner),
     rule(
         r"(?<!\w)(?P<word>et al)\." + _NEXT,
         lambda m: _with_stop("and others", m),
@@ -206,9 +209,10 @@ RULES: list[Rule] = [
     rule(rf"(?<!\w)(?:{'|'.join(SPELLED)})(?![\w'.])", lambda m: spell(m[0])),
     rule(rf"(?<!\w)(?:{'|'.join(CHANGES)})(?!\w)", lambda m: CHANGES[m[0]]),
     rule(  # (D-Calif.)
-        rf"(?<!\w)(?P<party>[DRI])-(?P<state>{'|'.join(WORDS)})\.",
-        lambda m: f"{spell(m['party'])}, {WORDS[m['state']]}",
+        rf"(?<!\w)(?P<party>[DRI])-(?:(?P<state>{'|'.join(WORDS)})\.|(?P<code>{'|'.join(STATES)})\b)",
+        lambda m: f"{spell(m['party'])}, {WORDS.get(m['state']) or STATES[m['code']]}",
     ),
     rule(r"(?<!\w)w/(?!o\b)", "with"),
+    rule(r"(?<![\w/])(?P<kind>[ru])/(?=\w{3})", lambda m: f"{spell(m['kind'])}slash"),
     rule(rf"(?<!\w)(?:{'|'.join(map(re.escape, CHOICES))})(?![\w/])", lambda m: CHOICES[m[0]]),
 ]

@@ -121,8 +121,39 @@ def _say_ip(match: Match[str]) -> str | None:
     return f"{said} {say_address(match['rest'])}".strip()
 
 
-BEGINS = r"(?=\S*[./\\@:]\S)"
+def _say_hexadecimal(text: str) -> str:
+    """Hexadecimal digits one by one."""
+    return " ".join(numbers.cardinal(one) if one.isdigit() else spell(one) for one in text)
+
+
+def _say_mac(match: Match[str]) -> str:
+    return ", ".join(map(_say_hexadecimal, re.split("[:-]", match[0])))
+
+
+def _say_ip6(match: Match[str]) -> str | None:
+    if not any(map(str.isdigit, match[0])):
+        return None
+    parts = re.findall("[0-9a-fA-F]+|[:/]", match[0])
+    return " ".join(_SIGNS.get(part) or _say_hexadecimal(part) for part in parts)
+
+
+_HEX = "[0-9a-fA-F]"
+
+BEGINS = r"(?=\S*[./\\@:]\S)|[0-9a-fA-F]{2}-"
 RULES: list[Rule] = [
+    rule(
+        rf"(?<![\w:-]){_HEX}{{2}}(?P<sign>[:-])(?:{_HEX}{{2}}(?P=sign)){{4}}{_HEX}{{2}}{END}",
+        _say_mac,
+    ),
+    rule(
+        rf"(?<![\w:.])(?:(?={_HEX}{{0,4}}(?::{_HEX}{{1,4}})*::)(?:{_HEX}{{0,4}}:){{2,7}}{_HEX}{{0,4}}"
+        rf"|(?:{_HEX}{{1,4}}:){{7}}{_HEX}{{1,4}})(?P<bits>/\d{{1,3}})?(?![\w:])",
+        _say_ip6,
+    ),
+    rule(r"(?<![\w.])10\.\d{4,9}/[\w.()/:;-]*\w", lambda m: say_address(m[0])),  # a DOI
+    rule(  # the name of a function, before its arguments
+        r"(?<![\w.])[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)+(?=\()", lambda m: say_address(m[0])
+    ),
     rule(rf"{_SCHEME}(?P<host>[^\s/?#:<>\"]*[^\s/?#:<>\".,;!)\]'])(?P<rest>{_REST})", _say_url),
     rule(r"(?i:mailto:)?(?P<mail>[\w.+%-]+@" + _HOST + ")", lambda m: say_address(m["mail"])),
     rule(
@@ -142,10 +173,10 @@ RULES: list[Rule] = [
         rf"(?=[\w.-]*{LETTER}[\w-]*\.)(?:[\w-]+\.)+(?:{_FILES})(?:#[\w-]+)?{END}(?!\.\w)",
         lambda m: _say_file(m[0]),
     ),
-    rule(r"(?<![\w.])\.(?:\.?/[\w./-]*\w|[a-z]{2,}\w*)", lambda m: say_address(m[0])),
+    rule(r"(?<![\w.])\.(?:\.?/[\w./-]*\w|[a-z]{2,}\w*|NET(?!\w))", lambda m: say_address(m[0])),
     # Paths: C:\Users\me, /usr/local/bin, ~/notes, src/main.py.
     rule(r"[A-Za-z]:\\[^\s\"]*[\w\\]|\\\\?[\w.$-]+(?:\\[\w.$ -]+)+", lambda m: say_address(m[0])),
-    rule(r"(?<![\w/.])~?/\w[\w.~+-]*(?:/[\w.~+-]*)*(?<!\.)", lambda m: _say_file(m[0])),
+    rule(r"(?<![\w/.])(?:~?/|~/\.)\w[\w.~+-]*(?:/[\w.~+-]*)*(?<!\.)", lambda m: _say_file(m[0])),
     rule(rf"(?<![\w.])@(?=\w*{LETTER})[\w.]*\w", lambda m: say_address(m[0])),
 ]
 

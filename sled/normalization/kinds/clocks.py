@@ -12,6 +12,7 @@ from __future__ import annotations
 from re import Match
 
 from sled.normalization import numbers
+from sled.normalization.kinds.calendar import MONTHS, SHORT_MONTHS, SHORT_WEEKDAYS, WEEKDAYS
 from sled.normalization.kinds.sentences import starts_sentence
 from sled.normalization.rules import FREE, Rule, rule, so_far, spell
 
@@ -54,12 +55,26 @@ def _say_half_day(match: Match[str]) -> str:
             start += f" {_spell_half_day(match['from_half'])}"
         said = f"{start} to {said}"
     following = match["next"]
-    ends = match["stop"] and following is not None and starts_sentence(following)
+    ends = match["stop"] and following is not None and _begins_sentence(following)
     return f"{said}." if ends else said
+
+
+def _begins_sentence(word: str) -> bool:
+    """Whether the word after "9 a.m." begins a sentence; days and time zones may follow, too."""
+    letters = word.strip("\"'()[],;:.!?*_")
+    if starts_sentence(word) or not letters[:1].isupper():
+        return starts_sentence(word)
+    return not (letters.isupper() or letters in _BEHIND_HALF_DAY)
+
+
+_BEHIND_HALF_DAY = {*WEEKDAYS, *SHORT_WEEKDAYS, *MONTHS, *SHORT_MONTHS}
+_BEHIND_HALF_DAY |= {"Eastern", "Pacific", "Central", "Mountain", "Greenwich", "Zulu"}
 
 
 def _say_clock(match: Match[str]) -> str:
     hours, minutes, seconds = match["hours"], int(match["minutes"]), match["seconds"]
+    if hours == "00" and not minutes and seconds and not match["part"]:  # a duration
+        return f"zero hours zero minutes {numbers.cardinal(int(seconds))} seconds"
     said = say_clock(int(hours), minutes, has_half_day=bool(seconds))
     if seconds:
         if not minutes:

@@ -87,7 +87,12 @@ def _say_iso(dialect: Dialect) -> Callable[[Match[str]], str | None]:
         hours, minutes = int(match["hours"]), int(match["minutes"])
         half_day = "PM" if hours >= 12 else "AM"
         clock = say_clock((hours - 1) % 12 + 1, minutes, has_half_day=True)
-        return f"{said}, {clock} {spell(half_day)}"
+        said = f"{said}, {clock} {spell(half_day)}"
+        if not match["zone"] or not (zone := int(match["zone"] + match["zone_minutes"])):
+            return said
+        ahead = "plus" if match["ahead"] == "+" else "minus"
+        minutes = f" {numbers.cardinal(zone % 100)}" if zone % 100 else ""
+        return f"{said} {spell('UTC')}{ahead} {numbers.cardinal(zone // 100)}{minutes}"
 
     return say
 
@@ -187,7 +192,8 @@ BEGINS = rf"['\d]|[cC]\.|{_ANY_MONTH}|{_WEEKDAY}"
 
 def rules(dialect: Dialect) -> list[Rule]:
     """The rules for dates as they are written in a dialect."""
-    clock = r"(?:T(?P<hours>[01]\d|2[0-3]):(?P<minutes>[0-5]\d)(?::[\d.]+)?(?:Z|[+-]\d\d:?\d\d)?)?"
+    clock = r"(?:T(?P<hours>[01]\d|2[0-3]):(?P<minutes>[0-5]\d)(?::\d\d(?:\.\d+)?)?"
+    clock += r"(?:Z|(?P<ahead>[+-])(?P<zone>\d\d):?(?P<zone_minutes>\d\d))?)?"
     one_two = rf"{FREE}(?P<one>\d\d?)(?P<sign>SIGN)(?P<two>\d\d?)(?P=sign)"
     slashes = one_two.replace("SIGN", "[/-]") + rf"(?P<year>\d{{4}}|\d\d){_SPLIT}"
     points = one_two.replace("SIGN", "[.]") + rf"(?P<year>\d{{4}}){_SPLIT}"

@@ -38,7 +38,8 @@ SPELLED = word_set(
     "RAM RBI RIP RNA RNC ROI RPG RSVP RSPCA RV SAE SAP SAT SEC SEO SI SIM SMS SOS SPCA SQL "
     "SRO SSN STD SUV TA TB TBA TBD THC TIA TLC TSA TV UAE UC UCLA UCSF UFC UFO UI UK UN UPC "
     "UPI UPS URI URL US USA USAF USB USDA USMC USN USP USPS USSR UTC UTI UV UX VA VAT VC VFX "
-    "VIP VOA VP VPN VR WHO WHOIS WIP WMD WPA WTO WWE WWF XML YA YMCA YWCA ZIP"
+    "VIP VOA VP VPN VR WHO WHOIS WIP WMD WPA WTO WWE WWF XML YA YMCA YWCA ZIP "
+    "AFAIK DOI ICYMI IIRC IMHO TIL"
 ) - word_set("ARM DOT ICE PIN RAM RIP SAT SIM ZIP ADD SAP POW")
 # Those of them that are also words are read as words in a text in capitals.
 _WORDS_TOO = word_set(
@@ -77,6 +78,8 @@ _SPECIAL = {
     "SE": "southeast",
     "SW": "southwest",
 }
+# After these, IT is the word, emphasised.
+_BEFORE_IT = word_set("do did does mean meant get got want love hate said made make try")
 _VOWELS = set("AEIOUY")
 _MAX_SPELLED = 5
 # Consonants at the beginning and the end of a word that can be said.
@@ -139,6 +142,8 @@ def _is_spelled(letters: str, match: Match[str]) -> bool:
     """Whether capitals are said by the names of their letters."""
     if letters in _ACRONYMS:
         return False
+    if letters == "IT" and before(match).lower() in _BEFORE_IT:
+        return False
     if letters in SPELLED:
         return letters not in _WORDS_TOO or not _is_among_capitals(match)
     if not _VOWELS & set(without_accents(letters)):
@@ -198,6 +203,8 @@ RULES: list[Rule] = [
         goes_on="and|or|to|through|is|was",
     ),
     rule("[α-ωΑ-Ω]", lambda m: GREEK.get(m[0])),
+    rule(r"(?<![\w'-])A-Z(?![\w'-])", f"{spell('A')}to {spell('Z')}"),
+    rule(r"(?<![\w'-])M-F(?![\w'-])", "Monday to Friday"),
     # The letters of AT&T, R&D, Q&A.
     rule(
         r"(?<!\w)(?P<letters>[A-Z]{1,3}(?: ?& ?[A-Z]{1,3})+)(?P<plural>s?)(?!\w)",

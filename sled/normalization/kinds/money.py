@@ -112,6 +112,7 @@ _SCALES = {
     "bn": "billion",
     "t": "trillion",
     "tn": "trillion",
+    "trn": "trillion",
 }
 _PERIODS = {
     "mo": "month",
@@ -154,16 +155,17 @@ def _say(match: Match[str]) -> str | None:
     groups = match.groupdict(default="")
     names = _SIGNS.get(groups["sign"]) or _CURRENCIES[groups["sign"]]
     amount, scale = _amount(groups["amount"], groups["sign"]), groups["scale"]
-    if groups["letter"]:
-        scale = _SCALES[groups["letter"].lower()]
+    if letter := groups["letter"] or groups["short"]:
+        scale = _SCALES[letter.lower()]
     said = say_money(names, amount, scale)
     is_one = before(match).lower() in ("a", "an") and re.match(" [a-z]", _rest(match))
     if is_one or re.match(r" (?:bills?|notes?|coins?)\b", _rest(match)):
         said = _singular(said, names)
     if groups["last"]:
-        said = (
-            f"{numbers.number(amount, is_count=True)} to {say_money(names, groups['last'], scale)}"
-        )
+        first = numbers.number(amount, is_count=True)
+        if (letter := groups.get("first_letter", "")) and _SCALES[letter.lower()]:
+            first += f" {_SCALES[letter.lower()]}"
+        said = f"{first} to {say_money(names, groups['last'], scale)}"
     if groups["minus"] or groups.get("minus_"):
         said = f"minus {said}"
     return said + _say_rate(groups["rate"])
@@ -194,20 +196,23 @@ def _say_rate(unit: str) -> str:
 
 _SIGN = "|".join(re.escape(sign) for sign in sorted(_SIGNS, key=len, reverse=True))
 _CODE = "|".join(_CURRENCIES)
+_LETTER = "trn|bn|tn|mn|mm|mio|[kKmMbBtT]"
 _SCALE = (
-    r"(?:(?P<letter>bn|tn|mn|mm|mio|[kKmMbBtT])(?![A-Za-z0-9])"
+    rf"(?:(?P<letter>{_LETTER})(?![A-Za-z0-9])| (?P<short>trn|bn|tn|mn)(?!\w)"
     rf"|[ -](?P<scale>{MAGNITUDES})(?![a-z]))?"
 )
 _RATE = r"(?:/ ?(?P<rate>[a-zA-Z]+)\b(?:\.(?=[,;:!?]| [a-z]))?)?"
 _BEFORE = r"(?<![\w.,$€£¥])(?<![\w.,][-−])"
-_NEXT = rf"(?:{MAGNITUDES})[.,;:!?)\"']*|[\d-].*"
+_NEXT = rf"(?:{MAGNITUDES}|trn|bn|tn|mn)[.,;:!?)\"']*|[\d-].*"
 
 BEGINS = rf"[-−]?(?:\.?\d|{_SIGN}|{_CODE})"
 RULES: list[Rule] = [
     # The sign or the code before the amount.
     rule(
-        rf"{_BEFORE}(?P<minus>[-−])?(?P<sign>{_SIGN}|(?:{_CODE})(?= ?[\d.])) ?(?P<minus_>[-−])?"
-        rf"(?P<amount>{NUMBER})(?: ?- ?(?:{_SIGN})?(?P<last>{NUMBER})(?![-/\d]))?"
+        rf"{_BEFORE}(?P<minus>[-−])?"
+        rf"(?P<sign>{_SIGN}|(?!PHP ?\d\d?(?!\d))(?:{_CODE})(?= ?[\d.])) ?(?P<minus_>[-−])?"
+        rf"(?P<amount>{NUMBER})"
+        rf"(?:(?P<first_letter>{_LETTER})?(?: ?- ?(?:{_SIGN})?(?P<last>{NUMBER})(?![-/\d])))?"
         rf"(?:(?<=[.,]\d\d)[pc¢](?!\w))?{_SCALE}{_RATE}(?![A-Za-z\d])",
         _say,
         begins=rf"[-−]?(?:(?:{_SIGN}|{_CODE})$|(?:{_SIGN}|{_CODE})[-−]?[\d.][\d.,-]*[a-zA-Z]*$)",
@@ -221,7 +226,7 @@ RULES: list[Rule] = [
         _say,
         begins=r"[-−]?[\d.][\d.,-]*[a-zA-Z]*(?:$|[€£¥₹₩₽₺₫₪₴₦₱฿₿₸])",
         reach=2,
-        goes_on=rf"(?:{MAGNITUDES})|(?:[€£¥₹₩₽₺₫₪₴₦₱฿₿₸]|zł|Kč|kr|{_CODE})[/.,;:!?)\"'\w]*",
+        goes_on=rf"(?:{MAGNITUDES}|trn|bn|tn|mn)|(?:[€£¥₹₩₽₺₫₪₴₦₱฿₿₸]|zł|Kč|kr|{_CODE})[/.,;:!?)\"'\w]*",
     ),
     rule(
         rf"(?<![\w.,])(?P<amount>{NUMBER}) ?¢{_RATE}",

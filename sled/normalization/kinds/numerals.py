@@ -15,9 +15,21 @@ import re
 from re import Match
 
 from sled.normalization import numbers
+from sled.normalization.kinds.short_forms import WITH_DIGITS
 from sled.normalization.kinds.unit_names import unit_names
 from sled.normalization.kinds.units import PLACES
-from sled.normalization.rules import END, FREE, NUMBER, Rule, before, rule, so_far, spell, word_set
+from sled.normalization.rules import (
+    END,
+    FREE,
+    NUMBER,
+    Rule,
+    before,
+    rule,
+    so_far,
+    spell,
+    word_set,
+    word_table,
+)
 
 _COUNTED = (
     "followers|views|users|people|subscribers|downloads|copies|viewers|likes|customers|members|fans"
@@ -26,12 +38,13 @@ _COUNTED = (
 )
 _SCALES = {"k": "thousand", "K": "thousand", "M": "million", "B": "billion", "bn": "billion"}
 _SCALES |= {"T": "trillion", "m": "million", "b": "billion", "mn": "million", "tn": "trillion"}
+_SCALES |= {"trn": "trillion"}
 # Names with a letter behind a number: resolutions, generations of networks, races.
 _NAMED_LETTERS = {"2K", "4K", "5K", "8K", "16K", "3M"}
 
 
 def _say_scale(match: Match[str]) -> str | None:
-    number, letter = match["number"], match["letter"]
+    number, letter = match["number"], match["letter"].strip()
     is_counted = match["noun"] is not None
     if re.match(r" (?:run|race|walk)\b", match.string[match.end() : match.endpos]):
         return f"{numbers.number(number, is_count=True)} {spell(letter)}"
@@ -116,20 +129,43 @@ _SIDES = {"1366", "1024", "2048", "4096", "2732", "1536", "1792", "1125", "2436"
 _SIZE_UNITS = ("m", "cm", "mm", "km", "ft", "in", "px", "yd")
 
 
+def _say_aircraft(match: Match[str]) -> str:
+    model, _, variant = match[0].partition("-")
+    letter = spell(model[0]) if model[0] == "A" else ""
+    return f"{letter}{numbers.pairs(model.lstrip('A'))} {numbers.pairs(variant)}"
+
+
+def _say_move(match: Match[str]) -> str:
+    """A move in chess: Nf3, Bxc6."""
+    column, row = match["square"]
+    takes = " takes" if match["takes"] else ""
+    return f"{_PIECES[match['piece']]}{takes} {spell(column)}{numbers.cardinal(row)}"
+
+
+_PIECES = word_table("K=king Q=queen R=rook B=bishop N=knight")
+
+
+def _say_color(match: Match[str]) -> str:
+    """A color in hexadecimal digits: #FF5733."""
+    digits = (numbers.cardinal(one) if one.isdigit() else spell(one) for one in match["color"])
+    return f"hash {' '.join(digits)}"
+
+
 def _say_hash(match: Match[str]) -> str:
     return f"number {numbers.number(match['number'], is_count=True)}"
 
 
 _BEHIND_LENGTH = "|".join(rf"(?<=\d{gap}{unit} )" for gap in ("", " ") for unit in _SIZE_UNITS)
 
-BEGINS = r"x$|[-−+.#№]|(?=\w*\d)|[vH]\.|v\d"
+BEGINS = r"x$|T-|[-−+.#№]|(?=\w*\d)|[vH]\.|v\d"
 RULES: list[Rule] = [
     rule(
-        rf"(?<![\w.,])(?P<number>{NUMBER})(?P<letter>bn|mn|tn|[kKmMbBT])"
+        rf"(?<![\w.,])(?P<number>{NUMBER})(?P<letter>trn|bn|mn|tn|[kKmMbBT]| (?:trn|bn|mn|tn))"
         rf"(?![\w^/])(?P<noun>(?=[ -](?:{_COUNTED})\b))?",
         _say_scale,
-        begins=r"[\d.,]+(?:bn|mn|tn|[kKmMbBT])$",
-        reach=1,
+        begins=r"[\d.,]*\d(?:trn|bn|mn|tn|[kKmMbBT])?$",
+        reach=2,
+        goes_on="trn|bn|mn|tn",
     ),
     rule(
         rf"{FREE}(?P<one>\d+(?:\.\d+)?) ?[x×] ?(?P<two>\d+(?:\.\d+)?)"
@@ -182,20 +218,44 @@ RULES: list[Rule] = [
         goes_on="-",
     ),
     rule(r"(?<=\d)-(?=0\d)", ""),  # of codes
+    rule(rf"{FREE}(?:7[0-8]7|A3[1-8]0)-[1-9]\d{{2,3}}{END}", _say_aircraft),
+    rule(
+        rf"{FREE}(?P<points>\d+\.\d+)/(?P<most>5|10|100)(?![\w/]|\.\d)",
+        lambda m: f"{numbers.number(m['points'])} out of {numbers.cardinal(m['most'])}",
+    ),
+    rule(
+        r"(?<!\w)T-(?=\d+ (?:seconds?|minutes?|hours?|days?)\b)",
+        f"{spell('T')}minus",
+        begins=r"T-\d+$",
+        reach=1,
+    ),
     rule(r"(?<=[A-Za-z]-\d)-(?=\d)", ""),  # Llama-3-70B
     rule(r"(?<=[\d%°])-(?=[$€£¥]?\.?\d)|(?<=Q\d)-(?=Q\d)", "to"),
-    rule(r"(?<=[a-z])\.(?=\d)", "point"),  # beta.2
+    rule(r"(?<=[a-z])\.(?=\d)|(?<=\d)\.(?=x(?!\w))", "point"),  # beta.2, 8.x
     rule(r"(?<![\w)])(?:[-−](?=[$€£¥]?\.?\d)|− (?=\d))", "minus", begins="−$", reach=1),
     rule(r"(?<=[\d)])−(?=[\d(])", "minus"),
     rule(r"(?<!\w)\+(?=\.?\d)", "plus"),
     # Letters with digits.
+    rule(r"(?<!\w)b4(?= [a-z]{2})", "before", begins="b4$", reach=1),
+    rule(rf"{FREE}(?i:{'|'.join(WITH_DIGITS)}){END}", lambda m: WITH_DIGITS[m[0].lower()]),
+    rule(r"(?<![\w.])(?P<piece>[KQRBN])(?P<takes>x?)(?P<square>[a-h][1-8])(?![\w-])", _say_move),
+    rule(r"#(?P<color>(?=[\dA-F]*\d)[\dA-F]{6}|(?=[\da-f]*\d)[\da-f]{6})(?!\w)", _say_color),
+    rule(r"(?<=[A-Z]-)\d{5,}(?!\w|[.,]\d)", lambda m: numbers.digit_by_digit(m[0])),
     rule(r"#(?P<number>\d+(?:,\d{3})*)(?!\w)", _say_hash),
     rule(r"№ ?(?=\d)", "number", begins="№", reach=1),
     rule(
-        r"(?<![\w.,])(?=[A-Za-z]*\d)(?=\d*[A-Za-z])[A-Za-z\d]+(?!\w|-year)", _say_letters_and_digits
+        r"(?<![\w.,])(?=[A-Za-z]*\d)(?=\d*[A-Za-z])[A-Za-z\d]+(?!\w|-year|(?<=\d)\.\d)",
+        _say_letters_and_digits,
+    ),
+    rule(
+        r"(?<![\w.,-])[A-Za-z]+(?=\d+\.\d+(?![\w.]))",
+        lambda m: spell(m[0]) if m[0].isupper() else m[0],
     ),
     rule(r"(?<=\d)-(?=[A-Za-z])|(?<=[A-Za-z])-(?=\d)", ""),
     rule(rf"{FREE}[1-9]\d{{2,3}}(?![\w%]|[.,:]\d)", _say_housed),
-    rule(rf"{NUMBER}", lambda m: numbers.number(m[0])),
+    rule(
+        rf"(?P<number>{NUMBER})(?P<owner>'s(?!\w))?",
+        lambda m: numbers.number(m["number"]) + ("'s" if m["owner"] else ""),
+    ),
     rule(r"\d+", lambda m: numbers.digit_by_digit(m[0])),
 ]

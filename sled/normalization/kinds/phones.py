@@ -17,12 +17,15 @@ from sled.normalization.rules import FREE, Rule, before, rule, so_far, spell, wo
 
 _GROUP = re.compile(r"\d+|[A-Z]+")
 _DIALLED = re.compile(r"(?i:call|calls|called|calling|dial|dials|dialed|dialing|phone|ring|text)")
+_DIALLED_TOO = re.compile(
+    rf"(?:{_DIALLED.pattern}) (?:\d{{3}},? )+(?:or|and)"  # dial 999 or
+)
 _CODED = re.compile(
     r"(?i:(?:\w+ )*(?:card|account|visa|mastercard|amex|number|phone)(?: \w+)*"
     r" end(?:ing|s) (?:in|with)"
     r"|(?:\w+ )?(?:pin|code|passcode|otp|password|zip)(?: is)?:?)"
 )
-_STATES = word_table(
+STATES = word_table(
     "AL=Alabama AK=Alaska AZ=Arizona AR=Arkansas CA=California CO=Colorado CT=Connecticut "
     "DE=Delaware FL=Florida GA=Georgia HI=Hawaii ID=Idaho IL=Illinois IN=Indiana IA=Iowa "
     "KS=Kansas KY=Kentucky LA=Louisiana ME=Maine MD=Maryland MA=Massachusetts MI=Michigan "
@@ -70,11 +73,18 @@ def _say_international(match: Match[str]) -> str | None:
     return f"plus {_groups(match[0])}" if 7 <= num_digits <= 15 else None
 
 
+def _say_national(match: Match[str]) -> str | None:
+    """A number with the zero of calls within a country."""
+    num_digits = sum(char.isdigit() for char in match[0])
+    return _groups(match[0]) if 9 <= num_digits <= 12 else None
+
+
 def _say_dialled(match: Match[str]) -> str | None:
     """A number to be dialled or typed."""
-    is_code = _DIALLED.fullmatch(before(match)) or any(
-        _CODED.fullmatch(before(match, num_words)) for num_words in (1, 2, 3, 4)
-    )
+    is_code = (
+        _DIALLED.fullmatch(before(match))
+        or (len(match[0]) == 3 and _DIALLED_TOO.fullmatch(before(match, 3)))
+    ) or any(_CODED.fullmatch(before(match, num_words)) for num_words in (1, 2, 3, 4))
     return _groups(match[0]) if is_code else None
 
 
@@ -118,11 +128,12 @@ RULES: list[Rule] = [
         goes_on=r"(?:\(?\d{1,8}\)?)+(?:-\d+)*[.,;:!?)]*",
     ),
     rule(
-        rf"{FREE}0\d{{2,4}}(?: \d{{3,4}}){{2}}{_ENDING}",
-        lambda m: _groups(m[0]),
-        begins=r"0\d{2,4}$",
-        reach=2,
-        goes_on=r"\d{3,4}[.,;:!?)]*",
+        rf"(?<![\w.,])(?:\(0\d{{0,4}}\)[ -]?|0\d{{1,4}}(?! \d\d/)[ /-])"
+        rf"(?!\d\d?-\d{{4}}(?!\d))\d{{2,9}}(?:[ -]\d{{2,9}}){{0,4}}{_ENDING}",
+        _say_national,
+        begins=r"\(?0\d{0,4}\)?(?:$|[-/]\d)|\(0\d{0,4}\)\d",
+        reach=5,
+        goes_on=r"\d{2,8}(?:-\d{2,8})*[.,;:!?)]*",
     ),
     # Card numbers, serial numbers, numbers of emergency services, ZIP codes.
     rule(
@@ -151,9 +162,9 @@ RULES: list[Rule] = [
         reach=1,
     ),
     rule(
-        rf"(?<=[a-z.], )(?P<state>{'|'.join(_STATES)})"
+        rf"(?<=[a-z.], )(?P<state>{'|'.join(STATES)})"
         r"(?= \d{5}(?!\d)|(?<!MA|MD|PA)(?:[.,;:!?)]|$))",
-        lambda m: _STATES[m["state"]],
+        lambda m: STATES[m["state"]],
         begins=r"[A-Z][A-Z]$",
         reach=1,
     ),

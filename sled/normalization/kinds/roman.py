@@ -75,7 +75,8 @@ def _say(match: Match[str]) -> str | None:
     counts = previous.rstrip(".").lower().lstrip("(\"'") in COUNTED
     if previous.startswith("No") and text == "I":
         return None
-    if counts and (previous[:1].isupper() or (text.isupper() and text != "I")):
+    is_numeral = text != "I" if text.isupper() else len(text) > 1
+    if counts and (previous[:1].isupper() or is_numeral):
         return _with_part(match, value)
     if not text.isupper():
         return None
@@ -114,8 +115,20 @@ def _with_part(match: Match[str], value: int) -> str:
     return f"{said} point {numbers.number(match['part'])}" if match["part"] else said
 
 
-BEGINS = "[IVXLivxl]"
+def _say_year(match: Match[str]) -> str | None:
+    values = [_YEAR_VALUES[letter] for letter in match[0]]
+    pairs = zip(values, [*values[1:], 0], strict=True)
+    year = sum(-one if one < two else one for one, two in pairs)
+    return numbers.year(str(year)) if len(match[0]) > 3 else None
+
+
+_YEAR_VALUES = _VALUES | {"C": 100, "D": 500, "M": 1000}
+BEGINS = "[IVXLMivxl]"
 RULES: list[Rule] = [
+    rule(
+        r"(?<![\w.-])MM?(?:CM|CD|D?C{0,3})(?:XC|XL|L?X{0,3})(?:IX|IV|V?I{0,3})(?![\w-])",
+        _say_year,
+    ),
     rule(
         r"(?<![\w.-])(?P<numeral>[IVXL]+|[ivxl]+)(?![\w-])(?:\.(?P<part>\d+)(?![\w.]))?",
         _say,

@@ -6,7 +6,7 @@ They are listed without the full stop at their end. Case matters: "Co." is a com
 from __future__ import annotations
 
 from sled.normalization.kinds.calendar import SHORT_MONTHS
-from sled.normalization.rules import spell, word_set
+from sled.normalization.rules import spell, word_set, word_table
 
 # A full stop after these never ends a sentence.
 INNER = {
@@ -64,6 +64,29 @@ OPEN_TITLES = {"Mr", "Mrs", "Ms", "Dr"}
 
 # A full stop after these may end a sentence.
 WORDS = {
+    "Mgr": "manager",
+    "Mgmt": "management",
+    "Asst": "assistant",
+    "Dir": "director",
+    "Admin": "administration",
+    "Atty": "attorney",
+    "Treas": "treasurer",
+    "Svc": "service",
+    "Svcs": "services",
+    "Hosp": "hospital",
+    "Ctr": "center",
+    "Jct": "junction",
+    "Mtn": "mountain",
+    "Attn": "attention",
+    "attn": "attention",
+    "Qty": "quantity",
+    "qty": "quantity",
+    "Amt": "amount",
+    "amt": "amount",
+    "Acct": "account",
+    "acct": "account",
+    "cont": "continued",
+    "ppl": "people",
     "Inc": "incorporated",
     "Ltd": "limited",
     "Co": "company",
@@ -208,12 +231,21 @@ CHANGES = {
     "QoQ": "quarter over quarter",
     "MoM": "month over month",
     "WoW": "week over week",
+    "ppl": "people",
+    "pls": "please",
+    "plz": "please",
+    "thx": "thanks",
+    "tmrw": "tomorrow",
     "msg": "message",
     "msgs": "messages",
     "y/y": "year over year",
     "q/q": "quarter over quarter",
     "m/m": "month over month",
 }
+# Words of chats with digits, in any case.
+WITH_DIGITS = word_table(
+    "gr8=great l8r=later l8=late m8=mate h8=hate w8=wait 2nite=tonight 2day=today 2moro=tomorrow"
+)
 CHOICES = {
     "w/o": "without",
     "b/c": "because",
@@ -231,5 +263,6 @@ CHOICES = {
 KEYS = {"ctrl": "control", "cmd": "command", "win": "windows", "fn": "function"}
 # Written in small letters and said letter by letter.
 SPELLED = word_set(
-    "pw aka btw idk tbh fyi omg brb imo imho ftw tldr rsvp ttyl diy faq pdf html css url www"
+    "pw aka btw idk tbh fyi omg brb imo imho ftw tldr rsvp ttyl diy faq pdf html css url www "
+    "afaik fwiw iirc irl lmk ngl nvm smh"
 )

@@ -16,6 +16,7 @@ from re import Match
 
 from sled.normalization.characters import DASH
 from sled.normalization.kinds.money import CURRENCY_SIGNS
+from sled.normalization.kinds.unit_names import unit_names
 from sled.normalization.rules import LETTER, Rule, rule
 
 SYMBOLS = {
@@ -34,6 +35,26 @@ SYMBOLS = {
     "∞": "infinity",
     "‰": "per mille",
     "¢": "cents",
+    "≠": "is not equal to",
+    "≈": "is about",
+    "≡": "is equivalent to",
+    "∝": "is proportional to",
+    "≤": "is less than or equal to",
+    "≥": "is greater than or equal to",
+    "∈": "in",
+    "∉": "not in",
+    "⊂": "is a subset of",
+    "⊆": "is a subset of",
+    "∪": "union",
+    "∩": "intersection",
+    "∅": "the empty set",
+    "∀": "for all",
+    "∃": "there exists",
+    "∑": "the sum",
+    "∏": "the product",
+    "∫": "the integral",
+    "∂": "partial",
+    "∴": "therefore",
 } | CURRENCY_SIGNS
 MARKS = ".,;:!?"
 OPENING, CLOSING, PAUSE = "(", ")", "-"
@@ -59,7 +80,8 @@ BEGINS_FIRST = r"[<&(:;=8xX^]"
 FIRST: list[Rule] = [
     # Tags and links of markup.
     rule(
-        r"</?[A-Za-z][^<>]*>|<!--[^<>]*-->",
+        r"(?<!\w)<[A-Za-z][\w-]*(?: [^<>]*|/)?>|<(?:br|hr|wbr)(?: ?/)?>|</[A-Za-z][\w-]* ?>"
+        r"|<!--[^<>]*-->",
         "",
         begins=r"</?[A-Za-z][\w-]*(?:$|[/>])|<!--",
         reach=8,
@@ -76,6 +98,13 @@ BEGINS = ""
 RULES: list[Rule] = [
     rule(r"(?<![^ \n\v])-(?![^ \n\v])", DASH),
     rule(r"(?<=\w)/(?=(?:second|minute|hour|day|night|week|month|year|person|user)\b)", "per"),
+    rule(
+        rf"(?<={LETTER}{{3}})/(?P<unit>mL|ml|dL|L|kg|mg|km|cm|mm|ha|hr|h|min|yr|mo|wk|lb|oz|gal|s)(?!\w)",
+        lambda m: f"per {(unit_names(m['unit']) or ('',))[0]}",
+    ),
+    rule(r"(?<=\w)/(?=100 ?(?:km|mi)\b)", "per", begins=r"/100$", reach=1),
+    rule(r"(?<![^ \n\v(])!(?=[a-zA-Z(])", "not"),
+    rule(r"(?<=(?i:select) )\*|(?<=\()\*(?=\))", "star"),
     rule("##+", ""),
     rule("==+", "equals"),
     rule("!=", "is not equal to"),
@@ -83,7 +112,8 @@ RULES: list[Rule] = [
     rule(r"\|\|", "or"),
     rule(r"(?<![^ \n\v(\"'])-(?=[a-zA-Z](?!\w))", "dash"),
     rule(rf"(?<=\b[A-G])#(?=m?(?!\w))|(?<={LETTER})#(?!\w)", "sharp"),
-    rule(rf"#(?={LETTER})", "hashtag"),
+    rule(r"#(?=[A-Z]{1,3}-?\d)", "number"),  # order #A-102
+    rule(rf"#(?={LETTER}|\d+[A-Za-z]{{3}})", "hashtag"),
     rule(rf"(?<={LETTER})\+\+", "plus plus"),
     rule(rf"(?<=\w)/(?={LETTER})|(?<={LETTER})/(?=\w)", ""),
     rule(r"[#*_~|<>^`/\\]+", ""),  # decoration

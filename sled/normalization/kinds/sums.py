@@ -29,6 +29,7 @@ from sled.normalization.rules import (
     rule,
     so_far,
     word_set,
+    word_table,
 )
 
 _GREEK = dict(
@@ -76,12 +77,21 @@ _MEASURE = rf"{_UNIT}(?:[/·]{_UNIT})?"
 _OWN_MEASURE = _MEASURE.replace(r"(?=\. )", "")
 _NUMBER = (
     rf"(?:{NUMBER})(?:[eE][-−+]?\d+(?!\w))?"
-    rf"(?:%|[xyzn](?!\w)| ?{_MEASURE}(?![\w(^/·])(?:\.(?= =))?)?"
+    rf"(?:%|(?:[xyzn]|ab|ac|bc|xy)(?!\w)| ?{_MEASURE}(?![\w(^/·])(?:\.(?= =))?)?"
 )
-_CALL = r"[a-zA-Z]\((?:[a-zA-Z]|\d+)(?:, ?(?:[a-zA-Z]|\d+))*\)"
+_FUNCTIONS = word_table(
+    "sin=sine cos=cosine tan=tangent arcsin=arc_sine arccos=arc_cosine arctan=arc_tangent log=log "
+    "ln=the_natural_log exp=exp sqrt=the_square_root max=the_maximum min=the_minimum lim=the_limit "
+    "abs=the_absolute_value"
+)
+_ARGUMENT = r"[-−]?(?:\d+(?:\.\d+)?°?[xyztn]?|[a-zA-Zα-ωΑ-Ω])"
+_FUNCTION = rf"(?:(?:{'|'.join(_FUNCTIONS)})\d*|[a-zA-Z]'{{0,2}})"
+_OPEN_CALL = rf"{_FUNCTION}\({_ARGUMENT}(?:, ?{_ARGUMENT})*"
+_CALL = rf"{_OPEN_CALL}\)"
 _OPERAND = (
-    rf"(?:{_CALL}|[-−]?√?\(?(?:{_NUMBER}|Δ?{_VARIABLE}(?!{_VARIABLE})|{_VARIABLE}{{2}}(?=\^))"
-    rf"(?:{_POWER}(?: {_MEASURE}(?![\w(^/·]))?)?!?(?!\w)\)?)"
+    rf"(?:{_CALL}|\|[-−]?{_VARIABLE}\||[-−]?√?\(?(?:{_NUMBER}|Δ?{_VARIABLE}(?!{_VARIABLE})|{_VARIABLE}{{2}}(?=\^)"
+    r"|(?!by)(?:m[acghvx]|[abc][bcxyz]|[xy][yz])(?![a-zA-Z]))"
+    rf"(?:{_POWER}(?: {_MEASURE}(?![\w(^/·]))?)?!?(?!\w)\)?(?:(?<=\)){_POWER})?)"
 )
 _OPERATOR = r"(?:[=!<>]=|[-+−±×·*÷=≠≈<>≤≥/xX])"
 _STRONG = re.compile(r"[+−±×·*÷=≠≈<>≤≥^√]")
@@ -98,7 +108,10 @@ def _say_sum(match: Match[str]) -> str | None:
         if text[at] == " ":
             at += 1
             continue
-        if expects_operand:
+        if expects_operand and (part := _FRACTION.match(text, at)) and _is_part(part):
+            said.append(fraction(int(part["above"]), int(part["below"])))
+            said += [part["of"] + LETTER_GAP] if part["of"] else []
+        elif expects_operand:
             part = _OPERAND_PATTERN.match(text, at)
             assert part is not None, "the sum was matched with the same pattern"
             said.append(_say_operand(part[0]))
@@ -112,6 +125,11 @@ def _say_sum(match: Match[str]) -> str | None:
 
 
 _OPERAND_PATTERN, _OPERATOR_PATTERN = re.compile(_OPERAND), re.compile(_OPERATOR)
+_FRACTION = re.compile(r"(?P<above>\d{1,2})/(?P<below>\d{1,2})(?P<of>[a-z]?)(?![\w./(])")
+
+
+def _is_part(match: Match[str]) -> bool:
+    return 0 < int(match["above"]) < int(match["below"])
 
 
 def _is_difference(text: str) -> bool:
@@ -137,10 +155,12 @@ def _say_operator(sign: str, text: str) -> str:
 def _say_operand(text: str) -> str:
     if re.fullmatch(rf"(?:{NUMBER}) ?{_OWN_MEASURE}\.?", text):
         return _say_base(text)
+    if group := re.fullmatch(rf"([^()]*)\)({_POWER})", text):  # the power of a sum in parentheses
+        return f"{_say_operand(group[1])}, {_say_power(group[2][1:])}"
     said = []
     if text[0] in "-−":
         said.append("minus")
-    body = text.strip("-−()") if "(" not in text[1:] else text
+    body = text.strip("-−()") if "(" not in text[1:] else text.lstrip("-−")
     if body.startswith("√"):
         said.append("the square root of")
         body = body[1:].lstrip("(")
@@ -159,16 +179,22 @@ def _say_operand(text: str) -> str:
 
 
 def _say_base(text: str) -> str:
-    if call := re.fullmatch(r"(\w)\((.*)\)?", text):
-        arguments = [_say_base(argument.strip(" )")) for argument in call[2].split(",")]
-        return f"{_say_base(call[1])} of {' '.join(arguments)}"
+    if call := re.fullmatch(r"([a-zA-Z]+)(\d*)('*)\((.*)\)?", text):
+        arguments = [_say_operand(argument.strip(" )")) for argument in call[4].split(",")]
+        name = _FUNCTIONS.get(call[1]) or _say_base(call[1])
+        base = f" base {numbers.cardinal(call[2])}" if call[2] else ""
+        return f"{name}{base}{' prime' * len(call[3])} of {' '.join(arguments)}"
+    if text.startswith("|"):
+        return f"the absolute value of {_say_operand(text.strip('|'))}"
+    if text.endswith("°"):
+        return f"{_say_base(text[:-1])} degrees"
     if len(text) == 2 and text.isalpha():
         return f"{_say_base(text[0])} {_say_base(text[1])}"
     if measure := re.fullmatch(rf"({NUMBER}(?:[eE][-−+]?\d+)?) ?((?!e){_OWN_MEASURE})\.?", text):
         names = unit_names(measure[2])
         number = _say_base(measure[1])
         return f"{number} {names[measure[1] != '1']}" if names else number
-    if coefficient := re.fullmatch(rf"({NUMBER})([a-zA-Z])", text):
+    if coefficient := re.fullmatch(rf"({NUMBER})([a-zA-Z]{{1,2}})", text):
         return f"{_say_base(coefficient[1])} {_say_base(coefficient[2])}"
     if text in GREEK:
         return GREEK[text]
@@ -263,16 +289,22 @@ _FRACTION_UNIT = (
     r"(?:\.(?=[,;:!?]| [\"'(]?[a-z\d]))?)?"
 )
 
-BEGINS = rf"[-−(√~<>!=≤≥≈≠∞.\d]|{_VARIABLE}(?!{LETTER})"
+BEGINS = rf"[-−(√~<>!=≤≥≈≠∞|.\d]|(?:{'|'.join(_FUNCTIONS)})\d*\(|{_VARIABLE}(?!{LETTER})|ln"
 RULES: list[Rule] = [
     rule(
         rf"(?<![\w.,/])(?:{_OPERAND})(?: ?{_OPERATOR} ?{_OPERAND})+(?![\w^(/-]|[.,]\d)",
         _say_sum,
-        begins=rf"(?![aAI]$){_OPERAND}(?:$|{_OPERATOR})(?:[^\s]*)$",
+        begins=rf"(?![aAI]$){_OPERAND}(?:$|{_OPERATOR})(?:[^\s]*)$|{_OPEN_CALL},$",
         reach=16,
-        goes_on=so_far(rf"{_OPERAND}(?: ?{_OPERATOR} ?{_OPERAND})*(?: ?{_OPERATOR})?"),
+        goes_on=so_far(
+            rf"(?:{_OPERAND}(?: ?{_OPERATOR} ?{_OPERAND})*(?: ?{_OPERATOR})?|{_OPEN_CALL},)"
+        ),
     ),
-    rule(r"(?<!\w)[fghFGHP]\((?:[a-z]|\d+)\)(?!\w)", lambda m: _say_base(m[0])),
+    rule(
+        rf"(?<!\w)(?:[fghFGHP]'{{0,2}}|(?:{'|'.join(_FUNCTIONS)})\d*)\({_ARGUMENT}\)(?!\w)",
+        lambda m: _say_base(m[0]),
+    ),
+    rule(rf"(?<!\w)\|[-−]?{_VARIABLE}\|(?!\w)", lambda m: _say_base(m[0])),
     rule(rf"{FREE}√\(?(?:{NUMBER}|{_VARIABLE}(?!\w))\)?", lambda m: _say_operand(m[0])),
     rule(rf"{FREE}(?:{NUMBER})[eE][-−+]?\d+{END}", _say_scientific),
     rule(rf"(?<![\w.])(?:{NUMBER}|(?:\d+)?{_VARIABLE}){_POWER}{END}", lambda m: _say_operand(m[0])),
@@ -283,6 +315,7 @@ RULES: list[Rule] = [
         reach=1,
     ),
     rule(r"~(?= ?[$€£]?\d)", "about", begins="~", reach=1),
+    rule(r"(?<!\w)ln(?= (?:\d|[a-z](?!\w)))", "the natural log of", begins="ln$", reach=1),
     rule(r"[-−]?∞", lambda m: "minus infinity" if len(m[0]) > 1 else "infinity"),
     # Fractions.
     rule(

@@ -69,6 +69,7 @@ _OTHER = {
     "°": ("degree", "degrees"),
     "K": ("kelvin", "kelvins"),
     "dB": ("decibel", "decibels"),
+    "pp": ("percentage point", "percentage points"),
     "dBA": ("decibel A", "decibels A"),
     "dBm": ("decibel milliwatt", "decibel milliwatts"),
     "Å": ("angstrom", "angstroms"),

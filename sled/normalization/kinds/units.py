@@ -68,6 +68,8 @@ def _say_quantity(match: Match[str]) -> str | None:
 
 def _unit_text(match: Match[str]) -> str:
     text: str = match["unit"] + (match["power"] or "")
+    if match["below"]:  # m s⁻²
+        return f"{text}/{match['below']}{match['below_power'].strip('1')}"
     if match["per"]:
         text += match["link"] + match["per"] + (match["per_power"] or "")
     return text
@@ -151,6 +153,19 @@ def _say_letter_degrees(match: Match[str]) -> str | None:
     return f"{numbers.number(match['number'], is_count=True)} {names[1]}"
 
 
+def _say_amps(match: Match[str]) -> str | None:
+    """2A is a current beside a voltage or before what has one; else a seat or a class."""
+    has_current = _HAS_CURRENT.match(match.string[match.end() : match.endpos]) is not None
+    behind = match.string[max(0, match.start() - 40) : match.start()]
+    if not has_current and not _VOLTAGE.search(behind):
+        return None
+    is_one = match["number"] == "1" or has_current
+    return f"{numbers.number(match['number'], is_count=True)} amp{'' if is_one else 's'}"
+
+
+_VOLTAGE = re.compile(r"\d ?[mk]?V(?!\w)")
+_HAS_CURRENT = re.compile(r" (?:fuse|breaker|circuit|current|charger|socket|outlet|load)")
+
 # Before a number with a letter that names a place: Apt. 4B, Gate 20C.
 PLACES = word_set(
     "rm ste bldg fl apt apartment suite unit room gate seat row flat exit building block platform"
@@ -212,8 +227,16 @@ RULES: list[Rule] = [
     ),
     rule(rf"{FREE}(?P<number>\d\d\d?)(?P<unit>[CF]){END}", _say_letter_degrees),
     rule(
+        rf"{FREE}(?P<number>\d+(?:\.\d+)?) ?A{END}",
+        _say_amps,
+        begins=r"\d+(?:\.\d+)?A?$",
+        reach=2,
+        goes_on="A",
+    ),
+    rule(
         rf"(?<![\w.,%°])(?P<minus>[-−])?(?P<number>{NUMBER})(?P<gap>[ -]?)"
         rf"(?:(?P<area>sq|cu|fl|square|cubic)\.? )?{UNIT}"
+        rf"(?: (?P<below>{SYMBOL})\^-(?P<below_power>[123]))?"
         r"(?![A-Za-z\d^'])(?:\.(?=[,;:!?]| [\"'(]?(?:[a-z\d=]|[NS]?[EW]?(?!\w))))?",
         _say_quantity,
         begins=r"[-−]?[\d.,-]*\d(?:$|-?[a-zA-Zμ°%Ω])",
