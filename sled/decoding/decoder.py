@@ -14,6 +14,7 @@ width; `...` is the shape of a unit.
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
@@ -55,6 +56,7 @@ class Decoder:
 
     Attributes:
         utterances: The utterances that have joined and not ended, in that order.
+        read_s: How long it has read inputs after which no frame is drawn, in seconds.
     """
 
     def __init__(
@@ -65,6 +67,7 @@ class Decoder:
     ) -> None:
         self.model = model
         self.utterances: list[Utterance] = []
+        self.read_s = 0.0
         self._draw_noise, self._text_tracker = draw_noise, text_tracker
         self._limits = Limits(model.config)
         self._clear()
@@ -383,8 +386,10 @@ class Decoder:
 
     def _read(self, rows: list[Row], inputs: list[list[Input]]) -> None:
         """Let the model read inputs after which no frame is drawn."""
+        begun_s = time.perf_counter()
         counts = [len(one) for one in inputs]
         embeddings = embed_inputs(self.model, inputs, [row.tokens_before() for row in rows])
         self.model.advance(embeddings, [row.index for row in rows], counts, self._cache)
         for row, count in zip(rows, counts, strict=True):
             del row.unread[:count]
+        self.read_s += time.perf_counter() - begun_s

@@ -6,8 +6,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info
 
 import sled
 from sled.serving.errors import CODES
-from sled.serving.playback import Playback
-from sled.serving.service import SpeechService
+from sled.serving.service import SpeechService, Utterance
 
 SECONDS = (0.025, 0.05, 0.1, 0.15, 0.2, 0.3, 0.5, 0.75, 1, 1.5, 2, 3, 5, 10)
 STEP_SECONDS = (0.001, 0.002, 0.004, 0.006, 0.008, 0.01, 0.015, 0.02, 0.03, 0.05, 0.1, 0.3, 1)
@@ -33,6 +32,7 @@ class Metrics:
         least_lead: The least lead of an utterance over a player that began with its first audio.
         underrun: Seconds in which such players had nothing to play.
         continuous: Utterances without such a gap.
+        starved: Seconds in which players had nothing to play while their text was incomplete.
     """
 
     def __init__(self, registry: CollectorRegistry, service: SpeechService) -> None:
@@ -58,14 +58,25 @@ class Metrics:
         )
         self.underrun = counter("underrun_seconds", "Time in which players had nothing to play")
         self.continuous = counter("continuity_ok", "Utterances whose player never ran dry")
+        self.starved = counter(
+            "starved_seconds",
+            "Time in which players had nothing to play for want of text",
+        )
+        prefill = counter(
+            "prefill_seconds", "Time of the model that read text or speech and drew no frame"
+        )
         steps = histogram("step_seconds", "Time of a step of the model", STEP_SECONDS)
         batches = histogram("batch_size", "Utterances in a step of the model", BATCH_SIZES)
 
         def note_step(num_utterances: int, seconds: float) -> None:
             steps.observe(seconds)
             batches.observe(num_utterances)
+            read_s = engine.decoder.read_s
+            prefill.inc(max(0.0, read_s - counted_s[0]))  # a new decoder begins with 0
+            counted_s[0] = read_s
 
         admission, engine = service.admission, service.tts.engine
+        counted_s = [engine.decoder.read_s]
         engine.on_step = note_step
         sessions = Gauge("sled_sessions", "Sessions by state", ["state"], registry=registry)
         sessions.labels("active").set_function(lambda: admission.active)
@@ -87,20 +98,24 @@ class Metrics:
         device = str(service.tts.model.device)
         build.info({"version": sled.__version__, "model": service.name, "device": device})
 
-    def note_end(self, door: str, code: str, playback: Playback | None) -> None:
+    def note_end(self, door: str, code: str, utterance: Utterance | None) -> None:
         """Count an utterance that has ended.
 
         Args:
             door: Where it came from.
             code: "ok", or why it ended.
-            playback: Its player in theory. None: it was not opened.
+            utterance: The utterance. None: it was not opened.
         """
         self.requests.labels(door, code).inc()
         if code == "cancelled":
             self.cancelled.labels(door).inc()
         elif code in CODES and CODES[code][0] in (429, 503):
             self.rejected.labels(code).inc()
-        if playback is not None and playback.least_lead_s is not None:
+        if utterance is None:
+            return
+        self.starved.inc(utterance.writing.underrun_s)
+        playback = utterance.playback
+        if playback.least_lead_s is not None:
             self.least_lead.observe(playback.least_lead_s)
             self.underrun.inc(playback.underrun_s)
             if not playback.underrun_s:

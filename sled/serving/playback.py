@@ -19,6 +19,11 @@ class Playback:
         self.least_lead_s: float | None = None
         self.underrun_s = 0.0
 
+    @property
+    def has_begun(self) -> bool:
+        """Whether a piece has come."""
+        return self._ends_s is not None
+
     def add(self, seconds: float, asked_s: float) -> None:
         """Take a piece of audio.
 

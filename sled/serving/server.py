@@ -175,7 +175,7 @@ class Server:
             line += f": {utterance.text!r}"
         logger.info("%s", line, extra={"fields": fields})
         if self._metrics is not None:
-            self._metrics.note_end(door, code, None if utterance is None else utterance.playback)
+            self._metrics.note_end(door, code, utterance)
 
     def count_first_audio(self, door: str, seconds: float) -> None:
         """Note how long a request waited for its first audio."""

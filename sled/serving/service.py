@@ -208,7 +208,8 @@ class Utterance:
     Attributes:
         text: The text so far.
         num_samples: Samples taken so far.
-        playback: How far the audio is ahead of a player, as long as the text is ahead of the audio.
+        playback: How far the audio is ahead of a player since the text has been complete.
+        writing: The same up to then: a player that has nothing to play may wait for the text.
     """
 
     def __init__(self, session: Session, max_lead_s: float | None = None) -> None:
@@ -216,7 +217,7 @@ class Utterance:
         self._first_s = 0.0
         self._num_marks: dict[MarkKind, int] = {}
         self._complete = False
-        self.playback = Playback()
+        self.playback, self.writing = Playback(), Playback()
         self.text, self.num_samples = "", 0
 
     def feed(self, text: str) -> None:
@@ -269,8 +270,11 @@ class Utterance:
         try:
             asked_s = time.perf_counter()
             async for piece in self._session:
+                seconds = len(piece) / self._session.sample_rate
+                if not self.playback.has_begun:
+                    self.writing.add(seconds, asked_s)
                 if self._complete:
-                    self.playback.add(len(piece) / self._session.sample_rate, asked_s)
+                    self.playback.add(seconds, asked_s)
                 await self._keep_lead()
                 if not self.num_samples:
                     self._first_s = time.perf_counter()

@@ -65,13 +65,21 @@ def start(
     options: Mapping[str, Any] | None = None,
     tts: TTS | None = None,
     name: str = NAME,
+    loaded: threading.Event | None = None,
     **flags: Any,
 ) -> Running:
-    """Start a server, with options of uvicorn and a model."""
+    """Start a server, with options of uvicorn and a model.
+
+    It is ready, unless its model is being loaded until an event.
+    """
     settings = load_settings(**({"port": 0, "max_load": 1e9} | flags))
-    server = Server(
-        settings, lambda: SpeechService(tts or tiny_tts(), name, settings), "four two", name
-    )
+
+    def load() -> SpeechService:
+        if loaded is not None:
+            loaded.wait()
+        return SpeechService(tts or tiny_tts(), name, settings)
+
+    server = Server(settings, load, "four two", name)
     config = uvicorn_config(make_app(server), settings, **(options or {}))
     listener = Listener(config, server)
     thread = threading.Thread(target=listener.run, daemon=True)
@@ -80,7 +88,8 @@ def start(
     running.wait_until(lambda: listener.started)
     scheme = "https" if config.is_ssl else "http"
     running.url = f"{scheme}://127.0.0.1:{listener.servers[0].sockets[0].getsockname()[1]}"
-    running.wait_until(lambda: server.ready)
+    if loaded is None:
+        running.wait_until(lambda: server.ready)
     return running
 
 

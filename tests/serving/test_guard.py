@@ -4,16 +4,18 @@ import asyncio
 import json
 import signal
 import socket
+import time
 from collections.abc import Callable
 
 import httpx
+import numpy as np
 import pytest
 import websockets
 
 from sled.serving import guard
 from sled.serving.settings import load_settings
 from tests.serving.conftest import Running
-from tests.serving.openai.test_speech import TEXT
+from tests.serving.openai.test_speech import TEXT, pcm, say
 from tests.serving.websocket.test_connection import DONE, call, text
 
 BODY = {"input": "four", "response_format": "pcm"}
@@ -57,6 +59,45 @@ def test_metrics(client: httpx.Client) -> None:
     for name in ("queue_seconds", "step_seconds", "batch_size", "lead_seconds"):
         (count,) = [line for line in figures.splitlines() if line.startswith(f"sled_{name}_count")]
         assert float(count.split()[1]) > 0
+    assert total(figures, "prefill_seconds") > 0
+
+
+def total(figures: str, name: str) -> float:
+    """A counter without labels."""
+    (line,) = [one for one in figures.splitlines() if one.startswith(f"sled_{name}_total ")]
+    return float(line.split()[1])
+
+
+def test_waiting_for_text_is_starvation_and_no_underrun(
+    served: Running, client: httpx.Client
+) -> None:
+    names = ("starved_seconds", "underrun_seconds")
+    before = client.get("/metrics").text
+
+    async def run() -> float:
+        """Text that stops while a player plays; returns for how long he has nothing."""
+        async with call(served) as caller:
+            await caller.send(text(TEXT + " "))
+            played_s, begun_s = 0.0, 0.0
+            while True:
+                try:
+                    piece = await asyncio.wait_for(caller.socket.recv(), 0.5)
+                except TimeoutError:
+                    break
+                if isinstance(piece, bytes):
+                    begun_s = begun_s or time.perf_counter()
+                    played_s += len(piece) / 48_000
+            dry_s = time.perf_counter() - begun_s - played_s
+            await asyncio.sleep(max(0.0, 0.3 - dry_s))
+            await caller.send(text(TEXT), DONE)
+            await caller.utterance()
+            return max(0.3, dry_s)
+
+    dry_s = asyncio.run(run())
+    after = client.get("/metrics").text
+    starved_s, underrun_s = (total(after, one) - total(before, one) for one in names)
+    assert starved_s >= dry_s - 0.1
+    assert underrun_s == 0
 
 
 def test_a_stuck_engine_is_not_healthy(
@@ -69,26 +110,48 @@ def test_a_stuck_engine_is_not_healthy(
 
 
 def test_a_signal_to_stop_lets_sessions_end(serve: Callable[..., Running]) -> None:
+    """Under load: each caller hears what a session without a server says."""
     running = serve(drain_s=60)
+    words = [f"{TEXT} " * count for count in (10, 12, 14)]
 
-    async def run() -> bytes:
-        async with call(running) as caller:
-            await caller.send(text(TEXT * 2))
+    async def whole(client: httpx.AsyncClient, text: str, begun: asyncio.Semaphore) -> bytes:
+        body = BODY | {"input": text, "seed": 3}
+        async with client.stream("POST", "/v1/audio/speech", json=body) as answer:
+            parts = answer.aiter_raw()
+            first = await anext(parts)
+            begun.release()
+            return first + b"".join([part async for part in parts])
+
+    async def run() -> list[bytes]:
+        begun = asyncio.Semaphore(0)
+        async with (
+            httpx.AsyncClient(base_url=running.url, timeout=60) as client,
+            call(running) as caller,
+        ):
+            await caller.send(text(words[0]))
             await caller.take()
+            answers = [asyncio.ensure_future(whole(client, one, begun)) for one in words]
+            for _ in answers:
+                await begun.acquire()
+            assert running.server.active == 1 + len(words)
             running.listener.handle_exit(signal.SIGTERM, None)
-            refused = httpx.post(f"{running.url}/v1/audio/speech", json=BODY)
+            refused = await client.post("/v1/audio/speech", json=BODY)
             assert refused.json()["error"]["code"] == "draining"
             with pytest.raises(websockets.InvalidStatus) as handshake:
                 await websockets.connect(running.socket_url)
             assert handshake.value.response.status_code == 503
             assert json.loads(handshake.value.response.body)["error"]["code"] == "draining"
-            assert httpx.get(f"{running.url}/ready").status_code == 503
+            assert (await client.get("/ready")).status_code == 503
             await caller.send(DONE)
-            return (await caller.utterance())[1]
+            _, audio = await caller.utterance()
+            return [audio, *await asyncio.gather(*answers)]
 
-    assert asyncio.run(run())
+    heard = asyncio.run(run())
     running.thread.join(timeout=20)
     assert not running.thread.is_alive()
+    tts = running.server.service.tts
+    for audio, said in zip(heard, [words[0], *words], strict=True):
+        np.testing.assert_allclose(pcm(audio), say(tts, said), atol=1)
 
 
 @pytest.mark.parametrize(

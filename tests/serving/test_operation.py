@@ -7,19 +7,26 @@ import logging
 import signal
 import socket
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import httpx
 import numpy as np
 import pytest
 
 from sled.serving import watchdog
+from sled.serving.app import make_app
 from sled.serving.caller import Caller, set_caller
 from sled.serving.keys import Key
 from sled.serving.logs import HumanFormatter, JsonFormatter, configure_logging
+from sled.serving.server import Server
+from sled.serving.service import SpeechService
+from sled.serving.settings import load_settings
 from sled.serving.watchdog import Watchdog
-from tests.serving.conftest import Running
+from tests.serving.conftest import NAME, Running, start, stop
 from tests.serving.openai.test_speech import TEXT, ask, pcm
 from tests.serving.test_guard import BODY
 from tests.serving.websocket.test_connection import DONE, call, text
@@ -170,6 +177,89 @@ def test_a_step_that_fails_once_is_tried_again(
     answer = ask(client)
     assert num_steps[0] > 9
     np.testing.assert_allclose(pcm(answer.content), expected, atol=1)
+
+
+# Statuses of what is the server's own fault.
+
+
+def failure(answer: httpx.Response) -> tuple[int, str, str]:
+    error = answer.json()["error"]
+    return answer.status_code, error["type"], error["code"]
+
+
+def test_while_the_model_is_loading() -> None:
+    loaded = threading.Event()
+    running = start(loaded=loaded)
+    try:
+        for path in ("/v1/audio/speech", f"/v1/text-to-speech/{NAME}", "/v1/audio/speech/batch"):
+            answer = httpx.post(running.url + path, json=BODY | {"text": "four", "items": [BODY]})
+            assert answer.status_code == 503
+            assert "starting" in answer.text
+        answer = httpx.post(f"{running.url}/v1/audio/speech", json=BODY)
+        assert failure(answer) == (503, "server_error", "starting")
+        assert answer.headers["retry-after-ms"] == "1000"
+        assert httpx.get(f"{running.url}/health").status_code == 200
+        assert httpx.get(f"{running.url}/ready").status_code == 503
+        loaded.set()
+        running.wait_until(lambda: running.server.ready)
+        assert httpx.post(f"{running.url}/v1/audio/speech", json=BODY).status_code == 200
+    finally:
+        loaded.set()
+        stop(running)
+
+
+def test_a_model_that_cannot_be_loaded() -> None:
+    def load() -> SpeechService:
+        raise ValueError("no such file")
+
+    async def run() -> None:
+        server = Server(load_settings(), load, "four", NAME)
+        await server.start()
+        transport = httpx.ASGITransport(make_app(server))
+        async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as client:
+            answer = await client.post("/v1/audio/speech", json=BODY)
+            assert failure(answer) == (503, "server_error", "engine_failed")
+            assert "no such file" in answer.json()["error"]["message"]
+            assert (await client.get("/health")).status_code == 503
+
+    asyncio.run(run())
+
+
+def test_an_utterance_whose_steps_fail_ends_alone(
+    served: Running, client: httpx.Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expected = pcm(ask(client, input=TEXT * 5).content)
+    decoder = type(served.server.service.tts.engine.decoder)
+    step = decoder.step
+
+    def failing(self: Any) -> object:
+        if any(one.options.temperature == 0.5 for one in self.utterances):
+            raise RuntimeError("injected")
+        return step(self)
+
+    monkeypatch.setattr(decoder, "step", failing)
+    with ThreadPoolExecutor() as pool:
+        other = pool.submit(ask, client, input=TEXT * 5)
+        answer = ask(client, temperature=0.5)
+    assert failure(answer) == (503, "server_error", "engine_failed")
+    assert "injected" not in answer.text
+    np.testing.assert_allclose(pcm(other.result().content), expected, atol=1)
+    served.wait_until(lambda: served.server.active == 0)
+
+
+def test_a_fault_tells_the_name_of_the_request_and_no_more(
+    served: Running, client: httpx.Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise RuntimeError("injected")
+
+    monkeypatch.setattr(type(served.server.service), "find_voice", fail)
+    answer = client.post("/v1/audio/speech", json=BODY, headers={"x-request-id": "mine"})
+    assert failure(answer) == (500, "server_error", "internal_error")
+    assert "mine" in answer.json()["error"]["message"]
+    assert "injected" not in answer.text
+    assert answer.headers["x-should-retry"] == "false"
+    assert served.server.active == 0
 
 
 # Clients that stop reading.

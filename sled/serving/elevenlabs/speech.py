@@ -161,11 +161,14 @@ class Order:
     output_format: str
     stack: AsyncExitStack
 
-    async def begin(self, *, timed: bool = False) -> tuple[Speech, AudioEncoder, dict[str, str]]:
+    async def begin(
+        self, *, timed: bool = False, live: bool = True
+    ) -> tuple[Speech, AudioEncoder, dict[str, str]]:
         """Begin to speak.
 
         Args:
             timed: Whether the times of characters are wanted.
+            live: Whether the audio is sent while it is made.
 
         Returns:
             The speech, its encoder, and headers of the answer.
@@ -183,7 +186,7 @@ class Order:
             speed = voice.pace(body.speed())
             encoder = open_encoder(self.output_format, service.sample_rate, speed)
         seed = random.randrange(MAX_SEED + 1) if body.seed is None else body.seed
-        how = SpeechRequest(voice=self.voice_id, seed=seed)
+        how = SpeechRequest(voice=self.voice_id, seed=seed, live=live)
         speech = Speech(server, body.text, how, encoder, speed)
         self.stack.push_async_callback(speech.end)
         await unless_left(self.request, speech.begin())
@@ -242,7 +245,7 @@ async def speak(order: Ordered) -> Response:
 @router.post("/with-timestamps")
 async def speak_with_timestamps(order: Ordered) -> Response:
     """Speak a text, and tell when its characters are said."""
-    speech, _, headers = await order.begin(timed=True)
+    speech, _, headers = await order.begin(timed=True, live=False)
     whole = await unless_left(order.request, speech.whole())
     return JSONResponse(whole.content(), headers=headers)
 

@@ -1,6 +1,6 @@
 """Recorded consents: a speaker says that a voice may be made of him.
 
-Each is a JSON file and the file that was uploaded, under an id.
+Each is a JSON file and the file that was uploaded, under an id. Several servers may share a folder.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from pathlib import Path
 from pydantic import BaseModel, ValidationError
 
 from sled.serving.errors import ApiError
+from sled.serving.voices.watched_folder import WatchedFolder
 
 logger = logging.getLogger(__name__)
 
@@ -48,15 +49,22 @@ class Consents:
     """
 
     def __init__(self, folder: Path) -> None:
-        self._folder = folder
-        self._consents: dict[str, Consent] = {}
-        for path in sorted(folder.glob("*.json")):
-            try:
-                consent = Consent.model_validate_json(path.read_bytes())
-            except (ValidationError, OSError) as error:
-                logger.warning("%s is no consent (%s): it is left out", path, error)
-                continue
-            self._consents[consent.id] = consent
+        self._folder = WatchedFolder(folder)
+        self._known: dict[str, Consent] = {}
+
+    @property
+    def _consents(self) -> dict[str, Consent]:
+        """The consents by id, as the folder holds them now."""
+        if self._folder.has_changed():
+            self._known = {}
+            for path in sorted(self._folder.path.glob("*.json")):
+                try:
+                    consent = Consent.model_validate_json(path.read_bytes())
+                except (ValidationError, OSError) as error:
+                    logger.warning("%s is no consent (%s): it is left out", path, error)
+                    continue
+                self._known[consent.id] = consent
+        return self._known
 
     def of(self, key: str) -> list[Consent]:
         """The consents that were uploaded with a key, in the order of their making."""
@@ -91,7 +99,7 @@ class Consents:
             sample_sha256=digest,
         )
         try:
-            self._folder.mkdir(parents=True, exist_ok=True)
+            self._folder.path.mkdir(parents=True, exist_ok=True)
             self._recording(consent).write_bytes(recording)
         except OSError as error:
             self._recording(consent).unlink(missing_ok=True)
@@ -113,7 +121,7 @@ class Consents:
 
     def remove(self, consent: Consent) -> None:
         """Delete a consent and its recording."""
-        del self._consents[consent.id]
+        self._known.pop(consent.id, None)
         self._described(consent).unlink(missing_ok=True)
         self._recording(consent).unlink(missing_ok=True)
         logger.info("consent %s was deleted", consent.id)
@@ -127,10 +135,10 @@ class Consents:
         except OSError as error:
             logger.error("a consent could not be written: %s", error)
             raise ApiError("storage_full", "the consent could not be written") from error
-        self._consents[consent.id] = consent
+        self._known[consent.id] = consent
 
     def _described(self, consent: Consent) -> Path:
-        return self._folder / f"{consent.id}.json"
+        return self._folder.path / f"{consent.id}.json"
 
     def _recording(self, consent: Consent) -> Path:
-        return self._folder / f"{consent.id}.recording"
+        return self._folder.path / f"{consent.id}.recording"

@@ -2,7 +2,8 @@
 
 A name that a client gives is looked up here and never becomes a path. Uploaded voices are files
 whose names are ids; what is known of them is in the metadata of the file, so that they are there
-again after a restart.
+again after a restart. Several servers may share a folder: each sees what the others have uploaded
+and deleted.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from sled.serving.encoding import MAX_SPEED, MIN_SPEED
 from sled.serving.errors import ApiError
 from sled.serving.settings import OPENAI_VOICES
 from sled.serving.voices.presets import NO_PRESET, Preset
+from sled.serving.voices.watched_folder import WatchedFolder
 from sled.streaming.voice import Voice
 from sled.tts import TTS
 
@@ -88,38 +90,59 @@ class VoiceLibrary(Mapping[str, VoiceEntry]):
     Args:
         tts: The model.
         own: Name of the model's own voice.
-        folder: Holds voice files. None: there are none.
+        folder: Holds voice files.
         presets: Names that stand for a voice and settings.
 
     Raises:
         ValueError: If a preset names no voice.
     """
 
-    def __init__(
-        self, tts: TTS, own: str, folder: Path | None, presets: Mapping[str, Preset]
-    ) -> None:
-        self._tts, self._folder = tts, folder
+    def __init__(self, tts: TTS, own: str, folder: Path, presets: Mapping[str, Preset]) -> None:
+        self._tts, self._folder = tts, WatchedFolder(folder)
         self._own = VoiceEntry(own, id=own)
-        self._entries = {own: self._own}
+        self._known = {own: self._own}
+        self._left_out: dict[Path, int] = {}  # and when they were changed
         self._loaded: OrderedDict[Path, Voice] = OrderedDict()
         self._loading = asyncio.Lock()
-        for path in sorted(folder.glob(f"*{SUFFIX}")) if folder else []:
-            self._add_file(path)
         self._all_presets = dict(presets)
         for name in presets.keys() - self._presets.keys():
             raise ValueError(f"preset {name!r} names a voice that is not there: see --voices")
 
+    @property
+    def _entries(self) -> dict[str, VoiceEntry]:
+        """The voices without the presets, as the folder holds them now."""
+        if self._folder.has_changed():
+            paths = sorted(self._folder.path.glob(f"*{SUFFIX}"))
+            for entry in [one for one in self._known.values() if one.path is not None]:
+                if entry.path not in paths:
+                    self._forget(entry)
+            known = {entry.path for entry in self._known.values()}
+            for path in paths:
+                if path not in known:
+                    self._add_file(path)
+        return self._known
+
     def _add_file(self, path: Path) -> None:
         try:
+            changed_ns = path.stat().st_mtime_ns
+            if self._left_out.get(path) == changed_ns:
+                return
+            self._left_out[path] = changed_ns
             record = _read_record(path)
         except (ValueError, OSError, SafetensorError) as error:
             logger.warning("%s is no voice file (%s): it is left out", path, error)
             return
+        del self._left_out[path]
         name = path.stem if record is None else record.name
-        if name in self._entries:
+        if name in self._known:
             logger.warning("%s: there is another voice %r: it is found by its id", path, name)
             name = path.stem
-        self._entries[name] = VoiceEntry(name, path, path.stem, record)
+        self._known[name] = VoiceEntry(name, path, path.stem, record)
+
+    def _forget(self, entry: VoiceEntry) -> None:
+        self._known.pop(entry.name, None)
+        if entry.path is not None:
+            self._loaded.pop(entry.path, None)
 
     # By name.
 
@@ -190,8 +213,7 @@ class VoiceLibrary(Mapping[str, VoiceEntry]):
         Raises:
             ApiError: `storage_full` if the file cannot be written.
         """
-        assert self._folder is not None
-        path = self._folder / f"voice_{secrets.token_hex(12)}{SUFFIX}"
+        path = self._folder.path / f"voice_{secrets.token_hex(12)}{SUFFIX}"
         part = path.with_suffix(".part")
         try:
             self._tts.save_voice(voice, part, {RECORD: record.model_dump_json()})
@@ -205,14 +227,14 @@ class VoiceLibrary(Mapping[str, VoiceEntry]):
 
     def add(self, entry: VoiceEntry) -> None:
         """Make a voice that has been saved known."""
-        self._entries[entry.name] = entry
+        known = next((one for one in self._known.values() if one.path == entry.path), entry)
+        self._known[known.name] = known
         logger.info("voice %s was made with key %r", entry.id, entry.record and entry.record.key)
 
     def remove(self, entry: VoiceEntry) -> None:
         """Delete an uploaded voice. Sessions that speak with it go on."""
         assert entry.path is not None
-        del self._entries[entry.name]
-        self._loaded.pop(entry.path, None)
+        self._forget(entry)
         entry.path.unlink(missing_ok=True)
         logger.info("voice %s was deleted", entry.id)
 

@@ -15,6 +15,7 @@ import pytest
 
 from sled.serving.encoding import FORMATS
 from sled.streaming.session import to_int16
+from sled.tts import TTS
 from tests.serving.conftest import NAME, Running
 from tests.serving.test_encoding import decoded
 
@@ -25,14 +26,18 @@ def pcm(data: bytes) -> np.ndarray:
     return np.frombuffer(data, "<i2").astype(int)
 
 
+def say(tts: TTS, text: str) -> np.ndarray:
+    """Samples of a session in this process."""
+    with tts.open_session(seed=3, decoding=tts.default_options) as session:
+        session.feed(text)
+        session.flush()
+        return np.concatenate([to_int16(piece) for piece in session]).astype(int)
+
+
 @pytest.fixture
 def spoken(served: Running) -> np.ndarray:
     """The same text and seed, said without the server."""
-    tts = served.server.service.tts
-    with tts.open_session(seed=3, decoding=tts.default_options) as session:
-        session.feed(TEXT)
-        session.flush()
-        return np.concatenate([to_int16(piece) for piece in session]).astype(int)
+    return say(served.server.service.tts, TEXT)
 
 
 def ask(client: httpx.Client, **fields: object) -> httpx.Response:

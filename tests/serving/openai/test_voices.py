@@ -120,6 +120,21 @@ def test_a_file_tells_who_agreed_and_survives_a_restart(
     assert again.delete(f"/v1/audio/voices/{made['id']}").status_code == 204
 
 
+def test_servers_that_share_a_folder_know_each_others_voices(
+    serve: Callable[..., Running], folder: Path
+) -> None:
+    one, other = (httpx.Client(base_url=serve(voices=folder).url, timeout=60) for _ in range(2))
+    made = upload(one)
+    assert made.status_code == 201
+    spoken = [pcm(ask(client, voice="anna").content) for client in (one, other)]
+    np.testing.assert_allclose(spoken[1], spoken[0], atol=1)
+    assert code(upload(other)) == (409, "voice_exists")
+    assert other.get("/v1/audio/voices").json()["uploaded_voices"] == [made.json()["voice"]]
+    assert other.delete("/v1/audio/voices/anna").status_code == 204
+    assert code(ask(one, voice="anna")) == (400, "voice_not_found")
+    assert upload(one).status_code == 201
+
+
 def test_a_voice_of_any_name(keeping: httpx.Client) -> None:
     assert upload(keeping, name="Zo\u00eb \u58f0").status_code == 201
     answer = ask(keeping, voice="Zo\u00eb \u58f0")
@@ -270,8 +285,12 @@ def test_two_uploads_of_one_name_make_one_voice(keeping: httpx.Client) -> None:
 
 def test_files_that_are_no_voices_are_left_out(serve: Callable[..., Running], folder: Path) -> None:
     (folder / "broken.safetensors").write_bytes(b"no voice")
-    client = httpx.Client(base_url=serve(voices=folder).url)
+    client = httpx.Client(base_url=serve(voices=folder).url, timeout=60)
     assert client.get("/v1/audio/voices?legacy=true").json() == {"voices": [NAME]}
+    upload(client)  # a copy of a file that was not complete when it was first seen
+    (made,) = folder.glob("voice_*")
+    (folder / "broken.safetensors").write_bytes(made.read_bytes())
+    assert len(client.get("/v1/audio/voices?legacy=true").json()["voices"]) == 3
 
 
 # A recording in the request itself.
@@ -355,6 +374,7 @@ def test_recorded_consents(serve: Callable[..., Running], folder: Path, tmp_path
     client.headers.update(bearer("kiosk"))
     assert upload(client, consent=consent["id"]).status_code == 201
 
+    other = client  # that began before there was a consent, and now sees it deleted
     client = httpx.Client(base_url=serve(**flags).url, timeout=60, headers=bearer("kiosk"))
     listed = client.get("/v1/audio/voice_consents").json()
     assert [one["name"] for one in listed["data"]] == ["Anna"]
@@ -364,6 +384,8 @@ def test_recorded_consents(serve: Callable[..., Running], folder: Path, tmp_path
         "deleted": True,
     }
     assert client.get("/v1/audio/voices").json()["uploaded_voices"] == []
+    assert other.get("/v1/audio/voice_consents").json()["data"] == []
+    assert other.get("/v1/audio/voices").json()["uploaded_voices"] == []
     assert [path for path in folder.rglob("*") if path.is_file()] == []
 
 
