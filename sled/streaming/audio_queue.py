@@ -9,6 +9,7 @@ from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from types import TracebackType
 
 import numpy as np
 from torch import Tensor
@@ -48,6 +49,7 @@ class AudioQueue:
         self._held_until_s = 0.0
         self._released = self._closed = False
         self._error: BaseException | None = None
+        self._trace: TracebackType | None = None  # of the error
         self._below: tuple[int, Callable[[], None]] | None = None
         self._on_take: Callable[[int, float], None] | None = None
         self._condition = threading.Condition()
@@ -115,6 +117,7 @@ class AudioQueue:
         with self._condition:
             if not self._closed:
                 self._closed, self._error = True, error
+                self._trace = None if error is None else error.__traceback__
             if drop:
                 self._chunks.clear()
                 self._num_samples = 0
@@ -188,7 +191,8 @@ class AudioQueue:
                 self._on_take(len(chunk.audio), time.perf_counter())
             return replace(chunk, ready_at_s=max(chunk.ready_at_s, self._held_until_s))
         if self._error is not None:
-            raise self._error
+            # Without what was added when it was raised before, maybe by many sessions.
+            raise self._error.with_traceback(self._trace)
         return None
 
     def _wake(self) -> None:
