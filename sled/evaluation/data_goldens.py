@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import torch
@@ -20,6 +23,10 @@ from sled.codec.features import (
 from sled.codec.speaker.encoder import load_speaker_network
 from sled.codec.speech_tokens.dual import align_codebooks
 from sled.codec.speech_tokens.files import load_tokenizer_network
+from sled.data.tokens.batches import make_batch
+from sled.data.tokens.options import COSYVOICE2, COSYVOICE2_2025
+from sled.data.tokens.parquet import read_data_list
+from sled.data.tokens.pipeline import TokenBatches
 from sled.evaluation.cases import CaseResult
 from sled.files.checkpoint import WEIGHTS_FILE
 
@@ -72,6 +79,40 @@ def _check_speaker(result: CaseResult, case: Case, tensors: Tensors, folder: Pat
     return True
 
 
+def _check_batch(result: CaseResult, case: Case, tensors: Tensors, folder: Path) -> bool:
+    """A batch of the pipeline, of a given number in a recorded run."""
+    match = re.fullmatch(r"pipeline_(head|2025)_batch(\d+)", result.name)
+    if match is None:
+        return False
+    options = replace(
+        COSYVOICE2 if match[1] == "head" else COSYVOICE2_2025,
+        min_length=55,
+        token_min_length=4,
+        shuffle_size=4,
+        keep_half=True,  # both runs were recorded with the newer shuffling
+        sort_size=3,
+        max_frames_in_batch=140,
+        on_bad="stop",
+    )
+    files = read_data_list(folder / "data/toy/parquet/data.list")
+    batches = TokenBatches(files, _code_points, options)
+    samples = list(batches.plan_with(0, Random(100)))[int(match[2])]
+    batch = make_batch(samples, options)
+    for name in ("utts", "text"):
+        result.require(name, batch[name] == case[name])
+    for name, theirs in tensors.items():
+        if theirs.is_floating_point():
+            result.compare(name, batch[name], theirs)
+        else:
+            result.require(name, batch[name].equal(theirs))
+    return True
+
+
+def _code_points(text: str) -> list[int]:
+    """The tokenizer of the recorded runs."""
+    return [min(ord(character), 255) for character in text]
+
+
 def _check_codebooks(result: CaseResult, case: Case, tensors: Tensors, folder: Path) -> bool:
     for mixed, rows in (("mixed", "dual"), ("mixed_tail", "dual_tail")):
         result.require(rows, align_codebooks(tensors[mixed]).equal(tensors[rows]))
@@ -83,5 +124,6 @@ DATA_CHECKS: dict[str, Callable[[CaseResult, Case, Tensors, Path], bool]] = {
     "tokenizer": _check_tokenizer,
     "speaker": _check_speaker,
     "tokens": _check_codebooks,
+    "batch": _check_batch,
 }
 """By the kind of a case; each returns whether it could run the case."""

@@ -23,15 +23,9 @@ def read_kaldi(folder: Path, audio_dir: Path | None = None) -> list[Item]:
     Raises:
         ValueError: If a file is missing, names something twice, or takes audio from a command.
     """
-    recordings = _read_table(folder / "wav.scp")
-    for name, source in recordings.items():
-        if source.startswith("|") or source.endswith("|"):
-            raise ValueError(
-                f"{folder / 'wav.scp'}: {name} is the output of a command, and commands are not "
-                "run: run it yourself, save its output as a file, and name that file"
-            )
-    segments = _read_table(folder / "segments") if (folder / "segments").is_file() else None
-    speakers = _read_table(folder / "utt2spk") if (folder / "utt2spk").is_file() else {}
+    recordings = read_recordings_table(folder)
+    segments = read_table(folder / "segments") if (folder / "segments").is_file() else None
+    speakers = read_table(folder / "utt2spk") if (folder / "utt2spk").is_file() else {}
     base = folder if audio_dir is None else audio_dir
 
     items: list[Item] = []
@@ -53,6 +47,22 @@ def read_kaldi(folder: Path, audio_dir: Path | None = None) -> list[Item]:
         if name not in seen:
             items.append(Rejected(name, "empty_text", "it has no line in text"))
     return items
+
+
+def read_recordings_table(folder: Path) -> dict[str, str]:
+    """Read the audio file of each recording from `wav.scp`.
+
+    Raises:
+        ValueError: If the file is missing, names something twice, or takes audio from a command.
+    """
+    recordings = read_table(folder / "wav.scp")
+    for name, source in recordings.items():
+        if source.startswith("|") or source.endswith("|"):
+            raise ValueError(
+                f"{folder / 'wav.scp'}: {name} is the output of a command, and commands are not "
+                "run: run it yourself, save its output as a file, and name that file"
+            )
+    return recordings
 
 
 def _find_segment(name: str, segments: dict[str, str] | None) -> tuple[str, float, float | None]:
@@ -83,7 +93,12 @@ def _read_rows(path: Path) -> Iterator[tuple[str, str]]:
             yield words[0], "".join(words[1:]).strip()
 
 
-def _read_table(path: Path) -> dict[str, str]:
+def read_table(path: Path) -> dict[str, str]:
+    """Read a file with a name and its value on each line, in order.
+
+    Raises:
+        ValueError: If the file is missing or names something twice.
+    """
     table: dict[str, str] = {}
     for name, value in _read_rows(path):
         if name in table:

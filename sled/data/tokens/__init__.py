@@ -1,0 +1,1 @@
+"""Corpora of speech tokens in the published forms: Kaldi folders, tables, Parquet, and batches."""

@@ -1,0 +1,156 @@
+"""Kaldi folders as recipes of speech tokens have them: a recording for each utterance.
+
+`wav.scp`, `text`, `utt2spk` and `spk2utt` have a line for each name; `instruct`, an instruction of
+how to say an utterance, is optional. Paths in `wav.scp` start from the working directory, as the
+published tools read them, or else from the folder.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import soundfile
+
+from sled.data.corpora.items import Item, Rejected, Utterance
+from sled.data.corpora.kaldi import read_recordings_table, read_table
+
+# Of utterances whose speaker the corpus does not tell.
+DEFAULT_SPEAKER = "default_speaker"
+
+_AUDIO_FOLDER = "audio"
+
+
+@dataclass(frozen=True)
+class FolderUtterance:
+    """An utterance of a folder.
+
+    Attributes:
+        id: Its name.
+        wav: Its audio file, as `wav.scp` has it.
+        text: What it says.
+        speaker: Name of the speaker.
+        instruct: How it is said. None: not told.
+        folder: The folder.
+    """
+
+    id: str
+    wav: str
+    text: str
+    speaker: str
+    instruct: str | None
+    folder: Path
+
+    @property
+    def audio(self) -> Path:
+        """The audio file, as found from the working directory."""
+        path = Path(self.wav)
+        return path if path.is_file() else self.folder / path
+
+
+def read_folder(folder: Path) -> list[FolderUtterance]:
+    """Read the utterances of a folder, in the order of `wav.scp`.
+
+    Raises:
+        ValueError: If a file is missing, a name is twice in one, or an utterance lacks its text or
+            speaker.
+    """
+    recordings = read_recordings_table(folder)
+    texts, speakers = read_table(folder / "text"), read_table(folder / "utt2spk")
+    has_instructions = (folder / "instruct").is_file()
+    instructions = read_table(folder / "instruct") if has_instructions else {}
+    utterances = []
+    for name, wav in recordings.items():
+        for file, table in (("text", texts), ("utt2spk", speakers)):
+            if name not in table:
+                raise ValueError(f"{folder / file} has no line for {name}: add it")
+        text = " ".join(texts[name].split())
+        utterances.append(
+            FolderUtterance(name, wav, text, speakers[name], instructions.get(name), folder)
+        )
+    if not utterances:
+        raise ValueError(f"{folder / 'wav.scp'} names no recordings: check the path")
+    return utterances
+
+
+def write_folder(items: Iterable[Item], folder: Path) -> list[Rejected]:
+    """Write a corpus as a folder.
+
+    Parts of recordings are written as recordings of their own. An item that the form cannot hold is
+    left out. The files appear when all items are read.
+
+    Args:
+        items: The corpus.
+        folder: The folder; it may hold an earlier one of the same corpus.
+
+    Returns:
+        What was left out.
+
+    Raises:
+        ValueError: If nothing is left.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    lines: dict[str, list[str]] = {"wav.scp": [], "text": [], "utt2spk": []}
+    of_speaker: dict[str, list[str]] = {}
+    rejected: list[Rejected] = []
+    names: set[str] = set()
+    for item in items:
+        line = item if isinstance(item, Rejected) else _fit(item, folder, names)
+        if isinstance(line, Rejected):
+            rejected.append(line)
+            continue
+        name, wav, text, speaker = line
+        for file, value in zip(lines, (wav, text, speaker), strict=True):
+            lines[file].append(f"{name} {value}")
+        of_speaker.setdefault(speaker, []).append(name)
+    if not names:
+        raise ValueError(
+            f"none of {len(rejected)} items can be written to {folder}"
+            + (f": {rejected[0].id}: {rejected[0].detail}" if rejected else ": check the input")
+        )
+    lines["spk2utt"] = [f"{speaker} {' '.join(own)}" for speaker, own in of_speaker.items()]
+    for file, content in lines.items():
+        partial = folder / f".{file}.part"
+        partial.write_text("\n".join(content) + "\n", encoding="utf-8")
+        partial.replace(folder / file)
+    return rejected
+
+
+def _fit(item: Utterance, folder: Path, names: set[str]) -> tuple[str, str, str, str] | Rejected:
+    """Name, audio, text and speaker of an utterance in one word each but for the text."""
+    name = re.sub(r"[\s/\\]+", "_", item.id)
+    text = " ".join(item.text.split())
+    speaker = re.sub(r"\s+", "_", item.speaker or DEFAULT_SPEAKER)
+    audio = item.audio
+    if not text:
+        return Rejected(item.id, "empty_text", "its text is blank")
+    if name in names:
+        return Rejected(item.id, "duplicate_id", f"an earlier one is called {name}, too")
+    if not audio.is_file():
+        return Rejected(item.id, "missing_audio", f"no file {audio}")
+    if item.start_s or item.duration_s is not None:
+        try:
+            audio = _cut(item, folder / _AUDIO_FOLDER / f"{name}.wav")
+        except (soundfile.LibsndfileError, OSError, ValueError) as error:
+            return Rejected(item.id, "unusable_audio", str(error))
+    if any(character.isspace() for character in str(audio)):
+        detail = f"the form holds no path with white space, {audio}: rename it"
+        return Rejected(item.id, "missing_audio", detail)
+    names.add(name)
+    return name, str(audio), text, speaker
+
+
+def _cut(item: Utterance, path: Path) -> Path:
+    """Write a part of a recording as a file."""
+    path.parent.mkdir(exist_ok=True)
+    with soundfile.SoundFile(item.audio) as file:
+        first = round(item.start_s * file.samplerate)
+        if first >= file.frames:
+            raise ValueError(f"it begins at {item.start_s:g} s, after the end of {item.audio}")
+        file.seek(first)
+        wanted = -1 if item.duration_s is None else round(item.duration_s * file.samplerate)
+        samples = file.read(wanted, dtype="float32")
+        soundfile.write(path, samples, file.samplerate, subtype="PCM_16")
+    return path

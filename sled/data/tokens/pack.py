@@ -1,0 +1,259 @@
+"""Packs a Kaldi folder, and the tables in it, as a corpus in Parquet."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from sled.data.tokens.folder import FolderUtterance, read_folder
+from sled.data.tokens.parquet import (
+    DATA_LIST,
+    TOKEN_COLUMNS,
+    VECTOR_COLUMNS,
+    TokenRow,
+    parquet_module,
+    read_rows,
+)
+from sled.data.tokens.tables import (
+    SPEAKER_VECTORS,
+    SPEECH_TOKENS,
+    UTTERANCE_VECTORS,
+    Row,
+    read_tokens,
+    read_vectors,
+)
+from sled.files.progress import Progress
+
+UTTERANCES_PER_FILE = 1000
+
+
+@dataclass
+class ParquetReport:
+    """What was written.
+
+    Attributes:
+        files: The files, in order.
+        utterances: Utterances in them.
+        rejected: Why utterances were left out, by name.
+    """
+
+    files: list[Path]
+    utterances: int
+    rejected: dict[str, str]
+
+
+def write_parquet(
+    folder: Path,
+    output: Path,
+    *,
+    num_utts: int = UTTERANCES_PER_FILE,
+    num_processes: int = 1,
+    preference: bool = False,
+    skip_bad: bool = False,
+) -> ParquetReport:
+    """Pack a Kaldi folder, and the tables in it, as Parquet.
+
+    Files of an earlier, interrupted run are kept if they hold the same utterances and tables.
+
+    Args:
+        folder: The folder. Of the tables `utt2embedding.pt`, `spk2embedding.pt` and
+            `utt2speech_token.pt`, those that exist become columns.
+        output: Folder of the Parquet files and lists.
+        num_utts: Utterances of a file.
+        num_processes: Processes that write.
+        preference: Add the column `reject_speech_token`, from the table in `<folder>_reject`.
+        skip_bad: Leave out utterances whose audio is missing or that lack a row of a table.
+            Otherwise they are an error.
+
+    Raises:
+        ValueError: If the folder or a table cannot be used, or an utterance is bad.
+    """
+    parquet_module()
+    if num_utts < 1 or num_processes < 1:
+        raise ValueError(f"{num_utts} utterances a file, {num_processes} processes: both need 1")
+    tables = _read_tables(folder, preference)
+    good, rejected = _sort_out(read_folder(folder), tables)
+    if rejected and not skip_bad:
+        name, reason = next(iter(rejected.items()))
+        raise ValueError(
+            f"{name}: {reason} ({len(rejected)} such utterances in {folder}): complete the corpus, "
+            "or leave them out with --on_bad skip"
+        )
+    if not good:
+        raise ValueError(f"no utterance of {folder} can be packed: extract its tables again")
+    output.mkdir(parents=True, exist_ok=True)
+    parts = [good[first : first + num_utts] for first in range(0, len(good), num_utts)]
+    files = [output / f"parquet_{number:09d}.tar" for number in range(len(parts))]
+    jobs = {
+        file: [_fields(one, tables) for one in part]
+        for file, part in zip(files, parts, strict=True)
+        if not _is_complete(file, [_fields(one, tables) for one in part])
+    }
+    with Progress("packing", len(files), "file", len(files) - len(jobs)) as progress:
+        if num_processes == 1:
+            for file, rows in jobs.items():
+                _write_file(file, rows)
+                progress.advance()
+        else:
+            with ProcessPoolExecutor(num_processes) as pool:
+                started = [pool.submit(_write_file, file, rows) for file, rows in jobs.items()]
+                for done in as_completed(started):
+                    done.result()
+                    progress.advance()
+    _write_lists(output, files, parts)
+    return ParquetReport(files, len(good), rejected)
+
+
+_Tables = dict[str, dict[str, Row]]
+
+
+def _read_tables(folder: Path, preference: bool) -> _Tables:
+    readers = {
+        "utt_embedding": (UTTERANCE_VECTORS, read_vectors),
+        "spk_embedding": (SPEAKER_VECTORS, read_vectors),
+        "speech_token": (SPEECH_TOKENS, read_tokens),
+    }
+    tables = {
+        column: read(folder / name)
+        for column, (name, read) in readers.items()
+        if (folder / name).is_file()
+    }
+    if preference:
+        rejected = folder.with_name(f"{folder.name}_reject")
+        tables["reject_speech_token"] = read_tokens(rejected / SPEECH_TOKENS)
+    return tables
+
+
+def _sort_out(
+    utterances: Sequence[FolderUtterance], tables: _Tables
+) -> tuple[list[FolderUtterance], dict[str, str]]:
+    good, rejected = [], {}
+    for one in utterances:
+        reason = _what_is_missing(one, tables)
+        if reason:
+            rejected[one.id] = reason
+        else:
+            good.append(one)
+    return good, rejected
+
+
+def _what_is_missing(one: FolderUtterance, tables: _Tables) -> str | None:
+    if not one.audio.is_file():
+        return f"no audio file {one.wav}"
+    for column, table in tables.items():
+        if _key(column, one) not in table:
+            return f"no {column} for {_key(column, one)}"
+        if column in TOKEN_COLUMNS and not len(table[_key(column, one)]):
+            return f"its {column} is empty"
+    return None
+
+
+def _key(column: str, one: FolderUtterance) -> str:
+    return one.speaker if column == "spk_embedding" else one.id
+
+
+def _fields(one: FolderUtterance, tables: _Tables) -> dict[str, Any]:
+    """The columns of an utterance but for its audio."""
+    fields: dict[str, Any] = {
+        "utt": one.id,
+        "audio": str(one.audio),
+        "wav": one.wav,
+        "text": one.text,
+        "spk": one.speaker,
+    }
+    for column, table in tables.items():
+        fields[column] = table[_key(column, one)]
+    if one.instruct is not None:
+        fields["instruct"] = one.instruct
+    return fields
+
+
+def _write_file(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
+    parquet = parquet_module()
+    import pyarrow
+
+    types: dict[str, Any] = {
+        "utt": pyarrow.string(),
+        "audio_data": pyarrow.binary(),
+        "wav": pyarrow.string(),
+        "text": pyarrow.string(),
+        "spk": pyarrow.string(),
+        "utt_embedding": pyarrow.list_(pyarrow.float64()),
+        "spk_embedding": pyarrow.list_(pyarrow.float64()),
+        "speech_token": pyarrow.list_(pyarrow.int64()),
+        "reject_speech_token": pyarrow.list_(pyarrow.int64()),
+        "instruct": pyarrow.string(),
+    }
+    content = [row | {"audio_data": Path(row["audio"]).read_bytes()} for row in rows]
+    present = {name for row in content for name in row}
+    table = pyarrow.table(
+        {
+            name: pyarrow.array([row.get(name) for row in content], kind)
+            for name, kind in types.items()
+            if name in present
+        }
+    )
+    partial_path = path.with_name(f".{path.name}.part")
+    parquet.write_table(table, partial_path)
+    os.replace(partial_path, path)
+
+
+def _is_complete(path: Path, rows: Sequence[Mapping[str, Any]]) -> bool:
+    """Whether a file holds these rows, but for their audio, of which only the size is compared."""
+    if not path.is_file():
+        return False
+    try:
+        found = list(read_rows(path))
+    except ValueError:
+        return False
+    return len(found) == len(rows) and all(map(_is_same, found, rows))
+
+
+def _is_same(row: TokenRow, fields: Mapping[str, Any]) -> bool:
+    names = (*VECTOR_COLUMNS, *TOKEN_COLUMNS)
+    return (
+        (row.utt, row.text, row.spk, row.instruct)
+        == (fields["utt"], fields["text"], fields["spk"], fields.get("instruct"))
+        and len(row.audio) == Path(fields["audio"]).stat().st_size
+        and all(_equal(getattr(row, name), fields.get(name)) for name in names)
+    )
+
+
+def _equal(one: Row | None, other: Row | None) -> bool:
+    if one is None or other is None:
+        return one is other
+    return np.array_equal(one, other)
+
+
+def _write_lists(
+    output: Path, files: Sequence[Path], parts: Sequence[Sequence[FolderUtterance]]
+) -> None:
+    by_kind: dict[str, list[Path]] = {"utt": [], "spk": []}
+    for number, (file, part) in enumerate(zip(files, parts, strict=True)):
+        for kind, names in (
+            ("utt", [one.id for one in part]),
+            ("spk", list(dict.fromkeys(one.speaker for one in part))),
+        ):
+            path = output / f"{kind}2parquet_{number:09d}.json"
+            _write_text(path, json.dumps(dict.fromkeys(names, str(file)), ensure_ascii=False))
+            by_kind[kind].append(path)
+    _write_text(output / DATA_LIST, _lines(files))
+    for kind, paths in by_kind.items():
+        _write_text(output / f"{kind}2data.list", _lines(paths))
+
+
+def _lines(paths: Iterable[Path]) -> str:
+    return "".join(f"{path}\n" for path in paths)
+
+
+def _write_text(path: Path, text: str) -> None:
+    partial_path = path.with_name(f".{path.name}.part")
+    partial_path.write_text(text, encoding="utf-8")
+    os.replace(partial_path, path)

@@ -1,0 +1,1 @@
+"""Tests of corpora of speech tokens."""

@@ -1,0 +1,93 @@
+"""Kaldi folders: written from any corpus, and read again."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from sled.data.corpora.items import Rejected, Utterance
+from sled.data.tokens.folder import DEFAULT_SPEAKER, read_folder, write_folder
+
+
+def recording(folder: Path, name: str, seconds: float = 1.0) -> Path:
+    path = folder / f"{name}.wav"
+    soundfile.write(path, 0.1 * np.ones(round(16_000 * seconds)), 16_000)
+    return path
+
+
+def test_a_corpus_is_read_as_it_was_written(tmp_path):
+    items = [
+        Utterance("anna/one", recording(tmp_path, "one"), "What  it\tsays.", speaker="anna s"),
+        Utterance("two", recording(tmp_path, "two"), "More."),
+    ]
+    assert write_folder(items, tmp_path / "kaldi") == []
+    first, second = read_folder(tmp_path / "kaldi")
+    assert (first.id, first.text, first.speaker) == ("anna_one", "What it says.", "anna_s")
+    assert (second.id, second.speaker) == ("two", DEFAULT_SPEAKER)
+    assert first.audio == tmp_path / "one.wav" and first.instruct is None
+    assert (tmp_path / "kaldi" / "spk2utt").read_text().split() == [
+        *("anna_s", "anna_one", DEFAULT_SPEAKER, "two")
+    ]
+
+
+def test_a_part_of_a_recording_becomes_a_recording(tmp_path):
+    long = recording(tmp_path, "long", seconds=3.0)
+    items = [
+        Utterance("part", long, "A part.", start_s=1.0, duration_s=0.5),
+        Utterance("late", long, "After the end.", start_s=4.0, duration_s=0.5),
+    ]
+    [rejected] = write_folder(items, tmp_path / "kaldi")
+    assert (rejected.id, rejected.reason) == ("late", "unusable_audio")
+    [part] = read_folder(tmp_path / "kaldi")
+    assert soundfile.info(part.audio).duration == 0.5
+
+
+def test_what_the_form_cannot_hold_is_left_out_with_a_reason(tmp_path):
+    spaced = tmp_path / "with space"
+    spaced.mkdir()
+    one = recording(tmp_path, "one")
+    items = [
+        Utterance("a/b", one, "Kept."),
+        Utterance("a b", one, "The same name."),
+        Utterance("blank", one, " "),
+        Utterance("lost", tmp_path / "none.wav", "No audio."),
+        Utterance("spaced", recording(spaced, "two"), "White space."),
+        Rejected("broken", "malformed", "no line"),
+    ]
+    reasons = {item.id: item.reason for item in write_folder(items, tmp_path / "kaldi")}
+    assert reasons == {
+        "a b": "duplicate_id",
+        "blank": "empty_text",
+        "lost": "missing_audio",
+        "spaced": "missing_audio",
+        "broken": "malformed",
+    }
+    with pytest.raises(ValueError, match="lost: no file"):
+        write_folder(items[3:4], tmp_path / "kaldi2")
+
+
+@pytest.mark.parametrize(
+    ("file", "content", "word"),
+    [
+        ("text", "other Text.\n", "no line for one"),
+        ("utt2spk", "", "no line for one"),
+        ("wav.scp", "one sox one.wav |\n", "commands are not run"),
+        ("wav.scp", "\n", "names no recordings"),
+        ("wav.scp", "one a.wav\none b.wav\n", "names one twice"),
+    ],
+)
+def test_a_folder_that_is_not_complete_is_refused(file, content, word, tmp_path):
+    write_folder([Utterance("one", recording(tmp_path, "one"), "Text.")], tmp_path / "kaldi")
+    (tmp_path / "kaldi" / file).write_text(content)
+    with pytest.raises(ValueError, match=word):
+        read_folder(tmp_path / "kaldi")
+
+
+def test_relative_paths_start_from_the_working_directory_or_the_folder(tmp_path, monkeypatch):
+    write_folder([Utterance("one", recording(tmp_path, "one"), "Text.")], tmp_path)
+    (tmp_path / "wav.scp").write_text("one one.wav\n")
+    [one] = read_folder(tmp_path)
+    assert one.audio == tmp_path / "one.wav"
+    monkeypatch.chdir(tmp_path)
+    assert one.audio == Path("one.wav")
