@@ -7,7 +7,9 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-TOLERANCE, GRADIENT_TOLERANCE = 1e-5, 1e-4
+TOLERANCE, LOOSE_TOLERANCE = 1e-5, 1e-4
+# What sums so many rounding errors that it agrees less well.
+LOOSE = ("gradient", "source", "waveform")
 
 
 @dataclass
@@ -30,7 +32,7 @@ class CaseResult:
     def passed(self) -> bool:
         """Whether all errors are within tolerance."""
         return not self.mismatches and all(
-            error <= (GRADIENT_TOLERANCE if what.startswith("gradient") else TOLERANCE)
+            error <= (LOOSE_TOLERANCE if what.startswith(LOOSE) else TOLERANCE)
             for what, error in self.errors.items()  # NaN compares false, and so fails
         )
 

@@ -19,6 +19,7 @@ from torch import Tensor
 from sled.decoding import DecodingOptions, Request, generate
 from sled.evaluation.cases import CaseResult
 from sled.evaluation.data_goldens import DATA_CHECKS
+from sled.evaluation.flow_goldens import FLOW_CHECKS
 from sled.model.layout import Layout
 from sled.model.sampling import IdDraws, Sampling, draw_ids
 from sled.model.tokens.cosyvoice import CosyVoiceLM
@@ -53,11 +54,12 @@ def check_token_case(name: str, case: Case, tensors: Tensors, folder: Path) -> C
     if name.endswith(FAULTY):
         return None
     result = CaseResult(name)
-    if case["kind"] in DATA_CHECKS:
-        return result if DATA_CHECKS[case["kind"]](result, case, tensors, folder) else None
+    for checks in (DATA_CHECKS, FLOW_CHECKS):
+        if check := checks.get(name, checks.get(case["kind"])):
+            return result if check(result, case, tensors, folder) else None
     if case["kind"] in WITHOUT_MODEL:
-        check = WITHOUT_MODEL[case["kind"]]
-        return result if check(result, case, tensors) else None
+        draws_or_values = WITHOUT_MODEL[case["kind"]]
+        return result if draws_or_values(result, case, tensors) else None
     if case["kind"] not in WITH_MODEL:
         return None
     model = _load_model(folder / case["model"])

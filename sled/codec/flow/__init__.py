@@ -1,0 +1,1 @@
+"""Flows: speech tokens to mel spectrograms."""

@@ -1,0 +1,89 @@
+"""Folders of flows, and published state dicts."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from sled.codec.flow.base import Flow
+from sled.codec.flow.cosyvoice import CosyVoiceFlow
+from sled.codec.flow.cosyvoice2 import CosyVoice2Flow
+from sled.codec.flow.files import load_flow, save_flow
+from sled.codec.flow.step import StepFlow
+from tests.codec.flow.models import RECORDED, cosyvoice2_flow, cosyvoice_flow, step_flow
+
+FLOWS = {"flow_v1": cosyvoice_flow, "flow_v2": cosyvoice2_flow, "step_flow": step_flow}
+each = pytest.mark.parametrize("name", FLOWS)
+
+
+@each
+def test_a_saved_flow_has_the_published_tensors_and_loads_again(name: str, tmp_path: Path) -> None:
+    flow = FLOWS[name]()
+    save_flow(flow, tmp_path)
+    saved, published = (
+        load_file(folder / "model.safetensors") for folder in (tmp_path, RECORDED / name)
+    )
+    assert saved.keys() == published.keys()
+    assert all(saved[key].equal(published[key]) for key in saved)
+    again = load_flow(tmp_path)
+    assert type(again) is type(flow)
+    assert again.to_dict() == flow.to_dict()
+
+
+def as_published(flow: Flow) -> Flow:
+    """The flow with as many heads as published ones have, which tensors do not tell."""
+    if isinstance(flow, CosyVoiceFlow):
+        estimator = replace(flow.sizes.estimator, num_heads=8, attention_head_dim=3)
+        return CosyVoiceFlow(replace(flow.sizes, estimator=estimator))
+    if isinstance(flow, CosyVoice2Flow):
+        estimator = replace(flow.sizes.estimator, num_heads=8, attention_head_dim=3)
+        estimator = replace(estimator, static_chunk_size=50)
+        encoder = replace(flow.sizes.encoder, chunk=25)
+        return CosyVoice2Flow(replace(flow.sizes, estimator=estimator, encoder=encoder))
+    assert isinstance(flow, StepFlow)
+    return flow
+
+
+@each
+def test_the_sizes_of_a_state_dict_are_those_of_its_tensors(name: str, tmp_path: Path) -> None:
+    flow = as_published(FLOWS[name]())
+    torch.save(flow.state_dict() | {"epoch": 3, "step": 100}, tmp_path / "flow.pt")
+    again = load_flow(tmp_path / "flow.pt")
+    assert type(again) is type(flow)
+    assert again.to_dict() == flow.to_dict()
+
+
+def test_published_sizes_have_the_published_number_of_parameters() -> None:
+    with torch.device("meta"):
+        flows = [
+            cls.from_dict({"input_size": 512, "encoder": encoder, "estimator": estimator})
+            for cls, encoder, estimator in (
+                (CosyVoiceFlow, ENCODER, {"channels": [256, 256]}),
+                (CosyVoice2Flow, ENCODER | {"num_up_blocks": 4}, {"channels": [256]}),
+                (StepFlow, ENCODER | {"num_up_blocks": 4}, {}),
+            )
+        ]
+    counts = [sum(one.numel() for one in flow.parameters()) / 1e6 for flow in flows]
+    assert counts == pytest.approx([104.9, 112.5, 153.8], abs=0.06)
+    assert len(flows[2].state_dict()) == 605
+
+
+ENCODER = {"output_size": 512, "attention_heads": 8, "linear_units": 2048, "num_blocks": 6}
+
+
+@pytest.mark.parametrize(
+    ("change", "word"),
+    [
+        (lambda state: {"weight": torch.zeros(2)}, "no tensors of any of"),
+        (lambda state: state | {"extra": torch.zeros(2)}, "unknown: extra"),
+        (lambda state: state | {"code": Path("/")}, "no state dict of tensors"),
+    ],
+)
+def test_other_files_are_refused(change, word, tmp_path) -> None:
+    torch.save(change(step_flow().state_dict()), tmp_path / "flow.pt")
+    with pytest.raises(ValueError, match=word):
+        load_flow(tmp_path / "flow.pt")
