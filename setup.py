@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from setuptools import find_packages, setup
+from setuptools import Extension, find_packages, setup
 
 EXTRAS = {
     # Judges: words heard by Whisper, error rates.
@@ -72,6 +72,8 @@ EXTRAS = {
     ],
 }
 
+KERNELS = Path("sled/fast/native/kernels")
+
 setup(
     name="sled",
     version="0.1.0",
@@ -107,5 +109,16 @@ setup(
         "argcomplete>=3.2",  # completion of the command line
     ],
     extras_require=EXTRAS,
+    ext_modules=[
+        # Without a compiler, or on other CPUs, models run in other forms.
+        Extension(
+            "sled.fast.native._kernels",
+            sources=[str(KERNELS / f"{name}.c") for name in ("level", "avx2", "avx512")],
+            depends=[str(path) for path in sorted(KERNELS.glob("*.h"))],
+            extra_compile_args=["-O3", "-Wno-psabi", "-pthread"],
+            extra_link_args=["-pthread"],
+            optional=True,
+        )
+    ],
     entry_points={"console_scripts": ["sled=sled.cli.main:run_process"]},
 )

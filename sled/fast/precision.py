@@ -9,6 +9,7 @@ import torch
 
 from sled.fast.cuda_graph import CudaGraphModel, GraphCapture
 from sled.fast.fused import FusedModel
+from sled.fast.native import NativeModel, can_run, kernel_level
 from sled.files.extras import install_command
 from sled.model.interface import FrameModel
 from sled.model.lm import SpeechLM
@@ -27,8 +28,8 @@ def choose_precision(parameter_count: int, device: torch.device, draws_ids: bool
     """Choose the default precision of a model on a device.
 
     float32 for small models and on MPS. On a GPU, bfloat16 if it supports that, else float16. On a
-    CPU, int8 if onnxruntime is installed; otherwise bfloat16 if the CPU has instructions for it,
-    else float32. Never int4, which makes audibly more errors.
+    CPU, int8 if the kernels are compiled or onnxruntime is installed; otherwise bfloat16 if the CPU
+    has instructions for it, else float32. Never int4, which makes audibly more errors.
 
     Args:
         parameter_count: Number of parameters of the model.
@@ -39,7 +40,7 @@ def choose_precision(parameter_count: int, device: torch.device, draws_ids: bool
         return "float32"
     if device.type == "cuda":
         return "bfloat16" if torch.cuda.is_bf16_supported(including_emulation=False) else "float16"
-    if has_runtime() and not draws_ids:
+    if (kernel_level() or has_runtime()) and not draws_ids:
         return "int8"
     fallback = "bfloat16" if _multiplies_bfloat16() else "float32"
     if not draws_ids:
@@ -60,7 +61,7 @@ def make_fast(model: SpeechLM | TokenLM, precision: str, threads: int | None = N
     Args:
         model: In evaluation mode, on its device. Its weights are moved: do not use it any more.
         precision: One of `PRECISIONS`.
-        threads: CPU threads, for int8 and int4 only. None: as many as torch uses.
+        threads: CPU threads, for forms that have their own. None: as many as torch uses.
 
     Raises:
         ValueError: If the precision is unknown or not available on the device.
@@ -71,19 +72,28 @@ def make_fast(model: SpeechLM | TokenLM, precision: str, threads: int | None = N
             return model
         if model.ids is not None:  # how they are drawn depends on the past of each utterance
             return FusedModel(model)
-        on_gpu = model.device.type == "cuda"
-        return CudaGraphModel(model, GraphCapture(model.device)) if on_gpu else FusedModel(model)
+        if model.device.type == "cuda":
+            return CudaGraphModel(model, GraphCapture(model.device))
+        if precision == "float32" and _runs_natively(model):
+            return NativeModel(model, 32, threads)
+        return FusedModel(model)
     if precision not in BITS:
         raise ValueError(f"dtype={precision!r}: choose one of {', '.join(PRECISIONS)}")
     if isinstance(model, TokenLM) or model.ids is not None:
         raise ValueError(f"{precision} is for models of latent vectors: use float32 or bfloat16")
     if model.device.type != "cpu":
         raise ValueError(f"{precision} runs on CPUs only: use bfloat16 on {model.device}")
+    if precision == "int8" and _runs_natively(model):
+        return NativeModel(model, 8, threads)
     if not has_runtime():
         raise ValueError(f"{precision} needs onnx and onnxruntime: {install_command('fast')}")
     from sled.fast.onnx_model import OnnxModel  # imports onnxruntime
 
     return OnnxModel(model, BITS[precision], threads)
+
+
+def _runs_natively(model: SpeechLM) -> bool:
+    return model.device.type == "cpu" and can_run(model.config.architecture)
 
 
 def has_runtime() -> bool:

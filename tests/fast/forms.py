@@ -3,8 +3,10 @@
 import pytest
 import torch
 
-from sled.fast import DTYPES, make_fast
+from sled.fast import DTYPES
 from sled.fast.cuda_graph import CudaGraphModel, repeat_eagerly
+from sled.fast.fused import FusedModel
+from sled.fast.native import NativeModel, kernel_level
 from sled.fast.precision import BITS, has_runtime
 from sled.model.interface import FrameModel
 from tests.debug import debug_model
@@ -12,10 +14,20 @@ from tests.debug import debug_model
 NEEDS_RUNTIME = pytest.mark.skipif(not has_runtime(), reason="needs onnx and onnxruntime")
 # Sizes that ONNX Runtime supports.
 SIZES = {"num_attention_heads": 2, "diffloss_w": 32}
+NEEDS_KERNELS = pytest.mark.skipif(kernel_level() is None, reason="the kernels are not compiled")
 # For pytest.mark.parametrize. "cuda_graph" is the form for GPUs, "onnx" that of ONNX Runtime with
-# float32 weights and cache.
-EXACT = ["float32", "cuda_graph", pytest.param("onnx", marks=NEEDS_RUNTIME)]
-ROUNDED = [pytest.param(name, marks=NEEDS_RUNTIME) for name in BITS]
+# float32 weights and cache, "native" that of the compiled kernels.
+EXACT = [
+    "float32",
+    "cuda_graph",
+    pytest.param("onnx", marks=NEEDS_RUNTIME),
+    pytest.param("native", marks=NEEDS_KERNELS),
+    pytest.param("native_avx2", marks=NEEDS_KERNELS),
+]
+ROUNDED = [
+    *(pytest.param(name, marks=NEEDS_RUNTIME) for name in BITS),
+    pytest.param("native_int8", marks=NEEDS_KERNELS),
+]
 
 
 def plain_model(seed: int = 0, **changes: object) -> FrameModel:
@@ -28,8 +40,12 @@ def fast_model(form: str, seed: int = 0, **changes: object) -> FrameModel:
     model = debug_model(seed, **(SIZES | changes))
     if form == "cuda_graph":
         return CudaGraphModel(model, repeat_eagerly)
-    if form != "onnx":
-        return make_fast(model.to(DTYPES.get(form, torch.float32)), form)
+    if form.startswith("native"):
+        level = "avx2" if form == "native_avx2" else None
+        return NativeModel(model, bits=8 if form == "native_int8" else 32, level=level)
+    if form in DTYPES:
+        return FusedModel(model.to(DTYPES[form]))
     from sled.fast.onnx_model import OnnxModel
 
-    return OnnxModel(model, bits=32, cache_dtype=torch.float32)
+    bits = BITS.get(form, 32)
+    return OnnxModel(model, bits, cache_dtype=torch.float32 if bits == 32 else torch.float16)

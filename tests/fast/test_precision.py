@@ -17,7 +17,15 @@ LARGE = num_parameters(Config())  # the published size
 def machine(monkeypatch):
     """Sets the capabilities of the machine."""
 
-    def configure(*, runtime: bool = False, cpu_bf16: bool = False, gpu_bf16: bool = False):
+    def configure(
+        *,
+        kernels: bool = False,
+        runtime: bool = False,
+        cpu_bf16: bool = False,
+        gpu_bf16: bool = False,
+    ):
+        monkeypatch.setattr(precision, "kernel_level", lambda: "avx2" if kernels else None)
+        monkeypatch.setattr(precision, "can_run", lambda sizes: kernels)
         monkeypatch.setattr(precision, "has_runtime", lambda: runtime)
         monkeypatch.setattr(precision, "_multiplies_bfloat16", lambda: cpu_bf16)
         monkeypatch.setattr(
@@ -31,6 +39,7 @@ def machine(monkeypatch):
     ("has", "device", "expected"),
     [
         ({"runtime": True, "cpu_bf16": True}, CPU, "int8"),
+        ({"kernels": True, "cpu_bf16": True}, CPU, "int8"),
         ({"cpu_bf16": True}, CPU, "bfloat16"),
         ({}, CPU, "float32"),
         ({"gpu_bf16": True, "runtime": True}, CUDA, "bfloat16"),

@@ -1,0 +1,242 @@
+// The layers of the model: products with packed matrices, norms, attention.
+//
+// Shapes: P positions of a call, K inputs and N outputs of a product, d head width.
+
+#include "pool.h"
+#include "vectors.h"
+
+#define BLOCK 64      // outputs of a matrix that are stored together
+#define TILE 6        // most positions that are multiplied at once
+#define COLUMNS (BLOCK / LANES)
+
+enum { FLOAT = 0, HALF = 1, BYTES = 2 };
+
+// A matrix [N, K], in blocks of 64 outputs. Floats and halves: [N / 64, K, 64]. Bytes, with 128
+// for zero: [N / 64, K / 4, 64, 4], and scales [N / 64, groups, 64] for groups of inputs.
+typedef struct {
+    const void *weights;
+    const float *scales;
+    const float *bias;  // [N], padded to whole blocks
+    int num_outputs, num_inputs;
+    int kind, group;
+} Matrix;
+
+// Inputs of a product in bytes, with a scale for each group.
+typedef struct {
+    int8_t *bytes;
+    float *scales;
+    int *sums;
+    int width, num_groups;  // K and groups of a position
+} Rounded;
+
+// What is done with outputs: they are stored or added, or a gate multiplies what it was made for.
+enum { STORE, ADD, GATE };
+
+typedef struct {
+    const Matrix *matrix;
+    const float *inputs;
+    const Rounded *rounded;
+    float *outputs;
+    int num_positions, input_stride, output_stride, then, blocks_of_part;
+} Product;
+
+INLINE void multiply_floats(const Matrix *matrix, const float *weights, const float *x, int stride,
+                            int rows, float *tile) {
+    floats sums[TILE][COLUMNS] = {{{0}}};
+    for (int k = 0; k < matrix->num_inputs; k++)
+        for (int c = 0; c < COLUMNS; c++) {
+            floats w = load(weights + k * BLOCK + c * LANES);
+            for (int r = 0; r < rows; r++) sums[r][c] += w * x[r * stride + k];
+        }
+    for (int r = 0; r < rows; r++)
+        for (int c = 0; c < COLUMNS; c++) store(tile + r * BLOCK + c * LANES, sums[r][c]);
+}
+
+INLINE void multiply_halves(const Matrix *matrix, const uint16_t *weights, const float *x,
+                            int stride, int rows, float *tile) {
+    floats sums[TILE][COLUMNS] = {{{0}}};
+    for (int k = 0; k < matrix->num_inputs; k++)
+        for (int c = 0; c < COLUMNS; c++) {
+            floats w = load_half(weights + k * BLOCK + c * LANES);
+            for (int r = 0; r < rows; r++) sums[r][c] += w * x[r * stride + k];
+        }
+    for (int r = 0; r < rows; r++)
+        for (int c = 0; c < COLUMNS; c++) store(tile + r * BLOCK + c * LANES, sums[r][c]);
+}
+
+INLINE void multiply_bytes(const Matrix *matrix, const uint8_t *weights, const float *scales,
+                           const Rounded *x, int first, int rows, float *tile) {
+    const int group = matrix->group, groups = x->num_groups;
+    for (int r = 0; r < rows; r++)
+        for (int c = 0; c < COLUMNS; c++) store(tile + r * BLOCK + c * LANES, splat(0));
+    for (int g = 0; g < groups; g++) {
+        int start = g * group, end = start + group < x->width ? start + group : x->width;
+        ints sums[TILE][COLUMNS] = {{{0}}};
+        for (int k = start; k < end; k += 4)
+            for (int c = 0; c < COLUMNS; c++)
+                for (int r = 0; r < rows; r++) {
+                    int32_t four;
+                    memcpy(&four, x->bytes + (first + r) * x->width + k, 4);
+                    sums[r][c] = add_products(sums[r][c], weights + k * BLOCK + c * 64, four);
+                }
+        for (int c = 0; c < COLUMNS; c++) {
+            floats scale = load(scales + g * BLOCK + c * LANES);
+            for (int r = 0; r < rows; r++) {
+                int place = (first + r) * groups + g;
+                float *to = tile + r * BLOCK + c * LANES;
+                ints exact = sums[r][c] - 128 * x->sums[place];
+                store(to, load(to) + to_floats(exact) * (scale * x->scales[place]));
+            }
+        }
+    }
+}
+
+INLINE void multiply_rows(const Product *p, int block, int first, int rows, float *tile) {
+    const Matrix *m = p->matrix;
+    const float *x = p->inputs + (long)first * p->input_stride;
+    long start = (long)block * BLOCK * m->num_inputs;
+    if (m->kind == FLOAT)
+        multiply_floats(m, (const float *)m->weights + start, x, p->input_stride, rows, tile);
+    else if (m->kind == HALF)
+        multiply_halves(m, (const uint16_t *)m->weights + start, x, p->input_stride, rows, tile);
+    else {
+        const Rounded *rounded = p->rounded;
+        start = (long)block * BLOCK * rounded->width;
+        const float *scales = m->scales + (long)block * rounded->num_groups * BLOCK;
+        multiply_bytes(m, (const uint8_t *)m->weights + start, scales, rounded, first, rows, tile);
+    }
+}
+
+// Multiply up to six positions by a block of outputs.
+static void multiply_tile(const Product *p, int block, int first, int rows, float *tile) {
+    switch (rows) {
+        case 1: multiply_rows(p, block, first, 1, tile); break;
+        case 2: multiply_rows(p, block, first, 2, tile); break;
+        case 3: multiply_rows(p, block, first, 3, tile); break;
+        case 4: multiply_rows(p, block, first, 4, tile); break;
+        case 5: multiply_rows(p, block, first, 5, tile); break;
+        default: multiply_rows(p, block, first, 6, tile);
+    }
+    if (p->matrix->bias)
+        for (int r = 0; r < rows; r++)
+            for (int c = 0; c < BLOCK; c += LANES) {
+                float *to = tile + r * BLOCK + c;
+                store(to, load(to) + load(p->matrix->bias + block * BLOCK + c));
+            }
+}
+
+static void finish_tile(const Product *p, int block, int first, int rows, const float *tile) {
+    int start = block * BLOCK, left = p->matrix->num_outputs - start;
+    int width = left < BLOCK ? left : BLOCK;
+    for (int r = 0; r < rows; r++) {
+        float *to = p->outputs + (long)(first + r) * p->output_stride + start;
+        const float *from = tile + r * BLOCK;
+        if (p->then == ADD)
+            for (int i = 0; i < width; i++) to[i] += from[i];
+        else
+            memcpy(to, from, width * sizeof(float));
+    }
+}
+
+// Blocks of gates take turns with the blocks that they multiply.
+static void finish_gated(const Product *p, int pair, int first, int rows, float (*tiles)[TILE * BLOCK]) {
+    int start = pair * BLOCK, left = p->matrix->num_outputs / 2 - start;
+    for (int r = 0; r < rows; r++) {
+        float gated[BLOCK];
+        for (int c = 0; c < BLOCK; c += LANES) {
+            int place = r * BLOCK + c;
+            store(gated + c, silu(load(tiles[0] + place)) * load(tiles[1] + place));
+        }
+        float *to = p->outputs + (long)(first + r) * p->output_stride + start;
+        memcpy(to, gated, (left < BLOCK ? left : BLOCK) * sizeof(float));
+    }
+}
+
+// Blocks of outputs; gates and what they multiply begin with a block each.
+static int count_blocks(const Matrix *m, int then) {
+    return then == GATE ? (m->num_outputs / 2 + BLOCK - 1) / BLOCK * 2 : (m->num_outputs + BLOCK - 1) / BLOCK;
+}
+
+static void multiply_part(void *job, int part) {
+    const Product *p = job;
+    int gated = p->then == GATE, step = 1 + gated, num_blocks = count_blocks(p->matrix, p->then);
+    int start = part * p->blocks_of_part, end = start + p->blocks_of_part;
+    int num_tiles = (p->num_positions + TILE - 1) / TILE;
+    int rows = (p->num_positions + num_tiles - 1) / num_tiles;
+    float tiles[2][TILE * BLOCK] __attribute__((aligned(64)));
+    for (int block = start; block < end && block < num_blocks; block += step)
+        for (int first = 0; first < p->num_positions; first += rows) {
+            int left = p->num_positions - first, here = left < rows ? left : rows;
+            for (int i = 0; i < step; i++) multiply_tile(p, block + i, first, here, tiles[i]);
+            if (gated)
+                finish_gated(p, block / 2, first, here, tiles);
+            else
+                finish_tile(p, block, first, here, tiles[0]);
+        }
+}
+
+// Round positions to bytes, group by group.
+static void round_inputs(const Matrix *m, const float *x, int stride, int count, Rounded *to) {
+    to->width = (m->num_inputs + 3) / 4 * 4;
+    to->num_groups = (m->num_inputs + m->group - 1) / m->group;
+    for (int p = 0; p < count; p++)
+        for (int g = 0; g < to->num_groups; g++) {
+            int start = g * m->group, end = start + m->group;
+            if (end > m->num_inputs) end = m->num_inputs;
+            const float *from = x + (long)p * stride;
+            int8_t *bytes = to->bytes + (long)p * to->width;
+            int sum = 0, i = start;
+            floats most = splat(0), zeros = splat(0);
+            for (; i + LANES <= end; i += LANES) {
+                most = maximum(most, maximum(load(from + i), -load(from + i)));
+                zeros += 0 * load(from + i);
+            }
+            float largest = largest_of(most), zero = sum_of(zeros);
+            for (; i < end; i++) {
+                largest = fmaxf(largest, fabsf(from[i]));
+                zero += 0 * from[i];
+            }
+            float factor = largest > 0 ? 127 / largest : 0;
+            for (i = start; i + LANES <= end; i += LANES) store_bytes(bytes + i, load(from + i) * factor);
+            for (; i < end; i++) bytes[i] = (int8_t)lrintf(from[i] * factor);
+            for (i = start; i < end; i++) sum += bytes[i];
+            for (; i < to->width && i < start + m->group; i++) bytes[i] = 0;
+            // Not a number if an input is not finite: errors must not be hidden.
+            to->scales[p * to->num_groups + g] = largest / 127 + zero;
+            to->sums[p * to->num_groups + g] = sum;
+        }
+}
+
+// Multiply positions [P, K] by a matrix.
+static void multiply(Pool *pool, const Matrix *m, const float *x, int input_stride, int count,
+                     Rounded *rounded, float *outputs, int output_stride, int then) {
+    if (m->kind == BYTES) round_inputs(m, x, input_stride, count, rounded);
+    int num_blocks = count_blocks(m, then), step = 1 + (then == GATE);
+    int parts = pool->num_used == 1 ? 1 : 4 * pool->num_used;
+    int of_part = (num_blocks + parts - 1) / parts;
+    of_part = (of_part + step - 1) / step * step;
+    Product product = {m, x, rounded, outputs, count, input_stride, output_stride, then, of_part};
+    do_job(pool, multiply_part, &product, (num_blocks + of_part - 1) / of_part);
+}
+
+// RMS norm of positions [P, width].
+static void normalize(const float *x, const float *gain, float epsilon, int width, int count, float *to) {
+    for (int p = 0; p < count; p++, x += width, to += width) {
+        floats squares = splat(0);
+        for (int i = 0; i < width; i += LANES) squares += load(x + i) * load(x + i);
+        float factor = 1 / sqrtf(sum_of(squares) / width + epsilon);
+        for (int i = 0; i < width; i += LANES) store(to + i, load(x + i) * factor * load(gain + i));
+    }
+}
+
+// Layer norm of one position, times `gain`, plus `shift`.
+static void normalize_layer(const float *x, const float *gain, const float *shift, float epsilon,
+                            int width, float *to) {
+    floats sums = splat(0), squares = splat(0);
+    for (int i = 0; i < width; i += LANES) sums += load(x + i);
+    float mean = sum_of(sums) / width;
+    for (int i = 0; i < width; i += LANES) squares += (load(x + i) - mean) * (load(x + i) - mean);
+    float factor = 1 / sqrtf(sum_of(squares) / width + epsilon);
+    for (int i = 0; i < width; i += LANES)
+        store(to + i, (load(x + i) - mean) * factor * load(gain + i) + load(shift + i));
+}

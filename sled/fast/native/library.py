@@ -1,0 +1,139 @@
+"""Opens the compiled kernels.
+
+Functions and structures are those of kernels/model.h; see its comments.
+"""
+
+from __future__ import annotations
+
+import ctypes
+from ctypes import POINTER, Structure, c_float, c_int, c_int64, c_void_p
+from functools import cache
+from importlib.machinery import EXTENSION_SUFFIXES
+from pathlib import Path
+from typing import Any
+
+NAME = "_kernels"
+# Names of the kernels by the level that `sled_level` returns for the CPU.
+LEVELS = {512: "avx512", 2: "avx2"}
+
+
+class Matrix(Structure):
+    """A packed matrix."""
+
+    _fields_ = (
+        ("weights", c_void_p),
+        ("scales", c_void_p),
+        ("bias", c_void_p),
+        ("num_outputs", c_int),
+        ("num_inputs", c_int),
+        ("kind", c_int),
+        ("group", c_int),
+    )
+
+
+class Layer(Structure):
+    """A decoder layer."""
+
+    _fields_ = (
+        *((name, Matrix) for name in ("qkv", "out", "gate_up", "down")),
+        ("attention_norm", c_void_p),
+        ("mlp_norm", c_void_p),
+    )
+
+
+class Block(Structure):
+    """A residual block of the energy head."""
+
+    _fields_ = (
+        ("norm_gain", c_void_p),
+        ("norm_shift", c_void_p),
+        *((name, Matrix) for name in ("modulation", "first", "second")),
+    )
+
+
+class Model(Structure):
+    """Sizes and weights."""
+
+    _fields_ = (
+        *(
+            (name, c_int)
+            for name in ("hidden", "heads", "kv_heads", "head_dim", "inner", "num_layers")
+        ),
+        ("epsilon", c_float),
+        ("half_cache", c_int),
+        ("cos", c_void_p),
+        ("sin", c_void_p),
+        ("final_norm", c_void_p),
+        ("layers", POINTER(Layer)),
+        ("unit", Matrix),
+        ("unit_gain", c_void_p),
+        ("unit_shift", c_void_p),
+        *((name, c_int) for name in ("width", "noise", "latent", "num_blocks")),
+        ("head_epsilon", c_float),
+        *((name, Matrix) for name in ("noise_input", "hidden_input", "final_modulation", "final")),
+        ("blocks", POINTER(Block)),
+    )
+
+
+class Cache(Structure):
+    """Keys and values, with strides in elements."""
+
+    _fields_ = (
+        ("keys", c_void_p),
+        ("values", c_void_p),
+        ("layer_stride", c_int64),
+        ("row_stride", c_int64),
+        ("head_stride", c_int64),
+    )
+
+
+class Library:
+    """The functions for one kind of CPU.
+
+    Args:
+        library: The shared library.
+        level: One of `LEVELS`.
+    """
+
+    def __init__(self, library: ctypes.CDLL, level: str) -> None:
+        def function(name: str, result: Any, *arguments: Any) -> Any:
+            found = getattr(library, f"sled_{name}_{level}")
+            found.restype, found.argtypes = result, arguments
+            return found
+
+        numbers, one = c_void_p, c_int
+        self.level = level
+        self.open = function("open", c_void_p, POINTER(Model), one)
+        self.close = function("close", None, c_void_p)
+        self.embed = function("embed", one, c_void_p, numbers, one, numbers)
+        self.advance = function(
+            "advance",
+            *(one, c_void_p, one, numbers, one, numbers, numbers, numbers, one),
+            *(POINTER(Cache), numbers),
+        )
+        self.draw = function(
+            "draw",
+            *(one, c_void_p, one, numbers, one, numbers, one, numbers, numbers, numbers),
+        )
+
+
+@cache
+def open_library(level: str | None = None) -> Library | None:
+    """Open the kernels; None if they were not compiled, or this CPU cannot run them.
+
+    Args:
+        level: The instructions to use. None: the best that the CPU has.
+    """
+    for suffix in EXTENSION_SUFFIXES:
+        path = Path(__file__).with_name(NAME + suffix)
+        if path.is_file():
+            library = ctypes.CDLL(str(path))
+            best = LEVELS.get(library.sled_level())
+            return None if best is None else Library(library, level or best)
+    return None
+
+
+def kernel_level() -> str | None:
+    """Return the instructions that the kernels use on this CPU; None if there are no kernels."""
+    library = open_library()
+    return None if library is None else library.level

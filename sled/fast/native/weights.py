@@ -1,0 +1,184 @@
+"""Packs the weights of a model for the compiled kernels.
+
+Shapes: N outputs, K inputs, B blocks of 64 outputs, G groups of inputs.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from sled.fast.native.library import Block, Layer, Matrix, Model
+from sled.fast.quantize import quantize_blocks
+from sled.model.backbone import MLP, DecoderLayer, rotary_tables
+from sled.model.heads.energy import EPSILON, EnergyHead, ResidualBlock
+from sled.model.lm import SpeechLM
+
+FLOAT, HALF, BYTES = 0, 1, 2  # kinds of a matrix
+# Outputs that are stored together, and inputs that share a scale in bytes.
+BLOCK, GROUP = 64, 128
+WIDTHS = 16  # what the kernels need widths to be multiples of
+LARGEST_HEAD = 256
+
+
+class PackedModel:
+    """The weights of a model, for the compiled kernels.
+
+    Args:
+        model: The model. Its layers are removed one by one, to hold their weights only once.
+        bits: Bits of a weight: 32, or 8.
+        half_cache: Whether keys and values are float16; else float32.
+
+    Attributes:
+        structure: What the kernels take. It is valid as long as this object.
+        tensors: All tensors that it points to.
+    """
+
+    def __init__(self, model: SpeechLM, bits: int, half_cache: bool) -> None:
+        self._bits = bits
+        self.tensors: list[Tensor] = []
+        sizes, head = model.config.architecture, model.scoreloss
+        assert isinstance(head, EnergyHead)
+        assert isinstance(model.z_proj, nn.Linear)
+        net, norm = head.net, model.z_proj_ln
+        backbone = model.model
+        cos, sin = rotary_tables(
+            sizes.max_position_embeddings,
+            sizes.head_dim,
+            sizes.rope_theta,
+            torch.device("cpu"),
+            torch.float32,
+        )
+        layers = (Layer * sizes.num_hidden_layers)()
+        for number in range(sizes.num_hidden_layers):
+            layer = backbone.layers.pop(0)
+            assert isinstance(layer, DecoderLayer)
+            layers[number] = self._layer(layer)
+        blocks = (Block * sizes.diffloss_d)()
+        for number, block in enumerate(net.res_blocks):
+            assert isinstance(block, ResidualBlock)
+            blocks[number] = self._block(block)
+        self.structure = Model(
+            hidden=sizes.hidden_size,
+            heads=sizes.num_attention_heads,
+            kv_heads=sizes.num_key_value_heads,
+            head_dim=sizes.head_dim,
+            inner=sizes.intermediate_size,
+            num_layers=sizes.num_hidden_layers,
+            epsilon=sizes.rms_norm_eps,
+            half_cache=half_cache,
+            cos=self._numbers(cos),
+            sin=self._numbers(sin),
+            final_norm=self._numbers(backbone.norm.weight),
+            layers=layers,
+            unit=self._linear(model.z_proj, bits=32),
+            unit_gain=self._numbers(norm.weight),
+            unit_shift=self._numbers(norm.bias),
+            width=sizes.diffloss_w,
+            noise=sizes.noise_channels,
+            latent=sizes.vae_embed_dim,
+            num_blocks=sizes.diffloss_d,
+            head_epsilon=EPSILON,
+            noise_input=self._linear(net.input_proj),
+            hidden_input=self._linear(net.cond_embed),
+            final_modulation=self._modulation(net.final_layer.adaLN_modulation[1], 2),
+            final=self._linear(net.final_layer.linear),
+            blocks=blocks,
+        )
+
+    def _numbers(self, values: Tensor) -> int:
+        """Keep a vector or table in float32; return its address."""
+        return self._keep(values.detach().float())
+
+    def _keep(self, values: Tensor) -> int:
+        self.tensors.append(values.contiguous())
+        return self.tensors[-1].data_ptr()
+
+    def _layer(self, layer: DecoderLayer) -> Layer:
+        attention, mlp = layer.self_attn, layer.mlp
+        assert isinstance(mlp, MLP)
+        inputs = (attention.q_proj, attention.k_proj, attention.v_proj)
+        # Blocks of gates take turns with the blocks that they multiply.
+        both = [_blocks(one.weight) for one in (mlp.gate_proj, mlp.up_proj)]
+        gate_up = torch.stack(both, 1).flatten(0, 2)  # [2 B 64, H]
+        return Layer(
+            qkv=self._matrix(torch.cat([one.weight for one in inputs])),
+            out=self._matrix(attention.o_proj.weight),
+            gate_up=self._matrix(gate_up, num_outputs=2 * mlp.gate_proj.out_features),
+            down=self._matrix(mlp.down_proj.weight),
+            attention_norm=self._numbers(layer.input_layernorm.weight),
+            mlp_norm=self._numbers(layer.post_attention_layernorm.weight),
+        )
+
+    def _block(self, block: ResidualBlock) -> Block:
+        return Block(
+            norm_gain=self._numbers(block.noise_ln.weight),
+            norm_shift=self._numbers(block.noise_ln.bias),
+            modulation=self._modulation(block.adaLN_modulation[1], 3),
+            first=self._linear(block.mlp[0]),
+            second=self._linear(block.mlp[2]),
+        )
+
+    def _modulation(self, linear: nn.Module, parts: int) -> Matrix:
+        """A projection to shift, 1 + scale and, if `parts` is 3, gate."""
+        assert isinstance(linear, nn.Linear)
+        width = linear.out_features // parts
+        bias = linear.bias.detach().float().clone()
+        bias[width : 2 * width] += 1.0
+        return self._matrix(linear.weight, bias)
+
+    def _linear(self, linear: nn.Module, bits: int | None = None) -> Matrix:
+        assert isinstance(linear, nn.Linear)
+        return self._matrix(linear.weight, linear.bias, bits=bits)
+
+    def _matrix(
+        self,
+        weight: Tensor,
+        bias: Tensor | None = None,
+        num_outputs: int | None = None,
+        bits: int | None = None,
+    ) -> Matrix:
+        """Pack a matrix [N, K] and a bias [N].
+
+        Args:
+            weight: The matrix.
+            bias: The bias.
+            num_outputs: Number of outputs, if some of N are padding.
+            bits: Bits of a weight. None: those of the model.
+        """
+        weight, scales = weight.detach(), None
+        num_inputs = weight.shape[1]
+        if (bits or self._bits) == 8:
+            kind, (packed, scales) = BYTES, _pack_bytes(weight)
+        else:
+            half = weight.to(torch.float16)
+            exact = bool((half.float() == weight.float()).all())
+            kind, chosen = (HALF, half) if exact else (FLOAT, weight.float())
+            packed = _blocks(chosen).transpose(1, 2)  # [B, K, 64]
+        if bias is not None:
+            bias = F.pad(bias.detach().float(), (0, -len(bias) % BLOCK))
+        return Matrix(
+            weights=self._keep(packed),
+            scales=None if scales is None else self._keep(scales),
+            bias=None if bias is None else self._keep(bias),
+            num_outputs=num_outputs or len(weight),
+            num_inputs=num_inputs,
+            kind=kind,
+            group=GROUP,
+        )
+
+
+def _blocks(weight: Tensor) -> Tensor:
+    """Divide a matrix [N, K] into blocks [B, 64, K], the last one padded with zeros."""
+    padded = F.pad(weight.detach(), (0, 0, 0, -len(weight) % BLOCK))
+    return torch.unflatten(padded, 0, (-1, BLOCK))
+
+
+def _pack_bytes(weight: Tensor) -> tuple[Tensor, Tensor]:
+    """Round a matrix [N, K] to codes [B, K / 4, 64, 4] and scales [B, G, 64]."""
+    codes, scales = quantize_blocks(_blocks(weight).flatten(0, 1), 8, GROUP)
+    width = -(-weight.shape[1] // 4) * 4
+    fours = torch.unflatten(codes.flatten(1)[:, :width], 1, (-1, 4))  # [B 64, K / 4, 4]
+    packed = torch.unflatten(fours, 0, (-1, BLOCK)).transpose(1, 2)
+    return packed, torch.unflatten(scales, 0, (-1, BLOCK)).transpose(1, 2)
