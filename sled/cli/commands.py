@@ -53,10 +53,16 @@ COMMANDS = {
     "prepare libriheavy": _command("prepare.libriheavy", "Libriheavy"),
     "prepare digits": _command("prepare.digits", "spoken digits, read by a teacher model"),
     "prepare english": _command("prepare.english", "English, read by teacher models"),
+    "prepare kaldi-folder": _command(
+        "prepare.kaldi_folder", "a Kaldi folder of any corpus, for speech tokens"
+    ),
     "align": _command("align", "find the times of words and letters in a corpus"),
     "tokenizer": _command("tokenizer", "train a tokenizer"),
     "cache codes": _command("cache.codes", "encode a corpus with a codec"),
     "cache predictions": _command("cache.predictions", "store a model's predictions for a corpus"),
+    "cache embeddings": _command("cache.embeddings", "extract speaker vectors of a Kaldi folder"),
+    "cache tokens": _command("cache.tokens", "extract speech tokens of a Kaldi folder"),
+    "cache parquet": _command("cache.parquet", "pack a Kaldi folder and its tables as Parquet"),
     "codec train": _command(
         "codec.train", "train or adapt a codec", "sled.training.codec.config:CodecTrainingConfig"
     ),
@@ -90,7 +96,7 @@ COMMANDS = {
 GROUPS = {
     "voices": "make and list voices",
     "prepare": "turn a corpus into checked manifests",
-    "cache": "compute a corpus's codes or predictions once",
+    "cache": "compute codes, tokens or predictions of a corpus once",
     "codec": "train a codec, fit transforms of its latents",
     "bench": "measure speed, each time beside a baseline",
 }
@@ -106,7 +112,17 @@ SECTIONS = {
 
 
 # Commands that compute for minutes or hours, on a machine that may do other work as well.
-LONG_WORK = {"align", "cache codes", "cache predictions", "codec train", "codec fit", "train"}
+LONG_WORK = {
+    "align",
+    "cache codes",
+    "cache predictions",
+    "cache embeddings",
+    "cache tokens",
+    "cache parquet",
+    "codec train",
+    "codec fit",
+    "train",
+}
 
 
 def find_command(words: list[str]) -> str | None:

@@ -37,6 +37,7 @@ CORPUS = {
     *("--decode_audio", "--min_duration", "--max_duration", "--min_chars_per_s"),
     *("--max_chars_per_s", "--num_workers"),
 }
+EXTRACTION = {"--input", "--wav_scp", "--output", "--num_threads", "--on_bad", "--device"}
 SPEED = {"--json", "--size", "--device", "--dtype", "--cfg", "--draws", "--threads"}
 FLAGS: dict[str, set[str]] = {
     "speak": SPEECH | {"--voice", "--max_redraws", "--marks"},
@@ -85,6 +86,7 @@ FLAGS: dict[str, set[str]] = {
         *("--piece_share", "--made_share", "--joined_share", "--hours", "--voices"),
         *("--voice_hours", "--kokoro_model", "--kokoro_voices", "--recordings", "--held_out"),
     },
+    "prepare kaldi-folder": {"--input", "--output", "--on_bad"},
     "align": {
         *("--manifest", "--output", "--model", "--text_normalization", "--max_steps"),
         *("--train_hours", "--seed", "--num_workers", "--device"),
@@ -99,6 +101,11 @@ FLAGS: dict[str, set[str]] = {
     "cache predictions": SAMPLING
     | {"--model", "--codec", "--codes", "--output", "--hours", "--max_duration_s"}
     | {"--offline_share", "--device", "--seed"},
+    "cache embeddings": EXTRACTION | {"--encoder", "--utt2spk"},
+    "cache tokens": EXTRACTION | {"--tokenizer", "--linguistic", "--sample_rate", "--model_source"},
+    "cache parquet": {
+        *("--input", "--output", "--num_utts_per_parquet", "--num_processes", "--dpo", "--on_bad"),
+    },
     "codec fit": {"--codec", "--transforms", "--codes", "--tokenizer", "--output"},
     "average": {"--run", "--last", "--best", "--checkpoints", "--output"},
     "grow": {
@@ -291,6 +298,10 @@ print("imported", *(library for library in {LIBRARIES!r} if library in sys.modul
         "evaluate": "evaluate",
         "benchmark": "bench",
         "train": "train",
+        "prepare_data": "prepare kaldi-folder",
+        "extract_embedding": "cache embeddings",
+        "extract_speech_token": "cache tokens",
+        "make_parquet_list": "cache parquet",
         "train_libriheavy": "train",
         "train_libriheavy_stream": "train",
     }.items(),

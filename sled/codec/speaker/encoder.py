@@ -106,13 +106,17 @@ def load_speaker_encoder(path: Path, device: str = "cpu", threads: int = 1) -> S
     Raises:
         ValueError: If there is none, or it cannot be used.
     """
-    if path.is_dir():
-        path = path / PUBLISHED_FILE
+    path = speaker_encoder_file(path)
     if path.suffix not in (".pt", ".safetensors"):
         return OnnxSpeakerEncoder(path, threads)
     if not path.is_file():
         raise ValueError(f"no speaker encoder at {path}: check the path")
     return NetworkSpeakerEncoder(load_speaker_network(path), device)
+
+
+def speaker_encoder_file(path: Path) -> Path:
+    """Find the file of a speaker encoder: the path itself, or `campplus.onnx` in a folder."""
+    return path / PUBLISHED_FILE if path.is_dir() else path
 
 
 def load_speaker_network(path: Path) -> SpeakerNetwork:

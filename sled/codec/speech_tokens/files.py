@@ -32,13 +32,27 @@ def load_speech_tokenizer(path: Path, device: str = "cpu", threads: int = 1) -> 
     Raises:
         ValueError: If there is none, or it cannot be used.
     """
-    if path.is_file():
-        return OnnxTokenizer(path, threads)
-    if (path / CONFIG_FILE).is_file() and (path / WEIGHTS_FILE).is_file():
+    first, *_ = tokenizer_files(path)
+    if first.name == CONFIG_FILE:
         return NetworkTokenizer(load_tokenizer_network(path), device)
-    for name in PUBLISHED_FILES:
-        if (path / name).is_file():
-            return OnnxTokenizer(path / name, threads)
+    return OnnxTokenizer(first, threads)
+
+
+def tokenizer_files(path: Path) -> list[Path]:
+    """Find the files of a speech tokenizer: one ONNX file, or a configuration and weights.
+
+    Raises:
+        ValueError: If there is none.
+    """
+    if path.is_file():
+        return [path]
+    own = [path / CONFIG_FILE, path / WEIGHTS_FILE]
+    published = (path / name for name in PUBLISHED_FILES)
+    if all(file.is_file() for file in own):
+        return own
+    for file in published:
+        if file.is_file():
+            return [file]
     raise ValueError(
         f"no speech tokenizer at {path}: name a file such as {PUBLISHED_FILES[0]}, or a folder "
         f"with {CONFIG_FILE} and {WEIGHTS_FILE}"

@@ -115,8 +115,8 @@ class Attention(nn.Module):
 def _rotate(x: Tensor, rotation: Tensor) -> Tensor:
     """Rotate halves of each head [..., T, head width] by the position."""
     first, second = x.chunk(2, -1)
-    cos, sin = rotation
-    return x * cos + torch.cat((-second, first), -1) * sin
+    rotated: Tensor = x * rotation[0] + torch.cat((-second, first), -1) * rotation[1]
+    return rotated
 
 
 class Layer(nn.Module):

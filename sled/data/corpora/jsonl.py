@@ -1,6 +1,7 @@
 """JSON lines with one object per utterance: `{"wav": "a.wav", "txt": "What it says."}`.
 
-The keys `audio` and `text` work too; `id`, `speaker`, `start` and `duration` (s) are optional.
+Other keys work, too: `audio`, `path` or `audio_path`, and `text` or `transcript`. Optional are `id`
+(or `utt`, `utt_id`), `speaker` (or `spk`, `speaker_id`), `start` and `duration` (s).
 """
 
 from collections.abc import Iterator, Sequence
@@ -10,7 +11,9 @@ from typing import Any
 
 from sled.data.corpora.items import Item, Utterance, read_json_lines
 
-AUDIO_KEYS, TEXT_KEYS = ("wav", "audio"), ("txt", "text")
+AUDIO_KEYS = ("wav", "audio", "path", "audio_path")
+TEXT_KEYS = ("txt", "text", "transcript")
+ID_KEYS, SPEAKER_KEYS = ("id", "utt", "utt_id"), ("speaker", "spk", "speaker_id")
 
 
 def read_jsonl(manifests: Sequence[Path], audio_dir: Path | None = None) -> Iterator[Item]:
@@ -28,11 +31,15 @@ def read_jsonl(manifests: Sequence[Path], audio_dir: Path | None = None) -> Iter
 def _parse(fields: dict[str, Any], folder: Path) -> Utterance:
     audio = Path(_string(fields, AUDIO_KEYS))
     recording_id = audio.with_suffix("").as_posix()
-    start, duration, speaker = (fields.get(key) for key in ("start", "duration", "speaker"))
+    start, duration = (fields.get(key) for key in ("start", "duration"))
+    name, speaker = (
+        next((fields[key] for key in keys if key in fields), None)
+        for keys in (ID_KEYS, SPEAKER_KEYS)
+    )
     # A file may hold several utterances with different starts.
     own_id = recording_id if start is None else f"{recording_id}@{start}"
     return Utterance(
-        id=str(fields.get("id", own_id)),
+        id=own_id if name is None else str(name),
         audio=folder / audio,
         text=_string(fields, TEXT_KEYS),
         start_s=0.0 if start is None else float(start),

@@ -8,7 +8,7 @@ from pathlib import Path
 from sled.data.corpora.items import Item, Rejected, Utterance
 from sled.data.corpora.options import AUDIO_SUFFIXES
 
-TEXT_SUFFIXES = (".txt", ".lab")
+TEXT_SUFFIXES = (".txt", ".lab", ".normalized.txt")
 
 
 def read_pairs(folder: Path) -> Iterator[Item]:

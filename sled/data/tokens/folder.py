@@ -8,12 +8,13 @@ published tools read them, or else from the folder.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import soundfile
 
+from sled.data.corpora.detect import read_recordings
 from sled.data.corpora.items import Item, Rejected, Utterance
 from sled.data.corpora.kaldi import read_recordings_table, read_table
 
@@ -46,8 +47,24 @@ class FolderUtterance:
     @property
     def audio(self) -> Path:
         """The audio file, as found from the working directory."""
-        path = Path(self.wav)
-        return path if path.is_file() else self.folder / path
+        return _find(self.wav, self.folder)
+
+
+def _find(wav: str, folder: Path) -> Path:
+    path = Path(wav)
+    return path if path.is_file() else folder / path
+
+
+def read_audio_paths(folder: Path) -> dict[str, Path]:
+    """Read the audio file of each utterance of a folder from `wav.scp`, the only file it needs.
+
+    Raises:
+        ValueError: If `wav.scp` cannot be read or is empty.
+    """
+    recordings = read_recordings_table(folder)
+    if not recordings:
+        raise ValueError(f"{folder / 'wav.scp'} names no recordings: check the path")
+    return {name: _find(wav, folder) for name, wav in recordings.items()}
 
 
 def read_folder(folder: Path) -> list[FolderUtterance]:
@@ -75,7 +92,31 @@ def read_folder(folder: Path) -> list[FolderUtterance]:
     return utterances
 
 
-def write_folder(items: Iterable[Item], folder: Path) -> list[Rejected]:
+def read_any_corpus(path: Path) -> Iterator[Item]:
+    """Yield the items of a corpus of any form, with names and speakers from those of its files.
+
+    A recording `speaker/name.wav` has the name `speaker_name`, or `name` if it begins with that of
+    the speaker, as in LibriTTS. Of `name.wav`, the speaker is what stands before the first `_`.
+
+    Raises:
+        ValueError: If it is of no known form.
+    """
+    for item in read_recordings(path):
+        if isinstance(item, Utterance) and item.speaker is None and item.recording_id is None:
+            item = _named_by_path(item)
+        yield item
+
+
+def _named_by_path(item: Utterance) -> Utterance:
+    folder, _, stem = item.id.rpartition("/")
+    speaker = folder.partition("/")[0]
+    if not folder:
+        speaker = stem.partition("_")[0] if "_" in stem else DEFAULT_SPEAKER
+    own = stem if not folder or stem.startswith(f"{speaker}_") else f"{speaker}_{stem}"
+    return replace(item, id=own, speaker=speaker)
+
+
+def write_folder(items: Iterable[Item], folder: Path, stop_at_bad: bool = False) -> list[Rejected]:
     """Write a corpus as a folder.
 
     Parts of recordings are written as recordings of their own. An item that the form cannot hold is
@@ -84,12 +125,13 @@ def write_folder(items: Iterable[Item], folder: Path) -> list[Rejected]:
     Args:
         items: The corpus.
         folder: The folder; it may hold an earlier one of the same corpus.
+        stop_at_bad: Whether an item that the form cannot hold ends the run.
 
     Returns:
         What was left out.
 
     Raises:
-        ValueError: If nothing is left.
+        ValueError: If nothing is left, or an item is bad and `stop_at_bad` is true.
     """
     folder.mkdir(parents=True, exist_ok=True)
     lines: dict[str, list[str]] = {"wav.scp": [], "text": [], "utt2spk": []}
@@ -99,6 +141,8 @@ def write_folder(items: Iterable[Item], folder: Path) -> list[Rejected]:
     for item in items:
         line = item if isinstance(item, Rejected) else _fit(item, folder, names)
         if isinstance(line, Rejected):
+            if stop_at_bad:
+                raise line.to_error()
             rejected.append(line)
             continue
         name, wav, text, speaker = line

@@ -191,7 +191,7 @@ def _write_file(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
         "reject_speech_token": pyarrow.list_(pyarrow.int64()),
         "instruct": pyarrow.string(),
     }
-    content = [row | {"audio_data": Path(row["audio"]).read_bytes()} for row in rows]
+    content = [{**row, "audio_data": Path(row["audio"]).read_bytes()} for row in rows]
     present = {name for row in content for name in row}
     table = pyarrow.table(
         {

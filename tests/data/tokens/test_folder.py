@@ -7,7 +7,12 @@ import pytest
 import soundfile
 
 from sled.data.corpora.items import Rejected, Utterance
-from sled.data.tokens.folder import DEFAULT_SPEAKER, read_folder, write_folder
+from sled.data.tokens.folder import (
+    DEFAULT_SPEAKER,
+    read_any_corpus,
+    read_folder,
+    write_folder,
+)
 
 
 def recording(folder: Path, name: str, seconds: float = 1.0) -> Path:
@@ -91,3 +96,22 @@ def test_relative_paths_start_from_the_working_directory_or_the_folder(tmp_path,
     assert one.audio == tmp_path / "one.wav"
     monkeypatch.chdir(tmp_path)
     assert one.audio == Path("one.wav")
+
+
+@pytest.mark.parametrize(
+    ("files", "wanted"),
+    [
+        (["174/50561/174_50561_000006.wav"], [("174_50561_000006", "174")]),
+        (["anna/one.wav", "ben/one.wav"], [("anna_one", "anna"), ("ben_one", "ben")]),
+        (["anna_one.wav", "two.wav"], [("anna_one", "anna"), ("two", DEFAULT_SPEAKER)]),
+    ],
+)
+def test_names_and_speakers_are_those_of_the_files(files, wanted, tmp_path):
+    """LibriTTS, folders of speakers, and a flat folder."""
+    for file in files:
+        path = tmp_path / "corpus" / file
+        path.parent.mkdir(parents=True, exist_ok=True)
+        recording(path.parent, path.stem)
+        path.with_suffix(".normalized.txt").write_text("What it says.\n")
+    write_folder(read_any_corpus(tmp_path / "corpus"), tmp_path / "kaldi")
+    assert [(one.id, one.speaker) for one in read_folder(tmp_path / "kaldi")] == wanted

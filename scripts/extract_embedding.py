@@ -1,0 +1,9 @@
+#!/usr/bin/env python
+"""`sled cache embeddings`, under its published name."""
+
+import sys
+
+from sled.cli.main import main
+
+if __name__ == "__main__":
+    raise SystemExit(main(["cache", "embeddings", *sys.argv[1:]]))

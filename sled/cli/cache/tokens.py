@@ -1,0 +1,70 @@
+"""Extract the speech tokens of recordings.
+
+Writes utt2speech_token.pt. The same command continues an interrupted run. Recordings over 30 s are
+encoded in windows of 30 s.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from sled.cli.cache.extraction import add_extraction_flags, input_folder, print_report
+
+EXAMPLE = "sled cache tokens --input data/train --tokenizer speech_tokenizer_v2.onnx"
+
+
+def add_flags(parser: argparse.ArgumentParser) -> None:
+    """Add the flags of `sled cache tokens`."""
+    recordings = add_extraction_flags(parser, "folder for the table, or its name with .pt")
+    recordings.add_argument(
+        "--tokenizer",
+        "--onnx_path",
+        "--tokenizer_path",
+        type=Path,
+        required=True,
+        help="speech tokenizer: an ONNX file, a folder that `sled tokenizer speech train` wrote, "
+        "or a folder with speech_tokenizer_v2.onnx or speech_tokenizer_v1.onnx",
+    )
+    recordings.add_argument(
+        "--linguistic",
+        type=Path,
+        help="table of tokens of Step-Audio's linguistic codebook: they are mixed 2:3 with those "
+        "of the tokenizer",
+    )
+    for flag in ("--sample_rate", "--model_source"):  # of a published tool, without effect here
+        recordings.add_argument(flag, help=argparse.SUPPRESS)
+
+
+def run(args: argparse.Namespace) -> None:
+    """Extract the tokens.
+
+    Raises:
+        ValueError: For recordings or a tokenizer that cannot be used.
+    """
+    folder = input_folder(args)
+    import torch
+
+    from sled.cli.device import choose_device
+    from sled.codec.speech_tokens.files import load_speech_tokenizer, tokenizer_files
+    from sled.data.tokens.extraction import add_linguistic, digest_files, extract, tokens_of
+    from sled.data.tokens.folder import read_audio_paths
+    from sled.data.tokens.tables import SPEECH_TOKENS
+
+    paths = read_audio_paths(folder)
+    torch.set_num_threads(1)  # recordings are worked on in parallel instead
+    tokenizer = load_speech_tokenizer(args.tokenizer, choose_device(args.device))
+    output = args.output or folder
+    table = output if output.suffix == ".pt" else output / SPEECH_TOKENS
+    report = extract(
+        paths,
+        tokens_of(tokenizer),
+        table,
+        digest_files(tokenizer_files(args.tokenizer)),
+        num_threads=args.num_threads,
+        skip_bad=args.on_bad == "skip",
+    )
+    if args.linguistic is not None:
+        add_linguistic(table, report.rows, args.linguistic)
+    print_report(report, table)
+    print(f"{sum(map(len, report.rows.values()))} tokens, {tokenizer.token_rate:g} a second")

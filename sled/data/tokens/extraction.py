@@ -1,0 +1,324 @@
+"""Extraction of tokens and speaker vectors from recordings into tables.
+
+The rows of a table are collected in a journal beside it, so an interrupted run goes on where it
+stopped. A report tells with what the rows were made, and which recordings failed: these are tried
+again by the next run.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from itertools import islice
+from pathlib import Path
+from typing import Any, TextIO
+
+import numpy as np
+import soundfile
+import torch
+from torch import Tensor
+
+from sled.codec.features import ANALYSIS_RATE, resample
+from sled.codec.speaker.encoder import SpeakerEncoder
+from sled.codec.speech_tokens.dual import mix_codebooks
+from sled.codec.speech_tokens.tokenizer import SpeechTokenizer
+from sled.data.tokens.tables import LINGUISTIC, MIXED, SEMANTIC, Row, read_tokens, write_table
+from sled.files.json_object import read_json_object
+from sled.files.media import decode_media
+from sled.files.progress import Progress
+
+# Recordings that are handed to the threads at a time, for each of them.
+_PER_THREAD = 16
+
+Compute = Callable[[Path], Row]
+"""Returns the row of a recording."""
+
+
+@dataclass
+class ExtractionReport:
+    """The result of an extraction.
+
+    Attributes:
+        rows: The table.
+        computed: Rows that this run computed.
+        rejected: Why recordings have no row, by name.
+    """
+
+    rows: dict[str, Row]
+    computed: int = 0
+    rejected: dict[str, str] = field(default_factory=dict)
+
+
+def read_speech(path: Path) -> Tensor:
+    """Read a recording as mono [S] at 16 kHz, resampled as the published tools do.
+
+    Raises:
+        ValueError: If it is missing, cannot be read, or is empty.
+    """
+    if not path.is_file():
+        raise ValueError(f"no audio file at {path}")
+    with path.open("rb") as file:
+        try:
+            samples, rate = soundfile.read(file, dtype="float32", always_2d=True)
+        except (soundfile.LibsndfileError, OSError):
+            file.seek(0)
+            samples, rate = decode_media(file, str(path))
+    if not len(samples):
+        raise ValueError(f"{path} holds no audio")
+    if not np.isfinite(samples).all():
+        raise ValueError(f"{path} holds samples that are not finite")
+    return resample(torch.from_numpy(samples).mean(1), rate, ANALYSIS_RATE)
+
+
+def vector_of(encoder: SpeakerEncoder) -> Compute:
+    """Make the function that computes the speaker vector of a recording."""
+
+    def compute(path: Path) -> Row:
+        vector: Row = encoder.encode(read_speech(path)).double().numpy()
+        if not np.isfinite(vector).all():
+            raise ValueError("its speaker vector is not finite")
+        return vector
+
+    return compute
+
+
+def tokens_of(tokenizer: SpeechTokenizer) -> Compute:
+    """Make the function that computes the speech tokens of a recording."""
+
+    def compute(path: Path) -> Row:
+        [tokens] = tokenizer.encode([read_speech(path)])
+        if not len(tokens):
+            raise ValueError("it has no speech tokens: it is too short")
+        row: Row = tokens.numpy()
+        return row
+
+    return compute
+
+
+def extract(
+    recordings: Mapping[str, Path],
+    compute: Compute,
+    output: Path,
+    made_with: str,
+    *,
+    num_threads: int = 1,
+    skip_bad: bool = True,
+) -> ExtractionReport:
+    """Compute a row for each recording, and write the table.
+
+    Args:
+        recordings: Audio files by name.
+        compute: Computes a row.
+        output: The table, a file `.pt`. Beside it are a journal while the work is not complete,
+            and a report as JSON.
+        made_with: What computes, such as a digest of the model. Rows of an earlier run are kept if
+            it was made with the same.
+        num_threads: Threads that compute.
+        skip_bad: Whether recordings that fail are left out. Otherwise they are an error.
+
+    Raises:
+        ValueError: If a recording fails and `skip_bad` is false, all fail, or the table was made
+            with something else.
+    """
+    if num_threads < 1:
+        raise ValueError(f"{num_threads} threads can compute nothing: give 1 or more")
+    output.parent.mkdir(parents=True, exist_ok=True)
+    rows = _finished_rows(output, made_with)
+    report = ExtractionReport({})
+    with _open_journal(output, made_with, rows) as journal:
+        todo = {name: path for name, path in recordings.items() if name not in rows}
+        for name, result in _run(todo, compute, num_threads, len(recordings)):
+            if isinstance(result, str):
+                if not skip_bad:
+                    raise ValueError(
+                        f"{name}: {result}: repair or remove it, or leave bad recordings out with "
+                        "--on_bad skip"
+                    )
+                report.rejected[name] = result
+            else:
+                rows[name] = result
+                report.computed += 1
+                journal.write(json.dumps({name: result.tolist()}) + "\n")
+    report.rows = {name: rows[name] for name in recordings if name in rows}
+    if not report.rows:
+        name, reason = next(iter(report.rejected.items()), ("", "there are no recordings"))
+        raise ValueError(f"none of {len(recordings)} recordings can be used: {name} {reason}")
+    if report.computed or not output.is_file():
+        write_table(output, report.rows)
+    _write_report(output, made_with, report)
+    _journal_of(output).unlink(missing_ok=True)
+    return report
+
+
+def speaker_means(vectors: Mapping[str, Row], speakers: Mapping[str, str]) -> dict[str, Row]:
+    """Return the mean vector of each speaker, of vectors as they were extracted.
+
+    Args:
+        vectors: Vectors by utterance.
+        speakers: Speakers by utterance.
+
+    Raises:
+        ValueError: If an utterance has no speaker.
+    """
+    of_speaker: dict[str, list[Row]] = {}
+    for name, vector in vectors.items():
+        if name not in speakers:
+            raise ValueError(f"utt2spk has no line for {name}: add it")
+        of_speaker.setdefault(speakers[name], []).append(vector)
+    return {
+        speaker: np.mean(np.asarray(own, np.float32), 0).astype(np.float64)
+        for speaker, own in of_speaker.items()
+    }
+
+
+def add_linguistic(output: Path, semantic: Mapping[str, Row], linguistic: Path) -> None:
+    """Write the table of Step-Audio: for each name the tokens of both codebooks, and mixed.
+
+    Args:
+        output: The table to write.
+        semantic: Tokens of the semantic codebook.
+        linguistic: Table of tokens of the linguistic codebook.
+
+    Raises:
+        ValueError: If an utterance is in one table only, or tokens are out of range.
+    """
+    other = read_tokens(linguistic)
+    table = {}
+    for name, row in semantic.items():
+        if name not in other:
+            raise ValueError(f"{linguistic} has no tokens of {name}: extract them first")
+        first, second = torch.from_numpy(other[name]), torch.from_numpy(row)
+        try:
+            mixed = mix_codebooks(first, second)
+        except ValueError as error:
+            raise ValueError(f"{name}: {error}") from error
+        lists = {MIXED: mixed.tolist(), LINGUISTIC: first.tolist(), SEMANTIC: second.tolist()}
+        table[name] = lists
+    partial = output.with_name(f".{output.name}.part")
+    torch.save(table, partial)
+    os.replace(partial, output)
+
+
+def digest_files(files: Iterable[Path]) -> str:
+    """Return the SHA-256 of the contents of files.
+
+    Raises:
+        ValueError: If one is missing.
+    """
+    digest = hashlib.sha256()
+    for file in files:
+        if not file.is_file():
+            raise ValueError(f"no file at {file}: check the path")
+        with file.open("rb") as content:
+            while block := content.read(1 << 20):
+                digest.update(block)
+    return digest.hexdigest()
+
+
+def _run(
+    todo: Mapping[str, Path], compute: Compute, num_threads: int, total: int
+) -> Iterator[tuple[str, Row | str]]:
+    """Yield the row of each recording, or why it has none, in order."""
+
+    def attempt(item: tuple[str, Path]) -> tuple[str, Row | str]:
+        name, path = item
+        try:
+            return name, compute(path)
+        except (ValueError, OSError, RuntimeError) as error:
+            return name, str(error).partition("\n")[0]
+
+    items = iter(todo.items())
+    with (
+        ThreadPoolExecutor(num_threads) as pool,
+        Progress("extracting", total, "recording", total - len(todo)) as progress,
+    ):
+        while block := list(islice(items, _PER_THREAD * num_threads)):
+            for result in pool.map(attempt, block):
+                progress.advance()
+                yield result
+
+
+def _journal_of(output: Path) -> Path:
+    return output.with_name(f".{output.name}.journal")
+
+
+def _report_of(output: Path) -> Path:
+    return output.with_suffix(".json")
+
+
+def _finished_rows(output: Path, made_with: str) -> dict[str, Row]:
+    """The rows of earlier runs: of the table, and of a journal."""
+    rows: dict[str, Row] = {}
+    if output.is_file():
+        report = _report_of(output)
+        if not report.is_file() or read_json_object(report).get("made_with") != made_with:
+            raise ValueError(
+                f"{output} was made with something else, or not by this command: delete it, or "
+                "write to another folder"
+            )
+        stored = torch.load(output, map_location="cpu", weights_only=True)
+        # Of two codebooks, this command extracts one.
+        plain = {
+            name: row[SEMANTIC] if isinstance(row, dict) else row for name, row in stored.items()
+        }
+        rows |= {name: np.asarray(row) for name, row in plain.items()}
+    journal = _journal_of(output)
+    if journal.is_file():
+        lines = _whole_lines(journal)
+        if lines and lines[0].get("made_with") == made_with:
+            for line in lines[1:]:
+                rows |= {name: np.asarray(row) for name, row in line.items()}
+        else:
+            journal.unlink()
+    return rows
+
+
+def _whole_lines(journal: Path) -> list[dict[str, Any]]:
+    """The objects of a journal, without a last one that was not written to its end."""
+    lines = []
+    for line in journal.read_text(encoding="utf-8").splitlines():
+        try:
+            lines.append(json.loads(line))
+        except ValueError:
+            break
+    return lines
+
+
+@contextmanager
+def _open_journal(output: Path, made_with: str, rows: Mapping[str, Row]) -> Iterator[TextIO]:
+    """Open the journal for further rows; it begins with those that are known."""
+    journal = _journal_of(output)
+    if journal.is_file():  # written again, because its last line may be incomplete
+        partial = journal.with_name(f"{journal.name}.part")
+        with partial.open("w", encoding="utf-8") as file:
+            file.writelines(_lines(made_with, rows))
+        os.replace(partial, journal)
+    else:
+        journal.write_text("".join(_lines(made_with, {})), encoding="utf-8")
+    with journal.open("a", encoding="utf-8", buffering=1) as file:
+        yield file
+
+
+def _lines(made_with: str, rows: Mapping[str, Row]) -> Iterable[str]:
+    yield json.dumps({"made_with": made_with}) + "\n"
+    for name, row in rows.items():
+        yield json.dumps({name: row.tolist()}) + "\n"
+
+
+def _write_report(output: Path, made_with: str, report: ExtractionReport) -> None:
+    lengths = [len(row) for row in report.rows.values()]
+    content = {
+        "made_with": made_with,
+        "recordings": len(report.rows),
+        "numbers": {"total": sum(lengths), "fewest": min(lengths), "most": max(lengths)},
+        "rejected": report.rejected,
+    }
+    path = _report_of(output)
+    partial = path.with_name(f".{path.name}.part")
+    partial.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    os.replace(partial, path)
