@@ -46,11 +46,13 @@ _NO_BREAK = "\u00a0\u2007\u2009\u202f"
 
 _THOUSANDS = re.compile(rf"(?<=\d)[{_NO_BREAK}_](?=\d\d\d(?!\d))")
 _MIXED = re.compile(r"(?<=\w)(?=\u2063\d)|(?<=\d\u2063)(?=[^\W\d_])")
+_DAYS_AND_MONTHS = "mon|tue|wed|thu|fri|sat|sun|jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec"
 _RANGE = re.compile(
     r"(?<=[\w.%°$€£'\"])–(?=[-−]?[$€£¥]?\d)"
     r"|(?<=\d)–(?=\w)|(?<=\b[A-Z])–(?=[A-Z\d]\b)"
     r"|(?<=(?i:[ap]m))–(?=\w)"
-    r"|(?<=(?i:mon|tue|wed|thu|fri|sat|sun|jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec))–(?=\w)"
+    rf"|(?<=(?i:{_DAYS_AND_MONTHS}))–(?=\w)|(?<=(?i:{_DAYS_AND_MONTHS})\.)–(?=\w)"
+    r"|(?<=[IVX])–(?=[IVX])"
 )
 _DASH = re.compile("[—–]|--+")
 _ARROW = re.compile(r"<?[-=]+>|<[-=]{2,}(?!\w)|<-(?=[A-Za-z\s]|$)")

@@ -7,7 +7,6 @@ from tests.normalization.modern_text import Line, has_right_pauses, read_lines, 
 
 # What is not right yet, and why.
 NOT_YET = {
-    "Mix 1/3 c. oil w/ 2 Tbsp. lemon juice.": "c. is read as a letter, since it may mean circa",
     "F = ma, so a = F/m.": "two letters side by side are taken for a word",
 }
 

@@ -104,7 +104,8 @@ def _say_host(match: Match[str]) -> str | None:
 
 def _say_file(text: str) -> str:
     """The name of a file; its extension is spelled unless it is said as a word."""
-    name, _, part = text.partition("#")
+    end = min((text + "#").index("#"), (text + "?").index("?"))
+    name, part = text[:end], text[end:].removeprefix("#")
     named = _EXTENSION.search(name)
     if named is None:
         return say_address(text)
@@ -170,7 +171,7 @@ RULES: list[Rule] = [
     ),
     rule(r"(?=\w*[a-z])[\w-]+(?:/[\w.-]+)+/?(?<!\.)", lambda m: _say_path(m[0])),
     rule(
-        rf"(?=[\w.-]*{LETTER}[\w-]*\.)(?:[\w-]+\.)+(?:{_FILES})(?:#[\w-]+)?{END}(?!\.\w)",
+        rf"(?=[\w.-]*{LETTER}[\w-]*\.)(?:[\w-]+\.)+(?:{_FILES})(?:#[\w-]+|\?\w+=[\w=&-]*)?{END}(?!\.\w)",
         lambda m: _say_file(m[0]),
     ),
     rule(r"(?<![\w.])\.(?:\.?/[\w./-]*\w|[a-z]{2,}\w*|NET(?!\w))", lambda m: say_address(m[0])),

@@ -128,7 +128,8 @@ RULES: list[Rule] = [
         rf"{FREE}(?P<hours>{_HOURS})h(?P<minutes>[0-5]\d)(?P<seconds>)(?P<part>)(?!\w)", _say_clock
     ),
     rule(
-        r"(?<![\w.,:])(?P<one>\d{1,3}(?:,\d{3})*|\d+) ?: ?(?P<two>\d{1,3}(?:,\d{3})+|\d+)"
+        r"(?<![\w.,:])(?P<one>\d{1,3}(?:,\d{3})*|\d+(?:\.\d+(?=:1(?!\d)))?) ?: ?"
+        r"(?P<two>\d{1,3}(?:,\d{3})+|\d+)"
         r"(?![\d:]|[.,]\d)",
         _say_ratio,
     ),

@@ -158,7 +158,7 @@ def _say(match: Match[str]) -> str | None:
     if letter := groups["letter"] or groups["short"]:
         scale = _SCALES[letter.lower()]
     said = say_money(names, amount, scale)
-    is_one = before(match).lower() in ("a", "an") and re.match(" [a-z]", _rest(match))
+    is_one = before(match).lower() in ("a", "an") and re.match(" [a-z]|-an?-", _rest(match))
     if is_one or re.match(r" (?:bills?|notes?|coins?)\b", _rest(match)):
         said = _singular(said, names)
     if groups["last"]:

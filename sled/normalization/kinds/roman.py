@@ -25,7 +25,7 @@ COUNTED = word_set(
     "figure form game generation grade group lesson level mark mk number no nos part phase "
     "plan platform round scene schedule season section series stage step super table test "
     "tier title type unit version volume vol vols wave war week year ch sec fig art pt pts "
-    "bowl quarter"
+    "bowl quarter parts chapters wars volumes phases"
 )
 _ORDERED = "century|centuries|dynasty|olympiad|congress|amendment|corps|army|legion|millennium"
 _TITLES = word_set(
@@ -75,6 +75,10 @@ def _say(match: Match[str]) -> str | None:
     counts = previous.rstrip(".").lower().lstrip("(\"'") in COUNTED
     if previous.startswith("No") and text == "I":
         return None
+    if match.string[match.start() - 1 : match.start()] == "§":
+        return _with_part(match, value)
+    if text.isupper() and _is_one_of_several(match, previous):
+        return _with_part(match, value)
     is_numeral = text != "I" if text.isupper() else len(text) > 1
     if counts and (previous[:1].isupper() or is_numeral):
         return _with_part(match, value)
@@ -95,6 +99,23 @@ def _say(match: Match[str]) -> str | None:
     if text in _NO_NUMERALS or not _is_name(previous) or previous.isupper():
         return None
     return _with_part(match, value)
+
+
+def _say_range(match: Match[str]) -> str | None:
+    first, last = roman_value(match["first"]), roman_value(match["last"])
+    return f"{numbers.cardinal(first)} to {numbers.cardinal(last)}" if 0 < first < last else None
+
+
+def _is_one_of_several(match: Match[str], previous: str) -> bool:
+    """World Wars I and II."""
+    if previous.lower() in ("and", "or", "to", "&"):
+        words = before(match, 3).split()
+        return len(words) == 3 and bool(roman_value(words[1])) and words[0].lower() in COUNTED
+    following = match.string[match.end() : match.endpos]
+    return (
+        previous.lower() in COUNTED
+        and re.match(r" (?:and|or|to|&) [IVX]+\b", following) is not None
+    )
 
 
 def _is_first(match: Match[str]) -> bool:
@@ -133,6 +154,15 @@ RULES: list[Rule] = [
         r"(?<![\w.-])(?P<numeral>[IVXL]+|[ivxl]+)(?![\w-])(?:\.(?P<part>\d+)(?![\w.]))?",
         _say,
         begins=_needs_next,
-        reach=1,
+        reach=2,
+        goes_on="and|or|to|&",
+    ),
+    rule(
+        r"(?<![\w.-])(?P<first>[IVX]+)-(?P<last>[IVX]+)(?![\w-])",
+        _say_range,
+    ),
+    rule(
+        r"(?<![\w.-])(?P<numeral>[IVX]+)(?:st|nd|rd|th)(?!\w)",
+        lambda m: numbers.ordinal(roman_value(m["numeral"])) if roman_value(m["numeral"]) else None,
     ),
 ]

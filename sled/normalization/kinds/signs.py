@@ -105,6 +105,8 @@ RULES: list[Rule] = [
     rule(r"(?<=\w)/(?=100 ?(?:km|mi)\b)", "per", begins=r"/100$", reach=1),
     rule(r"(?<![^ \n\v(])!(?=[a-zA-Z(])", "not"),
     rule(r"(?<=(?i:select) )\*|(?<=\()\*(?=\))", "star"),
+    rule(r"(?<!\w)[$€£]{2,}(?!\w)", ""),
+    rule(r"\$(?=\(?[A-Za-z_]{2})", "dollar"),
     rule("##+", ""),
     rule("==+", "equals"),
     rule("!=", "is not equal to"),

@@ -17,7 +17,7 @@ import re
 from re import Match
 
 from sled.normalization import numbers
-from sled.normalization.kinds.unit_names import unit_names
+from sled.normalization.kinds.unit_names import KITCHEN, unit_names
 from sled.normalization.rules import (
     END,
     FREE,
@@ -121,9 +121,12 @@ def _say_sum(match: Match[str]) -> str | None:
             said.append(_say_operator(part[0], text))
         expects_operand = not expects_operand
         at = part.end()
-    return " ".join(said)
+    words = " ".join(said)
+    return words.replace(" times ", " by ") if _SIZES.fullmatch(text) else words
 
 
+_LENGTH = rf"(?:{NUMBER}) ?(?:mm|cm|km|m|in|ft|yd)"
+_SIZES = re.compile(rf"{_LENGTH}(?: ?× ?{_LENGTH})+")
 _OPERAND_PATTERN, _OPERATOR_PATTERN = re.compile(_OPERAND), re.compile(_OPERATOR)
 _FRACTION = re.compile(r"(?P<above>\d{1,2})/(?P<below>\d{1,2})(?P<of>[a-z]?)(?![\w./(])")
 
@@ -270,6 +273,8 @@ def _say_fraction(match: Match[str]) -> str | None:
     unit = _say_unit(match, above > below)
     if match["unit"] == '"':
         return f"{fraction(above, below)} inch"
+    if match["unit"] in KITCHEN and above < below:
+        return fraction(above, below) + unit
     if unit and (above, below) == (1, 2):
         return f"half a{'n' if unit[1] in 'aeiou' and unit[1:4] != 'uni' else ''}{unit}"
     if unit and above < below:
@@ -278,18 +283,21 @@ def _say_fraction(match: Match[str]) -> str | None:
 
 
 def _say_unit(match: Match[str], is_several: bool) -> str:
-    names = unit_names("in" if match["unit"] == '"' else match["unit"]) if match["unit"] else None
+    if not match["unit"]:
+        return ""
+    names = KITCHEN.get(match["unit"])
+    names = names or unit_names("in" if match["unit"] == '"' else match["unit"])
     return f" {names[is_several]}" if names else ""
 
 
 _FRACTION_UNIT = (
-    r"(?: ?(?P<unit>in(?=\.)"
+    r"(?: ?(?P<unit>in(?=\.)|[ctT](?=\. [a-z])"
     r"|\"(?= [a-z])"
     r"|(?:km|cm|mm|kg|mg|ft|yd|mi|oz|lbs?|gal|qt|tsps?|tbsps?|Tbsp|mL|ml|hrs?|mins?|yrs?|h|L)(?!\w))"
     r"(?:\.(?=[,;:!?]| [\"'(]?[a-z\d]))?)?"
 )
 
-BEGINS = rf"[-−(√~<>!=≤≥≈≠∞|.\d]|(?:{'|'.join(_FUNCTIONS)})\d*\(|{_VARIABLE}(?!{LETTER})|ln"
+BEGINS = rf"[-−(√~<>!=≤≥≈≠∞|.^\d]|(?:{'|'.join(_FUNCTIONS)})\d*\(|{_VARIABLE}(?!{LETTER})|ln"
 RULES: list[Rule] = [
     rule(
         rf"(?<![\w.,/])(?:{_OPERAND})(?: ?{_OPERATOR} ?{_OPERAND})+(?![\w^(/-]|[.,]\d)",
@@ -305,6 +313,16 @@ RULES: list[Rule] = [
         lambda m: _say_base(m[0]),
     ),
     rule(rf"(?<!\w)\|[-−]?{_VARIABLE}\|(?!\w)", lambda m: _say_base(m[0])),
+    rule(
+        r"(?<!\w)\^(?P<degree>[3-9])(?=√[(\da-z])",
+        lambda m: (
+            "the cube root of"
+            if m["degree"] == "3"
+            else f"the {numbers.ordinal(int(m['degree']))} root of"
+        ),
+    ),
+    rule(r"(?<=\^\d)√(?=[(\da-z])", ""),
+    rule(r"(?<!\w)O(?=\((?:[1nmkNVE]|log))", f"O{LETTER_GAP}of"),
     rule(rf"{FREE}√\(?(?:{NUMBER}|{_VARIABLE}(?!\w))\)?", lambda m: _say_operand(m[0])),
     rule(rf"{FREE}(?:{NUMBER})[eE][-−+]?\d+{END}", _say_scientific),
     rule(rf"(?<![\w.])(?:{NUMBER}|(?:\d+)?{_VARIABLE}){_POWER}{END}", lambda m: _say_operand(m[0])),

@@ -173,6 +173,12 @@ ALONE = word_set(
     "kWh MWh GWh kHz MHz GHz Hz km/h mph kph kcal mAh kbps Mbps Gbps kg mg km cm mm dB kW MW "
     "GW KB MB GB TB GiB MiB KiB ml mL"
 )
+# Units of recipes, with a full stop.
+KITCHEN = {
+    "c": ("cup", "cups"),
+    "t": ("teaspoon", "teaspoons"),
+    "T": ("tablespoon", "tablespoons"),
+}
 SQUARES = {"sq": "square", "square": "square", "cu": "cubic", "cubic": "cubic"}
 _POWERS = {"2": "square", "3": "cubic"}
 

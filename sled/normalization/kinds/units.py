@@ -17,6 +17,7 @@ from re import Match
 from sled.normalization import numbers
 from sled.normalization.kinds.unit_names import (
     ALONE,
+    KITCHEN,
     SQUARES,
     SYMBOL,
     UNIT,
@@ -170,13 +171,24 @@ _HAS_CURRENT = re.compile(r" (?:fuse|breaker|circuit|current|charger|socket|outl
 PLACES = word_set(
     "rm ste bldg fl apt apartment suite unit room gate seat row flat exit building block platform"
 )
+
+
+def _say_sheet(match: Match[str]) -> str:
+    """8.5" x 11" paper."""
+    one, two = (numbers.number(match[name], is_count=True) for name in ("one", "two"))
+    rest = match.string[match.end() : match.endpos]
+    is_adjective = _NOUN.match(rest) and not _NO_NOUN.match(rest)
+    return f"{one} by {two} inch{'' if is_adjective else 'es'}"
+
+
 _SIZED = r"(?= ?(?:tall|long|wide|high|deep|thick|x|by|×)\b)"
 _DURATION = (
     r"(?:(?P<days>\d+) ?d ?)?(?:(?P<hours>\d+) ?h(?:rs?)? ?)?"
     r"(?:(?P<minutes>\d+) ?m(?:ins?)?(?![a-zA-Z^/²³])\.? ?)?(?:(?P<seconds>\d+) ?s(?:ecs?)?)?"
 )
 
-BEGINS = rf"[-−.\d]|°[CF]|[NSEW](?!\w)|{SYMBOL}/|{'|'.join(ALONE)}"
+_ONE = word_set("a an per")
+BEGINS = rf"[-−.\d]|[lokgtqhmswy]|°[CF]|[NSEW](?!\w)|{SYMBOL}/|{'|'.join(ALONE)}"
 RULES: list[Rule] = [
     rule(
         r"(?P<degrees>\d+)° ?(?P<minutes>\d+(?:\.\d+)?)'(?: ?(?P<seconds>\d+(?:\.\d+)?)\")?"
@@ -199,6 +211,13 @@ RULES: list[Rule] = [
         begins=r"\d+'",
         reach=1,
         goes_on=r"\d{1,2}(?:\.\d+)?(?:\"|'')[.,;:!?)]*",
+    ),
+    rule(
+        rf"{FREE}(?P<one>\d+(?:\.\d+)?)\" ?[x×] ?(?P<two>\d+(?:\.\d+)?)\"",
+        _say_sheet,
+        begins=r"\d+(?:\.\d+)?\"(?:$|[x×])",
+        reach=3,
+        goes_on=r"[x×]|\d+(?:\.\d+)?\"",
     ),
     rule(rf"{FREE}(?P<feet>\d+)'(?P<inches>){_SIZED}", _say_feet, begins=r"\d+'$", reach=1),
     rule(
@@ -242,6 +261,22 @@ RULES: list[Rule] = [
         begins=r"[-−]?[\d.,-]*\d(?:$|-?[a-zA-Zμ°%Ω])",
         reach=3,
         goes_on=_may_be_unit,
+    ),
+    rule(  # 3 c. flour
+        rf"{FREE}(?P<number>{NUMBER}) (?P<unit>[ctT])\.(?= [a-z])",
+        lambda m: (
+            f"{numbers.number(m['number'], is_count=True)} {KITCHEN[m['unit']][m['number'] != '1']}"
+        ),
+        begins=r"[\d.]*\d$",
+        reach=2,
+        goes_on=r"[ctT]\.",
+    ),
+    rule(  # half a lb. of butter, per min
+        r"(?<!\w)(?P<unit>lbs?|oz|kg|km|gal|tsp|tbsp|qt|hr|min|sec|wk|mo|yr|mi)"
+        r"(?!\w)(?:\.(?=[,;:!?]| [\"'(]?[a-z\d]))?",
+        lambda m: (unit_names(m["unit"]) or [None])[0] if before(m).lower() in _ONE else None,
+        begins=r"(?:lbs?|oz|kg|km|gal|tsp|tbsp|qt|hr|min|sec|wk|mo|yr|mi)\.$",
+        reach=1,
     ),
     rule(r"(?<=\d°)[NSEW](?!\w)|(?<=\d° )[NSEW](?!\w)", lambda m: _SIDES[m[0]]),
     rule(r"(?<![\w°])°[CF](?!\w)", lambda m: UNITS[m[0]][1]),
