@@ -127,6 +127,7 @@ FLAGS: dict[str, set[str]] = {
         *("--json", "--url", "--model", "--api", "--key", "--voice", "--texts", "--rates"),
         *("--capacity", "--seconds", "--rounds", "--seed", "--picture"),
     },
+    "bench server": {"--json", "--model", "--text", "--rounds"},
     "bench start": {"--json", "--model", "--input", "--rounds"},
     "bench train": {
         *("--json", "--size", "--device", "--bf16", "--frames", "--gradient_accumulation_steps"),

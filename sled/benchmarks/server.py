@@ -1,0 +1,200 @@
+"""What a server adds to a session: time to the first audio, and to the end when a caller leaves.
+
+Server, clients and the session that is compared are in one process, and one speaks at a time. The
+ways take turns, so that a change of the machine's speed meets all of them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import socket
+import struct
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+from websockets.sync.client import connect
+
+from sled.benchmarks.flags import check_at_least
+from sled.benchmarks.report import Report, describe_machine, table
+from sled.cli.serve import make_server
+from sled.serving.app import make_app
+from sled.serving.listening import Listener, uvicorn_config
+from sled.serving.server import Server
+from sled.serving.settings import load_settings
+from sled.tts import TTS
+
+# A caller who leaves does so while much is left to say.
+LONG_TEXT_REPEATS = 40
+STOP_S = 30.0
+POLL_S = 0.0002
+# Before the measurement, to have everything loaded.
+WARM_UP_ROUNDS = 3
+
+
+def measure(args: argparse.Namespace) -> Report:
+    """Measure as the flags say.
+
+    Raises:
+        ValueError: If the model cannot be loaded, or for flags that cannot be used.
+    """
+    check_at_least(args, 1, "rounds")
+    settings = load_settings(model=args.model, port=0)
+    server = make_server(settings)
+    with _running(server) as address:
+        text = args.text or server.greeting
+        ways: dict[str, Callable[[], float]] = {
+            "session in process": lambda: _of_session(server.service.tts, text),
+            "HTTP": lambda: _by_http(address, text),
+            "WebSocket": lambda: _by_socket(address, text),
+        }
+        first_ms: dict[str, list[float]] = {name: [] for name in ways}
+        for number in range(WARM_UP_ROUNDS + args.rounds):
+            for name, call in ways.items():
+                seconds = call()
+                _wait_until_free(server)
+                if number >= WARM_UP_ROUNDS:
+                    first_ms[name].append(1000 * seconds)
+        step_ms: list[float] = []
+        with _noting_steps(server, step_ms):
+            long_text = " ".join([text] * LONG_TEXT_REPEATS)
+            free_ms = [1000 * _leave(address, server, long_text) for _ in range(args.rounds)]
+    return _report(args, first_ms, free_ms, step_ms)
+
+
+def _report(
+    args: argparse.Namespace,
+    first_ms: dict[str, list[float]],
+    free_ms: list[float],
+    step_ms: list[float],
+) -> Report:
+    base_ms = np.array(first_ms["session in process"])
+    rows = [("first audio, ms", "median", "p95", "added: median", "p95")]
+    figures: dict[str, Any] = {"first_audio_ms": first_ms, "free_ms": free_ms, "step_ms": step_ms}
+    added: dict[str, dict[str, float]] = {}
+    for name, values in first_ms.items():
+        median, p95 = np.percentile(values, [50, 95])
+        more = np.array(values) - base_ms
+        more_median, more_p95 = np.percentile(more, [50, 95])
+        cells = ("", "") if name == "session in process" else (_ms(more_median), _ms(more_p95))
+        rows.append((name, _ms(median), _ms(p95), *cells))
+        added[name] = {"median": float(more_median), "p95": float(more_p95)}
+    figures["added_ms"] = added
+    freed, step = np.percentile(free_ms, [50, 99]), np.percentile(step_ms, [50, 99])
+    text = (
+        f"{table(rows)}\n\n{args.rounds} calls each, one at a time; what is added is compared with "
+        "the session of the same round. HTTP opens its connection, the WebSocket is open.\n"
+        f"A slot is free {_ms(freed[0])} ms (median) and {_ms(freed[1])} ms (p99) after its caller "
+        f"has hung up; a step takes {_ms(step[0])} ms (median) and {_ms(step[1])} ms (p99)."
+    )
+    own = {name: value for name, value in vars(args).items() if isinstance(value, str | int)}
+    return Report("server", describe_machine(), own, figures, text)
+
+
+def _ms(value: float) -> str:
+    return f"{value:.1f}"
+
+
+@contextmanager
+def _running(server: Server) -> Iterator[tuple[str, int]]:
+    """The server on a thread; yields its address."""
+    listener = Listener(uvicorn_config(make_app(server), server.settings), server)
+    thread = threading.Thread(target=listener.run, daemon=True)
+    thread.start()
+    while not server.ready:
+        if server.failure is not None:
+            raise ValueError(str(server.failure))
+        time.sleep(0.01)
+    try:
+        yield listener.servers[0].sockets[0].getsockname()[:2]
+    finally:
+        listener.should_exit = True
+        thread.join(STOP_S)
+
+
+@contextmanager
+def _noting_steps(server: Server, step_ms: list[float]) -> Iterator[None]:
+    """Note how long the steps of the model take meanwhile."""
+    engine = server.service.tts.engine
+    before = engine.on_step
+
+    def note(count: int, seconds: float) -> None:
+        step_ms.append(1000 * seconds)
+        if before is not None:
+            before(count, seconds)
+
+    engine.on_step = note
+    try:
+        yield
+    finally:
+        engine.on_step = before
+
+
+def _wait_until_free(server: Server) -> float:
+    """Wait until nobody speaks; returns when that was seen."""
+    while server.active:
+        time.sleep(POLL_S)
+    return time.perf_counter()
+
+
+def _of_session(tts: TTS, text: str) -> float:
+    """Seconds to the first audio of a session as the server opens it."""
+    begun_s = time.perf_counter()
+    with tts.open_session(decoding=tts.default_options, max_start_delay_s=0.0) as session:
+        session.feed(text)
+        session.flush()
+        next(iter(session))
+        return time.perf_counter() - begun_s
+
+
+def _ask(address: tuple[str, int], text: str) -> socket.socket:
+    """Send a request; returns its connection when the first audio is there."""
+    body = json.dumps({"input": text, "response_format": "pcm", "seed": 0}).encode()
+    head = (
+        f"POST /v1/audio/speech HTTP/1.1\r\nhost: {address[0]}\r\n"
+        f"content-type: application/json\r\ncontent-length: {len(body)}\r\n\r\n"
+    )
+    connection = socket.create_connection(address)
+    connection.sendall(head.encode() + body)
+    answer = b""
+    while True:
+        answer += connection.recv(65536)
+        head_end = answer.find(b"\r\n\r\n") + 4
+        # The body is chunked: the size of the first chunk, a line break, the chunk.
+        if head_end > 3 and answer.find(b"\r\n", head_end) > 0:
+            break
+    if b" 200 " not in answer[:20]:
+        raise ValueError(f"the server does not speak: {answer[:1000].decode(errors='replace')}")
+    return connection
+
+
+def _by_http(address: tuple[str, int], text: str) -> float:
+    begun_s = time.perf_counter()
+    with _ask(address, text):
+        return time.perf_counter() - begun_s
+
+
+def _by_socket(address: tuple[str, int], text: str) -> float:
+    url = f"ws://{address[0]}:{address[1]}/v1/audio/speech/stream"
+    with connect(url, compression=None) as socket_:
+        socket_.send(json.dumps({"type": "session.config", "seed": 0}))
+        socket_.recv()
+        begun_s = time.perf_counter()
+        socket_.send(json.dumps({"type": "input.text", "text": text}))
+        socket_.send(json.dumps({"type": "input.done"}))
+        while not isinstance(socket_.recv(), bytes):
+            pass
+        return time.perf_counter() - begun_s
+
+
+def _leave(address: tuple[str, int], server: Server, text: str) -> float:
+    """Seconds from when a caller hangs up until his slot is free."""
+    connection = _ask(address, text)
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    begun_s = time.perf_counter()
+    connection.close()
+    return _wait_until_free(server) - begun_s
