@@ -28,13 +28,20 @@ LANGUAGE_PATTERN = r"^[A-Za-z]{2,8}(-[A-Za-z0-9]{1,8})*$"
 @router.get("/voices")
 async def list_voices(request: Request, legacy: bool = False) -> JSONResponse:
     """The voices; with `legacy`, only their names."""
-    library = server_of(request).service.voices
+    uploads = server_of(request).service.uploads
+    library = uploads.library
     if legacy:
         return JSONResponse({"voices": list(library)})
     voices = [describe(entry) for entry in library.values()]
     uploaded = [describe(entry) for entry in library.uploaded]
     return JSONResponse(
-        {"object": "list", "data": voices, "voices": voices, "uploaded_voices": uploaded}
+        {
+            "object": "list",
+            "data": voices,
+            "voices": voices,
+            "uploaded_voices": uploaded,
+            "consent": uploads.policy,
+        }
     )
 
 

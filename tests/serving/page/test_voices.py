@@ -30,7 +30,8 @@ def uploaded(body: bytes) -> tuple[bytes, str]:
 def fill_form(page: Page, name: str = "mine", transcript: str = "a tone") -> None:
     page.locator("#voice-name").fill(name)
     page.locator("#voice-transcript").fill(transcript)
-    page.locator("#consent").check()
+    if page.locator("#consent").is_visible():
+        page.locator("#consent").check()
 
 
 def test_a_recording_is_what_the_microphone_heard(page: Page) -> None:
@@ -46,12 +47,12 @@ def test_a_recording_is_what_the_microphone_heard(page: Page) -> None:
 
     page.route("**/v1/audio/voices", answer)
     page.get_by_role("button", name="Add a voice").click()
-    page.locator("#record").click()
-    page.wait_for_function("() => document.getElementById('elapsed').textContent >= '2 s'")
+    page.locator("#voice-record").click()
+    page.wait_for_function("() => document.getElementById('voice-elapsed').textContent >= '2 s'")
     # A sine of amplitude 0.25 has a level of -15 dB.
-    assert abs(page.locator("#level").evaluate("(one) => one.value") + 15) < 2
-    page.locator("#record").click()
-    assert page.locator("#sample").is_visible()
+    assert abs(page.locator("#voice-level").evaluate("(one) => one.value") + 15) < 2
+    page.locator("#voice-record").click()
+    assert page.locator("#voice-sample").is_visible()
     fill_form(page)
     page.locator("#voice-add").click()
     page.locator("#voice-dialog").wait_for(state="hidden")
@@ -78,6 +79,30 @@ def test_consent_and_audio_are_required(page: Page) -> None:
     page.keyboard.press("Escape")
     assert page.locator("#voice-dialog").is_hidden()
     assert "POST" not in asked
+
+
+def test_a_recorded_consent_goes_with_the_voice(
+    open_page: OpenPage, serve: Callable[..., Running], tmp_path: Path
+) -> None:
+    running = serve(voices=str(tmp_path), consent="recording")
+    page = open_page(running.url)
+    page.wait_for_selector("#voices input")
+    noise = np.random.default_rng(1).normal(0, 0.1, 24_000)
+    for name in ("voice", "consent"):
+        soundfile.write(tmp_path / f"{name}.wav", noise, 24_000)
+    page.get_by_role("button", name="Add a voice").click()
+    page.locator("#voice-file").set_input_files(tmp_path / "voice.wav")
+    fill_form(page, "Anna B.", "one two three")
+    page.locator("#voice-add").click()
+    page.get_by_text("Record the consent of the speaker").wait_for()
+    page.locator("#consent-file").set_input_files(tmp_path / "consent.wav")
+    page.locator("#voice-add").click()
+    page.get_by_role("radio", name="Anna B.").wait_for()
+    uploads = running.server.service.uploads
+    (consent,) = uploads.consents.of("anyone")
+    record = uploads.library["Anna B."].record
+    assert record is not None and record.consent == consent.id
+    assert consent.name == "Anna B."
 
 
 def test_a_file_becomes_a_voice_that_speaks_and_can_be_removed(

@@ -110,12 +110,20 @@ export class Api {
 
   /** @returns {Promise<Voice[]>} */
   async voices() {
-    return (await (await this.request("audio/voices")).json()).voices;
+    const { voices, consent } = await (await this.request("audio/voices")).json();
+    this.consentPolicy = consent;
+    return voices;
   }
 
   /** @param {FormData} form @returns {Promise<Voice>} */
   async addVoice(form) {
     return (await this.request("audio/voices", { method: "POST", body: form })).json();
+  }
+
+  /** @param {FormData} form @returns {Promise<string>} its id */
+  async addConsent(form) {
+    return (await (await this.request("audio/voice_consents", { method: "POST", body: form })).json())
+      .id;
   }
 
   /** @param {string} id */

@@ -2,10 +2,7 @@
 
 import { ApiFailure } from "./api.js";
 import { byId } from "./dom.js";
-import { Recorder } from "./recorder.js";
-
-/** The level meter shows from here to 0 dB. */
-const QUIETEST_DB = -60;
+import { SampleInput } from "./sample-input.js";
 
 export class NewVoice {
   /**
@@ -17,122 +14,98 @@ export class NewVoice {
     this.onAdded = onAdded;
     this.dialog = byId("voice-dialog", HTMLDialogElement);
     this.form = byId("voice-form", HTMLFormElement);
-    this.record = byId("record", HTMLButtonElement);
-    this.file = byId("voice-file", HTMLInputElement);
-    this.sample = byId("sample", HTMLAudioElement);
-    this.level = byId("level", HTMLMeterElement);
-    this.elapsed = byId("elapsed", HTMLElement);
     this.error = byId("voice-error", HTMLElement);
     this.submit = byId("voice-add", HTMLButtonElement);
-    /** @type {Recorder | null} */
-    this.recorder = null;
-    /** @type {Blob | null} */
-    this.audio = null;
+    this.check = byId("consent", HTMLInputElement);
+    /** @param {string} text */
+    const tell = (text) => this.#tell(text);
+    this.voice = new SampleInput("voice", tell);
+    this.consent = new SampleInput("consent", tell);
+    /** What the server has kept, and its id. @type {{audio: Blob, id: string} | null} */
+    this.kept = null;
     byId("voice-new", HTMLButtonElement).addEventListener("click", () => this.#open());
     byId("voice-cancel", HTMLButtonElement).addEventListener("click", () => this.dialog.close());
-    this.dialog.addEventListener("close", () => this.#stopRecording());
-    this.record.addEventListener("click", () => void this.#toggleRecording());
-    this.file.addEventListener("change", () => this.#take(this.file.files?.[0] ?? null));
+    this.dialog.addEventListener("close", () => {
+      this.voice.stop();
+      this.consent.stop();
+    });
     this.form.addEventListener("submit", (event) => {
       event.preventDefault();
       void this.#add();
     });
-    // Browsers open the microphone to pages from https or the own machine only.
-    if (!navigator.mediaDevices) {
-      this.record.disabled = true;
-      byId("record-note", HTMLElement).hidden = false;
-    }
+    byId("record-note", HTMLElement).hidden = Boolean(navigator.mediaDevices);
   }
 
   #open() {
+    const policy = this.api.consentPolicy;
     this.form.reset();
-    this.#take(null);
-    this.#fail("");
-    this.elapsed.textContent = "";
+    this.voice.clear();
+    this.consent.clear();
+    this.kept = null;
+    this.#tell("");
+    byId("consent-recording", HTMLElement).hidden = policy !== "recording";
+    byId("consent-statement", HTMLElement).hidden = policy !== "attest";
+    this.check.required = policy === "attest";
     this.dialog.showModal();
   }
 
-  async #toggleRecording() {
-    if (this.recorder) {
-      this.#stopRecording();
+  async #add() {
+    if (!this.voice.audio) {
+      this.#tell("Record something, or choose a file.");
       return;
     }
-    this.#fail("");
-    const recorder = new Recorder();
-    this.recorder = recorder;
-    this.record.textContent = "Stop recording";
-    this.record.classList.add("recording");
-    recorder.addEventListener("level", (event) => {
-      this.level.value = Math.max(QUIETEST_DB, /** @type {CustomEvent} */ (event).detail);
-      const text = `${Math.floor(recorder.seconds)} s`;
-      if (this.elapsed.textContent !== text) this.elapsed.textContent = text;
-    });
-    recorder.addEventListener("full", () => this.#stopRecording());
-    try {
-      await recorder.openMicrophone();
-    } catch (error) {
-      this.#stopRecording();
-      const name = error instanceof DOMException ? error.name : String(error);
-      const text = name === "NotAllowedError" ? "The browser did not allow it." : name;
-      this.#fail(`The microphone cannot be used: ${text}`);
-    }
-  }
-
-  #stopRecording() {
-    const { recorder } = this;
-    if (!recorder) return;
-    this.recorder = null;
-    const audio = recorder.stop();
-    this.record.textContent = "Record again";
-    this.record.classList.remove("recording");
-    this.level.value = QUIETEST_DB;
-    this.file.value = "";
-    if (recorder.seconds > 0) this.#take(audio);
-  }
-
-  /** @param {Blob | null} audio */
-  #take(audio) {
-    if (this.sample.src) URL.revokeObjectURL(this.sample.src);
-    this.audio = audio;
-    this.sample.hidden = !audio;
-    if (audio) this.sample.src = URL.createObjectURL(audio);
-    else {
-      this.sample.removeAttribute("src");
-      this.record.textContent = "Record";
-    }
-  }
-
-  async #add() {
-    if (!this.audio) {
-      this.#fail("Record something, or choose a file.");
+    if (this.api.consentPolicy === "recording" && !this.consent.audio) {
+      this.#tell("Record the consent of the speaker, or choose a file with it.");
       return;
     }
     const given = new FormData(this.form);
+    const name = String(given.get("name")).trim();
     const form = new FormData();
-    const name = this.audio instanceof File ? this.audio.name : "recording.wav";
-    form.set("audio_sample", this.audio, name);
-    form.set("name", String(given.get("name")).trim());
+    this.voice.addTo(form, "audio_sample");
+    form.set("name", name);
     const transcript = String(given.get("transcript")).trim();
     if (transcript) form.set("ref_text", transcript);
-    form.set("consent", byId("consent-text", HTMLElement).textContent?.trim() ?? "");
     this.submit.disabled = true;
     this.submit.setAttribute("aria-busy", "true");
-    this.#fail("");
+    this.#tell("");
     try {
+      const consent = await this.#giveConsent(name);
+      if (consent) form.set("consent", consent);
       const voice = await this.api.addVoice(form);
       this.dialog.close();
       this.onAdded(voice);
     } catch (error) {
       if (!(error instanceof ApiFailure)) throw error;
-      this.#fail(error.message);
+      this.#tell(error.message);
     } finally {
       this.submit.disabled = false;
       this.submit.removeAttribute("aria-busy");
     }
   }
 
+  /**
+   * What the server takes as the consent: a statement, or the id of a recording. "" for nothing.
+   *
+   * @param {string} name of the voice
+   */
+  async #giveConsent(name) {
+    const { audio } = this.consent;
+    if (this.api.consentPolicy === "off") return "";
+    if (this.api.consentPolicy === "attest" || !audio) {
+      return byId("consent-text", HTMLElement).textContent?.trim() ?? "";
+    }
+    if (this.kept?.audio !== audio) {
+      const form = new FormData();
+      this.consent.addTo(form, "recording");
+      form.set("name", name);
+      form.set("language", document.documentElement.lang);
+      this.kept = { audio, id: await this.api.addConsent(form) };
+    }
+    return this.kept.id;
+  }
+
   /** @param {string} text "" for none */
-  #fail(text) {
+  #tell(text) {
     this.error.textContent = text;
     this.error.hidden = !text;
   }

@@ -13,6 +13,10 @@ const KEPT = 1024;
 /** Columns are computed in this portion, so that drawing stays quick. */
 const PER_DRAW = 120;
 const WAVE_SHARE = 0.36;
+/** Height of the strip with the waveform, in pixels of its own. */
+const WAVE_PX = 96;
+/** Opacity of what is not heard yet. */
+const PALE = 0.4;
 const SCALE_PX = 18;
 /** Above 1, soft sounds are paler. */
 const CONTRAST = 1.8;
@@ -24,23 +28,24 @@ export class Pictures {
   constructor(canvas) {
     this.canvas = canvas;
     this.context = /** @type {CanvasRenderingContext2D} */ (canvas.getContext("2d"));
-    this.strip = document.createElement("canvas");
-    this.strip.width = KEPT;
+    this.size = { width: 0, height: 0 };
     this.dirty = true;
     /** @type {import("./tape.js").Tape | null} */
     this.tape = null;
     this.shownAt = "";
     this.mel = new MelSpectrum(24000);
-    this.strip.height = this.mel.bands;
+    // A column of the tape is painted once, on strips that are copied to the picture.
+    this.melStrip = makeStrip(this.mel.bands);
+    this.waveStrip = makeStrip(WAVE_PX);
     /** Which column of the tape is kept at each place; -1: none. */
     this.numbers = new Int32Array(KEPT).fill(-1);
-    this.peaks = new Float32Array(KEPT);
     this.colours = readColours();
     darkness.addEventListener("change", () => {
       this.colours = readColours();
       this.begin(this.tape);
     });
-    new ResizeObserver(() => {
+    new ResizeObserver(([{ contentRect }]) => {
+      this.size = contentRect; // to read it when drawing would have the page laid out
       this.dirty = true;
     }).observe(canvas);
   }
@@ -67,8 +72,8 @@ export class Pictures {
   draw(position, complete) {
     const { canvas, tape } = this;
     const ratio = devicePixelRatio || 1;
-    const width = Math.round(canvas.clientWidth * ratio);
-    const height = Math.round(canvas.clientHeight * ratio);
+    const width = Math.round(this.size.width * ratio);
+    const height = Math.round(this.size.height * ratio);
     const key = `${position} ${tape?.length} ${complete}`;
     if (!width || (key === this.shownAt && !this.dirty)) return;
     this.shownAt = key;
@@ -113,7 +118,7 @@ export class Pictures {
       this.#paintColumn(place, mel.compute(samples));
       let peak = 0;
       for (const sample of tape.read(number * hop, hop)) peak = Math.max(peak, Math.abs(sample));
-      this.peaks[place] = peak;
+      this.#paintPeak(place, peak);
       this.numbers[place] = number;
     }
     return true;
@@ -121,33 +126,56 @@ export class Pictures {
 
   /** @param {number} place @param {Float32Array} bands */
   #paintColumn(place, bands) {
-    const context = /** @type {CanvasRenderingContext2D} */ (this.strip.getContext("2d"));
-    const column = context.createImageData(1, bands.length);
+    const column = this.melStrip.createImageData(1, bands.length);
     bands.forEach((value, band) => {
       column.data.set(this.colours.ramp[Math.round(255 * value)], 4 * (bands.length - 1 - band));
     });
-    context.putImageData(column, place, 0);
+    this.melStrip.putImageData(column, place, 0);
+  }
+
+  /** @param {number} place @param {number} peak */
+  #paintPeak(place, peak) {
+    const half = Math.max(0.5, (peak ** 0.7 * WAVE_PX) / 2);
+    this.waveStrip.clearRect(place, 0, 1, WAVE_PX);
+    this.waveStrip.fillStyle = this.colours.accent;
+    this.waveStrip.fillRect(place, WAVE_PX / 2 - half, 1, 2 * half);
   }
 
   /** @param {number} left @param {number} w @param {number} y @param {number} h */
   #drawMel(left, w, y, h) {
-    const { context } = this;
-    context.fillStyle = this.colours.surface;
-    context.fillRect(0, y, w, h);
-    this.#eachRun(left, (place, size, seconds) => {
-      const x = ((seconds - left) / WINDOW_S) * w;
-      const wide = (size / COLUMNS_PER_S / WINDOW_S) * w;
-      context.drawImage(this.strip, place, 0, size, this.strip.height, x, y, wide, h);
-    });
+    this.context.fillStyle = this.colours.surface;
+    this.context.fillRect(0, y, w, h);
+    this.#copy(this.melStrip.canvas, left, left + WINDOW_S, left, w, y, h);
   }
 
-  /** Runs of columns that lie side by side on the strip. @param {number} left @param {(place: number, size: number, seconds: number) => void} draw */
-  #eachRun(left, draw) {
-    const first = Math.floor(left * COLUMNS_PER_S);
-    const end = first + WINDOW_S * COLUMNS_PER_S;
-    for (let number = first; number < end;) {
+  /** The envelope; what is not heard yet is pale. @param {number} left @param {number} now @param {number} w @param {number} h */
+  #drawWave(left, now, w, h) {
+    const { context } = this;
+    context.fillStyle = this.colours.line;
+    context.fillRect(0, h / 2 - 0.5, w, 1);
+    const { canvas } = this.waveStrip;
+    this.#copy(canvas, left, now, left, w, 0, h);
+    context.globalAlpha = PALE;
+    this.#copy(canvas, Math.max(left, now), left + WINDOW_S, left, w, 0, h);
+    context.globalAlpha = 1;
+  }
+
+  /**
+   * Copy the columns of some time from a strip to the picture.
+   *
+   * @param {HTMLCanvasElement} strip
+   * @param {number} from s
+   * @param {number} to s
+   * @param {number} left the time at the left edge, s
+   * @param {number} w
+   * @param {number} y
+   * @param {number} h
+   */
+  #copy(strip, from, to, left, w, y, h) {
+    const end = Math.floor(to * COLUMNS_PER_S);
+    for (let number = Math.floor(from * COLUMNS_PER_S); number < end;) {
       const place = number % KEPT;
-      let size = 0;
+      let size = 0; // columns that lie side by side
       while (
         number + size < end &&
         place + size < KEPT &&
@@ -155,51 +183,20 @@ export class Pictures {
       ) {
         size += 1;
       }
-      if (size) draw(place, size, number / COLUMNS_PER_S);
+      if (size) {
+        const x = ((number / COLUMNS_PER_S - left) / WINDOW_S) * w;
+        const wide = (size / COLUMNS_PER_S / WINDOW_S) * w;
+        this.context.drawImage(strip, place, 0, size, strip.height, x, y, wide, h);
+      }
       number += Math.max(1, size);
     }
-  }
-
-  /** The envelope; what is not heard yet is pale. @param {number} left @param {number} now @param {number} w @param {number} h */
-  #drawWave(left, now, w, h) {
-    const { context } = this;
-    const middle = h / 2;
-    context.fillStyle = this.colours.line;
-    context.fillRect(0, middle - 0.5, w, 1);
-    const envelope = new Path2D();
-    this.#eachRun(left, (place, size, seconds) => {
-      /** @param {number} at */
-      const x = (at) => ((seconds - left + at / COLUMNS_PER_S) / WINDOW_S) * w;
-      /** @param {number} at */
-      const half = (at) => Math.max(0.5, this.peaks[place + at] ** 0.7 * middle);
-      envelope.moveTo(x(0), middle);
-      for (let at = 0; at < size; at += 1) envelope.lineTo(x(at), middle - half(at));
-      envelope.lineTo(x(size), middle);
-      for (let at = size - 1; at >= 0; at -= 1) envelope.lineTo(x(at), middle + half(at));
-      envelope.closePath();
-    });
-    const heard = Math.max(0, ((now - left) / WINDOW_S) * w);
-    this.#fillPart(envelope, this.colours.accent, 0, heard, h);
-    this.#fillPart(envelope, this.colours.faint, heard, w, h);
-  }
-
-  /** @param {Path2D} path @param {string} colour @param {number} from @param {number} to @param {number} h */
-  #fillPart(path, colour, from, to, h) {
-    const { context } = this;
-    context.save();
-    context.beginPath();
-    context.rect(from, 0, to - from, h);
-    context.clip();
-    context.fillStyle = colour;
-    context.fill(path);
-    context.restore();
   }
 
   /** @param {number} left @param {number} w @param {number} h */
   #drawScale(left, w, h) {
     const { context } = this;
     context.fillStyle = this.colours.muted;
-    context.font = `11px ${getComputedStyle(this.canvas).fontFamily}`;
+    context.font = `11px ${this.colours.fontFamily}`;
     context.textBaseline = "bottom";
     for (let second = Math.ceil(left / 2) * 2; second < left + WINDOW_S; second += 2) {
       const x = ((second - left) / WINDOW_S) * w;
@@ -216,9 +213,15 @@ export class Pictures {
   }
 }
 
-/** The page's colours, light or dark, and those of the spectrogram from silence to loud. */
+/** @param {number} height */
+function makeStrip(height) {
+  const strip = Object.assign(document.createElement("canvas"), { width: KEPT, height });
+  return /** @type {CanvasRenderingContext2D} */ (strip.getContext("2d"));
+}
+
+/** The page's colours, light or dark, those of the spectrogram from silence to loud, and its font. */
 function readColours() {
-  const style = getComputedStyle(document.documentElement);
+  const style = getComputedStyle(document.body);
   /** @param {string} name */
   const read = (name) => style.getPropertyValue(`--${name}`).trim();
   const stops = ["surface", "accent", "ink"].map((name) => parseColour(read(name)));
@@ -227,8 +230,8 @@ function readColours() {
     ink: read("ink"),
     muted: read("muted"),
     line: read("line"),
-    faint: read("faint"),
     accent: read("accent"),
+    fontFamily: style.fontFamily,
     ramp: Array.from({ length: 256 }, (_, at) => blend(stops, (at / 255) ** CONTRAST)),
   };
 }

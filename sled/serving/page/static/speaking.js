@@ -3,6 +3,8 @@
 import { byId } from "./dom.js";
 import { Reading } from "./reading.js";
 
+/** At least so long passes between two pictures: drawing takes time from the model. */
+const FRAME_MS = 50;
 const MOST_RETRIES = 20;
 const WAIT_MS = 2000;
 /** After these the same text may be spoken a moment later. */
@@ -46,7 +48,7 @@ export class Speaking extends EventTarget {
     parts.player.addEventListener("state", () => this.#tell());
     const frame = () => {
       this.#draw();
-      requestAnimationFrame(frame);
+      setTimeout(() => requestAnimationFrame(frame), FRAME_MS);
     };
     requestAnimationFrame(frame);
   }
