@@ -75,14 +75,10 @@ class CodecLearner(ABC, Generic[Model]):
         self.average = copy.deepcopy(self._averaged_part(self.model)).requires_grad_(False)
         self.mel_distance = MultiScaleMelDistance(self.model.config.sampling_rate).to(self.device)
         self.stft_distance = MultiResolutionSTFTDistance().to(self.device)
-        self.optimizer = torch.optim.AdamW(
-            self._trained().parameters(), lr=config.learning_rate, betas=BETAS, weight_decay=0.0
-        )
-        self.discriminator_optimizer = torch.optim.AdamW(
-            self.discriminator.parameters(),
-            lr=config.discriminator_learning_rate,
-            betas=BETAS,
-            weight_decay=0.0,
+        rates = config.learning_rate, config.discriminator_learning_rate
+        self.optimizer, self.discriminator_optimizer = (
+            torch.optim.AdamW(part.parameters(), lr=rate, betas=BETAS, weight_decay=0.0, fused=True)
+            for part, rate in zip((self._trained(), self.discriminator), rates, strict=True)
         )
 
     @property
