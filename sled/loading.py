@@ -8,7 +8,7 @@ import torch
 
 from sled.bundled import BUNDLED_MODELS, bundled_model
 from sled.codec import Codec, load_codec
-from sled.fast import PRECISIONS, choose_precision, loading_dtype, make_fast
+from sled.fast import PRECISIONS, choose_precision, loading_dtype, make_fast, use_kernels
 from sled.files.checkpoint import checkpoint_folder
 from sled.files.hub import is_hub_name
 from sled.files.suggest import did_you_mean
@@ -60,7 +60,9 @@ def load_parts(
     tokenizer = TextTokenizer.from_pretrained(
         folder, sizes.text_normalization, sizes.bos_token_id, sizes.eos_token_id
     )
-    return make_fast(model, dtype, threads), tokenizer, load_codec(codec, device=device)
+    codec_of_model = load_codec(codec, device=device)
+    use_kernels(codec_of_model)
+    return make_fast(model, dtype, threads), tokenizer, codec_of_model
 
 
 def model_folder(name_or_path: str | Path | None) -> Path:

@@ -37,7 +37,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "data": {"bundled", "codec", "files", "normalization", "text"},
     # Decoding, and the fast forms of the model.
     "decoding": {"model"},
-    "fast": {"decoding", "files", "model"},
+    "fast": {"codec", "decoding", "files", "model"},
     "loading": {"bundled", "codec", "decoding", "fast", "files", "model", "text"},
     # Sessions, and the face that users import.
     "streaming": {"codec", "decoding", "files", "model", "normalization", "text"},

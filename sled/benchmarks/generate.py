@@ -133,7 +133,8 @@ def _time_codec(tts: TTS) -> float:
     """Return the milliseconds of the codec per frame, with all frames at once."""
     frames = int(SPEECH_S * tts.codec.frame_rate)
     latents = 0.1 * torch.randn(1, frames, *tts.codec.unit_shape, device=tts.codec.device)
-    turns = time_in_turns({"codec": lambda: tts.codec.decode(latents)}, 1, tts.codec.device)
+    decode = {"codec": lambda: tts.codec.stream_decoder().decode(latents)}
+    turns = time_in_turns(decode, 1, tts.codec.device)
     return 1e3 * turns["codec"][0] / frames
 
 

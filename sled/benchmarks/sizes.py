@@ -8,6 +8,7 @@ from sled.bundled import BUNDLED_MODELS
 from sled.codec import Codec, EncodecCodec, Group, TransformedCodec, load_codec
 from sled.codec.encodec.config import EncodecConfig
 from sled.codec.encodec.initialize import new_encodec
+from sled.fast import use_kernels
 from sled.model.config import Architecture, Config
 
 FRAMES_IN_GROUP = 4
@@ -55,9 +56,12 @@ def describe_weights(size: str) -> str:
 
 def make_codec(size: str, device: torch.device) -> Codec:
     """Return the codec of one of `sled.benchmarks.flags.SIZES`."""
+    codec: Codec
     if size in BUNDLED_MODELS:
-        return load_codec(BUNDLED_MODELS[size].folder / "codec", device)
-    codec = UntrainedCodec(device)
-    if size == "published-x4":
-        return TransformedCodec(codec, [Group(FRAMES_IN_GROUP)])
+        codec = load_codec(BUNDLED_MODELS[size].folder / "codec", device)
+    else:
+        codec = UntrainedCodec(device)
+        if size == "published-x4":
+            codec = TransformedCodec(codec, [Group(FRAMES_IN_GROUP)])
+    use_kernels(codec)
     return codec

@@ -5,6 +5,15 @@ unchanged.
 """
 
 from sled.fast.fused import FusedModel
+from sled.fast.native.encodec import use_kernels
 from sled.fast.precision import DTYPES, PRECISIONS, choose_precision, loading_dtype, make_fast
 
-__all__ = ["DTYPES", "PRECISIONS", "FusedModel", "choose_precision", "loading_dtype", "make_fast"]
+__all__ = [
+    "DTYPES",
+    "PRECISIONS",
+    "FusedModel",
+    "choose_precision",
+    "loading_dtype",
+    "make_fast",
+    "use_kernels",
+]

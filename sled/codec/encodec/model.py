@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 
 import torch
@@ -11,6 +11,7 @@ from torch import Tensor
 from typing_extensions import override
 
 from sled.codec.base import Codec
+from sled.codec.encodec.config import EncodecConfig
 from sled.codec.encodec.network import Decoder, Encodec, quantize, sum_entries
 from sled.codec.encodec.streaming import (
     EncodecStreamingDecoder,
@@ -35,9 +36,14 @@ class EncodecCodec(Codec):
         device: Where to run it.
         num_codebooks: Number of codebooks to use at most.
 
+    Attributes:
+        new_streaming_decoder: Makes the network that decodes streams; set it before the first one.
+
     Raises:
         ValueError: If the model is of another kind (48 kHz stereo Encodec, for one).
     """
+
+    new_streaming_decoder: Callable[[Decoder, EncodecConfig], StreamingNetwork]
 
     def __init__(
         self,
@@ -54,6 +60,7 @@ class EncodecCodec(Codec):
             )
         self.device = torch.device(device)
         model = model.to(self.device, torch.float32).eval().requires_grad_(False)
+        self.new_streaming_decoder = StreamingNetwork
         self._config, self._encoder = config, model.encoder
         self._decoder = _folded(model.decoder)
         self._codebooks = [book.embed for book in model.quantizer.codebooks[:num_codebooks]]
@@ -121,7 +128,7 @@ class EncodecCodec(Codec):
     # All streams share these. They are made when the first one is asked for.
     @cached_property
     def _streaming_decoder(self) -> StreamingNetwork:
-        return StreamingNetwork(self._decoder, self._config)
+        return self.new_streaming_decoder(self._decoder, self._config)
 
     @cached_property
     def _streaming_encoder(self) -> StreamingNetwork:

@@ -6,6 +6,8 @@ Functions and structures are those of kernels/model.h; see its comments.
 from __future__ import annotations
 
 import ctypes
+import threading
+import weakref
 from ctypes import POINTER, Structure, c_float, c_int, c_int64, c_void_p
 from functools import cache
 from importlib.machinery import EXTENSION_SUFFIXES
@@ -28,6 +30,7 @@ class Matrix(Structure):
         ("num_inputs", c_int),
         ("kind", c_int),
         ("group", c_int),
+        ("columns", c_int),
     )
 
 
@@ -87,6 +90,45 @@ class Cache(Structure):
     )
 
 
+class Convolution(Structure):
+    """A convolution, or a transposed one."""
+
+    _fields_ = (
+        ("matrix", Matrix),
+        ("tail", Matrix),
+        *((name, c_int) for name in ("taps", "stride", "num_inputs", "num_outputs")),
+    )
+
+
+class Recurrence(Structure):
+    """An LSTM layer."""
+
+    _fields_ = (("input", Matrix), ("hidden", Matrix))
+
+
+class Residual(Structure):
+    """A residual block of Encodec."""
+
+    _fields_ = (
+        *((name, Convolution) for name in ("first", "second", "shortcut")),
+        ("has_shortcut", c_int),
+    )
+
+
+class Decoder(Structure):
+    """The decoder of Encodec."""
+
+    _fields_ = (
+        *((name, c_int) for name in ("latent", "padding", "hop", "frames_at_once")),
+        *((name, c_int) for name in ("num_recurrences", "num_ups", "num_residuals")),
+        ("first", Convolution),
+        ("last", Convolution),
+        ("recurrences", POINTER(Recurrence)),
+        ("ups", POINTER(Convolution)),
+        ("residuals", POINTER(Residual)),
+    )
+
+
 class Library:
     """The functions for one kind of CPU.
 
@@ -103,7 +145,7 @@ class Library:
 
         numbers, one = c_void_p, c_int
         self.level = level
-        self.open = function("open", c_void_p, POINTER(Model), one)
+        self.open = function("open", c_void_p, c_void_p, one)
         self.close = function("close", None, c_void_p)
         self.embed = function("embed", one, c_void_p, numbers, one, numbers)
         self.advance = function(
@@ -115,6 +157,38 @@ class Library:
             "draw",
             *(one, c_void_p, one, numbers, one, numbers, one, numbers, numbers, numbers),
         )
+        self.decode = function(
+            "decode",
+            *(one, c_void_p, POINTER(Decoder), numbers, one, one),
+            *(POINTER(c_void_p), POINTER(c_void_p), numbers),
+        )
+
+
+class Kernels:
+    """The kernels with threads and working memory. Calls from several threads take turns.
+
+    Args:
+        library: The functions.
+        model: The model for `embed`, `advance` and `draw`. None: they are not called.
+        threads: Number of threads.
+    """
+
+    def __init__(self, library: Library, model: Model | None, threads: int) -> None:
+        self._library, self._lock = library, threading.Lock()
+        place = None if model is None else ctypes.addressof(model)
+        self._context = c_void_p(library.open(place, threads))
+        weakref.finalize(self, library.close, self._context)
+
+    def call(self, name: str, *arguments: object) -> None:
+        """Call a function.
+
+        Raises:
+            MemoryError: If there is no working memory.
+        """
+        with self._lock:
+            failed = getattr(self._library, name)(self._context, *arguments)
+        if failed:
+            raise MemoryError("the kernels found no memory")
 
 
 @cache

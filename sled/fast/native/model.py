@@ -6,18 +6,14 @@ utterances, V draws of all of them, N noise width, D latent width.
 
 from __future__ import annotations
 
-import ctypes
-import threading
-import weakref
-
 import numpy as np
 import torch
 from torch import Tensor
 from typing_extensions import override
 
 from sled.fast.base import FastModel
-from sled.fast.native.library import Cache, open_library
-from sled.fast.native.weights import LARGEST_HEAD, WIDTHS, PackedModel
+from sled.fast.native.library import Cache, Kernels, open_library
+from sled.fast.native.weights import LANES, LARGEST_HEAD, PackedModel
 from sled.files.digest import tensor_digest
 from sled.model.cache import KVCache
 from sled.model.config import Architecture
@@ -32,7 +28,7 @@ def can_run(sizes: Architecture) -> bool:
     return (
         sizes.head == "energy"
         and sizes.head_dim <= LARGEST_HEAD
-        and not any(width % WIDTHS for width in widths)
+        and not any(width % LANES for width in widths)
         and open_library() is not None
     )
 
@@ -65,12 +61,9 @@ class NativeModel(FastModel):
         library = open_library(level)
         assert library is not None and can_run(self.config.architecture)
         self._cache_dtype = cache_dtype or (torch.float32 if bits == 32 else torch.float16)
-        self._library = library
         self._packed = PackedModel(model, bits, self._cache_dtype == torch.float16)
         self._threads = threads or torch.get_num_threads()
-        self._context = ctypes.c_void_p(library.open(self._packed.structure, self._threads))
-        weakref.finalize(self, library.close, self._context)
-        self._lock = threading.Lock()  # the kernels have one working memory
+        self._kernels = Kernels(library, self._packed.structure, self._threads)
 
     @override
     def digest(self) -> str:
@@ -81,12 +74,6 @@ class NativeModel(FastModel):
     def new_cache(self) -> KVCache:
         return KVCache(self.config.architecture, self.device, self._cache_dtype)
 
-    def _call(self, name: str, *arguments: object) -> None:
-        with self._lock:
-            failed = getattr(self._library, name)(self._context, *arguments)
-        if failed:
-            raise MemoryError("the kernels found no memory")
-
     @property
     def _threads_now(self) -> int:
         return min(self._threads, torch.get_num_threads())
@@ -96,7 +83,7 @@ class NativeModel(FastModel):
         flat = units.float().contiguous()
         embedded = torch.empty(*units.shape[:-1], self.config.architecture.hidden_size)
         count = embedded.numel() // embedded.shape[-1]
-        self._call("embed", flat.data_ptr(), count, embedded.data_ptr())
+        self._kernels.call("embed", flat.data_ptr(), count, embedded.data_ptr())
         return embedded
 
     @override
@@ -130,7 +117,7 @@ class NativeModel(FastModel):
         numbers = [np.ascontiguousarray(one, np.int32) for one in (rows, positions, last)]
         inputs = inputs.float().contiguous()
         hidden = torch.empty(len(last), self.config.architecture.hidden_size)
-        self._call(
+        self._kernels.call(
             "advance",
             self._threads_now,
             inputs.data_ptr(),
@@ -153,7 +140,7 @@ class NativeModel(FastModel):
         """Weighted sums [U, D] of draws with noise [V, N], which belong to utterances [V]."""
         hidden, noise = hidden.float().contiguous(), noise.float().contiguous()
         latents = torch.empty(len(hidden), self.config.architecture.vae_embed_dim)
-        self._call(
+        self._kernels.call(
             "draw",
             self._threads_now,
             hidden.data_ptr(),

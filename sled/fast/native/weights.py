@@ -18,8 +18,68 @@ from sled.model.lm import SpeechLM
 FLOAT, HALF, BYTES = 0, 1, 2  # kinds of a matrix
 # Outputs that are stored together, and inputs that share a scale in bytes.
 BLOCK, GROUP = 64, 128
-WIDTHS = 16  # what the kernels need widths to be multiples of
+LANES = 16  # numbers of a vector, of which the kernels need widths to be multiples
 LARGEST_HEAD = 256
+
+
+class Packer:
+    """Packs matrices and keeps them.
+
+    Attributes:
+        tensors: All tensors so far.
+    """
+
+    def __init__(self) -> None:
+        self.tensors: list[Tensor] = []
+
+    def numbers(self, values: Tensor) -> int:
+        """Keep a vector or table in float32; return its address."""
+        return self._keep(values.detach().float())
+
+    def _keep(self, values: Tensor) -> int:
+        self.tensors.append(values.contiguous())
+        return self.tensors[-1].data_ptr()
+
+    def matrix(
+        self,
+        weight: Tensor,
+        bias: Tensor | None = None,
+        bits: int = 32,
+        num_outputs: int | None = None,
+        narrow: bool = False,
+    ) -> Matrix:
+        """Pack a matrix [N, K] and a bias [N].
+
+        Args:
+            weight: The matrix.
+            bias: The bias.
+            bits: Bits of a weight: 8, or 32. Matrices that are the same in float16 take 16.
+            num_outputs: Number of outputs, if some of N are padding.
+            narrow: Whether blocks have only as many outputs as are needed, in float32.
+        """
+        weight, scales = weight.detach(), None
+        size = BLOCK
+        if narrow and len(weight) <= BLOCK // 2:
+            size = max(LANES, BLOCK // 4 if len(weight) <= BLOCK // 4 else BLOCK // 2)
+        if bits == 8:
+            kind, (packed, scales) = BYTES, _pack_bytes(weight)
+        else:
+            half = weight.to(torch.float16)
+            is_exact = size == BLOCK and bool((half.float() == weight.float()).all())
+            kind, chosen = (HALF, half) if is_exact else (FLOAT, weight.float())
+            packed = _blocks(chosen, size).transpose(1, 2)  # [B, K, 64]
+        if bias is not None:
+            bias = F.pad(bias.detach().float(), (0, -len(bias) % size))
+        return Matrix(
+            weights=self._keep(packed),
+            scales=None if scales is None else self._keep(scales),
+            bias=None if bias is None else self._keep(bias),
+            num_outputs=num_outputs or len(weight),
+            num_inputs=weight.shape[1],
+            kind=kind,
+            group=GROUP,
+            columns=size // LANES,
+        )
 
 
 class PackedModel:
@@ -36,8 +96,8 @@ class PackedModel:
     """
 
     def __init__(self, model: SpeechLM, bits: int, half_cache: bool) -> None:
-        self._bits = bits
-        self.tensors: list[Tensor] = []
+        self._bits, self._packer = bits, Packer()
+        self.tensors = self._packer.tensors
         sizes, head = model.config.architecture, model.scoreloss
         assert isinstance(head, EnergyHead)
         assert isinstance(model.z_proj, nn.Linear)
@@ -68,13 +128,13 @@ class PackedModel:
             num_layers=sizes.num_hidden_layers,
             epsilon=sizes.rms_norm_eps,
             half_cache=half_cache,
-            cos=self._numbers(cos),
-            sin=self._numbers(sin),
-            final_norm=self._numbers(backbone.norm.weight),
+            cos=self._packer.numbers(cos),
+            sin=self._packer.numbers(sin),
+            final_norm=self._packer.numbers(backbone.norm.weight),
             layers=layers,
             unit=self._linear(model.z_proj, bits=32),
-            unit_gain=self._numbers(norm.weight),
-            unit_shift=self._numbers(norm.bias),
+            unit_gain=self._packer.numbers(norm.weight),
+            unit_shift=self._packer.numbers(norm.bias),
             width=sizes.diffloss_w,
             noise=sizes.noise_channels,
             latent=sizes.vae_embed_dim,
@@ -86,14 +146,6 @@ class PackedModel:
             final=self._linear(net.final_layer.linear),
             blocks=blocks,
         )
-
-    def _numbers(self, values: Tensor) -> int:
-        """Keep a vector or table in float32; return its address."""
-        return self._keep(values.detach().float())
-
-    def _keep(self, values: Tensor) -> int:
-        self.tensors.append(values.contiguous())
-        return self.tensors[-1].data_ptr()
 
     def _layer(self, layer: DecoderLayer) -> Layer:
         attention, mlp = layer.self_attn, layer.mlp
@@ -107,14 +159,14 @@ class PackedModel:
             out=self._matrix(attention.o_proj.weight),
             gate_up=self._matrix(gate_up, num_outputs=2 * mlp.gate_proj.out_features),
             down=self._matrix(mlp.down_proj.weight),
-            attention_norm=self._numbers(layer.input_layernorm.weight),
-            mlp_norm=self._numbers(layer.post_attention_layernorm.weight),
+            attention_norm=self._packer.numbers(layer.input_layernorm.weight),
+            mlp_norm=self._packer.numbers(layer.post_attention_layernorm.weight),
         )
 
     def _block(self, block: ResidualBlock) -> Block:
         return Block(
-            norm_gain=self._numbers(block.noise_ln.weight),
-            norm_shift=self._numbers(block.noise_ln.bias),
+            norm_gain=self._packer.numbers(block.noise_ln.weight),
+            norm_shift=self._packer.numbers(block.noise_ln.bias),
             modulation=self._modulation(block.adaLN_modulation[1], 3),
             first=self._linear(block.mlp[0]),
             second=self._linear(block.mlp[2]),
@@ -139,40 +191,13 @@ class PackedModel:
         num_outputs: int | None = None,
         bits: int | None = None,
     ) -> Matrix:
-        """Pack a matrix [N, K] and a bias [N].
-
-        Args:
-            weight: The matrix.
-            bias: The bias.
-            num_outputs: Number of outputs, if some of N are padding.
-            bits: Bits of a weight. None: those of the model.
-        """
-        weight, scales = weight.detach(), None
-        num_inputs = weight.shape[1]
-        if (bits or self._bits) == 8:
-            kind, (packed, scales) = BYTES, _pack_bytes(weight)
-        else:
-            half = weight.to(torch.float16)
-            exact = bool((half.float() == weight.float()).all())
-            kind, chosen = (HALF, half) if exact else (FLOAT, weight.float())
-            packed = _blocks(chosen).transpose(1, 2)  # [B, K, 64]
-        if bias is not None:
-            bias = F.pad(bias.detach().float(), (0, -len(bias) % BLOCK))
-        return Matrix(
-            weights=self._keep(packed),
-            scales=None if scales is None else self._keep(scales),
-            bias=None if bias is None else self._keep(bias),
-            num_outputs=num_outputs or len(weight),
-            num_inputs=num_inputs,
-            kind=kind,
-            group=GROUP,
-        )
+        return self._packer.matrix(weight, bias, bits or self._bits, num_outputs)
 
 
-def _blocks(weight: Tensor) -> Tensor:
+def _blocks(weight: Tensor, size: int = BLOCK) -> Tensor:
     """Divide a matrix [N, K] into blocks [B, 64, K], the last one padded with zeros."""
-    padded = F.pad(weight.detach(), (0, 0, 0, -len(weight) % BLOCK))
-    return torch.unflatten(padded, 0, (-1, BLOCK))
+    padded = F.pad(weight.detach(), (0, 0, 0, -len(weight) % size))
+    return torch.unflatten(padded, 0, (-1, size))
 
 
 def _pack_bytes(weight: Tensor) -> tuple[Tensor, Tensor]:

@@ -2,3 +2,4 @@
 #pragma GCC target("avx2,fma,f16c")
 #define NAME(name) sled_##name##_avx2
 #include "model.h"
+#include "encodec.h"

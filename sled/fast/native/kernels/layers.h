@@ -5,20 +5,21 @@
 #include "pool.h"
 #include "vectors.h"
 
-#define BLOCK 64      // outputs of a matrix that are stored together
-#define TILE 6        // most positions that are multiplied at once
-#define COLUMNS (BLOCK / LANES)
+#define COLUMNS 4             // most vectors of outputs that are stored together
+#define BLOCK (COLUMNS * LANES)
+#define TILE 6                // most positions that are multiplied at once
 
 enum { FLOAT = 0, HALF = 1, BYTES = 2 };
 
 // A matrix [N, K], in blocks of 64 outputs. Floats and halves: [N / 64, K, 64]. Bytes, with 128
-// for zero: [N / 64, K / 4, 64, 4], and scales [N / 64, groups, 64] for groups of inputs.
+// for zero: [N / 64, K / 4, 64, 4], and scales [N / 64, groups, 64] for groups of inputs. Blocks of
+// a matrix of floats with few outputs are one or two vectors instead of four.
 typedef struct {
     const void *weights;
     const float *scales;
     const float *bias;  // [N], padded to whole blocks
     int num_outputs, num_inputs;
-    int kind, group;
+    int kind, group, columns;
 } Matrix;
 
 // Inputs of a product in bytes, with a scale for each group.
@@ -40,28 +41,29 @@ typedef struct {
     int num_positions, input_stride, output_stride, then, blocks_of_part;
 } Product;
 
-INLINE void multiply_floats(const Matrix *matrix, const float *weights, const float *x, int stride,
-                            int rows, float *tile) {
-    floats sums[TILE][COLUMNS] = {{{0}}};
-    for (int k = 0; k < matrix->num_inputs; k++)
-        for (int c = 0; c < COLUMNS; c++) {
-            floats w = load(weights + k * BLOCK + c * LANES);
-            for (int r = 0; r < rows; r++) sums[r][c] += w * x[r * stride + k];
-        }
-    for (int r = 0; r < rows; r++)
-        for (int c = 0; c < COLUMNS; c++) store(tile + r * BLOCK + c * LANES, sums[r][c]);
-}
+// Vectors of outputs that are summed at once, as many as fit into the registers.
+#ifdef __AVX512F__
+#define PASS(columns, rows) (columns)
+#else
+#define PASS(columns, rows) ((rows) == 1 ? (columns) : (rows) <= 3 && (columns) > 1 ? 2 : 1)
+#endif
 
-INLINE void multiply_halves(const Matrix *matrix, const uint16_t *weights, const float *x,
-                            int stride, int rows, float *tile) {
-    floats sums[TILE][COLUMNS] = {{{0}}};
-    for (int k = 0; k < matrix->num_inputs; k++)
-        for (int c = 0; c < COLUMNS; c++) {
-            floats w = load_half(weights + k * BLOCK + c * LANES);
-            for (int r = 0; r < rows; r++) sums[r][c] += w * x[r * stride + k];
-        }
-    for (int r = 0; r < rows; r++)
-        for (int c = 0; c < COLUMNS; c++) store(tile + r * BLOCK + c * LANES, sums[r][c]);
+INLINE void multiply_floats(const Matrix *matrix, const void *weights, int half, const float *x,
+                            int stride, int columns, int rows, float *tile) {
+    const int width = columns * LANES, pass = PASS(columns, rows);
+    for (int start = 0; start < columns; start += pass) {
+        floats sums[TILE][COLUMNS] = {{{0}}};
+        for (int k = 0; k < matrix->num_inputs; k++)
+            for (int c = 0; c < pass; c++) {
+                long place = (long)k * width + (start + c) * LANES;
+                floats w = half ? load_half((const uint16_t *)weights + place)
+                                : load((const float *)weights + place);
+                for (int r = 0; r < rows; r++) sums[r][c] += w * x[r * stride + k];
+            }
+        for (int r = 0; r < rows; r++)
+            for (int c = 0; c < pass; c++)
+                store(tile + r * BLOCK + (start + c) * LANES, sums[r][c]);
+    }
 }
 
 INLINE void multiply_bytes(const Matrix *matrix, const uint8_t *weights, const float *scales,
@@ -94,11 +96,17 @@ INLINE void multiply_bytes(const Matrix *matrix, const uint8_t *weights, const f
 INLINE void multiply_rows(const Product *p, int block, int first, int rows, float *tile) {
     const Matrix *m = p->matrix;
     const float *x = p->inputs + (long)first * p->input_stride;
-    long start = (long)block * BLOCK * m->num_inputs;
-    if (m->kind == FLOAT)
-        multiply_floats(m, (const float *)m->weights + start, x, p->input_stride, rows, tile);
-    else if (m->kind == HALF)
-        multiply_halves(m, (const uint16_t *)m->weights + start, x, p->input_stride, rows, tile);
+    int stride = p->input_stride;
+    long start = (long)block * m->columns * LANES * m->num_inputs;
+    const float *numbers = (const float *)m->weights + start;
+    if (m->kind == HALF)
+        multiply_floats(m, (const uint16_t *)m->weights + start, 1, x, stride, 4, rows, tile);
+    else if (m->kind == FLOAT && m->columns == 4)
+        multiply_floats(m, numbers, 0, x, stride, 4, rows, tile);
+    else if (m->kind == FLOAT && m->columns == 2)
+        multiply_floats(m, numbers, 0, x, stride, 2, rows, tile);
+    else if (m->kind == FLOAT)
+        multiply_floats(m, numbers, 0, x, stride, 1, rows, tile);
     else {
         const Rounded *rounded = p->rounded;
         start = (long)block * BLOCK * rounded->width;
@@ -117,17 +125,19 @@ static void multiply_tile(const Product *p, int block, int first, int rows, floa
         case 5: multiply_rows(p, block, first, 5, tile); break;
         default: multiply_rows(p, block, first, 6, tile);
     }
+    int width = p->matrix->columns * LANES;
     if (p->matrix->bias)
         for (int r = 0; r < rows; r++)
-            for (int c = 0; c < BLOCK; c += LANES) {
+            for (int c = 0; c < width; c += LANES) {
                 float *to = tile + r * BLOCK + c;
-                store(to, load(to) + load(p->matrix->bias + block * BLOCK + c));
+                store(to, load(to) + load(p->matrix->bias + block * width + c));
             }
 }
 
 static void finish_tile(const Product *p, int block, int first, int rows, const float *tile) {
-    int start = block * BLOCK, left = p->matrix->num_outputs - start;
-    int width = left < BLOCK ? left : BLOCK;
+    int width = p->matrix->columns * LANES, start = block * width;
+    int left = p->matrix->num_outputs - start;
+    if (left < width) width = left;
     for (int r = 0; r < rows; r++) {
         float *to = p->outputs + (long)(first + r) * p->output_stride + start;
         const float *from = tile + r * BLOCK;
@@ -154,7 +164,8 @@ static void finish_gated(const Product *p, int pair, int first, int rows, float 
 
 // Blocks of outputs; gates and what they multiply begin with a block each.
 static int count_blocks(const Matrix *m, int then) {
-    return then == GATE ? (m->num_outputs / 2 + BLOCK - 1) / BLOCK * 2 : (m->num_outputs + BLOCK - 1) / BLOCK;
+    int width = m->columns * LANES, outputs = then == GATE ? m->num_outputs / 2 : m->num_outputs;
+    return (outputs + width - 1) / width * (1 + (then == GATE));
 }
 
 static void multiply_part(void *job, int part) {
