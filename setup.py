@@ -1,5 +1,6 @@
 """Packaging of SLED; tool settings live in pyproject.toml."""
 
+import hashlib
 from pathlib import Path
 
 from setuptools import Extension, find_packages, setup
@@ -73,6 +74,9 @@ EXTRAS = {
 }
 
 KERNELS = Path("sled/fast/native/kernels")
+# Kernels of other sources are not used (sled/fast/native/library.py).
+SOURCES = b"".join(path.read_bytes() for path in sorted(KERNELS.glob("*.[ch]")))
+DIGEST = hashlib.sha256(SOURCES).hexdigest()
 
 setup(
     name="sled",
@@ -115,6 +119,7 @@ setup(
             "sled.fast.native._kernels",
             sources=[str(KERNELS / f"{name}.c") for name in ("level", "avx2", "avx512")],
             depends=[str(path) for path in sorted(KERNELS.glob("*.h"))],
+            define_macros=[("SLED_SOURCES", f'"{DIGEST}"')],
             extra_compile_args=["-O3", "-Wno-psabi", "-pthread"],
             extra_link_args=["-pthread"],
             optional=True,

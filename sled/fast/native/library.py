@@ -6,6 +6,8 @@ Functions and structures are those of kernels/model.h; see its comments.
 from __future__ import annotations
 
 import ctypes
+import hashlib
+import logging
 import threading
 import weakref
 from ctypes import POINTER, Structure, c_float, c_int, c_int64, c_void_p
@@ -13,6 +15,8 @@ from functools import cache
 from importlib.machinery import EXTENSION_SUFFIXES
 from pathlib import Path
 from typing import Any
+
+logger = logging.getLogger(__name__)
 
 NAME = "_kernels"
 # Names of the kernels by the level that `sled_level` returns for the CPU.
@@ -198,13 +202,26 @@ def open_library(level: str | None = None) -> Library | None:
     Args:
         level: The instructions to use. None: the best that the CPU has.
     """
-    for suffix in EXTENSION_SUFFIXES:
-        path = Path(__file__).with_name(NAME + suffix)
-        if path.is_file():
-            library = ctypes.CDLL(str(path))
-            best = LEVELS.get(library.sled_level())
-            return None if best is None else Library(library, level or best)
-    return None
+    paths = [Path(__file__).with_name(NAME + suffix) for suffix in EXTENSION_SUFFIXES]
+    path = next((path for path in paths if path.is_file()), None)
+    if path is None:
+        return None
+    library = ctypes.CDLL(str(path))
+    library.sled_sources.restype = ctypes.c_char_p
+    if _sources_digest() not in (None, library.sled_sources().decode()):
+        logger.warning(
+            "the compiled kernels are of another version and are not used: install sled again"
+        )
+        return None
+    best = LEVELS.get(library.sled_level())
+    return None if best is None else Library(library, level or best)
+
+
+def _sources_digest() -> str | None:
+    """The digest of the sources of the kernels; None if they are not there."""
+    sources = sorted(Path(__file__).with_name("kernels").glob("*.[ch]"))
+    content = b"".join(path.read_bytes() for path in sources)
+    return hashlib.sha256(content).hexdigest() if sources else None
 
 
 def kernel_level() -> str | None:

@@ -1,4 +1,7 @@
-// What this CPU can run. Compiled without any special instructions.
+// What this library was made of, and what this CPU can run. Compiled without special instructions.
+
+// The digest of the sources, which setup.py sets.
+const char *sled_sources(void) { return SLED_SOURCES; }
 
 int sled_level(void) {
     __builtin_cpu_init();
