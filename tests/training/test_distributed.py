@@ -19,6 +19,7 @@ from sled.model.backbone import DecoderLayer
 from tests.commands import SCRIPTS, run
 from tests.debug import GOLDENS
 from tests.published import LIBRIHEAVY, LIBRIHEAVY_STREAM
+from tests.training.callbacks.test_samples import evaluating, heard, read_events
 from tests.training.processes import (
     ACCELERATE_CONFIGS,
     TIMEOUT_S,
@@ -96,6 +97,12 @@ def test_two_killed_processes_go_on_as_if_nothing_had_happened(corpus, tmp_path)
     assert not first.equal(second)
 
 
+def test_one_of_two_processes_speaks_in_an_evaluation(corpus, tmp_path):
+    argv = flags(corpus, tmp_path, per_device_train_batch_size=1, **evaluating(corpus))
+    assert run_ranks(2, argv) == [0, 0]
+    assert list(heard(read_events(tmp_path), "utterance_1/offline")) == [2, 4]
+
+
 def test_fsdp_trains_as_ddp_does_and_goes_on(corpus, tmp_path):
     settings = {
         "per_device_train_batch_size": 1,
@@ -135,7 +142,8 @@ def torchrun(script: str, argv: list[str], log: Path) -> subprocess.Popen[bytes]
         )
 
 
-def test_the_published_commands_from_pretraining_to_speech(corpus, tmp_path):
+@pytest.mark.parametrize("launcher", ["fork", pytest.param("torchrun", marks=pytest.mark.slow)])
+def test_the_published_commands_from_pretraining_to_speech(launcher, corpus, tmp_path):
     """Pretrain, get killed, continue, fine-tune to stream, speak: with all published flags."""
     changes: dict[str, Any] = {
         "train_manifest": corpus / "cached",
@@ -161,9 +169,12 @@ def test_the_published_commands_from_pretraining_to_speech(corpus, tmp_path):
     dying = partial(die_in, "training_step", 6)
     assert 0 not in run_ranks(2, pretraining(offline), dying, script="train_libriheavy")
     assert checkpoints(offline) == [2]
-    launched = torchrun("train_libriheavy", pretraining(offline), log)
-    assert launched.wait(TIMEOUT_S) == 0, log.read_text()
-    assert "continuing from" in log.read_text()
+    if launcher == "torchrun":
+        launched = torchrun("train_libriheavy", pretraining(offline), log)
+        assert launched.wait(TIMEOUT_S) == 0, log.read_text()
+        assert "continuing from" in log.read_text()
+    else:
+        assert run_ranks(2, pretraining(offline), script="train_libriheavy") == [0, 0]
     assert run_ranks(2, pretraining(tmp_path / "whole"), script="train_libriheavy") == [0, 0]
     assert_same_weights(tmp_path / "whole", offline)
 

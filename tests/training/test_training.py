@@ -2,6 +2,7 @@
 
 import json
 import logging
+import shutil
 from functools import partialmethod
 from pathlib import Path
 
@@ -49,11 +50,10 @@ def test_the_parts_of_the_loss_are_logged_for_training_and_evaluation(corpus, tm
         np.testing.assert_allclose(score, attraction - repulsion, rtol=1e-3)
 
 
-def test_cached_codes_train_as_audio_does(corpus, tmp_path):
-    cached = fit(corpus, tmp_path / "cached")
-    audio = fit(corpus, tmp_path / "audio", train_manifest=corpus / "cuts.jsonl.gz")
-    assert logged(cached, "loss") == logged(audio, "loss")
-    assert_same_weights(cached, audio)
+def test_cached_codes_train_as_audio_does(corpus, pretrained, tmp_path):
+    audio = fit(corpus, tmp_path, train_manifest=corpus / "cuts.jsonl.gz")
+    assert logged(pretrained, "loss") == logged(audio, "loss")
+    assert_same_weights(pretrained, audio)
 
 
 @pytest.mark.parametrize("speech", ["cached", "cuts.jsonl.gz"])
@@ -70,9 +70,8 @@ def test_what_is_trained_on_is_the_codecs_latents(speech, corpus, tmp_path):
     assert logged(output, "repulsion")[0] == 0
 
 
-def test_a_trained_model_speaks(corpus, tmp_path):
-    output = fit(corpus, tmp_path)
-    tts = TTS.from_pretrained(output, codec=GOLDENS / "codec")
+def test_a_trained_model_speaks(pretrained):
+    tts = TTS.from_pretrained(pretrained, codec=GOLDENS / "codec")
     options = DecodingOptions(min_frames=4, max_frames=10)
     assert tts.say("four two seven", options=options).seconds > 0
 
@@ -123,19 +122,18 @@ def test_a_run_is_not_continued_with_other_batches(corpus, tmp_path):
         fit(corpus, tmp_path, max_steps=3, **changes)
 
 
-def test_an_offline_checkpoint_becomes_a_streaming_one(corpus, tmp_path):
-    offline = fit(corpus, tmp_path / "offline")
+def test_an_offline_checkpoint_becomes_a_streaming_one(corpus, pretrained, tmp_path):
     # At a learning rate of zero, only the layout changes.
-    change = {"finetune_path": offline, "stream_n": 3, "stream_m": 10, "training_cfg": 0.2}
+    change = {"finetune_path": pretrained, "stream_n": 3, "stream_m": 10, "training_cfg": 0.2}
     still = fit(corpus, tmp_path / "still", **change, learning_rate=0.0)
-    assert_same_weights(offline, still)
+    assert_same_weights(pretrained, still)
     config = Config.load(still)
     assert (config.architecture.stream_n, config.architecture.stream_m) == (3, 10)
     assert config.objective.training_cfg == 0.2
 
-    change["finetune_path"] = offline / "model.safetensors"  # the published flag names the file
+    change["finetune_path"] = pretrained / "model.safetensors"  # the published flag names the file
     stream = fit(corpus, tmp_path / "stream", **change)
-    assert not weights(stream)["z_proj.weight"].equal(weights(offline)["z_proj.weight"])
+    assert not weights(stream)["z_proj.weight"].equal(weights(pretrained)["z_proj.weight"])
 
 
 def test_a_share_of_streaming_batches_can_keep_the_offline_layout(corpus, tmp_path):
@@ -157,25 +155,24 @@ def test_a_share_of_streaming_batches_can_keep_the_offline_layout(corpus, tmp_pa
     assert mixed not in (stream, offline)
 
 
-def test_finetuning_keeps_the_sizes_of_the_checkpoint(corpus, tmp_path):
-    offline = fit(corpus, tmp_path / "offline")
-    tuned = fit(corpus, tmp_path / "tuned", finetune_path=offline, hidden_size=64)
+def test_finetuning_keeps_the_sizes_of_the_checkpoint(corpus, pretrained, tmp_path):
+    tuned = fit(corpus, tmp_path, finetune_path=pretrained, hidden_size=64)
     assert SpeechLlamaForCausalLM.from_pretrained(tuned).config.architecture.hidden_size == 32
 
 
-def test_a_checkpoint_tells_the_length_of_what_it_was_trained_on(corpus, tmp_path):
+def test_a_checkpoint_tells_the_length_of_what_it_was_trained_on(corpus, pretrained, tmp_path):
     """The lengths of pretraining count when fine-tuning is on shorter speech."""
-    pretrained = fit(corpus, tmp_path / "pretrained")
     tuned = fit(corpus, tmp_path / "tuned", finetune_path=pretrained, max_duration_s=0.3)
     short = fit(corpus, tmp_path / "short", max_duration_s=0.3)
     assert [trained_s(folder) for folder in (pretrained, tuned, short)] == pytest.approx(
         [0.45, 0.45, 0.3], abs=HOP / SAMPLE_RATE
     )
     # One that does not tell, as those published, may have heard more than it is tuned on.
-    config = json.loads((pretrained / "config.json").read_text())
+    published = shutil.copytree(pretrained, tmp_path / "published")
+    config = json.loads((published / "config.json").read_text())
     del config["trained_frames"]
-    (pretrained / "config.json").write_text(json.dumps(config))
-    assert trained_s(fit(corpus, tmp_path / "unmeasured", finetune_path=pretrained)) is None
+    (published / "config.json").write_text(json.dumps(config))
+    assert trained_s(fit(corpus, tmp_path / "unmeasured", finetune_path=published)) is None
 
 
 def trained_s(folder: Path) -> float | None:
@@ -183,18 +180,19 @@ def trained_s(folder: Path) -> float | None:
     return None if frames is None else frames * HOP / SAMPLE_RATE
 
 
-def test_finetuning_a_half_precision_checkpoint_trains_float32_weights(corpus, tmp_path):
+def test_finetuning_a_half_precision_checkpoint_trains_float32_weights(
+    corpus, pretrained, tmp_path
+):
     """Published weights are half precision, which would round small updates away."""
-    model = SpeechLlamaForCausalLM.from_pretrained(fit(corpus, tmp_path / "full"))
+    model = SpeechLlamaForCausalLM.from_pretrained(pretrained)
     model.half().save_pretrained(tmp_path / "half")
     tuned = fit(corpus, tmp_path / "tuned", finetune_path=tmp_path / "half")
     assert {tensor.dtype for tensor in weights(tuned).values()} == {torch.float32}
 
 
 @pytest.mark.filterwarnings("ignore:`gradient_checkpointing` is deprecated:FutureWarning")
-def test_gradient_checkpointing_changes_nothing_but_memory(corpus, tmp_path):
-    plain = fit(corpus, tmp_path / "plain")
-    assert_same_weights(plain, fit(corpus, tmp_path / "saving", gradient_checkpointing=True))
+def test_gradient_checkpointing_changes_nothing_but_memory(corpus, pretrained, tmp_path):
+    assert_same_weights(pretrained, fit(corpus, tmp_path, gradient_checkpointing=True))
 
 
 def test_compiled_layers_train_alike(corpus, tmp_path, monkeypatch):
@@ -254,10 +252,9 @@ def test_a_checkpoint_that_is_not_there_is_refused_before_anything_is_written(co
     assert not (tmp_path / "out" / "codec").exists()
 
 
-def test_settings_are_checked_in_finetuning_too(corpus, tmp_path):
-    offline = fit(corpus, tmp_path / "offline")
+def test_settings_are_checked_in_finetuning_too(corpus, pretrained, tmp_path):
     with pytest.raises(ValueError, match="score_beta=3.0"):
-        fit(corpus, tmp_path / "tuned", finetune_path=offline, score_beta=3.0)
+        fit(corpus, tmp_path, finetune_path=pretrained, score_beta=3.0)
 
 
 def test_a_checkpoint_that_fits_neither_tokenizer_nor_codec_is_refused(corpus, tmp_path):

@@ -23,7 +23,8 @@ from tests.tokens import (
 
 TEXT = "four two seven one nine"
 BEGIN_SPEECH = 300
-texts = st.lists(st.integers(4, 299), min_size=1, max_size=12)
+# Two chunks and a part of one: the slow definition reads all again for each id.
+texts = st.lists(st.integers(4, 299), min_size=1, max_size=7)
 
 
 def decode(
@@ -57,7 +58,7 @@ def decode(
 
 @given(
     text=texts,
-    cuts=st.lists(st.integers(0, 12), max_size=4).map(sorted),
+    cuts=st.lists(st.integers(0, 7), max_size=4).map(sorted),
     seed=st.integers(0, 10_000),
     prompt=st.none() | st.tuples(texts, st.lists(st.integers(0, SPEECH - 1), min_size=1)),
 )
@@ -74,12 +75,12 @@ def test_a_whole_text_gives_the_published_ids_however_it_is_cut(text, cuts, seed
 
 @given(
     text=texts,
-    cuts=st.lists(st.integers(0, 12), max_size=4).map(sorted),
+    cuts=st.lists(st.integers(0, 7), max_size=4).map(sorted),
     seed=st.integers(0, 10_000),
     prompt=st.none() | st.tuples(texts, st.lists(st.integers(0, SPEECH - 1), min_size=1)),
     temperature=st.sampled_from([0.0, 1.0]),
 )
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=25, deadline=None)
 def test_a_growing_text_gives_the_published_ids_however_it_is_cut(
     text, cuts, seed, prompt, temperature
 ):
@@ -100,12 +101,13 @@ def test_a_growing_text_gives_the_published_ids_however_it_is_cut(
 def test_chunks_of_speech_end_early_when_the_model_asks_for_text():
     """Else the test above would not see that."""
     model = debug_cosyvoice2()
-    fills = 0
-    for seed in range(20):
+
+    def ends_a_chunk_early(seed: int) -> bool:
         sampler = SlowSampler(seed, model.config.speaking.sampling(), 1.0)
-        spoken = speak_streaming(model, list(range(4, 16)), sampler)
-        fills += (SPEECH + 2 in sampler.past[:4]) and len(spoken) > 0
-    assert fills > 0
+        spoken = speak_streaming(model, list(range(4, 8)), sampler)
+        return len(spoken) > 0 and SPEECH + 2 in sampler.past[:4]
+
+    assert any(ends_a_chunk_early(seed) for seed in range(20))
 
 
 @pytest.mark.parametrize("layout", [Layout(), Layout(3, 4)], ids=["offline", "stream"])

@@ -27,8 +27,7 @@ from tests.debug import (
     debug_tokenizer,
     randn,
 )
-from tests.training.processes import run_ranks
-from tests.training.runs import TEXTS, assert_same_weights, fit, flags, logged
+from tests.training.runs import TEXTS, assert_same_weights, fit, logged
 
 # Frames of the two samples that are spoken, rounded up: clips of 0.2 and 0.25 s.
 NUM_FRAMES = [15, 19]
@@ -125,12 +124,6 @@ def test_training_goes_on_as_if_nothing_had_been_said(corpus, tmp_path):
     assert show(corpus, loud, **random).Tags()["audio"]
     assert_same_weights(silent, loud)
     assert logged(silent, "loss") == logged(loud, "loss")
-
-
-def test_of_several_processes_one_speaks(corpus, tmp_path):
-    argv = flags(corpus, tmp_path, per_device_train_batch_size=1, **evaluating(corpus))
-    assert run_ranks(2, argv) == [0, 0]
-    assert list(heard(read_events(tmp_path), "utterance_1/offline")) == [2, 4]
 
 
 def test_without_tensorboard_a_line_says_how_to_hear_it(corpus, tmp_path, caplog):

@@ -3,7 +3,6 @@
 import re
 import shutil
 import sys
-from pathlib import Path
 
 import pytest
 import torch
@@ -45,12 +44,6 @@ def hidden_states(model: torch.nn.Module) -> Tensor:
             noise=randn(2, 6, 8),
         )
     return torch.cat((output.hidden_states.flatten(), output.loss[None]))
-
-
-@pytest.fixture(scope="module")
-def base(corpus, tmp_path_factory) -> Path:
-    """A checkpoint to be adapted."""
-    return fit(corpus, tmp_path_factory.mktemp("base"))
 
 
 # The adapters.
@@ -108,10 +101,10 @@ def test_the_adapter_beside_it_fits_the_model_it_was_trained_on(tmp_path):
 # In training.
 
 
-def test_what_is_not_adapted_stays_as_it_was(base, corpus, tmp_path):
-    adapting = {"finetune_path": base, "lora_rank": 2, "lora_targets": ["q_proj", "v_proj"]}
+def test_what_is_not_adapted_stays_as_it_was(pretrained, corpus, tmp_path):
+    adapting = {"finetune_path": pretrained, "lora_rank": 2, "lora_targets": ["q_proj", "v_proj"]}
     tuned = fit(corpus, tmp_path, **adapting)
-    before, after = weights(base), weights(tuned)
+    before, after = weights(pretrained), weights(tuned)
     changed = {name for name in before if not before[name].equal(after[name])}
     adapted = {name for name in before if name.split(".")[-2] in ("q_proj", "v_proj")}
     assert changed == adapted
@@ -119,9 +112,9 @@ def test_what_is_not_adapted_stays_as_it_was(base, corpus, tmp_path):
     assert all(torch.linalg.matrix_rank(after[n] - before[n], rtol=1e-3) <= 2 for n in changed)
 
 
-def test_checkpoints_on_the_way_hold_the_adapters_alone(base, corpus, tmp_path):
+def test_checkpoints_on_the_way_hold_the_adapters_alone(pretrained, corpus, tmp_path):
     saving = {"save_strategy": "steps", "save_steps": 1}
-    run = fit(corpus, tmp_path, finetune_path=base, lora_rank=2, **saving)
+    run = fit(corpus, tmp_path, finetune_path=pretrained, lora_rank=2, **saving)
     files = {path.name for path in (run / "checkpoint-2").iterdir()}
     assert "adapter_model.safetensors" in files and "model.safetensors" not in files
     adapter = load_file(run / "checkpoint-2" / "adapter_model.safetensors")
@@ -129,10 +122,15 @@ def test_checkpoints_on_the_way_hold_the_adapters_alone(base, corpus, tmp_path):
 
 
 @pytest.mark.parametrize("ema_decay", [0.0, 0.6])
-def test_an_interrupted_run_ends_as_if_it_had_not_been(ema_decay, base, corpus, tmp_path):
+def test_an_interrupted_run_ends_as_if_it_had_not_been(ema_decay, pretrained, corpus, tmp_path):
     """Bit-equal, with all random parts of training switched on."""
     saving = {"save_strategy": "steps", "save_steps": 2, "max_steps": 6, "history_noise": 0.2}
-    adapting = {"finetune_path": base, "lora_rank": 2, "lora_dropout": 0.1, "ema_decay": ema_decay}
+    adapting = {
+        "finetune_path": pretrained,
+        "lora_rank": 2,
+        "lora_dropout": 0.1,
+        "ema_decay": ema_decay,
+    }
     whole = fit(corpus, tmp_path / "whole", **saving, **adapting)
     resumed = tmp_path / "resumed"
     shutil.copytree(whole / "checkpoint-2", resumed / "checkpoint-2")
@@ -142,11 +140,11 @@ def test_an_interrupted_run_ends_as_if_it_had_not_been(ema_decay, base, corpus, 
     assert (whole / "checkpoint-2" / EMA_FILE).is_file() == bool(ema_decay)
 
 
-def test_adapters_are_evaluated_and_learn(base, corpus, tmp_path):
+def test_adapters_are_evaluated_and_learn(pretrained, corpus, tmp_path):
     evaluating = {"eval_manifest": corpus / "cached", "eval_strategy": "steps", "eval_steps": 10}
     learning = {"max_steps": 40, "learning_rate": 1e-2, "per_device_train_batch_size": 6}
     head = [*LoraArguments().lora_targets, *HEAD_LINEARS]
-    adapting = {"finetune_path": base, "lora_rank": 4, "lora_targets": head}
+    adapting = {"finetune_path": pretrained, "lora_rank": 4, "lora_targets": head}
     losses = logged(fit(corpus, tmp_path, **evaluating, **learning, **adapting), "eval_loss")
     assert losses[-1] < losses[0]
 
@@ -159,8 +157,8 @@ def test_adapters_are_evaluated_and_learn(base, corpus, tmp_path):
         ({"lora_rank": 2, "lora_targets": ["q_proj", "lm_head"]}, "--lora_targets lm_head"),
     ],
 )
-def test_adapters_that_cannot_be_are_refused(changes, message, base, corpus, tmp_path):
-    start = {"finetune_path": base} if "lora_targets" in changes else {}
+def test_adapters_that_cannot_be_are_refused(changes, message, pretrained, corpus, tmp_path):
+    start = {"finetune_path": pretrained} if "lora_targets" in changes else {}
     with pytest.raises(ValueError, match=message):
         fit(corpus, tmp_path, **start, **changes)
 
