@@ -61,7 +61,7 @@ def grown(tokenizer: TextTokenizer, pieces: Iterable[str]) -> list[int]:
 @example(pieces=[" ", "'", "s"])
 @example(pieces=["\n", " ", "'s", "\u3000", "x", " "])
 @example(pieces=["今", "天天", "气", "。", "\n"])
-@settings(max_examples=300)
+@settings(max_examples=100)
 def test_the_tokens_are_those_of_the_whole_text_however_it_is_cut(
     tokenizer: TextTokenizer, pieces: list[str]
 ) -> None:
@@ -77,7 +77,7 @@ def test_the_tokens_are_those_of_the_whole_text_however_it_is_cut(
     words=st.lists(st.text("ab'!今天1e\u0301", min_size=1, max_size=14), min_size=1, max_size=3),
     cuts=st.lists(st.integers(0, 40)),
 )
-@settings(max_examples=200)
+@settings(max_examples=60)
 def test_so_are_those_of_words_that_could_become_many_others(
     tokenizer: TextTokenizer, words: list[str], cuts: list[int]
 ) -> None:
@@ -102,7 +102,7 @@ def tokenizers_of_few_letters(draw: st.DrawFn) -> TextTokenizer:
 
 
 @given(tokenizer=tokenizers_of_few_letters(), word=st.text("abc", min_size=1, max_size=40))
-@settings(max_examples=500)
+@settings(max_examples=200)
 def test_so_are_they_whatever_the_merges_are(tokenizer: TextTokenizer, word: str) -> None:
     assert grown(tokenizer, word) == tokenizer.encode(word)
 

@@ -82,14 +82,14 @@ def cuts(largest: int, pieces: int) -> st.SearchStrategy[list[int]]:
 
 class TestDecoder:
     @each_architecture
-    @settings(max_examples=80)
+    @settings(max_examples=30)
     @given(sizes=cuts(10, 8), batch=st.integers(1, 3), seed=st.integers(0, 99))
     def test_pieces_are_the_whole(self, name: str, sizes: list[int], batch: int, seed: int) -> None:
         codec = CODECS[name]
         latents = randn(batch, sum(sizes), *codec.unit_shape, seed=seed)
         assert_same_signal(decode_pieces(codec, latents, sizes), codec.decode(latents))
 
-    @settings(max_examples=30)
+    @settings(max_examples=10)
     @given(sizes=cuts(10, 5), batch=st.integers(1, 2))
     def test_of_the_published_form(self, sizes: list[int], batch: int) -> None:
         latents = randn(batch, sum(sizes), 32)
@@ -145,7 +145,7 @@ class TestDecoder:
 
 class TestEncoder:
     @each_architecture
-    @settings(max_examples=50)
+    @settings(max_examples=25)
     @given(sizes=cuts(80, 8), batch=st.integers(1, 3), seed=st.integers(0, 99))
     @example(sizes=[1], batch=1, seed=0)
     @example(sizes=[1] * 100, batch=2, seed=0)
@@ -155,6 +155,7 @@ class TestEncoder:
         assert torch.equal(encode_pieces(CODECS[name], waveforms, sizes), wanted)
 
     @each_architecture
+    @settings(max_examples=15)
     @given(sizes=cuts(80, 8))
     def test_features_are_those_of_the_whole(self, name: str, sizes: list[int]) -> None:
         """The features before quantisation agree, not only the codes."""
@@ -167,7 +168,7 @@ class TestEncoder:
             pieces.append(y)
         assert_same_signal(torch.cat([*pieces, network.finish(state)], -1), model.encoder(x))
 
-    @settings(max_examples=15)
+    @settings(max_examples=8)
     @given(sizes=cuts(2500, 4))
     def test_of_the_published_form(self, sizes: list[int]) -> None:
         waveforms = 0.1 * randn(2, sum(sizes))

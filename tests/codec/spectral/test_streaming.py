@@ -27,7 +27,7 @@ each = pytest.mark.parametrize("name", CODECS)
 
 class TestDecoder:
     @each
-    @settings(max_examples=50)
+    @settings(max_examples=25)
     @given(sizes=cuts(10, 8), batch=st.integers(1, 3), seed=st.integers(0, 99))
     @example(sizes=[1], batch=1, seed=0)
     def test_pieces_are_the_whole(self, name: str, sizes: list[int], batch: int, seed: int) -> None:
@@ -71,7 +71,7 @@ class TestDecoder:
 
 class TestEncoder:
     @each
-    @settings(max_examples=50)
+    @settings(max_examples=25)
     @given(sizes=cuts(60, 8), batch=st.integers(1, 3), seed=st.integers(0, 99))
     @example(sizes=[1], batch=1, seed=0)
     @example(sizes=[1] * 40, batch=2, seed=0)
@@ -86,7 +86,7 @@ class TestEncoder:
         assert (got != wanted).float().mean() < 0.02
 
     @pytest.mark.parametrize("name", SIZES)
-    @settings(max_examples=30)
+    @settings(max_examples=15)
     @given(sizes=cuts(8, 8))
     def test_latents_are_those_of_the_whole(self, name: str, sizes: list[int]) -> None:
         """Before they are rounded; pieces are of whole frames here."""
