@@ -57,7 +57,12 @@ COMMANDS = {
         "prepare.kaldi_folder", "a Kaldi folder of any corpus, for speech tokens"
     ),
     "align": _command("align", "find the times of words and letters in a corpus"),
-    "tokenizer": _command("tokenizer", "train a tokenizer"),
+    "tokenizer": _command("tokenizer", "train a tokenizer of text, or of speech"),
+    "tokenizer speech train": _command(
+        "speech_tokenizer",
+        "train a speech tokenizer",
+        "sled.training.tokenizer.config:TokenizerTrainingConfig",
+    ),
     "cache codes": _command("cache.codes", "encode a corpus with a codec"),
     "cache predictions": _command("cache.predictions", "store a model's predictions for a corpus"),
     "cache embeddings": _command("cache.embeddings", "extract speaker vectors of a Kaldi folder"),
@@ -123,10 +128,12 @@ LONG_WORK = {
     "codec train",
     "codec fit",
     "train",
+    "tokenizer speech train",
 }
 
 
 def find_command(words: list[str]) -> str | None:
     """Name of the command that the words of a command line begin with, if there is one."""
-    names = (" ".join(words[:count]) for count in (1, 2))
+    # The longest first: sled tokenizer is a command, and sled tokenizer speech train another.
+    names = (" ".join(words[:count]) for count in (3, 2, 1))
     return next((name for name in names if name in COMMANDS), None)

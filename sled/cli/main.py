@@ -124,6 +124,8 @@ def build_parser(chosen: str | None = None) -> argparse.ArgumentParser:
         )
     for name, command in COMMANDS.items():
         *group_name, last = name.split()
+        if len(group_name) > 1:  # it parses its flags itself, below another command
+            continue
         siblings = groups[group_name[0]] if group_name else commands
         if name == chosen and command.own_parser:  # to complete a line
             parser_of_chosen = siblings.add_parser(last)

@@ -1,4 +1,7 @@
-"""Train a byte-level BPE tokenizer, and write it as vocab.json and merges.txt, as published."""
+"""Train a byte-level BPE tokenizer, and write it as vocab.json and merges.txt, as published.
+
+A tokenizer of speech is trained by sled tokenizer speech train.
+"""
 
 from __future__ import annotations
 

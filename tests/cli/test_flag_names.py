@@ -11,6 +11,7 @@ from sled.cli.commands import COMMANDS
 from sled.cli.main import build_parser
 from sled.training.arguments import make_parser
 from sled.training.codec import CodecTrainingConfig
+from sled.training.tokenizer.config import TokenizerTrainingConfig
 from tests.commands import ROOT
 
 # Of other programs.
@@ -38,7 +39,9 @@ def named_flags(file: Path) -> set[str]:
 
 
 def test_every_flag_that_is_named_exists() -> None:
-    known = flags_of(make_parser()) | flags_of(HfArgumentParser(CodecTrainingConfig)) | FOREIGN
+    known = flags_of(make_parser()) | FOREIGN
+    for config in (CodecTrainingConfig, TokenizerTrainingConfig):
+        known |= flags_of(HfArgumentParser(config))
     for name in COMMANDS:
         known |= flags_of(build_parser(name))
     unknown = {

@@ -167,21 +167,21 @@ class Encoder(nn.Module):
         """
         x, lengths = mel, num_frames
         for conv in (self.conv1, self.conv2):
-            x = F.gelu(conv(x * _mask(lengths, x.shape[-1])[:, None]))
+            x = F.gelu(conv(x * valid_places(lengths, x.shape[-1])[:, None]))
             lengths = (lengths - 1) // conv.stride[0] + 1
         x = x.transpose(1, 2)
-        mask = _mask(lengths, x.shape[1])
+        mask = valid_places(lengths, x.shape[1])
         rotation = None
         if self.positional_embedding is not None:
             x = x + self.positional_embedding[: x.shape[1]]
         else:
-            rotation = _rotation(x.shape[1], self.head_width, x)
+            rotation = rotation_table(x.shape[1], self.head_width, x)
         for block in self.blocks:
             x = block(x, mask, rotation)
         return x, lengths
 
 
-def _mask(lengths: Tensor, size: int) -> Tensor:
+def valid_places(lengths: Tensor, size: int) -> Tensor:
     """Mark the first places of each row, [B, size]."""
     return torch.arange(size, device=lengths.device) < lengths[:, None]
 
@@ -193,7 +193,7 @@ def _sinusoids(length: int, width: int) -> Tensor:
     return torch.cat((angles.sin(), angles.cos()), 1)
 
 
-def _rotation(length: int, head_width: int, like: Tensor) -> Tensor:
+def rotation_table(length: int, head_width: int, like: Tensor) -> Tensor:
     """Cosines and sines [2, length, head width]."""
     frequency = THETA ** (-torch.arange(0, head_width, 2, device=like.device) / head_width)
     angles = torch.arange(length, device=like.device)[:, None] * torch.cat((frequency, frequency))
@@ -236,6 +236,11 @@ class ScalarQuantizer(nn.Module):
 
 class Quantizer(nn.Module):
     """Holds the quantizer under its published name."""
+
+    @property
+    def codebook(self) -> nn.Module:
+        """The quantizer itself."""
+        return self._codebook
 
     def __init__(self, sizes: TokenizerSizes) -> None:
         super().__init__()

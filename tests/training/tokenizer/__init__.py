@@ -1,0 +1,1 @@
+"""Tests of training speech tokenizers."""
