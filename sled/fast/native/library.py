@@ -34,7 +34,7 @@ class Matrix(Structure):
         ("num_inputs", c_int),
         ("kind", c_int),
         ("group", c_int),
-        ("columns", c_int),
+        ("block", c_int),
     )
 
 

@@ -21,6 +21,9 @@ from sled.model.heads.draws import noise_variants
 from sled.model.interface import NONE, RowOrder, StepInputs
 from sled.model.lm import SpeechLM
 
+# From so many positions on, a call is worth several threads even if the model is small.
+LONG_CALL = 16
+
 
 def can_run(sizes: Architecture) -> bool:
     """Whether there are kernels for this CPU, and they can run a model of these sizes."""
@@ -36,7 +39,7 @@ def can_run(sizes: Architecture) -> bool:
 class NativeModel(FastModel):
     """A `FrameModel` on the CPU. Embeddings and hidden states are float32.
 
-    A call computes with all its threads if torch would use as many, else with one.
+    A call computes with all its threads if it is long or torch would use as many, else with one.
 
     Args:
         model: The model to convert, in evaluation mode, on the CPU. Its weights are moved, to hold
@@ -74,9 +77,9 @@ class NativeModel(FastModel):
     def new_cache(self) -> KVCache:
         return KVCache(self.config.architecture, self.device, self._cache_dtype)
 
-    @property
-    def _threads_now(self) -> int:
-        return min(self._threads, torch.get_num_threads())
+    def _threads_for(self, positions: int) -> int:
+        """Threads for a call: all if it is long, as before the first sound, else as torch."""
+        return self._threads if positions >= LONG_CALL else torch.get_num_threads()
 
     @override
     def embed_units(self, units: Tensor) -> Tensor:
@@ -119,7 +122,7 @@ class NativeModel(FastModel):
         hidden = torch.empty(len(last), self.config.architecture.hidden_size)
         self._kernels.call(
             "advance",
-            self._threads_now,
+            self._threads_for(len(positions)),
             inputs.data_ptr(),
             len(positions),
             *(one.ctypes.data for one in numbers),
@@ -142,7 +145,7 @@ class NativeModel(FastModel):
         latents = torch.empty(len(hidden), self.config.architecture.vae_embed_dim)
         self._kernels.call(
             "draw",
-            self._threads_now,
+            self._threads_for(len(noise)),
             hidden.data_ptr(),
             len(hidden),
             noise.data_ptr(),

@@ -18,6 +18,7 @@ from sled.model.lm import SpeechLM
 FLOAT, HALF, BYTES = 0, 1, 2  # kinds of a matrix
 # Outputs that are stored together, and inputs that share a scale in bytes.
 BLOCK, GROUP = 64, 128
+NARROW_BLOCKS = (16, 32)  # other numbers of outputs
 LANES = 16  # numbers of a vector, of which the kernels need widths to be multiples
 LARGEST_HEAD = 256
 
@@ -59,8 +60,8 @@ class Packer:
         """
         weight, scales = weight.detach(), None
         size = BLOCK
-        if narrow and len(weight) <= BLOCK // 2:
-            size = max(LANES, BLOCK // 4 if len(weight) <= BLOCK // 4 else BLOCK // 2)
+        if narrow:
+            size = next((size for size in NARROW_BLOCKS if len(weight) <= size), BLOCK)
         if bits == 8:
             kind, (packed, scales) = BYTES, _pack_bytes(weight)
         else:
@@ -78,7 +79,7 @@ class Packer:
             num_inputs=weight.shape[1],
             kind=kind,
             group=GROUP,
-            columns=size // LANES,
+            block=size,
         )
 
 

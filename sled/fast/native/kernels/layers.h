@@ -5,21 +5,21 @@
 #include "pool.h"
 #include "vectors.h"
 
-#define COLUMNS 4             // most vectors of outputs that are stored together
-#define BLOCK (COLUMNS * LANES)
-#define TILE 6                // most positions that are multiplied at once
+#define BLOCK 64                // most outputs of a matrix that are stored together
+#define VECTORS (BLOCK / LANES)
+#define TILE 6                  // most positions that are multiplied at once
 
 enum { FLOAT = 0, HALF = 1, BYTES = 2 };
 
 // A matrix [N, K], in blocks of 64 outputs. Floats and halves: [N / 64, K, 64]. Bytes, with 128
 // for zero: [N / 64, K / 4, 64, 4], and scales [N / 64, groups, 64] for groups of inputs. Blocks of
-// a matrix of floats with few outputs are one or two vectors instead of four.
+// a matrix of floats with few outputs may have 16 or 32 instead of 64.
 typedef struct {
     const void *weights;
     const float *scales;
     const float *bias;  // [N], padded to whole blocks
     int num_outputs, num_inputs;
-    int kind, group, columns;
+    int kind, group, block;
 } Matrix;
 
 // Inputs of a product in bytes, with a scale for each group.
@@ -43,16 +43,16 @@ typedef struct {
 
 // Vectors of outputs that are summed at once, as many as fit into the registers.
 #ifdef __AVX512F__
-#define PASS(columns, rows) (columns)
+#define PASS(rows) 4
 #else
-#define PASS(columns, rows) ((rows) == 1 ? (columns) : (rows) <= 3 && (columns) > 1 ? 2 : 1)
+#define PASS(rows) ((rows) == 1 ? 8 : (rows) <= 3 ? 4 : 2)
 #endif
 
 INLINE void multiply_floats(const Matrix *matrix, const void *weights, int half, const float *x,
-                            int stride, int columns, int rows, float *tile) {
-    const int width = columns * LANES, pass = PASS(columns, rows);
-    for (int start = 0; start < columns; start += pass) {
-        floats sums[TILE][COLUMNS] = {{{0}}};
+                            int stride, int width, int rows, float *tile) {
+    const int vectors = width / LANES, pass = vectors < PASS(rows) ? vectors : PASS(rows);
+    for (int start = 0; start < vectors; start += pass) {
+        floats sums[TILE][VECTORS] = {{{0}}};
         for (int k = 0; k < matrix->num_inputs; k++)
             for (int c = 0; c < pass; c++) {
                 long place = (long)k * width + (start + c) * LANES;
@@ -68,45 +68,47 @@ INLINE void multiply_floats(const Matrix *matrix, const void *weights, int half,
 
 INLINE void multiply_bytes(const Matrix *matrix, const uint8_t *weights, const float *scales,
                            const Rounded *x, int first, int rows, float *tile) {
-    const int group = matrix->group, groups = x->num_groups;
+    const int group = matrix->group, groups = x->num_groups, pass = PASS(rows);
     for (int r = 0; r < rows; r++)
-        for (int c = 0; c < COLUMNS; c++) store(tile + r * BLOCK + c * LANES, splat(0));
-    for (int g = 0; g < groups; g++) {
-        int start = g * group, end = start + group < x->width ? start + group : x->width;
-        ints sums[TILE][COLUMNS] = {{{0}}};
-        for (int k = start; k < end; k += 4)
-            for (int c = 0; c < COLUMNS; c++)
+        for (int c = 0; c < BLOCK; c += LANES) store(tile + r * BLOCK + c, splat(0));
+    for (int g = 0; g < groups; g++)
+        for (int start = 0; start < VECTORS; start += pass) {
+            int begin = g * group, end = begin + group < x->width ? begin + group : x->width;
+            ints sums[TILE][VECTORS] = {{{0}}};
+            for (int k = begin; k < end; k += 4)
+                for (int c = 0; c < pass; c++)
+                    for (int r = 0; r < rows; r++) {
+                        int32_t four;
+                        memcpy(&four, x->bytes + (first + r) * x->width + k, 4);
+                        const uint8_t *codes = weights + k * BLOCK + (start + c) * LANES * 4;
+                        sums[r][c] = add_products(sums[r][c], codes, four);
+                    }
+            for (int c = 0; c < pass; c++) {
+                floats scale = load(scales + g * BLOCK + (start + c) * LANES);
                 for (int r = 0; r < rows; r++) {
-                    int32_t four;
-                    memcpy(&four, x->bytes + (first + r) * x->width + k, 4);
-                    sums[r][c] = add_products(sums[r][c], weights + k * BLOCK + c * 64, four);
+                    int place = (first + r) * groups + g;
+                    float *to = tile + r * BLOCK + (start + c) * LANES;
+                    ints exact = sums[r][c] - 128 * x->sums[place];
+                    store(to, load(to) + to_floats(exact) * (scale * x->scales[place]));
                 }
-        for (int c = 0; c < COLUMNS; c++) {
-            floats scale = load(scales + g * BLOCK + c * LANES);
-            for (int r = 0; r < rows; r++) {
-                int place = (first + r) * groups + g;
-                float *to = tile + r * BLOCK + c * LANES;
-                ints exact = sums[r][c] - 128 * x->sums[place];
-                store(to, load(to) + to_floats(exact) * (scale * x->scales[place]));
             }
         }
-    }
 }
 
 INLINE void multiply_rows(const Product *p, int block, int first, int rows, float *tile) {
     const Matrix *m = p->matrix;
     const float *x = p->inputs + (long)first * p->input_stride;
     int stride = p->input_stride;
-    long start = (long)block * m->columns * LANES * m->num_inputs;
+    long start = (long)block * m->block * m->num_inputs;
     const float *numbers = (const float *)m->weights + start;
     if (m->kind == HALF)
-        multiply_floats(m, (const uint16_t *)m->weights + start, 1, x, stride, 4, rows, tile);
-    else if (m->kind == FLOAT && m->columns == 4)
-        multiply_floats(m, numbers, 0, x, stride, 4, rows, tile);
-    else if (m->kind == FLOAT && m->columns == 2)
-        multiply_floats(m, numbers, 0, x, stride, 2, rows, tile);
+        multiply_floats(m, (const uint16_t *)m->weights + start, 1, x, stride, 64, rows, tile);
+    else if (m->kind == FLOAT && m->block == 64)
+        multiply_floats(m, numbers, 0, x, stride, 64, rows, tile);
+    else if (m->kind == FLOAT && m->block == 32)
+        multiply_floats(m, numbers, 0, x, stride, 32, rows, tile);
     else if (m->kind == FLOAT)
-        multiply_floats(m, numbers, 0, x, stride, 1, rows, tile);
+        multiply_floats(m, numbers, 0, x, stride, 16, rows, tile);
     else {
         const Rounded *rounded = p->rounded;
         start = (long)block * BLOCK * rounded->width;
@@ -125,7 +127,7 @@ static void multiply_tile(const Product *p, int block, int first, int rows, floa
         case 5: multiply_rows(p, block, first, 5, tile); break;
         default: multiply_rows(p, block, first, 6, tile);
     }
-    int width = p->matrix->columns * LANES;
+    int width = p->matrix->block;
     if (p->matrix->bias)
         for (int r = 0; r < rows; r++)
             for (int c = 0; c < width; c += LANES) {
@@ -135,7 +137,7 @@ static void multiply_tile(const Product *p, int block, int first, int rows, floa
 }
 
 static void finish_tile(const Product *p, int block, int first, int rows, const float *tile) {
-    int width = p->matrix->columns * LANES, start = block * width;
+    int width = p->matrix->block, start = block * width;
     int left = p->matrix->num_outputs - start;
     if (left < width) width = left;
     for (int r = 0; r < rows; r++) {
@@ -164,7 +166,7 @@ static void finish_gated(const Product *p, int pair, int first, int rows, float 
 
 // Blocks of outputs; gates and what they multiply begin with a block each.
 static int count_blocks(const Matrix *m, int then) {
-    int width = m->columns * LANES, outputs = then == GATE ? m->num_outputs / 2 : m->num_outputs;
+    int width = m->block, outputs = then == GATE ? m->num_outputs / 2 : m->num_outputs;
     return (outputs + width - 1) / width * (1 + (then == GATE));
 }
 

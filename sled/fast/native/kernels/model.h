@@ -88,6 +88,8 @@ typedef struct {
     int most;  // positions in the longest row
 } Attention;
 
+#define MOST (256 / LANES)  // vectors of the widest head
+
 INLINE floats load_cached(const char *from, int64_t i, int half) {
     return half ? load_half((const uint16_t *)from + i) : load((const float *)from + i);
 }
@@ -98,7 +100,7 @@ INLINE void attend(const float *query, const char *keys, const char *values, int
     int p = 0;
     float largest = -INFINITY;
     floats total = splat(0);
-    floats q[16];
+    floats q[MOST];
     for (int i = 0; i < width / LANES; i++) q[i] = load(query + i * LANES);
     for (; p < count; p += 4) {
         floats sums[4];
@@ -110,7 +112,7 @@ INLINE void attend(const float *query, const char *keys, const char *values, int
         }
         _mm_storeu_ps(scores + p, four_sums(sums[0], sums[1], sums[2], sums[3]));
     }
-    for (p = count; p % LANES; p++) scores[p] = -INFINITY;
+    for (p = count; p % 16; p++) scores[p] = -INFINITY;
     floats most = splat(-INFINITY);
     for (p = 0; p < count; p += LANES) most = maximum(most, load(scores + p));
     largest = largest_of(most);
@@ -119,7 +121,7 @@ INLINE void attend(const float *query, const char *keys, const char *values, int
         total += weight;
         store(scores + p, weight);
     }
-    floats mixed[2][16] = {{{0}}};
+    floats mixed[2][MOST] = {{{0}}};
     for (p = 0; p + 1 < count; p += 2)
         for (int j = 0; j < 2; j++)
             for (int i = 0; i < width / LANES; i++)
@@ -191,7 +193,7 @@ int NAME(advance)(Context *context, int num_threads, const float *inputs, int co
     int qkv_width = (m->heads + 2 * m->kv_heads) * d, most = 0;
     if (m->heads * d > widest) widest = m->heads * d;
     for (int p = 0; p < count; p++) most = positions[p] >= most ? positions[p] + 1 : most;
-    most = (most + LANES - 1) / LANES * LANES + LANES;
+    most = (most + 15) / 16 * 16 + 16;
     size_t numbers = (size_t)count * (2 * H + qkv_width + m->heads * d + m->inner + BLOCK);
     size_t scores = (size_t)count * m->heads * most;
     size_t rounded = (size_t)count * (3 * widest + 16);

@@ -1,15 +1,19 @@
-// Vectors of sixteen numbers, for AVX-512 or for AVX2. The including file sets the target.
+// Vectors of sixteen numbers for AVX-512, or of eight for AVX2. The including file sets the target.
 
 #include <immintrin.h>
 #include <math.h>
 #include <stdint.h>
 #include <string.h>
 
+#ifdef __AVX512F__
 #define LANES 16
+#else
+#define LANES 8
+#endif
 
-typedef float floats __attribute__((vector_size(64)));
-typedef int32_t ints __attribute__((vector_size(64)));
-typedef float loose_floats __attribute__((vector_size(64), aligned(4), may_alias));
+typedef float floats __attribute__((vector_size(LANES * 4)));
+typedef int32_t ints __attribute__((vector_size(LANES * 4)));
+typedef float loose_floats __attribute__((vector_size(LANES * 4), aligned(4), may_alias));
 
 #define INLINE static inline __attribute__((always_inline))
 
@@ -37,9 +41,9 @@ INLINE ints add_products(ints sum, const uint8_t *codes, int32_t x) {
     return (ints)_mm512_dpbusd_epi32((__m512i)sum, loaded, _mm512_set1_epi32(x));
 }
 INLINE floats to_floats(ints x) { return (floats)_mm512_cvtepi32_ps((__m512i)x); }
-INLINE __m256 low_half(floats x) { return _mm512_castps512_ps256((__m512)x); }
-INLINE __m256 high_half(floats x) {
-    return _mm256_castpd_ps(_mm512_extractf64x4_pd((__m512d)x, 1));
+INLINE __m256 fold(floats x, __m256 (*join)(__m256, __m256)) {
+    __m256 high = _mm256_castpd_ps(_mm512_extractf64x4_pd((__m512d)x, 1));
+    return join(_mm512_castps512_ps256((__m512)x), high);
 }
 // Round to signed bytes; values are between -127 and 127.
 INLINE void store_bytes(int8_t *to, floats x) {
@@ -48,54 +52,35 @@ INLINE void store_bytes(int8_t *to, floats x) {
 
 #else
 
-typedef union {
-    floats all;
-    ints whole;
-    __m256 part[2];
-    __m256i integers[2];
-} halves_of;
-
 INLINE floats load_half(const uint16_t *from) {
-    halves_of x;
-    for (int i = 0; i < 2; i++)
-        x.part[i] = _mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)from + i));
-    return x.all;
+    return (floats)_mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)from));
 }
-INLINE void store_half(uint16_t *to, floats from) {
-    halves_of x = {.all = from};
-    for (int i = 0; i < 2; i++)
-        _mm_storeu_si128((__m128i *)to + i, _mm256_cvtps_ph(x.part[i], _MM_FROUND_TO_NEAREST_INT));
+INLINE void store_half(uint16_t *to, floats x) {
+    _mm_storeu_si128((__m128i *)to, _mm256_cvtps_ph((__m256)x, _MM_FROUND_TO_NEAREST_INT));
 }
 INLINE ints add_products(ints sum, const uint8_t *codes, int32_t x) {
-    halves_of total = {.whole = sum};
-    __m256i bytes = _mm256_set1_epi32(x);
+    __m256i bytes = _mm256_set1_epi32(x), loaded = _mm256_loadu_si256((const __m256i *)codes);
     __m256i odd_bytes = _mm256_srai_epi16(bytes, 8);
     __m256i even_bytes = _mm256_srai_epi16(_mm256_slli_epi16(bytes, 8), 8);
-    for (int i = 0; i < 2; i++) {
-        __m256i loaded = _mm256_loadu_si256((const __m256i *)codes + i);
-        __m256i even = _mm256_and_si256(loaded, _mm256_set1_epi16(255));
-        __m256i odd = _mm256_srli_epi16(loaded, 8);
-        __m256i sums =
-            _mm256_add_epi32(_mm256_madd_epi16(even, even_bytes), _mm256_madd_epi16(odd, odd_bytes));
-        total.integers[i] = _mm256_add_epi32(total.integers[i], sums);
-    }
-    return total.whole;
+    __m256i even = _mm256_and_si256(loaded, _mm256_set1_epi16(255));
+    __m256i odd = _mm256_srli_epi16(loaded, 8);
+    return sum + (ints)_mm256_madd_epi16(even, even_bytes) + (ints)_mm256_madd_epi16(odd, odd_bytes);
 }
-INLINE floats to_floats(ints from) {
-    halves_of x = {.whole = from};
-    for (int i = 0; i < 2; i++) x.part[i] = _mm256_cvtepi32_ps(x.integers[i]);
-    return x.all;
+INLINE floats to_floats(ints x) { return (floats)_mm256_cvtepi32_ps((__m256i)x); }
+INLINE __m256 fold(floats x, __m256 (*join)(__m256, __m256)) {
+    (void)join;
+    return (__m256)x;
 }
-INLINE __m256 low_half(floats x) { return ((halves_of){.all = x}).part[0]; }
-INLINE __m256 high_half(floats x) { return ((halves_of){.all = x}).part[1]; }
 INLINE void store_bytes(int8_t *to, floats x) {
     for (int i = 0; i < LANES; i++) to[i] = (int8_t)lrintf(x[i]);
 }
 
 #endif
 
+INLINE __m256 add_halves(__m256 a, __m256 b) { return _mm256_add_ps(a, b); }
+INLINE __m256 larger_halves(__m256 a, __m256 b) { return _mm256_max_ps(a, b); }
 INLINE __m128 quarter_sums(floats x) {
-    __m256 half = _mm256_add_ps(low_half(x), high_half(x));
+    __m256 half = fold(x, add_halves);
     return _mm_add_ps(_mm256_castps256_ps128(half), _mm256_extractf128_ps(half, 1));
 }
 // The sums of four vectors.
@@ -110,7 +95,7 @@ INLINE float sum_of(floats x) {
     return _mm_cvtss_f32(_mm_add_ss(pair, _mm_shuffle_ps(pair, pair, 1)));
 }
 INLINE float largest_of(floats x) {
-    __m256 half = _mm256_max_ps(low_half(x), high_half(x));
+    __m256 half = fold(x, larger_halves);
     __m128 quarter = _mm_max_ps(_mm256_castps256_ps128(half), _mm256_extractf128_ps(half, 1));
     __m128 pair = _mm_max_ps(quarter, _mm_movehl_ps(quarter, quarter));
     return _mm_cvtss_f32(_mm_max_ss(pair, _mm_shuffle_ps(pair, pair, 1)));
