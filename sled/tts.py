@@ -306,21 +306,24 @@ class TTS:
 
     # Voices.
 
-    def make_voice(self, prompt: Prompt, layout: Layout | None = None) -> Voice:
+    def make_voice(self, prompt: Prompt | str, layout: Layout | None = None) -> Voice:
         """Prepare a voice, so that sessions with it start without delay.
 
         The last few voices are kept, so the same prompt is prepared only once.
 
         Args:
-            prompt: A recording and its transcript.
+            prompt: A recording and its transcript, or the name of a speaker that the codec knows.
             layout: The layout to speak in. None: the checkpoint's own.
 
         Raises:
             ValueError: For an unusable recording, one too long for the model (`max_prompt_s`), or a
                 transcript that cannot be that of the recording.
         """
+        if isinstance(prompt, str):
+            return self._voices.make_stored(prompt, layout)
         waveform = self._voices.read(prompt)
-        text = self._recognize(waveform, DEFAULT_MODEL) if prompt.text is None else prompt.text
+        text = prompt.text if prompt.instruction is None else prompt.instruction
+        text = self._recognize(waveform, DEFAULT_MODEL) if text is None else text
         return self._voices.make(waveform, text, prompt, layout)
 
     def transcribe(self, prompt: Prompt, recognizer: str = DEFAULT_MODEL) -> str:
@@ -381,11 +384,7 @@ class TTS:
         Raises:
             ValueError: If the file is missing or broken, or was made with another model or codec.
         """
-        parts: dict[str, Any] = {
-            "model": self.model,
-            "tokenizer": self.tokenizer,
-            "codec": self.codec,
-        }
+        parts: Any = {"model": self.model, "tokenizer": self.tokenizer, "codec": self.codec}
         voice = Voice.load(path, model_digest=self._model_digest, **parts)
         if layout is None or layout == voice.layout:
             return voice

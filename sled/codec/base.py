@@ -29,6 +29,9 @@ class Codec(ABC):
         device: Where the weights are.
         frames_per_unit: Frames of `stored` in one frame of this codec.
         token_channel: The part of each unit that holds the token being spoken; None without one.
+        own_conditions: Names of conditions that this codec reads.
+        prompt_conditions: Those of them that are read only at the beginning of a stream that
+            continues a recording; their shape may depend on the recording.
     """
 
     sample_rate: int
@@ -40,6 +43,8 @@ class Codec(ABC):
     device: torch.device
     frames_per_unit: int = 1
     token_channel: TokenChannel | None = None
+    own_conditions: frozenset[str] = frozenset()
+    prompt_conditions: frozenset[str] = frozenset()
 
     @property
     def stored(self) -> Codec:
@@ -86,6 +91,40 @@ class Codec(ABC):
     @abstractmethod
     def codes_to_units(self, codes: Tensor) -> Tensor:
         """The units of codes: int64 [..., K, T] -> [..., T, *unit_shape]."""
+
+    def conditions_of(self, waveform: Tensor, units: Tensor) -> dict[str, Tensor]:
+        """Conditions under which speech has the voice of a recording; none by default.
+
+        Args:
+            waveform: [S].
+            units: [T, *unit_shape] of it.
+        """
+        return {}
+
+    def conditions_of_speaker(self, name: str) -> dict[str, Tensor]:
+        """Conditions under which speech has the voice of a stored speaker.
+
+        Raises:
+            ValueError: If there is no such speaker.
+        """
+        raise ValueError(f"there is no stored voice {name!r}: this codec has none")
+
+    def continue_recording(
+        self, units: Tensor, conditions: Mapping[str, Tensor]
+    ) -> tuple[StreamState, int]:
+        """The state of a stream that has decoded a recording.
+
+        Args:
+            units: [T, *unit_shape] the recording.
+            conditions: Without the dimension of a batch.
+
+        Returns:
+            The state, and how many samples of the recording the stream has returned.
+        """
+        batch = {name: one[None] for name, one in conditions.items()}
+        stream = self.stream_decoder(conditions=batch or None)
+        num_samples = stream.decode(units[None]).shape[1]
+        return stream.state, num_samples
 
     @abstractmethod
     def decode(self, units: Tensor, conditions: Mapping[str, Tensor] | None = None) -> Tensor:

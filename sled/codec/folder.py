@@ -14,7 +14,7 @@ import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 
@@ -29,13 +29,18 @@ from sled.codec.spectral.config import MODEL_TYPE as SPECTRAL
 from sled.codec.spectral.files import load_spectral, save_spectral
 from sled.codec.spectral.model import SpectralCodec
 from sled.codec.spectral.network import Spectral
+from sled.codec.token_codec import MODEL_TYPE as SPEECH_TOKENS
+from sled.codec.token_codec import is_published_folder
 from sled.codec.transformed import TransformedCodec
 from sled.codec.transforms import TRANSFORMS, Emphasize, Group, TokenChannel, Transform, Whiten
+
+if TYPE_CHECKING:
+    from sled.codec.token_codec.files import TokenNetworks
 
 TRANSFORMS_FILE = "transforms.json"
 
 CodecModel = Encodec | Spectral
-"""The networks of a codec of any family."""
+"""The networks of a codec of latents."""
 
 
 @dataclass(frozen=True)
@@ -49,8 +54,8 @@ class CodecFamily:
         codec: The codec of networks, on a device.
     """
 
-    network: type[CodecModel]
-    load: Callable[[str | Path], CodecModel]
+    network: type[CodecModel | TokenNetworks]
+    load: Callable[[str | Path], CodecModel | TokenNetworks]
     save: Callable[[Any, Path], None]
     codec: Callable[[Any, str | torch.device], Codec]
 
@@ -59,7 +64,16 @@ FAMILIES: dict[str, CodecFamily] = {
     ENCODEC: CodecFamily(Encodec, load_encodec, save_encodec, EncodecCodec),
     SPECTRAL: CodecFamily(Spectral, load_spectral, save_spectral, SpectralCodec),
 }
-"""The families of codecs, by the `model_type` of their config.json."""
+"""The families of codecs, by the `model_type` of their config.json, but for `SPEECH_TOKENS`."""
+
+
+def _speech_tokens() -> CodecFamily:
+    """The family of codecs of speech tokens, whose code is imported when it is needed."""
+    from sled.codec.token_codec.files import TokenNetworks, load_networks, save_networks
+    from sled.codec.token_codec.model import TokenCodec
+
+    return CodecFamily(TokenNetworks, load_networks, save_networks, TokenCodec)
+
 
 # In the config.json of older folders: whether there are these transforms, in this order, and their
 # files. The value of the second key is the number of frames.
@@ -80,7 +94,7 @@ class CodecParts:
         transforms: Transforms of their latents, in order.
     """
 
-    model: CodecModel
+    model: CodecModel | TokenNetworks
     transforms: tuple[Transform, ...] = ()
 
     @classmethod
@@ -89,7 +103,9 @@ class CodecParts:
         name_or_path = codec_folder(name_or_path)
         model = _family_of_files(name_or_path).load(name_or_path)
         entries = _listed(name_or_path)
-        if entries is None:
+        if entries is None and is_published_folder(name_or_path):
+            entries = []
+        elif entries is None:
             entries = list(_listed_in_config(read_config(name_or_path)))
         return cls(model, tuple(_load_transform(name_or_path, entry) for entry in entries))
 
@@ -114,7 +130,8 @@ class CodecParts:
     @property
     def family(self) -> CodecFamily:
         """The family of the networks."""
-        return next(each for each in FAMILIES.values() if isinstance(self.model, each.network))
+        families = (each for each in FAMILIES.values() if isinstance(self.model, each.network))
+        return next(families, None) or _speech_tokens()
 
     def with_transforms(self, *transforms: Transform) -> CodecParts:
         """The same with more transforms, applied after those that there are.
@@ -141,8 +158,8 @@ def load_codec(name_or_path: str | Path, device: str | torch.device = "cpu") -> 
 
     Args:
         name_or_path: A folder, a bundled model or the folder of a model, for its codec, a name on
-            the Hugging Face hub (`facebook/encodec_24khz`), or a `.th` state file of the `encodec`
-            package.
+            the Hugging Face hub (`facebook/encodec_24khz`), a `.th` state file of the `encodec`
+            package, or a published folder with `flow.pt` and `hift.pt`.
         device: Where to run it.
 
     Raises:
@@ -157,11 +174,15 @@ def _family_of_files(name_or_path: str | Path) -> CodecFamily:
     Raises:
         ValueError: If its config.json cannot be read, or is that of something else.
     """
+    if is_published_folder(name_or_path):
+        return _speech_tokens()
     if find_file(name_or_path, CONFIG_FILE) is None:
         return FAMILIES[ENCODEC]  # a state file, or nothing: the reader says what is possible
     model_type = read_config(name_or_path).get("model_type")
+    if model_type == SPEECH_TOKENS:
+        return _speech_tokens()
     if model_type not in FAMILIES:
-        names = " or ".join(map(repr, FAMILIES))
+        names = " or ".join(map(repr, (*FAMILIES, SPEECH_TOKENS)))
         raise unusable(name_or_path, f"its model_type is {model_type!r}, not {names}")
     return FAMILIES[str(model_type)]
 

@@ -66,7 +66,7 @@ def _check_loss(result: CaseResult, case: Case, tensors: Tensors, folder: Path) 
     torch.manual_seed(case["seed"])
     draws = FlowDraws.draw(batch.mel, _DROP_RATE)
     loss = flow.matching_loss(batch.mel, mask, inputs, draws, streaming)
-    loss.backward()
+    loss.backward()  # type: ignore[no-untyped-call]
     result.compare("loss", loss.detach(), torch.tensor(case["loss"]))
     norms = {name: one.grad.norm() for name, one in flow.named_parameters() if one.grad is not None}
     # Gradients that are zero in exact arithmetic, as those of the biases of keys, are noise.

@@ -132,7 +132,10 @@ class AudioStage:
         stream = codec.stream_decoder()
         self._queue, self._on_end, self._gain_db = queue, on_end, gain_db
         self.state = stream.state if voice is None else voice.codec_state
-        self.conditions: Mapping[str, Tensor] = {} if voice is None else voice.conditions
+        given = {} if voice is None else voice.conditions
+        self.conditions: Mapping[str, Tensor] = {
+            name: one for name, one in given.items() if name not in codec.prompt_conditions
+        }
         self._samples_to_skip = 0
         if voice is not None:
             self._samples_to_skip = len(voice.units) * codec.hop_length - voice.num_samples

@@ -32,7 +32,7 @@ from sled.streaming.runner_state import RunnerState, Segment
 from sled.streaming.start_delay import StartDelay
 from sled.streaming.text_stage import TextEvent
 from sled.streaming.unit_buffer import UnitBuffer
-from sled.streaming.voice import Voice
+from sled.streaming.voice import Voice, model_conditions
 from sled.text.incremental import IncrementalTokenizer
 from sled.text.tokenizer import TextTokenizer
 
@@ -179,11 +179,15 @@ class SegmentRunner:
                 prompt,
                 text_ended=False,
                 prompt_tokens=0 if prompt is None else len(token_ids),
-                conditions={} if voice is None else voice.conditions,
+                conditions=self._conditions(),
             )
             self._utterance = decoder.join(request, self._generator, options, self._layout)
         self._engine.expect_frames(self, self._utterance)
         return True
+
+    def _conditions(self) -> dict[str, Tensor]:
+        given = {} if self._voice is None else self._voice.conditions
+        return model_conditions(self._engine.model, self._engine.codec, given)
 
     def _text_from(self, index: int) -> str:
         """The text of segments that the decoder does not have yet, from one of them on."""

@@ -44,6 +44,9 @@ class Prompt:
         conditions: Vectors [width] by name that model or codec take in addition, such as a speaker
             embedding.
         sample_rate: The rate of samples, in Hz. None: that of the codec.
+        instruction: What the model reads instead of the recording and its transcript: how to speak,
+            or nothing (""), for speech in another language. Only the codec reads the recording, if
+            it is one that speaks with the voice of a recording. None: the model reads both.
         as_recorded: Take recording and transcript as they are. By default, the recording is brought
             to the level of the model's training data, without a constant offset and with as much
             silence around the speech, and a transcript that cannot fit is refused.
@@ -57,6 +60,7 @@ class Prompt:
     conditions: Mapping[str, Tensor] = field(default_factory=dict)
     sample_rate: int | None = None
     as_recorded: bool = False
+    instruction: str | None = None
 
     def __post_init__(self) -> None:
         if self.text is not None and not self.text.strip():
@@ -158,13 +162,15 @@ class Voice:
             ValueError: If the recording leaves no positions for speech.
         """
         decoder = Decoder(model)
-        request = prompt_request(text, units, tokenizer, conditions or {})
+        conditions = conditions or {}
+        request = prompt_request(text, units, tokenizer, model_conditions(model, codec, conditions))
         # Guidance needs a second row. Without guidance, it is left out later.
         decoder.join(request, options=DecodingOptions.with_all_rows(model), layout=layout)
         while decoder.read_some():
             yield
         prefill = decoder.save(decoder.utterances[0])
-        return cls._assemble(request, text, layout or model.layout, prefill, model, codec)
+        layout = layout or model.layout
+        return cls._assemble(request, text, layout, prefill, model, codec, conditions)
 
     @classmethod
     def _assemble(
@@ -175,17 +181,14 @@ class Voice:
         prefill: UtteranceState,
         model: FrameModel,
         codec: Codec,
+        conditions: Mapping[str, Tensor],
     ) -> Voice:
         assert request.prompt is not None
-        units, conditions = request.prompt, request.conditions
+        units = request.prompt
         if units.is_floating_point():
             units = units.float()
-        batch = {name: vector[None] for name, vector in conditions.items()}
-        stream = codec.stream_decoder(conditions=batch or None)
-        num_samples = stream.decode(units[None]).shape[1]
-        return cls(
-            text, units, layout, prefill, stream.state, num_samples, weakref.ref(model), conditions
-        )
+        state, num_samples = codec.continue_recording(units, conditions)
+        return cls(text, units, layout, prefill, state, num_samples, weakref.ref(model), conditions)
 
     def save(
         self,
@@ -207,7 +210,7 @@ class Voice:
         for number, cached in enumerate(self.prefill.cached):
             tensors[f"keys.{number}"], tensors[f"values.{number}"] = (x.cpu() for x in cached)
         for name, vector in self.conditions.items():
-            tensors[f"{CONDITION_PREFIX}{name}"] = vector.cpu()
+            tensors[f"{CONDITION_PREFIX}{name}"] = vector.cpu().clone()
         description = {
             "text": self.text,
             "transcript": self.transcript,
@@ -249,7 +252,7 @@ class Voice:
             for name, tensor in tensors.items()
             if name.startswith(CONDITION_PREFIX)
         }
-        request = prompt_request(text, units, tokenizer, conditions)
+        request = prompt_request(text, units, tokenizer, model_conditions(model, codec, conditions))
         parts = {
             "model": (description["model"], model_digest),
             "codec": (description["codec"], codec.digest()),
@@ -273,7 +276,7 @@ class Voice:
             for row in range(len(utterance.rows))
         )
         prefill = UtteranceState.of(utterance, cached)
-        voice = cls._assemble(request, text, layout, prefill, model, codec)
+        voice = cls._assemble(request, text, layout, prefill, model, codec, conditions)
         return replace(voice, transcript=description.get("transcript", ""))
 
 
@@ -294,6 +297,14 @@ def _read_file(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
     if metadata.get("format") != FILE_FORMAT or found not in (names, guided):
         raise ValueError(f"{path} is not a voice file: {remedy}")
     return json.loads(metadata["voice"]), tensors
+
+
+def model_conditions(
+    model: FrameModel, codec: Codec, conditions: Mapping[str, Tensor]
+) -> dict[str, Tensor]:
+    """Those conditions that the model is given: all but those that only the codec reads."""
+    only_codec = codec.own_conditions - model.config.architecture.conditions.keys()
+    return {name: one for name, one in conditions.items() if name not in only_codec}
 
 
 def prompt_request(

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import hashlib
 from collections import OrderedDict
+from collections.abc import Mapping
 from dataclasses import replace
 
+import torch
 from torch import Tensor
 
 from sled.model.layout import Layout
@@ -48,7 +50,7 @@ class VoiceMaker:
 
         Args:
             waveform: [S] the recording, from `read`.
-            text: Its transcript.
+            text: Its transcript, or an instruction.
             prompt: Has the conditions, and says whether all is to be taken as it is.
             layout: The layout to speak in. None: the checkpoint's own.
 
@@ -57,29 +59,57 @@ class VoiceMaker:
         """
         model, codec = self._engine.model, self._engine.codec
         layout = layout or model.layout
+        if prompt.instruction is not None and not codec.prompt_conditions:
+            raise ValueError(
+                "this codec does not speak with the voice of a recording that the model has not "
+                "read: leave the instruction out"
+            )
         check_prompt(model.config, codec.num_frames(len(waveform)))
         transcript = normalize_spaces(text)
         text = self._tokenizer.normalize(transcript)
-        if not prompt.as_recorded:
+        if not prompt.as_recorded and prompt.instruction is None:
             check_transcript(transcript, waveform, codec.sample_rate, self._tokenizer, model.config)
         digest = hashlib.sha256(waveform.numpy().tobytes() + text.encode())
+        digest.update(repr(prompt.instruction).encode())
         for name, vector in sorted(prompt.conditions.items()):
             digest.update(name.encode() + vector.cpu().numpy().tobytes())
         key = (digest.hexdigest(), layout)
         voice = self._voices.pop(key, None)
         if voice is None:
             codes = codec.encode([waveform.to(model.device)])[0]  # [K, P]
-            steps = Voice.prepare(
-                text,
-                codec.codes_to_units(codes),
-                model=model,
-                tokenizer=self._tokenizer,
-                codec=codec,
-                layout=layout,
-                conditions=prompt.conditions,
-            )
-            voice = replace(self._engine.run(steps), transcript=transcript)
+            units = codec.codes_to_units(codes)
+            conditions = codec.conditions_of(waveform, units) | dict(prompt.conditions)
+            if prompt.instruction is not None:
+                units = units[:0]
+            voice = self._prepare(text, units, conditions, layout)
+            voice = replace(voice, transcript=transcript)
         self._voices[key] = voice
         if len(self._voices) > MAX_VOICES_KEPT:
             self._voices.popitem(last=False)
         return voice
+
+    def make_stored(self, name: str, layout: Layout | None = None) -> Voice:
+        """Prepare the voice of a speaker that the codec has stored.
+
+        Raises:
+            ValueError: If there is no such speaker.
+        """
+        model, codec = self._engine.model, self._engine.codec
+        units = torch.zeros(0, *codec.unit_shape, dtype=codec.unit_dtype, device=codec.device)
+        conditions = codec.conditions_of_speaker(name)
+        return self._prepare("", units, conditions, layout or model.layout)
+
+    def _prepare(
+        self, text: str, units: Tensor, conditions: Mapping[str, Tensor], layout: Layout
+    ) -> Voice:
+        engine = self._engine
+        steps = Voice.prepare(
+            text,
+            units,
+            model=engine.model,
+            tokenizer=self._tokenizer,
+            codec=engine.codec,
+            layout=layout,
+            conditions=conditions,
+        )
+        return engine.run(steps)

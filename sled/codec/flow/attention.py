@@ -87,6 +87,8 @@ class ChunkContext(DistanceContext):
 def _attend(
     query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, dropout: float = 0.0
 ) -> Tensor:
-    parts = (x.transpose(1, 2) for x in (query, key, value))
-    attended: Tensor = F.scaled_dot_product_attention(*parts, attn_mask=mask, dropout_p=dropout)
+    query, key, value = (x.transpose(1, 2) for x in (query, key, value))
+    attended: Tensor = F.scaled_dot_product_attention(
+        query, key, value, attn_mask=mask, dropout_p=dropout
+    )
     return attended.transpose(1, 2)

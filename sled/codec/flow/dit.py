@@ -61,7 +61,7 @@ class TimeEmbedder(nn.Module):
     def forward(self, time: Tensor) -> Tensor:
         """Map [B] to [B, H]."""
         waves = sinusoids(time, _TIME_WIDTH, _TIME_WIDTH // 2).roll(_TIME_WIDTH // 2, -1)
-        embedded: Tensor = self.mlp(waves.to(self.mlp[0].weight))
+        embedded: Tensor = self.mlp(waves.to(time))
         return embedded
 
 
@@ -136,7 +136,8 @@ class Modulation(nn.Sequential):
 
     def vectors(self, time: Tensor) -> tuple[Tensor, ...]:
         """As many vectors [B, 1, H] as the modulation has."""
-        return self(time)[:, None].chunk(self.count, -1)
+        vectors: Tensor = self(time)[:, None]
+        return vectors.chunk(self.count, -1)
 
 
 def _modulate(x: Tensor, shift: Tensor, scale: Tensor) -> Tensor:

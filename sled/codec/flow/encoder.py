@@ -48,7 +48,9 @@ class PlainEncoder(RelativeStack):
     def encode(self, x: Tensor, valid: Tensor) -> Tensor:
         """Embedded tokens [B, T, E] to states [B, T, H]; `valid` [B, T] is False at padding."""
         positions = torch.arange(x.shape[1], device=x.device)[None]
-        return self(x, ChunkContext(positions, self.width, x, chunk_mask(valid, 0)))
+        context = ChunkContext(positions, self.width, x, chunk_mask(valid, 0))
+        states: Tensor = self(x, context)
+        return states
 
 
 class Lookahead(nn.Module):
@@ -64,7 +66,8 @@ class Lookahead(nn.Module):
         """Map inputs [B, T, H], with those [B, lookahead, H] after them, to [B, T, H]."""
         mixed = F.leaky_relu(self.conv1(torch.cat((x, later), 1).mT), 0.01)
         mixed = self.conv2(memory.past(mixed, 2))
-        return x + mixed.mT
+        output: Tensor = x + mixed.mT
+        return output
 
 
 class Doubling(nn.Module):

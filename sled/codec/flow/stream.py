@@ -174,7 +174,7 @@ class FlowStream:
             memory = self._memory(state, 2 + step, window, copies)
             context = ChunkContext(nowhere, 0, x, None, memory)
             velocity: Tensor = flow.estimator(x, time, inputs, mask, context, memory)
-            after.append(tuple(one.unflatten(0, (batch, copies)) for one in memory.after))
+            after.append(tuple(one.view(batch, copies, *one.shape[1:]) for one in memory.after))
             return velocity
 
         velocity = guided(estimate, self._options) if copies == 2 else estimate

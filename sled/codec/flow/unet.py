@@ -9,7 +9,9 @@ Shapes: B batch, F frames, M mel bands, C channels, T width of the embedding of 
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import cast
 
 import torch
 import torch.nn.functional as F
@@ -183,6 +185,30 @@ class TransformerBlock(nn.Module):
         return output
 
 
+class Stage(nn.ModuleList):
+    """A ResNet block, transformer blocks, and for most stages a convolution that changes rates."""
+
+    def run(
+        self, x: Tensor, mask: Tensor, time: Tensor, context: ChunkContext, memory: Memory
+    ) -> Tensor:
+        """Run the blocks: [B, C, F] to [B, C', F]."""
+        x = self[0](x, mask, time, memory).mT
+        for block in cast("nn.ModuleList", self[1]):
+            x = block(x, context)
+        return x.mT
+
+    def change(self, x: Tensor, memory: Memory) -> Tensor:
+        """Run the convolution."""
+        layer = self[2]
+        changed: Tensor = layer.step(x, memory) if isinstance(layer, CausalConv) else layer(x)
+        return changed
+
+    @property
+    def resamples(self) -> bool:
+        """Whether the convolution changes the rate."""
+        return isinstance(self[2], _Resample)
+
+
 class _Resample(nn.Module):
     """Halves or doubles the rate."""
 
@@ -214,7 +240,7 @@ class UNet(Estimator):
         channels, time_width = sizes.channels, 4 * sizes.channels[0]
         self.time_mlp = TimeEmbedding(sizes.in_channels, time_width)
 
-        def stage(width: int, out_width: int, change: nn.Module | None) -> nn.ModuleList:
+        def stage(width: int, out_width: int, change: nn.Module | None) -> Stage:
             parts: list[nn.Module] = [
                 ResNetBlock(width, out_width, time_width, causal),
                 nn.ModuleList(
@@ -222,7 +248,7 @@ class UNet(Estimator):
                     for _ in range(sizes.n_blocks)
                 ),
             ]
-            return nn.ModuleList(parts if change is None else [*parts, change])
+            return Stage(parts if change is None else [*parts, change])
 
         def smooth(width: int) -> nn.Module:
             return CausalConv(width, width, 3) if causal else nn.Conv1d(width, width, 3, padding=1)
@@ -260,52 +286,26 @@ class UNet(Estimator):
         embedded = self.time_mlp(time)
         x = join_inputs(x, inputs)
         masks, skips, contexts = [mask], [], [context]
-        for resnet, blocks, change in self.down_blocks:
-            x = self._run(resnet, blocks, x, masks[-1], embedded, contexts[-1], memory)
+        for stage in cast("Iterable[Stage]", self.down_blocks):
+            x = stage.run(x, masks[-1], embedded, contexts[-1], memory)
             skips.append(x)
-            x = self._change(change, x * masks[-1], memory)
-            if isinstance(change, _Resample):
+            x = stage.change(x * masks[-1], memory)
+            if stage.resamples:
                 masks.append(masks[-1][..., ::2])
-                contexts.append(_all_see_all(masks[-1]))
-        for resnet, blocks in self.mid_blocks:
-            x = self._run(resnet, blocks, x, masks[-1], embedded, contexts[-1], memory)
-        for resnet, blocks, change in self.up_blocks:
+                contexts.append(whole_context(masks[-1], 0))
+        for stage in cast("Iterable[Stage]", self.mid_blocks):
+            x = stage.run(x, masks[-1], embedded, contexts[-1], memory)
+        for stage in cast("Iterable[Stage]", self.up_blocks):
             skip = skips.pop()
             x = torch.cat((x[..., : skip.shape[-1]], skip), 1)
-            x = self._run(resnet, blocks, x, masks[-1], embedded, contexts[-1], memory)
-            x = self._change(change, x * masks[-1], memory)
-            if isinstance(change, _Resample):
+            x = stage.run(x, masks[-1], embedded, contexts[-1], memory)
+            x = stage.change(x * masks[-1], memory)
+            if stage.resamples:
                 masks.pop()
                 contexts.pop()
         x = self.final_block(x, mask, memory)
         velocity: Tensor = self.final_proj(x * mask) * mask
         return velocity
-
-    @staticmethod
-    def _run(
-        resnet: nn.Module,
-        blocks: nn.Module,
-        x: Tensor,
-        mask: Tensor,
-        time: Tensor,
-        context: ChunkContext,
-        memory: Memory,
-    ) -> Tensor:
-        x = resnet(x, mask, time, memory).mT
-        assert isinstance(blocks, nn.ModuleList)
-        for block in blocks:
-            x = block(x, context)
-        return x.mT
-
-    @staticmethod
-    def _change(change: nn.Module, x: Tensor, memory: Memory) -> Tensor:
-        changed: Tensor = change.step(x, memory) if isinstance(change, CausalConv) else change(x)
-        return changed
-
-
-def _all_see_all(mask: Tensor) -> ChunkContext:
-    """The context of a whole signal at a lower rate; the mask is [B, 1, F]."""
-    return whole_context(mask, 0)
 
 
 def whole_context(mask: Tensor, chunk: int) -> ChunkContext:

@@ -232,7 +232,7 @@ class HiFT(nn.Module):
             x, added = memory.together(x, source_block.step(down.step(spectrum, memory), memory))
             x = x + added
             blocks = self.resblocks[level * each : (level + 1) * each]
-            outputs = [block.step(x, memory) for block in blocks]
+            outputs = [block.step(x, memory) for block in blocks if isinstance(block, ResBlock)]
             x = sum(memory.together(*outputs), start=torch.zeros(())) / each
         x = self.conv_post.step(F.leaky_relu(x, _END_SLOPE), memory)
         return self._sound(x, memory).clamp(-sizes.audio_limit, sizes.audio_limit)
@@ -250,7 +250,7 @@ class HiFT(nn.Module):
     def _sound(self, x: Tensor, memory: Memory) -> Tensor:
         """Logarithmic magnitudes and phases [B, n_fft + 2, columns] to samples [B, S]."""
         size, hop = self.sizes.n_fft, self.sizes.hop_len
-        log_magnitude, phase = x.split(size // 2 + 1, 1)
+        log_magnitude, phase = x.tensor_split((size // 2 + 1,), 1)
         magnitude, phase = log_magnitude.exp().clamp(max=_MAX_MAGNITUDE), phase.sin()
         window = torch.hann_window(size, device=x.device, dtype=x.dtype)
         columns = x.shape[-1]

@@ -128,6 +128,7 @@ class CosyVoiceLM(SpeechEmbeddingLM):
             eos_token_id=sizes.text_token_size,
             frame_rate=sizes.frame_rate,
             head="token",
+            conditions={SPEAKER: sizes.spk_embed_dim},
         )
         ids = SpeechIds(sizes.speech_token_size, sizes.speech_token_size + 1)
         super().__init__(architecture, ids, sizes.to_dict())

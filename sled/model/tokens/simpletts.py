@@ -89,6 +89,7 @@ class SimpleTTSLM(TokenLM):
             eos_token_id=sizes.text_vocab,
             frame_rate=sizes.frame_rate,
             head="token",
+            conditions={SPEAKER: sizes.spk_embed_dim},
         )
         flat = {"model_type": KIND, "kind": KIND, **asdict(sizes)}
         super().__init__(architecture, SpeechIds(sizes.codes, sizes.codes + 1), flat)

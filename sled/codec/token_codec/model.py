@@ -1,0 +1,209 @@
+"""The codec of speech tokens: a speech tokenizer, and back by a flow and a vocoder.
+
+Units are ids, for Step-Audio rows of two. Decoding is conditioned on a speaker vector, and on a
+prompt: the tokens and the mel spectrogram of a recording, which the speech continues.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch import Tensor
+from typing_extensions import override
+
+from sled.codec.base import Codec, StreamingEncoder
+from sled.codec.features import ANALYSIS_RATE, MEL_22K, MEL_24K, MelSettings, log_mel, resample
+from sled.codec.flow.base import FlowPrompt, no_prompt
+from sled.codec.flow.cosyvoice2 import FRAMES_PER_TOKEN, ChunkedFlow
+from sled.codec.speech_tokens.tokenizer import NetworkTokenizer
+from sled.codec.stream_state import StreamState
+from sled.codec.token_codec.files import TokenNetworks
+from sled.codec.token_codec.streaming import TokenStreamingDecoder
+from sled.files.digest import tensor_digest
+
+# Names of conditions.
+SPEAKER, PROMPT_TOKENS, PROMPT_MEL = "speaker", "prompt_tokens", "prompt_mel"
+
+
+class TokenCodec(Codec):
+    """A codec whose units are speech tokens.
+
+    Args:
+        networks: Its parts. They are moved to the device, and must not change any more.
+        device: Where to run it.
+
+    Raises:
+        ValueError: If they do not fit each other.
+    """
+
+    unit_dtype = torch.long
+    num_codebooks = 1
+    own_conditions = frozenset({SPEAKER, PROMPT_TOKENS, PROMPT_MEL})
+    prompt_conditions = frozenset({PROMPT_TOKENS, PROMPT_MEL})
+
+    def __init__(self, networks: TokenNetworks, device: str | torch.device = "cpu") -> None:
+        self.device, self.networks = torch.device(device), networks
+        self._flow = networks.flow.to(self.device).eval().requires_grad_(False)
+        vocoder = networks.vocoder.to(self.device).eval().for_inference()
+        self._vocoder, sizes = vocoder.requires_grad_(False), vocoder.sizes
+        self.sample_rate = sizes.sampling_rate
+        samples = self.sample_rate / self._flow.token_rate
+        self.hop_length = round(samples)
+        if self.hop_length != samples or sizes.in_channels != self._flow.num_mels:
+            raise ValueError(
+                f"a flow of {self._flow.token_rate:g} tokens a second and {self._flow.num_mels} "
+                f"mel bands does not fit a vocoder of {self.sample_rate} Hz and "
+                f"{sizes.in_channels} bands: use the two of one model"
+            )
+        if (
+            isinstance(self._flow, ChunkedFlow)
+            and FRAMES_PER_TOKEN * vocoder.hop_length != self.hop_length
+        ):
+            raise ValueError(
+                f"the flow makes {FRAMES_PER_TOKEN} mel frames for {self.hop_length} samples, the "
+                f"vocoder has frames of {vocoder.hop_length}: use the two of one model"
+            )
+        self.unit_shape = self._flow.token_shape
+        self.codebook_size = self._flow.vocab_size
+
+    @override
+    def digest(self) -> str:
+        tokenizer = self.networks.tokenizer
+        # What the codes mean is said by the tokenizer; by the flow, if there is none.
+        network = tokenizer.network if isinstance(tokenizer, NetworkTokenizer) else self._flow
+        return tensor_digest(sorted(network.state_dict().items()))
+
+    @override
+    def encode(self, waveforms: Sequence[Tensor]) -> list[Tensor]:
+        tokenizer = self.networks.tokenizer
+        if tokenizer is None:
+            raise ValueError(
+                "the codec has no speech tokenizer, so it cannot read recordings: put the "
+                "speech_tokenizer_v2.onnx of the model into its folder"
+            )
+        for waveform in waveforms:
+            if waveform.ndim != 1 or len(waveform) == 0:
+                raise ValueError(f"a clip must be [samples], not empty; got {list(waveform.shape)}")
+        clips = [self._for_analysis(waveform) for waveform in waveforms]
+        tokens = zip(tokenizer.encode(clips), waveforms, strict=True)
+        return [
+            self._of_length(one, self.num_frames(len(waveform)))[None].to(self.device)
+            for one, waveform in tokens
+        ]
+
+    @staticmethod
+    def _of_length(tokens: Tensor, count: int) -> Tensor:
+        """Tokens [count]; tokenizers round in their own ways, so the last one may be repeated."""
+        index = torch.arange(count).clamp(max=len(tokens) - 1)
+        return tokens[index]
+
+    def _for_analysis(self, waveform: Tensor) -> Tensor:
+        return resample(waveform.cpu().float(), self.sample_rate, ANALYSIS_RATE)
+
+    @override
+    def codes_to_units(self, codes: Tensor) -> Tensor:
+        if codes.shape[-2] != self.num_codebooks:
+            raise ValueError(f"codes must be [..., 1, frames], got {list(codes.shape)}")
+        return codes[..., 0, :].to(self.device)
+
+    @override
+    def conditions_of(self, waveform: Tensor, units: Tensor) -> dict[str, Tensor]:
+        encoder, mel = self.networks.speaker_encoder, log_mel(waveform.float(), self.mel_settings)
+        conditions = {PROMPT_TOKENS: units, PROMPT_MEL: mel.to(self.device)}
+        if encoder is not None:
+            conditions[SPEAKER] = encoder.encode(self._for_analysis(waveform)).to(self.device)
+        return conditions
+
+    @override
+    def conditions_of_speaker(self, name: str) -> dict[str, Tensor]:
+        speakers = self.networks.speakers
+        if name not in speakers:
+            known = ", ".join(sorted(speakers)) or "none"
+            raise ValueError(f"there is no stored voice {name!r}: choose from {known}")
+        return {SPEAKER: speakers[name].to(self.device)}
+
+    def convert(self, waveform: Tensor, voice: Tensor) -> Tensor:
+        """Say the speech of one recording with the voice of another.
+
+        Args:
+            waveform: [S] what is said.
+            voice: [S'] another recording.
+
+        Returns:
+            [S''] the speech, as long as the first recording up to a token.
+
+        Raises:
+            ValueError: If the codec has no speech tokenizer, or a recording is too short.
+        """
+        codes, voice_codes = self.encode([waveform, voice])
+        conditions = self.conditions_of(voice, self.codes_to_units(voice_codes))
+        batch = {name: one[None] for name, one in conditions.items()}
+        return self.decode(self.codes_to_units(codes)[None], batch)[0]
+
+    @property
+    def mel_settings(self) -> MelSettings:
+        """The mel spectrogram between flow and vocoder."""
+        return MEL_22K if self._vocoder.hop_length == MEL_22K.hop_length else MEL_24K
+
+    @override
+    def continue_recording(
+        self, units: Tensor, conditions: Mapping[str, Tensor]
+    ) -> tuple[StreamState, int]:
+        if PROMPT_MEL not in conditions:
+            return super().continue_recording(units, conditions)
+        batch = {name: one[None] for name, one in conditions.items()}
+        stream = self.stream_decoder(1, {PROMPT_TOKENS: units[None]} | batch)
+        stream.decode(units[None, :0])
+        # The stream begins after the recording, of which no sample is to come.
+        return stream.state, len(units) * self.hop_length
+
+    @override
+    def decode(self, units: Tensor, conditions: Mapping[str, Tensor] | None = None) -> Tensor:
+        stream = self.stream_decoder(len(units), conditions)
+        return torch.cat((stream.decode(units), stream.finish()), -1)
+
+    @override
+    def stream_decoder(
+        self, batch_size: int = 1, conditions: Mapping[str, Tensor] | None = None
+    ) -> TokenStreamingDecoder:
+        """See `Codec.stream_decoder`.
+
+        Args:
+            batch_size: B.
+            conditions: `speaker` [B, W]; without it, that of no speaker. `prompt_tokens` [B, P] and
+                `prompt_mel` [B, M, G]: a recording that the speech continues; of a stream that has
+                started they are ignored.
+        """
+        if batch_size < 1:
+            raise ValueError(f"batch_size must be at least 1, got {batch_size}")
+        conditions, flow = conditions or {}, self._flow
+        speaker = conditions.get(SPEAKER)
+        if speaker is None:
+            speaker = torch.zeros(batch_size, flow.speaker_size)
+        if speaker.shape != (batch_size, flow.speaker_size):
+            raise ValueError(
+                f"speaker vectors must be [{batch_size}, {flow.speaker_size}], got "
+                f"{list(speaker.shape)}: use the speaker encoder of the model"
+            )
+        return TokenStreamingDecoder(
+            flow,
+            self._vocoder,
+            self.networks.settings,
+            speaker.to(self.device, torch.float32),
+            self._prompt(batch_size, conditions),
+        )
+
+    def _prompt(self, batch_size: int, conditions: Mapping[str, Tensor]) -> FlowPrompt:
+        if PROMPT_TOKENS not in conditions:
+            return no_prompt(self._flow, batch_size)
+        tokens, mel = conditions[PROMPT_TOKENS], conditions[PROMPT_MEL]
+        if isinstance(self._flow, ChunkedFlow):
+            # Both may have been rounded in their own way.
+            count = min(tokens.shape[1], mel.shape[-1] // FRAMES_PER_TOKEN)
+            tokens, mel = tokens[:, :count], mel[..., : FRAMES_PER_TOKEN * count]
+        return FlowPrompt(tokens.to(self.device), mel.to(self.device, torch.float32))
+
+    @override
+    def stream_encoder(self, batch_size: int = 1) -> StreamingEncoder:
+        raise ValueError("speech tokenizers see whole recordings: use `encode`")

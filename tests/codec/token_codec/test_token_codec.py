@@ -1,0 +1,194 @@
+"""The codec of speech tokens: streams, prompts, and folders."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+
+from sled.codec import StreamState, load_codec
+from sled.codec.flow.base import FlowPrompt, no_prompt
+from sled.codec.flow.cosyvoice import CosyVoiceFlow
+from sled.codec.folder import CodecParts
+from sled.codec.token_codec.model import PROMPT_MEL, PROMPT_TOKENS, SPEAKER, TokenCodec
+from sled.codec.token_codec.settings import TokenCodecSettings
+from tests.codec.encodec.test_streaming import cuts, decode_pieces
+from tests.codec.flow.models import cosyvoice2_flow, random_tokens
+from tests.codec.token_codec.models import RATES, SETTINGS, token_codec, token_networks
+from tests.debug import randn
+
+each = pytest.mark.parametrize("name", RATES)
+streamed = pytest.mark.parametrize("name", ["flow_v2", "step_flow"])
+
+
+def relative_error(ours: Tensor, theirs: Tensor) -> float:
+    assert ours.shape == theirs.shape
+    return float((ours - theirs).norm() / theirs.norm())
+
+
+def tokens_for(codec: TokenCodec, batch: int, count: int, seed: int = 0) -> Tensor:
+    return random_tokens(codec.networks.flow, batch, count, seed)  # type: ignore[arg-type]
+
+
+@each
+@settings(max_examples=5)
+@given(sizes=cuts(20, 6), batch=st.integers(1, 2), seed=st.integers(0, 99))
+def test_pieces_are_the_whole(name: str, sizes: list[int], batch: int, seed: int) -> None:
+    codec = token_codec(name)
+    units = tokens_for(codec, batch, sum(sizes), seed)
+    whole = codec.decode(units)
+    assert whole.shape == (batch, sum(sizes) * codec.hop_length)
+    assert relative_error(decode_pieces(codec, units, sizes), whole) < 1e-5
+
+
+@streamed
+def test_says_what_comes_out_when(name: str) -> None:
+    codec = token_codec(name)
+    stream, samples = codec.stream_decoder(), 0
+    for frames, token in enumerate(tokens_for(codec, 1, 60).split(1, 1), 1):
+        samples += stream.decode(token).shape[1]
+        assert samples == stream.samples_after(frames)
+        assert (samples > 0) == (frames > stream.lookahead_frames)
+
+
+def test_speech_is_that_of_flow_and_vocoder() -> None:
+    networks = token_networks()
+    everything = replace(networks, settings=replace(SETTINGS, left_frames=-1))
+    codec, flow = TokenCodec(everything), cosyvoice2_flow()
+    units, speaker = tokens_for(codec, 2, 33), randn(2, 16)
+    prompt = FlowPrompt(tokens_for(codec, 2, 7, 1), randn(2, 80, 14))
+    for given_speech, conditions in (
+        (no_prompt(flow, 2), {SPEAKER: speaker}),
+        (
+            prompt,
+            {SPEAKER: speaker, PROMPT_TOKENS: prompt.tokens, PROMPT_MEL: prompt.mel},
+        ),
+    ):
+        mel = flow.generate(units, speaker, given_speech, SETTINGS.solver, streaming=True)
+        waveform, _ = networks.vocoder(mel)
+        # Rounding errors of frequencies add up in the phases.
+        assert relative_error(codec.decode(units, conditions), waveform) < 1e-3
+
+
+def test_whole_utterances_are_those_of_flow_and_vocoder() -> None:
+    codec, units, speaker = (
+        token_codec("flow_v1"),
+        tokens_for(token_codec("flow_v1"), 1, 50),
+        randn(1, 16),
+    )
+    flow = codec.networks.flow
+    assert isinstance(flow, CosyVoiceFlow)
+    mel, _ = flow.generate(units, speaker, no_prompt(flow, 1), SETTINGS.solver)
+    waveform, _ = codec.networks.vocoder(mel)
+    decoded = codec.decode(units, {SPEAKER: speaker})
+    assert relative_error(decoded[:, : waveform.shape[1]], waveform) < 1e-5
+
+
+@streamed
+def test_speech_that_continues_a_recording_is_that_with_a_prompt(name: str) -> None:
+    codec = token_codec(name)
+    prompt, units = tokens_for(codec, 1, 8, 1), tokens_for(codec, 1, 31, 2)
+    conditions = {SPEAKER: randn(16), PROMPT_MEL: randn(80, 17)}
+    state, num_samples = codec.continue_recording(prompt[0], conditions)
+    assert num_samples == 8 * codec.hop_length
+    stream = codec.stream_decoder(1, {SPEAKER: conditions[SPEAKER][None]})
+    stream.state = state
+    pieces = [*map(stream.decode, units.split((20, 11), 1)), stream.finish()]
+    batch = {name: one[None] for name, one in conditions.items()}
+    whole = codec.decode(units, batch | {PROMPT_TOKENS: prompt})
+    assert relative_error(torch.cat(pieces, 1), whole) < 1e-5
+
+
+@streamed
+def test_rows_can_be_joined_and_kept(name: str) -> None:
+    codec = token_codec(name)
+    units, speaker = tokens_for(codec, 2, 70), randn(2, 16)
+    states = []
+    for row in range(2):
+        stream = codec.stream_decoder(1, {SPEAKER: speaker[row : row + 1]})
+        stream.decode(units[row : row + 1, :40])
+        states.append(stream.state)
+    both = codec.stream_decoder(2, {SPEAKER: speaker})
+    both.state = StreamState.cat(states)
+    joined = torch.cat((both.decode(units[:, 40:]), both.finish()), 1)
+    whole = codec.decode(units, {SPEAKER: speaker})
+    # Rounding errors of frequencies add up in the phases.
+    assert relative_error(joined, whole[:, -joined.shape[1] :]) < 1e-2
+
+
+def test_the_speaker_and_the_settings_matter() -> None:
+    codec, units = token_codec(), tokens_for(token_codec(), 1, 20)
+    usual = codec.decode(units)
+    assert relative_error(codec.decode(units, {SPEAKER: randn(1, 16)}), usual) > 1e-3
+    for solver in ({"steps": 3}, {"guidance": 0.0}, {"temperature": 0.5}, {"schedule": "uniform"}):
+        changed = replace(SETTINGS, solver=replace(SETTINGS.solver, **solver))
+        other = TokenCodec(replace(token_networks(), settings=changed))
+        assert relative_error(other.decode(units), usual) > 1e-3
+
+
+@each
+def test_folders_hold_the_whole_codec(name: str, tmp_path: Path) -> None:
+    networks = token_networks(name)
+    speakers = {"ann": randn(16)}
+    CodecParts(replace(networks, speakers=speakers)).save(tmp_path / "ours")
+    published = tmp_path / "published"
+    published.mkdir()
+    again = load_codec(tmp_path / "ours")
+    assert isinstance(again, TokenCodec)
+    assert again.networks.settings == SETTINGS
+    assert again.networks.speakers["ann"].equal(speakers["ann"])
+    units = tokens_for(again, 1, 12)
+    assert relative_error(again.decode(units), token_codec(name).decode(units)) < 1e-4
+
+
+def test_published_folders_load(tmp_path: Path) -> None:
+    networks = token_networks("step_flow")
+    torch.save(networks.flow.state_dict(), tmp_path / "flow.pt")
+    with pytest.raises(ValueError, match="holds no codec"):
+        load_codec(tmp_path)
+    torch.save(networks.vocoder.state_dict(), tmp_path / "hift.pt")
+    torch.save({"ann": {"embedding": randn(1, 16)}}, tmp_path / "spk2info.pt")
+    codec = load_codec(tmp_path)
+    assert isinstance(codec, TokenCodec)
+    assert codec.networks.settings == TokenCodecSettings()
+    assert codec.networks.speakers["ann"].equal(randn(1, 16)[0])
+
+
+@pytest.mark.parametrize(
+    ("change", "word"),
+    [
+        ('"steps": 0', "steps"),
+        ('"left_frames": 3', "left_frames"),
+        ('"guidance": "much"', "guidance"),
+        ('"schedule": "random"', "schedule"),
+    ],
+)
+def test_impossible_settings_are_refused(change: str, word: str, tmp_path: Path) -> None:
+    CodecParts(token_networks()).save(tmp_path)
+    path = tmp_path / "config.json"
+    path.write_text(path.read_text().rstrip("}\n") + f", {change}}}")
+    with pytest.raises(ValueError, match=word):
+        load_codec(tmp_path)
+
+
+def test_parts_that_do_not_fit_are_refused() -> None:
+    other = token_networks("flow_v1").vocoder
+    with pytest.raises(ValueError, match="use the two of one model"):
+        TokenCodec(replace(token_networks(), vocoder=other))
+
+
+def test_bad_calls_are_refused() -> None:
+    codec = token_codec()
+    with pytest.raises(ValueError, match="no speech tokenizer"):
+        codec.encode([torch.zeros(4800)])
+    with pytest.raises(ValueError, match="must be integers"):
+        codec.decode(torch.zeros(1, 3))
+    with pytest.raises(ValueError, match="speaker vectors must be"):
+        codec.stream_decoder(1, {SPEAKER: torch.zeros(1, 4)})
+    with pytest.raises(ValueError, match="batch_size"):
+        codec.stream_decoder(0)
