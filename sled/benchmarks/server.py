@@ -1,7 +1,7 @@
 """What a server adds to a session: time to the first audio, and to the end when a caller leaves.
 
-Server, clients and the session that is compared are in one process, and one speaks at a time. The
-ways take turns, so that a change of the machine's speed meets all of them.
+Server, clients and the session that is compared are in one process, and one speaks at a time. They
+take turns, so that a change of the machine's speed meets all of them.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ import socket
 import struct
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from typing import Any
 
 import numpy as np
@@ -25,6 +25,7 @@ from sled.cli.serve import make_server
 from sled.serving.app import make_app
 from sled.serving.listening import Listener, uvicorn_config
 from sled.serving.server import Server
+from sled.serving.service import SpeechRequest, Utterance
 from sled.serving.settings import load_settings
 from sled.tts import TTS
 
@@ -47,56 +48,59 @@ def measure(args: argparse.Namespace) -> Report:
     server = make_server(settings)
     with _running(server) as address:
         text = args.text or server.greeting
-        ways: dict[str, Callable[[], float]] = {
-            "session in process": lambda: _of_session(server.service.tts, text),
-            "HTTP": lambda: _by_http(address, text),
-            "WebSocket": lambda: _by_socket(address, text),
-        }
-        first_ms: dict[str, list[float]] = {name: [] for name in ways}
-        for number in range(WARM_UP_ROUNDS + args.rounds):
-            for name, call in ways.items():
-                seconds = call()
-                _wait_until_free(server)
-                if number >= WARM_UP_ROUNDS:
-                    first_ms[name].append(1000 * seconds)
+        calls = {"HTTP": _by_http, "WebSocket": _by_socket}
+        session_ms: list[float] = []
+        first_ms: dict[str, list[float]] = {name: [] for name in calls}
+        added_ms: dict[str, list[float]] = {name: [] for name in calls}
+        with _noting_utterances(server) as utterances:
+            for number in range(WARM_UP_ROUNDS + args.rounds):
+                counts = number >= WARM_UP_ROUNDS
+                seconds = _of_session(server.service.tts, text)
+                if counts:
+                    session_ms.append(1000 * seconds)
+                for name, call in calls.items():
+                    seconds = call(address, text)
+                    _wait_until_free(server)
+                    model_s = utterances.pop().model_s
+                    assert model_s is not None
+                    if counts:
+                        first_ms[name].append(1000 * seconds)
+                        added_ms[name].append(1000 * (seconds - model_s))
         step_ms: list[float] = []
         with _noting_steps(server, step_ms):
             long_text = " ".join([text] * LONG_TEXT_REPEATS)
             free_ms = [1000 * _leave(address, server, long_text) for _ in range(args.rounds)]
-    return _report(args, first_ms, free_ms, step_ms)
-
-
-def _report(
-    args: argparse.Namespace,
-    first_ms: dict[str, list[float]],
-    free_ms: list[float],
-    step_ms: list[float],
-) -> Report:
-    base_ms = np.array(first_ms["session in process"])
-    rows = [("first audio, ms", "median", "p95", "added: median", "p95")]
-    figures: dict[str, Any] = {"first_audio_ms": first_ms, "free_ms": free_ms, "step_ms": step_ms}
-    added: dict[str, dict[str, float]] = {}
-    for name, values in first_ms.items():
-        median, p95 = np.percentile(values, [50, 95])
-        more = np.array(values) - base_ms
-        more_median, more_p95 = np.percentile(more, [50, 95])
-        cells = ("", "") if name == "session in process" else (_ms(more_median), _ms(more_p95))
-        rows.append((name, _ms(median), _ms(p95), *cells))
-        added[name] = {"median": float(more_median), "p95": float(more_p95)}
-    figures["added_ms"] = added
-    freed, step = np.percentile(free_ms, [50, 99]), np.percentile(step_ms, [50, 99])
-    text = (
-        f"{table(rows)}\n\n{args.rounds} calls each, one at a time; what is added is compared with "
-        "the session of the same round. HTTP opens its connection, the WebSocket is open.\n"
-        f"A slot is free {_ms(freed[0])} ms (median) and {_ms(freed[1])} ms (p99) after its caller "
-        f"has hung up; a step takes {_ms(step[0])} ms (median) and {_ms(step[1])} ms (p99)."
-    )
+    figures = {
+        "session_ms": session_ms,
+        "first_audio_ms": first_ms,
+        "added_ms": added_ms,
+        "free_ms": free_ms,
+        "step_ms": step_ms,
+    }
     own = {name: value for name, value in vars(args).items() if isinstance(value, str | int)}
-    return Report("server", describe_machine(), own, figures, text)
+    return Report("server", describe_machine(), own, figures, _text(args.rounds, figures))
 
 
-def _ms(value: float) -> str:
-    return f"{value:.1f}"
+def _text(rounds: int, figures: dict[str, Any]) -> str:
+    rows: list[tuple[str, ...]] = [
+        ("", "first audio, ms: median", "p95", "added: median", "p95"),
+        ("session in process", *_spread(figures["session_ms"], 50, 95), "", ""),
+    ]
+    for name, values in figures["first_audio_ms"].items():
+        added = _spread(figures["added_ms"][name], 50, 95)
+        rows.append((name, *_spread(values, 50, 95), *added))
+    free, step = (_spread(figures[name], 50, 99) for name in ("free_ms", "step_ms"))
+    return f"""{table(rows)}
+
+{rounds} calls each, one at a time. Added is what passes in a call while the model does not work for
+it: before its text is there, and after its first audio has been made. HTTP opens its connection,
+the WebSocket is open.
+A slot is free {free[0]} ms (median) and {free[1]} ms (p99) after its caller has hung up; a step
+takes {step[0]} ms (median) and {step[1]} ms (p99)."""
+
+
+def _spread(values: list[float], *percentiles: int) -> tuple[str, ...]:
+    return tuple(f"{one:.1f}" for one in np.percentile(values, percentiles))
 
 
 @contextmanager
@@ -114,6 +118,25 @@ def _running(server: Server) -> Iterator[tuple[str, int]]:
     finally:
         listener.should_exit = True
         thread.join(STOP_S)
+
+
+@contextmanager
+def _noting_utterances(server: Server) -> Iterator[list[Utterance]]:
+    """Collect the utterances that the server opens meanwhile."""
+    utterances: list[Utterance] = []
+    open_utterance = server.open
+
+    @asynccontextmanager
+    async def note(door: str, request: SpeechRequest) -> AsyncIterator[Utterance]:
+        async with open_utterance(door, request) as utterance:
+            utterances.append(utterance)
+            yield utterance
+
+    server.open = note  # type: ignore[method-assign]
+    try:
+        yield utterances
+    finally:
+        server.open = open_utterance  # type: ignore[method-assign]
 
 
 @contextmanager

@@ -217,11 +217,14 @@ class Utterance:
         self._first_s = 0.0
         self._num_marks: dict[MarkKind, int] = {}
         self._complete = False
+        self._fed_s: float | None = None
         self.playback, self.writing = Playback(), Playback()
         self.text, self.num_samples = "", 0
 
     def feed(self, text: str) -> None:
         """Take more of the text."""
+        if self._fed_s is None:
+            self._fed_s = time.perf_counter()
         self.text += text
         self._session.feed(text)
 
@@ -233,6 +236,12 @@ class Utterance:
         """Note that the text is complete."""
         self._complete = True
         self._session.flush()
+
+    @property
+    def model_s(self) -> float | None:
+        """Seconds from the first text to when the first audio was made. None: it was not taken."""
+        ready_s = self._session.first_ready_s
+        return None if ready_s is None or self._fed_s is None else ready_s - self._fed_s
 
     @property
     def seconds(self) -> float:

@@ -77,6 +77,8 @@ class Session:
 
     Attributes:
         sample_rate: Sample rate of the audio, in Hz.
+        first_ready_s: When the first audio could be taken, by `time.perf_counter`. None: none has
+            been taken.
 
     Raises:
         ValueError: If the voice cannot be used.
@@ -94,6 +96,7 @@ class Session:
         self._engine, self._options = engine, options
         self._flushed = self._cancelled = False
         self.sample_rate = engine.codec.sample_rate
+        self.first_ready_s: float | None = None
 
         # The stages must not refer to the session: one that is dropped by its user is cancelled.
         def process_text() -> None:
@@ -252,7 +255,7 @@ class Session:
         """Audio [S] as it is made: float32, or int16 as the options say."""
         for chunk in self.chunks():
             if len(chunk.audio):
-                yield self._encode(chunk.audio)
+                yield self._audio_of(chunk)
 
     def __aiter__(self) -> Session:
         """Iterate over the audio [S] in asyncio."""
@@ -262,7 +265,7 @@ class Session:
         """The next audio; a task that is cancelled while it waits loses nothing."""
         while (chunk := await self._queue.take_async()) is not None:
             if len(chunk.audio):
-                return self._encode(chunk.audio)
+                return self._audio_of(chunk)
         raise StopAsyncIteration
 
     # Marks.
@@ -306,8 +309,10 @@ class Session:
         num_samples = min(round(played_s * self.sample_rate), self._queue.num_taken)
         return self._audio.timeline.heard_text(num_samples)
 
-    def _encode(self, audio: np.ndarray) -> np.ndarray:
-        return audio if self._options.encoding == "float32" else to_int16(audio)
+    def _audio_of(self, chunk: Chunk) -> np.ndarray:
+        if self.first_ready_s is None:
+            self.first_ready_s = chunk.ready_at_s
+        return chunk.audio if self._options.encoding == "float32" else to_int16(chunk.audio)
 
     def __enter__(self) -> Session:
         return self

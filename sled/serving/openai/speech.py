@@ -61,7 +61,8 @@ async def respond(request: Request, body: SpeechBody, stack: AsyncExitStack) -> 
         "x-sled-voice": header_value(speech.voice.name),
         "x-sled-seed": str(speech.seed),
         "x-sled-synthetic": "1",
-        "server-timing": f"queue;dur={1000 * queue_s:.1f}, first;dur={1000 * waited_s:.1f}",
+        "server-timing": f"queue;dur={1000 * queue_s:.1f}, model;dur={1000 * speech.model_s:.1f}, "
+        f"first;dur={1000 * waited_s:.1f}",
     }
     if ignored := body.ignored():
         headers["x-sled-ignored"] = header_value(", ".join(ignored))[:500].strip()
@@ -165,6 +166,11 @@ class Encoded:
                 return data
         self._ended = True
         return self._encoder.finish()
+
+    @property
+    def model_s(self) -> float:
+        """Seconds from the text to its first audio, the server's own work left out."""
+        return self._utterance.model_s or 0.0
 
     async def stream(self, first: bytes) -> AsyncGenerator[bytes, None]:
         """The bytes of the stream, from the first ones on."""

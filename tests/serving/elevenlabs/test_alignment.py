@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sled.serving.elevenlabs.alignment import Aligner, Alignment
+from sled.serving.service import SpeechRequest, SpeechService
 from sled.streaming.marks import Mark
 from sled.tts import TTS
 from tests.serving.conftest import Running, start, stop
@@ -191,6 +192,23 @@ def test_times_over_http(told: Running, speed: float) -> None:
     assert "".join(chars) == TEXT
     for (word, at), (other, time) in zip(beginnings(chars, starts), words_of(told), strict=True):
         assert (word, abs(at - time / speed) <= 1) == (other, True)
+
+
+def test_speech_that_is_sent_as_a_whole_lets_listeners_go_first(
+    told: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    open_utterance = SpeechService.open
+    live: list[bool] = []
+
+    def note(self: SpeechService, request: SpeechRequest) -> Any:
+        live.append(request.live)
+        return open_utterance(self, request)
+
+    monkeypatch.setattr(SpeechService, "open", note)
+    for path in ("", "/stream", "/stream/with-timestamps", "/with-timestamps"):
+        url = f"{told.url}/v1/text-to-speech/digits{path}"
+        assert httpx.post(url, json={"text": "four"}, timeout=60).status_code == 200
+    assert live == [True, True, True, False]
 
 
 @pytest.mark.parametrize("path", ["/with-timestamps", "/stream/with-timestamps"])
