@@ -20,7 +20,9 @@ PUBLISHED_FILES = ("speech_tokenizer_v2.onnx", "speech_tokenizer_v1.onnx")
 _KIND = re.compile(r"speech_tokenizer_v([12])_(25|50)hz")
 
 
-def load_speech_tokenizer(path: Path, device: str = "cpu", threads: int = 1) -> SpeechTokenizer:
+def load_speech_tokenizer(
+    path: Path | str, device: str = "cpu", threads: int = 1
+) -> SpeechTokenizer:
     """Load a speech tokenizer.
 
     Args:
@@ -32,6 +34,7 @@ def load_speech_tokenizer(path: Path, device: str = "cpu", threads: int = 1) -> 
     Raises:
         ValueError: If there is none, or it cannot be used.
     """
+    path = Path(path)
     first, *_ = tokenizer_files(path)
     if first.name == CONFIG_FILE:
         return NetworkTokenizer(load_tokenizer_network(path), device)
@@ -94,8 +97,9 @@ def _are_numbers(config: dict[str, object]) -> bool:
     return all(type(value) is int and value > 0 for value in config.values())
 
 
-def save_tokenizer(network: TokenizerNetwork, folder: Path) -> None:
+def save_tokenizer(network: TokenizerNetwork, folder: Path | str) -> None:
     """Write a network and its configuration into a folder."""
+    folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     config: dict[str, object] = asdict(network.sizes)
     version, stride = config.pop("version"), network.sizes.first_stride
