@@ -64,7 +64,12 @@ class CodecThread:
         codec: The codec.
         threads: CPU threads to compute with.
         on_timed: Called with the seconds per frame of each batch.
+
+    Attributes:
+        is_busy: Whether jobs are being done.
     """
+
+    is_busy = False
 
     def __init__(self, codec: Codec, threads: int, on_timed: Callable[[float], None]) -> None:
         self._codec, self._threads, self._on_timed = codec, threads, on_timed
@@ -112,7 +117,9 @@ class CodecThread:
                 if marker.is_end:
                     return
                 continue
+            self.is_busy = True
             self._do(take_alike(waiting))
+            self.is_busy = bool(waiting)
 
     def _do(self, jobs: Sequence[CodecJob]) -> None:
         start = time.perf_counter()

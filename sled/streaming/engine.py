@@ -357,11 +357,14 @@ class Engine:
             self._deliver(step)
 
     def _choose_threads(self) -> None:
-        """Set the number of CPU threads for the next step."""
+        """Set the number of CPU threads for the next step: at most those that the codec leaves."""
         num_utterances = len(self.decoder.utterances)
-        count = choose_threads(self._num_parameters, num_utterances, self._most_threads)
+        left = self._most_threads
+        if self._codec_thread is not None and self._codec_thread.is_busy:
+            left = max(1, left - self._codec_threads)
+        count = min(left, choose_threads(self._num_parameters, num_utterances, self._most_threads))
         if num_utterances and count != self._threads:
-            compute_with(count)
+            compute_with(count, self._most_threads)
             self._threads = count
 
     def _start_over(self, error: BaseException) -> None:

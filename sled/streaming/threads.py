@@ -24,13 +24,14 @@ def choose_threads(num_parameters: int, num_utterances: int, most: int) -> int:
     return 1 if num_parameters * num_utterances < SMALL_STEP else most
 
 
-def compute_with(count: int) -> None:
+def compute_with(count: int, usual: int | None = None) -> None:
     """Set the number of threads of the calling thread only.
 
     Args:
         count: Number of threads for operators of torch.
+        usual: What other threads have. None: what this one has had so far.
     """
-    usual = torch.get_num_threads()
+    usual = usual or torch.get_num_threads()
     torch.set_num_threads(count)
     # torch also applies the setting to threads that start later. Setting the old number in a new
     # thread undoes that for later threads and leaves this one as it is.

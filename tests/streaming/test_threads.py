@@ -21,7 +21,8 @@ def test_a_number_of_threads_is_the_calling_threads_alone(count):
     usual = torch.get_num_threads()
 
     def ask() -> int:
-        compute_with(count)
+        compute_with(1, usual)
+        compute_with(count, usual)
         return torch.get_num_threads()
 
     assert asked_in_a_thread(ask) == count

@@ -39,14 +39,14 @@ def can_run(sizes: Architecture) -> bool:
 class NativeModel(FastModel):
     """A `FrameModel` on the CPU. Embeddings and hidden states are float32.
 
-    A call computes with all its threads if it is long or torch would use as many, else with one.
+    A call computes with as many threads as torch would, or with all of its own if it is long.
 
     Args:
         model: The model to convert, in evaluation mode, on the CPU. Its weights are moved, to hold
             them only once: do not use it any more.
         bits: Bits of a matrix weight: 8, or 32; matrices that are the same in float16 are then
             held in that.
-        threads: Number of threads. None: as many as torch uses.
+        threads: Most threads. None: as many as torch uses.
         cache_dtype: Type of keys and values: float32, or float16, which halves the memory to read.
             None: float32 with 32 bits, float16 with 8.
         level: The instructions to use, see `open_library`.

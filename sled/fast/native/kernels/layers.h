@@ -225,7 +225,7 @@ static void multiply(Pool *pool, const Matrix *m, const float *x, int input_stri
                      Rounded *rounded, float *outputs, int output_stride, int then) {
     if (m->kind == BYTES) round_inputs(m, x, input_stride, count, rounded);
     int num_blocks = count_blocks(m, then), step = 1 + (then == GATE);
-    int parts = pool->num_used == 1 ? 1 : 4 * pool->num_used;
+    int helpers = atomic_load(&pool->num_used), parts = helpers ? 4 * (helpers + 1) : 1;
     int of_part = (num_blocks + parts - 1) / parts;
     of_part = (of_part + step - 1) / step * step;
     Product product = {m, x, rounded, outputs, count, input_stride, output_stride, then, of_part};

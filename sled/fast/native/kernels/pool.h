@@ -9,20 +9,27 @@
 
 typedef void (*Work)(void *job, int part);
 
+typedef struct Pool Pool;
+
 typedef struct {
+    Pool *pool;
+    int number;
+    pthread_t thread;
+} Helper;
+
+struct Pool {
     int num_threads;  // the caller's included
-    int num_used;     // in the current call
-    pthread_t *threads;
+    Helper *helpers;
     pthread_mutex_t mutex;
     pthread_cond_t wake;
-    atomic_int awake;   // whether a call is running
+    atomic_int num_used;  // helpers in the current call; 0 between calls
     int ended;
     // The number of the job in the upper half, how many of its parts are left in the lower.
     atomic_uint_fast64_t ticket;
     atomic_int done;
     Work work;
     void *job;
-} Pool;
+};
 
 // Do one part of the current job, if one is left.
 static int do_part(Pool *pool) {
@@ -38,28 +45,33 @@ static int do_part(Pool *pool) {
     return 1;
 }
 
-static void *wait_for_jobs(void *argument) {
-    Pool *pool = argument;
+static void *help(void *argument) {
+    Helper *helper = argument;
+    Pool *pool = helper->pool;
     for (;;) {
         pthread_mutex_lock(&pool->mutex);
-        while (!atomic_load(&pool->awake) && !pool->ended)
+        while (helper->number >= atomic_load(&pool->num_used) && !pool->ended)
             pthread_cond_wait(&pool->wake, &pool->mutex);
         int ended = pool->ended;
         pthread_mutex_unlock(&pool->mutex);
         if (ended) return NULL;
-        while (atomic_load_explicit(&pool->awake, memory_order_relaxed))
+        while (helper->number < atomic_load_explicit(&pool->num_used, memory_order_relaxed))
             if (!do_part(pool)) __builtin_ia32_pause();
     }
 }
 
 static void open_pool(Pool *pool, int num_threads) {
     memset(pool, 0, sizeof *pool);
-    pool->num_threads = num_threads;
+    pool->num_threads = 1;
     pthread_mutex_init(&pool->mutex, NULL);
     pthread_cond_init(&pool->wake, NULL);
-    pool->threads = calloc(num_threads, sizeof(pthread_t));
-    for (int i = 0; i + 1 < num_threads; i++)
-        if (pthread_create(&pool->threads[i], NULL, wait_for_jobs, pool)) pool->num_threads = i + 1;
+    pool->helpers = calloc(num_threads, sizeof(Helper));
+    for (int i = 0; pool->helpers && i + 1 < num_threads; i++) {
+        Helper *helper = pool->helpers + i;
+        *helper = (Helper){.pool = pool, .number = i};
+        if (pthread_create(&helper->thread, NULL, help, helper)) break;
+        pool->num_threads++;
+    }
 }
 
 static void close_pool(Pool *pool) {
@@ -67,25 +79,25 @@ static void close_pool(Pool *pool) {
     pool->ended = 1;
     pthread_cond_broadcast(&pool->wake);
     pthread_mutex_unlock(&pool->mutex);
-    for (int i = 0; i + 1 < pool->num_threads; i++) pthread_join(pool->threads[i], NULL);
-    free(pool->threads);
+    for (int i = 0; i + 1 < pool->num_threads; i++) pthread_join(pool->helpers[i].thread, NULL);
+    free(pool->helpers);
 }
 
-// A call begins, which computes with one thread or with all.
+// A call begins, which computes with at most so many threads.
 static void begin_call(Pool *pool, int num_threads) {
-    pool->num_used = num_threads < pool->num_threads ? 1 : pool->num_threads;
-    if (pool->num_used == 1) return;
+    int helpers = (num_threads < pool->num_threads ? num_threads : pool->num_threads) - 1;
+    if (helpers < 1) return;
     pthread_mutex_lock(&pool->mutex);
-    atomic_store(&pool->awake, 1);
+    atomic_store(&pool->num_used, helpers);
     pthread_cond_broadcast(&pool->wake);
     pthread_mutex_unlock(&pool->mutex);
 }
 
-static void end_call(Pool *pool) { atomic_store(&pool->awake, 0); }
+static void end_call(Pool *pool) { atomic_store(&pool->num_used, 0); }
 
 // Do all parts of a job. A thread that does not run leaves its parts to the others.
 static void do_job(Pool *pool, Work work, void *job, int count) {
-    if (pool->num_used == 1 || count == 1) {
+    if (!atomic_load(&pool->num_used) || count == 1) {
         for (int part = 0; part < count; part++) work(job, part);
         return;
     }
