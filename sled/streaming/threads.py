@@ -31,7 +31,9 @@ def compute_with(count: int, usual: int | None = None) -> None:
         count: Number of threads for operators of torch.
         usual: What other threads have. None: what this one has had so far.
     """
-    usual = usual or torch.get_num_threads()
+    # Asked in any case: a thread's first question or computation sets its number to that of all.
+    own = torch.get_num_threads()
+    usual = usual or own
     torch.set_num_threads(count)
     # torch also applies the setting to threads that start later. Setting the old number in a new
     # thread undoes that for later threads and leaves this one as it is.
