@@ -110,6 +110,7 @@ setup(
         "hibari-tts>=0.2.1,<0.3",
         "filelock>=3.12",
         "tqdm",
+        "pyyaml",  # configurations of published trainers
         "argcomplete>=3.2",  # completion of the command line
     ],
     extras_require=EXTRAS,

@@ -2,19 +2,23 @@
 
   sled train --recordings FOLDER --output voice
   sled train --train_manifest codes/train --tokenizer tokenizer --output model
+  sled train --family cosyvoice2 --train_manifest data.list --finetune_path llm.pt --output model
 
-The first command takes all steps from recordings with transcripts to a model that speaks. The same
-command continues an interrupted run. On several GPUs start it with
+The first command takes all steps from recordings with transcripts to a model that speaks. The
+third trains a model of speech tokens, which has flags of its own: sled train --family cosyvoice2
+--help. The same command continues an interrupted run. On several GPUs start it with
 `torchrun --nproc_per_node 8 -m sled train ...`. The published runs have scripts with the published
 defaults, scripts/train_libriheavy.py and scripts/train_libriheavy_stream.py.
 """
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sled.training.run import train
+from sled.training.tokens.run import train_tokens
 
 
 def main(
@@ -29,4 +33,8 @@ def main(
         defaults: Defaults of flags, in place of the usual ones.
         description: Text for --help.
     """
-    train(argv, defaults, description)
+    words = sys.argv[1:] if argv is None else list(argv)
+    if any(word.partition("=")[0] == "--family" for word in words):
+        train_tokens(words, description)
+    else:
+        train(argv, defaults, description)

@@ -1,7 +1,8 @@
 """Agreement of speech-token language models with recorded outputs of published ones.
 
 A folder of such goldens has a folder for each model, with its weights and sizes, and the cases:
-losses with their gradients, generated tokens with the scores before them, and draws of the sampler.
+losses with their gradients, generated tokens with the scores before them, draws of the sampler,
+learning rates, and means of checkpoints.
 Recordings of known faults, and of parts that are not in this package, are skipped.
 """
 
@@ -20,12 +21,14 @@ from sled.decoding import DecodingOptions, Request, generate
 from sled.evaluation.cases import CaseResult
 from sled.evaluation.data_goldens import DATA_CHECKS
 from sled.evaluation.flow_goldens import FLOW_CHECKS
+from sled.evaluation.training_goldens import TRAINING_CHECKS
 from sled.model.layout import Layout
 from sled.model.sampling import IdDraws, Sampling, draw_ids
 from sled.model.tokens.cosyvoice import CosyVoiceLM
 from sled.model.tokens.cosyvoice2 import CosyVoice2LM
 from sled.model.tokens.files import load_token_lm, published_name
-from sled.model.tokens.lm import NO_TARGET, TokenLM, TokenOutput, TokenSample, label_smoothed_loss
+from sled.model.tokens.lm import TokenLM, TokenOutput, TokenSample
+from sled.model.tokens.losses import NO_TARGET, label_smoothed_loss
 from sled.model.tokens.simpletts import SimpleTTSLM
 
 # Recordings of what published code does wrong have names that end so.
@@ -54,7 +57,7 @@ def check_token_case(name: str, case: Case, tensors: Tensors, folder: Path) -> C
     if name.endswith(FAULTY):
         return None
     result = CaseResult(name)
-    for checks in (DATA_CHECKS, FLOW_CHECKS):
+    for checks in (DATA_CHECKS, FLOW_CHECKS, TRAINING_CHECKS):
         if check := checks.get(name, checks.get(case["kind"])):
             return result if check(result, case, tensors, folder) else None
     if case["kind"] in WITHOUT_MODEL:
@@ -174,8 +177,11 @@ def _check_preference(result: CaseResult, case: Case, tensors: Tensors, model: T
     for which, key in (("chosen", "speech_token"), ("rejected", "reject_speech_token")):
         samples = _samples(case, tensors, model, tensors[key], tensors[f"{key}_len"])
         with torch.no_grad():
-            ours = model(samples).log_likelihoods()
+            output = model(samples)
+        ours = output.log_likelihoods()
         result.compare(f"log-likelihood of {which}", ours, tensors[f"intended_{which}_logps"])
+        if which == "chosen":
+            result.compare("loss", output.loss, torch.tensor(case["sft_loss"]))
 
 
 def _samples(
@@ -187,7 +193,7 @@ def _samples(
         layout, conditions = Layout(), {}
         if isinstance(model, CosyVoice2LM):  # below 0.5, the draw chooses the streaming layout
             streaming = case.get("bistream_draw", 1.0) < 0.5
-            layout = model.sizes.training_layout(length, count, streaming)
+            layout = model.training_layout(length, count, streaming)
         else:
             conditions = {SPEAKER: tensors["embedding"][row]}
         text = tensors["text_token"][row, :length]

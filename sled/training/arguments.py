@@ -4,28 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
-from typing import Any, NoReturn
+from typing import Any
 
-import torch
-from transformers import HfArgumentParser, TrainingArguments
-from typing_extensions import override
-
+from sled.training.run_arguments import (
+    FlagParser,
+    RunArguments,
+    TrainerArguments,
+    TransformersArguments,
+    list_setting,
+    setting,
+)
 from sled.training.short_help import FIRST_FLAGS, FlagFormatter, add_help_flags
 
 BACKBONE_LINEARS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
 
 
-def _flag(default: Any, text: str) -> Any:
-    return field(default=default, metadata={"help": text})
-
-
 def _inherited(text: str, new: str) -> Any:
     """A setting that a checkpoint has; `new` is the default for a new model."""
-    return _flag(None, f"{text}; unset: as in finetune_path, or {new} for a new model")
-
-
-def _list(text: str) -> Any:
-    return field(default_factory=list, metadata={"help": text})
+    return setting(None, f"{text}; unset: as in finetune_path, or {new} for a new model")
 
 
 @dataclass
@@ -38,17 +34,17 @@ class ModelArguments:
 
     _argument_group_name = "model"
 
-    hidden_size: int = _flag(1024, "width of the backbone; all sizes are for new models only")
-    intermediate_size: int = _flag(2752, "width of its gated MLP")
-    num_hidden_layers: int = _flag(12, "decoder layers")
-    num_attention_heads: int = _flag(16, "query heads")
-    num_key_value_heads: int | None = _flag(None, "key and value heads (default: query heads)")
-    max_position_embeddings: int = _flag(2048, "positions: text tokens plus frames of a sample")
-    diffloss_d: int = _flag(6, "residual blocks of the energy head")
-    diffloss_w: int = _flag(1024, "width of the energy head")
-    noise_channels: int = _flag(128, "width of the head's noise")
-    head: str = _flag("energy", "head of a new model: energy")
-    conditions: list[str] = _list(
+    hidden_size: int = setting(1024, "width of the backbone; all sizes are for new models only")
+    intermediate_size: int = setting(2752, "width of its gated MLP")
+    num_hidden_layers: int = setting(12, "decoder layers")
+    num_attention_heads: int = setting(16, "query heads")
+    num_key_value_heads: int | None = setting(None, "key and value heads (default: query heads)")
+    max_position_embeddings: int = setting(2048, "positions: text tokens plus frames of a sample")
+    diffloss_d: int = setting(6, "residual blocks of the energy head")
+    diffloss_w: int = setting(1024, "width of the energy head")
+    noise_channels: int = setting(128, "width of the head's noise")
+    head: str = setting("energy", "head of a new model: energy")
+    conditions: list[str] = list_setting(
         "conditions of a new model as name:width, such as speaker:256; each cut has them in its "
         "custom field conditions"
     )
@@ -80,12 +76,12 @@ class ModelArguments:
         "(all words in phonemes) or digits (numbers digit by digit)",
         "none",
     )
-    distill_cfg: float | None = _flag(
+    distill_cfg: float | None = setting(
         None,
         "distil guidance of this scale into the model of finetune_path, so that a frame takes one "
         "pass instead of two; unset: train on speech",
     )
-    finetune_path: str | None = _flag(
+    finetune_path: str | None = setting(
         None,
         "start from this checkpoint folder (or its model.safetensors), or a bundled model; it "
         "decides the sizes, and all settings that are unset",
@@ -98,13 +94,13 @@ class LoraArguments:
 
     _argument_group_name = "adapters"
 
-    lora_rank: int = _flag(
+    lora_rank: int = setting(
         0,
         "rank of low-rank adapters (LoRA), trained while the weights of finetune_path are frozen; "
         "0: no adapters, train all weights",
     )
-    lora_alpha: int = _flag(32, "adapters are scaled by lora_alpha / lora_rank")
-    lora_dropout: float = _flag(0.0, "dropout on the inputs of adapters")
+    lora_alpha: int = setting(32, "adapters are scaled by lora_alpha / lora_rank")
+    lora_dropout: float = setting(0.0, "dropout on the inputs of adapters")
     lora_targets: list[str] = field(
         default_factory=lambda: list(BACKBONE_LINEARS),
         metadata={
@@ -124,50 +120,54 @@ class DataArguments:
 
     _argument_group_name = "data"
 
-    recordings: str | None = _flag(
+    recordings: str | None = setting(
         None,
         "prepare, align and encode these recordings with transcripts, and train on them: a folder "
         "with metadata.csv or text files, a Kaldi folder, or JSON lines; fine-tunes the bundled "
         "model english unless finetune_path names another one (none: a new model); all other flags "
         "have defaults that suit the recordings",
     )
-    train_manifest: list[str] = _list("cut manifests (.jsonl.gz) or folders of cached codes")
-    train_weights: list[float] = _list(
+    train_manifest: list[str] = list_setting("cut manifests (.jsonl.gz) or folders of cached codes")
+    train_weights: list[float] = list_setting(
         "relative frequency of each corpus in the mixture; unset: each cut once per epoch, corpora "
         "interleaved"
     )
-    eval_manifest: list[str] = _list("cut manifests or folders of cached codes for evaluation")
-    data_path: str | None = _flag(
+    eval_manifest: list[str] = list_setting(
+        "cut manifests or folders of cached codes for evaluation"
+    )
+    data_path: str | None = setting(
         None, "folder that relative audio paths start from; unset: the folder of each manifest"
     )
-    codec: str | None = _flag(
+    codec: str | None = setting(
         None,
         "codec: folder, hub name, .th file, or a model for its codec; unset: that of "
         "finetune_path, else the one that the codes were made with, else facebook/encodec_24khz",
     )
-    transforms: str | None = _flag(
+    transforms: str | None = setting(
         None,
         "fit these transforms of latents to the training codes, in the place of the codec's own, "
         "as sled codec fit does; none: use none; unset: those of the codec, with a token channel "
         "for this tokenizer",
     )
-    tokenizer: str | None = _flag(
+    tokenizer: str | None = setting(
         None,
         "folder or hub name with vocab.json and merges.txt, or a bundled model; unset: that of "
         "finetune_path",
     )
-    max_duration_s: float | None = _flag(
+    max_duration_s: float | None = setting(
         None,
         "leave out longer cuts: the relation of text and speech is learned faster from short ones",
     )
-    join_share: float = _flag(
+    join_share: float = setting(
         0.0,
         "probability that a training cut is joined to the one before it, if the speaker is the "
         "same; it teaches the model to continue after a prompt",
     )
-    max_joined_s: float = _flag(15.0, "longest joined sample in seconds")
-    max_train_samples: int | None = _flag(None, "use only this many cuts of each training corpus")
-    max_eval_samples: int | None = _flag(None, "use only this many cuts of each evaluation corpus")
+    max_joined_s: float = setting(15.0, "longest joined sample in seconds")
+    max_train_samples: int | None = setting(None, "use only this many cuts of each training corpus")
+    max_eval_samples: int | None = setting(
+        None, "use only this many cuts of each evaluation corpus"
+    )
 
     def __post_init__(self) -> None:
         for flag in ("max_duration_s", "max_joined_s", "max_train_samples", "max_eval_samples"):
@@ -179,157 +179,71 @@ class DataArguments:
 
 
 @dataclass
-class RunArguments:
-    """Flags of a run that transformers does not have."""
+class SpeechArguments:
+    """Flags of batches and losses of speech."""
 
     _argument_group_name = "training"
 
-    group_by_speech_length: bool = _flag(True, "batch samples of similar length together")
-    max_frames_per_batch: int | None = _flag(
+    group_by_speech_length: bool = setting(True, "batch samples of similar length together")
+    max_frames_per_batch: int | None = setting(
         None,
         "limit batches by frames instead of samples; padding counts if samples are grouped by "
         "length",
     )
-    max_seconds_per_batch: float | None = _flag(
+    max_seconds_per_batch: float | None = setting(
         None, "limit batches by seconds of speech instead of samples, like max_frames_per_batch"
     )
-    quadratic_duration_s: float | None = _flag(
+    quadratic_duration_s: float | None = setting(
         None,
         "with a limit of frames or seconds, count a sample of d seconds as d + d^2 / this, because "
         "the cost of attention is quadratic; unset: as d",
     )
-    offline_share: float = _flag(
+    offline_share: float = setting(
         0.0,
         "share of batches in the offline layout when training a streaming model, so that it can "
         "do both",
     )
-    alignment_weight: float | None = _flag(
+    alignment_weight: float | None = setting(
         None,
         "weight of the loss that guides an attention head to the token being spoken; with 1, a "
         "model learns to read much earlier; needs times of words in the training manifests (sled "
         "align); unset: 1 when fine-tuning with a codec that has a token channel, else 0",
     )
-    alignment_layer: int | None = _flag(
+    alignment_layer: int | None = setting(
         None, "layer whose first head is guided, counted from 0; unset: the middle one"
     )
-    token_channel_dropout: float = _flag(
+    token_channel_dropout: float = setting(
         0.2,
         "with a codec that has a token channel: share of samples whose channel is empty up to a "
         "random frame in the input of the model, as it is in a recorded prompt",
     )
-    num_eval_utterances: int = _flag(
+    num_eval_utterances: int = setting(
         2,
         "with --report_to tensorboard, speak this many texts of the evaluation corpus at each "
         "evaluation; 0: none",
     )
-    model_dtype: str = _flag(
-        "float32", "type of weights and optimiser state: float32, or bfloat16 to halve their memory"
-    )
-    ema_decay: float = _flag(
-        0.0,
-        "decay of an exponential moving average of the weights (about 1 / (1 - this) steps), which "
-        "is evaluated and becomes the final model; 0: none",
-    )
-    max_minutes: float | None = _flag(
-        None,
-        "end after this many minutes, saving included; the same command continues the run",
-    )
-    compile_layers: bool = _flag(False, "compile the decoder layers with torch.compile")
-    overwrite_output_dir: bool = _flag(
-        False,
-        "accepted for the published commands, without effect: a run in output_dir is continued",
-    )
+    compile_layers: bool = setting(False, "compile the decoder layers with torch.compile")
 
 
 @dataclass
-class TransformersArguments(TrainingArguments):
-    """Flags of transformers, with defaults that suit this model."""
-
-    _argument_group_name = "training, flags of transformers"
-
-    output_dir: str | None = field(
-        default=None,
-        metadata={
-            "help": "folder of the run and of the trained model",
-            "aliases": ["--output", "-o"],
-        },
-    )
-    max_steps: int = _flag(100_000, "optimiser steps of the whole run")
-    logging_steps: float | None = _flag(  # type: ignore[assignment]
-        None, "steps between log entries; unset: 20 entries a run, and at least every 500 steps"
-    )
-    # Batches are not columns of a data set named like the arguments of `forward`.
-    remove_unused_columns: bool = _flag(False, "leave at False: batches are not datasets columns")
-    # The search costs time at every step.
-    ddp_find_unused_parameters: bool | None = _flag(
-        False, "leave at False: a step uses all weights"
-    )
-
-
-@dataclass
-class SledTrainingArguments(RunArguments, TransformersArguments):
+class SledTrainingArguments(SpeechArguments, TrainerArguments):
     """All arguments of the trainer."""
 
-    @property
-    def device(self) -> torch.device:
-        """Device of this process."""
-        device = super().device
-        # transformers numbers CPUs, and older versions cannot load optimisers to a numbered CPU.
-        return torch.device("cpu") if device.type == "cpu" else device
-
     def __post_init__(self) -> None:
-        if self.logging_steps is None:
-            self.logging_steps = min(500, max(1, self.max_steps // 20))
-        super().__post_init__()  # type: ignore[no-untyped-call]  # untyped in transformers
-        if self.max_steps < 1:
-            raise ValueError(
-                f"--max_steps {self.max_steps}: the corpus is an endless stream, so give a number "
-                "of steps, not of epochs"
-            )
-        if self.n_gpu > 1:
-            raise ValueError(
-                f"one process sees {self.n_gpu} GPUs: start one for each (torchrun "
-                f"--nproc_per_node {self.n_gpu} -m sled train ...), or make only one visible "
-                "(CUDA_VISIBLE_DEVICES=0)"
-            )
-        if self.max_minutes is not None and not self.max_minutes > 0:
-            raise ValueError(
-                f"--max_minutes {self.max_minutes:g}: use more than 0, or leave it out"
-            )
+        super().__post_init__()
         if self.max_frames_per_batch is not None and self.max_seconds_per_batch is not None:
             raise ValueError(
                 "--max_frames_per_batch and --max_seconds_per_batch exclude each other: give one"
             )
-        if self.model_dtype not in ("float32", "bfloat16"):
-            raise ValueError(f"--model_dtype {self.model_dtype}: choose float32 or bfloat16")
         if self.alignment_weight is not None and self.alignment_weight < 0:
             raise ValueError(f"--alignment_weight {self.alignment_weight:g}: use 0 or more")
         if not 0 <= self.token_channel_dropout <= 1:
             raise ValueError(
                 f"--token_channel_dropout {self.token_channel_dropout:g}: use a share from 0 to 1"
             )
-        if not 0 <= self.ema_decay < 1:
-            raise ValueError(
-                f"--ema_decay {self.ema_decay:g}: use a share under 1, such as 0.999, or 0 for none"
-            )
-        if self.ema_decay and self.load_best_model_at_end:
-            raise ValueError(
-                "--ema_decay and --load_best_model_at_end exclude each other: a run ends either "
-                "with its averaged weights or with its best checkpoint"
-            )
-        # If NaN losses were filtered out of the log, training would continue with them unnoticed.
-        self.logging_nan_inf_filter = False
 
 
 Arguments = tuple[ModelArguments, LoraArguments, DataArguments, SledTrainingArguments]
-
-
-class FlagParser(HfArgumentParser):
-    """A parser that raises its errors, so that a command reports them as all others."""
-
-    @override
-    def error(self, message: str) -> NoReturn:
-        raise ValueError(f"{message}: see {self.prog} --help")
 
 
 def make_parser(
@@ -345,6 +259,7 @@ def make_parser(
         DataArguments,
         ModelArguments,
         LoraArguments,
+        SpeechArguments,
         RunArguments,
         TransformersArguments,
     ]

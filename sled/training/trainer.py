@@ -2,20 +2,14 @@
 
 from __future__ import annotations
 
-import json
-import math
 import time
 from collections.abc import Mapping
-from contextlib import nullcontext
-from pathlib import Path
 from typing import Any
 
 import torch
 from accelerate.utils import send_to_device
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
-from transformers import TrainerState
-from transformers.trainer import TRAINER_STATE_NAME
 from transformers.trainer_utils import EvalLoopOutput
 from typing_extensions import override
 
@@ -26,52 +20,43 @@ from sled.model.guided_attention import SpokenTokens
 from sled.model.layout import Layout
 from sled.model.lm import SpeechBatch, TrainingOutput
 from sled.training.arguments import SledTrainingArguments
+from sled.training.batch_trainer import EVAL_NOISE_SEED, BatchTrainer
 from sled.training.callbacks.inactive_neurons import InactiveNeurons
 from sled.training.callbacks.progress import Progress
 from sled.training.callbacks.text_gap import TextGap, with_other_endings
-from sled.training.checkpoints.ema import WeightEma
 from sled.training.checkpoints.lora import unwrap
-from sled.training.checkpoints.saving import BATCHES_FILE, CurrentIntervals, WholeCheckpointTrainer
 from sled.training.distillation import GuidedTeacher
 from sled.training.evaluation import EvaluationLosses
 from sled.training.objectives import corrupt_inputs
 from sled.training.units import batch_units, drop_leading_tokens
-from sled.training.workers import explained_worker_errors
-
-FLAGS_FILE = "training_flags.json"
-# Together with the corpus and the number of processes, these decide the contents of each batch.
-BATCH_FLAGS = (
-    "per_device_train_batch_size",
-    "gradient_accumulation_steps",
-    "max_frames_per_batch",
-    "max_seconds_per_batch",
-    "quadratic_duration_s",
-    "group_by_speech_length",
-    "seed",
-)
-EVAL_NOISE_SEED = 20_130
 
 
-class SledTrainer(WholeCheckpointTrainer):
+class SledTrainer(BatchTrainer):
     """Trains on `SpeechBatches`, weights all frames equally, and logs the parts of the loss.
 
     However a global batch is divided into processes or accumulated steps, its loss is the mean over
-    all its frames (and stop decisions). A run that continues from a checkpoint computes what it
-    would have computed without the interruption.
+    all its frames (and stop decisions).
 
     Args:
         codec: Turns codes into units, in float32; not a part of the model.
         train_batches: Training batches of this process.
         eval_batches: Evaluation batches of this process.
-        flags: All flags of the run, written beside its weights.
         teacher: Computes the states to learn, if guidance is distilled.
-        **kwargs: As for `transformers.Trainer`.
+        **kwargs: As for `BatchTrainer`.
 
     Attributes:
-        ema: Moving average of the weights. None: no average.
         progress: Losses and speed since the last log entry.
     """
 
+    BATCH_FLAGS = (
+        "per_device_train_batch_size",
+        "gradient_accumulation_steps",
+        "max_frames_per_batch",
+        "max_seconds_per_batch",
+        "quadratic_duration_s",
+        "group_by_speech_length",
+        "seed",
+    )
     args: SledTrainingArguments
     train_dataset: SpeechDataset
 
@@ -81,67 +66,16 @@ class SledTrainer(WholeCheckpointTrainer):
         codec: Codec,
         train_batches: SpeechBatches,
         eval_batches: SpeechBatches | None = None,
-        flags: Mapping[str, Any],
         teacher: GuidedTeacher | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(data_collator=collate, **kwargs)
         self.codec, self.teacher = codec, teacher
-        self.train_batches = TrainingBatches(train_batches)
-        self.eval_batches = eval_batches
-        self.flags = flags
-        # compute_loss divides by the frames of the whole step, so transformers must not divide.
-        self.model_accepts_loss_kwargs = True
-        # `seek` sets the position of the batches.
-        self.args.ignore_data_skip = True
+        self.train_batches, self.eval_batches = TrainingBatches(train_batches), eval_batches
         half = torch.bfloat16 if self.args.bf16 else torch.float16 if self.args.fp16 else None
         model: Any = self.model  # of transformers' type, or peft's wrapper around it
         self.progress = Progress(unwrap(model), self.args.device, half or model.dtype)
-        self._last_logged = 0
         self.alignment_weight = self.args.alignment_weight or 0.0
-        self.add_callback(CurrentIntervals())
-        self.ema: WeightEma | None = None
-        if self.args.ema_decay or unwrap(model) is not model:
-            self._require_whole_weights()
-        if self.args.ema_decay:
-            self.ema = WeightEma(model, self.args.ema_decay)
-            self.add_callback(self.ema)
-
-    def _require_whole_weights(self) -> None:
-        if self.shards_weights:
-            raise ValueError(
-                "--ema_decay and --lora_rank need all weights on each process: leave them out "
-                "under FSDP and ZeRO-3 (sled average averages checkpoints afterwards)"
-            )
-
-    @override
-    def create_accelerator_and_postprocess(self) -> None:
-        super().create_accelerator_and_postprocess()
-        if self.is_fsdp_enabled:
-            # Autocast is used, as without sharding: the mixed precision of FSDP would round all
-            # inputs and outputs of the model, including the target units and the loss.
-            self.accelerator.state.fsdp_plugin.mixed_precision_policy = None
-
-    def run(self, checkpoint: Path | None) -> None:
-        """Train up to the last step, from a checkpoint if there is one.
-
-        Raises:
-            ValueError: If the loss is not finite, a sample cannot be read, or a data worker dies.
-            OSError: If a checkpoint cannot be written.
-        """
-        if checkpoint is not None:
-            self.seek(checkpoint)
-            if self.state.global_step >= self.args.max_steps:
-                # The run was stopped between the last step and saving the trained model.
-                self._load_from_checkpoint(str(checkpoint))
-                return
-        if self.args.should_save:
-            self.write_flags(self.output_dir)
-        try:
-            with explained_worker_errors():
-                self.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
-        finally:
-            torch.set_flush_denormal(False)  # each step enabled it
 
     # Batches.
 
@@ -176,6 +110,22 @@ class SledTrainer(WholeCheckpointTrainer):
             generator=torch.Generator().manual_seed(self.args.seed),
         )
 
+    @override
+    def batches_state(self) -> dict[str, Any]:
+        return {"epoch_lengths": self.train_batches.epoch_lengths}
+
+    @override
+    def load_batches_state(self, state: Mapping[str, Any]) -> None:
+        self.train_batches.epoch_lengths = state["epoch_lengths"]
+        self.train_batches.start = self._batches_done()
+
+    @override
+    def epochs_done(self) -> float:
+        return self.train_batches.epochs_at(self._batches_done())
+
+    def _batches_done(self) -> int:
+        return self.state.global_step * self.args.gradient_accumulation_steps
+
     def _prepare_inputs(self, inputs: dict[str, Any]) -> dict[str, Any]:
         """Move a batch to the device; audio stays in float32, even under DeepSpeed."""
         device = self.args.device
@@ -183,14 +133,6 @@ class SledTrainer(WholeCheckpointTrainer):
         return moved
 
     # The loss.
-
-    @override
-    def training_step(self, *args: Any, **kwargs: Any) -> Tensor:
-        # Gradients of inactive neurons are below the normal range of float32, where CPUs are many
-        # times slower. Set at each step, because ONNX Runtime, which normalisation may use, unsets
-        # it.
-        torch.set_flush_denormal(True)
-        return super().training_step(*args, **kwargs)
 
     def _forward(self, model: nn.Module, inputs: dict[str, Any]) -> TrainingOutput:
         """Losses of a batch, as means over this batch alone."""
@@ -261,38 +203,14 @@ class SledTrainer(WholeCheckpointTrainer):
         totals: Tensor = self.accelerator.reduce(counts, "sum")
         return totals
 
-    # The log.
-
-    def log(self, logs: dict[str, float], *args: Any, **kwargs: Any) -> None:
-        """Add the parts of the loss, the speed, and the epoch.
-
-        Raises:
-            ValueError: If the loss is not finite.
-        """
-        self.state.epoch = self.train_batches.epochs_at(self._batches_done())
-        if "loss" in logs:
-            num_steps = self.state.global_step - self._last_logged
-            self._last_logged = self.state.global_step
-            logs |= self.progress.report(num_steps, self.accelerator)
-            if not self.alignment_weight:
-                logs.pop("alignment_loss", None)
-            if not math.isfinite(logs["loss"]):
-                raise ValueError(
-                    f"the loss is {logs['loss']} at step {self.state.global_step}: continue from "
-                    "the last checkpoint (start the same command again) with a lower "
-                    "--learning_rate or --max_grad_norm"
-                )
-        super().log(logs, *args, **kwargs)
-
-    def _batches_done(self) -> int:
-        return self.state.global_step * self.args.gradient_accumulation_steps
+    @override
+    def report_progress(self, num_steps: int) -> dict[str, float]:
+        logs = self.progress.report(num_steps, self.accelerator)
+        if not self.alignment_weight:
+            logs.pop("alignment_loss", None)
+        return logs
 
     # Evaluation.
-
-    def evaluate(self, *args: Any, **kwargs: Any) -> dict[str, float]:
-        """Evaluate the averaged weights, if there are any, else the model itself."""
-        with nullcontext() if self.ema is None else self.ema.applied():
-            return super().evaluate(*args, **kwargs)
 
     def evaluation_loop(
         self,
@@ -340,50 +258,3 @@ class SledTrainer(WholeCheckpointTrainer):
         start = time.perf_counter()
         super()._save_checkpoint(model, trial)
         self.progress.pause(time.perf_counter() - start)
-
-    def complete_checkpoint(self, checkpoint: Path) -> None:
-        """Add the position in the batches, the flags of the run, and the averaged weights."""
-        batches = {
-            "epoch_lengths": self.train_batches.epoch_lengths,
-            "decided_by": self._batch_settings(),
-        }
-        (checkpoint / BATCHES_FILE).write_text(json.dumps(batches) + "\n", encoding="utf-8")
-        self.write_flags(checkpoint)
-        if self.ema is not None:
-            self.ema.save(checkpoint)
-
-    def write_flags(self, folder: Path) -> None:
-        """Write `training_flags.json`, the flags of the run."""
-        text = json.dumps(self.flags, indent=2) + "\n"
-        (folder / FLAGS_FILE).write_text(text, encoding="utf-8")
-
-    def seek(self, checkpoint: Path) -> None:
-        """Continue the batches and the moving average of weights from a checkpoint.
-
-        Raises:
-            ValueError: If the flags make other batches of the corpus than those of the checkpoint.
-        """
-        self.state = TrainerState.load_from_json(str(checkpoint / TRAINER_STATE_NAME))
-        batches = json.loads((checkpoint / BATCHES_FILE).read_text(encoding="utf-8"))
-        differences = [
-            f"{name} {value}, not {now}"
-            for name, now in self._batch_settings().items()
-            if (value := batches["decided_by"].get(name)) != now
-        ]
-        if differences:
-            raise ValueError(
-                f"{checkpoint} was written with {', '.join(differences)}, which makes other "
-                "batches: continue it as it was started, or start a new run from its weights with "
-                f"--finetune_path {checkpoint} and another --output"
-            )
-        self.train_batches.epoch_lengths = batches["epoch_lengths"]
-        self.train_batches.start = self._batches_done()
-        self._last_logged = self.state.global_step
-        if self.ema is not None:
-            self.ema.load(checkpoint)
-
-    def _batch_settings(self) -> dict[str, Any]:
-        """The settings that decide which samples are in which batch of which process."""
-        return {"processes": self.args.world_size} | {
-            f"--{flag}": getattr(self.args, flag) for flag in BATCH_FLAGS
-        }

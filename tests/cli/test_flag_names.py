@@ -12,10 +12,13 @@ from sled.cli.main import build_parser
 from sled.training.arguments import make_parser
 from sled.training.codec import CodecTrainingConfig
 from sled.training.tokenizer.config import TokenizerTrainingConfig
+from sled.training.tokens.arguments import make_token_parser
+from sled.training.tokens.average import make_average_parser
+from sled.training.tokens.cosyvoice_flags import make_published_parser
 from tests.commands import ROOT
 
-# Of other programs.
-FOREIGN = {"--nproc_per_node", "--format", "--id", "--query-gpu"}
+# Of other programs, and the part before the dot of --ddp.dist_backend.
+FOREIGN = {"--ddp", "--nproc_per_node", "--format", "--id", "--query-gpu"}
 
 
 def flags_of(parser: argparse.ArgumentParser) -> set[str]:
@@ -42,6 +45,8 @@ def test_every_flag_that_is_named_exists() -> None:
     known = flags_of(make_parser()) | FOREIGN
     for config in (CodecTrainingConfig, TokenizerTrainingConfig):
         known |= flags_of(HfArgumentParser(config))
+    for parser in (make_token_parser(), make_published_parser(), make_average_parser()):
+        known |= flags_of(parser)
     for name in COMMANDS:
         known |= flags_of(build_parser(name))
     unknown = {

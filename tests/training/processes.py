@@ -19,6 +19,7 @@ from accelerate.utils import DistributedType
 from torch import Tensor
 
 from sled.model.heads import EnergyHead
+from sled.training.batch_trainer import BatchTrainer
 from sled.training.run import train
 from sled.training.trainer import SledTrainer
 from tests.commands import run_script
@@ -85,9 +86,9 @@ def _work(
         raise SystemExit(status)
 
 
-def die_in(method: str, call: int) -> None:
+def die_in(method: str, call: int, trainer: type[BatchTrainer] = SledTrainer) -> None:
     """Have this process killed, as by kill -9, in the n-th call of a method of the trainer."""
-    live: Callable[..., Any] = getattr(SledTrainer, method)
+    live: Callable[..., Any] = getattr(trainer, method)
     calls = count(1)
 
     def fatal(*args: Any, **kwargs: Any) -> Any:
@@ -95,7 +96,7 @@ def die_in(method: str, call: int) -> None:
             os.kill(os.getpid(), signal.SIGKILL)
         return live(*args, **kwargs)
 
-    setattr(SledTrainer, method, fatal)
+    setattr(trainer, method, fatal)
 
 
 def share_noise() -> None:

@@ -84,10 +84,12 @@ OUR_FLAGS: dict[str, dict[str, Any]] = {
         "alignment_layer": None,
         "token_channel_dropout": 0.2,
         "num_eval_utterances": 2,
+        "compile_layers": False,
+    },
+    "run": {
         "model_dtype": "float32",
         "ema_decay": 0.0,
         "max_minutes": None,
-        "compile_layers": False,
         "overwrite_output_dir": False,
     },
 }

@@ -19,9 +19,9 @@ from pathlib import Path
 from typing import Any
 
 from sled.cli.device import choose_device
-from sled.training.arguments import FlagParser
 from sled.training.checkpoints.lock import only_run_in
 from sled.training.codec import CodecTrainer, CodecTrainingConfig
+from sled.training.run_arguments import FlagParser
 from sled.training.short_help import FlagFormatter, add_help_flags
 
 FIRST_FLAGS = (

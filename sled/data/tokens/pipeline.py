@@ -16,6 +16,7 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
+import torch
 from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 
 from sled.data.tokens.batches import Pitch, make_batch
@@ -229,6 +230,8 @@ class TokenLoader:
             num_workers=num_workers,
             prefetch_factor=prefetch if num_workers else None,
             pin_memory=pin_memory,
+            # A loader draws the seed of its workers; it must not use the generator of training.
+            generator=torch.Generator(),
         )
         self._newest = (batches.epoch, batches.start - 1)
 

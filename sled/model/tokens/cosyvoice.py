@@ -111,6 +111,7 @@ class CosyVoiceLM(SpeechEmbeddingLM):
     """
 
     encodes_text = True
+    takes_speaker = True
 
     def __init__(self, sizes: CosyVoiceSizes) -> None:
         decoder, encoder = sizes.llm, sizes.text_encoder

@@ -80,7 +80,9 @@ class CosyVoice2Sizes:
     def from_dict(cls, flat: Mapping[str, Any]) -> CosyVoice2Sizes:
         """Read the content of `config.json`; other keys of the text model are not used."""
         names = {one.name for one in fields(cls)}
-        given = {**flat["qwen2"], **flat}
+        # Newer versions of transformers write the base of the frequencies there.
+        newer = flat["qwen2"].get("rope_parameters") or {}
+        given = {**newer, **flat["qwen2"], **flat}
         sizes = {name: value for name, value in given.items() if name in names}
         return cls(**{**sizes, "mix_ratio": tuple(given.get("mix_ratio", cls.mix_ratio))})
 
@@ -88,17 +90,6 @@ class CosyVoice2Sizes:
     def streaming_layout(self) -> Layout:
         """The layout for text that comes in pieces."""
         return Layout(*self.mix_ratio)
-
-    def training_layout(self, num_text: int, num_speech: int, streaming: bool) -> Layout:
-        """Return the layout in which a sample is learned.
-
-        Args:
-            num_text: Text tokens of the sample.
-            num_speech: Speech tokens of the sample.
-            streaming: Whether it is to be learned in the streaming layout, if it has enough speech.
-        """
-        n, m = self.mix_ratio
-        return self.streaming_layout if streaming and num_speech * n > num_text * m else Layout()
 
 
 class CosyVoice2LM(SpeechEmbeddingLM):
@@ -184,3 +175,9 @@ class CosyVoice2LM(SpeechEmbeddingLM):
     @override
     def decoder(self) -> Backbone:
         return self.model
+
+    @override
+    def training_layout(self, num_text: int, num_speech: int, streaming: bool) -> Layout:
+        n, m = self.sizes.mix_ratio  # with less speech, a text would not be read in time
+        has_enough = num_speech * n > num_text * m
+        return self.sizes.streaming_layout if streaming and has_enough else Layout()

@@ -2,7 +2,8 @@
 
 A folder has `config.json` with the sizes by their published names, and the weights in
 `model.safetensors`, or in `llm.pt`, also by their published names. A published folder has no
-`config.json`: then the sizes are those of the tensors.
+`config.json`: then the sizes are those of the tensors. A file of weights may also have
+`config.json` beside it.
 """
 
 from __future__ import annotations
@@ -58,19 +59,32 @@ def load_token_lm(path: Path, dtype: torch.dtype | None = None) -> TokenLM:
     """
     folder = path if path.is_dir() else path.parent
     weights = _read_state(path, dtype)
-    if path.is_dir() and (path / CONFIG_FILE).is_file():
-        flat = read_json_object(path / CONFIG_FILE)
-        model_type = _model_type(flat, path)
+    if (folder / CONFIG_FILE).is_file():
+        flat = read_json_object(folder / CONFIG_FILE)
+        model_type = _model_type(flat, folder / CONFIG_FILE)
     else:
         model_type, flat = _sizes_of_tensors(weights, folder)
     with without_weights():
-        model = _build(model_type, flat, folder)
+        model = _build(model_type, flat, folder / CONFIG_FILE)
     renamed = {}
     for name, tensor in weights.items():
         if name not in model.UNUSED:
             renamed[_rename(name, {theirs: ours for ours, theirs in model.NAMES.items()})] = tensor
     assign_weights(path, model, renamed)
     return model.eval()
+
+
+def make_token_lm(flat: Mapping[str, Any], source: Path) -> TokenLM:
+    """Make a new model.
+
+    Args:
+        flat: The content of a `config.json`.
+        source: Where that is from, for errors.
+
+    Raises:
+        ValueError: If it is no configuration of a model.
+    """
+    return _build(_model_type(flat, source), flat, source)
 
 
 def load_token_config(folder: Path) -> Config:
@@ -82,15 +96,20 @@ def load_token_config(folder: Path) -> Config:
     """
     flat = read_json_object(folder / CONFIG_FILE)
     with without_weights():
-        return _build(_model_type(flat, folder), flat, folder).config
+        return _build(_model_type(flat, folder / CONFIG_FILE), flat, folder / CONFIG_FILE).config
 
 
 def save_token_lm(model: TokenLM, folder: Path) -> None:
     """Write a model into a folder, with the published names of its tensors."""
     folder.mkdir(parents=True, exist_ok=True)
+    save_token_config(model, folder)
+    save_file(published_state(model), folder / WEIGHTS_FILE, metadata={"format": "pt"})
+
+
+def save_token_config(model: TokenLM, folder: Path) -> None:
+    """Write `config.json` into a folder."""
     text = json.dumps(model.config.to_dict(), indent=2, sort_keys=True) + "\n"
     (folder / CONFIG_FILE).write_text(text, encoding="utf-8")
-    save_file(published_state(model), folder / WEIGHTS_FILE, metadata={"format": "pt"})
 
 
 def published_state(model: TokenLM) -> dict[str, Tensor]:
@@ -125,21 +144,19 @@ def _rename(name: str, prefixes: Mapping[str, str]) -> str:
     return name
 
 
-def _model_type(flat: Mapping[str, Any], folder: Path) -> str:
+def _model_type(flat: Mapping[str, Any], source: Path) -> str:
     kind = flat.get("kind")
     if kind not in MODELS:
-        raise ValueError(
-            f"{folder / CONFIG_FILE} has kind {kind!r}, known are {', '.join(sorted(MODELS))}"
-        )
+        raise ValueError(f"{source} has kind {kind!r}, known are {', '.join(sorted(MODELS))}")
     return str(kind)
 
 
-def _build(kind: str, flat: Mapping[str, Any], folder: Path) -> TokenLM:
+def _build(kind: str, flat: Mapping[str, Any], source: Path) -> TokenLM:
     try:
         return MODELS[kind].from_dict(flat)
     except (KeyError, TypeError, AttributeError, RuntimeError, ArithmeticError) as error:
         raise ValueError(
-            f"{folder / CONFIG_FILE} is no configuration of a {kind} ({error}): copy it again"
+            f"{source} is no configuration of a {kind} ({error}): copy it again"
         ) from error
 
 

@@ -18,7 +18,6 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 from typing_extensions import Self, override
@@ -31,9 +30,9 @@ from sled.model.eager_step import eager_step
 from sled.model.interface import StepInputs
 from sled.model.layout import Layout
 from sled.model.sampling import SpeechIds
+from sled.model.tokens.losses import NO_TARGET, accuracy, label_smoothed_loss
 from sled.model.tokens.relative_attention import RelativeStack
 
-NO_TARGET = -1
 # Rows of `llm_embedding`.
 START, BEGIN_SPEECH = range(2)
 
@@ -84,35 +83,23 @@ class TokenOutput:
         parts = zip(self.rows(log_p * real), self.rows(real), strict=True)
         return torch.stack([one.sum() / count.sum() for one, count in parts])
 
+    def first(self, count: int) -> TokenOutput:
+        """Return what was computed of the first samples, with their own loss."""
+        end = sum(self.lengths[:count])
+        log_p, targets = self.log_p[:end], self.targets[:end]
+        return TokenOutput(
+            label_smoothed_loss(log_p[None], targets[None]),
+            accuracy(log_p, targets),
+            self.inputs[:end],
+            self.hidden[:end],
+            log_p,
+            targets,
+            self.lengths[:count],
+        )
+
     def rows(self, x: Tensor) -> Sequence[Tensor]:
         """Divide values [P, ...] of all positions into those of each sample."""
         return torch.split(x, self.lengths)
-
-
-def label_smoothed_loss(
-    log_p: Tensor, targets: Tensor, smoothing: float = 0.0, per_target: bool = True
-) -> Tensor:
-    """Cross-entropy against targets that share some probability with all other ids.
-
-    The target has probability 1 - `smoothing`, every other id an equal part of the rest; their
-    entropy is subtracted, so that the least loss is 0 (Szegedy et al. 2016, section 7).
-
-    Args:
-        log_p: [B, P, S] log-probabilities.
-        targets: int64 [B, P]; `NO_TARGET` counts nothing.
-        smoothing: From 0, none, to below 1.
-        per_target: Divide by the number of targets, else by B.
-
-    Returns:
-        A scalar.
-    """
-    real = targets != NO_TARGET
-    others = smoothing / (log_p.shape[-1] - 1)
-    wanted = torch.full_like(log_p, others)
-    wanted.scatter_(-1, targets.clamp(0)[..., None], 1 - smoothing)
-    divergence = F.kl_div(log_p, wanted, reduction="none").sum(-1)
-    loss: Tensor = (divergence * real).sum() / (real.sum() if per_target else len(log_p))
-    return loss
 
 
 def published_speaking() -> Speaking:
@@ -163,6 +150,7 @@ class TokenLM(nn.Module, ABC):
         noise_width: 0, since ids are drawn by a generator.
         averages: False.
         encodes_text: Whether the embedding of a token depends on the tokens before it.
+        takes_speaker: Whether a speaker vector is one of its conditions.
     """
 
     NAMES: ClassVar[Mapping[str, str]] = {}
@@ -174,6 +162,7 @@ class TokenLM(nn.Module, ABC):
     noise_width = 0
     averages = False
     encodes_text = False
+    takes_speaker = False
 
     def __init__(self, architecture: Architecture, ids: SpeechIds, flat: dict[str, Any]) -> None:
         super().__init__()
@@ -309,6 +298,16 @@ class TokenLM(nn.Module, ABC):
             if isinstance(module, Backbone):
                 module.initialize(self.config.architecture.initializer_range)
 
+    def training_layout(self, num_text: int, num_speech: int, streaming: bool) -> Layout:
+        """Return the layout in which a sample is learned.
+
+        Args:
+            num_text: Text tokens of the sample.
+            num_speech: Speech tokens of the sample.
+            streaming: Whether it is to be learned in the streaming layout, if the model has one.
+        """
+        return Layout()
+
     def gradient_checkpointing_enable(
         self, gradient_checkpointing_kwargs: dict[str, Any] | None = None
     ) -> None:
@@ -332,9 +331,8 @@ class TokenLM(nn.Module, ABC):
         scores = self.score_ids(hidden)
         log_p = self.log_probabilities(scores)
         loss = label_smoothed_loss(log_p[None], targets[None])
-        real = targets != NO_TARGET
-        accuracy = (scores.argmax(-1) == targets)[real].float().mean()
-        return TokenOutput(loss, accuracy, inputs, hidden, log_p, targets, lengths)
+        correct = accuracy(log_p, targets)
+        return TokenOutput(loss, correct, inputs, hidden, log_p, targets, lengths)
 
     def sequence(self, sample: TokenSample) -> tuple[Tensor, Tensor]:
         """Return the inputs [P, E] of a sample and the targets [P] at its positions."""

@@ -71,6 +71,7 @@ class SimpleTTSLM(TokenLM):
         sizes: Its sizes.
     """
 
+    takes_speaker = True
     NAMES = {"model.": "llm.model.", "lm_head.": "llm.lm_head."}  # noqa: RUF012
 
     def __init__(self, sizes: SimpleTTSSizes) -> None:

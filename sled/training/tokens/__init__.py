@@ -1,0 +1,1 @@
+"""Training of language models of speech tokens: losses, schedules, batches and checkpoints."""

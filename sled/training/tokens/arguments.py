@@ -1,0 +1,172 @@
+"""Flags of the training of language models of speech tokens."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+from sled.training.run_arguments import (
+    FlagParser,
+    RunArguments,
+    TrainerArguments,
+    TransformersArguments,
+    list_setting,
+    setting,
+)
+from sled.training.short_help import FlagFormatter, add_help_flags
+from sled.training.tokens.schedules import SCHEDULES
+
+# Of a run that ends after a number of epochs.
+NO_LIMIT = 2**31 - 1
+FIRST_FLAGS = (
+    *("family", "train_manifest", "eval_manifest", "tokenizer", "finetune_path", "config"),
+    *("pretrained_text_model", "streaming_share", "schedule", "ref_model", "max_frames_in_batch"),
+    *("output_dir", "max_steps", "max_epochs", "max_minutes", "learning_rate", "warmup_steps"),
+    *("gradient_accumulation_steps", "ema_decay", "bf16", "use_cpu", "seed"),
+    *("logging_steps", "save_steps", "eval_strategy", "eval_steps", "report_to"),
+)
+
+
+@dataclass
+class TokenModelArguments:
+    """The model, and where its weights come from."""
+
+    _argument_group_name = "model"
+
+    family: str = setting(
+        "cosyvoice2", "what is trained: cosyvoice, cosyvoice2 or simpletts, or flow or hifigan"
+    )
+    finetune_path: str | None = setting(
+        None, "start from this model: a folder, or a file such as llm.pt; it decides the sizes"
+    )
+    config: str | None = setting(
+        None,
+        "sizes of a new model: a config.json as a model folder has it, or a published .yaml",
+    )
+    pretrained_text_model: str | None = setting(
+        None,
+        "folder of a Qwen2 model whose layers and text embeddings a new cosyvoice2 begins with",
+    )
+    ref_model: str | None = setting(
+        None,
+        "learn preferences: this model, a folder or llm.pt, is what choices are compared with; the "
+        "corpus has rejected speech tokens",
+    )
+
+
+@dataclass
+class TokenDataArguments:
+    """Training and evaluation data."""
+
+    _argument_group_name = "data"
+
+    train_manifest: list[str] = list_setting("lists of Parquet files, data.list")
+    eval_manifest: list[str] = list_setting("the same for evaluation")
+    tokenizer: str | None = setting(
+        None,
+        "text tokenizer: a folder with tokenizer.json or vocab.json and merges.txt; unset: that of "
+        "finetune_path or of pretrained_text_model",
+    )
+    on_bad: str = setting("skip", "skip utterances and files that cannot be used, or stop")
+    speaker_means: bool = setting(
+        False, "read the mean vector of each speaker instead of that of the utterance"
+    )
+
+
+@dataclass
+class TokenArguments:
+    """Batches and losses of speech tokens."""
+
+    _argument_group_name = "speech tokens"
+
+    max_epochs: int | None = setting(None, "end after this many epochs, instead of max_steps")
+    max_frames_in_batch: int = setting(2000, "mel frames of a batch, with padding")
+    shuffle_size: int = setting(1000, "utterances that are shuffled together")
+    sort_size: int = setting(500, "utterances that are sorted by length together")
+    streaming_share: float = setting(
+        0.5, "share of samples that are learned in the streaming layout, where a model has one"
+    )
+    label_smoothing: float = setting(0.0, "probability that is shared by all other ids")
+    length_normalized_loss: bool = setting(
+        True, "divide the loss by the number of targets, else by that of samples"
+    )
+    preference_beta: float = setting(0.01, "how strongly preferences are held to ref_model")
+    schedule: str | None = setting(
+        None,
+        f"learning rate as published: {', '.join(SCHEDULES)}; unset: lr_scheduler_type of "
+        "transformers",
+    )
+    hold_steps: int = setting(0, "steps at the highest rate of NoamHoldAnnealing")
+    decay_rate: float = setting(0.5, "exponent of the fall of NoamHoldAnnealing")
+    min_learning_rate: float = setting(0.0, "least rate of NoamHoldAnnealing")
+
+
+@dataclass
+class TokenTrainingArguments(TokenArguments, TrainerArguments):
+    """All arguments of the trainer."""
+
+    def __post_init__(self) -> None:
+        if self.max_epochs is not None:
+            if self.max_epochs < 1:
+                raise ValueError(f"--max_epochs {self.max_epochs}: use 1 or more")
+            self.max_steps = NO_LIMIT
+        super().__post_init__()
+        if not 0 <= self.streaming_share <= 1:
+            raise ValueError(f"--streaming_share {self.streaming_share:g}: use a share from 0 to 1")
+        if not 0 <= self.label_smoothing < 1:
+            raise ValueError(f"--label_smoothing {self.label_smoothing:g}: use a share below 1")
+        if self.schedule is not None and self.schedule not in SCHEDULES:
+            raise ValueError(f"--schedule {self.schedule}: choose {', '.join(SCHEDULES)}")
+
+
+TokenRun = tuple[TokenModelArguments, TokenDataArguments, TokenTrainingArguments]
+
+
+def make_token_parser(description: str | None = None) -> FlagParser:
+    """The parser of these flags, in groups."""
+    groups: list[Any] = [
+        TokenModelArguments,
+        TokenDataArguments,
+        TokenArguments,
+        RunArguments,
+        TransformersArguments,
+    ]
+    parser = FlagParser(
+        groups,
+        prog="sled train",
+        description=description,
+        usage="%(prog)s [flags]",
+        formatter_class=FlagFormatter,
+        allow_abbrev=False,
+        add_help=False,
+    )
+    add_help_flags(parser, FIRST_FLAGS)
+    return parser
+
+
+def parse_token_flags(argv: Sequence[str] | None, description: str | None = None) -> TokenRun:
+    """Parse a command line.
+
+    Raises:
+        ValueError: If a flag is unknown, or a value is invalid.
+    """
+    values, unknown = make_token_parser(description).parse_known_args(argv)
+    if unknown:
+        raise ValueError(f"unknown flags or values {' '.join(unknown)}: see --help")
+
+    def fill(arguments: type[Any]) -> Any:
+        names = (one.name for one in fields(arguments) if one.init)
+        return arguments(**{name: getattr(values, name) for name in names})
+
+    return fill(TokenModelArguments), fill(TokenDataArguments), fill(TokenTrainingArguments)
+
+
+def all_flags(run: TokenRun) -> dict[str, Any]:
+    """Return all flags of a run, for its record."""
+    model, data, args = run
+    return {
+        "model": asdict(model),
+        "data": asdict(data),
+        "training": args.to_dict(),  # type: ignore[no-untyped-call]
+    }

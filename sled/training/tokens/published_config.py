@@ -1,0 +1,167 @@
+"""CosyVoice's configurations: the sizes of a model, the settings of a run, and of its data."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from sled.data.tokens.options import COSYVOICE, COSYVOICE2, PipelineOptions
+from sled.files.hyperpyyaml import CLASS, read_hyperpyyaml
+from sled.files.json_object import read_json_object
+from sled.model.tokens.cosyvoice import KIND as COSYVOICE_KIND
+from sled.model.tokens.cosyvoice2 import KIND as COSYVOICE2_KIND
+
+# Steps of the pipeline, and which of their settings are options of ours.
+_PIPELINE = {
+    "filter": (
+        *("min_length", "max_length", "token_min_length", "token_max_length"),
+        *("min_output_input_ratio", "max_output_input_ratio"),
+    ),
+    "shuffle": ("shuffle_size",),
+    "sort": ("sort_size",),
+    "batch": ("max_frames_in_batch",),
+    "padding": ("use_spk_embedding",),
+}
+
+
+@dataclass(frozen=True)
+class PublishedConfig:
+    """A configuration, of which each part is read when it is needed.
+
+    Attributes:
+        path: Its file.
+        content: What it holds.
+    """
+
+    path: Path
+    content: Mapping[str, Any]
+
+    @classmethod
+    def load(cls, path: Path, pretrained_text_model: Path | None = None) -> PublishedConfig:
+        """Read a file.
+
+        Raises:
+            OSError: If it cannot be read.
+            ValueError: If it is not of this form.
+        """
+        overrides = {}
+        if pretrained_text_model is not None:
+            overrides["qwen_pretrain_path"] = str(pretrained_text_model)
+        return cls(path, read_hyperpyyaml(path, overrides))
+
+    @property
+    def kind(self) -> str:
+        """The class of the language model.
+
+        Raises:
+            ValueError: If it is none that is known.
+        """
+        name = str(self._part("llm").get(CLASS, "")).rpartition(".")[2]
+        if name not in (COSYVOICE_KIND, COSYVOICE2_KIND):
+            raise ValueError(
+                f"{self.path}: llm is {name or 'no class'}, known are {COSYVOICE_KIND} and "
+                f"{COSYVOICE2_KIND}"
+            )
+        return name
+
+    def model_sizes(self) -> dict[str, Any]:
+        """Return what `config.json` holds of a new language model.
+
+        Raises:
+            ValueError: If something is missing.
+        """
+        llm = self._part("llm")
+        try:
+            if self.kind == COSYVOICE_KIND:
+                return {
+                    "kind": COSYVOICE_KIND,
+                    **{
+                        name: llm[name]
+                        for name in (
+                            *("text_encoder_input_size", "llm_input_size", "llm_output_size"),
+                            *("text_token_size", "speech_token_size", "spk_embed_dim"),
+                            *("text_encoder", "llm"),
+                        )
+                    },
+                }
+            return {
+                "kind": COSYVOICE2_KIND,
+                "qwen2": self._text_model(llm),
+                "speech_token_size": llm["speech_token_size"],
+                "mix_ratio": llm.get("mix_ratio", [5, 15]),
+                "frame_rate": float(self.content.get("token_frame_rate", 25)),
+            }
+        except KeyError as error:
+            raise ValueError(f"{self.path}: llm lacks {error}: add it") from error
+
+    def _text_model(self, llm: Mapping[str, Any]) -> dict[str, Any]:
+        folder = (llm.get("llm") or {}).get("pretrain_path")
+        if folder and (Path(folder) / "config.json").is_file():
+            return read_json_object(Path(folder) / "config.json")
+        return {}  # the published sizes
+
+    @property
+    def loss(self) -> tuple[float, bool]:
+        """The label smoothing, and whether losses are means over targets."""
+        llm = self._part("llm")
+        return float(llm.get("lsm_weight", 0)), bool(llm.get("length_normalized_loss", True))
+
+    def training(self) -> dict[str, Any]:
+        """Return `train_conf`, the settings of a run."""
+        return dict(self._part("train_conf"))
+
+    def training_flags(self) -> dict[str, Any]:
+        """Return the settings of a run as flags of `TokenTrainingArguments`.
+
+        Raises:
+            ValueError: If one is unknown.
+        """
+        conf = self.training()
+        smoothing, per_target = self.loss
+        optimiser, schedule = conf.get("optim", "adam"), conf.get("scheduler", "warmuplr")
+        if optimiser not in ("adam", "adamw"):
+            raise ValueError(f"{self.path}: optim {optimiser!r}: choose adam or adamw")
+        settings, warmup = conf.get("optim_conf") or {}, conf.get("scheduler_conf") or {}
+        # torch's AdamW decays weights unless told otherwise, its Adam does not.
+        decay = settings.get("weight_decay", 0.01 if optimiser == "adamw" else 0.0)
+        beta1, beta2 = settings.get("betas", (0.9, 0.999))
+        return {
+            "learning_rate": float(settings.get("lr", 1e-3)),
+            "weight_decay": float(decay),
+            "adam_beta1": beta1,
+            "adam_beta2": beta2,
+            "adam_epsilon": float(settings.get("eps", 1e-8)),
+            "schedule": schedule,
+            "warmup_steps": warmup.get("warmup_steps", 25_000 if schedule == "warmuplr" else 0),
+            "hold_steps": warmup.get("hold_steps", 0),
+            "decay_rate": warmup.get("decay_rate", 0.5),
+            "min_learning_rate": warmup.get("min_lr", 0.0),
+            "max_epochs": conf.get("max_epoch", 200),
+            "max_grad_norm": conf.get("grad_clip", 5),
+            "gradient_accumulation_steps": conf.get("accum_grad", 1),
+            "logging_steps": conf.get("log_interval", 100),
+            "label_smoothing": smoothing,
+            "length_normalized_loss": per_target,
+            "seed": 1986,
+        }
+
+    def pipeline(self) -> PipelineOptions:
+        """Return the options of the data pipeline."""
+        options = COSYVOICE if self.kind == COSYVOICE_KIND else COSYVOICE2
+        changes = {
+            name: self.content[step][name]
+            for step, names in _PIPELINE.items()
+            if isinstance(self.content.get(step), dict)
+            for name in names
+            if name in self.content[step]
+        }
+        size = self._part("llm").get("speech_token_size")
+        return replace(options, **changes, speech_token_size=size)
+
+    def _part(self, name: str) -> Mapping[str, Any]:
+        part = self.content.get(name)
+        if not isinstance(part, dict):
+            raise ValueError(f"{self.path} has no {name}: name a configuration of CosyVoice")
+        return part

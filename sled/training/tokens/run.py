@@ -1,0 +1,143 @@
+"""A run of training a model of speech tokens, from flags to checkpoint."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from transformers import TrainerCallback, TrainerState, set_seed
+from transformers.trainer import TRAINER_STATE_NAME
+from transformers.trainer_utils import IntervalStrategy
+
+from sled.training.callbacks.report import show_progress
+from sled.training.callbacks.time_limit import TimeLimit
+from sled.training.checkpoints.integrity import find_damage, find_last
+from sled.training.checkpoints.lock import only_run_in
+from sled.training.checkpoints.saving import finished_steps, publish_model
+from sled.training.tokens.arguments import TokenRun, TokenTrainingArguments, parse_token_flags
+from sled.training.tokens.setup import PublishedForm, make_token_trainer
+from sled.training.tokens.trainer import TokenTrainer
+
+logger = logging.getLogger(__name__)
+
+
+def train_tokens(argv: Sequence[str] | None = None, description: str | None = None) -> Path:
+    """Parse the flags, train, and save; an interrupted run continues where it stopped.
+
+    Args:
+        argv: Command line. None: that of the process.
+        description: Description of the calling command, for --help.
+
+    Returns:
+        The output folder, which holds the trained model.
+
+    Raises:
+        ValueError: For flags, data or a checkpoint that cannot be used.
+        OSError: If something cannot be read or written.
+    """
+    return run_tokens(parse_token_flags(argv, description))
+
+
+def run_tokens(
+    run: TokenRun, form: PublishedForm | None = None, callbacks: Sequence[TrainerCallback] = ()
+) -> Path:
+    """Train as flags say; see `train_tokens`.
+
+    Args:
+        run: The flags.
+        form: What a run in the published form has beside them. None: it is none.
+        callbacks: Called between the steps.
+    """
+    began, args = time.monotonic(), run[-1]
+    assert args.output_dir is not None  # transformers sets a default
+    output_dir = Path(args.output_dir)
+    if args.process_index > 0:  # the first process holds the lock, and logs
+        logging.getLogger("sled").setLevel(logging.WARNING)
+        return _run(run, form, callbacks, output_dir, began)
+    with only_run_in(output_dir):
+        return _run(run, form, callbacks, output_dir, began)
+
+
+def _run(
+    run: TokenRun,
+    form: PublishedForm | None,
+    callbacks: Sequence[TrainerCallback],
+    output_dir: Path,
+    began: float,
+) -> Path:
+    args = run[-1]
+    _check(run)
+    if _is_finished(output_dir, args):
+        logger.info(
+            "%s holds the model after all of its steps: nothing to do (to train on, raise "
+            "--max_steps or --max_epochs; to start anew, name another --output)",
+            output_dir,
+        )
+        return output_dir
+    trainer = make_token_trainer(run, form)
+    show_progress(trainer)
+    for callback in callbacks:
+        trainer.add_callback(callback)
+    if args.max_minutes is not None:
+        trainer.add_callback(TimeLimit(began, args.max_minutes, trainer.accelerator))
+    last = find_last(output_dir)
+    if args.resume_from_checkpoint is not None:
+        last = Path(args.resume_from_checkpoint)
+        if damage := find_damage(last):
+            raise ValueError(f"--resume_from_checkpoint {last} cannot be read ({damage})")
+    if last is not None:
+        logger.info("continuing from %s", last)
+    # All processes have made the same model; from here on each draws its own layouts.
+    set_seed(args.seed + args.process_index)
+    trainer.run(last)
+    _save_result(trainer)
+    logger.info("model saved in %s after step %d", output_dir, trainer.state.global_step)
+    return output_dir
+
+
+def _check(run: TokenRun) -> None:
+    """Check flags against each other.
+
+    Raises:
+        ValueError: If flags are missing or contradict each other.
+    """
+    model_args, data_args, args = run
+    if not data_args.train_manifest:
+        raise ValueError("--train_manifest is missing: name the data.list of a corpus in Parquet")
+    strategy = IntervalStrategy(args.eval_strategy)
+    if strategy != IntervalStrategy.NO and not data_args.eval_manifest:
+        raise ValueError(
+            f"--eval_manifest is missing for --eval_strategy {strategy.value}: name what to "
+            "evaluate on, or pass --eval_strategy no"
+        )
+    if model_args.finetune_path is not None and model_args.pretrained_text_model is not None:
+        raise ValueError(
+            "--pretrained_text_model is for new models: leave it out with --finetune_path, or name "
+            "its folder as --tokenizer"
+        )
+
+
+def _is_finished(output_dir: Path, args: TokenTrainingArguments) -> bool:
+    steps = finished_steps(output_dir)
+    if args.max_epochs is None or not steps:
+        return steps >= args.max_steps
+    state = TrainerState.load_from_json(str(output_dir / TRAINER_STATE_NAME))
+    return (state.epoch or 0) >= args.max_epochs
+
+
+def _save_result(trainer: TokenTrainer) -> None:
+    """Write the final model, with averaged weights if there are any.
+
+    Raises:
+        OSError: If it cannot be written.
+    """
+    if trainer.ema is not None:
+        trainer.ema.apply()  # the last checkpoint has the weights of the last step
+    trainer.state.epoch = trainer.epochs_done()
+    with trainer.staged() as folder:
+        trainer.save_model(str(folder))
+        if trainer.args.should_save:
+            trainer.state.save_to_json(str(folder / TRAINER_STATE_NAME))
+            publish_model(folder, trainer.output_dir)

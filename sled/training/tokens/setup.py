@@ -1,0 +1,234 @@
+"""From the flags of a run to its model, its data and its trainer."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import set_seed
+
+from sled.data.tokens.options import COSYVOICE, COSYVOICE2, OnBad, PipelineOptions
+from sled.data.tokens.parquet import read_data_list
+from sled.data.tokens.pipeline import TokenBatches, TokenLoader
+from sled.files.json_object import read_json_object
+from sled.model.tokens.cosyvoice import KIND as COSYVOICE_KIND
+from sled.model.tokens.cosyvoice2 import KIND as COSYVOICE2_KIND
+from sled.model.tokens.cosyvoice2 import CosyVoice2LM
+from sled.model.tokens.files import MODELS, load_token_lm, make_token_lm
+from sled.model.tokens.lm import TokenLM
+from sled.model.tokens.simpletts import KIND as SIMPLETTS_KIND
+from sled.model.tokens.simpletts import SimpleTTSLM
+from sled.model.tokens.text_model import copy_text_model
+from sled.text.published_tokenizers import (
+    COSYVOICE2_TOKENS,
+    CorpusTokenizer,
+    load_corpus_tokenizer,
+)
+from sled.training.tokens.arguments import (
+    TokenDataArguments,
+    TokenModelArguments,
+    TokenRun,
+    TokenTrainingArguments,
+    all_flags,
+)
+from sled.training.tokens.published_checkpoints import PublishedCheckpoints
+from sled.training.tokens.published_config import PublishedConfig
+from sled.training.tokens.samples import Start
+from sled.training.tokens.trainer import TokenTrainer
+
+logger = logging.getLogger(__name__)
+
+FAMILIES: dict[str, str] = {
+    "cosyvoice": COSYVOICE_KIND,
+    "cosyvoice2": COSYVOICE2_KIND,
+    "simpletts": SIMPLETTS_KIND,
+}
+"""The class of the language model of each family, by its published name."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PublishedForm:
+    """What a run in the published form has beside its flags.
+
+    Attributes:
+        folder: Where checkpoints in the published form are written.
+        record: Settings for the record beside each of them.
+        start: Where the run begins to count.
+        config: The configuration of the run.
+    """
+
+    folder: Path
+    record: Mapping[str, Any]
+    start: Start
+    config: PublishedConfig
+
+
+def make_token_trainer(run: TokenRun, form: PublishedForm | None = None) -> TokenTrainer:
+    """Load or make all parts of a run, the same on every process.
+
+    Raises:
+        ValueError: If something is missing or does not fit.
+        OSError: If a file cannot be read.
+    """
+    model_args, data_args, args = run
+    set_seed(args.seed)
+    model = make_model(model_args).to(getattr(torch, args.model_dtype))
+    if isinstance(model, SimpleTTSLM):
+        args.ddp_find_unused_parameters = True  # an expert may be used by no position
+    tokenizer = load_tokenizer(model_args, data_args)
+    options = pipeline_options(model, data_args, args, form)
+    reference = None
+    if model_args.ref_model is not None:
+        reference = load_token_lm(Path(model_args.ref_model), torch.float32)
+    published = None
+    if form is not None:
+        published = PublishedCheckpoints(form.folder, form.record)
+        if args.should_save:
+            published.save_initial(model)
+    total = sum(p.numel() for p in model.parameters())
+    logger.info("model: %.1f M parameters", total / 1e6)
+    return TokenTrainer(
+        model=model,
+        args=args,
+        train_loader=_loader(data_args.train_manifest, tokenizer, options, args, training=True),
+        eval_loader=_loader(data_args.eval_manifest, tokenizer, options, args, training=False)
+        if data_args.eval_manifest
+        else None,
+        eval_dataset=data_args.eval_manifest or None,
+        reference=reference,
+        start=form.start if form else None,
+        published=published,
+        flags=all_flags(run),
+        processing_class=tokenizer,
+    )
+
+
+def make_model(arguments: TokenModelArguments) -> TokenLM:
+    """Load the model to start from, or make a new one.
+
+    Raises:
+        ValueError: If there is none, or it is of another family.
+        OSError: If a file cannot be read.
+    """
+    if arguments.family not in FAMILIES:
+        raise ValueError(f"--family {arguments.family}: choose {', '.join(FAMILIES)}")
+    kind = FAMILIES[arguments.family]
+    if arguments.finetune_path is not None:
+        path = Path(arguments.finetune_path)
+        if not path.exists():
+            raise ValueError(f"no model at {path}: check --finetune_path")
+        model = load_token_lm(path, torch.float32)
+    else:
+        flat = _sizes(arguments)
+        if (found := flat.get("kind")) != kind:
+            raise ValueError(
+                f"{arguments.config} is a configuration of {found}, --family {arguments.family} "
+                f"needs one of {kind}"
+            )
+        model = make_token_lm(flat, Path(arguments.config or "the configuration"))
+        model.initialize()
+        if arguments.pretrained_text_model is not None:
+            if not isinstance(model, CosyVoice2LM):
+                raise ValueError("--pretrained_text_model is for --family cosyvoice2 only")
+            copy_text_model(model, Path(arguments.pretrained_text_model))
+    if type(model) is not MODELS[kind]:
+        raise ValueError(
+            f"{arguments.finetune_path} is no model of --family {arguments.family}: it is a "
+            f"{type(model).__name__}"
+        )
+    return model
+
+
+def _sizes(arguments: TokenModelArguments) -> dict[str, Any]:
+    text_model = arguments.pretrained_text_model
+    if arguments.config is None:
+        if arguments.family == "cosyvoice2" and text_model is not None:
+            return {
+                "kind": COSYVOICE2_KIND,
+                "qwen2": read_json_object(Path(text_model) / "config.json"),
+            }
+        raise ValueError(
+            "--config is missing: name the sizes of a new model, or a model to start from with "
+            "--finetune_path"
+        )
+    path = Path(arguments.config)
+    if path.suffix in (".yaml", ".yml"):
+        return PublishedConfig.load(path, Path(text_model) if text_model else None).model_sizes()
+    return read_json_object(path)
+
+
+def load_tokenizer(model: TokenModelArguments, data: TokenDataArguments) -> CorpusTokenizer:
+    """Load the text tokenizer that flags name.
+
+    Raises:
+        ValueError: If there is none.
+    """
+    name = data.tokenizer or model.pretrained_text_model
+    if name is None and model.finetune_path is not None and Path(model.finetune_path).is_dir():
+        name = model.finetune_path
+    if name is None:
+        raise ValueError("--tokenizer is missing: name the folder of the text tokenizer")
+    added = COSYVOICE2_TOKENS if model.family == "cosyvoice2" else ()
+    return load_corpus_tokenizer(Path(name), added)
+
+
+def pipeline_options(
+    model: TokenLM,
+    data: TokenDataArguments,
+    args: TokenTrainingArguments,
+    form: PublishedForm | None,
+) -> PipelineOptions:
+    """Return the options of the data pipeline of a run.
+
+    Raises:
+        ValueError: For an unknown way to treat bad data.
+    """
+    if data.on_bad not in ("skip", "stop"):
+        raise ValueError(f"--on_bad {data.on_bad}: choose skip or stop")
+    on_bad: OnBad = "skip" if data.on_bad == "skip" else "stop"
+    if form is not None:
+        return replace(form.config.pipeline(), on_bad=on_bad)
+    return replace(
+        COSYVOICE2 if isinstance(model, CosyVoice2LM) else COSYVOICE,
+        max_frames_in_batch=args.max_frames_in_batch,
+        shuffle_size=args.shuffle_size,
+        sort_size=args.sort_size,
+        use_spk_embedding=data.speaker_means,
+        on_bad=on_bad,
+        speech_token_size=model.ids.speech,
+        token_rate=model.config.architecture.frame_rate,
+    )
+
+
+def _loader(
+    manifests: list[str],
+    tokenizer: CorpusTokenizer,
+    options: PipelineOptions,
+    args: TokenTrainingArguments,
+    *,
+    training: bool,
+) -> TokenLoader:
+    batches = TokenBatches(
+        read_data_list(*map(Path, manifests)),
+        partial(_tokenize, tokenizer),
+        options,
+        rank=args.process_index,
+        world_size=args.world_size,
+        training=training,
+        seed=args.seed,
+    )
+    return TokenLoader(
+        batches,
+        num_workers=args.dataloader_num_workers,
+        prefetch=args.dataloader_prefetch_factor or 2,
+        pin_memory=args.dataloader_pin_memory and torch.cuda.is_available(),
+    )
+
+
+def _tokenize(tokenizer: CorpusTokenizer, text: str) -> list[int]:
+    return tokenizer.ids(text)

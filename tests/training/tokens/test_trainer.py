@@ -1,0 +1,164 @@
+"""The trainer of token models: losses, epochs, continuation and schedules."""
+
+import math
+from copy import deepcopy
+
+import pytest
+import torch
+import yaml
+
+from sled.model.tokens.files import load_token_lm
+from sled.training.tokens.published_checkpoints import PublishedCheckpoints
+from sled.training.tokens.samples import learning_batch
+from sled.training.tokens.schedules import make_schedule
+from tests.tokens import debug_cosyvoice, debug_cosyvoice2, debug_simpletts
+from tests.training.tokens.runs import MemoryLoader, logged, make_batch, make_trainer, run
+
+MODELS = [debug_cosyvoice, debug_cosyvoice2, debug_simpletts]
+BATCHES = [make_batch(seed) for seed in range(5)]
+
+
+def assert_same(one, other):
+    ours, theirs = one.lm.state_dict(), other.lm.state_dict()
+    assert [name for name in ours if not ours[name].equal(theirs[name])] == []
+
+
+@pytest.mark.parametrize("make_model", MODELS)
+def test_a_model_learns_its_batches(make_model, tmp_path):
+    trainer = run(make_model(), tmp_path, BATCHES[:1], max_steps=30, learning_rate=3e-3)
+    losses = logged(trainer, "loss")
+    assert losses[-1] < 0.7 * losses[0]
+    assert logged(trainer, "acc")[-1] > logged(trainer, "acc")[0]
+    assert logged(trainer, "tokens_per_second")[0] > 0
+
+
+@pytest.mark.parametrize("make_model", MODELS)
+def test_the_loss_of_a_step_is_that_of_all_its_samples(make_model, tmp_path):
+    model = deepcopy(make_model())
+    for module in model.modules():
+        if isinstance(module, torch.nn.Dropout):
+            module.p = 0.0
+    trainer = run(
+        model,
+        tmp_path,
+        BATCHES[:3],
+        max_steps=1,
+        gradient_accumulation_steps=3,
+        streaming_share=0.0,
+    )
+    together = [s for b in BATCHES[:3] for s in learning_batch(b, model, 0.0).samples]
+    expected = model(together).loss.item()
+    if make_model is not debug_simpletts:  # whose further loss is not a mean over targets
+        assert logged(trainer, "loss") == pytest.approx([expected], rel=1e-4)
+    assert logged(trainer, "loss") == pytest.approx([expected], rel=2e-3)
+
+
+def test_a_continued_run_is_that_without_interruption(tmp_path):
+    settings = {"save_strategy": "steps", "save_steps": 1, "ema_decay": 0.5, "max_steps": 7}
+    settings |= {"gradient_accumulation_steps": 2, "schedule": "warmuplr", "warmup_steps": 3}
+    model = debug_cosyvoice2()
+    whole = run(model, tmp_path / "whole", BATCHES, **settings)
+    # 3 steps an epoch: one run ends within an epoch, one with its last batch.
+    for steps in (2, 3, 7):
+        part = run(model, tmp_path / "parts", BATCHES, **(settings | {"max_steps": steps}))
+    assert part.state.global_step == 7
+    assert_same(part, whole)
+    assert logged(part, "loss") == logged(whole, "loss")
+    assert part.epochs_completed == whole.epochs_completed == 2
+
+
+def test_a_run_of_epochs_writes_published_checkpoints(tmp_path):
+    published = PublishedCheckpoints(tmp_path / "published", {"max_epoch": 2})
+    parts = {"published": published, "eval_loader": MemoryLoader(BATCHES[:2])}
+    model = debug_cosyvoice2()
+    trainer = run(model, tmp_path / "run", BATCHES, parts, max_epochs=2)
+    names = sorted(path.name for path in published.folder.iterdir())
+    assert names == ["config.json"] + [
+        f"epoch_{e}_whole.{form}" for e in (0, 1) for form in ("pt", "yaml")
+    ]
+    record = yaml.safe_load((published.folder / "epoch_1_whole.yaml").read_text())
+    assert (record["epoch"], record["step"], record["max_epoch"]) == (1, 10, 2)
+    assert record["loss_dict"] == pytest.approx(
+        {"loss": logged(trainer, "eval_loss")[-1], "acc": logged(trainer, "eval_acc")[-1]}
+    )
+    loaded = load_token_lm(published.folder / "epoch_1_whole.pt")
+    for name, weight in trainer.lm.state_dict().items():
+        torch.testing.assert_close(loaded.state_dict()[name], weight)
+
+
+def test_evaluation_does_not_depend_on_batches(tmp_path):
+    results = []
+    for loader in (
+        MemoryLoader([make_batch(1, size=1), make_batch(2, size=3)]),
+        MemoryLoader([make_batch(2, size=3), make_batch(1, size=1)]),
+    ):
+        parts = {"eval_loader": loader}
+        trainer = make_trainer(debug_cosyvoice2(), tmp_path, BATCHES, parts, streaming_share=0.0)
+        results.append(trainer.evaluate())
+    assert results[0]["eval_loss"] == pytest.approx(results[1]["eval_loss"])
+
+
+def test_a_gradient_that_is_not_finite_changes_no_weight(tmp_path):
+    trainer = make_trainer(debug_cosyvoice2(), tmp_path, BATCHES, max_steps=2, learning_rate=1e-2)
+    before = {name: one.clone() for name, one in trainer.lm.state_dict().items()}
+    handle = trainer.lm.llm_embedding.weight.register_hook(lambda g: g * torch.nan)
+    trainer.train()
+    handle.remove()
+    assert trainer.state.global_step == 2
+    for name, weight in trainer.lm.state_dict().items():
+        assert weight.equal(before[name]), name
+
+
+def test_samples_that_do_not_fit_are_named(tmp_path):
+    model = debug_cosyvoice2()
+    with pytest.raises(ValueError, match="utt0_0 has the speech token .* the model has 24"):
+        learning_batch(make_batch(0, speech=400), model, 0.0)
+    batch = make_batch(0)
+    del batch["speech_token"]
+    with pytest.raises(ValueError, match="utt0_0 has no speech tokens"):
+        learning_batch(batch, model, 0.0)
+    with pytest.raises(ValueError, match="vector of 7 numbers, the model takes 6"):
+        learning_batch(make_batch(0, width=7), debug_cosyvoice(), 0.0)
+    with pytest.raises(ValueError, match="an epoch has no batch"):
+        run(model, tmp_path, [])
+
+
+def test_schedules_rise_stay_and_fall():
+    hold = make_schedule("NoamHoldAnnealing", warmup_steps=10, hold_steps=20, max_steps=100)
+    assert hold(0) == pytest.approx(1 / 11)
+    assert hold(15) == hold(29) == 1.0
+    assert 1 > hold(60) > hold(90) > 0 == hold(101)
+    warm = make_schedule("warmuplr", warmup_steps=100)
+    assert max(range(400), key=warm) == 99 and warm(99) == pytest.approx(1.0)
+    assert warm(399) == pytest.approx(0.5)
+    with pytest.raises(ValueError, match="at least 1 step of warm-up"):
+        make_schedule("NoamHoldAnnealing", warmup_steps=0, max_steps=10)
+
+
+def test_preferences_make_the_chosen_speech_more_likely(tmp_path):
+    model = debug_cosyvoice2()
+    batches = [make_batch(seed, size=4, rejected=True) for seed in range(2)]
+    parts = {"reference": deepcopy(model), "eval_loader": MemoryLoader(BATCHES[:1])}
+    settings = {"max_steps": 30, "learning_rate": 3e-3, "preference_beta": 0.1}
+    trainer = run(model, tmp_path, batches, parts, **settings)
+    losses, rewards = logged(trainer, "dpo_loss"), logged(trainer, "chosen_reward")
+    assert losses[0] == pytest.approx(math.log(2), abs=1e-4)  # the model is the reference
+    assert logged(trainer, "loss")[0] == pytest.approx(losses[0] + logged(trainer, "sft_loss")[0])
+    assert losses[-1] < losses[0] and rewards[-1] > logged(trainer, "reject_reward")[-1]
+    assert logged(trainer, "dpo_acc")[-1] == 1.0
+    assert logged(trainer, "sft_loss")[-1] < logged(trainer, "sft_loss")[0]
+    assert trainer.evaluate()["eval_loss"] > 0  # of a corpus without rejected speech
+    with pytest.raises(ValueError, match="no rejected speech tokens"):
+        run(model, tmp_path / "other", BATCHES, {"reference": deepcopy(model)})
+
+
+def test_both_speeches_of_a_pair_have_one_layout():
+    model = debug_cosyvoice2()
+    batch = make_batch(1, size=40, rejected=True)
+    batch["reject_speech_token_len"] //= 3  # too short for the streaming layout
+    torch.manual_seed(0)
+    mixed = learning_batch(batch, model, 1.0)
+    for chosen, rejected in zip(mixed.samples, mixed.rejected, strict=True):
+        assert chosen.layout == rejected.layout
+    plain = learning_batch(make_batch(1, size=40), model, 0.5)
+    assert len({sample.layout for sample in plain.samples}) == 2
