@@ -87,12 +87,14 @@ class OpenSegment:
         start: Where it begins in the plain text.
         opening: Marks before its first word, which has not come.
         has_word: Whether its first word has come.
+        ends_word: Whether the text so far ends with white space.
     """
 
     normalizer: Normalizer
     start: int
     opening: tuple[SpokenWord, ...] = ()
     has_word: bool = False
+    ends_word: bool = False
 
 
 @dataclass(frozen=True)
@@ -257,10 +259,11 @@ class TextStage:
         """
         for event in events:
             if isinstance(event, Boundary):
-                self._end_segment(words, at_s)
+                self._end_segment(words, at_s, ends_word=self._segment.ends_word)
                 words = []
             else:
                 self._num_plain += len(event.text)
+                self._segment = replace(self._segment, ends_word=event.text[-1].isspace())
                 words = words + self._segment.normalizer.feed(event.text)
         return words
 
@@ -285,11 +288,18 @@ class TextStage:
         at_s: float,
         *,
         pause_s: float = 0.0,
+        ends_word: bool = True,
         ends_text: bool = False,
     ) -> None:
-        """Send the end of the segment, and open the next one."""
+        """Send the end of the segment, and open the next one.
+
+        The next segment continues it, so its last word has a space behind it, unless the word
+        itself was cut.
+        """
         normalizer = self._segment.normalizer
         words = self._in_segment(words + normalizer.finish(), ended=True)
+        if words and ends_word and not ends_text and not words[-1].text[-1:].isspace():
+            words = [*words[:-1], replace(words[-1], text=f"{words[-1].text} ")]
         self._segment = OpenSegment(normalizer.following(), self._num_plain)
         summary = self._summary
         unspoken = dict.fromkeys((*summary.unspoken, *normalizer.unspoken))

@@ -83,6 +83,20 @@ def test_segments_are_normalised_one_by_one():
     assert spoken == normalize("It cost $5 million. Then 7.", "english")
 
 
+@pytest.mark.parametrize("text", ["seven four two one nine two one four two", "one[pause]two"])
+@given(st.lists(st.integers(0, 40), max_size=8).map(sorted))
+def test_words_on_two_sides_of_a_joint_are_apart(text, cuts):
+    runner = Runner()
+    stage = stage_for(runner, english_tokenizer(), SegmentLimits(4, 8, word=2, cut=30))
+    for start, stop in zip([0, *cuts], [*cuts, len(text)], strict=True):
+        stage.feed(text[start:stop], 0.0)
+        work(stage, runner)
+    stage.end(0.0)
+    work(stage, runner)
+    assert len(runner.segments) > 1
+    assert "".join(runner.segments) == text.replace("[pause]", " ")
+
+
 def test_the_stage_does_not_run_far_ahead_of_the_runner():
     runner = Runner()
     stage = stage_for(runner)
