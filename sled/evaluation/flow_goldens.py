@@ -20,12 +20,14 @@ from sled.codec.flow.cosyvoice2 import CosyVoice2Flow
 from sled.codec.flow.estimator import FlowInputs
 from sled.codec.flow.files import load_flow
 from sled.codec.flow.matching import FlowDraws, SolverOptions
+from sled.codec.flow.simpletts import RectifiedDraws, SimpleTTSFlow
 from sled.codec.flow.step import StepFlow
 from sled.codec.flow.stream import FlowState, FlowStream
 from sled.codec.memory import Memory
 from sled.codec.vocoder.files import load_vocoder
 from sled.codec.vocoder.hift import HiFT
 from sled.evaluation.cases import CaseResult
+from sled.training.vocoder import losses
 
 Tensors = dict[str, Tensor]
 Case = dict[str, Any]
@@ -36,7 +38,9 @@ _DROP_RATE = 0.2
 
 @cache
 def _load_flow(folder: Path) -> Flow:
-    return load_flow(folder)
+    flow = load_flow(folder)
+    assert isinstance(flow, Flow)
+    return flow
 
 
 @cache
@@ -91,6 +95,31 @@ def _check_matching(result: CaseResult, case: Case, tensors: Tensors, folder: Pa
     mask = tensors["mask"].float()
     loss = flow.matching_loss(mel, mask, _inputs(tensors), draws, case["streaming"])
     result.compare("loss", loss, torch.tensor(case["loss"]))
+    return True
+
+
+@torch.no_grad()
+def _check_rectified(result: CaseResult, case: Case, tensors: Tensors, folder: Path) -> bool:
+    flow = load_flow(folder / case["model"])
+    assert isinstance(flow, SimpleTTSFlow)
+    mel, lengths = tensors["mels"].mT, tensors["mels_lens"]
+    torch.manual_seed(case["seed"])
+    draws = RectifiedDraws.draw(mel, torch.tensor(case["keep_frames"]))
+    result.compare("times", draws.time, tensors["t"])
+    result.compare("noise", draws.noise.mT, tensors["noise"])
+    result.compare("time embedding", flow.t_embedder(draws.time), tensors["time_embedding"])
+    noisy = draws.noisy(mel)
+    inputs = flow.frame_inputs(tensors["codes"], tensors["spk_emb"], noisy, draws.given)
+    velocity = flow.velocity(inputs, draws.time)
+    for row, frames in enumerate(lengths.tolist()):
+        result.compare("inputs", inputs[row, :frames], tensors["mlp_input"][row, :frames])
+        result.compare("velocity", velocity.mT[row, :frames], tensors["pred"][row, :frames])
+    tokens = torch.full_like(lengths, tensors["codes"].shape[1])
+    batch = FlowBatch(tensors["codes"], tokens, mel, lengths, tensors["spk_emb"])
+    loss = flow.loss(batch, draws=draws)
+    # The published loss is divided by the padded length instead of the mel bands.
+    published = loss * mel.shape[1] / mel.shape[2]
+    result.compare("loss", published, torch.tensor(case["loss"]))
     return True
 
 
@@ -263,9 +292,26 @@ def _check_vocoder_training(result: CaseResult, case: Case, tensors: Tensors, fo
     return True
 
 
+def _check_gan_losses(result: CaseResult, case: Case, tensors: Tensors, folder: Path) -> bool:
+    real, fake = (
+        [[tensors[f"{kind}{number}"]] for number in range(2)] for kind in ("real", "fake")
+    )
+    features = ([list(one) for one in tensors[f"feat_{kind}"]] for kind in ("real", "fake"))
+    for name, ours in {
+        "generator": losses.adversarial_loss(fake),
+        "discriminator": losses.discriminator_loss(real, fake),
+        "feature": losses.feature_loss(*features),
+        "tpr_generator": losses.relativistic_loss(fake, real),
+        "tpr_discriminator": losses.relativistic_loss(real, fake),
+    }.items():
+        result.compare(name, ours, torch.tensor(case[name]))
+    return True
+
+
 FLOW_CHECKS: dict[str, Callable[[CaseResult, Case, Tensors, Path], bool]] = {
     "flow_loss": _check_loss,
     "cfm_loss": _check_matching,
+    "rectified_flow": _check_rectified,
     "estimator": _check_estimator,
     "euler": _check_solution,
     "encoder": _check_encoder,
@@ -273,6 +319,7 @@ FLOW_CHECKS: dict[str, Callable[[CaseResult, Case, Tensors, Path], bool]] = {
     "flow_stream": _check_stream,
     "mask": _check_masks,
     "flow_v2_rand_noise": _check_noise,
+    "gan_losses": _check_gan_losses,
     "vocoder": _check_vocoder,
     "vocoder_train": _check_vocoder_training,
 }

@@ -17,7 +17,7 @@ from typing import Any, ClassVar
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from typing_extensions import Self
+from typing_extensions import Self, override
 
 from sled.codec.flow.estimator import Estimator, FlowInputs
 from sled.codec.flow.matching import (
@@ -76,8 +76,8 @@ class Decoder(nn.Module):
         self.estimator = estimator
 
 
-class Flow(nn.Module, ABC):
-    """A flow. Attributes have the published tensor names.
+class SpeechFlow(nn.Module, ABC):
+    """Makes mel spectrograms of speech tokens.
 
     Attributes:
         KIND: The published name of the class, `kind` in the configuration.
@@ -94,9 +94,6 @@ class Flow(nn.Module, ABC):
     vocab_size: int
     num_mels: int
     speaker_size: int
-    decoder: Decoder
-    encoder_proj: nn.Linear
-    spk_embed_affine_layer: nn.Linear
 
     @classmethod
     @abstractmethod
@@ -123,6 +120,40 @@ class Flow(nn.Module, ABC):
         """Return the content of `config.json`."""
 
     @abstractmethod
+    def loss(self, batch: FlowBatch, generator: torch.Generator | None = None) -> Tensor:
+        """The loss of a batch; random numbers come from torch's global generator by default."""
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return next(self.parameters()).device
+
+
+class WholeFlow(SpeechFlow):
+    """A flow that needs all tokens of an utterance."""
+
+    @abstractmethod
+    def mel_of(
+        self, tokens: Tensor, speaker: Tensor, prompt: FlowPrompt, options: SolverOptions
+    ) -> Tensor:
+        """The mel spectrogram [B, M, F] of tokens [B, T], without that of the prompt.
+
+        Args:
+            tokens: int64.
+            speaker: [B, W].
+            prompt: B prompts of equal length.
+            options: How the flow is solved.
+        """
+
+
+class Flow(SpeechFlow):
+    """A flow with an encoder. Attributes have the published tensor names."""
+
+    decoder: Decoder
+    encoder_proj: nn.Linear
+    spk_embed_affine_layer: nn.Linear
+
+    @abstractmethod
     def batch_mu(self, batch: FlowBatch, streaming: bool) -> tuple[Tensor, Tensor]:
         """What the encoder makes of a batch.
 
@@ -134,11 +165,6 @@ class Flow(nn.Module, ABC):
     def estimator(self) -> Estimator:
         """The estimator of velocities."""
         return self.decoder.estimator
-
-    @property
-    def device(self) -> torch.device:
-        """Where the weights are."""
-        return self.encoder_proj.weight.device
 
     def estimator_chunk(self, streaming: bool) -> int:
         """Frames that see each other in the estimator. 0: all."""
@@ -166,6 +192,7 @@ class Flow(nn.Module, ABC):
         given = (frame < prompt_frames[:, None]).to(mu)[:, None]
         return FlowInputs(mu, self.project_speaker(batch.speaker), batch.mel * given), mask
 
+    @override
     def loss(
         self,
         batch: FlowBatch,
@@ -237,7 +264,7 @@ class Flow(nn.Module, ABC):
         return FlowInputs(mu, self.project_speaker(speaker), padded)
 
 
-def no_prompt(flow: Flow, batch_size: int) -> FlowPrompt:
+def no_prompt(flow: SpeechFlow, batch_size: int) -> FlowPrompt:
     """A prompt without anything."""
     tokens = torch.zeros(batch_size, 0, *flow.token_shape, dtype=torch.long, device=flow.device)
     return FlowPrompt(tokens, torch.zeros(batch_size, flow.num_mels, 0, device=flow.device))

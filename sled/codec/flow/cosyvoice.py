@@ -17,7 +17,14 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from typing_extensions import Self, override
 
-from sled.codec.flow.base import Decoder, Flow, FlowBatch, FlowPrompt, length_mask
+from sled.codec.flow.base import (
+    Decoder,
+    Flow,
+    FlowBatch,
+    FlowPrompt,
+    WholeFlow,
+    length_mask,
+)
 from sled.codec.flow.cosyvoice2 import count, known, unet_sizes_of
 from sled.codec.flow.encoder import PlainEncoder
 from sled.codec.flow.matching import SolverOptions
@@ -94,7 +101,7 @@ class FlowCache:
     mu: Tensor
 
 
-class CosyVoiceFlow(Flow):
+class CosyVoiceFlow(Flow, WholeFlow):
     """The flow.
 
     Args:
@@ -145,6 +152,12 @@ class CosyVoiceFlow(Flow):
             parts.append((columns, frames))
         mu: Tensor = self.length_regulator(*parts)
         return mu
+
+    @override
+    def mel_of(
+        self, tokens: Tensor, speaker: Tensor, prompt: FlowPrompt, options: SolverOptions
+    ) -> Tensor:
+        return self.generate(tokens, speaker, prompt, options)[0]
 
     @torch.no_grad()
     def generate(

@@ -4,21 +4,24 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from sled.codec.flow.base import Flow
+from sled.codec.flow.base import SpeechFlow
 from sled.codec.flow.cosyvoice import CosyVoiceFlow
 from sled.codec.flow.cosyvoice2 import CosyVoice2Flow
+from sled.codec.flow.simpletts import SimpleTTSFlow
 from sled.codec.flow.step import StepFlow
 from sled.codec.network_files import load_part, save_part
 
-FLOWS: dict[str, type[Flow]] = {one.KIND: one for one in (CosyVoiceFlow, CosyVoice2Flow, StepFlow)}
+FLOWS: dict[str, type[SpeechFlow]] = {
+    one.KIND: one for one in (CosyVoiceFlow, CosyVoice2Flow, StepFlow, SimpleTTSFlow)
+}
 """The flows by the `kind` in their configuration."""
 
 
-def load_flow(path: Path) -> Flow:
+def load_flow(path: Path) -> SpeechFlow:
     """Load a flow; arguments and errors as for `load_part`."""
     return load_part(path, FLOWS)
 
 
-def save_flow(flow: Flow, folder: Path) -> None:
+def save_flow(flow: SpeechFlow, folder: Path) -> None:
     """Write a flow into a folder, with the published names of its tensors."""
     save_part(folder, flow.to_dict(), flow.state_dict())

@@ -19,7 +19,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from sled.codec.files import CONFIG_FILE, unusable
-from sled.codec.flow.base import Flow
+from sled.codec.flow.base import SpeechFlow
 from sled.codec.flow.files import load_flow, save_flow
 from sled.codec.speaker.encoder import (
     PUBLISHED_FILE,
@@ -57,7 +57,7 @@ class TokenNetworks:
         speakers: Vectors [W] of stored speakers, by name.
     """
 
-    flow: Flow
+    flow: SpeechFlow
     vocoder: HiFT
     settings: TokenCodecSettings = field(default_factory=TokenCodecSettings)
     tokenizer: SpeechTokenizer | None = None

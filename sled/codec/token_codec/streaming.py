@@ -16,8 +16,7 @@ from torch import Tensor
 from typing_extensions import override
 
 from sled.codec.base import StreamingDecoder
-from sled.codec.flow.base import Flow, FlowPrompt
-from sled.codec.flow.cosyvoice import CosyVoiceFlow
+from sled.codec.flow.base import FlowPrompt, SpeechFlow, WholeFlow
 from sled.codec.flow.cosyvoice2 import FRAMES_PER_TOKEN, ChunkedFlow
 from sled.codec.flow.stream import FlowState, FlowStream
 from sled.codec.memory import Memory
@@ -80,7 +79,7 @@ class TokenStreamingDecoder(StreamingDecoder):
 
     def __init__(
         self,
-        flow: Flow,
+        flow: SpeechFlow,
         vocoder: HiFT,
         settings: TokenCodecSettings,
         speaker: Tensor,
@@ -169,11 +168,11 @@ class TokenStreamingDecoder(StreamingDecoder):
 
     def _feed_whole(self, tokens: Tensor, last: bool) -> Tensor:
         """Keep tokens [B, T] until the last ones come; then all samples."""
-        assert isinstance(self._flow, CosyVoiceFlow)
+        assert isinstance(self._flow, WholeFlow)
         if not last:
             self.state = StreamState(tokens[:, None])
             return self._speaker.new_zeros(self._batch, 0)
-        mel, _ = self._flow.generate(tokens, self._speaker, self._prompt, self._solver)
+        mel = self._flow.mel_of(tokens, self._speaker, self._prompt, self._solver)
         state = self._vocoder.new_state(self._batch, tokens.device)
         samples, _ = self._vocoder.feed(state, mel, last=True)
         # Frames and tokens have rates without a common divisor.

@@ -96,6 +96,11 @@ class CodecTrainer:
         self.output_dir = Path(config.output_dir)
         self.output_dir.mkdir(parents=True, exist_ok=True)
         self.origin = CodecParts.load(config.finetune_path) if config.finetune_path else None
+        if self.origin is not None and not isinstance(self.origin.model, Encodec | Spectral):
+            raise ValueError(
+                f"{config.finetune_path} is a codec of speech tokens: flow and vocoder are not "
+                "trained by this command"
+            )
         architecture = self._architecture()
         self.sample_rate, hop_length = architecture.sampling_rate, architecture.hop_length
         frames = max(1, round(config.segment_s * self.sample_rate / hop_length))

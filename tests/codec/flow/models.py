@@ -8,10 +8,11 @@ from functools import cache
 import torch
 from torch import Tensor
 
-from sled.codec.flow.base import FlowPrompt
+from sled.codec.flow.base import FlowPrompt, SpeechFlow
 from sled.codec.flow.cosyvoice import CosyVoiceFlow
 from sled.codec.flow.cosyvoice2 import ChunkedFlow, CosyVoice2Flow
 from sled.codec.flow.files import load_flow
+from sled.codec.flow.simpletts import SimpleTTSFlow
 from sled.codec.flow.step import StepFlow
 from sled.codec.flow.stream import FlowState, FlowStream
 from tests.debug import GOLDENS, randn
@@ -43,7 +44,15 @@ def cosyvoice_flow() -> CosyVoiceFlow:
     return flow
 
 
-def random_tokens(flow: ChunkedFlow | CosyVoiceFlow, batch: int, count: int, seed: int) -> Tensor:
+@cache
+def simpletts_flow() -> SimpleTTSFlow:
+    """25 tokens a second, 64 ids, speaker vectors of 16."""
+    flow = load_flow(RECORDED / "simple_dit")
+    assert isinstance(flow, SimpleTTSFlow)
+    return flow
+
+
+def random_tokens(flow: SpeechFlow, batch: int, count: int, seed: int) -> Tensor:
     """Any tokens."""
     generator = torch.Generator().manual_seed(seed)
     shape = (batch, count, *flow.token_shape)

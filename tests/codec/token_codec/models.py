@@ -13,7 +13,7 @@ from sled.codec.vocoder.files import load_vocoder
 from tests.codec.flow.models import RECORDED
 
 SETTINGS = TokenCodecSettings(solver=SolverOptions(steps=2))
-RATES = {"flow_v1": "22k", "flow_v2": "24k", "step_flow": "24k"}
+RATES = {"flow_v1": "22k", "flow_v2": "24k", "step_flow": "24k", "simple_dit": "22k"}
 
 
 @cache

@@ -32,7 +32,7 @@ def relative_error(ours: Tensor, theirs: Tensor) -> float:
 
 
 def tokens_for(codec: TokenCodec, batch: int, count: int, seed: int = 0) -> Tensor:
-    return random_tokens(codec.networks.flow, batch, count, seed)  # type: ignore[arg-type]
+    return random_tokens(codec.networks.flow, batch, count, seed)
 
 
 @each

@@ -1,0 +1,167 @@
+"""One training step of a vocoder: the networks, their losses and their optimisers.
+
+Shapes: B batch, M mel bands, F frames, S samples, K harmonics.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from sled.codec.features import MEL_22K, MEL_24K, log_mel
+from sled.codec.vocoder.hift import HiFT
+from sled.training.vocoder.discriminator import VocoderDiscriminator
+from sled.training.vocoder.losses import (
+    adversarial_loss,
+    discriminator_loss,
+    feature_loss,
+    relativistic_loss,
+)
+
+logger = logging.getLogger(__name__)
+
+BETAS = (0.8, 0.99)
+
+
+@dataclass(frozen=True, kw_only=True)
+class VocoderTraining:
+    """How a vocoder is trained; defaults as published.
+
+    Attributes:
+        learning_rate: Of the vocoder and of the discriminator, constant.
+        feature_weight: Weight of the difference of features.
+        mel_weight: Weight of the difference of mel spectrograms.
+        relativistic_weight: Weight of the relativistic loss.
+        max_grad_norm: Larger gradients are scaled down.
+        adversarial_from: The step from which the discriminator judges; before it, only the
+            differences of mel spectrograms and of frequencies count.
+    """
+
+    learning_rate: float = 2e-4
+    feature_weight: float = 2.0
+    mel_weight: float = 45.0
+    relativistic_weight: float = 1.0
+    max_grad_norm: float = 5.0
+    adversarial_from: int = 0
+
+
+class VocoderLearner:
+    """Vocoder and discriminator, which are trained in turns.
+
+    Args:
+        vocoder: The vocoder, not prepared for inference.
+        discriminator: Judges its speech.
+        training: How they are trained.
+        generator: Draws phases and noise.
+    """
+
+    def __init__(
+        self,
+        vocoder: HiFT,
+        discriminator: VocoderDiscriminator,
+        training: VocoderTraining,
+        generator: torch.Generator,
+    ) -> None:
+        self.vocoder, self.discriminator = vocoder.train(), discriminator.train()
+        self.training, self.generator, self.step = training, generator, 0
+        self.mel = (MEL_22K if vocoder.hop_length == MEL_22K.hop_length else MEL_24K).for_loss
+        self.optimizer, self.discriminator_optimizer = (
+            torch.optim.AdamW(
+                part.parameters(), lr=training.learning_rate, betas=BETAS, weight_decay=0.0
+            )
+            for part in (vocoder, discriminator)
+        )
+
+    def make(self, mel: Tensor) -> tuple[Tensor, Tensor]:
+        """Waveforms [B, S] and frequencies [B, F] of mel frames [B, M, F], with random phases."""
+        rows, count = len(mel), self.vocoder.num_harmonics
+        phase = math.pi * (2 * torch.rand(rows, count, generator=self.generator) - 1)
+        phase[:, 0] = 0
+        samples = mel.shape[-1] * self.vocoder.hop_length
+        noise = torch.randn(rows, count, samples, generator=self.generator)
+        made: tuple[Tensor, Tensor] = self.vocoder(mel, phase.to(mel), noise.to(mel))
+        return made
+
+    def train_step(self, mel: Tensor, waveform: Tensor, f0: Tensor | None) -> dict[str, float]:
+        """Update the discriminator, then the vocoder.
+
+        Args:
+            mel: [B, M, F].
+            waveform: [B, S], of which the mel frames are.
+            f0: [B, F] frequencies in Hz, 0 where unvoiced. None: not known; then the predictor of
+                frequencies learns only by the sound.
+
+        Returns:
+            Named losses, weighted as in their sum.
+        """
+        training = self.training
+        made, frequencies = self.make(mel)
+        samples = min(made.shape[1], waveform.shape[1])
+        made, real = made[:, :samples], waveform[:, :samples]
+        difference = F.l1_loss(log_mel(made, self.mel), log_mel(real, self.mel))
+        losses = {"mel": training.mel_weight * difference}
+        if f0 is not None:
+            losses["f0"] = F.l1_loss(frequencies, f0)
+        verdict: Tensor | None = None
+        if self.step >= training.adversarial_from:
+            verdict = self._judge_alone(real, made.detach())
+            self._update(self.discriminator, self.discriminator_optimizer, verdict)
+            losses |= self._judge(real, made)
+        self._update(self.vocoder, self.optimizer, torch.stack(list(losses.values())).sum())
+        self.step += 1
+        if verdict is not None:
+            losses["discriminator"] = verdict
+        return {name: float(loss.detach()) for name, loss in losses.items()}
+
+    def _judge_alone(self, real: Tensor, made: Tensor) -> Tensor:
+        judged_real, judged_made = self.discriminator(real), self.discriminator(made)
+        relative = relativistic_loss(judged_real, judged_made)
+        loss = discriminator_loss(judged_real, judged_made)
+        return loss + self.training.relativistic_weight * relative
+
+    def _judge(self, real: Tensor, made: Tensor) -> dict[str, Tensor]:
+        with torch.no_grad():
+            judged_real = self.discriminator(real)
+        judged_made, training = self.discriminator(made), self.training
+        relative = relativistic_loss(judged_made, judged_real)
+        return {
+            "adversarial": adversarial_loss(judged_made),
+            "feature": training.feature_weight * feature_loss(judged_real, judged_made),
+            "relativistic": training.relativistic_weight * relative,
+        }
+
+    def _update(self, model: nn.Module, optimizer: torch.optim.Optimizer, loss: Tensor) -> None:
+        optimizer.zero_grad(set_to_none=True)
+        torch.autograd.backward(loss, inputs=list(model.parameters()))
+        norm = nn.utils.clip_grad_norm_(model.parameters(), self.training.max_grad_norm)
+        # A step of nan or inf would destroy the weights; skipping one batch costs nothing.
+        if torch.isfinite(norm):
+            optimizer.step()
+        else:
+            logger.warning("step %d skipped: gradient norm %s", self.step, float(norm))
+
+    def state_dict(self) -> dict[str, Any]:
+        """The state that a continued run needs, as tensors and plain values."""
+        parts = {name: part.state_dict() for name, part in self._parts().items()}
+        return {"step": self.step, "generator": self.generator.get_state(), **parts}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Restore the result of `state_dict`."""
+        for name, part in self._parts().items():
+            part.load_state_dict(state[name])
+        self.step = state["step"]
+        self.generator.set_state(state["generator"])
+
+    def _parts(self) -> dict[str, Any]:
+        return {
+            "vocoder": self.vocoder,
+            "discriminator": self.discriminator,
+            "optimizer": self.optimizer,
+            "discriminator_optimizer": self.discriminator_optimizer,
+        }

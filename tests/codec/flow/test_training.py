@@ -1,0 +1,86 @@
+"""Losses of flows, and generation by a flow that has learned one utterance."""
+
+from __future__ import annotations
+
+import copy
+
+import pytest
+import torch
+
+from sled.codec.flow.base import FlowBatch, FlowPrompt, SpeechFlow, WholeFlow
+from sled.codec.flow.matching import SolverOptions, solve
+from tests.codec.flow.models import (
+    cosyvoice2_flow,
+    cosyvoice_flow,
+    random_tokens,
+    simpletts_flow,
+    step_flow,
+)
+from tests.debug import randn
+
+FLOWS = {
+    "CosyVoice": (cosyvoice_flow, 17),
+    "CosyVoice2": (cosyvoice2_flow, 20),
+    "Step-Audio": (step_flow, 20),
+    "SimpleTTS": (simpletts_flow, 34),
+}
+
+
+def one_batch(flow: SpeechFlow, frames: int) -> FlowBatch:
+    """Two samples of 10 and 7 tokens."""
+    lengths = torch.tensor([10, 7])
+    mel = 0.5 * randn(2, 80, frames, seed=5)
+    return FlowBatch(
+        random_tokens(flow, 2, 10, 0), lengths, mel, lengths * frames // 10, randn(2, 16)
+    )
+
+
+@pytest.mark.parametrize("name", FLOWS)
+def test_the_loss_falls_and_does_not_depend_on_padding(name: str) -> None:
+    make, frames = FLOWS[name]
+    flow = copy.deepcopy(make()).train()
+    batch = one_batch(flow, frames)
+    optimizer = torch.optim.Adam(flow.parameters(), 3e-3)
+    losses = []
+    for step in range(8):
+        loss = flow.loss(batch, torch.Generator().manual_seed(step % 2))
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        losses.append(float(loss.detach()))
+    assert losses[-1] + losses[-2] < losses[0] + losses[1]
+
+    flow.eval()
+    other = copy.deepcopy(batch)
+    other.mel[1, :, int(batch.num_frames[1]) :] += 1
+    with torch.no_grad():
+        pair = [float(flow.loss(one, torch.Generator().manual_seed(0))) for one in (batch, other)]
+    assert pair[0] == pytest.approx(pair[1], rel=1e-5)
+
+
+@pytest.mark.parametrize("steps", [1, 4, 10])
+@pytest.mark.parametrize("schedule", ["cosine", "uniform"])
+def test_a_straight_path_is_followed_to_its_end_in_any_number_of_steps(steps, schedule):
+    noise, mel = randn(1, 80, 5), randn(1, 80, 5, seed=1)
+    options = SolverOptions(steps=steps, schedule=schedule, guidance=0.0)
+    found = solve(lambda _, __, ___: mel - noise, noise, options)
+    assert torch.allclose(found, mel, atol=1e-5)
+
+
+@pytest.mark.parametrize("make", [cosyvoice_flow, simpletts_flow])
+def test_whole_utterances_depend_on_prompt_speaker_and_guidance(make) -> None:
+    flow: WholeFlow = make()
+    tokens, speaker = random_tokens(flow, 1, 25, 0), randn(1, 16)
+    prompt = FlowPrompt(random_tokens(flow, 1, 10, 1), randn(1, 80, 17))
+    none = FlowPrompt(prompt.tokens[:, :0], prompt.mel[..., :0])
+    options = SolverOptions(steps=2, guidance=0.0)
+    usual = flow.mel_of(tokens, speaker, prompt, options)
+    assert usual.shape == (1, 80, int(25 / flow.token_rate * 22_050 / 256))
+    for others in (
+        (tokens, speaker, none, options),
+        (tokens, -speaker, prompt, options),
+        (tokens, speaker, prompt, SolverOptions(steps=2)),
+    ):
+        other = flow.mel_of(*others)
+        assert other.shape == usual.shape
+        assert (other - usual).norm() > 1e-4 * usual.norm()
