@@ -77,9 +77,12 @@ def test_speech_far_beyond_the_training_data_is_cut(layout):
 
 def test_what_went_wrong_is_drawn_again_a_bounded_number_of_times():
     """The first two attempts never stop: they are cut where the positions end."""
-    options, frames_to_the_end = DecodingOptions(), 400 - NUM_TOKENS
+    options, positions = DecodingOptions(), 240
+    frames_to_the_end = positions - NUM_TOKENS
     for max_redraws, stopped in ((0, False), (1, False), (2, True)):
-        tts = misbehaving(lambda n: n >= 2 * frames_to_the_end + 40)
+        tts = misbehaving(
+            lambda n: n >= 2 * frames_to_the_end + 40, max_position_embeddings=positions
+        )
         spoken = tts.synthesize([TEXT], max_redraws=max_redraws, options=options)[0]
         assert spoken.stopped == stopped
         assert len(spoken.units) == (40 if stopped else frames_to_the_end)

@@ -93,7 +93,7 @@ def test_a_snapshot_remembers_words_that_wait(voices: tuple[TTS, TTS]) -> None:
 
 def test_text_that_a_cut_segment_has_not_read_is_not_normalised_again(normalization: str) -> None:
     """Phonemes are no English: read as such, they would become others."""
-    settings = {"stream_n": 1, "stream_m": 9, "max_position_embeddings": 120}
+    settings = {"stream_n": 1, "stream_m": 3, "max_position_embeddings": 120}
     tts = normalizing_tts(normalization, **settings)
     limits = SegmentLimits(200, 200)  # far too large
     never_stops = DecodingOptions(stop_threshold=2.0)

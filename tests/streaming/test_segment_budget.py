@@ -31,9 +31,9 @@ from tests.debug import (
 
 SENTENCE = "Four two seven one. "
 # Every segment stops as soon as it may: after so many frames for each of its tokens.
-PACE = 6
+PACE = 3
 OPTIONS = DecodingOptions(stop_threshold=1e-9, length_tolerance=1.0, cfg=1.0)
-TRAINED = 200
+TRAINED = 100
 both_layouts = pytest.mark.parametrize("layout", LAYOUTS, ids=LAYOUT_IDS)
 
 
@@ -82,7 +82,7 @@ def say_live(tts: TTS, text: str, **settings: object) -> np.ndarray:
 
 
 @both_layouts
-@pytest.mark.parametrize("prompt_frames", [0, 45, 130])
+@pytest.mark.parametrize("prompt_frames", [0, 22, 65])
 @pytest.mark.parametrize("live", [False, True], ids=["whole", "live"])
 def test_however_long_a_text_no_sequence_is_longer_than_in_training(
     layout, prompt_frames, live, spoken
@@ -113,7 +113,7 @@ def test_a_text_of_the_length_of_training_is_said_in_one_piece(spoken):
         assert (len(spoken) == 1) == whole
     # With a voice there is less room.
     spoken.clear()
-    debug_tts(trained_frames=most).say(text, prompt=prompt_of(30), options=OPTIONS)
+    debug_tts(trained_frames=most).say(text, prompt=prompt_of(15), options=OPTIONS)
     assert len(spoken) > 1
 
 
@@ -125,8 +125,8 @@ def test_a_wish_for_more_positions_brings_no_longer_sequences(spoken):
 
 def test_without_a_voice_even_a_long_segment_is_continued(spoken):
     """A model that knows many voices would else go on in another one."""
-    tts = debug_tts(trained_frames=90)
-    slow = replace(OPTIONS, min_frames=60, length_tolerance=None)  # half of 90 may be continued
+    tts = debug_tts(trained_frames=45)
+    slow = replace(OPTIONS, min_frames=30, length_tolerance=None)  # half of 45 may be continued
     with tts.open_session(decoding=slow) as session:
         session.feed(6 * SENTENCE)
         session.flush()
@@ -145,7 +145,7 @@ def test_no_word_is_cut_for_what_was_trained_on(spoken, monkeypatch):
 
     monkeypatch.setattr(SegmentRunner, "_end_segment", record)
     text = "two one 1234567 million nine 1234567 7654321 two"
-    tts = debug_tts(trained_frames=100)
+    tts = debug_tts(trained_frames=50)
     tts.say(text, options=OPTIONS)
     words = [word for segment in texts for word in segment.split()]
     assert len(texts) > 2

@@ -241,7 +241,7 @@ def test_long_text_is_spoken_in_constant_memory():
     tts = stops_after(tts, 50)
     session = tts.open_session(max_ahead_s=0.5)
     runner, decoder = session._runner, tts._engine.decoder
-    chapter = 12 * "Four two seven one nine. "
+    chapter = 8 * "Four two seven one nine. "
     chunks, num_samples = iter(session), 0
     session.feed(chapter)
     session.flush()
