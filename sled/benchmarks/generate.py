@@ -20,7 +20,7 @@ from sled.benchmarks.flags import (
 from sled.benchmarks.frames import FrameWriter, endless, profile_frames
 from sled.benchmarks.memory import measure_read_rate, peak_memory_mb, step_bytes
 from sled.benchmarks.models import load_tts, make_model, resolve_dtype
-from sled.benchmarks.picture import stacked_bars
+from sled.benchmarks.picture import stacked_bars, timeline
 from sled.benchmarks.report import Report, Spread, describe_machine, table
 from sled.benchmarks.sizes import describe_weights, make_config
 from sled.benchmarks.timing import time_in_turns
@@ -32,6 +32,7 @@ WORDS = ("four", "two", "seven", "one", "nine", "zero", "eight")
 # So slow that a text is a single segment.
 WORDS_PER_SECOND = 1.0
 SPEECH_S = 10.0
+TIMELINE_S = 3.0
 OURS, BASELINE = "ours", "plain float32, two passes"
 # Frames of each text that are compared with float32.
 FIDELITY_FRAMES = 40
@@ -46,8 +47,9 @@ def measure(args: argparse.Namespace) -> Report:
     check_at_least(
         args, 1, "batch", "frames", "rounds", "threads", "codec_threads", "context", "draws"
     )
-    if args.picture is not None:
-        check_folder(args.picture)
+    for picture in (args.picture, args.timeline):
+        if picture is not None:
+            check_folder(picture)
     device = open_device(args)
     dtype = resolve_dtype(args.size, device, args.dtype)
     tts = load_tts(args.size, device, dtype, args.threads, args.codec_threads)
@@ -88,6 +90,8 @@ def measure(args: argparse.Namespace) -> Report:
     }
     if args.picture is not None:
         args.picture.write_text(_draw(args, dtype, figures), encoding="utf-8")
+    if args.timeline is not None:
+        args.timeline.write_text(_draw_threads(tts, args, dtype), encoding="utf-8")
     settings = vars(args) | {"dtype": dtype}
     return Report(
         "generate", describe_machine(device), settings, figures, _describe(args, dtype, figures)
@@ -208,3 +212,22 @@ def _draw(args: argparse.Namespace, dtype: str, figures: Mapping[str, Any]) -> s
     how = f"{dtype}, cfg {args.cfg:g}, draws {args.draws}"
     title = f"Where a frame's time goes: {args.size} size, {how}"
     return stacked_bars(title, bars, "ms")
+
+
+def _draw_threads(tts: TTS, args: argparse.Namespace, dtype: str) -> str:
+    """When the threads of model and codec compute in a session."""
+    busy: dict[str, list[tuple[float, float]]] = {"model": [], "codec": []}
+    begin = time.perf_counter()
+
+    def record(thread: str, seconds: float) -> None:
+        now = time.perf_counter() - begin
+        busy[thread].append((1e3 * (now - seconds), 1e3 * now))
+
+    engine, frames = tts.engine, round(TIMELINE_S * tts.codec.frame_rate)
+    engine.on_step = lambda _, seconds: record("model", seconds)
+    engine.on_decoded = lambda seconds: record("codec", seconds)
+    begin = time.perf_counter()
+    tts.synthesize([_text(SPEECH_S)], options=endless(args.cfg, args.draws, max_frames=frames))
+    engine.on_step = engine.on_decoded = None
+    title = f"{TIMELINE_S:g} s of speech: {args.size} size, {dtype}, cfg {args.cfg:g}"
+    return timeline(title, {f"{thread}'s thread": spans for thread, spans in busy.items()})

@@ -45,6 +45,31 @@ def stacked_bars(title: str, bars: Mapping[str, Mapping[str, float]], unit: str)
     return _page(y, lines)
 
 
+def timeline(title: str, lanes: Mapping[str, Sequence[tuple[float, float]]]) -> str:
+    """Return a chart of when things were done, with a lane for each of them.
+
+    Args:
+        title: Title of the chart.
+        lanes: For the label of each lane, when it was busy, as (start, end) in milliseconds.
+    """
+    end = max(stop for busy in lanes.values() for _, stop in busy)
+    scale = (WIDTH - LABELS - 20) / end
+    lines = [_text(0, 16, title, weight="bold")]
+    y = 34
+    for index, (label, busy) in enumerate(lanes.items()):
+        lines.append(_text(LABELS - 8, y + 17, label, anchor="end"))
+        for start, stop in busy:
+            lines.append(
+                f'<rect x="{LABELS + start * scale:.2f}" y="{y}" '
+                f'width="{max(0.3, (stop - start) * scale - 0.3):.2f}" height="{BAR}" '
+                f'fill="{COLOURS[index % len(COLOURS)]}"/>'
+            )
+        total = sum(stop - start for start, stop in busy)
+        lines.append(_text(LABELS, y + BAR + 14, f"busy for {total:.0f} of {end:.0f} ms"))
+        y += BAR + GAP + 12
+    return _page(y, lines)
+
+
 def distributions(title: str, curves: Mapping[str, Sequence[tuple[float, float]]]) -> str:
     """Return a chart of cumulative shares over times in milliseconds, on a logarithmic scale.
 

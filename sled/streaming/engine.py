@@ -57,6 +57,7 @@ class Engine:
         busy_s: How long the decoder has computed so far, in seconds.
         on_step: Called on the decoding thread after each step with utterances: how many there were,
             and how long it took, in seconds. It must not raise.
+        on_decoded: Called on the codec thread after each batch: how long it took, in seconds.
     """
 
     def __init__(
@@ -77,6 +78,7 @@ class Engine:
         self.decoder = self._new_decoder()
         self.busy_s = 0.0
         self.on_step: Callable[[int, float], None] | None = None
+        self.on_decoded: Callable[[float], None] | None = None
         self._utterances: dict[Utterance, Consumer] = {}
         self._consumers: set[Consumer] = set()
         self._commands: deque[tuple[Consumer, Callable[[], None]]] = deque()
@@ -148,7 +150,7 @@ class Engine:
             return False
         if self._thread is None:
             self._text_thread = TextThread()
-            self._codec_thread = CodecThread(self.codec, self._codec_threads, self._codec_time.add)
+            self._codec_thread = CodecThread(self.codec, self._codec_threads, self._on_decoded)
             # A daemon: a session that is left open must not keep the program from ending.
             self._thread = threading.Thread(
                 target=self._run,
@@ -355,6 +357,11 @@ class Engine:
             self.give_up(self._utterances.pop(utterance), error)
         for step in steps:
             self._deliver(step)
+
+    def _on_decoded(self, seconds: float, num_frames: int) -> None:
+        self._codec_time.add(seconds / num_frames)
+        if self.on_decoded is not None:
+            self.on_decoded(seconds)
 
     def _choose_threads(self) -> None:
         """Set the number of CPU threads for the next step: at most those that the codec leaves."""

@@ -24,8 +24,9 @@ PROMISED = {"rtf", "ms_per_frame", "ratio", "first_audio_ms", "peak_memory_mb", 
 
 
 def test_speech_is_timed_beside_the_baseline(capsys, tmp_path):
-    picture = tmp_path / "frame.svg"
-    assert run("bench generate", *SMALL, "--picture", picture, "--draws", 2) == 0
+    picture, timeline = tmp_path / "frame.svg", tmp_path / "threads.svg"
+    flags = ("--picture", picture, "--timeline", timeline, "--draws", 2)
+    assert run("bench generate", *SMALL, *flags) == 0
     *text, line = capsys.readouterr().out.splitlines()
     figures = json.loads(line)
     assert figures.keys() >= PROMISED
@@ -36,6 +37,7 @@ def test_speech_is_timed_beside_the_baseline(capsys, tmp_path):
     assert sum(figures["parts_ms"].values()) > 0
     assert any("real-time factor" in line for line in text)
     assert "energy head" in picture.read_text()
+    assert "codec&#x27;s thread" in timeline.read_text()
 
 
 @pytest.mark.parametrize(

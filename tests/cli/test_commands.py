@@ -120,7 +120,7 @@ FLAGS: dict[str, set[str]] = {
     | {"--speaker_encoder", "--dnsmos", "--output", "--save_audio"},
     "bench generate": SPEED
     | {"--batch", "--context", "--frames", "--rounds", "--codec_threads", "--fidelity"}
-    | {"--picture"},
+    | {"--picture", "--timeline"},
     "bench latency": SPEED | {"--words_per_second", "--words", "--rounds"},
     "bench sessions": SPEED | {"--batch", "--context", "--frames", "--steps"},
     "bench load": {

@@ -46,7 +46,10 @@ class Listener:
 def run_all(jobs: list[CodecJob]) -> list[float]:
     """Run jobs that are all queued before the thread starts; returns the times that it reports."""
     times: list[float] = []
-    thread, go = CodecThread(debug_codec(), 1, times.append), threading.Event()
+    thread, go = (
+        CodecThread(debug_codec(), 1, lambda seconds, _: times.append(seconds)),
+        threading.Event(),
+    )
     thread.call_after_jobs(lambda: go.wait() and None)
     for job in jobs:
         thread.put(job)
