@@ -9,6 +9,7 @@ import os
 from pathlib import Path
 from typing import Any, Protocol
 
+from sled.files.hub import is_hub_name
 from sled.files.json_object import read_json_object
 from sled.text.tokenizer import MERGES_FILE, SPECIAL_TOKENS, VOCAB_FILE, TextTokenizer
 
@@ -25,10 +26,16 @@ _END_OF_TEXT = "<|endoftext|>"
 
 
 class CorpusTokenizer(Protocol):
-    """Turns the texts of a corpus into ids."""
+    """Turns the texts of a corpus into ids.
+
+    Attributes:
+        size: Number of ids.
+    """
+
+    size: int
 
     def ids(self, text: str) -> list[int]:
-        """Return the ids of a text, without those that mark its ends."""
+        """Return the ids of a text."""
         ...
 
     def save_pretrained(self, folder: str | os.PathLike[str]) -> None:
@@ -39,14 +46,16 @@ class CorpusTokenizer(Protocol):
 class OwnTokenizer:
     """A tokenizer of `sled tokenizer`."""
 
-    def __init__(self, tokenizer: TextTokenizer) -> None:
-        self.tokenizer = tokenizer
+    def __init__(self, tokenizer: TextTokenizer, with_ends: bool = False) -> None:
+        self.tokenizer, self._with_ends = tokenizer, with_ends
+        self.size = tokenizer.vocab_size
 
     def ids(self, text: str) -> list[int]:
-        """Return the ids of a text, without those that mark its ends."""
-        first, last = len(self.tokenizer.begin), len(self.tokenizer.end)
+        """Return the ids of a text."""
         encoded = self.tokenizer.encode(text)
-        return encoded[first : len(encoded) - last]
+        if self._with_ends:
+            return encoded
+        return encoded[len(self.tokenizer.begin) : len(encoded) - len(self.tokenizer.end)]
 
     def save_pretrained(self, folder: str | os.PathLike[str]) -> None:
         """Write `vocab.json` and `merges.txt` into a folder."""
@@ -58,35 +67,42 @@ class PublishedTokenizer:
 
     Args:
         tokenizer: The tokenizer.
+        with_ends: Whether texts are between the tokens that mark their ends, where it has any.
     """
 
-    def __init__(self, tokenizer: Any) -> None:
-        self.tokenizer = tokenizer
+    def __init__(self, tokenizer: Any, with_ends: bool = False) -> None:
+        self.tokenizer, self.size = tokenizer, len(tokenizer)
+        ends = (tokenizer.bos_token_id, tokenizer.eos_token_id) if with_ends else (None, None)
+        self._first, self._last = ([] if one is None else [one] for one in ends)
 
     def ids(self, text: str) -> list[int]:
-        """Return the ids of a text, without those that mark its ends."""
+        """Return the ids of a text."""
         encoded: list[int] = self.tokenizer(text, add_special_tokens=False)["input_ids"]
-        return encoded
+        return [*self._first, *encoded, *self._last]
 
     def save_pretrained(self, folder: str | os.PathLike[str]) -> None:
         """Write its files into a folder."""
         self.tokenizer.save_pretrained(str(folder))
 
 
-def load_corpus_tokenizer(folder: Path, added: tuple[str, ...] = ()) -> CorpusTokenizer:
+def load_corpus_tokenizer(
+    name: str | os.PathLike[str], added: tuple[str, ...] = (), *, with_ends: bool = False
+) -> CorpusTokenizer:
     """Load a text tokenizer: one of `sled tokenizer`, or one that transformers reads.
 
     Args:
-        folder: The folder with its files.
+        name: The folder with its files, or a name on the Hugging Face hub.
         added: Special tokens that are added to a tokenizer of transformers, as for CosyVoice2.
+        with_ends: Whether texts are between the tokens that mark their ends, where it has any.
 
     Raises:
         ValueError: If there is none.
     """
-    if not folder.is_dir():
+    folder = Path(name)
+    if not folder.is_dir() and not is_hub_name(folder):
         raise ValueError(f"no tokenizer at {folder}: name a folder with tokenizer.json")
-    if _is_own(folder):
-        return OwnTokenizer(TextTokenizer.from_pretrained(folder))
+    if folder.is_dir() and _is_own(folder):
+        return OwnTokenizer(TextTokenizer.from_pretrained(folder), with_ends)
     from transformers import AutoTokenizer
 
     try:
@@ -105,7 +121,7 @@ def load_corpus_tokenizer(folder: Path, added: tuple[str, ...] = ()) -> CorpusTo
                 "additional_special_tokens": list(added),
             }
         )
-    return PublishedTokenizer(tokenizer)
+    return PublishedTokenizer(tokenizer, with_ends)
 
 
 def _is_own(folder: Path) -> bool:

@@ -15,6 +15,7 @@ from sled.training.tokenizer.config import TokenizerTrainingConfig
 from sled.training.tokens.arguments import make_token_parser
 from sled.training.tokens.average import make_average_parser
 from sled.training.tokens.cosyvoice_flags import make_published_parser
+from sled.training.tokens.simpletts_flags import make_simpletts_parser
 from tests.commands import ROOT
 
 # Of other programs, and the part before the dot of --ddp.dist_backend.
@@ -45,8 +46,13 @@ def test_every_flag_that_is_named_exists() -> None:
     known = flags_of(make_parser()) | FOREIGN
     for config in (CodecTrainingConfig, TokenizerTrainingConfig):
         known |= flags_of(HfArgumentParser(config))
-    for parser in (make_token_parser(), make_published_parser(), make_average_parser()):
-        known |= flags_of(parser)
+    for make in (
+        make_token_parser,
+        make_published_parser,
+        make_average_parser,
+        make_simpletts_parser,
+    ):
+        known |= flags_of(make())
     for name in COMMANDS:
         known |= flags_of(build_parser(name))
     unknown = {

@@ -38,10 +38,10 @@ def make_batch(
 
     The keys are `utts`, `text`, and padded tensors: `text_token`, `speech_token`,
     `reject_speech_token` and `instruct_token`, int64 [B, T], padded with 0; `speech_feat`
-    [B, F, M], and `whisper_feat`; each with its lengths `<name>_len`, int32 [B]; `utt_embedding`,
-    `spk_embedding` and `embedding` [B, width], of length 1. With truncated recordings there are
-    `speech` [B, S], and `pitch_feat` [B, F] if there is a function for it. What the corpus does not
-    have is not in the batch.
+    [B, F, M] and `whisper_feat`, if there is to be audio; each with its lengths `<name>_len`, int32
+    [B]; `utt_embedding`, `spk_embedding` and `embedding` [B, width], of length 1. With truncated
+    recordings there are `speech` [B, S], and `pitch_feat` [B, F] if there is a function for it.
+    What the corpus does not have is not in the batch.
 
     Args:
         samples: The samples.
@@ -57,7 +57,8 @@ def make_batch(
     decoded = []
     for sample in samples:
         try:
-            decoded.append((sample, _waveform(sample, options)))
+            waveform = _waveform(sample, options) if options.with_audio else torch.empty(0)
+            decoded.append((sample, waveform))
         except ValueError as error:
             if options.on_bad == "stop":
                 raise ValueError(
@@ -67,7 +68,7 @@ def make_batch(
             logger.warning("%s is left out: %s", sample.row.utt, error)
     if not decoded:
         return {"utts": []}
-    decoded.sort(key=lambda one: len(one[1]), reverse=True)
+    decoded.sort(key=lambda one: one[0].num_samples, reverse=True)
     rows = [sample.row for sample, _ in decoded]
     batch: dict[str, Any] = {
         "utts": [row.utt for row in rows],
@@ -81,13 +82,24 @@ def make_batch(
         _pad(batch, "speech_token", tokens)
     if all(row.reject_speech_token is not None for row in rows):
         _pad(batch, "reject_speech_token", [torch.tensor(row.reject_speech_token) for row in rows])
+    _add_vectors(batch, rows, options)
+    if options.with_audio:
+        _add_audio(batch, decoded, options, pitch)
+    return batch
+
+
+def _add_audio(
+    batch: dict[str, Any],
+    decoded: Sequence[tuple[Sample, Tensor]],
+    options: PipelineOptions,
+    pitch: Pitch | None,
+) -> None:
     mels = [log_mel(waveform, options.mel).T[: s.num_frames] for s, waveform in decoded]
     _pad(batch, "speech_feat", mels)
     if options.with_tokenizer_features:
         rate = options.mel.sample_rate
         waveforms = (resample(waveform, rate, ANALYSIS_RATE) for _, waveform in decoded)
         _pad(batch, "whisper_feat", [tokenizer_features(waveform).T for waveform in waveforms])
-    _add_vectors(batch, rows, options)
     if options.truncate_length is not None:
         batch["speech"] = torch.stack([waveform for _, waveform in decoded])
         if pitch is not None:
@@ -97,7 +109,6 @@ def make_batch(
                     for (_, waveform), mel in zip(decoded, mels, strict=True)
                 ]
             )
-    return batch
 
 
 def _pad(batch: dict[str, Any], name: str, rows: Sequence[Tensor]) -> None:

@@ -36,6 +36,7 @@ class PipelineOptions:
         batch_size: Rows of a batch, instead of a number of frames. None: by frames.
         use_spk_embedding: Whether `embedding` is the speaker's mean vector, for fine-tuning to
             speakers, or that of the utterance.
+        with_audio: Decode recordings and compute their features; language models need none.
         with_tokenizer_features: Add `whisper_feat`, from which speech tokens can be made.
         speech_token_size: Number of different speech tokens; rows with others are bad. None: not
             checked.
@@ -61,6 +62,7 @@ class PipelineOptions:
     max_frames_in_batch: int = 2_000
     batch_size: int | None = None
     use_spk_embedding: bool = False
+    with_audio: bool = True
     with_tokenizer_features: bool = False
     speech_token_size: int | None = None
     embedding_size: int | None = None

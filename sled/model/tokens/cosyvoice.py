@@ -181,7 +181,7 @@ class CosyVoiceLM(SpeechEmbeddingLM):
         if begins.all():
             return embeddings
         text = torch.cat((torch.tensor(past, dtype=torch.long).to(token_ids), token_ids[~begins]))
-        embeddings[~begins] = self.encode(text)[len(past) :]
+        embeddings[~begins] = self.encode(text)[len(past) :].to(embeddings)
         return embeddings
 
     def encode(self, text: Tensor) -> Tensor:

@@ -70,7 +70,7 @@ class ExpertMLP(nn.Module):
             position, rank = (chosen == number).nonzero(as_tuple=True)
             if len(position):
                 weighted = weights[position, rank, None].to(flat) * expert(flat[position])
-                output = output.index_add(0, position, weighted)
+                output = output.index_add(0, position, weighted.to(output))
         return output.view_as(x)
 
 

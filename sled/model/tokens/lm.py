@@ -309,11 +309,11 @@ class TokenLM(nn.Module, ABC):
         return Layout()
 
     def gradient_checkpointing_enable(
-        self, gradient_checkpointing_kwargs: dict[str, Any] | None = None
+        self, gradient_checkpointing_kwargs: dict[str, Any] | None = None, **_: Any
     ) -> None:
         """Compute states of layers again in the backward pass, to save memory.
 
-        The name and the argument are those that the Trainer of transformers uses.
+        The name and the arguments are those that the Trainer of transformers uses.
         """
         settings = gradient_checkpointing_kwargs or {"use_reentrant": False}
         for module in self.modules():

@@ -65,7 +65,8 @@ class TokenDataArguments:
     eval_manifest: list[str] = list_setting("the same for evaluation")
     tokenizer: str | None = setting(
         None,
-        "text tokenizer: a folder with tokenizer.json or vocab.json and merges.txt; unset: that of "
+        "text tokenizer: a folder or hub name with tokenizer.json, or a folder of sled tokenizer; "
+        "unset: that of "
         "finetune_path or of pretrained_text_model",
     )
     on_bad: str = setting("skip", "skip utterances and files that cannot be used, or stop")
@@ -81,7 +82,9 @@ class TokenArguments:
     _argument_group_name = "speech tokens"
 
     max_epochs: int | None = setting(None, "end after this many epochs, instead of max_steps")
-    max_frames_in_batch: int = setting(2000, "mel frames of a batch, with padding")
+    max_frames_in_batch: int = setting(
+        2000, "mel frames of a batch, with padding; 0: per_device_train_batch_size utterances"
+    )
     shuffle_size: int = setting(1000, "utterances that are shuffled together")
     sort_size: int = setting(500, "utterances that are sorted by length together")
     streaming_share: float = setting(
@@ -112,6 +115,8 @@ class TokenTrainingArguments(TokenArguments, TrainerArguments):
                 raise ValueError(f"--max_epochs {self.max_epochs}: use 1 or more")
             self.max_steps = NO_LIMIT
         super().__post_init__()
+        if self.max_frames_in_batch < 0:
+            raise ValueError(f"--max_frames_in_batch {self.max_frames_in_batch}: use 0 or more")
         if not 0 <= self.streaming_share <= 1:
             raise ValueError(f"--streaming_share {self.streaming_share:g}: use a share from 0 to 1")
         if not 0 <= self.label_smoothing < 1:

@@ -174,7 +174,7 @@ def load_tokenizer(model: TokenModelArguments, data: TokenDataArguments) -> Corp
     if name is None:
         raise ValueError("--tokenizer is missing: name the folder of the text tokenizer")
     added = COSYVOICE2_TOKENS if model.family == "cosyvoice2" else ()
-    return load_corpus_tokenizer(Path(name), added)
+    return load_corpus_tokenizer(name, added, with_ends=model.family == "simpletts")
 
 
 def pipeline_options(
@@ -192,14 +192,16 @@ def pipeline_options(
         raise ValueError(f"--on_bad {data.on_bad}: choose skip or stop")
     on_bad: OnBad = "skip" if data.on_bad == "skip" else "stop"
     if form is not None:
-        return replace(form.config.pipeline(), on_bad=on_bad)
+        return replace(form.config.pipeline(), on_bad=on_bad, with_audio=False)
     return replace(
         COSYVOICE2 if isinstance(model, CosyVoice2LM) else COSYVOICE,
-        max_frames_in_batch=args.max_frames_in_batch,
+        max_frames_in_batch=args.max_frames_in_batch or COSYVOICE.max_frames_in_batch,
+        batch_size=None if args.max_frames_in_batch else args.per_device_train_batch_size,
         shuffle_size=args.shuffle_size,
         sort_size=args.sort_size,
         use_spk_embedding=data.speaker_means,
         on_bad=on_bad,
+        with_audio=False,
         speech_token_size=model.ids.speech,
         token_rate=model.config.architecture.frame_rate,
     )

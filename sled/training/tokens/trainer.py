@@ -48,6 +48,7 @@ class TokenTrainer(BatchTrainer):
         "gradient_accumulation_steps",
         "seed",
         "max_frames_in_batch",
+        "per_device_train_batch_size",
         "shuffle_size",
         "sort_size",
     )

@@ -23,6 +23,14 @@ def assert_same(one, other):
     assert [name for name in ours if not ours[name].equal(theirs[name])] == []
 
 
+def without_dropout(model):
+    model = deepcopy(model)
+    for module in model.modules():
+        if isinstance(module, torch.nn.Dropout):
+            module.p = 0.0
+    return model
+
+
 @pytest.mark.parametrize("make_model", MODELS)
 def test_a_model_learns_its_batches(make_model, tmp_path):
     trainer = run(make_model(), tmp_path, BATCHES[:1], max_steps=30, learning_rate=3e-3)
@@ -33,11 +41,17 @@ def test_a_model_learns_its_batches(make_model, tmp_path):
 
 
 @pytest.mark.parametrize("make_model", MODELS)
+def test_bfloat16_and_recomputed_states_change_little(make_model, tmp_path):
+    model = without_dropout(make_model())
+    plain = run(model, tmp_path / "plain", BATCHES, max_steps=2)
+    changes = {"bf16": True, "gradient_checkpointing": True}
+    other = run(model, tmp_path / "other", BATCHES, max_steps=2, **changes)
+    assert logged(other, "loss") == pytest.approx(logged(plain, "loss"), rel=0.02)
+
+
+@pytest.mark.parametrize("make_model", MODELS)
 def test_the_loss_of_a_step_is_that_of_all_its_samples(make_model, tmp_path):
-    model = deepcopy(make_model())
-    for module in model.modules():
-        if isinstance(module, torch.nn.Dropout):
-            module.p = 0.0
+    model = without_dropout(make_model())
     trainer = run(
         model,
         tmp_path,
