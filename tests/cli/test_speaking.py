@@ -229,16 +229,20 @@ def test_the_decoding_flags_are_not_ignored(offline, tmp_path):
     assert_speech(tmp_path / "out.wav", expected)
 
 
-def test_a_process_runs_in_any_folder_and_reads_a_pipe(offline, tmp_path):
+def test_without_a_name_the_output_is_in_the_working_directory(
+    offline, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b"one two\n")))
     flags = ("--model_name_or_path", offline, "--input", "-", "--min_frames", 5, "--cfg", 2)
-    done = run_process("speak", *flags, cwd=tmp_path, text="one two\n")
-    assert (done.returncode, done.stderr) == (0, "")
-    assert "output.wav" in done.stdout
+    assert run("speak", *flags) == 0
+    captured = capsys.readouterr()
+    assert captured.err == "" and "output.wav" in captured.out
     read_speech(tmp_path / "output.wav")
 
 
 def test_a_pipe_gives_text_and_takes_samples(offline, tmp_path):
-    """Standard output has samples only; the report goes to standard error."""
+    """In another folder. Standard output has samples only; the report goes to standard error."""
     flags = ("--model", offline, "--min_frames", 5, "--cfg", 2)
     assert run("speak", "one two", *flags, "-o", tmp_path / "out.wav") == 0
     done = run_process("speak", "-", *flags, "-o", "-", cwd=tmp_path, text="one two\n", binary=True)
