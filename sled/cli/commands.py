@@ -92,6 +92,7 @@ COMMANDS = {
     "bench sessions": _benchmark("sessions", "many sessions in one batch"),
     "bench load": _benchmark("load", "callers who arrive at random at a server"),
     "bench server": _benchmark("server", "what a server adds to a session's delays"),
+    "bench flow": _benchmark("flow", "speed of flow and vocoder: speech tokens to audio"),
     "bench start": _benchmark("start", "time from the command to its first audio"),
     "bench train": _benchmark("train", "speed of training"),
     "bench data": _benchmark("data", "speed and padding of the data loader"),

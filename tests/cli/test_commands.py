@@ -128,6 +128,10 @@ FLAGS: dict[str, set[str]] = {
         *("--capacity", "--seconds", "--rounds", "--seed", "--picture"),
     },
     "bench server": {"--json", "--model", "--text", "--rounds"},
+    "bench flow": {
+        *("--json", "--size", "--seconds", "--steps", "--guidance", "--left_frames", "--device"),
+        "--threads",
+    },
     "bench start": {"--json", "--model", "--input", "--rounds"},
     "bench train": {
         *("--json", "--size", "--device", "--bf16", "--frames", "--gradient_accumulation_steps"),

@@ -65,6 +65,7 @@ LINES = [
     "bench generate --size digits --frames 2 --rounds 1",
     "bench latency --size digits --words 2 --rounds 1",
     "bench sessions --size digits --batch 2 --frames 2 --steps 1",
+    "bench flow --size small --seconds 1 --steps 1",
     "bench start --model model --rounds 1",
     "bench train --size digits --steps 1 --num_workers 0",
     "bench data --num_cuts 4 --rounds 1 --num_workers 0",
