@@ -153,3 +153,7 @@ def test_the_command_speaks_from_a_folder(
     output = tmp_path / "out.wav"
     assert run("speak", "--model", folder, TEXT, "--output", output) == 0
     assert output.stat().st_size > 10_000
+    ben = tmp_path / "ben.wav"
+    assert run("speak", "--model", folder, TEXT, "--voice", "ben", "--output", ben) == 0
+    assert ben.read_bytes() != output.read_bytes()
+    assert run("speak", "--model", folder, TEXT, "--voice", "eve", "--output", ben) == 2

@@ -159,7 +159,10 @@ def add_voice_flags(parser: argparse.ArgumentParser) -> None:
 
 def add_voice_file_flag(flags: Flags) -> None:
     """`--voice`."""
-    flags.add_argument("--voice", help="voice file from `sled voices make`")
+    flags.add_argument(
+        "--voice",
+        help="voice file from `sled voices make`, or the name of a voice that the codec has",
+    )
 
 
 def add_speech_flags(parser: argparse.ArgumentParser) -> None:

@@ -192,7 +192,7 @@ def _numbered(path: Path, count: int) -> list[Path]:
 
 
 def check_voice_file(args: argparse.Namespace) -> None:
-    """Check that `--voice`, if it is given, names a file, and is the only voice.
+    """Check that `--voice`, if it is given, is a file or a name, and is the only voice.
 
     Raises:
         ValueError: If not.
@@ -202,7 +202,7 @@ def check_voice_file(args: argparse.Namespace) -> None:
     if getattr(args, "prompt_audio", None) or getattr(args, "prompt_text", None):
         raise ValueError("--voice and --prompt_audio exclude each other: give one")
     path = Path(args.voice)
-    if not path.is_file():
+    if not path.is_file() and path != Path(path.stem):  # else it may be the name of a stored voice
         others = [str(other) for other in path.parent.glob("*.safetensors")]
         raise ValueError(
             f"no voice file at {path}{did_you_mean(str(path), others)}: make one with "
@@ -217,7 +217,9 @@ def read_voice(args: argparse.Namespace, task: Task) -> Voice | None:
         ValueError: If a flag is missing, or the voice cannot be used.
     """
     if args.voice is not None:
-        return task.tts.load_voice(args.voice, task.layout)
+        if Path(args.voice).is_file():
+            return task.tts.load_voice(args.voice, task.layout)
+        return task.tts.make_voice(args.voice, task.layout)
     if not (getattr(args, "prompt_audio", None) or getattr(args, "prompt_text", None)):
         return None
     if not args.prompt_audio:

@@ -25,9 +25,9 @@ def chunk_mask(valid: Tensor, chunk: int) -> Tensor:
     Returns:
         bool [B, T, T], [b, i, j] says whether i sees j.
     """
-    position = torch.arange(valid.shape[1], device=valid.device)
     if not chunk:
-        return valid[:, None].expand(-1, len(position), -1)
+        return valid[:, None].expand(-1, valid.shape[1], -1)
+    position = torch.arange(valid.shape[1], device=valid.device)
     ends = (position // chunk + 1) * chunk
     return valid[:, None] & (position < ends[:, None])
 

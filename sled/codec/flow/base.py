@@ -213,14 +213,20 @@ class Flow(SpeechFlow):
         if streaming is None:
             streaming = bool(torch.rand((), generator=generator, device=self.device) < 0.5)
         if prompt_frames is None:
-            share = torch.rand(len(batch.mel), 2, generator=generator, device=self.device)
-            longest = (MAX_PROMPT_SHARE * batch.num_frames).long()
-            drawn = (share[:, 0] * (longest + 1)).long().minimum(longest)
-            prompt_frames = drawn * (share[:, 1] >= NO_PROMPT_RATE)
+            prompt_frames = self.draw_prompts(batch.num_frames, generator)
         inputs, mask = self.batch_inputs(batch, prompt_frames, streaming)
         if draws is None:
             draws = FlowDraws.draw(batch.mel, DROP_RATE, generator)
         return self.matching_loss(batch.mel, mask, inputs, draws, streaming)
+
+    @staticmethod
+    def draw_prompts(num_frames: Tensor, generator: torch.Generator | None = None) -> Tensor:
+        """Draw how many of the frames [B] are given as a prompt: none of a half of the samples."""
+        device = num_frames.device
+        share = torch.rand(len(num_frames), 2, generator=generator, device=device)
+        longest = (MAX_PROMPT_SHARE * num_frames).long()
+        drawn = (share[:, 0] * (longest + 1)).long().minimum(longest)
+        return drawn * (share[:, 1] >= NO_PROMPT_RATE)
 
     def matching_loss(
         self, mel: Tensor, mask: Tensor, inputs: FlowInputs, draws: FlowDraws, streaming: bool
@@ -243,10 +249,16 @@ class Flow(SpeechFlow):
         return velocity
 
     def solve(
-        self, noise: Tensor, inputs: FlowInputs, options: SolverOptions, streaming: bool = False
+        self,
+        noise: Tensor,
+        inputs: FlowInputs,
+        options: SolverOptions,
+        streaming: bool = False,
+        mask: Tensor | None = None,
     ) -> Tensor:
-        """Mel spectrograms [B, M, F] of noise [B, M, F], all of it without padding."""
-        mask = torch.ones_like(noise[:, :1])
+        """Mel spectrograms [B, M, F] of noise [B, M, F]; the mask [B, 1, F] is 0 at padding."""
+        if mask is None:
+            mask = torch.ones_like(noise[:, :1])
         if not options.guidance:
             return solve(
                 lambda _, x, time: self.estimate(x, time, inputs, mask, streaming), noise, options

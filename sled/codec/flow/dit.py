@@ -106,8 +106,8 @@ class ConvBlock(nn.Module):
         """Map [B, F, H] to [B, F, H]."""
         first, norm, second = self.block.values()
         assert isinstance(first, CausalConv) and isinstance(second, CausalConv)
-        x = F.mish(norm(first.step(x.mT, memory)))
-        return second.step(x, memory).mT
+        x = F.mish(norm(first.step(x.transpose(1, 2), memory)))
+        return second.step(x, memory).transpose(1, 2)
 
 
 class MLP(nn.Module):
@@ -141,7 +141,7 @@ class Modulation(nn.Sequential):
 
 
 def _modulate(x: Tensor, shift: Tensor, scale: Tensor) -> Tensor:
-    normal = F.layer_norm(x, x.shape[-1:], eps=_EPSILON)
+    normal = F.layer_norm(x, (int(x.shape[-1]),), eps=_EPSILON)
     return normal * (1 + scale) + shift
 
 
@@ -210,8 +210,8 @@ class DiT(Estimator):
         memory: Memory,
     ) -> Tensor:
         embedded = self.t_embedder(time)
-        hidden = self.in_proj(join_inputs(x, inputs).mT)
+        hidden = self.in_proj(join_inputs(x, inputs).transpose(1, 2))
         for block in self.blocks:
             hidden = block(hidden, embedded, context, memory)
-        velocity: Tensor = self.final_layer(hidden, embedded).mT
+        velocity: Tensor = self.final_layer(hidden, embedded).transpose(1, 2)
         return velocity

@@ -10,7 +10,6 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from sled.codec.flow.attention import ChunkContext
@@ -104,4 +103,4 @@ class ChannelNorm(nn.LayerNorm):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map [B, C, n] to [B, C, n]."""
-        return F.layer_norm(x.mT, self.normalized_shape, self.weight, self.bias, self.eps).mT
+        return super().forward(x.transpose(1, 2)).transpose(1, 2)

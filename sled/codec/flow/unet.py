@@ -192,10 +192,10 @@ class Stage(nn.ModuleList):
         self, x: Tensor, mask: Tensor, time: Tensor, context: ChunkContext, memory: Memory
     ) -> Tensor:
         """Run the blocks: [B, C, F] to [B, C', F]."""
-        x = self[0](x, mask, time, memory).mT
+        x = self[0](x, mask, time, memory).transpose(1, 2)
         for block in cast("nn.ModuleList", self[1]):
             x = block(x, context)
-        return x.mT
+        return x.transpose(1, 2)
 
     def change(self, x: Tensor, memory: Memory) -> Tensor:
         """Run the convolution."""

@@ -1,0 +1,1 @@
+"""Training of flows, and of flows that need fewer steps."""

@@ -1,0 +1,71 @@
+"""Batches of `sled.data.tokens` in the form that flows and vocoders learn from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from sled.codec.flow.base import FlowBatch, SpeechFlow
+from sled.codec.flow.cosyvoice2 import FRAMES_PER_TOKEN, ChunkedFlow
+
+TOKENS, MEL, VECTOR = "speech_token", "speech_feat", "embedding"
+WAVEFORM, PITCH = "speech", "pitch_feat"
+
+
+def flow_batch(batch: Mapping[str, Any], flow: SpeechFlow) -> FlowBatch:
+    """Take what a flow learns from.
+
+    Tokens and mel frames were rounded in their own ways. For a flow with two frames for each token,
+    both are cut to the shorter one.
+
+    Args:
+        batch: As `sled.data.tokens` makes it.
+        flow: The flow.
+
+    Raises:
+        ValueError: If something is missing or does not fit the flow.
+    """
+    missing = [name for name in (TOKENS, MEL, VECTOR) if name not in batch]
+    if missing:
+        raise ValueError(
+            f"the corpus has no {', '.join(missing)}: extract speech tokens and speaker vectors "
+            "before it is packed"
+        )
+    tokens, mel = batch[TOKENS].to(flow.device), batch[MEL].to(flow.device).mT
+    num_tokens, num_frames = (batch[f"{name}_len"].long().to(flow.device) for name in (TOKENS, MEL))
+    speaker = batch[VECTOR].to(flow.device, torch.float32)
+    for what, found, wanted in (
+        ("mel bands", mel.shape[1], flow.num_mels),
+        ("numbers in a speaker vector", speaker.shape[1], flow.speaker_size),
+    ):
+        if found != wanted:
+            raise ValueError(f"the corpus has {found} {what}, the flow {wanted}: extract it again")
+    if len(tokens) and int(tokens.max()) >= flow.vocab_size:
+        raise ValueError(
+            f"the corpus has the token {int(tokens.max())}, the flow {flow.vocab_size} tokens: use "
+            "the speech tokenizer that belongs to the flow"
+        )
+    if isinstance(flow, ChunkedFlow):
+        num_tokens = torch.minimum(num_tokens, num_frames // FRAMES_PER_TOKEN)
+        num_frames = FRAMES_PER_TOKEN * num_tokens
+    longest, frames = int(num_tokens.max()), int(num_frames.max())
+    inside = torch.arange(frames, device=mel.device) < num_frames[:, None]
+    mel = mel[..., :frames] * inside[:, None]
+    return FlowBatch(tokens[:, :longest], num_tokens, mel, num_frames, speaker)
+
+
+def vocoder_batch(batch: Mapping[str, Any]) -> tuple[Tensor, Tensor, Tensor | None]:
+    """Take what a vocoder learns from: mel frames [B, M, F], waveforms [B, S], frequencies [B, F].
+
+    Args:
+        batch: As `sled.data.tokens` makes it of truncated recordings.
+
+    Raises:
+        ValueError: If the recordings are not truncated.
+    """
+    if WAVEFORM not in batch:
+        raise ValueError("a vocoder learns from pieces of recordings: set the option to cut them")
+    return batch[MEL].mT, batch[WAVEFORM], batch.get(PITCH)

@@ -1,0 +1,118 @@
+"""One training step of a flow, also of one that is to need fewer steps."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from sled.codec.flow.base import DROP_RATE, Flow, FlowBatch, SpeechFlow
+from sled.codec.flow.matching import FlowDraws, SolverOptions
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True)
+class FlowTraining:
+    """How a flow is trained; defaults as published for CosyVoice.
+
+    Attributes:
+        learning_rate: At its highest.
+        max_grad_norm: Larger gradients are scaled down.
+        accumulate: Batches of a step.
+        schedule: The number of a step, from 0, to a factor of the learning rate. None: constant.
+    """
+
+    learning_rate: float = 1e-3
+    max_grad_norm: float = 5.0
+    accumulate: int = 2
+    schedule: Callable[[int], float] | None = None
+
+
+class FlowLearner:
+    """A flow and its optimiser.
+
+    Args:
+        flow: The flow.
+        training: How it is trained.
+        generator: Draws times, noise, prompts and chunk masks.
+        teacher: Reflow (Liu et al. 2023, section 2.2): a flow whose solutions are learned instead
+            of recordings, each with the noise that it was solved from. Paths become straight, so
+            that fewer steps suffice. None: recordings are learned.
+        solver: How the teacher is solved. Its guidance becomes part of what is learned, so the
+            trained flow needs none.
+    """
+
+    def __init__(
+        self,
+        flow: SpeechFlow,
+        training: FlowTraining,
+        generator: torch.Generator,
+        teacher: Flow | None = None,
+        solver: SolverOptions = SolverOptions(),  # noqa: B008 (it is frozen)
+    ) -> None:
+        self.flow, self.training, self.generator = flow.train(), training, generator
+        self.teacher = None if teacher is None else teacher.eval().requires_grad_(False)
+        self.solver, self.step = solver, 0
+        self.optimizer = torch.optim.Adam(flow.parameters(), lr=training.learning_rate)
+
+    def train_step(self, batches: list[FlowBatch]) -> dict[str, float]:
+        """Update the flow by a few batches, which all count alike.
+
+        Returns:
+            The mean loss, and the norm of the gradients.
+        """
+        self.optimizer.zero_grad(set_to_none=True)
+        total = 0.0
+        for batch in batches:
+            loss = self.loss(batch) / len(batches)
+            torch.autograd.backward(loss)
+            total += float(loss.detach())
+        norm = nn.utils.clip_grad_norm_(self.flow.parameters(), self.training.max_grad_norm)
+        if self.training.schedule is not None:
+            for group in self.optimizer.param_groups:
+                group["lr"] = self.training.learning_rate * self.training.schedule(self.step)
+        # A step of nan or inf would destroy the weights; skipping one costs nothing.
+        if torch.isfinite(norm):
+            self.optimizer.step()
+        else:
+            logger.warning("step %d skipped: gradient norm %s", self.step, float(norm))
+        self.step += 1
+        return {"loss": total, "grad_norm": float(norm)}
+
+    def loss(self, batch: FlowBatch) -> Tensor:
+        """The loss of a batch."""
+        if self.teacher is None:
+            return self.flow.loss(batch, self.generator)
+        flow = self.flow
+        assert isinstance(flow, Flow), "reflow needs a flow with an encoder"
+        streaming = bool(torch.rand((), generator=self.generator) < 0.5)
+        prompt_frames = flow.draw_prompts(batch.num_frames, self.generator)
+        draws = FlowDraws.draw(batch.mel, DROP_RATE, self.generator)
+        with torch.no_grad():
+            known, mask = self.teacher.batch_inputs(batch, prompt_frames, streaming)
+            solved = self.teacher.solve(draws.noise, known, self.solver, streaming, mask)
+        inputs, mask = flow.batch_inputs(batch, prompt_frames, streaming)
+        all_kept = torch.ones_like(draws.keep)
+        draws = FlowDraws(draws.time, draws.noise, all_kept)
+        return flow.matching_loss(solved, mask, inputs, draws, streaming)
+
+    def state_dict(self) -> dict[str, Any]:
+        """The state that a continued run needs, as tensors and plain values."""
+        return {
+            "step": self.step,
+            "generator": self.generator.get_state(),
+            "flow": self.flow.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Restore the result of `state_dict`."""
+        self.flow.load_state_dict(state["flow"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.step = state["step"]
+        self.generator.set_state(state["generator"])
