@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from typing_extensions import override
 
+from sled.files.large_pages import zeros
 from sled.model.backbone import DistanceContext, position_vectors, rotary_tables
 from sled.model.config import Architecture
 
@@ -162,7 +163,7 @@ class KVCache(DistanceContext, RowCache):
         """Move to tensors of another size."""
         old = (self._keys, self._values)
         shape = (self._layers, rows_allocated, self._heads, capacity, self._head_dim)
-        new = tuple(tensor.new_zeros(shape) for tensor in old)
+        new = tuple(zeros(shape, tensor.dtype, tensor.device) for tensor in old)
         if len(self.lengths):
             rows, positions = len(self.lengths), min(capacity, old[0].shape[3])
             for target, source in zip(new, old, strict=True):

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from sled.fast.native.library import Block, Layer, Matrix, Model
 from sled.fast.quantize import quantize_blocks
+from sled.files.large_pages import zeros
 from sled.model.backbone import MLP, DecoderLayer, rotary_tables
 from sled.model.heads.energy import EPSILON, EnergyHead, ResidualBlock
 from sled.model.lm import SpeechLM
@@ -21,6 +22,8 @@ BLOCK, GROUP = 64, 128
 NARROW_BLOCKS = (16, 32)  # other numbers of outputs
 LANES = 16  # numbers of a vector, of which the kernels need widths to be multiples
 LARGEST_HEAD = 256
+# Bytes of a cache line, and of memory that is allocated at once.
+ALIGNMENT, ALLOCATED = 64, 16 * 2**20
 
 
 class Packer:
@@ -32,13 +35,18 @@ class Packer:
 
     def __init__(self) -> None:
         self.tensors: list[Tensor] = []
+        self._free = torch.empty(0, dtype=torch.uint8)
 
     def numbers(self, values: Tensor) -> int:
         """Keep a vector or table in float32; return its address."""
         return self._keep(values.detach().float())
 
     def _keep(self, values: Tensor) -> int:
-        self.tensors.append(values.contiguous())
+        size = -(-values.nbytes // ALIGNMENT) * ALIGNMENT
+        if size > len(self._free):
+            self._free = zeros((max(size, ALLOCATED),), torch.uint8, torch.device("cpu"))
+        place, self._free = self._free[: values.nbytes], self._free[size:]
+        self.tensors.append(place.view(values.dtype).view(values.shape).copy_(values))
         return self.tensors[-1].data_ptr()
 
     def matrix(
