@@ -83,6 +83,7 @@ COMMANDS = {
         "sled.training.run_arguments:TransformersArguments",
         "transformers.training_args:TrainingArguments",
     ),
+    "finetune": _command("finetune", "fine-tune Step-Audio-EditX to a corpus in Parquet"),
     "average": _command("average", "average the weights of checkpoints"),
     "grow": _command("grow", "enlarge a checkpoint without changing what it computes"),
     "export": _command("export", "write a model and its codec for publication"),
@@ -113,7 +114,7 @@ GROUPS = {
 SECTIONS = {
     "speaking": ("speak", "stream", "clone", "voices", "serve"),
     "data": ("prepare", "align", "tokenizer", "cache"),
-    "training": ("codec", "train", "average", "grow", "export"),
+    "training": ("codec", "train", "finetune", "average", "grow", "export"),
     "measuring": ("evaluate", "bench", "check"),
     "help": ("doctor", "completion"),
 }
@@ -131,6 +132,7 @@ LONG_WORK = {
     "codec fit",
     "train",
     "tokenizer speech train",
+    "finetune",
 }
 
 

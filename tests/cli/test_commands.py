@@ -107,6 +107,7 @@ FLAGS: dict[str, set[str]] = {
         *("--input", "--output", "--num_utts_per_parquet", "--num_processes", "--dpo", "--on_bad"),
     },
     "codec fit": {"--codec", "--transforms", "--codes", "--tokenizer", "--output"},
+    "finetune": {"--config", "--mode", "--resume", "--use_cpu", "--bf16", "--output"},
     "average": {"--run", "--last", "--best", "--checkpoints", "--output"},
     "grow": {
         *("--model", "--output", "--hidden_size", "--intermediate_size", "--num_hidden_layers"),

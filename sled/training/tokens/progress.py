@@ -43,7 +43,7 @@ class TokenProgress:
         for name, part in parts.items():
             self._parts[name] = self._parts.get(name, 0.0) + part.detach()
         self._tokens += int((output.targets >= 0).sum())
-        self._flops += training_flops(self._model, output.lengths)
+        self._flops += training_flops(self._model, len(output.inputs), output.lengths)
 
     def pause(self, seconds: float) -> None:
         """Exclude time that was not spent on training."""
@@ -69,7 +69,7 @@ class TokenProgress:
         }
 
 
-def training_flops(model: TokenLM, lengths: list[int]) -> float:
+def training_flops(model: TokenLM, positions: int, lengths: list[int]) -> float:
     """Operations of a forward and a backward pass; see `throughput.training_flops`.
 
     Every matrix counts for every position. A text encoder reads text only, so a model with one
@@ -83,7 +83,7 @@ def training_flops(model: TokenLM, lengths: list[int]) -> float:
             used -= round(experts * (1 - module.num_chosen / len(module.experts)))
     attended = sum(length * length / 2 for length in lengths)
     width = sizes.num_attention_heads * sizes.head_dim
-    return 6.0 * used * sum(lengths) + 12.0 * sizes.num_hidden_layers * width * attended
+    return 6.0 * used * positions + 12.0 * sizes.num_hidden_layers * width * attended
 
 
 def _is_product(name: str, parameter: nn.Parameter) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from transformers import TrainerCallback, TrainerState, set_seed
@@ -50,25 +50,46 @@ def run_tokens(
         form: What a run in the published form has beside them. None: it is none.
         callbacks: Called between the steps.
     """
-    began, args = time.monotonic(), run[-1]
+    _check(run)
+    return run_trainer(lambda: make_token_trainer(run, form), run[-1], callbacks)
+
+
+def run_trainer(
+    make_trainer: Callable[[], TokenTrainer],
+    args: TokenTrainingArguments,
+    callbacks: Sequence[TrainerCallback] = (),
+) -> Path:
+    """Train and save, or go on where an interrupted run stopped.
+
+    Args:
+        make_trainer: Makes the trainer, the same on every process.
+        args: The flags of the run.
+        callbacks: Called between the steps.
+
+    Returns:
+        The output folder, which holds the trained model.
+
+    Raises:
+        ValueError: If data or a checkpoint cannot be used.
+        OSError: If something cannot be read or written.
+    """
+    began = time.monotonic()
     assert args.output_dir is not None  # transformers sets a default
     output_dir = Path(args.output_dir)
     if args.process_index > 0:  # the first process holds the lock, and logs
         logging.getLogger("sled").setLevel(logging.WARNING)
-        return _run(run, form, callbacks, output_dir, began)
+        return _run(make_trainer, args, callbacks, output_dir, began)
     with only_run_in(output_dir):
-        return _run(run, form, callbacks, output_dir, began)
+        return _run(make_trainer, args, callbacks, output_dir, began)
 
 
 def _run(
-    run: TokenRun,
-    form: PublishedForm | None,
+    make_trainer: Callable[[], TokenTrainer],
+    args: TokenTrainingArguments,
     callbacks: Sequence[TrainerCallback],
     output_dir: Path,
     began: float,
 ) -> Path:
-    args = run[-1]
-    _check(run)
     if _is_finished(output_dir, args):
         logger.info(
             "%s holds the model after all of its steps: nothing to do (to train on, raise "
@@ -76,7 +97,7 @@ def _run(
             output_dir,
         )
         return output_dir
-    trainer = make_token_trainer(run, form)
+    trainer = make_trainer()
     show_progress(trainer)
     for callback in callbacks:
         trainer.add_callback(callback)

@@ -39,6 +39,23 @@ class BatchLoader(Protocol):
         ...
 
 
+class EpochCheckpoints(Protocol):
+    """Writes checkpoints in a published form."""
+
+    def save(
+        self,
+        model: TokenLM,
+        *,
+        epoch: int,
+        step: int,
+        is_whole: bool,
+        learning_rate: float,
+        losses: Mapping[str, float],
+    ) -> None:
+        """Write a checkpoint; see `PublishedCheckpoints.save`."""
+        ...
+
+
 @dataclass(frozen=True, kw_only=True)
 class Start:
     """Where a run begins to count, if its weights are those of another one.

@@ -22,8 +22,13 @@ from sled.training.tokens.arguments import TokenTrainingArguments
 from sled.training.tokens.callbacks import EpochEnd, SkipBrokenUpdates
 from sled.training.tokens.preference import Preference, PreferenceOutput, preference_loss
 from sled.training.tokens.progress import TokenProgress
-from sled.training.tokens.published_checkpoints import PublishedCheckpoints
-from sled.training.tokens.samples import BatchLoader, LearningBatch, Start, learning_batch
+from sled.training.tokens.samples import (
+    BatchLoader,
+    EpochCheckpoints,
+    LearningBatch,
+    Start,
+    learning_batch,
+)
 from sled.training.tokens.schedules import make_schedule
 
 _BATCH = "batch"
@@ -40,7 +45,7 @@ class TokenTrainer(BatchTrainer):
         eval_loader: Evaluation batches, the same on every process.
         reference: The model that preferences are compared with. None: no preferences are learned.
         start: Where the run begins to count.
-        published: Writes checkpoints in the published form, too.
+        published: Writes checkpoints in a published form, too, after each epoch.
         **kwargs: As for `BatchTrainer`.
     """
 
@@ -61,7 +66,7 @@ class TokenTrainer(BatchTrainer):
         eval_loader: BatchLoader | None = None,
         reference: TokenLM | None = None,
         start: Start | None = None,
-        published: PublishedCheckpoints | None = None,
+        published: EpochCheckpoints | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -82,8 +87,7 @@ class TokenTrainer(BatchTrainer):
     @property
     def lm(self) -> TokenLM:
         """The model, without what the libraries wrap around it."""
-        model: Any = self.model
-        assert isinstance(model, TokenLM)
+        model: TokenLM = self.model
         return model
 
     @property
@@ -317,13 +321,21 @@ class TokenTrainer(BatchTrainer):
     def _save(self, output_dir: str | None = None, state_dict: Any = None) -> None:
         if self.args.should_save:
             folder = Path(output_dir or self.output_dir)
-            save_token_lm(self.lm, folder)
+            self.save_lm(folder)
             if self.processing_class is not None:
                 self.processing_class.save_pretrained(str(folder))
 
     @override
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
-        self.lm.load_state_dict(load_token_lm(Path(resume_from_checkpoint)).state_dict())
+        self.load_lm(Path(resume_from_checkpoint))
+
+    def save_lm(self, folder: Path) -> None:
+        """Write the model into the folder of a checkpoint."""
+        save_token_lm(self.lm, folder)
+
+    def load_lm(self, folder: Path) -> None:
+        """Load the weights that `save_lm` wrote."""
+        self.lm.load_state_dict(load_token_lm(folder).state_dict())
 
     def _save_checkpoint(self, *args: Any, **kwargs: Any) -> None:
         began = time.perf_counter()

@@ -1,0 +1,1 @@
+"""Fine-tuning of Step-Audio-EditX's language model, with adapters or as a whole."""

@@ -1,0 +1,133 @@
+"""Fine-tuning of the language model of Step-Audio-EditX, with adapters and as a whole."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+import yaml
+from transformers import AutoModelForCausalLM, LlamaConfig, LlamaForCausalLM
+
+from sled.data.tokens.pack import write_parquet
+from sled.data.tokens.tables import SPEECH_TOKENS, write_table
+from sled.model.tokens.lm import TokenSample
+from sled.text.published_tokenizers import load_corpus_tokenizer
+from sled.training.editx.chat import (
+    BEGIN_TEXT,
+    BEGIN_TURN,
+    END_TURN,
+    ChatTokenizer,
+    load_chat_lm,
+)
+from sled.training.editx.finetune import read_settings
+from tests.commands import run
+from tests.data.tokens.corpora import make_folder, name, seconds
+from tests.debug import debug_tokenizer
+
+FIRST, NUM = 310, 100
+
+
+@pytest.fixture(scope="module")
+def setting(tmp_path_factory):
+    """A folder with a tiny model, a corpus in Parquet, and a configuration."""
+    folder = tmp_path_factory.mktemp("editx")
+    torch.manual_seed(0)
+    sizes = {"hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2}
+    config = LlamaConfig(vocab_size=FIRST + NUM, num_attention_heads=4, **sizes)
+    LlamaForCausalLM(config).save_pretrained(folder / "model")
+    debug_tokenizer().save_pretrained(folder / "model")
+    source = make_folder(folder / "source", count=6, tables=False)
+    random = np.random.default_rng(0)
+    rows = {name(n): random.integers(NUM, size=round(125 / 3 * seconds(n))) for n in range(6)}
+    write_table(source / SPEECH_TOKENS, rows)
+    write_parquet(source, folder / "parquet")
+    listed = str(folder / "parquet" / "data.list")
+    content = {
+        "basic": {"log_interval": 1},
+        "data": {"train_data": listed, "cv_data": listed, "max_frames_in_batch": 300},
+        "model": {
+            "llm": {"path": str(folder / "model"), "first_speech": FIRST, "num_speech": NUM},
+            "flow": {"anything": "else"},
+        },
+        "optim": {"lr_llm": 0.01, "accum_grad": 1, "warmup_steps": 1},
+        "stage": {"stage1_epochs": 5},
+    }
+    (folder / "lora.yaml").write_text(yaml.safe_dump(content))
+    content["model"]["llm"]["lora_r"] = 0
+    (folder / "whole.yaml").write_text(yaml.safe_dump(content))
+    return folder
+
+
+def finetune(setting, config, output, *flags):
+    words = ("--config", setting / config, "--mode", "llm", "--use_cpu", "--output", output)
+    return run("finetune", *map(str, words), *flags)
+
+
+@pytest.mark.parametrize("config", ["lora.yaml", "whole.yaml"])
+def test_a_model_is_tuned(setting, config, tmp_path):
+    assert finetune(setting, config, tmp_path / "tuned") == 0
+    folder = tmp_path / "tuned"
+    best = torch.load(folder / "llm_best.pt", weights_only=True)
+    assert (folder / "llm_epoch_5.pt").is_file()
+    state = json.loads((folder / "llm" / "trainer_state.json").read_text())
+    losses = [entry["eval_loss"] for entry in state["log_history"] if "eval_loss" in entry]
+    assert len(losses) == 5 and losses[-1] < losses[0]
+    assert best["val_loss"] == pytest.approx(min(losses))
+    # Libraries load what was saved.
+    if config == "lora.yaml":
+        from peft import PeftModel
+
+        assert all("lora" in key for key in best["model_state_dict"])
+        base = AutoModelForCausalLM.from_pretrained(setting / "model", dtype=torch.float32)
+        tuned = PeftModel.from_pretrained(base, folder / "llm")
+    else:
+        tuned = AutoModelForCausalLM.from_pretrained(folder / "llm", dtype=torch.float32)
+    ours = load_chat_lm(
+        setting / "model",
+        rank=8 if config == "lora.yaml" else 0,
+        first_speech=FIRST,
+        num_speech=NUM,
+    ).eval()
+    ours.load(folder / "llm")
+    ids = torch.tensor([[1, 4, 7, 8]])
+    with torch.no_grad():
+        torch.testing.assert_close(ours.model(ids).logits, tuned.eval()(ids).logits)
+
+
+def test_only_the_answer_is_learned(setting):
+    model = load_chat_lm(setting / "model", rank=0, first_speech=FIRST, num_speech=NUM).eval()
+    tokenizer = ChatTokenizer(load_corpus_tokenizer(setting / "model"), "be brief")
+    plain = load_corpus_tokenizer(setting / "model").ids
+    prompt = [
+        *(BEGIN_TEXT, BEGIN_TURN, *plain("system\nbe brief"), END_TURN),
+        *(BEGIN_TURN, *plain("human\none"), END_TURN, BEGIN_TURN, *plain("assistant\n")),
+    ]
+    assert tokenizer.ids("one") == prompt
+    samples = [
+        TokenSample(torch.tensor(tokenizer.ids(text)), torch.tensor(speech))
+        for text, speech in (("one", [5, 6]), ("two two", [9, 8, 7, 6]))
+    ]
+    output = model(samples)
+    assert output.targets[:3].tolist() == [FIRST + 5, FIRST + 6, END_TURN]
+    # transformers computes the same loss of each sample alone.
+    for sample, ours in zip(samples, output.log_likelihoods(), strict=True):
+        answer = torch.tensor([*(sample.speech + FIRST), END_TURN])
+        ids = torch.cat((sample.text, answer))[None]
+        labels = torch.cat((torch.full_like(sample.text, -100), answer))[None]
+        theirs = model.model(input_ids=ids, labels=labels).loss
+        torch.testing.assert_close(-ours, theirs)
+
+
+def test_what_cannot_be_used_is_named(setting, tmp_path, capsys):
+    (tmp_path / "empty.yaml").write_text("data: {train_data: x}")
+    with pytest.raises(ValueError, match="lacks data.cv_data"):
+        read_settings(tmp_path / "empty.yaml")
+    (tmp_path / "list.yaml").write_text("- 1")
+    assert finetune(tmp_path, "list.yaml", tmp_path / "out") == 2
+    assert "no configuration" in capsys.readouterr().err
+    (tmp_path / "code").mkdir()
+    (tmp_path / "code" / "config.json").write_text('{"auto_map": {"AutoModel": "a.B"}}')
+    with pytest.raises(ValueError, match="brings code of its own"):
+        load_chat_lm(tmp_path / "code", rank=8)
+    with pytest.raises(ValueError, match="speech tokens go up to"):
+        load_chat_lm(setting / "model", rank=0)
