@@ -30,6 +30,7 @@ def test_of_silence_there_is_the_worst_opinion(nothing):
     assert QualityJudge(lambda speech: 5.0)(synthesis(nothing)) == 1.0
 
 
+@pytest.mark.slow
 def test_dnsmos_prefers_a_voice_without_noise():
     pytest.importorskip("speechmos")
     pytest.importorskip("librosa")

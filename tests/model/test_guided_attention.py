@@ -107,9 +107,10 @@ def test_it_teaches_what_lies_before_the_attention_and_nothing_else():
     assert "model.layers.1.self_attn.q_proj.weight" in taught
     assert "model.layers.0.mlp.down_proj.weight" in taught
     assert not any("layers.2." in name or "scoreloss" in name for name in taught)
-    query = model.model.layers[1].self_attn.q_proj.weight.grad
-    assert query[: model.model.head_dim].abs().min() > 0
-    assert query[model.model.head_dim :].abs().max() == 0  # the other heads are free
+    attention = model.model.layers[1].self_attn
+    query, width = attention.q_proj.weight.grad, attention.head_dim
+    assert query[:width].abs().min() > 0
+    assert query[width:].abs().max() == 0  # the other heads are free
 
 
 def test_a_dropped_text_and_an_unread_token_teach_nothing():
