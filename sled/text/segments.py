@@ -1,14 +1,11 @@
 """Splits a growing text into segments, each short enough for the model.
 
 A segment consists of whole sentences. A sentence that is too long is cut at its best place: after a
-clause, else before a conjunction, else between two words. From the first such place on, text is
-held back until the segment is full or a better place comes; it is a few words. Other text is passed
-on at once. Among places of one kind the first is taken, so that what remains is not a short rest,
-which would be said badly by itself.
-
-A missed break costs little, since the next one is taken; a wrong one is heard. So in doubt
-(initials, short ordinals, abbreviations that may also end a sentence) there is no break. The end of
-a single line counts as that of a clause only, since books have lines of equal length.
+clause, else before a conjunction, else before a preposition, else between two words, but not behind
+one that belongs to the next (an article, a preposition). From the first such place on, text is held
+back until the segment is full or a better place comes; it is a few words. Other text is passed on
+at once, or with its word where that may be a conjunction. Among places of one kind the first is
+taken, so that what remains is not a short rest, which would be said badly by itself.
 
 The rules are our own. Libraries for this split complete texts: for a growing text they have to be
 called again for every character, and change earlier results. Those for streams return a sentence
@@ -21,68 +18,28 @@ import re
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
-from enum import Enum
 from math import inf
 
-_CLOSERS = r"[\"'”’»)\]}）」』】》〉]*"
-# These need a space after them; the wide ones below do not.
-_STOP = re.compile(rf"([.?!…؟۔।]+){_CLOSERS}$")
-_CLAUSE = re.compile(rf"([,;:،؛]|--|\s[-–]){_CLOSERS}$")
-_WIDE_STOP = re.compile(rf"[。！？｡]{_CLOSERS}$")
-_WIDE_CLAUSE = re.compile(rf"[，；：、…—]{_CLOSERS}$")
+from sled.text.breaks import (
+    CLOSERS,
+    Break,
+    are_tied,
+    belongs_to_amount,
+    break_before,
+    break_before_word,
+)
 
 # A text is a list if pauses take more than this share of it.
 LIST_SHARE = 0.2
 
 # Marks after which a speaker pauses, in text where spaces follow them.
-_STOPS = re.compile(rf"[.?!…]{_CLOSERS}(?=\s|$)")
-_COMMAS = re.compile(rf"[,;:]{_CLOSERS}(?=\s|$)")
-
-_NEVER_FIRST = frozenset(".?!…؟۔।,;:،؛。！？｡，；：、—–”’»)]}）」』】》〉")
-_QUOTES = frozenset("\"'")  # after a space they open, elsewhere they close
-# Chinese and Japanese: a line may be broken between any two of these.
-_IDEOGRAPH = re.compile(
-    r"[\u3041-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff]"
-)
-
-_OPEN_NUMBER = re.compile(r"\d[^\w\n]?\Z")  # 12：| 30, 1 | 000
-_NOT_OF_A_WORD = re.compile(r"[^\w.]")
-_INITIALS = re.compile(r"(?:[^\W\d_]\.)*[^\W\d_]")  # J, U.S, e.g, a.m
-_SHORT_NUMBER = re.compile(r"\d{1,2}")  # 1. First, 3. Oktober
-
-# Words with a full stop inside a sentence; those of the second list only before a number.
-_ABBREVIATION = re.compile(
-    "mr|mrs|ms|mx|dr|prof|st|mt|ft|rev|hon|fr|sr|jr|messrs|mme|mlle"
-    "|gen|col|capt|cmdr|lt|sgt|maj|gov|sen|rep|pres|supt"
-    "|vs|cf|viz|al|ca|approx|dept|est|inc|ltd|co|corp|bros|ave|blvd|rd"
-    "|jan|feb|apr|aug|sept|oct|nov|dec",
-    re.IGNORECASE,
-)
-_NUMBER_ABBREVIATION = re.compile(
-    "no|nos|nr|vol|p|pp|fig|figs|art|sec|ch|eq|op",
-    re.IGNORECASE,
-)
-
-# Words before which a long clause can be divided.
-_CONJUNCTIONS = frozenset(
-    """and but or nor because although though while when where which who whose if unless until
-    since whereas then after before so that""".split()  # noqa: SIM905
-)
+_STOPS = re.compile(rf"[.?!…]{CLOSERS}(?=\s|$)")
+_COMMAS = re.compile(rf"[,;:]{CLOSERS}(?=\s|$)")
 
 _CONTEXT = 32  # characters; no rule looks back further
 # Maximum characters of a run without a space that are counted together. Counting a whole long run
 # again for every character would take quadratic time.
 _MAX_WORD = 32
-
-
-class Break(Enum):
-    """Kinds of places where a segment can end, with their strength."""
-
-    SENTENCE = 4
-    CLAUSE = 3
-    CONJUNCTION = 2
-    WORD = 1
-    NONE = 0
 
 
 @dataclass(frozen=True)
@@ -91,8 +48,8 @@ class SegmentLimits:
 
     Attributes:
         target: From this size on, a segment ends with its sentence. Without one up to the limit it
-            ends with a clause in the second half between the two, else before a conjunction or
-            another word in the last quarter.
+            ends with a clause or before a conjunction in the second half between the two, else
+            before a preposition or another word in the last quarter.
         limit: A segment may exceed this size only with the end of its last word.
         word: The space kept free for one more word: a segment that has less ends before it. An
             incomplete word may count for more than the whole word, as tokens do.
@@ -136,8 +93,10 @@ class SegmentLimits:
         return {
             Break.SENTENCE: min(latest, self.target),
             Break.CLAUSE: min(latest, self.target + way / 2),
-            Break.CONJUNCTION: min(latest, self.target + way * 3 / 4),
+            Break.CONJUNCTION: min(latest, self.target + way / 2),
+            Break.PREPOSITION: min(latest, self.target + way * 3 / 4),
             Break.WORD: min(latest, self.target + way * 3 / 4),
+            Break.TIED_WORD: min(latest, self.target + way * 3 / 4),
             Break.NONE: inf,
         }[kind]
 
@@ -207,12 +166,12 @@ class SegmentSplitter:
             elif kind.value > self._candidate.value:
                 self._hold_from(len(self._held), kind, sure)
             character = characters.popleft()
-            if character.isspace() and self._candidate is Break.WORD:
-                word = self._word.strip()
-                if word.lower() in _CONJUNCTIONS and self._held.endswith(word):
-                    self._hold_from(len(self._held) - len(word), Break.CONJUNCTION, sure)
+            if character.isspace():
+                self._end_word(sure)
+            else:
+                self._holds_word |= self._may_be_conjunction()
             self._append(character)
-            if self._candidate is Break.NONE:
+            if self._candidate is Break.NONE and not self._holds_word:
                 sure.append(character)
             else:
                 self._held += character
@@ -224,18 +183,41 @@ class SegmentSplitter:
         self._start_segment()
         return [*_piece([held])]
 
+    def _may_be_conjunction(self) -> bool:
+        """Whether a word begins before which the segment may end, if it is a conjunction."""
+        if not self._past[-1:].isspace() or self._candidate is not Break.NONE:
+            return False
+        size = self._size + self._count(self._word)
+        return size >= self._limits.smallest(Break.CONJUNCTION)
+
+    def _end_word(self, sure: list[str]) -> None:
+        """Take the end of a word: the segment may end before it if it is a conjunction."""
+        word = self._word.strip()
+        kind = break_before_word(word, self._previous.strip())
+        if (
+            kind.value > self._candidate.value
+            and self._held.endswith(word)
+            and self._size >= self._limits.smallest(kind)
+        ):
+            self._hold_from(len(self._held) - len(word), kind, sure)
+        elif self._holds_word:
+            sure.append(self._held)
+            self._held, self._holds_word = "", False
+
     def _hold_from(self, place: int, kind: Break, sure: list[str]) -> None:
         """Make a place in the text that is held back, or its end, the best one for a boundary."""
         sure.append(self._held[:place])
-        self._held, self._candidate = self._held[place:], kind
+        self._held, self._candidate, self._holds_word = self._held[place:], kind, False
 
     def _start_segment(self) -> None:
         self._past = ""  # the end of the segment, for `break_before`
         self._size = 0  # the size of all words but the last
         self._pauses = 0  # the pauses after them
         self._word = ""  # the last word, with the space before it
+        self._previous = ""  # the one before it
         self._candidate = Break.NONE  # the best break so far
         self._held = ""  # the text after it
+        self._holds_word = False  # whether the held text is a word that may be a conjunction
 
     def _break_before(self, character: str) -> tuple[Break, bool]:
         """The break before the next character, if the segment is long enough for it.
@@ -254,10 +236,12 @@ class SegmentSplitter:
             if total > self._limits.largest:
                 return Break.NONE, True
             if total > limit:
-                return Break.NONE, not _belongs_to_amount(self._past, character)
+                return Break.NONE, not belongs_to_amount(self._past, character)
         kind = break_before(self._past, character)
         if kind is Break.NONE:
             return kind, False
+        if kind is Break.WORD and are_tied(self._word.strip(), self._previous.strip()):
+            kind = Break.TIED_WORD
         size = self._size + self._count(self._word)
         if kind.value >= Break.CLAUSE.value and self._ends_items(size):
             return Break.SENTENCE, False
@@ -291,6 +275,7 @@ class SegmentSplitter:
             size, word = self._grown_by(character)
             if size > self._size:
                 self._pauses += self._limits.pauses(self._word)
+                self._previous = self._word
             self._size, self._word = size, word
             self._past = (self._past + character)[-_CONTEXT:]
         elif self._word:  # white space before the first word is ignored
@@ -325,49 +310,3 @@ def _widen_gap(past: str, character: str) -> str:
     if character == "\n":
         return past if past.endswith("\n\n") else past.removesuffix(" ") + "\n"
     return past if past[-1].isspace() else past + " "
-
-
-def break_before(past: str, character: str) -> Break:
-    r"""The kind of break between a text and the next character.
-
-    Args:
-        past: The text, or the end of it. White space in it is a space, "\n" for the end of a line,
-            or "\n\n" for a blank line.
-        character: The next character; not white space.
-    """
-    if past[-1:].isascii() and past[-1:].isalnum():  # within a word, the most frequent case
-        return Break.NONE
-    text = past.rstrip()
-    gap = past[len(text) :]
-    if character in _NEVER_FIRST or (not gap and character in _QUOTES):
-        return Break.NONE
-    if gap == "\n\n" or _WIDE_STOP.search(text):
-        return Break.SENTENCE
-    if character.isdigit() and _OPEN_NUMBER.search(past):
-        return Break.NONE
-    if gap and (stop := _STOP.search(text)):
-        if stop[1] == "." and _is_abbreviated(text[: stop.start()], character):
-            return Break.NONE
-        if not character.islower():
-            return Break.SENTENCE
-    if gap == "\n" or (gap and _CLAUSE.search(text)) or _WIDE_CLAUSE.search(text):
-        return Break.CLAUSE
-    if gap and _belongs_to_amount(past, character):
-        return Break.NONE
-    if gap or (_IDEOGRAPH.match(text[-1:]) and _IDEOGRAPH.match(character)):
-        return Break.WORD
-    return Break.NONE
-
-
-def _belongs_to_amount(past: str, character: str) -> bool:
-    """Whether the next word may be the unit of a number, as in $5 million."""
-    return past.rstrip()[-1:].isdigit() and character.isalpha()
-
-
-def _is_abbreviated(text: str, character: str) -> bool:
-    """Whether a full stop after a text belongs to an abbreviation or a number."""
-    word = _NOT_OF_A_WORD.split(text)[-1]
-    patterns = [_INITIALS, _SHORT_NUMBER, _ABBREVIATION]
-    if character.isdigit():
-        patterns.append(_NUMBER_ABBREVIATION)
-    return any(pattern.fullmatch(word) for pattern in patterns)

@@ -7,15 +7,8 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from sled.text.segments import (
-    Boundary,
-    Break,
-    Piece,
-    SegmentLimits,
-    SegmentSplitter,
-    break_before,
-    split_segments,
-)
+from sled.text.breaks import Break, break_before
+from sled.text.segments import Boundary, Piece, SegmentLimits, SegmentSplitter, split_segments
 from sled.text.tokenizer import TextTokenizer, normalize_spaces
 
 EVERY_SENTENCE = SegmentLimits(target=1, limit=10_000)
@@ -108,6 +101,15 @@ def test_the_longer_a_segment_the_weaker_the_break_it_ends_with() -> None:
         ["He came in over there with her, ", "and, as she sat and sang, ate it."],
         # A conjunction rather than another word.
         ["aaaa bbbb cccc dddd eeee fffff gggg ", "and hh iiii jjjj kkkk llll."],
+        # A conjunction that comes early rather than a word that comes late.
+        ["aaaa bbbb cccc dddd eeee fffff ", "which gggg hhhh iiii jjjj kkkk llll."],
+        # A preposition rather than a word, but not one that belongs to the word before it.
+        ["aaaa bbbb cccc dddd eeee fffff gggg ", "with hh iiii jjjj kkkk llll."],
+        ["aaaa bbbb cccc dddd eeeee ffff ", "because of gg hhh iiii jjjj kkkk llll."],
+        # Not behind an article, nor behind what may be an adjective after one.
+        ["aaaa bbbb cccc dddd eeee ffff a new gg ", "hhhhhhhh iiii jjjj kkkk llll."],
+        # But there rather than within a word.
+        ["aaaa bbbb cccc dddd eeee fffff a the ", "hhhhhhhh iiii jjjj kkkk llll."],
         # No rest is left alone that fits.
         ["aaaa bbbb cccc dddd eeee fffff gggg hh i"],
         # What is too long without any place is cut.
@@ -133,6 +135,9 @@ TRICKY = [
         "x" * 20,
         "\u3000",
         "No. 5",
+        "and ",
+        "in the ",
+        "because of ",
     ],
 ]
 texts = st.lists(st.sampled_from(TRICKY) | st.text(max_size=4), max_size=80).map("".join)
