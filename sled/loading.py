@@ -8,6 +8,7 @@ import torch
 
 from sled.bundled import BUNDLED_MODELS, bundled_model
 from sled.codec import Codec, load_codec
+from sled.codec.token_codec import is_published_folder
 from sled.fast import PRECISIONS, choose_precision, loading_dtype, make_fast, use_kernels
 from sled.files.checkpoint import checkpoint_folder
 from sled.files.hub import is_hub_name
@@ -51,6 +52,8 @@ def load_parts(
     if codec is None:
         beside = [folder / "codec", folder.parent / "codec"]
         codec = next((path for path in beside if path.is_dir()), DEFAULT_CODEC)
+        if is_published_folder(folder):  # which has flow and vocoder beside the language model
+            codec = folder
     if dtype == "auto":
         dtype = choose_precision(
             family.num_parameters(config), torch.device(device), config.architecture.head == "token"

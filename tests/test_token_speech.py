@@ -157,3 +157,15 @@ def test_the_command_speaks_from_a_folder(
     assert run("speak", "--model", folder, TEXT, "--voice", "ben", "--output", ben) == 0
     assert ben.read_bytes() != output.read_bytes()
     assert run("speak", "--model", folder, TEXT, "--voice", "eve", "--output", ben) == 2
+
+
+def test_flow_and_vocoder_may_lie_beside_the_language_model_as_published(
+    model: CosyVoice2LM, codec: TokenCodec, tmp_path: Path
+) -> None:
+    save_token_lm(model, tmp_path)
+    debug_token_tokenizer(model).save_pretrained(tmp_path)
+    networks = token_networks("step_flow")  # whose sizes its tensors tell
+    torch.save(networks.flow.state_dict(), tmp_path / "flow.pt")
+    torch.save(networks.vocoder.state_dict(), tmp_path / "hift.pt")
+    with pytest.raises(ValueError, match="units of shape"):  # of two tokens, the model's are single
+        TTS.from_pretrained(tmp_path)

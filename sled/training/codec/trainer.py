@@ -143,6 +143,7 @@ class CodecTrainer:
 
     def _architecture(self) -> EncodecConfig | SpectralConfig:
         if self.origin is not None:
+            assert isinstance(self.origin.model, Encodec | Spectral)  # checked above
             return self.origin.model.config
         if self.config.family == "spectral":
             return self.config.spectral_config()

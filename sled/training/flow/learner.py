@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,8 +12,12 @@ from torch import Tensor, nn
 
 from sled.codec.flow.base import DROP_RATE, Flow, FlowBatch, SpeechFlow
 from sled.codec.flow.matching import FlowDraws, SolverOptions
+from sled.training.epoch_run import mean_of
+from sled.training.flow.batch import flow_batch
 
 logger = logging.getLogger(__name__)
+
+EVAL_SEED = 20_130
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,13 +27,11 @@ class FlowTraining:
     Attributes:
         learning_rate: At its highest.
         max_grad_norm: Larger gradients are scaled down.
-        accumulate: Batches of a step.
         schedule: The number of a step, from 0, to a factor of the learning rate. None: constant.
     """
 
     learning_rate: float = 1e-3
     max_grad_norm: float = 5.0
-    accumulate: int = 2
     schedule: Callable[[int], float] | None = None
 
 
@@ -83,6 +85,26 @@ class FlowLearner:
             logger.warning("step %d skipped: gradient norm %s", self.step, float(norm))
         self.step += 1
         return {"loss": total, "grad_norm": float(norm)}
+
+    def train_batches(self, batches: list[dict[str, Any]]) -> dict[str, float]:
+        """Make one step with batches of `sled.data.tokens`."""
+        return self.train_step([flow_batch(batch, self.flow) for batch in batches])
+
+    @torch.no_grad()
+    def evaluate(self, batches: Iterable[dict[str, Any]]) -> float:
+        """Return the mean loss of batches, always with the same random numbers."""
+        flow, generator = self.flow.eval(), torch.Generator().manual_seed(EVAL_SEED)
+        losses = [float(flow.loss(flow_batch(one, flow), generator)) for one in batches]
+        flow.train()
+        return mean_of(losses)
+
+    def learning_rate(self) -> float:
+        """Return the learning rate of the newest step."""
+        return float(self.optimizer.param_groups[0]["lr"])
+
+    def published_state(self) -> dict[str, Tensor]:
+        """Return the weights by their published names."""
+        return dict(self.flow.state_dict())
 
     def loss(self, batch: FlowBatch) -> Tensor:
         """The loss of a batch."""

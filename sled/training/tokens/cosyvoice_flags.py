@@ -17,6 +17,7 @@ import torch
 from transformers import TrainerCallback
 
 from sled.files.json_object import read_json_object
+from sled.training.published_networks import train_published_networks
 from sled.training.tokens.arguments import (
     TokenDataArguments,
     TokenModelArguments,
@@ -83,7 +84,9 @@ def train_published(argv: Sequence[str] | None = None, description: str | None =
     """
     flags = make_published_parser(description).parse_args(argv)
     if flags.model != LANGUAGE_MODEL:
-        raise ValueError(f"--model {flags.model}: this command trains {LANGUAGE_MODEL}")
+        settings = PublishedConfig.load(flags.config, flags.qwen_pretrain_path).training()
+        given = {name: _plain(value) for name, value in vars(flags).items()}
+        return train_published_networks(flags, settings | given)
     if flags.dpo and flags.ref_model is None:
         raise ValueError("--dpo needs --ref_model: name the model that training starts from")
     config = PublishedConfig.load(flags.config, flags.qwen_pretrain_path)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +17,8 @@ from torch import Tensor, nn
 
 from sled.codec.features import MEL_22K, MEL_24K, log_mel
 from sled.codec.vocoder.hift import HiFT
+from sled.training.epoch_run import mean_of
+from sled.training.flow.batch import vocoder_batch
 from sled.training.vocoder.discriminator import VocoderDiscriminator
 from sled.training.vocoder.losses import (
     adversarial_loss,
@@ -118,6 +121,35 @@ class VocoderLearner:
         if verdict is not None:
             losses["discriminator"] = verdict
         return {name: float(loss.detach()) for name, loss in losses.items()}
+
+    def train_batches(self, batches: list[dict[str, Any]]) -> dict[str, float]:
+        """Make a step with each of some batches of `sled.data.tokens`; the losses of the last."""
+        losses: dict[str, float] = {}
+        for batch in batches:
+            losses = self.train_step(*vocoder_batch(batch))
+        return losses
+
+    @torch.no_grad()
+    def evaluate(self, batches: Iterable[dict[str, Any]]) -> float:
+        """Return the mean difference of mel spectrograms, always with the same noise."""
+        self.vocoder.eval()
+        differences = []
+        for batch in batches:
+            mel, waveform, _ = vocoder_batch(batch)
+            made, _ = self.vocoder(mel)
+            samples = min(made.shape[1], waveform.shape[1])
+            pair = (log_mel(one[:, :samples], self.mel) for one in (made, waveform))
+            differences.append(float(F.l1_loss(next(pair), next(pair))))
+        self.vocoder.train()
+        return mean_of(differences)
+
+    def learning_rate(self) -> float:
+        """Return the learning rate."""
+        return self.training.learning_rate
+
+    def published_state(self) -> dict[str, Tensor]:
+        """Return the weights of the vocoder by their published names."""
+        return self.vocoder.published_state()
 
     def _judge_alone(self, real: Tensor, made: Tensor) -> Tensor:
         judged_real, judged_made = self.discriminator(real), self.discriminator(made)

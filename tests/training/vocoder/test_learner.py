@@ -14,6 +14,7 @@ from sled.codec.vocoder.files import load_vocoder
 from sled.training.vocoder.discriminator import VocoderDiscriminator
 from sled.training.vocoder.learner import VocoderLearner, VocoderTraining
 from sled.training.vocoder.losses import relativistic_loss
+from sled.training.vocoder.pitch import pitch_of
 from tests.codec.flow.models import RECORDED
 from tests.debug import randn
 
@@ -83,3 +84,25 @@ def test_the_relativistic_loss_is_that_of_differences_below_the_median(margin: f
     median = difference[(len(difference) - 1) // 2]
     wanted = (difference[difference < median] - median).square().mean().clamp(max=margin)
     assert torch.allclose(relativistic_loss([[better]], [[worse]], margin), wanted)
+
+
+def test_batches_of_corpora_are_learned_and_evaluated() -> None:
+    learner, (mel, waveforms, pitch) = new_learner(), tones()
+    batch = {"speech_feat": mel.mT, "speech": waveforms, "pitch_feat": pitch}
+    before = learner.evaluate([batch])
+    for _ in range(5):
+        losses = learner.train_batches([batch])
+    assert "f0" in losses
+    assert learner.evaluate([batch]) < before
+    assert learner.published_state().keys() == learner.vocoder.state_dict().keys()
+    with pytest.raises(ValueError, match="no batch to evaluate"):
+        learner.evaluate([])
+
+
+def test_the_pitch_of_a_tone_is_its_frequency() -> None:
+    _, waveforms, _ = tones()
+    silence = torch.zeros(8 * 480)
+    found = pitch_of(24_000, 480)(torch.cat((waveforms[1], waveforms[1], silence)), 24)
+    assert found.shape == (24,)
+    assert (found[3:12] - 220).abs().max() < 5
+    assert (found[-5:] == 0).all()

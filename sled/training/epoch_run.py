@@ -1,0 +1,196 @@
+"""Runs of models that a `Learner` trains, epoch by epoch, in one process.
+
+After each epoch the weights are written in CosyVoice's form, `epoch_3_whole.pt`, with a record of
+the settings and the loss of the evaluation beside them. A run that is started again continues where
+it was.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from functools import partial
+from itertools import islice
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+import yaml
+from torch import Tensor
+from tqdm import tqdm
+
+from sled.training.checkpoints.lock import only_run_in
+from sled.training.tokens.samples import BatchLoader
+
+logger = logging.getLogger(__name__)
+
+STATE_FILE = "state.pt"
+# Steps between two states within an epoch, as a run may be interrupted.
+SAVE_STEPS = 500
+
+
+class Learner(Protocol):
+    """Trains a model on batches of `sled.data.tokens`.
+
+    Attributes:
+        step: Steps done.
+    """
+
+    step: int
+
+    def train_batches(self, batches: list[dict[str, Any]]) -> dict[str, float]:
+        """Make one step; returns named losses, of which `loss` is logged."""
+        ...
+
+    def evaluate(self, batches: Iterable[dict[str, Any]]) -> float:
+        """Return the mean loss of batches, always with the same random numbers."""
+        ...
+
+    def learning_rate(self) -> float:
+        """Return the learning rate of the newest step."""
+        ...
+
+    def published_state(self) -> dict[str, Tensor]:
+        """Return the weights by their published names."""
+        ...
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the state that a continued run needs, as tensors and plain values."""
+        ...
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Restore the result of `state_dict`."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class EpochRun:
+    """What a run consists of.
+
+    Attributes:
+        learner: Trains the model.
+        accumulate: Batches of a step.
+        train_loader: Batches to learn from.
+        eval_loader: Batches to evaluate on.
+        folder: Where checkpoints are written.
+        max_epochs: Number of epochs.
+        log_steps: Steps between two lines of the log.
+        record: Settings that are written beside each checkpoint.
+        seed: Of the random numbers of dropout.
+    """
+
+    learner: Learner
+    accumulate: int = 1
+    train_loader: BatchLoader
+    eval_loader: BatchLoader
+    folder: Path
+    max_epochs: int
+    log_steps: int = 100
+    record: Mapping[str, Any]
+    seed: int = 1986
+
+
+def train_epochs(run: EpochRun) -> Path:
+    """Run, or continue, until the last epoch.
+
+    Returns:
+        The folder of the checkpoints.
+
+    Raises:
+        ValueError: If the data cannot be used.
+        OSError: If a file cannot be read or written.
+    """
+    run.folder.mkdir(parents=True, exist_ok=True)
+    with only_run_in(run.folder):
+        torch.manual_seed(run.seed)  # of dropout
+        epoch, loader = _resume(run), run.train_loader
+        for number in range(epoch, run.max_epochs):
+            if number != epoch:
+                loader.start_epoch(number)
+            _train_epoch(run, number)
+            run.eval_loader.start_epoch(0)
+            loss = run.learner.evaluate(run.eval_loader)
+            logger.info("epoch %d: evaluation loss %.4f", number, loss)
+            _save_checkpoint(run, number, loss)
+            loader.start_epoch(number + 1)
+            _save_state(run, number + 1)
+    return run.folder
+
+
+def mean_of(losses: list[float]) -> float:
+    """The mean of the losses of evaluation batches.
+
+    Raises:
+        ValueError: If there are none.
+    """
+    if not losses:
+        raise ValueError("there is no batch to evaluate on: name more data for evaluation")
+    return sum(losses) / len(losses)
+
+
+def _train_epoch(run: EpochRun, epoch: int) -> None:
+    learner = run.learner
+    batches = (batch for batch in run.train_loader if batch.get("utts", True))
+    with tqdm(desc=f"epoch {epoch}", unit="step", disable=None) as bar:
+        while group := list(islice(batches, run.accumulate)):
+            figures = learner.train_batches(group)
+            bar.update()
+            bar.set_postfix({name: f"{one:.3f}" for name, one in figures.items()}, refresh=False)
+            if learner.step % run.log_steps == 0:
+                shown = ", ".join(f"{name} {one:.4f}" for name, one in figures.items())
+                logger.info("step %d: %s", learner.step, shown)
+            if learner.step % SAVE_STEPS == 0:
+                _save_state(run, epoch)
+
+
+def _resume(run: EpochRun) -> int:
+    """Load the state of an interrupted run, if there is one; returns the epoch to go on with."""
+    path = run.folder / STATE_FILE
+    if not path.exists():
+        run.train_loader.start_epoch(0)
+        return 0
+    state = torch.load(path, weights_only=True)
+    run.learner.load_state_dict(state["learner"])
+    torch.set_rng_state(state["dropout"])
+    run.train_loader.start_epoch(state["epoch"])
+    run.train_loader.load_state_dict(state["batches"])
+    logger.info("continuing %s at step %d", run.folder, run.learner.step)
+    return int(state["epoch"])
+
+
+def _save_state(run: EpochRun, epoch: int) -> None:
+    state = {
+        "learner": run.learner.state_dict(),
+        "dropout": torch.get_rng_state(),
+        "epoch": epoch,
+        "batches": run.train_loader.state_dict(),
+    }
+    _replace(run.folder / STATE_FILE, partial(torch.save, state))
+
+
+def _save_checkpoint(run: EpochRun, epoch: int, loss: float) -> None:
+    """Write weights and record; the record last, so that a record has its weights."""
+    learner = run.learner
+    state: dict[str, Any] = {name: one.cpu() for name, one in learner.published_state().items()}
+    path = run.folder / f"epoch_{epoch}_whole.pt"
+    _replace(path, partial(torch.save, state | {"epoch": epoch, "step": learner.step}))
+    record = dict(run.record) | {
+        "epoch": epoch,
+        "step": learner.step,
+        "tag": "CV",
+        "lr": learner.learning_rate(),
+        "loss_dict": {"loss": loss},
+        "save_time": datetime.now().strftime("%d/%m/%Y %H:%M:%S"),
+    }
+    text = yaml.safe_dump(record, sort_keys=True)
+    _replace(path.with_suffix(".yaml"), lambda part: part.write_text(text, encoding="utf-8"))
+
+
+def _replace(path: Path, write: Any) -> None:
+    """Write a file so that an interruption leaves the older one."""
+    part = path.with_name(f".{path.name}.part")
+    write(part)
+    os.replace(part, path)
