@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors.torch import save_file
@@ -19,23 +20,9 @@ from sled.model.tokens.files import (
     load_token_config,
     load_token_lm,
     num_token_parameters,
+    save_token_lm,
 )
 from sled.model.tokens.lm import TokenLM
-
-
-@dataclass(frozen=True)
-class ModelFamily:
-    """How checkpoints of one `model_type` are loaded.
-
-    Attributes:
-        load_config: Reads the configuration of a checkpoint folder.
-        load_model: Loads the model of a folder, in evaluation mode, in a type or (None) as stored.
-        num_parameters: The number of parameters of a model with a configuration.
-    """
-
-    load_config: Callable[[Path], Config]
-    load_model: Callable[[Path, torch.dtype | None], SpeechLM | TokenLM]
-    num_parameters: Callable[[Config], int]
 
 
 def load_speech_lm(
@@ -71,9 +58,28 @@ def save_speech_lm(model: SpeechLM, folder: Path) -> None:
     save_file(weights, folder / WEIGHTS_FILE, metadata={"format": "pt"})
 
 
+@dataclass(frozen=True)
+class ModelFamily:
+    """How checkpoints of one `model_type` are loaded.
+
+    Attributes:
+        load_config: Reads the configuration of a checkpoint folder.
+        load_model: Loads the model of a folder, in evaluation mode, in a type or (None) as stored.
+        num_parameters: The number of parameters of a model with a configuration.
+        save_model: Writes such a model into a folder that `load_model` reads.
+    """
+
+    load_config: Callable[[Path], Config]
+    load_model: Callable[[Path, torch.dtype | None], SpeechLM | TokenLM]
+    num_parameters: Callable[[Config], int]
+    save_model: Callable[[Any, Path], None] = save_speech_lm
+
+
 FAMILIES: dict[str, ModelFamily] = {
-    MODEL_TYPE: ModelFamily(Config.load, load_speech_lm, num_parameters),
-    **dict.fromkeys(MODELS, ModelFamily(load_token_config, load_token_lm, num_token_parameters)),
+    MODEL_TYPE: ModelFamily(Config.load, load_speech_lm, num_parameters, save_speech_lm),
+    **dict.fromkeys(
+        MODELS, ModelFamily(load_token_config, load_token_lm, num_token_parameters, save_token_lm)
+    ),
 }
 """The families by `model_type`; others can be added."""
 

@@ -108,6 +108,15 @@ def test_training_is_timed(device, capsys):
     assert (figures["max_memory_gib"] is None) == (device == "cpu")
 
 
+def test_training_of_speech_tokens_is_timed(capsys):
+    flags = ("--family", "cosyvoice2", "--device", "cpu", "--steps", 2, "--frames", 300)
+    figures = figures_of(capsys, *SMALL, *flags)
+    assert figures["tokens_per_second"]["count"] == 2
+    assert 0 < figures["peak_share"]["median"] < 1
+    phases = sum(one["median"] for one in figures["phases_s"].values())
+    assert phases == pytest.approx(figures["step_s"]["median"], rel=0.5)
+
+
 def test_each_phase_has_its_own_time(tmp_path):
     """Time added to a phase is measured in that phase only."""
     codec = UntrainedCodec()

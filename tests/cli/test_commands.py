@@ -135,8 +135,8 @@ FLAGS: dict[str, set[str]] = {
     },
     "bench start": {"--json", "--model", "--input", "--rounds"},
     "bench train": {
-        *("--json", "--size", "--device", "--bf16", "--frames", "--gradient_accumulation_steps"),
-        *("--steps", "--warmup_steps", "--num_workers", "--compile_layers"),
+        *("--json", "--size", "--family", "--device", "--bf16", "--frames", "--steps"),
+        *("--gradient_accumulation_steps", "--warmup_steps", "--num_workers", "--compile_layers"),
     },
     "bench data": {
         *("--json", "--manifest", "--data_path", "--tokenizer", "--num_cuts", "--num_workers"),

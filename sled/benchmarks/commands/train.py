@@ -14,6 +14,11 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     """Add the flags of `sled bench train`."""
     add_json_flag(parser)
     parser.add_argument("--size", choices=SIZES, default="published", help="size of the model")
+    parser.add_argument(
+        "--family",
+        choices=("cosyvoice2",),
+        help="measure a language model of speech tokens instead",
+    )
     add_device_flag(parser)
     parser.add_argument(
         "--bf16",
@@ -39,6 +44,9 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> None:
     """Measure, and print the report."""
     from sled.benchmarks.report import print_report
-    from sled.benchmarks.train import measure
 
+    if args.family is not None:
+        from sled.benchmarks.token_train import measure_tokens as measure
+    else:
+        from sled.benchmarks.train import measure
     print_report(measure(args), args.json)

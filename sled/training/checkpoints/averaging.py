@@ -15,11 +15,11 @@ from transformers.trainer import TRAINER_STATE_NAME
 
 from sled.files.checkpoint import CONFIG_FILE
 from sled.files.json_object import read_json_object
-from sled.model.registry import load_speech_lm
+from sled.model.registry import model_family
 from sled.training.checkpoints.folder import (
-    TOKENIZER_FILES,
     check_complete,
     refuse_existing,
+    tokenizer_files,
     write_checkpoint,
 )
 
@@ -87,10 +87,11 @@ def average_checkpoints(checkpoints: Sequence[Path], output: Path) -> None:
     for other in others:
         _check_alike(first, other)
 
-    model = load_speech_lm(first, torch.float32)
+    load_model = model_family(first).load_model
+    model = load_model(first, torch.float32)
     sums = {name: tensor.double() for name, tensor in model.state_dict().items()}
     for other in others:
-        for name, tensor in load_speech_lm(other, torch.float32).state_dict().items():
+        for name, tensor in load_model(other, torch.float32).state_dict().items():
             sums[name] += tensor
     means: dict[str, Tensor] = {n: (s / len(checkpoints)).float() for n, s in sums.items()}
     model.load_state_dict(means)
@@ -114,11 +115,13 @@ def _check_alike(first: Path, other: Path) -> None:
     ours, theirs = (read_json_object(folder / CONFIG_FILE) for folder in (first, other))
     keys = sorted((ours.keys() | theirs.keys()) - _FREE_KEYS)
     different = [key for key in keys if ours.get(key) != theirs.get(key)]
-    different += [
-        n for n in TOKENIZER_FILES if (first / n).read_bytes() != (other / n).read_bytes()
-    ]
+    different += [n for n in tokenizer_files(first) if not _is_same_file(first / n, other / n)]
     if different:
         raise ValueError(
             f"{first} and {other} differ in {', '.join(different)}: average checkpoints of one "
             "model"
         )
+
+
+def _is_same_file(first: Path, other: Path) -> bool:
+    return other.is_file() and first.read_bytes() == other.read_bytes()

@@ -7,10 +7,19 @@ from pathlib import Path
 
 from sled.files.checkpoint import missing_files
 from sled.model.lm import SpeechLM
-from sled.model.registry import save_speech_lm
+from sled.model.registry import model_family
+from sled.model.tokens.lm import TokenLM
+from sled.text.published_tokenizers import TOKENIZER_FILE, TOKENIZER_SETTINGS
 from sled.text.tokenizer import MERGES_FILE, VOCAB_FILE
 
 TOKENIZER_FILES = (VOCAB_FILE, MERGES_FILE)
+# Of tokenizers of transformers, which models of speech tokens have.
+_OTHER_FILES = (TOKENIZER_FILE, TOKENIZER_SETTINGS, "added_tokens.json", "special_tokens_map.json")
+
+
+def tokenizer_files(folder: Path) -> list[str]:
+    """Return the names of the tokenizer's files in a folder."""
+    return [name for name in (*TOKENIZER_FILES, *_OTHER_FILES) if (folder / name).is_file()]
 
 
 def refuse_existing(output: Path) -> None:
@@ -30,19 +39,20 @@ def check_complete(checkpoint: Path) -> None:
         ValueError: If files are missing; the error names them.
     """
     missing = missing_files(checkpoint)
-    missing += [name for name in TOKENIZER_FILES if not (checkpoint / name).is_file()]
+    if not (checkpoint / TOKENIZER_FILE).is_file():
+        missing += [name for name in TOKENIZER_FILES if not (checkpoint / name).is_file()]
     if missing:
         raise ValueError(
             f"{checkpoint} is incomplete, it lacks {', '.join(missing)}: check the path"
         )
 
 
-def write_checkpoint(model: SpeechLM, source: Path, output: Path) -> None:
+def write_checkpoint(model: SpeechLM | TokenLM, source: Path, output: Path) -> None:
     """Write a model with the tokenizer of `source`; the folder appears when it is complete."""
     partial = output.with_name(f".partial.{output.name}")
     shutil.rmtree(partial, ignore_errors=True)
     partial.parent.mkdir(parents=True, exist_ok=True)
-    save_speech_lm(model, partial)
-    for name in TOKENIZER_FILES:
+    model_family(source).save_model(model, partial)
+    for name in tokenizer_files(source):
         shutil.copy(source / name, partial / name)
     partial.replace(output)

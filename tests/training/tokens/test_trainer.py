@@ -11,6 +11,8 @@ from sled.model.tokens.files import load_token_lm
 from sled.training.tokens.published_checkpoints import PublishedCheckpoints
 from sled.training.tokens.samples import learning_batch
 from sled.training.tokens.schedules import make_schedule
+from tests.commands import run as command
+from tests.debug import debug_tokenizer
 from tests.tokens import debug_cosyvoice, debug_cosyvoice2, debug_simpletts
 from tests.training.tokens.runs import MemoryLoader, logged, make_batch, make_trainer, run
 
@@ -98,6 +100,19 @@ def test_a_run_of_epochs_writes_published_checkpoints(tmp_path):
     loaded = load_token_lm(published.folder / "epoch_1_whole.pt")
     for name, weight in trainer.lm.state_dict().items():
         torch.testing.assert_close(loaded.state_dict()[name], weight)
+
+
+def test_the_mean_of_a_run_is_written_by_sled_average(tmp_path):
+    settings = {"save_strategy": "steps", "save_steps": 1, "max_steps": 2}
+    run(debug_cosyvoice2(), tmp_path / "run", BATCHES, **settings)
+    folders = [tmp_path / "run" / f"checkpoint-{step}" for step in (1, 2)]
+    for folder in folders:
+        debug_tokenizer().save_pretrained(folder)
+    assert command("average", "--checkpoints", *map(str, folders), "-o", str(tmp_path / "m")) == 0
+    mean, first, second = (
+        load_token_lm(folder).llm_decoder.weight for folder in (tmp_path / "m", *folders)
+    )
+    torch.testing.assert_close(mean, (first + second) / 2)
 
 
 def test_evaluation_does_not_depend_on_batches(tmp_path):
