@@ -51,6 +51,7 @@ def run(args: argparse.Namespace) -> int:
         ValueError: If a setting is wrong, or the extra is not installed.
     """
     try:
+        from sled.serving.allocator import keep_one_arena
         from sled.serving.app import make_app
         from sled.serving.listening import listen, uvicorn_config
         from sled.serving.logs import configure_logging
@@ -70,6 +71,7 @@ def run(args: argparse.Namespace) -> int:
                 f"--wyoming_port needs {error.name}, which is missing: run "
                 f"{install_command('wyoming')}"
             ) from error
+    keep_one_arena()
     server = make_server(settings)
     configure_logging(settings.log_format)
     listen(uvicorn_config(make_app(server), settings), server)

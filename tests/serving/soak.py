@@ -18,6 +18,7 @@ import numpy as np
 import psutil
 import websockets
 
+from sled.serving.allocator import keep_one_arena
 from sled.serving.service import SpeechRequest
 from tests.serving.conftest import Running, start, stop
 from tests.serving.websocket.test_connection import CONFIG, DONE, Caller, text
@@ -97,6 +98,7 @@ def measure() -> tuple[float, int, int]:
 
 def main(count: int) -> int:
     """Run, and report."""
+    keep_one_arena()  # as `sled serve` does
     running = start()
     loop = running.listener.servers[0].get_loop()
 

@@ -6,6 +6,7 @@ import json
 import logging
 import signal
 import socket
+import subprocess
 import sys
 import threading
 import time
@@ -17,7 +18,7 @@ import httpx
 import numpy as np
 import pytest
 
-from sled.serving import watchdog
+from sled.serving import allocator, watchdog
 from sled.serving.app import make_app
 from sled.serving.caller import Caller, set_caller
 from sled.serving.keys import Key
@@ -131,6 +132,39 @@ def test_text_that_is_not_utf_8_leaves_no_trace_in_the_log(
     wire.hang_up(reset=False)
     (line,) = stream.getvalue().splitlines()
     assert "WARNING Invalid UTF-8" in line
+
+
+# Memory.
+
+ALLOCATE = """
+import ctypes, platform, runpy, sys, threading
+if platform.libc_ver()[0] != "glibc":
+    sys.exit()
+if "limited" in sys.argv:
+    runpy.run_path(sys.argv[1])["keep_one_arena"]()
+libc = ctypes.CDLL(None)
+libc.malloc.restype = ctypes.c_void_p
+together = threading.Barrier(8)
+def allocate():
+    libc.malloc(1000)
+    together.wait()
+threads = [threading.Thread(target=allocate) for _ in range(8)]
+for one in threads: one.start()
+for one in threads: one.join()
+libc.stdout = ctypes.c_void_p.in_dll(libc, "stdout")
+libc.malloc_info(0, libc.stdout)
+libc.fflush(libc.stdout)
+"""
+
+
+def test_threads_share_one_arena() -> None:
+    command = [sys.executable, "-c", ALLOCATE, allocator.__file__]
+    usual, limited = (
+        subprocess.run([*command, *more], capture_output=True, text=True, check=True).stdout
+        for more in ([], ["limited"])
+    )
+    assert usual.count("<heap ") > 1 or not usual
+    assert limited.count("<heap ") == (1 if usual else 0)
 
 
 # What is stuck.
