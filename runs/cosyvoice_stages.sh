@@ -6,7 +6,7 @@ stage=${stage:--1}
 stop_stage=${stop_stage:-3}
 train_parts=${train_parts:-train-clean-100 train-clean-360 train-other-500}
 dev_parts=${dev_parts:-dev-clean dev-other}
-test_parts=${test_parts:-test-clean test-other}
+test_parts=${test_parts-test-clean test-other}
 parts="$train_parts $dev_parts $test_parts"
 data_url=${data_url:-https://www.openslr.org/resources/60}
 data_dir=${data_dir:-downloads}
@@ -16,6 +16,7 @@ num_gpus=${num_gpus:-$(nvidia-smi -L 2>/dev/null | wc -l)}
 [ "$num_gpus" -gt 0 ] || num_gpus=1
 dist_backend=${dist_backend:-nccl}
 train_engine=${train_engine:-torch_ddp}
+models=${models:-llm}
 num_workers=${num_workers:-2}
 prefetch=${prefetch:-100}
 average_num=${average_num:-5}
@@ -76,12 +77,15 @@ join_lists() { # join_lists: one list for training, one for evaluation
     for part in $dev_parts; do cat "data/$part/parquet/data.list"; done >data/dev.data.list
 }
 
-train_model() { # train_model SYSTEM MODEL FLAGS...: under torchrun, as published
-    local system=$1 model=$2
+train_model() { # train_model SYSTEM MODEL FLAGS...: language models under torchrun, as published
+    local system=$1 model=$2 launcher=()
     shift 2
-    "$PYTHON" -m torch.distributed.run --nnodes=1 --nproc_per_node="$num_gpus" \
-        --rdzv_id=1986 --rdzv_backend=c10d --rdzv_endpoint="localhost:${port:-1234}" \
-        "$repository/scripts/train_cosyvoice.py" --train_engine "$train_engine" \
+    if [ "$model" = llm ]; then
+        launcher=(-m torch.distributed.run --nnodes=1 --nproc_per_node="$num_gpus" --rdzv_id=1986
+            --rdzv_backend=c10d --rdzv_endpoint="localhost:${port:-1234}")
+    fi
+    "$PYTHON" "${launcher[@]}" "$repository/scripts/train_cosyvoice.py" \
+        --train_engine "$train_engine" \
         --config "$config" --train_data data/train.data.list --cv_data data/dev.data.list \
         --model "$model" --model_dir "exp/$system/$model/$train_engine" \
         --tensorboard_dir "tensorboard/$system/$model/$train_engine" \

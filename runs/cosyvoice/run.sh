@@ -20,9 +20,16 @@ checkpoint=${checkpoint-$pretrained_model_dir/llm.pt}
 prepare_stages "$pretrained_model_dir/speech_tokenizer_v1.onnx"
 if due 5; then
     join_lists
-    train_model cosyvoice llm --tokenizer "$text_tokenizer" \
-        ${checkpoint:+--checkpoint "$checkpoint"}
+    for model in $models; do
+        start=$pretrained_model_dir/$model.pt
+        [ "$model" != llm ] || start=$checkpoint
+        train_model cosyvoice "$model" ${start:+--checkpoint "$start"} \
+            --tokenizer "$text_tokenizer"
+    done
 fi
 if due 6; then
-    average_model cosyvoice llm
+    for model in $models; do average_model cosyvoice "$model"; done
+fi
+if due 7; then
+    tool export_onnx --model_dir "$pretrained_model_dir"
 fi

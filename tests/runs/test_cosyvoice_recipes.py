@@ -1,0 +1,81 @@
+"""The recipes of CosyVoice run the published stages with flags that the scripts understand."""
+
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from sled.cli.main import build_parser
+from sled.training.tokens.average import make_average_parser
+from sled.training.tokens.cosyvoice_flags import make_published_parser
+from sled.training.tokens.published_config import PublishedConfig
+from tests.commands import ROOT
+
+RUNS = ROOT / "runs"
+RECORDER = """#!/bin/sh
+for word in "$@"; do printf '%s\\t' "$word" >> "$COMMANDS"; done
+echo >> "$COMMANDS"
+"""
+COMMANDS = {
+    "prepare_data": "prepare kaldi-folder",
+    "extract_embedding": "cache embeddings",
+    "extract_speech_token": "cache tokens",
+    "make_parquet_list": "cache parquet",
+}
+
+
+def commands_of(recipe: Path, folder: Path, **settings: str) -> list[list[str]]:
+    """The commands that a recipe would give Python."""
+    python = folder / "python"
+    python.write_text(RECORDER)
+    python.chmod(0o755)
+    for part in ("train", "dev"):
+        (folder / "data" / part / "parquet").mkdir(parents=True, exist_ok=True)
+        (folder / "data" / part / "parquet" / "data.list").write_text(f"{part}.tar\n")
+    own = {"PYTHON": str(python), "COMMANDS": str(folder / "commands"), "num_gpus": "2"}
+    own |= {"train_parts": "train", "dev_parts": "dev", "test_parts": ""}
+    environment = os.environ | own | settings
+    subprocess.run(["bash", str(recipe)], cwd=folder, env=environment, check=True)
+    lines = (folder / "commands").read_text().splitlines()
+    return [line.split("\t")[:-1] for line in lines]
+
+
+def parse(command: list[str]) -> str:
+    """Parse a command; returns the name of its script."""
+    [script] = [word for word in command if word.endswith(".py")]
+    flags, name = command[command.index(script) + 1 :], Path(script).stem
+    assert Path(script).is_file()
+    if name in COMMANDS:
+        build_parser(COMMANDS[name]).parse_args([*COMMANDS[name].split(), *flags])
+    elif name == "average_model":
+        make_average_parser().parse_args(flags)
+    elif name == "train_cosyvoice":
+        given = make_published_parser().parse_args(flags)
+        assert ("torch.distributed.run" in command) == (given.model == "llm")
+        assert PublishedConfig.load(given.config).training_flags()["max_epochs"] == 200
+    else:
+        assert name == "export_onnx" and flags[0] == "--model_dir"
+    return name
+
+
+@pytest.mark.parametrize("system", ["cosyvoice", "cosyvoice2"])
+def test_the_stages_of_a_recipe_are_understood(system, tmp_path):
+    recipe = RUNS / system / "run.sh"
+    settings = {"stage": "0", "stop_stage": "7", "models": "llm flow hifigan"}
+    names = [parse(command) for command in commands_of(recipe, tmp_path, **settings)]
+    extraction = [name for name in COMMANDS for _ in ("train", "dev")]
+    trained = ["train_cosyvoice"] * 3 + ["average_model"] * 3 + ["export_onnx"]
+    assert names == extraction + trained
+    assert (tmp_path / "data" / "train.data.list").read_text() == "train.tar\n"
+
+
+def test_preferences_need_the_tokens_of_both_readings(tmp_path):
+    recipe = RUNS / "cosyvoice2" / "run_dpo.sh"
+    commands = commands_of(recipe, tmp_path, stage="2", stop_stage="6")
+    assert [parse(command) for command in commands] == [
+        *["extract_speech_token"] * 4,
+        *["make_parquet_list"] * 2,
+        *("train_cosyvoice", "average_model"),
+    ]
+    assert "data/train_reject" in commands[0] and "--dpo" in commands[-2]
