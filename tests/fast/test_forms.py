@@ -6,6 +6,7 @@ from torch import Tensor
 
 from sled.benchmarks.fidelity import measure_fidelity
 from sled.decoding import Decoder, DecodingOptions, Request, Utterance, generate
+from sled.fast.native import NativeModel, kernel_level
 from sled.model.interface import FrameModel
 from sled.model.layout import Layout
 from tests.debug import LAYOUT_IDS, LAYOUTS, STREAM, debug_model, randn
@@ -147,6 +148,20 @@ def test_rounding_does_not_depend_on_other_rows(form):
     for row, text in enumerate(TEXTS):
         alone = generate(model, [Request(text)], [seeded(row)], options)[0].units
         assert_same(together[row], alone, 1e-4)
+
+
+@pytest.mark.skipif(kernel_level() is None, reason="the kernels are not compiled")
+@pytest.mark.parametrize("bits", [8, 32])
+def test_threads_of_the_kernels_do_not_change_a_frame(bits):
+    """Each output is computed by one thread, whichever it is; more threads than cores may wait."""
+    options, usual = endless(60), torch.get_num_threads()
+    alone = speak(NativeModel(debug_model(**SIZES), bits, threads=1), options)
+    torch.set_num_threads(4)
+    try:
+        together = speak(NativeModel(debug_model(**SIZES), bits, threads=4), options)
+    finally:
+        torch.set_num_threads(usual)
+    assert together.equal(alone)
 
 
 def test_half_precision_is_the_plain_forms():
