@@ -18,8 +18,8 @@ from pathlib import Path
 from typing import Any
 
 from sled.cli.device import choose_device
-from sled.training.arguments import FlagParser
 from sled.training.checkpoints.lock import only_run_in
+from sled.training.run_arguments import FlagParser
 from sled.training.short_help import FlagFormatter, add_help_flags
 from sled.training.tokenizer.config import TokenizerTrainingConfig
 from sled.training.tokenizer.trainer import ONNX_FILE, TokenizerTrainer

@@ -34,26 +34,28 @@ def run(args: argparse.Namespace) -> None:
         ValueError: For recordings or an encoder that cannot be used.
     """
     folder = input_folder(args)
-    import torch
-
     from sled.cli.device import choose_device
-    from sled.codec.speaker.encoder import load_speaker_encoder, speaker_encoder_file
+    from sled.codec.speaker.encoder import speaker_encoder_file
     from sled.data.corpora.kaldi import read_table
-    from sled.data.tokens.extraction import digest_files, extract, speaker_means, vector_of
+    from sled.data.tokens.extraction import (
+        digest_files,
+        extract,
+        load_vectors,
+        on_threads,
+        speaker_means,
+    )
     from sled.data.tokens.folder import read_audio_paths
     from sled.data.tokens.tables import SPEAKER_VECTORS, UTTERANCE_VECTORS, write_table
 
     paths = read_audio_paths(folder)
     speakers = read_table(args.utt2spk or folder / "utt2spk")
-    torch.set_num_threads(1)  # recordings are worked on in parallel instead
-    encoder = load_speaker_encoder(args.encoder, choose_device(args.device))
+    compute = load_vectors(args.encoder, choose_device(args.device))
     output = args.output or folder
     report = extract(
         paths,
-        vector_of(encoder),
+        on_threads(compute, args.num_threads),
         output / UTTERANCE_VECTORS,
         digest_files([speaker_encoder_file(args.encoder)]),
-        num_threads=args.num_threads,
         skip_bad=args.on_bad == "skip",
     )
     means = speaker_means(report.rows, speakers)

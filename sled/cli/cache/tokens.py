@@ -43,28 +43,30 @@ def run(args: argparse.Namespace) -> None:
         ValueError: For recordings or a tokenizer that cannot be used.
     """
     folder = input_folder(args)
-    import torch
-
     from sled.cli.device import choose_device
-    from sled.codec.speech_tokens.files import load_speech_tokenizer, tokenizer_files
-    from sled.data.tokens.extraction import add_linguistic, digest_files, extract, tokens_of
+    from sled.codec.speech_tokens.files import tokenizer_files
+    from sled.data.tokens.extraction import (
+        add_linguistic,
+        digest_files,
+        extract,
+        load_tokens,
+        on_threads,
+    )
     from sled.data.tokens.folder import read_audio_paths
     from sled.data.tokens.tables import SPEECH_TOKENS
 
     paths = read_audio_paths(folder)
-    torch.set_num_threads(1)  # recordings are worked on in parallel instead
-    tokenizer = load_speech_tokenizer(args.tokenizer, choose_device(args.device))
+    compute = load_tokens(args.tokenizer, choose_device(args.device))
     output = args.output or folder
     table = output if output.suffix == ".pt" else output / SPEECH_TOKENS
     report = extract(
         paths,
-        tokens_of(tokenizer),
+        on_threads(compute, args.num_threads),
         table,
         digest_files(tokenizer_files(args.tokenizer)),
-        num_threads=args.num_threads,
         skip_bad=args.on_bad == "skip",
     )
     if args.linguistic is not None:
         add_linguistic(table, report.rows, args.linguistic)
     print_report(report, table)
-    print(f"{sum(map(len, report.rows.values()))} tokens, {tokenizer.token_rate:g} a second")
+    print(f"{sum(map(len, report.rows.values()))} tokens")

@@ -24,9 +24,9 @@ import torch
 from torch import Tensor
 
 from sled.codec.features import ANALYSIS_RATE, resample
-from sled.codec.speaker.encoder import SpeakerEncoder
+from sled.codec.speaker.encoder import load_speaker_encoder
 from sled.codec.speech_tokens.dual import mix_codebooks
-from sled.codec.speech_tokens.tokenizer import SpeechTokenizer
+from sled.codec.speech_tokens.files import load_speech_tokenizer
 from sled.data.tokens.tables import LINGUISTIC, MIXED, SEMANTIC, Row, read_tokens, write_table
 from sled.files.json_object import read_json_object
 from sled.files.media import decode_media
@@ -37,6 +37,12 @@ _PER_THREAD = 16
 
 Compute = Callable[[Path], Row]
 """Returns the row of a recording."""
+
+Result = Row | str
+"""A row, or why there is none."""
+
+Executor = Callable[[Mapping[str, Path]], Iterator[tuple[str, Result]]]
+"""Yields the result of each recording, in any order."""
 
 
 @dataclass
@@ -75,11 +81,17 @@ def read_speech(path: Path) -> Tensor:
     return resample(torch.from_numpy(samples).mean(1), rate, ANALYSIS_RATE)
 
 
-def vector_of(encoder: SpeakerEncoder) -> Compute:
-    """Make the function that computes the speaker vector of a recording."""
+def load_vectors(encoder: Path, device: str = "cpu") -> Compute:
+    """Load a speaker encoder, and return the function that computes the vector of a recording.
+
+    Raises:
+        ValueError: If the encoder cannot be used.
+    """
+    torch.set_num_threads(1)  # recordings are worked on in parallel instead
+    model = load_speaker_encoder(encoder, device)
 
     def compute(path: Path) -> Row:
-        vector: Row = encoder.encode(read_speech(path)).double().numpy()
+        vector: Row = model.encode(read_speech(path)).double().numpy()
         if not np.isfinite(vector).all():
             raise ValueError("its speaker vector is not finite")
         return vector
@@ -87,11 +99,17 @@ def vector_of(encoder: SpeakerEncoder) -> Compute:
     return compute
 
 
-def tokens_of(tokenizer: SpeechTokenizer) -> Compute:
-    """Make the function that computes the speech tokens of a recording."""
+def load_tokens(tokenizer: Path, device: str = "cpu") -> Compute:
+    """Load a speech tokenizer, and return the function that computes the tokens of a recording.
+
+    Raises:
+        ValueError: If the tokenizer cannot be used.
+    """
+    torch.set_num_threads(1)  # recordings are worked on in parallel instead
+    model = load_speech_tokenizer(tokenizer, device)
 
     def compute(path: Path) -> Row:
-        [tokens] = tokenizer.encode([read_speech(path)])
+        [tokens] = model.encode([read_speech(path)])
         if not len(tokens):
             raise ValueError("it has no speech tokens: it is too short")
         row: Row = tokens.numpy()
@@ -102,37 +120,38 @@ def tokens_of(tokenizer: SpeechTokenizer) -> Compute:
 
 def extract(
     recordings: Mapping[str, Path],
-    compute: Compute,
+    execute: Executor,
     output: Path,
     made_with: str,
     *,
-    num_threads: int = 1,
     skip_bad: bool = True,
 ) -> ExtractionReport:
     """Compute a row for each recording, and write the table.
 
     Args:
         recordings: Audio files by name.
-        compute: Computes a row.
+        execute: Computes rows, see `on_threads`.
         output: The table, a file `.pt`. Beside it are a journal while the work is not complete,
             and a report as JSON.
         made_with: What computes, such as a digest of the model. Rows of an earlier run are kept if
             it was made with the same.
-        num_threads: Threads that compute.
         skip_bad: Whether recordings that fail are left out. Otherwise they are an error.
 
     Raises:
         ValueError: If a recording fails and `skip_bad` is false, all fail, or the table was made
             with something else.
     """
-    if num_threads < 1:
-        raise ValueError(f"{num_threads} threads can compute nothing: give 1 or more")
     output.parent.mkdir(parents=True, exist_ok=True)
     rows = _finished_rows(output, made_with)
     report = ExtractionReport({})
-    with _open_journal(output, made_with, rows) as journal:
-        todo = {name: path for name, path in recordings.items() if name not in rows}
-        for name, result in _run(todo, compute, num_threads, len(recordings)):
+    todo = {name: path for name, path in recordings.items() if name not in rows}
+    done = len(recordings) - len(todo)
+    with (
+        _open_journal(output, made_with, rows) as journal,
+        Progress("extracting", len(recordings), "recording", done) as progress,
+    ):
+        for name, result in execute(todo) if todo else ():
+            progress.advance()
             if isinstance(result, str):
                 if not skip_bad:
                     raise ValueError(
@@ -220,27 +239,30 @@ def digest_files(files: Iterable[Path]) -> str:
     return digest.hexdigest()
 
 
-def _run(
-    todo: Mapping[str, Path], compute: Compute, num_threads: int, total: int
-) -> Iterator[tuple[str, Row | str]]:
-    """Yield the row of each recording, or why it has none, in order."""
+def attempt(compute: Compute, name: str, path: Path) -> tuple[str, Result]:
+    """Compute the row of a recording; a failure is returned as its reason."""
+    try:
+        return name, compute(path)
+    except (ValueError, OSError, RuntimeError) as error:
+        return name, str(error).partition("\n")[0] or type(error).__name__
 
-    def attempt(item: tuple[str, Path]) -> tuple[str, Row | str]:
-        name, path = item
-        try:
-            return name, compute(path)
-        except (ValueError, OSError, RuntimeError) as error:
-            return name, str(error).partition("\n")[0]
 
-    items = iter(todo.items())
-    with (
-        ThreadPoolExecutor(num_threads) as pool,
-        Progress("extracting", total, "recording", total - len(todo)) as progress,
-    ):
-        while block := list(islice(items, _PER_THREAD * num_threads)):
-            for result in pool.map(attempt, block):
-                progress.advance()
-                yield result
+def on_threads(compute: Compute, num_threads: int = 1) -> Executor:
+    """Make an executor that computes in threads of this process, in order.
+
+    Raises:
+        ValueError: For no threads.
+    """
+    if num_threads < 1:
+        raise ValueError(f"{num_threads} threads can compute nothing: give 1 or more")
+
+    def execute(todo: Mapping[str, Path]) -> Iterator[tuple[str, Result]]:
+        items = iter(todo.items())
+        with ThreadPoolExecutor(num_threads) as pool:
+            while block := list(islice(items, _PER_THREAD * num_threads)):
+                yield from pool.map(lambda item: attempt(compute, *item), block)
+
+    return execute
 
 
 def _journal_of(output: Path) -> Path:

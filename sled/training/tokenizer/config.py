@@ -59,6 +59,9 @@ class TokenizerTrainingConfig:
     device: str = _option("auto", "cpu, cuda, cuda:1, mps, or auto")
     seed: int = _option(0, "seed of weights, order and masks")
     num_workers: int = _option(2, "processes that read audio; 0: the main process")
+    max_cached_hours: float = _option(
+        10.0, "hours of features that each of these processes keeps in memory, 90 MB each"
+    )
     logging_steps: int = _option(50, "steps between lines of the log")
     save_steps: int = _option(500, "steps between states from which a run can continue")
     eval_steps: int = _option(1_000, "steps between validations")

@@ -77,14 +77,32 @@ class Batch:
 
 
 class _Clips(Dataset[tuple[Tensor, Tensor]]):
-    """Mel spectrogram [F, M] and symbols [L] of a cut."""
+    """Mel spectrogram [F, M] and symbols [L] of a cut.
 
-    def __init__(self, alphabet: Alphabet, n_mels: int) -> None:
+    Args:
+        alphabet: The symbols.
+        n_mels: M.
+        max_cached_hours: Hours of mel spectrograms that are kept in memory, 90 MB each.
+    """
+
+    def __init__(self, alphabet: Alphabet, n_mels: int, max_cached_hours: float = 0.0) -> None:
         self.alphabet, self.n_mels = alphabet, n_mels
+        self._cache: dict[str, Tensor] = {}
+        self._frames_left = round(360_000 * max_cached_hours)
 
     def __getitem__(self, cut: Cut) -> tuple[Tensor, Tensor]:
-        mel = tokenizer_features(cut_waveform(cut, ANALYSIS_RATE), self.n_mels).T
-        return mel, torch.tensor(self.alphabet.encode(_text(cut)), dtype=torch.long)
+        symbols = torch.tensor(self.alphabet.encode(_text(cut)), dtype=torch.long)
+        return self._mel(cut).float(), symbols
+
+    def _mel(self, cut: Cut) -> Tensor:
+        """Mel spectrogram in float16, cached or not, so that it is always the same."""
+        if cut.id in self._cache:
+            return self._cache[cut.id]
+        mel = tokenizer_features(cut_waveform(cut, ANALYSIS_RATE), self.n_mels).T.half()
+        if len(mel) <= self._frames_left:
+            self._frames_left -= len(mel)
+            self._cache[cut.id] = mel
+        return mel
 
 
 def collate(clips: Sequence[tuple[Tensor, Tensor]]) -> Batch:
@@ -117,6 +135,7 @@ class TrainingClips:
         batch_duration_s: Seconds of a batch, with padding.
         num_workers: Processes that read audio. 0: this one.
         seed: Seed of the order.
+        max_cached_hours: Hours of mel spectrograms that each of them keeps in memory.
     """
 
     def __init__(
@@ -129,6 +148,7 @@ class TrainingClips:
         batch_duration_s: float,
         num_workers: int,
         seed: int,
+        max_cached_hours: float = 0.0,
     ) -> None:
         speech = SpeechBatches(
             partial(_open_epoch, path, max_duration_s),
@@ -136,7 +156,8 @@ class TrainingClips:
             seed=seed,
         )
         self._order = TrainingBatches(speech)
-        self._clips, self._num_workers = _Clips(alphabet, n_mels), num_workers
+        self._clips = _Clips(alphabet, n_mels, max_cached_hours)
+        self._num_workers = num_workers
 
     def batches(self, start: int, epoch_lengths: Sequence[int]) -> Iterator[Batch]:
         """Yield the batches from number `start`, given the lengths of the epochs before."""

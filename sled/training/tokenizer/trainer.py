@@ -42,7 +42,7 @@ _LAST_RATE = 0.02
 # Settings that may differ between a run and its continuation.
 _FREE = {
     *("train_manifest", "eval_manifest", "output_dir", "device", "max_minutes", "num_workers"),
-    *("logging_steps", "save_steps", "eval_steps", "max_eval_cuts"),
+    *("max_cached_hours", "logging_steps", "save_steps", "eval_steps", "max_eval_cuts"),
 }
 
 
@@ -100,6 +100,7 @@ class TokenizerTrainer:
             batch_duration_s=config.batch_duration_s,
             num_workers=config.num_workers,
             seed=config.seed,
+            max_cached_hours=config.max_cached_hours,
         )
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(config.seed)
