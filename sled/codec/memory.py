@@ -96,8 +96,7 @@ class Memory:
         Returns:
             [B, C, size + (k - 1) step] for the k windows that are complete; empty for none.
         """
-        padded = F.pad(x, (left, 0), mode) if self.begins else None
-        x = torch.cat((next(self._before), x), -1) if padded is None else padded
+        x = F.pad(x, (left, 0), mode) if self.begins else torch.cat((next(self._before), x), -1)
         if self.ends:
             x = F.pad(x, (0, right), mode)
         count = max(0, (x.shape[-1] - size) // step + 1)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import fields
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
@@ -114,3 +115,17 @@ def _present_name(name: str) -> str | None:
         if name.endswith(f".{old}"):
             return name.removesuffix(old) + f"parametrizations.weight.{new}"
     return name
+
+
+def known(flat: Mapping[str, Any], kind: type) -> dict[str, Any]:
+    """Those entries of a configuration that are fields of a dataclass."""
+    names = {one.name for one in fields(kind)}
+    return {name: value for name, value in flat.items() if name in names}
+
+
+def count(weights: Mapping[str, Tensor], name: str) -> int:
+    """How many tensors there are whose names have the numbers from 0 on in them."""
+    number = 0
+    while name.format(number) in weights:
+        number += 1
+    return number

@@ -25,10 +25,11 @@ from sled.codec.flow.base import (
     WholeFlow,
     length_mask,
 )
-from sled.codec.flow.cosyvoice2 import count, known, unet_sizes_of
+from sled.codec.flow.cosyvoice2 import unet_sizes_of
 from sled.codec.flow.encoder import PlainEncoder
 from sled.codec.flow.matching import SolverOptions
 from sled.codec.flow.unet import UNet, UNetSizes
+from sled.codec.network_files import count, known
 from sled.model.tokens.relative_attention import StackSizes
 
 # Mel frames per second.

@@ -5,8 +5,9 @@ Shapes: B batch, T tokens, F = 2 T frames, M mel bands; see `sled.codec.flow.bas
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import torch
@@ -25,6 +26,7 @@ from sled.codec.flow.base import (
 from sled.codec.flow.encoder import UpsamplingEncoder, UpsamplingSizes
 from sled.codec.flow.matching import SolverOptions
 from sled.codec.flow.unet import UNet, UNetSizes
+from sled.codec.network_files import count, known
 
 FRAMES_PER_TOKEN = 2
 LEFT_CHUNKS = 2
@@ -102,9 +104,9 @@ class ChunkedFlow(Flow):
         self.encoder = UpsamplingEncoder(sizes.encoder)
         self.encoder_proj = nn.Linear(sizes.encoder.output_size, sizes.output_size)
 
+    @abstractmethod
     def embed_tokens(self, tokens: Tensor) -> Tensor:
         """Tokens [B, T, ...] to embeddings [B, T, E]."""
-        raise NotImplementedError
 
     def chunk_after(self, position: int, prompt: int) -> int:
         """Tokens of the chunk that begins at a position.
@@ -210,12 +212,6 @@ class CosyVoice2Flow(ChunkedFlow):
         }
 
 
-def known(flat: Mapping[str, Any], kind: type) -> dict[str, Any]:
-    """Those entries of a configuration that are fields of a dataclass."""
-    names = {one.name for one in fields(kind)}
-    return {name: value for name, value in flat.items() if name in names}
-
-
 def encoder_sizes(flat: Mapping[str, Any]) -> UpsamplingSizes:
     """The sizes of the encoder, of the configuration of a flow."""
     given = flat["encoder"]
@@ -271,11 +267,3 @@ def unet_sizes_of(weights: Mapping[str, Tensor]) -> dict[str, Any]:
         "n_blocks": count(weights, "decoder.estimator.down_blocks.0.1.{}.norm1.weight"),
         "num_mid_blocks": count(weights, "decoder.estimator.mid_blocks.{}.0.mlp.1.weight"),
     }
-
-
-def count(weights: Mapping[str, Tensor], name: str) -> int:
-    """How many tensors there are whose names have the numbers from 0 on in them."""
-    number = 0
-    while name.format(number) in weights:
-        number += 1
-    return number

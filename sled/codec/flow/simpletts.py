@@ -20,9 +20,9 @@ from torch import Tensor, nn
 from typing_extensions import Self, override
 
 from sled.codec.flow.base import FlowBatch, FlowPrompt, WholeFlow, length_mask
-from sled.codec.flow.cosyvoice2 import known
 from sled.codec.flow.estimator import sinusoids
 from sled.codec.flow.matching import SolverOptions, solve
+from sled.codec.network_files import known
 from sled.model.backbone import Backbone
 from sled.model.config import Architecture, Objective
 from sled.model.tokens.experts import ExpertMLP, ExpertSizes

@@ -20,11 +20,10 @@ from sled.codec.flow.cosyvoice2 import (
     ChunkedSizes,
     chunked_sizes_of,
     config_of,
-    count,
     encoder_sizes,
-    known,
 )
 from sled.codec.flow.dit import DiT, DiTSizes
+from sled.codec.network_files import count, known
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -21,8 +21,8 @@ from torch import Tensor, nn
 from torch.nn.utils.parametrize import is_parametrized, remove_parametrizations
 from typing_extensions import Self
 
-from sled.codec.flow.cosyvoice2 import count, known
 from sled.codec.memory import Memory
+from sled.codec.network_files import count, known
 from sled.codec.vocoder.layers import (
     Conv,
     F0Predictor,
