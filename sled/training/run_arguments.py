@@ -9,6 +9,9 @@ import torch
 from transformers import HfArgumentParser, TrainingArguments
 from typing_extensions import override
 
+# Steps of a run that ends after a number of epochs.
+NO_LIMIT = 2**31 - 1
+
 
 def setting(default: Any, text: str) -> Any:
     """Return the field of a flag, with its help."""

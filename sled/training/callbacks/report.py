@@ -20,6 +20,8 @@ from transformers import (
     TrainingArguments,
 )
 
+from sled.training.run_arguments import NO_LIMIT
+
 logger = logging.getLogger(__name__)
 
 # Of all that is logged, what is shown, and how.
@@ -28,6 +30,8 @@ _SHOWN = {
     "eval_loss": "evaluation loss {:.3f}",
     "eval_text_gap": "text gap {:.3f}",
     "frames_per_second": "{:.0f} frames a second",
+    "acc": "accuracy {:.3f}",
+    "tokens_per_second": "{:.0f} tokens a second",
 }
 
 
@@ -71,7 +75,8 @@ class RunReport(TrainerCallback):
         shown = [text.format(logs[key]) for key, text in _SHOWN.items() if logs and key in logs]
         if not shown or not state.is_world_process_zero:
             return
-        place = f"step {state.global_step} of {state.max_steps}, epoch {state.epoch or 0:.2f}"
+        of_all = f" of {state.max_steps}" if state.max_steps < NO_LIMIT else ""
+        place = f"step {state.global_step}{of_all}, epoch {state.epoch or 0:.2f}"
         left = self._time_left(state)
         logger.info("%s: %s", place, ", ".join([*shown, *([f"{left} left"] if left else [])]))
 
@@ -86,7 +91,7 @@ class RunReport(TrainerCallback):
 
     def _time_left(self, state: TrainerState) -> str:
         done, left = state.global_step - self._first, state.max_steps - state.global_step
-        if not done or not left:
+        if not done or not left or state.max_steps >= NO_LIMIT:
             return ""
         interval: str = tqdm.format_interval((time.monotonic() - self._start) / done * left)
         return interval

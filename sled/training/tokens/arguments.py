@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 from sled.training.run_arguments import (
+    NO_LIMIT,
     FlagParser,
     RunArguments,
     TrainerArguments,
@@ -17,8 +18,6 @@ from sled.training.run_arguments import (
 from sled.training.short_help import FlagFormatter, add_help_flags
 from sled.training.tokens.schedules import SCHEDULES
 
-# Of a run that ends after a number of epochs.
-NO_LIMIT = 2**31 - 1
 FIRST_FLAGS = (
     *("family", "train_manifest", "eval_manifest", "tokenizer", "finetune_path", "config"),
     *("pretrained_text_model", "streaming_share", "schedule", "ref_model", "max_frames_in_batch"),
