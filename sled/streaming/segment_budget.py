@@ -19,8 +19,9 @@ WORD_TOKENS = 8
 # Pauses after sentences and clauses. The frames per token of training data contain those of usual
 # text, so this is what a list of short items needs beside them.
 STOP_S, COMMA_S = 0.5, 0.25
-# Lists are said in parts of about this length: in longer ones, small models lose their place.
-ITEMS_S = 1.5
+# Lists are said in parts of about this length: in longer ones, small models lose their place. It
+# takes some items to tell that a text is a list; from then on, each item is a part.
+ITEMS_S, ITEM_S = 1.5, 0.5
 # For a model whose configuration does not give it.
 MAX_FRAMES_PER_TOKEN = 30.0
 
@@ -98,7 +99,7 @@ class SegmentBudget:
         # At most one word for half a second, whatever the pace of the model.
         stop = min(WORD_TOKENS, round(rate * STOP_S / self._usual))
         self._stop, self._comma = stop, round(stop * COMMA_S / STOP_S)
-        items = max(1, round(rate * ITEMS_S / self._usual))
+        items, self._item = (max(1, round(rate * s / self._usual)) for s in (ITEMS_S, ITEM_S))
         self._items = None if speaking.trained_frames is None else items
 
     def holds(self, num_tokens: int, text: str) -> bool:
@@ -160,4 +161,5 @@ class SegmentBudget:
             stop=self._stop,
             comma=self._comma,
             items=self._items,
+            item=self._item,
         )

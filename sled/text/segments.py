@@ -31,6 +31,8 @@ from sled.text.breaks import (
 
 # A text is a list if pauses take more than this share of it.
 LIST_SHARE = 0.2
+# A list whose items have no more words than this on average is said item by item.
+MOST_WORDS = 1.5
 
 # Marks after which a speaker pauses, in text where spaces follow them.
 _STOPS = re.compile(rf"[.?!…]{CLOSERS}(?=\s|$)")
@@ -59,6 +61,8 @@ class SegmentLimits:
         comma: The size that the pause after another mark adds.
         items: From this size on, a segment that is a list so far ends with its item. None: lists
             are divided as other text is.
+        item: The same for a segment behind such a one, if its items are single words. None: as
+            for the first one.
     """
 
     target: int
@@ -68,6 +72,7 @@ class SegmentLimits:
     stop: int = 0
     comma: int = 0
     items: int | None = None
+    item: int | None = None
 
     def __post_init__(self) -> None:
         if not 1 <= self.target <= self.limit <= self.largest:
@@ -137,6 +142,7 @@ class SegmentSplitter:
 
     _candidate: Break
     _held: str
+    _holds_word: bool
 
     def __init__(
         self,
@@ -146,6 +152,7 @@ class SegmentSplitter:
     ) -> None:
         self._limits = limits
         self._count_words, self._max_count_words = count, max_count
+        self._follows_list = False  # whether the segment before was a list of single words
         self._start_segment()
 
     def feed(self, piece: str) -> list[Piece | Boundary]:
@@ -162,6 +169,7 @@ class SegmentSplitter:
                 sure.append(self._held)
                 events += [*_piece(sure), Boundary()]
                 sure = []
+                self._follows_list = self._has_short_items
                 self._start_segment()
             elif kind.value > self._candidate.value:
                 self._hold_from(len(self._held), kind, sure)
@@ -179,7 +187,7 @@ class SegmentSplitter:
 
     def finish(self) -> list[Piece | Boundary]:
         """End the open segment, which is complete; returns the rest of its text."""
-        held = self._held
+        held, self._follows_list = self._held, False
         self._start_segment()
         return [*_piece([held])]
 
@@ -217,6 +225,8 @@ class SegmentSplitter:
         self._previous = ""  # the one before it
         self._candidate = Break.NONE  # the best break so far
         self._held = ""  # the text after it
+        self._num_words = self._num_marks = 0  # all words but the last, and those before a pause
+        self._has_short_items = False  # whether the segment ends as a list of single words
         self._holds_word = False  # whether the held text is a word that may be a conjunction
 
     def _break_before(self, character: str) -> tuple[Break, bool]:
@@ -244,12 +254,17 @@ class SegmentSplitter:
             kind = Break.TIED_WORD
         size = self._size + self._count(self._word)
         if kind.value >= Break.CLAUSE.value and self._ends_items(size):
+            # The last word, and the mark behind it, have not been counted.
+            self._has_short_items = self._num_words + 1 <= MOST_WORDS * (self._num_marks + 1)
             return Break.SENTENCE, False
         return (kind if size >= self._limits.smallest(kind) else Break.NONE), False
 
     def _ends_items(self, size: int) -> bool:
         """Whether the segment, of this size, is a list that is long enough."""
-        if self._limits.items is None or size < self._limits.items:
+        least = self._limits.items
+        if self._follows_list and self._limits.item is not None:
+            least = self._limits.item
+        if least is None or size < least:
             return False
         pauses = self._pauses + self._limits.pauses(self._word)
         return pauses > LIST_SHARE * size
@@ -274,7 +289,12 @@ class SegmentSplitter:
         if not character.isspace():
             size, word = self._grown_by(character)
             if size > self._size:
-                self._pauses += self._limits.pauses(self._word)
+                pause = self._limits.pauses(self._word)
+                self._pauses += pause
+                self._num_words, self._num_marks = (
+                    self._num_words + 1,
+                    self._num_marks + (pause > 0),
+                )
                 self._previous = self._word
             self._size, self._word = size, word
             self._past = (self._past + character)[-_CONTEXT:]

@@ -152,7 +152,9 @@ def limits(draw: st.DrawFn) -> SegmentLimits:
 @st.composite
 def limits_of_lists(draw: st.DrawFn) -> SegmentLimits:
     pauses, items = draw(st.integers(0, 6)), draw(st.integers(1, 40))
-    return replace(draw(limits()), stop=2 * pauses, comma=pauses, items=items)
+    return replace(
+        draw(limits()), stop=2 * pauses, comma=pauses, items=items, item=draw(st.integers(1, items))
+    )
 
 
 @given(text=texts, limits=limits() | limits_of_lists(), cuts=st.lists(st.integers(0, 200)))
@@ -263,6 +265,22 @@ def test_a_copy_is_a_snapshot(before: str, after: str, limits: SegmentLimits) ->
 )
 def test_lists_are_divided_into_few_items_and_prose_is_not(segments: list[str]) -> None:
     limits = SegmentLimits(target=70, limit=140, stop=8, comma=4, items=20)
+    assert split_segments("".join(segments), limits) == segments
+
+
+@pytest.mark.parametrize(
+    "segments",
+    [
+        # The first part tells that it is a list; then each item is a part.
+        ["Ten. Nine. ", "Eight. ", "Seven. ", "Six. ", "Five."],
+        ["Monday, Tuesday, ", "Wednesday, ", "Thursday, ", "Friday."],
+        # Items of several words, and prose behind a list, are divided as before.
+        ["He ran, he sat, ", "he ate, he lay, ", "he slept."],
+        ["Ten. Nine. ", "Eight. ", "Then he left, ", "and came back again in the evening."],
+    ],
+)
+def test_lists_of_words_are_divided_into_single_items(segments: list[str]) -> None:
+    limits = SegmentLimits(target=70, limit=140, stop=8, comma=4, items=20, item=8)
     assert split_segments("".join(segments), limits) == segments
 
 

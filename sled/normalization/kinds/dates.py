@@ -91,8 +91,8 @@ def _say_iso(dialect: Dialect) -> Callable[[Match[str]], str | None]:
         if not match["zone"] or not (zone := int(match["zone"] + match["zone_minutes"])):
             return said
         ahead = "plus" if match["ahead"] == "+" else "minus"
-        minutes = f" {numbers.cardinal(zone % 100)}" if zone % 100 else ""
-        return f"{said} {spell('UTC')}{ahead} {numbers.cardinal(zone // 100)}{minutes}"
+        part = f" {numbers.cardinal(zone % 100)}" if zone % 100 else ""
+        return f"{said} {spell('UTC')}{ahead} {numbers.cardinal(zone // 100)}{part}"
 
     return say
 
