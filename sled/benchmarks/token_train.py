@@ -39,7 +39,8 @@ def measure_tokens(args: argparse.Namespace) -> Report:
     check_at_least(args, 0, "warmup_steps")
     sizes = CosyVoice2Sizes()
     if args.size == "debug":
-        small = {"hidden_size": 112, "intermediate_size": 256, "num_hidden_layers": 2}
+        small: dict[str, Any] = {"hidden_size": 112, "intermediate_size": 256}
+        small["num_hidden_layers"] = 2
         sizes = replace(sizes, **small, vocab_size=1000)
     elif args.size != "published":
         raise ValueError(f"--size {args.size}: choose published or debug for --family cosyvoice2")
@@ -85,7 +86,7 @@ def _time_steps(
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-5)
     phases: dict[str, list[float]] = {name: [] for name in PHASES}
     for step in range(args.warmup_steps + args.steps):
-        times = []
+        times: list[float] = []
 
         def lap(started: float, times: list[float] = times) -> float:
             synchronize(device)

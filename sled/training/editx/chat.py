@@ -128,7 +128,8 @@ class ChatLM(nn.Module):
     def gradient_checkpointing_enable(self, **settings: Any) -> None:
         """Compute states of layers again in the backward pass, to save memory."""
         kwargs = settings.get("gradient_checkpointing_kwargs") or {"use_reentrant": False}
-        self.model.gradient_checkpointing_enable(gradient_checkpointing_kwargs=kwargs)
+        model: Any = self.model  # not typed in transformers
+        model.gradient_checkpointing_enable(gradient_checkpointing_kwargs=kwargs)
 
     def forward(self, samples: Sequence[TokenSample]) -> TokenOutput:
         """Compute the loss of the answers of a batch."""

@@ -81,7 +81,7 @@ class PublishedCurves(TrainerCallback):
         if self._writer is None:
             from torch.utils.tensorboard import SummaryWriter
 
-            self._writer = SummaryWriter(str(self._folder))  # type: ignore[no-untyped-call]
+            self._writer = SummaryWriter(str(self._folder))
         is_evaluation = "eval_loss" in logs
         tag = "CV" if is_evaluation else "TRAIN"
         for name, value in logs.items():

@@ -87,8 +87,9 @@ class TokenTrainer(BatchTrainer):
     @property
     def lm(self) -> TokenLM:
         """The model, without what the libraries wrap around it."""
-        model: TokenLM = self.model
-        return model
+        model: Any = self.model
+        lm: TokenLM = model
+        return lm
 
     @property
     def epochs_completed(self) -> int:
@@ -264,9 +265,8 @@ class TokenTrainer(BatchTrainer):
             least=args.min_learning_rate / args.learning_rate,
         )
         first = self.start.step
-        self.lr_scheduler = LambdaLR(
-            optimizer or self.optimizer, lambda update: factor(first + update)
-        )
+        chosen: Any = optimizer or self.optimizer
+        self.lr_scheduler = LambdaLR(chosen, lambda update: factor(first + update))
         self._created_lr_scheduler = True
         return self.lr_scheduler
 
