@@ -24,7 +24,9 @@ class TokenProgress:
     """
 
     def __init__(self, model: TokenLM, device: torch.device, dtype: torch.dtype) -> None:
-        self._model, self._device, self._dtype = model, device, dtype
+        self._model, self._device = model, device
+        # Measured here, because it draws random numbers, which a run must not.
+        self._peak = matmul_rate(device, dtype)
         self._parts: dict[str, Tensor] = {}
         self._start()
 
@@ -55,7 +57,7 @@ class TokenProgress:
         `peak_share` is the achieved share of the measured rate of large matrix products.
         """
         elapsed_s = time.perf_counter() - self._since - self._paused_s
-        share = self._flops / matmul_rate(self._device, self._dtype) / elapsed_s
+        share = self._flops / self._peak / elapsed_s
         own = torch.tensor([self._tokens, share], device=self._device)
         tokens, share = accelerator.reduce(own, "sum").tolist()
         names, parts = list(self._parts), list(self._parts.values())
