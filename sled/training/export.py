@@ -64,7 +64,8 @@ def export(
     loaded.to(dtype=DTYPES[dtype])
     tokenizer = TextTokenizer.from_pretrained(model)
     parts = None if codec is None else CodecParts.load(codec)
-    if parts is not None:
+    # A codec of speech tokens is several networks in precisions of their own: it is copied.
+    if parts is not None and isinstance(parts.model, torch.nn.Module):
         _check_range(parts.model, dtype)
         torch.nn.Module.to(parts.model, DTYPES[dtype])
 

@@ -88,11 +88,12 @@ def _say_iso(dialect: Dialect) -> Callable[[Match[str]], str | None]:
         half_day = "PM" if hours >= 12 else "AM"
         clock = say_clock((hours - 1) % 12 + 1, minutes, has_half_day=True)
         said = f"{said}, {clock} {spell(half_day)}"
-        if not match["zone"] or not (zone := int(match["zone"] + match["zone_minutes"])):
+        zone_hours, zone_minutes = int(match["zone"] or 0), int(match["zone_minutes"] or 0)
+        if not zone_hours and not zone_minutes:
             return said
         ahead = "plus" if match["ahead"] == "+" else "minus"
-        part = f" {numbers.cardinal(zone % 100)}" if zone % 100 else ""
-        return f"{said} {spell('UTC')}{ahead} {numbers.cardinal(zone // 100)}{part}"
+        part = f" {numbers.cardinal(zone_minutes)}" if zone_minutes else ""
+        return f"{said} {spell('UTC')}{ahead} {numbers.cardinal(zone_hours)}{part}"
 
     return say
 

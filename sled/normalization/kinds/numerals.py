@@ -137,7 +137,8 @@ def _say_aircraft(match: Match[str]) -> str:
 
 def _say_move(match: Match[str]) -> str:
     """A move in chess: Nf3, Bxc6."""
-    square, takes = match["square"], " takes" if match["takes"] else ""
+    square = match["square"]
+    takes = " takes" if match["takes"] else ""
     return f"{_PIECES[match['piece']]}{takes} {spell(square[0])}{numbers.cardinal(square[1])}"
 
 

@@ -119,8 +119,8 @@ class MultiResolutionSTFTDistance(nn.Module):
                 wanted = stft_magnitude(target, window)
             got = stft_magnitude(output, window)
             convergence = (got - wanted).norm() / wanted.norm().clamp(min=self.floor)
-            logarithms = [torch.log(magnitude + self.floor) for magnitude in (got, wanted)]
-            distances.append(convergence + F.l1_loss(*logarithms))
+            logarithms = F.l1_loss(torch.log(got + self.floor), torch.log(wanted + self.floor))
+            distances.append(convergence + logarithms)
         return torch.stack(distances).mean()
 
 
