@@ -19,7 +19,7 @@ import soundfile
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sled.cli.commands import COMMANDS
+from sled.cli.commands import COMMANDS, find_command
 from sled.cli.main import BAD_INPUT, build_parser
 from tests.commands import run
 from tests.debug import GOLDENS, SAMPLE_RATE, STREAM, debug_checkpoint, debug_waveform
@@ -43,6 +43,7 @@ LINES = [
     "--num_workers 1 -o out/data",
     "prepare recordings --input kaldi --num_workers 1 -o out/data",
     "prepare kaldi --input kaldi --min_duration 0.1 --num_workers 1 -o out/data",
+    "prepare kaldi-folder --input kaldi -o out/kaldi",
     "prepare libritts --input libritts --text original --num_workers 1 -o out/data",
     "prepare libriheavy --input data/cuts.jsonl.gz --audio_dir . --num_workers 1 -o out/data",
     "prepare digits --train 4 --valid 1 --test 1 --seed 2 -o out/data",
@@ -53,6 +54,12 @@ LINES = [
     "-o out/codes",
     "cache predictions --model model --codec model/codec --codes codes --hours 0.001 --device cpu "
     "-o out/predictions",
+    "cache embeddings --input kaldi --encoder none.onnx",
+    "cache tokens --input kaldi --tokenizer none.onnx",
+    "cache parquet --input kaldi -o out/parquet --num_processes 1",
+    "tokenizer speech train --train_manifest data/cuts.jsonl.gz --eval_manifest data/cuts.jsonl.gz "
+    "--output out/tokenizer --max_steps 1 --device cpu",
+    "finetune --config finetune.yaml --mode llm -o out/tuned",
     "codec train --train_manifest data/cuts.jsonl.gz --eval_manifest data/cuts.jsonl.gz "
     "--output_dir out/codec --max_steps 1 --bf16 false --segment_s 0.1",
     "codec fit --codec model/codec --codes codes --transforms whiten,group:2 -o out/latents",
@@ -66,6 +73,7 @@ LINES = [
     "bench latency --size digits --words 2 --rounds 1",
     "bench sessions --size digits --batch 2 --frames 2 --steps 1",
     "bench flow --size small --seconds 1 --steps 1",
+    "bench server --model model --rounds 1",
     "bench start --model model --rounds 1",
     "bench train --size digits --steps 1 --num_workers 0",
     "bench data --num_cuts 4 --rounds 1 --num_workers 0",
@@ -76,6 +84,7 @@ LINES = [
 ]
 # These are parsed only: running them takes too long, or needs a model that is not here.
 PARSED_ONLY = ["serve", "evaluate", "align", "prepare digits", "prepare english", "check"]
+PARSED_ONLY += ["cache embeddings", "cache tokens", "finetune"]
 PARSED_ONLY += [name for name in COMMANDS if name.startswith("bench ")]
 
 VALUES = [
@@ -101,7 +110,8 @@ COUNTS = ("--num_workers", "--train", "--hours")
 def mutated_lines(draw: st.DrawFn) -> list[str]:
     """The words of a command line in which some were dropped, doubled, swapped or garbled."""
     line = shlex.split(draw(st.sampled_from(LINES)))
-    name = next(name for name in (" ".join(line[:2]), line[0]) if name in COMMANDS)
+    name = find_command(line)
+    assert name is not None
     words = line[len(name.split()) :]
     for _ in range(draw(st.integers(1, 3))):
         at = draw(st.integers(0, len(words)))
@@ -205,6 +215,7 @@ def workplace(template, tmp_path_factory) -> Iterator[Workplace]:
         for trainer in (
             "sled.training.trainer.SledTrainer.run",
             "sled.training.codec.CodecTrainer.train",
+            "sled.training.tokenizer.trainer.TokenizerTrainer.train",
         ):
             patcher.setattr(trainer, stop)
         yield Workplace(template, folder)

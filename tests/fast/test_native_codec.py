@@ -77,6 +77,14 @@ def test_either_continues_what_the_other_has_begun(name: str) -> None:
         assert_same_signal(torch.cat(pieces, 1), plain.decode(latents))
 
 
+def test_what_is_not_a_number_stays_so() -> None:
+    """Latents of broken weights are found out in the audio."""
+    _, fast = PAIRS["usual"]
+    latents = randn(1, 20, 12)
+    latents[0, 10] = torch.nan
+    assert fast.stream_decoder(1).decode(latents).isnan().any()
+
+
 def test_a_trained_codec_speaks_as_in_torch() -> None:
     plain = load_codec(BUNDLED_MODELS["digits"].folder / "codec").stored
     assert isinstance(plain, EncodecCodec)

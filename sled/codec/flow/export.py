@@ -53,7 +53,7 @@ def export_estimator(flow: Flow, path: Path) -> float:
     Raises:
         ValueError: If they differ by too much, or onnx or ONNX Runtime is not installed.
     """
-    network = _Published(flow)
+    network = _Published(flow).eval()  # the exporter restores the mode it finds
     axes = {name: {2: "seq_len"} for name in _INPUTS if name not in _WITHOUT_FRAMES}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of the exporter, about tracing

@@ -37,7 +37,7 @@ typedef struct {
 static void apply_elu(const float *x, int64_t count, float *to) {
     for (int64_t i = 0; i < count; i += LANES) {
         floats value = load(x + i), zero = splat(0);
-        store(to + i, maximum(value, zero) + (exponential(minimum(value, zero)) - 1.0f));
+        store(to + i, maximum(zero, value) + (exponential(minimum(zero, value)) - 1.0f));
     }
 }
 

@@ -20,6 +20,7 @@ typedef float loose_floats __attribute__((vector_size(LANES * 4), aligned(4), ma
 INLINE floats load(const float *from) { return *(const loose_floats *)from; }
 INLINE void store(float *to, floats x) { *(loose_floats *)to = x; }
 INLINE floats splat(float x) { return (floats){0} + x; }
+// The larger one; b if one of them is not a number.
 INLINE floats maximum(floats a, floats b) {
     ints greater = a > b;
     return (floats)((greater & (ints)a) | (~greater & (ints)b));
@@ -101,9 +102,10 @@ INLINE float largest_of(floats x) {
     return _mm_cvtss_f32(_mm_max_ss(pair, _mm_shuffle_ps(pair, pair, 1)));
 }
 
-// The exponential function, to about one unit in the last place (Cephes' polynomial).
+// The exponential function, to about one unit in the last place (Cephes' polynomial). What is not a
+// number stays so: broken weights must not become speech.
 INLINE floats exponential(floats x) {
-    x = maximum(minimum(x, splat(88.0f)), splat(-87.0f));
+    x = maximum(splat(-87.0f), minimum(splat(88.0f), x));
     const float to_integer = 12582912.0f;  // 1.5 * 2^23: the sum's last bits are the integer
     floats shifted = x * 1.44269504f + to_integer;
     floats n = shifted - to_integer;
