@@ -99,3 +99,22 @@ average_model() { # average_model SYSTEM MODEL
     tool average_model --dst_model "$folder/$2.pt" --src_path "$folder" \
         --num "$average_num" --val_best
 }
+
+training_stages() { # training_stages SYSTEM FLAGS...: stages 5 to 7; flags are of the training command
+    local system=$1 model start
+    shift
+    if due 5; then
+        join_lists
+        for model in $models; do
+            start=$pretrained_model_dir/$model.pt
+            [ "$model" != llm ] || start=$checkpoint
+            train_model "$system" "$model" ${start:+--checkpoint "$start"} "$@"
+        done
+    fi
+    if due 6; then
+        for model in $models; do average_model "$system" "$model"; done
+    fi
+    if due 7; then
+        tool export_onnx --model_dir "$pretrained_model_dir"
+    fi
+}

@@ -18,18 +18,4 @@ text_tokenizer=${text_tokenizer:-pretrained/whisper-large-v3}
 checkpoint=${checkpoint-$pretrained_model_dir/llm.pt}
 
 prepare_stages "$pretrained_model_dir/speech_tokenizer_v1.onnx"
-if due 5; then
-    join_lists
-    for model in $models; do
-        start=$pretrained_model_dir/$model.pt
-        [ "$model" != llm ] || start=$checkpoint
-        train_model cosyvoice "$model" ${start:+--checkpoint "$start"} \
-            --tokenizer "$text_tokenizer"
-    done
-fi
-if due 6; then
-    for model in $models; do average_model cosyvoice "$model"; done
-fi
-if due 7; then
-    tool export_onnx --model_dir "$pretrained_model_dir"
-fi
+training_stages cosyvoice --tokenizer "$text_tokenizer"

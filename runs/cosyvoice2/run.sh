@@ -16,18 +16,4 @@ config=${config:-$here/conf/cosyvoice2.yaml}
 checkpoint=${checkpoint-$pretrained_model_dir/llm.pt}
 
 prepare_stages "$pretrained_model_dir/speech_tokenizer_v2.onnx"
-if due 5; then
-    join_lists
-    for model in $models; do
-        start=$pretrained_model_dir/$model.pt
-        [ "$model" != llm ] || start=$checkpoint
-        train_model cosyvoice2 "$model" ${start:+--checkpoint "$start"} \
-            --qwen_pretrain_path "$pretrained_model_dir/CosyVoice-BlankEN"
-    done
-fi
-if due 6; then
-    for model in $models; do average_model cosyvoice2 "$model"; done
-fi
-if due 7; then
-    tool export_onnx --model_dir "$pretrained_model_dir"
-fi
+training_stages cosyvoice2 --qwen_pretrain_path "$pretrained_model_dir/CosyVoice-BlankEN"

@@ -15,12 +15,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from sled.cli.device import choose_device
 from sled.training.checkpoints.lock import only_run_in
-from sled.training.run_arguments import FlagParser
-from sled.training.short_help import FlagFormatter, add_help_flags
+from sled.training.run_arguments import make_flag_parser
 from sled.training.tokenizer.config import TokenizerTrainingConfig
 from sled.training.tokenizer.trainer import ONNX_FILE, TokenizerTrainer
 
@@ -33,16 +31,9 @@ FIRST_FLAGS = (
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Train as the flags say, and report."""
-    config_class: Any = TokenizerTrainingConfig  # transformers' type has no frozen dataclasses
-    parser = FlagParser(
-        config_class,
-        prog="sled tokenizer speech train",
-        usage="%(prog)s [flags]",
-        description=__doc__,
-        formatter_class=FlagFormatter,
-        add_help=False,
+    parser = make_flag_parser(
+        TokenizerTrainingConfig, "sled tokenizer speech train", __doc__, FIRST_FLAGS
     )
-    add_help_flags(parser, FIRST_FLAGS)
     (config,) = parser.parse_args_into_dataclasses(argv)
     with only_run_in(Path(config.output_dir)):
         trainer = TokenizerTrainer(replace(config, device=choose_device(config.device)))

@@ -12,9 +12,10 @@ from sled.training.run_arguments import (
     TrainerArguments,
     TransformersArguments,
     list_setting,
+    make_flag_parser,
     setting,
 )
-from sled.training.short_help import FIRST_FLAGS, FlagFormatter, add_help_flags
+from sled.training.short_help import FIRST_FLAGS
 
 BACKBONE_LINEARS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
 
@@ -263,16 +264,7 @@ def make_parser(
         RunArguments,
         TransformersArguments,
     ]
-    parser = FlagParser(
-        groups,
-        prog="sled train",
-        description=description,
-        usage="%(prog)s [flags]",
-        formatter_class=FlagFormatter,
-        allow_abbrev=False,
-        add_help=False,
-    )
-    add_help_flags(parser, FIRST_FLAGS)
+    parser = make_flag_parser(groups, "sled train", description, FIRST_FLAGS)
     parser.set_defaults(**(defaults or {}))
     return parser
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import Any, NoReturn
 
 import torch
 from transformers import HfArgumentParser, TrainingArguments
 from typing_extensions import override
+
+from sled.training.short_help import FlagFormatter, add_help_flags
 
 # Steps of a run that ends after a number of epochs.
 NO_LIMIT = 2**31 - 1
@@ -123,3 +126,27 @@ class FlagParser(HfArgumentParser):
     @override
     def error(self, message: str) -> NoReturn:
         raise ValueError(f"{message}: see {self.prog} --help")
+
+
+def make_flag_parser(
+    groups: Any, command: str, description: str | None, first: Collection[str]
+) -> FlagParser:
+    """Return the parser of a command with many flags, with help in two lengths.
+
+    Args:
+        groups: Dataclasses of flags, in the order of their groups, or one of them.
+        command: What is called, for example "sled train".
+        description: What it does.
+        first: Names of the flags that `--help` explains, without dashes.
+    """
+    parser = FlagParser(
+        groups,
+        prog=command,
+        description=description,
+        usage="%(prog)s [flags]",
+        formatter_class=FlagFormatter,
+        allow_abbrev=False,
+        add_help=False,
+    )
+    add_help_flags(parser, first)
+    return parser

@@ -16,13 +16,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from sled.cli.device import choose_device
 from sled.training.checkpoints.lock import only_run_in
 from sled.training.codec import CodecTrainer, CodecTrainingConfig
-from sled.training.run_arguments import FlagParser
-from sled.training.short_help import FlagFormatter, add_help_flags
+from sled.training.run_arguments import make_flag_parser
 
 FIRST_FLAGS = (
     *("train_manifest", "eval_manifest", "output_dir", "family", "finetune_path"),
@@ -34,16 +32,7 @@ FIRST_FLAGS = (
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Train as the flags say, and report."""
-    config_class: Any = CodecTrainingConfig  # transformers' type for it has no frozen dataclasses
-    parser = FlagParser(
-        config_class,
-        prog="sled codec train",
-        usage="%(prog)s [flags]",
-        description=__doc__,
-        formatter_class=FlagFormatter,
-        add_help=False,
-    )
-    add_help_flags(parser, FIRST_FLAGS)
+    parser = make_flag_parser(CodecTrainingConfig, "sled codec train", __doc__, FIRST_FLAGS)
     (config,) = parser.parse_args_into_dataclasses(argv)
     with only_run_in(Path(config.output_dir)):
         trainer = CodecTrainer(replace(config, device=choose_device(config.device)))

@@ -13,9 +13,9 @@ from sled.training.run_arguments import (
     TrainerArguments,
     TransformersArguments,
     list_setting,
+    make_flag_parser,
     setting,
 )
-from sled.training.short_help import FlagFormatter, add_help_flags
 from sled.training.tokens.schedules import SCHEDULES
 
 FIRST_FLAGS = (
@@ -136,17 +136,7 @@ def make_token_parser(description: str | None = None) -> FlagParser:
         RunArguments,
         TransformersArguments,
     ]
-    parser = FlagParser(
-        groups,
-        prog="sled train",
-        description=description,
-        usage="%(prog)s [flags]",
-        formatter_class=FlagFormatter,
-        allow_abbrev=False,
-        add_help=False,
-    )
-    add_help_flags(parser, FIRST_FLAGS)
-    return parser
+    return make_flag_parser(groups, "sled train", description, FIRST_FLAGS)
 
 
 def parse_token_flags(argv: Sequence[str] | None, description: str | None = None) -> TokenRun:
