@@ -22,8 +22,8 @@ EXTRAS = {
     "quality": ["speechmos", "librosa", "onnxruntime"],  # it does not say that it needs them
     # int8 and int4 on the CPU, several times as fast.
     "fast": ["onnx>=1.16", "onnxruntime>=1.22"],
-    # Corpora of speech tokens: ONNX files of tokenizers and speaker encoders, Parquet.
-    "tokens": ["onnx>=1.16", "onnxruntime>=1.22", "pyarrow>=17"],
+    # Corpora of speech tokens: ONNX files of tokenizers and speaker encoders, Parquet, pitch.
+    "tokens": ["onnx>=1.16", "onnxruntime>=1.22", "pyarrow>=17", "librosa>=0.10"],
     # The server.
     "serve": [
         "fastapi>=0.160",
@@ -51,6 +51,7 @@ EXTRAS = {
         "onnx>=1.16",
         "onnxruntime>=1.22",
         "pyarrow>=17",
+        "librosa>=0.10",
         "ruff>=0.8",
         "mypy>=1.13",
         "pre-commit>=4",

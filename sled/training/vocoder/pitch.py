@@ -25,7 +25,7 @@ def pitch_of(sample_rate: int, hop: int) -> Pitch:
         import librosa
     except ImportError as error:
         raise ValueError(
-            f"the pitch of recordings needs librosa: run {install_command('quality')}"
+            f"the pitch of recordings needs librosa: run {install_command('tokens')}"
         ) from error
 
     def pitch(waveform: Tensor, frames: int) -> Tensor:
