@@ -55,6 +55,10 @@ def describe_problem(problem: Mapping[str, Any]) -> tuple[str, str | None]:
     return (f"{param}: " if param else "") + problem["msg"], param
 
 
+class ConnectionEnded(Exception):
+    """A caller's connection has ended, or has to."""
+
+
 class ApiError(Exception):
     """An error that is told to the client.
 

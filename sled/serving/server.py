@@ -10,10 +10,11 @@ from contextlib import asynccontextmanager, contextmanager
 from typing import Any
 
 from prometheus_client import CollectorRegistry
+from starlette.websockets import WebSocketDisconnect
 
 from sled.serving.caller import present_caller
 from sled.serving.encoding import AudioEncoder
-from sled.serving.errors import ApiError
+from sled.serving.errors import ApiError, ConnectionEnded
 from sled.serving.keys import Key, Keys, digest_of, read_keys
 from sled.serving.metrics import Metrics
 from sled.serving.service import SpeechRequest, SpeechService, Utterance
@@ -21,6 +22,9 @@ from sled.serving.settings import ServerSettings
 from sled.serving.voices.presets import read_presets
 
 logger = logging.getLogger(__name__)
+
+# How an utterance ends whose caller has left.
+CALLER_GONE = (asyncio.CancelledError, GeneratorExit, ConnectionEnded, WebSocketDisconnect, OSError)
 
 
 class Server:
@@ -156,7 +160,7 @@ class Server:
         except ApiError as error:
             code = error.code
             raise
-        except (asyncio.CancelledError, GeneratorExit):
+        except CALLER_GONE:
             code = "cancelled"
             raise
         except BaseException:

@@ -10,7 +10,7 @@ from typing import Any
 from fastapi import WebSocket
 from starlette.websockets import WebSocketDisconnect
 
-from sled.serving.errors import ApiError
+from sled.serving.errors import ApiError, ConnectionEnded
 from sled.serving.waiting import within
 
 MAX_MESSAGE_CHARS = 128 * 1024
@@ -18,7 +18,7 @@ MAX_MESSAGE_CHARS = 128 * 1024
 NORMAL, UNSUPPORTED_DATA, POLICY, TOO_BIG, ENGINE, TRY_LATER = 1000, 1003, 1008, 1009, 1011, 1013
 
 
-class Close(Exception):
+class Close(ConnectionEnded):
     """The connection has to be closed.
 
     Args:

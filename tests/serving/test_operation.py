@@ -17,6 +17,7 @@ from typing import Any
 import httpx
 import numpy as np
 import pytest
+from starlette.websockets import WebSocketDisconnect
 
 from sled.serving import allocator, watchdog
 from sled.serving.app import make_app
@@ -24,8 +25,9 @@ from sled.serving.caller import Caller, set_caller
 from sled.serving.keys import Key
 from sled.serving.logs import HumanFormatter, JsonFormatter, configure_logging
 from sled.serving.server import Server
-from sled.serving.service import SpeechService
+from sled.serving.service import SpeechRequest, SpeechService
 from sled.serving.settings import load_settings
+from sled.serving.sockets import Close
 from sled.serving.watchdog import Watchdog
 from tests.serving.conftest import NAME, Running, start, stop
 from tests.serving.openai.test_speech import TEXT, ask, pcm
@@ -294,6 +296,25 @@ def test_a_fault_tells_the_name_of_the_request_and_no_more(
     assert "injected" not in answer.text
     assert answer.headers["x-should-retry"] == "false"
     assert served.server.active == 0
+
+
+@pytest.mark.parametrize("gone", [WebSocketDisconnect(1006), Close(1008), ConnectionResetError()])
+def test_an_utterance_whose_caller_has_gone_is_no_fault_of_the_server(
+    served: Running, client: httpx.Client, gone: Exception
+) -> None:
+    def ends(code: str) -> float:
+        line = f'sled_requests_total{{code="{code}",door="gone"}}'
+        lines = client.get("/metrics").text.splitlines()
+        return sum(float(one.split()[1]) for one in lines if one.startswith(line))
+
+    async def leave() -> None:
+        async with served.server.open("gone", SpeechRequest()):
+            raise gone
+
+    before = ends("cancelled")
+    with pytest.raises(type(gone)):
+        asyncio.run(leave())
+    assert (ends("cancelled") - before, ends("internal_error")) == (1, 0)
 
 
 # Clients that stop reading.

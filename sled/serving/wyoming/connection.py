@@ -38,7 +38,7 @@ from wyoming.tts import (
 
 from sled.serving.caller import Caller, set_caller
 from sled.serving.encoding import AudioEncoder
-from sled.serving.errors import ApiError
+from sled.serving.errors import ApiError, ConnectionEnded
 from sled.serving.protocol import make_buffers_small
 from sled.serving.server import Server
 from sled.serving.service import SpeechRequest, Utterance
@@ -55,10 +55,6 @@ SEED = 0
 WIDTH, CHANNELS = 2, 1
 # Utterances that a client may have asked for and not heard.
 MAX_ORDERS = 16
-
-
-class End(Exception):
-    """The connection has to end."""
 
 
 @dataclass(eq=False)
@@ -104,7 +100,7 @@ class Connection:
                 task.result()
         except MalformedEvent as error:
             logger.warning("a Wyoming client is cut off: %s", error)
-        except (End, OSError):
+        except (ConnectionEnded, OSError):
             pass
         except Exception:
             logger.exception("a Wyoming connection failed")
@@ -152,7 +148,7 @@ class Connection:
             self._open.text.finish()
             self._open = None
         elif not self._num_unsaid:
-            raise End
+            raise ConnectionEnded
 
     async def _handle(self, event: Event) -> None:
         kind = event.type
@@ -249,7 +245,7 @@ class Connection:
 
     async def _fail(self, error: ApiError) -> None:
         await self._send(Error(error.message, error.code))
-        raise End
+        raise ConnectionEnded
 
     async def _send(self, message: Eventable) -> None:
         """Send an event, unless the client takes nothing for a long time."""
@@ -260,9 +256,9 @@ class Connection:
             except TimeoutError:
                 logger.warning("a Wyoming client took nothing for %.0f s", stall_s)
                 self._writer.transport.abort()
-                raise End from None
+                raise ConnectionEnded from None
             except RuntimeError as error:  # uvloop's, after the end of the connection
-                raise End from error
+                raise ConnectionEnded from error
 
 
 def _milliseconds(num_bytes: int, rate: int) -> int:
