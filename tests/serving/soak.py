@@ -51,7 +51,7 @@ async def by_service(running: Running, number: int, chance: random.Random) -> No
 
 async def by_socket(running: Running, number: int, chance: random.Random) -> None:
     """A session through a WebSocket; every other client vanishes."""
-    async with websockets.connect(running.socket_url, max_size=None, open_timeout=60) as socket:
+    async with websockets.connect(running.socket_url, max_size=None, open_timeout=600) as socket:
         caller = Caller(socket)
         await caller.send(CONFIG, text(chance.choice(WORDS)), DONE)
         if number // SOCKET_EVERY % 2:
