@@ -16,7 +16,7 @@ from sled.cli.device import choose_device
 from sled.model.tokens.cosyvoice2 import CosyVoice2LM, CosyVoice2Sizes
 from sled.model.tokens.lm import TokenSample
 from sled.training.callbacks.throughput import measure_matmul_rate, synchronize
-from sled.training.tokens.progress import training_flops
+from sled.training.tokens.throughput import training_flops
 
 # A sample: 5 s of speech, and its text.
 TEXT, SPEECH = 30, 125

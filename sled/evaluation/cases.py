@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import torch
@@ -49,6 +50,17 @@ class CaseResult:
         scale = theirs.norm().clamp_min(torch.finfo(torch.float32).tiny)
         error = float((ours - theirs).norm() / scale)
         self.errors[what] = max(error, self.errors.get(what, 0.0))
+
+    def compare_gradients(self, ours: Mapping[str, Tensor], theirs: Mapping[str, float]) -> None:
+        """Record relative errors of the norms of gradients, by the names of parameters."""
+        # Gradients that are zero in exact arithmetic, as those of the biases of keys, are noise.
+        noise = 1e-6 * max(theirs.values())
+        for name, norm in theirs.items():
+            own = ours.get(name, torch.tensor(0.0))
+            if norm > noise:
+                self.compare(f"gradient norm of {name}", own, torch.tensor(norm))
+            else:
+                self.require(f"gradient norm of {name}", float(own) <= noise)
 
     def require(self, what: str, holds: bool) -> None:
         """Record a mismatch unless `holds`."""

@@ -174,7 +174,5 @@ def _check_loss(
         first = len(theirs) - len(ours) if case["training_cfg"] >= 1 else 0
         result.compare("hidden states", ours, theirs[first : first + len(ours)])
     norms = {name: p.grad.norm() for name, p in model.named_parameters() if p.grad is not None}
-    for parameter, norm in case["grad_norms"].items():
-        ours = norms.get(parameter, torch.tensor(0.0))
-        result.compare(f"gradient norm of {parameter}", ours, torch.tensor(norm))
+    result.compare_gradients(norms, case["grad_norms"])
     return result

@@ -73,14 +73,7 @@ def _check_loss(result: CaseResult, case: Case, tensors: Tensors, folder: Path) 
     loss.backward()  # type: ignore[no-untyped-call]
     result.compare("loss", loss.detach(), torch.tensor(case["loss"]))
     norms = {name: one.grad.norm() for name, one in flow.named_parameters() if one.grad is not None}
-    # Gradients that are zero in exact arithmetic, as those of the biases of keys, are noise.
-    noise = 1e-6 * max(case["grad_norms"].values())
-    for name, norm in case["grad_norms"].items():
-        ours = norms.get(name, torch.tensor(0.0))
-        if norm > noise:
-            result.compare(f"gradient norm of {name}", ours, torch.tensor(norm))
-        else:
-            result.require(f"gradient norm of {name}", float(ours) <= noise)
+    result.compare_gradients(norms, case["grad_norms"])
     return True
 
 

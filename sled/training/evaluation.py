@@ -6,7 +6,8 @@ import torch
 from accelerate import Accelerator
 
 from sled.model.lm import TrainingOutput
-from sled.training.callbacks.progress import LOSS_PARTS
+
+LOSS_PARTS = ("score_loss", "attraction", "repulsion", "alignment_loss", "stop_loss")
 
 
 class EvaluationLosses:

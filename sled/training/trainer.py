@@ -24,9 +24,10 @@ from sled.training.batch_trainer import EVAL_NOISE_SEED, BatchTrainer
 from sled.training.callbacks.inactive_neurons import InactiveNeurons
 from sled.training.callbacks.progress import Progress
 from sled.training.callbacks.text_gap import TextGap, with_other_endings
+from sled.training.callbacks.throughput import training_flops
 from sled.training.checkpoints.lora import unwrap
 from sled.training.distillation import GuidedTeacher
-from sled.training.evaluation import EvaluationLosses
+from sled.training.evaluation import LOSS_PARTS, EvaluationLosses
 from sled.training.objectives import corrupt_inputs
 from sled.training.units import batch_units, drop_leading_tokens
 
@@ -74,7 +75,7 @@ class SledTrainer(BatchTrainer):
         self.train_batches, self.eval_batches = TrainingBatches(train_batches), eval_batches
         half = torch.bfloat16 if self.args.bf16 else torch.float16 if self.args.fp16 else None
         model: Any = self.model  # of transformers' type, or peft's wrapper around it
-        self.progress = Progress(unwrap(model), self.args.device, half or model.dtype)
+        self.progress = Progress("frames", self.args.device, half or model.dtype)
         self.alignment_weight = self.args.alignment_weight or 0.0
 
     # Batches.
@@ -188,7 +189,18 @@ class SledTrainer(BatchTrainer):
         all_frames, all_stops = num_items_in_batch
         frame_share = output.num_frames * self.args.world_size / all_frames
         stop_share = num_stops * self.args.world_size / all_stops
-        self.progress.add(output, frame_share, stop_share)
+        longest = len(output.lengths) * max(output.lengths)
+        self.progress.add(
+            {
+                part: getattr(output, part) * (stop_share if part == "stop_loss" else frame_share)
+                for part in LOSS_PARTS
+            },
+            units=output.num_frames,
+            flops=training_flops(unwrap(model), output.lengths, output.num_frames),
+            positions=sum(output.lengths),
+            # Only attention is padded, and not on a CPU.
+            slots=sum(output.lengths) if self.args.device.type == "cpu" else longest,
+        )
         per_frame = output.score_loss + self.alignment_weight * output.alignment_loss
         loss = per_frame * frame_share + output.stop_loss * stop_share
         return (loss, output) if return_outputs else loss

@@ -3,53 +3,59 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 
 import torch
 from accelerate import Accelerator
 from torch import Tensor
 
-from sled.model.lm import SpeechLM, TrainingOutput
-from sled.training.callbacks.throughput import matmul_rate, training_flops
-
-LOSS_PARTS = ("score_loss", "attraction", "repulsion", "alignment_loss", "stop_loss")
+from sled.training.callbacks.throughput import matmul_rate
 
 
 class Progress:
     """Sums over the steps since the last report, on this process.
 
     Args:
-        model: The model in training.
-        device: Its device.
+        unit: What speech consists of, in the plural: its rate is told.
+        device: Device of the model.
         dtype: Type in which most of its arithmetic is done.
     """
 
-    def __init__(self, model: SpeechLM, device: torch.device, dtype: torch.dtype) -> None:
-        self._model, self._device = model, device
+    def __init__(self, unit: str, device: torch.device, dtype: torch.dtype) -> None:
+        self._unit, self._device = unit, device
+        # Measured here, because it draws random numbers, which a run must not.
         self._peak = matmul_rate(device, dtype)
         self._start()
 
     def _start(self) -> None:
-        self._parts = torch.zeros(len(LOSS_PARTS), device=self._device)
-        self._frames = self._positions = self._slots = self._flops = 0.0
-        self._since = time.perf_counter()
-        self._paused_s = 0.0
+        self._parts: dict[str, Tensor] = {}
+        self._units = self._positions = self._slots = self._flops = 0.0
+        self._since, self._paused_s = time.perf_counter(), 0.0
 
-    def add(self, output: TrainingOutput, frame_share: Tensor, stop_share: Tensor) -> None:
+    def add(
+        self,
+        parts: Mapping[str, Tensor],
+        *,
+        units: int,
+        flops: float,
+        positions: int = 0,
+        slots: int = 0,
+    ) -> None:
         """Add a batch.
 
         Args:
-            output: Output of its forward pass.
-            frame_share: Weight of its mean over frames in the mean of the step.
-            stop_share: Weight of its mean over stop decisions in the mean of the step.
+            parts: Shares of losses and of what else is told, whose sums are means over a step.
+            units: Number of units of speech that were learned.
+            flops: Operations; see `throughput.training_flops`.
+            positions: Number of positions of attention.
+            slots: The same with padding.
         """
-        for index, part in enumerate(LOSS_PARTS):
-            share = stop_share if part == "stop_loss" else frame_share
-            self._parts[index] += getattr(output, part).detach() * share
-        self._frames += output.num_frames
-        self._positions += sum(output.lengths)
-        is_padded, longest = self._device.type != "cpu", max(output.lengths)
-        self._slots += len(output.lengths) * longest if is_padded else sum(output.lengths)
-        self._flops += training_flops(self._model, output.lengths, output.num_frames)
+        for name, part in parts.items():
+            self._parts[name] = self._parts.get(name, 0.0) + part.detach()
+        self._units += units
+        self._flops += flops
+        self._positions += positions
+        self._slots += slots
 
     def pause(self, seconds: float) -> None:
         """Exclude time that was not spent on training."""
@@ -58,20 +64,20 @@ class Progress:
     def report(self, num_steps: int, accelerator: Accelerator) -> dict[str, float]:
         """Mean losses per step and the speed, over all processes; then start again at 0.
 
-        `peak_share` is the achieved share of the measured rate of large matrix products.
-        `attention_padding` is the share of padding in the positions of attention. Only attention is
-        padded, and not on a CPU.
+        `peak_share` is the achieved share of the measured rate of large matrix products, and
+        `attention_padding` the share of padding in the positions of attention, if they are counted.
         """
         elapsed_s = time.perf_counter() - self._since - self._paused_s
-        own = [self._frames, self._positions, self._slots, self._flops / self._peak / elapsed_s]
+        own = [self._units, self._positions, self._slots, self._flops / self._peak / elapsed_s]
         totals = accelerator.reduce(torch.tensor(own, device=self._device), "sum")
-        parts = accelerator.reduce(self._parts, "mean") / max(1, num_steps)
-        frames, positions, slots, peak_share = totals.tolist()
+        units, positions, slots, share = totals.tolist()
+        names, parts = list(self._parts), list(self._parts.values())
         self._start()
-        if not frames:
+        if not units:
             return {}
-        return dict(zip(LOSS_PARTS, parts.tolist(), strict=True)) | {
-            "frames_per_second": frames / elapsed_s,
-            "peak_share": peak_share / accelerator.num_processes,
-            "attention_padding": 1 - positions / slots,
+        means = accelerator.reduce(torch.stack(parts).float(), "mean") / max(1, num_steps)
+        told = dict(zip(names, means.tolist(), strict=True)) | {
+            f"{self._unit}_per_second": units / elapsed_s,
+            "peak_share": share / accelerator.num_processes,
         }
+        return told | ({"attention_padding": 1 - positions / slots} if slots else {})

@@ -18,10 +18,10 @@ from sled.model.tokens.files import load_token_lm, save_token_lm
 from sled.model.tokens.lm import TokenLM, TokenOutput
 from sled.model.tokens.losses import label_smoothed_loss
 from sled.training.batch_trainer import EVAL_NOISE_SEED, BatchTrainer
+from sled.training.callbacks.progress import Progress
 from sled.training.tokens.arguments import TokenTrainingArguments
 from sled.training.tokens.callbacks import EpochEnd, SkipBrokenUpdates
 from sled.training.tokens.preference import Preference, PreferenceOutput, preference_loss
-from sled.training.tokens.progress import TokenProgress
 from sled.training.tokens.samples import (
     BatchLoader,
     EpochCheckpoints,
@@ -30,6 +30,7 @@ from sled.training.tokens.samples import (
     learning_batch,
 )
 from sled.training.tokens.schedules import make_schedule
+from sled.training.tokens.throughput import training_flops
 
 _BATCH = "batch"
 
@@ -79,7 +80,7 @@ class TokenTrainer(BatchTrainer):
         self._epoch, self._steps_in_epoch, self._last_length = self.start.epoch, 0, 0
         train_loader.start_epoch(self._epoch)
         half = torch.bfloat16 if self.args.bf16 else self.lm.dtype
-        self.progress = TokenProgress(self.lm, self.args.device, half)
+        self.progress = Progress("tokens", self.args.device, half)
         self.eval_metrics: dict[str, float] = {}
         self.add_callback(EpochEnd(self._has_ended, self.args.max_epochs, published is not None))
         self.add_callback(SkipBrokenUpdates())
@@ -220,7 +221,11 @@ class TokenTrainer(BatchTrainer):
                 name: one * sample_share for name, one in _described(pairs).items()
             }
             loss = loss + pairs.loss.mean() * sample_share
-        self.progress.add(output, parts)
+        self.progress.add(
+            parts,
+            units=int((output.targets >= 0).sum()),
+            flops=training_flops(self.lm, len(output.inputs), output.lengths),
+        )
         return (loss, output) if return_outputs else loss
 
     def _forward(
