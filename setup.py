@@ -119,7 +119,7 @@ setup(
         # Without a compiler, or on other CPUs, models run in other forms.
         Extension(
             "sled.fast.native._kernels",
-            sources=[str(KERNELS / f"{name}.c") for name in ("level", "avx2", "avx512")],
+            sources=[str(KERNELS / f"{name}.c") for name in ("level", "avx2", "avx512", "amx")],
             depends=[str(path) for path in sorted(KERNELS.glob("*.h"))],
             define_macros=[("SLED_SOURCES", f'"{DIGEST}"')],
             extra_compile_args=["-O3", "-Wno-psabi", "-pthread"],

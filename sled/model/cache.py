@@ -64,6 +64,7 @@ class KVCache(DistanceContext, RowCache):
         device: Device of keys and values.
         dtype: Type of keys and values.
         rotary_dim: Width of the rotary tables. None: that of a head.
+        width: Width d of keys and values. None: that of a head.
 
     Attributes:
         lengths: Positions held by each of the R rows.
@@ -79,8 +80,9 @@ class KVCache(DistanceContext, RowCache):
         device: torch.device,
         dtype: torch.dtype,
         rotary_dim: int | None = None,
+        width: int | None = None,
     ) -> None:
-        self._head_dim, self._rope_theta = architecture.head_dim, architecture.rope_theta
+        self._head_dim, self._rope_theta = width or architecture.head_dim, architecture.rope_theta
         self._rotary_dim = rotary_dim or architecture.head_dim
         self._layers, self._heads = architecture.num_hidden_layers, architecture.num_key_value_heads
         self._usual_capacity = architecture.max_position_embeddings

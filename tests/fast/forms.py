@@ -7,6 +7,7 @@ from sled.fast import DTYPES
 from sled.fast.cuda_graph import CudaGraphModel, repeat_eagerly
 from sled.fast.fused import FusedModel
 from sled.fast.native import NativeModel, kernel_level
+from sled.fast.native.library import LEVELS
 from sled.fast.precision import BITS, has_runtime
 from sled.model.interface import FrameModel
 from tests.debug import debug_model
@@ -41,8 +42,8 @@ def fast_model(form: str, seed: int = 0, **changes: object) -> FrameModel:
     if form == "cuda_graph":
         return CudaGraphModel(model, repeat_eagerly)
     if form.startswith("native"):
-        level = "avx2" if form == "native_avx2" else None
-        return NativeModel(model, bits=8 if form == "native_int8" else 32, level=level)
+        level = next((level for level in LEVELS.values() if level in form), None)
+        return NativeModel(model, bits=8 if "int8" in form else 32, level=level)
     if form in DTYPES:
         return FusedModel(model.to(DTYPES[form]))
     from sled.fast.onnx_model import OnnxModel

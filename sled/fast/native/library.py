@@ -20,7 +20,7 @@ logger = logging.getLogger(__name__)
 
 NAME = "_kernels"
 # Names of the kernels by the level that `sled_level` returns for the CPU.
-LEVELS = {512: "avx512", 2: "avx2"}
+LEVELS = {1: "avx2", 2: "avx512", 3: "amx"}
 
 
 class Matrix(Structure):
@@ -67,7 +67,7 @@ class Model(Structure):
             for name in ("hidden", "heads", "kv_heads", "head_dim", "inner", "num_layers")
         ),
         ("epsilon", c_float),
-        ("half_cache", c_int),
+        ("cache_kind", c_int),
         ("cos", c_void_p),
         ("sin", c_void_p),
         ("final_norm", c_void_p),
@@ -83,11 +83,10 @@ class Model(Structure):
 
 
 class Cache(Structure):
-    """Keys and values, with strides in elements."""
+    """Keys and values, with strides in elements, and the scales of those in bytes."""
 
     _fields_ = (
-        ("keys", c_void_p),
-        ("values", c_void_p),
+        *((name, c_void_p) for name in ("keys", "values", "key_scales", "value_scales")),
         ("layer_stride", c_int64),
         ("row_stride", c_int64),
         ("head_stride", c_int64),

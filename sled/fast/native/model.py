@@ -13,7 +13,8 @@ from typing_extensions import override
 
 from sled.fast.base import FastModel
 from sled.fast.native.library import Cache, Kernels, open_library
-from sled.fast.native.weights import LANES, LARGEST_HEAD, PackedModel
+from sled.fast.native.rounded_cache import RoundedCache
+from sled.fast.native.weights import BYTES, FLOAT, HALF, LANES, LARGEST_HEAD, PackedModel
 from sled.files.digest import tensor_digest
 from sled.model.cache import KVCache
 from sled.model.config import Architecture
@@ -23,6 +24,7 @@ from sled.model.lm import SpeechLM
 
 # From so many positions on, a call is worth several threads even if the model is small.
 LONG_CALL = 16
+CACHE_KINDS = {torch.float32: FLOAT, torch.float16: HALF, torch.int8: BYTES}
 
 
 def can_run(sizes: Architecture) -> bool:
@@ -47,8 +49,8 @@ class NativeModel(FastModel):
         bits: Bits of a matrix weight: 8, or 32; matrices that are the same in float16 are then
             held in that.
         threads: Most threads. None: as many as torch uses.
-        cache_dtype: Type of keys and values: float32, or float16, which halves the memory to read.
-            None: float32 with 32 bits, float16 with 8.
+        cache_dtype: Type of keys and values: float32, float16 or int8; fewer bytes are read sooner.
+            None: float32 with 32 bits, int8 with 8.
         level: The instructions to use, see `open_library`.
     """
 
@@ -63,8 +65,8 @@ class NativeModel(FastModel):
         super().__init__(model, torch.float32)
         library = open_library(level)
         assert library is not None and can_run(self.config.architecture)
-        self._cache_dtype = cache_dtype or (torch.float32 if bits == 32 else torch.float16)
-        self._packed = PackedModel(model, bits, self._cache_dtype == torch.float16)
+        self._cache_dtype = cache_dtype or (torch.float32 if bits == 32 else torch.int8)
+        self._packed = PackedModel(model, bits, CACHE_KINDS[self._cache_dtype])
         self._threads = threads or torch.get_num_threads()
         self._kernels = Kernels(library, self._packed.structure, self._threads)
 
@@ -75,6 +77,8 @@ class NativeModel(FastModel):
 
     @override
     def new_cache(self) -> KVCache:
+        if self._cache_dtype == torch.int8:
+            return RoundedCache(self.config.architecture)
         return KVCache(self.config.architecture, self.device, self._cache_dtype)
 
     def _threads_for(self, positions: int) -> int:
@@ -116,7 +120,11 @@ class NativeModel(FastModel):
         cache.reserve(int(positions.max()) + 1)
         keys, values = cache.memory(0, len(cache.lengths))
         layer_stride, row_stride, head_stride, _, _ = keys.stride()
-        memory = Cache(keys.data_ptr(), values.data_ptr(), layer_stride, row_stride, head_stride)
+        places = [keys.data_ptr(), values.data_ptr(), None, None]
+        if isinstance(cache, RoundedCache):
+            scales = cache.scales.memory(0, len(cache.lengths))
+            places[2:] = [one.data_ptr() for one in scales]
+        memory = Cache(*places, layer_stride, row_stride, head_stride)
         numbers = [np.ascontiguousarray(one, np.int32) for one in (rows, positions, last)]
         inputs = inputs.float().contiguous()
         hidden = torch.empty(len(last), self.config.architecture.hidden_size)

@@ -16,7 +16,7 @@ from sled.model.backbone import MLP, DecoderLayer, rotary_tables
 from sled.model.heads.energy import EPSILON, EnergyHead, ResidualBlock
 from sled.model.lm import SpeechLM
 
-FLOAT, HALF, BYTES = 0, 1, 2  # kinds of a matrix
+FLOAT, HALF, BYTES = 0, 1, 2  # kinds of a matrix, and of keys and values
 # Outputs that are stored together, and inputs that share a scale in bytes.
 BLOCK, GROUP = 64, 128
 NARROW_BLOCKS = (16, 32)  # other numbers of outputs
@@ -97,14 +97,14 @@ class PackedModel:
     Args:
         model: The model. Its layers are removed one by one, to hold their weights only once.
         bits: Bits of a weight: 32, or 8.
-        half_cache: Whether keys and values are float16; else float32.
+        cache_kind: Kind of keys and values.
 
     Attributes:
         structure: What the kernels take. It is valid as long as this object.
         tensors: All tensors that it points to.
     """
 
-    def __init__(self, model: SpeechLM, bits: int, half_cache: bool) -> None:
+    def __init__(self, model: SpeechLM, bits: int, cache_kind: int) -> None:
         self._bits, self._packer = bits, Packer()
         self.tensors = self._packer.tensors
         sizes, head = model.config.architecture, model.scoreloss
@@ -136,7 +136,7 @@ class PackedModel:
             inner=sizes.intermediate_size,
             num_layers=sizes.num_hidden_layers,
             epsilon=sizes.rms_norm_eps,
-            half_cache=half_cache,
+            cache_kind=cache_kind,
             cos=self._packer.numbers(cos),
             sin=self._packer.numbers(sin),
             final_norm=self._packer.numbers(backbone.norm.weight),

@@ -2,6 +2,8 @@
 //
 // Shapes: P positions of a call, K inputs and N outputs of a product, d head width.
 
+#include <limits.h>
+
 #include "pool.h"
 #include "vectors.h"
 
@@ -39,6 +41,7 @@ typedef struct {
     const Rounded *rounded;
     float *outputs;
     int num_positions, input_stride, output_stride, then, blocks_of_part;
+    int rows_of_tile;  // positions in a tile of AMX; 0: it is not used
 } Product;
 
 // Vectors of outputs that are summed at once, as many as fit into the registers.
@@ -47,6 +50,10 @@ typedef struct {
 #else
 #define PASS(rows) ((rows) == 1 ? 8 : (rows) <= 3 ? 4 : 2)
 #endif
+
+#define AHEAD 4096  // bytes by which weights are fetched before they are read
+
+INLINE void fetch(const uint8_t *weights) { _mm_prefetch(weights + AHEAD, _MM_HINT_T1); }
 
 INLINE void multiply_floats(const Matrix *matrix, const void *weights, int half, const float *x,
                             int stride, int width, int rows, float *tile) {
@@ -66,16 +73,16 @@ INLINE void multiply_floats(const Matrix *matrix, const void *weights, int half,
     }
 }
 
-INLINE void multiply_bytes(const Matrix *matrix, const uint8_t *weights, const float *scales,
-                           const Rounded *x, int first, int rows, float *tile) {
-    const int group = matrix->group, groups = x->num_groups, pass = PASS(rows);
-    for (int r = 0; r < rows; r++)
-        for (int c = 0; c < BLOCK; c += LANES) store(tile + r * BLOCK + c, splat(0));
-    for (int g = 0; g < groups; g++)
+// Add the products with groups `from` to `until` of the inputs to a tile of outputs.
+INLINE void multiply_bytes(const uint8_t *weights, const float *scales, const Rounded *x, int group,
+                           int from, int until, int first, int rows, float *tile) {
+    const int pass = PASS(rows);
+    for (int g = from; g < until; g++)
         for (int start = 0; start < VECTORS; start += pass) {
             int begin = g * group, end = begin + group < x->width ? begin + group : x->width;
             ints sums[TILE][VECTORS] = {{{0}}};
-            for (int k = begin; k < end; k += 4)
+            for (int k = begin; k < end; k += 4) {
+                for (int c = 0; c < pass; c++) fetch(weights + k * BLOCK + (start + c) * LANES * 4);
                 for (int c = 0; c < pass; c++)
                     for (int r = 0; r < rows; r++) {
                         int32_t four;
@@ -83,10 +90,11 @@ INLINE void multiply_bytes(const Matrix *matrix, const uint8_t *weights, const f
                         const uint8_t *codes = weights + k * BLOCK + (start + c) * LANES * 4;
                         sums[r][c] = add_products(sums[r][c], codes, four);
                     }
+            }
             for (int c = 0; c < pass; c++) {
                 floats scale = load(scales + g * BLOCK + (start + c) * LANES);
                 for (int r = 0; r < rows; r++) {
-                    int place = (first + r) * groups + g;
+                    int place = (first + r) * x->num_groups + g;
                     float *to = tile + r * BLOCK + (start + c) * LANES;
                     ints exact = sums[r][c] - 128 * x->sums[place];
                     store(to, load(to) + to_floats(exact) * (scale * x->scales[place]));
@@ -94,6 +102,25 @@ INLINE void multiply_bytes(const Matrix *matrix, const uint8_t *weights, const f
             }
         }
 }
+
+static void multiply_groups(const uint8_t *weights, const float *scales, const Rounded *x, int group,
+                            int from, int until, int first, int rows, float *tile) {
+    switch (rows) {
+        case 1: multiply_bytes(weights, scales, x, group, from, until, first, 1, tile); break;
+        case 2: multiply_bytes(weights, scales, x, group, from, until, first, 2, tile); break;
+        case 3: multiply_bytes(weights, scales, x, group, from, until, first, 3, tile); break;
+        case 4: multiply_bytes(weights, scales, x, group, from, until, first, 4, tile); break;
+        case 5: multiply_bytes(weights, scales, x, group, from, until, first, 5, tile); break;
+        default: multiply_bytes(weights, scales, x, group, from, until, first, 6, tile);
+    }
+}
+
+#ifdef __AMX_INT8__
+#include "tiles.h"
+#else
+#define TILES_FROM INT_MAX
+#define MOST_ROWS TILE
+#endif
 
 INLINE void multiply_rows(const Product *p, int block, int first, int rows, float *tile) {
     const Matrix *m = p->matrix;
@@ -103,30 +130,43 @@ INLINE void multiply_rows(const Product *p, int block, int first, int rows, floa
     const float *numbers = (const float *)m->weights + start;
     if (m->kind == HALF)
         multiply_floats(m, (const uint16_t *)m->weights + start, 1, x, stride, 64, rows, tile);
-    else if (m->kind == FLOAT && m->block == 64)
+    else if (m->block == 64)
         multiply_floats(m, numbers, 0, x, stride, 64, rows, tile);
-    else if (m->kind == FLOAT && m->block == 32)
+    else if (m->block == 32)
         multiply_floats(m, numbers, 0, x, stride, 32, rows, tile);
-    else if (m->kind == FLOAT)
+    else
         multiply_floats(m, numbers, 0, x, stride, 16, rows, tile);
-    else {
-        const Rounded *rounded = p->rounded;
-        start = (long)block * BLOCK * rounded->width;
-        const float *scales = m->scales + (long)block * rounded->num_groups * BLOCK;
-        multiply_bytes(m, (const uint8_t *)m->weights + start, scales, rounded, first, rows, tile);
-    }
 }
 
-// Multiply up to six positions by a block of outputs.
-static void multiply_tile(const Product *p, int block, int first, int rows, float *tile) {
-    switch (rows) {
-        case 1: multiply_rows(p, block, first, 1, tile); break;
-        case 2: multiply_rows(p, block, first, 2, tile); break;
-        case 3: multiply_rows(p, block, first, 3, tile); break;
-        case 4: multiply_rows(p, block, first, 4, tile); break;
-        case 5: multiply_rows(p, block, first, 5, tile); break;
-        default: multiply_rows(p, block, first, 6, tile);
+// Multiply a block of outputs of a matrix of bytes.
+static void multiply_rounded(const Product *p, int block, int first, int rows, float *tile) {
+    const Matrix *m = p->matrix;
+    const Rounded *x = p->rounded;
+    const uint8_t *weights = (const uint8_t *)m->weights + (long)block * BLOCK * x->width;
+    const float *scales = m->scales + (long)block * x->num_groups * BLOCK;
+#ifdef __AMX_INT8__
+    if (p->rows_of_tile) {
+        multiply_tiles(weights, scales, x, m->group, first, rows, p->rows_of_tile, tile);
+        return;
     }
+#endif
+    for (int i = 0; i < rows * BLOCK; i += LANES) store(tile + i, splat(0));
+    multiply_groups(weights, scales, x, m->group, 0, x->num_groups, first, rows, tile);
+}
+
+// Multiply positions by a block of outputs: at most 6, in tiles 32.
+static void multiply_tile(const Product *p, int block, int first, int rows, float *tile) {
+    if (p->matrix->kind == BYTES)
+        multiply_rounded(p, block, first, rows, tile);
+    else
+        switch (rows) {
+            case 1: multiply_rows(p, block, first, 1, tile); break;
+            case 2: multiply_rows(p, block, first, 2, tile); break;
+            case 3: multiply_rows(p, block, first, 3, tile); break;
+            case 4: multiply_rows(p, block, first, 4, tile); break;
+            case 5: multiply_rows(p, block, first, 5, tile); break;
+            default: multiply_rows(p, block, first, 6, tile);
+        }
     int width = p->matrix->block;
     if (p->matrix->bias)
         for (int r = 0; r < rows; r++)
@@ -151,7 +191,8 @@ static void finish_tile(const Product *p, int block, int first, int rows, const 
 }
 
 // Blocks of gates take turns with the blocks that they multiply.
-static void finish_gated(const Product *p, int pair, int first, int rows, float (*tiles)[TILE * BLOCK]) {
+static void finish_gated(const Product *p, int pair, int first, int rows,
+                         float (*tiles)[MOST_ROWS * BLOCK]) {
     int start = pair * BLOCK, left = p->matrix->num_outputs / 2 - start;
     for (int r = 0; r < rows; r++) {
         float gated[BLOCK];
@@ -174,9 +215,13 @@ static void multiply_part(void *job, int part) {
     const Product *p = job;
     int gated = p->then == GATE, step = 1 + gated, num_blocks = count_blocks(p->matrix, p->then);
     int start = part * p->blocks_of_part, end = start + p->blocks_of_part;
-    int num_tiles = (p->num_positions + TILE - 1) / TILE;
-    int rows = (p->num_positions + num_tiles - 1) / num_tiles;
-    float tiles[2][TILE * BLOCK] __attribute__((aligned(64)));
+    int most = p->rows_of_tile ? MOST_ROWS : TILE;
+    int passes = (p->num_positions + most - 1) / most;
+    int rows = (p->num_positions + passes - 1) / passes;
+    float tiles[2][MOST_ROWS * BLOCK] __attribute__((aligned(64)));
+#ifdef __AMX_INT8__
+    if (p->rows_of_tile) shape_tiles(p->rows_of_tile);
+#endif
     for (int block = start; block < end && block < num_blocks; block += step)
         for (int first = 0; first < p->num_positions; first += rows) {
             int left = p->num_positions - first, here = left < rows ? left : rows;
@@ -186,6 +231,9 @@ static void multiply_part(void *job, int part) {
             else
                 finish_tile(p, block, first, here, tiles[0]);
         }
+#ifdef __AMX_INT8__
+    if (p->rows_of_tile) _tile_release();
+#endif
 }
 
 // Round positions to bytes, group by group.
@@ -228,7 +276,12 @@ static void multiply(Pool *pool, const Matrix *m, const float *x, int input_stri
     int helpers = atomic_load(&pool->num_used), parts = helpers ? 4 * (helpers + 1) : 1;
     int of_part = (num_blocks + parts - 1) / parts;
     of_part = (of_part + step - 1) / step * step;
-    Product product = {m, x, rounded, outputs, count, input_stride, output_stride, then, of_part};
+    int rows_of_tile = 0;
+    if (m->kind == BYTES && count >= TILES_FROM) {
+        int passes = (count + MOST_ROWS - 1) / MOST_ROWS, rows = (count + passes - 1) / passes;
+        rows_of_tile = rows > MOST_ROWS / 2 ? (rows + 1) / 2 : rows;
+    }
+    Product product = {m, x, rounded, outputs, count, input_stride, output_stride, then, of_part, rows_of_tile};
     do_job(pool, multiply_part, &product, (num_blocks + of_part - 1) / of_part);
 }
 

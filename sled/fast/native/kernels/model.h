@@ -18,7 +18,7 @@ typedef struct {
 typedef struct {
     int hidden, heads, kv_heads, head_dim, inner, num_layers;
     float epsilon;
-    int half_cache;            // whether keys and values are halves; else floats
+    int cache_kind;            // FLOAT, HALF or BYTES
     const float *cos, *sin;    // [positions, d]
     const float *final_norm;
     const Layer *layers;
@@ -30,9 +30,11 @@ typedef struct {
     const Block *blocks;
 } Model;
 
-// The cache: element strides of keys and values [layers, R, A_kv, C, d].
+// The cache: element strides of keys and values [layers, R, A_kv, C, d]. Those in bytes have scales
+// [layers, R, A_kv, C], whose strides are d times smaller.
 typedef struct {
     void *keys, *values;
+    float *key_scales, *value_scales;
     int64_t layer_stride, row_stride, head_stride;
 } Cache;
 
@@ -73,8 +75,12 @@ static void *take(Context *context, size_t size) {
     context->used += (size + 127) / 64 * 64;
     return taken;
 }
+// Rounded inputs of products. AMX reads whole tiles of them, also behind the last position.
+static size_t size_rounded(size_t count, size_t widest) {
+    return (count + MOST_ROWS) * (3 * widest + 16) + 512;
+}
 static void take_rounded(Context *context, size_t count, size_t widest) {
-    context->rounded.bytes = take(context, count * (widest + 4));
+    context->rounded.bytes = take(context, (count + MOST_ROWS) * (widest + 4));
     context->rounded.scales = take(context, count * (widest / 4 + 1) * sizeof(float));
     context->rounded.sums = take(context, count * (widest / 4 + 1) * sizeof(int));
 }
@@ -83,20 +89,27 @@ typedef struct {
     const Model *model;
     float *qkv, *attended, *scores;
     const int *rows, *positions;
-    const char *keys, *values;  // of a layer
-    const Cache *cache;
-    int most;  // positions in the longest row
+    Cache layer;  // its part of the cache
+    int most;     // positions in the longest row
 } Attention;
 
 #define MOST (256 / LANES)  // vectors of the widest head
 
-INLINE floats load_cached(const char *from, int64_t i, int half) {
-    return half ? load_half((const uint16_t *)from + i) : load((const float *)from + i);
+INLINE floats load_cached(const void *from, int64_t i, int kind) {
+    return kind == HALF    ? load_half((const uint16_t *)from + i)
+           : kind == BYTES ? load_bytes((const int8_t *)from + i)
+                           : load((const float *)from + i);
 }
 
-// One head of one position attends to `count` positions, whose weights are left in `scores`.
-INLINE void attend(const float *query, const char *keys, const char *values, int count, int width,
-                   int half, float *scores, float *output) {
+// The keys or values of a head of a row.
+typedef struct {
+    const void *numbers;
+    const float *scales;  // of bytes
+} Past;
+
+// One head of one position attends to `count` positions. `scores` are working memory.
+INLINE void attend(const float *query, Past keys, Past values, int count, int width, int kind,
+                   float *scores, float *output) {
     int p = 0;
     float largest = -INFINITY;
     floats total = splat(0);
@@ -105,10 +118,11 @@ INLINE void attend(const float *query, const char *keys, const char *values, int
     for (; p < count; p += 4) {
         floats sums[4];
         for (int j = 0; j < 4; j++) {
-            int64_t place = (int64_t)(p + j < count ? p + j : count - 1) * width;
+            int here = p + j < count ? p + j : count - 1;
             sums[j] = splat(0);
             for (int i = 0; i < width / LANES; i++)
-                sums[j] += q[i] * load_cached(keys, place + i * LANES, half);
+                sums[j] += q[i] * load_cached(keys.numbers, (int64_t)here * width + i * LANES, kind);
+            if (kind == BYTES) sums[j] *= keys.scales[here];
         }
         _mm_storeu_ps(scores + p, four_sums(sums[0], sums[1], sums[2], sums[3]));
     }
@@ -121,41 +135,78 @@ INLINE void attend(const float *query, const char *keys, const char *values, int
         total += weight;
         store(scores + p, weight);
     }
+    if (kind == BYTES)
+        for (p = 0; p < count; p++) scores[p] *= values.scales[p];
     floats mixed[2][MOST] = {{{0}}};
-    for (p = 0; p + 1 < count; p += 2)
-        for (int j = 0; j < 2; j++)
-            for (int i = 0; i < width / LANES; i++)
-                mixed[j][i] +=
-                    scores[p + j] * load_cached(values, (int64_t)(p + j) * width + i * LANES, half);
-    if (p < count)
-        for (int i = 0; i < width / LANES; i++)
-            mixed[0][i] += scores[p] * load_cached(values, (int64_t)p * width + i * LANES, half);
+    for (p = 0; p < count; p += 2)
+        for (int j = 0; j < 2 && p + j < count; j++)
+            for (int i = 0; i < width / LANES; i++) {
+                int64_t place = (int64_t)(p + j) * width + i * LANES;
+                mixed[j][i] += scores[p + j] * load_cached(values.numbers, place, kind);
+            }
     float factor = 1 / sum_of(total);
     for (int i = 0; i < width / LANES; i++)
         store(output + i * LANES, (mixed[0][i] + mixed[1][i]) * factor);
 }
 
+INLINE int number_size(int kind) { return kind == FLOAT ? 4 : kind == HALF ? 2 : 1; }
+
+// A part of the cache `by` elements further on.
+INLINE Cache further(const Cache *cache, int64_t by, int kind, int width) {
+    Cache part = *cache;
+    part.keys = (char *)cache->keys + by * number_size(kind);
+    part.values = (char *)cache->values + by * number_size(kind);
+    if (kind == BYTES) {
+        part.key_scales = cache->key_scales + by / width;
+        part.value_scales = cache->value_scales + by / width;
+    }
+    return part;
+}
+
 static void attend_part(void *job, int part) {
     const Attention *a = job;
     const Model *m = a->model;
-    int d = m->head_dim, position = part / m->heads, head = part % m->heads;
-    int qkv_width = (m->heads + 2 * m->kv_heads) * d, size = m->half_cache ? 2 : 4;
+    int d = m->head_dim, kind = m->cache_kind, position = part / m->heads, head = part % m->heads;
+    int qkv_width = (m->heads + 2 * m->kv_heads) * d;
     int kv_head = head / (m->heads / m->kv_heads), count = a->positions[position] + 1;
-    int64_t place = size * (a->rows[position] * a->cache->row_stride + kv_head * a->cache->head_stride);
+    int64_t place = a->rows[position] * a->layer.row_stride + kv_head * a->layer.head_stride;
+    Cache past = further(&a->layer, place, kind, d);
     const float *query = a->qkv + (int64_t)position * qkv_width + head * d;
     float *output = a->attended + ((int64_t)position * m->heads + head) * d;
     float *scores = a->scores + (int64_t)part * a->most;
-    const char *keys = a->keys + place, *values = a->values + place;
-    if (d == 64 && m->half_cache)
-        attend(query, keys, values, count, 64, 1, scores, output);
+    Past keys = {past.keys, past.key_scales}, values = {past.values, past.value_scales};
+    if (d == 64 && kind == BYTES)
+        attend(query, keys, values, count, 64, BYTES, scores, output);
+    else if (d == 64 && kind == HALF)
+        attend(query, keys, values, count, 64, HALF, scores, output);
     else if (d == 64)
-        attend(query, keys, values, count, 64, 0, scores, output);
+        attend(query, keys, values, count, 64, FLOAT, scores, output);
     else
-        attend(query, keys, values, count, d, m->half_cache, scores, output);
+        attend(query, keys, values, count, d, kind, scores, output);
+}
+
+// Keep a key or value [d] in one of the kinds; bytes have a scale.
+static void keep(const float *from, int width, int kind, void *to, float *scale) {
+    if (kind == FLOAT) {
+        memcpy(to, from, width * sizeof(float));
+    } else if (kind == HALF) {
+        for (int i = 0; i < width; i += LANES) store_half((uint16_t *)to + i, load(from + i));
+    } else {
+        floats most = splat(0), zeros = splat(0);
+        for (int i = 0; i < width; i += LANES) {
+            most = maximum(most, maximum(load(from + i), -load(from + i)));
+            zeros += 0 * load(from + i);
+        }
+        float largest = largest_of(most), factor = largest > 0 ? 127 / largest : 0;
+        for (int i = 0; i < width; i += LANES) store_bytes((int8_t *)to + i, load(from + i) * factor);
+        // Not a number if the input is not finite: errors must not be hidden.
+        *scale = largest / 127 + sum_of(zeros);
+    }
 }
 
 // Rotate queries and keys of a position, scale the queries, and store keys and values.
-static void place_position(const Attention *a, int p) {
+static void place_part(void *job, int p) {
+    const Attention *a = job;
     const Model *m = a->model;
     int d = m->head_dim, half = d / 2, rotated = m->heads + m->kv_heads;
     float *x = a->qkv + (int64_t)p * (m->heads + 2 * m->kv_heads) * d;
@@ -169,16 +220,12 @@ static void place_position(const Attention *a, int p) {
             line[i + half] = (second * cos[i + half] + first * sin[i + half]) * factor;
         }
     }
-    for (int head = 0; head < 2 * m->kv_heads; head++) {
-        int is_value = head >= m->kv_heads, kv_head = head - is_value * m->kv_heads;
-        const float *from = x + (m->heads + head) * d;
-        int64_t place = a->rows[p] * a->cache->row_stride + kv_head * a->cache->head_stride +
-                        (int64_t)a->positions[p] * d;
-        char *to = (char *)(is_value ? a->values : a->keys);
-        if (m->half_cache)
-            for (int i = 0; i < d; i += LANES) store_half((uint16_t *)to + place + i, load(from + i));
-        else
-            memcpy((float *)to + place, from, d * sizeof(float));
+    for (int head = 0; head < m->kv_heads; head++) {
+        int64_t place = a->rows[p] * a->layer.row_stride + head * a->layer.head_stride;
+        Cache to = further(&a->layer, place + (int64_t)a->positions[p] * d, m->cache_kind, d);
+        const float *key = x + (m->heads + head) * d;
+        keep(key, d, m->cache_kind, to.keys, to.key_scales);
+        keep(key + m->kv_heads * d, d, m->cache_kind, to.values, to.value_scales);
     }
 }
 
@@ -196,27 +243,25 @@ int NAME(advance)(Context *context, int num_threads, const float *inputs, int co
     most = (most + 15) / 16 * 16 + 16;
     size_t numbers = (size_t)count * (2 * H + qkv_width + m->heads * d + m->inner + BLOCK);
     size_t scores = (size_t)count * m->heads * most;
-    size_t rounded = (size_t)count * (3 * widest + 16);
+    size_t rounded = size_rounded(count, widest);
     if (!reserve_memory(context, (numbers + scores) * sizeof(float) + rounded + 4096)) return 1;
     float *x = take(context, sizeof(float) * count * H);
     float *normed = take(context, sizeof(float) * count * H);
     float *qkv = take(context, sizeof(float) * count * qkv_width);
     float *attended = take(context, sizeof(float) * count * m->heads * d);
     float *gated = take(context, sizeof(float) * count * m->inner);
-    Attention attention = {m, qkv, attended, take(context, sizeof(float) * scores), rows, positions, 0, 0, cache, most};
+    Attention attention = {m, qkv, attended, take(context, sizeof(float) * scores), rows, positions, *cache, most};
     take_rounded(context, count, widest);
     Rounded *rounded_inputs = &context->rounded;
     Pool *pool = &context->pool;
     memcpy(x, inputs, sizeof(float) * count * H);
-    int64_t layer_size = cache->layer_stride * (m->half_cache ? 2 : 4);
     begin_call(pool, num_threads);
     for (int number = 0; number < m->num_layers; number++) {
         const Layer *layer = m->layers + number;
-        attention.keys = (const char *)cache->keys + number * layer_size;
-        attention.values = (const char *)cache->values + number * layer_size;
+        attention.layer = further(cache, number * cache->layer_stride, m->cache_kind, d);
         normalize(x, layer->attention_norm, m->epsilon, H, count, normed);
         multiply(pool, &layer->qkv, normed, H, count, rounded_inputs, qkv, qkv_width, STORE);
-        for (int p = 0; p < count; p++) place_position(&attention, p);
+        do_job(pool, place_part, &attention, count);
         do_job(pool, attend_part, &attention, count * m->heads);
         multiply(pool, &layer->out, attended, m->heads * d, count, rounded_inputs, x, H, ADD);
         normalize(x, layer->mlp_norm, m->epsilon, H, count, normed);
@@ -238,7 +283,7 @@ int NAME(draw)(Context *context, int num_threads, const float *hidden, int num_h
     if (m->noise > widest) widest = m->noise;
     size_t most = count > num_hidden ? count : num_hidden;
     size_t numbers = (size_t)(count * 7 + 2 * num_hidden) * W;
-    if (!reserve_memory(context, numbers * sizeof(float) + most * (3 * widest + 16) + 4096)) return 1;
+    if (!reserve_memory(context, numbers * sizeof(float) + size_rounded(most, widest) + 4096)) return 1;
     float *conditions = take(context, sizeof(float) * num_hidden * W);
     float *means = take(context, sizeof(float) * num_hidden * W);
     float *y = take(context, sizeof(float) * count * W);
@@ -294,7 +339,7 @@ int NAME(draw)(Context *context, int num_threads, const float *hidden, int num_h
 // Input embeddings [P, H] of latents [P, D].
 int NAME(embed)(Context *context, const float *latents, int count, float *embeddings) {
     const Model *m = context->model;
-    if (!reserve_memory(context, (size_t)count * (3 * m->latent + 16) + 4096)) return 1;
+    if (!reserve_memory(context, size_rounded(count, m->latent))) return 1;
     take_rounded(context, count, m->latent);
     begin_call(&context->pool, 1);
     multiply(&context->pool, &m->unit, latents, m->latent, count, &context->rounded, embeddings, m->hidden, STORE);

@@ -36,6 +36,9 @@ INLINE void store_half(uint16_t *to, floats x) {
     __m256i halves = _mm512_cvtps_ph((__m512)x, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
     _mm256_storeu_si256((__m256i *)to, halves);
 }
+INLINE floats load_bytes(const int8_t *from) {
+    return (floats)_mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_loadu_si128((const __m128i *)from)));
+}
 // Add to each lane the products of its four codes (0 to 255) with the four signed bytes of `x`.
 INLINE ints add_products(ints sum, const uint8_t *codes, int32_t x) {
     __m512i loaded = _mm512_loadu_si512(codes);
@@ -58,6 +61,9 @@ INLINE floats load_half(const uint16_t *from) {
 }
 INLINE void store_half(uint16_t *to, floats x) {
     _mm_storeu_si128((__m128i *)to, _mm256_cvtps_ph((__m256)x, _MM_FROUND_TO_NEAREST_INT));
+}
+INLINE floats load_bytes(const int8_t *from) {
+    return (floats)_mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_loadl_epi64((const __m128i *)from)));
 }
 INLINE ints add_products(ints sum, const uint8_t *codes, int32_t x) {
     __m256i bytes = _mm256_set1_epi32(x), loaded = _mm256_loadu_si256((const __m256i *)codes);
