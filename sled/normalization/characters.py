@@ -52,7 +52,7 @@ _RANGE = re.compile(
     r"|(?<=\d)–(?=\w)|(?<=\b[A-Z])–(?=[A-Z\d]\b)"
     r"|(?<=(?i:[ap]m))–(?=\w)"
     rf"|(?<=(?i:{_DAYS_AND_MONTHS}))–(?=\w)|(?<=(?i:{_DAYS_AND_MONTHS})\.)–(?=\w)"
-    r"|(?<=[IVX])–(?=[IVX])"
+    r"|(?<=[IVX])–(?=[IVX])|(?<=\b[ivx])–(?=[ivx]+\b)|(?<=[ivx][ivx])–(?=[ivx]+\b)"
 )
 _DASH = re.compile("[—–]|--+")
 _ARROW = re.compile(r"<?[-=]+>|<[-=]{2,}(?!\w)|<-(?=[A-Za-z\s]|$)")

@@ -30,6 +30,7 @@ from sled.normalization.kinds import (
     signs,
     sums,
     units,
+    verses,
 )
 from sled.normalization.kinds.calendar import Dialect
 from sled.normalization.lines import COMMA, SPACE, STOP, Lines
@@ -55,6 +56,7 @@ def _kinds(dialect: Dialect) -> tuple[tuple[re.Pattern[str], tuple[Rule, ...]], 
         (signs.BEGINS_FIRST, signs.FIRST),
         (addresses.BEGINS, addresses.RULES),
         (phones.BEGINS, phones.RULES),
+        (verses.BEGINS, verses.RULES),
         (dates.BEGINS, dates.rules(dialect)),
         (clocks.BEGINS, clocks.RULES),
         (money.BEGINS, money.RULES),

@@ -130,6 +130,14 @@ def test_no_sentence_ends_within_an_address_or_a_number(kind: str, data: st.Data
     assert said.count(".") == 1
 
 
+@given(st.from_regex(r"[a-zA-Z]{1,4}|[1-9]\d{0,2}", fullmatch=True), _one("()", "[]", '""'))
+@settings(max_examples=80, deadline=None)
+def test_what_stands_in_parentheses_is_said(inner: str, around: str) -> None:
+    said = normalize(f"the figure {around[0]}see {inner}{around[1]} too", "english")
+    bare = normalize(f"the figure see {inner}, too", "english")
+    assert re.findall(r"[a-z']+", said) == re.findall(r"[a-z']+", bare)
+
+
 @given(st.lists(st.from_regex("[a-z]{2,9}", fullmatch=True), min_size=1, max_size=8))
 @settings(deadline=None)
 def test_normalising_twice_changes_nothing(words: list[str]) -> None:

@@ -66,6 +66,10 @@ def _say_abbreviation(match: Match[str]) -> str | None:
         return _with_stop(PLACES[word], match)
     if word == "St":
         return "saint"
+    if word == "Cir" and re.fullmatch(r"\(?\d+(?:st|nd|rd|th|d)", previous):
+        return "circuit"
+    if word in ("Fl", "fl") and re.fullmatch(r"\d+(?:st|nd|rd|th)", previous):
+        return _with_stop("floor", match)
     if word in NUMBERED and (_is_number(word, following) or match["joined"] == ":"):
         return NUMBERED[word]
     if word == "Dr":
@@ -75,7 +79,7 @@ def _say_abbreviation(match: Match[str]) -> str | None:
     if word in SHORT_WEEKDAYS and (word != "Sun" or previous.lower() != "the") and word != "Sat":
         return _with_stop(SHORT_WEEKDAYS[word], match)
     if word == "Sat" and (
-        not following or following[:1].isdigit() or following in ("and", "to", "at", "or")
+        not following or following[:1].isdigit() or following in ("and", "&", "to", "at", "or")
     ):
         return _with_stop("Saturday", match)
     return None
@@ -84,7 +88,9 @@ def _say_abbreviation(match: Match[str]) -> str | None:
 def _is_number(word: str, following: str) -> bool:
     if word.lower() in ("lat", "lon", "long"):
         return re.match(r"-?\d+(?:\.\d+)?°|-?\d+\.\d\d", following) is not None
-    if following[:1].isdigit():
+    if following[:1].isdigit() or (word in ("No", "no") and re.match(r"[A-Z]{1,4}-?\d", following)):
+        return True
+    if _SMALL_ROMAN.fullmatch(following.rstrip(".,;:!?)")) and word in _IN_BOOKS:
         return True
     if word.lower() in ("max", "min") and following[:1].islower():  # Max. weight
         return True
@@ -92,6 +98,11 @@ def _is_number(word: str, following: str) -> bool:
     return word in WITH_LETTER and (
         (roman_value(bare) > 0 and bare != "I") or re.fullmatch(r"[A-HJ-Z]\d*", bare) is not None
     )
+
+
+# Pages and scenes have Roman numerals in small letters, too.
+_SMALL_ROMAN = re.compile("[ivxl]+(?:-[ivxl]+)?")
+_IN_BOOKS = ("p", "pp", "Sc", "sc", "Ch", "ch", "Vol", "vol")
 
 
 def _say_numbered(match: Match[str]) -> str | None:
@@ -108,6 +119,8 @@ def _say_initial(match: Match[str]) -> str | None:
     if letter in SIDES and re.match(r"\d+(?:st|nd|rd|th)\b|of\b", following):
         return SIDES[letter]
     if re.match(r"[A-Z]\.", following):
+        return spell(letter) + LETTER_GAP
+    if re.fullmatch(r"(?:Civ|Crim|App|Evid)\.", previous):  # Fed. R. Civ. P. 12
         return spell(letter) + LETTER_GAP
     is_inner = following[:1].isupper() and not starts_sentence(following)
     if re.fullmatch(r"[A-Z]\.", previous):
@@ -204,15 +217,21 @@ RULES: list[Rule] = [
         goes_on=r"\+",
     ),
     rule(r"(?<!\w)Hwy(?= \d)", "highway", begins="Hwy$", reach=1),
+    rule(
+        r"(?<![\w.])(?P<life>[bd])\.(?= ?(?:1\d|20)\d\d(?!\d))",
+        lambda m: {"b": "born", "d": "died"}[m["life"]],
+        begins=r"[bd]\.$",
+        reach=1,
+    ),
     rule(r"(?<!\w)v\.(?= [A-Z])", "versus", begins=r"v\.$", reach=1),
     rule(r"(?<!\w)(?:a\.k\.a|AKA|aka)\b\.?", lambda m: spell("AKA")),
-    rule(rf"(?<!\w)(?:{'|'.join(SPELLED)})(?![\w'.])", lambda m: spell(m[0])),
+    rule(rf"(?<!\w)(?:{'|'.join(SPELLED)})(?![\w']|\.(?!\.))", lambda m: spell(m[0])),
     rule(rf"(?<!\w)(?:{'|'.join(CHANGES)})(?!\w)", lambda m: CHANGES[m[0]]),
     rule(  # (D-Calif.)
         rf"(?<!\w)(?P<party>[DRI])-(?:(?P<state>{'|'.join(WORDS)})\.|(?P<code>{'|'.join(STATES)})\b)",
         lambda m: f"{spell(m['party'])}, {WORDS.get(m['state']) or STATES[m['code']]}",
     ),
-    rule(r"(?<!\w)w/(?!o\b)", "with"),
+    rule(r"(?<!\w)w/(?![oc]\b)", "with"),
     rule(r"(?<![\w/])(?P<kind>[ru])/(?=\w{3})", lambda m: f"{spell(m['kind'])}slash"),
     rule(rf"(?<!\w)(?:{'|'.join(map(re.escape, CHOICES))})(?![\w/])", lambda m: CHOICES[m[0]]),
 ]

@@ -15,6 +15,7 @@ import re
 from re import Match
 
 from sled.normalization import numbers
+from sled.normalization.kinds.compounds import parts_of
 from sled.normalization.rules import END, LETTER, LETTER_GAP, Rule, rule, spell, word_set
 
 # Ends of host names. Other endings are taken for one after a scheme, www. or an at sign.
@@ -73,7 +74,7 @@ def say_address(text: str) -> str:
         elif part.lower() == "www":
             words.append(spell(part).rstrip(LETTER_GAP) + LETTER_GAP)
         elif part.isalpha():
-            words.append(part)
+            words += parts_of(part)
         elif part in _SIGNS:
             words.append(_SIGNS[part])
     return " ".join(words)
@@ -156,7 +157,10 @@ RULES: list[Rule] = [
         r"(?<![\w.])[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)+(?=\()", lambda m: say_address(m[0])
     ),
     rule(rf"{_SCHEME}(?P<host>[^\s/?#:<>\"]*[^\s/?#:<>\".,;!)\]'])(?P<rest>{_REST})", _say_url),
-    rule(r"(?i:mailto:)?(?P<mail>[\w.+%-]+@" + _HOST + ")", lambda m: say_address(m["mail"])),
+    rule(
+        r"(?i:mailto:)?(?P<mail>[\w.+%-]+@(?![\d.]+(?![\w.]))" + _HOST + ")",
+        lambda m: say_address(m["mail"]),
+    ),
     rule(
         rf"(?<![\w.])(?P<ip>(?:\d{{1,3}}\.){{3}}\d{{1,3}})(?P<rest>/\d+|{_REST})(?![\w.]\w)",
         _say_ip,
@@ -174,7 +178,7 @@ RULES: list[Rule] = [
         rf"(?=[\w.-]*{LETTER}[\w-]*\.)(?:[\w-]+\.)+(?:{_FILES})(?:#[\w-]+|\?\w+=[\w=&-]*)?{END}(?!\.\w)",
         lambda m: _say_file(m[0]),
     ),
-    rule(r"(?<![\w.])\.(?:\.?/[\w./-]*\w|[a-z]{2,}\w*|NET(?!\w))", lambda m: say_address(m[0])),
+    rule(r"(?<![\w.])\.(?:\.?/[\w./-]*\w|[a-z]{2,}\w*|NET(?!\w))", lambda m: _say_file(m[0])),
     # Paths: C:\Users\me, /usr/local/bin, ~/notes, src/main.py.
     rule(r"[A-Za-z]:\\[^\s\"]*[\w\\]|\\\\?[\w.$-]+(?:\\[\w.$ -]+)+", lambda m: say_address(m[0])),
     rule(r"(?<![\w/.])(?:~?/|~/\.)\w[\w.~+-]*(?:/[\w.~+-]*)*(?<!\.)", lambda m: _say_file(m[0])),

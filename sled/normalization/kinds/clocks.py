@@ -124,6 +124,13 @@ RULES: list[Rule] = [
         rf"{FREE}{_CLOCK}(?::(?P<seconds>[0-5]\d)(?:\.(?P<part>\d+))?)?(?![\d:]|[.,]\d)",
         _say_clock,
     ),
+    rule(  # 2:08.32, of a race
+        rf"{FREE}(?P<minutes>\d{{1,2}}):(?P<seconds>[0-5]\d)\.(?P<part>\d{{1,3}})(?![\d:]|[.,]\d)",
+        lambda m: (
+            f"{say_clock(int(m['minutes']), int(m['seconds']), has_half_day=True)}"
+            f"{'' if int(m['seconds']) else ' zero zero'} point {numbers.digit_by_digit(m['part'])}"
+        ),
+    ),
     rule(
         rf"{FREE}(?P<hours>{_HOURS})h(?P<minutes>[0-5]\d)(?P<seconds>)(?P<part>)(?!\w)", _say_clock
     ),

@@ -42,7 +42,8 @@ _DAY = r"(?:[12]\d|3[01]|0?[1-9])"
 _YEAR = r"(?:1\d|20|21)\d\d"
 _ERA = r"AD|BCE?|CE|A\.D|B\.C\.E|B\.C|C\.E"
 _SPLIT = r"(?![\w/-]|[.,:]\d)"
-_SINCE = ("on", "by", "before", "until", "till", "since", "from", "after", "dated", "due", "of")
+_SINCE = ("on", "by", "before", "until", "till", "since", "from", "after", "dated", "due")
+_OF = re.compile("(?i:week|day|night|morning|afternoon|evening|as|meeting|letter) of")
 
 
 def _say_date(year: str, month: int, day: int, dialect: Dialect) -> str | None:
@@ -116,9 +117,14 @@ def _say_short_digits(dialect: Dialect) -> Callable[[Match[str]], str | None]:
         previous = before(match).rstrip(".,")
         is_weekday = previous in WEEKDAYS or previous in SHORT_WEEKDAYS
         is_date = match["one"][0] == "0" or previous.lower() in _SINCE or is_weekday
+        is_date = is_date or _OF.fullmatch(before(match, 2)) is not None
         return say_digits(match) if is_date else None
 
     return say
+
+
+# Behind fractions: 1/4-1/2 inch.
+_MEASURED = re.compile(r" ?(?:\"|(?:inch(?:es)?|in|cups?|miles?|tsps?|tbsps?|lbs?|oz|of|hours?)\b)")
 
 
 def _say_days(dialect: Dialect) -> Callable[[Match[str]], str | None]:
@@ -127,6 +133,8 @@ def _say_days(dialect: Dialect) -> Callable[[Match[str]], str | None]:
     short = re.compile(r"(?P<one>\d\d?)/(?P<two>\d\d?)(?P<year>)")
 
     def say(match: Match[str]) -> str | None:
+        if _MEASURED.match(match.string[match.end() : match.endpos]):
+            return None
         last = short.fullmatch(match["rest"])
         days = (say_digits(match), say_digits(last) if last else None)
         return f"{days[0]} to {days[1]}" if days[0] and days[1] else None
@@ -214,6 +222,8 @@ def rules(dialect: Dialect) -> list[Rule]:
         rule(
             rf"{FREE}(?P<one>\d\d?)/(?P<two>\d\d?)(?P<year>)-(?P<rest>\d\d?/\d\d?){_SPLIT}",
             _say_days(dialect),
+            begins=r"\d\d?/\d\d?-\d\d?/\d\d?$",
+            reach=1,
         ),
         # March 5, Mar. 3-5, Feb 29, 2024.
         rule(

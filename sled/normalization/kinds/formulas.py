@@ -45,7 +45,8 @@ def _say_isotope(match: Match[str]) -> str:
     return f"{said} {_say_formula(match['rest'])}" if match["rest"] else said
 
 
-BEGINS = rf"\^\d|e\^[-−]|\(?{_ELEMENT}"
+_SERIAL = re.compile(r"\d{4}|(?<=[A-Z])0\d")  # INC0045123
+BEGINS = rf"\d\d?[A-Z]|\^\d|e\^[-−]|\(?{_ELEMENT}"
 RULES: list[Rule] = [
     rule(
         rf"(?<![\w)])\^(?P<mass>\d{{1,3}})(?P<element>{_ELEMENT})(?P<rest>{_GROUP}*){END}",
@@ -57,7 +58,11 @@ RULES: list[Rule] = [
     ),
     rule(
         rf"(?<!\w)(?=\w*[A-Z])(?=[A-Za-z()]*\d){_GROUP}{{2,}}{END}",
-        lambda match: _say_formula(match[0]),
+        lambda match: None if _SERIAL.search(match[0]) else _say_formula(match[0]),
+    ),
+    rule(  # 2Fe
+        rf"(?<![\w.,])(?P<number>\d\d?)(?P<element>Fe|Al|Na|Mg|Ca|Zn|Cu|Ag|Cl|Br|Li|Mn|Pb|Sn){END}",
+        lambda m: f"{numbers.cardinal(m['number'])} {spell(m['element'])}",
     ),
     rule(rf"(?<!\w)(?:CO|NO|SO|O|N|H)\d{END}", lambda match: _say_formula(match[0])),
     rule(rf"(?<!\w)(?:{_PLAIN_FORMULAS}){END}", lambda match: spell(match[0])),

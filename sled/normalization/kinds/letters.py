@@ -18,6 +18,7 @@ import re
 from re import Match
 
 from sled.normalization.characters import without_accents
+from sled.normalization.kinds.compounds import parts_of
 from sled.normalization.kinds.sums import GREEK
 from sled.normalization.pronunciations import frequent_words
 from sled.normalization.rules import LETTER, LETTER_GAP, Rule, before, rule, spell, word_set
@@ -39,12 +40,10 @@ SPELLED = word_set(
     "SRO SSN STD SUV TA TB TBA TBD THC TIA TLC TSA TV UAE UC UCLA UCSF UFC UFO UI UK UN UPC "
     "UPI UPS URI URL US USA USAF USB USDA USMC USN USP USPS USSR UTC UTI UV UX VA VAT VC VFX "
     "VIP VOA VP VPN VR WHO WHOIS WIP WMD WPA WTO WWE WWF XML YA YMCA YWCA ZIP "
-    "AFAIK DOI ICYMI IIRC IMHO TIL"
+    "AFAIK IM DOI ICYMI IIRC IMHO TIL"
 ) - word_set("ARM DOT ICE PIN RAM RIP SAT SIM ZIP ADD SAP POW")
 # Those of them that are also words are read as words in a text in capitals.
-_WORDS_TOO = word_set(
-    "IT WHO US AM PM OK ID IS AD ADA ALS AP MA PA LA ET HUD ME OR IN LED AI ER TA"
-)
+_WORDS_TOO = word_set("IT WHO US AM PM OK ID IS AD ADA MA LA ET HUD ME OR IN LED AI ER TA")
 # Capitals that are read as words although they are no frequent words.
 _ACRONYMS = word_set(
     "AIDS ASAP ASCII BIOS CAPTCHA COBOL COVID DARPA FEMA FIFA FICA FLOPS GIF HIPAA IKEA JPEG "
@@ -127,6 +126,8 @@ def _say_letter(match: Match[str]) -> str:
 
 def _say_part(text: str, match: Match[str]) -> str:
     text = _shorten(text)
+    if len(parts := parts_of(text)) > 1:
+        return " ".join(_say_part(part, match) for part in parts)
     letters, _, ending = text.partition("'")
     if ending and ending not in ("s", "S"):
         return text
@@ -186,12 +187,12 @@ def _shorten(text: str) -> str:
     """Of more than three equal letters one or two are kept, whichever is a word."""
     if not _LONG.search(text):
         return text
-    one, two = _LONG.sub(r"\1", text), _LONG.sub(r"\1\1", text)
+    one, two = _LONG.sub(lambda m: m[0][:1], text), _LONG.sub(lambda m: m[0][:2], text)
     known = frequent_words().find
     return two if len(two) > 2 and known(two.lower()) else one
 
 
-_LONG = re.compile(r"(.)\1{3,}", re.IGNORECASE)
+_LONG = re.compile(r"([aeiouy])\1{2,}|(?i:(.)\2{3,})")
 
 BEGINS = LETTER
 RULES: list[Rule] = [
@@ -203,7 +204,10 @@ RULES: list[Rule] = [
         goes_on="and|or|to|through|is|was",
     ),
     rule("[α-ωΑ-Ω]", lambda m: GREEK.get(m[0])),
-    rule(r"(?<![\w'-])A-Z(?![\w'-])", f"{spell('A')}to {spell('Z')}"),
+    rule(  # A-Z, a-f; A-B is no range
+        r"(?<![\w'-])(?:A-(?P<last>[C-Z])|a-(?P<small>[c-z]))(?![\w'-])",
+        lambda m: f"{spell('A')}to {spell(m['last'] or m['small'])}",
+    ),
     rule(r"(?<![\w'-])M-F(?![\w'-])", "Monday to Friday"),
     # The letters of AT&T, R&D, Q&A.
     rule(

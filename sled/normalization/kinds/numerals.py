@@ -16,7 +16,7 @@ from re import Match
 
 from sled.normalization import numbers
 from sled.normalization.kinds.short_forms import WITH_DIGITS
-from sled.normalization.kinds.unit_names import unit_names
+from sled.normalization.kinds.unit_names import COUNTED, unit_names
 from sled.normalization.kinds.units import PLACES
 from sled.normalization.rules import (
     END,
@@ -31,11 +31,6 @@ from sled.normalization.rules import (
     word_table,
 )
 
-_COUNTED = (
-    "followers|views|users|people|subscribers|downloads|copies|viewers|likes|customers|members|fans"
-    "|dollars|euros|pounds|rows|records|tokens|parameters|params|requests|jobs|units|shares|barrels"
-    "|visitors|players|sales|tons|tonnes|votes|years|residents|inhabitants|samples|words|songs|hits"
-)
 _SCALES = {"k": "thousand", "K": "thousand", "M": "million", "B": "billion", "bn": "billion"}
 _SCALES |= {"T": "trillion", "m": "million", "b": "billion", "mn": "million", "tn": "trillion"}
 _SCALES |= {"trn": "trillion"}
@@ -54,6 +49,8 @@ def _say_scale(match: Match[str]) -> str | None:
         is_joined = match.string[: match.start()].endswith("-")  # Llama-3-70B
         if letter == "B" and "." not in number and not is_joined:
             return None  # room 12B
+        if letter == "K" and (len(number) > 3 and number.isdigit()):
+            return None  # i7-13700K
         if letter in ("K", "M") and _names_place(match):
             return None
     return f"{numbers.number(number, is_count=True)} {_SCALES[letter]}"
@@ -120,7 +117,7 @@ def _say_size(match: Match[str]) -> str:
         for side in sides
     )
     names = unit_names(match["unit"]) if match["unit"] else None
-    return f"{said} {names[1]}" if names else said
+    return f"{said} {names[match['gap'] != '-']}" if names else said
 
 
 _SIDES = {"1366", "1024", "2048", "4096", "2732", "1536", "1792", "1125", "2436"}
@@ -151,6 +148,11 @@ def _say_color(match: Match[str]) -> str:
     return f"hash {' '.join(digits)}"
 
 
+def _is_in_parentheses(match: Match[str]) -> bool:
+    past = match.string[: match.start()]
+    return past.count("(") > past.count(")")
+
+
 def _say_hash(match: Match[str]) -> str:
     return f"number {numbers.number(match['number'], is_count=True)}"
 
@@ -161,7 +163,7 @@ BEGINS = r"x$|T-|[-−+.#№]|(?=\w*\d)|[vH]\.|v\d"
 RULES: list[Rule] = [
     rule(
         rf"(?<![\w.,])(?P<number>{NUMBER})(?P<letter>trn|bn|mn|tn|[kKmMbBT]| (?:trn|bn|mn|tn))"
-        rf"(?![\w^/])(?P<noun>(?=[ -](?:{_COUNTED})\b))?",
+        rf"(?![\w^/])(?P<noun>(?=[ -](?:{COUNTED})\b))?",
         _say_scale,
         begins=r"[\d.,]*\d(?:trn|bn|mn|tn|[kKmMbBT])?$",
         reach=2,
@@ -170,7 +172,8 @@ RULES: list[Rule] = [
     rule(
         rf"{FREE}(?P<one>\d+(?:\.\d+)?) ?[x×] ?(?P<two>\d+(?:\.\d+)?)"
         r"(?: ?[x×] ?(?P<three>\d+(?:\.\d+)?))?"
-        rf"(?: ?(?P<unit>{'|'.join(_SIZE_UNITS)})(?=\W|$))?(?![\w.]\w|\w)",
+        rf"(?:(?P<gap>[ -]?)(?P<unit>{'|'.join(_SIZE_UNITS)})(?=\W|$)(?:\.(?= [a-z]))?)?"
+        r"(?![\w.]\w|\w)",
         _say_size,
         begins=r"\d+(?:\.\d+)?(?:$|[x×])",
         reach=4,
@@ -181,8 +184,11 @@ RULES: list[Rule] = [
         lambda m: f"{numbers.number(m['number'], is_count=True)} times",
     ),
     rule(
-        rf"(?<![\w.,])(?P<lines>\d{{3,4}})(?P<letter>[pi]){END}",
-        lambda m: f"{numbers.pairs(m['lines'])} {spell(m['letter'])}",
+        rf"(?<![\w.,])(?P<lines>\d{{3,4}})(?P<letter>[pi])(?P<rate>\d\d)?{END}",
+        lambda m: (
+            f"{numbers.pairs(m['lines'])} {spell(m['letter'])}"
+            + (numbers.cardinal(m["rate"]) if m["rate"] else "")
+        ),
     ),
     rule(
         r"(?<![\w.,])(?P<number>\d+(?:,\d{3})*)(?i:st|nd|rd|th)(?![A-Za-z])",
@@ -207,6 +213,18 @@ RULES: list[Rule] = [
         r"(?<!\w)H\.(?P<number>26[1-6])(?!\w)",
         lambda m: f"{spell('H')} {numbers.digit_by_digit(m['number'])}",
     ),
+    rule(  # pages 11ff.
+        r"(?<![\w.,])(?P<number>\d+) ?ff(?!\w)(?:\.(?=[,;:)]| [a-z]))?",
+        lambda m: f"{numbers.number(m['number'], is_count=True)} and following",
+        begins=r"\d+(?:$|ff\.)",
+        reach=1,
+    ),
+    rule(  # 1) Save. 2) Quit.
+        r"(?<=[.;:!?,] )(?P<number>\d{1,2})\)(?= \w)",
+        lambda m: None if _is_in_parentheses(m) else f"{numbers.cardinal(m['number'])}.",
+        begins=r"\d{1,2}\)$",
+        reach=1,
+    ),
     # Ranges.
     rule(rf"{FREE}(?P<one>[2-9]\d)-(?P=one)(?![\w%]|[.,:-]\d|-)", _say_even),
     rule(rf"(?:(?<=['\d] )|{_BEHIND_LENGTH})x(?= \d)", "by", begins="x$", reach=1),
@@ -220,8 +238,10 @@ RULES: list[Rule] = [
     rule(r"(?<=\d)-(?=0\d)", ""),  # of codes
     rule(rf"{FREE}(?:7[0-8]7|A3[1-8]0)-[1-9]\d{{2,3}}{END}", _say_aircraft),
     rule(
-        rf"{FREE}(?P<points>\d+\.\d+)/(?P<most>5|10|100)(?![\w/]|\.\d)",
+        rf"{FREE}(?P<points>\d+\.\d+)/(?P<most>5|10|100)(?![\w/]|\.\d| ?[kMG]?Hz)",
         lambda m: f"{numbers.number(m['points'])} out of {numbers.cardinal(m['most'])}",
+        begins=r"\d+\.\d+/\d+$",
+        reach=1,
     ),
     rule(
         r"(?<!\w)T-(?=\d+ (?:seconds?|minutes?|hours?|days?)\b)",
@@ -229,7 +249,24 @@ RULES: list[Rule] = [
         begins=r"T-\d+$",
         reach=1,
     ),
-    rule(r"(?<=[A-Za-z]-\d)-(?=\d)", ""),  # Llama-3-70B
+    rule(r"(?<=[A-Za-z]-\d)-(?=\d)|(?<=\bi[3579])-(?=\d{4})", ""),  # Llama-3-70B, i7-9700
+    rule(r"(?<=[A-Z]-\d{4})-(?=\d)", ""),  # ISO-8859-1
+    rule(r"(?<=\d0s)-(?=\d)|(?<=\d[A-Z])-(?=\d+[A-Z](?!\w))", "to"),
+    rule(  # No. 22-1234
+        rf"{FREE}(?P<one>\d\d?)-(?P<two>\d{{3,5}})(?![\w-])",
+        lambda m: (
+            f"{numbers.cardinal(m['one'])} {numbers.pairs(m['two'])}"
+            if before(m) in ("No.", "no.", "Case", "Docket", "case", "docket")
+            else None
+        ),
+    ),
+    rule(  # under-12s
+        r"(?<=[a-z]-)(?P<number>\d+)s(?!\w)",
+        lambda m: (
+            re.sub("y$", "ie", numbers.cardinal(m["number"])).removesuffix("x")
+            + ("xes" if m["number"][-1] == "6" and m["number"][-2:] != "16" else "s")
+        ),
+    ),
     rule(r"(?<=[\d%°])-(?=[$€£¥]?\.?\d)|(?<=Q\d)-(?=Q\d)", "to"),
     rule(r"(?<=[a-z])\.(?=\d)|(?<=\d)\.(?=x(?!\w))", "point"),  # beta.2, 8.x
     rule(r"(?<![\w)])(?:[-−](?=[$€£¥]?\.?\d)|− (?=\d))", "minus", begins="−$", reach=1),

@@ -20,11 +20,13 @@ _DIALLED = re.compile(r"(?i:call|calls|called|calling|dial|dials|dialed|dialing|
 _DIALLED_TOO = re.compile(
     rf"(?:{_DIALLED.pattern}) (?:\d{{3}},? )+(?:or|and)"  # dial 999 or
 )
+_TEXTED = re.compile(r"(?i:text|texts|send|sms|reply) \W?[A-Z]+\W? to")  # text STOP to
 _CODED = re.compile(
     r"(?i:(?:\w+ )*(?:card|account|visa|mastercard|amex|number|phone)(?: \w+)*"
     r" end(?:ing|s) (?:in|with)"
     r"|(?:\w+ )?(?:pin|code|passcode|otp|password|zip)(?: is)?:?)"
 )
+_REPORTED = re.compile(r"(?i:exit|error|status|return|response|result|http) code(?: is|:)?$")
 STATES = word_table(
     "AL=Alabama AK=Alaska AZ=Arizona AR=Arkansas CA=California CO=Colorado CT=Connecticut "
     "DE=Delaware FL=Florida GA=Georgia HI=Hawaii ID=Idaho IL=Illinois IN=Indiana IA=Iowa "
@@ -81,9 +83,12 @@ def _say_national(match: Match[str]) -> str | None:
 
 def _say_dialled(match: Match[str]) -> str | None:
     """A number to be dialled or typed."""
+    if _REPORTED.search(before(match, 3)):
+        return None
     is_code = (
         _DIALLED.fullmatch(before(match))
         or (len(match[0]) == 3 and _DIALLED_TOO.fullmatch(before(match, 3)))
+        or _TEXTED.fullmatch(before(match, 3))
     ) or any(_CODED.fullmatch(before(match, num_words)) for num_words in (1, 2, 3, 4))
     return _groups(match[0]) if is_code else None
 
@@ -100,7 +105,23 @@ def _say_serial(match: Match[str]) -> str:
     return _groups(match[0])
 
 
-BEGINS = r"[+(\d]|[A-Z][A-Z](?!\w)"
+_BEFORE_ZIP = re.compile(
+    rf"(?:(?<!\w)[A-Z][A-Z]|(?<!\w)[A-Z]\.[A-Z]\.|, (?:{'|'.join(STATES.values())})) $"
+)
+_PRESSED = re.compile(r"(?i:press|presses|pressing|dial|dials|dialing|hit|or|and|then|the|enter)")
+
+
+def _say_key(match: Match[str]) -> str | None:
+    """A key of a telephone, and what is dialled with it."""
+    is_pressed = _PRESSED.fullmatch(before(match)) is not None
+    if not is_pressed or (match["sign"] == "#" and match["digits"]):
+        return None
+    keys = {"*": "star", "#": "pound"}
+    digits = _groups(match["digits"])
+    return " ".join(filter(None, (keys[match["sign"]], digits, keys.get(match["last"]))))
+
+
+BEGINS = r"[+(*#\d]|[A-Z][A-Z](?!\w)"
 RULES: list[Rule] = [
     # North America.
     rule(
@@ -168,5 +189,12 @@ RULES: list[Rule] = [
         begins=r"[A-Z][A-Z]$",
         reach=1,
     ),
-    rule(r"(?<=[A-Z][A-Z] )\d{5}(?:-\d{4})?(?!\w|[.,]\d)", lambda m: _groups(m[0])),
+    rule(
+        r"(?<![\w.,])\d{5}(?:-\d{4})?(?!\w|[.,]\d)",
+        lambda m: _groups(m[0]) if _BEFORE_ZIP.search(m.string, 0, m.start()) else None,
+    ),
+    rule(  # dial *67, press #
+        r"(?P<sign>[*#])(?P<digits>\d{0,6})(?P<last>[*#]?)(?!\w)",
+        _say_key,
+    ),
 ]

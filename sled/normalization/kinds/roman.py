@@ -25,7 +25,7 @@ COUNTED = word_set(
     "figure form game generation grade group lesson level mark mk number no nos part phase "
     "plan platform round scene schedule season section series stage step super table test "
     "tier title type unit version volume vol vols wave war week year ch sec fig art pt pts "
-    "bowl quarter parts chapters wars volumes phases"
+    "bowl quarter sc p pp page pages parts chapters wars volumes phases"
 )
 _ORDERED = "century|centuries|dynasty|olympiad|congress|amendment|corps|army|legion|millennium"
 _TITLES = word_set(
@@ -102,7 +102,10 @@ def _say(match: Match[str]) -> str | None:
 
 
 def _say_range(match: Match[str]) -> str | None:
-    first, last = roman_value(match["first"]), roman_value(match["last"])
+    is_small = match["first"].islower()
+    if is_small and before(match).lower().rstrip(".") not in ("p", "pp", "page", "pages"):
+        return None
+    first, last = (roman_value(match[name].upper()) for name in ("first", "last"))
     return f"{numbers.cardinal(first)} to {numbers.cardinal(last)}" if 0 < first < last else None
 
 
@@ -158,7 +161,7 @@ RULES: list[Rule] = [
         goes_on="and|or|to|&",
     ),
     rule(
-        r"(?<![\w.-])(?P<first>[IVX]+)-(?P<last>[IVX]+)(?![\w-])",
+        r"(?<![\w.-])(?:(?P<first>[IVXL]+|[ivxl]+)-(?P<last>[IVXL]+|[ivxl]+))(?![\w-])",
         _say_range,
     ),
     rule(

@@ -20,6 +20,7 @@ INNER = {
     "mrs": "missus",
     "ms": "miz",
     "dr": "doctor",
+    "Wm": "William",
     "Messrs": "messers",
     "Mme": "madame",
     "Mlle": "mademoiselle",
@@ -45,6 +46,10 @@ INNER = {
     "Det": "detective",
     "Mt": "mount",
     "Ft": "fort",
+    "Fed": "federal",
+    "Civ": "civil",
+    "Crim": "criminal",
+    "Evid": "evidence",
     "e.g": "for example",
     "i.e": "that is",
     "eg": "for example",
@@ -64,6 +69,7 @@ OPEN_TITLES = {"Mr", "Mrs", "Ms", "Dr"}
 
 # A full stop after these may end a sentence.
 WORDS = {
+    "ea": "each",
     "Mgr": "manager",
     "Mgmt": "management",
     "Asst": "assistant",
@@ -162,6 +168,8 @@ NUMBERED = {
     "ch": "chapter",
     "Chap": "chapter",
     "chap": "chapter",
+    "Sc": "scene",
+    "sc": "scene",
     "Sec": "section",
     "sec": "section",
     "Sect": "section",
@@ -200,6 +208,7 @@ NUMBERED = {
     "Rm": "room",
     "rm": "room",
     "Fl": "floor",
+    "fl": "floor",
     "Bldg": "building",
     "tel": "telephone",
     "Tel": "telephone",
@@ -217,11 +226,14 @@ NUMBERED = {
     "Jan": "January",
     "Wed": "Wednesday",
     "approx": "approximately",
+    "v": "version",
+    "rev": "revision",
+    "Blk": "block",
     "ver": "version",
     "Ver": "version",
 }
 # Numbers in capitals and with a letter count as well: Apt. B, Vol. III, Fig. A.
-WITH_LETTER = word_set("Apt apt Vol vol Fig fig Ch Sec Art Pt Ste Rm Bldg Vols No")
+WITH_LETTER = word_set("Apt apt Vol vol Fig fig Ch Sec Art Pt Ste Rm Bldg Vols No rev Blk")
 PLACES = {"St": "street", "Dr": "drive", "Ct": "court"}
 SIDES = {"N": "north", "S": "south", "E": "east", "W": "west"}
 SIDES |= {"NE": "northeast", "NW": "northwest", "SE": "southeast", "SW": "southwest"}
@@ -242,12 +254,14 @@ CHANGES = {
     "q/q": "quarter over quarter",
     "m/m": "month over month",
 }
+CHANGES |= {short.capitalize(): word.capitalize() for short, word in CHANGES.items()}
 # Words of chats with digits, in any case.
 WITH_DIGITS = word_table(
     "gr8=great l8r=later l8=late m8=mate h8=hate w8=wait 2nite=tonight 2day=today 2moro=tomorrow"
 )
 CHOICES = {
     "w/o": "without",
+    "w/c": "week commencing",
     "b/c": "because",
     "n/a": spell("NA"),
     "c/o": "care of",
@@ -264,5 +278,5 @@ KEYS = {"ctrl": "control", "cmd": "command", "win": "windows", "fn": "function"}
 # Written in small letters and said letter by letter.
 SPELLED = word_set(
     "pw aka btw idk tbh fyi omg brb imo imho ftw tldr rsvp ttyl diy faq pdf html css url www "
-    "afaik fwiw iirc irl lmk ngl nvm smh"
+    "cc bcc afaik fwiw iirc irl lmk ngl nvm smh"
 )

@@ -89,9 +89,8 @@ FIRST: list[Rule] = [
     ),
     rule(r"&(?:[A-Za-z]{2,8}|#\d{1,6}|#x[\da-fA-F]{1,5});", _say_entity),
     rule(r"(?<=\])\((?:https?://|www\.|mailto:|[/#])[^\s()]*\)", ""),
-    rule(
-        r"(?<![\w)])(?:[:;=8xX]['o-]?[()\[\]DPpO3/\\|*]+|\^_*\^|<3+|[:;]-?[()\[\]]+)(?![\w(])", ""
-    ),
+    # An 8 or x before a parenthesis is a picture only with a nose: (5-8), len(x).
+    rule(r"(?<![\w)])(?:(?:[:;=]['o-]?|[8xX]-)[()\[\]DPpO3/\\|*]+|[xX]D+|\^_*\^|<3+)(?![\w(])", ""),
 ]
 
 BEGINS = ""
@@ -107,6 +106,7 @@ RULES: list[Rule] = [
     rule(r"(?<=(?i:select) )\*|(?<=\()\*(?=\))", "star"),
     rule(r"(?<!\w)[$€£]{2,}(?!\w)", ""),
     rule(r"\$(?=\(?[A-Za-z_]{2})", "dollar"),
+    rule("§§", "sections"),
     rule("##+", ""),
     rule("==+", "equals"),
     rule("!=", "is not equal to"),

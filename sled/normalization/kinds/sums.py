@@ -28,6 +28,7 @@ from sled.normalization.rules import (
     before,
     rule,
     so_far,
+    spell,
     word_set,
     word_table,
 )
@@ -69,7 +70,7 @@ _WORD_OPERATORS = {"x": "times", "X": "times", "/": "divided by", "-": "minus"}
 _VARIABLE = "[a-zA-Zα-ωΑ-Ω]"
 _POWER = rf"\^[-−+]?(?:\d+|{_VARIABLE})"
 _UNIT = (
-    r"(?:[munkc]?m|[mk]?g|[mnμ]?s|min|h|[kM]?W|[mk]?V|[kMG]?Hz|[kMGT]B|[kM]?J|N|Pa|°[CF]|mi|ft"
+    r"(?:[munkcμ]?m|[mkμ]?g|[mnμ]?s|min|h|[kM]?W|[mk]?V|[kMG]?Hz|[kMGT]B|[kM]?J|N|Pa|°[CF]|mi|ft"
     r"|in(?=\. )|lbs?|oz|mph|ha|m?L|ml|mol)(?:\^?[23])?"
 )
 _MEASURE = rf"{_UNIT}(?:[/·]{_UNIT})?"
@@ -88,8 +89,9 @@ _ARGUMENT = r"[-−]?(?:\d+(?:\.\d+)?°?[xyztn]?|[a-zA-Zα-ωΑ-Ω])"
 _FUNCTION = rf"(?:(?:{'|'.join(_FUNCTIONS)})\d*|[a-zA-Z]'{{0,2}})"
 _OPEN_CALL = rf"{_FUNCTION}\({_ARGUMENT}(?:, ?{_ARGUMENT})*"
 _CALL = rf"{_OPEN_CALL}\)"
+_POWER_OF_FUNCTION = rf"(?:sin|cos|tan|log)\^\d ?{_VARIABLE}(?!{LETTER})"  # sin²x
 _OPERAND = (
-    rf"(?:{_CALL}|\|[-−]?{_VARIABLE}\||[-−]?√?\(?(?:{_NUMBER}|Δ?{_VARIABLE}(?!{_VARIABLE})|{_VARIABLE}{{2}}(?=\^)"
+    rf"(?:{_CALL}|{_POWER_OF_FUNCTION}|\|[-−]?{_VARIABLE}\||[-−]?√?\(?(?:{_NUMBER}|Δ?{_VARIABLE}(?!{_VARIABLE})|{_VARIABLE}{{2}}(?=\^)"
     r"|(?!by)(?:m[acghvx]|[abc][bcxyz]|[xy][yz])(?![a-zA-Z]))"
     rf"(?:{_POWER}(?: {_MEASURE}(?![\w(^/·]))?)?!?(?!\w)\)?(?:(?<=\)){_POWER})?)"
 )
@@ -156,6 +158,8 @@ def _say_operator(sign: str, text: str) -> str:
 
 
 def _say_operand(text: str) -> str:
+    if re.fullmatch(_POWER_OF_FUNCTION, text):
+        return _say_base(text)
     if re.fullmatch(rf"(?:{NUMBER}) ?{_OWN_MEASURE}\.?", text):
         return _say_base(text)
     if group := re.fullmatch(rf"([^()]*)\)({_POWER})", text):  # the power of a sum in parentheses
@@ -187,6 +191,8 @@ def _say_base(text: str) -> str:
         name = _FUNCTIONS.get(call[1]) or _say_base(call[1])
         base = f" base {numbers.cardinal(call[2])}" if call[2] else ""
         return f"{name}{base}{' prime' * len(call[3])} of {' '.join(arguments)}"
+    if power := re.fullmatch(rf"([a-z]+)\^(\d) ?({_VARIABLE})", text):
+        return f"{_FUNCTIONS[power[1]]} {_say_power(power[2])} {_say_base(power[3])}"
     if text.startswith("|"):
         return f"the absolute value of {_say_operand(text.strip('|'))}"
     if text.endswith("°"):
@@ -217,6 +223,14 @@ def _say_power(power: str) -> str:
     if sign:
         return f"to the minus {numbers.cardinal(digits)}"
     return _POWER_NAMES.get(digits) or f"to the {numbers.ordinal(digits)}"
+
+
+def _say_difference(match: Match[str]) -> str | None:
+    """1-x, n-1: a variable on one side."""
+    sides = match["left"], match["right"]
+    if all(side.isdigit() for side in sides) or all(side.isalpha() for side in sides):
+        return None
+    return f"{_say_base(sides[0])} minus {_say_base(sides[1])}"
 
 
 def _say_scientific(match: Match[str]) -> str:
@@ -258,6 +272,8 @@ def _say_fraction(match: Match[str]) -> str | None:
         if not 0 < above < below:
             return None
         return f"{numbers.cardinal(whole)} and {fraction(above, below)}{_say_unit(match, True)}"
+    if 1900 <= above < 2100 and below > 99:  # a number of a letter: 2024/118
+        return f"{numbers.year(match['above'])} slash {numbers.cardinal(below)}"
     if before(match).lower() in _OF and above <= below:
         return f"{numbers.cardinal(above)} of {numbers.cardinal(below)}"
     if below in (5, 10, 100) and before(match).lower() in _RATED:
@@ -297,7 +313,9 @@ _FRACTION_UNIT = (
     r"(?:\.(?=[,;:!?]| [\"'(]?[a-z\d]))?)?"
 )
 
-BEGINS = rf"[-−(√~<>!=≤≥≈≠∞|.^\d]|(?:{'|'.join(_FUNCTIONS)})\d*\(|{_VARIABLE}(?!{LETTER})|ln"
+BEGINS = (
+    rf"[-−(√~<>!=≤≥≈≠∞|.^/\d]|(?:{'|'.join(_FUNCTIONS)})(?:\d*\(|\^)|{_VARIABLE}(?!{LETTER})|ln"
+)
 RULES: list[Rule] = [
     rule(
         rf"(?<![\w.,/])(?:{_OPERAND})(?: ?{_OPERATOR} ?{_OPERAND})+(?![\w^(/-]|[.,]\d)",
@@ -312,6 +330,18 @@ RULES: list[Rule] = [
         rf"(?<!\w)(?:[fghFGHP]'{{0,2}}|(?:{'|'.join(_FUNCTIONS)})\d*)\({_ARGUMENT}\)(?!\w)",
         lambda m: _say_base(m[0]),
     ),
+    rule(  # P(A|B)
+        rf"(?<!\w)P\((?P<event>{_VARIABLE})\|(?P<given>{_VARIABLE})\)(?!\w)",
+        lambda m: f"{spell('P')}of {_say_base(m['event'])} given {_say_base(m['given'])}",
+    ),
+    rule(r"(?<=[\w)])/(?=\()", "over"),  # 1/(1-x)
+    rule(r"(?<![\w.,])(?P<left>1|[xyzntk])[-−](?P<right>[xyznt1])(?!\w|-)", _say_difference),
+    rule(
+        r"(?<![\w'-])(?P<variable>[knmx]|\d+)!(?= ?[a-z(=<>≤≥+*/-]| $)",
+        lambda m: f"{_say_base(m['variable'])} factorial",
+        begins=r"(?:[knmx]|\d+)!$",
+        reach=1,
+    ),
     rule(rf"(?<!\w)\|[-−]?{_VARIABLE}\|(?!\w)", lambda m: _say_base(m[0])),
     rule(
         r"(?<!\w)\^(?P<degree>[3-9])(?=√[(\da-z])",
@@ -323,7 +353,10 @@ RULES: list[Rule] = [
     ),
     rule(r"(?<=\^\d)√(?=[(\da-z])", ""),
     rule(r"(?<!\w)O(?=\((?:[1nmkNVE]|log))", f"O{LETTER_GAP}of"),
-    rule(rf"{FREE}√\(?(?:{NUMBER}|{_VARIABLE}(?!\w))\)?", lambda m: _say_operand(m[0])),
+    rule(
+        rf"{FREE}√\(?(?:{NUMBER}|{_VARIABLE}(?!\w))\)?",
+        lambda m: _say_operand(m[0]).removeprefix("the " * (before(m).lower() == "the")),
+    ),
     rule(rf"{FREE}(?:{NUMBER})[eE][-−+]?\d+{END}", _say_scientific),
     rule(rf"(?<![\w.])(?:{NUMBER}|(?:\d+)?{_VARIABLE}){_POWER}{END}", lambda m: _say_operand(m[0])),
     rule(
@@ -337,8 +370,8 @@ RULES: list[Rule] = [
     rule(r"[-−]?∞", lambda m: "minus infinity" if len(m[0]) > 1 else "infinity"),
     # Fractions.
     rule(
-        r"(?<![\w.,/])(?:(?P<whole>\d+)[ -])?(?P<above>\d{1,4})/(?P<below>\d{1,4})(?![\w/]|[.,:]\d)"
-        + _FRACTION_UNIT,
+        r"(?<![\w.,/])(?:(?P<whole>\d+)[ -])?(?P<above>\d{1,4})/(?P<below>\d{1,4})"
+        r"(?:(?:th|rd|nd)s?)?(?![\w/]|[.,:]\d)" + _FRACTION_UNIT,
         _say_fraction,
         begins=r"\d+(?:$|[/-])",
         reach=3,

@@ -149,6 +149,7 @@ _OTHER = {
     "lb-ft": ("pound foot", "pound feet"),
     "ft-lb": ("foot pound", "foot pounds"),
     "ft-lbs": ("foot pound", "foot pounds"),
+    "mmHg": ("millimeter of mercury", "millimeters of mercury"),
     "atm": ("atmosphere", "atmospheres"),
     "fl oz": ("fluid ounce", "fluid ounces"),
 }
@@ -171,7 +172,7 @@ _LENGTHS |= {"in", "ft", "yd", "mi"}
 # Only these are said in words where no number stands before them.
 ALONE = word_set(
     "kWh MWh GWh kHz MHz GHz Hz km/h mph kph kcal mAh kbps Mbps Gbps kg mg km cm mm dB kW MW "
-    "GW KB MB GB TB GiB MiB KiB ml mL"
+    "GW KB MB GB TB GiB MiB KiB ml mL mmHg"
 )
 # Units of recipes, with a full stop.
 KITCHEN = {
@@ -182,11 +183,23 @@ KITCHEN = {
 SQUARES = {"sq": "square", "square": "square", "cu": "cubic", "cubic": "cubic"}
 _POWERS = {"2": "square", "3": "cubic"}
 
+# What is counted in thousands and millions: 5m views, 10k followers.
+COUNTED = (
+    "followers|views|users|people|subscribers|downloads|copies|viewers|likes|customers|members|fans"
+    "|dollars|euros|pounds|rows|records|tokens|parameters|params|requests|jobs|units|shares|barrels"
+    "|visitors|players|staff|employees|workers|homes|households|deaths|cases|doses|listeners|readers"
+    "|passengers|tourists|children|students|pupils|patients|voters|citizens|consumers|women|men"
+    "|refugees|streams|plays|clicks|impressions|installs|accounts|vehicles|cars|devices|viewers|sales|tons|tonnes|votes|years|residents|inhabitants|samples|words|songs|hits"
+)
+
 SYMBOL = r"(?:°[CF]?|[%‰]|(?:lb-ft|ft-lbs?)|[A-Za-zμΩÅ]+)"
 _POWER = r"(?:\^?(?P<{0}>[23])(?!\d))?"
+# 350°F/gas mark 4 is no rate.
+_PER_DEGREE = "(?:s|min|h|hr|k?m|W|day|hour|minute|second|month|year|decade|century)"
 UNIT = (
     rf"(?P<unit>{SYMBOL}){_POWER.format('power')}"
-    rf"(?:(?P<link>[/·])(?P<per>{SYMBOL}){_POWER.format('per_power')})?"
+    rf"(?:(?:(?<!°[CF])|(?=/{_PER_DEGREE}(?!\w)))"
+    rf"(?P<link>[/·])(?P<per>{SYMBOL}){_POWER.format('per_power')})?"
 )
 _SYMBOL_PARTS = re.compile(UNIT)
 
@@ -205,7 +218,7 @@ def names_of(match: Match[str]) -> tuple[str, str] | None:
         return names
     per = _power(match["per"], match["per_power"])
     if per is None:
-        if match["per"] not in _COUNTED and len(match["per"]) < 3:
+        if match["per"] not in _RATES and len(match["per"]) < 3:
             return None
         per = match["per"], match["per"]
     if match["link"] == "·":
@@ -213,7 +226,7 @@ def names_of(match: Match[str]) -> tuple[str, str] | None:
     return f"{names[0]} per {per[0]}", f"{names[1]} per {per[0]}"
 
 
-_COUNTED = {"s", "h", "d"}
+_RATES = {"s", "h", "d"}
 
 
 def _power(symbol: str, power: str | None) -> tuple[str, str] | None:

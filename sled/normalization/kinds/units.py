@@ -17,6 +17,7 @@ from re import Match
 from sled.normalization import numbers
 from sled.normalization.kinds.unit_names import (
     ALONE,
+    COUNTED,
     KITCHEN,
     SQUARES,
     SYMBOL,
@@ -31,6 +32,7 @@ _HAS_INCHES = re.compile(
     r"\.?(?: =| (?:long|tall|wide|high|deep|thick|x|by|×|of|in diameter|pipe|screen|display)\b"
     r"|[\"')]*$|[,;:)])"
 )
+_IS_COUNTED = re.compile(rf"[ -](?:{COUNTED})\b")
 _AFTER_FEET = re.compile(r"\b(?:ft\.?|feet|foot|')$")
 
 
@@ -48,6 +50,10 @@ def _say_quantity(match: Match[str]) -> str | None:
             return None
     if gap == " " and unit in _SIDES and re.match(r"\.? (?:[A-Z]|\d+(?:st|nd|rd|th)\b)", rest):
         return None  # 5 N. Main St.
+    if unit == "s" and re.search(r"[a-z]-$", match.string[: match.start("number")]):
+        return None  # under-12s
+    if unit == "m" and gap == "" and _IS_COUNTED.match(rest):
+        return None  # 5m views
     if gap == "" and unit in ("K", "ac"):
         return None  # thousands, 802.11ac
     if unit == "N" and match.string[max(0, match.start() - 1) : match.start()] == "-":
@@ -80,7 +86,7 @@ _NOUN = re.compile(r" [a-z]{3,}")
 _NO_NOUN = re.compile(
     r" (?:and|for|from|with|into|than|that|per|was|were|are|away|ago|later|long|tall|wide|high|deep"
     r"|thick|off|under|over|above|below|more|less|each|every|about|before|after|the|when|while"
-    r"|because|but|until|of)"
+    r"|because|but|until|of)\b"
 )
 
 
@@ -235,13 +241,13 @@ RULES: list[Rule] = [
         reach=1,
     ),
     rule(
-        rf"{FREE}(?P<number>\d+)\"(?= [a-z])",
+        rf"{FREE}(?P<number>\d+(?:\.\d+)?)\"(?= \w)",
         lambda m: (
             f"{numbers.number(m['number'], is_count=True)} inch"
             if before(m).lower() in _DETERMINERS
             else None
         ),
-        begins=r"\d+\"$",
+        begins=r"[\d.]+\"$",
         reach=1,
     ),
     rule(rf"{FREE}(?P<number>\d\d\d?)(?P<unit>[CF]){END}", _say_letter_degrees),
@@ -256,7 +262,7 @@ RULES: list[Rule] = [
         rf"(?<![\w.,%°])(?P<minus>[-−])?(?P<number>{NUMBER})(?P<gap>[ -]?)"
         rf"(?:(?P<area>sq|cu|fl|square|cubic)\.? )?{UNIT}"
         rf"(?: (?P<below>{SYMBOL})\^-(?P<below_power>[123]))?"
-        r"(?![A-Za-z\d^'])(?:\.(?=[,;:!?]| [\"'(]?(?:[a-z\d=]|[NS]?[EW]?(?!\w))))?",
+        r"(?![A-Za-z\d^'])(?:\.(?=[,;:!?]|\) [a-z]| [\"'(]?(?:[a-z\d=]|[NS]?[EW]?(?!\w))))?",
         _say_quantity,
         begins=r"[-−]?[\d.,-]*\d(?:$|-?[a-zA-Zμ°%Ω])",
         reach=3,
@@ -277,6 +283,14 @@ RULES: list[Rule] = [
         lambda m: (unit_names(m["unit"]) or [None])[0] if before(m).lower() in _ONE else None,
         begins=r"(?:lbs?|oz|kg|km|gal|tsp|tbsp|qt|hr|min|sec|wk|mo|yr|mi)\.$",
         reach=1,
+    ),
+    rule(  # mol⁻¹
+        rf"(?<=[\w] )(?P<unit>{SYMBOL})\^-(?P<power>[123])(?!\w)",
+        lambda m: (
+            f"per {names[0]}"
+            if (names := unit_names(m["unit"] + m["power"].strip("1"))) is not None
+            else None
+        ),
     ),
     rule(r"(?<=\d°)[NSEW](?!\w)|(?<=\d° )[NSEW](?!\w)", lambda m: _SIDES[m[0]]),
     rule(r"(?<![\w°])°[CF](?!\w)", lambda m: UNITS[m[0]][1]),

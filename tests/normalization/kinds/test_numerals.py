@@ -34,6 +34,16 @@ from sled.normalization import normalize
         ("v1.0.0-beta.2", "v one point zero point zero beta point two"),
         ("Llama-3-70B", "llama three seventy billion"),
         ("Q1–Q3", "q one to q three"),
+        (
+            "5m views, 1.3m staff, a 1.3m fence",
+            "five million views, one point three million staff, a one point three meter fence",
+        ),
+        (
+            "No. 22-1234, under-12s, 1A-1C",
+            "number twenty-two twelve thirty-four, under twelves, one a to one c",
+        ),
+        ("pages 11ff., 9x13-in.", "pages eleven and following, nine by thirteen inch."),
+        ("First: 1) save. 2) quit.", "first: one. save. two. quit."),
         ("Rm. 12B", "room twelve b"),
     ],
 )

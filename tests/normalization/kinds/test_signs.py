@@ -23,6 +23,8 @@ from sled.normalization import normalize
         ("😀 , hello", "hello"),
         ("1 → 2 -> 3 ✓", "one two three"),
         ("I <3 you :-) yes", "i you yes"),
+        # an eight or x before a parenthesis is no picture
+        ("(ages 5-8), len(x), see 8) 8-) xD", "(ages five to eight), len (x), see eight)"),
         ("*one* _two_ `three`", "one two 'three'"),
         ("Tom &amp; Jerry, <b>bold</b> text", "tom and jerry, bold text"),
         ("[the guide](https://example.com/g)", "(the guide)"),
