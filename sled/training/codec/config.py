@@ -94,7 +94,8 @@ class CodecTrainingConfig:
     max_steps: int = _option(100_000, "optimiser steps of the whole run")
     max_minutes: float = _option(
         0.0,
-        "if positive, fit the schedule into this many minutes of training",
+        "if positive, fit the schedule into this many minutes of training; on a processor, of its "
+        "time, so that pauses do not count",
     )
     batch_size: int = _option(8, "segments per step")
     segment_s: float = _option(0.8, "length of a training segment in seconds")

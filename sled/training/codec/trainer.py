@@ -4,7 +4,6 @@ import dataclasses
 import json
 import logging
 import os
-import time
 from functools import partial
 from pathlib import Path
 from typing import Any, TypedDict
@@ -21,6 +20,7 @@ from sled.codec.spectral.config import SpectralConfig
 from sled.codec.spectral.network import Spectral
 from sled.data.cache.predictions import Predictions
 from sled.data.manifests import load_cuts
+from sled.training.clock import training_seconds
 from sled.training.codec.adaptation import DecoderAdapter
 from sled.training.codec.config import CodecTrainingConfig
 from sled.training.codec.data import Segments, SegmentSampler
@@ -81,7 +81,7 @@ class CodecTrainer:
     """Trains a codec, or adapts one, and saves it in `config.output_dir`.
 
     A folder that holds the state of an earlier run is continued, with the same result as an
-    uninterrupted one (unless `max_minutes` ties the schedule to the clock).
+    uninterrupted one (unless `max_minutes` ties the schedule to time).
 
     Args:
         config: settings of the run.
@@ -190,9 +190,9 @@ class CodecTrainer:
         )
         with writer, bar:
             while self.progress < 1:
-                started = time.monotonic()
+                started = training_seconds(config.device)
                 losses = learner.train_step(self.progress)
-                self.trained_s += time.monotonic() - started
+                self.trained_s += training_seconds(config.device) - started
                 bar.update()
                 if learner.step % config.logging_steps == 0:
                     self._log(writer, bar, losses)

@@ -45,7 +45,9 @@ class TokenizerTrainingConfig:
 
     max_steps: int = _option(20_000, "training steps")
     max_minutes: float = _option(
-        0.0, "end after this many minutes of training, with the schedule to fit; 0: by steps"
+        0.0,
+        "end after this many minutes of training, with the schedule to fit; on a processor, of its "
+        "time, so that pauses do not count; 0: by steps",
     )
     batch_duration_s: float = _option(120.0, "seconds of speech in a batch, with padding")
     max_duration_s: float = _option(30.0, "leave out longer clips")

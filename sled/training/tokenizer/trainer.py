@@ -7,7 +7,6 @@ import json
 import logging
 import math
 import os
-import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +19,7 @@ from sled.codec.speech_tokens.export import export_tokenizer
 from sled.codec.speech_tokens.files import PUBLISHED_FILES, save_tokenizer
 from sled.data.tokens.spelling import edit_distance, greedy_symbols
 from sled.files.progress import Progress
+from sled.training.clock import training_seconds
 from sled.training.tokenizer.config import TokenizerTrainingConfig
 from sled.training.tokenizer.data import (
     Alphabet,
@@ -73,7 +73,7 @@ class TokenizerTrainer:
     """Trains a speech tokenizer and saves it in `config.output_dir`.
 
     A folder that holds the state of an earlier run is continued, with the same result as an
-    uninterrupted one (unless `max_minutes` ties the schedule to the clock).
+    uninterrupted one (unless `max_minutes` ties the schedule to time).
 
     Args:
         config: Settings of the run; `device` is one of torch.
@@ -140,9 +140,9 @@ class TokenizerTrainer:
         batches = self._clips.batches(self.step, self._epoch_lengths)
         with writer, Progress("tokenizer", config.max_steps, "step", self.step) as progress:
             while self.progress < 1:
-                started = time.monotonic()
+                started = training_seconds(config.device)
                 loss = self._train_step(next(batches))
-                self.trained_s += time.monotonic() - started
+                self.trained_s += training_seconds(config.device) - started
                 progress.advance(note=f"loss {loss:.3f} per symbol")
                 if self.step % config.logging_steps == 0:
                     writer.add_scalar("loss/train", loss, self.step)
