@@ -20,6 +20,7 @@ from sled.benchmarks.flags import (
 from sled.benchmarks.frames import FrameWriter, endless, profile_frames
 from sled.benchmarks.memory import measure_read_rate, peak_memory_mb, step_bytes
 from sled.benchmarks.models import load_tts, make_model, resolve_dtype
+from sled.benchmarks.peers.in_turns import check_peer, describe_peers, time_in_turns_with_peers
 from sled.benchmarks.picture import stacked_bars, timeline
 from sled.benchmarks.report import Report, Spread, describe_machine, table
 from sled.benchmarks.sizes import describe_weights, make_config
@@ -42,7 +43,7 @@ def measure(args: argparse.Namespace) -> Report:
     """Decode as the flags say, in turns with the baseline.
 
     Raises:
-        ValueError: For flags that cannot be used.
+        ValueError: For flags that cannot be used, or if a peer fails.
     """
     check_at_least(
         args, 1, "batch", "frames", "rounds", "threads", "codec_threads", "context", "draws"
@@ -50,6 +51,8 @@ def measure(args: argparse.Namespace) -> Report:
     for picture in (args.picture, args.timeline):
         if picture is not None:
             check_folder(picture)
+    if args.peer:
+        check_peer(args.peer, args.peer_python)
     device = open_device(args)
     dtype = resolve_dtype(args.size, device, args.dtype)
     tts = load_tts(args.size, device, dtype, args.threads, args.codec_threads)
@@ -87,6 +90,7 @@ def measure(args: argparse.Namespace) -> Report:
         "floor_ms": floor_ms,
         "floor_share": None if floor_ms is None else floor_ms / frame_ms[OURS].median,
         "fidelity": _measure_fidelity(tts, args, dtype) if args.fidelity else None,
+        "peers": _time_peers(tts, args) if args.peer else None,
     }
     if args.picture is not None:
         args.picture.write_text(_draw(args, dtype, figures), encoding="utf-8")
@@ -105,6 +109,15 @@ def _published_config(size: str) -> Config:
 
 def _text(seconds: float) -> str:
     return " ".join(islice(cycle(WORDS), int(seconds * WORDS_PER_SECOND)))
+
+
+def _time_peers(tts: TTS, args: argparse.Namespace) -> dict[str, dict[str, float]]:
+    """Return real-time factor and first audio of ours and of the peer, timed in turns."""
+
+    def speak() -> dict[str, float]:
+        return {"rtf": _time_speech(tts, args), "first_audio_ms": _time_first_audio(tts, args)}
+
+    return time_in_turns_with_peers(speak, args.peer, args.peer_python, args.rounds)
 
 
 def _time_speech(tts: TTS, args: argparse.Namespace) -> float:
@@ -195,10 +208,11 @@ def _describe(args: argparse.Namespace, dtype: str, figures: Mapping[str, Any]) 
             ["error of draws, after own frames", f"{fidelity.free:.2%}"],
         ]
     weights = describe_weights(args.size)
+    peers = "" if figures["peers"] is None else f"\n{table(describe_peers(figures['peers']))}"
     return (
         f"{args.size} size, {weights}, {dtype}, cfg {args.cfg:g}, draws {args.draws}, "
         f"batch {args.batch}; frames after {args.context} positions, "
-        f"{args.rounds} rounds of {args.frames}, medians and quartiles\n{table(rows)}"
+        f"{args.rounds} rounds of {args.frames}, medians and quartiles\n{table(rows)}{peers}"
     )
 
 

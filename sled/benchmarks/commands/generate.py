@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from pathlib import Path
 
 from sled.benchmarks.flags import add_json_flag, add_speaker_flags
@@ -32,6 +33,16 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--picture", type=Path, help="SVG file: the parts of the time of a frame")
     parser.add_argument(
         "--timeline", type=Path, help="SVG file: when the threads of a session compute"
+    )
+    parser.add_argument(
+        "--peer",
+        choices=("pocket-tts",),
+        help="also time this system, with random weights, in turns with ours",
+    )
+    parser.add_argument(
+        "--peer_python",
+        default=sys.executable,
+        help="the Python for which it is installed; unset: the one that runs this",
     )
 
 

@@ -1,1 +1,4 @@
-"""Other systems to compare with. Each file runs in the Python of that system, without `sled`."""
+"""Other systems to compare with.
+
+`in_turns` runs them; each other file runs in the Python of its system, without `sled`.
+"""
