@@ -44,6 +44,8 @@ class Spread:
 
     def __format__(self, spec: str) -> str:
         low, median, high = (format(x, spec) for x in (self.low, self.median, self.high))
+        if self.count == 1:
+            return median
         return f"{median} ({low} to {high})"
 
 

@@ -25,6 +25,7 @@ from sled.benchmarks.load.scripts import (
     Writer,
     arrivals,
     make_scripts,
+    shares,
     split,
 )
 from sled.benchmarks.picture import distributions
@@ -79,6 +80,18 @@ def test_callers_arrive_as_a_poisson_process() -> None:
     for writer in WRITERS:
         share = np.mean([script.writer == writer for _, script in plan])
         assert share == pytest.approx(writer.share, abs=0.02)
+
+
+def test_typists_leave_long_texts_out_and_shares_stay() -> None:
+    scripts = make_scripts(["short", "long " * 30], WRITERS)
+    assert [len(one.text) for one in scripts if one.writer.name == "typist"] == [5]
+    for writer in WRITERS:
+        own = [
+            share
+            for one, share in zip(scripts, shares(scripts), strict=True)
+            if one.writer == writer
+        ]
+        assert sum(own) == pytest.approx(writer.share)
 
 
 # What they hear.
@@ -187,7 +200,9 @@ def test_figures_of_a_run() -> None:
     assert found["goodput"].median == pytest.approx(1.0)  # 2 + 2 s in 4 s
     assert found["wasted_share"] == pytest.approx(1 / 3)
     later = Run(4.0, [outcome((3.5, 1.0), (4.2, 1.0), script=whole)])
-    assert goodput(later, standards) == pytest.approx(0.25)  # what came later does not count
+    assert goodput(later.outcomes, standards, 0, 4) == pytest.approx(
+        0.25
+    )  # what came later does not count
 
 
 def test_a_picture_has_a_curve_for_each_rate() -> None:
@@ -207,8 +222,9 @@ def test_both_doors_are_called_and_sound_the_same(serve) -> None:
     async def main() -> list[Outcome]:
         client = SledClient(running.url)
         scripts = make_scripts(["four two seven one"], [FAST, WHOLE])
-        calls = [await client.call(one, 0.0, time.perf_counter()) for one in scripts]
-        assert 0 <= (await run_alone(client, scripts[0], 1)).enough_s <= 0.1
+        calls = [await client.call(Outcome(one, 0.0), time.perf_counter()) for one in scripts]
+        alone = await run_alone(client, scripts, 1)
+        assert alone[scripts[1]].enough_s == 0 <= alone[scripts[0]].enough_s <= 0.1
         await client.aclose()
         return calls
 
@@ -245,7 +261,7 @@ def test_a_server_that_is_wrong_is_a_failure() -> None:
     async def main() -> Outcome:
         client = OpenAIClient("http://nowhere")
         client._http = httpx.AsyncClient(transport=httpx.MockTransport(answer))
-        return await client.call(Script("one", WHOLE, 1), 0.0, time.perf_counter())
+        return await client.call(Outcome(Script("one", WHOLE, 1), 0.0), time.perf_counter())
 
     call = asyncio.run(main())
     assert call.ending is Ending.FAILED
@@ -288,12 +304,14 @@ def test_the_capacity_is_found_when_more_callers_add_nothing(
     """Seconds of audio per second with 1, 2, 4 ... callers; a call has 2 s of audio."""
     asked = []
 
-    async def callers(client, scripts, count, seconds, rng) -> Run:
-        asked.append(count)
-        return Run(seconds)
+    async def grow(client, scripts, goes_on, rng) -> None:
+        asked.append(1)
+        while goes_on(asked[-1], [], 0.0, 1.0):
+            asked.append(2 * asked[-1])
 
-    monkeypatch.setattr(measure, "run_callers", callers)
-    monkeypatch.setattr(measure, "goodput", lambda run, standards: served[len(asked) - 1])
+    monkeypatch.setattr(measure, "PAUSE_S", 0)
+    monkeypatch.setattr(measure, "run_growing", grow)
+    monkeypatch.setattr(measure, "goodput", lambda *_: served[len(asked) - 1])
     script = Script("one", WHOLE, 1)
     standards = {script: Alone(0.0, (0.1,), 0.0, 2.0, 0.0)}
     flags = Namespace(capacity=None, seconds=1.0)

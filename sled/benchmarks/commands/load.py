@@ -39,8 +39,8 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
         help="rates of arrival, as multiples of the capacity",
     )
     parser.add_argument("--capacity", type=float, help="callers per second; unset: measured")
-    parser.add_argument("--seconds", type=float, default=30.0, help="how long callers arrive")
-    parser.add_argument("--rounds", type=int, default=3, help="runs at each rate")
+    parser.add_argument("--seconds", type=float, default=25.0, help="how long callers arrive")
+    parser.add_argument("--rounds", type=int, default=1, help="runs at each rate")
     parser.add_argument("--seed", type=int, default=0, help="seed of the arrivals")
     parser.add_argument("--picture", type=Path, help="SVG file: distribution of the first audio")
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -16,6 +16,8 @@ from sled.benchmarks.load.scripts import Script, shares
 
 # A caller who was refused tries again after this.
 RETRY_S = 0.5
+# How long callers call before there are twice as many.
+STAGE_S = 2.5
 # Calls that have not ended so long after the last arrival have failed.
 TAIL_S = 120.0
 # Speech has not begun if nothing comes for this, or for so many times the usual.
@@ -41,38 +43,62 @@ class Run:
     client_load: float = 0.0
 
 
-async def run_alone(client: Client, script: Script, rounds: int) -> Alone:
-    """Call an idle server.
+async def run_alone(client: Client, scripts: Sequence[Script], rounds: int) -> dict[Script, Alone]:
+    """Call an idle server, with each script.
 
     Args:
         client: Calls.
-        script: What to say.
-        rounds: How often. Writers slower than speech call once.
+        scripts: What to say. Writers who are slower than the voice call at the same time, at the
+            end: they hardly keep the server busy.
+        rounds: How often each of the others calls.
 
     Raises:
         ValueError: If the server does not speak.
     """
-    outcome = await _call_alone(client, script)
-    enough_s = await _find_enough(client, script, outcome.first_audio_s)
-    first_s = [outcome.first_audio_s - enough_s]
-    written_s = script.pieces()[-1][0]
-    alone = Alone(enough_s, (), outcome.stalled_s, outcome.audio_s, written_s)
-    if not alone.limited_by_text:
-        for _ in range(rounds - 1):
-            again = await _call_alone(client, script)
-            first_s.append(again.first_audio_s - enough_s)
-    return replace(alone, first_audio_s=tuple(first_s))
+    found: dict[Script, Alone] = {}
+    enough: dict[str, int] = {}
+    slow: list[Script] = []
+    for script in sorted(scripts, key=lambda one: -one.writer.pieces_per_s):
+        spoken_s = [alone.audio_s for other, alone in found.items() if other.text == script.text]
+        if spoken_s and script.pieces()[-1][0] > max(spoken_s):
+            slow.append(script)
+            continue
+        outcomes = [await _call_alone(client, script) for _ in range(rounds)]
+        found[script] = await _summarize_alone(client, script, outcomes, enough)
+    together = await asyncio.gather(*(_call_alone(client, script) for script in slow))
+    for script, outcome in zip(slow, together, strict=True):
+        found[script] = await _summarize_alone(client, script, [outcome], enough)
+    return found
 
 
 async def _call_alone(client: Client, script: Script) -> Outcome:
-    outcome = await client.call(script, 0.0, time.perf_counter())
+    outcome = await client.call(Outcome(script, 0.0), time.perf_counter())
     if outcome.ending is not Ending.SPOKEN:
         raise ValueError(f"{client.url} does not speak: {outcome.reason}")
     return outcome
 
 
-async def _find_enough(client: Client, script: Script, first_audio_s: float) -> float:
-    """When so many pieces are written that speech can begin; found by bisection."""
+async def _summarize_alone(
+    client: Client, script: Script, outcomes: Sequence[Outcome], enough: dict[str, int]
+) -> Alone:
+    """How a script goes alone.
+
+    Args:
+        client: Calls.
+        script: The script.
+        outcomes: Its calls.
+        enough: How many pieces of each text are enough to begin; filled in.
+    """
+    pieces, first = script.pieces(), outcomes[0]
+    if len(pieces) > 1 and script.text not in enough:
+        enough[script.text] = await _find_enough(client, script, first.first_audio_s)
+    enough_s = pieces[enough[script.text] - 1][0] if len(pieces) > 1 else 0.0
+    first_audio_s = tuple(outcome.first_audio_s - enough_s for outcome in outcomes)
+    return Alone(enough_s, first_audio_s, first.stalled_s, first.audio_s, pieces[-1][0])
+
+
+async def _find_enough(client: Client, script: Script, first_audio_s: float) -> int:
+    """How many pieces must be written so that speech can begin; found by bisection."""
     pieces = script.pieces()
     written = sum(due_s <= first_audio_s for due_s, _ in pieces)
     too_few, enough = 0, written
@@ -83,7 +109,7 @@ async def _find_enough(client: Client, script: Script, first_audio_s: float) -> 
             enough = tried
         else:
             too_few = tried
-    return pieces[enough - 1][0]
+    return enough
 
 
 async def run_arrivals(client: Client, plan: Sequence[tuple[float, Script]], seconds: float) -> Run:
@@ -99,45 +125,59 @@ async def run_arrivals(client: Client, plan: Sequence[tuple[float, Script]], sec
         calls = []
         for due_s, script in plan:
             await asyncio.sleep(max(0.0, start_s + due_s - time.perf_counter()))
-            calls.append(asyncio.ensure_future(client.call(script, due_s, start_s + due_s)))
+            call = client.call(Outcome(script, due_s), start_s + due_s)
+            calls.append(asyncio.ensure_future(call))
         await asyncio.sleep(max(0.0, start_s + seconds - time.perf_counter()))
         run.outcomes = await _collect(calls)
     return run
 
 
-async def run_callers(
+async def run_growing(
     client: Client,
     scripts: Sequence[Script],
-    callers: int,
-    seconds: float,
+    goes_on: Callable[[int, Sequence[Outcome], float, float], bool],
     rng: np.random.Generator,
-) -> Run:
-    """A fixed number of callers, each of whom calls again as soon as he has heard all.
+) -> None:
+    """More and more callers, each of whom calls again as soon as he has heard all.
 
     Args:
         client: Calls.
         scripts: What callers do, by their shares.
-        callers: Their number.
-        seconds: How long calls begin.
+        goes_on: Is asked at the end of each stage whether twice as many callers should call, with
+            their number, all calls so far, and when the stage began and ended in seconds of the
+            run.
         rng: Source of chance.
     """
-    run, start_s = Run(seconds), time.perf_counter()
+    start_s = time.perf_counter()
+    outcomes: list[Outcome] = []
+    calling = True
 
     async def call_again_and_again() -> None:
-        while (due_s := time.perf_counter() - start_s) < seconds:
+        while calling:  # `Client.call` takes a cancellation for the end of the call
             script = scripts[rng.choice(len(scripts), p=shares(scripts))]
-            outcome = await client.call(script, due_s, start_s + due_s)
-            run.outcomes.append(outcome)
+            now_s = time.perf_counter()
+            outcomes.append(Outcome(script, now_s - start_s))
+            outcome = await client.call(outcomes[-1], now_s)
             if outcome.ending is not Ending.SPOKEN:
                 await asyncio.sleep(RETRY_S)
 
-    async with _watch_client(run):
-        tasks = [asyncio.ensure_future(call_again_and_again()) for _ in range(callers)]
-        await asyncio.wait(tasks, timeout=seconds + TAIL_S)
+    tasks: list[asyncio.Task[None]] = []
+    number, begun_s = 1, 0.0
+    try:
+        while True:
+            tasks += [
+                asyncio.ensure_future(call_again_and_again()) for _ in range(number - len(tasks))
+            ]
+            await asyncio.sleep(STAGE_S)
+            ended_s = time.perf_counter() - start_s
+            if not goes_on(number, outcomes, begun_s, ended_s):
+                return
+            number, begun_s = 2 * number, ended_s
+    finally:
+        calling = False
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-    return run
 
 
 async def _collect(calls: Sequence[asyncio.Task[Outcome]]) -> list[Outcome]:

@@ -92,24 +92,25 @@ class Client(ABC):
         """Headers that show the key."""
         return {} if self.key is None else {"authorization": f"Bearer {self.key}"}
 
-    async def call(self, script: Script, due_s: float, start_s: float) -> Outcome:
+    async def call(self, outcome: Outcome, start_s: float) -> Outcome:
         """Do what a script says.
 
         Args:
-            script: The script.
-            due_s: When the caller is due, in seconds of the run.
-            start_s: The same by `time.perf_counter`.
+            outcome: The script, and when the caller is due; receives what happens.
+            start_s: When he is due by `time.perf_counter`.
+
+        Returns:
+            The outcome.
         """
-        call = Call(Outcome(script, due_s), start_s)
-        outcome = call.outcome
+        call = Call(outcome, start_s)
         try:
-            await self._speak(script, call)
+            await self._speak(outcome.script, call)
             outcome.ending = Ending.SPOKEN if outcome.chunks else Ending.FAILED
             outcome.reason = "" if outcome.chunks else "no audio came"
         except Refused as error:
             outcome.ending, outcome.reason = Ending.REFUSED, str(error)
         except asyncio.CancelledError:
-            outcome.reason = "it did not end in time"
+            outcome.ending, outcome.reason = Ending.FAILED, "it did not end in time"
         except (Failed, httpx.HTTPError, OSError, websockets.WebSocketException) as error:
             outcome.ending = Ending.REFUSED if is_refusal(error) else Ending.FAILED
             outcome.reason = f"{type(error).__name__}: {error}"[:200]

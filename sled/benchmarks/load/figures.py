@@ -32,14 +32,17 @@ def underrun_s(outcome: Outcome, standards: Standards) -> float | None:
 
 
 def is_good(outcome: Outcome, standards: Standards) -> bool:
-    """Whether a call was heard to its end without an underrun."""
-    return outcome.ending is Ending.SPOKEN and not underrun_s(outcome, standards)
+    """Whether a call is heard without an underrun, so far or to its end."""
+    heard = outcome.ending in (Ending.SPEAKING, Ending.SPOKEN)
+    return heard and not underrun_s(outcome, standards)
 
 
-def goodput(run: Run, standards: Standards) -> float:
-    """Seconds of audio per second, of good calls only, while callers arrived."""
-    good = (outcome for outcome in run.outcomes if is_good(outcome, standards))
-    return sum(outcome.audio_between(0, run.seconds) for outcome in good) / run.seconds
+def goodput(
+    outcomes: Sequence[Outcome], standards: Standards, start_s: float, end_s: float
+) -> float:
+    """Seconds of audio per second, of good calls only, between two times of the run."""
+    good = (outcome for outcome in outcomes if is_good(outcome, standards))
+    return sum(outcome.audio_between(start_s, end_s) for outcome in good) / (end_s - start_s)
 
 
 def summarize(runs: Sequence[Run], standards: Standards, queue_s: float | None) -> dict[str, Any]:
@@ -83,7 +86,7 @@ def summarize(runs: Sequence[Run], standards: Standards, queue_s: float | None) 
         ),
         "typist_behind_ms": percentiles(behind),
         "refusal_ms": percentiles(refused_s),
-        "goodput": _spread([goodput(run, standards) for run in runs]),
+        "goodput": _spread([goodput(run.outcomes, standards, 0, run.seconds) for run in runs]),
         "wasted_share": 1 - sum(x.audio_s for x in calls if is_good(x, standards)) / audio_s
         if audio_s
         else 0.0,

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-from collections.abc import Awaitable, Callable
+import logging
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import ExitStack
-from itertools import count
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -14,9 +14,10 @@ import httpx
 import numpy as np
 
 from sled.benchmarks.flags import check_at_least, check_folder
-from sled.benchmarks.load.caller_runs import Run, run_alone, run_arrivals, run_callers
+from sled.benchmarks.load.caller_runs import Run, run_alone, run_arrivals, run_growing
 from sled.benchmarks.load.clients import CLIENTS, Client
 from sled.benchmarks.load.figures import Standards, cumulative, goodput, percentiles, summarize
+from sled.benchmarks.load.outcome import Outcome
 from sled.benchmarks.load.own_server import own_server
 from sled.benchmarks.load.scripts import (
     DIGITS,
@@ -31,11 +32,16 @@ from sled.benchmarks.load.scripts import (
 from sled.benchmarks.picture import distributions
 from sled.benchmarks.report import Report, describe_machine, table
 
+logger = logging.getLogger(__name__)
 T = TypeVar("T")
 
 # The capacity is found when twice as many callers add less than this.
 GROWTH = 1.1
-MAX_CALLERS = 4096
+MAX_CALLERS = 256
+# How often each script is called on the idle server.
+IDLE_CALLS = 4
+# After callers have left at once, before others come.
+PAUSE_S = 1.0
 # From here on the client's own delay is a part of what it measures.
 CLIENT_LATE_MS, CLIENT_BUSY = 20.0, 0.8
 
@@ -84,12 +90,20 @@ async def _measure(args: argparse.Namespace, url: str) -> dict[str, Any]:
         scripts = make_scripts(
             await _texts(args, url), WRITERS if args.api == "sled" else WHOLE_TEXT
         )
-        standards = {script: await run_alone(client, script, args.rounds) for script in scripts}
+        standards = await run_alone(client, scripts, IDLE_CALLS)
+        logger.info("%d kinds of callers have called the idle server", len(scripts))
         rng = np.random.default_rng(args.seed)
         capacity, steps = await _capacity(client, args, scripts, standards, rng)
         runs: dict[float, list[Run]] = {rate: [] for rate in args.rates}
-        for _ in range(args.rounds):
+        for number in range(args.rounds):
             for rate, own in runs.items():
+                logger.info(
+                    "round %d of %d: %g times the capacity for %g s",
+                    number + 1,
+                    args.rounds,
+                    rate,
+                    args.seconds,
+                )
                 plan = arrivals(scripts, rate * capacity, args.seconds, rng)
                 own.append(await run_arrivals(client, plan, args.seconds))
     finally:
@@ -142,27 +156,33 @@ async def _capacity(
 ) -> tuple[float, list[dict[str, float]]]:
     """The callers per second that the server can serve, and how that was found.
 
-    Twice as many callers call again and again, until twice as many are no longer served.
+    Callers of whole texts call again and again, and their number doubles until more of them hear no
+    more audio in time. Other writers would take as much of the server, and longer to measure.
     """
     if args.capacity is not None:
         return args.capacity, []
+    fastest = max(script.writer.pieces_per_s for script in scripts)
+    whole = [script for script in scripts if script.writer.pieces_per_s == fastest]
     mean_s = float(shares(scripts) @ [standards[script].audio_s for script in scripts])
     best, steps = 0.0, []
-    for doublings in count():
-        callers = 2**doublings
-        run = await run_callers(client, scripts, callers, args.seconds / 2, rng)
-        served = goodput(run, standards) / mean_s
-        steps.append({"callers": callers, "callers_per_s": served})
-        grown = served > GROWTH * best
-        best = max(best, served)
-        if not grown or callers >= MAX_CALLERS:
-            break
+
+    def goes_on(callers: int, outcomes: Sequence[Outcome], start_s: float, end_s: float) -> bool:
+        nonlocal best
+        heard = goodput(outcomes, standards, start_s, end_s)
+        logger.info("%d callers hear %.2f s of audio per second in time", callers, heard)
+        steps.append({"callers": callers, "callers_per_s": heard / mean_s})
+        grown = heard > GROWTH * best
+        best = max(best, heard)
+        return grown and callers < MAX_CALLERS
+
+    await run_growing(client, whole, goes_on, rng)
+    await asyncio.sleep(PAUSE_S)
     if not best:
         raise ValueError(
             f"{client.url} serves not even one caller without underruns, as this machine is now: "
             "give --capacity"
         )
-    return best, steps
+    return best / mean_s, steps
 
 
 def _queue_s() -> float:

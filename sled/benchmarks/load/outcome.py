@@ -10,8 +10,9 @@ from sled.simulation.player import play
 
 
 class Ending(Enum):
-    """How a call ended."""
+    """How a call ended, if it has."""
 
+    SPEAKING = "speaking"
     SPOKEN = "spoken"
     REFUSED = "refused"
     FAILED = "failed"
@@ -33,7 +34,7 @@ class Outcome:
 
     script: Script
     due_s: float
-    ending: Ending = Ending.FAILED
+    ending: Ending = Ending.SPEAKING
     ended_s: float = 0.0
     reason: str = ""
     sample_rate: int = 24000

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -40,6 +41,10 @@ class Writer:
     pieces_per_s: float
     share: float
 
+
+# A typist writes no longer texts, since their calls would take most of a measurement.
+MAX_TYPED_CHARS = 100
+TYPED_PIECES_PER_S = 4.0
 
 # A fast typist, a language model, and whole texts.
 WRITERS = (
@@ -78,15 +83,19 @@ def split(text: str) -> list[str]:
 
 
 def make_scripts(texts: Sequence[str], writers: Sequence[Writer]) -> list[Script]:
-    """Each text by each writer."""
+    """Each text by each writer; typists leave long ones out."""
     return [
-        Script(text, writer, seed) for writer in writers for seed, text in enumerate(texts, start=1)
+        Script(text, writer, seed)
+        for writer in writers
+        for seed, text in enumerate(texts, start=1)
+        if len(text) <= MAX_TYPED_CHARS or writer.pieces_per_s > TYPED_PIECES_PER_S
     ]
 
 
 def shares(scripts: Sequence[Script]) -> np.ndarray:
     """The share of each script among the callers [N]; they add up to 1."""
-    weights = np.array([script.writer.share for script in scripts])
+    number_of = Counter(script.writer for script in scripts)
+    weights = np.array([script.writer.share / number_of[script.writer] for script in scripts])
     return np.asarray(weights / weights.sum())
 
 
