@@ -65,7 +65,12 @@ def load_parts(
     )
     codec_of_model = load_codec(codec, device=device)
     use_kernels(codec_of_model)
-    return make_fast(model, dtype, threads), tokenizer, codec_of_model
+    # Where the units do not tell which token they say, the attention does.
+    show_attention = (
+        codec_of_model.token_channel is None and config.speaking.alignment_layer is not None
+    )
+    fast = make_fast(model, dtype, threads, show_attention=show_attention)
+    return fast, tokenizer, codec_of_model
 
 
 def model_folder(name_or_path: str | Path | None) -> Path:

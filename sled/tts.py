@@ -353,7 +353,7 @@ class TTS:
     @property
     def has_marks(self) -> bool:
         """Whether the model tells when its words are said: whether sessions have marks."""
-        return self.codec.token_channel is not None
+        return self._engine.tracks_text
 
     @property
     def default_options(self) -> DecodingOptions:

@@ -12,8 +12,7 @@ EXAMPLE = "sled grow --model model --hidden_size 384 --num_attention_heads 6 -o 
 SIZES = {
     "hidden_size": "width of the backbone; unset: unchanged",
     "intermediate_size": "width of its MLP; unset: unchanged",
-    "num_hidden_layers": "decoder layers; unset: unchanged; new ones come last, so continue "
-    "training with the old --alignment_layer, half of the old number unless it was set",
+    "num_hidden_layers": "decoder layers; unset: unchanged; new ones come last",
     "num_attention_heads": "attention heads, of the same width; unset: unchanged",
     "diffloss_d": "residual blocks of the head; unset: unchanged",
 }

@@ -1,5 +1,6 @@
 """Decoding: from text tokens to units of speech, frame by frame."""
 
+from sled.decoding.attention_tracker import AttentionTracker, make_tracker
 from sled.decoding.decoder import Decoder
 from sled.decoding.generate import Generated, generate
 from sled.decoding.options import DecodingOptions
@@ -13,7 +14,9 @@ __all__ = [
     "Generated",
     "Request",
     "Step",
+    "AttentionTracker",
     "TextTracker",
+    "make_tracker",
     "Utterance",
     "UtteranceState",
     "generate",

@@ -23,6 +23,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from sled.decoding.attention_tracker import Tracker
 from sled.decoding.batch import DecodingBatch
 from sled.decoding.ids import take_ids
 from sled.decoding.inputs import embed_inputs
@@ -31,7 +32,6 @@ from sled.decoding.noise import NoiseAhead
 from sled.decoding.options import DecodingOptions
 from sled.decoding.row import Input, Row
 from sled.decoding.step import Step
-from sled.decoding.text_tracker import TextTracker
 from sled.decoding.utterance import Request, Utterance, UtteranceState
 from sled.model.cache import CachedRow
 from sled.model.interface import FrameModel
@@ -52,7 +52,8 @@ class Decoder:
         model: The model, in evaluation mode.
         draw_noise: Returns standard normal noise [B, N] for the next frame of B utterances. None:
             each utterance's own generator draws it, so that its speech does not depend on others.
-        text_tracker: Keeps speech in the order of its text. None: units stay as drawn.
+        text_tracker: Tracks which token each utterance says, and may keep speech in the order of
+            its text. None: units stay as drawn.
 
     Attributes:
         utterances: The utterances that have joined and not ended, in that order.
@@ -63,7 +64,7 @@ class Decoder:
         self,
         model: FrameModel,
         draw_noise: Callable[[Sequence[Utterance]], Tensor] | None = None,
-        text_tracker: TextTracker | None = None,
+        text_tracker: Tracker | None = None,
     ) -> None:
         self.model = model
         self.utterances: list[Utterance] = []
@@ -77,6 +78,8 @@ class Decoder:
         self.utterances.clear()
         self._rows: list[Row] = []  # by their indices in the cache
         self._cache = model.new_cache()
+        if self._text_tracker is not None:
+            self._text_tracker.watch(self._cache)
         noise = None if self._draw_noise or model.ids else NoiseAhead(model.noise_width)
         units = torch.zeros(0, *model.unit_shape, device=model.device, dtype=model.unit_dtype)
         # An utterance is in one of two places: in the batch, where it writes in every step, or

@@ -118,6 +118,10 @@ class Row:
         """The tokens `start:stop` of the text, as far as their turn in the layout has come."""
         return self.token_ids[start : min(stop, self._tokens_taken)]
 
+    def position_of(self, token: int) -> int:
+        """Where in the sequence a token of the text is, unless chunks of speech ended early."""
+        return self.num_conditions + token + self.layout.frames_before(token)
+
     @property
     def num_tokens_waiting(self) -> int:
         """Tokens of the text whose turn in the layout has not come."""

@@ -3,9 +3,8 @@
 Units with a token channel tell which token is being said, and the model reads that in its own
 past. After one wrong token it continues from there: it repeats words or skips some. But the tokens
 that are possible at a frame follow from those before. So the position in the text is tracked as in
-a hidden Markov model with the forward algorithm (Rabiner 1989, eq. 19-20). Tokens pass as a Poisson
-process and never backwards; a frame's channel is that of its token plus normal noise. The channel
-that was drawn is replaced by that of the most likely token.
+a hidden Markov model (`TokenPassage`), in which a frame's channel is that of its token plus normal
+noise. The channel that was drawn is replaced by that of the most likely token.
 
 A Poisson process may stay at one token for any time, and so may a model, since a pause most likely
 continues. When a token has lasted longer than any token does in read speech, the tracker moves on
@@ -17,7 +16,6 @@ phases, D width of a unit. Only the last E values of a unit are changed.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import Protocol
 
@@ -25,16 +23,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from sled.decoding.utterance import TextPosition, Utterance
+from sled.decoding.token_passage import WINDOW, TokenPassage
+from sled.decoding.utterance import Utterance
+from sled.model.cache import RowCache
 from sled.model.config import Config
 from sled.model.interface import NONE
 
-# Tokens that are considered, and how many of them lie before the most likely one.
-WINDOW, BEHIND = 16, 4
-# Tokens that may pass within a frame.
-MAX_PASSED = 4
-# For a model whose configuration does not say.
-USUAL_FRAMES_PER_TOKEN = 2.0
 # No token lasts longer, and `</s>` not even as long. Of 119 pauses between sentences in the corpus
 # of the bundled English model, the longest lasted 1.07 s; its longest end lasted 0.53 s.
 LONGEST_S, LONGEST_END_S = 1.1, 0.6
@@ -73,13 +67,12 @@ class TextTracker:
         self._phases = channel.phases.float().cpu().numpy()
         self._width = self._tokens.shape[1] + len(self._phases)
         self._square = float((self._tokens[0] ** 2).sum() + (self._phases[0] ** 2).sum())
-        low, high = config.speaking.min_frames_per_token, config.speaking.max_frames_per_token
-        frames = math.sqrt(low * high) if low and high else USUAL_FRAMES_PER_TOKEN
+        self._passage = TokenPassage(config)
         self._longest = LONGEST_S * config.architecture.frame_rate
         self._longest_end = LONGEST_END_S * config.architecture.frame_rate
-        passed = np.arange(MAX_PASSED + 1)
-        factorials = np.array([math.factorial(count) for count in passed])
-        self._log_passed = passed * -math.log(frames) - 1 / frames - np.log(factorials)
+
+    def watch(self, cache: RowCache) -> None:
+        """The units tell everything, so nothing of the cache is looked at."""
 
     def follow(
         self,
@@ -105,17 +98,10 @@ class TextTracker:
         if not tracked:
             return units, stopped
         ours = [utterances[i] for i in tracked]
-        positions = [
-            one.text_position or TextPosition.at(max(1, one.prompt_tokens), WINDOW) for one in ours
-        ]
-        first = np.array([position.first for position in positions])
-        ids = np.full((len(ours), WINDOW), NONE)
-        for row, (one, position) in enumerate(zip(ours, positions, strict=True)):
-            read = one.rows[0].tokens_read(position.first, position.first + WINDOW)
-            ids[row, : len(read)] = read
+        positions, first, ids = self._passage.positions(ours)
         numbers = (first[:, None] + np.arange(WINDOW)) % len(self._phases)
         channel = units[tracked, -self._width :].float().cpu().numpy()
-        belief = self._move(np.stack([position.log_belief for position in positions]))
+        belief = self._passage.expect(positions)
         belief -= self._cost(channel, ids, numbers)
         belief[ids == NONE] = -np.inf
         for row, position in enumerate(positions):
@@ -130,25 +116,16 @@ class TextTracker:
         channel = np.where(known[:, None], np.concatenate(vectors, 1), channel)
         stopped = stopped.copy()
         for row in np.nonzero(known)[0].tolist():
-            shift = max(0, int(best[row]) - BEHIND)
-            moved = np.full(WINDOW, -np.inf)
-            moved[: WINDOW - shift] = belief[row, shift:] - belief[row, best[row]]
-            one, token = ours[row], int(first[row] + best[row])
-            lasted = positions[row].lasted + 1 if token == positions[row].best else 1
-            one.text_position = TextPosition(int(first[row]) + shift, moved, lasted)
+            one = ours[row]
+            token = self._passage.settle(one, positions[row], belief[row])
+            assert one.text_position is not None
+            lasted = one.text_position.lasted
             left, i = one.tokens_left(token), tracked[row]
             is_over = left <= 1 and lasted > self._longest_end and may_stop[i]
             stopped[i] = left <= LAST_TOKENS and (stopped[i] or is_over)
         units = units.clone()
         units[tracked, -self._width :] = torch.from_numpy(channel).to(units)
         return units, stopped
-
-    def _move(self, log_belief: np.ndarray) -> np.ndarray:
-        """Beliefs [B, W] one frame later, before its channel has been seen."""
-        moved = np.full((len(self._log_passed), *log_belief.shape), -np.inf)
-        for count, log_passed in enumerate(self._log_passed):
-            moved[count, :, count:] = log_belief[:, : WINDOW - count] + log_passed
-        return np.asarray(np.logaddexp.reduce(moved))
 
     def _cost(self, channel: np.ndarray, ids: np.ndarray, numbers: np.ndarray) -> np.ndarray:
         """Negative log-likelihoods [B, W] of the tokens in the window.

@@ -39,9 +39,11 @@ class FastModel(ABC):
         averages: See there.
         parameter_count: See there.
         encodes_text: See there.
+        shows_attention: See there.
     """
 
     encodes_text = False
+    shows_attention = False
 
     def __init__(self, model: SpeechLM, dtype: torch.dtype | None = None) -> None:
         self.config, self.layout, self.device = model.config, model.layout, model.device

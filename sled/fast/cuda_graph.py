@@ -87,6 +87,8 @@ class CudaGraphModel(FusedModel):
         capture: Captures a step.
     """
 
+    shows_attention = False
+
     def __init__(self, model: SpeechLM, capture: Capture) -> None:
         super().__init__(model)
         self._capture = capture

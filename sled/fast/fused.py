@@ -49,6 +49,8 @@ class FusedModel(FastModel):
             once: do not use it any more.
     """
 
+    shows_attention = True
+
     def __init__(self, model: SpeechLM) -> None:
         super().__init__(model)
         backbone, sizes = model.model, model.config.architecture

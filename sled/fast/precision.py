@@ -55,13 +55,20 @@ def loading_dtype(precision: str) -> torch.dtype:
     return DTYPES.get(precision, torch.bfloat16)
 
 
-def make_fast(model: SpeechLM | TokenLM, precision: str, threads: int | None = None) -> FrameModel:
+def make_fast(
+    model: SpeechLM | TokenLM,
+    precision: str,
+    threads: int | None = None,
+    *,
+    show_attention: bool = False,
+) -> FrameModel:
     """Convert a model to its fast form, if it has one.
 
     Args:
         model: In evaluation mode, on its device. Its weights are moved: do not use it any more.
         precision: One of `PRECISIONS`.
         threads: CPU threads, for forms that have their own. None: as many as torch uses.
+        show_attention: Choose a form that shows its attention, if there is one of this precision.
 
     Raises:
         ValueError: If the precision is unknown or not available on the device.
@@ -70,6 +77,8 @@ def make_fast(model: SpeechLM | TokenLM, precision: str, threads: int | None = N
         model = model.to(DTYPES[precision])
         if isinstance(model, TokenLM):
             return model
+        if show_attention:
+            return FusedModel(model)
         if model.ids is not None:  # how they are drawn depends on the past of each utterance
             return FusedModel(model)
         if model.device.type == "cuda":

@@ -68,6 +68,7 @@ class KVCache(DistanceContext, RowCache):
 
     Attributes:
         lengths: Positions held by each of the R rows.
+        watch: A layer whose attention can be read with `attention`. None: none.
     """
 
     cos: Tensor
@@ -87,6 +88,8 @@ class KVCache(DistanceContext, RowCache):
         self._layers, self._heads = architecture.num_hidden_layers, architecture.num_key_value_heads
         self._usual_capacity = architecture.max_position_embeddings
         self.lengths: list[int] = []
+        self.watch: int | None = None
+        self._watched: tuple[list[int], Tensor] | None = None  # rows of the step, queries [S, d]
         # Positions of each row that are not zero, padding included. Masked positions have weight 0,
         # but 0 times NaN is NaN: values of a failed row must not reach the next one.
         self._used: list[int] = []
@@ -181,6 +184,7 @@ class KVCache(DistanceContext, RowCache):
     def extend(self, rows: list[int], counts: list[int]) -> None:
         """Begin a step: append `counts[s]` positions to each row, right-padded to the largest."""
         device = self._keys.device
+        self._step_rows = rows
         longest = max(counts)
         self.reserve(max(self.lengths[row] for row in rows) + longest)
         start = torch.tensor([self.lengths[row] for row in rows], device=device)
@@ -229,6 +233,8 @@ class KVCache(DistanceContext, RowCache):
         mask: Tensor | None,
         dropout: float,
     ) -> Tensor:
+        if layer == self.watch:
+            self._watched = self._step_rows, query[:, -1, 0]
         self._keys[layer][self._rows, :, self._positions] = key
         self._values[layer][self._rows, :, self._positions] = value
         attended = F.scaled_dot_product_attention(
@@ -240,6 +246,22 @@ class KVCache(DistanceContext, RowCache):
             enable_gqa=key.shape[2] < query.shape[2],
         )
         return attended.transpose(1, 2)
+
+    def attention(self, row: int, positions: list[int]) -> Tensor:
+        """Attention of the first head in the watched layer, from the newest input of a row.
+
+        Args:
+            row: A row of the last step, in which every row read one input.
+            positions: Where it attends to, N positions of the row.
+
+        Returns:
+            [N] float32 logits on the CPU.
+        """
+        assert self.watch is not None and self._watched is not None
+        rows, queries = self._watched
+        query = queries[rows.index(row)].float()
+        keys = self._keys[self.watch, row, 0, positions].float()
+        return (keys @ query / self._head_dim**0.5).cpu()
 
 
 def advance_rows(

@@ -216,6 +216,8 @@ class Speaking:
         top_k: Default of `Sampling.top_k`.
         repetition_window: Default of `Sampling.window`.
         repetitions: Default of `Sampling.repetitions`.
+        alignment_layer: Layer whose first attention head was taught to attend to the token that is
+            being said, counted from 0; see `sled.model.guided_attention`. None: none was.
         output_gain_db: What the model's speech is amplified by, in dB. None: by what brings the
             training data to the usual loudness, if its level was measured.
     """
@@ -237,6 +239,7 @@ class Speaking:
     repetition_window: int = _extra(0, key="speaking_repetition_window")
     repetitions: int = _extra(1, key="speaking_repetitions")
     output_gain_db: float | None = _extra(None)
+    alignment_layer: int | None = _extra(None)
 
     def __post_init__(self) -> None:
         if self.known_words is not None:

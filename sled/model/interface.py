@@ -154,6 +154,11 @@ class FrameModel(Protocol):
         """Number of parameters, which says how long a step computes."""
         ...
 
+    @property
+    def shows_attention(self) -> bool:
+        """Whether its cache is a `KVCache` that can watch a layer."""
+        ...
+
     def new_cache(self) -> RowCache:
         """A cache for `advance` and `step`, without rows."""
         ...

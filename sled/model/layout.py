@@ -87,6 +87,16 @@ class Layout:
             return num_tokens
         return min(num_tokens, self.text_chunk * (frame // self.speech_chunk + 1))
 
+    def frames_before(self, token: int) -> int:
+        """Return the number of frames before a text token, if speech goes on behind it.
+
+        Args:
+            token: Index of the token in the text.
+        """
+        if self.text_chunk is None or self.speech_chunk is None:
+            return 0
+        return self.speech_chunk * (token // self.text_chunk)
+
     @property
     def tokens_per_frame(self) -> float:
         """Text tokens per frame while there is text; 0 in the offline layout."""

@@ -98,6 +98,7 @@ class SpeechLM(nn.Module):
 
     config: Config
     encodes_text = False
+    shows_attention = True
 
     def __init__(self, config: Config) -> None:
         super().__init__()

@@ -21,7 +21,7 @@ from typing import TypeVar
 import torch
 
 from sled.codec import Codec
-from sled.decoding import Decoder, Step, TextTracker, Utterance
+from sled.decoding import Decoder, Step, Utterance, make_tracker
 from sled.model.interface import FrameModel
 from sled.streaming.audio_stage import AudioStage, UnitChunk
 from sled.streaming.codec_thread import CodecJob, CodecThread
@@ -54,6 +54,7 @@ class Engine:
         model: See above.
         codec: See above.
         decoder: Used on the decoding thread only.
+        tracks_text: Whether the decoder can track which token is being said.
         busy_s: How long the decoder has computed so far, in seconds.
         on_step: Called on the decoding thread after each step with utterances: how many there were,
             and how long it took, in seconds. It must not raise.
@@ -72,9 +73,8 @@ class Engine:
         self._most_threads = torch.get_num_threads()
         self._threads = 0  # CPU threads that the decoding thread computes with
         self._codec_threads = codec_threads or max(1, self._most_threads // 2)
-        self._text_tracker: TextTracker | None = None
-        if codec.token_channel is not None:
-            self._text_tracker = TextTracker(codec.token_channel, model.config)
+        self._text_tracker = make_tracker(codec.token_channel, model)
+        self.tracks_text = self._text_tracker is not None
         self.decoder = self._new_decoder()
         self.busy_s = 0.0
         self.on_step: Callable[[int, float], None] | None = None

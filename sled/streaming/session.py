@@ -274,9 +274,10 @@ class Session:
     def has_marks(self) -> bool:
         """Whether the session tells when its words are said.
 
-        It does if the model's units tell which token they say, and the decoder reads that.
+        It does if the model's units, or its attention, tell which token is being said, and the
+        decoder reads that.
         """
-        return self._engine.codec.token_channel is not None and self._runner.tracks_text
+        return self._engine.tracks_text and self._runner.tracks_text
 
     def marks(self, kind: MarkKind = "word", since: int = 0) -> list[Mark]:
         """The marks of the audio that has been taken, in order.

@@ -211,7 +211,9 @@ class SpeechArguments:
         "align); unset: 1 when fine-tuning with a codec that has a token channel, else 0",
     )
     alignment_layer: int | None = setting(
-        None, "layer whose first head is guided, counted from 0; unset: the middle one"
+        None,
+        "layer whose first head is guided, counted from 0; unset: that of the checkpoint, or the "
+        "middle one",
     )
     token_channel_dropout: float = setting(
         0.2,

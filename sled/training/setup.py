@@ -24,7 +24,7 @@ from sled.data.lengths import (
     measure_trained_frames,
 )
 from sled.data.sampling import SpeechBatches
-from sled.model.config import KEYS, Objective
+from sled.model.config import KEYS, Config, Objective
 from sled.model.huggingface import SpeechLlamaConfig, SpeechLlamaForCausalLM
 from sled.text.tokenizer import TextTokenizer
 from sled.training.arguments import (
@@ -79,6 +79,8 @@ def make_trainer(
     needs_times = has_channel or args.alignment_weight > 0
     _check_token_channel(codec, tokenizer)
     _check_layer(args.alignment_layer, sizes.num_hidden_layers)
+    if args.alignment_weight > 0:
+        _record_layer(model.config, args.alignment_layer)
     if needs_times:
         _check_alignment(data_args.train_manifest, train_batches.open_epoch(0))
     if has_channel and eval_batches is not None:
@@ -297,3 +299,11 @@ def _check_layer(layer: int | None, num_layers: int) -> None:
     """Raise ValueError if there is no such layer."""
     if layer is not None and not 0 <= layer < num_layers:
         raise ValueError(f"--alignment_layer {layer}: give one from 0 to {num_layers - 1}")
+
+
+def _record_layer(config: Config, layer: int | None) -> None:
+    """Record the layer of guided attention; None: the one that was guided before, or the middle."""
+    if layer is None and config.speaking.alignment_layer is None:
+        layer = config.architecture.num_hidden_layers // 2
+    if layer is not None:
+        config.speaking.alignment_layer = layer

@@ -169,9 +169,8 @@ class SledTrainer(BatchTrainer):
         """The spoken tokens of a batch, if an attention head is guided to them."""
         if not self.alignment_weight or "spoken_tokens" not in inputs:
             return None
-        layer = self.args.alignment_layer
-        if layer is None:
-            layer = unwrap(self.model).config.architecture.num_hidden_layers // 2
+        layer = unwrap(self.model).config.speaking.alignment_layer
+        assert layer is not None
         return SpokenTokens(inputs["spoken_tokens"], layer)
 
     @override

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from sled.model.config import Config
 from tests.training.runs import (
     PLAIN,
     align_evenly,
@@ -64,10 +65,12 @@ def test_without_weight_word_times_change_nothing(aligned, tmp_path):
 
 
 def test_the_layer_can_be_named(aligned, tmp_path):
-    first, middle = (
-        weights(fit_aligned(aligned, tmp_path / str(layer), alignment_weight=1, **named))
+    runs = [
+        fit_aligned(aligned, tmp_path / str(layer), alignment_weight=1, **named)
         for layer, named in ((0, {"alignment_layer": 0}), (1, {}))
-    )
+    ]
+    assert [Config.load(run).speaking.alignment_layer for run in runs] == [0, 1]
+    first, middle = map(weights, runs)
     name = "model.layers.0.self_attn.q_proj.weight"
     assert not first[name].equal(middle[name])
 

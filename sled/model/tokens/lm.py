@@ -150,6 +150,7 @@ class TokenLM(nn.Module, ABC):
         noise_width: 0, since ids are drawn by a generator.
         averages: False.
         encodes_text: Whether the embedding of a token depends on the tokens before it.
+        shows_attention: False: no head was taught to attend to the token that is being said.
         takes_speaker: Whether a speaker vector is one of its conditions.
     """
 
@@ -162,6 +163,7 @@ class TokenLM(nn.Module, ABC):
     noise_width = 0
     averages = False
     encodes_text = False
+    shows_attention = False
     takes_speaker = False
 
     def __init__(self, architecture: Architecture, ids: SpeechIds, flat: dict[str, Any]) -> None:

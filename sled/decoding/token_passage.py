@@ -1,0 +1,88 @@
+"""How speech passes the tokens of its text: the hidden Markov model of the text trackers.
+
+Tokens pass as a Poisson process and never backwards (the forward algorithm, Rabiner 1989, eq.
+19-20). What a tracker sees of a frame is multiplied in between `expect` and `settle`.
+
+Shapes: B utterances, W tokens in the window.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+
+from sled.decoding.utterance import TextPosition, Utterance
+from sled.model.config import Config
+from sled.model.interface import NONE
+
+# Tokens that are considered, and how many of them lie before the most likely one.
+WINDOW, BEHIND = 16, 4
+# Tokens that may pass within a frame.
+MAX_PASSED = 4
+# For a model whose configuration does not say.
+USUAL_FRAMES_PER_TOKEN = 2.0
+
+
+class TokenPassage:
+    """The transitions between the tokens of a text.
+
+    Args:
+        config: The model's configuration.
+    """
+
+    def __init__(self, config: Config) -> None:
+        low, high = config.speaking.min_frames_per_token, config.speaking.max_frames_per_token
+        frames = math.sqrt(low * high) if low and high else USUAL_FRAMES_PER_TOKEN
+        passed = np.arange(MAX_PASSED + 1)
+        factorials = np.array([math.factorial(count) for count in passed])
+        self._log_passed = passed * -math.log(frames) - 1 / frames - np.log(factorials)
+
+    def positions(
+        self, utterances: Sequence[Utterance]
+    ) -> tuple[list[TextPosition], np.ndarray, np.ndarray]:
+        """Where utterances were at their last frame.
+
+        Returns:
+            The positions; int64 [B] where the windows begin; and int64 [B, W] the tokens in the
+            windows, `NONE` where none has been read.
+        """
+        positions = [
+            one.text_position or TextPosition.at(max(1, one.prompt_tokens), WINDOW)
+            for one in utterances
+        ]
+        first = np.array([position.first for position in positions])
+        ids = np.full((len(positions), WINDOW), NONE)
+        for row, (one, position) in enumerate(zip(utterances, positions, strict=True)):
+            read = one.rows[0].tokens_read(position.first, position.first + WINDOW)
+            ids[row, : len(read)] = read
+        return positions, first, ids
+
+    def expect(self, positions: Sequence[TextPosition]) -> np.ndarray:
+        """Beliefs [B, W] one frame later, before anything of it has been seen."""
+        log_belief = np.stack([position.log_belief for position in positions])
+        moved = np.full((len(self._log_passed), *log_belief.shape), -np.inf)
+        for count, log_passed in enumerate(self._log_passed):
+            moved[count, :, count:] = log_belief[:, : WINDOW - count] + log_passed
+        return np.asarray(np.logaddexp.reduce(moved))
+
+    def settle(self, one: Utterance, position: TextPosition, log_belief: np.ndarray) -> int:
+        """Move an utterance to its most likely token.
+
+        Args:
+            one: The utterance.
+            position: Where it was.
+            log_belief: [W] the belief after the frame has been seen.
+
+        Returns:
+            The token, counted from the beginning of the text.
+        """
+        best = int(log_belief.argmax())
+        shift = max(0, best - BEHIND)
+        moved = np.full(WINDOW, -np.inf)
+        moved[: WINDOW - shift] = log_belief[shift:] - log_belief[best]
+        token = position.first + best
+        lasted = position.lasted + 1 if token == position.best else 1
+        one.text_position = TextPosition(position.first + shift, moved, lasted)
+        return token
