@@ -261,7 +261,8 @@ class KVCache(DistanceContext, RowCache):
         rows, queries = self._watched
         query = queries[rows.index(row)].float()
         keys = self._keys[self.watch, row, 0, positions].float()
-        return (keys @ query / self._head_dim**0.5).cpu()
+        logits: Tensor = keys @ query / self._head_dim**0.5
+        return logits.cpu()
 
 
 def advance_rows(

@@ -9,8 +9,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -37,6 +37,8 @@ STUCK_S = 5.0
 # At the start this many sessions speak at once, to see how long steps take.
 CALIBRATION = (1, 2, 4)
 CALIBRATION_FRAMES = 40
+# While others speak, the first audio waits so long for more, so that its listener has a reserve.
+HOLD_S = 0.04
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -177,7 +179,7 @@ class SpeechService:
             except ValueError as error:
                 raise ApiError("invalid_value", str(error), "voice") from error
             stack.callback(session.cancel)
-            yield Utterance(session, request.max_lead_s)
+            yield Utterance(session, request.max_lead_s, lambda: self.admission.active > 1)
 
     def _options(self, request: SpeechRequest, preset: Preset) -> SessionOptions:
         changes = {}
@@ -204,6 +206,8 @@ class Utterance:
         max_lead_s: Seconds of audio that may be taken ahead of real time. None: any. A socket takes
             minutes of audio from a sender before it slows it down, and what a listener has not
             heard when he interrupts was made in vain.
+        others_speak: Whether steps may take longer at any time, since others are spoken to. The
+            first audio is then held back for a moment, until there is more.
 
     Attributes:
         text: The text so far.
@@ -212,8 +216,14 @@ class Utterance:
         writing: The same up to then: a player that has nothing to play may wait for the text.
     """
 
-    def __init__(self, session: Session, max_lead_s: float | None = None) -> None:
+    def __init__(
+        self,
+        session: Session,
+        max_lead_s: float | None = None,
+        others_speak: Callable[[], bool] = lambda: False,
+    ) -> None:
         self._session, self._max_lead_s = session, max_lead_s
+        self._others_speak = others_speak
         self._first_s = 0.0
         self._num_marks: dict[MarkKind, int] = {}
         self._complete = False
@@ -278,7 +288,7 @@ class Utterance:
         """
         try:
             asked_s = time.perf_counter()
-            async for piece in self._session:
+            async for piece in self._pieces():
                 seconds = len(piece) / self._session.sample_rate
                 if not self.playback.has_begun:
                     self.writing.add(seconds, asked_s)
@@ -298,6 +308,20 @@ class Utterance:
         except Exception as error:
             logger.exception("a session failed")
             raise ApiError("engine_failed", "speaking failed: try again", None, 1.0) from error
+
+    async def _pieces(self) -> AsyncIterator[np.ndarray]:
+        """The audio; what comes within a moment after the first piece comes with it."""
+        first, second = True, None
+        async for piece in self._session:
+            if first and self._others_speak():
+                # The session loses nothing if it is not waited for any longer.
+                with suppress(asyncio.TimeoutError, StopAsyncIteration):
+                    second = await asyncio.wait_for(anext(self._session), HOLD_S)
+            first = False
+            yield piece
+            if second is not None:
+                yield second
+                second = None
 
     async def _keep_lead(self) -> None:
         if self._max_lead_s is None or not self.num_samples:

@@ -118,6 +118,7 @@ class AudioStage:
         silence: How long the current segment has been silent; read by the segment runner.
         timeline: When each word is said; read by the session.
         listener: How much of the audio has been played; read by the segment runner.
+        num_frames: Frames that have become audio; read by the segment runner.
     """
 
     def __init__(
@@ -150,7 +151,7 @@ class AudioStage:
         self._num_expected, self._num_decoded = self._samples_to_skip, 0
         self._pauses: tuple[tuple[int, int], ...] = ()
         self._hop_length = codec.hop_length
-        self.silence = Silence()
+        self.silence, self.num_frames = Silence(), 0
         self.timeline = MarkTimeline(codec.sample_rate, codec.hop_length)
         self.listener = ListenerClock(codec.sample_rate)
         queue.call_on_take(self.listener.take)
@@ -170,6 +171,7 @@ class AudioStage:
                 "the speech has values that are not finite: try a lower cfg or temperature, or a "
                 "wider dtype than float16"
             )
+        self.num_frames += len(chunk.units)
         self._num_expected += len(chunk.units) * self._hop_length
         pause = round(chunk.pause_s * self._sample_rate)
         if pause:

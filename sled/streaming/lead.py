@@ -36,6 +36,11 @@ class ListenerClock:
         self._sample_rate = sample_rate
         self._taken_s = self._played_s = self._at_s = 0.0
 
+    @property
+    def has_begun(self) -> bool:
+        """Whether any audio has been taken."""
+        return self._taken_s > 0
+
     def take(self, num_samples: int, now_s: float) -> None:
         """Note that so many samples are taken at a time."""
         self._played_s = self.played_s(now_s)

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import logging
 import math
+import time
 from collections.abc import Callable
 from copy import copy
 from dataclasses import replace
@@ -37,6 +38,10 @@ from sled.text.incremental import IncrementalTokenizer
 from sled.text.tokenizer import TextTokenizer
 
 logger = logging.getLogger(__name__)
+
+# A chunk is handed over before it is full if less audio than this would be left to play when it
+# were full; but not in smaller parts than this.
+RESERVE_S, LEAST_FRAMES = 0.1, 2
 
 
 class SegmentRunner:
@@ -108,6 +113,7 @@ class SegmentRunner:
         )
         self.places = PlaceReader(tokenizer)
         self.stopped = True
+        self._num_handed_over = 0  # frames
 
     @property
     def tracks_text(self) -> bool:
@@ -208,10 +214,25 @@ class SegmentRunner:
         max_lead_s, codec = self._options.max_lead_s, self._engine.codec
         if max_lead_s is None:
             return math.inf
-        waiting_s = self._queue.num_samples / codec.sample_rate
-        waiting_s += len(self.buffer) / codec.frame_rate
-        lead_s = waiting_s + self._audio.listener.unplayed_s(now_s)
+        lead_s = self._sound_s(now_s) + len(self.buffer) / codec.frame_rate
         return lead_s if lead_s <= max_lead_s else math.inf
+
+    def _sound_s(self, now_s: float) -> float:
+        """Audio that is ready and has not been played, in seconds."""
+        waiting_s = self._queue.num_samples / self._engine.codec.sample_rate
+        return waiting_s + self._audio.listener.unplayed_s(now_s)
+
+    def _is_late(self) -> bool:
+        """Whether the listener would wait for a full chunk, as steps got slower since it began."""
+        engine, audio = self._engine, self._audio
+        listens = self._options.max_lead_s is not None and audio.listener.has_begun
+        in_codec = audio.num_frames < self._num_handed_over
+        if not listens or in_codec or len(self.buffer) < LEAST_FRAMES:
+            return False
+        if len(engine.decoder.utterances) < 2:  # steps take as long as they did
+            return False
+        missing_s = self.buffer.num_missing * engine.real_time_factor / engine.codec.frame_rate
+        return self._sound_s(time.perf_counter()) < missing_s + RESERVE_S
 
     def on_frame(self, unit: Tensor, stopped: bool, exhausted: bool) -> None:
         """Take the next frame of the utterance; see `Consumer`."""
@@ -227,7 +248,7 @@ class SegmentRunner:
         if stopped or exhausted:
             self._end_segment(utterance, stopped)
         else:
-            if self.buffer.is_full or utterance.waits_for_text:
+            if self.buffer.is_full or utterance.waits_for_text or self._is_late():
                 self._hand_over()
             self._regulate(utterance)
         if self._on_frame is not None:
@@ -310,6 +331,7 @@ class SegmentRunner:
         units = self.buffer.take(self._engine.real_time_factor)
         if units is None:
             units = torch.empty(0, *self._engine.codec.unit_shape).to(self._engine.codec.unit_dtype)
+        self._num_handed_over += len(units)
         delay_s = self._start_delay.seconds(num_waiting)
         chunk = UnitChunk(units, self.number, last, delay_s, pause_s, self.places.take())
         self._engine.decode_audio(self, self._audio, chunk)

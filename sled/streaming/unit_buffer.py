@@ -36,6 +36,11 @@ class UnitBuffer:
         """Whether there are enough units for a chunk."""
         return len(self._units) >= self._size
 
+    @property
+    def num_missing(self) -> int:
+        """How many units a chunk lacks."""
+        return self._size - len(self._units)
+
     def take(self, real_time_factor: float) -> Tensor | None:
         """Empty the buffer.
 

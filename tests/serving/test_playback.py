@@ -1,9 +1,14 @@
 """A player in theory: when audio comes too late for it."""
 
+import asyncio
+from collections.abc import AsyncIterator
+
+import numpy as np
 import pytest
 
 from sled.serving import playback
 from sled.serving.playback import Playback
+from sled.serving.service import Utterance
 
 
 @pytest.fixture
@@ -37,3 +42,50 @@ def test_lead_and_underrun(
         player.add(1.0, 100 + asked_s)
     assert player.least_lead_s == (least_lead_s and pytest.approx(least_lead_s))
     assert player.underrun_s == pytest.approx(underrun_s)
+
+
+class Pieces:
+    """A session with numbered pieces, of which the second may come late."""
+
+    sample_rate = 100
+
+    def __init__(self, count: int, late: bool) -> None:
+        self.taken, self._count, self._late = 0, count, late
+        self.goes_on = asyncio.Event()
+
+    def __aiter__(self) -> AsyncIterator[np.ndarray]:
+        return self
+
+    async def __anext__(self) -> np.ndarray:
+        if self.taken == 1 and self._late:
+            await self.goes_on.wait()
+        if self.taken == self._count:
+            raise StopAsyncIteration
+        self.taken += 1
+        return np.full(1, self.taken)
+
+
+@pytest.mark.parametrize(
+    ("count", "late", "others", "taken"),
+    [
+        (3, False, True, 2),
+        (3, False, False, 1),
+        (3, True, True, 1),  # the text may be late: what there is is sent
+        (1, False, True, 1),
+    ],
+)
+def test_while_others_speak_the_first_audio_comes_with_what_follows_at_once(
+    count: int, late: bool, others: bool, taken: int
+) -> None:
+    async def main() -> tuple[list[int], list[int]]:
+        session = Pieces(count, late)
+        heard, taken_then = [], []
+        async for piece in Utterance(session, others_speak=lambda: others).audio():
+            heard.append(int(piece[0]))
+            taken_then.append(session.taken)
+            session.goes_on.set()
+        return heard, taken_then
+
+    heard, taken_then = asyncio.run(main())
+    assert heard == list(range(1, count + 1))
+    assert taken_then[0] == taken

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from sled.decoding import Decoder, DecodingOptions, Request, Utterance, generate
+from sled.streaming import segment_runner
 from sled.streaming.audio_queue import AudioQueue, Chunk
 from sled.streaming.audio_stage import AudioStage, Silence, UnitChunk
 from sled.streaming.options import SessionOptions
@@ -28,6 +29,7 @@ class Engine:
         self.decoder = Decoder(model)
         self.consumers: dict[Utterance, SegmentRunner] = {}
         self.chunks: list[UnitChunk] = []
+        self.stages: list[AudioStage] = []  # of the chunks
 
     def expect_frames(self, consumer: SegmentRunner, utterance: Utterance) -> None:
         self.consumers[utterance] = consumer
@@ -37,6 +39,7 @@ class Engine:
 
     def decode_audio(self, consumer: SegmentRunner, stage: AudioStage, chunk: UnitChunk) -> None:
         self.chunks.append(chunk)
+        self.stages.append(stage)
 
     def submit(self, consumer: SegmentRunner, command: Callable[[], None]) -> bool:
         command()
@@ -176,3 +179,35 @@ def test_a_saved_runner_goes_on_as_it_would_have():
         resumed.receive(TextEvent("", 0.0, True, True))
         engine.run()
         torch.testing.assert_close(engine.units, whole.units[before:], rtol=0, atol=1e-5)
+
+
+def chunk_sizes(monkeypatch, heard_s: float, others: int) -> list[int]:
+    """Frames per chunk, if the listener has so much to play at first and others speak, too."""
+    engine, now_s = Engine(debug_model(), debug_codec()), [0.0]
+    engine.real_time_factor = 0.5
+    monkeypatch.setattr(segment_runner.time, "perf_counter", lambda: now_s[0])
+    decoding = DecodingOptions(stop_threshold=2.0, max_frames=60)
+    runners = [runner_for(engine, decoding=decoding, max_lead_s=9.0) for _ in range(1 + others)]
+    for runner, _ in runners:
+        runner.receive(TextEvent("four two seven one nine", 0.0, True, True))
+    stage, own = runners[0][1], []
+    stage.listener.take(round(heard_s * engine.codec.sample_rate), 0.0)
+    while engine.decoder.utterances:
+        engine.run(1)
+        now_s[0] += engine.real_time_factor / engine.codec.frame_rate
+        own = [
+            len(chunk.units)
+            for chunk, to in zip(engine.chunks, engine.stages, strict=True)
+            if to is stage
+        ]
+        stage.num_frames = sum(own)  # the codec takes no time
+    return own
+
+
+def test_a_chunk_is_handed_over_early_if_its_listener_would_wait(monkeypatch):
+    """Only if others speak: alone, chunks are made for the speed of the machine."""
+    alone = chunk_sizes(monkeypatch, 0.12, others=0)
+    assert chunk_sizes(monkeypatch, 5.0, others=1) == alone
+    late = chunk_sizes(monkeypatch, 0.12, others=1)
+    assert sum(late) == sum(alone) == 60
+    assert max(late) < max(alone) and late.count(segment_runner.LEAST_FRAMES) > 10
