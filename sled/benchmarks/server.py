@@ -27,6 +27,7 @@ from sled.serving.listening import Listener, uvicorn_config
 from sled.serving.server import Server
 from sled.serving.service import SpeechRequest, Utterance
 from sled.serving.settings import load_settings
+from sled.serving.text_feed import TextFeed
 from sled.tts import TTS
 
 # A caller who leaves does so while much is left to say.
@@ -127,8 +128,10 @@ def _noting_utterances(server: Server) -> Iterator[list[Utterance]]:
     open_utterance = server.open
 
     @asynccontextmanager
-    async def note(door: str, request: SpeechRequest) -> AsyncIterator[Utterance]:
-        async with open_utterance(door, request) as utterance:
+    async def note(
+        door: str, request: SpeechRequest, text: TextFeed | None = None
+    ) -> AsyncIterator[Utterance]:
+        async with open_utterance(door, request, text) as utterance:
             utterances.append(utterance)
             yield utterance
 

@@ -113,6 +113,7 @@ class Metrics:
             self.rejected.labels(code).inc()
         if utterance is None:
             return
+        self.audio_seconds.inc(utterance.seconds)
         self.starved.inc(utterance.writing.underrun_s)
         playback = utterance.playback
         if playback.least_lead_s is not None:

@@ -19,6 +19,7 @@ from sled.serving.keys import Key, Keys, digest_of, read_keys
 from sled.serving.metrics import Metrics
 from sled.serving.service import SpeechRequest, SpeechService, Utterance
 from sled.serving.settings import ServerSettings
+from sled.serving.text_feed import TextFeed
 from sled.serving.voices.presets import read_presets
 
 logger = logging.getLogger(__name__)
@@ -147,15 +148,32 @@ class Server:
             raise
 
     @asynccontextmanager
-    async def open(self, door: str, request: SpeechRequest) -> AsyncIterator[Utterance]:
-        """Open an utterance as `SpeechService.open` does, and count it."""
+    async def open(
+        self, door: str, request: SpeechRequest, text: TextFeed | None = None
+    ) -> AsyncIterator[Utterance]:
+        """Open an utterance as `SpeechService.open` does, and count it.
+
+        Args:
+            door: Where it came from.
+            request: How to say it.
+            text: Its text, as far as it has come. None: the caller feeds the utterance.
+        """
         code, begun_s = "ok", time.perf_counter()
         utterance: Utterance | None = None
+
+        def count_first_audio() -> None:
+            if self._metrics is not None:
+                waited_s = time.perf_counter() - begun_s
+                self._metrics.first_audio.labels(door).observe(waited_s)
+
         try:
             with self.keys.session(present_caller().key):
                 async with self.service.open(request) as utterance:
                     if self._metrics is not None:
                         self._metrics.queue.observe(time.perf_counter() - begun_s)
+                    utterance.on_first_audio = count_first_audio
+                    if text is not None:
+                        text.attach(utterance)
                     yield utterance
         except ApiError as error:
             code = error.code
@@ -167,6 +185,8 @@ class Server:
             code = "internal_error"
             raise
         finally:
+            if text is not None:
+                text.detach()
             self._note_end(door, code, utterance)
 
     def _note_end(self, door: str, code: str, utterance: Utterance | None) -> None:
@@ -181,14 +201,7 @@ class Server:
         if self._metrics is not None:
             self._metrics.note_end(door, code, utterance)
 
-    def count_first_audio(self, door: str, seconds: float) -> None:
-        """Note how long a request waited for its first audio."""
+    def count_encoding(self, encoder: AudioEncoder) -> None:
+        """Note how long an encoder has computed."""
         if self._metrics is not None:
-            self._metrics.first_audio.labels(door).observe(seconds)
-
-    def count_audio(self, seconds: float, encoder: AudioEncoder | None = None) -> None:
-        """Note how much audio was sent, and what encoded it."""
-        if self._metrics is not None:
-            self._metrics.audio_seconds.inc(seconds)
-            if encoder is not None:
-                self._metrics.encoder.labels(encoder.format.name).inc(encoder.busy_s)
+            self._metrics.encoder.labels(encoder.format.name).inc(encoder.busy_s)

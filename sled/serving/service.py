@@ -214,6 +214,7 @@ class Utterance:
         num_samples: Samples taken so far.
         playback: How far the audio is ahead of a player since the text has been complete.
         writing: The same up to then: a player that has nothing to play may wait for the text.
+        on_first_audio: Called when the first audio is taken.
     """
 
     def __init__(
@@ -229,6 +230,7 @@ class Utterance:
         self._complete = False
         self._fed_s: float | None = None
         self.playback, self.writing = Playback(), Playback()
+        self.on_first_audio: Callable[[], None] | None = None
         self.text, self.num_samples = "", 0
 
     def feed(self, text: str) -> None:
@@ -297,6 +299,8 @@ class Utterance:
                 await self._keep_lead()
                 if not self.num_samples:
                     self._first_s = time.perf_counter()
+                    if self.on_first_audio is not None:
+                        self.on_first_audio()
                 self.num_samples += len(piece)
                 yield piece
                 asked_s = time.perf_counter()

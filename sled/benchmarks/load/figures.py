@@ -33,7 +33,7 @@ def underrun_s(outcome: Outcome, standards: Standards) -> float | None:
 
 def is_good(outcome: Outcome, standards: Standards) -> bool:
     """Whether a call is heard without an underrun, so far or to its end."""
-    heard = outcome.ending in (Ending.SPEAKING, Ending.SPOKEN)
+    heard = outcome.ending in (Ending.SPEAKING, Ending.SPOKEN) and len(outcome.chunks) > 0
     return heard and not underrun_s(outcome, standards)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -87,19 +86,12 @@ class Context:
         Raises:
             ApiError: If it cannot be said.
         """
-        begun_s = time.perf_counter()
-        try:
-            async with server.open(DOOR, self.request) as utterance:
-                self.text.attach(utterance)
-                aligner = Aligner(utterance, self.speed, ends_with_space=True)
-                async for piece in utterance.audio():
-                    if utterance.num_samples == len(piece):  # the first one
-                        server.count_first_audio(DOOR, time.perf_counter() - begun_s)
-                    await self._send(send, self.encoder.encode(piece), aligner.take())
-                await self._send(send, self.encoder.finish(), aligner.take(ended=True), ended=True)
-                server.count_audio(utterance.seconds)
-        finally:
-            self.text.detach()
+        async with server.open(DOOR, self.request, self.text) as utterance:
+            aligner = Aligner(utterance, self.speed, ends_with_space=True)
+            async for piece in utterance.audio():
+                await self._send(send, self.encoder.encode(piece), aligner.take())
+            await self._send(send, self.encoder.finish(), aligner.take(ended=True), ended=True)
+            server.count_encoding(self.encoder)
 
     async def _send(
         self,

@@ -128,19 +128,17 @@ class Speech:
         await self._parts.aclose()
 
     async def _say(self) -> AsyncGenerator[Part, None]:
-        begun_s, server, encoder = time.perf_counter(), self._server, self._encoder
+        server, encoder = self._server, self._encoder
         async with server.open(DOOR, self._request) as utterance:
             utterance.feed(self._text)
             utterance.flush()
             aligner = Aligner(utterance, self._speed)
             async for piece in utterance.audio():
-                if utterance.num_samples == len(piece):  # the first one
-                    server.count_first_audio(DOOR, time.perf_counter() - begun_s)
                 part = Part(encoder.encode(piece), aligner.take())
                 if part.data or part.alignment is not None:
                     yield part
             yield Part(encoder.finish(), aligner.take(ended=True))
-            server.count_audio(utterance.seconds)
+            server.count_encoding(encoder)
 
 
 @dataclass(frozen=True)

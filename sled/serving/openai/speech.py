@@ -53,7 +53,6 @@ async def respond(request: Request, body: SpeechBody, stack: AsyncExitStack) -> 
     speech = Encoded(server, body, stack)
     first = await unless_left(request, speech.begin())
     waited_s, queue_s = time.perf_counter() - begun_s, speech.queue_s
-    server.count_first_audio(DOOR, waited_s)
     headers = {
         "x-accel-buffering": "no",
         "cache-control": "no-store, no-transform",
@@ -183,7 +182,7 @@ class Encoded:
                     yield data
             if data := self._encoder.finish():
                 yield data
-            self._server.count_audio(self._utterance.seconds, self._encoder)
+            self._server.count_encoding(self._encoder)
 
     def take_marks(self, kind: MarkKind) -> list[Mark] | None:
         """The marks of the bytes so far that were not returned before, in seconds of the bytes.

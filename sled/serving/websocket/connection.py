@@ -275,7 +275,6 @@ class Connection:
 
     async def _say(self, line: Line) -> None:
         server, config = self._server, line.config
-        begun_s = time.perf_counter()
         request = SpeechRequest(
             voice=config.voice_name(),
             seed=random.randrange(MAX_SEED + 1) if config.seed is None else config.seed,
@@ -284,28 +283,23 @@ class Connection:
             max_lead_s=config.max_lead_s or server.settings.max_lead_s,
             reference=config.reference(),
         )
-        try:
-            async with server.open(DOOR, request) as utterance:
-                line.utterance = utterance
-                line.text.attach(utterance)
-                await self._send_speech(line, utterance, begun_s)
-        finally:
-            line.text.detach()
+        async with server.open(DOOR, request, line.text) as utterance:
+            line.utterance = utterance
+            await self._send_speech(line, utterance)
 
-    async def _send_speech(self, line: Line, utterance: Utterance, begun_s: float) -> None:
+    async def _send_speech(self, line: Line, utterance: Utterance) -> None:
         encoder, waiting, started = self._encoder(line.config), b"", False
         async for piece in utterance.audio():
             data = encoder.encode(piece)
             if not started:
                 started = True
-                self._server.count_first_audio(DOOR, time.perf_counter() - begun_s)
                 await self._send_start(line, encoder)
             if line.config.stream_audio:
                 await self._send_audio(line, data)
             else:
                 waiting += data
         await self._send_audio(line, waiting + encoder.finish(), last=True)
-        self._server.count_audio(utterance.seconds, encoder)
+        self._server.count_encoding(encoder)
 
     async def _send_start(self, line: Line, encoder: AudioEncoder) -> None:
         assert line.utterance is not None

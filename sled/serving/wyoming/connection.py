@@ -210,31 +210,24 @@ class Connection:
 
     async def _say(self, order: Order) -> None:
         server = self._server
-        begun_s = time.perf_counter()
         request = SpeechRequest(
             voice=order.voice,
             seed=SEED,
             max_lead_s=server.settings.max_lead_s if order.is_stream else None,
         )
-        try:
-            async with server.open(DOOR, request) as utterance:
-                order.text.attach(utterance)
-                await self._send_speech(utterance, order, begun_s)
-        finally:
-            order.text.detach()
+        async with server.open(DOOR, request, order.text) as utterance:
+            await self._send_speech(utterance, order)
 
-    async def _send_speech(self, utterance: Utterance, order: Order, begun_s: float) -> None:
+    async def _send_speech(self, utterance: Utterance, order: Order) -> None:
         service = self._server.service
         rate, speed = service.sample_rate, service.find_voice(order.voice).pace(1.0)
         encoder, num_bytes = AudioEncoder("pcm", rate, None, speed), 0
         await self._send(AudioStart(rate, WIDTH, CHANNELS, timestamp=0))
         async for piece in utterance.audio():
-            if utterance.num_samples == len(piece):  # the first one
-                self._server.count_first_audio(DOOR, time.perf_counter() - begun_s)
             num_bytes += await self._send_chunk(encoder.encode(piece), rate, num_bytes)
         num_bytes += await self._send_chunk(encoder.finish(), rate, num_bytes)
         await self._send(AudioStop(timestamp=_milliseconds(num_bytes, rate)))
-        self._server.count_audio(utterance.seconds)
+        self._server.count_encoding(encoder)
 
     async def _send_chunk(self, data: bytes, rate: int, num_bytes: int) -> int:
         """Send audio that follows so many bytes; returns its length."""
