@@ -199,10 +199,10 @@ def test_figures_of_a_run() -> None:
     assert found["refusal_beyond_queue_ms"]["p100"] == pytest.approx(30)
     assert found["goodput"].median == pytest.approx(1.0)  # 2 + 2 s in 4 s
     assert found["wasted_share"] == pytest.approx(1 / 3)
-    later = Run(4.0, [outcome((3.5, 1.0), (4.2, 1.0), script=whole)])
-    assert goodput(later.outcomes, standards, 0, 4) == pytest.approx(
-        0.25
-    )  # what came later does not count
+    later = outcome((3.5, 1.0), (4.2, 1.0), script=whole)
+    unanswered = Outcome(whole, 0.0)
+    # What came later does not count.
+    assert goodput([later, unanswered], standards, 0, 4) == pytest.approx(0.25)
 
 
 def test_a_picture_has_a_curve_for_each_rate() -> None:
