@@ -55,8 +55,9 @@ def load_parts(
         if is_published_folder(folder):  # which has flow and vocoder beside the language model
             codec = folder
     if dtype == "auto":
+        of_latents = isinstance(config, Config) and config.architecture.head != "token"
         dtype = choose_precision(
-            family.num_parameters(config), torch.device(device), config.architecture.head == "token"
+            family.num_parameters(config), torch.device(device), config if of_latents else None
         )
     model = family.load_model(folder, loading_dtype(dtype)).to(device)
     sizes = config.architecture

@@ -25,7 +25,10 @@ STREAM_N, STREAM_M = 5, 45
 
 def resolve_dtype(size: str, device: torch.device, dtype: str) -> str:
     """Return the precision of a model of one of `SIZES` for a `dtype`, which can be "auto"."""
-    return choose_precision(num_parameters(make_config(size)), device) if dtype == "auto" else dtype
+    if dtype != "auto":
+        return dtype
+    config = make_config(size)
+    return choose_precision(num_parameters(config), device, config)
 
 
 def make_model(size: str, device: torch.device, dtype: torch.dtype) -> SpeechLM:

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from sled.cli.device import cpu_name
+from sled.files.cpu import cpu_name
 
 
 @dataclass(frozen=True)

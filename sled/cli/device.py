@@ -1,9 +1,6 @@
-"""The device that `--device` names, and the name of the processor."""
+"""The device that `--device` names."""
 
 from __future__ import annotations
-
-import platform
-from pathlib import Path
 
 import torch
 
@@ -24,11 +21,3 @@ def choose_device(name: str) -> str:
         return check_device(name)
     except ValueError as error:
         raise ValueError(f"--{error}") from error  # the name of the flag
-
-
-def cpu_name() -> str:
-    """Return the name of the processor, if the system knows it."""
-    info = Path("/proc/cpuinfo")
-    lines = info.read_text(encoding="utf-8").splitlines() if info.is_file() else []
-    names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
-    return next(names, platform.processor() or platform.machine())

@@ -24,13 +24,18 @@ LIBRARIES = ("torch", "transformers", "tokenizers", "lhotse", "numpy")
 
 
 def add_flags(parser: argparse.ArgumentParser) -> None:
-    """Add the flags of `sled doctor`: there are none."""
+    """Add the flags of `sled doctor`."""
+    parser.add_argument(
+        "--kernels",
+        action="store_true",
+        help="measure a step of these models in each precision, and keep that for `--dtype auto`",
+    )
 
 
 def run(args: argparse.Namespace) -> int:
     """Print the lines; the exit status is 0 if speaking works."""
     try:
-        for topic, finding in (*describe_packages(), *describe_hardware()):
+        for topic, finding in (*describe_packages(), *describe_hardware(args.kernels)):
             _print(topic, finding)
         _print("speech", speak_example())
     except (ImportError, RuntimeError, ValueError, OSError) as error:
@@ -61,12 +66,18 @@ def describe_packages() -> Iterator[tuple[str, str]]:
             )
 
 
-def describe_hardware() -> Iterator[tuple[str, str]]:
-    """The device that `--device auto` takes, and what `--dtype auto` takes on it for a model."""
+def describe_hardware(measure: bool = False) -> Iterator[tuple[str, str]]:
+    """The device that `--device auto` takes, and what `--dtype auto` takes on it for a model.
+
+    Args:
+        measure: Whether to measure the precisions, if the device is a CPU.
+    """
     import torch
 
-    from sled.cli.device import choose_device, cpu_name
+    from sled.cli.device import choose_device
     from sled.fast import choose_precision
+    from sled.fast.precision import measure_forms
+    from sled.files.cpu import cpu_name
     from sled.model.config import Config
     from sled.model.lm import num_parameters
 
@@ -78,9 +89,11 @@ def describe_hardware() -> Iterator[tuple[str, str]]:
     configs["published size"] = Config()
     for name, config in configs.items():
         count = num_parameters(config)
-        precision = choose_precision(count, device)
+        times = measure_forms(config) if measure and device.type == "cpu" else {}
+        precision = choose_precision(count, device, config, measure=False)
         form = describe_form(precision, device.type)
-        yield name, f"{count / 1e6:.0f} M parameters: {precision}, {form}"
+        measured = "".join(f"; {one} {ms:.2f} ms a step" for one, ms in times.items())
+        yield name, f"{count / 1e6:.0f} M parameters: {precision}, {form}{measured}"
 
 
 def describe_form(precision: str, device: str) -> str:

@@ -9,8 +9,12 @@ import torch
 
 from sled.fast.cuda_graph import CudaGraphModel, GraphCapture
 from sled.fast.fused import FusedModel
+from sled.fast.measured import describe, read_times, time_forms, write_times
 from sled.fast.native import NativeModel, can_run, kernel_level
+from sled.fast.native.library import sources_digest
+from sled.files.cpu import cpu_name
 from sled.files.extras import install_command
+from sled.model.config import Config
 from sled.model.interface import FrameModel
 from sled.model.lm import SpeechLM
 from sled.model.tokens.lm import TokenLM
@@ -20,34 +24,77 @@ logger = logging.getLogger(__name__)
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 BITS = {"int8": 8, "int4": 4}
 PRECISIONS = (*DTYPES, *BITS)
-# Models with fewer parameters are fast enough in float32.
+# Smaller models are fast enough in float32: nothing is measured before they speak.
 SMALL = 50e6
 
 
-def choose_precision(parameter_count: int, device: torch.device, draws_ids: bool = False) -> str:
+def choose_precision(
+    parameter_count: int, device: torch.device, config: Config | None = None, measure: bool = True
+) -> str:
     """Choose the default precision of a model on a device.
 
     float32 for small models and on MPS. On a GPU, bfloat16 if it supports that, else float16. On a
-    CPU, int8 if the kernels are compiled or onnxruntime is installed; otherwise bfloat16 if the CPU
-    has instructions for it, else float32. Never int4, which makes audibly more errors.
+    CPU, the one in which a step of the model is fastest: as it was measured on this machine, which
+    takes one or two seconds when a model of such sizes is loaded for the first time. Never int4,
+    which makes audibly more errors.
 
     Args:
         parameter_count: Number of parameters of the model.
         device: Device to run on.
-        draws_ids: Whether the units of the model are ids, for which there is no int8.
+        config: Sizes of a model of latents. None: its units are ids, for which there is no int8.
+        measure: Whether to measure if that has not been done; else int8 is taken to be the fastest.
     """
     if parameter_count < SMALL or device.type == "mps":
         return "float32"
     if device.type == "cuda":
         return "bfloat16" if torch.cuda.is_bf16_supported(including_emulation=False) else "float16"
-    if (kernel_level() or has_runtime()) and not draws_ids:
-        return "int8"
-    fallback = "bfloat16" if _multiplies_bfloat16() else "float32"
-    if not draws_ids:
+    names = candidates(config)
+    if "int8" not in names and config is not None:
         logger.warning(
-            "speaking in %s; int8 is several times faster: %s", fallback, install_command("fast")
+            "speaking in %s; int8 is several times faster: %s", names[-1], install_command("fast")
         )
-    return fallback
+    if config is None or len(names) == 1:
+        return names[-1]
+    described = describe(config, _machine(config))
+    times = read_times(described, names)
+    if times is None:
+        if not measure:
+            return names[-1]
+        times = measure_forms(config)
+    return min(times, key=times.__getitem__)
+
+
+def candidates(config: Config | None) -> list[str]:
+    """Return the precisions that keep the words of a model, and that this CPU computes.
+
+    Args:
+        config: As for `choose_precision`.
+
+    Returns:
+        The precisions. The last is usually the fastest.
+    """
+    if config is not None and can_run(config.architecture):  # several times as fast as bfloat16
+        return ["float32", "int8"]
+    names = ["float32", "bfloat16"] if _multiplies_bfloat16() else ["float32"]
+    return [*names, "int8"] if config is not None and has_runtime() else names
+
+
+def measure_forms(config: Config) -> dict[str, float]:
+    """Measure the candidates for a model of latents, and keep what was measured on disk.
+
+    Returns:
+        Milliseconds of a step in each precision.
+    """
+    logger.info("measuring which precision is fastest on this machine")
+    times = time_forms(config, candidates(config), make_fast)
+    write_times(describe(config, _machine(config)), times)
+    return times
+
+
+def _machine(config: Config) -> str:
+    """The processor, and the kernels that it has for a model."""
+    level = kernel_level() if can_run(config.architecture) else None
+    return f"{cpu_name()}, {level or 'no'} kernels {sources_digest() or ''}"
 
 
 def loading_dtype(precision: str) -> torch.dtype:

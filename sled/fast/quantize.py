@@ -40,12 +40,15 @@ def _quantize_rows(weight: Tensor, bits: int, block_size: int) -> tuple[Tensor, 
     # There is one more negative code than positive ones. The sign of the scale gives it to the side
     # of the largest weight.
     extreme = blocks.gather(-1, blocks.abs().argmax(-1, keepdim=True))
-    codes, scales = torch.zeros_like(blocks), torch.ones_like(extreme)
+    codes, scales = blocks, extreme  # replaced in the first round
     least = torch.full_like(extreme, torch.inf)
     for shrinkage in SHRINKAGES[bits]:
         scale = shrinkage * extreme / -half
         scale[scale == 0] = 1.0
         rounded = (blocks / scale).round_().clamp_(-half, half - 1)
+        if len(SHRINKAGES[bits]) == 1:
+            codes, scales = rounded, scale
+            break
         error = (rounded * scale - blocks).square_().sum(-1, keepdim=True)
         better = error < least
         codes, scales = rounded.where(better, codes), scale.where(better, scales)

@@ -121,7 +121,7 @@ FLAGS: dict[str, set[str]] = {
     | {"--speaker_encoder", "--dnsmos", "--output", "--save_audio"},
     "bench generate": SPEED
     | {"--batch", "--context", "--frames", "--rounds", "--codec_threads", "--fidelity"}
-    | {"--picture", "--timeline"},
+    | {"--picture", "--timeline", "--peer", "--peer_python"},
     "bench latency": SPEED | {"--words_per_second", "--words", "--rounds"},
     "bench sessions": SPEED | {"--batch", "--context", "--frames", "--steps"},
     "bench load": {
@@ -143,7 +143,7 @@ FLAGS: dict[str, set[str]] = {
         *("--rounds", "--batch_size", "--frames", "--quadratic_duration_s"),
     },
     "check": {"folder"},
-    "doctor": set(),
+    "doctor": {"--kernels"},
     "completion": {"shell"},
 }
 

@@ -20,12 +20,12 @@ def test_without_a_compiled_file_there_are_none(monkeypatch):
 
 @pytest.mark.skipif(kernel_level() is None, reason="the kernels are not compiled")
 def test_kernels_of_other_sources_are_not_used(monkeypatch, caplog):
-    monkeypatch.setattr(library, "_sources_digest", lambda: "other")
+    monkeypatch.setattr(library, "sources_digest", lambda: "other")
     assert kernel_level() is None
     assert "install sled again" in caplog.text
 
 
 @pytest.mark.skipif(kernel_level() is None, reason="the kernels are not compiled")
 def test_kernels_without_their_sources_are_used(monkeypatch):
-    monkeypatch.setattr(library, "_sources_digest", lambda: None)
+    monkeypatch.setattr(library, "sources_digest", lambda: None)
     assert kernel_level() in LEVELS.values()

@@ -207,7 +207,7 @@ def open_library(level: str | None = None) -> Library | None:
         return None
     library = ctypes.CDLL(str(path))
     library.sled_sources.restype = ctypes.c_char_p
-    if _sources_digest() not in (None, library.sled_sources().decode()):
+    if sources_digest() not in (None, library.sled_sources().decode()):
         logger.warning(
             "the compiled kernels are of another version and are not used: install sled again"
         )
@@ -216,7 +216,7 @@ def open_library(level: str | None = None) -> Library | None:
     return None if best is None else Library(library, level or best)
 
 
-def _sources_digest() -> str | None:
+def sources_digest() -> str | None:
     """The digest of the sources of the kernels; None if they are not there."""
     sources = sorted(Path(__file__).with_name("kernels").glob("*.[ch]"))
     content = b"".join(path.read_bytes() for path in sources)
