@@ -389,7 +389,12 @@ class TTS:
         if layout is None or layout == voice.layout:
             return voice
         steps = Voice.prepare(
-            voice.text, voice.units, layout=layout, conditions=voice.conditions, **parts
+            voice.text,
+            voice.units,
+            layout=layout,
+            conditions=voice.conditions,
+            tokens=voice.tokens,
+            **parts,
         )
         return replace(self._engine.run(steps), transcript=voice.transcript)
 

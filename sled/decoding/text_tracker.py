@@ -127,6 +127,21 @@ class TextTracker:
         units[tracked, -self._width :] = torch.from_numpy(channel).to(units)
         return units, stopped
 
+    def likeliest(self, channels: np.ndarray, token_ids: Sequence[int]) -> np.ndarray:
+        """Find the tokens that complete speech says.
+
+        Args:
+            channels: [T, E] the channels of its units.
+            token_ids: Its text, with `<s>` and `</s>`.
+
+        Returns:
+            int64 [T], see `TokenPassage.likeliest`.
+        """
+        ids, shape = np.array(token_ids), (len(channels), len(token_ids))
+        numbers = np.arange(len(ids)) % len(self._phases)
+        cost = self._cost(channels, np.broadcast_to(ids, shape), np.broadcast_to(numbers, shape))
+        return self._passage.likeliest(cost)
+
     def _cost(self, channel: np.ndarray, ids: np.ndarray, numbers: np.ndarray) -> np.ndarray:
         """Negative log-likelihoods [B, W] of the tokens in the window.
 

@@ -67,6 +67,35 @@ class TokenPassage:
             moved[count, :, count:] = log_belief[:, : WINDOW - count] + log_passed
         return np.asarray(np.logaddexp.reduce(moved))
 
+    def likeliest(self, cost: np.ndarray) -> np.ndarray:
+        """The path of complete speech through its text (Viterbi 1967).
+
+        Args:
+            cost: [T, L] negative log-likelihood of each of L tokens, `<s>` and `</s>` included, at
+                each of T frames.
+
+        Returns:
+            int64 [T] the number of each frame's token. They never go back, begin with 1, and end
+            with `</s>` or the token before it.
+        """
+        num_tokens = cost.shape[1]
+        log_passed = self._log_passed[:num_tokens]
+        score = np.full(num_tokens, -np.inf)
+        score[1] = -cost[0, 1]
+        passed = np.zeros(cost.shape, dtype=np.int64)
+        for frame, costs in enumerate(cost[1:], 1):
+            ways = np.full((len(log_passed), num_tokens), -np.inf)
+            for count, log_share in enumerate(log_passed):
+                ways[count, count:] = score[: num_tokens - count] + log_share
+            passed[frame] = ways.argmax(0)
+            score = ways.max(0) - costs
+        path = np.zeros(len(cost), dtype=np.int64)
+        token = num_tokens - 2 + int(score[-1] > score[-2])
+        for frame in range(len(cost) - 1, -1, -1):
+            path[frame] = token
+            token -= passed[frame, token]
+        return path
+
     def settle(self, one: Utterance, position: TextPosition, log_belief: np.ndarray) -> int:
         """Move an utterance to its most likely token.
 

@@ -47,7 +47,7 @@ class History:
 
     def __init__(self, max_frames: float, voice: Voice | None) -> None:
         self._max_frames = max_frames
-        self._voice = None if voice is None else Spoken(f"{voice.text} ", voice.units)
+        self._voice = None if voice is None else Spoken(f"{voice.text} ", voice.units, voice.tokens)
         self._segments: tuple[Spoken, ...] = ()
 
     def add(self, newest: Spoken) -> None:
@@ -70,9 +70,13 @@ class History:
         return [*([] if self._voice is None else [self._voice]), *self._segments]
 
     @property
-    def is_only_voice(self) -> bool:
-        """Whether there are no segments."""
-        return not self._segments
+    def is_prepared(self) -> bool:
+        """Whether it is no more than what a voice has prepared.
+
+        A voice whose tokens are known is read again with its channel, as the silence at its end
+        belongs to the next token.
+        """
+        return not self._segments and (self._voice is None or self._voice.tokens is None)
 
     @property
     def text(self) -> str:

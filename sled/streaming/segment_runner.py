@@ -165,7 +165,7 @@ class SegmentRunner:
         tokens, channel = IncrementalTokenizer(self._tokenizer), self._engine.codec.token_channel
         token_ids = tokens.feed(self.history.text)
         next_token = None
-        if channel is not None and not self.history.is_only_voice:
+        if channel is not None and not self.history.is_prepared:
             segment, ahead = self.segments[0], copy(tokens)
             following = ahead.feed(segment.text)
             following += ahead.finish() if segment.ended else []
@@ -176,7 +176,7 @@ class SegmentRunner:
         self.number += 1
         self.places.begin_segment(self.history.text, self._text_from(0))
         decoder, voice, options = self._engine.decoder, self._voice, self._segment_options()
-        if voice is not None and self.history.is_only_voice:  # the model has read it before
+        if voice is not None and self.history.is_prepared:  # the model has read it before
             self._utterance = decoder.restore(voice.prefill, options, self._generator)
         else:
             prompt = self.history.units(self._tokenizer, channel, next_token)

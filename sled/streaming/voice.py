@@ -21,6 +21,7 @@ from torch import Tensor
 from sled.codec import Codec
 from sled.codec.stream_state import StreamState
 from sled.decoding import Decoder, DecodingOptions, Request, UtteranceState
+from sled.decoding.prompt_tokens import prompt_tokens
 from sled.model.cache import CachedRow
 from sled.model.interface import FrameModel
 from sled.model.layout import Layout
@@ -86,6 +87,8 @@ class Voice:
         model: Returns the model, which the voice does not keep alive.
         conditions: The conditions of the prompt.
         transcript: Transcript of the recording as it was given. Empty: not known.
+        tokens: The token of the text that each unit says, as in `Spoken`, if the units have a token
+            channel. None: not known.
     """
 
     text: str
@@ -97,6 +100,7 @@ class Voice:
     model: Callable[[], FrameModel | None]
     conditions: Mapping[str, Tensor] = field(default_factory=dict)
     transcript: str = ""
+    tokens: tuple[int, ...] | None = None
 
     @property
     def num_positions(self) -> int:
@@ -140,6 +144,7 @@ class Voice:
         codec: Codec,
         layout: Layout | None = None,
         conditions: Mapping[str, Tensor] | None = None,
+        tokens: tuple[int, ...] | None = None,
     ) -> Generator[None, None, Voice]:
         """Let model and codec read a recording, piece by piece; for `Engine.run`.
 
@@ -151,6 +156,8 @@ class Voice:
             codec: Its codec.
             layout: The layout to speak in. None: the checkpoint's own.
             conditions: Vectors [width] by name.
+            tokens: The token that each unit says, as in `Spoken`. None: the model finds them, if
+                the units have a token channel.
 
         Yields:
             Between two passes of the model.
@@ -163,14 +170,22 @@ class Voice:
         """
         decoder = Decoder(model)
         conditions = conditions or {}
-        request = prompt_request(text, units, tokenizer, model_conditions(model, codec, conditions))
+        given = model_conditions(model, codec, conditions)
+        channel = codec.token_channel
+        if channel is not None and tokens is None and len(units):
+            growing = IncrementalTokenizer(tokenizer)
+            ids = growing.feed(text) + growing.finish()
+            request = Request(ids, units, conditions=given)
+            tokens = yield from prompt_tokens(model, channel, request)
+        request = prompt_request(text, units, tokenizer, given)
         # Guidance needs a second row. Without guidance, it is left out later.
         decoder.join(request, options=DecodingOptions.with_all_rows(model), layout=layout)
         while decoder.read_some():
             yield
         prefill = decoder.save(decoder.utterances[0])
         layout = layout or model.layout
-        return cls._assemble(request, text, layout, prefill, model, codec, conditions)
+        voice = cls._assemble(request, text, layout, prefill, model, codec, conditions)
+        return replace(voice, tokens=tokens)
 
     @classmethod
     def _assemble(
@@ -214,6 +229,7 @@ class Voice:
         description = {
             "text": self.text,
             "transcript": self.transcript,
+            "tokens": self.tokens,
             "text_chunk": self.layout.text_chunk,
             "speech_chunk": self.layout.speech_chunk,
             "model": model_digest,
@@ -277,7 +293,12 @@ class Voice:
         )
         prefill = UtteranceState.of(utterance, cached)
         voice = cls._assemble(request, text, layout, prefill, model, codec, conditions)
-        return replace(voice, transcript=description.get("transcript", ""))
+        tokens = description.get("tokens")
+        return replace(
+            voice,
+            transcript=description.get("transcript", ""),
+            tokens=None if tokens is None else tuple(tokens),
+        )
 
 
 def _read_file(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
