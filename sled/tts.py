@@ -388,14 +388,8 @@ class TTS:
         voice = Voice.load(path, model_digest=self._model_digest, **parts)
         if layout is None or layout == voice.layout:
             return voice
-        steps = Voice.prepare(
-            voice.text,
-            voice.units,
-            layout=layout,
-            conditions=voice.conditions,
-            tokens=voice.tokens,
-            **parts,
-        )
+        parts |= {"conditions": voice.conditions, "tokens": voice.tokens}
+        steps = Voice.prepare(voice.text, voice.units, layout=layout, **parts)
         return replace(self._engine.run(steps), transcript=voice.transcript)
 
     @cached_property
