@@ -1,4 +1,7 @@
-"""Ends a process that is stuck, so that whoever started it can start it again."""
+"""Ends a process that is stuck, so that whoever started it can start it again.
+
+It also gives freed memory back when nobody speaks any more.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,7 @@ import threading
 import time
 from collections.abc import Callable
 
+from sled.serving.allocator import return_memory
 from sled.serving.server import Server
 
 logger = logging.getLogger(__name__)
@@ -60,7 +64,11 @@ class Watchdog:
         return None
 
     def _watch(self) -> None:
+        somebody_spoke = False
         while not self._stopped.wait(LOOK_S):
+            if somebody_spoke and not self._server.active:
+                return_memory()
+            somebody_spoke = self._server.active > 0
             if reason := self.reason():
                 logger.critical(
                     "%s, with %d sessions: the process ends", reason, self._server.active

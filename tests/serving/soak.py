@@ -19,7 +19,7 @@ import numpy as np
 import psutil
 import websockets
 
-from sled.serving.allocator import keep_one_arena
+from sled.serving.allocator import keep_one_arena, return_memory
 from sled.serving.service import SpeechRequest
 from tests.serving.conftest import Running, start, stop
 from tests.serving.websocket.test_connection import CONFIG, DONE, Caller, text
@@ -103,6 +103,7 @@ async def time_to_free(running: Running, count: int) -> list[float]:
 def measure() -> tuple[float, int, int, int]:
     """Memory in MB, threads, descriptors and objects of Python."""
     gc.collect()
+    return_memory()  # as the server does when nobody speaks
     process = psutil.Process()
     counts = process.num_threads(), process.num_fds(), len(gc.get_objects())
     return process.memory_info().rss / 1e6, *counts

@@ -169,6 +169,29 @@ def test_threads_share_one_arena() -> None:
     assert limited.count("<heap ") == (1 if usual else 0)
 
 
+def test_freed_memory_is_given_back_when_nobody_speaks_any_more(
+    served: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looked, given = iter([0, 2, 1, 1, 0, 0, 0]), []
+    active = [0]
+
+    def give() -> None:
+        given.append(active[0])
+
+    class Clock:
+        def wait(self, seconds: float) -> bool:
+            active[0] = next(looked, -1)
+            return active[0] < 0
+
+    monkeypatch.setattr(watchdog, "return_memory", give)
+    monkeypatch.setattr(type(served.server), "active", property(lambda _: active[0]))
+    dog = Watchdog(served.server)
+    monkeypatch.setattr(dog, "_stopped", Clock())
+    dog._watch()
+    assert given == [0]
+    allocator.return_memory()
+
+
 # What is stuck.
 
 

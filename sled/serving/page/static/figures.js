@@ -2,8 +2,8 @@
 
 import { byId } from "./dom.js";
 
-/** A model waits for more text if less than this is unsaid. */
-const TEXT_AHEAD_CHARS = 40;
+/** A model may wait for more text if less than this is unsaid: `english` does with up to 57. */
+const TEXT_AHEAD_CHARS = 64;
 /** The server sends no faster than real time when its audio is so far ahead. */
 const PACED_LEAD_S = 8;
 
@@ -11,6 +11,7 @@ export class Figures {
   /** @param {import("./player.js").Player} player */
   constructor(player) {
     this.player = player;
+    this.textWasLate = false;
     /** @type {import("./reading.js").Reading | null} */
     this.reading = null;
     this.underruns = this.underrunS = this.silentMs = this.busyMs = this.madeS = this.cameMs = 0;
@@ -22,6 +23,8 @@ export class Figures {
     this.underrunS = 0;
     /** When silence began for which the server is to blame; 0: there is none. */
     this.silentMs = 0;
+    /** Whether silence began for want of text; the server needs a moment when that comes. */
+    this.textWasLate = false;
     this.busyMs = 0;
     this.madeS = 0;
     /** When audio came last, if nothing but the model has delayed the next. */
@@ -75,6 +78,7 @@ export class Figures {
       this.underrunS += (now - this.silentMs) / 1000;
       this.silentMs = 0;
     }
+    this.textWasLate = false;
     const paced = this.player.leadS > PACED_LEAD_S;
     this.cameMs = paced || this.#waitsForText() ? 0 : now;
   }
@@ -82,7 +86,8 @@ export class Figures {
   #watchSilence() {
     const { player, reading } = this;
     const due = player.dry && player.playing && !!reading?.firstAudioMs && reading.speaking;
-    if (!due || player.leadS > 0.05 || this.#waitsForText()) this.silentMs = 0;
+    if (due && this.#waitsForText()) this.textWasLate = true;
+    if (!due || player.leadS > 0.05 || this.textWasLate) this.silentMs = 0;
     else this.silentMs ||= performance.now();
   }
 
