@@ -22,7 +22,7 @@ from playwright.sync_api import Page, sync_playwright
 
 from sled.benchmarks.load.own_server import own_server
 from tests.serving.page.conftest import FLAGS, find_chromium
-from tests.serving.page.test_speaking import TAP, kept_bytes, tapped, wait_for
+from tests.serving.page.test_speaking import TAP, heard_after_stop_s, kept_bytes, tapped, wait_for
 
 TYPED = "The train leaves in ten minutes. Nobody had expected the rain to last, and yet it did."
 SPOKEN = (
@@ -83,13 +83,7 @@ def stop_s(page: Page) -> float:
     page.keyboard.press("Control+Enter")
     wait_for(page, "r.tape.length > 48000 && !sled.player.dry && sled.player.position > 24000")
     page.evaluate("tap.pieces = []")
-    samples = "tap.pieces.reduce((sum, piece) => sum + piece.length, 0)"
-    press = "document.dispatchEvent(new KeyboardEvent('keydown', {key: 'Escape'}))"
-    before = page.evaluate(f"() => {{ const before = {samples}; {press}; return before; }}")
-    time.sleep(1)
-    sounding = np.flatnonzero(np.abs(tapped(page)[1:]) > 1e-4)
-    after = 0 if not len(sounding) else max(0, int(sounding[-1]) - before)
-    return float(after / page.evaluate("sled.player.context.sampleRate"))
+    return heard_after_stop_s(page, "key")
 
 
 def speak_on(page: Page, minutes: float) -> list[int]:
