@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import argparse
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from itertools import cycle, islice
 from typing import Any
 
@@ -26,7 +27,12 @@ from sled.benchmarks.report import Report, Spread, describe_machine, table
 from sled.benchmarks.sizes import describe_weights, make_config
 from sled.benchmarks.timing import time_in_turns
 from sled.decoding import Request
+from sled.fast import FusedModel
+from sled.fast.native import NativeModel
+from sled.fast.precision import has_runtime
 from sled.model.config import Config
+from sled.model.interface import FrameModel
+from sled.model.lm import SpeechLM
 from sled.tts import TTS
 
 WORDS = ("four", "two", "seven", "one", "nine", "zero", "eight")
@@ -93,7 +99,8 @@ def measure(args: argparse.Namespace) -> Report:
         "peers": _time_peers(tts, args) if args.peer else None,
     }
     if args.picture is not None:
-        args.picture.write_text(_draw(args, dtype, figures), encoding="utf-8")
+        others = _profile_without_kernels(tts, args, dtype)
+        args.picture.write_text(_draw(args, dtype, figures, others), encoding="utf-8")
     if args.timeline is not None:
         args.timeline.write_text(_draw_threads(tts, args, dtype), encoding="utf-8")
     settings = vars(args) | {"dtype": dtype}
@@ -216,9 +223,32 @@ def _describe(args: argparse.Namespace, dtype: str, figures: Mapping[str, Any]) 
     )
 
 
-def _draw(args: argparse.Namespace, dtype: str, figures: Mapping[str, Any]) -> str:
+def _profile_without_kernels(
+    tts: TTS, args: argparse.Namespace, dtype: str
+) -> dict[str, dict[str, float]]:
+    """Profile what would be used if the kernels were not compiled; nothing if they are not used."""
+    if not isinstance(tts.model, NativeModel):
+        return {}
+    model = make_model(args.size, tts.model.device, torch.float32)
+    name = "in PyTorch"
+    form: Callable[[SpeechLM], FrameModel] = FusedModel
+    if dtype == "int8" and has_runtime():
+        from sled.fast.onnx_model import OnnxModel  # imports onnxruntime
+
+        name, form = "in ONNX Runtime", partial(OnnxModel, bits=8, threads=args.threads)
+    settings = (args.batch, args.context, args.cfg, args.frames, args.draws)
+    return {name: profile_frames(form(model), *settings)}
+
+
+def _draw(
+    args: argparse.Namespace,
+    dtype: str,
+    figures: Mapping[str, Any],
+    others: Mapping[str, Mapping[str, float]],
+) -> str:
     bars: dict[str, Mapping[str, float]] = {
         "a frame": figures["parts_ms"],
+        **others,
         "the codec beside it": {"codec": figures["codec_ms_per_frame"]},
     }
     if figures["floor_ms"] is not None:

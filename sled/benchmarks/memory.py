@@ -7,11 +7,13 @@ import time
 
 import torch
 
+from sled.fast.native import can_run
 from sled.files.without_weights import without_weights
 from sled.model.config import Config
 from sled.model.lm import SpeechLM
 
 READ_BYTES = 512 * 2**20  # more than any cache
+SCALE_BYTES = 4
 BYTES_PER_WEIGHT = {"float32": 4.0, "bfloat16": 2.0, "float16": 2.0, "int8": 1.0, "int4": 0.5}
 
 
@@ -27,10 +29,16 @@ def measure_read_rate(rounds: int = 5) -> float:
 
 
 def position_bytes(config: Config, precision: str) -> int:
-    """Return the bytes of a position of a row in the cache."""
+    """Return the bytes of a position of a row in the cache.
+
+    float32 keeps keys and values in float32; int8 in bytes with a scale for each head, if the
+    kernels run it; all others in 16 bits.
+    """
     sizes = config.architecture
-    held = 4 if precision == "float32" else 2
-    return 2 * sizes.num_hidden_layers * sizes.num_key_value_heads * sizes.head_dim * held
+    held = (4 if precision == "float32" else 2) * sizes.head_dim
+    if precision == "int8" and can_run(sizes):
+        held = sizes.head_dim + SCALE_BYTES
+    return 2 * sizes.num_hidden_layers * sizes.num_key_value_heads * held
 
 
 def step_bytes(config: Config, precision: str, rows: int, context: int) -> float:
@@ -38,8 +46,7 @@ def step_bytes(config: Config, precision: str, rows: int, context: int) -> float
 
     Args:
         config: Sizes.
-        precision: Precision of the weights, without the scales of rounded ones. The cache has the
-            same, but at least 16 bits.
+        precision: Precision of the weights, without the scales of rounded ones.
         rows: Number of rows.
         context: Number of positions of each row.
     """

@@ -71,6 +71,7 @@ def measure(args: argparse.Namespace) -> Report:
         "step_ms": _percentiles(step_ms),
         "host_ms": _percentiles(host_ms),
         "late_share": float(np.mean(step_ms > due_ms)),
+        "callers_per_core": _callers_per_core(args.batch, due_ms, step_ms, device),
         "bytes_per_position": per_position,
         "session_mb": per_position * mean_positions / 1e6,
         "codec_state_mb": _codec_state_bytes(codec) / 1e6,
@@ -85,6 +86,8 @@ def measure(args: argparse.Namespace) -> Report:
         [f"  of a session's mean {mean_positions:.0f}, MB", f"{figures['session_mb']:.1f}"],
         ["the codec's state of a session, MB", f"{figures['codec_state_mb']:.2f}"],
     ]
+    if figures["callers_per_core"] is not None:
+        report.append(["sessions for which a core has time", f"{figures['callers_per_core']:.1f}"])
     if figures["peak_gpu_memory_mb"] is not None:
         report.append(["peak GPU memory, MB", f"{figures['peak_gpu_memory_mb']:.0f}"])
     described = (
@@ -202,6 +205,15 @@ def _time_steps(crowd: Crowd, count: int) -> np.ndarray:
 def _percentiles(values: np.ndarray) -> dict[str, float]:
     median, p99 = np.percentile(values, [50, 99]).tolist()
     return {"median": median, "p99": p99, "most": float(values.max())}
+
+
+def _callers_per_core(
+    batch: int, due_ms: float, step_ms: np.ndarray, device: torch.device
+) -> float | None:
+    """Return how many sessions each of torch's threads carries in real time; None on a GPU."""
+    if device.type != "cpu":
+        return None
+    return batch * due_ms / float(np.median(step_ms)) / torch.get_num_threads()
 
 
 def _cells(figures: Any) -> list[str]:

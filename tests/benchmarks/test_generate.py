@@ -15,6 +15,7 @@ from sled.benchmarks.frames import PARTS, REST, FrameWriter, profile_frames
 from sled.benchmarks.memory import measure_read_rate, peak_memory_mb, step_bytes
 from sled.benchmarks.picture import stacked_bars
 from sled.decoding import Request
+from sled.fast.native import kernel_level
 from sled.model.config import Config
 from tests.benchmarks.clock import Clock
 from tests.commands import run
@@ -38,6 +39,7 @@ def test_speech_is_timed_beside_the_baseline(capsys, tmp_path):
     assert sum(figures["parts_ms"].values()) > 0
     assert any("real-time factor" in line for line in text)
     assert "energy head" in picture.read_text()
+    assert ("in PyTorch" in picture.read_text()) == (kernel_level() is not None)
     assert "codec&#x27;s thread" in timeline.read_text()
 
 
@@ -128,7 +130,7 @@ def test_a_step_reads_its_weights_once_and_the_past_of_each_row():
     assert weights == pytest.approx(187e6, rel=0.02)
     assert step_bytes(config, "int4", rows=2, context=0) == weights / 2
     assert step_bytes(config, "float32", rows=2, context=0) == 4 * weights
-    past = step_bytes(config, "int8", rows=2, context=100) - weights
+    past = step_bytes(config, "int4", rows=2, context=100) - weights / 2
     assert past == 2 * 100 * 12 * 2 * 1024 * 2
     assert step_bytes(config, "bfloat16", rows=2, context=100) == 2 * weights + past
     assert step_bytes(config, "float32", rows=2, context=100) == 4 * weights + 2 * past

@@ -20,6 +20,9 @@ def test_steps_are_timed_and_memory_is_told(capsys):
     for name in ("step_ms", "host_ms"):
         assert 0 < figures[name]["median"] <= figures[name]["p99"] <= figures[name]["most"]
     assert 0 <= figures["late_share"] <= 1
+    due_ms = 1e3 / 75
+    expected = 4 * due_ms / figures["step_ms"]["median"] / torch.get_num_threads()
+    assert figures["callers_per_core"] == pytest.approx(expected)
     assert figures["bytes_per_position"] == 2 * 2 * 2 * 64 * 4  # rows, keys and values, layers
     assert figures["codec_state_mb"] > 0
     assert figures["peak_gpu_memory_mb"] is None
@@ -51,6 +54,7 @@ def test_a_crowd_stays_as_large_as_it_is_and_its_sessions_are_not_in_step(idle):
 def test_a_position_of_the_published_size_takes_48_kib_in_bfloat16():
     config = Config()
     assert position_bytes(config, "bfloat16") == 48 * 1024
+    assert position_bytes(config, "int8") in (25.5 * 1024, 48 * 1024)  # with kernels, and without
     model = debug_model()
     cache = model.new_cache()
     cache.add_rows(1)
