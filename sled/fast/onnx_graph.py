@@ -29,7 +29,7 @@ OPSET, IR_VERSION = 17, 8
 MICROSOFT = "com.microsoft"
 # Accuracy level of MatMulNBits: inputs are quantized to 8 bits as well, and integers multiplied.
 INTEGER_PRODUCTS = 4
-# Smaller blocks are more accurate but slower; docs/fast.md has figures.
+# int4 in blocks of 32 has 6.9 instead of 9.4 % error of a frame, and takes a third more time.
 BLOCK_SIZE = 128
 MODEL_FILE, WEIGHTS_FILE = "model.onnx", "weights.bin"
 

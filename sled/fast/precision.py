@@ -34,9 +34,9 @@ def choose_precision(
     """Choose the default precision of a model on a device.
 
     float32 for small models and on MPS. On a GPU, bfloat16 if it supports that, else float16. On a
-    CPU, the one in which a step of the model is fastest: as it was measured on this machine, which
-    takes one or two seconds when a model of such sizes is loaded for the first time. Never int4,
-    which makes audibly more errors.
+    CPU, the one in which a step of the model is fastest: as it was measured on this machine, when
+    a model of such sizes was loaded for the first time. Never int4, which makes audibly more
+    errors.
 
     Args:
         parameter_count: Number of parameters of the model.
