@@ -107,6 +107,7 @@ training_stages() { # training_stages SYSTEM FLAGS...: stages 5 to 7; flags are 
         join_lists
         for model in $models; do
             start=$pretrained_model_dir/$model.pt
+            [ -e "$start" ] || start=${start%.pt} # a folder of ours
             [ "$model" != llm ] || start=$checkpoint
             train_model "$system" "$model" ${start:+--checkpoint "$start"} "$@"
         done

@@ -15,5 +15,5 @@ config=${config:-$here/conf/cosyvoice2.yaml}
 # New weights if there is no such file and it is set to nothing.
 checkpoint=${checkpoint-$pretrained_model_dir/llm.pt}
 
-prepare_stages "$pretrained_model_dir/speech_tokenizer_v2.onnx"
+prepare_stages "${speech_tokenizer:-$pretrained_model_dir/speech_tokenizer_v2.onnx}"
 training_stages cosyvoice2 --qwen_pretrain_path "$pretrained_model_dir/CosyVoice-BlankEN"

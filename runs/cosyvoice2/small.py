@@ -1,22 +1,40 @@
-"""Makes what the small recipe starts from: LibriTTS folders, and networks with random weights.
+"""Makes what the small recipe starts from, and puts the result together.
 
-Usage: python small.py CORPUS, in the folder of the run.
+Usage, in the folder of the run:
+
+    python small.py begin CORPUS...   joined manifests, LibriTTS folders, random networks
+    python small.py finish            the folder `model`, from which `sled speak` speaks
 """
 
+import random
+import shutil
 import sys
 from pathlib import Path
 
-import soundfile
 import torch
-from lhotse import load_manifest_lazy
+from lhotse import CutSet, load_manifest_lazy
 from safetensors.torch import save_file
 from transformers import Qwen2Config, Qwen2ForCausalLM
 
+from sled.codec.flow.cosyvoice2 import CosyVoice2Flow, CosyVoice2FlowSizes
+from sled.codec.flow.encoder import UpsamplingSizes
+from sled.codec.flow.files import load_flow, save_flow
+from sled.codec.flow.unet import UNetSizes
+from sled.codec.speaker.encoder import load_speaker_encoder
 from sled.codec.speaker.network import SpeakerNetwork, SpeakerSizes
+from sled.codec.speech_tokens.files import load_speech_tokenizer
+from sled.codec.token_codec.files import TokenNetworks, save_networks
+from sled.codec.vocoder.files import load_vocoder, save_vocoder
+from sled.codec.vocoder.vocos import Vocos, VocosSizes
+from sled.data.manifests import load_cuts
+from sled.data.tokens.tables import read_vectors
+from sled.model.tokens.files import load_token_lm, save_token_lm
 
 SPEAKER = 1
+SPLITS = ("train", "valid", "test")
+PRETRAINED = Path("pretrained")
 QWEN2 = Qwen2Config(
-    vocab_size=384,
+    vocab_size=448,
     hidden_size=256,
     intermediate_size=704,
     num_hidden_layers=4,
@@ -25,29 +43,79 @@ QWEN2 = Qwen2Config(
     max_position_embeddings=2048,
     rope_theta=1e6,
 )
+FLOW = CosyVoice2FlowSizes(
+    input_size=192,
+    encoder=UpsamplingSizes(
+        input_size=192,
+        output_size=192,
+        attention_heads=4,
+        linear_units=768,
+        num_blocks=2,
+        num_up_blocks=1,
+    ),
+    estimator=UNetSizes(
+        channels=(128,), attention_head_dim=64, num_heads=2, n_blocks=1, num_mid_blocks=2
+    ),
+)
+VOCODER = VocosSizes()
+# Random: there is one voice, and the language model of CosyVoice2 reads no speaker vector.
 SPEAKER_ENCODER = SpeakerSizes(growth_rate=4, init_channels=16, block_layers=(1, 1, 1))
 
 
+def begin(corpora: list[Path]) -> None:
+    """Join corpora, write them as LibriTTS has it, and make the networks."""
+    for split in SPLITS:
+        cuts = [cut for one in corpora for cut in load_cuts(one / f"cuts_{split}.jsonl.gz")]
+        random.Random(0).shuffle(cuts)  # the speech tokenizer validates on the first ones
+        CutSet.from_cuts(cuts).to_file(f"cuts_{split}.jsonl.gz")
+        write_libritts(Path(f"cuts_{split}.jsonl.gz"), Path("LibriTTS") / split)
+    torch.manual_seed(0)
+    Qwen2ForCausalLM(QWEN2).save_pretrained(PRETRAINED / "CosyVoice-BlankEN")
+    encoder = SpeakerNetwork(SPEAKER_ENCODER).eval()
+    save_file(encoder.state_dict(), PRETRAINED / "campplus.safetensors")
+    save_flow(CosyVoice2Flow(FLOW), PRETRAINED / "flow")
+    save_vocoder(Vocos(VOCODER), PRETRAINED / "hifigan")
+
+
 def write_libritts(manifest: Path, folder: Path) -> None:
-    """Write the recordings and texts of a manifest as one chapter of LibriTTS."""
+    """Write the texts of a manifest, and links to its recordings, as one chapter of LibriTTS.
+
+    The links end in .wav, but lead to FLAC: what reads them looks at the content.
+    """
     chapter = folder / str(SPEAKER) / "1"
     chapter.mkdir(parents=True, exist_ok=True)
     for number, cut in enumerate(load_manifest_lazy(manifest)):
         name = f"{SPEAKER}_1_{number:06d}_000000"
-        soundfile.write(chapter / f"{name}.wav", cut.load_audio()[0], cut.sampling_rate)
+        link = chapter / f"{name}.wav"
+        link.unlink(missing_ok=True)
+        link.symlink_to(Path(cut.recording.sources[0].source).absolute())
         text = cut.supervisions[0].text
         (chapter / f"{name}.normalized.txt").write_text(text, encoding="utf-8")
 
 
-def main(corpus: Path) -> None:
-    """Make them of a corpus of digits."""
-    for part in ("train", "valid", "test"):
-        write_libritts(corpus / f"cuts_{part}.jsonl.gz", Path("LibriTTS") / part)
-    torch.manual_seed(0)
-    Qwen2ForCausalLM(QWEN2).save_pretrained("pretrained/CosyVoice-BlankEN")
-    encoder = SpeakerNetwork(SPEAKER_ENCODER).eval()
-    save_file(encoder.state_dict(), Path("pretrained/campplus.safetensors"))
+def finish() -> None:
+    """Put language model, flow, vocoder and tokenizers into one folder."""
+    model, text = Path("model"), PRETRAINED / "CosyVoice-BlankEN"
+    trained = {
+        name: Path(f"exp/cosyvoice2/{name}/torch_ddp") for name in ("llm", "flow", "hifigan")
+    }
+    save_token_lm(load_token_lm(trained["llm"] / "llm.pt"), model)
+    for name in ("vocab.json", "merges.txt"):
+        shutil.copy(text / name, model)
+    [vector] = read_vectors(Path("data/train/spk2embedding.pt")).values()
+    networks = TokenNetworks(
+        flow=load_flow(trained["flow"] / "flow.pt"),
+        vocoder=load_vocoder(trained["hifigan"] / "hifigan.pt"),
+        tokenizer=load_speech_tokenizer(PRETRAINED / "tokenizer"),
+        speaker_encoder=load_speaker_encoder(PRETRAINED / "campplus.safetensors"),
+        speakers={"teacher": torch.as_tensor(vector)},
+    )
+    save_networks(networks, model / "codec")
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    command, *arguments = sys.argv[1:]
+    if command == "begin":
+        begin(list(map(Path, arguments)))
+    else:
+        finish()

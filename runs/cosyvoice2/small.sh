@@ -1,44 +1,55 @@
 #!/usr/bin/env bash
-# All stages of run.sh on a small corpus, with small models, on CPUs and without a download: a
-# teacher voice reads strings of digits, a speech tokenizer is trained on them, and a language model
-# learns to write its tokens, in two processes.
+# A small chain on processors, without a download: a teacher voice reads strings of digits, and with
+# TEXTS also English; a speech tokenizer, a language model, a flow and a vocoder are trained on them.
+# Stages 0 to 6 are those of run.sh, in two processes where it trains the language model.
 #
-#     pip install -e '.[tokens]' && bash runs/cosyvoice2/small.sh
+#     pip install -e '.[tokens,eval]' && bash runs/cosyvoice2/small.sh
+#     TEXTS=ljspeech-text HOURS=4 bash runs/cosyvoice2/small.sh
 #
-# Every stage continues where it was interrupted.
+# TEXTS is a folder with train.txt and val.txt, a sentence a line. Every stage continues where it was
+# interrupted. $RUN/model speaks: sled speak --model $RUN/model "four two seven".
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 repository=$(cd "$here/../.." && pwd)
 RUN=${RUN:-$here/out}
 PYTHON=${PYTHON:-python}
-TRAIN=${TRAIN:-1000} VALID=${VALID:-50} EPOCHS=${EPOCHS:-10}
-TOKENIZER_STEPS=${TOKENIZER_STEPS:-400} TOKENIZER_BATCH_S=${TOKENIZER_BATCH_S:-60}
+TRAIN=${TRAIN:-3600} VALID=${VALID:-60} TEST=${TEST:-100} HOURS=${HOURS:-4} TEXTS=${TEXTS:-}
+TOKENIZER_STEPS=${TOKENIZER_STEPS:-1500} TOKENIZER_BATCH_S=${TOKENIZER_BATCH_S:-40}
+EPOCHS=${EPOCHS:-10} WHISPER=${WHISPER:-base}
 mkdir -p "$RUN/stages" "$RUN/pretrained"
+[ -z "$TEXTS" ] || TEXTS=$(cd "$TEXTS" && pwd)
 cd "$RUN"
 RUN=$PWD
-export PYTHONPATH=$repository${PYTHONPATH:+:$PYTHONPATH}
+export PYTHONPATH=$repository${PYTHONPATH:+:$PYTHONPATH} OMP_NUM_THREADS=${OMP_NUM_THREADS:-1} PYTHON
 
 source "$here/../stages.sh"
 
-stage corpus sled prepare digits --output corpus --train "$TRAIN" --joined 0 --valid "$VALID" \
-    --test 10
-# The speaker encoder has random weights: the language model of CosyVoice2 reads no speaker vector.
-stage folders "$PYTHON" "$here/small.py" corpus
-stage speech_tokenizer sled tokenizer speech train --train_manifest corpus/cuts_train.jsonl.gz \
-    --eval_manifest corpus/cuts_valid.jsonl.gz --output pretrained/tokenizer --device cpu \
-    --hidden_size 128 --num_layers 2 --num_heads 2 --max_steps "$TOKENIZER_STEPS" \
-    --batch_duration_s "$TOKENIZER_BATCH_S"
-cp pretrained/tokenizer/speech_tokenizer_v2.onnx pretrained/
-stage text_tokenizer sled tokenizer --input corpus/cuts_train.jsonl.gz --vocab_size 301 \
-    --output pretrained/CosyVoice-BlankEN
-sed -e 's/lr: 1e-5/lr: 2e-3/; s/constantlr/warmuplr/; s/warmup_steps: .*/warmup_steps: 50/' \
-    -e "s/max_epoch: .*/max_epoch: $EPOCHS/; s/log_interval: .*/log_interval: 20/" \
-    -e 's/max_frames_in_batch: .*/max_frames_in_batch: 800/' \
-    -e 's/min_length: 100/min_length: 30/; s/accum_grad: 2/accum_grad: 1/' \
-    "$here/conf/cosyvoice2.yaml" >small.yaml
+corpora=(digits)
+stage digits sled prepare digits --output digits --train "$TRAIN" --joined 0 --valid "$VALID" \
+    --test "$TEST"
+if [ -n "$TEXTS" ]; then
+    corpora+=(english)
+    stage english sled prepare english --output english --texts "$TEXTS/train.txt" \
+        --test_texts "$TEXTS/val.txt" --hours "$HOURS" --word_share 0.09 --piece_share 0.33
+fi
+stage begin "$PYTHON" "$here/small.py" begin "${corpora[@]}"
+stage speech_tokenizer sled tokenizer speech train --train_manifest cuts_train.jsonl.gz \
+    --eval_manifest cuts_valid.jsonl.gz --output pretrained/tokenizer --device cpu \
+    --text_normalization english-phonemes --hidden_size 192 --num_layers 3 --num_heads 4 \
+    --num_decoder_layers 1 --max_steps "$TOKENIZER_STEPS" \
+    --batch_duration_s "$TOKENIZER_BATCH_S" --num_workers 0
+stage text_tokenizer sled tokenizer --input cuts_train.jsonl.gz --vocab_size 400 \
+    --text_normalization english-phonemes --output pretrained/CosyVoice-BlankEN
+sed "s/max_epoch: .*/max_epoch: $EPOCHS/" "$here/conf/small.yaml" >small.yaml
 
 export train_parts=train dev_parts=valid test_parts=test data_dir=. pretrained_model_dir=pretrained
-export config=small.yaml checkpoint= dist_backend=gloo num_gpus=2 num_workers=0 num_utts=${NUM_UTTS:-100}
-export speaker_encoder=pretrained/campplus.safetensors num_threads=1 num_processes=1
-export average_num=3 OMP_NUM_THREADS=1 PYTHON
+export config=small.yaml checkpoint= dist_backend=gloo num_gpus=2 num_workers=0 num_utts=${NUM_UTTS:-500}
+export speaker_encoder=pretrained/campplus.safetensors speech_tokenizer=pretrained/tokenizer
+export num_threads=1 num_processes=1 average_num=3 models="hifigan flow llm"
 stage=0 stop_stage=6 bash "$here/run.sh"
+stage model "$PYTHON" "$here/small.py" finish
+
+for corpus in "${corpora[@]}"; do
+    stage "results_$corpus" sled evaluate --manifest "$corpus/cuts_test.jsonl.gz" --model model \
+        --whisper "$WHISPER" --output "results_$corpus"
+done

@@ -45,7 +45,9 @@ def _load_flow(folder: Path) -> Flow:
 
 @cache
 def _load_vocoder(folder: Path) -> HiFT:
-    return load_vocoder(folder)
+    vocoder = load_vocoder(folder)
+    assert isinstance(vocoder, HiFT)
+    return vocoder
 
 
 # Training.

@@ -86,7 +86,11 @@ class PublishedTokenizer:
 
 
 def load_corpus_tokenizer(
-    name: str | os.PathLike[str], added: tuple[str, ...] = (), *, with_ends: bool = False
+    name: str | os.PathLike[str],
+    added: tuple[str, ...] = (),
+    *,
+    with_ends: bool = False,
+    normalization: str | None = None,
 ) -> CorpusTokenizer:
     """Load a text tokenizer: one of `sled tokenizer`, or one that transformers reads.
 
@@ -94,15 +98,21 @@ def load_corpus_tokenizer(
         name: The folder with its files, or a name on the Hugging Face hub.
         added: Special tokens that are added to a tokenizer of transformers, as for CosyVoice2.
         with_ends: Whether texts are between the tokens that mark their ends, where it has any.
+        normalization: How texts are normalised first, for a tokenizer of `sled tokenizer`.
 
     Raises:
-        ValueError: If there is none.
+        ValueError: If there is none, or texts are to be normalised for one of transformers.
     """
     folder = Path(name)
     if not folder.is_dir() and not is_hub_name(folder):
         raise ValueError(f"no tokenizer at {folder}: name a folder with tokenizer.json")
     if folder.is_dir() and _is_own(folder):
-        return OwnTokenizer(TextTokenizer.from_pretrained(folder), with_ends)
+        return OwnTokenizer(TextTokenizer.from_pretrained(folder, normalization), with_ends)
+    if normalization is not None:
+        raise ValueError(
+            f"{folder} is a tokenizer of transformers, which reads texts as they are, but the "
+            f"model's texts are normalised by {normalization!r}: use one of sled tokenizer"
+        )
     from transformers import AutoTokenizer
 
     try:

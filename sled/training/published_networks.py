@@ -13,7 +13,7 @@ import torch
 
 from sled.codec.flow.files import load_flow
 from sled.codec.vocoder.files import load_vocoder
-from sled.data.tokens.batches import Pitch
+from sled.codec.vocoder.hift import HiFT
 from sled.data.tokens.parquet import read_data_list
 from sled.data.tokens.pipeline import TokenBatches, TokenLoader
 from sled.text.published_tokenizers import load_corpus_tokenizer
@@ -26,7 +26,7 @@ from sled.training.vocoder.learner import VocoderLearner, VocoderTraining
 from sled.training.vocoder.pitch import pitch_of
 
 FLOW, VOCODER = "flow", "hifigan"
-# Samples of a part of a recording, by the samples of a mel frame.
+# Samples of a part of a recording, by the samples of a mel frame, unless the configuration tells.
 _PARTS = {256: 24_576, 480: 24_480}
 
 
@@ -53,10 +53,22 @@ def train_published_networks(flags: argparse.Namespace, record: Mapping[str, Any
     if folder is None:
         raise ValueError("--tokenizer is missing: the filter of the corpus counts text tokens")
     config = PublishedConfig.load(flags.config, flags.qwen_pretrain_path)
-    tokenizer, conf = load_corpus_tokenizer(Path(folder)), config.training_flags()
-    make = _flow_learner if name == FLOW else _vocoder_learner
-    learner, part, accumulate, pitch = make(flags.checkpoint, conf)
-    options = replace(config.pipeline(), truncate_length=part)
+    tokenizer = load_corpus_tokenizer(Path(folder))
+    conf, options = config.training_flags(), config.pipeline()
+    pitch, accumulate = None, 1
+    learner: FlowLearner | VocoderLearner
+    if name == FLOW:
+        learner = _flow_learner(flags.checkpoint, conf, flags.use_amp)
+        accumulate = conf["gradient_accumulation_steps"]
+    else:
+        conf |= config.vocoder_flags()
+        learner = _vocoder_learner(flags.checkpoint, conf, flags.use_amp)
+        vocoder = learner.vocoder
+        frames = conf["max_frames_in_batch"] or options.max_frames_in_batch
+        part = conf["truncate_length"] or _PARTS[vocoder.hop_length]
+        options = replace(options, truncate_length=part, max_frames_in_batch=frames)
+        if isinstance(vocoder, HiFT):
+            pitch = pitch_of(vocoder.sizes.sampling_rate, vocoder.hop_length)
 
     def loader(path: Path, training: bool) -> TokenLoader:
         batches = TokenBatches(
@@ -84,11 +96,7 @@ def train_published_networks(flags: argparse.Namespace, record: Mapping[str, Any
     )
 
 
-_Parts = tuple[FlowLearner | VocoderLearner, int | None, int, Pitch | None]
-"""A learner, the samples of a part of a recording, the batches of a step, the pitch."""
-
-
-def _flow_learner(path: Path, conf: Mapping[str, Any]) -> _Parts:
+def _flow_learner(path: Path, conf: Mapping[str, Any], bf16: bool) -> FlowLearner:
     schedule: Callable[[int], float] = make_schedule(
         conf["schedule"],
         warmup_steps=int(conf["warmup_steps"]),
@@ -101,15 +109,20 @@ def _flow_learner(path: Path, conf: Mapping[str, Any]) -> _Parts:
         learning_rate=conf["learning_rate"],
         max_grad_norm=float(conf["max_grad_norm"]),
         schedule=schedule,
+        bf16=bf16,
     )
     generator = torch.Generator().manual_seed(conf["seed"])
-    learner = FlowLearner(load_flow(path), training, generator)
-    return learner, None, conf["gradient_accumulation_steps"], None
+    return FlowLearner(load_flow(path), training, generator)
 
 
-def _vocoder_learner(path: Path, conf: Mapping[str, Any]) -> _Parts:
+def _vocoder_learner(path: Path, conf: Mapping[str, Any], bf16: bool) -> VocoderLearner:
     torch.manual_seed(conf["seed"])  # of the discriminator's weights
     vocoder, generator = load_vocoder(path), torch.Generator().manual_seed(conf["seed"])
-    learner = VocoderLearner(vocoder, VocoderDiscriminator(), VocoderTraining(), generator)
-    pitch = pitch_of(vocoder.sizes.sampling_rate, vocoder.hop_length)
-    return learner, _PARTS[vocoder.hop_length], 1, pitch
+    training = VocoderTraining(
+        learning_rate=conf["learning_rate"],
+        max_grad_norm=float(conf["max_grad_norm"]),
+        adversarial_from=conf["adversarial_from"],
+        multi_scale=conf["multi_scale"],
+        bf16=bf16,
+    )
+    return VocoderLearner(vocoder, VocoderDiscriminator(), training, generator)

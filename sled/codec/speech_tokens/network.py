@@ -226,7 +226,12 @@ class ScalarQuantizer(nn.Module):
 
     def levels(self, states: Tensor) -> Tensor:
         """Return numbers within -1 and 1, [B, T, 8], before they are rounded."""
-        return torch.tanh(self.project_down(states)) * _FSQ_RANGE
+        return self.squash(self.project_down(states))
+
+    @staticmethod
+    def squash(digits: Tensor) -> Tensor:
+        """Map any numbers to within -1 and 1."""
+        return torch.tanh(digits) * _FSQ_RANGE
 
     def forward(self, states: Tensor) -> Tensor:
         """Return the codes [B, T] of states [B, T, H]; the first digit is the least significant."""

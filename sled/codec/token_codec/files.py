@@ -35,8 +35,8 @@ from sled.codec.speech_tokens.files import (
 from sled.codec.speech_tokens.tokenizer import NetworkTokenizer, SpeechTokenizer
 from sled.codec.token_codec import PUBLISHED_FLOW, PUBLISHED_VOCODER, is_published_folder
 from sled.codec.token_codec.settings import TokenCodecSettings
+from sled.codec.vocoder.base import Vocoder
 from sled.codec.vocoder.files import load_vocoder, save_vocoder
-from sled.codec.vocoder.hift import HiFT
 from sled.files.json_object import read_json_object
 
 FLOW, VOCODER, TOKENIZER = "flow", "vocoder", "tokenizer"
@@ -58,7 +58,7 @@ class TokenNetworks:
     """
 
     flow: SpeechFlow
-    vocoder: HiFT
+    vocoder: Vocoder
     settings: TokenCodecSettings = field(default_factory=TokenCodecSettings)
     tokenizer: SpeechTokenizer | None = None
     speaker_encoder: SpeakerEncoder | None = None

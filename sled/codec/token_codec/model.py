@@ -171,16 +171,18 @@ class TokenCodec(Codec):
 
         Args:
             batch_size: B.
-            conditions: `speaker` [B, W]; without it, that of no speaker. `prompt_tokens` [B, P] and
-                `prompt_mel` [B, M, G]: a recording that the speech continues; of a stream that has
-                started they are ignored.
+            conditions: `speaker` [B, W]; without it, the stored one if there is one only, else that
+                of no speaker. `prompt_tokens` [B, P] and `prompt_mel` [B, M, G]: a recording that
+                the speech continues; of a stream that has started they are ignored.
         """
         if batch_size < 1:
             raise ValueError(f"batch_size must be at least 1, got {batch_size}")
         conditions, flow = conditions or {}, self._flow
         speaker = conditions.get(SPEAKER)
         if speaker is None:
-            speaker = torch.zeros(batch_size, flow.speaker_size)
+            stored = list(self.networks.speakers.values())
+            [alone] = stored if len(stored) == 1 else [torch.zeros(flow.speaker_size)]
+            speaker = alone.expand(batch_size, -1)
         if speaker.shape != (batch_size, flow.speaker_size):
             raise ValueError(
                 f"speaker vectors must be [{batch_size}, {flow.speaker_size}], got "

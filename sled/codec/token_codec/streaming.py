@@ -22,7 +22,7 @@ from sled.codec.flow.stream import FlowState, FlowStream
 from sled.codec.memory import Memory
 from sled.codec.stream_state import LayerState, StreamState
 from sled.codec.token_codec.settings import TokenCodecSettings
-from sled.codec.vocoder.hift import HiFT
+from sled.codec.vocoder.base import Vocoder
 
 # A flow that sees whole utterances needs all frames before it gives the first samples.
 ALL_FRAMES = 2**31
@@ -35,7 +35,7 @@ class VocoderStream:
     [B, S] that are ahead of the look-ahead, and the memory of the layers.
     """
 
-    def __init__(self, vocoder: HiFT) -> None:
+    def __init__(self, vocoder: Vocoder) -> None:
         self._vocoder = vocoder
 
     def new_state(self, batch: int, device: torch.device) -> LayerState:
@@ -80,7 +80,7 @@ class TokenStreamingDecoder(StreamingDecoder):
     def __init__(
         self,
         flow: SpeechFlow,
-        vocoder: HiFT,
+        vocoder: Vocoder,
         settings: TokenCodecSettings,
         speaker: Tensor,
         prompt: FlowPrompt,

@@ -19,10 +19,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils.parametrize import is_parametrized, remove_parametrizations
-from typing_extensions import Self
+from typing_extensions import Self, override
 
 from sled.codec.memory import Memory
 from sled.codec.network_files import count, known
+from sled.codec.vocoder.base import Vocoder
 from sled.codec.vocoder.layers import (
     Conv,
     F0Predictor,
@@ -31,6 +32,7 @@ from sled.codec.vocoder.layers import (
     same_conv,
     upsample,
 )
+from sled.codec.vocoder.overlap import overlap_add
 from sled.codec.vocoder.source import Source, fixed_phase
 
 _MAX_MAGNITUDE = 100.0
@@ -91,17 +93,15 @@ class HiFTSizes:
         return math.prod(self.upsample_rates) * self.hop_len
 
 
-class HiFT(nn.Module):
+class HiFT(Vocoder):
     """The vocoder.
 
     Args:
         sizes: Its sizes.
-
-    Attributes:
-        lookahead_frames: Later frames that the samples of a frame depend on, rounded up.
     """
 
     KIND = "HiFTGenerator"
+    sizes: HiFTSizes
 
     def __init__(self, sizes: HiFTSizes) -> None:
         super().__init__()
@@ -168,6 +168,7 @@ class HiFT(nn.Module):
         return signal + 3 * column + sizes.n_fft
 
     @property
+    @override
     def hop_length(self) -> int:
         """Samples of a mel frame."""
         return self.sizes.hop_length
@@ -195,6 +196,7 @@ class HiFT(nn.Module):
         source = self.source(f0, memory, phase, noise)
         return self.decode(mel, source, memory), f0
 
+    @override
     def step(self, mel: Tensor, memory: Memory) -> Tensor:
         """The samples [B, S] that a piece of a mel spectrogram [B, M, n] makes complete.
 
@@ -258,25 +260,11 @@ class HiFT(nn.Module):
             waves = torch.fft.irfft(torch.polar(magnitude, phase).mT, size) * window
         else:
             waves = x.new_zeros(len(x), 0, size)
-        weights = window.square().expand_as(waves)
-        # The sums of overlapping windows, and of their weights, by which they are divided.
-        summed = torch.stack((_overlap(waves, hop), _overlap(weights, hop)), 1)
-        before = memory.exchange(summed)
-        if before is not None:
-            overlap = size - hop
-            summed = summed + F.pad(before, (0, summed.shape[-1] - overlap))
-        ready, rest = summed.tensor_split((columns * hop,), -1)
-        if memory.ends:
-            ready = torch.cat((ready, rest[..., : size // 2 - hop]), -1)
-        else:
-            memory.after[-1] = rest.clone()
-        if memory.begins:
-            ready = ready[..., size // 2 :]
-        samples, weight = ready.unbind(1)
-        return samples / weight
+        return overlap_add(waves, window, hop, size // 2, memory)
 
     # Files.
 
+    @override
     def for_inference(self) -> Self:
         """Prepare the vocoder for use without training.
 
@@ -290,6 +278,7 @@ class HiFT(nn.Module):
                 remove_parametrizations(module, "weight")
         return self
 
+    @override
     def published_state(self) -> dict[str, Tensor]:
         """The tensors by their published names, also of a vocoder `for_inference`."""
         state = dict(self.state_dict())
@@ -305,6 +294,7 @@ class HiFT(nn.Module):
                 state[f"{name}.parametrizations.weight.original1"] = direction
         return {name: tensor.float() for name, tensor in state.items()}
 
+    @override
     @classmethod
     def from_dict(cls, flat: Mapping[str, Any]) -> Self:
         """Make a vocoder with the sizes of a `config.json`; errors as for `Flow.from_dict`."""
@@ -316,6 +306,7 @@ class HiFT(nn.Module):
         }
         return cls(HiFTSizes(**{name: _frozen(value) for name, value in sizes.items()}))
 
+    @override
     def to_dict(self) -> dict[str, Any]:
         """The content of `config.json`."""
         flat = asdict(self.sizes)
@@ -328,6 +319,7 @@ class HiFT(nn.Module):
         kinds = {"kind": self.KIND, "model_type": self.KIND}
         return {**kinds, **flat, "istft_params": spectrum, "f0_predictor": predictor}
 
+    @override
     @classmethod
     def sizes_of(cls, weights: Mapping[str, Tensor]) -> dict[str, Any]:
         """What `from_dict` takes for published weights.
@@ -378,14 +370,3 @@ def _block_reach(kernel_size: int, dilations: tuple[int, ...]) -> int:
 
 def _frozen(value: Any) -> Any:
     return tuple(map(_frozen, value)) if isinstance(value, list) else value
-
-
-def _overlap(windows: Tensor, hop: int) -> Tensor:
-    """Sums [B, S] of windows [B, n, size] that begin `hop` samples apart; size is a multiple."""
-    batch, columns, size = windows.shape
-    parts = size // hop
-    pieces = windows.reshape(batch, columns, parts, hop)
-    total = windows.new_zeros(batch, columns + parts - 1, hop)
-    for part in range(parts):
-        total[:, part : part + columns] += pieces[:, :, part]
-    return total.flatten(1)

@@ -26,7 +26,7 @@ class Conv(nn.Conv1d):
         x = memory.windows(x, (kernel - 1) * dilation + 1, stride, padding, padding)
         if not x.shape[-1]:
             return x.new_empty(len(x), self.out_channels, 0)
-        return F.conv1d(x, self.weight, self.bias, stride, 0, dilation)
+        return F.conv1d(x, self.weight, self.bias, stride, 0, dilation, self.groups)
 
 
 def same_conv(in_channels: int, out_channels: int, kernel_size: int, dilation: int = 1) -> Conv:

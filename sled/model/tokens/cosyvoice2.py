@@ -51,6 +51,8 @@ class CosyVoice2Sizes:
         speech_token_size: Number of speech tokens.
         mix_ratio: Text tokens and speech tokens in a chunk of the streaming layout.
         frame_rate: Speech tokens per second.
+        text_normalization: How texts are normalised first, see `sled.normalization`. None, as
+            published: not at all.
     """
 
     vocab_size: int = 151_936
@@ -65,6 +67,7 @@ class CosyVoice2Sizes:
     speech_token_size: int = 6561
     mix_ratio: tuple[int, int] = (5, 15)
     frame_rate: float = 25.0
+    text_normalization: str | None = None
 
     def __post_init__(self) -> None:
         _ = self.streaming_layout  # checks the ratio
@@ -74,6 +77,8 @@ class CosyVoice2Sizes:
         flat = asdict(self)
         own = {name: flat.pop(name) for name in ("speech_token_size", "mix_ratio", "frame_rate")}
         own["mix_ratio"] = list(own["mix_ratio"])
+        if (normalization := flat.pop("text_normalization")) is not None:
+            own["text_normalization"] = normalization
         return {"model_type": KIND, "kind": KIND, "qwen2": flat, **own}
 
     @classmethod
@@ -118,6 +123,7 @@ class CosyVoice2LM(SpeechEmbeddingLM):
             bos_token_id=None,
             eos_token_id=sizes.vocab_size,
             frame_rate=sizes.frame_rate,
+            text_normalization=sizes.text_normalization,
             head="token",
         )
         ids = SpeechIds(speech, speech + NUM_ENDING, speech + FILL)

@@ -28,11 +28,13 @@ class FlowTraining:
         learning_rate: At its highest.
         max_grad_norm: Larger gradients are scaled down.
         schedule: The number of a step, from 0, to a factor of the learning rate. None: constant.
+        bf16: Whether the networks compute in bfloat16 where that is safe.
     """
 
     learning_rate: float = 1e-3
     max_grad_norm: float = 5.0
     schedule: Callable[[int], float] | None = None
+    bf16: bool = False
 
 
 class FlowLearner:
@@ -71,7 +73,8 @@ class FlowLearner:
         self.optimizer.zero_grad(set_to_none=True)
         total = 0.0
         for batch in batches:
-            loss = self.loss(batch) / len(batches)
+            with torch.autocast(batch.mel.device.type, torch.bfloat16, enabled=self.training.bf16):
+                loss = self.loss(batch) / len(batches)
             torch.autograd.backward(loss)
             total += float(loss.detach())
         norm = nn.utils.clip_grad_norm_(self.flow.parameters(), self.training.max_grad_norm)

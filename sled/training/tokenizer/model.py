@@ -39,12 +39,15 @@ class Spelling:
         lengths: Places of each utterance in it [B].
         tokens: Tokens [B, T].
         num_tokens: Tokens of each utterance [B].
+        spread: How far the numbers before the quantizer are from mean 0 and deviation 1, 0 for not
+            at all.
     """
 
     log_probs: Tensor
     lengths: Tensor
     tokens: Tensor
     num_tokens: Tensor
+    spread: Tensor
 
     def loss(self, symbols: list[Tensor]) -> Tensor:
         """Compute the CTC loss in nats per symbol.
@@ -90,7 +93,8 @@ class SpellingTokenizer(nn.Module):
         states, num_tokens = self.network.encoder(mel, num_frames)
         quantizer = self.network.quantizer.codebook
         assert isinstance(quantizer, ScalarQuantizer)
-        levels = quantizer.levels(states)
+        digits = quantizer.project_down(states).float()
+        levels = quantizer.squash(digits)
         rounded = levels + (levels.round() - levels).detach()
         x = self.project_up(rounded)
         mask = valid_places(num_tokens, x.shape[1])
@@ -103,4 +107,15 @@ class SpellingTokenizer(nn.Module):
             lengths=num_tokens * SYMBOLS_PER_TOKEN,
             tokens=quantizer(states.detach()),
             num_tokens=num_tokens,
+            spread=_spread(digits[mask]),
         )
+
+
+def _spread(digits: Tensor) -> Tensor:
+    """How far digits [N, D] are from mean 0 and deviation 1.
+
+    Digits that are all large round to one level and get no gradient: without this loss, training
+    may end with a single token.
+    """
+    deviation = digits.var(0, unbiased=False).clamp_min(1e-8).sqrt()
+    return (digits.mean(0).square() + deviation.log().square()).mean()

@@ -37,6 +37,7 @@ ONNX_FILE = PUBLISHED_FILES[0]
 
 _MAX_NORM = 1.0
 _MASKS = 2
+_SPREAD_WEIGHT = 0.3
 # The learning rate ends at this share of its peak.
 _LAST_RATE = 0.02
 # Settings that may differ between a run and its continuation.
@@ -146,6 +147,7 @@ class TokenizerTrainer:
                 progress.advance(note=f"loss {loss:.3f} per symbol")
                 if self.step % config.logging_steps == 0:
                     writer.add_scalar("loss/train", loss, self.step)
+                    logger.info("step %d: loss %.3f per symbol", self.step, loss)
                 if self.step % config.save_steps == 0:
                     self._save_state()
                 if self.step % config.eval_steps == 0 and self.progress < 1:
@@ -161,9 +163,10 @@ class TokenizerTrainer:
             group["lr"] = config.learning_rate * self._rate()
         self.model.train()
         mel = self._masked(batch).to(config.device)
-        loss = self._spell(mel, batch.num_frames).loss(batch.symbols)
+        spelling = self._spell(mel, batch.num_frames)
+        loss = spelling.loss(batch.symbols)
         self.optimizer.zero_grad()
-        torch.autograd.backward(loss)
+        torch.autograd.backward(loss + _SPREAD_WEIGHT * spelling.spread.to(loss.device))
         norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), _MAX_NORM)
         if torch.isfinite(norm):
             self.optimizer.step()

@@ -92,6 +92,8 @@ class PublishedConfig:
                 "speech_token_size": llm["speech_token_size"],
                 "mix_ratio": llm.get("mix_ratio", [5, 15]),
                 "frame_rate": float(self.content.get("token_frame_rate", 25)),
+                # Not a published setting.
+                "text_normalization": self.content.get("text_normalization"),
             }
         except KeyError as error:
             raise ValueError(f"{self.path}: llm lacks {error}: add it") from error
@@ -145,6 +147,26 @@ class PublishedConfig:
             "label_smoothing": smoothing,
             "length_normalized_loss": per_target,
             "seed": 1986,
+        }
+
+    def vocoder_flags(self) -> dict[str, Any]:
+        """Return the settings of the training of a vocoder, from `train_conf_gan`.
+
+        Beside those of `training_flags` that differ: `adversarial_from` and `multi_scale` of
+        `VocoderTraining`, and `truncate_length` and `max_frames_in_batch` of the data, None if they
+        are not told.
+        """
+        conf, truncate = self.content.get("train_conf_gan") or {}, self.content.get("truncate")
+        settings = conf.get("optim_conf") or {}
+        return {
+            "learning_rate": float(settings.get("lr", 2e-4)),
+            "max_epochs": conf.get("max_epoch", 200),
+            "max_grad_norm": conf.get("grad_clip", 5),
+            "logging_steps": conf.get("log_interval", 100),
+            "adversarial_from": int(conf.get("adversarial_from", 0)),
+            "multi_scale": bool(conf.get("multi_scale", False)),
+            "max_frames_in_batch": conf.get("max_frames_in_batch"),
+            "truncate_length": (truncate or {}).get("truncate_length"),
         }
 
     def pipeline(self) -> PipelineOptions:

@@ -80,7 +80,7 @@ def make_token_trainer(run: TokenRun, form: PublishedForm | None = None) -> Toke
     model = make_model(model_args).to(getattr(torch, args.model_dtype))
     if isinstance(model, SimpleTTSLM):
         args.ddp_find_unused_parameters = True  # an expert may be used by no position
-    tokenizer = load_tokenizer(model_args, data_args)
+    tokenizer = load_tokenizer(model_args, data_args, model.config.architecture.text_normalization)
     options = pipeline_options(model, data_args, args, form)
     reference = None
     if model_args.ref_model is not None:
@@ -162,8 +162,15 @@ def _sizes(arguments: TokenModelArguments) -> dict[str, Any]:
     return read_json_object(path)
 
 
-def load_tokenizer(model: TokenModelArguments, data: TokenDataArguments) -> CorpusTokenizer:
+def load_tokenizer(
+    model: TokenModelArguments, data: TokenDataArguments, normalization: str | None = None
+) -> CorpusTokenizer:
     """Load the text tokenizer that flags name.
+
+    Args:
+        model: Flags of the model.
+        data: Flags of the data.
+        normalization: How texts are normalised first.
 
     Raises:
         ValueError: If there is none.
@@ -174,7 +181,9 @@ def load_tokenizer(model: TokenModelArguments, data: TokenDataArguments) -> Corp
     if name is None:
         raise ValueError("--tokenizer is missing: name the folder of the text tokenizer")
     added = COSYVOICE2_TOKENS if model.family == "cosyvoice2" else ()
-    return load_corpus_tokenizer(name, added, with_ends=model.family == "simpletts")
+    return load_corpus_tokenizer(
+        name, added, with_ends=model.family == "simpletts", normalization=normalization
+    )
 
 
 def pipeline_options(

@@ -192,3 +192,13 @@ def test_bad_calls_are_refused() -> None:
         codec.stream_decoder(1, {SPEAKER: torch.zeros(1, 4)})
     with pytest.raises(ValueError, match="batch_size"):
         codec.stream_decoder(0)
+
+
+def test_a_single_stored_voice_is_the_default() -> None:
+    networks, vector = token_networks(), randn(16)
+    units = tokens_for(TokenCodec(networks), 2, 30)
+    codec = TokenCodec(replace(networks, speakers={"anna": vector}))
+    with_vector = codec.decode(units, {SPEAKER: vector.expand(2, -1)})
+    assert codec.decode(units).equal(with_vector)
+    two = TokenCodec(replace(networks, speakers={"anna": vector, "bert": -vector}))
+    assert two.decode(units).equal(TokenCodec(networks).decode(units))

@@ -14,4 +14,6 @@ RATES = ("22k", "24k")
 @cache
 def tiny_vocoder(rate: str) -> HiFT:
     """A vocoder of this sample rate, as used for inference."""
-    return load_vocoder(RECORDED / f"hift_{rate}").for_inference()
+    vocoder = load_vocoder(RECORDED / f"hift_{rate}").for_inference()
+    assert isinstance(vocoder, HiFT)
+    return vocoder

@@ -14,6 +14,8 @@ from sled.model.registry import model_family
 from sled.model.tokens.cosyvoice import CosyVoiceLM
 from sled.model.tokens.cosyvoice2 import CosyVoice2LM, CosyVoice2Sizes
 from sled.model.tokens.files import load_token_lm, published_state, save_token_lm
+from sled.text.published_tokenizers import load_corpus_tokenizer
+from tests.debug import debug_tokenizer
 from tests.tokens import RECORDED, debug_cosyvoice, debug_cosyvoice2, debug_simpletts
 
 MODELS = ["lm_v1", "lm_v2", "simple_lm"]
@@ -134,3 +136,20 @@ def test_the_published_sizes_have_the_published_number_of_parameters():
     )
     # Qwen2 0.5B, and tables and scores of 6564 ids.
     assert second.parameter_count == 494_032_768 + 2 * 6564 * 896 + 6564 + 2 * 896
+
+
+def test_a_model_tells_how_its_texts_are_normalised(tmp_path):
+    sizes = CosyVoice2Sizes(
+        vocab_size=300,
+        hidden_size=32,
+        intermediate_size=48,
+        num_hidden_layers=1,
+        num_attention_heads=2,
+        text_normalization="english",
+    )
+    save_token_lm(CosyVoice2LM(sizes), tmp_path)
+    assert read_config(tmp_path).architecture.text_normalization == "english"
+    debug_tokenizer().save_pretrained(tmp_path)
+    tokenizer = load_corpus_tokenizer(tmp_path, normalization="english")
+    plain = load_corpus_tokenizer(tmp_path)
+    assert tokenizer.ids("It costs $5.") == plain.ids("it costs five dollars.")

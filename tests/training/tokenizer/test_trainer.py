@@ -150,3 +150,22 @@ def test_a_clip_is_spelled_alike_in_a_batch_and_gradients_reach_all_weights():
     )
     spelling.loss([torch.tensor([1, 2, 3]), torch.tensor([4, 1])]).backward()
     assert all(weight.grad.abs().sum() > 0 for weight in model.parameters())
+
+
+def test_digits_that_round_to_one_level_are_spread():
+    """So large that rounding and tanh leave no gradient of their own."""
+    torch.manual_seed(0)
+    sizes = TokenizerSizes(n_audio_state=16, n_audio_head=2, n_audio_layer=1)
+    model = SpellingTokenizer(sizes, num_layers=1, num_symbols=5)
+    down = model.network.quantizer.codebook.project_down
+    with torch.no_grad():
+        down.bias.fill_(30.0)
+    optimizer, mel = torch.optim.Adam(model.parameters(), 0.5), torch.randn(2, 128, 60)
+    before = model(mel, torch.tensor([60, 60])).tokens
+    for _ in range(80):
+        optimizer.zero_grad()
+        model(mel, torch.tensor([60, 60])).spread.backward()
+        optimizer.step()
+    after = model(mel, torch.tensor([60, 60])).tokens
+    assert len(before.unique()) == 1
+    assert len(after.unique()) > 8
