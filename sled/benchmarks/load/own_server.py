@@ -36,7 +36,9 @@ def own_server(model: str | None) -> Iterator[str]:
         too_late = threading.Timer(START_S, process.kill)
         too_late.start()
         try:
-            yield _address(process, log)
+            url = _address(process, log)
+            too_late.cancel()
+            yield url
         finally:
             too_late.cancel()
             process.terminate()
