@@ -278,9 +278,9 @@ class EnglishNormalizer:
     def _pause(self, said: list[SpokenWord], separator: str, place: int) -> None:
         """End a word with the gap after it, and with a mark where a line ends without one.
 
-        A word may still be joined by a mark behind a space, as in French.
+        A word without a mark may still be joined by one behind a space, as in French.
         """
-        if separator == SPACE and self._text[self._at + 1] in _ENDS:
+        if separator == SPACE and self._text[self._at + 1] in _ENDS and not self._has_mark():
             return
         mark = {COMMA: ",", STOP: "."}.get(separator)
         if mark and not self._has_mark():

@@ -233,3 +233,14 @@ def test_a_tokenizer_normalises_what_it_learns_and_encodes() -> None:
 def test_an_unknown_normalisation_is_refused() -> None:
     with pytest.raises(ValueError, match="text_normalization='latin'.*one of: english"):
         open_normalizer("latin")
+
+
+@pytest.mark.parametrize("text", ["Mr. .Mr. .", "o, .a .", "happy! :) :)Rep. Lee", "Oui ! Non ! !"])
+def test_a_mark_behind_a_space_joins_only_a_word_without_one(text: str) -> None:
+    fed, whole = open_normalizer("english"), open_normalizer("english")
+    pieces = [word for character in text for word in fed.feed(character)] + fed.finish()
+    assert pieces == whole.feed(text) + whole.finish()
+
+
+def test_a_unit_that_runs_into_a_fraction_ends_before_it() -> None:
+    assert normalize("35 min½W/m²", "english").startswith("thirty-five minutes one half")

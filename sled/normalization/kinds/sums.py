@@ -115,11 +115,13 @@ def _say_sum(match: Match[str]) -> str | None:
             said += [part["of"] + LETTER_GAP] if part["of"] else []
         elif expects_operand:
             part = _OPERAND_PATTERN.match(text, at)
-            assert part is not None, "the sum was matched with the same pattern"
+            if part is None:  # without the text behind it, a unit may end elsewhere
+                return None
             said.append(_say_operand(part[0]))
         else:
             part = _OPERATOR_PATTERN.match(text, at)
-            assert part is not None, "the sum was matched with the same pattern"
+            if part is None:  # without the text behind it, a unit may end elsewhere
+                return None
             said.append(_say_operator(part[0], text))
         expects_operand = not expects_operand
         at = part.end()
