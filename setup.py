@@ -8,8 +8,12 @@ from setuptools import Extension, find_packages, setup
 EXTRAS = {
     # Judges: words heard by Whisper, error rates.
     "eval": ["faster-whisper>=1.1", "jiwer>=3.0"],
+    # Further recognisers as judges, of Mandarin and of other makers.
+    "mandarin": ["funasr>=1.2"],
+    "nemo": ["nemo_toolkit[asr]>=2"],
     # How alike two recordings' voices are; its own extra, for it pins an old setuptools.
     "speaker": ["resemblyzer>=0.1.4", "setuptools<81"],  # its webrtcvad imports pkg_resources
+    "ecapa": ["speechbrain>=1"],
     # Recordings in m4a, webm, mp4 and more.
     "media": ["av>=12"],
     # Low-rank adapters.
@@ -90,6 +94,7 @@ setup(
     packages=find_packages(include=["sled", "sled.*"]),
     package_data={
         "sled": ["py.typed", "bundled/**/*", "normalization/*.txt", "serving/page/static/*"]
+        + ["evaluation/*.yaml", "evaluation/protocols/*", "evaluation/page/static/*"]
     },
     install_requires=[
         "torch>=2.6,<2.14",

@@ -26,6 +26,7 @@ class Speech:
         pauses: Where each silence that the text asks for starts and ends, in samples. It has no
             units.
         marks: When its words are said; none if the model does not tell, see `Session.has_marks`.
+        joints: Where the pieces meet that the codec decoded one after another, in samples.
     """
 
     audio: np.ndarray
@@ -34,6 +35,7 @@ class Speech:
     stopped: bool
     pauses: tuple[tuple[int, int], ...] = ()
     marks: tuple[Mark, ...] = ()
+    joints: tuple[int, ...] = ()
 
     @classmethod
     def of(cls, session: Session) -> Speech:
@@ -51,6 +53,7 @@ class Speech:
             session.stopped,
             tuple(pauses),
             tuple(session.marks()),
+            tuple(end for end in ends[:-1] if 0 < end < len(audio)),
         )
 
     @property

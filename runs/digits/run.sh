@@ -62,7 +62,7 @@ stage model sled train --output_dir "$RUN/model" \
     --report_to tensorboard --seed 0
 stage results sled evaluate --manifest "$RUN/data/cuts_test.jsonl.gz" \
     --model "$RUN/model" --codec "$RUN/latents" --whisper "${WHISPER:-base}" \
-    --output "$RUN/results" --temperature 0.65 --save_audio
+    --output "$RUN/results" --temperature 0.65 --seeds 1
 stage export sled export --model "$RUN/model" --codec "$RUN/latents" \
     --output "$RUN/export" --temperature 0.65
 

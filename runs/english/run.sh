@@ -158,7 +158,7 @@ evaluate() { # evaluate NAME SPLIT CODEC FLAGS...
     shift 3
     sled evaluate --manifest "$RUN/data/cuts_$split.jsonl.gz" --model "$RUN/cool" \
         --codec "$RUN/$codec" --whisper "${WHISPER:-base}" --output "$RUN/results/$name" \
-        "${speaking[@]}" "$@"
+        --seeds 1 "${speaking[@]}" "$@"
 }
 
 results() {
@@ -167,11 +167,11 @@ results() {
     for seed in 0 1000 2000; do
         # shellcheck disable=SC2086
         stage "results_$seed" evaluate "seed_$seed" test sound --modes offline stream --seed "$seed" \
-            --save_audio ${JUDGES:-}
+            ${JUDGES:-}
     done
     # shellcheck disable=SC2086
     [ -z "$HELD_OUT" ] || stage results_clone evaluate clone clone sound --modes teacher clone \
-        --speaker_encoder "${SPEAKER_ENCODER:-resemblyzer}" --save_audio ${JUDGES:-}
+        --speaker_encoder "${SPEAKER_ENCODER:-resemblyzer}" ${JUDGES:-}
     stage export sled export --model "$RUN/cool" --codec "$RUN/sound" --output "$RUN/export" \
         "${speaking[@]}"
     tail -n +1 "$RUN"/results/*/results.md

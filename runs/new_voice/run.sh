@@ -90,7 +90,7 @@ judge() { # judge OUTPUT MODEL CODEC MODES...: the held-out sentences, spoken an
     shift 3
     # shellcheck disable=SC2086  # flags are parted by spaces
     sled evaluate --manifest "$RUN/data/cuts_valid.jsonl.gz" --model "$model" --codec "$codec" \
-        --modes "$@" --whisper "${WHISPER:-base}" --output "$output" --save_audio \
+        --modes "$@" --whisper "${WHISPER:-base}" --output "$output" --seeds 1 \
         --speaker_encoder "${SPEAKER_ENCODER:-microsoft/wavlm-base-plus-sv}" ${EVALUATE_FLAGS:-}
 }
 

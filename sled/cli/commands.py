@@ -88,6 +88,7 @@ COMMANDS = {
     "grow": _command("grow", "enlarge a checkpoint without changing what it computes"),
     "export": _command("export", "write a model and its codec for publication"),
     "evaluate": _command("evaluate", "measure word errors, similarity and quality on a test set"),
+    "sweep": _command("sweep", "find the guidance, noise and draws a model speaks best with"),
     "bench generate": _benchmark("generate", "speed, memory and accuracy of decoding"),
     "bench latency": _benchmark("latency", "delay of the first audio, and margins of a stream"),
     "bench sessions": _benchmark("sessions", "many sessions in one batch"),
@@ -115,7 +116,7 @@ SECTIONS = {
     "speaking": ("speak", "stream", "clone", "voices", "serve"),
     "data": ("prepare", "align", "tokenizer", "cache"),
     "training": ("codec", "train", "finetune", "average", "grow", "export"),
-    "measuring": ("evaluate", "bench", "check"),
+    "measuring": ("evaluate", "sweep", "bench", "check"),
     "help": ("doctor", "completion"),
 }
 

@@ -1,7 +1,9 @@
-"""Let a model speak a test set, and count the words (or digits) that Whisper hears wrongly.
+"""Let systems speak a test set, and judge their speech: words, voice, quality, timing, seams.
 
-Digit strings are scored in digits, any other text in English words. On request, a speaker encoder
-measures how similar the voice is to the recordings, and DNSMOS how natural the speech sounds.
+The test set and the way of judging are a protocol: one that comes with the package, a YAML file, or
+simply a cut manifest. Everything is kept in the folder of --output; the same command goes on where
+it was interrupted, and another command adds systems to the same test. The folder gets results.json,
+results.md, and index.html, a page with all speech.
 """
 
 from __future__ import annotations
@@ -26,15 +28,26 @@ RECOMMENDED = ("cfg", "temperature", "draws")
 def add_flags(parser: argparse.ArgumentParser) -> None:
     """Add the flags of `sled evaluate`."""
     test = parser.add_argument_group("what is compared")
-    test.add_argument("--manifest", required=True, help="cut manifest of the test set")
+    add_test_flags(test)
     test.add_argument(
         "--modes",
         nargs="+",
         choices=MODES,
-        default=list(DEFAULT_MODES),
-        help="; ".join(f"{mode}: {meaning}" for mode, meaning in MODES.items()),
+        help="; ".join(f"{mode}: {meaning}" for mode, meaning in MODES.items())
+        + "; unset: as the protocol says, for a manifest "
+        + " ".join(DEFAULT_MODES)
+        + ", and none with --system",
     )
-    test.add_argument("--limit", type=int, help="use only this many utterances, from the start")
+    test.add_argument(
+        "--system",
+        action="append",
+        default=[],
+        metavar="NAME=WHERE",
+        help="a system of others: a command with {text} and {output} in it (also {text_file}, "
+        "{seed}, {prompt_audio}, {prompt_text}), the address of a server with OpenAI's interface, "
+        "such as http://localhost:8000/v1?voice=alloy, or a folder with ID.wav of each text; can "
+        "be given several times",
+    )
 
     model = add_model_flags(parser)
     model.add_argument("--stream_model", help="another checkpoint for the modes stream and live")
@@ -43,23 +56,60 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     add_sampling_flags(decoding)
     add_stop_threshold_flag(decoding)
     add_track_text_flag(decoding)
-    decoding.add_argument(
-        "--seed", type=int, default=0, help="seed of the first text, counted up for the others"
-    )
+    add_seed_flags(decoding)
     decoding.add_argument(
         "--characters_per_second",
         type=float,
         default=20.0,
         help="simulated speed of the writer in the mode live",
     )
+
+    add_judge_flags(parser)
+    output = parser.add_argument_group("output")
+    add_output_flag(output, "folder of the run")
+    output.add_argument(
+        "--save_audio", action="store_true", help="of older scripts: speech is always kept"
+    )
+
+
+def add_test_flags(test: argparse._ArgumentGroup, protocol: str | None = None) -> None:
+    """Flags that say what is spoken: `--protocol`, `--manifest`, `--data`, `--limit`."""
+    source = test.add_mutually_exclusive_group(required=protocol is None)
+    source.add_argument(
+        "--protocol",
+        default=protocol,
+        help="name of a protocol in sled/evaluation/protocols, or a YAML file"
+        + ("" if protocol is None else f"; unset: {protocol}"),
+    )
+    source.add_argument("--manifest", help="cut manifest of the test set")
+    test.add_argument(
+        "--data", help="folder that the protocol's files are in; unset: that of the protocol"
+    )
+    test.add_argument("--limit", type=int, help="use only this many texts, from the start")
+
+
+def add_seed_flags(decoding: argparse._ArgumentGroup) -> None:
+    """`--seed`, `--seeds` and `--batch_size`."""
+    decoding.add_argument(
+        "--seed",
+        type=int,
+        default=0,
+        help="seed of the first text, counted up for the others, and by 1000 for each repetition",
+    )
+    decoding.add_argument(
+        "--seeds", type=int, help="how often all texts are spoken; unset: as the protocol says, 3"
+    )
     decoding.add_argument("--batch_size", type=int, default=1, help="texts spoken at once")
 
-    judges = parser.add_argument_group("judges")
+
+def add_judge_flags(parser: argparse.ArgumentParser) -> None:
+    """The group of flags of judges."""
+    judges = parser.add_argument_group("judges; unset: as the protocol says")
     judges.add_argument(
         "--whisper",
-        default="base",
-        help="Whisper size, which is downloaded from the hub when it is first used, or the folder "
-        "of a model for faster-whisper",
+        help="recogniser: Whisper size, which is downloaded from the hub when it is first used, or "
+        "the folder of a model for faster-whisper; or KIND:MODEL, with ctc (a model of "
+        "transformers), paraformer or nemo; unset: base",
     )
     judges.add_argument(
         "--numerals",
@@ -69,14 +119,26 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     judges.add_argument(
         "--speaker_encoder",
         help="compare voices with an x-vector model of transformers (folder or hub name), such as "
-        "microsoft/wavlm-base-plus-sv, or with resemblyzer; unset: voices are not compared",
+        "microsoft/wavlm-base-plus-sv, with resemblyzer, ecapa:FOLDER or an .onnx file; none: "
+        "voices are not compared",
     )
     judges.add_argument(
-        "--dnsmos", action="store_true", help="rate how natural the speech sounds, from 1 to 5"
+        "--dnsmos",
+        action=argparse.BooleanOptionalAction,
+        help="rate how natural the speech sounds, from 1 to 5",
     )
-    output = parser.add_argument_group("output")
-    add_output_flag(output, "folder for the results")
-    output.add_argument("--save_audio", action="store_true", help="also keep the speech there")
+    judges.add_argument("--utmos", help="the same with UTMOS: a clone of tarepan/SpeechMOS")
+
+
+def check_counts(args: argparse.Namespace) -> None:
+    """Check flags that count.
+
+    Raises:
+        ValueError: If one is below 1.
+    """
+    for name in ("limit", "batch_size", "seeds"):
+        if getattr(args, name) is not None and getattr(args, name) < 1:
+            raise ValueError(f"--{name} {getattr(args, name)}: give 1 or more")
 
 
 def run(args: argparse.Namespace) -> None:
@@ -85,54 +147,17 @@ def run(args: argparse.Namespace) -> None:
     Raises:
         ValueError: For flags that cannot be followed.
     """
-    for name in ("limit", "batch_size"):
-        if getattr(args, name) is not None and getattr(args, name) < 1:
-            raise ValueError(f"--{name} {getattr(args, name)}: give 1 or more")
-    import logging
-    from itertools import islice
+    check_counts(args)
+    from sled.cli.evaluating import open_test
+    from sled.evaluation.report import write_report
+    from sled.evaluation.results import collect
+    from sled.evaluation.systems import parse_system
 
-    from sled.cli.device import choose_device
-    from sled.data.manifests import load_cuts
-    from sled.decoding import DecodingOptions
-    from sled.evaluation.quality import QualityJudge, load_dnsmos
-    from sled.evaluation.report import judge, markdown_tables, write_report
-    from sled.evaluation.speaker import SpeakerJudge, load_speaker_encoder
-    from sled.evaluation.systems import Systems
-    from sled.transcribe import Transcriber
-
-    logging.getLogger("faster_whisper").setLevel(logging.WARNING)  # else a line per utterance
-    options = DecodingOptions(
-        stop_threshold=args.stop_threshold,
-        track_text=args.track_text,
-        **given(args, *RECOMMENDED),  # type: ignore[arg-type]
-    )
-    device = choose_device(args.device)
-    cuts = list(islice(load_cuts(args.manifest), args.limit))
-    transcriber = Transcriber(args.whisper, numerals=args.numerals)
-    speaker_judge = None
-    if args.speaker_encoder is not None:
-        speaker_judge = SpeakerJudge(load_speaker_encoder(args.speaker_encoder, device), cuts)
-    quality_judge = QualityJudge(load_dnsmos()) if args.dnsmos else None
-    systems = Systems(
-        cuts,
-        options,
-        model=args.model,
-        stream_model=args.stream_model,
-        codec=args.codec,
-        device=device,
-        dtype=args.dtype,
-        seed=args.seed,
-        batch_size=args.batch_size,
-        characters_per_second=args.characters_per_second,
-        recommended=[name for name in RECOMMENDED if getattr(args, name) is None],
-    )
-    args.output.mkdir(parents=True, exist_ok=True)
-    reports = []
-    for mode in dict.fromkeys(args.modes):
-        synthesis = systems.speak(mode)
-        if args.save_audio:
-            synthesis.save(args.output / mode, [cut.id for cut in cuts])
-        reports.append(judge(mode, synthesis, cuts, transcriber, speaker_judge, quality_judge))
-    settings = {key: str(value) for key, value in vars(args).items() if key != "output"}
-    write_report(reports, settings, args.output)
-    print(markdown_tables(reports))
+    others = [parse_system(spec) for spec in args.system]
+    modes = args.modes if args.modes is not None else None if not others else ()
+    test = open_test(args, given(args, *RECOMMENDED), modes)
+    for mode in test.modes:
+        test.run.add(test.models.system(mode))
+    for system in others:
+        test.run.add(system)
+    print(write_report(collect(test.run), args.output))

@@ -10,3 +10,4 @@ MODES = {
     "clone": "the model in the offline layout, with another test recording as prompt",
 }
 DEFAULT_MODES = ("teacher", "codec", "offline", "stream", "clone")
+SPEAKING_MODES = ("model", "offline", "stream", "live", "clone")

@@ -1,177 +1,145 @@
-"""From speech to a report: it is transcribed and scored, and the scores are put into tables."""
+"""Tables of results in Markdown, and the files of a report."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
-import numpy as np
-from lhotse.cut import Cut
+from sled.evaluation.metrics import METRICS, Metric
+from sled.evaluation.page import write_page
+from sled.evaluation.published import Published, published_figures
+from sled.evaluation.results import Results
 
-from sled.evaluation.digits import DIGITS, are_digit_strings, score_by_length
-from sled.evaluation.quality import QualityJudge
-from sled.evaluation.speaker import SpeakerJudge
-from sled.evaluation.systems import Synthesis, text_of
-from sled.evaluation.words import ENGLISH, WordScore, count_errors, score_words
-from sled.files.progress import track
-from sled.transcribe import Transcriber
-
-# Speech shorter than this share of the recording cannot contain all of its words.
-EARLY_STOP_RATIO = 0.5
+# Figures with their interval in the table; of the others there is only the value.
+WITH_INTERVAL = ("error_rate", "speaker_similarity", "dnsmos", "utmos")
 
 
-@dataclass(frozen=True)
-class SystemReport:
-    """Figures of one system.
+def write_report(results: Results, folder: Path) -> str:
+    """Write `results.json`, `results.md` and `index.html` into a folder.
 
-    Attributes:
-        name: Name of the system.
-        unit: What is counted: "word", or "digit" if all texts are digit strings.
-        score: Score over all utterances.
-        by_length: Scores of digit strings by their number of digits; else empty.
-        speaker_similarity: Mean cosine to the speaker's other recordings; None if not judged.
-        quality: Mean opinion score, 1 to 5; None if not judged.
-        duration_ratio: Median duration relative to the recordings.
-        cut_off: Share of utterances that were cut at the length limit.
-        early_stops: Share of utterances under half as long as the recording.
-        real_time_factor: Duration of the synthesis per second of speech; None for recordings.
-        underruns: Total number of stalls of a player; None if the speech was not streamed.
-        utterances: Text and transcript of each utterance.
+    Returns:
+        The tables.
     """
-
-    name: str
-    unit: str
-    score: WordScore
-    by_length: dict[int, WordScore]
-    speaker_similarity: float | None
-    quality: float | None
-    duration_ratio: float
-    cut_off: float
-    early_stops: float
-    real_time_factor: float | None
-    underruns: int | None
-    utterances: list[dict[str, Any]]
-
-    def as_dict(self) -> dict[str, Any]:
-        """Return all figures and the rates that follow from them, ready for JSON."""
-        rates = {"error_rate": self.score.error_rate, "exact_rate": self.score.exact_rate}
-        return {**asdict(self), **rates}
+    text = json.dumps(results, indent=1, ensure_ascii=False) + "\n"
+    (folder / "results.json").write_text(text, encoding="utf-8")
+    tables = markdown_tables(results)
+    (folder / "results.md").write_text(tables, encoding="utf-8")
+    write_page(results, folder)
+    return tables
 
 
-def judge(
-    name: str,
-    synthesis: Synthesis,
-    cuts: Sequence[Cut],
-    transcriber: Transcriber,
-    speaker_judge: SpeakerJudge | None = None,
-    quality_judge: QualityJudge | None = None,
-) -> SystemReport:
-    """Transcribe and score the speech of a system.
-
-    Args:
-        name: Name of the system.
-        synthesis: Its speech.
-        cuts: The test set, in the same order.
-        transcriber: The speech recogniser.
-        speaker_judge: Scores the similarity of voices. None: it is not scored.
-        quality_judge: Scores naturalness. None: it is not scored.
-    """
-    references = [text_of(cut) for cut in cuts]
-    digits_only = are_digit_strings(references)
-    wording = DIGITS if digits_only else ENGLISH
-    transcripts = [
-        transcriber(waveform, synthesis.sample_rate)
-        for waveform in track(synthesis.waveforms, f"transcribing {name}", "text")
+def markdown_tables(results: Results) -> str:
+    """Return the tables: figures, figures by class, comparisons, and what others have published."""
+    parts = [
+        _heading(results),
+        _figures(results),
+        _kinds(results),
+        _comparisons(results),
+        _published(results, published_figures(results["protocol"]["name"])),
     ]
-    seconds = np.array([len(waveform) / synthesis.sample_rate for waveform in synthesis.waveforms])
-    ratios = seconds / np.array([cut.duration for cut in cuts])
-    factor = None
-    if synthesis.synthesis_s is not None and seconds.sum() > 0:
-        factor = synthesis.synthesis_s / float(seconds.sum())
-    return SystemReport(
-        name=name,
-        unit=wording.unit,
-        score=score_words(references, transcripts, wording),
-        by_length=score_by_length(references, transcripts) if digits_only else {},
-        speaker_similarity=None if speaker_judge is None else speaker_judge(synthesis),
-        quality=None if quality_judge is None else quality_judge(synthesis),
-        duration_ratio=float(np.median(ratios)),
-        cut_off=float(np.mean(synthesis.cut_off)),
-        early_stops=float(np.mean(ratios < EARLY_STOP_RATIO)),
-        real_time_factor=factor,
-        underruns=synthesis.underruns,
-        utterances=[
-            {
-                "id": cut.id,
-                "text": reference,
-                "heard": transcript,
-                "errors": count_errors(wording.split(reference), wording.split(transcript)),
-                "seconds": round(float(length), 3),
-            }
-            for cut, reference, transcript, length in zip(
-                cuts, references, transcripts, seconds, strict=True
-            )
-        ],
+    return "\n".join(part for part in parts if part)
+
+
+def _heading(results: Results) -> str:
+    protocol = results["protocol"]
+    settings = protocol["settings"]
+    return (
+        f"Protocol {protocol['name']} ({protocol['digest']}): {protocol['items']} texts, "
+        f"{settings['repetitions']} seeds from {settings['first_seed']}, normaliser "
+        f"{protocol['normaliser']}. In brackets: intervals of 95 %. Judges: "
+        f"{'; '.join(protocol['judges'])}.\n"
     )
 
 
-def markdown_tables(reports: Sequence[SystemReport]) -> str:
-    """Return a table with the figures of each system, and one with errors by number of digits."""
-    unit = reports[0].unit
-    columns: dict[str, Callable[[SystemReport], str]] = {
-        "system": lambda r: r.name,
-        f"{unit} error rate": lambda r: f"{r.score.error_rate:.1%}",
-        f"errors / {unit}s": lambda r: f"{r.score.errors} / {r.score.words}",
-        "utterances without error": lambda r: f"{r.score.exact_rate:.0%}",
-        "speaker similarity": lambda r: _or_blank(r.speaker_similarity),
-        "DNSMOS": lambda r: _or_blank(r.quality),
-        "length, median vs. recording": lambda r: f"{r.duration_ratio:.2f}",
-        "cut off": lambda r: f"{r.cut_off:.0%}",
-        "early stops": lambda r: f"{r.early_stops:.0%}",
-        "real-time factor": lambda r: _or_blank(r.real_time_factor),
-        "underruns": lambda r: "" if r.underruns is None else str(r.underruns),
-    }
-    if all(report.speaker_similarity is None for report in reports):
-        del columns["speaker similarity"]
-    if all(report.quality is None for report in reports):
-        del columns["DNSMOS"]
-    if all(report.underruns is None for report in reports):
-        del columns["underruns"]
-    rows = [[cell(report) for cell in columns.values()] for report in reports]
-    table = _table(list(columns), rows)
-    lengths = sorted({length for report in reports for length in report.by_length})
-    if not lengths:
-        return table
-    length_rows = [
-        (
-            report.name,
-            *(
-                f"{score.errors} / {score.words}" if score else ""
-                for score in map(report.by_length.get, lengths)
-            ),
-        )
-        for report in reports
+def _figures(results: Results) -> str:
+    unit, systems = results["protocol"]["unit"], results["systems"]
+    shown = [
+        metric
+        for metric in METRICS
+        if any(metric.key in system["figures"] for system in systems.values())
     ]
-    return f"{table}\n{_table(('errors by length', *map(str, lengths)), length_rows)}"
+    header = ["system", *(metric.label.format(unit=unit) for metric in shown)]
+    header.insert(2, f"errors / {unit}s")
+    rows = []
+    for name, system in systems.items():
+        row = [name, *(_cell(metric, system["figures"].get(metric.key)) for metric in shown)]
+        row.insert(2, f"{system['errors']} / {system['words']}")
+        rows.append(row)
+    return _table(header, rows)
 
 
-def _or_blank(figure: float | None) -> str:
-    return "" if figure is None else f"{figure:.2f}"
+def _cell(metric: Metric, figure: dict[str, float] | None) -> str:
+    if figure is None:
+        return ""
+    value = metric.write(figure["value"])
+    if metric.key not in WITH_INTERVAL:
+        return value
+    return f"{value} [{metric.write(figure['low'])}, {metric.write(figure['high'])}]"
+
+
+def _kinds(results: Results) -> str:
+    systems = results["systems"]
+    kinds = list(next(iter(systems.values()))["by_kind"])
+    if not kinds:
+        return ""
+    rows = [
+        [
+            kind,
+            *(
+                f"{one['errors']} / {one['words']}"
+                + ("" if one["error_rate"] is None else f" ({one['error_rate']:.0%})")
+                for one in (system["by_kind"][kind] for system in systems.values())
+            ),
+        ]
+        for kind in kinds
+    ]
+    return _table([f"errors / {results['protocol']['unit']}s by class", *systems], rows)
+
+
+def _comparisons(results: Results) -> str:
+    by_key = {metric.key: metric for metric in METRICS}
+    unit = results["protocol"]["unit"]
+    rows = []
+    for one in results["comparisons"]:
+        metric = by_key[one["metric"]]
+        difference, low, high, smallest = (
+            metric.write(one[name]) for name in ("difference", "low", "high", "smallest_difference")
+        )
+        rows.append(
+            [
+                f"{one['second']} minus {one['first']}",
+                metric.label.format(unit=unit),
+                f"{difference} [{low}, {high}]",
+                f"{one['probability_second_better']:.0%}",
+                smallest,
+            ]
+        )
+    if not rows:
+        return ""
+    header = ["pair", "figure", "difference", "the first named is better", "smallest to be seen"]
+    return _table(header, rows)
+
+
+def _published(results: Results, published: Sequence[Published]) -> str:
+    if not published:
+        return ""
+    judges = " ".join(results["protocol"]["judges"]).lower()
+    rows = [
+        [
+            one.system,
+            one.figure,
+            one.value,
+            one.judge,
+            "yes" if one.judge.lower() in judges else "no",
+            one.source,
+        ]
+        for one in published
+    ]
+    header = ["published", "figure", "value", "judge", "same judge", "source"]
+    return _table(header, rows)
 
 
 def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     lines = [header, ["---"] * len(header), *rows]
     return "".join(f"| {' | '.join(line)} |\n" for line in lines)
-
-
-def write_report(
-    reports: Sequence[SystemReport], settings: dict[str, Any], output_dir: Path
-) -> None:
-    """Write `results.json` (everything) and `results.md` (the tables) into an existing folder."""
-    results = {"settings": settings, "systems": {r.name: r.as_dict() for r in reports}}
-    text = json.dumps(results, indent=2, ensure_ascii=False) + "\n"
-    (output_dir / "results.json").write_text(text, encoding="utf-8")
-    (output_dir / "results.md").write_text(markdown_tables(reports), encoding="utf-8")

@@ -1,80 +1,52 @@
-"""Word error rate: the share of the words of a text that were not recognised in its speech."""
+"""Wrong words: a text and its transcript, aligned with the fewest errors."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
 
-from transformers.models.whisper.english_normalizer import EnglishTextNormalizer
-
+from sled.evaluation.wordings import Wording
 from sled.files.extras import install_command
 
-_NO_BRACKETS = str.maketrans("()[]<>", "      ")
-
 
 @dataclass(frozen=True)
-class Wording:
-    """How texts are split into the words that are compared, without differences of spelling.
+class Alignment:
+    """The words of a text beside those that were heard.
 
     Attributes:
-        unit: Name of the words in reports.
-        split: Returns the words of a text.
+        pairs: A word of the text and the one heard for it; "" for a missing or an added word.
     """
 
-    unit: str
-    split: Callable[[str], list[str]]
-
-
-@dataclass(frozen=True)
-class WordScore:
-    """Counts over a set of utterances.
-
-    Attributes:
-        utterances: Number of utterances.
-        exact: Number of utterances without errors.
-        words: Number of words in their texts.
-        errors: Substituted, deleted and inserted words (edit distance).
-    """
-
-    utterances: int
-    exact: int
-    words: int
-    errors: int
+    pairs: tuple[tuple[str, str], ...]
 
     @property
-    def error_rate(self) -> float:
-        """Errors per word of the reference; above 1 if the transcripts are much too long."""
-        return self.errors / self.words
+    def words(self) -> int:
+        """Number of words in the text."""
+        return sum(bool(said) for said, _ in self.pairs)
 
     @property
-    def exact_rate(self) -> float:
-        """Share of utterances without errors."""
-        return self.exact / self.utterances
+    def substitutions(self) -> int:
+        """Number of words for which another was heard."""
+        return sum(bool(said and heard) and said != heard for said, heard in self.pairs)
+
+    @property
+    def deletions(self) -> int:
+        """Number of words of the text that were not heard."""
+        return sum(not heard for _, heard in self.pairs)
+
+    @property
+    def insertions(self) -> int:
+        """Number of words heard that are not in the text."""
+        return sum(not said for said, _ in self.pairs)
+
+    @property
+    def errors(self) -> int:
+        """The edit distance."""
+        return sum(said != heard for said, heard in self.pairs)
 
 
-@cache
-def _english_normalizer() -> EnglishTextNormalizer:
-    # transformers does not include the table of British and American spellings.
-    return EnglishTextNormalizer({})  # type: ignore[no-untyped-call]
-
-
-def to_english_words(text: str) -> list[str]:
-    """Return the words of an English text, normalised as usual for Whisper.
-
-    Case, punctuation, contractions, titles and ways to write a number make no difference.
-    """
-    # The normaliser drops text in brackets, which is spoken too, and keeps a point of "..." as a
-    # word.
-    words = _english_normalizer()(text.translate(_NO_BRACKETS)).split()
-    return [word for word in words if any(map(str.isalnum, word))]
-
-
-ENGLISH = Wording("word", to_english_words)
-
-
-def count_errors(reference: Sequence[str], heard: Sequence[str]) -> int:
-    """Return the edit distance in words between a text and its transcript.
+def align_words(reference: Sequence[str], heard: Sequence[str]) -> Alignment:
+    """Align words of a text with words heard.
 
     Raises:
         ValueError: If jiwer is not installed.
@@ -84,35 +56,27 @@ def count_errors(reference: Sequence[str], heard: Sequence[str]) -> int:
     except ImportError as error:
         raise ValueError(f"scoring needs jiwer: run {install_command('eval')}") from error
     if not reference:  # jiwer refuses it
-        return len(heard)
-    counts = jiwer.process_words(" ".join(reference), " ".join(heard))
-    return counts.substitutions + counts.deletions + counts.insertions
+        return Alignment(tuple(("", word) for word in heard))
+    aligned = jiwer.process_words(" ".join(reference), " ".join(heard))
+    pairs: list[tuple[str, str]] = []
+    for chunk in aligned.alignments[0]:
+        said = list(reference[chunk.ref_start_idx : chunk.ref_end_idx])
+        got = list(heard[chunk.hyp_start_idx : chunk.hyp_end_idx])
+        length = max(len(said), len(got))
+        said += [""] * (length - len(said))
+        got += [""] * (length - len(got))
+        pairs += zip(said, got, strict=True)
+    return Alignment(tuple(pairs))
 
 
-def score_words(
-    references: Sequence[str], transcripts: Sequence[str], wording: Wording
-) -> WordScore:
-    """Score transcripts against the texts.
+def align_text(references: Sequence[str], heard: str, wording: Wording) -> Alignment:
+    """Align a transcript with the reading of a text that it has the fewest errors against.
 
     Args:
-        references: The texts.
-        transcripts: The transcript of each.
-        wording: How both are split into words.
-
-    Raises:
-        ValueError: If the texts have no words, or there is not one transcript for each.
+        references: Correct readings of the text, at least one.
+        heard: The transcript.
+        wording: How they are divided into words.
     """
-    if len(references) != len(transcripts):
-        raise ValueError(
-            f"{len(references)} references and {len(transcripts)} transcripts: give one transcript "
-            "per reference"
-        )
-    said = [wording.split(reference) for reference in references]
-    num_words = sum(map(len, said))
-    if not num_words:
-        raise ValueError(
-            f"{len(said)} references contain no {wording.unit}: there is nothing to score"
-        )
-    heard = [wording.split(transcript) for transcript in transcripts]
-    errors = [count_errors(*pair) for pair in zip(said, heard, strict=True)]
-    return WordScore(len(said), errors.count(0), num_words, sum(errors))
+    words = wording.split(heard)
+    alignments = [align_words(wording.split(reference), words) for reference in references]
+    return min(alignments, key=lambda one: one.errors)

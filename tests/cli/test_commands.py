@@ -32,6 +32,11 @@ SPEECH = {
 VOICE = {"--prompt_audio", "--prompt_text", "--whisper", "--voice"}
 MODEL = {"--model", "--codec", "--device", "--dtype"}
 SAMPLING = {"--cfg", "--temperature", "--draws"}
+TEST = {
+    *("--manifest", "--protocol", "--data", "--limit", "--seed", "--seeds", "--batch_size"),
+    *("--stop_threshold", "--track_text", "--output", "--whisper", "--numerals"),
+    *("--speaker_encoder", "--dnsmos", "--utmos"),
+}
 CORPUS = {
     *("--output", "--split", "--shar", "--valid_share", "--valid_count", "--seed", "--on_bad"),
     *("--decode_audio", "--min_duration", "--max_duration", "--min_chars_per_s"),
@@ -116,9 +121,9 @@ FLAGS: dict[str, set[str]] = {
     "export": SAMPLING | {"--model", "--codec", "--output", "--dtype", "--max_shard_size"},
     "evaluate": MODEL
     | SAMPLING
-    | {"--manifest", "--modes", "--limit", "--stream_model", "--stop_threshold", "--track_text"}
-    | {"--seed", "--characters_per_second", "--batch_size", "--whisper", "--numerals"}
-    | {"--speaker_encoder", "--dnsmos", "--output", "--save_audio"},
+    | TEST
+    | {"--modes", "--system", "--stream_model", "--characters_per_second", "--save_audio"},
+    "sweep": MODEL | SAMPLING | TEST | {"--mode", "--write"},
     "bench generate": SPEED
     | {"--batch", "--context", "--frames", "--rounds", "--codec_threads", "--fidelity"}
     | {"--picture", "--timeline", "--peer", "--peer_python"},

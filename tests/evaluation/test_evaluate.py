@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import soundfile
 import torch
 from lhotse import MonoCut
 from lhotse.utils import fastcopy
@@ -14,13 +15,10 @@ from lhotse.utils import fastcopy
 from sled.data.manifests import load_cuts, save_cuts
 from sled.data.synthetic.digits import DIGIT_WORDS, prepare_digits
 from sled.decoding import DecodingOptions
-from sled.evaluation.systems import (
-    choose_prompts,
-    speak_live,
-    speak_through_codec,
-    speak_whole,
-    text_of,
-)
+from sled.evaluation.items import Item, choose_prompts, item_of_cut
+from sled.evaluation.systems import CodecSystem, Models
+from sled.evaluation.systems.model import ModelSettings, speak_live, speak_whole
+from sled.model.config import Config
 from sled.model.layout import Layout
 from sled.tts import TTS
 from tests.commands import run
@@ -88,7 +86,9 @@ class ToyTTS:
         if not (layout or self.model.layout).is_offline:
             texts = [text.rpartition(" ")[0] for text in texts]
         return [
-            SimpleNamespace(audio=say(text) if text else np.zeros(0, np.float32), stopped=True)
+            SimpleNamespace(
+                audio=say(text) if text else np.zeros(0, np.float32), stopped=True, joints=()
+            )
             for text in texts
         ]
 
@@ -109,56 +109,99 @@ def manifest(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def toys(monkeypatch: pytest.MonkeyPatch) -> None:
     """Toys in place of the models that `sled evaluate` loads."""
     toy_tts = SimpleNamespace(from_pretrained=lambda name, **kwargs: ToyTTS())
-    monkeypatch.setattr("sled.evaluation.systems.TTS", toy_tts)
+    monkeypatch.setattr("sled.evaluation.systems.model.TTS", toy_tts)
     monkeypatch.setattr("sled.transcribe.Transcriber", ToneListener)
     monkeypatch.setattr(
-        "sled.evaluation.speaker.load_speaker_encoder", lambda name, device: toy_encoder
+        "sled.evaluation.judges.similarity.load_speaker_encoder", lambda name, device: toy_encoder
     )
+
+
+@pytest.fixture(scope="module")
+def items(manifest: Path) -> list[Item]:
+    return [item_of_cut(cut) for cut in load_cuts(manifest)]
+
+
+def systems_of(folder: Path) -> dict[str, Any]:
+    """The figures of each system by name, and its utterances."""
+    results = json.loads((folder / "results.json").read_text())
+    return {
+        name: {
+            **{key: one["value"] for key, one in system["figures"].items()},
+            **{key: system[key] for key in ("words", "errors", "by_kind", "utterances")},
+        }
+        for name, system in results["systems"].items()
+    }
 
 
 def test_every_mode_is_scored(
     manifest: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert run("evaluate", "--manifest", manifest, "--output", tmp_path, "--save_audio") == 0
+    flags = ["--save_audio", "--seeds", 2, "--batch_size", 5]
+    assert run("evaluate", "--manifest", manifest, "--output", tmp_path, *flags) == 0
 
-    systems = json.loads((tmp_path / "results.json").read_text())["systems"]
+    systems = systems_of(tmp_path)
     assert list(systems) == ["teacher", "codec", "offline", "stream", "clone"]
     for name in ("teacher", "codec", "offline", "clone"):
         assert systems[name]["error_rate"] == 0 and systems[name]["exact_rate"] == 1
-        assert systems[name]["early_stops"] == systems[name]["cut_off"] == 0
-    num_digits = systems["stream"]["score"]["words"]
-    assert systems["stream"]["score"]["errors"] == 24  # one digit of every string
-    assert systems["stream"]["error_rate"] == pytest.approx(24 / num_digits)
-    assert systems["stream"]["early_stops"] == pytest.approx(
-        3 / 24
-    )  # of lone digits nothing is left
+        assert systems[name]["early"] == systems[name]["late"] == 0
+    stream = systems["stream"]
+    assert stream["errors"] == 2 * 24  # one digit of every string, twice
+    assert stream["deletions"] == stream["error_rate"] == pytest.approx(48 / stream["words"])
+    assert stream["substitutions"] == stream["insertions"] == 0
+    assert stream["early"] == pytest.approx(3 / 24)  # of lone digits nothing is left
+    by_kind = stream["by_kind"]
+    assert list(by_kind)[:2] == ["1 digit", "2 digits"]
+    assert by_kind["1 digit"] == {"texts": 3, "words": 6, "errors": 6, "error_rate": 1.0}
     assert systems["teacher"]["duration_ratio"] == 1.0
-    assert systems["teacher"]["real_time_factor"] is None
+    assert "real_time_factor" not in systems["teacher"]
     assert systems["offline"]["real_time_factor"] > 0
-    assert len(list((tmp_path / "clone").glob("test-*.flac"))) == 24
+    for name, repetitions in {"teacher": 1, "clone": 2}.items():  # a seed does not change the first
+        assert len(list((tmp_path / "audio" / name).glob("*/*.flac"))) == 24 * repetitions
 
     table = (tmp_path / "results.md").read_text()
     assert table.strip() in capsys.readouterr().out
-    assert f"| stream | {24 / num_digits:.1%} | 24 / {num_digits} | 0% |" in table
+    rate = 48 / stream["words"]
+    assert f"| stream | {rate:.1%} [" in table and f"| 48 / {stream['words']} |" in table
+    differences = json.loads((tmp_path / "results.json").read_text())["comparisons"]
+    (pair,) = (one for one in differences if (one["first"], one["second"]) == ("offline", "stream"))
+    assert pair["difference"] == pytest.approx(rate) and pair["probability_second_better"] == 0
 
 
 def test_limit_and_modes_narrow_the_run(manifest: Path, tmp_path: Path) -> None:
     flags = ["--manifest", str(manifest), "--output", str(tmp_path)]
     assert run("evaluate", *flags, "--limit", "5", "--modes", "teacher") == 0
-    systems = json.loads((tmp_path / "results.json").read_text())["systems"]
-    assert list(systems) == ["teacher"] and systems["teacher"]["score"]["utterances"] == 5
-    assert len(systems["teacher"]["utterances"]) == 5
+    systems = systems_of(tmp_path)
+    assert list(systems) == ["teacher"] and len(systems["teacher"]["utterances"]) == 5
+
+
+def test_a_folder_takes_more_systems_but_no_other_test(
+    manifest: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    flags = ["--manifest", manifest, "--output", tmp_path / "out", "--limit", 4]
+    assert run("evaluate", *flags, "--modes", "offline") == 0
+    folder = tmp_path / "theirs"
+    for cut in list(load_cuts(manifest))[:4]:
+        folder.mkdir(exist_ok=True)
+        soundfile.write(folder / f"{cut.id}.wav", say(cut.supervisions[0].text), 24_000)
+    assert run("evaluate", *flags, "--system", f"peer={folder}") == 0
+    systems = systems_of(tmp_path / "out")
+    assert list(systems) == ["offline", "peer"] and systems["peer"]["error_rate"] == 0
+    assert run("evaluate", *flags, "--modes", "offline", "--cfg", 3) == 2
+    assert "speech of offline with another options" in capsys.readouterr().err
+    assert run("evaluate", *flags, "--modes", "offline", "--limit", 5) == 2
+    assert "holds another run, with digest" in capsys.readouterr().err
 
 
 def test_voices_are_compared_if_asked_for(manifest: Path, tmp_path: Path) -> None:
     flags = ["--manifest", str(manifest), "--output", str(tmp_path), "--modes", "teacher", "stream"]
-    assert run("evaluate", *flags, "--speaker_encoder", "toy") == 0
+    assert run("evaluate", *flags, "--speaker_encoder", "toy", "--seeds", 1) == 0
     table = (tmp_path / "results.md").read_text()
-    assert "| utterances without error | speaker similarity |" in table
-    systems = json.loads((tmp_path / "results.json").read_text())["systems"]
+    assert "| texts without error | speaker similarity |" in table
+    systems = systems_of(tmp_path)
     assert systems["teacher"]["speaker_similarity"] == pytest.approx(1.0)
     # Nothing is left of the lone digits, so there is no voice either.
     assert systems["stream"]["speaker_similarity"] == pytest.approx(21 / 24)
+    assert systems["stream"]["speaker_similarity_codec"] == pytest.approx(21 / 24)
 
 
 def test_text_that_is_not_of_digits_is_counted_in_words(
@@ -174,15 +217,15 @@ def test_text_that_is_not_of_digits_is_counted_in_words(
             "sled.transcribe.Transcriber",
             lambda *a, t=transcript, **k: lambda *a: t,
         )
-        flags = ["--manifest", str(tmp_path / "cuts.jsonl.gz"), "--output", str(tmp_path / "out")]
+        output = tmp_path / str(errors)
+        flags = ["--manifest", str(tmp_path / "cuts.jsonl.gz"), "--output", str(output)]
         assert run("evaluate", *flags, "--modes", "teacher", "--limit", "2") == 0
-        score = json.loads((tmp_path / "out" / "results.json").read_text())["systems"]["teacher"]
-        assert (score["unit"], score["by_length"]) == ("word", {})
-        assert score["error_rate"] == pytest.approx(errors / 4)
-        assert "word error rate" in (tmp_path / "out" / "results.md").read_text()
+        teacher = systems_of(output)["teacher"]
+        assert teacher["by_kind"] == {} and teacher["error_rate"] == pytest.approx(errors / 4)
+        assert "word error rate" in (output / "results.md").read_text()
 
 
-@pytest.mark.parametrize("flag", ["--limit", "--batch_size"])
+@pytest.mark.parametrize("flag", ["--limit", "--batch_size", "--seeds"])
 def test_counts_below_one_are_refused(
     manifest: Path, tmp_path: Path, flag: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -192,80 +235,95 @@ def test_counts_below_one_are_refused(
     assert not (tmp_path / "new").exists()
 
 
-@pytest.mark.parametrize("batch_size", [1, 5, 100])
-def test_batches_change_neither_texts_nor_seeds(manifest: Path, batch_size: int) -> None:
-    cuts = list(load_cuts(manifest))
-    tts = ToyTTS()
-    options = DecodingOptions(cfg=1.5)
-    synthesis = speak_whole(cuts, tts, options, layout=Layout(), seed=7, batch_size=batch_size)  # type: ignore[arg-type]
-
-    assert len(synthesis.waveforms) == len(cuts) and synthesis.synthesis_s is not None
-    assert [text for call in tts.calls for text in call["texts"]] == [text_of(c) for c in cuts]
-    seeds = [call["seeds"] + i for call in tts.calls for i in range(len(call["texts"]))]
-    assert seeds == list(range(7, 7 + len(cuts)))
-    assert all(call["options"] is options and call["prompts"] is None for call in tts.calls)
+def test_items_without_recordings_have_no_teacher(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    flags = ["--protocol", "hard-text", "--limit", 2, "--output", tmp_path]
+    assert run("evaluate", *flags, "--modes", "teacher") == 2
+    assert "has no recording: leave out the modes" in capsys.readouterr().err
 
 
 def test_live_speech_says_the_same_and_stalls_of_the_player_are_counted(
-    manifest: Path, tmp_path: Path
+    items: list[Item], tmp_path: Path
 ) -> None:
     """Written fast, nothing is waited for; written slowly, every word is."""
-    cuts = sorted(load_cuts(manifest), key=lambda cut: len(text_of(cut)))[-1:]
+    item = max(items, key=lambda one: len(one.text))
     sizes = {"stream_n": 1, "stream_m": 9, "max_position_embeddings": 1024}
     tts = TTS.from_pretrained(debug_checkpoint(tmp_path, **sizes))
     options = DecodingOptions(stop_threshold=2.0, max_frames=60)
-    told = speak_whole(cuts, tts, options, seed=3)
-    live = [
-        speak_live(cuts, tts, options, characters_per_second=speed, seed=3)
-        for speed in (float("inf"), 6.0)
-    ]
-    for synthesis in live:
-        for ours, theirs in zip(synthesis.waveforms, told.waveforms, strict=True):
-            np.testing.assert_allclose(ours, theirs, atol=1e-4)
-    assert told.underruns is None
-    assert live[1].underruns is not None and live[1].underruns > 0
+    (told,) = speak_whole(tts, [item], [3], options, None, [None])
+    live = [speak_live(tts, item, 3, options, speed) for speed in (float("inf"), 6.0)]
+    for one in live:
+        np.testing.assert_allclose(one.audio, told.audio, atol=1e-4)
+        assert one.joints and one.joints[-1] < len(one.audio) and one.first_audio_s is not None
+    assert told.stalls is None and live[1].stalls is not None and live[1].stalls > 0
 
 
-def test_clones_continue_another_recording_of_usable_length(manifest: Path) -> None:
-    cuts = list(load_cuts(manifest))
-    tts = ToyTTS()
-    speak_whole(cuts, tts, DecodingOptions(), layout=Layout(), clone=True, batch_size=7)  # type: ignore[arg-type]
-
-    prompts = [prompt for call in tts.calls for prompt in call["prompts"]]
-    assert len(prompts) == len(cuts)
-    for cut, prompt, chosen in zip(cuts, prompts, choose_prompts(cuts), strict=True):
-        assert chosen.id != cut.id
-        assert prompt.text == text_of(chosen) and 3 <= len(prompt.text.split()) <= 5
-        assert np.array_equal(prompt.audio, chosen.load_audio()[0])
+def test_clones_continue_another_recording_of_usable_length(items: list[Item]) -> None:
+    models = Models(ModelSettings(), items)
+    tts = models.load(None)
+    models.system("clone").speak(items, range(len(items)))
+    prompts = [prompt for call in tts.calls for prompt in call["prompts"]]  # type: ignore[attr-defined]
+    assert len(prompts) == len(items)
+    for item, prompt, chosen in zip(items, prompts, choose_prompts(items), strict=True):
+        assert chosen.name != item.id
+        assert prompt.text == chosen.text and 3 <= len(prompt.text.split()) <= 5
+        assert np.array_equal(prompt.audio, chosen.load(24_000))
 
 
 def test_a_checkpoint_can_be_judged_in_its_own_layout(manifest: Path, tmp_path: Path) -> None:
-    flags = ["--manifest", str(manifest), "--output", str(tmp_path)]
+    flags = ["--manifest", str(manifest), "--output", str(tmp_path), "--limit", "6"]
     assert run("evaluate", *flags, "--modes", "model", "stream", "offline") == 0
-    systems = json.loads((tmp_path / "results.json").read_text())["systems"]
-    model, stream, offline = (
-        systems[name]["utterances"] for name in ("model", "stream", "offline")
-    )
-    assert model == stream != offline
+    heard = {
+        name: [one["heard"] for one in system["utterances"]]
+        for name, system in systems_of(tmp_path).items()
+    }
+    assert heard["model"] == heard["stream"] != heard["offline"]
 
 
-def test_cloning_needs_two_possible_prompts(manifest: Path) -> None:
-    lone_digits = [cut for cut in load_cuts(manifest) if " " not in text_of(cut)]
+def test_cloning_needs_two_possible_prompts(items: list[Item]) -> None:
     with pytest.raises(ValueError, match="larger test set"):
-        choose_prompts(lone_digits)
+        choose_prompts([item for item in items if " " not in item.text])
 
 
-def test_no_prompt_is_longer_than_the_model_can_continue(manifest: Path) -> None:
-    cuts = list(load_cuts(manifest))
-    longest_s = max(cut.duration for cut in choose_prompts(cuts))
+def test_no_prompt_is_longer_than_the_model_can_continue(items: list[Item]) -> None:
+    longest_s = max(clip.duration_s or 0.0 for clip in choose_prompts(items))
     limit_s = longest_s - 0.01
-    assert all(cut.duration <= limit_s for cut in choose_prompts(cuts, limit_s))
+    assert all((clip.duration_s or 0.0) <= limit_s for clip in choose_prompts(items, limit_s))
     with pytest.raises(ValueError, match="words in at most 0.1 s"):
-        choose_prompts(cuts, 0.1)
+        choose_prompts(items, 0.1)
 
 
-def test_codec_speech_is_as_long_as_the_recording(manifest: Path) -> None:
-    cuts = list(load_cuts(manifest))
-    synthesis = speak_through_codec(cuts, ToyCodec())  # type: ignore[arg-type]
-    for cut, waveform in zip(cuts, synthesis.waveforms, strict=True):
-        np.testing.assert_array_equal(waveform, cut.load_audio()[0])
+def test_codec_speech_is_as_long_as_the_recording(items: list[Item]) -> None:
+    system = CodecSystem(lambda: ToyCodec(), {})  # type: ignore[arg-type, return-value]
+    for item, spoken in zip(items, system.speak(items, [0] * len(items)), strict=True):
+        assert item.recording is not None
+        np.testing.assert_array_equal(spoken.audio, item.recording.load(24_000))
+
+
+def test_a_sweep_names_the_best_setting_and_writes_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """This model says everything rightly from 4 draws on."""
+
+    class Careless(ToyTTS):
+        def synthesize(self, texts: list[str], layout: Layout | None, **call: Any) -> Any:
+            if call["options"].draws < 4:
+                texts = [text.rpartition(" ")[0] for text in texts]
+            return super().synthesize(texts, layout, **call)
+
+    careless = SimpleNamespace(from_pretrained=lambda name, **kwargs: Careless())
+    monkeypatch.setattr("sled.evaluation.systems.model.TTS", careless)
+    protocol = tmp_path / "digits.yaml"
+    protocol.write_text('items: {texts: {"": ["one two", "three four five", "six seven"]}}')
+    model = debug_checkpoint(tmp_path / "model")
+    flags = ["--draws", 1, 4, "--temperature", 0.5, 1, "--protocol", protocol, "--write"]
+    assert run("sweep", "--model", model, *flags, "--output", tmp_path / "out") == 0
+    best = capsys.readouterr().out.rpartition("best: ")[2].split()[0]
+    assert "draws-4" in best
+    speaking = Config.load(model).speaking
+    assert speaking.draws == 4 and f"temperature-{speaking.temperature:g}_" in best
+    picture = (tmp_path / "out" / "sweep.svg").read_text()
+    assert picture.count("<circle") == 4 and picture.count("<polyline") == 2
+    assert run("sweep", "--output", tmp_path / "out") == 2
+    assert "there is nothing to try: give --cfg" in capsys.readouterr().err

@@ -60,7 +60,7 @@ def judges(monkeypatch: pytest.MonkeyPatch) -> None:
         return lambda speech: np.ones(2)
 
     monkeypatch.setattr("sled.transcribe.Transcriber", listen)
-    monkeypatch.setattr("sled.evaluation.speaker.load_speaker_encoder", load_encoder)
+    monkeypatch.setattr("sled.evaluation.judges.similarity.load_speaker_encoder", load_encoder)
 
 
 def parent(folder: Path, **changes: object) -> Path:
@@ -134,7 +134,8 @@ def test_the_recipe_goes_from_recordings_to_a_voice(
         results = json.loads((tmp_path / "out" / stage / "results.json").read_text())["systems"]
         assert list(results) == systems
         assert all(
-            figures["speaker_similarity"] == pytest.approx(1) for figures in results.values()
+            system["figures"]["speaker_similarity"]["value"] == pytest.approx(1)
+            for system in results.values()
         )
 
 
