@@ -73,6 +73,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "integrations": set(),
     # What uses all of it.
     "evaluation": {
+        "bundled",
         "codec",
         "data",
         "decoding",

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from sled.cli.device import choose_device
-from sled.cli.evaluate import RECOMMENDED
+from sled.cli.evaluation_flags import RECOMMENDED
 from sled.decoding import DecodingOptions
 from sled.evaluation.items import Clip
 from sled.evaluation.judges import JudgeSettings, load_judges

@@ -9,7 +9,12 @@ from __future__ import annotations
 
 import argparse
 
-from sled.cli.evaluate import add_judge_flags, add_seed_flags, add_test_flags, check_counts
+from sled.cli.evaluation_flags import (
+    add_judge_flags,
+    add_seed_flags,
+    add_test_flags,
+    check_counts,
+)
 from sled.cli.flags import (
     add_model_flags,
     add_output_flag,

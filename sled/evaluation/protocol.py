@@ -173,7 +173,7 @@ def _select(items: list[Item], source: Mapping[str, Any]) -> list[Item]:
 
 
 def _file(source: Mapping[str, Any], key: str, folder: Path) -> Path:
-    path = folder / source[key]
+    path: Path = folder / source[key]
     if not path.exists():
         raise ValueError(f"no file {path}: download it, and name its folder with --data")
     return path

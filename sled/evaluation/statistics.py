@@ -116,7 +116,8 @@ def _resampled(sums: np.ndarray, counts: np.ndarray, draws: np.ndarray) -> np.nd
     below = draws @ counts.astype(float)
     above = draws @ sums.astype(float)
     whole = sums.sum() / counts.sum()
-    return np.where(below > 0, above / np.where(below > 0, below, 1), whole)
+    ratios: np.ndarray = np.where(below > 0, above / np.where(below > 0, below, 1), whole)
+    return ratios
 
 
 def _interval(values: np.ndarray) -> tuple[float, float]:

@@ -33,7 +33,7 @@ def combinations(**values: Sequence[float] | None) -> dict[str, dict[str, Any]]:
         )
     made = {}
     for combination in product(*given.values()):
-        changes = dict(zip(given, combination, strict=True))
+        changes: dict[str, Any] = dict(zip(given, combination, strict=True))
         DecodingOptions(**changes)  # checks the values
         made["_".join(f"{name}-{value:g}" for name, value in changes.items())] = changes
     return made
@@ -46,7 +46,9 @@ def best_setting(results: Results) -> str:
     error rate is not higher than the lowest with certainty.
     """
     systems = results["systems"]
-    rates = {name: one["figures"]["error_rate"]["value"] for name, one in systems.items()}
+    rates: dict[str, float] = {
+        name: one["figures"]["error_rate"]["value"] for name, one in systems.items()
+    }
     lowest = min(rates, key=lambda name: rates[name])
     quality = next((key for key in ("utmos", "dnsmos") if key in systems[lowest]["figures"]), None)
     if quality is None:
@@ -58,10 +60,10 @@ def best_setting(results: Results) -> str:
                 worse.add(one["first"])
             elif one["first"] == lowest and one["low"] > 0:
                 worse.add(one["second"])
-    return max(
-        systems.keys() - worse,
-        key=lambda name: (systems[name]["figures"][quality]["value"], -rates[name]),
-    )
+    quality_of: dict[str, float] = {
+        name: systems[name]["figures"][quality]["value"] for name in rates.keys() - worse
+    }
+    return max(quality_of, key=lambda name: (quality_of[name], -rates[name]))
 
 
 def write_setting(model: str | None, changes: Mapping[str, Any]) -> None:

@@ -137,6 +137,8 @@ def make_fast(
         raise ValueError(f"dtype={precision!r}: choose one of {', '.join(PRECISIONS)}")
     if isinstance(model, TokenLM) or model.ids is not None:
         raise ValueError(f"{precision} is for models of latent vectors: use float32 or bfloat16")
+    if (head := model.config.architecture.head) != "energy":
+        raise ValueError(f"{precision} is for the energy head, and this one is {head}: use float32")
     if model.device.type != "cpu":
         raise ValueError(f"{precision} runs on CPUs only: use bfloat16 on {model.device}")
     if precision == "int8" and _runs_natively(model):

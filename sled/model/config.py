@@ -20,6 +20,8 @@ from sled.files.json_object import read_json_object
 from sled.model.sampling import Sampling
 
 MODEL_TYPE = "speech_llama"
+# Scores of draws of the energy head; see sled/model/heads/scores/.
+SCORES = ("energy", "gaussian_mmd", "laplacian_mmd", "drifting", "attraction")
 ARCHITECTURE_NAME = "SpeechLlamaForCausalLM"
 
 # Llama options that the published files contain, always with these values.
@@ -94,6 +96,7 @@ class Architecture:
         text_normalization: How text is normalised before tokenization, see `sled.normalization`.
             None: not at all.
         head: Name of the head in `sled.model.heads.HEADS`.
+        head_steps: Steps in which heads draw that need several.
         conditions: Name and width of each vector that conditions all of a sample's speech.
     """
 
@@ -120,6 +123,7 @@ class Architecture:
     frame_rate: float = _extra(75.0)
     text_normalization: str | None = _extra(None)
     head: str = _extra("energy")
+    head_steps: int = _extra(1)
     conditions: dict[str, int] = field(default_factory=dict, metadata={"is_extra": True})
 
     def __post_init__(self) -> None:
@@ -136,6 +140,8 @@ class Architecture:
             raise ValueError(
                 f"stream_n={self.stream_n} and stream_m={self.stream_m}: give both or neither"
             )
+        if self.head_steps < 1:
+            raise ValueError(f"head_steps={self.head_steps} must be at least 1")
         for name, width in self.conditions.items():
             if not name.isidentifier() or width < 1:
                 raise ValueError(
@@ -153,10 +159,13 @@ class Objective:
         attention_dropout: Dropout on attention weights.
         activation_dropout: Dropout inside the MLP.
         training_cfg: Probability that a sample's text is dropped, for classifier-free guidance.
-        score: Proper scoring rule of the energy head: "energy" or "gaussian_mmd".
+        score: What the energy head learns from: one of SCORES.
         score_beta: Exponent of the energy distance, in (0, 2).
         score_samples: Draws per frame, at least 2.
-        score_bandwidths: Kernel widths of "gaussian_mmd", in units of sqrt(vae_embed_dim).
+        score_bandwidths: Kernel widths of the scores with a kernel, in units of
+            sqrt(vae_embed_dim).
+        noise_clamp: Largest value of the noise in training. 0: no limit.
+        time_sampling: How the times of flows are drawn, "uniform" or "lognormal".
         history_noise: Highest level of the noise on the latents that the model reads, in units of
             their root mean square. It makes the model robust to errors in its own frames.
         scheduled_sampling: Largest share of the units read that is replaced by the model's own
@@ -171,13 +180,19 @@ class Objective:
     score_beta: float = _extra(1.0)
     score_samples: int = _extra(2)
     score_bandwidths: tuple[float, ...] = _extra((0.5, 1.0, 2.0))
+    noise_clamp: float = _extra(0.0)
+    time_sampling: str = _extra("uniform")
     history_noise: float = _extra(0.0)
     scheduled_sampling: float = _extra(0.0)
 
     def __post_init__(self) -> None:
         self.score_bandwidths = tuple(self.score_bandwidths)
-        if self.score not in ("energy", "gaussian_mmd"):
-            raise ValueError(f"score={self.score!r}: choose 'energy' or 'gaussian_mmd'")
+        if self.score not in SCORES:
+            raise ValueError(f"score={self.score!r}: choose one of {', '.join(SCORES)}")
+        if self.time_sampling not in ("uniform", "lognormal"):
+            raise ValueError(f"time_sampling={self.time_sampling!r}: choose uniform or lognormal")
+        if not self.noise_clamp >= 0:
+            raise ValueError(f"noise_clamp={self.noise_clamp} is below 0")
         if not 0 < self.score_beta < 2:
             raise ValueError(f"score_beta={self.score_beta} must lie in (0, 2)")
         if self.score_samples < 2:

@@ -44,7 +44,8 @@ class ModelArguments:
     diffloss_d: int = setting(6, "residual blocks of the energy head")
     diffloss_w: int = setting(1024, "width of the energy head")
     noise_channels: int = setting(128, "width of the head's noise")
-    head: str = setting("energy", "head of a new model: energy")
+    head: str = setting("energy", "head of a new model: energy, flow, flow_map, gaussian")
+    head_steps: int = setting(1, "steps in which the head of a new model draws: flow, flow_map")
     conditions: list[str] = list_setting(
         "conditions of a new model as name:width, such as speaker:256; each cut has them in its "
         "custom field conditions"
@@ -63,9 +64,15 @@ class ModelArguments:
         "more passes",
         "0",
     )
-    score: str | None = _inherited("score that trains the head: energy or gaussian_mmd", "energy")
+    score: str | None = _inherited(
+        "what the energy head learns from: energy, gaussian_mmd, laplacian_mmd, drifting, or "
+        "attraction, which collapses",
+        "energy",
+    )
     score_beta: float | None = _inherited("exponent of the energy distance", "1")
     score_samples: int | None = _inherited("samples drawn per frame", "2")
+    noise_clamp: float | None = _inherited("largest value of the noise, 0 for no limit", "0")
+    time_sampling: str | None = _inherited("times of flows: uniform or lognormal", "uniform")
     stream_n: int | None = _inherited(
         "text tokens per chunk of the streaming layout, 0 for the offline layout", "0"
     )

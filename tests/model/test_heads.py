@@ -8,7 +8,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sled.model.heads import EnergyHead, Score, energy_score, gaussian_mmd
+from sled.model.heads import EnergyHead, Score
+from sled.model.heads.scores import energy_score, gaussian_mmd, laplacian_mmd
 from sled.model.lm import SpeechLM
 from tests.debug import debug_config, debug_model, randn
 
@@ -57,7 +58,7 @@ def test_two_samples_give_the_published_loss():
     torch.testing.assert_close(energy_score(torch.stack((a, b)), target).value, published)
 
 
-@pytest.mark.parametrize("score", [energy_score, gaussian_mmd])
+@pytest.mark.parametrize("score", [energy_score, gaussian_mmd, laplacian_mmd])
 def test_more_samples_estimate_the_same_with_less_noise(score):
     """The estimates are unbiased: their means over 20,000 frames agree for two and four samples."""
     target = 0.5 + randn(20_000, 3, seed=1)
@@ -73,7 +74,7 @@ def collapsed_and_true(score) -> tuple[Score, Score]:
     return score(torch.zeros(2, 5_000, 4), target), score(randn(2, 5_000, 4), target)
 
 
-@pytest.mark.parametrize("score", [energy_score, gaussian_mmd])
+@pytest.mark.parametrize("score", [energy_score, gaussian_mmd, laplacian_mmd])
 def test_repulsion_is_what_keeps_samples_from_collapsing(score):
     collapsed, true = collapsed_and_true(score)
     assert (collapsed.repulsion == 0).all()
@@ -82,14 +83,14 @@ def test_repulsion_is_what_keeps_samples_from_collapsing(score):
     assert collapsed.attraction.mean() < true.attraction.mean()
 
 
-@pytest.mark.parametrize("score", [energy_score, gaussian_mmd])
+@pytest.mark.parametrize("score", [energy_score, gaussian_mmd, laplacian_mmd])
 @pytest.mark.parametrize("wrong", [lambda x: x + 0.5, lambda x: 1.5 * x, lambda x: 0.6 * x])
 def test_only_the_true_distribution_is_best(score, wrong):
     samples, target = randn(2, 20_000, 2), randn(20_000, 2, seed=1)
     assert score(samples, target).value.mean() < score(wrong(samples), target).value.mean()
 
 
-@pytest.mark.parametrize("score", [energy_score, gaussian_mmd])
+@pytest.mark.parametrize("score", [energy_score, gaussian_mmd, laplacian_mmd])
 def test_one_sample_has_nothing_to_repel(score):
     with pytest.raises(ValueError, match="at least 2"):
         score(randn(1, 3, 2), randn(3, 2))
@@ -141,7 +142,7 @@ def test_the_head_computes_the_published_equations():
         np.testing.assert_allclose(drawn[frame], expected, rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.parametrize("score", ["energy", "gaussian_mmd"])
+@pytest.mark.parametrize("score", ["energy", "gaussian_mmd", "laplacian_mmd"])
 @pytest.mark.parametrize("beta", [0.5, 1.0, 1.5])
 def test_a_new_head_writes_zeros_and_learns_from_them(score, beta):
     """All samples coincide at the start, where norms have no derivative."""

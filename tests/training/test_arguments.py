@@ -28,6 +28,7 @@ OUR_FLAGS: dict[str, dict[str, Any]] = {
         "diffloss_w": 1024,
         "noise_channels": 128,
         "head": "energy",
+        "head_steps": 1,
         "conditions": [],
         # Unset: the checkpoint decides, or the defaults of a new model.
         "dropout": None,
@@ -39,6 +40,8 @@ OUR_FLAGS: dict[str, dict[str, Any]] = {
         "score": None,
         "score_beta": None,
         "score_samples": None,
+        "noise_clamp": None,
+        "time_sampling": None,
         "stream_n": None,
         "stream_m": None,
         "text_normalization": None,

@@ -45,7 +45,7 @@ def load_utmos(folder: str) -> Rater:
     """
     if not Path(folder, "hubconf.py").is_file():
         raise ValueError(f"no hubconf.py in {folder}: name a clone of tarepan/SpeechMOS")
-    predictor = torch.hub.load(folder, UTMOS_NAME, source="local", trust_repo=True)
+    predictor = torch.hub.load(folder, UTMOS_NAME, source="local", trust_repo=True)  # type: ignore[no-untyped-call]
 
     @torch.inference_mode()
     def rate(speech: np.ndarray) -> float:

@@ -82,7 +82,7 @@ def _ctc(model: str, numerals: bool, device: str) -> tuple[Recognizer, str]:
     from transformers import AutoModelForCTC, AutoProcessor
 
     try:
-        processor = AutoProcessor.from_pretrained(model)
+        processor = AutoProcessor.from_pretrained(model)  # type: ignore[no-untyped-call]
         network = AutoModelForCTC.from_pretrained(model).to(device).eval()
     except (OSError, ValueError) as error:
         reason = str(error).strip().split("\n", 1)[0]

@@ -131,7 +131,8 @@ def mel_picture(audio: np.ndarray, rate: int) -> np.ndarray:
     power = np.abs(np.fft.rfft(frames * np.hanning(size))) ** 2
     level = 10 * np.log10(power @ _mel_weights(size) + 1e-10)
     scaled = np.clip((level - level.max()) / RANGE_DB + 1, 0, 1)
-    return np.round(255 * scaled).astype(np.uint8)
+    picture: np.ndarray = np.round(255 * scaled).astype(np.uint8)
+    return picture
 
 
 def _mel_weights(size: int) -> np.ndarray:

@@ -131,7 +131,7 @@ class ModelSystem(System):
     @override
     def settings(self) -> dict[str, Any]:
         settings = self._models.settings
-        described = {
+        described: dict[str, Any] = {
             "mode": self._mode,
             "model": _described(self._model),
             "codec": _described(settings.codec),

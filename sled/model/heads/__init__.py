@@ -3,21 +3,31 @@
 from sled.model.config import Architecture
 from sled.model.heads.base import Head
 from sled.model.heads.energy import EnergyHead
-from sled.model.heads.scores import Score, energy_score, gaussian_mmd
+from sled.model.heads.flow import FlowHead
+from sled.model.heads.flow_map import FlowMapHead
+from sled.model.heads.gaussian import GaussianHead
+from sled.model.heads.scores import Score
 from sled.model.heads.token import TokenHead
 
 __all__ = [
     "HEADS",
     "EnergyHead",
+    "FlowHead",
+    "FlowMapHead",
+    "GaussianHead",
     "Head",
     "Score",
     "TokenHead",
-    "energy_score",
-    "gaussian_mmd",
     "head_class",
 ]
 
-HEADS: dict[str, type[Head]] = {"energy": EnergyHead, "token": TokenHead}
+HEADS: dict[str, type[Head]] = {
+    "energy": EnergyHead,
+    "flow": FlowHead,
+    "flow_map": FlowMapHead,
+    "gaussian": GaussianHead,
+    "token": TokenHead,
+}
 """The heads by the name that `Architecture.head` gives them."""
 
 

@@ -8,14 +8,13 @@ Shapes: N noise width, W head width, H hidden width, D latent width; any leading
 
 from __future__ import annotations
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from typing_extensions import override
 
 from sled.model.config import Architecture, Objective
-from sled.model.heads.base import Head
-from sled.model.heads.scores import Score, energy_score, gaussian_mmd
+from sled.model.heads.continuous import LatentHead
+from sled.model.heads.scores import Score, score_samples
 
 EPSILON = 1e-6
 
@@ -74,12 +73,12 @@ class FinalLayer(nn.Module):
 
 
 class NoiseModulatedMLP(nn.Module):
-    """The network of the head."""
+    """The network of the head; other heads give it inputs of another width than its noise."""
 
-    def __init__(self, architecture: Architecture) -> None:
+    def __init__(self, architecture: Architecture, noise_width: int | None = None) -> None:
         super().__init__()
         width = architecture.diffloss_w
-        self.input_proj = XavierLinear(architecture.noise_channels, width)
+        self.input_proj = XavierLinear(noise_width or architecture.noise_channels, width)
         self.cond_embed = XavierLinear(architecture.hidden_size, width)
         self.res_blocks = nn.ModuleList(
             ResidualBlock(width) for _ in range(architecture.diffloss_d)
@@ -96,11 +95,8 @@ class NoiseModulatedMLP(nn.Module):
         return latents
 
 
-class EnergyHead(Head):
+class EnergyHead(LatentHead):
     """Draws latent vectors, and scores its own draws by the true ones in training."""
-
-    averages = True
-    unit_dtype = None
 
     def __init__(self, architecture: Architecture, objective: Objective) -> None:
         super().__init__(architecture, objective)
@@ -108,34 +104,10 @@ class EnergyHead(Head):
         self.net = NoiseModulatedMLP(architecture)
 
     @override
-    @classmethod
-    def unit_shape_of(cls, architecture: Architecture) -> tuple[int, ...]:
-        return (architecture.vae_embed_dim,)
-
-    @override
-    @classmethod
-    def input_layer(cls, architecture: Architecture) -> nn.Module:
-        return nn.Linear(architecture.vae_embed_dim, architecture.hidden_size)
-
-    @override
     def draw(self, hidden: Tensor, noise: Tensor) -> Tensor:
         latents: Tensor = self.net(noise.to(hidden.dtype), hidden)
         return latents
 
     @override
-    def draw_noise(
-        self, num_frames: int, device: torch.device, generator: torch.Generator | None = None
-    ) -> Tensor:
-        # All noise of the first draw comes before that of the second.
-        draws = [
-            torch.randn(num_frames, self.noise_width, device=device, generator=generator)
-            for _ in range(self.objective.score_samples)
-        ]
-        return torch.stack(draws)
-
-    @override
     def score(self, hidden: Tensor, target: Tensor, noise: Tensor) -> Score:
-        samples = self.draw(hidden, noise)
-        if self.objective.score == "energy":
-            return energy_score(samples, target, self.objective.score_beta)
-        return gaussian_mmd(samples, target, self.objective.score_bandwidths)
+        return score_samples(self.draw(hidden, noise), target, self.objective)
