@@ -32,9 +32,9 @@
       `Experiment ${protocol.digest}: ${protocol.items} texts, ${protocol.settings.repetitions} seeds from ` +
       `${protocol.settings.first_seed}. Judges: ${protocol.judges.join("; ")}.`;
     const shown = data.figures.filter((one) => names.some((name) => data.systems[name].figures[one.key]));
-    table("figures", ["", ...shown.map((one) => one.label)], names.map((name) => [
-      name,
-      ...shown.map((one) => {
+    table("figures", ["", ...names], shown.map((one) => [
+      one.label,
+      ...names.map((name) => {
         const figure = data.systems[name].figures[one.key];
         if (!figure) return "";
         const interval = `${write(one, figure.low)} – ${write(one, figure.high)}`;
