@@ -15,7 +15,9 @@ from sled.cli import doctor
 from sled.cli.commands import COMMANDS, GROUPS, SECTIONS
 from sled.cli.main import build_parser
 from sled.cli.source_flags import read_flags
+from sled.fast import precision
 from sled.files.extras import install_command
+from sled.model.config import Config
 from tests.commands import ROOT, SCRIPTS, run, run_process, run_script
 
 OWN_PARSERS = ["codec train", "tokenizer speech train", "train"]
@@ -417,6 +419,20 @@ def test_doctor_names_what_is_missing_and_what_is_used(monkeypatch, capsys):
     models = {line[1].split()[0]: line[1] for line in lines if line[0] == "model"}
     assert models.keys() == BUNDLED_MODELS.keys()
     assert all("10 M parameters: float32" in line for line in models.values())
+
+
+def test_doctor_measures_precisions_and_tells_which_one_is_taken(monkeypatch, tmp_path):
+    def time_forms(config: Config, names: list[str], convert: object) -> dict[str, float]:
+        return {name: 3.0 if name == "int8" else 2.0 for name in names}
+
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setattr(precision, "can_run", lambda sizes: True)
+    monkeypatch.setattr(precision, "time_forms", time_forms)
+    monkeypatch.setattr("sled.cli.device.choose_device", lambda name: "cpu")
+    found = dict(doctor.describe_hardware(measure=True))
+    assert "204 M parameters: float32" in found["published size"]
+    assert found["published size"].endswith("; float32 2.00 ms a step; int8 3.00 ms a step")
+    assert len(list((tmp_path / "sled").iterdir())) == 1 + len(BUNDLED_MODELS)
 
 
 def test_doctor_says_what_fails(monkeypatch, capsys):
