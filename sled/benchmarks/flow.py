@@ -18,7 +18,9 @@ from sled.codec.flow.unet import UNetSizes
 from sled.codec.token_codec.files import TokenNetworks
 from sled.codec.token_codec.model import TokenCodec
 from sled.codec.token_codec.settings import TokenCodecSettings
+from sled.codec.vocoder.base import Vocoder
 from sled.codec.vocoder.hift import HiFT, HiFTSizes
+from sled.codec.vocoder.vocos import Vocos, VocosSizes
 from sled.training.callbacks.throughput import synchronize
 
 # Chunks that are compared with the last ones; the first are short of what attention remembers.
@@ -52,10 +54,14 @@ def measure(args: argparse.Namespace) -> Report:
     check_at_least(args, 1, "seconds", "steps", "threads")
     device = open_device(args)
     torch.manual_seed(0)
+    vocoder: Vocoder
     if args.size == "small":
         flow, vocoder = small_networks()
     else:
         flow, vocoder = CosyVoice2Flow(CosyVoice2FlowSizes()), HiFT(HiFTSizes())
+    if args.vocoder == "vocos":
+        wide = VocosSizes(dim=512, intermediate_dim=1536, num_layers=8)
+        vocoder = Vocos(VocosSizes() if args.size == "small" else wide)
     sizes_m = [sum(one.numel() for one in part.parameters()) / 1e6 for part in (flow, vocoder)]
     settings = TokenCodecSettings(
         solver=SolverOptions(steps=args.steps, guidance=args.guidance),

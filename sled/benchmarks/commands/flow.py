@@ -19,6 +19,9 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
         default="published",
         help="the sizes of CosyVoice2, or smaller ones; both with random weights",
     )
+    parser.add_argument(
+        "--vocoder", choices=("hift", "vocos"), default="hift", help="the kind of the vocoder"
+    )
     parser.add_argument("--seconds", type=int, default=10, help="seconds of speech")
     parser.add_argument("--steps", type=int, default=10, help="Euler steps of the flow")
     parser.add_argument(
