@@ -43,6 +43,8 @@ EXTRAS = {
     # `sled serve` as a voice of agent frameworks.
     "pipecat": ["pipecat-ai>=1.14,<2", "websockets>=15"],
     "livekit": ["livekit-agents>=1.8,<2"],
+    # Pitch, for training spectral codecs.
+    "codec": ["praat-parselmouth>=0.4.5"],
     "dev": [
         "pytest>=8",
         "pytest-cov>=5",
@@ -51,6 +53,7 @@ EXTRAS = {
         "schemathesis>=4.30",
         "jiwer>=3.0",
         "peft>=0.17",
+        "praat-parselmouth>=0.4.5",
         "psutil",
         "onnx>=1.16",
         "onnxruntime>=1.22",

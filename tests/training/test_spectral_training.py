@@ -65,14 +65,15 @@ def assert_same_tensors(got: dict[str, Tensor], wanted: dict[str, Tensor]) -> No
 
 
 class TestRuns:
-    def test_learns_and_leaves_a_codec_with_standard_units(
-        self, corpus: str, tmp_path: Path
-    ) -> None:
+    def test_learns(self, corpus: str, tmp_path: Path) -> None:
+        trained = learner(corpus, tmp_path, learning_rate=1e-2)
+        distances = [trained.train_step(0.0)["mel"] for _ in range(16)]
+        assert distances[-1] < 0.7 * distances[0]
+
+    def test_leaves_a_codec_with_standard_units(self, corpus: str, tmp_path: Path) -> None:
         config = tiny_config(corpus, tmp_path, max_steps=40, eval_steps=100, learning_rate=2e-3)
         trainer = CodecTrainer(config)
-        first = trainer.learner.train_step(0.0)["mel"]
-        assert trainer.train().mel_distance < 0.6 * first
-
+        trainer.train()
         codec = load_codec(tmp_path)
         assert (codec.frame_rate, codec.unit_shape, codec.sample_rate) == (18.75, (8,), SAMPLE_RATE)
         batch = trainer.sampler.batch(32, torch.Generator().manual_seed(5)).waveforms.squeeze(1)
@@ -134,7 +135,7 @@ class TestStages:
             trained.train_step(progress)
         before = copy.deepcopy(trained.model.state_dict())
         losses = trained.train_step(0.9)
-        assert losses.keys() == {"mel", "adversarial", "feature", "discriminator"}
+        assert losses.keys() == {"mel", "pitch", "adversarial", "feature", "discriminator"}
         for name, tensor in trained.model.state_dict().items():
             assert tensor.equal(before[name]) != name.startswith("decoder."), name
 
@@ -194,7 +195,7 @@ class TestLosses:
     ) -> None:
         trained = learner(corpus, tmp_path, stft_weight=2.0, period_filters=1)
         assert len(trained.discriminator.periods) == 5
-        assert trained.train_step(0.0).keys() == {"mel", "stft"}
+        assert trained.train_step(0.0).keys() == {"mel", "pitch", "stft"}
         assert trained.train_step(0.9).keys() >= {"mel", "stft", "adversarial"}
 
     def test_divergence_is_that_of_normal_distributions(self, corpus: str, tmp_path: Path) -> None:

@@ -18,8 +18,9 @@ class SpectralConfig:
 
     Attributes:
         sampling_rate: Hz.
-        stft_window: Samples of a window of the spectrograms.
-        stft_hop: Samples between two columns of a spectrogram; it divides the window.
+        stft_window: Samples of a window of the encoder's spectrogram.
+        stft_hop: Samples between two columns of a spectrogram; it divides the window. Windows of
+            the decoder have two hops.
         columns_per_frame: Columns for each latent: 6, 4 and 3 give 12.5, 18.75 and 25 latents a
             second.
         mel_bands: Bands of the log-mel spectrogram that the encoder sees.
@@ -69,12 +70,6 @@ class SpectralConfig:
             )
         if self.code_levels < 2 or self.code_levels & (self.code_levels - 1):
             raise ValueError(f"code_levels must be a power of two, got {self.code_levels}")
-        # Without it, the first samples would miss windows that reach over them.
-        if self.lookahead_frames * self.columns_per_frame < self.overlap:
-            raise ValueError(
-                f"lookahead_frames {self.lookahead_frames} of {self.columns_per_frame} columns is "
-                f"less than the {self.overlap} columns by which windows overlap"
-            )
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> SpectralConfig:
@@ -96,11 +91,6 @@ class SpectralConfig:
     def hop_length(self) -> int:
         """Samples per latent."""
         return self.columns_per_frame * self.stft_hop
-
-    @property
-    def overlap(self) -> int:
-        """Other columns whose windows begin before a column's window and reach into it."""
-        return self.stft_window // self.stft_hop - 1
 
     @property
     def limit(self) -> float:

@@ -22,8 +22,6 @@ from sled.codec.stream_state import LayerState
 LOG_MEL_FLOOR = 1e-3
 """Added to magnitudes before the logarithm; white noise of this RMS level reads about so much."""
 
-_MAX_LOG_MAGNITUDE = 5.0
-
 
 class CausalLayer(nn.Module, ABC):
     """One layer.
@@ -175,49 +173,6 @@ class LogMel(CausalLayer):
             log_mel = ((power + 1e-10).sqrt() @ self.filters + LOG_MEL_FLOOR).log()
             # Speech is then about between -1 and 1.
             return ((log_mel + 4.5) / 2.5).mT, state
-
-
-class InverseSTFT(CausalLayer):
-    """Log-magnitudes and phases [B, window + 2, n] to the waveform [B, 1, n hop].
-
-    A column's window begins with the samples that come out with it; what reaches over later ones is
-    the state. The first samples of a signal miss windows that would have begun before it.
-
-    Args:
-        window: Samples.
-        hop: Samples.
-    """
-
-    window: Tensor
-
-    def __init__(self, window: int, hop: int) -> None:
-        super().__init__()
-        self.size, self.hop, self.past = window, hop, 0
-        self.register_buffer("window", _hann(window), persistent=False)
-
-    @override
-    def step(self, x: Tensor, state: LayerState | None) -> tuple[Tensor, LayerState]:
-        batch, _, columns = x.shape
-        parts = self.size // self.hop
-        with torch.autocast(x.device.type, enabled=False):
-            magnitude, phase = x.float().mT.chunk(2, -1)
-            magnitude = magnitude.clamp(max=_MAX_LOG_MAGNITUDE).exp()
-            sum_of_squares = float(self.window.square().sum()) / self.hop
-            out = x.new_zeros(batch, columns + parts - 1, self.hop, dtype=torch.float32)
-            if columns:
-                windows = torch.fft.irfft(torch.polar(magnitude, phase), n=self.size)
-                windows = windows * (self.window / sum_of_squares)
-                pieces = windows.view(batch, columns, parts, self.hop)
-                out = sum(
-                    (
-                        F.pad(pieces[:, :, part], (0, 0, part, parts - 1 - part))
-                        for part in range(parts)
-                    ),
-                    start=out,
-                )
-            if state is not None:
-                out = out + F.pad(state[0], (0, 0, 0, columns))
-        return out[:, :columns].reshape(batch, 1, -1), (out[:, columns:].clone(),)
 
 
 class CausalStack(nn.Module):

@@ -1,7 +1,7 @@
 """The networks of a spectral codec: encoder, standardization of latents, decoder.
 
-The encoder turns a log-mel spectrogram into a latent per frame. The decoder makes a spectrogram of
-latents, magnitudes and phases, and its inverse Fourier transform is the waveform. All layers are
+The encoder turns a log-mel spectrogram into a latent per frame. The decoder reads the pitch off
+latents, and filters of a spectrogram that shape pulses of this pitch, and noise. All layers are
 causal; the decoder's output is later than its input by `lookahead_frames`, which is cut off at the
 beginning, so that samples depend on so many later latents.
 
@@ -14,13 +14,13 @@ import torch
 from torch import Tensor, nn
 
 from sled.codec.spectral.config import SpectralConfig
+from sled.codec.spectral.excitation import LOG_GAINS, SourceFilter
 from sled.codec.spectral.layers import (
     Block,
     CausalConv,
     CausalLayer,
     CausalStack,
     ChannelNorm,
-    InverseSTFT,
     LogMel,
     Pointwise,
 )
@@ -78,6 +78,7 @@ class Decoder(nn.Module):
         self.latent_size, self.hop_length = config.latent_size, config.hop_length
         self.lookahead_frames = config.lookahead_frames
         self.lookahead_samples = config.lookahead_frames * config.hop_length
+        source = SourceFilter(config.sampling_rate, config.stft_hop)
         self.stack = CausalStack(
             [
                 CausalConv(config.latent_size, width, 3),
@@ -85,8 +86,8 @@ class Decoder(nn.Module):
                 ChannelNorm(width),
                 *_blocks(config, width, config.decoder_blocks),
                 ChannelNorm(width),
-                Pointwise(width, config.stft_window + 2),
-                InverseSTFT(config.stft_window, config.stft_hop),
+                Pointwise(width, source.outputs),
+                source,
             ]
         )
 
@@ -95,6 +96,21 @@ class Decoder(nn.Module):
         held = latents[..., -1:].expand(-1, -1, self.lookahead_frames)
         waveforms: Tensor = self.stack(torch.cat((latents, held), -1))
         return waveforms[..., self.lookahead_samples :]
+
+    @property
+    def source(self) -> SourceFilter:
+        """The last layer, which makes the waveform."""
+        last = self.stack.layers[-1]
+        assert isinstance(last, SourceFilter)
+        return last
+
+    def filters(self, latents: Tensor) -> Tensor:
+        """The input [B, 1 + 3 (H + 1), n] of the last layer, of latents [B, D, T]."""
+        x = latents
+        for layer in self.stack.layers[:-1]:
+            assert isinstance(layer, CausalLayer)
+            x = layer.step(x, None)[0]
+        return x
 
 
 class Spectral(nn.Module):
@@ -146,6 +162,11 @@ def new_spectral(config: SpectralConfig) -> Spectral:
     last = model.encoder.stack.layers[-1]
     assert isinstance(last, Pointwise)
     nn.init.trunc_normal_(last.linear.weight, std=0.5 * last.linear.in_features**-0.5)
+    head = model.decoder.stack.layers[-2]
+    assert isinstance(head, Pointwise) and head.linear.bias is not None
+    gains, _, noise_gains = head.linear.bias.detach()[1:].chunk(3)
+    gains.fill_(LOG_GAINS[0])
+    noise_gains.fill_(LOG_GAINS[1])
     return model
 
 

@@ -316,5 +316,4 @@ class CodecTrainingConfig:
             encoder_width=max(1, self.decoder_width * 2 // 3),
             decoder_width=self.decoder_width,
             decoder_blocks=self.decoder_blocks,
-            lookahead_frames=max(2, -(-published.overlap // columns)),
         )

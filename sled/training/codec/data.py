@@ -12,6 +12,7 @@ from torch import Tensor
 
 from sled.data.cache.codes import cut_waveform
 from sled.training.codec.letters import LetterTimes
+from sled.training.codec.voice import VoicePhase, VoiceTrack, joined, track_voice
 
 logger = logging.getLogger(__name__)
 
@@ -32,16 +33,19 @@ class Segments:
         waveforms: float32 [B, 1, S] within [-1, 1].
         predictions: float32 [B, D, T], latents that a model predicts for them. None: unknown.
         letters: B times int64 [L], numbers of the letters said in them. None: unknown.
+        voice: Its phase and pitch [B, S]. None: unknown.
     """
 
     waveforms: Tensor
     predictions: Tensor | None = None
     letters: tuple[Tensor, ...] | None = None
+    voice: VoicePhase | None = None
 
     def to(self, device: str | torch.device) -> "Segments":
         """The same on a device."""
         predictions = None if self.predictions is None else self.predictions.to(device)
-        return Segments(self.waveforms.to(device), predictions, self.letters)
+        voice = None if self.voice is None else self.voice.to(device)
+        return Segments(self.waveforms.to(device), predictions, self.letters, voice)
 
 
 @dataclass(frozen=True)
@@ -65,6 +69,7 @@ class SegmentSampler:
         loudness_jitter_db: uniform random gain around it, per segment.
         max_cached_hours: keep all audio in memory as 16-bit integers up to this much.
         with_letters: whether batches say which letters are spoken.
+        with_voice: whether batches tell phase and pitch of the voice.
 
     Raises:
         ValueError: if letters are wanted of a corpus that is not aligned.
@@ -86,6 +91,7 @@ class SegmentSampler:
         loudness_jitter_db: float,
         max_cached_hours: float,
         with_letters: bool = False,
+        with_voice: bool = False,
     ) -> None:
         self.cuts: list[Cut] = list(cuts)
         self.sample_rate = sample_rate
@@ -94,6 +100,7 @@ class SegmentSampler:
         self.loudness_jitter_db = loudness_jitter_db
         self.weights = torch.tensor([cut.duration for cut in self.cuts], dtype=torch.float64)
         self.letter_times = LetterTimes(self.cuts) if with_letters else None
+        self._tracks: dict[int, VoiceTrack] | None = {} if with_voice else None
         self.hours = float(self.weights.sum()) / 3600
         self._cache: list[np.ndarray] | None = None
         if self.hours <= max_cached_hours:
@@ -104,10 +111,13 @@ class SegmentSampler:
         audio = cut_waveform(self.cuts[index], self.sample_rate).numpy()
         return np.round(audio.clip(-1, 1) * 32767).astype(np.int16)
 
+    def _clip(self, index: int) -> np.ndarray:
+        return self._load(index) if self._cache is None else self._cache[index]
+
     def _segment(self, generator: torch.Generator) -> _Segment:
         """One segment at the nominal loudness."""
         index = int(torch.multinomial(self.weights, 1, generator=generator))
-        clip = self._load(index) if self._cache is None else self._cache[index]
+        clip = self._clip(index)
         spare = max(len(clip) - self.segment_samples, 0) // self.grid
         start = self.grid * int(torch.randint(spare + 1, (), generator=generator))
         whole = torch.from_numpy(clip.astype(np.float32) / 32767)
@@ -144,12 +154,25 @@ class SegmentSampler:
         # A gain that would clip is lowered: the codec would learn clipping as a sound.
         peak = waveforms.abs().amax(-1, keepdim=True)
         waveforms = (waveforms / peak.clamp(min=1.0)).unsqueeze(1)
-        if self.letter_times is None:
-            return Segments(waveforms)
-        return Segments(waveforms, letters=tuple(map(self._letters, segments)))
+        letters = None if self.letter_times is None else tuple(map(self._letters, segments))
+        return Segments(waveforms, letters=letters, voice=self._voice(segments))
 
     def _letters(self, segment: _Segment) -> Tensor:
         assert self.letter_times is not None
         bounds = segment.start, segment.start + self.segment_samples
         start_s, end_s = (bound / self.sample_rate for bound in bounds)
         return self.letter_times.between(segment.index, start_s, end_s)
+
+    def _voice(self, segments: list[_Segment]) -> VoicePhase | None:
+        """The voice in segments, if it is asked for; each clip is analysed once."""
+        tracks = self._tracks
+        if tracks is None:
+            return None
+        parts: list[VoicePhase] = []
+        for segment in segments:
+            if segment.index not in tracks:
+                waveform = self._clip(segment.index).astype(np.float32) / 32767
+                tracks[segment.index] = track_voice(waveform, self.sample_rate)
+            track = tracks[segment.index]
+            parts.append(track.between(segment.start, self.segment_samples, self.sample_rate))
+        return joined(parts, 0)

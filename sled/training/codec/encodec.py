@@ -108,10 +108,12 @@ class EncodecLearner(CodecLearner[Encodec]):
         return self._with_predictions(self._with_noise(mixed), segments.predictions)
 
     @override
-    def _decode(self, latents: Tensor) -> Tensor:
+    def _decode(
+        self, latents: Tensor, segments: Segments, losses: dict[str, Tensor]
+    ) -> tuple[Tensor, None]:
         with self._autocast():
             decoded: Tensor = self.model.decoder(latents)
-        return decoded.float().squeeze(1) / self.waveform_scale
+        return decoded.float().squeeze(1) / self.waveform_scale, None
 
     @override
     def reconstruct(self, model: Encodec, waveform: Tensor) -> Reconstruction:

@@ -137,10 +137,13 @@ class CodecLearner(ABC, Generic[Model]):
         """The decoder's input [B, D, T]; losses that concern the latents are added to `losses`."""
 
     @abstractmethod
-    def _decode(self, latents: Tensor) -> Tensor:
+    def _decode(
+        self, latents: Tensor, segments: Segments, losses: dict[str, Tensor]
+    ) -> tuple[Tensor, Tensor | None]:
         """Waveforms [B, S] at their true level, of the decoder's input.
 
-        They may be shorter than the segments, at the end.
+        They may be shorter than the segments, at the end. A decoder that draws noise also returns
+        another draw, without gradients. Losses that only it has are added to `losses`.
         """
 
     @abstractmethod
@@ -164,9 +167,9 @@ class CodecLearner(ABC, Generic[Model]):
         losses: dict[str, Tensor] = {}
         with torch.set_grad_enabled(not self.frozen):
             latents = self._latents(segments, losses)
-        fake = self._decode(latents)
+        fake, other = self._decode(latents, segments, losses)
         real = segments.waveforms.squeeze(1)[:, : fake.shape[1]]
-        losses["mel"] = self.config.mel_weight * self.mel_distance(fake, real)
+        losses["mel"] = self.config.mel_weight * self.mel_distance(fake, real, other)
         if self.config.stft_weight:
             losses["stft"] = self.config.stft_weight * self.stft_distance(fake, real)
         if self.config.waveform_weight:

@@ -83,13 +83,26 @@ class MultiScaleMelDistance(nn.Module):
             MelSpectrogram(sample_rate, n_fft, n_mels, floor) for n_fft, n_mels in windows
         )
 
-    def forward(self, output: Tensor, target: Tensor) -> Tensor:
-        """Distance of waveforms [B, S], as a scalar in nepers."""
+    def forward(self, output: Tensor, target: Tensor, other: Tensor | None = None) -> Tensor:
+        """Distance of waveforms [B, S], as a scalar in nepers.
+
+        Args:
+            output: What is to come closer.
+            target: What it is to come closer to.
+            other: If outputs are drawn at random, another draw of the output. Then its distance is
+                subtracted, so that the least mean is that of outputs distributed as targets are
+                (the energy distance; Gritsenko et al., 2020). Without it, noise would be learned as
+                something of medium level. Its gradient is that of the whole, on average.
+        """
         distances = []
         for scale in self.scales:
             with torch.no_grad():
                 wanted = scale(target)
-            distances.append(F.l1_loss(scale(output), wanted))
+                avoided = None if other is None else scale(other)
+            got = scale(output)
+            distances.append(F.l1_loss(got, wanted))
+            if avoided is not None:
+                distances[-1] = distances[-1] - F.l1_loss(got, avoided)
         return torch.stack(distances).mean()
 
 

@@ -39,6 +39,7 @@ class PredictionSampler(SegmentSampler):
         segment_samples: as for `SegmentSampler`.
         loudness_db: as for `SegmentSampler`; it only determines which segments are silent.
         max_cached_hours: as for `SegmentSampler`.
+        with_voice: as for `SegmentSampler`.
 
     Raises:
         ValueError: if no clip is left, or one is not the clip that the predictions were made for.
@@ -54,6 +55,7 @@ class PredictionSampler(SegmentSampler):
         segment_samples: int,
         loudness_db: float,
         max_cached_hours: float,
+        with_voice: bool = False,
     ) -> None:
         assert segment_samples % hop_length == 0
         self.predictions, self.grid = predictions, hop_length
@@ -75,18 +77,21 @@ class PredictionSampler(SegmentSampler):
             loudness_db=loudness_db,
             loudness_jitter_db=0.0,
             max_cached_hours=max_cached_hours,
+            with_voice=with_voice,
         )
 
     @override
     def batch(self, size: int, generator: torch.Generator) -> Segments:
         waveforms, frames = [], []
-        for segment in self._audible(size, generator):
+        segments = self._audible(size, generator)
+        for segment in segments:
             first, count = segment.start // self.grid, self.segment_samples // self.grid
             waveforms.append(segment.waveform / segment.gain)
             frames.append(
                 self.predictions[self.cuts[segment.index].id][first : first + count].float().T
             )
-        return Segments(torch.stack(waveforms).unsqueeze(1), torch.stack(frames))
+        predicted = torch.stack(frames)
+        return Segments(torch.stack(waveforms).unsqueeze(1), predicted, voice=self._voice(segments))
 
 
 def open_predictions(folder: str, codec: Codec) -> Predictions:

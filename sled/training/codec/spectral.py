@@ -1,4 +1,8 @@
-"""Training of a spectral codec: mel distance first, then a frozen encoder and a discriminator."""
+"""Training of a spectral codec: mel distance first, then a frozen encoder and a discriminator.
+
+The decoder's pulses are put where those of the recording are, which makes the recording
+predictable but for its noise. The distance is that of distributions, so noise is drawn twice.
+"""
 
 from __future__ import annotations
 
@@ -10,16 +14,21 @@ import torch
 from torch import Tensor, nn
 from typing_extensions import override
 
+from sled.codec.spectral.excitation import pitch_output, pulses
 from sled.codec.spectral.network import Spectral, new_spectral
 from sled.training.codec.config import CodecTrainingConfig
 from sled.training.codec.data import Segments
 from sled.training.codec.evaluation import Reconstruction
 from sled.training.codec.learner import SCALE_BATCHES, CodecLearner, cosine
 from sled.training.codec.letters import LetterHead
+from sled.training.codec.voice import VoicePhase
 
 MIN_DEVIATION = 0.02
 """Of a number of latents, relative to its limit. One that hardly varies would otherwise be
 rounded too coarsely in codes."""
+
+PITCH_WEIGHT = 1.0
+"""Of the error of the decoder's pitch, in nepers."""
 
 JUDGED_S = 0.32
 """The discriminator hears this much of each segment, at a random place."""
@@ -151,12 +160,30 @@ class SpectralLearner(CodecLearner[Spectral]):
         model.deviation.copy_(deviation[:, None].clamp(min=MIN_DEVIATION * model.config.limit))
 
     @override
-    def _decode(self, latents: Tensor) -> Tensor:
-        decoder = self.model.decoder
+    def _decode(
+        self, latents: Tensor, segments: Segments, losses: dict[str, Tensor]
+    ) -> tuple[Tensor, Tensor]:
+        decoder, voice = self.model.decoder, segments.voice
+        assert voice is not None
+        source, ahead = decoder.source, decoder.lookahead_samples
         with self._autocast():
-            decoded: Tensor = decoder.stack(latents)
-        # Without the end, for which the segment holds no look-ahead.
-        return decoded[:, 0, decoder.lookahead_samples :].float()
+            filters = decoder.filters(latents).float()
+        voice = voice.preceded(ahead, source.sample_rate)
+        losses["pitch"] = PITCH_WEIGHT * _pitch_loss(filters[:, 0], voice, source.hop)
+        blocks = len(latents), filters.shape[-1] + 1, source.hop
+        used = blocks[1] * blocks[2]
+        sound = pulses(voice.phase[:, :used], voice.pitch[:, :used], source.sample_rate)
+        spoken = source.voice_windows(sound.view(blocks), filters)
+
+        def drawn(spoken: Tensor, filters: Tensor) -> Tensor:
+            noise = torch.randn(blocks, generator=self.generator).to(self.device)
+            windows = spoken + source.noise_windows(noise, filters)
+            waveforms = source.overlapped(windows)[:, :-1].flatten(1)
+            # Without the end, for which the segment holds no look-ahead.
+            return waveforms[:, ahead:]
+
+        other = drawn(spoken.detach(), filters.detach())
+        return drawn(spoken, filters), other
 
     @override
     def _judge(self, real: Tensor, fake: Tensor) -> dict[str, Tensor]:
@@ -228,3 +255,13 @@ def _initialize_discriminator(discriminator: nn.Module) -> None:
             layer.weight = weight  # which sets direction and gain of the normalization
             assert layer.bias is not None
             nn.init.zeros_(layer.bias)
+
+
+def _pitch_loss(outputs: Tensor, voice: VoicePhase, hop: int) -> Tensor:
+    """Mean error, where there is voice, of the pitch that outputs [B, n] of columns stand for."""
+    # Where a column's pitch is reached.
+    ends = hop * torch.arange(2, outputs.shape[1] + 2, device=outputs.device)
+    ends = ends.clamp(max=voice.pitch.shape[1] - 1)
+    wanted, voiced = pitch_output(voice.pitch[:, ends]), voice.voiced[:, ends]
+    errors = (outputs - wanted.float()).abs() * voiced
+    return errors.sum() / voiced.sum().clamp(min=1)

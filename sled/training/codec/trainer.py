@@ -75,6 +75,7 @@ class _SegmentSizes(TypedDict):
     segment_samples: int
     loudness_db: float
     max_cached_hours: float
+    with_voice: bool
 
 
 class CodecTrainer:
@@ -112,6 +113,7 @@ class CodecTrainer:
             segment_samples=frames * hop_length,
             loudness_db=config.loudness_db,
             max_cached_hours=config.max_cached_hours,
+            with_voice=isinstance(architecture, SpectralConfig),
         )
         cuts = load_cuts(config.train_manifest)
         self.sampler = (

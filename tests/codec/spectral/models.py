@@ -12,7 +12,7 @@ SIZES: dict[str, dict[str, object]] = {
     "usual": {},
     "three columns": {"columns_per_frame": 3},
     "one frame of look-ahead": {"columns_per_frame": 6, "lookahead_frames": 1},
-    "much overlap": {"stft_window": 24, "lookahead_frames": 3},
+    "much look-ahead": {"stft_window": 24, "lookahead_frames": 3},
     "kl": {"bottleneck": "kl"},
     "no context": {"kernel_size": 1, "encoder_frame_blocks": 0},
 }
