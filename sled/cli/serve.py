@@ -51,7 +51,7 @@ def run(args: argparse.Namespace) -> int:
         ValueError: If a setting is wrong, or the extra is not installed.
     """
     try:
-        from sled.serving.allocator import keep_one_arena
+        from sled.files.allocator import keep_one_arena
         from sled.serving.app import make_app
         from sled.serving.listening import listen, uvicorn_config
         from sled.serving.logs import configure_logging

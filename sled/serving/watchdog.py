@@ -11,7 +11,7 @@ import threading
 import time
 from collections.abc import Callable
 
-from sled.serving.allocator import return_memory
+from sled.files.allocator import return_memory
 from sled.serving.server import Server
 
 logger = logging.getLogger(__name__)

@@ -19,7 +19,7 @@ import numpy as np
 import psutil
 import websockets
 
-from sled.serving.allocator import keep_one_arena, return_memory
+from sled.files.allocator import keep_one_arena, return_memory
 from sled.serving.service import SpeechRequest
 from tests.serving.conftest import Running, start, stop
 from tests.serving.websocket.test_connection import CONFIG, DONE, Caller, text

@@ -19,7 +19,8 @@ import numpy as np
 import pytest
 from starlette.websockets import WebSocketDisconnect
 
-from sled.serving import allocator, watchdog
+from sled.files import allocator
+from sled.serving import watchdog
 from sled.serving.app import make_app
 from sled.serving.caller import Caller, set_caller
 from sled.serving.keys import Key

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from sled.fast.native.library import Block, Layer, Matrix, Model
 from sled.fast.quantize import quantize_blocks
+from sled.files.allocator import return_memory
 from sled.files.large_pages import zeros
 from sled.model.backbone import MLP, DecoderLayer, rotary_tables
 from sled.model.heads.energy import EPSILON, EnergyHead, ResidualBlock
@@ -95,7 +96,7 @@ class PackedModel:
     """The weights of a model, for the compiled kernels.
 
     Args:
-        model: The model. Its layers are removed one by one, to hold their weights only once.
+        model: The model. Layers and blocks are removed one by one, to hold their weights only once.
         bits: Bits of a weight: 32, or 8.
         cache_kind: Kind of keys and values.
 
@@ -124,10 +125,15 @@ class PackedModel:
             layer = backbone.layers.pop(0)
             assert isinstance(layer, DecoderLayer)
             layers[number] = self._layer(layer)
+            del layer
+            return_memory()
         blocks = (Block * sizes.diffloss_d)()
-        for number, block in enumerate(net.res_blocks):
+        for number in range(sizes.diffloss_d):
+            block = net.res_blocks.pop(0)
             assert isinstance(block, ResidualBlock)
             blocks[number] = self._block(block)
+            del block
+        return_memory()
         self.structure = Model(
             hidden=sizes.hidden_size,
             heads=sizes.num_attention_heads,

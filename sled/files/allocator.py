@@ -25,7 +25,8 @@ def return_memory() -> None:
     """Give the system what was freed, if the C library is glibc.
 
     What lies between blocks that are still used is otherwise kept: tens of megabytes, and a little
-    more after thousands of sessions. Allocations wait meanwhile, so nobody should be speaking.
+    more after thousands of sessions; or a model whose weights were packed. Allocations wait
+    meanwhile, so nobody should be speaking.
     """
     if (trim := _function("malloc_trim")) is not None:
         trim(0)
