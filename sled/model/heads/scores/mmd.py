@@ -11,6 +11,7 @@ Shapes: M samples, F frames, D latent width.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import torch
@@ -58,8 +59,9 @@ def laplacian_mmd(
     """
 
     def exponent(difference: Tensor, width: float) -> Tensor:
-        norm: Tensor = torch.linalg.vector_norm(difference, dim=-1)
-        return norm / (width * difference.shape[-1] ** 0.5)
+        scale = width * math.sqrt(difference.shape[-1])
+        distance: Tensor = torch.linalg.vector_norm(difference, dim=-1) / scale
+        return distance
 
     return _mmd(samples, target, bandwidths, exponent)
 
