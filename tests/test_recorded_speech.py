@@ -2,7 +2,7 @@
 
 `goldens/speech.safetensors` holds every 16th sample of speech that was made before the package was
 rebuilt (commit e37b143), with the same calls as below. It was not amplified, and its prompts were
-continued as they were recorded.
+continued as they were recorded. Cloned speech was recorded again when prompts got their own tokens.
 """
 
 import numpy as np

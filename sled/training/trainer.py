@@ -195,7 +195,7 @@ class SledTrainer(BatchTrainer):
                 for part in LOSS_PARTS
             },
             units=output.num_frames,
-            flops=training_flops(unwrap(model), output.lengths, output.num_frames),
+            flops=training_flops(unwrap(self.model), output.lengths, output.num_frames),
             positions=sum(output.lengths),
             # Only attention is padded, and not on a CPU.
             slots=sum(output.lengths) if self.args.device.type == "cpu" else longest,

@@ -138,7 +138,7 @@ FLAGS: dict[str, set[str]] = {
     "bench server": {"--json", "--model", "--text", "--rounds"},
     "bench flow": {
         *("--json", "--size", "--seconds", "--steps", "--guidance", "--left_frames", "--device"),
-        "--threads",
+        *("--threads", "--vocoder"),
     },
     "bench start": {"--json", "--model", "--input", "--rounds"},
     "bench train": {

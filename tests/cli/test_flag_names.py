@@ -18,8 +18,9 @@ from sled.training.tokens.cosyvoice_flags import make_published_parser
 from sled.training.tokens.simpletts_flags import make_simpletts_parser
 from tests.commands import ROOT
 
-# Of other programs, and the part before the dot of --ddp.dist_backend.
-FOREIGN = {"--ddp", "--nproc_per_node", "--format", "--id", "--query-gpu"}
+# Of other programs, of the scripts beside Pocket TTS, and the part before the dot of
+# --ddp.dist_backend.
+FOREIGN = {"--int8", "--ddp", "--nproc_per_node", "--format", "--id", "--query-gpu"}
 
 
 def flags_of(parser: argparse.ArgumentParser) -> set[str]:

@@ -69,6 +69,7 @@ LINES = [
     "grow --model model --hidden_size 48 --num_attention_heads 6 -o out/grown",
     "export --model model --codec model/codec --dtype float32 -o out/shipped",
     "evaluate --manifest data/cuts.jsonl.gz --model model --modes model --limit 1 -o out/results",
+    "sweep --manifest data/cuts.jsonl.gz --model model --cfg 1 2 --limit 1 -o out/sweep",
     "bench generate --size digits --frames 2 --rounds 1",
     "bench latency --size digits --words 2 --rounds 1",
     "bench sessions --size digits --batch 2 --frames 2 --steps 1",
@@ -84,7 +85,7 @@ LINES = [
 ]
 # These are parsed only: running them takes too long, or needs a model that is not here.
 PARSED_ONLY = ["serve", "evaluate", "align", "prepare digits", "prepare english", "check"]
-PARSED_ONLY += ["cache embeddings", "cache tokens", "finetune"]
+PARSED_ONLY += ["sweep", "cache embeddings", "cache tokens", "finetune"]
 PARSED_ONLY += [name for name in COMMANDS if name.startswith("bench ")]
 
 VALUES = [
