@@ -65,7 +65,7 @@ def choose_precision(
 
 
 def candidates(config: Config | None) -> list[str]:
-    """Return the precisions that keep the words of a model, and that this CPU computes.
+    """Return the precisions of which `auto` takes the fastest, as this CPU computes them.
 
     Args:
         config: As for `choose_precision`.
