@@ -152,11 +152,11 @@ def build_model(
     config = SpeechLlamaConfig.from_pretrained(folder)
     old = config.architecture
     theirs = (old.vocab_size, old.vae_embed_dim, old.frame_rate)
-    if theirs != ours:
+    if (theirs[0], theirs[2]) != (ours[0], ours[2]):
         raise ValueError(
-            f"{folder} has {theirs[0]} tokens and units of size {theirs[1]} at {theirs[2]:g} Hz; "
-            f"the tokenizer has {ours[0]} and the codec {ours[1]} at {ours[2]:g}: "
-            "use the ones it was trained with"
+            f"{folder} has {theirs[0]} tokens and {theirs[2]:g} units a second; the tokenizer has "
+            f"{ours[0]} and the codec {ours[2]:g}: use the tokenizer it was trained with, and a "
+            "codec of that rate"
         )
     if arguments.text_normalization not in (None, old.text_normalization):
         raise ValueError(
@@ -169,7 +169,23 @@ def build_model(
     model: SpeechLlamaForCausalLM = SpeechLlamaForCausalLM.from_pretrained(
         folder, config=config, dtype=torch.float32
     )
-    return model
+    return model if theirs[1] == ours[1] else _with_unit_size(model, ours[1])
+
+
+def _with_unit_size(model: SpeechLlamaForCausalLM, size: int) -> SpeechLlamaForCausalLM:
+    """A model for units of another size. Only weights whose shape depends on it are new."""
+    config = SpeechLlamaConfig(**(model.config.to_dict() | {"vae_embed_dim": size}))
+    other = SpeechLlamaForCausalLM(config)
+    shapes = {name: weight.shape for name, weight in other.state_dict().items()}
+    kept = {name: w for name, w in model.state_dict().items() if w.shape == shapes[name]}
+    new = other.load_state_dict(kept, strict=False).missing_keys
+    logger.info(
+        "units have %d numbers instead of %d: %s begin anew",
+        size,
+        model.config.architecture.vae_embed_dim,
+        ", ".join(new),
+    )
+    return other
 
 
 def training_batches(

@@ -32,6 +32,19 @@ def fit_with_channel(corpus: Path, output: Path, **changes: object) -> Path:
     return fit(corpus, output, **(settings | changes))
 
 
+def test_with_a_codec_of_other_units_only_the_layers_that_see_units_begin_anew(aligned, tmp_path):
+    """So a model that can read moves to another codec. The rate of units must be the same."""
+    old = fit(aligned, tmp_path / "old", codec=GOLDENS / "codec", max_steps=1)
+    new = fit_with_channel(
+        aligned, tmp_path / "new", finetune_path=old, max_steps=1, learning_rate=0.0
+    )
+    before, after = weights(old), weights(new)
+    changed = {name for name in before if not before[name].equal(after[name])}
+    read, drawn = "z_proj.weight", "scoreloss.net.final_layer.linear"
+    assert changed == {read, f"{drawn}.weight", f"{drawn}.bias"}
+    assert after[read].shape[1] == before[read].shape[1] + 6
+
+
 def test_the_channel_is_learned_with_the_rest(aligned, tmp_path):
     """The latents, and so the output of the model, are wider; evaluation works too."""
     evaluation = {"eval_manifest": aligned / "aligned.jsonl.gz", "eval_strategy": "steps"}

@@ -258,7 +258,7 @@ def test_settings_are_checked_in_finetuning_too(corpus, pretrained, tmp_path):
 
 
 def test_a_checkpoint_that_fits_neither_tokenizer_nor_codec_is_refused(corpus, tmp_path):
-    with pytest.raises(ValueError, match="300 tokens and units of size 32"):
+    with pytest.raises(ValueError, match="300 tokens and 75 units a second"):
         fit(corpus, tmp_path, finetune_path=GOLDENS / "offline")
 
 
