@@ -9,9 +9,10 @@ from tempfile import TemporaryDirectory
 import torch
 from torch import nn
 
-from sled.benchmarks.sizes import make_codec, make_config
+from sled.benchmarks.sizes import make_codec, make_config, untrained_codec
 from sled.bundled import BUNDLED_MODELS
-from sled.fast import choose_precision, loading_dtype, make_fast
+from sled.codec import Codec, load_codec
+from sled.fast import choose_precision, loading_dtype, make_fast, use_kernels
 from sled.model.heads.energy import ZeroLinear
 from sled.model.interface import FrameModel
 from sled.model.lm import SpeechLM, num_parameters
@@ -54,28 +55,31 @@ def make_model(size: str, device: torch.device, dtype: torch.dtype) -> SpeechLM:
 
 def load_model(
     size: str, device: torch.device, dtype: str, threads: int | None = None
-) -> FrameModel:
-    """Return the fast form of a model of one of `SIZES`; arguments are those of `load_tts`."""
-    precision = resolve_dtype(size, device, dtype)
-    return make_fast(read_model(size, device, loading_dtype(precision)), precision, threads)
+) -> tuple[FrameModel, Codec]:
+    """Return the fast form of a model of one of `SIZES`, and its codec.
 
-
-def read_model(size: str, device: torch.device, dtype: torch.dtype) -> SpeechLM:
-    """Do as `make_model`, but read models of the published sizes from a checkpoint in float32.
-
-    Another process writes the checkpoint, so that memory is that of loading a model.
+    Those of the published sizes are read from a checkpoint in float32. Another process writes it,
+    so that memory is that of loading a model. Arguments are those of `load_tts`.
     """
+    precision = resolve_dtype(size, device, dtype)
+    stored = loading_dtype(precision)
     if not size.startswith("published"):
-        return make_model(size, device, dtype)
+        model = make_model(size, device, stored or torch.float32)
+        return make_fast(model, precision, threads), make_codec(size, device)
     with TemporaryDirectory(prefix="sled-") as folder:
-        maker = get_context("spawn").Process(target=_save_model, args=(size, folder))
-        maker.start()
-        maker.join()
-        return load_speech_lm(Path(folder), dtype).to(device)
+        writer = get_context("spawn").Process(target=_write_checkpoint, args=(size, folder))
+        writer.start()
+        writer.join()
+        model = load_speech_lm(Path(folder), stored).to(device)
+        fast = make_fast(model, precision, threads)
+        codec = load_codec(Path(folder) / "codec", device)
+    use_kernels(codec)
+    return fast, codec
 
 
-def _save_model(size: str, folder: str) -> None:
+def _write_checkpoint(size: str, folder: str) -> None:
     save_speech_lm(make_model(size, torch.device("cpu"), torch.float32), Path(folder))
+    untrained_codec(size).save(Path(folder) / "codec")
 
 
 def load_tts(
@@ -96,9 +100,9 @@ def load_tts(
         threads: CPU threads of the model. None: as many as torch has.
         codec_threads: CPU threads of the codec. None: half as many as torch has.
     """
-    model = load_model(size, device, dtype, threads)
+    model, codec = load_model(size, device, dtype, threads)
     bundled = BUNDLED_MODELS[size if size in BUNDLED_MODELS else "digits"]
     tokenizer = TextTokenizer.from_pretrained(
         bundled.folder, model.config.architecture.text_normalization
     )
-    return TTS(model, tokenizer, make_codec(size, device), codec_threads)
+    return TTS(model, tokenizer, codec, codec_threads)

@@ -22,7 +22,7 @@ from sled.benchmarks.models import (
     resolve_dtype,
 )
 from sled.benchmarks.report import Report, describe_machine, table
-from sled.benchmarks.sizes import describe_weights, make_codec
+from sled.benchmarks.sizes import describe_weights
 from sled.codec import Codec
 from sled.decoding import Decoder, Request, UtteranceState
 from sled.fast.cuda_graph import CudaGraphModel
@@ -50,7 +50,7 @@ def measure(args: argparse.Namespace) -> Report:
     check_at_least(args, 1, "batch", "context", "frames", "steps", "threads", "draws")
     device = open_device(args)
     dtype = resolve_dtype(args.size, device, args.dtype)
-    model, codec = load_model(args.size, device, dtype, args.threads), make_codec(args.size, device)
+    model, codec = load_model(args.size, device, dtype, args.threads)
     text = _text_length(args.context + args.frames)
     most = text + args.context + args.frames
     if most > model.config.architecture.max_position_embeddings:

@@ -5,23 +5,13 @@ from __future__ import annotations
 import torch
 
 from sled.bundled import BUNDLED_MODELS
-from sled.codec import Codec, EncodecCodec, Group, TransformedCodec, load_codec
+from sled.codec import Codec, CodecParts, Group, load_codec
 from sled.codec.encodec.config import EncodecConfig
 from sled.codec.encodec.initialize import new_encodec
 from sled.fast import use_kernels
 from sled.model.config import Architecture, Config
 
 FRAMES_IN_GROUP = 4
-
-
-class UntrainedCodec(EncodecCodec):
-    """An Encodec of the published sizes with random weights."""
-
-    def __init__(self, device: str | torch.device = "cpu") -> None:
-        model = new_encodec(EncodecConfig())
-        for codebook in model.quantizer.codebooks:
-            codebook.embed.normal_()
-        super().__init__(model, device)
 
 
 def make_config(size: str) -> Config:
@@ -56,12 +46,21 @@ def describe_weights(size: str) -> str:
 
 def make_codec(size: str, device: torch.device) -> Codec:
     """Return the codec of one of `sled.benchmarks.flags.SIZES`."""
-    codec: Codec
     if size in BUNDLED_MODELS:
         codec = load_codec(BUNDLED_MODELS[size].folder / "codec", device)
     else:
-        codec = UntrainedCodec(device)
-        if size == "published-x4":
-            codec = TransformedCodec(codec, [Group(FRAMES_IN_GROUP)])
+        codec = untrained_codec(size).assemble(device)
     use_kernels(codec)
     return codec
+
+
+def untrained_codec(size: str) -> CodecParts:
+    """Return an Encodec of the published sizes with random weights, with the transforms of a size.
+
+    Args:
+        size: One of `sled.benchmarks.flags.SIZES` that is not a bundled model.
+    """
+    model = new_encodec(EncodecConfig())
+    for codebook in model.quantizer.codebooks:
+        codebook.embed.normal_()
+    return CodecParts(model, (Group(FRAMES_IN_GROUP),) if size == "published-x4" else ())

@@ -10,10 +10,11 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError, safe_open
+from safetensors import SafetensorError
 from safetensors.torch import save_file
 from torch import Tensor
 
+from sled.files.checkpoint import map_tensors
 from sled.files.hub import find_hub_file, hub_file, is_hub_name
 
 CONFIG_FILE, WEIGHTS_FILE = "config.json", "model.safetensors"
@@ -45,9 +46,7 @@ def read_weights(name_or_path: str | Path) -> dict[str, Tensor]:
     """
     path = require_file(name_or_path, WEIGHTS_FILE)
     try:
-        with safe_open(path, "pt") as file:
-            names = list(file.keys())
-            return {name: file.get_tensor(name).to(torch.float32, copy=True) for name in names}
+        return {name: tensor.to(torch.float32, copy=True) for name, tensor in map_tensors(path)}
     except (OSError, SafetensorError) as error:
         raise _cannot_load(path, str(error).strip().splitlines()[0]) from error
 

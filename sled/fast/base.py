@@ -26,6 +26,7 @@ class FastModel(ABC):
     Args:
         model: The model to convert, in evaluation mode.
         dtype: Type of embeddings and hidden states. None: the model's own.
+        tokens_dtype: Type of the table of tokens. None: the model's own, and no copy.
 
     Attributes:
         config: See `FrameModel`, as for the other attributes.
@@ -45,16 +46,22 @@ class FastModel(ABC):
     encodes_text = False
     shows_attention = False
 
-    def __init__(self, model: SpeechLM, dtype: torch.dtype | None = None) -> None:
+    def __init__(
+        self,
+        model: SpeechLM,
+        dtype: torch.dtype | None = None,
+        tokens_dtype: torch.dtype | None = None,
+    ) -> None:
         self.config, self.layout, self.device = model.config, model.layout, model.device
         self.dtype = dtype or model.dtype
         self.unit_shape, self.noise_width = model.unit_shape, model.noise_width
         self.unit_dtype = self.dtype if model.unit_dtype == model.dtype else model.unit_dtype
         self.averages, self.parameter_count = model.averages, model.parameter_count
         self.ids = model.ids
-        # Not converted: the table can be as large as the rest of a small model, and a lookup
-        # converts only the rows that it reads.
-        self._tokens = model.model.embed_tokens.weight.detach()
+        # The table can be as large as the rest of a small model. A lookup converts only the rows
+        # that it reads.
+        tokens = model.model.embed_tokens.weight.detach()
+        self._tokens = tokens if tokens_dtype is None else tokens.to(tokens_dtype, copy=True)
         self._unit_input = self._cast_module(model.z_proj)
         self._condition_inputs = self._cast_module(model.condition_proj)
         norm = model.z_proj_ln
@@ -63,7 +70,7 @@ class FastModel(ABC):
         self._stop_weight = self._cast(model.eos_head.weight)
 
     def _cast(self, weight: Tensor) -> Tensor:
-        return weight.detach().to(self.dtype)
+        return weight.detach().to(self.dtype, copy=True)
 
     def _cast_module(self, module: Module) -> Module:
         return deepcopy(module).to(self.dtype).requires_grad_(False)

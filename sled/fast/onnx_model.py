@@ -87,7 +87,7 @@ class OnnxModel(FastModel):
         threads: int | None = None,
         cache_dtype: torch.dtype = torch.float16,
     ) -> None:
-        super().__init__(model, torch.float32)
+        super().__init__(model, torch.float32, None if bits == 32 else torch.float16)
         self._cache_dtype = cache_dtype
         architecture = self.config.architecture
         if architecture.head_dim % 16:

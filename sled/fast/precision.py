@@ -97,9 +97,13 @@ def _machine(config: Config) -> str:
     return f"{cpu_name()}, {level or 'no'} kernels {sources_digest() or ''}"
 
 
-def loading_dtype(precision: str) -> torch.dtype:
-    """Return the type in which to load the weights of a checkpoint for a precision."""
-    return DTYPES.get(precision, torch.bfloat16)
+def loading_dtype(precision: str) -> torch.dtype | None:
+    """Return the type in which to load the weights of a checkpoint for a precision.
+
+    Returns:
+        The type. None: as stored, since matrices are rounded one by one.
+    """
+    return DTYPES.get(precision)
 
 
 def make_fast(

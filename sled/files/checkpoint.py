@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+import mmap
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any, BinaryIO
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -16,6 +18,12 @@ CONFIG_FILE = "config.json"
 WEIGHTS_FILE = "model.safetensors"
 # Maps each tensor to the file that holds it, if there are several.
 INDEX_FILE = "model.safetensors.index.json"
+# Types that weights are stored in, by their names in the files.
+STORED_TYPES = {
+    **{"F64": torch.float64, "F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16},
+    **{"I64": torch.int64, "I32": torch.int32, "I16": torch.int16, "I8": torch.int8},
+    **{"U8": torch.uint8, "BOOL": torch.bool},
+}
 
 
 def checkpoint_folder(name_or_path: str | Path) -> Path:
@@ -76,22 +84,65 @@ def read_weights(folder: Path, dtype: torch.dtype | None = None) -> dict[str, Te
         FileNotFoundError: If there are no weights.
         ValueError: If they cannot be read.
     """
-    weights = {}
+    return {
+        name: tensor.to(dtype or tensor.dtype, copy=True) for name, tensor in _map_files(folder)
+    }
+
+
+def map_weights(folder: Path) -> dict[str, Tensor]:
+    """Map the tensors of a checkpoint folder into memory, as they are stored.
+
+    A tensor takes memory once it is read, and gives it back when nothing refers to it. What is
+    written to one does not change the file. The file must not change meanwhile.
+
+    Args:
+        folder: A checkpoint folder, with weights in one or several files.
+
+    Raises:
+        FileNotFoundError: If there are no weights.
+        ValueError: If they cannot be read.
+    """
+    return dict(_map_files(folder))
+
+
+def _map_files(folder: Path) -> Iterator[tuple[str, Tensor]]:
     whole, index = folder / WEIGHTS_FILE, folder / INDEX_FILE
     names = _shards(index) if index.is_file() and not whole.is_file() else [WEIGHTS_FILE]
     try:
-        for path in (folder / name for name in names):
-            with safe_open(path, "pt") as file:
-                keys = list(file.keys())
-            # While a file is open, the parts that were read stay in memory. So the file is opened
-            # again for each tensor: only one tensor at a time is in memory in both types.
-            for key in keys:
-                with safe_open(path, "pt") as file:
-                    tensor = file.get_tensor(key)
-                    weights[key] = tensor.to(dtype or tensor.dtype, copy=True)
+        for name in names:
+            yield from map_tensors(folder / name)
     except SafetensorError as error:
         raise unreadable(folder, error) from error
-    return weights
+
+
+def map_tensors(path: Path) -> Iterator[tuple[str, Tensor]]:
+    """Map the tensors of a file into memory one by one, as in `map_weights`.
+
+    Yields:
+        The name of a tensor, and the tensor.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        SafetensorError: If it cannot be read.
+    """
+    with safe_open(path, "pt"):  # checks the header
+        pass
+    with path.open("rb") as file:
+        size = int.from_bytes(file.read(8), "little")
+        header = json.loads(file.read(size))
+        header.pop("__metadata__", None)
+        for name, stored in header.items():
+            begin, end = (8 + size + offset for offset in stored["data_offsets"])
+            yield name, _map_tensor(file, begin, end, stored)
+
+
+def _map_tensor(file: BinaryIO, begin: int, end: int, stored: Mapping[str, Any]) -> Tensor:
+    dtype, shape = STORED_TYPES[stored["dtype"]], stored["shape"]
+    if begin == end:
+        return torch.empty(shape, dtype=dtype)
+    page = begin - begin % mmap.ALLOCATIONGRANULARITY
+    memory = mmap.mmap(file.fileno(), end - page, access=mmap.ACCESS_COPY, offset=page)
+    return torch.frombuffer(memory, dtype=dtype, offset=begin - page).view(shape)
 
 
 def unreadable(name_or_path: str | Path, error: SafetensorError) -> ValueError:

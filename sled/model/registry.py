@@ -10,7 +10,13 @@ from typing import Any
 import torch
 from safetensors.torch import save_file
 
-from sled.files.checkpoint import CONFIG_FILE, WEIGHTS_FILE, assign_weights, read_weights
+from sled.files.checkpoint import (
+    CONFIG_FILE,
+    WEIGHTS_FILE,
+    assign_weights,
+    map_weights,
+    read_weights,
+)
 from sled.files.json_object import read_json_object
 from sled.files.without_weights import without_weights
 from sled.model.config import MODEL_TYPE, Config
@@ -32,7 +38,7 @@ def load_speech_lm(
 
     Args:
         folder: With `config.json` and the weights.
-        dtype: Type of the weights. None: as stored.
+        dtype: Type of the weights. None: as stored, mapped into memory (see `map_weights`).
         config: Used instead of that of the folder.
 
     Returns:
@@ -44,7 +50,7 @@ def load_speech_lm(
     """
     with without_weights():
         model = SpeechLM(config or Config.load(folder))
-    weights = read_weights(folder, dtype)
+    weights = map_weights(folder) if dtype is None else read_weights(folder, dtype)
     # A constant, which some writers of the format leave out.
     weights.setdefault("bceloss.pos_weight", torch.tensor([STOP_POSITIVE_WEIGHT], dtype=dtype))
     assign_weights(folder, model, weights)

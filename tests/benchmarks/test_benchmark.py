@@ -14,7 +14,7 @@ from sled.benchmarks.backbones import make_backbones, run_llama
 from sled.benchmarks.corpus import write_audio_corpus, write_cached_corpus
 from sled.benchmarks.data import load_rounds, loading_rates
 from sled.benchmarks.flags import SIZES
-from sled.benchmarks.sizes import UntrainedCodec, make_config
+from sled.benchmarks.sizes import make_codec, make_config
 from sled.benchmarks.steps import PHASES, make_loader, train_steps
 from sled.data.dataset import SpeechDataset, open_corpus
 from sled.data.sampling import SpeechBatches
@@ -72,7 +72,7 @@ def test_corpora_of_ones_own_are_timed(corpora, capsys):
 @pytest.mark.parametrize("kind", ["audio", "codes"])
 def test_every_frame_that_is_loaded_counts(kind, corpora):
     """Here a round is two epochs, each a single batch."""
-    codec = UntrainedCodec()
+    codec = make_codec("debug", torch.device("cpu"))
     batches = SpeechBatches(lambda epoch: open_corpus([corpora[kind]]), max_cuts=5)
     dataset = SpeechDataset(debug_tokenizer(), codec)
     measured = load_rounds(dataset, batches, rounds=3, batches_per_round=2, num_workers=0)
@@ -122,7 +122,7 @@ def test_each_phase_has_its_own_time(tmp_path, monkeypatch):
     """Time added to a phase is measured in that phase only."""
     clock = Clock()
     monkeypatch.setattr(timing, "time", clock)
-    codec = UntrainedCodec()
+    codec = make_codec("debug", torch.device("cpu"))
     config = make_config("debug")
     loader = make_loader(tmp_path, codec, max_frames=80, vocab_size=300, num_workers=0)
     lookup = codec.codes_to_units
@@ -144,7 +144,7 @@ def test_each_phase_has_its_own_time(tmp_path, monkeypatch):
 
 def test_batches_are_as_full_as_asked_for(tmp_path):
     """Of samples short enough for two of them."""
-    codec = UntrainedCodec()
+    codec = make_codec("debug", torch.device("cpu"))
     loader = make_loader(tmp_path, codec, max_frames=80, vocab_size=300, num_workers=0)
     batches = [batch["num_frames"] for batch in islice(loader, 10)]
     # Each is rounded up to a whole frame.

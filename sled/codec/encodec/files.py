@@ -24,6 +24,7 @@ from sled.codec.files import (
     write_model,
 )
 from sled.files.hub import is_hub_name
+from sled.files.without_weights import without_weights
 
 # Only training reads these tensors, which are as large as the codebooks themselves.
 TRAINING_AVERAGES = ".codebook.embed_avg"
@@ -101,7 +102,8 @@ def _renamed(name: str, patterns: tuple[tuple[str, str], ...]) -> str:
 
 def _build(source: str | Path, config: EncodecConfig, state: dict[str, Tensor]) -> Encodec:
     """A model that holds these tensors, not copies of them."""
-    model = Encodec(config)
+    with without_weights():
+        model = Encodec(config)
     expected = model.state_dict()
     averages = [name for name in expected if name.endswith(TRAINING_AVERAGES)]
     refuse_differences(source, "Encodec", state, expected, optional=averages)

@@ -62,7 +62,7 @@ class NativeModel(FastModel):
         cache_dtype: torch.dtype | None = None,
         level: str | None = None,
     ) -> None:
-        super().__init__(model, torch.float32)
+        super().__init__(model, torch.float32, None if bits == 32 else torch.float16)
         library = open_library(level)
         assert library is not None and can_run(self.config.architecture)
         self._cache_dtype = cache_dtype or (torch.float32 if bits == 32 else torch.int8)
