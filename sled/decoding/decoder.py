@@ -7,8 +7,7 @@ reads one input, its newest, and every utterance that is ready writes one frame.
 prompt, a chunk of text) are read just before. Rows are independent, so an utterance gets the same
 units in a batch as alone.
 
-Shapes: B utterances in a step, R rows, Q new inputs of a row, C conditions, H hidden width, N noise
-width; `...` is the shape of a unit.
+Shapes: B utterances in a step, P frames of a prompt, N noise width; `...` is the shape of a unit.
 """
 
 from __future__ import annotations
@@ -86,8 +85,7 @@ class Decoder:
         # waiting for text or to read. The latter is a dictionary for its order.
         self._batch = DecodingBatch(self._limits, units, noise, model.ids)
         self._waiting: dict[Utterance, None] = {}
-        # Utterances of the batch with text to read before the next step.
-        self._text_due: list[Utterance] = []
+        self._text_due: list[Utterance] = []  # of the batch, with text to read before a step
 
     # Utterances join and leave.
 
@@ -151,6 +149,10 @@ class Decoder:
             self._check_length(utterance)
         if utterance in self._batch:
             self._batch.plan(utterance)
+
+    def extend_prompt(self, one: Utterance, token_ids: Sequence[int], units: Tensor) -> None:
+        """Append text and units [P, ...] to the prompt of an utterance that has written nothing."""
+        one.extend_prompt(token_ids, units.to(self.model.device, self.model.unit_dtype))
 
     def pause(self, utterance: Utterance) -> None:
         """Skip an utterance until `resume`."""

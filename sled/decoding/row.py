@@ -74,6 +74,11 @@ class Row:
         self.text_ended = ended
         self._line_up()
 
+    def add_prompt(self, units: Iterable[Tensor]) -> None:
+        """Append units to the prompt, before any frame is written."""
+        self._prompt.extend(units)
+        self._line_up()
+
     @property
     def num_read(self) -> int:
         """Inputs that the model has read."""

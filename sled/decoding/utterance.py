@@ -133,6 +133,14 @@ class Utterance:
             rows.append(Row(layout, [eos_token_id], True, prompt, first))
         return cls(rows, options, generator, len(prompt), request.prompt_tokens)
 
+    def extend_prompt(self, token_ids: Sequence[int], units: Tensor) -> None:
+        """Append text and units [P, ...] to the prompt, before any frame is written."""
+        self.rows[0].add_text(token_ids, ended=False)
+        for row in self.rows:
+            row.add_prompt(units)
+        self.prompt_tokens += len(token_ids)
+        self.prompt_frames += len(units)
+
     def append_frames(self, unit: Tensor, count: int) -> None:
         """Append `count` frames, of which the model has not read the newest, `unit`."""
         for row in self.rows:

@@ -26,14 +26,15 @@ from sled.streaming.audio_queue import AudioQueue
 from sled.streaming.audio_stage import AudioStage, UnitChunk
 from sled.streaming.chunks import ChunkRamp
 from sled.streaming.engine import Engine
-from sled.streaming.history import History, Spoken
+from sled.streaming.history import History
 from sled.streaming.options import SessionOptions
 from sled.streaming.place_reader import PlaceReader
 from sled.streaming.runner_state import RunnerState, Segment
+from sled.streaming.spoken import Spoken
 from sled.streaming.start_delay import StartDelay
 from sled.streaming.text_stage import TextEvent
 from sled.streaming.unit_buffer import UnitBuffer
-from sled.streaming.voice import Voice, model_conditions
+from sled.streaming.voice import Voice
 from sled.text.incremental import IncrementalTokenizer
 from sled.text.tokenizer import TextTokenizer
 
@@ -74,7 +75,8 @@ class SegmentRunner:
         stopped: Whether the model ended every segment so far by itself.
 
     Raises:
-        ValueError: If the voice is of another model or layout, or leaves no positions for speech.
+        ValueError: If the voice is of another model or layout, or leaves no positions for speech;
+            or as `DecodingOptions.check`.
     """
 
     def __init__(
@@ -95,6 +97,7 @@ class SegmentRunner:
         self._engine, self._tokenizer, self._options = engine, tokenizer, options
         self._voice, self._audio, self._queue = voice, audio, queue
         self._decoding = options.decoding or DecodingOptions.of_model(config)
+        self._decoding.check(engine.model, self._layout)
         self._on_segment_taken, self._on_frame = on_segment_taken, on_frame
         self._generator = torch.Generator().manual_seed(options.seed)
         self._utterance: Utterance | None = None
@@ -165,7 +168,7 @@ class SegmentRunner:
         tokens, channel = IncrementalTokenizer(self._tokenizer), self._engine.codec.token_channel
         token_ids = tokens.feed(self.history.text)
         next_token = None
-        if channel is not None and not self.history.is_prepared:
+        if channel is not None and self.history.needs_next_token:
             segment, ahead = self.segments[0], copy(tokens)
             following = ahead.feed(segment.text)
             following += ahead.finish() if segment.ended else []
@@ -175,25 +178,24 @@ class SegmentRunner:
         self.tokens, self.said, self.units, self.unit_tokens = tokens, "", [], []
         self.number += 1
         self.places.begin_segment(self.history.text, self._text_from(0))
-        decoder, voice, options = self._engine.decoder, self._voice, self._segment_options()
-        if voice is not None and self.history.is_prepared:  # the model has read it before
-            self._utterance = decoder.restore(voice.prefill, options, self._generator)
+        decoder, options = self._engine.decoder, self._segment_options()
+        past = self.history.units(self._tokenizer, channel, next_token)
+        if self._voice is not None:  # the model has read its beginning before
+            assert past is not None
+            read = self._voice.prefill
+            self._utterance = decoder.restore(read, options, self._generator)
+            rest = token_ids[read.prompt_tokens :], past[read.prompt_frames :]
+            decoder.extend_prompt(self._utterance, *rest)
         else:
-            prompt = self.history.units(self._tokenizer, channel, next_token)
             request = Request(
                 token_ids,
-                prompt,
+                past,
                 text_ended=False,
-                prompt_tokens=0 if prompt is None else len(token_ids),
-                conditions=self._conditions(),
+                prompt_tokens=0 if past is None else len(token_ids),
             )
             self._utterance = decoder.join(request, self._generator, options, self._layout)
         self._engine.expect_frames(self, self._utterance)
         return True
-
-    def _conditions(self) -> dict[str, Tensor]:
-        given = {} if self._voice is None else self._voice.conditions
-        return model_conditions(self._engine.model, self._engine.codec, given)
 
     def _text_from(self, index: int) -> str:
         """The text of segments that the decoder does not have yet, from one of them on."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import weakref
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -20,16 +20,19 @@ from torch import Tensor
 
 from sled.codec import Codec
 from sled.codec.stream_state import StreamState
+from sled.codec.transforms import TokenChannel
 from sled.decoding import Decoder, DecodingOptions, Request, UtteranceState
 from sled.decoding.prompt_tokens import prompt_tokens
 from sled.model.cache import CachedRow
 from sled.model.interface import FrameModel
 from sled.model.layout import Layout
 from sled.streaming.recording import Audio
+from sled.streaming.spoken import Spoken
 from sled.text.incremental import IncrementalTokenizer
 from sled.text.tokenizer import TextTokenizer
 
-FILE_FORMAT = "sled-voice-1"
+FORMATS = "sled-voice-"
+FILE_FORMAT = f"{FORMATS}2"
 CONDITION_PREFIX = "condition."
 
 
@@ -80,8 +83,9 @@ class Voice:
         text: Transcript of the recording, normalised.
         units: [P, ...] units of the recording.
         layout: The layout in which the model has read them.
-        prefill: The model's state after the text and the units that the layout puts before any
-            further text; to be continued by `Decoder.restore`.
+        prefill: The model's state after the text and those settled units (`Spoken.num_settled`)
+            that the layout puts before any further text; to be continued by `Decoder.restore` and
+            `Decoder.extend_prompt`.
         codec_state: The codec's state after the units.
         num_samples: Samples that the codec has returned by then.
         model: Returns the model, which the voice does not keep alive.
@@ -100,7 +104,12 @@ class Voice:
     model: Callable[[], FrameModel | None]
     conditions: Mapping[str, Tensor] = field(default_factory=dict)
     transcript: str = ""
-    tokens: tuple[int, ...] | None = None
+    tokens: Sequence[int] | None = None
+
+    @property
+    def spoken(self) -> Spoken:
+        """The recording as speech that is continued."""
+        return Spoken(f"{self.text} ", self.units, self.tokens)
 
     @property
     def num_positions(self) -> int:
@@ -144,7 +153,7 @@ class Voice:
         codec: Codec,
         layout: Layout | None = None,
         conditions: Mapping[str, Tensor] | None = None,
-        tokens: tuple[int, ...] | None = None,
+        tokens: Sequence[int] | None = None,
     ) -> Generator[None, None, Voice]:
         """Let model and codec read a recording, piece by piece; for `Engine.run`.
 
@@ -177,33 +186,41 @@ class Voice:
             ids = growing.feed(text) + growing.finish()
             request = Request(ids, units, conditions=given)
             tokens = yield from prompt_tokens(model, channel, request)
-        request = prompt_request(text, units, tokenizer, given)
+        spoken = Spoken(f"{text} ", units, tokens)
+        request = _prefill_request(spoken, tokenizer, channel, given)
         # Guidance needs a second row. Without guidance, it is left out later.
         decoder.join(request, options=DecodingOptions.with_all_rows(model), layout=layout)
         while decoder.read_some():
             yield
         prefill = decoder.save(decoder.utterances[0])
-        layout = layout or model.layout
-        voice = cls._assemble(request, text, layout, prefill, model, codec, conditions)
-        return replace(voice, tokens=tokens)
+        return cls._assemble(
+            text, spoken, layout or model.layout, prefill, model, codec, conditions
+        )
 
     @classmethod
     def _assemble(
         cls,
-        request: Request,
         text: str,
+        spoken: Spoken,
         layout: Layout,
         prefill: UtteranceState,
         model: FrameModel,
         codec: Codec,
         conditions: Mapping[str, Tensor],
     ) -> Voice:
-        assert request.prompt is not None
-        units = request.prompt
-        if units.is_floating_point():
-            units = units.float()
+        units = spoken.units.float() if spoken.units.is_floating_point() else spoken.units
         state, num_samples = codec.continue_recording(units, conditions)
-        return cls(text, units, layout, prefill, state, num_samples, weakref.ref(model), conditions)
+        return cls(
+            text,
+            units,
+            layout,
+            prefill,
+            state,
+            num_samples,
+            weakref.ref(model),
+            conditions,
+            tokens=spoken.tokens,
+        )
 
     def save(
         self,
@@ -268,7 +285,10 @@ class Voice:
             for name, tensor in tensors.items()
             if name.startswith(CONDITION_PREFIX)
         }
-        request = prompt_request(text, units, tokenizer, model_conditions(model, codec, conditions))
+        tokens = description["tokens"]
+        spoken = Spoken(f"{text} ", units, None if tokens is None else tuple(tokens))
+        given = model_conditions(model, codec, conditions)
+        request = _prefill_request(spoken, tokenizer, codec.token_channel, given)
         parts = {
             "model": (description["model"], model_digest),
             "codec": (description["codec"], codec.digest()),
@@ -292,13 +312,8 @@ class Voice:
             for row in range(len(utterance.rows))
         )
         prefill = UtteranceState.of(utterance, cached)
-        voice = cls._assemble(request, text, layout, prefill, model, codec, conditions)
-        tokens = description.get("tokens")
-        return replace(
-            voice,
-            transcript=description.get("transcript", ""),
-            tokens=None if tokens is None else tuple(tokens),
-        )
+        voice = cls._assemble(text, spoken, layout, prefill, model, codec, conditions)
+        return replace(voice, transcript=description["transcript"])
 
 
 def _read_file(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
@@ -315,7 +330,10 @@ def _read_file(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
     names = {"latents", "token_ids", "keys.0", "values.0"}
     guided = names | {"keys.1", "values.1"}
     found = {name for name in tensors if not name.startswith(CONDITION_PREFIX)}
-    if metadata.get("format") != FILE_FORMAT or found not in (names, guided):
+    form = metadata.get("format", "")
+    if form.startswith(FORMATS) and form != FILE_FORMAT:
+        raise ValueError(f"{path} is a voice file of another version of sled: {remedy} again")
+    if form != FILE_FORMAT or found not in (names, guided):
         raise ValueError(f"{path} is not a voice file: {remedy}")
     return json.loads(metadata["voice"]), tensors
 
@@ -328,16 +346,20 @@ def model_conditions(
     return {name: one for name, one in conditions.items() if name not in only_codec}
 
 
-def prompt_request(
-    text: str, units: Tensor, tokenizer: TextTokenizer, conditions: Mapping[str, Tensor]
+def _prefill_request(
+    spoken: Spoken,
+    tokenizer: TextTokenizer,
+    channel: TokenChannel | None,
+    conditions: Mapping[str, Tensor],
 ) -> Request:
-    """A request to continue a recording.
+    """A request to continue a recording, without the units that depend on what follows.
 
     Args:
-        text: Its transcript, normalised.
-        units: [P, ...] its units.
+        spoken: The recording.
         tokenizer: Tokenizer of the model.
+        channel: The units' token channel. None: they have none.
         conditions: Vectors [width] by name.
     """
-    token_ids = IncrementalTokenizer(tokenizer).feed(f"{text} ")
-    return Request(token_ids, units, False, len(token_ids), conditions)
+    ids = IncrementalTokenizer(tokenizer).feed(spoken.text)
+    units = spoken.within([*ids, -1], 1, len(ids), channel)[: spoken.num_settled]
+    return Request(ids, units, False, len(ids), conditions)

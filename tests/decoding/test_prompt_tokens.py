@@ -4,16 +4,22 @@ import math
 from itertools import pairwise, product
 
 import numpy as np
+import pytest
 import torch
 
 from sled import TTS
-from sled.codec import TokenChannel
-from sled.decoding import Request, TextTracker
+from sled.codec import TokenChannel, TransformedCodec
+from sled.decoding import DecodingOptions, Request, TextTracker, generate
 from sled.decoding.prompt_tokens import prompt_tokens
 from sled.decoding.text_tracker import MAX_COST, NOISE_SHARE
 from sled.decoding.token_passage import MAX_PASSED, USUAL_FRAMES_PER_TOKEN
+from sled.streaming.voice import Voice
 from tests.debug import (
+    HOP,
+    LAYOUT_IDS,
+    LAYOUTS,
     STREAM,
+    debug_codec,
     debug_config,
     debug_marked_codec,
     debug_marked_model,
@@ -93,3 +99,30 @@ def test_a_voice_has_its_tokens_in_its_units_and_its_file(tmp_path):
     assert loaded.tokens == voice.tokens
     said, again = (tts.say("two", prompt=one, seed=3) for one in (voice, loaded))
     np.testing.assert_array_equal(said.audio, again.audio)
+
+
+@pytest.mark.parametrize("layout", LAYOUTS, ids=LAYOUT_IDS)
+@pytest.mark.parametrize("cfg", [1.0, 2.0])
+def test_a_voice_read_in_advance_speaks_as_a_recording_read_with_the_text(layout, cfg, tmp_path):
+    """Also from a file: the silence at its end has the channel of the first new token."""
+    model, tokenizer = debug_marked_model(**layout), debug_tokenizer()
+    channel = TokenChannel.random(300, width=8, norm=3.0)
+    codec = TransformedCodec(debug_codec(), [channel])
+    tts, silence = TTS(model, tokenizer, codec), 4
+    options = DecodingOptions(max_frames=9, cfg=cfg, track_text=False, stop_threshold=2.0)
+    units = codec.codes_to_units(codec.encode([torch.from_numpy(debug_waveform(0.2))])[0])
+    tokens = [*sorted([1 + number % 2 for number in range(len(units) - silence)])[::-1], 0, 0, 0, 0]
+    parts = {"model": model, "tokenizer": tokenizer, "codec": codec, "tokens": tokens}
+    voice = tts.engine.run(Voice.prepare("one four", units, **parts))
+    assert voice.prefill.prompt_frames == len(units) - silence
+    tts.save_voice(voice, tmp_path / "voice.safetensors")
+
+    ids = tokenizer.encode("one four two seven")
+    at = len(tokenizer.encode("one four")) - 1 - torch.tensor(tokens)
+    told = channel.write(units, torch.tensor(ids)[at], at)
+    request = Request(ids, told, prompt_tokens=len(tokenizer.encode("one four")) - 1)
+    (expected,) = generate(model, [request], [torch.Generator().manual_seed(3)], options)
+    audio = codec.decode(torch.cat((units, expected.speech))[None])[0, len(units) * HOP :]
+    for one in (voice, tts.load_voice(tmp_path / "voice.safetensors")):
+        spoken = tts.say("two seven", prompt=one, seed=3, options=options)
+        np.testing.assert_allclose(spoken.audio, audio.numpy(), atol=1e-5)

@@ -4,7 +4,8 @@ import pytest
 import torch
 
 from sled.codec.transforms import TokenChannel
-from sled.streaming.history import History, Spoken
+from sled.streaming.history import History
+from sled.streaming.spoken import Spoken
 from sled.text.incremental import IncrementalTokenizer
 from tests.debug import debug_tokenizer
 

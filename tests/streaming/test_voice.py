@@ -84,6 +84,12 @@ def test_a_voice_of_another_model_codec_or_precision_is_refused(tmp_path):
         (lambda path: None, "no voice file at"),
         (lambda path: path.write_text("rubbish"), "not a readable voice file"),
         (lambda path: save_file({"latents": torch.zeros(1, 32)}, path), "is not a voice file"),
+        (
+            lambda path: save_file(
+                {"latents": torch.zeros(1, 32)}, path, {"format": "sled-voice-1"}
+            ),
+            "of another version",
+        ),
     ],
 )
 def test_what_is_no_voice_file_is_refused(make, message, tmp_path):
