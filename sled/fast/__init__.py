@@ -5,7 +5,7 @@ unchanged.
 """
 
 from sled.fast.fused import FusedModel
-from sled.fast.native.encodec import use_kernels
+from sled.fast.native.codec import use_kernels
 from sled.fast.precision import DTYPES, PRECISIONS, choose_precision, loading_dtype, make_fast
 
 __all__ = [

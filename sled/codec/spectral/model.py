@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
 
 import torch
 from torch import Tensor
 from typing_extensions import override
 
 from sled.codec.base import Codec
-from sled.codec.spectral.network import Spectral
+from sled.codec.spectral.layers import CausalStack
+from sled.codec.spectral.network import Decoder, Spectral
 from sled.codec.spectral.streaming import SpectralStreamingDecoder, SpectralStreamingEncoder
 from sled.files.digest import tensor_digest
 
@@ -24,7 +26,12 @@ class SpectralCodec(Codec):
     Args:
         model: The networks. They are moved to the device, in float32, and must not change any more.
         device: Where to run it.
+
+    Attributes:
+        new_decoder_stack: Makes the layers that decode streams; set it before the first one.
     """
+
+    new_decoder_stack: Callable[[Decoder], CausalStack]
 
     def __init__(self, model: Spectral, device: str | torch.device = "cpu") -> None:
         config = model.config
@@ -33,6 +40,7 @@ class SpectralCodec(Codec):
         self.sample_rate, self.hop_length = config.sampling_rate, config.hop_length
         self.unit_shape = (config.latent_size,)
         self.num_codebooks, self.codebook_size = config.latent_size, config.code_levels
+        self.new_decoder_stack = lambda decoder: decoder.stack
         self._limit, self._step = config.limit, 2 * config.limit / (config.code_levels - 1)
 
     @override
@@ -80,7 +88,11 @@ class SpectralCodec(Codec):
     def stream_decoder(
         self, batch_size: int = 1, conditions: Mapping[str, Tensor] | None = None
     ) -> SpectralStreamingDecoder:
-        return SpectralStreamingDecoder(self._model, batch_size)
+        return SpectralStreamingDecoder(self._model, self._decoder_stack, batch_size)
+
+    @cached_property
+    def _decoder_stack(self) -> CausalStack:
+        return self.new_decoder_stack(self._model.decoder)
 
     @override
     def stream_encoder(self, batch_size: int = 1) -> SpectralStreamingEncoder:

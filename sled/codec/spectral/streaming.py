@@ -16,6 +16,7 @@ from torch import Tensor
 from typing_extensions import override
 
 from sled.codec.base import StreamingDecoder, StreamingEncoder
+from sled.codec.spectral.layers import CausalStack
 from sled.codec.spectral.network import Spectral
 from sled.codec.stream_state import LayerState, StreamState
 
@@ -27,14 +28,15 @@ class SpectralStreamingDecoder(StreamingDecoder):
 
     Args:
         model: The networks.
+        stack: The layers of its decoder, in any form.
         batch_size: Number of utterances, B.
 
     Raises:
         ValueError: If the batch is empty.
     """
 
-    def __init__(self, model: Spectral, batch_size: int) -> None:
-        self._model, self._decoder = model, model.decoder
+    def __init__(self, model: Spectral, stack: CausalStack, batch_size: int) -> None:
+        self._model, self._decoder, self._stack = model, model.decoder, stack
         self.lookahead_frames = self.delayed_frames = model.config.lookahead_frames
         self.state = _new_state(batch_size, model.config.latent_size, model.device)
 
@@ -72,7 +74,7 @@ class SpectralStreamingDecoder(StreamingDecoder):
         started = self.state.started
         before = self.state.layers[:-1]
         with torch.autocast(latents.device.type, enabled=False):
-            audio, layers = self._decoder.stack.step(latents, before)
+            audio, layers = self._stack.step(latents, before)
         latest = latents[..., -1:].clone() if latents.shape[-1] else self.state.layers[-1][0]
         self.state = StreamState(latents[..., :0].clone(), (*layers, (latest,)))
         return audio[:, 0, 0 if started else self._decoder.lookahead_samples :]

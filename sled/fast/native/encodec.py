@@ -7,13 +7,10 @@ Shapes: B streams, T frames, S samples, n columns, C channels, D latent width, L
 
 from __future__ import annotations
 
-from ctypes import c_void_p
-
 import torch
 from torch import Tensor, nn
 from typing_extensions import override
 
-from sled.codec import Codec, EncodecCodec
 from sled.codec.encodec.config import EncodecConfig
 from sled.codec.encodec.network import Conv, ConvTranspose, Layers, Lstm, ResidualBlock
 from sled.codec.encodec.streaming import StreamingNetwork
@@ -26,6 +23,7 @@ from sled.fast.native.library import (
     Matrix,
     Recurrence,
     Residual,
+    addresses,
     open_library,
 )
 from sled.fast.native.weights import LANES, Packer
@@ -158,22 +156,11 @@ class NativeStreamingDecoder(StreamingNetwork):
             columns.data_ptr(),
             batch,
             frames,
-            _addresses(before) if before else None,
-            _addresses([part for layer in after for part in layer]),
+            addresses(before) if before else None,
+            addresses([part for layer in after for part in layer]),
             audio.data_ptr(),
         )
         return audio, StreamState(waiting, after)
-
-
-def _addresses(tensors: list[Tensor]) -> object:
-    return (c_void_p * len(tensors))(*(one.data_ptr() for one in tensors))
-
-
-def use_kernels(codec: Codec) -> None:
-    """Let the streams of a codec on the CPU decode by the kernels, if it is an Encodec."""
-    stored = codec.stored
-    if isinstance(stored, EncodecCodec) and stored.device.type == "cpu":
-        stored.new_streaming_decoder = NativeStreamingDecoder
 
 
 def _has_kernels(config: EncodecConfig) -> bool:

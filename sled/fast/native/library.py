@@ -10,11 +10,14 @@ import hashlib
 import logging
 import threading
 import weakref
+from collections.abc import Sequence
 from ctypes import POINTER, Structure, c_float, c_int, c_int64, c_void_p
 from functools import cache
 from importlib.machinery import EXTENSION_SUFFIXES
 from pathlib import Path
 from typing import Any
+
+from torch import Tensor
 
 logger = logging.getLogger(__name__)
 
@@ -132,6 +135,38 @@ class Decoder(Structure):
     )
 
 
+class ConvNext(Structure):
+    """A block of a spectral codec's decoder."""
+
+    _fields_ = (
+        *((name, c_void_p) for name in ("taps", "bias", "norm_gain", "norm_shift")),
+        ("expand", Matrix),
+        ("reduce", Matrix),
+        ("scale", c_void_p),
+    )
+
+
+class SpectralNetwork(Structure):
+    """The network of a spectral codec's decoder."""
+
+    _fields_ = (
+        ("first", Convolution),
+        ("widen", Matrix),
+        ("norm_gain", c_void_p),
+        ("norm_shift", c_void_p),
+        *((name, c_int) for name in ("width", "inner", "taps", "columns", "num_blocks")),
+        ("blocks", POINTER(ConvNext)),
+        ("last_gain", c_void_p),
+        ("last_shift", c_void_p),
+        ("last", Matrix),
+    )
+
+
+def addresses(tensors: Sequence[Tensor]) -> object:
+    """An array of the addresses of tensors, which must live until it has been used."""
+    return (c_void_p * len(tensors))(*(one.data_ptr() for one in tensors))
+
+
 class Library:
     """The functions for one kind of CPU.
 
@@ -163,6 +198,11 @@ class Library:
         self.decode = function(
             "decode",
             *(one, c_void_p, POINTER(Decoder), numbers, one, one),
+            *(POINTER(c_void_p), POINTER(c_void_p), numbers),
+        )
+        self.filter = function(
+            "filter",
+            *(one, c_void_p, POINTER(SpectralNetwork), numbers, one, one),
             *(POINTER(c_void_p), POINTER(c_void_p), numbers),
         )
 

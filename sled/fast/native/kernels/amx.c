@@ -5,4 +5,5 @@
 #define NAME(name) sled_##name##_amx
 #include "model.h"
 #include "encodec.h"
+#include "spectral.h"
 #endif

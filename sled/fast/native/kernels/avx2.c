@@ -3,3 +3,4 @@
 #define NAME(name) sled_##name##_avx2
 #include "model.h"
 #include "encodec.h"
+#include "spectral.h"
