@@ -14,7 +14,14 @@ import torch
 from torch import Tensor
 from typing_extensions import override
 
-from sled.codec.spectral.layers import Block, CausalConv, CausalStack, ChannelNorm, Pointwise
+from sled.codec.spectral.layers import (
+    Block,
+    CausalConv,
+    CausalLayer,
+    CausalStack,
+    ChannelNorm,
+    Pointwise,
+)
 from sled.codec.spectral.network import Decoder
 from sled.codec.stream_state import LayerState
 from sled.fast.native.library import (
@@ -47,7 +54,8 @@ class NativeStack(CausalStack):
         self._packer = Packer()
         numbers = self._packer.numbers
         weight = first.conv.weight  # [C', D, taps]
-        packed = [self._block(block) for block in blocks if isinstance(block, Block)]
+        inner_blocks = [block for block in blocks if isinstance(block, Block)]
+        packed = [self._block(block) for block in inner_blocks]
         self._structure = SpectralNetwork(
             first=Convolution(
                 matrix=self._packer.matrix(weight.mT.flatten(1), first.conv.bias),
@@ -61,7 +69,7 @@ class NativeStack(CausalStack):
             norm_shift=numbers(norm.norm.bias),
             width=len(weight),
             inner=packed[0].expand.num_outputs if packed else 0,
-            taps=blocks[0].past + 1 if packed else 1,
+            taps=inner_blocks[0].past + 1 if packed else 1,
             columns=widen.columns,
             num_blocks=len(packed),
             blocks=(ConvNext * len(packed))(*packed),
@@ -95,7 +103,9 @@ class NativeStack(CausalStack):
         if not x.shape[-1]:
             return super().step(x, state)
         filters, after = self.filters(x, state)
-        audio, sounding = self.layers[-1].step(filters, state[-1] if state else None)
+        source = self.layers[-1]
+        assert isinstance(source, CausalLayer)
+        audio, sounding = source.step(filters, state[-1] if state else None)
         return audio, [*after, sounding]
 
     def filters(self, x: Tensor, state: Sequence[LayerState]) -> tuple[Tensor, list[LayerState]]:
@@ -106,6 +116,7 @@ class NativeStack(CausalStack):
         after: list[LayerState] = [() for _ in self.layers[:-1]]
         for i in self._remembering:
             layer = self.layers[i]
+            assert isinstance(layer, CausalLayer)
             channels = structure.first.num_inputs if i == 0 else structure.width
             after[i] = (torch.empty(len(x), channels, layer.past),)
         count = x.shape[-1]
