@@ -85,13 +85,12 @@ class Model(Structure):
     )
 
 
-class Cache(Structure):
-    """Keys and values, with strides in elements, and the scales of those in bytes."""
+class CachedRow(Structure):
+    """Keys and values of a row, with strides in elements, and the scales of those in bytes."""
 
     _fields_ = (
         *((name, c_void_p) for name in ("keys", "values", "key_scales", "value_scales")),
         ("layer_stride", c_int64),
-        ("row_stride", c_int64),
         ("head_stride", c_int64),
     )
 
@@ -189,7 +188,7 @@ class Library:
         self.advance = function(
             "advance",
             *(one, c_void_p, one, numbers, one, numbers, numbers, numbers, one),
-            *(POINTER(Cache), numbers),
+            *(numbers, numbers),
         )
         self.draw = function(
             "draw",

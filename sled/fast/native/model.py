@@ -12,11 +12,10 @@ from torch import Tensor
 from typing_extensions import override
 
 from sled.fast.base import FastModel
-from sled.fast.native.library import Cache, Kernels, open_library
-from sled.fast.native.rounded_cache import RoundedCache
+from sled.fast.native.cache import NativeCache
+from sled.fast.native.library import Kernels, open_library
 from sled.fast.native.weights import BYTES, FLOAT, HALF, LANES, LARGEST_HEAD, PackedModel
 from sled.files.digest import tensor_digest
-from sled.model.cache import KVCache
 from sled.model.config import Architecture
 from sled.model.heads.draws import noise_variants
 from sled.model.interface import NONE, RowOrder, StepInputs
@@ -76,10 +75,8 @@ class NativeModel(FastModel):
         return tensor_digest(self.tensors() + packed)
 
     @override
-    def new_cache(self) -> KVCache:
-        if self._cache_dtype == torch.int8:
-            return RoundedCache(self.config.architecture)
-        return KVCache(self.config.architecture, self.device, self._cache_dtype)
+    def new_cache(self) -> NativeCache:
+        return NativeCache(self.config.architecture, self._cache_dtype)
 
     def _threads_for(self, positions: int) -> int:
         """Threads for a call: all if it is long, as before the first sound, else as torch."""
@@ -95,7 +92,7 @@ class NativeModel(FastModel):
 
     @override
     def advance(
-        self, embeddings: Tensor, rows: list[int], counts: list[int], cache: KVCache
+        self, embeddings: Tensor, rows: list[int], counts: list[int], cache: NativeCache
     ) -> Tensor:
         lengths = np.array(counts)
         real = np.arange(embeddings.shape[1]) < lengths[:, None]  # [R, Q]
@@ -114,17 +111,11 @@ class NativeModel(FastModel):
         rows: np.ndarray,
         positions: np.ndarray,
         last: np.ndarray,
-        cache: KVCache,
+        cache: NativeCache,
     ) -> Tensor:
         """Read inputs [P, H] at positions [P] of rows [P]; return the states [R, H] of some."""
-        cache.reserve(int(positions.max()) + 1)
-        keys, values = cache.memory(0, len(cache.lengths))
-        layer_stride, row_stride, head_stride, _, _ = keys.stride()
-        places = [keys.data_ptr(), values.data_ptr(), None, None]
-        if isinstance(cache, RoundedCache):
-            scales = cache.scales.memory(0, len(cache.lengths))
-            places[2:] = [one.data_ptr() for one in scales]
-        memory = Cache(*places, layer_stride, row_stride, head_stride)
+        for row, position in zip(rows[last].tolist(), positions[last].tolist(), strict=True):
+            cache.reserve(row, position + 1)
         numbers = [np.ascontiguousarray(one, np.int32) for one in (rows, positions, last)]
         inputs = inputs.float().contiguous()
         hidden = torch.empty(len(last), self.config.architecture.hidden_size)
@@ -135,7 +126,7 @@ class NativeModel(FastModel):
             len(positions),
             *(one.ctypes.data for one in numbers),
             len(last),
-            memory,
+            cache.address,
             hidden.data_ptr(),
         )
         return hidden
@@ -165,7 +156,7 @@ class NativeModel(FastModel):
         return latents
 
     @override
-    def step(self, inputs: StepInputs, cache: KVCache) -> tuple[Tensor, Tensor]:
+    def step(self, inputs: StepInputs, cache: NativeCache) -> tuple[Tensor, Tensor]:
         batch, order = inputs.batch, inputs.batch.row_order
         rows = np.array(order.rows)
         positions = np.array([cache.lengths[row] for row in order.rows])

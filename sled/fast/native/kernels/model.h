@@ -30,13 +30,13 @@ typedef struct {
     const Block *blocks;
 } Model;
 
-// The cache: element strides of keys and values [layers, R, A_kv, C, d]. Those in bytes have scales
-// [layers, R, A_kv, C], whose strides are d times smaller.
+// A row of the cache: element strides of keys and values [layers, A_kv, C, d]. Those in bytes have
+// scales [layers, A_kv, C], whose strides are d times smaller.
 typedef struct {
     void *keys, *values;
     float *key_scales, *value_scales;
-    int64_t layer_stride, row_stride, head_stride;
-} Cache;
+    int64_t layer_stride, head_stride;
+} CachedRow;
 
 typedef struct {
     const Model *model;
@@ -89,8 +89,8 @@ typedef struct {
     const Model *model;
     float *qkv, *attended, *scores;
     const int *rows, *positions;
-    Cache layer;  // its part of the cache
-    int most;     // positions in the longest row
+    const CachedRow *cache;
+    int layer, most;  // the number of the layer, and positions in the longest row
 } Attention;
 
 #define MOST (256 / LANES)  // vectors of the widest head
@@ -151,14 +151,16 @@ INLINE void attend(const float *query, Past keys, Past values, int count, int wi
 
 INLINE int number_size(int kind) { return kind == FLOAT ? 4 : kind == HALF ? 2 : 1; }
 
-// A part of the cache `by` elements further on.
-INLINE Cache further(const Cache *cache, int64_t by, int kind, int width) {
-    Cache part = *cache;
-    part.keys = (char *)cache->keys + by * number_size(kind);
-    part.values = (char *)cache->values + by * number_size(kind);
+// A head of a row in the layer, from a position on.
+INLINE CachedRow cached_head(const Attention *a, int row, int head, int position) {
+    CachedRow part = a->cache[row];
+    int kind = a->model->cache_kind, width = a->model->head_dim;
+    int64_t by = a->layer * part.layer_stride + head * part.head_stride + (int64_t)position * width;
+    part.keys = (char *)part.keys + by * number_size(kind);
+    part.values = (char *)part.values + by * number_size(kind);
     if (kind == BYTES) {
-        part.key_scales = cache->key_scales + by / width;
-        part.value_scales = cache->value_scales + by / width;
+        part.key_scales += by / width;
+        part.value_scales += by / width;
     }
     return part;
 }
@@ -169,8 +171,7 @@ static void attend_part(void *job, int part) {
     int d = m->head_dim, kind = m->cache_kind, position = part / m->heads, head = part % m->heads;
     int qkv_width = (m->heads + 2 * m->kv_heads) * d;
     int kv_head = head / (m->heads / m->kv_heads), count = a->positions[position] + 1;
-    int64_t place = a->rows[position] * a->layer.row_stride + kv_head * a->layer.head_stride;
-    Cache past = further(&a->layer, place, kind, d);
+    CachedRow past = cached_head(a, a->rows[position], kv_head, 0);
     const float *query = a->qkv + (int64_t)position * qkv_width + head * d;
     float *output = a->attended + ((int64_t)position * m->heads + head) * d;
     float *scores = a->scores + (int64_t)part * a->most;
@@ -221,8 +222,7 @@ static void place_part(void *job, int p) {
         }
     }
     for (int head = 0; head < m->kv_heads; head++) {
-        int64_t place = a->rows[p] * a->layer.row_stride + head * a->layer.head_stride;
-        Cache to = further(&a->layer, place + (int64_t)a->positions[p] * d, m->cache_kind, d);
+        CachedRow to = cached_head(a, a->rows[p], head, a->positions[p]);
         const float *key = x + (m->heads + head) * d;
         keep(key, d, m->cache_kind, to.keys, to.key_scales);
         keep(key + m->kv_heads * d, d, m->cache_kind, to.values, to.value_scales);
@@ -233,7 +233,7 @@ static void place_part(void *job, int p) {
 // cache. The hidden states of R of them, numbered by `last`, go to `hidden` [R, H]. Returns 0, or
 // 1 without memory.
 int NAME(advance)(Context *context, int num_threads, const float *inputs, int count, const int *rows,
-                   const int *positions, const int *last, int num_last, const Cache *cache,
+                   const int *positions, const int *last, int num_last, const CachedRow *cache,
                    float *hidden) {
     const Model *m = context->model;
     int H = m->hidden, d = m->head_dim, widest = m->inner > H ? m->inner : H;
@@ -250,7 +250,7 @@ int NAME(advance)(Context *context, int num_threads, const float *inputs, int co
     float *qkv = take(context, sizeof(float) * count * qkv_width);
     float *attended = take(context, sizeof(float) * count * m->heads * d);
     float *gated = take(context, sizeof(float) * count * m->inner);
-    Attention attention = {m, qkv, attended, take(context, sizeof(float) * scores), rows, positions, *cache, most};
+    Attention attention = {m, qkv, attended, take(context, sizeof(float) * scores), rows, positions, cache, 0, most};
     take_rounded(context, count, widest);
     Rounded *rounded_inputs = &context->rounded;
     Pool *pool = &context->pool;
@@ -258,7 +258,7 @@ int NAME(advance)(Context *context, int num_threads, const float *inputs, int co
     begin_call(pool, num_threads);
     for (int number = 0; number < m->num_layers; number++) {
         const Layer *layer = m->layers + number;
-        attention.layer = further(cache, number * cache->layer_stride, m->cache_kind, d);
+        attention.layer = number;
         normalize(x, layer->attention_norm, m->epsilon, H, count, normed);
         multiply(pool, &layer->qkv, normed, H, count, rounded_inputs, qkv, qkv_width, STORE);
         do_job(pool, place_part, &attention, count);
