@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from sled.files.allocator import keep_for_good
 from sled.serving.admission import Admission
 from sled.serving.caller import present_caller
 from sled.serving.errors import ApiError
@@ -123,6 +124,7 @@ class SpeechService:
         options = replace(self.tts.default_options, max_frames=CALIBRATION_FRAMES)
         for count in CALIBRATION:
             await asyncio.to_thread(self.tts.synthesize, [text] * count, options=options)
+        keep_for_good()
         self.ready = True
 
     def count_tokens(self, text: str) -> int:

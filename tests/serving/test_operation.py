@@ -1,6 +1,7 @@
 """The server in operation: its log, its watchdog, clients that stop reading, and its end."""
 
 import asyncio
+import gc
 import io
 import json
 import logging
@@ -168,6 +169,11 @@ def test_threads_share_one_arena() -> None:
     )
     assert usual.count("<heap ") > 1 or not usual
     assert limited.count("<heap ") == (1 if usual else 0)
+
+
+def test_the_garbage_collector_leaves_alone_what_was_loaded(served: Running) -> None:
+    """Looking at all of it would stop a server that speaks for 0.1 s."""
+    assert gc.get_freeze_count() > len(gc.get_objects())
 
 
 def test_freed_memory_is_given_back_when_nobody_speaks_any_more(
