@@ -50,6 +50,10 @@ class IdCodec(Codec):
         return codes.squeeze(-2)
 
     @override
+    def units_to_codes(self, units: Tensor) -> Tensor:
+        return units[..., None, :]
+
+    @override
     def decode(self, units: Tensor, conditions: Mapping[str, Tensor] | None = None) -> Tensor:
         return self.table[units].flatten(-2)
 

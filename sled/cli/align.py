@@ -54,6 +54,12 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
         help="approximate hours of speech to train on, drawn at random and kept in memory (46 MB "
         "per hour)",
     )
+    training.add_argument(
+        "--network",
+        type=Path,
+        metavar="FILE",
+        help="also write the network as a safetensors file, which sled cache best-readings takes",
+    )
     training.add_argument("--seed", type=int, default=0, help="seed of the training")
     add_workers_flag(training, "read audio ahead")
     add_device_flag(training)
@@ -78,6 +84,7 @@ def run(args: argparse.Namespace) -> None:
         ),
         device=choose_device(args.device),
         num_workers=args.num_workers,
+        network_file=args.network,
     )
     for report, output in zip(reports, args.output, strict=True):
         print(f"aligned: {report}")

@@ -65,6 +65,9 @@ COMMANDS = {
     ),
     "cache codes": _command("cache.codes", "encode a corpus with a codec"),
     "cache predictions": _command("cache.predictions", "store a model's predictions for a corpus"),
+    "cache best-readings": _command(
+        "cache.best_readings", "store a model's best readings of texts, by a judge"
+    ),
     "cache embeddings": _command("cache.embeddings", "extract speaker vectors of a Kaldi folder"),
     "cache tokens": _command("cache.tokens", "extract speech tokens of a Kaldi folder"),
     "cache parquet": _command("cache.parquet", "pack a Kaldi folder and its tables as Parquet"),
@@ -126,6 +129,7 @@ LONG_WORK = {
     "align",
     "cache codes",
     "cache predictions",
+    "cache best-readings",
     "cache embeddings",
     "cache tokens",
     "cache parquet",

@@ -92,6 +92,13 @@ class Codec(ABC):
     def codes_to_units(self, codes: Tensor) -> Tensor:
         """The units of codes: int64 [..., K, T] -> [..., T, *unit_shape]."""
 
+    @abstractmethod
+    def units_to_codes(self, units: Tensor) -> Tensor:
+        """Codes of units that were drawn: [..., T, *unit_shape] -> int64 [..., K, T].
+
+        The units of these codes differ by rounding to what codes can express.
+        """
+
     def conditions_of(self, waveform: Tensor, units: Tensor) -> dict[str, Tensor]:
         """Conditions under which speech has the voice of a recording; none by default.
 

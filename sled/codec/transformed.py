@@ -91,6 +91,10 @@ class TransformedCodec(Codec):
         return units
 
     @override
+    def units_to_codes(self, units: Tensor) -> Tensor:
+        return group_codes(self._codec.units_to_codes(self.to_stored(units)), self.frames_per_unit)
+
+    @override
     def decode(self, units: Tensor, conditions: Mapping[str, Tensor] | None = None) -> Tensor:
         return self._codec.decode(self.to_stored(units), conditions)
 

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from sled.decoding.attention_tracker import Tracker
 from sled.decoding.decoder import Decoder
 from sled.decoding.options import DecodingOptions
 from sled.decoding.step import Step
-from sled.decoding.text_tracker import TextTracker
 from sled.decoding.utterance import Request, Utterance
 from sled.model.interface import FrameModel
 from sled.model.layout import Layout
@@ -25,10 +25,13 @@ class Generated:
         units: [T, ...] units of the new frames, without the prompt; if `stopped`, that of the
             stopping step is the last.
         stopped: True if the model stopped, False if the utterance was cut.
+        tokens: Of each frame of `speech`, the number of the token in the text that it says. Empty
+            if that was not tracked.
     """
 
     units: Tensor
     stopped: bool
+    tokens: Sequence[int] = ()
 
     @property
     def speech(self) -> Tensor:
@@ -43,7 +46,7 @@ def generate(
     options: DecodingOptions | None = None,
     layout: Layout | None = None,
     on_step: Callable[[Step], None] | None = None,
-    text_tracker: TextTracker | None = None,
+    text_tracker: Tracker | None = None,
 ) -> list[Generated]:
     """Decode a batch of whole texts.
 
@@ -55,7 +58,8 @@ def generate(
         options: How to draw and when to stop.
         layout: None: the checkpoint's own.
         on_step: Called after each step, for example to update a progress bar.
-        text_tracker: Keeps speech in the order of its text. None: units stay as drawn.
+        text_tracker: Tells which token is being said, and may keep speech in the order of its text.
+            None: units stay as drawn.
 
     Returns:
         One result per request, in order.
@@ -89,6 +93,7 @@ def generate(
     ]
     number = {utterance: index for index, utterance in enumerate(utterances)}
     units: list[list[Tensor]] = [[] for _ in requests]
+    tokens: list[list[int]] = [[] for _ in requests]
     stopped = [False] * len(requests)
     while decoder.utterances:
         step = decoder.step()
@@ -97,6 +102,11 @@ def generate(
         for utterance, unit, stops in zip(step.utterances, step.units, step.stopped, strict=True):
             units[number[utterance]].append(unit)
             stopped[number[utterance]] = stops
+            if utterance.text_position is not None and not stops:
+                tokens[number[utterance]].append(utterance.text_position.best)
         if on_step is not None:
             on_step(step)
-    return [Generated(torch.stack(u), s) for u, s in zip(units, stopped, strict=True)]
+    return [
+        Generated(torch.stack(each), *rest)
+        for each, *rest in zip(units, stopped, tokens, strict=True)
+    ]

@@ -122,6 +122,13 @@ def manifest_protocol(path: str) -> Protocol:
     return Protocol(Path(path).name.split(".")[0], {"manifest": path})
 
 
+def texts_protocol(path: str) -> Protocol:
+    """The protocol of a cut manifest, or of a text file with a text on each line."""
+    if path.endswith((".jsonl", ".jsonl.gz")):
+        return manifest_protocol(path)
+    return Protocol(Path(path).stem, {"lines": path})
+
+
 def read_items(protocol: Protocol, folder: Path, limit: int | None = None) -> list[Item]:
     """Read the items of a protocol.
 

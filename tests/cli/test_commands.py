@@ -96,7 +96,7 @@ FLAGS: dict[str, set[str]] = {
     "prepare kaldi-folder": {"--input", "--output", "--on_bad"},
     "align": {
         *("--manifest", "--output", "--model", "--text_normalization", "--max_steps"),
-        *("--train_hours", "--seed", "--num_workers", "--device"),
+        *("--train_hours", "--network", "--seed", "--num_workers", "--device"),
     },
     "tokenizer": {
         *("--input", "--output", "--vocab_size", "--min_frequency", "--text_normalization"),
@@ -108,6 +108,10 @@ FLAGS: dict[str, set[str]] = {
     "cache predictions": SAMPLING
     | {"--model", "--codec", "--codes", "--output", "--hours", "--max_duration_s"}
     | {"--offline_share", "--device", "--seed"},
+    "cache best-readings": MODEL
+    | SAMPLING
+    | {"--manifest", "--limit", "--aligner", "--whisper", "--speaker_encoder", "--dnsmos"}
+    | {"--readings", "--offline_share", "--seed", "--batch_size", "--output", "--shard_size"},
     "cache embeddings": EXTRACTION | {"--encoder", "--utt2spk"},
     "cache tokens": EXTRACTION | {"--tokenizer", "--linguistic", "--sample_rate", "--model_source"},
     "cache parquet": {

@@ -54,6 +54,8 @@ LINES = [
     "-o out/codes",
     "cache predictions --model model --codec model/codec --codes codes --hours 0.001 --device cpu "
     "-o out/predictions",
+    "cache best-readings --model model --manifest text.txt --aligner none --readings 2 "
+    "--device cpu -o out/best",
     "cache embeddings --input kaldi --encoder none.onnx",
     "cache tokens --input kaldi --tokenizer none.onnx",
     "cache parquet --input kaldi -o out/parquet --num_processes 1",

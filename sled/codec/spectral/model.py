@@ -63,8 +63,9 @@ class SpectralCodec(Codec):
             return self._round(self._model.encoder(samples))[0]
 
     def _round(self, latents: Tensor) -> Tensor:
-        """Latents [B, D, T] to codes [B, K, T]."""
-        return ((latents + self._limit) / self._step).round().long()
+        """Latents [..., D, T] to codes [..., K, T]."""
+        codes = ((latents + self._limit) / self._step).round().long()
+        return codes.clamp(0, self.codebook_size - 1)
 
     @override
     @torch.no_grad()
@@ -75,6 +76,12 @@ class SpectralCodec(Codec):
             )
         latents = codes.to(self.device) * self._step - self._limit
         return self._model.to_units(latents).mT
+
+    @override
+    @torch.no_grad()
+    def units_to_codes(self, units: Tensor) -> Tensor:
+        units = units.to(self.device, torch.float32)
+        return self._round(self._model.to_latents(units.mT))
 
     @override
     @torch.no_grad()

@@ -108,6 +108,10 @@ class TokenCodec(Codec):
         return codes[..., 0, :].to(self.device)
 
     @override
+    def units_to_codes(self, units: Tensor) -> Tensor:
+        return units[..., None, :].to(self.device)
+
+    @override
     def conditions_of(self, waveform: Tensor, units: Tensor) -> dict[str, Tensor]:
         encoder, mel = self.networks.speaker_encoder, log_mel(waveform.float(), self.mel_settings)
         conditions = {PROMPT_TOKENS: units, PROMPT_MEL: mel.to(self.device)}

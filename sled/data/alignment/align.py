@@ -19,6 +19,7 @@ from sled.data.alignment.features import FRAME_S, batches_by_length, pad
 from sled.data.alignment.network import CtcNetwork
 from sled.data.alignment.spelling import BLANK, WORD_END, Alphabet, letters
 from sled.data.alignment.spoken_times import with_letters, with_words, without_times
+from sled.data.alignment.trained import TrainedAligner
 from sled.data.alignment.training import Example, TrainingOptions, train_network
 from sled.data.alignment.viterbi import CtcPath, best_paths
 from sled.data.manifests import check_manifest_writable, save_cuts, with_relative_audio
@@ -78,6 +79,7 @@ def align_corpora(
     options: TrainingOptions | None = None,
     device: str = "cpu",
     num_workers: int = 0,
+    network_file: Path | None = None,
 ) -> list[AlignmentReport]:
     """Write manifests of the same cuts with the times of their words and letters.
 
@@ -92,6 +94,7 @@ def align_corpora(
         options: How the network is trained.
         device: Device of the network.
         num_workers: Processes that read audio ahead. 0: none.
+        network_file: Where the trained network is also written, see `TrainedAligner`. None: not.
 
     Returns:
         A report for each corpus.
@@ -105,6 +108,8 @@ def align_corpora(
         raise ValueError(f"{len(manifests)} manifests, but outputs {names}: name one for each")
     for output in outputs:
         check_manifest_writable(output)
+    if network_file is not None and not network_file.parent.is_dir():
+        raise ValueError(f"cannot write {network_file}: create its folder first")
     options, start = options or TrainingOptions(), time.perf_counter()
     corpora = [Corpus(cuts, text_normalization, device, num_workers) for cuts in manifests]
     # Texts that are not normalised are case-folded. A normalisation decides about case itself: in
@@ -114,6 +119,8 @@ def align_corpora(
     )
     examples = _draw(corpora, options, alphabet)
     network = train_network(examples, len(alphabet), options, device)
+    if network_file is not None:
+        TrainedAligner(network, alphabet, text_normalization).save(network_file)
     median_score, min_score = _usual_scores(network, examples, corpora[0].name)
     num_examples = len(examples)
     del examples

@@ -10,11 +10,18 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
+import numpy as np
 import torch
 from lhotse.cut import Cut
 from torch import Tensor
 
-from sled.data.alignment.spoken_times import is_letter, letter_ends, word_ends
+from sled.data.alignment.spoken_times import (
+    is_letter,
+    letter_ends,
+    with_letters,
+    with_words,
+    word_ends,
+)
 from sled.text.tokenizer import TextTokenizer
 
 
@@ -46,6 +53,44 @@ def spoken_tokens(
         tokens[here] = -1 if at is None else 1 + torch.searchsorted(ends, first + at, right=True)
         first += len(text) + 1
     return tokens
+
+
+def with_times_of_tokens(
+    cut: Cut, tokenizer: TextTokenizer, tokens: Sequence[int], frame_s: float
+) -> Cut:
+    """Add the times of words and letters to a cut of which each frame's token is known.
+
+    It undoes `spoken_tokens` at the ends of frames: a token begins in the middle of its first
+    frame, since it was not yet said at the end of the frame before; one that is never said, half a
+    frame after the end. The letters of a token last equally long.
+
+    Args:
+        cut: A cut with a text.
+        tokenizer: Tokenizer of the text.
+        tokens: [T] positions in `tokenizer.encode` of its text. One that is taken back later does
+            not count.
+        frame_s: Duration of a frame in seconds.
+
+    Returns:
+        The cut; without times if its text has no letters.
+    """
+    text = tokenizer.normalize(cut.supervisions[0].text)
+    ends = [0, *tokenizer.token_ends(text)]  # <s> comes first, </s> is token len(ends)
+    said = np.minimum.accumulate(np.asarray(tokens)[::-1])[::-1]
+    first = np.searchsorted(said, np.arange(len(ends) + 1))  # frame of each token
+    begins_s = np.where(first == 0, 0.0, first + 0.5) * frame_s
+    of_letters, of_words = [], []
+    for word in re.finditer(r"\S+", text):
+        for at in (place for place in range(*word.span()) if is_letter(text[place])):
+            token = int(np.searchsorted(ends, at, side="right"))
+            own = [place for place in range(ends[token - 1], ends[token]) if is_letter(text[place])]
+            share = (own.index(at) + 1) / len(own)
+            of_letters.append(float(begins_s[token] * (1 - share) + begins_s[token + 1] * share))
+        of_words.append(of_letters[-1] if of_letters else 0.0)
+    if not of_letters:
+        return cut
+    cut = with_words(cut, text.split(), of_words, [0.0] * len(of_words))
+    return with_letters(cut, list(filter(is_letter, text)), of_letters)
 
 
 def _characters(cut: Cut, text: str, times_s: Tensor) -> Tensor | None:

@@ -9,6 +9,7 @@ import json
 import random
 import time
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from itertools import groupby, islice
 from pathlib import Path
@@ -47,13 +48,16 @@ from sled.files.progress import Progress, track
 __all__ = [
     "SHARD_SIZE",
     "CacheReport",
+    "ShardWriter",
     "cache_codes",
     "check_codec",
     "cut_codes",
     "cut_waveform",
     "has_codes",
     "load_cached",
+    "new_record",
     "verify_codes",
+    "write_shard",
 ]
 
 SHARD_SIZE = 1000
@@ -189,13 +193,7 @@ def cache_codes(
     num_cuts, manifest_digest = fingerprint(cuts)
     if not num_cuts:
         raise ValueError("there are no cuts to encode: prepare the corpus again")
-    record = CacheRecord(
-        **codec_facts(codec),
-        manifest_digest=manifest_digest,
-        num_cuts=num_cuts,
-        shard_size=shard_size,
-        codec=_whole_name(codec_name),
-    )
+    record = new_record(codec, manifest_digest, num_cuts, shard_size, codec_name)
     claim(output_dir, record)
     mine = _shards_of(part, record)
     missing = set(missing_shards(output_dir)).intersection(mine)
@@ -215,6 +213,23 @@ def cache_codes(
             speed = report.speech_s / report.elapsed_s
             progress.advance(note=f"{speed:.0f} x real time")
     return report
+
+
+def new_record(
+    codec: Codec,
+    manifest_digest: str,
+    num_cuts: int,
+    shard_size: int,
+    codec_name: str | Path | None,
+) -> CacheRecord:
+    """The record of a corpus of codes of a codec; for the rest, see `CacheRecord`."""
+    return CacheRecord(
+        **codec_facts(codec.stored),
+        manifest_digest=manifest_digest,
+        num_cuts=num_cuts,
+        shard_size=shard_size,
+        codec=_whole_name(codec_name),
+    )
 
 
 def _whole_name(codec: str | Path | None) -> str | None:
@@ -285,45 +300,70 @@ def _write_shards(
 ) -> Iterator[Clip]:
     """Encode clips and publish each complete shard. Clips are yielded once they are encoded."""
     for shard, members in groupby(clips, key=lambda clip: clip.shard):
-        with TemporaryDirectory(prefix="partial.", dir=folder) as partial:
-            # Lhotse creates files at the first cut, and a shard may have only rejected cuts.
-            for name in (cuts_name(shard), codes_name(shard)):
-                Path(partial, name).touch()
-            with SharWriter(
-                partial,
-                fields={"codes": "numpy"},
-                shard_size=record.shard_size,
-                shard_offset=shard,
-                warn_unused_fields=False,
-            ) as writer:
-                while group := list(islice(members, _CLIPS_PER_CALL)):
-                    _write_clips(writer, Path(partial), group, codec, on_bad)
-                    yield from group
-            # Again: another process may have claimed the empty folder at the same moment.
-            claim(folder, record)
-            report.num_bytes += publish_shard(Path(partial), folder, shard)
+        with write_shard(folder, record, shard) as writer:
+            while group := list(islice(members, _CLIPS_PER_CALL)):
+                _write_clips(writer, group, codec, on_bad)
+                yield from group
+        report.num_bytes += writer.num_bytes
 
 
-def _write_clips(
-    writer: SharWriter, partial: Path, clips: Iterable[Clip], codec: Codec, on_bad: OnBad
-) -> None:
+def _write_clips(writer: ShardWriter, clips: Iterable[Clip], codec: Codec, on_bad: OnBad) -> None:
     """Encode clips into an open shard, or reject them."""
     good = []
     for clip in clips:
-        if clip.audio is None:
-            _reject(partial, clip, on_bad)
-        else:
+        if clip.audio is not None:
             good.append((clip.cut, torch.from_numpy(clip.audio)))
+        elif on_bad == "stop":
+            raise ValueError(f"{clip.reason}: repair it, or leave such cuts out with --on_bad skip")
+        else:
+            writer.reject(clip.cut.id, clip.reason)
     encoded = codec.encode([audio for _, audio in good])
     for (cut, _), codes in zip(good, encoded, strict=True):
-        writer.write(_with_codes(cut, codes, codec.codebook_size))
+        writer.write(cut, codes)
 
 
-def _reject(partial: Path, clip: Clip, on_bad: OnBad) -> None:
-    if on_bad == "stop":
-        raise ValueError(f"{clip.reason}: repair it, or leave such cuts out with --on_bad skip")
-    with (partial / rejected_name(clip.shard)).open("a", encoding="utf-8") as file:
-        file.write(json.dumps({"id": clip.cut.id, "reason": clip.reason}) + "\n")
+class ShardWriter:
+    """Writes the cuts of one shard; see `write_shard`.
+
+    Attributes:
+        folder: Folder of the shard's files until it is published. Other files in it are published
+            with the shard if their names have its number, as those of `shards.py` do.
+        num_bytes: Size of the shard once it is published.
+    """
+
+    def __init__(self, folder: Path, shar: SharWriter, shard: int, codebook_size: int) -> None:
+        self.folder, self.num_bytes = folder, 0
+        self._shar, self._shard, self._codebook_size = shar, shard, codebook_size
+
+    def write(self, cut: Cut, codes: Tensor) -> None:
+        """Add a cut, with its codes [K, T] in the place of its audio."""
+        self._shar.write(_with_codes(cut, codes, self._codebook_size))
+
+    def reject(self, cut_id: str, reason: str) -> None:
+        """List a cut that is left out."""
+        with (self.folder / rejected_name(self._shard)).open("a", encoding="utf-8") as file:
+            file.write(json.dumps({"id": cut_id, "reason": reason}) + "\n")
+
+
+@contextmanager
+def write_shard(folder: Path, record: CacheRecord, shard: int) -> Iterator[ShardWriter]:
+    """Open a shard, and publish it when the block ends without an error."""
+    with TemporaryDirectory(prefix="partial.", dir=folder) as partial:
+        # Lhotse creates files at the first cut, and a shard may have only rejected cuts.
+        for name in (cuts_name(shard), codes_name(shard)):
+            Path(partial, name).touch()
+        with SharWriter(
+            partial,
+            fields={"codes": "numpy"},
+            shard_size=record.shard_size,
+            shard_offset=shard,
+            warn_unused_fields=False,
+        ) as shar:
+            writer = ShardWriter(Path(partial), shar, shard, record.codebook_size)
+            yield writer
+        # Again: another process may have claimed the empty folder at the same moment.
+        claim(folder, record)
+        writer.num_bytes = publish_shard(Path(partial), folder, shard)
 
 
 def _with_codes(cut: Cut, codes: Tensor, codebook_size: int) -> Cut:

@@ -144,11 +144,10 @@ def publish_shard(partial: Path, folder: Path, shard: int) -> int:
         Size of the shard in bytes.
     """
     (folder / rejected_name(shard)).unlink(missing_ok=True)
-    num_bytes = 0
-    for name in (rejected_name(shard), codes_name(shard), cuts_name(shard)):
-        if (partial / name).is_file():
-            num_bytes += (partial / name).stat().st_size
-            (partial / name).replace(folder / name)
+    paths = sorted(partial.glob(f"*.{shard:06d}.*"), key=lambda path: path.name == cuts_name(shard))
+    num_bytes = sum(path.stat().st_size for path in paths)
+    for path in paths:  # that of the cuts is the last
+        path.replace(folder / path.name)
     return num_bytes
 
 

@@ -8,7 +8,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from sled.codec import CodecParts, Group, Whiten, load_codec
+from sled.codec import CodecParts, Group, Whiten, group_codes, load_codec
 from sled.codec.mel import mel_filterbank
 from sled.codec.spectral.config import SpectralConfig
 from sled.codec.spectral.layers import LOG_MEL_FLOOR, LogMel
@@ -53,6 +53,18 @@ def test_codes_hold_latents_up_to_rounding(name: str) -> None:
     wanted = ((latents - model.mean) / model.deviation).T
     error = (codec.codes_to_units(codes) - wanted).abs() * model.deviation.T
     assert error.max() <= model.config.limit / 255 + 1e-5
+
+
+def test_units_of_codes_have_these_codes() -> None:
+    """Also with transforms; and units that no code has get the nearest."""
+    codec = SpectralCodec(tiny_spectral())
+    codes = torch.randint(codec.codebook_size, (2, codec.num_codebooks, 6))
+    units = codec.codes_to_units(codes)
+    assert codec.units_to_codes(units).equal(codes)
+    assert codec.units_to_codes(units + 100).max() == codec.codebook_size - 1
+    grouped = CodecParts(tiny_spectral(), (Group(3),)).assemble()
+    theirs = group_codes(codes, 3)
+    assert grouped.units_to_codes(grouped.codes_to_units(theirs)).equal(theirs)
 
 
 def test_codes_beyond_the_limit_are_its_own() -> None:

@@ -16,6 +16,7 @@ import pytest
 import soundfile
 import torch
 from lhotse import CutSet, MonoCut, Recording, SupervisionSegment
+from safetensors.torch import save_file
 
 from sled.data.alignment import align, network
 from sled.data.alignment.align import find_paths, letter_times
@@ -23,6 +24,7 @@ from sled.data.alignment.features import FRAME_S, NUM_FEATURES, SAMPLE_RATE, Fea
 from sled.data.alignment.network import CtcNetwork
 from sled.data.alignment.spelling import WORD_END, Alphabet, letters
 from sled.data.alignment.spoken_times import letter_ends, word_ends
+from sled.data.alignment.trained import TrainedAligner
 from sled.data.alignment.training import train_network
 from sled.data.alignment.viterbi import CtcPath
 from sled.data.cache.codes import load_cached
@@ -127,6 +129,10 @@ def strange(corpus: Path) -> Path:
     return path
 
 
+def saved_network(corpus: Path) -> Path:
+    return corpus.with_name("aligner.safetensors")
+
+
 @pytest.fixture(scope="module")
 def together(corpus: Path, strange: Path) -> Aligned:
     """Both, after as many steps as it takes to learn four tones."""
@@ -138,7 +144,7 @@ def together(corpus: Path, strange: Path) -> Aligned:
         return networks[0]
 
     with redirect_stdout(StringIO()) as out, patch.object(align, "train_network", train):
-        flags = ("--output", *outputs, *FLAGS, MAX_STEPS)
+        flags = ("--output", *outputs, "--network", saved_network(corpus), *FLAGS, MAX_STEPS)
         assert run("align", "--manifest", corpus, strange, *flags) == 0
     return Aligned(*outputs, out.getvalue().splitlines(), networks[0])
 
@@ -314,6 +320,41 @@ def test_times_live_on_in_cached_codes(
             before = ends(originals[cut.id])
             assert (before is None) == (cut.id not in truth)
             assert ends(cut) == (None if before is None else pytest.approx(before, abs=1e-4))
+
+
+# The network as a judge.
+
+
+def test_the_saved_network_finds_other_texts_less_likely(together: Aligned, corpus: Path) -> None:
+    aligner = TrainedAligner.load(saved_network(corpus))
+    assert str(aligner.network.state_dict()) == str(together.network.state_dict())
+    speech = [torch.from_numpy(say("abd cb", seed)[0]).float() for seed in (0, 1)]
+    right, *others = (
+        aligner.losses(speech, [text, text])
+        for text in ("Abd, cb.", "abd db", "abd", "abd cbc", "bd cb", "cb abd")
+    )
+    assert max(right) < 0.2
+    for other in others:
+        assert min(other) > max(right) + 0.3
+
+
+def test_the_loss_of_a_clip_is_the_same_in_a_batch(together: Aligned, corpus: Path) -> None:
+    aligner = TrainedAligner.load(saved_network(corpus))
+    texts = ["ab cd", "bb"]
+    speech = [torch.from_numpy(say(text, 3)[0]).float() for text in texts]
+    alone = [aligner.losses([one], [text])[0] for one, text in zip(speech, texts, strict=True)]
+    assert aligner.losses(speech, texts) == pytest.approx(alone, abs=1e-4)
+    assert aligner.losses(speech[:1], ["abcd" * 40]) == [float("inf")]
+    with pytest.raises(ValueError, match="without a letter of 'ab x'"):
+        aligner.losses(speech[:1], ["ab x"])
+
+
+def test_other_files_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "other.safetensors"
+    save_file({"a": torch.zeros(1)}, path)
+    for wrong in (path, tmp_path / "none", tmp_path):
+        with pytest.raises(ValueError, match="is not the network of an aligner"):
+            TrainedAligner.load(wrong)
 
 
 # Input that is wrong.
