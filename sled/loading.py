@@ -18,6 +18,7 @@ from sled.model.device import check_device
 from sled.model.heads import head_class
 from sled.model.interface import FrameModel
 from sled.model.registry import model_family
+from sled.model.tokens.files import added_tokens, is_published_lm, text_tokenizer_folder
 from sled.text.tokenizer import TextTokenizer
 
 DEFAULT_CODEC = "facebook/encodec_24khz"
@@ -60,10 +61,7 @@ def load_parts(
             family.num_parameters(config), torch.device(device), config if of_latents else None
         )
     model = family.load_model(folder, loading_dtype(dtype)).to(device)
-    sizes = config.architecture
-    tokenizer = TextTokenizer.from_pretrained(
-        folder, sizes.text_normalization, sizes.bos_token_id, sizes.eos_token_id
-    )
+    tokenizer = load_tokenizer(folder, config)
     codec_of_model = load_codec(codec, device=device)
     use_kernels(codec_of_model)
     # Where the units do not tell which token they say, the attention does.
@@ -72,6 +70,26 @@ def load_parts(
     )
     fast = make_fast(model, dtype, threads, show_attention=show_attention)
     return fast, tokenizer, codec_of_model
+
+
+def load_tokenizer(folder: Path, config: Config) -> TextTokenizer:
+    """Load the text tokenizer of a model.
+
+    Args:
+        folder: The folder of the model.
+        config: Its configuration.
+
+    Raises:
+        ValueError: If it has none, or that cannot be read.
+    """
+    sizes = config.architecture
+    return TextTokenizer.from_pretrained(
+        text_tokenizer_folder(folder),
+        sizes.text_normalization,
+        sizes.bos_token_id,
+        sizes.eos_token_id,
+        added_tokens(config),
+    )
 
 
 def model_folder(name_or_path: str | Path | None) -> Path:
@@ -92,6 +110,8 @@ def model_folder(name_or_path: str | Path | None) -> Path:
             f"no model or folder {name}{did_you_mean(name, BUNDLED_MODELS)}: bundled models are "
             f"{' and '.join(BUNDLED_MODELS)}, models on the hub are named OWNER/NAME"
         )
+    if is_published_lm(Path(name_or_path)):
+        return Path(name_or_path)
     folder = checkpoint_folder(name_or_path)
     if is_hub_name(name):  # downloads the files of the tokenizer into the same folder
         TextTokenizer.from_pretrained(name)

@@ -2,25 +2,41 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
+import httpx
 import numpy as np
 import pytest
+import soundfile
 import torch
 
-from sled import TTS, Prompt
+from sled import TTS, Layout, Prompt
 from sled.codec.folder import CodecParts
 from sled.codec.speaker.encoder import NetworkSpeakerEncoder
 from sled.codec.speaker.network import SpeakerNetwork, SpeakerSizes
+from sled.codec.speech_tokens.export import export_tokenizer
 from sled.codec.speech_tokens.files import load_speech_tokenizer
+from sled.codec.speech_tokens.network import TokenizerNetwork, TokenizerSizes
 from sled.codec.token_codec.model import PROMPT_MEL, PROMPT_TOKENS, SPEAKER, TokenCodec
+from sled.codec.vocoder.hift import HiFT, HiFTSizes
 from sled.model.tokens.cosyvoice2 import CosyVoice2LM
-from sled.model.tokens.files import save_token_lm
+from sled.model.tokens.files import load_token_lm, published_state, save_token_lm
+from sled.text.published_tokenizers import load_corpus_tokenizer
 from tests.codec.token_codec.models import token_networks
 from tests.commands import run
 from tests.debug import GOLDENS, debug_prompt, debug_waveform, randn
-from tests.tokens import debug_cosyvoice2, debug_token_tokenizer, with_random_weights
+from tests.serving.conftest import start, stop
+from tests.text.qwen2 import write_qwen2_tokenizer
+from tests.tokens import (
+    SlowSampler,
+    debug_cosyvoice2,
+    debug_token_tokenizer,
+    speak_streaming,
+    speak_whole,
+    with_random_weights,
+)
 
 TEXT = "four two seven"
 
@@ -77,7 +93,7 @@ def test_texts_of_a_batch_sound_as_they_do_alone(tts: TTS) -> None:
 
 
 def test_text_in_pieces_gives_audio_in_pieces(tts: TTS, model: CosyVoice2LM) -> None:
-    layout = model.sizes.streaming_layout
+    layout = model.streaming_layout
     whole = tts.say(TEXT, seed=1, layout=layout)
     with tts.open_session(seed=1, layout=layout) as session:
         for piece in ("four t", "wo seve", "n"):
@@ -143,20 +159,130 @@ def test_the_voice_of_a_recording_can_be_converted(codec: TokenCodec) -> None:
     assert not torch.allclose(converted, codec.decode(units[None])[0], atol=1e-3)
 
 
-def test_the_command_speaks_from_a_folder(
-    model: CosyVoice2LM, codec: TokenCodec, tmp_path: Path
-) -> None:
-    folder = tmp_path / "model"
+@pytest.fixture(scope="module")
+def own_folder(
+    model: CosyVoice2LM, codec: TokenCodec, tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    """A folder as it is saved here."""
+    folder = tmp_path_factory.mktemp("own")
     save_token_lm(model, folder)
     debug_token_tokenizer(model).save_pretrained(folder)
     CodecParts(codec.networks).save(folder / "codec")
-    output = tmp_path / "out.wav"
-    assert run("speak", "--model", folder, TEXT, "--output", output) == 0
-    assert output.stat().st_size > 10_000
-    ben = tmp_path / "ben.wav"
-    assert run("speak", "--model", folder, TEXT, "--voice", "ben", "--output", ben) == 0
-    assert ben.read_bytes() != output.read_bytes()
-    assert run("speak", "--model", folder, TEXT, "--voice", "eve", "--output", ben) == 2
+    return folder
+
+
+@pytest.fixture(scope="module")
+def published_folder(codec: TokenCodec, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the files of a published CosyVoice2."""
+    folder = tmp_path_factory.mktemp("published")
+    text_model = write_qwen2_tokenizer(folder / "CosyVoice-BlankEN")
+    sizes = replace(
+        debug_cosyvoice2().sizes, vocab_size=440, speech_token_size=81, mix_ratio=(5, 15)
+    )
+    torch.save(published_state(with_random_weights(CosyVoice2LM(sizes), 3)), folder / "llm.pt")
+    heads = {"num_attention_heads": 4, "num_key_value_heads": 2, "max_position_embeddings": 512}
+    (text_model / "config.json").write_text(json.dumps(heads))
+    torch.save(codec.networks.flow.state_dict(), folder / "flow.pt")
+    torch.manual_seed(0)
+    vocoder = HiFT(HiFTSizes(base_channels=32, f0_channels=16))
+    with torch.no_grad():  # so that what it reads is heard
+        vocoder.get_parameter("conv_pre.parametrizations.weight.original0").mul_(30)
+    torch.save(vocoder.state_dict(), folder / "hift.pt")
+    export_tokenizer(tiny_tokenizer(), folder / "speech_tokenizer_v2.onnx")
+    encoder = codec.networks.speaker_encoder
+    assert isinstance(encoder, NetworkSpeakerEncoder)
+    torch.onnx.export(
+        encoder.network,
+        (torch.zeros(1, 200, 80),),
+        str(folder / "campplus.onnx"),
+        input_names=["input"],
+        dynamic_axes={"input": {1: "frames"}},
+        dynamo=False,
+    )
+    stored = {
+        name: {"embedding": randn(1, 16, seed=seed)} for seed, name in enumerate(("ann", "ben"))
+    }
+    torch.save(stored, folder / "spk2info.pt")
+    (folder / "cosyvoice2.yaml").write_text("llm: !new:cosyvoice.llm.llm.Qwen2LM {}\n")
+    return folder
+
+
+def tiny_tokenizer() -> TokenizerNetwork:
+    """A speech tokenizer with 81 of the 6561 tokens."""
+    torch.manual_seed(0)
+    sizes = TokenizerSizes(version=2, n_audio_state=64, n_audio_head=1, n_audio_layer=1)
+    network = TokenizerNetwork(sizes).eval()
+    with torch.no_grad():  # the digits after the fourth are 0
+        project = network.quantizer.get_submodule("_codebook.project_down")
+        project.weight[4:], project.bias[4:] = 0.0, -50.0
+    return network
+
+
+@pytest.fixture
+def recording(tmp_path: Path) -> Path:
+    soundfile.write(tmp_path / "voice.wav", debug_waveform(1.0), 24_000)
+    return tmp_path / "voice.wav"
+
+
+def test_the_commands_speak_from_a_folder(own_folder: Path, tmp_path: Path) -> None:
+    sounds = set()
+    for name in ("speak", "stream"):
+        output = tmp_path / f"{name}.wav"
+        assert run(name, "--model", own_folder, TEXT, "--output", output, "--max_length", 60) == 0
+        assert output.stat().st_size > 10_000
+        sounds.add(output.read_bytes())
+    assert len(sounds) == 2
+    assert run("speak", "--model", own_folder, TEXT, "--voice", "eve", "--output", output) == 2
+
+
+def test_the_commands_speak_from_a_published_folder(
+    published_folder: Path, recording: Path, tmp_path: Path
+) -> None:
+    cloned = ("--prompt_audio", recording, "--prompt_text", "one four nine two seven")
+    ways = {
+        "whole": ("speak",),
+        "stored": ("speak", "--voice", "ben"),
+        "pieces": ("stream",),
+        "clone": ("clone", *cloned),
+        "clone in pieces": ("clone", *cloned, "--layout", "stream"),
+    }
+    sounds = set()
+    for name, (command, *flags) in ways.items():
+        output = tmp_path / f"{name}.wav"
+        cut = ("--max_length", 60, "--seed", 4, "--output", output)
+        assert run(command, "--model", published_folder, TEXT, *flags, *cut) == 0, name
+        assert output.stat().st_size > 5_000
+        sounds.add(output.read_bytes())
+    assert len(sounds) == len(ways)
+
+
+def test_a_published_folder_speaks_as_published(published_folder: Path) -> None:
+    tts = TTS.from_pretrained(published_folder)
+    assert tts.model.streaming_layout == Layout(5, 15)
+    model = load_token_lm(published_folder)
+    assert isinstance(model, CosyVoice2LM)
+    theirs = load_corpus_tokenizer(published_folder / "CosyVoice-BlankEN", model.ADDED_TOKENS)
+    text = "four [laughter] two"
+    tokens, sampling = theirs.ids(text), model.config.speaking.sampling()
+    whole = tts.say(text, seed=1, layout=Layout())
+    assert whole.units.tolist() == speak_whole(model, tokens, SlowSampler(1, sampling, 1.0))
+    with tts.open_session(seed=1, layout=tts.model.streaming_layout) as session:
+        for character in text:
+            session.feed(character)
+        session.flush()
+        pieces = np.concatenate(list(session))
+    spoken = speak_streaming(model, tokens, SlowSampler(1, sampling, 1.0))
+    assert len(pieces) == len(spoken) * tts.codec.hop_length
+
+
+def test_the_server_speaks_from_a_published_folder(published_folder: Path) -> None:
+    running = start(tts=TTS.from_pretrained(published_folder))
+    try:
+        body = {"input": TEXT, "response_format": "pcm", "seed": 3}
+        answer = httpx.post(f"{running.url}/v1/audio/speech", json=body, timeout=60)
+        assert answer.status_code == 200 and len(answer.content) > 10_000
+    finally:
+        stop(running)
 
 
 def test_flow_and_vocoder_may_lie_beside_the_language_model_as_published(

@@ -101,8 +101,8 @@ def read_task(args: argparse.Namespace, layout: str, *, follow_input: bool = Fal
         check_marks_path(path)
 
     config = read_config(args.model)
-    own = Layout.from_config(config)
-    if layout == "stream" and own.is_offline:
+    chosen = Layout.for_streaming(config) if layout == "stream" else Layout()
+    if layout == "stream" and chosen.is_offline:
         raise ValueError(
             f"{args.model} is an offline checkpoint (no stream_n, stream_m in its config.json): "
             "name a streaming one, or use `sled speak`"
@@ -119,7 +119,6 @@ def read_task(args: argparse.Namespace, layout: str, *, follow_input: bool = Fal
     if source is None:
         print(f'no text is given: speaking an example, "{text}"', file=sys.stderr)
     seeds = range(args.seed, args.seed + len(paths))
-    chosen = own if layout == "stream" else Layout()
     return Task(tts, text, options, chosen, paths, seeds, pronunciations)
 
 

@@ -204,7 +204,7 @@ def _check_generation(result: CaseResult, case: Case, tensors: Tensors, model: T
     layout = Layout()
     if case["kind"] == "generate_bistream":
         assert isinstance(model, CosyVoice2LM)
-        layout = model.sizes.streaming_layout
+        layout = model.streaming_layout
         options = replace(options, max_frames=case["cut_at"])
     prompt_text, text = (tensors[name][0].tolist() for name in ("prompt_text", "text"))
     prompt, embedding = tensors["prompt_speech_token"][0], tensors.get("embedding", torch.empty(0))

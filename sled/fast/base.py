@@ -31,6 +31,7 @@ class FastModel(ABC):
     Attributes:
         config: See `FrameModel`, as for the other attributes.
         layout: See there.
+        streaming_layout: See there.
         device: See there.
         dtype: See there.
         unit_shape: See there.
@@ -52,7 +53,8 @@ class FastModel(ABC):
         dtype: torch.dtype | None = None,
         tokens_dtype: torch.dtype | None = None,
     ) -> None:
-        self.config, self.layout, self.device = model.config, model.layout, model.device
+        self.config, self.device = model.config, model.device
+        self.layout, self.streaming_layout = model.layout, model.streaming_layout
         self.dtype = dtype or model.dtype
         self.unit_shape, self.noise_width = model.unit_shape, model.noise_width
         self.unit_dtype = self.dtype if model.unit_dtype == model.dtype else model.unit_dtype

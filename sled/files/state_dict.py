@@ -14,13 +14,16 @@ from torch import Tensor
 _NO_TENSORS = {"epoch", "step"}
 
 
-def read_state_dict(path: Path, dtype: torch.dtype | None = None) -> dict[str, Tensor]:
+def read_state_dict(
+    path: Path, dtype: torch.dtype | None = None, device: str = "cpu"
+) -> dict[str, Tensor]:
     """Read the tensors of a file by name.
 
     Args:
         path: A file of safetensors, or one that `torch.save` wrote. Of the latter only tensors are
             read, because a pickle can run code.
         dtype: Type to convert to. None: as stored.
+        device: Where the tensors are to be; "meta": only their shapes are read, of a `.pt`.
 
     Raises:
         OSError: If there is no such file.
@@ -30,7 +33,7 @@ def read_state_dict(path: Path, dtype: torch.dtype | None = None) -> dict[str, T
         if path.suffix == ".safetensors":
             state = load_file(path)
         else:
-            state = torch.load(path, map_location="cpu", weights_only=True)
+            state = torch.load(path, map_location=device, weights_only=True)
         return {
             name: tensor.to(dtype or tensor.dtype)
             for name, tensor in state.items()

@@ -307,6 +307,12 @@ class Config:
     objective: Objective = field(default_factory=Objective)
     speaking: Speaking = field(default_factory=Speaking)
 
+    @property
+    def streaming_chunks(self) -> tuple[int, int] | None:
+        """Text tokens and frames in a chunk of the layout for growing text. None: it has none."""
+        n, m = self.architecture.stream_n, self.architecture.stream_m
+        return None if n is None or m is None else (n, m)
+
     @classmethod
     def from_dict(cls, flat: Mapping[str, Any]) -> Config:
         """Build a configuration from the keys of `config.json`; missing keys have their defaults.

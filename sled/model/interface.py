@@ -115,6 +115,11 @@ class FrameModel(Protocol):
         ...
 
     @property
+    def streaming_layout(self) -> Layout:
+        """The interleaving for text that comes in pieces; offline if the model knows none."""
+        ...
+
+    @property
     def device(self) -> torch.device:
         """The device of inputs and results."""
         ...

@@ -68,8 +68,13 @@ class Layout:
 
     @classmethod
     def from_config(cls, config: Config) -> Layout:
-        """Return the layout that a model was trained with."""
+        """Return the layout in which a model speaks by default."""
         return cls(config.architecture.stream_n, config.architecture.stream_m)
+
+    @classmethod
+    def for_streaming(cls, config: Config) -> Layout:
+        """Return a model's layout for text that comes in pieces; offline if it has none."""
+        return cls(*(config.streaming_chunks or ()))
 
     @property
     def is_offline(self) -> bool:

@@ -139,6 +139,11 @@ class SpeechLM(nn.Module):
             nn.init.constant_(module.pos_weight, STOP_POSITIVE_WEIGHT)
 
     @property
+    def streaming_layout(self) -> Layout:
+        """The layout for text that comes in pieces; offline if the model has none."""
+        return Layout.for_streaming(self.config)
+
+    @property
     def device(self) -> torch.device:
         """The device of the weights."""
         return self.eos_head.weight.device

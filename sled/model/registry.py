@@ -23,6 +23,7 @@ from sled.model.config import MODEL_TYPE, Config
 from sled.model.lm import STOP_POSITIVE_WEIGHT, SpeechLM, num_parameters
 from sled.model.tokens.files import (
     MODELS,
+    is_published_lm,
     load_token_config,
     load_token_lm,
     num_token_parameters,
@@ -81,11 +82,10 @@ class ModelFamily:
     save_model: Callable[[Any, Path], None] = save_speech_lm
 
 
+_TOKENS = ModelFamily(load_token_config, load_token_lm, num_token_parameters, save_token_lm)
 FAMILIES: dict[str, ModelFamily] = {
     MODEL_TYPE: ModelFamily(Config.load, load_speech_lm, num_parameters, save_speech_lm),
-    **dict.fromkeys(
-        MODELS, ModelFamily(load_token_config, load_token_lm, num_token_parameters, save_token_lm)
-    ),
+    **dict.fromkeys(MODELS, _TOKENS),
 }
 """The families by `model_type`; others can be added."""
 
@@ -94,9 +94,11 @@ def model_family(folder: Path) -> ModelFamily:
     """Return the family of a checkpoint folder.
 
     Raises:
-        OSError: If it has no `config.json`.
+        OSError: If it has no `config.json`, and no published language model.
         ValueError: If that cannot be read, or its `model_type` is unknown.
     """
+    if is_published_lm(folder):
+        return _TOKENS
     path = folder / CONFIG_FILE
     flat = read_json_object(path)
     model_type = flat.get("model_type", flat.get("kind", MODEL_TYPE))

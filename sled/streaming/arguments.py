@@ -61,8 +61,8 @@ def check_layout(layout: object) -> Layout | None:
     """
     if layout is not None and not isinstance(layout, Layout):
         raise ValueError(
-            f"layout={layout!r}: give a Layout: Layout() for offline, tts.model.layout for the "
-            "model's own"
+            f"layout={layout!r}: give a Layout: Layout() for offline, "
+            "tts.model.streaming_layout for text that comes in pieces"
         )
     return layout
 

@@ -2,12 +2,15 @@
 
 When a text grows, two things can still change in its tokens.
 
-Where words end. The tokenizer splits a text into words, then encodes each word by itself. The
-pattern that splits (GPT-2's) takes runs of letters, of digits or of other signs, each with one
+Where words end. The tokenizer splits a text into words, then encodes each word by itself. GPT-2's
+pattern takes runs of letters, of digits or of other signs, each with one
 space before it, and English endings such as 's and 're. It looks ahead only to the end of a run,
 so all words but the last are closed. The last word is closed too if it is such an ending, since
 nothing can be appended to an ending. An apostrophe followed by r, v or l is two words so far, which
 may still become one ending. A single space at the end belongs to the next word, or to nothing.
+In Qwen2's pattern any single sign may precede a run of letters, and only the last word is open; the
+last character is held back as long as the next one may be composed with it. Where a special token
+that may be typed may have begun, the text before it waits, as it would be cut off there.
 
 Where tokens end within the open word. Byte-pair encoding merges the pair of lowest rank, again and
 again. No merge crosses the boundary between two final tokens, so the text on each side of it is
@@ -24,12 +27,12 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from itertools import takewhile
+from unicodedata import normalize
 
+from sled.text.forms import compose
 from sled.text.tokenizer import TextTokenizer
 
 _SPACES = re.compile(r"\s+")
-_ENDINGS = {"'s", "'t", "'re", "'ve", "'m", "'ll", "'d"}
-_ENDINGS_BEGUN = {"r", "v", "l"}
 # When the beginning of an open word is certain, this many characters of it are kept before the
 # rest. Otherwise a rest such as 's after !! would be mistaken for an ending.
 _CONTEXT = 2
@@ -52,6 +55,7 @@ class IncrementalTokenizer:
         self.num_committed = 0
         self.blank = True
         self._tokenizer = tokenizer
+        self._held = ""  # characters that the next ones may be composed with
         self._tail = ""  # the open word, or the end of it
         self._settled = 0  # bytes at the start of the tail that have been committed
         self._finished = False
@@ -60,7 +64,7 @@ class IncrementalTokenizer:
     def open_text(self) -> str:
         """The end of the text that has no tokens yet."""
         tail = b"" if self._finished else self._tail.encode()[self._settled :]
-        return tail.decode(errors="ignore")
+        return tail.decode(errors="ignore") + self._held
 
     def feed(self, piece: str) -> list[int]:
         """Take the next characters, any number of them.
@@ -73,16 +77,26 @@ class IncrementalTokenizer:
         """
         self._refuse_if_finished()
         piece = _SPACES.sub(" ", piece)
-        if self.blank or self._tail.endswith(" "):
+        if self.blank or (self._tail.endswith(" ") and not self._held):
             piece = piece.removeprefix(" ")
         self.blank = self.blank and not piece
+        if self._tokenizer.form.composes:
+            piece, self._held = compose(self._held, piece)
+        return self._commit(self._append(piece))
+
+    def _append(self, piece: str) -> list[int]:
+        """Append to the tail; returns the ids that are now certain."""
+        form = self._tokenizer.form
         self._tail += piece
         words = self._tokenizer.words(self._tail)
-        num_open = _num_open([word for word, _ in words])
+        begun = form.typed_begun(self._tail)
+        if begun < len(self._tail):  # what is before it may be cut off there
+            return self._close([word for word in words[:-1] if word[1] <= begun])
+        num_open = form.num_open([word for word, _ in words])
         ids = self._close(words[: len(words) - num_open])
         if num_open == 1:
             ids += self._settle(words[-1][0])
-        return self._commit(ids)
+        return ids
 
     def finish(self) -> list[int]:
         """End the text.
@@ -94,9 +108,12 @@ class IncrementalTokenizer:
             ValueError: The text was finished before.
         """
         self._refuse_if_finished()
+        ids = self._append(normalize("NFC", self._held)) if self._held else []
+        self._held = ""
         self._finished = True
         self._tail = self._tail.removesuffix(" ")
-        return self._commit(self._close(self._tokenizer.words(self._tail)) + self._tokenizer.end)
+        ids += self._close(self._tokenizer.words(self._tail))
+        return self._commit(ids + self._tokenizer.end)
 
     def _refuse_if_finished(self) -> None:
         if self._finished:
@@ -137,12 +154,3 @@ class IncrementalTokenizer:
             pairs = zip(certain, self._tokenizer.encode_word(part[:cut]), strict=False)
             certain = [ours for ours, _ in takewhile(lambda pair: pair[0] == pair[1], pairs)]
         return certain
-
-
-def _num_open(words: Sequence[str]) -> int:
-    """The number of words at the end of a text that can still change."""
-    if not words or words[-1] in _ENDINGS:
-        return 0
-    if len(words) > 1 and words[-2] == "'" and words[-1] in _ENDINGS_BEGUN:
-        return 2
-    return 1

@@ -11,17 +11,14 @@ from typing import Any, Protocol
 
 from sled.files.hub import is_hub_name
 from sled.files.json_object import read_json_object
-from sled.text.tokenizer import MERGES_FILE, SPECIAL_TOKENS, VOCAB_FILE, TextTokenizer
-
-TOKENIZER_FILE, TOKENIZER_SETTINGS = "tokenizer.json", "tokenizer_config.json"
-
-# What CosyVoice2 adds to the vocabulary of Qwen2, in the order of the ids.
-COSYVOICE2_TOKENS = (
-    *("<|im_start|>", "<|im_end|>", "<|endofprompt|>", "[breath]", "<strong>", "</strong>"),
-    *("[noise]", "[laughter]", "[cough]", "[clucking]", "[accent]", "[quick_breath]"),
-    *("<laughter>", "</laughter>", "[hissing]", "[sigh]", "[vocalized-noise]", "[lipsmack]"),
-    "[mn]",
+from sled.text.forms import (
+    MERGES_FILE,
+    SPECIAL_TOKENS,
+    TOKENIZER_FILE,
+    VOCAB_FILE,
 )
+from sled.text.tokenizer import TextTokenizer
+
 _END_OF_TEXT = "<|endoftext|>"
 
 

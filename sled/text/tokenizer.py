@@ -1,4 +1,4 @@
-"""Text to tokens: byte-level BPE in the published form, `vocab.json` and `merges.txt`."""
+"""Text to tokens: byte-level BPE, with `vocab.json` and `merges.txt` or with `tokenizer.json`."""
 
 import os
 from bisect import bisect_right
@@ -7,22 +7,28 @@ from functools import cached_property
 from pathlib import Path
 
 from tokenizers import Tokenizer
-from tokenizers.decoders import ByteLevel as ByteLevelDecoder
 from tokenizers.models import BPE
 from tokenizers.pre_tokenizers import ByteLevel
 from tokenizers.trainers import BpeTrainer
 
 from sled.bundled import tokenizer_folder
-from sled.files.hub import hub_file, is_hub_name
+from sled.files.hub import find_hub_file, hub_file, is_hub_name
 from sled.normalization import max_bytes, normalize, open_normalizer
+from sled.text.forms import (
+    MERGES_FILE,
+    OWN,
+    SPECIAL_TOKENS,
+    TOKENIZER_FILE,
+    TOKENIZER_SETTINGS,
+    VOCAB_FILE,
+    TextForm,
+    read_tokenizer,
+)
 
-BOS_ID, PAD_ID, EOS_ID, UNK_ID = range(4)
-SPECIAL_TOKENS = ("<s>", "<pad>", "</s>", "<unk>")  # in the order of their ids
+BOS_ID, PAD_ID, EOS_ID, UNK_ID = range(len(SPECIAL_TOKENS))
 MIN_VOCAB_SIZE = len(SPECIAL_TOKENS) + 256  # every byte is a token, so any text can be written
 
 _SPACE = "\u0120"  # the character that stands for a space in a spelling
-
-VOCAB_FILE, MERGES_FILE = "vocab.json", "merges.txt"
 
 
 def normalize_spaces(text: str) -> str:
@@ -33,20 +39,21 @@ def normalize_spaces(text: str) -> str:
 class TextTokenizer:
     """Byte-level BPE with `<s>` and `</s>` around every text.
 
-    Text is always plain text: a typed "</s>" becomes the tokens of its four characters, never the
-    special token. `decode(encode(text))` returns `normalize(text)`, for any Unicode string.
+    In SLED's own form, text is always plain text: a typed "</s>" becomes the tokens of its four
+    characters, never the special token. `decode(encode(text))` returns `normalize(text)`, for any
+    Unicode string. The special tokens of other forms, such as `[laughter]`, may be typed.
 
     Args:
         model: The vocabulary and the merges.
         normalization: How texts are normalised first, see `sled.normalization`. None: not at all.
         bos_id: The id before every text. None: there is none.
         eos_id: The id after every text.
+        form: How texts are read.
 
     Raises:
-        ValueError: The special tokens do not have ids 0 to 3, or there is no such normalisation.
+        ValueError: The special tokens do not have the ids of the form, or there is no such
+            normalisation.
     """
-
-    pad_id, unk_id = PAD_ID, UNK_ID
 
     def __init__(
         self,
@@ -54,19 +61,19 @@ class TextTokenizer:
         normalization: str | None = None,
         bos_id: int | None = BOS_ID,
         eos_id: int = EOS_ID,
+        form: TextForm = OWN,
     ) -> None:
         open_normalizer(normalization)  # raises for an unknown one
         self.normalization = normalization
         self.bos_id, self.eos_id = bos_id, eos_id
-        # The special tokens are not registered with the Tokenizer, which would find them in text.
-        self._tokenizer = Tokenizer(model)
-        self._tokenizer.pre_tokenizer = ByteLevel(add_prefix_space=False)
-        self._tokenizer.decoder = ByteLevelDecoder()
-        for special_id, token in enumerate(SPECIAL_TOKENS):
-            found = self._tokenizer.token_to_id(token)
-            if found != special_id:
+        self.form = form
+        self._tokenizer = form.tokenizer(model)
+        if form == OWN:
+            # They are not registered with the Tokenizer, which would find them in text.
+            found = [self._tokenizer.token_to_id(token) for token in SPECIAL_TOKENS]
+            if found != [*range(len(SPECIAL_TOKENS))]:
                 raise ValueError(
-                    f"vocabulary has {token} at {found}, not {special_id}: it does not have the "
+                    f"vocabulary has {', '.join(SPECIAL_TOKENS)} at {found}: it does not have the "
                     "published form; train one with sled tokenizer"
                 )
 
@@ -77,46 +84,26 @@ class TextTokenizer:
         normalization: str | None = None,
         bos_id: int | None = BOS_ID,
         eos_id: int = EOS_ID,
+        added: Sequence[str] = (),
     ) -> "TextTokenizer":
         """Load the tokenizer of a checkpoint.
 
         Args:
-            name_or_path: A folder with vocab.json and merges.txt, a bundled model, or the name of a
-                repository on the Hugging Face hub with these files.
+            name_or_path: A folder with `vocab.json` and `merges.txt` or with `tokenizer.json`, a
+                bundled model, or the name of a repository on the Hugging Face hub with these files.
             normalization: As in the checkpoint's configuration.
             bos_id: As there.
             eos_id: As there.
+            added: Special tokens that a tokenizer of another form than SLED's is given, after all
+                of its own.
 
         Raises:
-            ValueError: The files do not exist or are not a tokenizer.
+            ValueError: The files do not exist or are not a tokenizer, or texts would have to be
+                normalised for one that was trained on texts as they are.
         """
         folder = Path(tokenizer_folder(os.fspath(name_or_path)))
-        if folder.is_dir():
-            files = [folder / VOCAB_FILE, folder / MERGES_FILE]
-            missing = [file.name for file in files if not file.is_file()]
-            if missing:
-                raise ValueError(
-                    f"{folder} lacks {' and '.join(missing)}: "
-                    "name a checkpoint or tokenizer folder that holds both"
-                )
-        else:
-            if not is_hub_name(folder):
-                raise ValueError(
-                    f"no tokenizer at {folder}: name a folder, a bundled model, or a hub name "
-                    "OWNER/NAME, that holds vocab.json and merges.txt"
-                )
-            try:
-                files = [hub_file(str(name_or_path), file) for file in (VOCAB_FILE, MERGES_FILE)]
-            except ValueError as error:
-                raise ValueError(f"no tokenizer {name_or_path}: {error}") from error
-        try:
-            model = BPE.from_file(str(files[0]), str(files[1]))
-        except Exception as error:  # tokenizers raises bare Exception
-            raise ValueError(
-                f"{files[0].parent} holds no readable tokenizer ({error}): copy "
-                "vocab.json and merges.txt again"
-            ) from error
-        return cls(model, normalization, bos_id, eos_id)
+        model, form = read_tokenizer(_tokenizer_files(folder, name_or_path), added)
+        return cls(model, normalization, bos_id, eos_id, form)
 
     @classmethod
     def train(
@@ -158,9 +145,15 @@ class TextTokenizer:
         return cls(tokenizer.model, normalization)
 
     def save_pretrained(self, folder: str | os.PathLike[str]) -> None:
-        """Write vocab.json and merges.txt into a folder, which is created if it does not exist."""
+        """Write its files into a folder, which is created if it does not exist.
+
+        These are `vocab.json` and `merges.txt`, or, in another form than SLED's, `tokenizer.json`.
+        """
         Path(folder).mkdir(parents=True, exist_ok=True)
-        self._tokenizer.model.save(str(folder))
+        if self.form == OWN:
+            self._tokenizer.model.save(str(folder))
+        else:
+            self._tokenizer.save(str(Path(folder) / TOKENIZER_FILE))
 
     @property
     def vocab_size(self) -> int:
@@ -200,15 +193,18 @@ class TextTokenizer:
         return [end for _, end in self._tokenizer.encode(text).offsets]
 
     def decode(self, ids: Sequence[int]) -> str:
-        """Text of token ids; special tokens are left out."""
-        return self._tokenizer.decode([i for i in ids if len(SPECIAL_TOKENS) <= i != self.eos_id])
+        """Text of token ids; those that cannot be typed are left out."""
+        shown = [one for one in ids if self.form.reserved <= one != self.eos_id]
+        return self._tokenizer.decode(shown, skip_special_tokens=False)
 
     def num_bytes(self, token: int) -> int:
         """The bytes that a token stands for, without spaces; 0 for a special token."""
-        if token < len(SPECIAL_TOKENS):
+        if token < self.form.reserved:
             return 0
         spelling = self._tokenizer.id_to_token(token)
-        return 0 if spelling is None else len(spelling) - spelling.count(_SPACE)
+        if spelling is None or spelling in self.form.typed:
+            return 0
+        return len(spelling) - spelling.count(_SPACE)
 
     def words(self, text: str) -> list[tuple[str, int]]:
         """Split a text that is already normalised into the words that are encoded one by one.
@@ -217,11 +213,19 @@ class TextTokenizer:
             For each word its spelling, which has a printable character for each UTF-8 byte, and
             where in the text it ends.
         """
-        words = self._tokenizer.pre_tokenizer.pre_tokenize_str(text)
-        return [(spelling, end) for spelling, (_, end) in words]
+        words = []
+        for part, start, is_special in self.form.parts(text):
+            if is_special:
+                words.append((part, start + len(part)))
+            elif part:
+                found = self._tokenizer.pre_tokenizer.pre_tokenize_str(part)
+                words += [(spelling, start + end) for spelling, (_, end) in found]
+        return words
 
     def encode_word(self, spelling: str) -> list[tuple[int, str]]:
         """The ids of the tokens of a word, each with its part of the spelling."""
+        if spelling in self.form.typed:
+            return [(self.form.typed[spelling], spelling)]
         return [(token.id, token.value) for token in self._tokenizer.model.tokenize(spelling)]
 
     def open_cuts(self, spelling: str) -> list[int]:
@@ -237,8 +241,35 @@ class TextTokenizer:
     @cached_property
     def _spellings(self) -> list[str]:
         """All tokens but the special ones, sorted."""
-        return sorted(self._tokenizer.get_vocab().keys() - set(SPECIAL_TOKENS))
+        special = {*SPECIAL_TOKENS[: self.form.reserved], *self.form.typed}
+        return sorted(self._tokenizer.get_vocab().keys() - special)
 
     @cached_property
     def _longest_token(self) -> int:
         return max(map(len, self._spellings), default=0)
+
+
+def _tokenizer_files(folder: Path, name_or_path: str | os.PathLike[str]) -> dict[str, Path]:
+    """The files that a tokenizer is read from; `ValueError` if there are none."""
+    known = (TOKENIZER_FILE, TOKENIZER_SETTINGS, VOCAB_FILE, MERGES_FILE)
+    if folder.is_dir():
+        files = {name: folder / name for name in known if (folder / name).is_file()}
+        missing = [name for name in (VOCAB_FILE, MERGES_FILE) if name not in files]
+        if missing and TOKENIZER_FILE not in files:
+            raise ValueError(
+                f"{folder} lacks {' and '.join(missing)}: "
+                "name a checkpoint or tokenizer folder that holds both"
+            )
+        return files
+    if not is_hub_name(folder):
+        raise ValueError(
+            f"no tokenizer at {folder}: name a folder, a bundled model, or a hub name "
+            "OWNER/NAME, that holds vocab.json and merges.txt"
+        )
+    name = str(name_or_path)
+    try:
+        files = {file: hub_file(name, file) for file in (VOCAB_FILE, MERGES_FILE)}
+        found = {file: find_hub_file(name, file) for file in (TOKENIZER_FILE, TOKENIZER_SETTINGS)}
+    except ValueError as error:
+        raise ValueError(f"no tokenizer {name_or_path}: {error}") from error
+    return files | {file: path for file, path in found.items() if path is not None}

@@ -45,7 +45,7 @@ def run(args: argparse.Namespace) -> None:
 
     device = choose_device(args.device)
     tts = TTS.from_pretrained(args.model, codec=args.codec, device=device, dtype=args.dtype)
-    layout = Layout() if args.layout == "offline" else tts.model.layout
+    layout = Layout() if args.layout == "offline" else tts.model.streaming_layout
     voice = tts.make_voice(read_prompt(args, tts), layout)
     tts.save_voice(voice, args.output)
     seconds = len(voice.units) / tts.codec.frame_rate

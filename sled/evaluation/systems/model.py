@@ -151,7 +151,7 @@ class ModelSystem(System):
     @override
     def speak(self, items: Sequence[Item], seeds: Sequence[int]) -> list[Utterance]:
         tts = self._models.load(self._model)
-        if self._mode in STREAMING and tts.model.layout.is_offline:
+        if self._mode in STREAMING and tts.model.streaming_layout.is_offline:
             raise ValueError(
                 f"{self._model} is not a streaming checkpoint: name one with --stream_model"
             )
@@ -166,7 +166,9 @@ class ModelSystem(System):
                 speak_live(tts, item, seed, options, pace, prompt)
                 for item, seed, prompt in zip(items, seeds, prompts, strict=True)
             ]
-        layout = None if self._mode in ("stream", "model") else Layout()
+        layout: Layout | None = Layout()
+        if self._mode in ("stream", "model"):
+            layout = tts.model.streaming_layout if self._mode == "stream" else None
         return speak_whole(tts, items, seeds, options, layout, prompts)
 
     def _prompts(self, tts: TTS, items: Sequence[Item]) -> list[Prompt | None]:
@@ -231,7 +233,10 @@ def speak_live(
         prompt: A recording to be continued.
     """
     pieces = release(schedule(item.text, characters_per_second))
-    with tts.open_session(decoding=options, seed=seed, max_ahead_s=None, voice=prompt) as session:
+    layout = tts.model.streaming_layout
+    with tts.open_session(
+        decoding=options, layout=layout, seed=seed, max_ahead_s=None, voice=prompt
+    ) as session:
         audio: list[np.ndarray] = []
         timeline = converse(session, pieces, [audio.append])
         stopped, rate = session.stopped, session.sample_rate

@@ -33,6 +33,14 @@ _HEAD_DIM = 64  # of the published model, if that file is missing
 # Ids after those of speech: the end, one that is never used, and fill.
 NUM_ENDING, FILL = 3, 2
 
+# What is added to the vocabulary of Qwen2, in the order of the ids.
+ADDED_TOKENS = (
+    *("<|im_start|>", "<|im_end|>", "<|endofprompt|>", "[breath]", "<strong>", "</strong>"),
+    *("[noise]", "[laughter]", "[cough]", "[clucking]", "[accent]", "[quick_breath]"),
+    *("<laughter>", "</laughter>", "[hissing]", "[sigh]", "[vocalized-noise]", "[lipsmack]"),
+    "[mn]",
+)
+
 
 @dataclass(frozen=True, kw_only=True)
 class CosyVoice2Sizes:
@@ -70,7 +78,7 @@ class CosyVoice2Sizes:
     text_normalization: str | None = None
 
     def __post_init__(self) -> None:
-        _ = self.streaming_layout  # checks the ratio
+        Layout(*self.mix_ratio)  # checks the ratio
 
     def to_dict(self) -> dict[str, Any]:
         """Return the content of `config.json`."""
@@ -91,11 +99,6 @@ class CosyVoice2Sizes:
         sizes = {name: value for name, value in given.items() if name in names}
         return cls(**{**sizes, "mix_ratio": tuple(given.get("mix_ratio", cls.mix_ratio))})
 
-    @property
-    def streaming_layout(self) -> Layout:
-        """The layout for text that comes in pieces."""
-        return Layout(*self.mix_ratio)
-
 
 class CosyVoice2LM(SpeechEmbeddingLM):
     """The model. Attributes have the published tensor names, but for the prefix `llm.model`.
@@ -104,6 +107,7 @@ class CosyVoice2LM(SpeechEmbeddingLM):
         sizes: Its sizes.
     """
 
+    ADDED_TOKENS = ADDED_TOKENS
     NAMES = {"model.": "llm.model.model."}  # noqa: RUF012
     UNUSED = {"llm.model.lm_head.weight": "llm.model.model.embed_tokens.weight"}  # noqa: RUF012
 
@@ -127,7 +131,7 @@ class CosyVoice2LM(SpeechEmbeddingLM):
             head="token",
         )
         ids = SpeechIds(speech, speech + NUM_ENDING, speech + FILL)
-        super().__init__(architecture, ids, sizes.to_dict())
+        super().__init__(architecture, ids, sizes.to_dict(), sizes.mix_ratio)
         self.sizes = sizes
         width = sizes.hidden_size
         self.llm_embedding = nn.Embedding(2, width)
@@ -186,4 +190,4 @@ class CosyVoice2LM(SpeechEmbeddingLM):
     def training_layout(self, num_text: int, num_speech: int, streaming: bool) -> Layout:
         n, m = self.sizes.mix_ratio  # with less speech, a text would not be read in time
         has_enough = num_speech * n > num_text * m
-        return self.sizes.streaming_layout if streaming and has_enough else Layout()
+        return self.streaming_layout if streaming and has_enough else Layout()

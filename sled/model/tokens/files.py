@@ -29,8 +29,8 @@ from sled.files.state_dict import read_state_dict
 from sled.files.without_weights import without_weights
 from sled.model.config import Config
 from sled.model.tokens.cosyvoice import CosyVoiceLM
-from sled.model.tokens.cosyvoice2 import CosyVoice2LM
-from sled.model.tokens.lm import TokenLM
+from sled.model.tokens.cosyvoice2 import TEXT_MODEL, CosyVoice2LM
+from sled.model.tokens.lm import TokenConfig, TokenLM
 from sled.model.tokens.simpletts import SimpleTTSLM
 
 PUBLISHED_WEIGHTS = "llm.pt"
@@ -41,6 +41,11 @@ MODELS: dict[str, type[TokenLM]] = {
     "SimpleTTS TTSLLM (Qwen2Moe)": SimpleTTSLM,
 }
 """The models by the `kind` in their configuration, the published name of the class."""
+
+
+def is_published_lm(folder: Path) -> bool:
+    """Whether a folder has a language model as it is published: `llm.pt` without `config.json`."""
+    return (folder / PUBLISHED_WEIGHTS).is_file() and not (folder / CONFIG_FILE).exists()
 
 
 def load_token_lm(path: Path, dtype: torch.dtype | None = None) -> TokenLM:
@@ -59,13 +64,7 @@ def load_token_lm(path: Path, dtype: torch.dtype | None = None) -> TokenLM:
     """
     folder = path if path.is_dir() else path.parent
     weights = _read_state(path, dtype)
-    if (folder / CONFIG_FILE).is_file():
-        flat = read_json_object(folder / CONFIG_FILE)
-        model_type = _model_type(flat, folder / CONFIG_FILE)
-    else:
-        model_type, flat = _sizes_of_tensors(weights, folder)
-    with without_weights():
-        model = _build(model_type, flat, folder / CONFIG_FILE)
+    model = _without_weights(folder, weights)
     renamed = {}
     for name, tensor in weights.items():
         if name not in model.UNUSED:
@@ -88,15 +87,27 @@ def make_token_lm(flat: Mapping[str, Any], source: Path) -> TokenLM:
 
 
 def load_token_config(folder: Path) -> Config:
-    """Read the configuration of a folder.
+    """Read the configuration of a folder; of a published one, it is that of the tensors' shapes.
 
     Raises:
         OSError: If it has none.
         ValueError: If it cannot be read.
     """
-    flat = read_json_object(folder / CONFIG_FILE)
-    with without_weights():
-        return _build(_model_type(flat, folder / CONFIG_FILE), flat, folder / CONFIG_FILE).config
+    shapes = {}
+    if is_published_lm(folder):
+        shapes = read_state_dict(folder / PUBLISHED_WEIGHTS, device="meta")
+    return _without_weights(folder, shapes).config
+
+
+def text_tokenizer_folder(folder: Path) -> Path:
+    """The folder of a model's text tokenizer: its own, or, as published, that of its text model."""
+    inner = folder / TEXT_MODEL.parent
+    return inner if is_published_lm(folder) and inner.is_dir() else folder
+
+
+def added_tokens(config: Config) -> tuple[str, ...]:
+    """The special tokens that a published text tokenizer is given for a model."""
+    return MODELS[config.flat["kind"]].ADDED_TOKENS if isinstance(config, TokenConfig) else ()
 
 
 def save_token_lm(model: TokenLM, folder: Path) -> None:
@@ -142,6 +153,18 @@ def _rename(name: str, prefixes: Mapping[str, str]) -> str:
         if name.startswith(old):
             return new + name.removeprefix(old)
     return name
+
+
+def _without_weights(folder: Path, weights: Mapping[str, Tensor]) -> TokenLM:
+    """The model of a folder, with the sizes of `config.json`, or else of its tensors."""
+    source = folder / CONFIG_FILE
+    if source.is_file() or not weights:
+        flat = read_json_object(source)
+        model_type = _model_type(flat, source)
+    else:
+        model_type, flat = _sizes_of_tensors(weights, folder)
+    with without_weights():
+        return _build(model_type, flat, source)
 
 
 def _model_type(flat: Mapping[str, Any], source: Path) -> str:

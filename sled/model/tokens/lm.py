@@ -122,9 +122,17 @@ class TokenConfig(Config):
 
     Attributes:
         flat: The content of its `config.json`.
+        mix_ratio: Text tokens and speech tokens in a chunk of the streaming layout. None: the model
+            was not trained in one. By default, models speak in the offline layout.
     """
 
     flat: dict[str, Any] = field(default_factory=dict)
+    mix_ratio: tuple[int, int] | None = None
+
+    @property
+    @override
+    def streaming_chunks(self) -> tuple[int, int] | None:
+        return self.mix_ratio
 
     @override
     def to_dict(self) -> dict[str, Any]:
@@ -138,13 +146,16 @@ class TokenLM(nn.Module, ABC):
         architecture: Sizes; `eos_token_id` is the token that begins speech.
         ids: The ids that are scored.
         flat: The content of `config.json`.
+        mix_ratio: As in `TokenConfig`.
 
     Attributes:
         config: All settings.
         NAMES: How the tensors' names begin, and how the published ones begin instead.
+        ADDED_TOKENS: Special tokens that a published text tokenizer is given.
         UNUSED: Published tensors that are not used, each with one that is saved instead.
         ids: See above.
-        layout: The order of text and speech.
+        layout: The order of text and speech by default: offline.
+        streaming_layout: Their order for text that comes in pieces; offline if there is none.
         unit_shape: ().
         unit_dtype: int64.
         noise_width: 0, since ids are drawn by a generator.
@@ -156,6 +167,7 @@ class TokenLM(nn.Module, ABC):
 
     NAMES: ClassVar[Mapping[str, str]] = {}
     UNUSED: ClassVar[Mapping[str, str]] = {}
+    ADDED_TOKENS: ClassVar[tuple[str, ...]] = ()
     config: TokenConfig
     ids: SpeechIds
     unit_shape: tuple[int, ...] = ()
@@ -166,12 +178,21 @@ class TokenLM(nn.Module, ABC):
     shows_attention = False
     takes_speaker = False
 
-    def __init__(self, architecture: Architecture, ids: SpeechIds, flat: dict[str, Any]) -> None:
+    def __init__(
+        self,
+        architecture: Architecture,
+        ids: SpeechIds,
+        flat: dict[str, Any],
+        mix_ratio: tuple[int, int] | None = None,
+    ) -> None:
         super().__init__()
         without_dropout = Objective(dropout=0.0, attention_dropout=0.0, activation_dropout=0.0)
-        self.config = TokenConfig(architecture, without_dropout, published_speaking(), flat)
+        self.config = TokenConfig(
+            architecture, without_dropout, published_speaking(), flat, mix_ratio
+        )
         self.ids = ids
         self.layout = Layout.from_config(self.config)
+        self.streaming_layout = Layout.for_streaming(self.config)
 
     @classmethod
     @abstractmethod

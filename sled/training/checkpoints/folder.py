@@ -9,8 +9,7 @@ from sled.files.checkpoint import missing_files
 from sled.model.lm import SpeechLM
 from sled.model.registry import model_family
 from sled.model.tokens.lm import TokenLM
-from sled.text.published_tokenizers import TOKENIZER_FILE, TOKENIZER_SETTINGS
-from sled.text.tokenizer import MERGES_FILE, VOCAB_FILE
+from sled.text.forms import MERGES_FILE, TOKENIZER_FILE, TOKENIZER_SETTINGS, VOCAB_FILE
 
 TOKENIZER_FILES = (VOCAB_FILE, MERGES_FILE)
 # Of tokenizers of transformers, which models of speech tokens have.

@@ -25,7 +25,6 @@ from sled.model.tokens.simpletts import KIND as SIMPLETTS_KIND
 from sled.model.tokens.simpletts import SimpleTTSLM
 from sled.model.tokens.text_model import copy_text_model
 from sled.text.published_tokenizers import (
-    COSYVOICE2_TOKENS,
     CorpusTokenizer,
     load_corpus_tokenizer,
 )
@@ -180,7 +179,7 @@ def load_tokenizer(
         name = model.finetune_path
     if name is None:
         raise ValueError("--tokenizer is missing: name the folder of the text tokenizer")
-    added = COSYVOICE2_TOKENS if model.family == "cosyvoice2" else ()
+    added = CosyVoice2LM.ADDED_TOKENS if model.family == "cosyvoice2" else ()
     return load_corpus_tokenizer(
         name, added, with_ends=model.family == "simpletts", normalization=normalization
     )

@@ -92,7 +92,7 @@ def test_a_growing_text_gives_the_published_ids_however_it_is_cut(
     sampler = SlowSampler(seed, model.config.speaking.sampling(), temperature)
     expected = speak_streaming(model, text, sampler, *(prompt or ()))
     generator = torch.Generator().manual_seed(seed)
-    layout = model.sizes.streaming_layout
+    layout = model.streaming_layout
     ours = decode(text, cuts, generator, layout, *(prompt or ()), temperature=temperature)
     assert ours == expected
     assert generator.get_state().equal(sampler.generator.get_state())
@@ -133,7 +133,7 @@ def test_a_session_says_the_published_ids(streaming, with_voice, cuts):
     model = debug_cosyvoice2()
     tokenizer = debug_token_tokenizer(model)
     tts = TTS(model, tokenizer, debug_id_codec())
-    layout = model.sizes.streaming_layout if streaming else None
+    layout = model.streaming_layout if streaming else None
     voice = None
     prompt: tuple[list[int], ...] = ()
     if with_voice:
@@ -165,7 +165,7 @@ def test_a_voice_file_is_used_as_the_voice_itself(tmp_path):
 def test_a_saved_utterance_continues_with_the_same_ids():
     """Between any two frames, in another decoder."""
     model = debug_cosyvoice2()
-    layout, options = model.sizes.streaming_layout, DecodingOptions.of_model(model.config)
+    layout, options = model.streaming_layout, DecodingOptions.of_model(model.config)
     request = Request([*range(4, 16), BEGIN_SPEECH])
     [whole] = generate(model, [request], [torch.Generator().manual_seed(3)], options, layout)
     decoder = Decoder(model)
