@@ -114,6 +114,11 @@ class NativeModel(FastModel):
         cache: NativeCache,
     ) -> Tensor:
         """Read inputs [P, H] at positions [P] of rows [P]; return the states [R, H] of some."""
+        if (longest := int(positions.max()) + 1) > self.config.architecture.max_position_embeddings:
+            raise ValueError(
+                f"a row has {longest} positions, and the model "
+                f"{self.config.architecture.max_position_embeddings}: give less text or frames"
+            )
         for row, position in zip(rows[last].tolist(), positions[last].tolist(), strict=True):
             cache.reserve(row, position + 1)
         numbers = [np.ascontiguousarray(one, np.int32) for one in (rows, positions, last)]

@@ -271,6 +271,7 @@ static void round_inputs(const Matrix *m, const float *x, int stride, int count,
 // Multiply positions [P, K] by a matrix.
 static void multiply(Pool *pool, const Matrix *m, const float *x, int input_stride, int count,
                      Rounded *rounded, float *outputs, int output_stride, int then) {
+    if (!count) return;
     if (m->kind == BYTES) round_inputs(m, x, input_stride, count, rounded);
     int num_blocks = count_blocks(m, then), step = 1 + (then == GATE);
     int helpers = atomic_load(&pool->num_used), parts = helpers ? 4 * (helpers + 1) : 1;

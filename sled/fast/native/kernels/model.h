@@ -87,13 +87,14 @@ static void take_rounded(Context *context, size_t count, size_t widest) {
 
 typedef struct {
     const Model *model;
-    float *qkv, *attended, *scores;
+    float *qkv, *attended;
     const int *rows, *positions;
     const CachedRow *cache;
-    int layer, most;  // the number of the layer, and positions in the longest row
+    int layer;  // its number
 } Attention;
 
 #define MOST (256 / LANES)  // vectors of the widest head
+#define PART 256            // positions that are attended to at once, a multiple of 16
 
 INLINE floats load_cached(const void *from, int64_t i, int kind) {
     return kind == HALF    ? load_half((const uint16_t *)from + i)
@@ -107,43 +108,54 @@ typedef struct {
     const float *scales;  // of bytes
 } Past;
 
-// One head of one position attends to `count` positions. `scores` are working memory.
+// One head of one position attends to `count` positions, part by part. Weights are relative to the
+// largest score so far.
 INLINE void attend(const float *query, Past keys, Past values, int count, int width, int kind,
-                   float *scores, float *output) {
-    int p = 0;
+                   float *output) {
+    float scores[PART] __attribute__((aligned(64)));
     float largest = -INFINITY;
     floats total = splat(0);
-    floats q[MOST];
+    floats q[MOST], mixed[2][MOST] = {{{0}}};
     for (int i = 0; i < width / LANES; i++) q[i] = load(query + i * LANES);
-    for (; p < count; p += 4) {
-        floats sums[4];
-        for (int j = 0; j < 4; j++) {
-            int here = p + j < count ? p + j : count - 1;
-            sums[j] = splat(0);
-            for (int i = 0; i < width / LANES; i++)
-                sums[j] += q[i] * load_cached(keys.numbers, (int64_t)here * width + i * LANES, kind);
-            if (kind == BYTES) sums[j] *= keys.scales[here];
-        }
-        _mm_storeu_ps(scores + p, four_sums(sums[0], sums[1], sums[2], sums[3]));
-    }
-    for (p = count; p % 16; p++) scores[p] = -INFINITY;
-    floats most = splat(-INFINITY);
-    for (p = 0; p < count; p += LANES) most = maximum(most, load(scores + p));
-    largest = largest_of(most);
-    for (p = 0; p < count; p += LANES) {
-        floats weight = exponential(load(scores + p) - largest);
-        total += weight;
-        store(scores + p, weight);
-    }
-    if (kind == BYTES)
-        for (p = 0; p < count; p++) scores[p] *= values.scales[p];
-    floats mixed[2][MOST] = {{{0}}};
-    for (p = 0; p < count; p += 2)
-        for (int j = 0; j < 2 && p + j < count; j++)
-            for (int i = 0; i < width / LANES; i++) {
-                int64_t place = (int64_t)(p + j) * width + i * LANES;
-                mixed[j][i] += scores[p + j] * load_cached(values.numbers, place, kind);
+    for (int start = 0; start < count; start += PART) {
+        int here = count - start < PART ? count - start : PART, p;
+        int64_t first = (int64_t)start * width;
+        for (p = 0; p < here; p += 4) {
+            floats sums[4];
+            for (int j = 0; j < 4; j++) {
+                int at = p + j < here ? p + j : here - 1;
+                sums[j] = splat(0);
+                for (int i = 0; i < width / LANES; i++)
+                    sums[j] += q[i] * load_cached(keys.numbers, first + at * width + i * LANES, kind);
+                if (kind == BYTES) sums[j] *= keys.scales[start + at];
             }
+            _mm_store_ps(scores + p, four_sums(sums[0], sums[1], sums[2], sums[3]));
+        }
+        for (p = here; p % 16; p++) scores[p] = -INFINITY;
+        floats most = splat(-INFINITY);
+        for (p = 0; p < here; p += LANES) most = maximum(most, load(scores + p));
+        float before = largest, now = largest_of(most);
+        if (now > largest) {
+            largest = now;
+            floats factor = exponential(splat(before - largest));
+            total *= factor;
+            for (int j = 0; j < 2; j++)
+                for (int i = 0; i < width / LANES; i++) mixed[j][i] *= factor;
+        }
+        for (p = 0; p < here; p += LANES) {
+            floats weight = exponential(load(scores + p) - largest);
+            total += weight;
+            store(scores + p, weight);
+        }
+        if (kind == BYTES)
+            for (p = 0; p < here; p++) scores[p] *= values.scales[start + p];
+        for (p = 0; p < here; p += 2)
+            for (int j = 0; j < 2 && p + j < here; j++)
+                for (int i = 0; i < width / LANES; i++) {
+                    int64_t place = first + (p + j) * width + i * LANES;
+                    mixed[j][i] += scores[p + j] * load_cached(values.numbers, place, kind);
+                }
+    }
     float factor = 1 / sum_of(total);
     for (int i = 0; i < width / LANES; i++)
         store(output + i * LANES, (mixed[0][i] + mixed[1][i]) * factor);
@@ -174,16 +186,15 @@ static void attend_part(void *job, int part) {
     CachedRow past = cached_head(a, a->rows[position], kv_head, 0);
     const float *query = a->qkv + (int64_t)position * qkv_width + head * d;
     float *output = a->attended + ((int64_t)position * m->heads + head) * d;
-    float *scores = a->scores + (int64_t)part * a->most;
     Past keys = {past.keys, past.key_scales}, values = {past.values, past.value_scales};
     if (d == 64 && kind == BYTES)
-        attend(query, keys, values, count, 64, BYTES, scores, output);
+        attend(query, keys, values, count, 64, BYTES, output);
     else if (d == 64 && kind == HALF)
-        attend(query, keys, values, count, 64, HALF, scores, output);
+        attend(query, keys, values, count, 64, HALF, output);
     else if (d == 64)
-        attend(query, keys, values, count, 64, FLOAT, scores, output);
+        attend(query, keys, values, count, 64, FLOAT, output);
     else
-        attend(query, keys, values, count, d, kind, scores, output);
+        attend(query, keys, values, count, d, kind, output);
 }
 
 // Keep a key or value [d] in one of the kinds; bytes have a scale.
@@ -237,20 +248,16 @@ int NAME(advance)(Context *context, int num_threads, const float *inputs, int co
                    float *hidden) {
     const Model *m = context->model;
     int H = m->hidden, d = m->head_dim, widest = m->inner > H ? m->inner : H;
-    int qkv_width = (m->heads + 2 * m->kv_heads) * d, most = 0;
+    int qkv_width = (m->heads + 2 * m->kv_heads) * d;
     if (m->heads * d > widest) widest = m->heads * d;
-    for (int p = 0; p < count; p++) most = positions[p] >= most ? positions[p] + 1 : most;
-    most = (most + 15) / 16 * 16 + 16;
     size_t numbers = (size_t)count * (2 * H + qkv_width + m->heads * d + m->inner + BLOCK);
-    size_t scores = (size_t)count * m->heads * most;
-    size_t rounded = size_rounded(count, widest);
-    if (!reserve_memory(context, (numbers + scores) * sizeof(float) + rounded + 4096)) return 1;
+    if (!reserve_memory(context, numbers * sizeof(float) + size_rounded(count, widest) + 4096)) return 1;
     float *x = take(context, sizeof(float) * count * H);
     float *normed = take(context, sizeof(float) * count * H);
     float *qkv = take(context, sizeof(float) * count * qkv_width);
     float *attended = take(context, sizeof(float) * count * m->heads * d);
     float *gated = take(context, sizeof(float) * count * m->inner);
-    Attention attention = {m, qkv, attended, take(context, sizeof(float) * scores), rows, positions, cache, 0, most};
+    Attention attention = {m, qkv, attended, rows, positions, cache, 0};
     take_rounded(context, count, widest);
     Rounded *rounded_inputs = &context->rounded;
     Pool *pool = &context->pool;
