@@ -15,7 +15,7 @@ from functools import lru_cache
 
 DASH = "—"  # a pause between two words
 # Signs outside ASCII that a rule reads.
-SIGNS = frozenset("°§№×÷±√∞≈≠≤≥≡∝∈∉⊂⊆∪∩∅∀∃∑∏∫∂∴−·‰¢£€¥₹₩₽₺₫₪₴₦₱฿₿₡₲₵₸₮₭")
+SIGNS = frozenset("°§¶©№×÷±√∞≈≠≤≥≡∝∈∉⊂⊆∪∩∅∀∃∑∏∫∂∴∧∨¬★♭−·‰¢£€¥₹₩₽₺₫₪₴₦₱฿₿₡₲₵₸₮₭")
 
 _FORMS = (
     dict.fromkeys("“”„‟«»″〝〞", '"')
@@ -29,8 +29,20 @@ _FORMS = (
     | dict.fromkeys("∗＊", "*")
     | dict.fromkeys("。۔।｡", ".")
     | dict.fromkeys("،、", ",")
-    | {"؟": "?", "؛": ";", "º": "°", "Ω": "Ω", "µ": "μ", "≅": "≈", "∼": "~", "ª": "a"}
-    | dict.fromkeys("™®©℠℗\u00ad", "")
+    | {
+        "؟": "?",
+        "؛": ";",
+        "º": "°",
+        "∛": "^3√",
+        "∜": "^4√",
+        "Ω": "Ω",
+        "µ": "μ",
+        "≅": "≈",
+        "∼": "~",
+        "ª": "a",
+    }
+    | {"∛": "^3√", "∜": "^4√", "⭐": "★", "♯": "#"}
+    | dict.fromkeys("™®℠℗\u00ad", "")
 )
 _SUPERSCRIPTS = dict(zip("⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻ⁿ", "0123456789+-n", strict=True))
 _SUPERSCRIPT = "".join(_SUPERSCRIPTS)
@@ -44,18 +56,19 @@ _PICTURE = re.compile(
 _JOINERS = "\u200d\ufe0e\ufe0f\u20e3\U0001f3fb\U0001f3fc\U0001f3fd\U0001f3fe\U0001f3ff"
 _NO_BREAK = "\u00a0\u2007\u2009\u202f"
 
-_THOUSANDS = re.compile(rf"(?<=\d)[{_NO_BREAK}_](?=\d\d\d(?!\d))")
+_THOUSANDS = re.compile(rf"(?<=\d)[{_NO_BREAK}_'](?=\d\d\d(?!\d))")
 _MIXED = re.compile(r"(?<=\w)(?=\u2063\d)|(?<=\d\u2063)(?=[^\W\d_])")
 _DAYS_AND_MONTHS = "mon|tue|wed|thu|fri|sat|sun|jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec"
 _RANGE = re.compile(
-    r"(?<=[\w.%°$€£'\"])–(?=[-−]?[$€£¥]?\d)"
+    r"(?<=[\w.%°$€£'\"])–(?=[-−]?[$€£¥#]?\d)"
     r"|(?<=\d)–(?=\w)|(?<=\b[A-Z])–(?=[A-Z\d]\b)"
     r"|(?<=(?i:[ap]m))–(?=\w)"
     rf"|(?<=(?i:{_DAYS_AND_MONTHS}))–(?=\w)|(?<=(?i:{_DAYS_AND_MONTHS})\.)–(?=\w)"
     r"|(?<=[IVX])–(?=[IVX])|(?<=\b[ivx])–(?=[ivx]+\b)|(?<=[ivx][ivx])–(?=[ivx]+\b)"
 )
-_DASH = re.compile("[—–]|--+")
+_DASH = re.compile(r"[—–]|(?!^[\"'(]*--[a-z]|(?<=[a-z])--[;)])--+")
 _ARROW = re.compile(r"<?[-=]+>|<[-=]{2,}(?!\w)|<-(?=[A-Za-z\s]|$)")
+_ARROW_ALONE = re.compile(r"[→⇒⟶➜➔➡]\ufe0f?|->|=>")
 _GREEK_WORD = re.compile(r"[\u0370-\u03ff\u1f00-\u1fff]{3,}")
 
 
@@ -114,6 +127,8 @@ def plain(run: str) -> tuple[Traced, str]:
     """
     if run == "–":
         run = "-"
+    if _ARROW_ALONE.fullmatch(run):
+        run = DASH
     if run.isascii() and not _SPECIAL.search(run):
         places = range(len(run))
         return Traced(run, tuple(places), tuple(place + 1 for place in places)), ""
@@ -140,7 +155,7 @@ def plain(run: str) -> tuple[Traced, str]:
     return traced.sub(_SPACES, lambda match: " "), unspoken
 
 
-_SPECIAL = re.compile(r"[`{}\x00-\x1f\x7f]|--|\d_\d|<?[-=]>|<[-=]")
+_SPECIAL = re.compile(r"[`{}\x00-\x1f\x7f]|--|\d[_']\d|<?[-=]>|<[-=]")
 _LEFT_OUT = "\u2064"
 _BETWEEN_WORDS = re.compile(rf"(?<=[\w.,;:!?]){_LEFT_OUT}+(?=\w)")
 _GAP = re.compile(_LEFT_OUT)

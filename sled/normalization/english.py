@@ -22,6 +22,7 @@ from sled.normalization.kinds import (
     clocks,
     dates,
     formulas,
+    fractions,
     letters,
     money,
     numerals,
@@ -44,6 +45,7 @@ _SEPARATORS = re.compile(f"[{SPACE}{COMMA}{STOP}]")
 _MARKS = re.compile(rf"[{signs.MARKS}]+")
 _QUOTES = "\"'"
 _ENDS = frozenset(signs.MARKS)
+OWNER = "'s"  # behind a numeral or a code
 
 
 @cache
@@ -62,6 +64,7 @@ def _kinds(dialect: Dialect) -> tuple[tuple[re.Pattern[str], tuple[Rule, ...]], 
         (money.BEGINS, money.RULES),
         (formulas.BEGINS, formulas.RULES),
         (sums.BEGINS, sums.RULES),
+        (fractions.BEGINS, fractions.RULES),
         (units.BEGINS, units.RULES),
         (numerals.BEGINS, numerals.RULES),
         (abbreviations.BEGINS, abbreviations.RULES),
@@ -246,6 +249,8 @@ class EnglishNormalizer:
         elif words in _QUOTES or words in "([":
             opening = self._opening or _Item("", start, end)
             self._opening = _Item(opening.text + words.replace("[", "("), opening.start, end)
+        elif words == OWNER and self._word and not self._opening:
+            self._word = replace(self._word, text=self._word.text + words, end=end)
         elif words[0].isalnum() or len(words) > 1:
             self._flush(said, " ")
             if self._dialect == "british":

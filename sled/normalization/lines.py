@@ -18,6 +18,7 @@ import re
 from dataclasses import dataclass
 
 from sled.normalization.characters import Traced, plain
+from sled.normalization.rules import word_table
 
 SPACE, COMMA, STOP = " ", "\n", "\v"  # what separates two runs; the last two are pauses
 MAX_SHORT_LINE = 40
@@ -28,11 +29,13 @@ _GAP = re.compile(
     r"[ \t\n\v\f\r\x1c-\x1f\x85\u1680\u2000-\u2006\u2008\u200a\u2028\u2029\u205f\u3000]+"
 )
 _NEW_LINE = re.compile("\r\n|[\n\v\f\r\x85\u2028\u2029]")
-_BULLET = re.compile(r"[-*+•‣⁃◦▪▫■□●○·–—✓✔☐☑]|#{1,6}")
+_BULLET = re.compile(r"[-*+•‣⁃◦▪▫■□●○·–—✓✔☐☑→➜➔➤▶►]\ufe0f?|[-=]>|#{1,6}")
 _HEADING = re.compile("#{1,6}$|##+")
 _NUMBER = re.compile(
     r"(?=\(?[^()]*[.)]$)\(?((?!0\d)[0-9]{1,2}|[0-9]{3}(?=\.)|[A-Za-z]|[ivxIVX]{2,5})[.)]"
 )
+# Numbers of items that are hardly ever letters of the alphabet.
+_ROMAN = word_table("i=1 ii=2 iii=3 iv=4 vi=6 vii=7 viii=8 ix=9 xi=11 xii=12 xiii=13 xiv=14")
 _BEGINS_ITEM = re.compile(rf"[-*+–—]$|[•‣⁃◦▪▫■□●○·✓✔☐☑]|{_NUMBER.pattern}$")
 _RULER = re.compile(r"[-*_=~+#|:]{2,}")  # a line, or what stands under a heading
 _CHECK_BOX = re.compile(r"\[[xX]?\]|\[|\]")
@@ -172,10 +175,12 @@ class Lines:
 
 
 def _numbered(traced: Traced, number: re.Match[str]) -> Traced:
-    """The number of an item, with a full stop whatever stands around it."""
+    """The number of an item, in digits if it is Roman, with a full stop whatever is around it."""
     first, last = number.span(1)
-    return Traced(
-        number[1] + ".",
-        (*traced.starts[first:last], traced.starts[-1]),
-        (*traced.ends[first:last], traced.ends[-1]),
-    )
+    value = _ROMAN.get(number[1].lower())
+    text = number[1] if value is None else value
+    span = (traced.starts[first], traced.ends[last - 1])
+    starts, ends = traced.starts[first:last], traced.ends[first:last]
+    if value is not None:
+        starts, ends = (span[0],) * len(text), (span[1],) * len(text)
+    return Traced(f"{text}.", (*starts, traced.starts[-1]), (*ends, traced.ends[-1]))

@@ -119,6 +119,12 @@ def after(match: Match[str]) -> str:
     return match.string[match.end() : match.endpos]
 
 
+def range_word(match: Match[str]) -> str:
+    """What joins the ends of a range: "and" after "between", else "to"."""
+    past = match.string[max(0, match.start() - 64) : match.start()]
+    return "and" if re.search(r"(?i:(?<!\w)between )\S*$", past) else "to"
+
+
 def word_set(words: str) -> frozenset[str]:
     """The words of a line. Tables with quotes around each word would be three times as long."""
     return frozenset(words.split())

@@ -227,7 +227,7 @@ def test_lines_end_with_a_pause(written: str, said: str) -> None:
         ("Łódź, œuvre, straße", "lodz, oeuvre, strasse", ""),
         ("Привет, world", "world", "Привет"),
         ("你好 world ⊕", "world", "你好⊕"),
-        ("Hello 😀 → you", "hello you", ""),
+        ("Hello 😀 → you", "hello - you", ""),
         ("π is Greek, ελληνικά too", "pi is greek, too", "ελληνικά"),
         ("...", "", ""),
         ("😀 !!! -- (?)", "", ""),

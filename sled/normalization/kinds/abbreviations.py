@@ -22,9 +22,11 @@ from sled.normalization.kinds.short_forms import (
     INNER,
     KEYS,
     NUMBERED,
+    PER,
     PLACES,
     SIDES,
     SPELLED,
+    STATE_NAMES,
     WITH_LETTER,
     WORDS,
 )
@@ -74,6 +76,8 @@ def _say_abbreviation(match: Match[str]) -> str | None:
         return NUMBERED[word]
     if word == "Dr":
         return INNER[word]
+    if word in STATE_NAMES and previous.endswith(",") and previous[:1].isupper():
+        return _with_stop(STATE_NAMES[word], match)
     if word in WORDS:
         return _with_stop(WORDS[word], match)
     if word in SHORT_WEEKDAYS and (word != "Sun" or previous.lower() != "the") and word != "Sat":
@@ -88,6 +92,8 @@ def _say_abbreviation(match: Match[str]) -> str | None:
 def _is_number(word: str, following: str) -> bool:
     if word.lower() in ("lat", "lon", "long"):
         return re.match(r"-?\d+(?:\.\d+)?°|-?\d+\.\d\d", following) is not None
+    if following == "of" and word in ("No", "no"):
+        return True
     if following[:1].isdigit() or (word in ("No", "no") and re.match(r"[A-Z]{1,4}-?\d", following)):
         return True
     if _SMALL_ROMAN.fullmatch(following.rstrip(".,;:!?)")) and word in _IN_BOOKS:
@@ -114,7 +120,7 @@ def _say_initial(match: Match[str]) -> str | None:
     """A letter with a full stop, as in J. Smith; with I too many sentences end."""
     letter, following = match["word"], (match["next"] or "").lstrip("\"'(")
     previous = before(match)
-    if letter in SIDES and re.fullmatch(r"(?:[A-Z]-)?\d+", previous):
+    if letter in SIDES and re.fullmatch(r"(?:[A-Z]{1,2}-)?\d+", previous):
         return _with_stop(SIDES[letter], match)
     if letter in SIDES and re.match(r"\d+(?:st|nd|rd|th)\b|of\b", following):
         return SIDES[letter]
@@ -132,6 +138,8 @@ def _say_dotted_letters(match: Match[str]) -> str | None:
     text = match["word"]
     if text in INNER:
         return INNER[text]
+    if text in PER and re.search(r"[$€£¥%]", before(match)):
+        return _with_stop(PER[text], match)
     if text in ("P.S", "N.B"):
         return spell(text.replace(".", "")) + "."
     return _with_stop(WORDS.get(text) or spell(text.replace(".", "")), match)
@@ -156,6 +164,11 @@ def _say_open(match: Match[str]) -> str | None:
     return INNER.get(word) or WORDS.get(word)
 
 
+def _is_numbered_generation(match: Match[str]) -> bool:
+    """The 2nd Gen. iPad."""
+    return match["word"] == "Gen" and re.search(r"\d(?:st|nd|rd|th)$", before(match)) is not None
+
+
 def _say_owner(match: Match[str]) -> str | None:
     """The U.S.'s, Co.'s."""
     word = match["word"]
@@ -165,11 +178,11 @@ def _say_owner(match: Match[str]) -> str | None:
     return f"{words}'s" if words else None
 
 
-_NEEDS_NEXT = "|".join(sorted({"St", "Dr", *NUMBERED, *WORDS, *SHORT_WEEKDAYS}))
+_NEEDS_NEXT = "|".join(sorted({"St", "Dr", *NUMBERED, *WORDS, *STATE_NAMES, *SHORT_WEEKDAYS}))
 _TITLES = "Mr|Mrs|Ms|Dr|St|Ave|Blvd|Rd|Hwy|Pkwy|Ln|vs|etc"
 _KEY = "(?i:ctrl|control|cmd|command|alt|option|shift|fn|win)"
 _OPEN = rf"{_TITLES}|et|{_KEY}|AKA|aka|{'|'.join(SPELLED)}|{'|'.join(CHANGES)}"
-BEGINS = rf"(?=\S*[./])|[DRI]-|(?:{_OPEN})(?!\w)"
+BEGINS = rf"(?=\S*[./])|[DRI]-|(?:{_OPEN})(?!\w)|(?:Rte?|Rm|Ste|Apt|Bldg|Vol|Fig|Eq|Chap)(?!\w)"
 RULES: list[Rule] = [
     rule(rf"(?<![\w.])(?P<word>(?:[A-Za-z]\.)*[A-Za-z]|{LETTER}+|Ph\.D)\.'s(?!\w)", _say_owner),
     rule(
@@ -195,7 +208,7 @@ RULES: list[Rule] = [
     rule(rf"(?<![\w'])(?P<word>{LETTER}+)\.(?=\d)", _say_numbered),
     rule(
         rf"(?<![\w'.-])(?P<word>{'|'.join(sorted(INNER.keys() - {'Dr', 'e.g', 'i.e'}))})\.(?!\w)",
-        lambda m: INNER[m["word"]],
+        lambda m: "generation" if _is_numbered_generation(m) else INNER[m["word"]],
     ),
     rule(
         rf"(?<![\w'.-])(?P<word>{_NEEDS_NEXT})\.{_NEXT}",
@@ -216,7 +229,12 @@ RULES: list[Rule] = [
         reach=2,
         goes_on=r"\+",
     ),
-    rule(r"(?<!\w)Hwy(?= \d)", "highway", begins="Hwy$", reach=1),
+    rule(
+        r"(?<!\w)(?P<word>Hwy|Rte?|Rm|Ste|Apt|Bldg|Vol|Fig|Eq|Chap)(?= #?\d)",
+        lambda m: NUMBERED[m["word"]],
+        begins="(?:Hwy|Rte?|Rm|Ste|Apt|Bldg|Vol|Fig|Eq|Chap)$",
+        reach=1,
+    ),
     rule(
         r"(?<![\w.])(?P<life>[bd])\.(?= ?(?:1\d|20)\d\d(?!\d))",
         lambda m: {"b": "born", "d": "died"}[m["life"]],
@@ -231,7 +249,8 @@ RULES: list[Rule] = [
         rf"(?<!\w)(?P<party>[DRI])-(?:(?P<state>{'|'.join(WORDS)})\.|(?P<code>{'|'.join(STATES)})\b)",
         lambda m: f"{spell(m['party'])}, {WORDS.get(m['state']) or STATES[m['code']]}",
     ),
-    rule(r"(?<!\w)w/(?![oc]\b)", "with"),
+    rule(r"(?<!\w)w/e(?= \d)", "week ending", begins="w/e$", reach=1),
+    rule(r"(?<!\w)w/(?![oce]\b)", "with"),
     rule(r"(?<![\w/])(?P<kind>[ru])/(?=\w{3})", lambda m: f"{spell(m['kind'])}slash"),
     rule(rf"(?<!\w)(?:{'|'.join(map(re.escape, CHOICES))})(?![\w/])", lambda m: CHOICES[m[0]]),
 ]

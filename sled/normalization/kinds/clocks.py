@@ -14,7 +14,7 @@ from re import Match
 from sled.normalization import numbers
 from sled.normalization.kinds.calendar import MONTHS, SHORT_MONTHS, SHORT_WEEKDAYS, WEEKDAYS
 from sled.normalization.kinds.sentences import starts_sentence
-from sled.normalization.rules import FREE, Rule, rule, so_far, spell
+from sled.normalization.rules import FREE, Rule, range_word, rule, so_far, spell
 
 _HALF_DAY = r"(?:[aA]\.?[mM]|[pP]\.?[mM])(?![A-Za-z])"
 _HOURS = r"(?:[01]?\d|2[0-4])"
@@ -53,7 +53,7 @@ def _say_half_day(match: Match[str]) -> str:
         start = _say_time(match["from"], has_half_day=True)
         if match["from_half"]:
             start += f" {_spell_half_day(match['from_half'])}"
-        said = f"{start} to {said}"
+        said = f"{start} {range_word(match)} {said}"
     following = match["next"]
     ends = match["stop"] and following is not None and _begins_sentence(following)
     return f"{said}." if ends else said
@@ -88,7 +88,7 @@ def _say_clock(match: Match[str]) -> str:
 
 
 def _say_range(match: Match[str]) -> str:
-    return " to ".join(
+    return f" {range_word(match)} ".join(
         _say_time(match[name], has_half_day=False).removesuffix(" o'clock")
         for name in ("from", "time")
     )

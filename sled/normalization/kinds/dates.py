@@ -30,7 +30,19 @@ from sled.normalization.kinds.calendar import (
     say_year,
 )
 from sled.normalization.kinds.clocks import say_clock
-from sled.normalization.rules import END, FREE, Rule, before, rule, so_far, spell, word_set
+from sled.normalization.kinds.fractions import RATED
+from sled.normalization.rules import (
+    END,
+    FREE,
+    Rule,
+    after,
+    before,
+    range_word,
+    rule,
+    so_far,
+    spell,
+    word_set,
+)
 
 _LONG_MONTH = "|".join(MONTHS)
 _SHORT_MONTH = "|".join(sorted(SHORT_MONTHS, key=len, reverse=True))
@@ -38,11 +50,17 @@ _MONTH = rf"(?:{_LONG_MONTH}|(?:{_SHORT_MONTH})\.?)"
 _ANY_MONTH = rf"(?:{_MONTH}|{_MONTH.upper()})"
 _BARE_MONTH = rf"(?:{_LONG_MONTH}|{_SHORT_MONTH}|{_LONG_MONTH.upper()}|{_SHORT_MONTH.upper()})"
 _WEEKDAY = "|".join((*WEEKDAYS, *sorted(SHORT_WEEKDAYS, key=len, reverse=True)))
+_SHORT_WEEKDAY = "|".join(sorted(SHORT_WEEKDAYS, key=len, reverse=True))
+_BEHIND_WEEKDAY = re.compile(rf"(?<!\w)(?:{_WEEKDAY})\.?(?:,|,? (?:and|or|&)) $")
+_CLEAR_WEEKDAYS = word_set("Tue Tues Weds Thu Thur Thurs Fri")
 _DAY = r"(?:[12]\d|3[01]|0?[1-9])"
 _YEAR = r"(?:1\d|20|21)\d\d"
 _ERA = r"AD|BCE?|CE|A\.D|B\.C\.E|B\.C|C\.E"
 _SPLIT = r"(?![\w/-]|[.,:]\d)"
-_SINCE = ("on", "by", "before", "until", "till", "since", "from", "after", "dated", "due")
+_SINCE = word_set(
+    "on by before until till since from after dated due through thru closed closes opens starts "
+    "starting begins ends ending expires posted updated born"
+)
 _OF = re.compile("(?i:week|day|night|morning|afternoon|evening|as|meeting|letter) of")
 
 
@@ -61,7 +79,7 @@ def _say_month_day(dialect: Dialect) -> Callable[[Match[str]], str]:
     def say(match: Match[str]) -> str:
         month, day = month_name(match["month"]), numbers.ordinal(int(match["day"]))
         if match["last"]:
-            day += f" to {numbers.ordinal(int(match['last']))}"
+            day += f" {range_word(match)} {numbers.ordinal(int(match['last']))}"
         said = f"{month} {'the ' if dialect == 'british' else ''}{day}"
         if match["year"]:
             said += f", {say_year(match['year'])}"
@@ -115,14 +133,27 @@ def _say_short_digits(dialect: Dialect) -> Callable[[Match[str]], str | None]:
 
     def say(match: Match[str]) -> str | None:
         previous = before(match).rstrip(".,")
+        if previous.lower() in _EXPIRY and int(match["two"]) > 12 >= int(match["one"]):
+            return f"{MONTHS[int(match['one']) - 1]} {say_year(match['two'])}"
         is_weekday = previous in WEEKDAYS or previous in SHORT_WEEKDAYS
         is_date = match["one"][0] == "0" or previous.lower() in _SINCE or is_weekday
         is_date = is_date or _OF.fullmatch(before(match, 2)) is not None
+        is_date = is_date or (
+            _DAY_ALONE.fullmatch(match[0]) is not None
+            and previous.lower() not in RATED
+            and not _MEASURED.match(after(match))
+            and not _SUM.match(after(match))
+            and not _SUM.match(previous[-1:])
+        )
         return say_digits(match) if is_date else None
 
     return say
 
 
+# Parts that are hardly ever meant, and the last days of a year.
+_EXPIRY = word_set("exp exp: exp.: expiry expiry: expires: thru:")
+_DAY_ALONE = re.compile(r"(?:[1-9]|1[0-2])/(?:1[34579]|18|2[12367]|2[89]|31)|12/2[45]")
+_SUM = re.compile(r" ?[-−+=*×÷/<>]")
 # Behind fractions: 1/4-1/2 inch.
 _MEASURED = re.compile(r" ?(?:\"|(?:inch(?:es)?|in|cups?|miles?|tsps?|tbsps?|lbs?|oz|of|hours?)\b)")
 
@@ -191,12 +222,12 @@ def _say_span_of_years(match: Match[str]) -> str:
     first, last = int(match["first"]), int(match["last"])
     if match["link"] == "/" and 1 <= last <= 12 and last != (first + 1) % 100:
         return f"{MONTHS[last - 1]} {say_year(match['first'])}"
-    link = " " if match["link"] == "/" else " to "
+    link = " " if match["link"] == "/" else f" {range_word(match)} "
     tail = f"{'oh ' if last < 10 else ''}{numbers.cardinal(last)}"
     return f"{numbers.year(match['first'])}{link}{tail}"
 
 
-BEGINS = rf"['\d]|[cC]\.|{_ANY_MONTH}|{_WEEKDAY}"
+BEGINS = rf"['\d-]|[cC]\.|{_ANY_MONTH}|{_WEEKDAY}"
 
 
 def rules(dialect: Dialect) -> list[Rule]:
@@ -248,6 +279,7 @@ def rules(dialect: Dialect) -> list[Rule]:
                 rf"(?: of)?(?: {_ANY_MONTH},?)?"
             ),
         ),
+        rule(rf"(?<=\d)-(?={_BARE_MONTH}(?!\w))", range_word),  # Jan 3-Feb 2
         # Short names of months and weekdays.
         rule(
             rf"(?<!\w)(?P<one>{_ANY_MONTH})(?: ?- ?(?P<two>{_ANY_MONTH}))(?!\w)",
@@ -271,10 +303,26 @@ def rules(dialect: Dialect) -> list[Rule]:
             reach=1,
         ),
         rule(
-            rf"(?<!\w)(?P<day>{_WEEKDAY})(?=,? (?:\d|(?:{_LONG_MONTH}|{_SHORT_MONTH})\b|at \d)|/)",
+            rf"(?<!\w)(?P<day>{_WEEKDAY})"
+            rf"(?=,? (?:\d|(?:{_LONG_MONTH}|{_SHORT_MONTH})\b|at \d|closed\b)|/)",
             lambda m: _say_weekday(m["day"]),
             begins=rf"(?:{_WEEKDAY}),?$",
             reach=2,
+        ),
+        rule(  # Mon, Wed & Fri
+            rf"(?<![\w'.-])(?P<day>{_SHORT_WEEKDAY})(?=(?:,|,? (?:and|or|&)) (?:{_WEEKDAY})(?!\w))",
+            lambda m: _say_weekday(m["day"]),
+            begins=rf"(?:{_SHORT_WEEKDAY}),?$",
+            reach=2,
+            goes_on="and|or|&",
+        ),
+        rule(
+            rf"(?<![\w'.-])(?P<day>{_SHORT_WEEKDAY})(?![\w.'-])",
+            lambda m: (
+                _say_weekday(m["day"])
+                if m["day"] in _CLEAR_WEEKDAYS or _BEHIND_WEEKDAY.search(m.string, 0, m.start())
+                else None
+            ),
         ),
         # Years.
         rule(

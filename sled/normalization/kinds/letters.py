@@ -40,7 +40,8 @@ SPELLED = word_set(
     "SRO SSN STD SUV TA TB TBA TBD THC TIA TLC TSA TV UAE UC UCLA UCSF UFC UFO UI UK UN UPC "
     "UPI UPS URI URL US USA USAF USB USDA USMC USN USP USPS USSR UTC UTI UV UX VA VAT VC VFX "
     "VIP VOA VP VPN VR WHO WHOIS WIP WMD WPA WTO WWE WWF XML YA YMCA YWCA ZIP "
-    "AFAIK IM DOI ICYMI IIRC IMHO TIL"
+    "AFAIK IM DOI ICYMI IIRC IMHO TIL OMG AQI IU AES OECD IMF UNHCR "
+    "LAX IR UDP AR GA YMMV IANAL AITA GTG"
 ) - word_set("ARM DOT ICE PIN RAM RIP SAT SIM ZIP ADD SAP POW")
 # Those of them that are also words are read as words in a text in capitals.
 _WORDS_TOO = word_set("IT WHO US AM PM OK ID IS AD ADA MA LA ET HUD ME OR IN LED AI ER TA")
@@ -62,6 +63,7 @@ _SPECIAL = {
     "MSc": spell("MSc"),
     "DPhil": spell("D") + " phil",
     "IoT": spell("IoT"),
+    "OAuth": spell("O") + "auth",
     "pH": spell("pH"),
     "mRNA": spell("mRNA"),
     "tRNA": spell("tRNA"),
@@ -125,6 +127,8 @@ def _say_letter(match: Match[str]) -> str:
 
 
 def _say_part(text: str, match: Match[str]) -> str:
+    if text in _SPECIAL:
+        return _SPECIAL[text]
     text = _shorten(text)
     if len(parts := parts_of(text)) > 1:
         return " ".join(_say_part(part, match) for part in parts)
@@ -203,10 +207,14 @@ RULES: list[Rule] = [
         reach=2,
         goes_on="and|or|to|through|is|was",
     ),
+    rule(r"(?<![\w'-])d[xyzt](?![\w'-])", lambda m: spell(m[0])),
     rule("[α-ωΑ-Ω]", lambda m: GREEK.get(m[0])),
     rule(  # A-Z, a-f; A-B is no range
         r"(?<![\w'-])(?:A-(?P<last>[C-Z])|a-(?P<small>[c-z]))(?![\w'-])",
         lambda m: f"{spell('A')}to {spell(m['last'] or m['small'])}",
+    ),
+    rule(  # AB-1234
+        r"(?<![\w'-])(?!NO|IN|TO|OF|AT|ON|UP|GO)[A-Z]{2}(?=-\d)", lambda m: spell(m[0])
     ),
     rule(r"(?<![\w'-])M-F(?![\w'-])", "Monday to Friday"),
     # The letters of AT&T, R&D, Q&A.
@@ -218,7 +226,7 @@ RULES: list[Rule] = [
         ),
     ),
     rule(
-        r"(?:(?![α-ωΑ-Ω])[^\W\d_])+(?:['-](?:(?![α-ωΑ-Ω])[^\W\d_])+)*",
+        r"(?:(?![α-ωΑ-Ω])[^\W\d_])+(?:['-](?![A-Z]\.[A-Z])(?:(?![α-ωΑ-Ω])[^\W\d_])+)*",
         say_word,
         begins=r"(?:IT|WHO|US|LED|AD|AM|PM|OK|ID|[A-Z]{2,5})(?:'s)?$",
         reach=1,

@@ -14,7 +14,7 @@ from re import Match
 
 from sled.normalization import numbers
 from sled.normalization.kinds.unit_names import unit_names
-from sled.normalization.rules import NUMBER, Rule, before, rule, spell
+from sled.normalization.rules import NUMBER, Rule, before, range_word, rule, spell
 
 _CENT, _US, _HK = ("cent", "cents"), spell("US"), spell("HK")
 
@@ -79,6 +79,8 @@ _SIGNS = {
     "₹": _CURRENCIES["INR"],
     "Rs": _CURRENCIES["INR"],
     "Rs.": _CURRENCIES["INR"],
+    "Fr.": _CURRENCIES["CHF"],
+    "SFr.": _CURRENCIES["CHF"],
     "₩": _CURRENCIES["KRW"],
     "₽": _CURRENCIES["RUB"],
     "₺": _CURRENCIES["TRY"],
@@ -165,7 +167,7 @@ def _say(match: Match[str]) -> str | None:
         first = numbers.number(amount, is_count=True)
         if (letter := groups.get("first_letter", "")) and _SCALES[letter.lower()]:
             first += f" {_SCALES[letter.lower()]}"
-        said = f"{first} to {say_money(names, groups['last'], scale)}"
+        said = f"{first} {range_word(match)} {say_money(names, groups['last'], scale)}"
     if groups["minus"] or groups.get("minus_"):
         said = f"minus {said}"
     return said + _say_rate(groups["rate"])
@@ -190,6 +192,8 @@ def _say_rate(unit: str) -> str:
     """What follows a slash after an amount: a month, a unit, or another word."""
     if not unit:
         return ""
+    if unit in CURRENCY_SIGNS:
+        return f" per {_SIGNS[unit][0]}"
     known = unit_names(unit)
     return f" per {_PERIODS.get(unit) or (known[0] if known else unit)}"
 
@@ -201,7 +205,7 @@ _SCALE = (
     rf"(?:(?P<letter>{_LETTER})(?![A-Za-z0-9])| (?P<short>trn|bn|tn|mn)(?!\w)"
     rf"|[ -](?P<scale>{MAGNITUDES})(?![a-z]))?"
 )
-_RATE = r"(?:/ ?(?P<rate>[a-zA-Z]+)\b(?:\.(?=[,;:!?]| [a-z]))?)?"
+_RATE = r"(?:/ ?(?P<rate>[a-zA-Z]+\b|[$€£¥](?![\d.]))(?:\.(?=[,;:!?]| [a-z]))?)?"
 _BEFORE = r"(?<![\w.,$€£¥])(?<![\w.,][-−])"
 _NEXT = rf"(?:{MAGNITUDES}|trn|bn|tn|mn)[.,;:!?)\"']*|[\d-].*"
 
@@ -218,6 +222,10 @@ RULES: list[Rule] = [
         begins=rf"[-−]?(?:(?:{_SIGN}|{_CODE})$|(?:{_SIGN}|{_CODE})[-−]?[\d.][\d.,-]*[a-zA-Z]*$)",
         reach=4,
         goes_on=_NEXT,
+    ),
+    rule(  # EUR/USD
+        rf"(?<!\w)(?P<one>{_CODE})/(?P<two>{_CODE})(?!\w)",
+        lambda m: spell(m["one"]) + spell(m["two"]),
     ),
     # Behind it.
     rule(

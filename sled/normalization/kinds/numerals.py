@@ -24,6 +24,7 @@ from sled.normalization.rules import (
     NUMBER,
     Rule,
     before,
+    range_word,
     rule,
     so_far,
     spell,
@@ -70,7 +71,9 @@ def _say_housed(match: Match[str]) -> str | None:
     return numbers.pairs(match[0]) if before(match).lower().rstrip(".") in _HOUSED else None
 
 
-_HOUSED = word_set("apt apartment suite room rm ste unit flight boeing airbus")
+_HOUSED = word_set(
+    "apt apartment suite room rm ste unit flight boeing airbus rtx gtx rx ext extension"
+)
 
 
 def _say_letters_and_digits(match: Match[str]) -> str:
@@ -78,7 +81,7 @@ def _say_letters_and_digits(match: Match[str]) -> str:
     said, is_serial = [], sum(map(str.isdigit, match[0])) > 5
     for part in _parts(match[0]):
         if part.isdigit():
-            said.append(numbers.digit_by_digit(part) if is_serial else _say_code_number(part))
+            said.append(numbers.digit_by_digit(part) if is_serial else _say_model_number(part))
         elif len(part) == 1 or (part.isupper() and len(part) <= max(3, len(match[0]) - 1)):
             said.append(spell(part))
         else:
@@ -90,6 +93,13 @@ def _say_code_number(digits: str) -> str:
     if digits[0] == "0" and len(digits) > 1:
         return numbers.digit_by_digit(digits)
     return numbers.pairs(digits) if len(digits) == 4 else numbers.cardinal(digits)
+
+
+def _say_model_number(digits: str) -> str:
+    """The number of a model or code: A320 is "a three twenty"."""
+    if digits[0] == "0" and len(digits) > 1:
+        return numbers.digit_by_digit(digits)
+    return numbers.pairs(digits) if len(digits) in (3, 4) else numbers.cardinal(digits)
 
 
 def _parts(text: str) -> list[str]:
@@ -120,6 +130,7 @@ def _say_size(match: Match[str]) -> str:
     return f"{said} {names[match['gap'] != '-']}" if names else said
 
 
+_BATTED = word_set("batting batted bat bats hitting hit hits slugging a")
 _SIDES = {"1366", "1024", "2048", "4096", "2732", "1536", "1792", "1125", "2436"}
 
 
@@ -169,6 +180,13 @@ RULES: list[Rule] = [
         reach=2,
         goes_on="trn|bn|mn|tn",
     ),
+    rule(  # 2 x 400g
+        rf"{FREE}(?P<count>\d\d?) ?[x×] ?(?=\d+(?:\.\d+)? ?(?:g|kg|ml|mL|l|L|oz|lb)(?!\w))",
+        lambda m: f"{numbers.cardinal(m['count'])} times",
+        begins=r"\d\d?(?:$|[x×])",
+        reach=3,
+        goes_on=r"[x×]|\d+(?:\.\d+)?",
+    ),
     rule(
         rf"{FREE}(?P<one>\d+(?:\.\d+)?) ?[x×] ?(?P<two>\d+(?:\.\d+)?)"
         r"(?: ?[x×] ?(?P<three>\d+(?:\.\d+)?))?"
@@ -206,7 +224,7 @@ RULES: list[Rule] = [
         lambda m: f"{spell('v')} " + " point ".join(map(_say_code_number, m["version"].split("."))),
     ),
     rule(
-        r"(?<![\w.])\d+(?:\.\d+){2,}(?![\w])",
+        r"(?<![\w.])(?!\d{1,3}(?:\.\d{3}){2,}(?![\d.]))\d+(?:\.\d+){2,}(?![\w])",
         lambda m: " point ".join(map(_say_code_number, m[0].split("."))),
     ),
     rule(
@@ -227,15 +245,26 @@ RULES: list[Rule] = [
     ),
     # Ranges.
     rule(rf"{FREE}(?P<one>[2-9]\d)-(?P=one)(?![\w%]|[.,:-]\d|-)", _say_even),
-    rule(rf"(?:(?<=['\d] )|{_BEHIND_LENGTH})x(?= \d)", "by", begins="x$", reach=1),
+    rule(rf"(?:(?<=['\"\d] )|{_BEHIND_LENGTH})x(?= \d)", "by", begins="x$", reach=1),
     rule(
         rf"{FREE}(?P<one>{NUMBER}) - (?P<two>{NUMBER})(?![\d-])",
-        lambda m: f"{numbers.number(m['one'])} to {numbers.number(m['two'])}",
+        lambda m: f"{numbers.number(m['one'])} {range_word(m)} {numbers.number(m['two'])}",
         begins=rf"(?:{NUMBER})$",
         reach=2,
         goes_on="-",
     ),
-    rule(r"(?<=\d)-(?=0\d)", ""),  # of codes
+    rule(r"(?<=\d)-(?=0\d)|(?<=x86)-(?=64)", ""),  # of codes
+    rule(  # SHA-256, F-150
+        r"(?<=[A-Z]-)[1-9]\d\d(?![\w-]|[.,:]\d)", lambda m: _say_model_number(m[0])
+    ),
+    rule(  # 802.11ax
+        rf"{FREE}802\.(?P<group>\d\d?)(?P<letters>[a-z]{{0,2}})(?!\w)",
+        lambda m: f"eight oh two point {numbers.cardinal(m['group'])} {spell(m['letters'])}",
+    ),
+    rule(  # batting .312
+        r"(?<![\w.])\.(?P<average>\d{3})(?!\w)",
+        lambda m: numbers.pairs(m["average"]) if before(m).lower() in _BATTED else None,
+    ),
     rule(rf"{FREE}(?:7[0-8]7|A3[1-8]0)-[1-9]\d{{2,3}}{END}", _say_aircraft),
     rule(
         rf"{FREE}(?P<points>\d+\.\d+)/(?P<most>5|10|100)(?![\w/]|\.\d| ?[kMG]?Hz)",
@@ -267,7 +296,9 @@ RULES: list[Rule] = [
             + ("xes" if m["number"][-1] == "6" and m["number"][-2:] != "16" else "s")
         ),
     ),
-    rule(r"(?<=[\d%°])-(?=[$€£¥]?\.?\d)|(?<=Q\d)-(?=Q\d)", "to"),
+    rule(r"(?<=\d)-(?=#\d)", range_word),
+    rule(r"(?<=\d(?:st|nd|rd|th))-(?=\d+(?:st|nd|rd|th))", range_word),
+    rule(r"(?<=[\d%°])-(?=[$€£¥]?\.?\d)|(?<=Q\d)-(?=Q\d)", range_word),
     rule(r"(?<=[a-z])\.(?=\d)|(?<=\d)\.(?=x(?!\w))", "point"),  # beta.2, 8.x
     rule(r"(?<![\w)])(?:[-−](?=[$€£¥]?\.?\d)|− (?=\d))", "minus", begins="−$", reach=1),
     rule(r"(?<=[\d)])−(?=[\d(])", "minus"),
@@ -289,6 +320,10 @@ RULES: list[Rule] = [
         lambda m: spell(m[0]) if m[0].isupper() else m[0],
     ),
     rule(r"(?<=\d)-(?=[A-Za-z])|(?<=[A-Za-z])-(?=\d)", ""),
+    rule(  # a car
+        rf"{FREE}911{END}",
+        lambda m: numbers.pairs(m[0]) if before(m) in ("a", "Porsche") else None,
+    ),
     rule(rf"{FREE}[1-9]\d{{2,3}}(?![\w%]|[.,:]\d)", _say_housed),
     rule(
         rf"(?P<number>{NUMBER})(?P<owner>'s(?!\w))?",

@@ -22,7 +22,7 @@ _DIALLED_TOO = re.compile(
 )
 _TEXTED = re.compile(r"(?i:text|texts|send|sms|reply) \W?[A-Z]+\W? to")  # text STOP to
 _CODED = re.compile(
-    r"(?i:(?:\w+ )*(?:card|account|visa|mastercard|amex|number|phone)(?: \w+)*"
+    r"(?i:(?:\w+ )*(?:card|account|acct\.?|visa|mastercard|amex|number|phone)(?: \w+)*"
     r" end(?:ing|s) (?:in|with)"
     r"|(?:\w+ )?(?:pin|code|passcode|otp|password|zip)(?: is)?:?)"
 )
@@ -114,7 +114,8 @@ _PRESSED = re.compile(r"(?i:press|presses|pressing|dial|dials|dialing|hit|or|and
 def _say_key(match: Match[str]) -> str | None:
     """A key of a telephone, and what is dialled with it."""
     is_pressed = _PRESSED.fullmatch(before(match)) is not None
-    if not is_pressed or (match["sign"] == "#" and match["digits"]):
+    is_code = bool(match["digits"] and match["last"])  # *100#, #31#
+    if not is_code and (not is_pressed or (match["sign"] == "#" and match["digits"])):
         return None
     keys = {"*": "star", "#": "pound"}
     digits = _groups(match["digits"])
@@ -170,7 +171,7 @@ RULES: list[Rule] = [
         _say_serial,
     ),
     rule(
-        rf"{FREE}\d{{3,11}}(?: \d{{3,4}}){{0,3}}{_ENDING}",
+        rf"{FREE}\d{{3,11}}(?:[ -]\d{{3,4}}){{0,3}}{_ENDING}",
         _say_dialled,
         begins=_is_typed,
         reach=3,
@@ -192,6 +193,12 @@ RULES: list[Rule] = [
     rule(
         r"(?<![\w.,])\d{5}(?:-\d{4})?(?!\w|[.,]\d)",
         lambda m: _groups(m[0]) if _BEFORE_ZIP.search(m.string, 0, m.start()) else None,
+    ),
+    rule(  # 10115 Berlin
+        r"(?:(?<=, )|^|(?<=[\n\v]))(?!\d\d000)\d{5}(?= [A-Z][a-z])",
+        lambda m: _groups(m[0]),
+        begins=r"\d{5}$",
+        reach=1,
     ),
     rule(  # dial *67, press #
         r"(?P<sign>[*#])(?P<digits>\d{0,6})(?P<last>[*#]?)(?!\w)",

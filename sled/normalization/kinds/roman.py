@@ -164,6 +164,10 @@ RULES: list[Rule] = [
         r"(?<![\w.-])(?:(?P<first>[IVXL]+|[ivxl]+)-(?P<last>[IVXL]+|[ivxl]+))(?![\w-])",
         _say_range,
     ),
+    rule(  # (ii), in a list
+        r"(?<![^ \n\v]\()(?<=\()(?P<numeral>i{1,3}|iv|vi{0,3}|ix|xi{1,3})(?=\)(?!\w))",
+        lambda m: numbers.cardinal(roman_value(m["numeral"].upper())),
+    ),
     rule(
         r"(?<![\w.-])(?P<numeral>[IVX]+)(?:st|nd|rd|th)(?!\w)",
         lambda m: numbers.ordinal(roman_value(m["numeral"])) if roman_value(m["numeral"]) else None,

@@ -93,6 +93,16 @@ WORDS = {
     "acct": "account",
     "cont": "continued",
     "ppl": "people",
+    "qtr": "quarter",
+    "qtrs": "quarters",
+    "pkg": "package",
+    "pkgs": "packages",
+    "pkt": "packet",
+    "pkts": "packets",
+    "Ref": "reference",
+    "ref": "reference",
+    "Encl": "enclosed",
+    "encl": "enclosed",
     "Inc": "incorporated",
     "Ltd": "limited",
     "Co": "company",
@@ -149,6 +159,13 @@ WORDS = {
     "avg": "average",
 } | {short: name for short, name in SHORT_MONTHS.items() if short != name}
 
+# Only behind a comma, as in St. Louis, Mo.
+STATE_NAMES = word_table(
+    "Ala=Alabama Ark=Arkansas Del=Delaware Ga=Georgia Ill=Illinois Ind=Indiana Kan=Kansas "
+    "Ky=Kentucky La=Louisiana Md=Maryland Me=Maine Miss=Mississippi Mo=Missouri Mont=Montana "
+    "Neb=Nebraska Ore=Oregon Pa=Pennsylvania Va=Virginia Vt=Vermont Wash=Washington Wyo=Wyoming"
+)
+
 # Abbreviations only before a number; otherwise they are words, or end a sentence.
 NUMBERED = {
     "No": "number",
@@ -168,6 +185,10 @@ NUMBERED = {
     "ch": "chapter",
     "Chap": "chapter",
     "chap": "chapter",
+    "Chs": "chapters",
+    "chs": "chapters",
+    "Chaps": "chapters",
+    "chaps": "chapters",
     "Sc": "scene",
     "sc": "scene",
     "Sec": "section",
@@ -226,6 +247,9 @@ NUMBERED = {
     "Jan": "January",
     "Wed": "Wednesday",
     "approx": "approximately",
+    "dep": "departing",
+    "arr": "arriving",
+    "exp": "expires",
     "v": "version",
     "rev": "revision",
     "Blk": "block",
@@ -244,6 +268,22 @@ CHANGES = {
     "MoM": "month over month",
     "WoW": "week over week",
     "ppl": "people",
+    "mtg": "meeting",
+    "mtgs": "meetings",
+    "mkt": "market",
+    "qtr": "quarter",
+    "qtrs": "quarters",
+    "appt": "appointment",
+    "appts": "appointments",
+    "rgds": "regards",
+    "tkts": "tickets",
+    "wknd": "weekend",
+    "attn": "attention",
+    "qty": "quantity",
+    "acct": "account",
+    "dept": "department",
+    "fwd": "forward",
+    "utd": "united",
     "pls": "please",
     "plz": "please",
     "thx": "thanks",
@@ -257,6 +297,7 @@ CHANGES = {
 CHANGES |= {short.capitalize(): word.capitalize() for short, word in CHANGES.items()}
 # Words of chats with digits, in any case.
 WITH_DIGITS = word_table(
+    "ww1=world_war_one ww2=world_war_two "
     "gr8=great l8r=later l8=late m8=mate h8=hate w8=wait 2nite=tonight 2day=today 2moro=tomorrow"
 )
 CHOICES = {
@@ -266,17 +307,23 @@ CHOICES = {
     "n/a": spell("NA"),
     "c/o": "care of",
     "he/she": "he or she",
+    "he/she/they": "he, she or they",
+    "he/him": "he him",
     "she/he": "she or he",
     "his/her": "his or her",
     "her/his": "her or his",
     "him/her": "him or her",
     "s/he": "she or he",
     "a/c": spell("AC"),
+    "w/e": "whatever",
+    "AM/FM": spell("AMFM"),
     "km/h": "kilometers per hour",
 }
+# Behind an amount of money.
+PER = {"p.p": "per person", "p.a": "per year", "p.w": "per week"}
 KEYS = {"ctrl": "control", "cmd": "command", "win": "windows", "fn": "function"}
 # Written in small letters and said letter by letter.
 SPELLED = word_set(
     "pw aka btw idk tbh fyi omg brb imo imho ftw tldr rsvp ttyl diy faq pdf html css url www "
-    "cc bcc afaik fwiw iirc irl lmk ngl nvm smh"
+    "cc bcc afaik fwiw iirc irl lmk ngl nvm smh gtg"
 )

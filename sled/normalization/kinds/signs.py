@@ -14,10 +14,11 @@ import html
 import re
 from re import Match
 
+from sled.normalization import numbers
 from sled.normalization.characters import DASH
 from sled.normalization.kinds.money import CURRENCY_SIGNS
 from sled.normalization.kinds.unit_names import unit_names
-from sled.normalization.rules import LETTER, Rule, rule
+from sled.normalization.rules import LETTER, Rule, rule, spell
 
 SYMBOLS = {
     "&": "and",
@@ -27,6 +28,8 @@ SYMBOLS = {
     "%": "percent",
     "°": "degrees",
     "§": "section",
+    "¶": "paragraph",
+    "©": "copyright",
     "№": "number",
     "×": "times",
     "÷": "divided by",
@@ -52,9 +55,13 @@ SYMBOLS = {
     "∃": "there exists",
     "∑": "the sum",
     "∏": "the product",
-    "∫": "the integral",
+    "∫": "the integral of",
     "∂": "partial",
     "∴": "therefore",
+    "♭": "flat",
+    "∧": "and",
+    "∨": "or",
+    "¬": "not",
 } | CURRENCY_SIGNS
 MARKS = ".,;:!?"
 OPENING, CLOSING, PAUSE = "(", ")", "-"
@@ -76,7 +83,7 @@ def _say_entity(match: Match[str]) -> str | None:
     return None if sign == match[0] else SYMBOLS.get(sign, "")
 
 
-BEGINS_FIRST = r"[<&(:;=8xX^]"
+BEGINS_FIRST = r"[<&(:;=8xXfF^]"
 FIRST: list[Rule] = [
     # Tags and links of markup.
     rule(
@@ -87,14 +94,21 @@ FIRST: list[Rule] = [
         reach=8,
         goes_on=r"[^<>]*",
     ),
+    rule(  # f/1.8
+        r"(?<!\w)[fF]/(?P<stop>\d+(?:\.\d+)?)(?![\w/])",
+        lambda m: f"{spell('f')}{numbers.number(m['stop'])}",
+    ),
     rule(r"&(?:[A-Za-z]{2,8}|#\d{1,6}|#x[\da-fA-F]{1,5});", _say_entity),
     rule(r"(?<=\])\((?:https?://|www\.|mailto:|[/#])[^\s()]*\)", ""),
     # An 8 or x before a parenthesis is a picture only with a nose: (5-8), len(x).
-    rule(r"(?<![\w)])(?:(?:[:;=]['o-]?|[8xX]-)[()\[\]DPpO3/\\|*]+|[xX]D+|\^_*\^|<3+)(?![\w(])", ""),
+    rule(
+        r"(?<![\w),])(?:(?:[:;=]['o-]?|[8xX]-)[()\[\]DPpO3/\\|*]+|[xX]D+|\^_*\^|<3+)(?![\w(])", ""
+    ),
 ]
 
 BEGINS = ""
 RULES: list[Rule] = [
+    rule(r"(?<=\w)'s(?!\w)", "'s"),
     rule(r"(?<![^ \n\v])-(?![^ \n\v])", DASH),
     rule(r"(?<=\w)/(?=(?:second|minute|hour|day|night|week|month|year|person|user)\b)", "per"),
     rule(
@@ -113,6 +127,22 @@ RULES: list[Rule] = [
     rule("&&", "and"),
     rule(r"\|\|", "or"),
     rule(r"(?<![^ \n\v(\"'])-(?=[a-zA-Z](?!\w))", "dash"),
+    rule(r"(?<![^ \n\v(\"'])--(?=[a-z])", "dash dash"),
+    rule(
+        r"(?<![^ \n\v(\"'])-(?P<flags>[b-df-hj-np-tv-xz]{2,4}|[ahl]{2,3})(?!\w)",
+        lambda m: f"dash {spell(m['flags'])}",
+    ),
+    rule(r"(?<=\d[CF])/(?=\d)|(?<=[A-Z]T)/(?=\d)", ","),  # 180C/350F
+    rule(r"(?<= \d)/(?=[$€£]\d)", "for"),  # 3/$5
+    rule(r"(?<=[a-z])/(?=[$€£]\d)", ","),
+    rule(r"(?<=(?<!\w)[A-F])-(?=[,.;:!?)]| |$)", "minus"),  # a B-
+    rule(r"(?<=[a-z])--(?=[;)])", "minus minus"),
+    rule(r"(?<=\d)★(?= [a-z])", "star", begins="★$", reach=1),
+    rule(r"(?<=\d)★", "stars"),
+    rule("★+", ""),
+    rule(r"(?<=\d)/(?=[$€£¥]\d|\d+\.\d)|(?<=\.\d)/(?=\d)", ","),
+    rule(r"(?<= )/(?!\S)", DASH),
+    rule(rf"(?<={LETTER}{LETTER})#", "number"),  # ID#
     rule(rf"(?<=\b[A-G])#(?=m?(?!\w))|(?<={LETTER})#(?!\w)", "sharp"),
     rule(r"#(?=[A-Z]{1,3}-?\d)", "number"),  # order #A-102
     rule(rf"#(?={LETTER}|\d+[A-Za-z]{{3}})", "hashtag"),

@@ -1,11 +1,10 @@
-"""Sums, powers, fractions and comparisons.
+"""Sums, powers and comparisons.
 
     7 - 2 = 5, 10-3=7         seven minus two equals five, ten minus three equals seven
     3*4, 12 ÷ 4, 5 * 3        three times four, twelve divided by four, five times three
     x > 5, x >= 5, ≤ 10       x is greater than five, ..., less than or equal to ten
     10^6, x², 6.02×10²³       ten to the sixth, x squared, six point zero two times ten to the ...
     1.5e-3, √16, ≈ 3.14       ..., the square root of sixteen, about three point one four
-    1 1/2, 5/16, 22/7, ⅔      one and one half, five sixteenths, twenty-two over seven, two thirds
 
 A hyphen between two numbers is "minus" where a sign of a sum stands with it, or where it stands
 between spaces after the larger number. Elsewhere it is "to", see `numerals`.
@@ -17,7 +16,8 @@ import re
 from re import Match
 
 from sled.normalization import numbers
-from sled.normalization.kinds.unit_names import KITCHEN, unit_names
+from sled.normalization.kinds.fractions import fraction
+from sled.normalization.kinds.unit_names import unit_names
 from sled.normalization.rules import (
     END,
     FREE,
@@ -29,7 +29,6 @@ from sled.normalization.rules import (
     rule,
     so_far,
     spell,
-    word_set,
     word_table,
 )
 
@@ -68,6 +67,7 @@ _OPERATORS = {
 }
 _WORD_OPERATORS = {"x": "times", "X": "times", "/": "divided by", "-": "minus"}
 _VARIABLE = "[a-zA-Zα-ωΑ-Ω]"
+_CONSONANTS = "[b-df-hj-np-tv-xz]"
 _POWER = rf"\^[-−+]?(?:\d+|{_VARIABLE})"
 _UNIT = (
     r"(?:[munkcμ]?m|[mkμ]?g|[mnμ]?s|min|h|[kM]?W|[mk]?V|[kMG]?Hz|[kMGT]B|[kM]?J|N|Pa|°[CF]|mi|ft"
@@ -235,6 +235,14 @@ def _say_difference(match: Match[str]) -> str | None:
     return f"{_say_base(sides[0])} minus {_say_base(sides[1])}"
 
 
+def _say_factors(match: Match[str]) -> str | None:
+    """The mv² of 1/2 mv²; units are none."""
+    last = match["last"]
+    if unit_names(match["factors"] + last):
+        return None
+    return f"{spell(match['factors'])}{_say_operand(last + '^' + match['power'])}"
+
+
 def _say_scientific(match: Match[str]) -> str:
     return _say_base(match[0])
 
@@ -244,79 +252,9 @@ def _say_comparison(match: Match[str]) -> str:
     return _OPERATORS[match["sign"]].removeprefix("is ")
 
 
-def fraction(above: int, below: int) -> str:
-    """3/4 is "three quarters", 22/7 "twenty-two over seven"."""
-    if (above, below) in _NAMED:
-        return f"{numbers.cardinal(above)} {numbers.cardinal(below)}"
-    if below == 0 or above == 0 or below == 1:
-        return f"{numbers.cardinal(above)} over {numbers.cardinal(below)}"
-    is_named = below <= 20 or below in _DENOMINATORS
-    if not is_named or (above >= below and below not in (2, 4)):
-        return f"{numbers.cardinal(above)} over {numbers.cardinal(below)}"
-    part = {2: "half", 4: "quarter"}.get(below) or numbers.ordinal(below)
-    if below in (100, 1000):
-        part = part.removeprefix("one ")
-    plural = {"half": "halves"}.get(part, f"{part}s")
-    return f"{numbers.cardinal(above)} {part if above == 1 else plural}"
-
-
-_NAMED = {(24, 7), (9, 11), (20, 20), (50, 50), (7, 11)}  # twenty-four seven, nine eleven
-_DENOMINATORS = {24, 25, 30, 32, 36, 40, 48, 50, 60, 64, 90, 100, 128, 256, 1000}
-_RATED = word_set("rated rate rating ratings score scored scores got gave give solid was is it")
-
-
-_OF = word_set("step part page lap chapter day question slide episode round task level item stage")
-
-
-def _say_fraction(match: Match[str]) -> str | None:
-    whole, above, below = match["whole"], int(match["above"]), int(match["below"])
-    if whole:
-        if not 0 < above < below:
-            return None
-        return f"{numbers.cardinal(whole)} and {fraction(above, below)}{_say_unit(match, True)}"
-    if 1900 <= above < 2100 and below > 99:  # a number of a letter: 2024/118
-        return f"{numbers.year(match['above'])} slash {numbers.cardinal(below)}"
-    if before(match).lower() in _OF and above <= below:
-        return f"{numbers.cardinal(above)} of {numbers.cardinal(below)}"
-    if below in (5, 10, 100) and before(match).lower() in _RATED:
-        return f"{numbers.cardinal(above)} out of {numbers.cardinal(below)}"
-    if (above, below) in _NAMED or (above > below and above + below == 100):
-        return f"{numbers.cardinal(above)} {numbers.cardinal(below)}"
-    if below == above and above > 1:
-        return (
-            f"{numbers.cardinal(above)} out of {numbers.cardinal(below)}"
-            if above > 9
-            else (f"{numbers.cardinal(above)} {numbers.cardinal(below)}")
-        )
-    unit = _say_unit(match, above > below)
-    if match["unit"] == '"':
-        return f"{fraction(above, below)} inch"
-    if match["unit"] in KITCHEN and above < below:
-        return fraction(above, below) + unit
-    if unit and (above, below) == (1, 2):
-        return f"half a{'n' if unit[1] in 'aeiou' and unit[1:4] != 'uni' else ''}{unit}"
-    if unit and above < below:
-        return f"{fraction(above, below)} of a{'n' if unit[1] in 'aeio' else ''}{unit}"
-    return fraction(above, below) + unit
-
-
-def _say_unit(match: Match[str], is_several: bool) -> str:
-    if not match["unit"]:
-        return ""
-    names = KITCHEN.get(match["unit"])
-    names = names or unit_names("in" if match["unit"] == '"' else match["unit"])
-    return f" {names[is_several]}" if names else ""
-
-
-_FRACTION_UNIT = (
-    r"(?: ?(?P<unit>in(?=\.)|[ctT](?=\. [a-z])"
-    r"|\"(?= [a-z])"
-    r"|(?:km|cm|mm|kg|mg|ft|yd|mi|oz|lbs?|gal|qt|tsps?|tbsps?|Tbsp|mL|ml|hrs?|mins?|yrs?|h|L)(?!\w))"
-    r"(?:\.(?=[,;:!?]| [\"'(]?[a-z\d]))?)?"
-)
-
 BEGINS = (
     rf"[-−(√~<>!=≤≥≈≠∞|.^/\d]|(?:{'|'.join(_FUNCTIONS)})(?:\d*\(|\^)|{_VARIABLE}(?!{LETTER})|ln"
+    rf"|(?:[A-Z]{{2,3}}|[a-z][A-Z]{{1,2}}|{_CONSONANTS}{{2,3}})(?!\w)|[a-z]{{2,3}}\^"
 )
 RULES: list[Rule] = [
     rule(
@@ -337,6 +275,21 @@ RULES: list[Rule] = [
         lambda m: f"{spell('P')}of {_say_base(m['event'])} given {_say_base(m['given'])}",
     ),
     rule(r"(?<=[\w)])/(?=\()", "over"),  # 1/(1-x)
+    rule(  # a = F/m
+        rf"(?<=[=≈] )(?P<above>{_VARIABLE})/(?P<below>{_VARIABLE})(?![\w/])",
+        lambda m: f"{_say_base(m['above'])} over {_say_base(m['below'])}",
+    ),
+    rule(r"(?<=[=<>≤≥≈] )\d+[xyzn](?!\w)", lambda m: _say_base(m[0])),
+    # PV = nRT, 1/2 mv²
+    rule(
+        r"(?<=[=≈] )(?!OK|ON|NO|YES|OFF)"
+        rf"(?P<factors>[A-Z]{{2,3}}|[a-z][A-Z]{{1,2}}|{_CONSONANTS}{{2,3}})(?![\w(.'-])",
+        lambda m: spell(m["factors"]),
+    ),
+    rule(
+        r"(?<!\w)(?P<factors>[a-z]{1,2})(?P<last>[a-z])\^(?P<power>[2-9])(?!\w)",
+        _say_factors,
+    ),
     rule(r"(?<![\w.,])(?P<left>1|[xyzntk])[-−](?P<right>[xyznt1])(?!\w|-)", _say_difference),
     rule(
         r"(?<![\w'-])(?P<variable>[knmx]|\d+)!(?= ?[a-z(=<>≤≥+*/-]| $)",
@@ -360,7 +313,19 @@ RULES: list[Rule] = [
         lambda m: _say_operand(m[0]).removeprefix("the " * (before(m).lower() == "the")),
     ),
     rule(rf"{FREE}(?:{NUMBER})[eE][-−+]?\d+{END}", _say_scientific),
-    rule(rf"(?<![\w.])(?:{NUMBER}|(?:\d+)?{_VARIABLE}){_POWER}{END}", lambda m: _say_operand(m[0])),
+    rule(
+        rf"(?<![\w.])(?:{NUMBER}|(?:\d+)?{_VARIABLE}){_POWER}"
+        rf"(?:(?<=\d) {_MEASURE}(?![\w(^/·]))?{END}",
+        lambda m: _say_operand(m[0]),
+        begins=r"[\d.,]*\d\^[-−]?\d+$",
+        reach=1,
+    ),
+    rule(  # log₂ 8
+        r"(?<!\w)log(?P<base>\d+)(?= [\da-z(](?!\w{2}[a-z]))",
+        lambda m: f"log base {numbers.cardinal(m['base'])} of",
+        begins=r"log\d+$",
+        reach=1,
+    ),
     rule(
         r"(?P<sign>[<>!=]=|[<>≤≥≈≠])(?= ?[-−$€£]?[\d.√])",
         _say_comparison,
@@ -370,13 +335,4 @@ RULES: list[Rule] = [
     rule(r"~(?= ?[$€£]?\d)", "about", begins="~", reach=1),
     rule(r"(?<!\w)ln(?= (?:\d|[a-z](?!\w)))", "the natural log of", begins="ln$", reach=1),
     rule(r"[-−]?∞", lambda m: "minus infinity" if len(m[0]) > 1 else "infinity"),
-    # Fractions.
-    rule(
-        r"(?<![\w.,/])(?:(?P<whole>\d+)[ -])?(?P<above>\d{1,4})/(?P<below>\d{1,4})"
-        r"(?:(?:th|rd|nd)s?)?(?![\w/]|[.,:]\d)" + _FRACTION_UNIT,
-        _say_fraction,
-        begins=r"\d+(?:$|[/-])",
-        reach=3,
-        goes_on=so_far(r"(?:\d+ )?\d+/\d+(?: [A-Za-z]+\.)?"),
-    ),
 ]

@@ -87,6 +87,11 @@ _OTHER = {
     "gb": ("gigabyte", "gigabytes"),
     "mb": ("megabyte", "megabytes"),
     "tb": ("terabyte", "terabytes"),
+    "bps": ("basis point", "basis points"),
+    "bp": ("basis point", "basis points"),
+    "sqft": ("square foot", "square feet"),
+    "sqm": ("square meter", "square meters"),
+    "d": ("day", "days"),
     "h": ("hour", "hours"),
     "hr": ("hour", "hours"),
     "hrs": ("hour", "hours"),
@@ -149,6 +154,12 @@ _OTHER = {
     "lb-ft": ("pound foot", "pound feet"),
     "ft-lb": ("foot pound", "foot pounds"),
     "ft-lbs": ("foot pound", "foot pounds"),
+    "inHg": ("inch of mercury", "inches of mercury"),
+    "ly": ("light year", "light years"),
+    "AU": ("astronomical unit", "astronomical units"),
+    "pcs": ("piece", "pieces"),
+    "doz": ("dozen", "dozen"),
+    "pk": ("pack", "pack"),
     "mmHg": ("millimeter of mercury", "millimeters of mercury"),
     "atm": ("atmosphere", "atmospheres"),
     "fl oz": ("fluid ounce", "fluid ounces"),
@@ -179,7 +190,10 @@ KITCHEN = {
     "c": ("cup", "cups"),
     "t": ("teaspoon", "teaspoons"),
     "T": ("tablespoon", "tablespoons"),
+    "pt": ("pint", "pints"),
+    "pts": ("pint", "pints"),
 }
+SIZES = {"lg": "large", "lge": "large", "med": "medium", "sm": "small"}
 SQUARES = {"sq": "square", "square": "square", "cu": "cubic", "cubic": "cubic"}
 _POWERS = {"2": "square", "3": "cubic"}
 

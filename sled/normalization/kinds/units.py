@@ -15,10 +15,12 @@ import re
 from re import Match
 
 from sled.normalization import numbers
+from sled.normalization.kinds.fractions import fraction
 from sled.normalization.kinds.unit_names import (
     ALONE,
     COUNTED,
     KITCHEN,
+    SIZES,
     SQUARES,
     SYMBOL,
     UNIT,
@@ -26,7 +28,7 @@ from sled.normalization.kinds.unit_names import (
     names_of,
     unit_names,
 )
-from sled.normalization.rules import END, FREE, NUMBER, Rule, before, rule, word_set
+from sled.normalization.rules import END, FREE, NUMBER, Rule, before, rule, so_far, word_set
 
 _HAS_INCHES = re.compile(
     r"\.?(?: =| (?:long|tall|wide|high|deep|thick|x|by|×|of|in diameter|pipe|screen|display)\b"
@@ -44,7 +46,7 @@ def _may_be_unit(text: str) -> bool:
 def _say_quantity(match: Match[str]) -> str | None:
     number, gap, unit = match["number"], match["gap"], match["unit"]
     rest = match.string[match.end("unit") : match.endpos]
-    if unit == "in" and not match["area"]:
+    if unit == "in" and not match["area"] and not match["power"]:
         is_certain = gap == "" or gap == "-" or _AFTER_FEET.search(before(match))
         if not is_certain and not (_HAS_INCHES.match(rest) and rest[:1] != ""):
             return None
@@ -54,6 +56,10 @@ def _say_quantity(match: Match[str]) -> str | None:
         return None  # under-12s
     if unit == "m" and gap == "" and _IS_COUNTED.match(rest):
         return None  # 5m views
+    if unit in ("t", "T", "pt", "pts") and _IN_RECIPE.match(f"{number}{rest}"):
+        return None  # 1 pt. cream
+    if gap == "" and unit == "d" and number in ("2", "3", "4"):
+        return None  # in 3d
     if gap == "" and unit in ("K", "ac"):
         return None  # thousands, 802.11ac
     if unit == "N" and match.string[max(0, match.start() - 1) : match.start()] == "-":
@@ -68,9 +74,14 @@ def _say_quantity(match: Match[str]) -> str | None:
         return None
     if match["area"] in SQUARES:
         names = (f"{SQUARES[match['area']]} {names[0]}", f"{SQUARES[match['area']]} {names[1]}")
-    is_one = number == "1" or gap == "-" or _is_adjective(match)
-    words = f"{numbers.number(number, is_count=True)} {names[0] if is_one else names[1]}"
+    is_one = number == "1" or gap == "-" or _is_adjective(match) or _MEASURED_NOUN.match(rest)
+    words = f"{_count(number)} {names[0] if is_one else names[1]}"
     return f"minus {words}" if match["minus"] else words
+
+
+def _count(digits: str) -> str:
+    """A number of something; 05 is five."""
+    return numbers.number(re.sub(r"^0+(?=\d)", "", digits), is_count=True)
 
 
 def _unit_text(match: Match[str]) -> str:
@@ -83,6 +94,12 @@ def _unit_text(match: Match[str]) -> str:
 
 
 _NOUN = re.compile(r" [a-z]{3,}")
+# What often has a quantity before it, also without an article: 5 min walk.
+_MEASURED_NOUN = re.compile(
+    r" (?:walk|drive|ride|read|break|video|call|timer|delay|flight|layover|jog|hike|commute|workout"
+    r"|session|interval|nap|film|movie|warranty|guarantee|lease|lens|jack|bulb|charger|ladder|pole"
+    r"|race|trail|radius|tins?|cans?|bottles?|bags?|tanks?|potholes?)\b"
+)
 _NO_NOUN = re.compile(
     r" (?:and|for|from|with|into|than|that|per|was|were|are|away|ago|later|long|tall|wide|high|deep"
     r"|thick|off|under|over|above|below|more|less|each|every|about|before|after|the|when|while"
@@ -90,6 +107,12 @@ _NO_NOUN = re.compile(
 )
 
 
+_LASTING = word_set(
+    "prep: cook: total: time: bake: rest: chill: duration: timeout: eta: wait sleep"
+)
+_MEASURED = word_set("w: h: d: l: width: height: depth: length: diameter: size: width height x by")
+_FEW = word_set("two three four five six seven eight nine ten")
+_IN_RECIPE = re.compile(r"\d\d?\. (?!to\b|in\b|at\b|on\b|up\b|down\b|ahead\b)[a-z]{3,}")
 _DETERMINERS = word_set("a an the this that every each another my your his her our their")
 
 
@@ -123,7 +146,7 @@ def _say_duration(match: Match[str]) -> str:
         ("seconds", "second"),
     ):
         if match[name]:
-            number = numbers.number(match[name], is_count=True)
+            number = _count(match[name])
             parts.append(f"{number} {unit if match[name] == '1' else unit + 's'}")
     return " ".join(parts)
 
@@ -139,6 +162,7 @@ def _say_angle(match: Match[str]) -> str:
 
 
 _ROADS = word_set("route rte rt highway hwy exit interstate road street st avenue ave")
+_NUMBERED_ROAD = re.compile(r"(?<!\w)(?:I-|US-|US |SR-|(?:Route|Rte\.?|Hwy\.?|Highway) )\d+ $")
 _SIDES = {"N": "north", "S": "south", "E": "east", "W": "west"}
 
 
@@ -181,12 +205,29 @@ PLACES = word_set(
 
 def _say_sheet(match: Match[str]) -> str:
     """8.5" x 11" paper."""
-    one, two = (numbers.number(match[name], is_count=True) for name in ("one", "two"))
+    one, two = (_inches(match[name]) for name in ("one", "two"))
     rest = match.string[match.end() : match.endpos]
     is_adjective = _NOUN.match(rest) and not _NO_NOUN.match(rest)
-    return f"{one} by {two} inch{'' if is_adjective else 'es'}"
+    names = UNITS["ft" if match["mark"] == "'" else "in"]
+    return f"{one} by {two} {names[not is_adjective]}"
 
 
+def _inches(text: str) -> str:
+    """A number of inches, such as 8.5, 3 1/2 or 5/8."""
+    whole, _, part = text.replace("-", " ").rpartition(" ")
+    if "/" not in part:
+        return numbers.number(part, is_count=True)
+    said = fraction(*map(int, part.split("/")))
+    return f"{numbers.cardinal(whole)} and {said}" if whole else said
+
+
+_INCHES = r"(?:(?:\d+[ -])?\d{1,2}/\d{1,2}|\d+(?:\.\d+)?)"
+# What has a size in inches.
+_IN_INCHES = (
+    "screen|display|monitor|tv|TV|4K|8K|LED|LCD|OLED|QLED|HD|MacBook|iPad|iMac|tablet|laptop|pipe"
+    "|nails?|wheels?|rims?|tires?|pan|pot|skillet|pizza|cake|pie|rounds?|tortillas?|subs?|blade"
+    "|knife|tiles?|boards?|speakers?|bolts?|screws?|hose|ribbon|gun|guns|heels?|vinyl"
+)
 _SIZED = r"(?= ?(?:tall|long|wide|high|deep|thick|x|by|×)\b)"
 _DURATION = (
     r"(?:(?P<days>\d+) ?d ?)?(?:(?P<hours>\d+) ?h(?:rs?)? ?)?"
@@ -219,16 +260,17 @@ RULES: list[Rule] = [
         goes_on=r"\d{1,2}(?:\.\d+)?(?:\"|'')[.,;:!?)]*",
     ),
     rule(
-        rf"{FREE}(?P<one>\d+(?:\.\d+)?)\" ?[x×] ?(?P<two>\d+(?:\.\d+)?)\"",
+        rf"{FREE}(?P<one>{_INCHES})(?P<mark>[\"'])? ?[x×] ?(?P<two>{_INCHES})"
+        r"(?(mark)(?P=mark)|\")(?!\d)",
         _say_sheet,
-        begins=r"\d+(?:\.\d+)?\"(?:$|[x×])",
-        reach=3,
-        goes_on=r"[x×]|\d+(?:\.\d+)?\"",
+        begins=rf"{_INCHES}[\"']?(?:$|[x×])",
+        reach=5,
+        goes_on=so_far(rf"(?:\d+|{_INCHES}[\"']? ?[x×]?|{_INCHES}[\"']? ?[x×] ?{_INCHES}[\"']?)"),
     ),
     rule(rf"{FREE}(?P<feet>\d+)'(?P<inches>){_SIZED}", _say_feet, begins=r"\d+'$", reach=1),
     rule(
         rf"{FREE}(?P<number>\d+(?:\.\d+)?)(?:\"|'')"
-        rf"(?={_SIZED}| ?(?:screen|display|monitor|tv|TV|pipe|nails?|laptop|wheels?))",
+        rf"(?={_SIZED}| ?(?:{_IN_INCHES})\b)",
         lambda m: (
             f"{numbers.number(m['number'], is_count=True)} "
             + (
@@ -244,7 +286,7 @@ RULES: list[Rule] = [
         rf"{FREE}(?P<number>\d+(?:\.\d+)?)\"(?= \w)",
         lambda m: (
             f"{numbers.number(m['number'], is_count=True)} inch"
-            if before(m).lower() in _DETERMINERS
+            if before(m).lower() in _DETERMINERS | _FEW or re.search(r"\d-$", before(m))
             else None
         ),
         begins=r"[\d.]+\"$",
@@ -268,14 +310,40 @@ RULES: list[Rule] = [
         reach=3,
         goes_on=_may_be_unit,
     ),
+    rule(  # Prep: 10m
+        rf"{FREE}(?P<number>\d+) ?m{END}",
+        lambda m: (
+            f"{_count(m['number'])} minute{'s' * (m['number'] != '1')}"
+            if before(m).lower() in _LASTING
+            else None
+        ),
+    ),
+    rule(  # W: 24"
+        rf"{FREE}(?P<number>{_INCHES})\"(?!\w)",
+        lambda m: (
+            f"{_inches(m['number'])} inch{'es' * (m['number'] != '1')}"
+            if before(m).lower() in _MEASURED
+            else None
+        ),
+    ),
+    rule(  # 2 lg eggs
+        r"(?<=\d )(?P<size>lge?|sm|med)(?!\w)\.?(?= [a-z])",
+        lambda m: SIZES[m["size"]],
+        begins=r"(?:lge?|sm|med)\.?$",
+        reach=1,
+    ),
+    rule(  # I-95 N
+        r"(?<![\w.'])[NSEW](?![\w.'])",
+        lambda m: _SIDES[m[0]] if _NUMBERED_ROAD.search(m.string, 0, m.start()) else None,
+    ),
     rule(  # 3 c. flour
-        rf"{FREE}(?P<number>{NUMBER}) (?P<unit>[ctT])\.(?= [a-z])",
+        rf"{FREE}(?P<number>{NUMBER}) (?P<unit>[ctT]|pts?)\.(?= [a-z])(?!{_NO_NOUN.pattern})",
         lambda m: (
             f"{numbers.number(m['number'], is_count=True)} {KITCHEN[m['unit']][m['number'] != '1']}"
         ),
         begins=r"[\d.]*\d$",
         reach=2,
-        goes_on=r"[ctT]\.",
+        goes_on=r"(?:[ctT]|pts?)\.",
     ),
     rule(  # half a lb. of butter, per min
         r"(?<!\w)(?P<unit>lbs?|oz|kg|km|gal|tsp|tbsp|qt|hr|min|sec|wk|mo|yr|mi)"

@@ -21,7 +21,7 @@ from sled.normalization import normalize
         ('He said "go" , (twice) ; then', 'he said "go", (twice); then'),
         ("it costs .5 or :) so", "it costs zero point five or so"),
         ("😀 , hello", "hello"),
-        ("1 → 2 -> 3 ✓", "one two three"),
+        ("1 → 2 -> 3 ✓", "one - two - three"),
         ("I <3 you :-) yes", "i you yes"),
         # an eight or x before a parenthesis is no picture
         ("(ages 5-8), len(x), see 8) 8-) xD", "(ages five to eight), len (x), see eight)"),
