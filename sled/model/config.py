@@ -163,7 +163,7 @@ class Objective:
         score_beta: Exponent of the energy distance, in (0, 2).
         score_samples: Draws per frame, at least 2.
         score_bandwidths: Kernel widths of the scores with a kernel, in units of
-            sqrt(vae_embed_dim).
+            sqrt(vae_embed_dim); of drifting, in units of the mean distance of draws and target.
         noise_clamp: Largest value of the noise in training. 0: no limit.
         time_sampling: How the times of flows are drawn, "uniform" or "lognormal".
         history_noise: Highest level of the noise on the latents that the model reads, in units of

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sled.model.heads import EnergyHead, Score
-from sled.model.heads.scores import energy_score, gaussian_mmd, laplacian_mmd
+from sled.model.heads.scores import drifting_score, energy_score, gaussian_mmd, laplacian_mmd
 from sled.model.lm import SpeechLM
 from tests.debug import debug_config, debug_model, randn
 
@@ -50,6 +50,48 @@ def test_gaussian_mmd_equals_the_slow_reference(num_samples, num_frames, width):
         slow_mmd(samples[:, f].numpy(), target[f].numpy(), bandwidths) for f in range(num_frames)
     ]
     np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-5)
+
+
+def slow_drifting(samples, target, bandwidths):
+    """The loss of a batch of one frame, straight from the equations."""
+    points = [*samples, target]
+    spread = np.mean([np.linalg.norm(a - b) for a, b in combinations(points, 2)])
+    losses = []
+    for i, sample in enumerate(samples):
+        others = [other for j, other in enumerate(samples) if j != i]
+        fields = []
+        for w in bandwidths:
+            near, *nears = (
+                np.exp(-np.linalg.norm(sample - point) / (w * spread))
+                for point in (target, *others)
+            )
+            pushes = (near * k * (target - s) for k, s in zip(nears, others, strict=True))
+            fields.append(sum(pushes) / (near + sum(nears)) ** 2)
+        losses.append(np.sum((np.mean(fields, 0) / spread) ** 2))
+    return np.mean(losses)
+
+
+@given(st.integers(2, 5), st.integers(1, 6))
+def test_drifting_equals_the_slow_reference(num_samples, width):
+    samples, target = randn(num_samples, 1, width), randn(1, width, seed=1)
+    ours = drifting_score(samples, target, (0.4, 1.0, 3.0)).value
+    theirs = slow_drifting(samples[:, 0].numpy(), target[0].numpy(), (0.4, 1.0, 3.0))
+    np.testing.assert_allclose(ours, [theirs], rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("scale", [0.1, 10.0])
+def test_drifting_is_the_same_at_any_scale(scale):
+    """So the same target at another scale is matched as well: draws move in proportion."""
+    samples, target = randn(6, 9, 4), randn(9, 4, seed=1)
+
+    def loss_and_gradient(factor):
+        draws = samples.clone().requires_grad_()
+        value = drifting_score(factor * draws, factor * target).value
+        return value, torch.autograd.grad(value.sum(), draws)[0]
+
+    torch.testing.assert_close(loss_and_gradient(scale), loss_and_gradient(1.0))
+    # Draws that have met their targets stay there.
+    assert drifting_score(target.expand(3, -1, -1), target).value.abs().max() == 0
 
 
 def test_two_samples_give_the_published_loss():

@@ -99,16 +99,16 @@ def test_without_repulsion_all_draws_are_the_same() -> None:
 
 
 def test_the_field_of_drifting_vanishes_where_distributions_match() -> None:
-    frames = 20_000
+    frames, width = 20_000, 2**0.5
     samples, target = randn(3, frames, 2, seed=1), randn(frames, 2, seed=2)
-    field = drift(samples, target, 1.0)
+    field = drift(samples, target, width)
     error = 4 * field.std() / (3 * frames) ** 0.5
     assert field.mean((0, 1)).abs().max() < error
     # Around the centre of the data it points there, and away from draws that are too close.
-    far = drift(samples + 1.0, target, 1.0).mean((0, 1))
+    far = drift(samples + 1.0, target, width).mean((0, 1))
     assert (far < -0.05).all()
     narrow = 0.3 * samples
-    assert (drift(narrow, target, 1.0) * narrow).sum(-1).mean() > 0
+    assert (drift(narrow, target, width) * narrow).sum(-1).mean() > 0
 
 
 def test_more_steps_of_a_flow_go_nearer_to_the_data() -> None:
