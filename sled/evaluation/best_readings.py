@@ -29,8 +29,9 @@ from torch import Tensor
 from sled.codec import Codec
 from sled.data.alignment.spoken_tokens import with_times_of_tokens
 from sled.data.cache import records
-from sled.data.cache.codes import new_record, write_shard
+from sled.data.cache.codes import new_record
 from sled.data.cache.shards import claim, missing_shards
+from sled.data.cache.writing import write_shard
 from sled.decoding import DecodingOptions, Generated, Request, generate, make_tracker
 from sled.evaluation.items import Item
 from sled.evaluation.judges import Heard

@@ -5,30 +5,24 @@
 
 from __future__ import annotations
 
-import json
 import random
 import time
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import groupby, islice
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Literal
 
 import torch
 from lhotse import CutSet
 from lhotse.cut import Cut
-from lhotse.shar import SharWriter
-from lhotse.shar.utils import to_shar_placeholder
 from lhotse.utils import compute_num_samples
 from torch import Tensor
 
 from sled.bundled import codec_folder
 from sled.codec import Codec
-from sled.data.alignment.spoken_times import counted_from_cut
 from sled.data.cache.clips import Clip, cut_waveform, read_clips
-from sled.data.cache.packing import bits_per_code, pack_codes, unpack_codes
+from sled.data.cache.packing import unpack_codes
 from sled.data.cache.shards import (
     CacheRecord,
     claim,
@@ -37,18 +31,17 @@ from sled.data.cache.shards import (
     cuts_name,
     missing_shards,
     open_shards,
-    publish_shard,
     read_record,
     refuse_differences,
     rejected_name,
 )
+from sled.data.cache.writing import ShardWriter, write_shard
 from sled.data.manifests import cuts_of_groups, fingerprint
 from sled.files.progress import Progress, track
 
 __all__ = [
     "SHARD_SIZE",
     "CacheReport",
-    "ShardWriter",
     "cache_codes",
     "check_codec",
     "cut_codes",
@@ -57,7 +50,6 @@ __all__ = [
     "load_cached",
     "new_record",
     "verify_codes",
-    "write_shard",
 ]
 
 SHARD_SIZE = 1000
@@ -320,66 +312,6 @@ def _write_clips(writer: ShardWriter, clips: Iterable[Clip], codec: Codec, on_ba
     encoded = codec.encode([audio for _, audio in good])
     for (cut, _), codes in zip(good, encoded, strict=True):
         writer.write(cut, codes)
-
-
-class ShardWriter:
-    """Writes the cuts of one shard; see `write_shard`.
-
-    Attributes:
-        folder: Folder of the shard's files until it is published. Other files in it are published
-            with the shard if their names have its number, as those of `shards.py` do.
-        num_bytes: Size of the shard once it is published.
-    """
-
-    def __init__(self, folder: Path, shar: SharWriter, shard: int, codebook_size: int) -> None:
-        self.folder, self.num_bytes = folder, 0
-        self._shar, self._shard, self._codebook_size = shar, shard, codebook_size
-
-    def write(self, cut: Cut, codes: Tensor) -> None:
-        """Add a cut, with its codes [K, T] in the place of its audio."""
-        self._shar.write(_with_codes(cut, codes, self._codebook_size))
-
-    def reject(self, cut_id: str, reason: str) -> None:
-        """List a cut that is left out."""
-        with (self.folder / rejected_name(self._shard)).open("a", encoding="utf-8") as file:
-            file.write(json.dumps({"id": cut_id, "reason": reason}) + "\n")
-
-
-@contextmanager
-def write_shard(folder: Path, record: CacheRecord, shard: int) -> Iterator[ShardWriter]:
-    """Open a shard, and publish it when the block ends without an error."""
-    with TemporaryDirectory(prefix="partial.", dir=folder) as partial:
-        # Lhotse creates files at the first cut, and a shard may have only rejected cuts.
-        for name in (cuts_name(shard), codes_name(shard)):
-            Path(partial, name).touch()
-        with SharWriter(
-            partial,
-            fields={"codes": "numpy"},
-            shard_size=record.shard_size,
-            shard_offset=shard,
-            warn_unused_fields=False,
-        ) as shar:
-            writer = ShardWriter(Path(partial), shar, shard, record.codebook_size)
-            yield writer
-        # Again: another process may have claimed the empty folder at the same moment.
-        claim(folder, record)
-        writer.num_bytes = publish_shard(Path(partial), folder, shard)
-
-
-def _with_codes(cut: Cut, codes: Tensor, codebook_size: int) -> Cut:
-    """Replace the audio of a cut by its codes [K, T] and the numbers needed to unpack them."""
-    num_codebooks, num_frames = codes.shape
-    bits = bits_per_code(codebook_size)
-    custom = {"num_codebooks": num_codebooks, "code_bits": bits}
-    # In Shar every cut starts at 0, wherever it starts in its recording.
-    recording = to_shar_placeholder(cut.recording, cut)
-    cut = replace(counted_from_cut(cut), recording=recording, custom=(cut.custom or {}) | custom)
-    return cut.attach_tensor(
-        "codes",
-        pack_codes(codes.T.cpu().numpy(), bits),
-        frame_shift=cut.duration / num_frames,
-        temporal_dim=0,
-    )
 
 
 def _verified_durations(folder: Path, shard: int, codec: Codec) -> Iterator[float]:
