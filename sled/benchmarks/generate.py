@@ -19,6 +19,7 @@ from sled.benchmarks.flags import (
     open_device,
 )
 from sled.benchmarks.frames import FrameWriter, endless, profile_frames
+from sled.benchmarks.heads import time_heads
 from sled.benchmarks.memory import measure_read_rate, peak_memory_mb, step_bytes
 from sled.benchmarks.models import load_tts, make_model, resolve_dtype
 from sled.benchmarks.peers.in_turns import check_peer, describe_peers, time_in_turns_with_peers
@@ -96,6 +97,7 @@ def measure(args: argparse.Namespace) -> Report:
         "floor_ms": floor_ms,
         "floor_share": None if floor_ms is None else floor_ms / frame_ms[OURS].median,
         "fidelity": _measure_fidelity(tts, args, dtype) if args.fidelity else None,
+        "heads_ms": _time_heads(args, device) if args.heads else None,
         "peers": _time_peers(tts, args) if args.peer else None,
     }
     if args.picture is not None:
@@ -181,6 +183,10 @@ def _time_frames(tts: TTS, args: argparse.Namespace, plain: Config) -> dict[str,
     return {name: Spread.of(measured) for name, measured in seconds.items()}
 
 
+def _time_heads(args: argparse.Namespace, device: torch.device) -> dict[str, Spread]:
+    return time_heads(make_config(args.size), device, args.batch, args.frames, args.rounds)
+
+
 def _measure_fidelity(tts: TTS, args: argparse.Namespace, dtype: str) -> Fidelity:
     reference = make_model(args.size, torch.device("cpu"), torch.float32).to(tts.model.device)
     requests = [Request(tts.tokenizer.encode(_text(seconds))) for seconds in (2.0, 4.0)]
@@ -214,6 +220,9 @@ def _describe(args: argparse.Namespace, dtype: str, figures: Mapping[str, Any]) 
             ["error of a draw, after frames of float32", f"{fidelity.forced:.2%}"],
             ["error of draws, after own frames", f"{fidelity.free:.2%}"],
         ]
+    if figures["heads_ms"] is not None:
+        rows.append(["a draw of a head in plain float32, ms", ""])
+        rows += [[f"  {name}", f"{ms:.3f}"] for name, ms in figures["heads_ms"].items()]
     weights = describe_weights(args.size)
     peers = "" if figures["peers"] is None else f"\n{table(describe_peers(figures['peers']))}"
     return (

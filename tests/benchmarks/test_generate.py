@@ -12,11 +12,13 @@ from sled.benchmarks import frames as frames_module
 from sled.benchmarks.baseline import TwoPassBaseline
 from sled.benchmarks.fidelity import Prompter, measure_fidelity
 from sled.benchmarks.frames import PARTS, REST, FrameWriter, profile_frames
+from sled.benchmarks.heads import DRAWN
 from sled.benchmarks.memory import measure_read_rate, peak_memory_mb, step_bytes
 from sled.benchmarks.picture import stacked_bars
 from sled.decoding import Request
 from sled.fast.native import kernel_level
 from sled.model.config import Config
+from sled.model.heads import HEADS
 from tests.benchmarks.clock import Clock
 from tests.commands import run
 from tests.debug import STREAM, debug_config, debug_model, randn
@@ -27,7 +29,7 @@ PROMISED = {"rtf", "ms_per_frame", "ratio", "first_audio_ms", "peak_memory_mb", 
 
 def test_speech_is_timed_beside_the_baseline(capsys, tmp_path):
     picture, timeline = tmp_path / "frame.svg", tmp_path / "threads.svg"
-    flags = ("--picture", picture, "--timeline", timeline, "--draws", 2)
+    flags = ("--picture", picture, "--timeline", timeline, "--draws", 2, "--heads")
     assert run("bench generate", *SMALL, *flags) == 0
     *text, line = capsys.readouterr().out.splitlines()
     figures = json.loads(line)
@@ -37,6 +39,9 @@ def test_speech_is_timed_beside_the_baseline(capsys, tmp_path):
     assert 0 <= figures["fidelity"]["forced"] < 1e-5
     assert figures["parts_ms"].keys() == {*PARTS.values(), REST}
     assert sum(figures["parts_ms"].values()) > 0
+    assert figures["heads_ms"].keys() == DRAWN.keys()
+    assert {settings["head"] for settings in DRAWN.values()} == HEADS.keys() - {"token"}
+    assert all(spread["median"] > 0 for spread in figures["heads_ms"].values())
     assert any("real-time factor" in line for line in text)
     assert "energy head" in picture.read_text()
     assert ("in PyTorch" in picture.read_text()) == (kernel_level() is not None)

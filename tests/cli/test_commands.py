@@ -132,7 +132,7 @@ FLAGS: dict[str, set[str]] = {
     "sweep": MODEL | SAMPLING | TEST | {"--mode", "--write"},
     "bench generate": SPEED
     | {"--batch", "--context", "--frames", "--rounds", "--codec_threads", "--fidelity"}
-    | {"--picture", "--timeline", "--peer", "--peer_python"},
+    | {"--heads", "--picture", "--timeline", "--peer", "--peer_python"},
     "bench latency": SPEED | {"--words_per_second", "--words", "--rounds"},
     "bench sessions": SPEED | {"--batch", "--context", "--frames", "--steps"},
     "bench load": {

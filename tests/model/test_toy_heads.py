@@ -23,7 +23,7 @@ VARIANTS = {
     "energy, beta 1.5": ({"score_samples": 4, "score_beta": 1.5}, 0.06),
     "gaussian_mmd": ({"score": "gaussian_mmd", "score_samples": 8}, 0.06),
     "laplacian_mmd": ({"score": "laplacian_mmd", "score_samples": 8}, 0.06),
-    "drifting": ({"score": "drifting", "score_samples": 8}, 0.1),
+    "drifting": ({"score": "drifting", "score_samples": 8}, 0.05),
     "flow": ({"head": "flow", "head_steps": 8, "score_samples": 4}, 0.06),
     "flow_map": ({"head": "flow_map", "score_samples": 4}, 0.1),
     # One Gaussian cannot be two clouds, but has their mean and spread.
@@ -31,7 +31,7 @@ VARIANTS = {
 }
 SIZES = {"vae_embed_dim": 2, "hidden_size": 8, "num_attention_heads": 2, "diffloss_w": 32}
 SIZES |= {"noise_channels": 4, "diffloss_d": 1}
-STEPS, FRAMES = 120, 64
+STEPS, FRAMES = 90, 64
 
 
 def toy_data(count: int, seed: int) -> tuple[Tensor, Tensor]:

@@ -30,6 +30,9 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
         default=True,
         help="compare frames with those of float32",
     )
+    parser.add_argument(
+        "--heads", action="store_true", help="also time one draw of each head, in plain float32"
+    )
     parser.add_argument("--picture", type=Path, help="SVG file: the parts of the time of a frame")
     parser.add_argument(
         "--timeline", type=Path, help="SVG file: when the threads of a session compute"
