@@ -1,24 +1,38 @@
 #!/usr/bin/env bash
 # The paper's ablations in small, on digits: heads and scores, chunks of the stream, guidance. Every
-# variant is trained for the same time from the same codec, tokenizer and codes, with three seeds, and
-# judged on the same texts.
+# variant is trained for the same processor time, or for the same number of steps, from the same codec,
+# tokenizer and codes, with three seeds, and judged on the same texts.
 #
 #     bash runs/digits/run.sh && bash runs/ablations/run.sh
 #
 # It continues where it was interrupted: a variant that is done has a file in $RUN/stages. DIGITS is the
-# folder of the digits recipe, of which data, tokenizer, codes and latents are taken. VARIANTS, SEEDS and
-# MINUTES choose less or more; the table has the variants that are done.
+# folder of the digits recipe, of which data, tokenizer, codes and latents are taken. EQUAL says what
+# the variants have in common: "time" (MINUTES of processor time a thread) or "steps" (STEPS). VARIANTS
+# and SEEDS choose less or more; the table has the variants that are done.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
 DIGITS=${DIGITS:-runs/digits/out}
 RUN=${RUN:-runs/ablations/out}
+EQUAL=${EQUAL:-time}
 MINUTES=${MINUTES:-20}
+STEPS=${STEPS:-5000}
 SEEDS=${SEEDS:-0 1 2}
 VARIANTS=${VARIANTS:-energy-2 energy-8 energy-beta-1.5 no-repulsion gaussian-mmd laplacian-mmd drifting
     flow-8 flow-map-1 gaussian stream-5-10 stream-5-40}
 GUIDANCE=${GUIDANCE:-1 1.5 2 3}
+case $EQUAL in
+    time) LENGTH=(--training_minutes "$MINUTES" --max_steps 1000000) ;;
+    steps) LENGTH=(--max_steps "$STEPS") ;;
+    *) echo "EQUAL=$EQUAL: choose time or steps" >&2 && exit 2 ;;
+esac
 mkdir -p "$RUN/stages"
+# Another length would be compared with this one.
+[ -f "$RUN/length" ] || echo "${LENGTH[*]}" >"$RUN/length"
+if [ "$(cat "$RUN/length")" != "${LENGTH[*]}" ]; then
+    echo "$RUN holds variants that were trained with $(cat "$RUN/length"): name another RUN" >&2
+    exit 2
+fi
 source runs/stages.sh # stage
 
 flags_of() { # flags_of VARIANT: what differs from the first variant
@@ -48,9 +62,8 @@ train() { # train VARIANT SEED: later flags replace earlier ones
         --diffloss_d 3 --diffloss_w 384 --noise_channels 64 --max_position_embeddings 1024 \
         --dropout 0 --attention_dropout 0 --activation_dropout 0 --history_noise 1 \
         --alignment_weight 1 --stream_n 5 --stream_m 20 --offline_share 0.35 \
-        --max_frames_per_batch 250 --no_group_by_speech_length --use_cpu --max_steps 100000 \
-        --max_minutes "$MINUTES" --learning_rate 1e-3 --lr_scheduler_type constant_with_warmup \
-        --warmup_steps 200 --adam_beta2 0.98 --max_grad_norm 1.0 --ema_decay 0.998 \
+        --max_frames_per_batch 250 --no_group_by_speech_length --use_cpu "${LENGTH[@]}" \
+        --learning_rate 1e-3 --lr_scheduler_type constant_with_warmup --warmup_steps 200 --adam_beta2 0.98 --max_grad_norm 1.0 --ema_decay 0.998 \
         --save_steps 500 --save_total_limit 1 --logging_steps 50 --eval_strategy no \
         --report_to none $(flags_of "$1") ${TRAIN_FLAGS:-}
 }

@@ -16,9 +16,11 @@ from transformers import TrainerState
 from transformers.trainer import TRAINER_STATE_NAME
 from typing_extensions import override
 
+from sled.training.callbacks.time_limit import TimeLimit
 from sled.training.checkpoints.ema import WeightEma
 from sled.training.checkpoints.lora import unwrap
 from sled.training.checkpoints.saving import BATCHES_FILE, CurrentIntervals, WholeCheckpointTrainer
+from sled.training.clock import training_seconds
 from sled.training.run_arguments import TrainerArguments
 from sled.training.workers import explained_worker_errors
 
@@ -61,6 +63,22 @@ class BatchTrainer(WholeCheckpointTrainer):
         if self.args.ema_decay:
             self.ema = WeightEma(model, self.args.ema_decay)
             self.add_callback(self.ema)
+        self._trained_before_s, self._began_s = 0.0, training_seconds(self.args.device)
+        if self.args.training_minutes is not None:
+            limit_s = 60 * self.args.training_minutes
+            self.add_callback(TimeLimit(lambda: self.trained_s, limit_s, self.accelerator))
+
+    @property
+    def trained_s(self) -> float:
+        """Seconds of training of the whole run so far, see `sled.training.clock`."""
+        return self._trained_before_s + training_seconds(self.args.device) - self._began_s
+
+    @property
+    def is_over(self) -> bool:
+        """Whether all steps have been taken, or all of the time for training is up."""
+        minutes = self.args.training_minutes
+        time_is_up = minutes is not None and self.trained_s >= 60 * minutes
+        return time_is_up or self.state.global_step >= self.args.max_steps
 
     def _require_whole_weights(self) -> None:
         if self.shards_weights:
@@ -86,12 +104,13 @@ class BatchTrainer(WholeCheckpointTrainer):
         """
         if checkpoint is not None:
             self.seek(checkpoint)
-            if self.state.global_step >= self.args.max_steps:
+            if self.is_over:
                 # The run was stopped between the last step and saving the trained model.
                 self._load_from_checkpoint(str(checkpoint))
                 return
         if self.args.should_save:
             self.write_flags(self.output_dir)
+        self._began_s = training_seconds(self.args.device)
         try:
             with explained_worker_errors():
                 self.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
@@ -158,7 +177,10 @@ class BatchTrainer(WholeCheckpointTrainer):
 
     def complete_checkpoint(self, checkpoint: Path) -> None:
         """Add the position in the batches, the flags of the run, and the averaged weights."""
-        batches = self._saved_position | {"decided_by": self._batch_settings()}
+        batches = self._saved_position | {
+            "decided_by": self._batch_settings(),
+            "trained_s": self.trained_s,
+        }
         (checkpoint / BATCHES_FILE).write_text(json.dumps(batches) + "\n", encoding="utf-8")
         self.write_flags(checkpoint)
         if self.ema is not None:
@@ -189,6 +211,8 @@ class BatchTrainer(WholeCheckpointTrainer):
                 f"--finetune_path {checkpoint} and another --output"
             )
         self.load_batches_state(batches)
+        # Checkpoints of earlier versions do not tell it.
+        self._trained_before_s = batches.get("trained_s", 0.0)
         self._last_logged = self.state.global_step
         if self.ema is not None:
             self.ema.load(checkpoint)

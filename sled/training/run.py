@@ -92,7 +92,7 @@ def _train(argv: Sequence[str] | None, arguments: Arguments, start: float) -> Pa
     show_progress(trainer)
     show_samples(trainer)
     if args.max_minutes is not None:
-        trainer.add_callback(TimeLimit(start, args.max_minutes, trainer.accelerator))
+        trainer.add_callback(TimeLimit.of_minutes(start, args.max_minutes, trainer.accelerator))
     last = _checkpoint_to_continue(args.resume_from_checkpoint, output_dir)
     if last is not None:
         logger.info("continuing from %s", last)
@@ -103,7 +103,7 @@ def _train(argv: Sequence[str] | None, arguments: Arguments, start: float) -> Pa
     logger.info(
         'model saved in %s; hear it with: sled speak --model %s "TEXT"', output_dir, output_dir
     )
-    if trainer.state.global_step < args.max_steps:
+    if not trainer.is_over:
         logger.info(
             "time is up after step %d of %d: the same command continues",
             trainer.state.global_step,

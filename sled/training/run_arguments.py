@@ -44,6 +44,11 @@ class RunArguments:
         None,
         "end after this many minutes, saving included; the same command continues the run",
     )
+    training_minutes: float | None = setting(
+        None,
+        "end the whole run, with its interruptions, after this many minutes of training; on a "
+        "processor, of its time, so that pauses and other work on it do not count",
+    )
     overwrite_output_dir: bool = setting(
         False,
         "accepted for the published commands, without effect: a run in output_dir is continued",
@@ -101,10 +106,10 @@ class TrainerArguments(RunArguments, TransformersArguments):
                 f"--nproc_per_node {self.n_gpu} -m sled train ...), or make only one visible "
                 "(CUDA_VISIBLE_DEVICES=0)"
             )
-        if self.max_minutes is not None and not self.max_minutes > 0:
-            raise ValueError(
-                f"--max_minutes {self.max_minutes:g}: use more than 0, or leave it out"
-            )
+        for flag in ("max_minutes", "training_minutes"):
+            minutes = getattr(self, flag)
+            if minutes is not None and not minutes > 0:
+                raise ValueError(f"--{flag} {minutes:g}: use more than 0, or leave it out")
         if self.model_dtype not in ("float32", "bfloat16"):
             raise ValueError(f"--model_dtype {self.model_dtype}: choose float32 or bfloat16")
         if not 0 <= self.ema_decay < 1:

@@ -41,7 +41,7 @@ def test_variants_are_trained_and_judged_with_flags_that_exist(tmp_path: Path) -
     variants = {name for name, _ in names}
     assert len(variants) == 12 and len(trained) == 36
     for args, (_, seed) in zip(trained, names, strict=True):
-        assert args.head in HEADS and args.seed == int(seed) and args.max_minutes == 20
+        assert args.head in HEADS and args.seed == int(seed) and args.training_minutes == 20
         Objective(score=args.score or "energy", score_samples=args.score_samples or 2)
         Config.from_dict({"stream_n": args.stream_n, "stream_m": args.stream_m})
     judged = [one for one in commands if one[0] == "evaluate"]
@@ -57,6 +57,16 @@ def test_a_recipe_that_was_stopped_goes_on(tmp_path: Path) -> None:
     (tmp_path / "commands.txt").unlink()
     rest = follow(tmp_path, **settings)
     assert [one[0] for one in rest] == ["train", "evaluate", "evaluate"]
+
+
+def test_variants_are_equal_in_time_or_in_steps(tmp_path: Path) -> None:
+    settings = {"VARIANTS": "energy-2", "SEEDS": "0", "GUIDANCE": "2"}
+    train, *_ = follow(tmp_path, **settings, EQUAL="steps", STEPS="70")
+    args = make_parser().parse_args(train[1:])
+    assert (args.max_steps, args.training_minutes) == (70, None)
+    (tmp_path / "commands.txt").write_text("")
+    for other in ({"EQUAL": "steps", "STEPS": "80"}, {"EQUAL": "time"}, {"EQUAL": "luck"}):
+        assert follow(tmp_path, **settings, **other) == []  # refused in the same folder
 
 
 def write_results(folder: Path, errors: dict[str, list[list[int]]]) -> None:

@@ -93,6 +93,7 @@ OUR_FLAGS: dict[str, dict[str, Any]] = {
         "model_dtype": "float32",
         "ema_decay": 0.0,
         "max_minutes": None,
+        "training_minutes": None,
         "overwrite_output_dir": False,
     },
 }

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from typing import Any
 
 import torch
 from accelerate import Accelerator
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+from typing_extensions import Self
 
 # Share of the time that is reserved for writing the checkpoint and the model.
 _SAVING_SHARE = 0.05
@@ -17,14 +19,22 @@ class TimeLimit(TrainerCallback):
     """Ends training after the step at which time runs out, and has a checkpoint written.
 
     Args:
-        start: When the time started to count, from `time.monotonic`.
-        minutes: The time, saving included.
+        elapsed: Returns the seconds that have passed.
+        limit_s: How many there are.
         accelerator: Synchronises the processes, so that all end after the same step.
     """
 
-    def __init__(self, start: float, minutes: float, accelerator: Accelerator) -> None:
-        self._deadline = start + 60 * minutes * (1 - _SAVING_SHARE)
+    def __init__(
+        self, elapsed: Callable[[], float], limit_s: float, accelerator: Accelerator
+    ) -> None:
+        self._elapsed, self._limit_s = elapsed, limit_s
         self._accelerator = accelerator
+
+    @classmethod
+    def of_minutes(cls, start: float, minutes: float, accelerator: Accelerator) -> Self:
+        """A limit on the time since `start`, from `time.monotonic`, saving included."""
+        limit_s = 60 * minutes * (1 - _SAVING_SHARE)
+        return cls(lambda: time.monotonic() - start, limit_s, accelerator)
 
     def on_step_end(
         self,
@@ -40,7 +50,7 @@ class TimeLimit(TrainerCallback):
 
     def _is_over(self) -> bool:
         """Whether the time limit is reached on any process; clocks differ slightly."""
-        is_over = time.monotonic() >= self._deadline
+        is_over = self._elapsed() >= self._limit_s
         if self._accelerator.num_processes == 1:
             return is_over
         votes = torch.tensor(int(is_over), device=self._accelerator.device)

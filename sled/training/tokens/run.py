@@ -102,7 +102,7 @@ def _run(
     for callback in callbacks:
         trainer.add_callback(callback)
     if args.max_minutes is not None:
-        trainer.add_callback(TimeLimit(began, args.max_minutes, trainer.accelerator))
+        trainer.add_callback(TimeLimit.of_minutes(began, args.max_minutes, trainer.accelerator))
     last = find_last(output_dir)
     if args.resume_from_checkpoint is not None:
         last = Path(args.resume_from_checkpoint)

@@ -3,6 +3,8 @@
 import logging
 
 from sled.model.config import Config
+from sled.training import batch_trainer
+from sled.training.batch_trainer import BatchTrainer
 from tests.training.runs import assert_same_weights, checkpoints, fit, logged
 
 NO_TIME = {"max_minutes": 1e-9}  # enough for a step: it is known only then
@@ -26,6 +28,27 @@ def test_a_run_that_has_time_ends_by_itself(corpus, tmp_path):
     run = fit(corpus, tmp_path, **SETTINGS, max_minutes=60)
     assert checkpoints(run) == []
     assert len(logged(run, "loss")) == 3
+
+
+def test_the_time_for_training_counts_over_interruptions(corpus, tmp_path, monkeypatch):
+    """A clock that stands still between two runs, and has 20 s for each step."""
+    now = [0.0]
+
+    def step(*args, **kwargs):
+        now[0] += 20.0
+        return training_step(*args, **kwargs)
+
+    training_step = BatchTrainer.training_step
+    monkeypatch.setattr(BatchTrainer, "training_step", step)
+    monkeypatch.setattr(batch_trainer, "training_seconds", lambda device: now[0])
+    settings = {"max_steps": 9, "training_minutes": 1.5}
+    fit(corpus, tmp_path / "run", **settings, **NO_TIME)
+    now[0] += 1000.0
+    for _ in range(2):  # 90 s are over after the fifth step, and there is no other
+        run = fit(corpus, tmp_path / "run", **settings)
+        assert checkpoints(run)[-1] == 5
+    whole = fit(corpus, tmp_path / "whole", **settings)
+    assert_same_weights(whole, run)
 
 
 def test_no_time_is_spent_on_an_evaluation(corpus, tmp_path):
