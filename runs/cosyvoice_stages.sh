@@ -77,15 +77,12 @@ join_lists() { # join_lists: one list for training, one for evaluation
     for part in $dev_parts; do cat "data/$part/parquet/data.list"; done >data/dev.data.list
 }
 
-train_model() { # train_model SYSTEM MODEL FLAGS...: language models under torchrun, as published
-    local system=$1 model=$2 launcher=()
+train_model() { # train_model SYSTEM MODEL FLAGS...: under torchrun, as published
+    local system=$1 model=$2
     shift 2
-    if [ "$model" = llm ]; then
-        launcher=(-m torch.distributed.run --nnodes=1 --nproc_per_node="$num_gpus" --rdzv_id=1986
-            --rdzv_backend=c10d --rdzv_endpoint="localhost:${port:-1234}")
-    fi
-    "$PYTHON" "${launcher[@]}" "$repository/scripts/train_cosyvoice.py" \
-        --train_engine "$train_engine" \
+    "$PYTHON" -m torch.distributed.run --nnodes=1 --nproc_per_node="$num_gpus" --rdzv_id=1986 \
+        --rdzv_backend=c10d --rdzv_endpoint="localhost:${port:-1234}" \
+        "$repository/scripts/train_cosyvoice.py" --train_engine "$train_engine" \
         --config "$config" --train_data data/train.data.list --cv_data data/dev.data.list \
         --model "$model" --model_dir "exp/$system/$model/$train_engine" \
         --tensorboard_dir "tensorboard/$system/$model/$train_engine" \

@@ -9,6 +9,8 @@ Usage, in the folder of the run:
 import random
 import shutil
 import sys
+from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 
 import torch
@@ -16,6 +18,7 @@ from lhotse import CutSet, load_manifest_lazy
 from safetensors.torch import save_file
 from transformers import Qwen2Config, Qwen2ForCausalLM
 
+from sled.codec.features import MEL_24K, log_mel
 from sled.codec.flow.cosyvoice2 import CosyVoice2Flow, CosyVoice2FlowSizes
 from sled.codec.flow.encoder import UpsamplingSizes
 from sled.codec.flow.files import load_flow, save_flow
@@ -29,6 +32,7 @@ from sled.codec.vocoder.vocos import Vocos, VocosSizes
 from sled.data.manifests import load_cuts
 from sled.data.tokens.tables import read_vectors
 from sled.model.tokens.files import load_token_lm, save_token_lm
+from sled.training.flow.start import fit_output
 
 SPEAKER = 1
 SPLITS = ("train", "valid", "test")
@@ -73,8 +77,17 @@ def begin(corpora: list[Path]) -> None:
     Qwen2ForCausalLM(QWEN2).save_pretrained(PRETRAINED / "CosyVoice-BlankEN")
     encoder = SpeakerNetwork(SPEAKER_ENCODER).eval()
     save_file(encoder.state_dict(), PRETRAINED / "campplus.safetensors")
-    save_flow(CosyVoice2Flow(FLOW), PRETRAINED / "flow")
+    flow = CosyVoice2Flow(FLOW)
+    fit_output(flow, mel_spectrograms(Path("cuts_train.jsonl.gz"), 200))
+    save_flow(flow, PRETRAINED / "flow")
     save_vocoder(Vocos(VOCODER), PRETRAINED / "hifigan")
+
+
+def mel_spectrograms(manifest: Path, count: int) -> Iterator[torch.Tensor]:
+    """Mel spectrograms of the first recordings of a manifest."""
+    for cut in islice(load_manifest_lazy(manifest), count):
+        waveform = torch.from_numpy(cut.load_audio())
+        yield log_mel(waveform, MEL_24K)[0]
 
 
 def write_libritts(manifest: Path, folder: Path) -> None:

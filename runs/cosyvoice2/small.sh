@@ -6,6 +6,8 @@
 #     pip install -e '.[tokens,eval]' && bash runs/cosyvoice2/small.sh
 #     TEXTS=ljspeech-text HOURS=4 bash runs/cosyvoice2/small.sh
 #
+#     TINY=1 RUN=tiny bash runs/cosyvoice2/small.sh # minutes: all stages, but nothing is learned
+#
 # TEXTS is a folder with train.txt and val.txt, a sentence a line. Every stage continues where it was
 # interrupted. $RUN/model speaks: sled speak --model $RUN/model "four two seven".
 set -euo pipefail
@@ -13,6 +15,10 @@ here=$(cd "$(dirname "$0")" && pwd)
 repository=$(cd "$here/../.." && pwd)
 RUN=${RUN:-$here/out}
 PYTHON=${PYTHON:-python}
+if [ -n "${TINY:-}" ]; then
+    TRAIN=${TRAIN:-60} VALID=${VALID:-8} TEST=${TEST:-2} HOURS=${HOURS:-0.05}
+    TOKENIZER_STEPS=${TOKENIZER_STEPS:-20} EPOCHS=${EPOCHS:-3} NUM_UTTS=${NUM_UTTS:-30}
+fi
 TRAIN=${TRAIN:-3600} VALID=${VALID:-60} TEST=${TEST:-100} HOURS=${HOURS:-4} TEXTS=${TEXTS:-}
 TOKENIZER_STEPS=${TOKENIZER_STEPS:-1500} TOKENIZER_BATCH_S=${TOKENIZER_BATCH_S:-40}
 EPOCHS=${EPOCHS:-10} WHISPER=${WHISPER:-base}

@@ -1,4 +1,4 @@
-"""Runs of models that a `Learner` trains, epoch by epoch, in one process.
+"""Runs of models that a `Learner` trains, epoch by epoch, in one process or several.
 
 After each epoch the weights are written in CosyVoice's form, `epoch_3_whole.pt`, with a record of
 the settings and the loss of the evaluation beside them. A run that is started again continues where
@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Iterable, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
@@ -23,6 +24,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from sled.training.checkpoints.lock import only_run_in
+from sled.training.processes import Processes
 from sled.training.tokens.samples import BatchLoader
 
 logger = logging.getLogger(__name__)
@@ -37,9 +39,13 @@ class Learner(Protocol):
 
     Attributes:
         step: Steps done.
+        generator: Draws its random numbers, in each process its own.
+        processes: Those that train the model together.
     """
 
     step: int
+    generator: torch.Generator
+    processes: Processes
 
     def train_batches(self, batches: list[dict[str, Any]]) -> dict[str, float]:
         """Make one step; returns named losses, of which `loss` is logged."""
@@ -104,8 +110,9 @@ def train_epochs(run: EpochRun) -> Path:
         OSError: If a file cannot be read or written.
     """
     run.folder.mkdir(parents=True, exist_ok=True)
-    with only_run_in(run.folder):
-        torch.manual_seed(run.seed)  # of dropout
+    is_first = run.learner.processes.rank == 0
+    with only_run_in(run.folder) if is_first else nullcontext():
+        torch.manual_seed(run.seed + run.learner.processes.rank)  # of dropout
         epoch, loader = _resume(run), run.train_loader
         for number in range(epoch, run.max_epochs):
             if number != epoch:
@@ -113,10 +120,12 @@ def train_epochs(run: EpochRun) -> Path:
             _train_epoch(run, number)
             run.eval_loader.start_epoch(0)
             loss = run.learner.evaluate(run.eval_loader)
-            logger.info("epoch %d: evaluation loss %.4f", number, loss)
-            _save_checkpoint(run, number, loss)
+            if is_first:
+                logger.info("epoch %d: evaluation loss %.4f", number, loss)
+                _save_checkpoint(run, number, loss)
             loader.start_epoch(number + 1)
             _save_state(run, number + 1)
+        run.learner.processes.gather(None)  # all files are written before any process ends
     return run.folder
 
 
@@ -132,14 +141,16 @@ def mean_of(losses: list[float]) -> float:
 
 
 def _train_epoch(run: EpochRun, epoch: int) -> None:
-    learner = run.learner
+    learner, processes = run.learner, run.learner.processes
     batches = (batch for batch in run.train_loader if batch.get("utts", True))
-    with tqdm(desc=f"epoch {epoch}", unit="step", disable=None) as bar:
-        while group := list(islice(batches, run.accumulate)):
+    hidden = True if processes.rank else None
+    with tqdm(desc=f"epoch {epoch}", unit="step", disable=hidden) as bar:
+        # The epoch ends for all processes when one has no batch left.
+        while all(processes.gather(bool(group := list(islice(batches, run.accumulate))))):
             figures = learner.train_batches(group)
             bar.update()
             bar.set_postfix({name: f"{one:.3f}" for name, one in figures.items()}, refresh=False)
-            if learner.step % run.log_steps == 0:
+            if learner.step % run.log_steps == 0 and processes.rank == 0:
                 shown = ", ".join(f"{name} {one:.4f}" for name, one in figures.items())
                 logger.info("step %d: %s", learner.step, shown)
             if learner.step % SAVE_STEPS == 0:
@@ -152,23 +163,34 @@ def _resume(run: EpochRun) -> int:
     if not path.exists():
         run.train_loader.start_epoch(0)
         return 0
-    state = torch.load(path, weights_only=True)
+    state = torch.load(path, map_location="cpu", weights_only=True)
+    processes, own = run.learner.processes, state["processes"]
+    if len(own) != processes.size:
+        raise ValueError(
+            f"{run.folder} was begun by {len(own)} processes, and is continued by as many, not by "
+            f"{processes.size}"
+        )
     run.learner.load_state_dict(state["learner"])
-    torch.set_rng_state(state["dropout"])
+    if processes.rank:  # the learner's state is that of the first process
+        run.learner.generator.set_state(own[processes.rank]["generator"])
+    torch.set_rng_state(own[processes.rank]["dropout"])
     run.train_loader.start_epoch(state["epoch"])
-    run.train_loader.load_state_dict(state["batches"])
-    logger.info("continuing %s at step %d", run.folder, run.learner.step)
+    run.train_loader.load_state_dict(own[processes.rank]["batches"])
+    if processes.rank == 0:
+        logger.info("continuing %s at step %d", run.folder, run.learner.step)
     return int(state["epoch"])
 
 
 def _save_state(run: EpochRun, epoch: int) -> None:
-    state = {
-        "learner": run.learner.state_dict(),
+    own = {
+        "generator": run.learner.generator.get_state(),
         "dropout": torch.get_rng_state(),
-        "epoch": epoch,
         "batches": run.train_loader.state_dict(),
     }
-    _replace(run.folder / STATE_FILE, partial(torch.save, state))
+    processes = run.learner.processes.gather(own)
+    if run.learner.processes.rank == 0:
+        state = {"learner": run.learner.state_dict(), "epoch": epoch, "processes": processes}
+        _replace(run.folder / STATE_FILE, partial(torch.save, state))
 
 
 def _save_checkpoint(run: EpochRun, epoch: int, loss: float) -> None:

@@ -1,9 +1,8 @@
-"""CosyVoice's command for flows and vocoders: its flags and its configuration, in one process."""
+"""CosyVoice's command for flows and vocoders: its flags and its configuration."""
 
 from __future__ import annotations
 
 import argparse
-import os
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -16,9 +15,10 @@ from sled.codec.vocoder.files import load_vocoder
 from sled.codec.vocoder.hift import HiFT
 from sled.data.tokens.parquet import read_data_list
 from sled.data.tokens.pipeline import TokenBatches, TokenLoader
-from sled.text.published_tokenizers import load_corpus_tokenizer
+from sled.text.published_tokenizers import CorpusTokenizer, load_corpus_tokenizer
 from sled.training.epoch_run import EpochRun, train_epochs
 from sled.training.flow.learner import FlowLearner, FlowTraining
+from sled.training.processes import Processes, device_of_process, started_processes
 from sled.training.tokens.published_config import PublishedConfig
 from sled.training.tokens.schedules import make_schedule
 from sled.training.vocoder.discriminator import VocoderDiscriminator
@@ -42,8 +42,8 @@ def train_published_networks(flags: argparse.Namespace, record: Mapping[str, Any
         OSError: If something cannot be read or written.
     """
     name = flags.model
-    if int(os.environ.get("WORLD_SIZE", "1")) > 1 or flags.train_engine != "torch_ddp":
-        raise ValueError(f"--model {name} is trained by one process: start it without torchrun")
+    if flags.train_engine != "torch_ddp":
+        raise ValueError(f"--model {name} is trained with --train_engine torch_ddp: choose that")
     if flags.checkpoint is None or not flags.checkpoint.exists():
         raise ValueError(
             f"--checkpoint {flags.checkpoint}: --model {name} begins with weights, which tell its "
@@ -54,15 +54,27 @@ def train_published_networks(flags: argparse.Namespace, record: Mapping[str, Any
         raise ValueError("--tokenizer is missing: the filter of the corpus counts text tokens")
     config = PublishedConfig.load(flags.config, flags.qwen_pretrain_path)
     tokenizer = load_corpus_tokenizer(Path(folder))
+    with started_processes(flags.backend) as processes:
+        return _train(flags, config, tokenizer, record, processes)
+
+
+def _train(
+    flags: argparse.Namespace,
+    config: PublishedConfig,
+    tokenizer: CorpusTokenizer,
+    record: Mapping[str, Any],
+    processes: Processes,
+) -> Path:
     conf, options = config.training_flags(), config.pipeline()
+    device = device_of_process(flags.backend)
     pitch, accumulate = None, 1
     learner: FlowLearner | VocoderLearner
-    if name == FLOW:
-        learner = _flow_learner(flags.checkpoint, conf, flags.use_amp)
+    if flags.model == FLOW:
+        learner = _flow_learner(flags.checkpoint, conf, flags.use_amp, device, processes)
         accumulate = conf["gradient_accumulation_steps"]
     else:
         conf |= config.vocoder_flags()
-        learner = _vocoder_learner(flags.checkpoint, conf, flags.use_amp)
+        learner = _vocoder_learner(flags.checkpoint, conf, flags.use_amp, device, processes)
         vocoder = learner.vocoder
         frames = conf["max_frames_in_batch"] or options.max_frames_in_batch
         part = conf["truncate_length"] or _PARTS[vocoder.hop_length]
@@ -75,11 +87,13 @@ def train_published_networks(flags: argparse.Namespace, record: Mapping[str, Any
             read_data_list(path),
             tokenizer.ids,
             options,
+            rank=processes.rank,
+            world_size=processes.size,
             training=training,
             seed=conf["seed"],
             pitch=pitch,
         )
-        return TokenLoader(batches)
+        return TokenLoader(batches, flags.num_workers, flags.prefetch)
 
     return train_epochs(
         EpochRun(
@@ -96,7 +110,13 @@ def train_published_networks(flags: argparse.Namespace, record: Mapping[str, Any
     )
 
 
-def _flow_learner(path: Path, conf: Mapping[str, Any], bf16: bool) -> FlowLearner:
+def _flow_learner(
+    path: Path,
+    conf: Mapping[str, Any],
+    bf16: bool,
+    device: torch.device,
+    processes: Processes,
+) -> FlowLearner:
     schedule: Callable[[int], float] = make_schedule(
         conf["schedule"],
         warmup_steps=int(conf["warmup_steps"]),
@@ -111,13 +131,20 @@ def _flow_learner(path: Path, conf: Mapping[str, Any], bf16: bool) -> FlowLearne
         schedule=schedule,
         bf16=bf16,
     )
-    generator = torch.Generator().manual_seed(conf["seed"])
-    return FlowLearner(load_flow(path), training, generator)
+    generator = torch.Generator(device).manual_seed(conf["seed"] + processes.rank)
+    return FlowLearner(load_flow(path).to(device), training, generator, processes=processes)
 
 
-def _vocoder_learner(path: Path, conf: Mapping[str, Any], bf16: bool) -> VocoderLearner:
+def _vocoder_learner(
+    path: Path,
+    conf: Mapping[str, Any],
+    bf16: bool,
+    device: torch.device,
+    processes: Processes,
+) -> VocoderLearner:
     torch.manual_seed(conf["seed"])  # of the discriminator's weights
-    vocoder, generator = load_vocoder(path), torch.Generator().manual_seed(conf["seed"])
+    vocoder, discriminator = load_vocoder(path).to(device), VocoderDiscriminator().to(device)
+    generator = torch.Generator().manual_seed(conf["seed"] + processes.rank)
     training = VocoderTraining(
         learning_rate=conf["learning_rate"],
         max_grad_norm=float(conf["max_grad_norm"]),
@@ -125,4 +152,4 @@ def _vocoder_learner(path: Path, conf: Mapping[str, Any], bf16: bool) -> Vocoder
         multi_scale=conf["multi_scale"],
         bf16=bf16,
     )
-    return VocoderLearner(vocoder, VocoderDiscriminator(), training, generator)
+    return VocoderLearner(vocoder, discriminator, training, generator, processes)

@@ -52,7 +52,7 @@ def parse(command: list[str]) -> str:
         make_average_parser().parse_args(flags)
     elif name == "train_cosyvoice":
         given = make_published_parser().parse_args(flags)
-        assert ("torch.distributed.run" in command) == (given.model == "llm")
+        assert given.model in ("llm", "flow", "hifigan") and "torch.distributed.run" in command
         assert PublishedConfig.load(given.config).training_flags()["max_epochs"] == 200
     else:
         assert name == "export_onnx" and flags[0] == "--model_dir"

@@ -124,6 +124,11 @@ class SpeechFlow(nn.Module, ABC):
         """The loss of a batch; random numbers come from torch's global generator by default."""
 
     @property
+    @abstractmethod
+    def output_layer(self) -> nn.Conv1d | nn.Linear:
+        """The last layer, which gives velocities of mel bands."""
+
+    @property
     def device(self) -> torch.device:
         """Where the weights are."""
         return next(self.parameters()).device
@@ -152,6 +157,11 @@ class Flow(SpeechFlow):
     decoder: Decoder
     encoder_proj: nn.Linear
     spk_embed_affine_layer: nn.Linear
+
+    @property
+    @override
+    def output_layer(self) -> nn.Conv1d | nn.Linear:
+        return self.estimator.output_layer
 
     @abstractmethod
     def batch_mu(self, batch: FlowBatch, streaming: bool) -> tuple[Tensor, Tensor]:

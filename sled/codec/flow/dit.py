@@ -199,6 +199,11 @@ class DiT(Estimator):
         self.blocks = nn.ModuleList(Block(sizes) for _ in range(sizes.depth))
         self.final_layer = FinalLayer(sizes.hidden_size, sizes.out_channels)
 
+    @property
+    @override
+    def output_layer(self) -> nn.Linear:
+        return self.final_layer.linear
+
     @override
     def forward(
         self,

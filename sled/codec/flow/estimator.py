@@ -50,6 +50,11 @@ class FlowInputs:
 class Estimator(nn.Module, ABC):
     """Estimates the velocity of a noisy mel spectrogram."""
 
+    @property
+    @abstractmethod
+    def output_layer(self) -> nn.Conv1d | nn.Linear:
+        """The last layer, from channels to mel bands."""
+
     @abstractmethod
     def forward(
         self,

@@ -173,6 +173,11 @@ class SimpleTTSFlow(WholeFlow):
         self.embed_mlp = GatedMLP(sizes.spk_embed_dim + width + sizes.n_mels, width)
         self.to_mels = nn.Linear(width, sizes.n_mels)
 
+    @property
+    @override
+    def output_layer(self) -> nn.Linear:
+        return self.to_mels
+
     def frame_inputs(self, tokens: Tensor, speaker: Tensor, mel: Tensor, given: Tensor) -> Tensor:
         """The inputs [B, F, W + H + M] of all frames.
 

@@ -273,6 +273,11 @@ class UNet(Estimator):
         self.final_block = ConvBlock(channels[0], channels[0], causal)
         self.final_proj = nn.Conv1d(channels[0], sizes.out_channels, 1)
 
+    @property
+    @override
+    def output_layer(self) -> nn.Conv1d:
+        return self.final_proj
+
     @override
     def forward(
         self,

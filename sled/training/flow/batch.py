@@ -57,15 +57,19 @@ def flow_batch(batch: Mapping[str, Any], flow: SpeechFlow) -> FlowBatch:
     return FlowBatch(tokens[:, :longest], num_tokens, mel, num_frames, speaker)
 
 
-def vocoder_batch(batch: Mapping[str, Any]) -> tuple[Tensor, Tensor, Tensor | None]:
+def vocoder_batch(
+    batch: Mapping[str, Any], device: torch.device
+) -> tuple[Tensor, Tensor, Tensor | None]:
     """Take what a vocoder learns from: mel frames [B, M, F], waveforms [B, S], frequencies [B, F].
 
     Args:
         batch: As `sled.data.tokens` makes it of truncated recordings.
+        device: Where they are to be.
 
     Raises:
         ValueError: If the recordings are not truncated.
     """
     if WAVEFORM not in batch:
         raise ValueError("a vocoder learns from pieces of recordings: set the option to cut them")
-    return batch[MEL].mT, batch[WAVEFORM], batch.get(PITCH)
+    mel, waveform, pitch = batch[MEL].mT, batch[WAVEFORM], batch.get(PITCH)
+    return mel.to(device), waveform.to(device), None if pitch is None else pitch.to(device)

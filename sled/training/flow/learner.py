@@ -14,6 +14,7 @@ from sled.codec.flow.base import DROP_RATE, Flow, FlowBatch, SpeechFlow
 from sled.codec.flow.matching import FlowDraws, SolverOptions
 from sled.training.epoch_run import mean_of
 from sled.training.flow.batch import flow_batch
+from sled.training.processes import ALONE, Processes
 
 logger = logging.getLogger(__name__)
 
@@ -49,6 +50,7 @@ class FlowLearner:
             that fewer steps suffice. None: recordings are learned.
         solver: How the teacher is solved. Its guidance becomes part of what is learned, so the
             trained flow needs none.
+        processes: Those that train the flow together.
     """
 
     def __init__(
@@ -58,25 +60,27 @@ class FlowLearner:
         generator: torch.Generator,
         teacher: Flow | None = None,
         solver: SolverOptions = SolverOptions(),  # noqa: B008 (it is frozen)
+        processes: Processes = ALONE,
     ) -> None:
         self.flow, self.training, self.generator = flow.train(), training, generator
         self.teacher = None if teacher is None else teacher.eval().requires_grad_(False)
-        self.solver, self.step = solver, 0
+        self.solver, self.processes, self.step = solver, processes, 0
         self.optimizer = torch.optim.Adam(flow.parameters(), lr=training.learning_rate)
 
     def train_step(self, batches: list[FlowBatch]) -> dict[str, float]:
-        """Update the flow by a few batches, which all count alike.
+        """Update the flow by a few batches of each process, which all count alike.
 
         Returns:
             The mean loss, and the norm of the gradients.
         """
         self.optimizer.zero_grad(set_to_none=True)
-        total = 0.0
+        total, count = 0.0, self.processes.sum(len(batches))
         for batch in batches:
             with torch.autocast(batch.mel.device.type, torch.bfloat16, enabled=self.training.bf16):
-                loss = self.loss(batch) / len(batches)
+                loss = self.loss(batch) / count
             torch.autograd.backward(loss)
             total += float(loss.detach())
+        self.processes.add_gradients(self.flow.parameters())
         norm = nn.utils.clip_grad_norm_(self.flow.parameters(), self.training.max_grad_norm)
         if self.training.schedule is not None:
             for group in self.optimizer.param_groups:
@@ -87,7 +91,7 @@ class FlowLearner:
         else:
             logger.warning("step %d skipped: gradient norm %s", self.step, float(norm))
         self.step += 1
-        return {"loss": total, "grad_norm": float(norm)}
+        return {"loss": self.processes.sum(total), "grad_norm": float(norm)}
 
     def train_batches(self, batches: list[dict[str, Any]]) -> dict[str, float]:
         """Make one step with batches of `sled.data.tokens`."""

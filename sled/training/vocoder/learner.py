@@ -22,6 +22,7 @@ from sled.codec.vocoder.hift import HiFT
 from sled.training.codec.losses import Judgements, MultiScaleMelDistance
 from sled.training.epoch_run import mean_of
 from sled.training.flow.batch import vocoder_batch
+from sled.training.processes import ALONE, Processes
 from sled.training.vocoder.discriminator import VocoderDiscriminator
 from sled.training.vocoder.losses import (
     adversarial_loss,
@@ -70,6 +71,7 @@ class VocoderLearner:
         discriminator: Judges its speech.
         training: How they are trained.
         generator: Draws phases and noise.
+        processes: Those that train both together. In each step every one has a batch.
     """
 
     def __init__(
@@ -78,7 +80,9 @@ class VocoderLearner:
         discriminator: VocoderDiscriminator,
         training: VocoderTraining,
         generator: torch.Generator,
+        processes: Processes = ALONE,
     ) -> None:
+        self.processes = processes
         self.vocoder, self.discriminator = vocoder.train(), discriminator.train()
         self.training, self.generator, self.step = training, generator, 0
         self.mel = (MEL_22K if vocoder.hop_length == MEL_22K.hop_length else MEL_24K).for_loss
@@ -91,6 +95,11 @@ class VocoderLearner:
             )
             for part in (vocoder, discriminator)
         )
+
+    @property
+    def device(self) -> torch.device:
+        """Where the vocoder is."""
+        return next(self.vocoder.parameters()).device
 
     def make(self, mel: Tensor) -> tuple[Tensor, Tensor | None]:
         """Waveforms [B, S] of mel frames [B, M, F].
@@ -151,7 +160,7 @@ class VocoderLearner:
         """Make a step with each of some batches of `sled.data.tokens`; the losses of the last."""
         losses: dict[str, float] = {}
         for batch in batches:
-            losses = self.train_step(*vocoder_batch(batch))
+            losses = self.train_step(*vocoder_batch(batch, self.device))
         return losses
 
     @torch.no_grad()
@@ -160,7 +169,7 @@ class VocoderLearner:
         self.vocoder.eval()
         differences = []
         for batch in batches:
-            mel, waveform, _ = vocoder_batch(batch)
+            mel, waveform, _ = vocoder_batch(batch, self.device)
             made = self.vocoder.step(mel, Memory.of_whole())
             samples = min(made.shape[1], waveform.shape[1])
             differences.append(float(self.difference(made[:, :samples], waveform[:, :samples])))
@@ -200,7 +209,8 @@ class VocoderLearner:
 
     def _update(self, model: nn.Module, optimizer: torch.optim.Optimizer, loss: Tensor) -> None:
         optimizer.zero_grad(set_to_none=True)
-        torch.autograd.backward(loss, inputs=list(model.parameters()))
+        torch.autograd.backward(loss / self.processes.size, inputs=list(model.parameters()))
+        self.processes.add_gradients(model.parameters())
         norm = nn.utils.clip_grad_norm_(model.parameters(), self.training.max_grad_norm)
         # A step of nan or inf would destroy the weights; skipping one batch costs nothing.
         if torch.isfinite(norm):

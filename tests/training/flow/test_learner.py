@@ -58,8 +58,9 @@ def test_batches_that_do_not_fit_are_refused(change, word) -> None:
 
 def test_vocoders_learn_from_pieces_of_recordings() -> None:
     with pytest.raises(ValueError, match="pieces of recordings"):
-        vocoder_batch(raw_batch())
-    mel, waveform, pitch = vocoder_batch(raw_batch() | {"speech": randn(2, 100)})
+        vocoder_batch(raw_batch(), torch.device("cpu"))
+    raw = raw_batch() | {"speech": randn(2, 100)}
+    mel, waveform, pitch = vocoder_batch(raw, torch.device("cpu"))
     assert mel.shape == (2, 80, 21)
     assert waveform.shape == (2, 100)
     assert pitch is None
