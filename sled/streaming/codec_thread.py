@@ -63,7 +63,8 @@ class CodecThread:
     Args:
         codec: The codec.
         threads: CPU threads to compute with.
-        on_timed: Called with the seconds and the number of frames of each batch.
+        on_timed: Called for each batch, with the seconds that it took, the number of sessions in it
+            and the number of frames of each.
 
     Attributes:
         is_busy: Whether jobs are being done.
@@ -71,7 +72,9 @@ class CodecThread:
 
     is_busy = False
 
-    def __init__(self, codec: Codec, threads: int, on_timed: Callable[[float, int], None]) -> None:
+    def __init__(
+        self, codec: Codec, threads: int, on_timed: Callable[[float, int, int], None]
+    ) -> None:
         self._codec, self._threads, self._on_timed = codec, threads, on_timed
         on_gpu = codec.device.type == "cuda"
         # A separate stream, so that the codec does not wait for the model.
@@ -144,7 +147,7 @@ class CodecThread:
             except Exception as error:
                 job.fail(error)
         if num_frames := len(units[0]):
-            self._on_timed(time.perf_counter() - start, num_frames)
+            self._on_timed(time.perf_counter() - start, len(jobs), num_frames)
 
 
 def take_alike(waiting: list[CodecJob | Marker]) -> list[CodecJob]:

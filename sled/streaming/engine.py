@@ -27,7 +27,7 @@ from sled.streaming.audio_stage import AudioStage, UnitChunk
 from sled.streaming.codec_thread import CodecJob, CodecThread
 from sled.streaming.consumer import Consumer, Task
 from sled.streaming.lead import LeadPolicy
-from sled.streaming.step_times import Average, StepTimes
+from sled.streaming.step_times import Average, StepTimes, TimePerFrame
 from sled.streaming.text_thread import TextThread
 from sled.streaming.threads import choose_threads, compute_with
 
@@ -89,7 +89,7 @@ class Engine:
         self._text_thread: TextThread | None = None
         self._closed = False
         self._step_time, self._codec_time = Average(), Average()
-        self._step_times = StepTimes()
+        self._step_times, self._codec_share = StepTimes(), TimePerFrame()
         self._lead_policy: LeadPolicy[Utterance] = LeadPolicy()
         self._turn_began_s: float | None = None  # None: the decoding thread waits, or is not there
         _engines.add(self)
@@ -108,11 +108,12 @@ class Engine:
     def predict_load(self, num_sessions: int) -> float:
         """Time to generate a frame of each of so many sessions, divided by the frame's duration.
 
-        From what steps took so far; 0 before the first one. Above 1 speech is made more slowly than
-        it is played. Model and codec work at the same time, so the slower one decides.
+        From what turns of the decoding thread took so far, with all that it does beside the steps;
+        0 before the first one. Above 1 speech is made more slowly than it is played. Model and
+        codec work at the same time, so the slower one decides.
         """
         step = self._step_times.predict(num_sessions)
-        codec = self._codec_time.seconds * num_sessions
+        codec = self._codec_share.seconds * num_sessions
         return max(step, codec) * self.codec.frame_rate
 
     # For any thread.
@@ -272,11 +273,13 @@ class Engine:
                     self._thread = None
                     return
             self._end_dropped()
-            self._turn_began_s = time.perf_counter()
-            end = self._turn_began_s + MAX_COMMANDS_S
-            while self._commands and time.perf_counter() < end:
+            began_s = self._turn_began_s = time.perf_counter()
+            while self._commands and time.perf_counter() < began_s + MAX_COMMANDS_S:
                 self._carry_out(*self._commands.popleft())
-            idle = not self._step()
+            step = self._step()
+            idle = step is None
+            if step is not None and step.utterances:
+                self._step_times.add(len(step.utterances), time.perf_counter() - began_s)
 
     @property
     def _has_calls(self) -> bool:
@@ -292,8 +295,8 @@ class Engine:
         except Exception as error:
             self.give_up(consumer, error)
 
-    def _step(self) -> bool:
-        """One step of the decoder; returns whether there was anything to do."""
+    def _step(self) -> Step | None:
+        """One step of the decoder; None if there was nothing to do."""
         self._let_rest()
         start = time.perf_counter()
         self._choose_threads()
@@ -304,19 +307,17 @@ class Engine:
                 step = self.decoder.step()
         except Exception as error:
             logger.exception("a step of the decoder failed")
-            self._recover(error)
-            return True
+            return self._recover(error)
         if step is None:
-            return False
+            return None
         elapsed_s = time.perf_counter() - start
         self.busy_s += elapsed_s
         if step.utterances:
             self._step_time.add(elapsed_s)
-            self._step_times.add(len(step.utterances), elapsed_s)
             if self.on_step is not None:
                 self.on_step(len(step.utterances), elapsed_s)
         self._deliver(step)
-        return True
+        return step
 
     def _let_rest(self) -> None:
         """Now and then, choose the sessions that rest while others are short of audio."""
@@ -350,16 +351,22 @@ class Engine:
                 del self._utterances[utterance]
             self._carry_out(consumer, partial(consumer.on_frame, unit, stopped, exhausted))
 
-    def _recover(self, error: Exception) -> None:
-        """End the sessions whose utterances cannot be decoded; the others continue."""
+    def _recover(self, error: Exception) -> Step:
+        """End the sessions whose utterances cannot be decoded; the others continue.
+
+        Returns:
+            A step without frames: those of the others have been delivered.
+        """
         steps, failed = self.decoder.recover()
         for utterance in failed:
             self.give_up(self._utterances.pop(utterance), error)
         for step in steps:
             self._deliver(step)
+        return Step([], torch.empty(0), [], [])
 
-    def _on_decoded(self, seconds: float, num_frames: int) -> None:
+    def _on_decoded(self, seconds: float, num_sessions: int, num_frames: int) -> None:
         self._codec_time.add(seconds / num_frames)
+        self._codec_share.add(seconds, num_sessions * num_frames)
         if self.on_decoded is not None:
             self.on_decoded(seconds)
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 # The weight of the newest duration, and the factor by which an outlier (a prompt was read, or the
 # machine was busy) may raise an average.
 NEWEST_WEIGHT, MAX_RISE = 0.1, 2.0
+# The weight of the newest step in what one more utterance costs.
+SLOPE_WEIGHT = 0.01
 
 
 class Average:
@@ -22,41 +24,66 @@ class Average:
             self.seconds = seconds
 
 
+class TimePerFrame:
+    """Seconds for a frame of one session, when several may be worked on together."""
+
+    def __init__(self) -> None:
+        self._seconds = self._frames = 0.0
+
+    @property
+    def seconds(self) -> float:
+        """Recent seconds divided by recent frames; 0 before the first ones."""
+        return self._seconds / self._frames if self._frames else 0.0
+
+    def add(self, seconds: float, num_frames: int) -> None:
+        """Include work on so many frames, those of all sessions counted."""
+        self._seconds += seconds - NEWEST_WEIGHT * self._seconds
+        self._frames += num_frames - NEWEST_WEIGHT * self._frames
+
+
 class StepTimes:
-    """Average durations of steps by the number of utterances in them.
+    """How long steps take for a number of utterances: a line through recent steps.
+
+    Its height follows the last steps, as other work may slow all of them down. Its slope needs
+    steps of different sizes, and is learned more slowly.
 
     One thread adds; other threads may predict at the same time.
     """
 
     def __init__(self) -> None:
-        self._averages: dict[int, Average] = {}
+        self._recent: tuple[float, float] | None = None  # count, seconds: averages
+        self._mean = (0.0, 0.0)  # the same, over a longer time
+        self._spread = (0.0, 0.0)  # variance of the count, covariance of count and seconds
 
     def add(self, count: int, seconds: float) -> None:
         """Include the duration of a step of `count` utterances."""
-        self._averages.setdefault(count, Average()).add(seconds)
+        if self._recent is None:
+            self._recent = self._mean = (float(count), seconds)
+            return
+        seconds = min(seconds, MAX_RISE * self.predict(count))
+        (many, long), (usual, usual_s), weight = self._recent, self._mean, SLOPE_WEIGHT
+        self._recent = (
+            many + NEWEST_WEIGHT * (count - many),
+            long + NEWEST_WEIGHT * (seconds - long),
+        )
+        more, longer = count - usual, seconds - usual_s
+        self._mean = usual + weight * more, usual_s + weight * longer
+        variance, covariance = self._spread
+        self._spread = (
+            (1 - weight) * (variance + weight * more * more),
+            (1 - weight) * (covariance + weight * more * longer),
+        )
 
     def predict(self, count: int) -> float:
         """The seconds that a step of `count` utterances is expected to take; 0 if nothing is known.
 
-        Between two known counts the duration is interpolated. Beyond the largest one it grows as
-        between the two largest, but at least by half of what it takes for each utterance there:
-        a step that is limited by reading the weights takes longer later. With a single known count
-        it is proportional.
+        One more utterance takes at most as long as each of the recent ones did in the mean, and at
+        least half as long: a step that is limited by reading the weights takes longer later.
         """
-        known = sorted((one, average.seconds) for one, average in list(self._averages.items()))
-        if not known:
+        if self._recent is None:
             return 0.0
-        below = [(one, seconds) for one, seconds in known if one <= count]
-        above = [(one, seconds) for one, seconds in known if one >= count]
-        if not below:
-            return above[0][1]
-        (low, low_s) = below[-1]
-        if above:
-            (high, high_s) = above[0]
-            share = (count - low) / (high - low) if high > low else 0.0
-            return low_s + share * (high_s - low_s)
-        slope = low_s / low
-        if len(below) > 1:
-            before, before_s = below[-2]
-            slope = max(slope / 2, (low_s - before_s) / (low - before))
-        return low_s + slope * (count - low)
+        many, seconds = self._recent
+        variance, covariance = self._spread
+        share = seconds / many
+        slope = covariance / variance if variance else share
+        return seconds + min(max(slope, share / 2), share) * (count - many)

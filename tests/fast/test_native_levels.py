@@ -5,8 +5,8 @@ import torch
 from torch import Tensor
 
 from sled.fast.native import NativeModel, kernel_level
-from sled.fast.native.library import LEVELS
 from sled.fast.native.cache import LARGEST, NativeCache
+from sled.fast.native.library import LEVELS
 from sled.model.cache import CachedRow, KVCache
 from tests.debug import debug_config, debug_model, randn
 
