@@ -1,7 +1,10 @@
 """Which requests may speak at once, so that those that speak are never late.
 
 A request is admitted if the predicted step, with its session included, leaves a margin to real
-time. Otherwise it waits for its turn, and is refused after a while. The next turn is that of the
+time. A prediction for many comes from what few have taken, so that only some sessions may start at
+a time: the others come when those have a reserve of audio, which they do not get if it was wrong.
+
+Otherwise a request waits for its turn, and is refused after a while. The next turn is that of the
 owner who has the fewest sessions, among equals of the one whose turn was longest ago, and of one
 owner the first that came. One request is always admitted. All methods run on the event loop.
 """
@@ -15,6 +18,9 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from sled.serving.errors import ApiError
+
+# With many sessions, this share of them may start at a time.
+STARTING_SHARE = 0.25
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,6 +43,7 @@ class Admission:
         predict_load: Returns the predicted share of real time with so many sessions.
         max_load: The largest share at which a session is admitted.
         max_sessions: Most sessions at once.
+        max_starting: How many sessions may start at a time, if not many speak.
         queue_s: How long a request waits for a slot.
         max_queued: Most requests that wait.
 
@@ -49,17 +56,16 @@ class Admission:
         predict_load: Callable[[int], float],
         max_load: float,
         max_sessions: int,
+        max_starting: int,
         queue_s: float,
         max_queued: int,
     ) -> None:
-        self._predict_load, self._max_load, self._max_sessions = (
-            predict_load,
-            max_load,
-            max_sessions,
-        )
+        self._predict_load, self._max_load = predict_load, max_load
+        self._max_sessions, self._max_starting = max_sessions, max_starting
         self._queue_s, self._max_queued = queue_s, max_queued
         self._waiting: list[_Turn] = []
         self._active_of: Counter[str] = Counter()  # by owner
+        self._num_starting = 0
         self._last_turn: dict[str, int] = {}  # by owner; counted up
         self.draining = False
 
@@ -85,21 +91,41 @@ class Admission:
             return False
         return count == 1 or self._predict_load(count) <= self._max_load
 
+    def _has_room(self) -> bool:
+        """Whether one more may start now."""
+        settled = self.active - self._num_starting
+        most = max(self._max_starting, int(STARTING_SHARE * settled))
+        return self._num_starting < most and self._fits(self.active + 1)
+
     @asynccontextmanager
-    async def slot(self, owner: str = "") -> AsyncIterator[None]:
+    async def slot(self, owner: str = "") -> AsyncIterator[Callable[[], None]]:
         """A slot for one session, for as long as the context lasts.
 
         Args:
             owner: Who wants to speak.
 
+        Yields:
+            A function to be called when the session has started: when its listener has a reserve of
+            audio, or there is no hurry.
+
         Raises:
             ApiError: `at_capacity` if none becomes free in time, or too many wait; `draining`.
         """
         await self._acquire(owner)
+        starting = True
+
+        def settle() -> None:
+            nonlocal starting
+            if starting:
+                starting = False
+                self._num_starting -= 1
+                self._admit()
+
         try:
-            yield
+            yield settle
         finally:
-            self._release(owner)
+            self._release(owner, starting)
+            starting = False
 
     def check_open(self) -> None:
         """Check that sessions are still admitted.
@@ -112,7 +138,7 @@ class Admission:
 
     async def _acquire(self, owner: str) -> None:
         self.check_open()
-        if not self._waiting and self._fits(self.active + 1):
+        if not self._waiting and self._has_room():
             self._take(owner)
             return
         full = len(self._waiting) >= self._max_queued
@@ -126,7 +152,7 @@ class Admission:
             if turn in self._waiting:
                 self._waiting.remove(turn)
             elif turn.come.exception() is None:  # the slot came at the last moment
-                self._release(owner)
+                self._release(owner, True)
             raise
         if not turn.come.done():
             self._waiting.remove(turn)
@@ -144,11 +170,16 @@ class Admission:
         last.come.set_exception(self._refusal())
         return True
 
-    def _release(self, owner: str) -> None:
+    def _release(self, owner: str, starting: bool) -> None:
+        self._num_starting -= starting
         self._active_of[owner] -= 1
         if not self._active_of[owner]:
             del self._active_of[owner]
-        while self._waiting and self._fits(self.active + 1):
+        self._admit()
+
+    def _admit(self) -> None:
+        """Give slots to those who wait, as far as there is room."""
+        while self._waiting and self._has_room():
             turn = min(self._waiting, key=self._precedence)
             self._waiting.remove(turn)
             self._take(turn.owner)
@@ -159,6 +190,7 @@ class Admission:
 
     def _take(self, owner: str) -> None:
         self._active_of[owner] += 1
+        self._num_starting += 1
         self._last_turn[owner] = max(self._last_turn.values(), default=0) + 1
 
     def _refusal(self) -> ApiError:

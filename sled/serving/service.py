@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
@@ -38,8 +39,12 @@ STUCK_S = 5.0
 # At the start this many sessions speak at once, to see how long steps take.
 CALIBRATION = (1, 2, 4)
 CALIBRATION_FRAMES = 40
-# While others speak, the first audio waits so long for more, so that its listener has a reserve.
-HOLD_S = 0.04
+# A listener with so much audio ahead has a reserve: the next session may start.
+RESERVE_S = 0.25
+# A session whose text is still being written then keeps others from starting for no longer.
+WRITING_S = 0.5
+# A listener begins with so many times the audio that is played until more of it comes.
+CAUTION = 2.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,6 +98,7 @@ class SpeechService:
             tts.engine.predict_load,
             settings.max_load,
             settings.max_sessions,
+            settings.max_starting,
             settings.queue_s,
             settings.max_queued,
         )
@@ -171,7 +177,7 @@ class SpeechService:
         except ValueError as error:
             raise ApiError("invalid_value", str(error)) from error
         async with AsyncExitStack() as stack:
-            await stack.enter_async_context(self.admission.slot(present_caller().key.name))
+            settle = await stack.enter_async_context(self.admission.slot(present_caller().key.name))
             try:
                 if request.reference is None:
                     voice = await self.voices.load(entry)
@@ -181,7 +187,14 @@ class SpeechService:
             except ValueError as error:
                 raise ApiError("invalid_value", str(error), "voice") from error
             stack.callback(session.cancel)
-            yield Utterance(session, request.max_lead_s, lambda: self.admission.active > 1)
+            utterance = Utterance(
+                session, request.max_lead_s, CAUTION * self.tts.engine.delay_s, settle
+            )
+            if not request.live:
+                settle()
+            loop = asyncio.get_running_loop()
+            stack.callback(loop.call_later(WRITING_S, utterance.settle_if_writing).cancel)
+            yield utterance
 
     def _options(self, request: SpeechRequest, preset: Preset) -> SessionOptions:
         changes = {}
@@ -208,8 +221,9 @@ class Utterance:
         max_lead_s: Seconds of audio that may be taken ahead of real time. None: any. A socket takes
             minutes of audio from a sender before it slows it down, and what a listener has not
             heard when he interrupts was made in vain.
-        others_speak: Whether steps may take longer at any time, since others are spoken to. The
-            first audio is then held back for a moment, until there is more.
+        reserve_s: The first audio is held back until there is so much of it, but no longer than it
+            then lasts. It is little unless many are spoken to.
+        settle: Called when the listener has a reserve of audio.
 
     Attributes:
         text: The text so far.
@@ -223,10 +237,11 @@ class Utterance:
         self,
         session: Session,
         max_lead_s: float | None = None,
-        others_speak: Callable[[], bool] = lambda: False,
+        reserve_s: float = 0.0,
+        settle: Callable[[], None] = lambda: None,
     ) -> None:
         self._session, self._max_lead_s = session, max_lead_s
-        self._others_speak = others_speak
+        self._reserve_s, self._settle = reserve_s, settle
         self._first_s = 0.0
         self._num_marks: dict[MarkKind, int] = {}
         self._complete = False
@@ -250,6 +265,11 @@ class Utterance:
         """Note that the text is complete."""
         self._complete = True
         self._session.flush()
+
+    def settle_if_writing(self) -> None:
+        """Let others start if the text is still being written: how fast is for the writer."""
+        if not self._complete:
+            self._settle()
 
     @property
     def model_s(self) -> float | None:
@@ -304,6 +324,8 @@ class Utterance:
                     if self.on_first_audio is not None:
                         self.on_first_audio()
                 self.num_samples += len(piece)
+                if self._lead_s() >= RESERVE_S:
+                    self._settle()
                 yield piece
                 asked_s = time.perf_counter()
         except ValueError as error:
@@ -316,22 +338,28 @@ class Utterance:
             raise ApiError("engine_failed", "speaking failed: try again", None, 1.0) from error
 
     async def _pieces(self) -> AsyncIterator[np.ndarray]:
-        """The audio; what comes within a moment after the first piece comes with it."""
-        first, second = True, None
-        async for piece in self._session:
-            if first and self._others_speak():
-                # The session loses nothing if it is not waited for any longer.
-                with suppress(asyncio.TimeoutError, StopAsyncIteration):
-                    second = await asyncio.wait_for(anext(self._session), HOLD_S)
-            first = False
+        """The audio; the first pieces come together, so that the listener has a reserve."""
+        held: list[np.ndarray] = []
+        missing_s, ends_s = self._reserve_s, math.inf
+        # The session loses nothing if it is not waited for any longer.
+        with suppress(asyncio.TimeoutError, StopAsyncIteration):
+            while missing_s > 0 or not held:
+                wait_s = None if not held else max(0.0, ends_s - time.perf_counter())
+                held.append(await asyncio.wait_for(anext(self._session), wait_s))
+                ends_s = min(ends_s, time.perf_counter() + self._reserve_s)
+                missing_s -= len(held[-1]) / self._session.sample_rate
+        for piece in held:
             yield piece
-            if second is not None:
-                yield second
-                second = None
+        async for piece in self._session:
+            yield piece
+
+    def _lead_s(self) -> float:
+        """How far the audio is ahead of a player that began with the first piece."""
+        return self.seconds - (time.perf_counter() - self._first_s)
 
     async def _keep_lead(self) -> None:
         if self._max_lead_s is None or not self.num_samples:
             return
-        lead_s = self.seconds - (time.perf_counter() - self._first_s)
+        lead_s = self._lead_s()
         if lead_s > self._max_lead_s:
             await asyncio.sleep(lead_s - self._max_lead_s)

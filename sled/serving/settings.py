@@ -85,6 +85,12 @@ class ServerSettings(BaseSettings):
     max_load: float = Field(
         0.85, description="share of real time that a step may take, one more session included", gt=0
     )
+    max_starting: int = Field(
+        6,
+        description="most utterances at a time that have no reserve of audio yet, or a quarter of "
+        "those that have",
+        ge=1,
+    )
     queue_s: float = Field(1.0, description="how long a request waits for its turn", ge=0)
     max_queued: int = Field(32, description="most requests that wait", ge=0)
     max_input_chars: int = Field(50_000, description="longest text of a request", ge=1)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from queue import SimpleQueue
 
 import torch
@@ -30,18 +30,37 @@ class CodecJob:
         stage: The audio stage that the chunk belongs to.
         chunk: The units.
         fail: Called with an error of this job.
+        put_s: When it was queued, by `time.perf_counter`.
         written: On a GPU, the event after which the units can be read.
     """
 
     stage: AudioStage
     chunk: UnitChunk
     fail: Callable[[Exception], None]
+    put_s: float = field(default_factory=time.perf_counter)
     written: torch.cuda.Event | None = None
 
     def kind(self) -> tuple[object, ...]:
         """Jobs with equal kinds can be one batch."""
         conditions = tuple(sorted(self.stage.conditions))
         return (len(self.chunk.units), self.chunk.last, conditions, *self.stage.state.kind())
+
+
+@dataclass(frozen=True)
+class CodecCall:
+    """How long a batch of jobs took.
+
+    Attributes:
+        seconds: How long the codec computed.
+        delay_s: From when the first of the jobs was queued to when all of them were done.
+        num_sessions: The jobs, each of which is of another session.
+        num_frames: The frames of each.
+    """
+
+    seconds: float
+    delay_s: float
+    num_sessions: int
+    num_frames: int
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,8 +82,7 @@ class CodecThread:
     Args:
         codec: The codec.
         threads: CPU threads to compute with.
-        on_timed: Called for each batch, with the seconds that it took, the number of sessions in it
-            and the number of frames of each.
+        on_timed: Called for each batch.
 
     Attributes:
         is_busy: Whether jobs are being done.
@@ -72,9 +90,7 @@ class CodecThread:
 
     is_busy = False
 
-    def __init__(
-        self, codec: Codec, threads: int, on_timed: Callable[[float, int, int], None]
-    ) -> None:
+    def __init__(self, codec: Codec, threads: int, on_timed: Callable[[CodecCall], None]) -> None:
         self._codec, self._threads, self._on_timed = codec, threads, on_timed
         on_gpu = codec.device.type == "cuda"
         # A separate stream, so that the codec does not wait for the model.
@@ -147,7 +163,8 @@ class CodecThread:
             except Exception as error:
                 job.fail(error)
         if num_frames := len(units[0]):
-            self._on_timed(time.perf_counter() - start, len(jobs), num_frames)
+            now, queued_s = time.perf_counter(), min(job.put_s for job in jobs)
+            self._on_timed(CodecCall(now - start, now - queued_s, len(jobs), num_frames))
 
 
 def take_alike(waiting: list[CodecJob | Marker]) -> list[CodecJob]:

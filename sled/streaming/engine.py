@@ -24,7 +24,7 @@ from sled.codec import Codec
 from sled.decoding import Decoder, Step, Utterance, make_tracker
 from sled.model.interface import FrameModel
 from sled.streaming.audio_stage import AudioStage, UnitChunk
-from sled.streaming.codec_thread import CodecJob, CodecThread
+from sled.streaming.codec_thread import CodecCall, CodecJob, CodecThread
 from sled.streaming.consumer import Consumer, Task
 from sled.streaming.lead import LeadPolicy
 from sled.streaming.step_times import Average, StepTimes, TimePerFrame
@@ -38,6 +38,8 @@ T = TypeVar("T")
 LOOK_S = 1.0
 # Commands between two steps take no longer than this.
 MAX_COMMANDS_S = 0.01
+# A session that is short of audio gets it in parts of so many frames.
+LEAST_FRAMES = 2
 
 
 class Engine:
@@ -88,8 +90,13 @@ class Engine:
         self._codec_thread: CodecThread | None = None
         self._text_thread: TextThread | None = None
         self._closed = False
-        self._step_time, self._codec_time = Average(), Average()
-        self._step_times, self._codec_share = StepTimes(), TimePerFrame()
+        self._step_times = StepTimes()
+        # Of the codec: for a frame of a call, for one of each session in it, and until it is done.
+        self._codec_time, self._codec_share, self._codec_delay = (
+            Average(),
+            TimePerFrame(),
+            Average(),
+        )
         self._lead_policy: LeadPolicy[Utterance] = LeadPolicy()
         self._turn_began_s: float | None = None  # None: the decoding thread waits, or is not there
         _engines.add(self)
@@ -97,7 +104,15 @@ class Engine:
     @property
     def real_time_factor(self) -> float:
         """Recent time to generate a frame divided by its duration; 0 before the first frame."""
-        return (self._step_time.seconds + self._codec_time.seconds) * self.codec.frame_rate
+        return (self._step_times.seconds + self._codec_time.seconds) * self.codec.frame_rate
+
+    @property
+    def delay_s(self) -> float:
+        """How long it recently took from one piece of a session's audio to the next, in seconds.
+
+        The listener of a session that begins with less audio than this would have to wait.
+        """
+        return LEAST_FRAMES * self._step_times.seconds + self._codec_delay.seconds
 
     @property
     def step_running_s(self) -> float:
@@ -312,10 +327,8 @@ class Engine:
             return None
         elapsed_s = time.perf_counter() - start
         self.busy_s += elapsed_s
-        if step.utterances:
-            self._step_time.add(elapsed_s)
-            if self.on_step is not None:
-                self.on_step(len(step.utterances), elapsed_s)
+        if step.utterances and self.on_step is not None:
+            self.on_step(len(step.utterances), elapsed_s)
         self._deliver(step)
         return step
 
@@ -364,11 +377,12 @@ class Engine:
             self._deliver(step)
         return Step([], torch.empty(0), [], [])
 
-    def _on_decoded(self, seconds: float, num_sessions: int, num_frames: int) -> None:
-        self._codec_time.add(seconds / num_frames)
-        self._codec_share.add(seconds, num_sessions * num_frames)
+    def _on_decoded(self, call: CodecCall) -> None:
+        self._codec_time.add(call.seconds / call.num_frames)
+        self._codec_share.add(call.seconds, call.num_sessions * call.num_frames)
+        self._codec_delay.add(call.delay_s)
         if self.on_decoded is not None:
-            self.on_decoded(seconds)
+            self.on_decoded(call.seconds)
 
     def _choose_threads(self) -> None:
         """Set the number of CPU threads for the next step: at most those that the codec leaves."""

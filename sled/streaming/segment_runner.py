@@ -25,7 +25,7 @@ from sled.decoding import DecodingOptions, Request, Utterance
 from sled.streaming.audio_queue import AudioQueue
 from sled.streaming.audio_stage import AudioStage, UnitChunk
 from sled.streaming.chunks import ChunkRamp
-from sled.streaming.engine import Engine
+from sled.streaming.engine import LEAST_FRAMES, Engine
 from sled.streaming.history import History
 from sled.streaming.options import SessionOptions
 from sled.streaming.place_reader import PlaceReader
@@ -41,8 +41,8 @@ from sled.text.tokenizer import TextTokenizer
 logger = logging.getLogger(__name__)
 
 # A chunk is handed over before it is full if less audio than this would be left to play when it
-# were full; but not in smaller parts than this.
-RESERVE_S, LEAST_FRAMES = 0.1, 2
+# were full; but not in smaller parts than `LEAST_FRAMES`.
+RESERVE_S = 0.1
 
 
 class SegmentRunner:

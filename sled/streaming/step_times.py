@@ -74,6 +74,11 @@ class StepTimes:
             (1 - weight) * (covariance + weight * more * longer),
         )
 
+    @property
+    def seconds(self) -> float:
+        """Recent average duration of a step; 0 before the first one."""
+        return 0.0 if self._recent is None else self._recent[1]
+
     def predict(self, count: int) -> float:
         """The seconds that a step of `count` utterances is expected to take; 0 if nothing is known.
 

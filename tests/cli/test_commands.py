@@ -68,6 +68,7 @@ FLAGS: dict[str, set[str]] = {
         "--max_sessions",
         "--max_load",
         "--queue_s",
+        "--max_starting",
         "--max_queued",
         "--max_input_chars",
         "--max_lead_s",

@@ -72,7 +72,7 @@ def start(
 
     It is ready, unless its model is being loaded until an event.
     """
-    settings = load_settings(**({"port": 0, "max_load": 1e9} | flags))
+    settings = load_settings(**({"port": 0, "max_load": 1e9, "max_starting": 1000} | flags))
 
     def load() -> SpeechService:
         if loaded is not None:

@@ -15,6 +15,7 @@ def admission(**changes: object) -> Admission:
         "predict_load": lambda count: 0.25 * count,
         "max_load": 0.8,
         "max_sessions": 10,
+        "max_starting": 10,
         "queue_s": 0.0,
         "max_queued": 5,
     }
@@ -42,6 +43,45 @@ def test_as_many_as_keep_real_time() -> None:
             assert (refusal.value.status, refusal.value.code) == (429, "at_capacity")
             assert "retry-after-ms" in refusal.value.headers()
         assert slots.active == 0
+
+    asyncio.run(run())
+
+
+def test_others_start_when_those_before_have_a_reserve() -> None:
+    async def run() -> None:
+        slots = admission(max_starting=2, predict_load=lambda count: 0.01, queue_s=60.0)
+        async with AsyncExitStack() as stack:
+            settle = await stack.enter_async_context(slots.slot())
+            leaver = await stack.enter_async_context(AsyncExitStack())
+            await hold(leaver, slots)
+            waiting = [asyncio.ensure_future(hold(stack, slots)) for _ in range(3)]
+            await until(slots, 3)
+            settle()
+            settle()  # once is enough
+            await waiting[0]
+            assert slots.queued == 2
+            await leaver.aclose()
+            await waiting[1]
+            assert (slots.active, slots.queued) == (3, 1)
+            waiting[2].cancel()
+            await asyncio.gather(waiting[2], return_exceptions=True)
+        assert (slots.active, slots.queued) == (0, 0)
+        async with AsyncExitStack() as stack:
+            await hold(stack, slots, 2)  # all that left count no more
+            assert (slots.active, slots.queued) == (2, 0)
+
+    asyncio.run(run())
+
+
+def test_when_many_speak_a_share_of_them_may_start() -> None:
+    async def run() -> None:
+        slots = admission(max_starting=1, predict_load=lambda count: 0.01, max_sessions=100)
+        async with AsyncExitStack() as stack:
+            for _ in range(8):
+                (await stack.enter_async_context(slots.slot()))()
+            await hold(stack, slots, 2)
+            with pytest.raises(ApiError):
+                await hold(stack, slots)
 
     asyncio.run(run())
 

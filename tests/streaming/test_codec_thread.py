@@ -47,7 +47,7 @@ def run_all(jobs: list[CodecJob]) -> list[float]:
     """Run jobs that are all queued before the thread starts; returns the times that it reports."""
     times: list[float] = []
     thread, go = (
-        CodecThread(debug_codec(), 1, lambda seconds, *_: times.append(seconds)),
+        CodecThread(debug_codec(), 1, lambda call: times.append(call.seconds)),
         threading.Event(),
     )
     thread.call_after_jobs(lambda: go.wait() and None)
