@@ -15,6 +15,7 @@ import re
 from re import Match
 
 from sled.normalization import numbers
+from sled.normalization.kinds.calendar import MONTHS, month_name
 from sled.normalization.kinds.short_forms import WITH_DIGITS
 from sled.normalization.kinds.unit_names import COUNTED, unit_names
 from sled.normalization.kinds.units import PLACES
@@ -171,6 +172,17 @@ def _say_hash(match: Match[str]) -> str:
 _BEHIND_LENGTH = "|".join(rf"(?<=\d{gap}{unit} )" for gap in ("", " ") for unit in _SIZE_UNITS)
 
 BEGINS = r"x$|T-|[-−+.#№]|(?=\w*\d)|[vH]\.|v\d"
+_NUMBERED_NAME = re.compile(r"(?<![^\W\d_])(?P<name>[A-Z][a-zA-Z]+)-\d[\d.]*$")
+
+
+def _join_numbers(match: Match[str]) -> str:
+    """The word between numbers: that of a range, or none within a name, such as Llama-3.1-8B."""
+    name = _NUMBERED_NAME.search(match.string, 0, match.start())
+    if name is None or month_name(name["name"]) in MONTHS:
+        return range_word(match)
+    return " "
+
+
 RULES: list[Rule] = [
     rule(
         rf"(?<![\w.,])(?P<number>{NUMBER})(?P<letter>trn|bn|mn|tn|[kKmMbBT]| (?:trn|bn|mn|tn))"
@@ -298,7 +310,7 @@ RULES: list[Rule] = [
     ),
     rule(r"(?<=\d)-(?=#\d)", range_word),
     rule(r"(?<=\d(?:st|nd|rd|th))-(?=\d+(?:st|nd|rd|th))", range_word),
-    rule(r"(?<=[\d%°])-(?=[$€£¥]?\.?\d)|(?<=Q\d)-(?=Q\d)", range_word),
+    rule(r"(?<=[\d%°])-(?=[$€£¥]?\.?\d)|(?<=Q\d)-(?=Q\d)", _join_numbers),
     rule(r"(?<=[a-z])\.(?=\d)|(?<=\d)\.(?=x(?!\w))", "point"),  # beta.2, 8.x
     rule(r"(?<![\w)])(?:[-−](?=[$€£¥]?\.?\d)|− (?=\d))", "minus", begins="−$", reach=1),
     rule(r"(?<=[\d)])−(?=[\d(])", "minus"),

@@ -44,6 +44,10 @@ _RULERS = word_set(
 )
 # Read as words or letters where nothing says that they count.
 _NO_NUMERALS = {"I", "V", "X", "L", "XL", "LI", "XX", "XXX", "LIV", "LV"}
+# Nothing else than numerals.
+_ALWAYS = {"II", "III", "VII", "VIII", "XII", "XIII", "XVII", "XVIII"}
+# Words behind which a lone X is a letter: Series X, generation X.
+_WITH_X = {"series", "generation", "gen", "model"}
 _AFTER_FIRST = (
     r"(?=$|\.(?! [A-Z])|[,;:!?)]|'s\b"
     r"| (?:of|and|the|in|on|to|who|as|from|with|by|is|was|were|had|has|died"
@@ -72,7 +76,10 @@ def _say(match: Match[str]) -> str | None:
     value = roman_value(text.upper())
     if not value or not (text.isupper() or text.islower()):
         return None
-    counts = previous.rstrip(".").lower().lstrip("(\"'") in COUNTED
+    word = previous.rstrip(".").lower().lstrip("(\"'")
+    counts = word in COUNTED
+    if text == "X" and word in _WITH_X:
+        return None
     if previous.startswith("No") and text == "I":
         return None
     if match.string[match.start() - 1 : match.start()] == "§":
@@ -96,6 +103,8 @@ def _say(match: Match[str]) -> str | None:
         return f"the {numbers.ordinal(value)}"
     if value > 1 and any(_PERSON.fullmatch(name) for name in names[:-1]):
         return f"the {numbers.ordinal(value)}"  # James T. Reed III
+    if text in _ALWAYS:
+        return _with_part(match, value)
     if text in _NO_NUMERALS or not _is_name(previous) or previous.isupper():
         return None
     return _with_part(match, value)

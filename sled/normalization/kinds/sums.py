@@ -332,6 +332,7 @@ RULES: list[Rule] = [
         begins=r"(?:[<>!=]=|[<>≤≥≈≠])",
         reach=1,
     ),
+    rule(r"(?<=\w)~(?=\d)", "tilde"),  # HEAD~3
     rule(r"~(?= ?[$€£]?\d)", "about", begins="~", reach=1),
     rule(r"(?<!\w)ln(?= (?:\d|[a-z](?!\w)))", "the natural log of", begins="ln$", reach=1),
     rule(r"[-−]?∞", lambda m: "minus infinity" if len(m[0]) > 1 else "infinity"),

@@ -19,6 +19,7 @@ from sled.normalization import normalize
         ("Elm Rd., 5 N. Main St.", "elm road, five north main street."),
         ("Apt. 4B, ext. 12, max. 10", "apartment four b, extension twelve, maximum ten"),
         ("Ft. Worth, Mt. Everest", "fort worth, mount everest"),
+        ("Tbl. 1, Pg. 12, Lvl. 9", "table one, page twelve, level nine"),
         ("c. 1850, Eq. 3, Fig. A", "circa eighteen fifty, equation three, figure a"),
         ("dogs, etc. They", "dogs, et cetera. they"),
         ("dogs, etc. and cats", "dogs, et cetera and cats"),

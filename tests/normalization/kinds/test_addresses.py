@@ -14,6 +14,7 @@ from sled.normalization import normalize
         ),
         ("http://localhost:8080/api", "localhost colon eighty eighty slash api"),
         ("http://example.co.uk/", "example dot co dot uk"),
+        ("git reset HEAD~3", "git reset head tilde three"),
         ("www.example.com.", "w w w dot example dot com."),
         ("anna.bell@example.co.uk, please", "anna dot bell at example dot co dot uk, please"),
         ("first-last+tag@mail.example.org", "first dash last plus tag at mail dot example dot org"),

@@ -17,6 +17,7 @@ from sled.normalization import normalize
         ("In 1905 and 1984", "in nineteen oh five and nineteen eighty-four"),
         ("1st, 22nd, 1,000th", "first, twenty-second, one thousandth"),
         ("21st-century", "twenty-first century"),
+        ("Llama-3.1-8B, Qwen-2-7B", "llama three point one eight billion, qwen two seven billion"),
         ("10-12 days, 50-50", "ten to twelve days, fifty fifty"),
         ("10k followers, 3M views", "ten thousand followers, three million views"),
         ("4K, a 5k run, 1K tokens", "four k, a five k run, one thousand tokens"),

@@ -23,6 +23,8 @@ from sled.normalization import normalize
         ("Chapter IV. Act I.", "chapter four. act one."),
         ("the part I like", "the part i like"),
         ("James T. Reed III", "james t reed the third"),
+        ("Xbox Series X, generation X", "xbox series x, generation x"),
+        ("either II or III", "either two or three"),
     ],
 )
 def test_roman_are_said(written: str, said: str) -> None:
