@@ -329,6 +329,8 @@ def test_the_capacity_is_found_when_more_callers_add_nothing(
         (["--capacity", "-1"], "above 0"),
         (["--rounds", "0"], "--rounds 0"),
         (["--api", "openai"], "give the --url"),
+        (["--peer", "pocket-tts", "--url", "http://127.0.0.1:9"], "leave --url out"),
+        (["--peer", "pocket-tts"], "has no pocket-tts"),
         (["--picture", "nowhere/load.svg"], "create it first"),
         (["--url", "http://127.0.0.1:9"], "no server answers there"),
         (["--url", "http://127.0.0.1:9", "--api", "pocket"], "does not speak"),

@@ -138,7 +138,7 @@ FLAGS: dict[str, set[str]] = {
     "bench sessions": SPEED | {"--batch", "--context", "--frames", "--steps"},
     "bench load": {
         *("--json", "--url", "--model", "--api", "--key", "--voice", "--texts", "--rates"),
-        *("--capacity", "--seconds", "--rounds", "--seed", "--picture"),
+        *("--capacity", "--seconds", "--rounds", "--seed", "--picture", "--peer", "--peer_python"),
     },
     "bench server": {"--json", "--model", "--text", "--rounds"},
     "bench flow": {

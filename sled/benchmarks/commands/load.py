@@ -3,12 +3,13 @@
 They write at the speed of a typist or of a language model over the WebSocket, or send whole texts
 over HTTP. Their rate is a multiple of the capacity, which is measured first, and nobody waits for
 others to be served. Without --url, `sled serve` is started as another process, with the settings of
-the environment, such as SLED_QUEUE_S=0.
+the environment, such as SLED_QUEUE_S=0; or with --peer, the server of another system.
 """
 
 from __future__ import annotations
 
 import argparse
+import sys
 from pathlib import Path
 
 from sled.benchmarks.flags import add_json_flag
@@ -27,6 +28,16 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
         choices=("sled", "openai", "pocket"),
         default="sled",
         help="what the server speaks: `sled serve`, OpenAI's speech API, Pocket TTS",
+    )
+    parser.add_argument(
+        "--peer",
+        choices=("pocket-tts",),
+        help="start the server of this system, with random weights",
+    )
+    parser.add_argument(
+        "--peer_python",
+        default=sys.executable,
+        help="the Python for which it is installed; unset: the one that runs this",
     )
     parser.add_argument("--key", help="API key of the server")
     parser.add_argument("--voice", help="voice of the server; unset: its own")

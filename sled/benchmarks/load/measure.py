@@ -18,7 +18,7 @@ from sled.benchmarks.load.caller_runs import Run, run_alone, run_arrivals, run_g
 from sled.benchmarks.load.clients import CLIENTS, Client
 from sled.benchmarks.load.figures import Standards, cumulative, goodput, percentiles, summarize
 from sled.benchmarks.load.outcome import Outcome
-from sled.benchmarks.load.own_server import own_server
+from sled.benchmarks.load.own_server import own_server, pocket_server
 from sled.benchmarks.load.scripts import (
     DIGITS,
     ENGLISH,
@@ -29,6 +29,7 @@ from sled.benchmarks.load.scripts import (
     make_scripts,
     shares,
 )
+from sled.benchmarks.peers.in_turns import check_peer
 from sled.benchmarks.picture import distributions
 from sled.benchmarks.report import Report, describe_machine, table
 
@@ -57,14 +58,23 @@ def measure(args: argparse.Namespace) -> Report:
         raise ValueError(f"--rates {args.rates}: give multiples above 0")
     if args.capacity is not None and not args.capacity > 0:
         raise ValueError(f"--capacity {args.capacity}: give callers per second, above 0")
-    if args.url is None and args.api != "sled":
+    if args.peer is not None:
+        if args.url is not None:
+            raise ValueError(f"--peer {args.peer}: it is started, so leave --url out")
+        check_peer(args.peer, args.peer_python)
+        args.api = "pocket"
+    elif args.url is None and args.api != "sled":
         raise ValueError(f"--api {args.api}: give the --url of the server")
     if args.picture is not None:
         check_folder(args.picture)
     with ExitStack() as stack:
-        url = args.url or stack.enter_context(own_server(args.model))
+        url = args.url
+        if args.peer is not None:
+            url = stack.enter_context(pocket_server(args.peer_python))
+        elif url is None:
+            url = stack.enter_context(own_server(args.model))
         figures = _run(_measure(args, url))
-    figures["server"] = "own" if args.url is None else args.url
+    figures["server"] = args.peer or args.url or "own"
     if args.picture is not None:
         args.picture.write_text(_draw(figures), encoding="utf-8")
     settings = {key: str(value) for key, value in vars(args).items()}
@@ -108,7 +118,7 @@ async def _measure(args: argparse.Namespace, url: str) -> dict[str, Any]:
                 own.append(await run_arrivals(client, plan, args.seconds))
     finally:
         await client.aclose()
-    queue_s = _queue_s() if args.url is None else None
+    queue_s = _queue_s() if args.url is None and args.peer is None else None
     idle = [
         seconds
         for alone in standards.values()

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import math
+import socket
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -86,7 +87,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Pocket TTS's own server with random weights")
     parser.add_argument("--size", choices=SIZES, default="18m", help="parameters of the model")
     parser.add_argument("--int8", action="store_true", help="int8 as the package does it")
-    parser.add_argument("--port", type=int, default=8001)
+    parser.add_argument("--port", type=int, default=8001, help="0 for a free one")
     args = parser.parse_args()
 
     import uvicorn
@@ -94,8 +95,10 @@ def main() -> None:
 
     server.tts_model = random_model(args.size, args.int8)
     server.default_voice_state = random_voice(server.tts_model)
-    print(f"listening at http://127.0.0.1:{args.port}, Pocket TTS {args.size}", flush=True)
-    uvicorn.run(server.web_app, host="127.0.0.1", port=args.port, log_level="warning")
+    listener = socket.create_server(("127.0.0.1", args.port))  # who connects now, waits
+    port = listener.getsockname()[1]
+    print(f"listening at http://127.0.0.1:{port}, Pocket TTS {args.size}", flush=True)
+    uvicorn.Server(uvicorn.Config(server.web_app, log_level="warning")).run([listener])
 
 
 if __name__ == "__main__":
