@@ -44,7 +44,7 @@ from sled.streaming.voice_maker import VoiceMaker
 from sled.text.plain import plain_text
 from sled.text.pronunciations import Pronunciations
 from sled.text.segments import SegmentLimits
-from sled.text.tokenizer import TextTokenizer, normalize_spaces
+from sled.text.tokenizer import TextTokenizer
 from sled.transcribe import DEFAULT_MODEL, load_recognizer
 
 logger = logging.getLogger(__name__)
@@ -236,7 +236,6 @@ class TTS:
                 **changes,
             )
             plain = plain_text(line, dictionary) if session.markup else line
-            plain = normalize_spaces(plain)
             num_tokens = len(self.tokenizer.encode(plain))
             if session.budget(self.model.config).holds(num_tokens, self.tokenizer.normalize(plain)):
                 session = replace(session, limits=ONE_SEGMENT)

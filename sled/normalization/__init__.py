@@ -51,8 +51,13 @@ class Normalizer(Protocol):
         """Take the next characters; returns the output that no later character can change."""
         ...
 
-    def finish(self) -> list[SpokenWord]:
-        """End the text; returns the rest of the output."""
+    def finish(self, *, goes_on: bool = False) -> list[SpokenWord]:
+        """End the text; returns the rest of the output.
+
+        Args:
+            goes_on: Whether more text follows, for another normalizer: the end of the last line is
+                then said as it is elsewhere.
+        """
         ...
 
     def following(self) -> Normalizer:

@@ -41,7 +41,7 @@ class DigitsNormalizer:
                 words.append(SpokenWord(f"{WORDS[digit]} ", self._num_fed - 1, self._num_fed))
         return words
 
-    def finish(self) -> list[SpokenWord]:
+    def finish(self, *, goes_on: bool = False) -> list[SpokenWord]:
         """End the word; returns the rest of the output."""
         word, self._word = self._word, ""
         start = self._num_fed - len(word)

@@ -41,6 +41,7 @@ from sled.normalization.spoken import SpokenWord, text_of, words_with_span
 
 MAX_REACH = 16
 _CONTEXT = 80  # characters before an item that its rules can see
+_MARK_OF_PAUSE = {COMMA: ",", STOP: "."}
 _SEPARATORS = re.compile(f"[{SPACE}{COMMA}{STOP}]")
 _MARKS = re.compile(rf"[{signs.MARKS}]+")
 _QUOTES = "\"'"
@@ -148,11 +149,11 @@ class EnglishNormalizer:
         """Take the next characters; returns the output that no later character can change."""
         return self._take(piece, ended=False)
 
-    def finish(self) -> list[SpokenWord]:
-        """End the text; returns the rest of the output."""
-        return self._take("", ended=True)
+    def finish(self, *, goes_on: bool = False) -> list[SpokenWord]:
+        """End the text; returns the rest of the output. See `sled.normalization.Normalizer`."""
+        return self._take("", ended=True, goes_on=goes_on)
 
-    def _take(self, piece: str, *, ended: bool) -> list[SpokenWord]:
+    def _take(self, piece: str, *, ended: bool, goes_on: bool = False) -> list[SpokenWord]:
         runs = self._lines.feed(piece, ended=ended)
         if not runs and not ended and not (self._word and self._next_is_word()):
             return []
@@ -169,13 +170,15 @@ class EnglishNormalizer:
             ends += run.traced.ends
             self._ends_line = run.ends_line
         self._text = "".join(texts)
-        said = self._read(starts, ends, ended=ended)
+        said = self._read(starts, ends, ended=ended, goes_on=goes_on)
         cut = max(0, self._at - _CONTEXT)
         self._text, self._at = self._text[cut:], self._at - cut
         self._starts, self._ends = tuple(starts[cut:]), tuple(ends[cut:])
         return said
 
-    def _read(self, starts: list[int], ends: list[int], *, ended: bool) -> list[SpokenWord]:
+    def _read(
+        self, starts: list[int], ends: list[int], *, ended: bool, goes_on: bool
+    ) -> list[SpokenWord]:
         """Say all items whose rules have seen what they need."""
         said: list[SpokenWord] = []
         text = self._text
@@ -191,6 +194,9 @@ class EnglishNormalizer:
             words, end = found
             self._say(said, words, starts[at], ends[end - 1])
             self._at = end
+        if goes_on and self._word and not self._has_mark():
+            mark = _MARK_OF_PAUSE.get(self._lines.pause, "")
+            self._word = replace(self._word, text=self._word.text + mark)
         if ended or self._has_mark() or self._next_is_word():
             self._flush(said, "" if ended else " ")
         return said
@@ -287,7 +293,7 @@ class EnglishNormalizer:
         """
         if separator == SPACE and self._text[self._at + 1] in _ENDS and not self._has_mark():
             return
-        mark = {COMMA: ",", STOP: "."}.get(separator)
+        mark = _MARK_OF_PAUSE.get(separator)
         if mark and not self._has_mark():
             if self._word:
                 self._word = replace(self._word, text=self._word.text + mark)

@@ -93,6 +93,19 @@ class Lines:
         """
         return plain(self._open[:1])[0].text[:1]
 
+    @property
+    def pause(self) -> str:
+        """What separates the text so far from what follows, as far as is known: SPACE, or a pause.
+
+        The line that follows may make it a longer one.
+        """
+        num_ends = len(_NEW_LINE.findall(self._space))
+        if num_ends and (num_ends > 1 or self._is_heading):
+            return STOP
+        if num_ends and self._column < MAX_SHORT_LINE:
+            return COMMA if self._separator == SPACE else self._separator
+        return STOP if num_ends and self._is_item else self._separator
+
     def feed(self, piece: str, *, ended: bool = False) -> list[Run]:
         """Take the next characters.
 
@@ -151,22 +164,19 @@ class Lines:
 
     def _cross_space(self, raw: str) -> None:
         """Take the white space before a run."""
-        num_ends = len(_NEW_LINE.findall(self._space))
-        if not num_ends:
+        pause = self.pause
+        if not _NEW_LINE.search(self._space):
             self._column += len(self._space)
             if self._begins_line:
                 self._mark_line(raw)
             return
-        length, was_item, was_heading = self._column, self._is_item, self._is_heading
         self._is_item = self._is_heading = self._after_bullet = False
+        is_short = self._column < MAX_SHORT_LINE
         self._column, self._begins_line = 0, True
         self._mark_line(raw)
-        if num_ends > 1 or was_heading or self._is_heading:
-            self._separator = STOP
-        elif length < MAX_SHORT_LINE:
-            self._separator = COMMA if self._separator == SPACE else self._separator
-        elif was_item or self._is_item:
-            self._separator = STOP
+        if self._is_heading or (self._is_item and not is_short):
+            pause = STOP
+        self._separator = pause
 
     def _mark_line(self, raw: str) -> None:
         """Note what a line is that begins with a run."""

@@ -58,7 +58,7 @@ class Verbatim:
         self._num_fed += len(piece)
         return words
 
-    def finish(self) -> list[SpokenWord]:
+    def finish(self, *, goes_on: bool = False) -> list[SpokenWord]:
         """Return nothing more."""
         return []
 

@@ -297,7 +297,7 @@ class TextStage:
         itself was cut.
         """
         normalizer = self._segment.normalizer
-        words = self._in_segment(words + normalizer.finish(), ended=True)
+        words = self._in_segment(words + normalizer.finish(goes_on=not ends_text), ended=True)
         if words and ends_word and not ends_text and not words[-1].text[-1:].isspace():
             words = [*words[:-1], replace(words[-1], text=f"{words[-1].text} ")]
         self._segment = OpenSegment(normalizer.following(), self._num_plain)

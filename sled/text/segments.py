@@ -20,6 +20,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from math import inf
 
+from sled.normalization.lines import MAX_SHORT_LINE
 from sled.text.breaks import (
     CLOSERS,
     Break,
@@ -153,6 +154,7 @@ class SegmentSplitter:
         self._limits = limits
         self._count_words, self._max_count_words = count, max_count
         self._follows_list = False  # whether the segment before was a list of single words
+        self._column = 0  # characters of the open line
         self._start_segment()
 
     def feed(self, piece: str) -> list[Piece | Boundary]:
@@ -299,7 +301,15 @@ class SegmentSplitter:
             self._size, self._word = size, word
             self._past = (self._past + character)[-_CONTEXT:]
         elif self._word:  # white space before the first word is ignored
+            if character == "\n" and self._ends_short_line():
+                self._word += ","  # as it is said
             self._past = _widen_gap(self._past, character)
+        self._column = 0 if character == "\n" else self._column + 1
+
+    def _ends_short_line(self) -> bool:
+        """Whether a line ends here without a mark, at which a reader pauses."""
+        is_short = 0 < self._column < MAX_SHORT_LINE and self._limits.comma > 0
+        return is_short and not self._limits.pauses(self._word)
 
 
 def split_segments(

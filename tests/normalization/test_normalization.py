@@ -244,3 +244,20 @@ def test_a_mark_behind_a_space_joins_only_a_word_without_one(text: str) -> None:
 
 def test_a_unit_that_runs_into_a_fraction_ends_before_it() -> None:
     assert normalize("35 min½W/m²", "english").startswith("thirty-five minutes one half")
+
+
+@pytest.mark.parametrize(
+    ("before", "said"),
+    [
+        ("One\n", "one,"),
+        ("One.\n", "one."),
+        ("# One\n\n", "one."),
+        ("One ", "one"),
+        ("One line that is wrapped since it is so very long\n", None),
+    ],
+)
+def test_a_line_that_ends_with_its_text_is_said_as_within_one(before: str, said: str | None):
+    normalizer = open_normalizer("english")
+    words = text_of(normalizer.feed(before) + normalizer.finish(goes_on=True)).strip()
+    assert words == said or said is None
+    assert normalize(f"{before}two", "english") == f"{words} two"

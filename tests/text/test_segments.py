@@ -276,6 +276,8 @@ def test_lists_are_divided_into_few_items_and_prose_is_not(segments: list[str]) 
         ["Monday, Tuesday, ", "Wednesday, ", "Thursday, ", "Friday."],
         # Items of several words, and prose behind a list, are divided as before.
         ["He ran, he sat, ", "he ate, he lay, ", "he slept."],
+        # The ends of short lines are pauses.
+        ["Monday\nTuesday\n", "Wednesday\n", "Thursday\n", "Friday"],
         ["Ten. Nine. ", "Eight. ", "Then he left, ", "and came back again in the evening."],
     ],
 )

@@ -205,6 +205,7 @@ RULES: list[Rule] = [
         begins=r"[A-Z]\.",
         reach=1,
     ),
+    rule(r"(?<!\w)Gen\.(?= (?:X|Y|Z|Alpha)\b)", "generation", begins=r"Gen\.$", reach=1),
     rule(rf"(?<![\w'])(?P<word>{LETTER}+)\.(?=\d)", _say_numbered),
     rule(
         rf"(?<![\w'.-])(?P<word>{'|'.join(sorted(INNER.keys() - {'Dr', 'e.g', 'i.e'}))})\.(?!\w)",

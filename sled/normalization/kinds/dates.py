@@ -152,7 +152,9 @@ def _say_short_digits(dialect: Dialect) -> Callable[[Match[str]], str | None]:
 
 # Parts that are hardly ever meant, and the last days of a year.
 _EXPIRY = word_set("exp exp: exp.: expiry expiry: expires: thru:")
-_DAY_ALONE = re.compile(r"(?:[1-9]|1[0-2])/(?:1[34579]|18|2[12367]|2[89]|31)|12/2[45]")
+_DAY_ALONE = re.compile(
+    r"(?:[1-9]|1[0-2])/(?:1[34579]|18|2[12367]|2[89]|31)|12/2[45]|(?:[2-9]|1[0-2])/1"
+)
 _SUM = re.compile(r" ?[-−+=*×÷/<>]")
 # Behind fractions: 1/4-1/2 inch.
 _MEASURED = re.compile(r" ?(?:\"|(?:inch(?:es)?|in|cups?|miles?|tsps?|tbsps?|lbs?|oz|of|hours?)\b)")
@@ -214,6 +216,13 @@ _BEHIND_YEAR = (
 )
 
 
+def _say_short_year(digits: str) -> str:
+    """The '03 of a class of 2003."""
+    if digits[0] != "0":
+        return numbers.cardinal(digits)
+    return f"oh {'oh' if digits == '00' else numbers.cardinal(digits[1])}"
+
+
 def _say_century(match: Match[str]) -> str | None:
     return "century" if re.search(r"\d(?:st|nd|rd|th)$", before(match)) else None
 
@@ -245,7 +254,23 @@ def rules(dialect: Dialect) -> list[Rule]:
         ),
         rule(slashes, _say_digits(dialect == "british", dialect)),
         rule(points, _say_digits(True, dialect)),
-        rule(rf"{FREE}(?P<month>0?[1-9]|1[0-2])/(?P<year>{_YEAR}){_SPLIT}", _say_month_year),
+        rule(
+            rf"{FREE}(?P<month>0?[1-9]|1[0-2])/(?P<year>(?:1[5-9]|20|21)\d\d){_SPLIT}",
+            _say_month_year,
+        ),
+        rule(  # 20240501
+            rf"{FREE}(?P<year>(?:19|20)\d\d)(?P<month>0[1-9]|1[0-2])(?P<day>0[1-9]|[12]\d|3[01])"
+            rf"{END}(?P<hours>)",
+            _say_iso(dialect),
+        ),
+        rule(  # 01-May-2024
+            rf"{FREE}(?P<day>{_DAY})(?P<last>)-(?P<month>{_BARE_MONTH})-(?P<year>\d{{4}}|\d\d)(?!\w)",
+            _say_day_month,
+        ),
+        rule(  # Sep-23
+            rf"(?<!\w)(?P<month>{_SHORT_MONTH})-(?=\d\d(?![\w-]))",
+            lambda m: month_name(m["month"]),
+        ),
         rule(
             rf"{FREE}(?P<one>0?[1-9]|[12]\d|3[01])/(?P<two>0?[1-9]|[12]\d|3[01])(?P<year>){_SPLIT}",
             _say_short_digits(dialect),
@@ -352,5 +377,5 @@ def rules(dialect: Dialect) -> list[Rule]:
             begins=r"[cC]\.$",
             reach=1,
         ),
-        rule(r"(?<!\w)'(?P<year>\d\d)(?![\w])", lambda m: f"'{numbers.cardinal(int(m['year']))}"),
+        rule(r"(?<!\w)'(?P<year>\d\d)(?![\w])", lambda m: f"'{_say_short_year(m['year'])}"),
     ]

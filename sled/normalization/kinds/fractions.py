@@ -83,7 +83,7 @@ def _say_unit(match: Match[str], is_several: bool) -> str:
 
 _FRACTION_UNIT = (
     r"(?: ?(?P<unit>in(?=\.)|(?:[ctT]|pt)(?=\. [a-z])"
-    r"|\"(?= [a-z])"
+    r"|\"(?!\w)"
     r"|(?:km|cm|mm|kg|mg|ft|yd|mi|oz|lbs?|gal|qt|tsps?|tbsps?|Tbsp|mL|ml|hrs?|mins?|yrs?|h|L)(?!\w))"
     r"(?:\.(?=[,;:!?]| [\"'(]?[a-z\d]))?)?"
 )

@@ -103,6 +103,16 @@ def _say_model_number(digits: str) -> str:
     return numbers.pairs(digits) if len(digits) in (3, 4) else numbers.cardinal(digits)
 
 
+def _plural(words: str) -> str:
+    """Several of a number: under-12s."""
+    return re.sub("y$", "ie", words) + ("es" if words.endswith("x") else "s")
+
+
+def _say_times(text: str) -> str:
+    """The 2x of a 2x4."""
+    return f"{numbers.cardinal(text[0])} by " if text else ""
+
+
 def _parts(text: str) -> list[str]:
     parts: list[str] = []
     for char in text:
@@ -301,11 +311,15 @@ RULES: list[Rule] = [
             else None
         ),
     ),
-    rule(  # under-12s
-        r"(?<=[a-z]-)(?P<number>\d+)s(?!\w)",
+    rule(  # under-12s, F-16s
+        r"(?<=[A-Za-z]-)(?P<number>\d+)s(?!\w)",
+        lambda m: _plural(_say_model_number(m["number"])),
+    ),
+    rule(  # MP3s, 747s, 2x4s
+        rf"{FREE}(?P<letters>[A-Z]{{1,3}}|\dx(?=\d)|(?=7[0-8]7))(?P<number>\d+)s(?!\w)",
         lambda m: (
-            re.sub("y$", "ie", numbers.cardinal(m["number"])).removesuffix("x")
-            + ("xes" if m["number"][-1] == "6" and m["number"][-2:] != "16" else "s")
+            f"{spell(m['letters']) if m['letters'].isalpha() else _say_times(m['letters'])}"
+            f"{_plural(_say_model_number(m['number']))}"
         ),
     ),
     rule(r"(?<=\d)-(?=#\d)", range_word),

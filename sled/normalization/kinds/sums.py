@@ -240,7 +240,8 @@ def _say_factors(match: Match[str]) -> str | None:
     last = match["last"]
     if unit_names(match["factors"] + last):
         return None
-    return f"{spell(match['factors'])}{_say_operand(last + '^' + match['power'])}"
+    factors = " ".join(map(_say_base, match["factors"]))
+    return f"{factors} {_say_operand(last + '^' + match['power'])}"
 
 
 def _say_scientific(match: Match[str]) -> str:
@@ -254,7 +255,7 @@ def _say_comparison(match: Match[str]) -> str:
 
 BEGINS = (
     rf"[-−(√~<>!=≤≥≈≠∞|.^/\d]|(?:{'|'.join(_FUNCTIONS)})(?:\d*\(|\^)|{_VARIABLE}(?!{LETTER})|ln"
-    rf"|(?:[A-Z]{{2,3}}|[a-z][A-Z]{{1,2}}|{_CONSONANTS}{{2,3}})(?!\w)|[a-z]{{2,3}}\^"
+    rf"|(?:[A-Z]{{2,3}}|[a-z][A-Z]{{1,2}}|{_CONSONANTS}{{2,3}})(?!\w)|[a-zα-ω]{{2,3}}\^"
 )
 RULES: list[Rule] = [
     rule(
@@ -287,12 +288,12 @@ RULES: list[Rule] = [
         lambda m: spell(m["factors"]),
     ),
     rule(
-        r"(?<!\w)(?P<factors>[a-z]{1,2})(?P<last>[a-z])\^(?P<power>[2-9])(?!\w)",
+        r"(?<![^\W\d])(?P<factors>[a-zα-ω]{1,2})(?P<last>[a-z])\^(?P<power>[2-9])(?!\w)",
         _say_factors,
     ),
     rule(r"(?<![\w.,])(?P<left>1|[xyzntk])[-−](?P<right>[xyznt1])(?!\w|-)", _say_difference),
     rule(
-        r"(?<![\w'-])(?P<variable>[knmx]|\d+)!(?= ?[a-z(=<>≤≥+*/-]| $)",
+        r"(?<![\w'-])(?P<variable>[knmx]|\d+)!(?= ?[a-z(=<>≤≥+*/-]|[;)]| $)",
         lambda m: f"{_say_base(m['variable'])} factorial",
         begins=r"(?:[knmx]|\d+)!$",
         reach=1,

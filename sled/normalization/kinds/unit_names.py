@@ -6,7 +6,7 @@ import re
 from functools import lru_cache
 from re import Match
 
-from sled.normalization.rules import word_set
+from sled.normalization.rules import spell, word_set
 
 _PREFIXES = {
     "p": "pico",
@@ -87,6 +87,7 @@ _OTHER = {
     "gb": ("gigabyte", "gigabytes"),
     "mb": ("megabyte", "megabytes"),
     "tb": ("terabyte", "terabytes"),
+    "IU": (spell("IU"), spell("IU")),
     "bps": ("basis point", "basis points"),
     "bp": ("basis point", "basis points"),
     "sqft": ("square foot", "square feet"),

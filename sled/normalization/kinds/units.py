@@ -52,8 +52,9 @@ def _say_quantity(match: Match[str]) -> str | None:
             return None
     if gap == " " and unit in _SIDES and re.match(r"\.? (?:[A-Z]|\d+(?:st|nd|rd|th)\b)", rest):
         return None  # 5 N. Main St.
-    if unit == "s" and re.search(r"[a-z]-$", match.string[: match.start("number")]):
-        return None  # under-12s
+    past = match.string[: match.start("number")]
+    if unit == "s" and gap == "" and (re.search(r"\w-$", past) or re.fullmatch("7[0-8]7", number)):
+        return None  # under-12s, F-16s, 747s
     if unit == "m" and gap == "" and _IS_COUNTED.match(rest):
         return None  # 5m views
     if unit in ("t", "T", "pt", "pts") and _IN_RECIPE.match(f"{number}{rest}"):
