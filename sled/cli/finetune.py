@@ -17,7 +17,10 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     """Add the flags of `sled finetune`."""
     parser.add_argument("--config", type=Path, required=True, help="configuration in YAML")
     parser.add_argument(
-        "--mode", choices=("llm",), default="llm", help="what is trained: the language model"
+        "--mode",
+        choices=("llm", "flow", "both"),
+        default="llm",
+        help="what is trained: the language model, the flow, or each and then both",
     )
     parser.add_argument(
         "--resume", action="store_true", help="accepted, without effect: runs always continue"
@@ -31,9 +34,12 @@ def run(args: argparse.Namespace) -> None:
     """Fine-tune.
 
     Raises:
-        ValueError: As `finetune_llm`.
+        ValueError: As `finetune`.
     """
-    from sled.training.editx.finetune import finetune_llm
+    from sled.training.editx.finetune import finetune
 
-    folder = finetune_llm(args.config, args.output, use_cpu=args.use_cpu, bf16=args.bf16)
-    print(f"{folder}: llm_best.pt, and the trained weights in llm")
+    how = {"use_cpu": args.use_cpu, "bf16": args.bf16}
+    folder = finetune(args.config, args.output, args.mode, **how)
+    names = ("llm", "flow") if args.mode == "both" else (args.mode,)
+    best = " and ".join(f"{name}_best.pt" for name in names)
+    print(f"{folder}: {best}, and in folders what each stage ended with")

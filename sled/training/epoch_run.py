@@ -1,15 +1,15 @@
 """Runs of models that a `Learner` trains, epoch by epoch, in one process or several.
 
-After each epoch the weights are written in CosyVoice's form, `epoch_3_whole.pt`, with a record of
-the settings and the loss of the evaluation beside them. A run that is started again continues where
-it was.
+After each epoch the weights are written, usually in CosyVoice's form, `epoch_3_whole.pt`, with a
+record of the settings and the loss of the evaluation beside them. A run that is started again
+continues where it was.
 """
 
 from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass
 from datetime import datetime
@@ -86,6 +86,8 @@ class EpochRun:
         log_steps: Steps between two lines of the log.
         record: Settings that are written beside each checkpoint.
         seed: Of the random numbers of dropout.
+        save: Writes what another form of checkpoints has after an epoch; it is given the learner,
+            the number of the epoch and the loss of the evaluation. None: CosyVoice's form.
     """
 
     learner: Learner
@@ -97,6 +99,7 @@ class EpochRun:
     log_steps: int = 100
     record: Mapping[str, Any]
     seed: int = 1986
+    save: Callable[[Learner, int, float], None] | None = None
 
 
 def train_epochs(run: EpochRun) -> Path:
@@ -122,7 +125,10 @@ def train_epochs(run: EpochRun) -> Path:
             loss = run.learner.evaluate(run.eval_loader)
             if is_first:
                 logger.info("epoch %d: evaluation loss %.4f", number, loss)
-                _save_checkpoint(run, number, loss)
+                if run.save is None:
+                    _save_checkpoint(run, number, loss)
+                else:
+                    run.save(run.learner, number, loss)
             loader.start_epoch(number + 1)
             _save_state(run, number + 1)
         run.learner.processes.gather(None)  # all files are written before any process ends

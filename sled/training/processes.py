@@ -74,6 +74,9 @@ def started_processes(backend: str) -> Iterator[Processes]:
     if size == 1:
         yield ALONE
         return
+    if distributed.is_initialized():  # for another model of the same run
+        yield Processes(distributed.get_rank(), size)
+        return
     distributed.init_process_group(backend, timeout=TIMEOUT)
     try:
         yield Processes(distributed.get_rank(), size)
@@ -82,10 +85,9 @@ def started_processes(backend: str) -> Iterator[Processes]:
 
 
 def device_of_process(backend: str) -> torch.device:
-    """The device that this process computes on: its GPU, or with "gloo" and without one the CPU."""
-    if not torch.cuda.is_available():
+    """The device that this process computes on: with "nccl" its GPU, if there is one."""
+    if backend == "gloo" or not torch.cuda.is_available():
         return torch.device("cpu")
     device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
-    if backend == "nccl":
-        torch.cuda.set_device(device)
+    torch.cuda.set_device(device)
     return device

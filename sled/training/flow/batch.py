@@ -7,9 +7,11 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
 
 from sled.codec.flow.base import FlowBatch, SpeechFlow
 from sled.codec.flow.cosyvoice2 import FRAMES_PER_TOKEN, ChunkedFlow
+from sled.codec.speech_tokens.dual import align_codebooks
 
 TOKENS, MEL, VECTOR = "speech_token", "speech_feat", "embedding"
 WAVEFORM, PITCH = "speech", "pitch_feat"
@@ -19,7 +21,7 @@ def flow_batch(batch: Mapping[str, Any], flow: SpeechFlow) -> FlowBatch:
     """Take what a flow learns from.
 
     Tokens and mel frames were rounded in their own ways. For a flow with two frames for each token,
-    both are cut to the shorter one.
+    both are cut to the shorter one. A flow of two codebooks gets their mixed tokens in rows.
 
     Args:
         batch: As `sled.data.tokens` makes it.
@@ -43,11 +45,14 @@ def flow_batch(batch: Mapping[str, Any], flow: SpeechFlow) -> FlowBatch:
     ):
         if found != wanted:
             raise ValueError(f"the corpus has {found} {what}, the flow {wanted}: extract it again")
-    if len(tokens) and int(tokens.max()) >= flow.vocab_size:
+    known = flow.vocab_size - (flow.token_shape == (2,))  # rows have an id more, between codebooks
+    if len(tokens) and int(tokens.max()) >= known:
         raise ValueError(
-            f"the corpus has the token {int(tokens.max())}, the flow {flow.vocab_size} tokens: use "
-            "the speech tokenizer that belongs to the flow"
+            f"the corpus has the token {int(tokens.max())}, the flow {known} tokens: use the "
+            "speech tokenizer that belongs to the flow"
         )
+    if flow.token_shape == (2,):
+        tokens, num_tokens = _in_rows(tokens, num_tokens)
     if isinstance(flow, ChunkedFlow):
         num_tokens = torch.minimum(num_tokens, num_frames // FRAMES_PER_TOKEN)
         num_frames = FRAMES_PER_TOKEN * num_tokens
@@ -55,6 +60,13 @@ def flow_batch(batch: Mapping[str, Any], flow: SpeechFlow) -> FlowBatch:
     inside = torch.arange(frames, device=mel.device) < num_frames[:, None]
     mel = mel[..., :frames] * inside[:, None]
     return FlowBatch(tokens[:, :longest], num_tokens, mel, num_frames, speaker)
+
+
+def _in_rows(mixed: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+    """Rows [B, R, 2] of mixed tokens [B, T] of two codebooks, and their numbers [B]."""
+    rows = [align_codebooks(one[:length]) for one, length in zip(mixed, lengths, strict=True)]
+    counts = torch.tensor([len(one) for one in rows], device=mixed.device)
+    return pad_sequence(rows, batch_first=True), counts
 
 
 def vocoder_batch(

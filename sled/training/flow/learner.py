@@ -30,12 +30,14 @@ class FlowTraining:
         max_grad_norm: Larger gradients are scaled down.
         schedule: The number of a step, from 0, to a factor of the learning rate. None: constant.
         bf16: Whether the networks compute in bfloat16 where that is safe.
+        weight_decay: Share of the learning rate by which weights are reduced in each step (AdamW).
     """
 
     learning_rate: float = 1e-3
     max_grad_norm: float = 5.0
     schedule: Callable[[int], float] | None = None
     bf16: bool = False
+    weight_decay: float = 0.0
 
 
 class FlowLearner:
@@ -65,7 +67,12 @@ class FlowLearner:
         self.flow, self.training, self.generator = flow.train(), training, generator
         self.teacher = None if teacher is None else teacher.eval().requires_grad_(False)
         self.solver, self.processes, self.step = solver, processes, 0
-        self.optimizer = torch.optim.Adam(flow.parameters(), lr=training.learning_rate)
+        # Without decay this is Adam.
+        self.optimizer = torch.optim.AdamW(
+            [one for one in flow.parameters() if one.requires_grad],
+            lr=training.learning_rate,
+            weight_decay=training.weight_decay,
+        )
 
     def train_step(self, batches: list[FlowBatch]) -> dict[str, float]:
         """Update the flow by a few batches of each process, which all count alike.

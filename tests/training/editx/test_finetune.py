@@ -8,6 +8,7 @@ import torch
 import yaml
 from transformers import AutoModelForCausalLM, LlamaConfig, LlamaForCausalLM
 
+from sled.codec.flow.files import load_flow
 from sled.data.tokens.pack import write_parquet
 from sled.data.tokens.tables import SPEECH_TOKENS, write_table
 from sled.model.tokens.lm import TokenSample
@@ -19,10 +20,18 @@ from sled.training.editx.chat import (
     ChatTokenizer,
     load_chat_lm,
 )
-from sled.training.editx.finetune import read_settings
+from sled.training.editx.checkpoints import load_finetuned
+from sled.training.editx.settings import read_settings
 from tests.commands import run
-from tests.data.tokens.corpora import make_folder, name, seconds
-from tests.debug import debug_tokenizer
+from tests.data.tokens.corpora import (
+    SPEAKER_VECTORS,
+    SPEAKERS,
+    UTTERANCE_VECTORS,
+    make_folder,
+    name,
+    seconds,
+)
+from tests.debug import GOLDENS, debug_tokenizer
 
 FIRST, NUM = 310, 100
 
@@ -40,6 +49,9 @@ def setting(tmp_path_factory):
     random = np.random.default_rng(0)
     rows = {name(n): random.integers(NUM, size=round(125 / 3 * seconds(n))) for n in range(6)}
     write_table(source / SPEECH_TOKENS, rows)
+    vectors = {name(n): random.normal(size=16) for n in range(6)}
+    write_table(source / UTTERANCE_VECTORS, vectors)
+    write_table(source / SPEAKER_VECTORS, {one: random.normal(size=16) for one in SPEAKERS})
     write_parquet(source, folder / "parquet")
     listed = str(folder / "parquet" / "data.list")
     content = {
@@ -47,10 +59,10 @@ def setting(tmp_path_factory):
         "data": {"train_data": listed, "cv_data": listed, "max_frames_in_batch": 300},
         "model": {
             "llm": {"path": str(folder / "model"), "first_speech": FIRST, "num_speech": NUM},
-            "flow": {"anything": "else"},
+            "flow": {"path": str(GOLDENS / "token-flow" / "step_flow")},
         },
-        "optim": {"lr_llm": 0.01, "accum_grad": 1, "warmup_steps": 1},
-        "stage": {"stage1_epochs": 5},
+        "optim": {"lr_llm": 0.01, "lr_flow": 0.01, "accum_grad": 1, "warmup_steps": 1},
+        "stage": {"stage1_epochs": 5, "stage2_epochs": 3, "stage3_epochs": 2},
     }
     (folder / "lora.yaml").write_text(yaml.safe_dump(content))
     content["model"]["llm"]["lora_r"] = 0
@@ -58,9 +70,9 @@ def setting(tmp_path_factory):
     return folder
 
 
-def finetune(setting, config, output, *flags):
-    words = ("--config", setting / config, "--mode", "llm", "--use_cpu", "--output", output)
-    return run("finetune", *map(str, words), *flags)
+def finetune(setting, config, output, mode="llm"):
+    words = ("--config", setting / config, "--mode", mode, "--use_cpu", "--output", output)
+    return run("finetune", *map(str, words))
 
 
 @pytest.mark.parametrize("config", ["lora.yaml", "whole.yaml"])
@@ -131,3 +143,33 @@ def test_what_cannot_be_used_is_named(setting, tmp_path, capsys):
         load_chat_lm(tmp_path / "code", rank=8)
     with pytest.raises(ValueError, match="speech tokens go up to"):
         load_chat_lm(setting / "model", rank=0)
+
+
+def losses_of(folder):
+    """The losses of each epoch of a language model's stage."""
+    state = json.loads((folder / "trainer_state.json").read_text())
+    return [entry["eval_loss"] for entry in state["log_history"] if "eval_loss" in entry]
+
+
+def test_both_are_tuned_and_loaded_by_name(setting, tmp_path):
+    assert finetune(setting, "lora.yaml", tmp_path, mode="both") == 0
+    best = torch.load(tmp_path / "flow_best.pt", weights_only=True)
+    begun = load_flow(GOLDENS / "token-flow" / "step_flow")
+    trained = best["model_state_dict"].keys()
+    assert trained < begun.state_dict().keys()
+    assert not any(name.startswith(("encoder", "input_embedding")) for name in trained)
+    # What is frozen is as it was, and the rest is loaded by name.
+    ended = load_flow(tmp_path / "joint_flow")
+    for key, one in ended.state_dict().items():
+        assert one.equal(begun.state_dict()[key]) == (key not in trained)
+    load_finetuned(begun, tmp_path / "flow_best.pt")
+    assert all(begun.state_dict()[key].equal(best["model_state_dict"][key]) for key in trained)
+    # The joint stage goes on where the others ended.
+    assert len(losses_of(tmp_path / "llm")) == 5 and len(losses_of(tmp_path / "joint_llm")) == 2
+    assert losses_of(tmp_path / "joint_llm")[-1] < losses_of(tmp_path / "llm")[-1]
+    chat = load_chat_lm(setting / "model", rank=8, first_speech=FIRST, num_speech=NUM)
+    load_finetuned(chat, tmp_path / "llm_best.pt")
+    with pytest.raises(ValueError, match="no checkpoint of this model"):
+        load_finetuned(chat, tmp_path / "flow_best.pt")
+    with pytest.raises(ValueError, match="no checkpoint of this model"):
+        load_finetuned(chat, setting / "lora.yaml")
