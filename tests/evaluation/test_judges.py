@@ -10,7 +10,12 @@ import pytest
 from sled import TTS
 from sled.evaluation.items import Clip, Item
 from sled.evaluation.judges.base import Heard
-from sled.evaluation.judges.quality import QualityJudge, load_dnsmos, load_utmos
+from sled.evaluation.judges.quality import (
+    QualityJudge,
+    _dnsmos_windows,
+    load_dnsmos,
+    load_utmos,
+)
 from sled.evaluation.judges.seams import SeamJudge, is_click
 from sled.evaluation.judges.timing import TimingJudge
 from sled.evaluation.judges.words import WordJudge, load_word_judge
@@ -167,10 +172,32 @@ def test_recognisers_of_extras_are_called_as_their_packages_say(
     assert judge.judge([heard(hum(0.5))]) == [{"heard": "zh 0.5"}]
 
 
+@pytest.mark.parametrize(
+    ("seconds", "count"),
+    # Doubled to 12.8 s, 9.6 s, 9.1 s, and 17.8 s, of which one window is rounded to be too short.
+    [(0.4, 3), (1.2, 1), (4.55, 1), (8.9, 7), (9.01, 1), (9.99, 1), (10.02, 1), (11.5, 2)],
+)
+def test_windows_of_dnsmos_begin_a_second_apart(seconds: float, count: int) -> None:
+    speech = debug_waveform(seconds, sample_rate=16_000)
+    windows = _dnsmos_windows(speech)
+    assert windows.shape == (count, round(9.01 * 16_000))
+    repeated = np.resize(speech, 20 * 16_000)
+    for number, window in enumerate(windows):
+        np.testing.assert_array_equal(window, repeated[number * 16_000 :][: len(window)])
+
+
+@pytest.mark.slow
+def test_dnsmos_gives_the_scores_of_its_package() -> None:
+    package = pytest.importorskip("speechmos.dnsmos")
+    rate = load_dnsmos()
+    for seconds in (2.2, 4.6, 8.9, 10.1):
+        speech = hum(seconds)[: round(16_000 * seconds)]
+        assert rate(speech) == pytest.approx(package.run(speech, 16_000)["ovrl_mos"], abs=1e-5)
+
+
 @pytest.mark.slow
 def test_dnsmos_prefers_a_voice_without_noise() -> None:
     pytest.importorskip("speechmos")
-    pytest.importorskip("librosa")
     speech = TTS.from_pretrained().say("one two three", seed=0).audio
     noise = np.random.default_rng(0).normal(size=len(speech)).astype(np.float32)
     judge = QualityJudge("dnsmos", load_dnsmos(), "speechmos")

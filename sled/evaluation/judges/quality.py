@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,9 @@ from sled.evaluation.judges.base import Heard, Judge
 from sled.files.extras import install_command
 
 SAMPLE_RATE = 16_000
+DNSMOS_WINDOW_S = 9.01
+# Turns what the network gives for the overall quality into the scale of listeners.
+DNSMOS_OVERALL = (-0.06766283, 1.11546468, 0.04602535)
 UTMOS_NAME = "utmos22_strong"
 
 Rater = Callable[[np.ndarray], float]
@@ -22,16 +26,49 @@ Rater = Callable[[np.ndarray], float]
 
 
 def load_dnsmos() -> Rater:
-    """Load DNSMOS P.835 (Reddy et al. 2022), overall quality; its package has the weights.
+    """Load DNSMOS P.835 (Reddy et al. 2022), overall quality, with the weights of speechmos.
+
+    The score is that of `speechmos.dnsmos.run`. Its second network, whose score is not reported,
+    does not run, and librosa, which prepares the input of that network, is not imported.
 
     Raises:
-        ValueError: If its package is not installed.
+        ValueError: If a package is not installed.
     """
+    package = find_spec("speechmos")
     try:
-        from speechmos import dnsmos
-    except ImportError as error:
-        raise ValueError(f"--dnsmos needs speechmos: run {install_command('quality')}") from error
-    return lambda speech: float(dnsmos.run(speech, SAMPLE_RATE)["ovrl_mos"])
+        import onnxruntime
+    except ImportError:
+        package = None
+    if package is None or package.origin is None:
+        raise ValueError(f"--dnsmos needs speechmos: run {install_command('quality')}")
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = torch.get_num_threads()
+    path = Path(package.origin).with_name("dnsmos_models") / "sig_bak_ovr.onnx"
+    network = onnxruntime.InferenceSession(str(path), options, ["CPUExecutionProvider"])
+
+    def rate(speech: np.ndarray) -> float:
+        (scores,) = network.run(None, {"input_1": _dnsmos_windows(speech)})  # [N, 3]
+        return float(np.polyval(DNSMOS_OVERALL, scores[:, 2].astype(np.float64)).mean())
+
+    return rate
+
+
+def _dnsmos_windows(speech: np.ndarray) -> np.ndarray:
+    """Windows [N, 9.01 s] of speech [S], which is doubled until there is one.
+
+    They begin a second apart, and the last second of speech begins none unless it has to. The
+    package leaves out those that are a sample shorter, because their end is rounded down.
+    """
+    length = int(DNSMOS_WINDOW_S * SAMPLE_RATE)
+    while len(speech) < length:
+        speech = np.append(speech, speech)
+    count = int(len(speech) // SAMPLE_RATE - DNSMOS_WINDOW_S) + 1
+    spans = [
+        (number * SAMPLE_RATE, int((number + DNSMOS_WINDOW_S) * SAMPLE_RATE))
+        for number in range(count)
+    ]
+    windows = [speech[start:end] for start, end in spans if end - start == length]
+    return np.stack(windows).astype(np.float32)
 
 
 def load_utmos(folder: str) -> Rater:
