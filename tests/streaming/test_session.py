@@ -699,6 +699,17 @@ def first_sound_at_s(session: Session) -> float:
     return next(chunk.ready_at_s for chunk in session.chunks() if len(chunk.audio))
 
 
+def test_the_load_and_the_delay_are_those_of_recent_speech() -> None:
+    tts = debug_tts(**STREAM)
+    engine = tts._engine
+    assert engine.predict_load(3) == engine.delay_s == 0
+    begun_s = time.perf_counter()
+    tts.say(TEXT, options=frames(40))
+    spoken_s = time.perf_counter() - begun_s
+    assert 0 < engine.delay_s < spoken_s
+    assert 0 < engine.predict_load(1) < engine.predict_load(3) <= 3.1 * engine.predict_load(1)
+
+
 def test_a_busy_engine_does_not_make_text_count_as_slow() -> None:
     tts = debug_tts(**EAGER | {"stream_n": 4})
     with tts.open_session(decoding=frames(40), max_start_delay_s=20.0) as session:

@@ -4,6 +4,7 @@ import asyncio
 import base64
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -92,6 +93,26 @@ def test_audio_comes_before_the_text_is_complete(served: Running) -> None:
 
     asyncio.run(run())
     served.wait_until(lambda: served.server.active == 0)
+
+
+def test_a_writer_keeps_others_from_starting_for_a_moment_only(
+    serve: Callable[..., Running],
+) -> None:
+    """He has no reserve of audio since he writes no more, and is taken to be slow."""
+    running = serve(max_starting=1, queue_s=30.0)
+
+    async def run() -> bool:
+        async with call(running) as writer, call(running) as other:
+            await writer.send(text("four two "))
+            await writer.take()
+            await other.send(text("seven"), DONE)
+            messages, _ = await other.utterance()
+            return bool(messages[-2]["error"])
+
+    assert not asyncio.run(run())
+    with httpx.Client(base_url=running.url, timeout=60) as client, ThreadPoolExecutor(4) as pool:
+        answers = list(pool.map(lambda _: ask(client), range(4)))
+    assert [answer.status_code for answer in answers] == [200] * 4
 
 
 def test_several_utterances_each_with_a_number(served: Running) -> None:
