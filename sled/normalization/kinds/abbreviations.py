@@ -148,7 +148,8 @@ def _say_dotted_letters(match: Match[str]) -> str | None:
 def _say_open(match: Match[str]) -> str | None:
     word, previous = match["word"], before(match)
     if word == "St":
-        return "street" if is_name(previous) else "saint"
+        is_street = is_name(previous) or re.search(r"\d(?:st|nd|rd|th)$", previous) is not None
+        return "street" if is_street else "saint"
     if (
         word == "Dr"
         and is_name(previous)
@@ -182,7 +183,9 @@ _NEEDS_NEXT = "|".join(sorted({"St", "Dr", *NUMBERED, *WORDS, *STATE_NAMES, *SHO
 _TITLES = "Mr|Mrs|Ms|Dr|St|Ave|Blvd|Rd|Hwy|Pkwy|Ln|vs|etc"
 _KEY = "(?i:ctrl|control|cmd|command|alt|option|shift|fn|win)"
 _OPEN = rf"{_TITLES}|et|{_KEY}|AKA|aka|{'|'.join(SPELLED)}|{'|'.join(CHANGES)}"
-BEGINS = rf"(?=\S*[./])|[DRI]-|(?:{_OPEN})(?!\w)|(?:Rte?|Rm|Ste|Apt|Bldg|Vol|Fig|Eq|Chap)(?!\w)"
+BEGINS = (
+    rf"(?=\S*[./])|[DRI]-|(?:{_OPEN})(?!\w)|(?:ext|Mk|Rte?|Rm|Ste|Apt|Bldg|Vol|Fig|Eq|Chap)(?!\w)"
+)
 RULES: list[Rule] = [
     rule(rf"(?<![\w.])(?P<word>(?:[A-Za-z]\.)*[A-Za-z]|{LETTER}+|Ph\.D)\.'s(?!\w)", _say_owner),
     rule(
@@ -205,6 +208,13 @@ RULES: list[Rule] = [
         begins=r"[A-Z]\.",
         reach=1,
     ),
+    rule(
+        r"(?<!\w)Rev\.(?= (?:[A-Z]|\d[\d.]*)(?![\w.]))",
+        "revision",
+        begins=r"Rev\.$",
+        reach=1,
+    ),
+    rule(r"(?<!\w)Mk(?= (?:[IVX]+|\d+)(?!\w))", "mark", begins="Mk$", reach=1),
     rule(r"(?<!\w)Gen\.(?= (?:X|Y|Z|Alpha)\b)", "generation", begins=r"Gen\.$", reach=1),
     rule(rf"(?<![\w'])(?P<word>{LETTER}+)\.(?=\d)", _say_numbered),
     rule(
@@ -231,9 +241,9 @@ RULES: list[Rule] = [
         goes_on=r"\+",
     ),
     rule(
-        r"(?<!\w)(?P<word>Hwy|Rte?|Rm|Ste|Apt|Bldg|Vol|Fig|Eq|Chap)(?= #?\d)",
+        r"(?<!\w)(?P<word>Hwy|ext|Rte?|Rm|Ste|Apt|Bldg|Vol|Fig|Eq|Chap)(?= #?\d)",
         lambda m: NUMBERED[m["word"]],
-        begins="(?:Hwy|Rte?|Rm|Ste|Apt|Bldg|Vol|Fig|Eq|Chap)$",
+        begins="(?:Hwy|ext|Rte?|Rm|Ste|Apt|Bldg|Vol|Fig|Eq|Chap)$",
         reach=1,
     ),
     rule(

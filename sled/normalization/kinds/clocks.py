@@ -19,6 +19,7 @@ from sled.normalization.rules import FREE, Rule, range_word, rule, so_far, spell
 _HALF_DAY = r"(?:[aA]\.?[mM]|[pP]\.?[mM])(?![A-Za-z])"
 _HOURS = r"(?:[01]?\d|2[0-4])"
 _TIME = rf"{_HOURS}(?:[:.][0-5]\d)?"
+_ZONES = "E[DS]?T|P[DS]?T|C[DS]?T|M[DS]?T|GMT|UTC"
 _CLOCK = rf"(?P<hours>{_HOURS}):(?P<minutes>[0-5]\d)"
 
 
@@ -112,6 +113,16 @@ RULES: list[Rule] = [
         begins=rf"{_TIME}(?:$|[aApP-])",
         reach=4,
         goes_on=so_far(rf"{_TIME}(?: ?{_HALF_DAY}\.?)?(?: ?-(?: ?{_TIME}(?: ?{_HALF_DAY}\.?)?)?)?"),
+    ),
+    rule(  # 6:05a, 2p ET
+        rf"{FREE}(?:(?P<clock>{_HOURS}:[0-5]\d)(?P<half>[ap])"
+        rf"|(?P<hour>1?\d)(?P<part>[ap])(?= (?:{_ZONES})\b))(?![\w'])",
+        lambda m: (
+            f"{_say_time(m['clock'] or m['hour'], has_half_day=True)} "
+            + _spell_half_day((m["half"] or m["part"]) + "m")
+        ),
+        begins=r"\d\d?[ap]$",
+        reach=1,
     ),
     rule(
         rf"{FREE}(?P<from>{_HOURS}:[0-5]\d) ?- ?(?P<time>{_HOURS}:[0-5]\d)(?![\d:])",

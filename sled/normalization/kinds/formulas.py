@@ -57,7 +57,7 @@ RULES: list[Rule] = [
         _say_ion,
     ),
     rule(
-        rf"(?<!\w)(?=\w*[A-Z])(?=[A-Za-z()]*\d){_GROUP}{{2,}}{END}",
+        rf"(?<!\w)(?!WW[12]{END})(?=\w*[A-Z])(?=[A-Za-z()]*\d){_GROUP}{{2,}}{END}",
         lambda match: None if _SERIAL.search(match[0]) else _say_formula(match[0]),
     ),
     rule(  # 2Fe

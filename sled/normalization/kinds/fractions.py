@@ -8,11 +8,12 @@ step 3/5, rated 9/10       step three of five, rated nine out of ten
 
 from __future__ import annotations
 
+import re
 from re import Match
 
 from sled.normalization import numbers
 from sled.normalization.kinds.unit_names import KITCHEN, unit_names
-from sled.normalization.rules import Rule, before, rule, so_far, word_set
+from sled.normalization.rules import Rule, after, before, rule, so_far, word_set
 
 
 def fraction(above: int, below: int) -> str:
@@ -44,7 +45,10 @@ def _say_fraction(match: Match[str]) -> str | None:
     if whole:
         if not 0 < above < below:
             return None
-        return f"{numbers.cardinal(whole)} and {fraction(above, below)}{_say_unit(match, True)}"
+        is_several = match["unit"] != '"' or re.match(" [a-z]{3,}", after(match)) is None
+        return (
+            f"{numbers.cardinal(whole)} and {fraction(above, below)}{_say_unit(match, is_several)}"
+        )
     if 1900 <= above < 2100 and below > 99:  # a number of a letter: 2024/118
         return f"{numbers.year(match['above'])} slash {numbers.cardinal(below)}"
     if before(match).lower() in _OF and above <= below:

@@ -65,6 +65,7 @@ _SPECIAL = {
     "IoT": spell("IoT"),
     "OAuth": spell("O") + "auth",
     "pH": spell("pH"),
+    "pKa": spell("pKa"),
     "mRNA": spell("mRNA"),
     "tRNA": spell("tRNA"),
     "eSIM": spell("e") + " sim",

@@ -211,6 +211,14 @@ _NEXT = rf"(?:{MAGNITUDES}|trn|bn|tn|mn)[.,;:!?)\"']*|[\d-].*"
 
 BEGINS = rf"[-−]?(?:\.?\d|{_SIGN}|{_CODE})"
 RULES: list[Rule] = [
+    rule(  # ₹1.5L
+        rf"{_BEFORE}(?:₹|Rs\.?) ?(?P<amount>{NUMBER}) ?(?P<scale>L|Cr|cr)(?!\w)",
+        lambda m: say_money(
+            _CURRENCIES["INR"], m["amount"], "lakh" if m["scale"] == "L" else "crore"
+        ),
+        begins=r"(?:₹|Rs\.?)",
+        reach=2,
+    ),
     # The sign or the code before the amount.
     rule(
         rf"{_BEFORE}(?P<minus>[-−])?"

@@ -265,6 +265,10 @@ RULES: list[Rule] = [
         begins=r"\d{1,2}\)$",
         reach=1,
     ),
+    rule(  # [0,1], (3,5)
+        r"(?<=[\[(])(?P<one>\d+),(?P<two>\d+)(?=[\])])",
+        lambda m: f"{numbers.number(m['one'])}, {numbers.number(m['two'])}",
+    ),
     # Ranges.
     rule(rf"{FREE}(?P<one>[2-9]\d)-(?P=one)(?![\w%]|[.,:-]\d|-)", _say_even),
     rule(rf"(?:(?<=['\"\d] )|{_BEHIND_LENGTH})x(?= \d)", "by", begins="x$", reach=1),

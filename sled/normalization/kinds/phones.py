@@ -184,7 +184,7 @@ RULES: list[Rule] = [
         reach=1,
     ),
     rule(
-        rf"(?<=[a-z.], )(?P<state>{'|'.join(STATES)})"
+        rf"(?:(?<=[a-z.], )|(?<=[a-z.] )(?=[A-Z]{{2}} \d{{5}}))(?P<state>{'|'.join(STATES)})"
         r"(?= \d{5}(?!\d)|(?<!MA|MD|PA)(?:[.,;:!?)]|$))",
         lambda m: STATES[m["state"]],
         begins=r"[A-Z][A-Z]$",

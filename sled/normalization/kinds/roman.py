@@ -24,7 +24,7 @@ COUNTED = word_set(
     "act acts appendix article batch book canto chapter class column division episode exhibit "
     "figure form game generation grade group lesson level mark mk number no nos part phase "
     "plan platform round scene schedule season section series stage step super table test "
-    "tier title type unit version volume vol vols wave war week year ch sec fig art pt pts "
+    "tier title type unit version volume vol vols wave war week year ch sec fig art pt pts ep "
     "bowl quarter sc p pp page pages parts chapters wars volumes phases"
 )
 _ORDERED = "century|centuries|dynasty|olympiad|congress|amendment|corps|army|legion|millennium"

@@ -255,6 +255,14 @@ NUMBERED = {
     "Jan": "January",
     "Wed": "Wednesday",
     "approx": "approximately",
+    "Thm": "theorem",
+    "thm": "theorem",
+    "Suppl": "supplementary",
+    "ll": "lines",
+    "opt": "option",
+    "App": "appendix",
+    "app": "appendix",
+    "Mk": "mark",
     "dep": "departing",
     "arr": "arriving",
     "exp": "expires",
@@ -265,7 +273,9 @@ NUMBERED = {
     "Ver": "version",
 }
 # Numbers in capitals and with a letter count as well: Apt. B, Vol. III, Fig. A.
-WITH_LETTER = word_set("Apt apt Vol vol Fig fig Ch Sec Art Pt Ste Rm Bldg Vols No rev Blk")
+WITH_LETTER = word_set(
+    "Apt apt Vol vol Fig fig Ch Sec Art Pt Ste Rm Bldg Vols No rev Blk App Mk Ep"
+)
 PLACES = {"St": "street", "Dr": "drive", "Ct": "court"}
 SIDES = {"N": "north", "S": "south", "E": "east", "W": "west"}
 SIDES |= {"NE": "northeast", "NW": "northwest", "SE": "southeast", "SW": "southwest"}
@@ -305,7 +315,7 @@ CHANGES = {
 CHANGES |= {short.capitalize(): word.capitalize() for short, word in CHANGES.items()}
 # Words of chats with digits, in any case.
 WITH_DIGITS = word_table(
-    "ww1=world_war_one ww2=world_war_two "
+    "ww1=world_war_one ww2=world_war_two 49ers=forty_niners 76ers=seventy_sixers "
     "gr8=great l8r=later l8=late m8=mate h8=hate w8=wait 2nite=tonight 2day=today 2moro=tomorrow"
 )
 CHOICES = {

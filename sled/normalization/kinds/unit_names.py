@@ -160,6 +160,8 @@ _OTHER = {
     "AU": ("astronomical unit", "astronomical units"),
     "pcs": ("piece", "pieces"),
     "doz": ("dozen", "dozen"),
+    "dz": ("dozen", "dozen"),
+    "kDa": ("kilodalton", "kilodaltons"),
     "pk": ("pack", "pack"),
     "mmHg": ("millimeter of mercury", "millimeters of mercury"),
     "atm": ("atmosphere", "atmospheres"),

@@ -46,6 +46,8 @@ def _may_be_unit(text: str) -> bool:
 def _say_quantity(match: Match[str]) -> str | None:
     number, gap, unit = match["number"], match["gap"], match["unit"]
     rest = match.string[match.end("unit") : match.endpos]
+    if unit == "in" and re.match(r"-\d", rest):
+        return None  # a 1-in-100-year flood
     if unit == "in" and not match["area"] and not match["power"]:
         is_certain = gap == "" or gap == "-" or _AFTER_FEET.search(before(match))
         if not is_certain and not (_HAS_INCHES.match(rest) and rest[:1] != ""):
@@ -163,7 +165,10 @@ def _say_angle(match: Match[str]) -> str:
 
 
 _ROADS = word_set("route rte rt highway hwy exit interstate road street st avenue ave")
-_NUMBERED_ROAD = re.compile(r"(?<!\w)(?:I-|US-|US |SR-|(?:Route|Rte\.?|Hwy\.?|Highway) )\d+ $")
+_NUMBERED_ROAD = re.compile(
+    r"(?<!\w)(?:I-|US-|US |SR-|(?:Route|Rte\.?|Hwy\.?|Highway) )\d+ $|"
+    r"(?<!\w)(?:Ave|St|Rd|Blvd|Avenue|Street)\.? $"
+)
 _SIDES = {"N": "north", "S": "south", "E": "east", "W": "west"}
 
 
@@ -228,6 +233,9 @@ _IN_INCHES = (
     "screen|display|monitor|tv|TV|4K|8K|LED|LCD|OLED|QLED|HD|MacBook|iPad|iMac|tablet|laptop|pipe"
     "|nails?|wheels?|rims?|tires?|pan|pot|skillet|pizza|cake|pie|rounds?|tortillas?|subs?|blade"
     "|knife|tiles?|boards?|speakers?|bolts?|screws?|hose|ribbon|gun|guns|heels?|vinyl"
+)
+_INGREDIENTS = (
+    "flour|sugar|milk|water|butter|oil|cream|rice|cheese|broth|stock|oats|nuts|chocolate|cocoa"
 )
 _SIZED = r"(?= ?(?:tall|long|wide|high|deep|thick|x|by|×)\b)"
 _DURATION = (
@@ -305,7 +313,7 @@ RULES: list[Rule] = [
         rf"(?<![\w.,%°])(?P<minus>[-−])?(?P<number>{NUMBER})(?P<gap>[ -]?)"
         rf"(?:(?P<area>sq|cu|fl|square|cubic)\.? )?{UNIT}"
         rf"(?: (?P<below>{SYMBOL})\^-(?P<below_power>[123]))?"
-        r"(?![A-Za-z\d^'])(?:\.(?=[,;:!?]|\) [a-z]| [\"'(]?(?:[a-z\d=]|[NS]?[EW]?(?!\w))))?",
+        r"(?![A-Za-z\d^'])(?:\.(?=[,;:!?/]|\) [a-z]| [\"'(]?(?:[a-z\d=]|[NS]?[EW]?(?!\w))))?",
         _say_quantity,
         begins=r"[-−]?[\d.,-]*\d(?:$|-?[a-zA-Zμ°%Ω])",
         reach=3,
@@ -332,6 +340,19 @@ RULES: list[Rule] = [
         lambda m: SIZES[m["size"]],
         begins=r"(?:lge?|sm|med)\.?$",
         reach=1,
+    ),
+    rule(  # E 42nd St
+        r"(?<![\w.'])[NSEW](?= \d+(?:st|nd|rd|th)\b)",
+        lambda m: _SIDES[m[0]],
+        begins="[NSEW]$",
+        reach=1,
+    ),
+    rule(  # 2 C flour
+        rf"{FREE}(?P<number>{NUMBER}) [cC](?= (?:{_INGREDIENTS})\b)",
+        lambda m: f"{_count(m['number'])} cup{'s' * (m['number'] != '1')}",
+        begins=r"\d+$",
+        reach=2,
+        goes_on="[cC]",
     ),
     rule(  # I-95 N
         r"(?<![\w.'])[NSEW](?![\w.'])",
