@@ -12,7 +12,7 @@ source "$here/../cosyvoice_stages.sh"
 pretrained_model_dir=${pretrained_model_dir:-pretrained/CosyVoice2-0.5B}
 config=${config:-$here/conf/cosyvoice2.yaml}
 checkpoint=${checkpoint:-$pretrained_model_dir/llm.pt}
-tokenizer=$pretrained_model_dir/speech_tokenizer_v2.onnx
+tokenizer=${speech_tokenizer:-$pretrained_model_dir/speech_tokenizer_v2.onnx}
 
 if due 2; then
     for part in $parts; do

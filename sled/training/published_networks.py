@@ -17,6 +17,7 @@ from sled.data.tokens.parquet import read_data_list
 from sled.data.tokens.pipeline import TokenBatches, TokenLoader
 from sled.text.published_tokenizers import CorpusTokenizer, load_corpus_tokenizer
 from sled.training.epoch_run import EpochRun, train_epochs
+from sled.training.flow.batch import flow_options, no_ids, without_text
 from sled.training.flow.learner import FlowLearner, FlowTraining
 from sled.training.processes import Processes, device_of_process, started_processes
 from sled.training.tokens.published_config import PublishedConfig
@@ -49,11 +50,9 @@ def train_published_networks(flags: argparse.Namespace, record: Mapping[str, Any
             f"--checkpoint {flags.checkpoint}: --model {name} begins with weights, which tell its "
             "sizes: name flow.pt or hift.pt, or a folder of ours"
         )
-    folder = flags.tokenizer or flags.qwen_pretrain_path
-    if folder is None:
-        raise ValueError("--tokenizer is missing: the filter of the corpus counts text tokens")
     config = PublishedConfig.load(flags.config, flags.qwen_pretrain_path)
-    tokenizer = load_corpus_tokenizer(Path(folder))
+    folder = flags.tokenizer or flags.qwen_pretrain_path
+    tokenizer = None if folder is None else load_corpus_tokenizer(Path(folder))
     with started_processes(flags.backend) as processes:
         return _train(flags, config, tokenizer, record, processes)
 
@@ -61,17 +60,20 @@ def train_published_networks(flags: argparse.Namespace, record: Mapping[str, Any
 def _train(
     flags: argparse.Namespace,
     config: PublishedConfig,
-    tokenizer: CorpusTokenizer,
+    tokenizer: CorpusTokenizer | None,
     record: Mapping[str, Any],
     processes: Processes,
 ) -> Path:
     conf, options = config.training_flags(), config.pipeline()
+    if tokenizer is None:  # its filter counts no text tokens then
+        options = without_text(options)
     device = device_of_process(flags.backend)
     pitch, accumulate = None, 1
     learner: FlowLearner | VocoderLearner
     if flags.model == FLOW:
         learner = _flow_learner(flags.checkpoint, conf, flags.use_amp, device, processes)
         accumulate = conf["gradient_accumulation_steps"]
+        options = flow_options(options, learner.flow)
     else:
         conf |= config.vocoder_flags()
         learner = _vocoder_learner(flags.checkpoint, conf, flags.use_amp, device, processes)
@@ -85,7 +87,7 @@ def _train(
     def loader(path: Path, training: bool) -> TokenLoader:
         batches = TokenBatches(
             read_data_list(path),
-            tokenizer.ids,
+            no_ids if tokenizer is None else tokenizer.ids,
             options,
             rank=processes.rank,
             world_size=processes.size,

@@ -53,7 +53,8 @@ def parse(command: list[str]) -> str:
     elif name == "train_cosyvoice":
         given = make_published_parser().parse_args(flags)
         assert given.model in ("llm", "flow", "hifigan") and "torch.distributed.run" in command
-        assert PublishedConfig.load(given.config).training_flags()["max_epochs"] == 200
+        flags = PublishedConfig.load(given.config).training_flags()
+        assert flags["max_epochs"] == (100 if "step_flow" in str(given.config) else 200)
     else:
         assert name == "export_onnx" and flags[0] == "--model_dir"
     return name
@@ -79,3 +80,26 @@ def test_preferences_need_the_tokens_of_both_readings(tmp_path):
         *("train_cosyvoice", "average_model"),
     ]
     assert "data/train_reject" in commands[0] and "--dpo" in commands[-2]
+
+
+def test_the_stages_of_step_audio_are_understood(tmp_path):
+    for part in ("train", "dev"):
+        (tmp_path / "data" / part).mkdir(parents=True)
+        for name in ("wav.scp", "text", "utt2spk"):
+            (tmp_path / "data" / part / name).write_text("a b\n")
+    averaged = tmp_path / "exp" / "step_flow" / "flow" / "torch_ddp" / "flow_averaged.pt"
+    averaged.parent.mkdir(parents=True)
+    averaged.write_text("weights")
+    commands = commands_of(RUNS / "step_flow" / "train_flow.sh", tmp_path)
+    exported = tmp_path / "exp" / "step_flow" / "CosyVoice-300M-25Hz" / "flow.pt"
+    assert exported.read_text() == "weights"
+    tokens = [one[2:] for one in commands if one[:2] == ["-m", "sled"]]
+    assert len(tokens) == 2
+    for flags in tokens:
+        assert build_parser("cache tokens").parse_args(flags).linguistic.name == "linguistic.pt"
+    names = [parse(one) for one in commands if one[:2] != ["-m", "sled"]]
+    assert names == [
+        *["extract_embedding"] * 2,
+        *["make_parquet_list"] * 2,
+        *("train_cosyvoice", "average_model", "export_onnx"),
+    ]

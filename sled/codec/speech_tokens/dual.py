@@ -13,6 +13,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 LINGUISTIC_SIZE, SEMANTIC_SIZE = 1024, 4096
+# Mixed tokens per second.
+MIXED_RATE = 25 + 25 * 2 / 3
 # Ids of the language model begin here, and as text a mixed token N is written <audio_N>.
 FIRST_ID = 65_536
 # The row that a flow reads has semantic tokens after the id that fills a linguistic gap.

@@ -14,6 +14,7 @@ from typing import Any
 from transformers import set_seed
 from typing_extensions import override
 
+from sled.codec.speech_tokens.dual import MIXED_RATE
 from sled.data.tokens.options import COSYVOICE2
 from sled.data.tokens.parquet import read_data_list
 from sled.data.tokens.pipeline import TokenBatches, TokenLoader
@@ -21,7 +22,7 @@ from sled.text.published_tokenizers import load_corpus_tokenizer
 from sled.training.editx.chat import ChatTokenizer, load_chat_lm
 from sled.training.editx.checkpoints import ChatCheckpoints
 from sled.training.editx.flow import finetune_flow
-from sled.training.editx.settings import FLOW, JOINT, LLM, TOKEN_RATE, Stage, read_settings
+from sled.training.editx.settings import FLOW, JOINT, LLM, Stage, read_settings
 from sled.training.tokens.arguments import TokenTrainingArguments
 from sled.training.tokens.run import run_trainer
 from sled.training.tokens.trainer import TokenTrainer
@@ -126,7 +127,7 @@ def finetune_llm(
             token_max_length=model.config.architecture.max_position_embeddings,
             max_output_input_ratio=10.0,  # a chat has more tokens than its text
             speech_token_size=model.ids.speech,
-            token_rate=TOKEN_RATE,
+            token_rate=MIXED_RATE,
             with_audio=False,
         )
 

@@ -12,13 +12,13 @@ from torch import Tensor
 
 from sled.codec.flow.base import Flow
 from sled.codec.flow.files import load_encoder_flow, save_flow
-from sled.codec.flow.step import StepFlow
 from sled.data.tokens.options import COSYVOICE2
 from sled.data.tokens.parquet import read_data_list
 from sled.data.tokens.pipeline import TokenBatches, TokenLoader
 from sled.training.editx.checkpoints import BestCheckpoints
-from sled.training.editx.settings import FLOW, TOKEN_RATE, Stage
+from sled.training.editx.settings import FLOW, Stage
 from sled.training.epoch_run import EpochRun, Learner, train_epochs
+from sled.training.flow.batch import flow_options, no_ids, without_text
 from sled.training.flow.learner import FlowLearner, FlowTraining
 from sled.training.processes import Processes, device_of_process, started_processes
 
@@ -101,20 +101,16 @@ def _trained(flow: Flow) -> dict[str, Tensor]:
 def _loader(
     settings: Mapping[str, Any], name: str, flow: Flow, processes: Processes
 ) -> TokenLoader:
-    data, two_codebooks = settings["data"], isinstance(flow, StepFlow)
+    data = settings["data"]
     options = replace(
-        COSYVOICE2,
+        without_text(flow_options(COSYVOICE2, flow)),
         max_frames_in_batch=data["max_frames_in_batch"],
         shuffle_size=data["shuffle_size"],
         sort_size=data["sort_size"],
-        # The mixed tokens of two codebooks are more than two frames apart; see `flow_batch`.
-        fit="none" if two_codebooks else "pad",
-        speech_token_size=flow.vocab_size - 1 if two_codebooks else flow.vocab_size,
-        token_rate=TOKEN_RATE if two_codebooks else flow.token_rate,
     )
     batches = TokenBatches(
         read_data_list(Path(data[name])),
-        lambda text: list(text.encode()),  # the filter counts text; a flow does not read it
+        no_ids,
         options,
         rank=processes.rank,
         world_size=processes.size,

@@ -10,9 +10,6 @@ import yaml
 
 from sled.training.editx.chat import ADAPTER_TARGETS, FIRST_SPEECH, NUM_SPEECH, SYSTEM_PROMPT
 
-# Of both codebooks together, per second.
-TOKEN_RATE = 25 + 25 * 2 / 3
-
 DEFAULTS: dict[str, dict[str, Any]] = {
     "basic": {"seed": 42, "log_interval": 50},
     "data": {

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import math
+import sys
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -11,10 +14,44 @@ from torch.nn.utils.rnn import pad_sequence
 
 from sled.codec.flow.base import FlowBatch, SpeechFlow
 from sled.codec.flow.cosyvoice2 import FRAMES_PER_TOKEN, ChunkedFlow
-from sled.codec.speech_tokens.dual import align_codebooks
+from sled.codec.speech_tokens.dual import MIXED_RATE, align_codebooks
+from sled.data.tokens.options import PipelineOptions
 
 TOKENS, MEL, VECTOR = "speech_token", "speech_feat", "embedding"
 WAVEFORM, PITCH = "speech", "pitch_feat"
+
+
+def flow_options(options: PipelineOptions, flow: SpeechFlow) -> PipelineOptions:
+    """Return options of the data pipeline with the tokens of a flow.
+
+    Args:
+        options: The options.
+        flow: The flow. Mixed tokens of two codebooks are no multiple of mel frames: `flow_batch`
+            makes them fit.
+    """
+    mixed = flow.token_shape == (2,)
+    return replace(
+        options,
+        fit="none" if mixed else options.fit,
+        speech_token_size=flow.vocab_size - mixed,
+        token_rate=MIXED_RATE if mixed else flow.token_rate,
+    )
+
+
+def without_text(options: PipelineOptions) -> PipelineOptions:
+    """Return options whose filter lets all texts pass, for models that do not read them."""
+    return replace(
+        options,
+        token_min_length=0,
+        token_max_length=sys.maxsize,
+        min_output_input_ratio=0.0,
+        max_output_input_ratio=math.inf,
+    )
+
+
+def no_ids(text: str) -> list[int]:
+    """Return no ids: texts of corpora that are read with `without_text`."""
+    return []
 
 
 def flow_batch(batch: Mapping[str, Any], flow: SpeechFlow) -> FlowBatch:
@@ -45,7 +82,8 @@ def flow_batch(batch: Mapping[str, Any], flow: SpeechFlow) -> FlowBatch:
     ):
         if found != wanted:
             raise ValueError(f"the corpus has {found} {what}, the flow {wanted}: extract it again")
-    known = flow.vocab_size - (flow.token_shape == (2,))  # rows have an id more, between codebooks
+    known = flow_options(PipelineOptions(), flow).speech_token_size
+    assert known is not None
     if len(tokens) and int(tokens.max()) >= known:
         raise ValueError(
             f"the corpus has the token {int(tokens.max())}, the flow {known} tokens: use the "

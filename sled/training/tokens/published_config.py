@@ -107,7 +107,7 @@ class PublishedConfig:
     @property
     def loss(self) -> tuple[float, bool]:
         """The label smoothing, and whether losses are means over targets."""
-        llm = self._part("llm")
+        llm = {} if self._is_of_flow else self._part("llm")
         return float(llm.get("lsm_weight", 0)), bool(llm.get("length_normalized_loss", True))
 
     def training(self) -> dict[str, Any]:
@@ -171,7 +171,8 @@ class PublishedConfig:
 
     def pipeline(self) -> PipelineOptions:
         """Return the options of the data pipeline."""
-        options = COSYVOICE if self.kind == COSYVOICE_KIND else COSYVOICE2
+        is_first = not self._is_of_flow and self.kind == COSYVOICE_KIND
+        options = COSYVOICE if is_first else COSYVOICE2
         changes = {
             name: self.content[step][name]
             for step, names in _PIPELINE.items()
@@ -179,8 +180,13 @@ class PublishedConfig:
             for name in names
             if name in self.content[step]
         }
-        size = self._part("llm").get("speech_token_size")
+        size = None if self._is_of_flow else self._part("llm").get("speech_token_size")
         return replace(options, **changes, speech_token_size=size)
+
+    @property
+    def _is_of_flow(self) -> bool:
+        """Whether it is that of a flow alone, as Step-Audio's."""
+        return "llm" not in self.content and "flow" in self.content
 
     def _part(self, name: str) -> Mapping[str, Any]:
         part = self.content.get(name)
