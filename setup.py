@@ -24,7 +24,7 @@ EXTRAS = {
     "kokoro": ["kokoro-onnx>=0.5"],
     # How natural speech sounds, as DNSMOS judges it.
     "quality": ["speechmos", "librosa", "onnxruntime"],  # it does not say that it needs them
-    # int8 and int4 on the CPU, several times as fast.
+    # int8 on a CPU without compiled kernels.
     "fast": ["onnx>=1.16", "onnxruntime>=1.22"],
     # Corpora of speech tokens: ONNX files of tokenizers and speaker encoders, Parquet, pitch.
     "tokens": ["onnx>=1.16", "onnxruntime>=1.22", "pyarrow>=17", "librosa>=0.10"],

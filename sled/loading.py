@@ -10,6 +10,7 @@ from sled.bundled import BUNDLED_MODELS, bundled_model
 from sled.codec import Codec, load_codec
 from sled.codec.token_codec import is_published_folder
 from sled.fast import PRECISIONS, choose_precision, loading_dtype, make_fast, use_kernels
+from sled.fast.int4 import INT4_FILE, read_int4
 from sled.files.checkpoint import checkpoint_folder
 from sled.files.hub import is_hub_name
 from sled.files.suggest import did_you_mean
@@ -17,6 +18,7 @@ from sled.model.config import Config
 from sled.model.device import check_device
 from sled.model.heads import head_class
 from sled.model.interface import FrameModel
+from sled.model.lm import SpeechLM
 from sled.model.registry import model_family
 from sled.model.tokens.files import added_tokens, is_published_lm, text_tokenizer_folder
 from sled.text.tokenizer import TextTokenizer
@@ -58,7 +60,10 @@ def load_parts(
     if dtype == "auto":
         of_latents = isinstance(config, Config) and config.architecture.head != "token"
         dtype = choose_precision(
-            family.num_parameters(config), torch.device(device), config if of_latents else None
+            family.num_parameters(config),
+            torch.device(device),
+            config if of_latents else None,
+            has_int4=(folder / INT4_FILE).is_file(),
         )
     model = family.load_model(folder, loading_dtype(dtype)).to(device)
     tokenizer = load_tokenizer(folder, config)
@@ -68,7 +73,8 @@ def load_parts(
     show_attention = (
         codec_of_model.token_channel is None and config.speaking.alignment_layer is not None
     )
-    fast = make_fast(model, dtype, threads, show_attention=show_attention)
+    int4 = read_int4(folder, model) if dtype == "int4" and isinstance(model, SpeechLM) else None
+    fast = make_fast(model, dtype, threads, show_attention=show_attention, int4=int4)
     return fast, tokenizer, codec_of_model
 
 

@@ -13,6 +13,7 @@ from sled.benchmarks.sizes import make_codec, make_config, untrained_codec
 from sled.bundled import BUNDLED_MODELS
 from sled.codec import Codec, load_codec
 from sled.fast import choose_precision, loading_dtype, make_fast, use_kernels
+from sled.fast.int4 import round_layers
 from sled.model.heads.energy import ZeroLinear
 from sled.model.interface import FrameModel
 from sled.model.lm import SpeechLM, num_parameters
@@ -65,16 +66,22 @@ def load_model(
     stored = loading_dtype(precision)
     if not size.startswith("published"):
         model = make_model(size, device, stored or torch.float32)
-        return make_fast(model, precision, threads), make_codec(size, device)
+        return _make_fast(model, precision, threads), make_codec(size, device)
     with TemporaryDirectory(prefix="sled-") as folder:
         writer = get_context("spawn").Process(target=_write_checkpoint, args=(size, folder))
         writer.start()
         writer.join()
         model = load_speech_lm(Path(folder), stored).to(device)
-        fast = make_fast(model, precision, threads)
+        fast = _make_fast(model, precision, threads)
         codec = load_codec(Path(folder) / "codec", device)
     use_kernels(codec)
     return fast, codec
+
+
+def _make_fast(model: SpeechLM, precision: str, threads: int | None) -> FrameModel:
+    """The fast form of a model; weights in int4 are rounded to the nearest."""
+    int4 = round_layers(model) if precision == "int4" else None
+    return make_fast(model, precision, threads, int4=int4)
 
 
 def _write_checkpoint(size: str, folder: str) -> None:

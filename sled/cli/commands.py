@@ -90,6 +90,7 @@ COMMANDS = {
     "average": _command("average", "average the weights of checkpoints"),
     "grow": _command("grow", "enlarge a checkpoint without changing what it computes"),
     "export": _command("export", "write a model and its codec for publication"),
+    "quantize": _command("quantize", "round a model to four bits, for fast speech on a CPU"),
     "evaluate": _command("evaluate", "measure word errors, similarity and quality on a test set"),
     "sweep": _command("sweep", "find the guidance, noise and draws a model speaks best with"),
     "bench generate": _benchmark("generate", "speed, memory and accuracy of decoding"),
@@ -118,7 +119,7 @@ GROUPS = {
 SECTIONS = {
     "speaking": ("speak", "stream", "clone", "voices", "serve"),
     "data": ("prepare", "align", "tokenizer", "cache"),
-    "training": ("codec", "train", "finetune", "average", "grow", "export"),
+    "training": ("codec", "train", "finetune", "average", "grow", "export", "quantize"),
     "measuring": ("evaluate", "sweep", "bench", "check"),
     "help": ("doctor", "completion"),
 }
@@ -138,6 +139,7 @@ LONG_WORK = {
     "train",
     "tokenizer speech train",
     "finetune",
+    "quantize",
 }
 
 

@@ -100,10 +100,10 @@ def describe_form(precision: str, device: str) -> str:
     """How a model of this precision runs on a device."""
     from sled.fast.native import kernel_level
 
-    level = kernel_level() if device == "cpu" and precision in ("float32", "int8") else None
+    level = kernel_level() if device == "cpu" and precision in ("float32", "int8", "int4") else None
     if level is not None:
         return f"compiled kernels for {level.upper()}"
-    if precision in ("int8", "int4"):
+    if precision == "int8":
         return "ONNX Runtime"
     return "PyTorch with CUDA graphs" if device == "cuda" else "PyTorch with fused projections"
 

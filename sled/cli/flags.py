@@ -54,7 +54,7 @@ def add_dtype_flag(flags: Flags) -> None:
         "--dtype",
         choices=("auto", *PRECISIONS),
         default="auto",
-        help="precision of the model; int8 and int4 run on a CPU, int4 with the extra `fast`; "
+        help="precision of the model; int8 and int4 run on a CPU, int4 after `sled quantize`; "
         "auto: chosen by the model's size and the machine (see `sled doctor`)",
     )
 

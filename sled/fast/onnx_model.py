@@ -1,4 +1,4 @@
-"""The model in ONNX Runtime, for CPUs, with weights quantized to 8 or 4 bits.
+"""The model in ONNX Runtime, for CPUs, with weights quantized to 8 bits.
 
 The runtime reads and extends the keys and values of the cache in place, without copies.
 
@@ -72,7 +72,7 @@ class OnnxModel(FastModel):
     Args:
         model: The model to convert, in evaluation mode, on the CPU. Its weights are moved, to hold
             them only once: do not use it any more.
-        bits: Bits of a matrix weight: 4, 8, or 32 for float32.
+        bits: Bits of a matrix weight: 8, or 32 for float32.
         threads: Number of threads. None: as many as torch uses.
         cache_dtype: Type of keys and values: float32, or float16, which halves the memory to read.
 
@@ -92,8 +92,7 @@ class OnnxModel(FastModel):
         architecture = self.config.architecture
         if architecture.head_dim % 16:
             raise ValueError(
-                f"head_dim={architecture.head_dim}: int8 and int4 need a multiple of 16; "
-                "use float32"
+                f"head_dim={architecture.head_dim}: int8 needs a multiple of 16; use float32"
             )
         projection, head = model.z_proj, model.scoreloss
         assert isinstance(projection, nn.Linear) and isinstance(head, EnergyHead)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from importlib.util import find_spec
 
 import torch
 
 from sled.fast.cuda_graph import CudaGraphModel, GraphCapture
 from sled.fast.fused import FusedModel
+from sled.fast.int4 import Int4Matrix, round_layers
 from sled.fast.measured import describe, read_times, time_forms, write_times
 from sled.fast.native import NativeModel, can_run, kernel_level
 from sled.fast.native.library import sources_digest
@@ -22,33 +24,38 @@ from sled.model.tokens.lm import TokenLM
 logger = logging.getLogger(__name__)
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
-BITS = {"int8": 8, "int4": 4}
-PRECISIONS = (*DTYPES, *BITS)
+ROUNDED = ("int8", "int4")
+PRECISIONS = (*DTYPES, *ROUNDED)
 # Smaller models are fast enough in float32: nothing is measured before they speak.
 SMALL = 50e6
 
 
 def choose_precision(
-    parameter_count: int, device: torch.device, config: Config | None = None, measure: bool = True
+    parameter_count: int,
+    device: torch.device,
+    config: Config | None = None,
+    measure: bool = True,
+    has_int4: bool = False,
 ) -> str:
     """Choose the default precision of a model on a device.
 
     float32 for small models and on MPS. On a GPU, bfloat16 if it supports that, else float16. On a
     CPU, the one in which a step of the model is fastest: as it was measured on this machine, when
-    a model of such sizes was loaded for the first time. Never int4, which makes audibly more
-    errors.
+    a model of such sizes was loaded for the first time.
 
     Args:
         parameter_count: Number of parameters of the model.
         device: Device to run on.
         config: Sizes of a model of latents. None: its units are ids, for which there is no int8.
-        measure: Whether to measure if that has not been done; else int8 is taken to be the fastest.
+        measure: Whether to measure if that has not been done; else that with the fewest bits is
+            taken to be the fastest.
+        has_int4: Whether there are weights in int4, without which it is not taken.
     """
     if parameter_count < SMALL or device.type == "mps":
         return "float32"
     if device.type == "cuda":
         return "bfloat16" if torch.cuda.is_bf16_supported(including_emulation=False) else "float16"
-    names = candidates(config)
+    names = candidates(config, has_int4)
     if "int8" not in names and config is not None:
         logger.warning(
             "speaking in %s; int8 is several times faster: %s", names[-1], install_command("fast")
@@ -60,35 +67,43 @@ def choose_precision(
     if times is None:
         if not measure:
             return names[-1]
-        times = measure_forms(config)
+        times = measure_forms(config, has_int4)
     return min(times, key=times.__getitem__)
 
 
-def candidates(config: Config | None) -> list[str]:
+def candidates(config: Config | None, has_int4: bool = False) -> list[str]:
     """Return the precisions of which `auto` takes the fastest, as this CPU computes them.
 
     Args:
         config: As for `choose_precision`.
+        has_int4: See there.
 
     Returns:
         The precisions. The last is usually the fastest.
     """
     if config is not None and can_run(config.architecture):  # several times as fast as bfloat16
-        return ["float32", "int8"]
+        return ["float32", "int8", "int4"] if has_int4 else ["float32", "int8"]
     names = ["float32", "bfloat16"] if _multiplies_bfloat16() else ["float32"]
     return [*names, "int8"] if config is not None and has_runtime() else names
 
 
-def measure_forms(config: Config) -> dict[str, float]:
+def measure_forms(config: Config, has_int4: bool = False) -> dict[str, float]:
     """Measure the candidates for a model of latents, and keep what was measured on disk.
+
+    Arguments are those of `choose_precision`.
 
     Returns:
         Milliseconds of a step in each precision.
     """
     logger.info("measuring which precision is fastest on this machine")
-    times = time_forms(config, candidates(config), make_fast)
+    times = time_forms(config, candidates(config, has_int4), _make_random)
     write_times(describe(config, _machine(config)), times)
     return times
+
+
+def _make_random(model: SpeechLM, precision: str) -> FrameModel:
+    """The fast form of a model that only its time matters of."""
+    return make_fast(model, precision, int4=round_layers(model) if precision == "int4" else None)
 
 
 def _machine(config: Config) -> str:
@@ -112,6 +127,7 @@ def make_fast(
     threads: int | None = None,
     *,
     show_attention: bool = False,
+    int4: Mapping[str, Int4Matrix] | None = None,
 ) -> FrameModel:
     """Convert a model to its fast form, if it has one.
 
@@ -120,6 +136,7 @@ def make_fast(
         precision: One of `PRECISIONS`.
         threads: CPU threads, for forms that have their own. None: as many as torch uses.
         show_attention: Choose a form that shows its attention, if there is one of this precision.
+        int4: The matrices of the layers for int4, as `sled.fast.int4.read_int4` returns them.
 
     Raises:
         ValueError: If the precision is unknown or not available on the device.
@@ -137,7 +154,7 @@ def make_fast(
         if precision == "float32" and _runs_natively(model):
             return NativeModel(model, 32, threads)
         return FusedModel(model)
-    if precision not in BITS:
+    if precision not in ROUNDED:
         raise ValueError(f"dtype={precision!r}: choose one of {', '.join(PRECISIONS)}")
     if isinstance(model, TokenLM) or model.ids is not None:
         raise ValueError(f"{precision} is for models of latent vectors: use float32 or bfloat16")
@@ -145,13 +162,19 @@ def make_fast(
         raise ValueError(f"{precision} is for the energy head, and this one is {head}: use float32")
     if model.device.type != "cpu":
         raise ValueError(f"{precision} runs on CPUs only: use bfloat16 on {model.device}")
-    if precision == "int8" and _runs_natively(model):
+    if precision == "int4" and not _runs_natively(model):
+        raise ValueError("int4 needs the compiled kernels, see sled doctor: use int8")
+    if precision == "int4":
+        if int4 is None:
+            raise ValueError("int4 needs the matrices of the layers, as read_int4 returns them")
+        return NativeModel(model, 8, threads, int4=int4)
+    if _runs_natively(model):
         return NativeModel(model, 8, threads)
     if not has_runtime():
         raise ValueError(f"{precision} needs onnx and onnxruntime: {install_command('fast')}")
     from sled.fast.onnx_model import OnnxModel  # imports onnxruntime
 
-    return OnnxModel(model, BITS[precision], threads)
+    return OnnxModel(model, 8, threads)
 
 
 def _runs_natively(model: SpeechLM) -> bool:

@@ -126,6 +126,7 @@ FLAGS: dict[str, set[str]] = {
         *("--num_attention_heads", "--diffloss_d", "--seed"),
     },
     "export": SAMPLING | {"--model", "--codec", "--output", "--dtype", "--max_shard_size"},
+    "quantize": {"--model", "--texts", "--limit", "--group", "--seed"},
     "evaluate": MODEL
     | SAMPLING
     | TEST

@@ -6,9 +6,10 @@ import torch
 from sled.fast import DTYPES
 from sled.fast.cuda_graph import CudaGraphModel, repeat_eagerly
 from sled.fast.fused import FusedModel
+from sled.fast.int4 import round_layers
 from sled.fast.native import NativeModel, kernel_level
 from sled.fast.native.library import LEVELS
-from sled.fast.precision import BITS, has_runtime
+from sled.fast.precision import has_runtime
 from sled.model.interface import FrameModel
 from tests.debug import debug_model
 
@@ -26,8 +27,10 @@ EXACT = [
     pytest.param("native_avx2", marks=NEEDS_KERNELS),
 ]
 ROUNDED = [
-    *(pytest.param(name, marks=NEEDS_RUNTIME) for name in BITS),
+    pytest.param("int8", marks=NEEDS_RUNTIME),
     pytest.param("native_int8", marks=NEEDS_KERNELS),
+    pytest.param("native_int4", marks=NEEDS_KERNELS),
+    pytest.param("native_int4_avx2", marks=NEEDS_KERNELS),
 ]
 
 
@@ -43,10 +46,11 @@ def fast_model(form: str, seed: int = 0, **changes: object) -> FrameModel:
         return CudaGraphModel(model, repeat_eagerly)
     if form.startswith("native"):
         level = next((level for level in LEVELS.values() if level in form), None)
-        return NativeModel(model, bits=8 if "int8" in form else 32, level=level)
+        int4 = round_layers(model) if "int4" in form else None
+        return NativeModel(model, 8 if "int" in form else 32, level=level, int4=int4)
     if form in DTYPES:
         return FusedModel(model.to(DTYPES[form]))
     from sled.fast.onnx_model import OnnxModel
 
-    bits = BITS.get(form, 32)
+    bits = 8 if form == "int8" else 32
     return OnnxModel(model, bits, cache_dtype=torch.float32 if bits == 32 else torch.float16)

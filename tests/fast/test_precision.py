@@ -145,13 +145,33 @@ def test_the_instructions_of_this_cpu_can_be_read():
 
 
 @pytest.mark.parametrize("dtype", ["int8", "int4"])
-def test_few_bits_need_the_runtime_and_a_cpu(machine, dtype):
-    machine()
-    with pytest.raises(ValueError, match="needs onnx and onnxruntime"):
-        make_fast(debug_model(), dtype)
+def test_few_bits_need_a_cpu(machine, dtype):
     machine(runtime=True)
     with pytest.raises(ValueError, match="on CPUs only"):
         make_fast(debug_model().to("meta"), dtype)
+
+
+def test_few_bits_need_what_computes_with_them(machine):
+    machine()
+    with pytest.raises(ValueError, match="needs onnx and onnxruntime"):
+        make_fast(debug_model(), "int8")
+    with pytest.raises(ValueError, match="int4 needs the compiled kernels"):
+        make_fast(debug_model(), "int4")
+    machine(kernels=True)
+    with pytest.raises(ValueError, match="needs the matrices of the layers"):
+        make_fast(debug_model(), "int4")
+
+
+@pytest.mark.parametrize(("int4_ms", "expected"), [(1, "int4"), (3, "int8")])
+def test_int4_is_chosen_where_it_is_fastest_and_there_are_weights_in_it(
+    machine, timed, int4_ms, expected
+):
+    machine(kernels=True)
+    asked = timed(float32=4, int8=2, int4=int4_ms)
+    assert choose_precision(LARGE, CPU, Config()) == "int8"
+    assert choose_precision(LARGE, CPU, Config(), has_int4=True) == expected
+    assert choose_precision(LARGE, CPU, Config()) == "int8"
+    assert asked == [["float32", "int8"], ["float32", "int8", "int4"]]
 
 
 def test_an_unknown_precision_is_refused_with_the_known_ones():

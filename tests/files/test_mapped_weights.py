@@ -8,10 +8,11 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from sled.fast import loading_dtype, make_fast
+from sled.fast.int4 import round_layers
 from sled.files.checkpoint import WEIGHTS_FILE, map_weights, read_weights
 from sled.model.registry import load_speech_lm
 from tests.debug import debug_checkpoint, randn
-from tests.fast.forms import NEEDS_KERNELS, NEEDS_RUNTIME, SIZES
+from tests.fast.forms import NEEDS_KERNELS, SIZES
 
 TENSORS = {
     "matrix": randn(70, 33),
@@ -63,7 +64,7 @@ def test_a_damaged_file_is_refused(folder, read, damage):
     "precision",
     [
         pytest.param("int8", marks=NEEDS_KERNELS),
-        pytest.param("int4", marks=NEEDS_RUNTIME),
+        pytest.param("int4", marks=NEEDS_KERNELS),
         "float32",
     ],
 )
@@ -75,7 +76,8 @@ def test_a_fast_form_does_not_need_the_file(tmp_path, precision):
 
     loaded = load_speech_lm(debug_checkpoint(tmp_path / "m", **SIZES), loading_dtype(precision))
     assert (mappings() > 0) == (precision != "float32")
-    fast = make_fast(loaded, precision)
+    int4 = round_layers(loaded) if precision == "int4" else None
+    fast = make_fast(loaded, precision, int4=int4)
     del loaded
     assert mappings() == 0
     assert fast.parameter_count > 0

@@ -6,12 +6,15 @@ utterances, V draws of all of them, N noise width, D latent width.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 import torch
 from torch import Tensor
 from typing_extensions import override
 
 from sled.fast.base import FastModel
+from sled.fast.int4 import Int4Matrix
 from sled.fast.native.cache import NativeCache
 from sled.fast.native.library import Kernels, open_library
 from sled.fast.native.weights import BYTES, FLOAT, HALF, LANES, LARGEST_HEAD, PackedModel
@@ -51,6 +54,8 @@ class NativeModel(FastModel):
         cache_dtype: Type of keys and values: float32, float16 or int8; fewer bytes are read sooner.
             None: float32 with 32 bits, int8 with 8.
         level: The instructions to use, see `open_library`.
+        int4: The matrices of the layers in four bits, as `read_int4` returns them. None: they have
+            as many bits as the others.
     """
 
     def __init__(
@@ -60,12 +65,13 @@ class NativeModel(FastModel):
         threads: int | None = None,
         cache_dtype: torch.dtype | None = None,
         level: str | None = None,
+        int4: Mapping[str, Int4Matrix] | None = None,
     ) -> None:
         super().__init__(model, torch.float32, None if bits == 32 else torch.float16)
         library = open_library(level)
         assert library is not None and can_run(self.config.architecture)
         self._cache_dtype = cache_dtype or (torch.float32 if bits == 32 else torch.int8)
-        self._packed = PackedModel(model, bits, CACHE_KINDS[self._cache_dtype])
+        self._packed = PackedModel(model, bits, CACHE_KINDS[self._cache_dtype], int4)
         self._threads = threads or torch.get_num_threads()
         self._kernels = Kernels(library, self._packed.structure, self._threads)
 

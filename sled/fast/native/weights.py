@@ -5,21 +5,26 @@ Shapes: N outputs, K inputs, B blocks of 64 outputs, G groups of inputs.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from sled.fast.int4 import Int4Matrix
 from sled.fast.native.library import Block, Layer, Matrix, Model
 from sled.fast.quantize import quantize_blocks
 from sled.files.allocator import return_memory
 from sled.files.large_pages import zeros
-from sled.model.backbone import MLP, DecoderLayer, rotary_tables
+from sled.model.backbone import DecoderLayer, rotary_tables
 from sled.model.heads.energy import EPSILON, EnergyHead, ResidualBlock
 from sled.model.lm import SpeechLM
 
-FLOAT, HALF, BYTES = 0, 1, 2  # kinds of a matrix, and of keys and values
+# Kinds of a matrix; the first three also of keys and values.
+FLOAT, HALF, BYTES, NIBBLES = 0, 1, 2, 3
 # Outputs that are stored together, and inputs that share a scale in bytes.
 BLOCK, GROUP = 64, 128
+EIGHT = 8  # inputs of which packed codes are a multiple
 NARROW_BLOCKS = (16, 32)  # other numbers of outputs
 LANES = 16  # numbers of a vector, of which the kernels need widths to be multiples
 LARGEST_HEAD = 256
@@ -91,6 +96,18 @@ class Packer:
             block=size,
         )
 
+    def int4(self, matrix: Int4Matrix, num_outputs: int | None = None) -> Matrix:
+        """Pack a matrix [N, K] in four bits; arguments as for `matrix`."""
+        return Matrix(
+            weights=self._keep(_pack_nibbles(matrix.codes)),
+            scales=self._keep(_blocks(matrix.scales).transpose(1, 2)),
+            num_outputs=num_outputs or len(matrix.codes),
+            num_inputs=matrix.codes.shape[1],
+            kind=NIBBLES,
+            group=matrix.group,
+            block=BLOCK,
+        )
+
 
 class PackedModel:
     """The weights of a model, for the compiled kernels.
@@ -99,14 +116,22 @@ class PackedModel:
         model: The model. Layers and blocks are removed one by one, to hold their weights only once.
         bits: Bits of a weight: 32, or 8.
         cache_kind: Kind of keys and values.
+        int4: The matrices of the layers in four bits, by their names in the checkpoint. None: they
+            have as many bits as the others.
 
     Attributes:
         structure: What the kernels take. It is valid as long as this object.
         tensors: All tensors that it points to.
     """
 
-    def __init__(self, model: SpeechLM, bits: int, cache_kind: int) -> None:
-        self._bits, self._packer = bits, Packer()
+    def __init__(
+        self,
+        model: SpeechLM,
+        bits: int,
+        cache_kind: int,
+        int4: Mapping[str, Int4Matrix] | None = None,
+    ) -> None:
+        self._bits, self._int4, self._packer = bits, int4, Packer()
         self.tensors = self._packer.tensors
         sizes, head = model.config.architecture, model.scoreloss
         assert isinstance(head, EnergyHead)
@@ -124,7 +149,7 @@ class PackedModel:
         for number in range(sizes.num_hidden_layers):
             layer = backbone.layers.pop(0)
             assert isinstance(layer, DecoderLayer)
-            layers[number] = self._layer(layer)
+            layers[number] = self._layer(layer, f"model.layers.{number}")
             del layer
             return_memory()
         blocks = (Block * sizes.diffloss_d)()
@@ -162,21 +187,34 @@ class PackedModel:
             blocks=blocks,
         )
 
-    def _layer(self, layer: DecoderLayer) -> Layer:
-        attention, mlp = layer.self_attn, layer.mlp
-        assert isinstance(mlp, MLP)
-        inputs = (attention.q_proj, attention.k_proj, attention.v_proj)
-        # Blocks of gates take turns with the blocks that they multiply.
-        both = [_blocks(one.weight) for one in (mlp.gate_proj, mlp.up_proj)]
-        gate_up = torch.stack(both, 1).flatten(0, 2)  # [2 B 64, H]
+    def _layer(self, layer: DecoderLayer, name: str) -> Layer:
         return Layer(
-            qkv=self._matrix(torch.cat([one.weight for one in inputs])),
-            out=self._matrix(attention.o_proj.weight),
-            gate_up=self._matrix(gate_up, num_outputs=2 * mlp.gate_proj.out_features),
-            down=self._matrix(mlp.down_proj.weight),
+            qkv=self._stacked(layer, name, *(f"self_attn.{one}_proj" for one in "qkv")),
+            out=self._stacked(layer, name, "self_attn.o_proj"),
+            gate_up=self._gated(layer, name, "mlp.gate_proj", "mlp.up_proj"),
+            down=self._stacked(layer, name, "mlp.down_proj"),
             attention_norm=self._packer.numbers(layer.input_layernorm.weight),
             mlp_norm=self._packer.numbers(layer.post_attention_layernorm.weight),
         )
+
+    def _stacked(self, layer: DecoderLayer, name: str, *parts: str) -> Matrix:
+        """The matrices of some projections of a layer as one, with the outputs of all."""
+        if self._int4 is not None:
+            matrices = [self._int4[f"{name}.{part}.weight"] for part in parts]
+            return self._packer.int4(Int4Matrix.stack(matrices))
+        return self._matrix(torch.cat([_weight(layer, part) for part in parts]))
+
+    def _gated(self, layer: DecoderLayer, name: str, gate: str, up: str) -> Matrix:
+        """The same of gates and what they multiply: blocks of both take turns."""
+        both = [_weight(layer, part) for part in (gate, up)]
+        num_outputs = 2 * len(both[0])
+        if self._int4 is None:
+            return self._matrix(_in_turns(both), num_outputs=num_outputs)
+        matrices = [self._int4[f"{name}.{part}.weight"] for part in (gate, up)]
+        codes, scales = (
+            _in_turns([getattr(one, field) for one in matrices]) for field in ("codes", "scales")
+        )
+        return self._packer.int4(Int4Matrix(codes, scales, matrices[0].group), num_outputs)
 
     def _block(self, block: ResidualBlock) -> Block:
         return Block(
@@ -215,10 +253,28 @@ def _blocks(weight: Tensor, size: int = BLOCK) -> Tensor:
     return torch.unflatten(padded, 0, (-1, size))
 
 
+def _in_turns(matrices: list[Tensor]) -> Tensor:
+    """Two matrices [N, K] as one [2 B 64, K], whose blocks take turns."""
+    return torch.stack([_blocks(one) for one in matrices], 1).flatten(0, 2)
+
+
+def _weight(layer: DecoderLayer, part: str) -> Tensor:
+    linear = layer.get_submodule(part)
+    assert isinstance(linear, nn.Linear)
+    return linear.weight
+
+
+def _pack_nibbles(codes: Tensor) -> Tensor:
+    """Pack codes [N, K] of four bits in bytes [B, K / 8, 64, 4]."""
+    padded = F.pad(_blocks(codes), (0, -codes.shape[1] % EIGHT))  # [B, 64, K]
+    first, second = torch.unflatten(padded, 2, (-1, 2, EIGHT // 2)).unbind(3)
+    return (first | second << 4).transpose(1, 2)
+
+
 def _pack_bytes(weight: Tensor) -> tuple[Tensor, Tensor]:
     """Round a matrix [N, K] to codes [B, K / 4, 64, 4] and scales [B, G, 64]."""
-    codes, scales = quantize_blocks(_blocks(weight).flatten(0, 1), 8, GROUP)
-    width = -(-weight.shape[1] // 4) * 4
+    codes, scales = quantize_blocks(_blocks(weight).flatten(0, 1), GROUP)
+    width = -(-weight.shape[1] // EIGHT) * EIGHT
     fours = torch.unflatten(codes.flatten(1)[:, :width], 1, (-1, 4))  # [B 64, K / 4, 4]
     packed = torch.unflatten(fours, 0, (-1, BLOCK)).transpose(1, 2)
     return packed, torch.unflatten(scales, 0, (-1, BLOCK)).transpose(1, 2)

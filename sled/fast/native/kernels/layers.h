@@ -11,11 +11,13 @@
 #define VECTORS (BLOCK / LANES)
 #define TILE 6                  // most positions that are multiplied at once
 
-enum { FLOAT = 0, HALF = 1, BYTES = 2 };
+enum { FLOAT = 0, HALF = 1, BYTES = 2, NIBBLES = 3 };
 
-// A matrix [N, K], in blocks of 64 outputs. Floats and halves: [N / 64, K, 64]. Bytes, with 128
-// for zero: [N / 64, K / 4, 64, 4], and scales [N / 64, groups, 64] for groups of inputs. Blocks of
-// a matrix of floats with few outputs may have 16 or 32 instead of 64.
+// A matrix [N, K], in blocks of 64 outputs. Floats and halves: [N / 64, K, 64]. Codes of weights, in
+// bytes with 128 for zero: [N / 64, K / 4, 64, 4]; in nibbles with 8 for zero: [N / 64, K / 8, 64, 4],
+// where a byte holds the codes of inputs k and, in its upper half, k + 4. K is padded to a multiple
+// of 8. Codes have scales [N / 64, groups, 64] for groups of inputs, whose size is a multiple of 8.
+// Blocks of a matrix of floats with few outputs may have 16 or 32 instead of 64.
 typedef struct {
     const void *weights;
     const float *scales;
@@ -29,7 +31,7 @@ typedef struct {
     int8_t *bytes;
     float *scales;
     int *sums;
-    int width, num_groups;  // K and groups of a position
+    int width, num_groups;  // K, padded, and groups of a position
 } Rounded;
 
 // What is done with outputs: they are stored or added, or a gate multiplies what it was made for.
@@ -73,46 +75,71 @@ INLINE void multiply_floats(const Matrix *matrix, const void *weights, int half,
     }
 }
 
-// Add the products with groups `from` to `until` of the inputs to a tile of outputs.
-INLINE void multiply_bytes(const uint8_t *weights, const float *scales, const Rounded *x, int group,
-                           int from, int until, int first, int rows, float *tile) {
-    const int pass = PASS(rows);
+// Four inputs of a position, from `k` on.
+INLINE int32_t four_inputs(const Rounded *x, int position, int k) {
+    int32_t four;
+    memcpy(&four, x->bytes + (long)position * x->width + k, 4);
+    return four;
+}
+
+// Add the products with groups `from` to `until` of the inputs to a tile of outputs. The weights are
+// bytes, or nibbles.
+INLINE void multiply_codes(int nibbles, const uint8_t *weights, const float *scales,
+                           const Rounded *x, int group, int from, int until, int first, int rows,
+                           float *tile) {
+    const int pass = PASS(rows), zero = nibbles ? 8 : 128;
     for (int g = from; g < until; g++)
         for (int start = 0; start < VECTORS; start += pass) {
             int begin = g * group, end = begin + group < x->width ? begin + group : x->width;
             ints sums[TILE][VECTORS] = {{{0}}};
-            for (int k = begin; k < end; k += 4) {
-                for (int c = 0; c < pass; c++) fetch(weights + k * BLOCK + (start + c) * LANES * 4);
-                for (int c = 0; c < pass; c++)
+            for (int k = begin; k < end; k += nibbles ? 8 : 4) {
+                const uint8_t *line = weights + k * BLOCK / (1 + nibbles) + start * LANES * 4;
+                for (int c = 0; c < pass; c++) fetch(line + c * LANES * 4);
+                for (int c = 0; c < pass; c++) {
+                    ints codes = load_codes(line + c * LANES * 4), later = (codes >> 4) & 0x0f0f0f0f;
+                    if (nibbles) codes &= 0x0f0f0f0f;
                     for (int r = 0; r < rows; r++) {
-                        int32_t four;
-                        memcpy(&four, x->bytes + (first + r) * x->width + k, 4);
-                        const uint8_t *codes = weights + k * BLOCK + (start + c) * LANES * 4;
-                        sums[r][c] = add_products(sums[r][c], codes, four);
+                        sums[r][c] = add_products(sums[r][c], codes, four_inputs(x, first + r, k));
+                        if (nibbles)
+                            sums[r][c] = add_products(sums[r][c], later, four_inputs(x, first + r, k + 4));
                     }
+                }
             }
             for (int c = 0; c < pass; c++) {
                 floats scale = load(scales + g * BLOCK + (start + c) * LANES);
                 for (int r = 0; r < rows; r++) {
                     int place = (first + r) * x->num_groups + g;
                     float *to = tile + r * BLOCK + (start + c) * LANES;
-                    ints exact = sums[r][c] - 128 * x->sums[place];
+                    ints exact = sums[r][c] - zero * x->sums[place];
                     store(to, load(to) + to_floats(exact) * (scale * x->scales[place]));
                 }
             }
         }
 }
 
-static void multiply_groups(const uint8_t *weights, const float *scales, const Rounded *x, int group,
-                            int from, int until, int first, int rows, float *tile) {
+INLINE void multiply_groups(int nibbles, const uint8_t *weights, const float *scales,
+                            const Rounded *x, int group, int from, int until, int first, int rows,
+                            float *tile) {
+#define MULTIPLY(rows) multiply_codes(nibbles, weights, scales, x, group, from, until, first, rows, tile)
     switch (rows) {
-        case 1: multiply_bytes(weights, scales, x, group, from, until, first, 1, tile); break;
-        case 2: multiply_bytes(weights, scales, x, group, from, until, first, 2, tile); break;
-        case 3: multiply_bytes(weights, scales, x, group, from, until, first, 3, tile); break;
-        case 4: multiply_bytes(weights, scales, x, group, from, until, first, 4, tile); break;
-        case 5: multiply_bytes(weights, scales, x, group, from, until, first, 5, tile); break;
-        default: multiply_bytes(weights, scales, x, group, from, until, first, 6, tile);
+        case 1: MULTIPLY(1); break;
+        case 2: MULTIPLY(2); break;
+        case 3: MULTIPLY(3); break;
+        case 4: MULTIPLY(4); break;
+        case 5: MULTIPLY(5); break;
+        default: MULTIPLY(6);
     }
+#undef MULTIPLY
+}
+
+static void multiply_bytes(const uint8_t *weights, const float *scales, const Rounded *x, int group,
+                           int from, int until, int first, int rows, float *tile) {
+    multiply_groups(0, weights, scales, x, group, from, until, first, rows, tile);
+}
+
+static void multiply_nibbles(const uint8_t *weights, const float *scales, const Rounded *x, int group,
+                             int from, int until, int first, int rows, float *tile) {
+    multiply_groups(1, weights, scales, x, group, from, until, first, rows, tile);
 }
 
 #ifdef __AMX_INT8__
@@ -138,11 +165,12 @@ INLINE void multiply_rows(const Product *p, int block, int first, int rows, floa
         multiply_floats(m, numbers, 0, x, stride, 16, rows, tile);
 }
 
-// Multiply a block of outputs of a matrix of bytes.
+// Multiply a block of outputs of a matrix of bytes or nibbles.
 static void multiply_rounded(const Product *p, int block, int first, int rows, float *tile) {
     const Matrix *m = p->matrix;
     const Rounded *x = p->rounded;
-    const uint8_t *weights = (const uint8_t *)m->weights + (long)block * BLOCK * x->width;
+    long size = (long)BLOCK * x->width / (m->kind == NIBBLES ? 2 : 1);
+    const uint8_t *weights = (const uint8_t *)m->weights + block * size;
     const float *scales = m->scales + (long)block * x->num_groups * BLOCK;
 #ifdef __AMX_INT8__
     if (p->rows_of_tile) {
@@ -151,12 +179,17 @@ static void multiply_rounded(const Product *p, int block, int first, int rows, f
     }
 #endif
     for (int i = 0; i < rows * BLOCK; i += LANES) store(tile + i, splat(0));
-    multiply_groups(weights, scales, x, m->group, 0, x->num_groups, first, rows, tile);
+    if (m->kind == NIBBLES)
+        multiply_nibbles(weights, scales, x, m->group, 0, x->num_groups, first, rows, tile);
+    else
+        multiply_bytes(weights, scales, x, m->group, 0, x->num_groups, first, rows, tile);
 }
+
+static int has_codes(const Matrix *m) { return m->kind == BYTES || m->kind == NIBBLES; }
 
 // Multiply positions by a block of outputs: at most 6, in tiles 32.
 static void multiply_tile(const Product *p, int block, int first, int rows, float *tile) {
-    if (p->matrix->kind == BYTES)
+    if (has_codes(p->matrix))
         multiply_rounded(p, block, first, rows, tile);
     else
         switch (rows) {
@@ -238,7 +271,7 @@ static void multiply_part(void *job, int part) {
 
 // Round positions to bytes, group by group.
 static void round_inputs(const Matrix *m, const float *x, int stride, int count, Rounded *to) {
-    to->width = (m->num_inputs + 3) / 4 * 4;
+    to->width = (m->num_inputs + 7) / 8 * 8;
     to->num_groups = (m->num_inputs + m->group - 1) / m->group;
     for (int p = 0; p < count; p++)
         for (int g = 0; g < to->num_groups; g++) {
@@ -272,7 +305,7 @@ static void round_inputs(const Matrix *m, const float *x, int stride, int count,
 static void multiply(Pool *pool, const Matrix *m, const float *x, int input_stride, int count,
                      Rounded *rounded, float *outputs, int output_stride, int then) {
     if (!count) return;
-    if (m->kind == BYTES) round_inputs(m, x, input_stride, count, rounded);
+    if (has_codes(m)) round_inputs(m, x, input_stride, count, rounded);
     int num_blocks = count_blocks(m, then), step = 1 + (then == GATE);
     int helpers = atomic_load(&pool->num_used), parts = helpers ? 4 * (helpers + 1) : 1;
     int of_part = (num_blocks + parts - 1) / parts;

@@ -80,7 +80,7 @@ static size_t size_rounded(size_t count, size_t widest) {
     return (count + MOST_ROWS) * (3 * widest + 16) + 512;
 }
 static void take_rounded(Context *context, size_t count, size_t widest) {
-    context->rounded.bytes = take(context, (count + MOST_ROWS) * (widest + 4));
+    context->rounded.bytes = take(context, (count + MOST_ROWS) * (widest + 8));
     context->rounded.scales = take(context, count * (widest / 4 + 1) * sizeof(float));
     context->rounded.sums = take(context, count * (widest / 4 + 1) * sizeof(int));
 }

@@ -66,8 +66,8 @@ static void multiply_tiles(const uint8_t *weights, const float *scales, const Ro
         const float *scale = scales + g * BLOCK;
         if ((end - begin) % DEPTH) {  // the last group
             for (int r = 0; r < count; r += TILE)
-                multiply_groups(weights, scales, x, group, g, g + 1, first + r,
-                                count - r < TILE ? count - r : TILE, tile + r * BLOCK);
+                multiply_bytes(weights, scales, x, group, g, g + 1, first + r,
+                               count - r < TILE ? count - r : TILE, tile + r * BLOCK);
         } else if (two) {
             for (int half = 0; half < BLOCK; half += 2 * SIDE) {
                 clear_sums();

@@ -39,10 +39,10 @@ INLINE void store_half(uint16_t *to, floats x) {
 INLINE floats load_bytes(const int8_t *from) {
     return (floats)_mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_loadu_si128((const __m128i *)from)));
 }
+INLINE ints load_codes(const uint8_t *from) { return (ints)_mm512_loadu_si512(from); }
 // Add to each lane the products of its four codes (0 to 255) with the four signed bytes of `x`.
-INLINE ints add_products(ints sum, const uint8_t *codes, int32_t x) {
-    __m512i loaded = _mm512_loadu_si512(codes);
-    return (ints)_mm512_dpbusd_epi32((__m512i)sum, loaded, _mm512_set1_epi32(x));
+INLINE ints add_products(ints sum, ints codes, int32_t x) {
+    return (ints)_mm512_dpbusd_epi32((__m512i)sum, (__m512i)codes, _mm512_set1_epi32(x));
 }
 INLINE floats to_floats(ints x) { return (floats)_mm512_cvtepi32_ps((__m512i)x); }
 INLINE __m256 fold(floats x, __m256 (*join)(__m256, __m256)) {
@@ -65,8 +65,11 @@ INLINE void store_half(uint16_t *to, floats x) {
 INLINE floats load_bytes(const int8_t *from) {
     return (floats)_mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_loadl_epi64((const __m128i *)from)));
 }
-INLINE ints add_products(ints sum, const uint8_t *codes, int32_t x) {
-    __m256i bytes = _mm256_set1_epi32(x), loaded = _mm256_loadu_si256((const __m256i *)codes);
+INLINE ints load_codes(const uint8_t *from) {
+    return (ints)_mm256_loadu_si256((const __m256i *)from);
+}
+INLINE ints add_products(ints sum, ints codes, int32_t x) {
+    __m256i bytes = _mm256_set1_epi32(x), loaded = (__m256i)codes;
     __m256i odd_bytes = _mm256_srai_epi16(bytes, 8);
     __m256i even_bytes = _mm256_srai_epi16(_mm256_slli_epi16(bytes, 8), 8);
     __m256i even = _mm256_and_si256(loaded, _mm256_set1_epi16(255));
