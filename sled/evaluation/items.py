@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -58,7 +58,7 @@ class Item:
     speaker: str | None = None
     recording: Clip | None = None
     prompt: Clip | None = None
-    continues: bool = field(default=False)
+    continues: bool = False
 
     @property
     def references(self) -> tuple[str, ...]:

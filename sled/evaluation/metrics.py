@@ -60,17 +60,11 @@ class Metric:
         return f"{value:.1%}" if self.percent else f"{value:.2f}"
 
 
-def _judged(key: str) -> Callable[[Row], Count | None]:
+def _mean(part: str, key: str) -> Callable[[Row], Count | None]:
+    """The mean of a value that `Row.judged` or `Row.spoken` has of an utterance."""
+
     def of(row: Row) -> Count | None:
-        value = row.judged.get(key)
-        return None if value is None else (float(value), 1.0)
-
-    return of
-
-
-def _spoken(key: str) -> Callable[[Row], Count | None]:
-    def of(row: Row) -> Count | None:
-        value = row.spoken.get(key)
+        value = getattr(row, part).get(key)
         return None if value is None else (float(value), 1.0)
 
     return of
@@ -133,31 +127,31 @@ METRICS = (
     Metric(
         "speaker_similarity",
         "speaker similarity",
-        _judged("similarity"),
+        _mean("judged", "similarity"),
         lower_is_better=False,
         compared=True,
     ),
     Metric(
         "speaker_similarity_codec",
         "similarity to the codec",
-        _judged("similarity_codec"),
+        _mean("judged", "similarity_codec"),
         lower_is_better=False,
     ),
-    Metric("dnsmos", "DNSMOS", _judged("dnsmos"), lower_is_better=False, compared=True),
-    Metric("utmos", "UTMOS", _judged("utmos"), lower_is_better=False, compared=True),
-    Metric("duration_ratio", "length vs. recording", _judged("duration_ratio")),
-    Metric("words_per_s", "words a second", _judged("words_per_s")),
-    Metric("pause_s", "pauses (s)", _judged("pause_s")),
-    Metric("tail_s", "silence at the end (s)", _judged("tail_s")),
-    Metric("early", "stopped early", _judged("early"), percent=True, lower_is_better=True),
-    Metric("late", "stopped late", _judged("late"), percent=True, lower_is_better=True),
+    Metric("dnsmos", "DNSMOS", _mean("judged", "dnsmos"), lower_is_better=False, compared=True),
+    Metric("utmos", "UTMOS", _mean("judged", "utmos"), lower_is_better=False, compared=True),
+    Metric("duration_ratio", "length vs. recording", _mean("judged", "duration_ratio")),
+    Metric("words_per_s", "words a second", _mean("judged", "words_per_s")),
+    Metric("pause_s", "pauses (s)", _mean("judged", "pause_s")),
+    Metric("tail_s", "silence at the end (s)", _mean("judged", "tail_s")),
+    Metric("early", "stopped early", _mean("judged", "early"), percent=True, lower_is_better=True),
+    Metric("late", "stopped late", _mean("judged", "late"), percent=True, lower_is_better=True),
     Metric("real_time_factor", "real-time factor", _real_time, lower_is_better=True),
-    Metric("first_audio_s", "first audio (s)", _spoken("first_audio_s"), lower_is_better=True),
-    Metric("underruns", "stalls a text", _spoken("stalls"), lower_is_better=True),
+    Metric(
+        "first_audio_s", "first audio (s)", _mean("spoken", "first_audio_s"), lower_is_better=True
+    ),
+    Metric("underruns", "stalls a text", _mean("spoken", "stalls"), lower_is_better=True),
     Metric("clicks", "clicks at joints", _clicks, percent=True, lower_is_better=True),
 )
-# Left out where two runs of the same command are compared.
-TIMES = ("real_time_factor", "first_audio_s", "underruns")
 
 
 def counts_of(

@@ -37,8 +37,12 @@ class Variant:
     compared: Comparison | None
 
 
-def pool_variants(folder: Path) -> list[Variant]:
+def pool_variants(folder: Path, compared_with: str) -> list[Variant]:
     """Read the results of all variants in a folder.
+
+    Args:
+        folder: Holds VARIANT/SEED/results.json.
+        compared_with: The variant that the others are compared with; without it, the first by name.
 
     Raises:
         ValueError: If there are none, or two were judged on other texts.
@@ -46,8 +50,7 @@ def pool_variants(folder: Path) -> list[Variant]:
     names = sorted(path.name for path in folder.iterdir() if any(path.glob("*/results.json")))
     if not names:
         raise ValueError(f"{folder} holds no VARIANT/SEED/results.json: run the variants first")
-    # The one that the others are compared with.
-    first = next((name for name in names if name.startswith("energy-2")), names[0])
+    first = compared_with if compared_with in names else names[0]
     names.remove(first)
     counts = {name: _counts_of(folder / name) for name in (first, *names)}
     variants = []

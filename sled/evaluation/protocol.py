@@ -42,7 +42,7 @@ class Protocol:
             themselves, and fields that select some of them (see `_select`).
         about: What it is for.
         needs: What users have to download, and from where.
-        normaliser: How texts are divided into words, one of `sled.evaluation.words.WORDINGS`;
+        normaliser: How texts are divided into words, one of `sled.evaluation.wordings.WORDINGS`;
             "auto": digits if all texts are strings of digits, else English.
         prompt: One of PROMPTS: none; as listed with the items; or the beginning of the item's own
             recording.

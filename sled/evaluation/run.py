@@ -62,6 +62,14 @@ class Run:
         judges: They hear every system.
         settings: How it is made.
 
+    Attributes:
+        made: What was judged and how, apart from the systems; stored in `run.json`.
+        systems: Settings of each system so far, by its name; stored there, too.
+        spoken: What is known of each utterance.
+        judged: The figures of each judge for each utterance.
+        judging_s: How long judging took in this process.
+        judges_s: How much of it the judges took.
+
     Raises:
         ValueError: If the folder holds a run of another protocol, or made in another way.
     """
@@ -103,10 +111,6 @@ class Run:
         self.judged = Journal(folder / "judgements.jsonl", ("system", "repetition", "id", "judge"))
         self.judging_s = self.judges_s = 0.0
 
-    def describe(self) -> dict[str, Any]:
-        """What was compared and how, ready for JSON."""
-        return {**self.made, "systems": self.systems}
-
     def repetitions(self, system: str) -> range:
         """The repetitions of a system, which may be fewer if a seed makes no difference to it."""
         return range(self.systems[system]["repetitions"])
@@ -136,7 +140,8 @@ class Run:
                 "name another folder with --output, or delete it"
             )
         self.systems[system.name] = described
-        text = json.dumps(self.describe(), indent=2, ensure_ascii=False) + "\n"
+        described_run = {**self.made, "systems": self.systems}
+        text = json.dumps(described_run, indent=2, ensure_ascii=False) + "\n"
         (self.folder / RUN_FILE).write_text(text, encoding="utf-8")
         self._speak(system)
         self._judge(system)

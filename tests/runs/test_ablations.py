@@ -82,7 +82,7 @@ def write_results(folder: Path, errors: dict[str, list[list[int]]]) -> None:
 def test_seeds_of_training_are_pooled_and_variants_compared(tmp_path: Path) -> None:
     good, bad = [[0, 1, 0, 2] * 10, [1, 1, 0, 0] * 10], [[4, 5, 3, 6] * 10, [5, 5, 5, 5] * 10]
     write_results(tmp_path, {"no-repulsion": bad, "energy-2": good})
-    first, second = pool_variants(tmp_path)
+    first, second = pool_variants(tmp_path, "energy-2")
     assert (first.name, first.compared, first.seeds) == ("energy-2", None, 2)
     assert first.by_seed == pytest.approx((0.075, 0.05))
     assert first.error_rate.value == pytest.approx(0.0625)
@@ -93,4 +93,4 @@ def test_seeds_of_training_are_pooled_and_variants_compared(tmp_path: Path) -> N
     assert draw_variants([first, second]).count("<circle") == 2
     write_results(tmp_path, {"other": [[1, 2]]})
     with pytest.raises(ValueError, match="other and energy-2 were judged on other texts"):
-        pool_variants(tmp_path)
+        pool_variants(tmp_path, "energy-2")

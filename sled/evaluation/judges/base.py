@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -29,7 +29,7 @@ class Heard:
     audio: np.ndarray
     sample_rate: int
     joints: tuple[int, ...] = ()
-    stopped: bool = field(default=True)
+    stopped: bool = True
 
     def at(self, sample_rate: int) -> np.ndarray:
         """The waveform [S] at another rate in Hz."""
