@@ -37,7 +37,9 @@ def keep_for_good() -> None:
     """Let the garbage collector look only at objects that are made from now on.
 
     All modules, the model and the application are hundreds of thousands of objects, and looking at
-    them stops all threads for 0.1 s and more, at any time.
+    them stops all threads for 0.1 s and more, at any time. Python therefore does it only after as
+    many as a quarter of them are new: what ended sessions leave behind, such as buffers that refer
+    to each other, would stay for thousands of sessions, and scatter the memory.
     """
     gc.collect()
     gc.freeze()
