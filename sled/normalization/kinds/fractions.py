@@ -55,7 +55,7 @@ def _say_fraction(match: Match[str]) -> str | None:
         return f"{numbers.cardinal(above)} of {numbers.cardinal(below)}"
     if above + 1 == below and above > 6 and before(match)[:1].isupper():  # Windows 10/11
         return f"{numbers.cardinal(above)}, {numbers.cardinal(below)}"
-    if (below in (5, 10, 100) or above > 9) and before(match).lower() in RATED:
+    if (below in (5, 10, 100) or above > 9) and before(match).lower().rstrip(":") in RATED:
         return f"{numbers.cardinal(above)} out of {numbers.cardinal(below)}"
     if (above, below) in _NAMED or (above > below and above + below == 100):
         return f"{numbers.cardinal(above)} {numbers.cardinal(below)}"

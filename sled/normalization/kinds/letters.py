@@ -218,6 +218,7 @@ RULES: list[Rule] = [
         r"(?<![\w'-])(?!NO|IN|TO|OF|AT|ON|UP|GO)[A-Z]{2}(?=-\d)", lambda m: spell(m[0])
     ),
     rule(r"(?<![\w'-])M-F(?![\w'-])", "Monday to Friday"),
+    rule(r"(?<![\w'-])M-Th(?![\w'-])", "Monday to Thursday"),
     # The letters of AT&T, R&D, Q&A.
     rule(
         r"(?<!\w)(?P<letters>[A-Z]{1,3}(?: ?& ?[A-Z]{1,3})+)(?P<plural>s?)(?!\w)",

@@ -110,6 +110,9 @@ _SCALES = {
     "mm": "million",
     "mn": "million",
     "mio": "million",
+    "mln": "million",
+    "bln": "billion",
+    "mrd": "billion",
     "b": "billion",
     "bn": "billion",
     "t": "trillion",
@@ -200,14 +203,14 @@ def _say_rate(unit: str) -> str:
 
 _SIGN = "|".join(re.escape(sign) for sign in sorted(_SIGNS, key=len, reverse=True))
 _CODE = "|".join(_CURRENCIES)
-_LETTER = "trn|bn|tn|mn|mm|mio|[kKmMbBtT]"
+_LETTER = "trn|bln|bn|tn|mln|mn|mm|mio|[kKmMbBtT]"
 _SCALE = (
-    rf"(?:(?P<letter>{_LETTER})(?![A-Za-z0-9])| (?P<short>trn|bn|tn|mn)(?!\w)"
+    rf"(?:(?P<letter>{_LETTER})(?![A-Za-z0-9])| (?P<short>trn|bln|bn|tn|mln|mn|Mrd|Mio)(?!\w)\.?"
     rf"|[ -](?P<scale>{MAGNITUDES})(?![a-z]))?"
 )
 _RATE = r"(?:/ ?(?P<rate>[a-zA-Z]+\b|[$€£¥](?![\d.]))(?:\.(?=[,;:!?]| [a-z]))?)?"
 _BEFORE = r"(?<![\w.,$€£¥])(?<![\w.,][-−])"
-_NEXT = rf"(?:{MAGNITUDES}|trn|bn|tn|mn)[.,;:!?)\"']*|[\d-].*"
+_NEXT = rf"(?:{MAGNITUDES}|trn|bln|bn|tn|mln|mn|Mrd|Mio)[.,;:!?)\"']*|[\d-].*"
 
 BEGINS = rf"[-−]?(?:\.?\d|{_SIGN}|{_CODE})"
 RULES: list[Rule] = [
@@ -242,7 +245,7 @@ RULES: list[Rule] = [
         _say,
         begins=r"[-−]?[\d.][\d.,-]*[a-zA-Z]*(?:$|[€£¥₹₩₽₺₫₪₴₦₱฿₿₸])",
         reach=2,
-        goes_on=rf"(?:{MAGNITUDES}|trn|bn|tn|mn)|(?:[€£¥₹₩₽₺₫₪₴₦₱฿₿₸]|zł|Kč|kr|{_CODE})[/.,;:!?)\"'\w]*",
+        goes_on=rf"(?:{MAGNITUDES}|trn|bln|bn|tn|mln|mn|(?:Mrd|Mio)\.?)|(?:[€£¥₹₩₽₺₫₪₴₦₱฿₿₸]|zł|Kč|kr|{_CODE})[/.,;:!?)\"'\w]*",
     ),
     rule(
         rf"(?<![\w.,])(?P<amount>{NUMBER}) ?¢{_RATE}",

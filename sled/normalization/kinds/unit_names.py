@@ -88,6 +88,7 @@ _OTHER = {
     "mb": ("megabyte", "megabytes"),
     "tb": ("terabyte", "terabytes"),
     "IU": (spell("IU"), spell("IU")),
+    "pct": ("percent", "percent"),
     "bps": ("basis point", "basis points"),
     "bp": ("basis point", "basis points"),
     "sqft": ("square foot", "square feet"),
