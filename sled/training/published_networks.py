@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from sled.codec.flow.files import load_flow
+from sled.codec.flow.files import load_encoder_flow, load_flow
 from sled.codec.vocoder.files import load_vocoder
 from sled.codec.vocoder.hift import HiFT
 from sled.data.tokens.parquet import read_data_list
@@ -72,6 +72,8 @@ def _train(
     learner: FlowLearner | VocoderLearner
     if flags.model == FLOW:
         learner = _flow_learner(flags.checkpoint, conf, flags.use_amp, device, processes)
+        if flags.teacher is not None:
+            learner.teach(load_encoder_flow(flags.teacher).to(device))
         accumulate = conf["gradient_accumulation_steps"]
         options = flow_options(options, learner.flow)
     else:

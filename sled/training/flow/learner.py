@@ -65,7 +65,9 @@ class FlowLearner:
         processes: Processes = ALONE,
     ) -> None:
         self.flow, self.training, self.generator = flow.train(), training, generator
-        self.teacher = None if teacher is None else teacher.eval().requires_grad_(False)
+        self.teacher: Flow | None = None
+        if teacher is not None:
+            self.teach(teacher)
         self.solver, self.processes, self.step = solver, processes, 0
         # Without decay this is Adam.
         self.optimizer = torch.optim.AdamW(
@@ -73,6 +75,16 @@ class FlowLearner:
             lr=training.learning_rate,
             weight_decay=training.weight_decay,
         )
+
+    def teach(self, teacher: Flow) -> None:
+        """Let the solutions of a flow be learned from now on.
+
+        Raises:
+            ValueError: If the trained flow has no encoder.
+        """
+        if not isinstance(self.flow, Flow):
+            raise ValueError(f"a {self.flow.KIND} has no encoder, as reflow needs it")
+        self.teacher = teacher.eval().requires_grad_(False)
 
     def train_step(self, batches: list[FlowBatch]) -> dict[str, float]:
         """Update the flow by a few batches of each process, which all count alike.

@@ -61,6 +61,12 @@ def make_published_parser(description: str | None = None) -> argparse.ArgumentPa
     add("--use_amp", action="store_true", help="compute in bfloat16 where that is safe")
     add("--dpo", action="store_true", help="learn preferences, compared with --ref_model")
     add("--ref_model", type=Path, help="the model that preferences are compared with")
+    add(
+        "--teacher",
+        type=Path,
+        help="flow whose solutions are learned instead of recordings, so that fewer steps suffice "
+        "(reflow); not a published flag",
+    )
     states = ("model_only", "model+optimizer")
     add("--deepspeed.save_states", dest="save_states", default=states[0], choices=states)
     add("--timeout", type=int, default=60, help="accepted, without effect")

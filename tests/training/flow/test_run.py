@@ -62,6 +62,11 @@ def test_the_published_command_trains_a_flow(tmp_path: Path, capsys) -> None:
     averaged = tmp_path / "averaged.pt"
     average(["--dst_model", str(averaged), "--src_path", str(output), "--num", "2", "--val_best"])
     assert isinstance(load_flow(averaged), CosyVoice2Flow)
+    taught = [*map(str, published_flags(setting, tmp_path / "taught", model="flow"))]
+    taught += ["--checkpoint", str(start), "--teacher", str(averaged)]
+    state = load_flow(train_published(taught) / "epoch_1_whole.pt").state_dict()
+    recorded = load_flow(output / "epoch_1_whole.pt").state_dict()
+    assert any(not one.equal(recorded[name]) for name, one in state.items())
     with pytest.raises(ValueError, match="--checkpoint"):
         train_published(published_flags(setting, tmp_path / "none", model="flow"))
     with pytest.raises(ValueError, match="--model hifigan begins"):
