@@ -10,7 +10,7 @@ from sled.bundled import BUNDLED_MODELS, bundled_model
 from sled.codec import Codec, load_codec
 from sled.codec.token_codec import is_published_folder
 from sled.fast import PRECISIONS, choose_precision, loading_dtype, make_fast, use_kernels
-from sled.fast.int4 import INT4_FILE, read_int4
+from sled.fast.int4 import read_int4
 from sled.files.checkpoint import checkpoint_folder
 from sled.files.hub import is_hub_name
 from sled.files.suggest import did_you_mean
@@ -60,10 +60,7 @@ def load_parts(
     if dtype == "auto":
         of_latents = isinstance(config, Config) and config.architecture.head != "token"
         dtype = choose_precision(
-            family.num_parameters(config),
-            torch.device(device),
-            config if of_latents else None,
-            has_int4=(folder / INT4_FILE).is_file(),
+            family.num_parameters(config), torch.device(device), config if of_latents else None
         )
     model = family.load_model(folder, loading_dtype(dtype)).to(device)
     tokenizer = load_tokenizer(folder, config)

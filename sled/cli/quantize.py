@@ -2,8 +2,7 @@
 
 The model speaks texts, and each matrix is rounded so that what it makes of the inputs that it had
 changes little. The file int4.safetensors is written into the folder of the checkpoint, which stays
-as it is. With a large model, `--dtype auto` takes int4 from then on, where it is fastest: listen,
-or evaluate, before you keep the file.
+as it is. `--dtype auto` does not take int4: evaluate first how many more words are wrong with it.
 """
 
 from __future__ import annotations

@@ -10,7 +10,7 @@ import torch
 
 from sled.fast.cuda_graph import CudaGraphModel, GraphCapture
 from sled.fast.fused import FusedModel
-from sled.fast.int4 import Int4Matrix, round_layers
+from sled.fast.int4 import Int4Matrix
 from sled.fast.measured import describe, read_times, time_forms, write_times
 from sled.fast.native import NativeModel, can_run, kernel_level
 from sled.fast.native.library import sources_digest
@@ -31,31 +31,26 @@ SMALL = 50e6
 
 
 def choose_precision(
-    parameter_count: int,
-    device: torch.device,
-    config: Config | None = None,
-    measure: bool = True,
-    has_int4: bool = False,
+    parameter_count: int, device: torch.device, config: Config | None = None, measure: bool = True
 ) -> str:
     """Choose the default precision of a model on a device.
 
     float32 for small models and on MPS. On a GPU, bfloat16 if it supports that, else float16. On a
     CPU, the one in which a step of the model is fastest: as it was measured on this machine, when
-    a model of such sizes was loaded for the first time.
+    a model of such sizes was loaded for the first time. Never int4: how many more
+    words it says wrong has to be counted for a model.
 
     Args:
         parameter_count: Number of parameters of the model.
         device: Device to run on.
         config: Sizes of a model of latents. None: its units are ids, for which there is no int8.
-        measure: Whether to measure if that has not been done; else that with the fewest bits is
-            taken to be the fastest.
-        has_int4: Whether there are weights in int4, without which it is not taken.
+        measure: Whether to measure if that has not been done; else int8 is taken to be the fastest.
     """
     if parameter_count < SMALL or device.type == "mps":
         return "float32"
     if device.type == "cuda":
         return "bfloat16" if torch.cuda.is_bf16_supported(including_emulation=False) else "float16"
-    names = candidates(config, has_int4)
+    names = candidates(config)
     if "int8" not in names and config is not None:
         logger.warning(
             "speaking in %s; int8 is several times faster: %s", names[-1], install_command("fast")
@@ -67,43 +62,35 @@ def choose_precision(
     if times is None:
         if not measure:
             return names[-1]
-        times = measure_forms(config, has_int4)
+        times = measure_forms(config)
     return min(times, key=times.__getitem__)
 
 
-def candidates(config: Config | None, has_int4: bool = False) -> list[str]:
+def candidates(config: Config | None) -> list[str]:
     """Return the precisions of which `auto` takes the fastest, as this CPU computes them.
 
     Args:
         config: As for `choose_precision`.
-        has_int4: See there.
 
     Returns:
         The precisions. The last is usually the fastest.
     """
     if config is not None and can_run(config.architecture):  # several times as fast as bfloat16
-        return ["float32", "int8", "int4"] if has_int4 else ["float32", "int8"]
+        return ["float32", "int8"]
     names = ["float32", "bfloat16"] if _multiplies_bfloat16() else ["float32"]
     return [*names, "int8"] if config is not None and has_runtime() else names
 
 
-def measure_forms(config: Config, has_int4: bool = False) -> dict[str, float]:
+def measure_forms(config: Config) -> dict[str, float]:
     """Measure the candidates for a model of latents, and keep what was measured on disk.
-
-    Arguments are those of `choose_precision`.
 
     Returns:
         Milliseconds of a step in each precision.
     """
     logger.info("measuring which precision is fastest on this machine")
-    times = time_forms(config, candidates(config, has_int4), _make_random)
+    times = time_forms(config, candidates(config), make_fast)
     write_times(describe(config, _machine(config)), times)
     return times
-
-
-def _make_random(model: SpeechLM, precision: str) -> FrameModel:
-    """The fast form of a model that only its time matters of."""
-    return make_fast(model, precision, int4=round_layers(model) if precision == "int4" else None)
 
 
 def _machine(config: Config) -> str:

@@ -162,18 +162,6 @@ def test_few_bits_need_what_computes_with_them(machine):
         make_fast(debug_model(), "int4")
 
 
-@pytest.mark.parametrize(("int4_ms", "expected"), [(1, "int4"), (3, "int8")])
-def test_int4_is_chosen_where_it_is_fastest_and_there_are_weights_in_it(
-    machine, timed, int4_ms, expected
-):
-    machine(kernels=True)
-    asked = timed(float32=4, int8=2, int4=int4_ms)
-    assert choose_precision(LARGE, CPU, Config()) == "int8"
-    assert choose_precision(LARGE, CPU, Config(), has_int4=True) == expected
-    assert choose_precision(LARGE, CPU, Config()) == "int8"
-    assert asked == [["float32", "int8"], ["float32", "int8", "int4"]]
-
-
 def test_an_unknown_precision_is_refused_with_the_known_ones():
     with pytest.raises(ValueError, match=f"dtype='int3': choose one of {', '.join(PRECISIONS)}"):
         make_fast(debug_model(), "int3")
