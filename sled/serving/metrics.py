@@ -84,7 +84,7 @@ class Metrics:
         gauges = {
             "real_time_factor": (
                 "Predicted share of real time that the sessions take",
-                lambda: engine.predict_load(max(1, admission.active)),
+                lambda: engine.pace.predict_load(max(1, admission.active)),
             ),
             "step_running_seconds": (
                 "How long the present step has run",

@@ -95,7 +95,7 @@ class SpeechService:
         self.tts, self.name = tts, name
         self.ready = False
         self.admission = Admission(
-            tts.engine.predict_load,
+            tts.engine.pace.predict_load,
             settings.max_load,
             settings.max_sessions,
             settings.max_starting,
@@ -188,7 +188,7 @@ class SpeechService:
                 raise ApiError("invalid_value", str(error), "voice") from error
             stack.callback(session.cancel)
             utterance = Utterance(
-                session, request.max_lead_s, CAUTION * self.tts.engine.delay_s, settle
+                session, request.max_lead_s, CAUTION * self.tts.engine.pace.delay_s, settle
             )
             if not request.live:
                 settle()

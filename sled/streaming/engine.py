@@ -27,7 +27,7 @@ from sled.streaming.audio_stage import AudioStage, UnitChunk
 from sled.streaming.codec_thread import CodecCall, CodecJob, CodecThread
 from sled.streaming.consumer import Consumer, Task
 from sled.streaming.lead import LeadPolicy
-from sled.streaming.step_times import Average, StepTimes, TimePerFrame
+from sled.streaming.pace import Pace
 from sled.streaming.text_thread import TextThread
 from sled.streaming.threads import choose_threads, compute_with
 
@@ -38,8 +38,6 @@ T = TypeVar("T")
 LOOK_S = 1.0
 # Commands between two steps take no longer than this.
 MAX_COMMANDS_S = 0.01
-# A session that is short of audio gets it in parts of so many frames.
-LEAST_FRAMES = 2
 
 
 class Engine:
@@ -56,6 +54,7 @@ class Engine:
         model: See above.
         codec: See above.
         decoder: Used on the decoding thread only.
+        pace: How fast the threads recently were.
         tracks_text: Whether the decoder can track which token is being said.
         busy_s: How long the decoder has computed so far, in seconds.
         on_step: Called on the decoding thread after each step with utterances: how many there were,
@@ -90,46 +89,16 @@ class Engine:
         self._codec_thread: CodecThread | None = None
         self._text_thread: TextThread | None = None
         self._closed = False
-        self._step_times = StepTimes()
-        # Of the codec: for a frame of a call, for one of each session in it, and until it is done.
-        self._codec_time, self._codec_share, self._codec_delay = (
-            Average(),
-            TimePerFrame(),
-            Average(),
-        )
+        self.pace = Pace(codec.frame_rate)
         self._lead_policy: LeadPolicy[Utterance] = LeadPolicy()
         self._turn_began_s: float | None = None  # None: the decoding thread waits, or is not there
         _engines.add(self)
-
-    @property
-    def real_time_factor(self) -> float:
-        """Recent time to generate a frame divided by its duration; 0 before the first frame."""
-        return (self._step_times.seconds + self._codec_time.seconds) * self.codec.frame_rate
-
-    @property
-    def delay_s(self) -> float:
-        """How long it recently took from one piece of a session's audio to the next, in seconds.
-
-        The listener of a session that begins with less audio than this would have to wait.
-        """
-        return LEAST_FRAMES * self._step_times.seconds + self._codec_delay.seconds
 
     @property
     def step_running_s(self) -> float:
         """For how long the decoding thread has been in one step; a long time means it is stuck."""
         began_s = self._turn_began_s
         return 0.0 if began_s is None else time.perf_counter() - began_s
-
-    def predict_load(self, num_sessions: int) -> float:
-        """Time to generate a frame of each of so many sessions, divided by the frame's duration.
-
-        From what turns of the decoding thread took so far, with all that it does beside the steps;
-        0 before the first one. Above 1 speech is made more slowly than it is played. Model and
-        codec work at the same time, so the slower one decides.
-        """
-        step = self._step_times.predict(num_sessions)
-        codec = self._codec_share.seconds * num_sessions
-        return max(step, codec) * self.codec.frame_rate
 
     # For any thread.
 
@@ -294,7 +263,7 @@ class Engine:
             step = self._step()
             idle = step is None
             if step is not None and step.utterances:
-                self._step_times.add(len(step.utterances), time.perf_counter() - began_s)
+                self.pace.add_step(len(step.utterances), time.perf_counter() - began_s)
 
     @property
     def _has_calls(self) -> bool:
@@ -378,9 +347,7 @@ class Engine:
         return Step([], torch.empty(0), [], [])
 
     def _on_decoded(self, call: CodecCall) -> None:
-        self._codec_time.add(call.seconds / call.num_frames)
-        self._codec_share.add(call.seconds, call.num_sessions * call.num_frames)
-        self._codec_delay.add(call.delay_s)
+        self.pace.add_codec_call(call)
         if self.on_decoded is not None:
             self.on_decoded(call.seconds)
 

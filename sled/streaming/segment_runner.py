@@ -25,9 +25,10 @@ from sled.decoding import DecodingOptions, Request, Utterance
 from sled.streaming.audio_queue import AudioQueue
 from sled.streaming.audio_stage import AudioStage, UnitChunk
 from sled.streaming.chunks import ChunkRamp
-from sled.streaming.engine import LEAST_FRAMES, Engine
+from sled.streaming.engine import Engine
 from sled.streaming.history import History
 from sled.streaming.options import SessionOptions
+from sled.streaming.pace import LEAST_FRAMES
 from sled.streaming.place_reader import PlaceReader
 from sled.streaming.runner_state import RunnerState, Segment
 from sled.streaming.spoken import Spoken
@@ -233,7 +234,7 @@ class SegmentRunner:
             return False
         if len(engine.decoder.utterances) < 2:  # steps take as long as they did
             return False
-        missing_s = self.buffer.num_missing * engine.real_time_factor / engine.codec.frame_rate
+        missing_s = self.buffer.num_missing * engine.pace.real_time_factor / engine.codec.frame_rate
         return self._sound_s(time.perf_counter()) < missing_s + RESERVE_S
 
     def on_frame(self, unit: Tensor, stopped: bool, exhausted: bool) -> None:
@@ -330,7 +331,7 @@ class SegmentRunner:
         if not (len(self.buffer) or pause_s or last or self.places.ends_segment):
             return
         num_waiting = 0 if self._utterance is None else self._utterance.num_tokens_waiting
-        units = self.buffer.take(self._engine.real_time_factor)
+        units = self.buffer.take(self._engine.pace.real_time_factor)
         if units is None:
             units = torch.empty(0, *self._engine.codec.unit_shape).to(self._engine.codec.unit_dtype)
         self._num_handed_over += len(units)

@@ -1,6 +1,7 @@
 """The segment runner turns text events into the units of one utterance after the other."""
 
 from collections.abc import Callable
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -22,10 +23,9 @@ FRAMES = DecodingOptions(stop_threshold=2.0, max_frames=12)
 class Engine:
     """Runs the decoder in this thread, and keeps what the runner hands over."""
 
-    real_time_factor = 0.0
-
     def __init__(self, model, codec) -> None:
         self.model, self.codec = model, codec
+        self.pace = SimpleNamespace(real_time_factor=0.0)
         self.decoder = Decoder(model)
         self.consumers: dict[Utterance, SegmentRunner] = {}
         self.chunks: list[UnitChunk] = []
@@ -184,7 +184,7 @@ def test_a_saved_runner_goes_on_as_it_would_have():
 def chunk_sizes(monkeypatch, heard_s: float, others: int) -> list[int]:
     """Frames per chunk, if the listener has so much to play at first and others speak, too."""
     engine, now_s = Engine(debug_model(), debug_codec()), [0.0]
-    engine.real_time_factor = 0.5
+    engine.pace.real_time_factor = 0.5
     monkeypatch.setattr(segment_runner.time, "perf_counter", lambda: now_s[0])
     decoding = DecodingOptions(stop_threshold=2.0, max_frames=60)
     runners = [runner_for(engine, decoding=decoding, max_lead_s=9.0) for _ in range(1 + others)]
@@ -194,7 +194,7 @@ def chunk_sizes(monkeypatch, heard_s: float, others: int) -> list[int]:
     stage.listener.take(round(heard_s * engine.codec.sample_rate), 0.0)
     while engine.decoder.utterances:
         engine.run(1)
-        now_s[0] += engine.real_time_factor / engine.codec.frame_rate
+        now_s[0] += engine.pace.real_time_factor / engine.codec.frame_rate
         own = [
             len(chunk.units)
             for chunk, to in zip(engine.chunks, engine.stages, strict=True)

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from sled.decoding import DecodingOptions, Request, generate
 from sled.model.cache import KVCache
 from sled.streaming.chunks import ChunkRamp
-from sled.streaming.engine import Engine
+from sled.streaming.pace import Pace
 from sled.streaming.segment_budget import PAST_SHARE
 from sled.streaming.session import Session
 from sled.text.segments import SegmentLimits, split_segments
@@ -296,7 +296,7 @@ def test_speech_starts_before_the_text_ends_and_waits_for_more():
 def test_the_first_chunk_is_as_small_as_the_codec_allows_and_later_ones_grow_if_time_allows(
     real_time_factor, sizes, monkeypatch
 ):
-    monkeypatch.setattr(Engine, "real_time_factor", real_time_factor)
+    monkeypatch.setattr(Pace, "real_time_factor", real_time_factor)
     session = debug_tts(**STREAM).open_session(decoding=frames(60))
     session.feed(TEXT)
     session.flush()
@@ -702,12 +702,17 @@ def first_sound_at_s(session: Session) -> float:
 def test_the_load_and_the_delay_are_those_of_recent_speech() -> None:
     tts = debug_tts(**STREAM)
     engine = tts._engine
-    assert engine.predict_load(3) == engine.delay_s == 0
+    assert engine.pace.predict_load(3) == engine.pace.delay_s == 0
     begun_s = time.perf_counter()
     tts.say(TEXT, options=frames(40))
     spoken_s = time.perf_counter() - begun_s
-    assert 0 < engine.delay_s < spoken_s
-    assert 0 < engine.predict_load(1) < engine.predict_load(3) <= 3.1 * engine.predict_load(1)
+    assert 0 < engine.pace.delay_s < spoken_s
+    assert (
+        0
+        < engine.pace.predict_load(1)
+        < engine.pace.predict_load(3)
+        <= 3.1 * engine.pace.predict_load(1)
+    )
 
 
 def test_a_busy_engine_does_not_make_text_count_as_slow() -> None:

@@ -1,6 +1,11 @@
-"""How long steps take for a number of utterances, and a prediction for one more."""
+"""How fast the threads of an engine recently were, and what one more session would take."""
 
 from __future__ import annotations
+
+from sled.streaming.codec_thread import CodecCall
+
+# A session that is short of audio gets it in parts of so many frames.
+LEAST_FRAMES = 2
 
 # The weight of the newest duration, and the factor by which an outlier (a prompt was read, or the
 # machine was busy) may raise an average.
@@ -92,3 +97,52 @@ class StepTimes:
         share = seconds / many
         slope = covariance / variance if variance else share
         return seconds + min(max(slope, share / 2), share) * (count - many)
+
+
+class Pace:
+    """What the decoding thread and the codec thread recently took.
+
+    Each of the two threads adds its own; other threads may read at the same time.
+
+    Args:
+        frame_rate: Frames of speech in a second.
+    """
+
+    def __init__(self, frame_rate: float) -> None:
+        self._frame_rate = frame_rate
+        self._steps = StepTimes()
+        # Of the codec: for a frame of a call, for one of each session in it, and until it is done.
+        self._codec, self._codec_share, self._codec_delay = Average(), TimePerFrame(), Average()
+
+    def add_step(self, count: int, seconds: float) -> None:
+        """Include a turn of the decoding thread with a step of `count` utterances."""
+        self._steps.add(count, seconds)
+
+    def add_codec_call(self, call: CodecCall) -> None:
+        """Include a call of the codec."""
+        self._codec.add(call.seconds / call.num_frames)
+        self._codec_share.add(call.seconds, call.num_sessions * call.num_frames)
+        self._codec_delay.add(call.delay_s)
+
+    @property
+    def real_time_factor(self) -> float:
+        """Recent time to generate a frame divided by its duration; 0 before the first frame."""
+        return (self._steps.seconds + self._codec.seconds) * self._frame_rate
+
+    @property
+    def delay_s(self) -> float:
+        """How long it recently took from one piece of a session's audio to the next, in seconds.
+
+        The listener of a session that begins with less audio than this would have to wait.
+        """
+        return LEAST_FRAMES * self._steps.seconds + self._codec_delay.seconds
+
+    def predict_load(self, num_sessions: int) -> float:
+        """Time to generate a frame of each of so many sessions, divided by the frame's duration.
+
+        From what turns of the decoding thread took so far, with all that it does beside the steps;
+        0 before the first one. Above 1 speech is made more slowly than it is played. Model and
+        codec work at the same time, so the slower one decides.
+        """
+        step = self._steps.predict(num_sessions)
+        return max(step, self._codec_share.seconds * num_sessions) * self._frame_rate

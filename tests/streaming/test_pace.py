@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sled.streaming.step_times import StepTimes, TimePerFrame
+from sled.streaming.pace import StepTimes, TimePerFrame
 
 
 def times(*steps: tuple[int, float]) -> StepTimes:
