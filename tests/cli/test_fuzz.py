@@ -70,6 +70,7 @@ LINES = [
     "average --checkpoints model other -o out/averaged",
     "grow --model model --hidden_size 48 --num_attention_heads 6 -o out/grown",
     "export --model model --codec model/codec --dtype float32 -o out/shipped",
+    "quantize --model model --texts text.txt --limit 0",
     "evaluate --manifest data/cuts.jsonl.gz --model model --modes model --limit 1 -o out/results",
     "sweep --manifest data/cuts.jsonl.gz --model model --cfg 1 2 --limit 1 -o out/sweep",
     "bench generate --size digits --frames 2 --rounds 1",

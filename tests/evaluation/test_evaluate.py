@@ -74,7 +74,7 @@ class ToyTTS:
 
     def __init__(self) -> None:
         self.codec = ToyCodec()
-        self.model = SimpleNamespace(layout=Layout(5, 45))
+        self.model = SimpleNamespace(layout=Layout(5, 45), streaming_layout=Layout(5, 45))
         self.default_options = DecodingOptions(temperature=0.7)
         self.max_prompt_s = None
         self.calls: list[dict[str, Any]] = []
