@@ -1,4 +1,4 @@
-"""The small models that come with the package, so that it can speak without a download."""
+"""The small models and the codec that come with the package, so that it needs no download."""
 
 from __future__ import annotations
 
@@ -34,6 +34,8 @@ BUNDLED_MODELS = {
     ),
 }
 DEFAULT_MODEL = "english"
+BUNDLED_CODECS = {"spectral": Path(__file__).parent / "spectral"}
+"""Codecs without a model of their own, to train on."""
 
 
 def tokenizer_folder(name_or_path: str | Path) -> str | Path:
@@ -46,9 +48,11 @@ def codec_folder(name_or_path: str | Path) -> str | Path:
     """Where the codec of this name is: of a model with its own codec, in the folder `codec` in it.
 
     Args:
-        name_or_path: A bundled model, the folder of a model that has a folder `codec`, or a codec,
-            which is returned as it is.
+        name_or_path: A bundled codec or model, the folder of a model that has a folder `codec`, or
+            a codec, which is returned as it is.
     """
+    if str(name_or_path) in BUNDLED_CODECS and not Path(name_or_path).is_dir():
+        return BUNDLED_CODECS[str(name_or_path)]
     folder = Path(tokenizer_folder(name_or_path)).expanduser()
     return folder / "codec" if (folder / "codec").is_dir() else name_or_path
 

@@ -38,7 +38,7 @@ def add_codec_flag(flags: Flags, required: bool = False) -> None:
     flags.add_argument(
         "--codec",
         required=required,
-        help=f"codec folder, hub name, .th file, or a bundled model for its codec"
+        help="codec: folder, hub name, .th file, spectral (bundled), or a model for its codec"
         f"{'' if required else unset}",
     )
 

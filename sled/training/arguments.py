@@ -148,8 +148,8 @@ class DataArguments:
     )
     codec: str | None = setting(
         None,
-        "codec: folder, hub name, .th file, or a model for its codec; unset: that of "
-        "finetune_path, else the one that the codes were made with, else facebook/encodec_24khz",
+        "codec: folder, hub name, .th file, spectral (bundled), or a model for its codec; unset: "
+        "that of finetune_path, else the one of the codes, else facebook/encodec_24khz",
     )
     transforms: str | None = setting(
         None,

@@ -169,10 +169,10 @@ def build_model(
     model: SpeechLlamaForCausalLM = SpeechLlamaForCausalLM.from_pretrained(
         folder, config=config, dtype=torch.float32
     )
-    return model if theirs[1] == ours[1] else _with_unit_size(model, ours[1])
+    return model if theirs[1] == ours[1] else with_unit_size(model, ours[1])
 
 
-def _with_unit_size(model: SpeechLlamaForCausalLM, size: int) -> SpeechLlamaForCausalLM:
+def with_unit_size(model: SpeechLlamaForCausalLM, size: int) -> SpeechLlamaForCausalLM:
     """A model for units of another size. Only weights whose shape depends on it are new."""
     config = SpeechLlamaConfig(**(model.config.to_dict() | {"vae_embed_dim": size}))
     other = SpeechLlamaForCausalLM(config)
