@@ -7,11 +7,10 @@ import time
 from collections.abc import Callable, Mapping
 from functools import partial
 from itertools import cycle, islice
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 
-from sled.benchmarks.baseline import TwoPassBaseline
 from sled.benchmarks.fidelity import Fidelity, measure_fidelity
 from sled.benchmarks.flags import (
     check_at_least,
@@ -35,6 +34,9 @@ from sled.model.config import Config
 from sled.model.interface import FrameModel
 from sled.model.lm import SpeechLM
 from sled.tts import TTS
+
+if TYPE_CHECKING:
+    from sled.benchmarks.baseline import TwoPassBaseline
 
 WORDS = ("four", "two", "seven", "one", "nine", "zero", "eight")
 # So slow that a text is a single segment.
@@ -166,6 +168,9 @@ def _time_codec(tts: TTS) -> float:
 
 def _time_frames(tts: TTS, args: argparse.Namespace, plain: Config) -> dict[str, Spread]:
     """Return the milliseconds per frame of ours and of the baseline."""
+    # Not earlier: it imports transformers, whose memory is not that of speaking.
+    from sled.benchmarks.baseline import TwoPassBaseline
+
     baseline = TwoPassBaseline(plain, args.context, guided=args.cfg != 1)
     writers: dict[str, FrameWriter | TwoPassBaseline] = {
         OURS: FrameWriter(tts.model, args.batch, args.context, args.cfg, args.draws),
