@@ -99,6 +99,7 @@ def test_batches_of_corpora_are_learned_and_evaluated() -> None:
         learner.evaluate([])
 
 
+@pytest.mark.slow  # librosa compiles its search
 def test_the_pitch_of_a_tone_is_its_frequency() -> None:
     _, waveforms, _ = tones()
     silence = torch.zeros(8 * 480)
