@@ -107,6 +107,6 @@ def generate(
         if on_step is not None:
             on_step(step)
     return [
-        Generated(torch.stack(each), *rest)
-        for each, *rest in zip(units, stopped, tokens, strict=True)
+        Generated(torch.stack(drawn), stops, said)
+        for drawn, stops, said in zip(units, stopped, tokens, strict=True)
     ]
