@@ -20,8 +20,9 @@ def explained_worker_errors() -> Iterator[None]:
             raise
         # The message follows the traceback of the worker.
         raise ValueError(str(error).rpartition("\nValueError: ")[2].strip()) from error
-    except RuntimeError as error:
-        if not str(error).startswith("DataLoader worker"):
+    except (RuntimeError, ConnectionError) as error:
+        # A worker that dies while it hands over a batch breaks the connection.
+        if isinstance(error, RuntimeError) and not str(error).startswith("DataLoader worker"):
             raise
         raise ValueError(
             f"a data worker died ({str(error).strip()}), perhaps for lack of memory: start the "

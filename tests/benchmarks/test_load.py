@@ -236,12 +236,12 @@ def test_both_doors_are_called_and_sound_the_same(serve) -> None:
 
 def test_callers_without_room_are_refused_and_others_go_on(serve) -> None:
     running = serve(max_sessions=1, queue_s=0)
-    long = "four two seven one nine " * 20
+    long = "four two seven one nine " * 80
 
     async def main() -> Run:
         client = SledClient(running.url)
         plan = [(0.0, Script(long, WHOLE, 1))]
-        plan += [(0.5, one) for one in make_scripts([long], [FAST, WHOLE])]
+        plan += [(0.3, one) for one in make_scripts([long], [FAST, WHOLE])]
         done = await run_arrivals(client, plan, 0.5)
         await client.aclose()
         return done
