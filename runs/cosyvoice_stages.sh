@@ -39,6 +39,23 @@ download() { # download PART: one part of LibriTTS, once
     rm "$archive"
 }
 
+extract_embeddings() {
+    local part
+    for part in $parts; do
+        tool extract_embedding --dir "data/$part" --num_thread "$num_threads" \
+            --onnx_path "${speaker_encoder:-$pretrained_model_dir/campplus.onnx}"
+    done
+}
+
+make_parquet() { # make_parquet FLAGS...
+    local part
+    for part in $parts; do
+        tool make_parquet_list --num_utts_per_parquet "${num_utts:-1000}" \
+            --num_processes "$num_processes" \
+            --src_dir "data/$part" --des_dir "data/$part/parquet" "$@"
+    done
+}
+
 prepare_stages() { # prepare_stages TOKENIZER FLAGS...: stages -1 to 3; flags are of the last one
     local tokenizer=$1 part
     shift
@@ -50,25 +67,14 @@ prepare_stages() { # prepare_stages TOKENIZER FLAGS...: stages -1 to 3; flags ar
             tool prepare_data --src_dir "$data_dir/LibriTTS/$part" --des_dir "data/$part"
         done
     fi
-    if due 1; then
-        for part in $parts; do
-            tool extract_embedding --dir "data/$part" --num_thread "$num_threads" \
-                --onnx_path "${speaker_encoder:-$pretrained_model_dir/campplus.onnx}"
-        done
-    fi
+    if due 1; then extract_embeddings; fi
     if due 2; then
         for part in $parts; do
             tool extract_speech_token --dir "data/$part" --num_thread "$num_threads" \
                 --onnx_path "$tokenizer"
         done
     fi
-    if due 3; then
-        for part in $parts; do
-            tool make_parquet_list --num_utts_per_parquet "${num_utts:-1000}" \
-                --num_processes "$num_processes" \
-                --src_dir "data/$part" --des_dir "data/$part/parquet" "$@"
-        done
-    fi
+    if due 3; then make_parquet "$@"; fi
 }
 
 join_lists() { # join_lists: one list for training, one for evaluation

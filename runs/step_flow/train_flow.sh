@@ -34,12 +34,7 @@ if due 0; then
         done
     done
 fi
-if due 1; then
-    for part in $parts; do
-        tool extract_embedding --dir "data/$part" --num_thread "$num_threads" \
-            --onnx_path "${speaker_encoder:-$pretrained_model_dir/campplus.onnx}"
-    done
-fi
+if due 1; then extract_embeddings; fi
 if due 2; then
     for part in $parts; do
         "$PYTHON" -m sled cache tokens --input "data/$part" --num_threads "$num_threads" \
@@ -47,12 +42,7 @@ if due 2; then
             --tokenizer "${speech_tokenizer:-$pretrained_model_dir/speech_tokenizer_v1.onnx}"
     done
 fi
-if due 3; then
-    for part in $parts; do
-        tool make_parquet_list --num_utts_per_parquet "${num_utts:-1000}" \
-            --num_processes "$num_processes" --src_dir "data/$part" --des_dir "data/$part/parquet"
-    done
-fi
+if due 3; then make_parquet; fi
 if due 4; then
     join_lists
     train_model step_flow flow --checkpoint "$checkpoint"
