@@ -61,7 +61,7 @@ _MIXED = re.compile(r"(?<=\w)(?=\u2063\d)|(?<=\d\u2063)(?=[^\W\d_])")
 _DAYS_AND_MONTHS = "mon|tue|wed|thu|fri|sat|sun|jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec"
 _RANGE = re.compile(
     r"(?<=[\w.%°$€£'\"])–(?=[-−]?[$€£¥#]?\d)"
-    r"|(?<=\d)–(?=\w)|(?<=\b[A-Z])–(?=[A-Z\d]\b)"
+    r"|(?<=noon)–(?=\d)|(?<=midnight)–(?=\d)|(?<=\d)–(?=\w)|(?<=\b[A-Z])–(?=[A-Z\d]\b)"
     r"|(?<=(?i:[ap]m))–(?=\w)"
     rf"|(?<=(?i:{_DAYS_AND_MONTHS}))–(?=\w)|(?<=(?i:{_DAYS_AND_MONTHS})\.)–(?=\w)"
     r"|(?<=[IVX])–(?=[IVX])|(?<=\b[ivx])–(?=[ivx]+\b)|(?<=[ivx][ivx])–(?=[ivx]+\b)"

@@ -16,11 +16,13 @@ from dataclasses import dataclass, replace
 from functools import cache
 
 from sled.normalization.characters import DASH, without_accents
+from sled.normalization.digit_groups import GROUPED
 from sled.normalization.kinds import (
     abbreviations,
     addresses,
     clocks,
     dates,
+    durations,
     formulas,
     fractions,
     letters,
@@ -66,6 +68,7 @@ def _kinds(dialect: Dialect) -> tuple[tuple[re.Pattern[str], tuple[Rule, ...]], 
         (formulas.BEGINS, formulas.RULES),
         (sums.BEGINS, sums.RULES),
         (fractions.BEGINS, fractions.RULES),
+        (durations.BEGINS, durations.RULES),
         (units.BEGINS, units.RULES),
         (numerals.BEGINS, numerals.RULES),
         (abbreviations.BEGINS, abbreviations.RULES),
@@ -188,6 +191,9 @@ class EnglishNormalizer:
                 self._pause(said, text[at], starts[at])
                 self._at += 1
                 continue
+            if not self._join_digits(starts, ends, ended=ended):
+                return said
+            text = self._text
             found = self._match(ended=ended)
             if found is None:
                 return said
@@ -205,6 +211,23 @@ class EnglishNormalizer:
         """Whether a word follows on the same line: no mark, as in "Hello !", joins the last one."""
         opening = self._lines.opening
         return not self._ends_line and opening != "" and opening not in _ENDS
+
+    def _join_digits(self, starts: list[int], ends: list[int], *, ended: bool) -> bool:
+        """Take the spaces out of a number that begins here; False if it is not known yet."""
+        text, at = self._text, self._at
+        end = _word_end(text, at)
+        if GROUPED.begins is None or not GROUPED.begins(text, at, end):
+            return True
+        seen = self._reach(GROUPED, end, ended=ended)
+        if seen is None:
+            return False
+        match = GROUPED.pattern.match(text, at, seen)
+        if match and (joined := GROUPED.say(match)) is not None:
+            kept = [place for place in range(at, match.end()) if text[place] != SPACE]
+            for places in (starts, ends):
+                places[at : match.end()] = [places[place] for place in kept]
+            self._text = text[:at] + joined + text[match.end() :]
+        return True
 
     def _match(self, *, ended: bool) -> tuple[str, int] | None:
         """What is said for the next item, and where it ends; None if that is not known yet."""

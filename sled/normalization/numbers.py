@@ -69,6 +69,11 @@ def number(text: str, *, is_count: bool = False) -> str:
     return year(text) if looks_like_year and not is_count else _whole(whole)
 
 
+def count(digits: str) -> str:
+    """The spoken form of a number of something; 05 is five."""
+    return number(re.sub(r"^0+(?=\d)", "", digits), is_count=True)
+
+
 def _whole(digits: str) -> str:
     if len(digits) > _MAX_DIGITS or (digits[0] == "0" and len(digits) > 1):
         return digit_by_digit(digits)

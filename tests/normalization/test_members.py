@@ -41,7 +41,19 @@ KINDS = {
     | _joined(st.integers(1, 999), _one("-", "–", ":", "x"), st.integers(1, 9999)),
     "quantities": _joined(numbers, _one("", " ", "-"), st.sampled_from(sorted(UNITS)))
     | _joined(numbers, " ", _one("m", "km", "cm", "ft"), _one("²", "³", "^2", "/s", "/s²", "/min"))
-    | _joined(st.integers(1, 9), "'", st.integers(0, 11), '"'),
+    | _joined(st.integers(1, 9), "'", st.integers(0, 11), '"')
+    | _joined(
+        numbers, " ", _one("W", "kJ", "mg"), _one("/", "/kg/"),
+        _one("m²K", "m²·K", "(m·K)", "(kg K)", "day", "min/1.73 m²"),
+    ),
+    "groups of digits": _joined(
+        st.integers(1, 99), " ", st.integers(100, 999), " ", st.integers(100, 999),
+        _one("", ",50", ".5"), _one("", " km", " €", " people"),
+    ),
+    "durations": _joined(
+        _one("prep: ", "cook time ", "a "), st.integers(1, 59), _one("m", "m 20s", "m call")
+    ),
+    "strands": st.from_regex(r"5['′]-[ACGT]{3,9}( [ACGT]{3})?-3['′]", fullmatch=True),
     "money": _joined(st.sampled_from(sorted(_SIGNS)), _one("", " "), numbers)
     | _joined(numbers, _one("", " "), st.sampled_from(sorted(_CURRENCIES)))
     | _joined(_one("$", "€", "£"), numbers, _one("k", "M", "bn", " million", "/month", "-10")),

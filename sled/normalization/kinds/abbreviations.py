@@ -30,7 +30,8 @@ from sled.normalization.kinds.short_forms import (
     WITH_LETTER,
     WORDS,
 )
-from sled.normalization.rules import LETTER, LETTER_GAP, Rule, before, rule, spell
+from sled.normalization.pronunciations import frequent_words
+from sled.normalization.rules import LETTER, LETTER_GAP, Rule, before, rule, spell, word_set
 
 _NEXT = r"(?=(?P<quote>[\"')\]*_]*)(?: (?P<next>\S+)|$|(?P<joined>\S)))"
 
@@ -116,6 +117,22 @@ def _say_numbered(match: Match[str]) -> str | None:
     return NUMBERED.get(match["word"])
 
 
+def is_epithet(word: str) -> bool:
+    """Whether a word is the second one of the name of a species: the coli of E. coli."""
+    word = word.rstrip(".,;:!?)\"'")
+    if word in _EPITHETS:
+        return True
+    return _LATIN.fullmatch(word) is not None and not frequent_words().find(word)
+
+
+_EPITHETS = word_set(
+    "coli aureus elegans sapiens rex erectus difficile pestis sativa canis melanogaster falciparum"
+)
+_LATIN = re.compile(
+    r"[a-z]{3,}(?:us|is|um|ae|ii|ans|ens|osa|ata|ica|ina|ana|ola|oides|ella|iae|iensis|gaster|io|ri)"
+)
+
+
 def _say_initial(match: Match[str]) -> str | None:
     """A letter with a full stop, as in J. Smith; with I too many sentences end."""
     letter, following = match["word"], (match["next"] or "").lstrip("\"'(")
@@ -129,6 +146,8 @@ def _say_initial(match: Match[str]) -> str | None:
     if re.fullmatch(r"(?:Civ|Crim|App|Evid)\.", previous):  # Fed. R. Civ. P. 12
         return spell(letter) + LETTER_GAP
     is_inner = following[:1].isupper() and not starts_sentence(following)
+    if is_epithet(following):
+        return spell(letter) + LETTER_GAP
     if re.fullmatch(r"[A-Z]\.", previous):
         return spell(letter) + LETTER_GAP if is_inner else _with_stop(spell(letter), match)
     return spell(letter) + LETTER_GAP if is_inner and letter != "I" else None

@@ -3,7 +3,8 @@
 7:30, 7.30pm, 19:05      seven thirty, seven thirty P M, nineteen oh five
 7:00, 7 p.m., 14:00      seven o'clock, seven P M, fourteen hundred
 10:30:15, 00:15          ten thirty fifteen, zero fifteen
-9am-5pm, 9 a.m.-5 p.m.   nine A M to five P M
+9am-5pm, 9 a.m.-noon     nine A M to five P M, nine A M to noon
+45+2'                    forty-five plus two (a minute of football)
 3:1, a 16:9 display      three to one, sixteen to nine (ratios: see RULES)
 """
 
@@ -103,8 +104,21 @@ def _say_ratio(match: Match[str]) -> str | None:
 
 _SHAPES = {"16:9", "4:3", "21:9", "16:10", "18:9", "9:16"}
 
-BEGINS = r"\d"
+_NAMED = "noon|midnight|dawn|dusk|sunrise|sunset"
+BEGINS = rf"(?i:{_NAMED})|-|\d"
 RULES: list[Rule] = [
+    rule(
+        rf"(?<!\w)(?P<from>(?i:{_NAMED})) ?- ?(?=\d|(?:{_NAMED})\b)",
+        lambda m: f"{m['from']} {range_word(m)}",
+        begins=rf"(?i:{_NAMED})(?:-?$|-\d)",
+        reach=2,
+        goes_on="-",
+    ),
+    rule(rf"(?<=[\d.mM])-(?=(?:{_NAMED})\b)", range_word),
+    rule(
+        rf"{FREE}(?P<minute>45|90|105|120)\+(?P<added>\d\d?)'?(?![\w.,]*\d|['=])",
+        lambda m: f"{numbers.cardinal(m['minute'])} plus {numbers.cardinal(m['added'])}",
+    ),
     rule(
         rf"{FREE}(?:(?P<from>{_TIME}) ?(?P<from_half>{_HALF_DAY})?\.? ?- ?)?"
         rf"(?P<time>{_TIME}) ?(?P<half>{_HALF_DAY})"

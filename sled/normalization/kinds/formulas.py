@@ -1,8 +1,9 @@
-"""Chemical formulas, ions and isotopes.
+"""Chemical formulas, ions and isotopes, and strands of DNA.
 
 CO2, H₂O, NaCl          c o two, h two o, n a c l
 SO₄²⁻, Na⁺, OH⁻         s o four two minus, n a plus, o h minus
 ¹⁴C, ²³⁵U, ¹⁴CO₂        carbon fourteen, uranium two thirty-five, carbon fourteen o two
+5'-ATG-3', the 3' end   five prime a t g three prime, the three prime end
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import re
 from re import Match
 
 from sled.normalization import numbers
-from sled.normalization.rules import END, Rule, rule, spell, word_table
+from sled.normalization.rules import END, Rule, rule, so_far, spell, word_table
 
 _NAMES = word_table(
     "H=hydrogen He=helium Li=lithium Be=beryllium B=boron C=carbon N=nitrogen O=oxygen F=fluorine "
@@ -45,9 +46,37 @@ def _say_isotope(match: Match[str]) -> str:
     return f"{said} {_say_formula(match['rest'])}" if match["rest"] else said
 
 
+def _say_strand(match: Match[str]) -> str:
+    ends = [f"{numbers.cardinal(match[name])} prime" for name in ("one", "two")]
+    bases = re.sub("[^A-Za-z]", "", match["bases"] or "")
+    return f"{ends[0]} {spell(bases) if bases else 'to '}{ends[1]}"
+
+
+_CODONS = re.compile(r"\b(?i:codons?|triplets?),?(?: [ACGTU]{3},?(?: and| or)?)* $")
+_BASES = "[ACGTUNacgtun]"
 _SERIAL = re.compile(r"\d{4}|(?<=[A-Z])0\d")  # INC0045123
-BEGINS = rf"\d\d?[A-Z]|\^\d|e\^[-−]|\(?{_ELEMENT}"
+BEGINS = rf"[35]'|[ACGTU]{{3}}|\d\d?[A-Z]|\^\d|e\^[-−]|\(?{_ELEMENT}"
 RULES: list[Rule] = [
+    rule(
+        rf"(?<![\w.,])(?P<one>[35])'(?:[- ]{{0,2}}(?P<bases>{_BASES}{{3,}}(?:[- ]{_BASES}{{2,}})*)"
+        r"[- ]{0,2}|(?:[- ]?to[- ]?|[- ]?))(?P<two>[35])'(?!\w)",
+        _say_strand,
+        begins=r"[35]'",
+        reach=9,
+        goes_on=so_far(rf"[35]'(?:[- ]+{_BASES}+|[- ]?to)*-?"),
+    ),
+    rule(
+        r"(?<![\w.,])(?P<end>[35])'(?=[- ]?(?:UTRs?|OH|PO|ends?|caps?|untranslated|overhangs?"
+        r"|splice|flanking|exonuclease|phosphates?|hydroxyl|terminus|terminal|region|strand)(?![a-z]))",
+        lambda m: f"{numbers.cardinal(m['end'])} prime",
+        begins=r"[35]'$",
+        reach=1,
+    ),
+    rule(r"(?<!\w)(?:[ACGT]{6,}|[ACGU]{6,})(?!\w)", lambda m: spell(m[0])),
+    rule(
+        r"(?<!\w)[ACGTU]{3}(?!\w)",
+        lambda m: spell(m[0]) if _CODONS.search(m.string, 0, m.start()) else None,
+    ),
     rule(
         rf"(?<![\w)])\^(?P<mass>\d{{1,3}})(?P<element>{_ELEMENT})(?P<rest>{_GROUP}*){END}",
         _say_isotope,

@@ -106,6 +106,6 @@ RULES: list[Rule] = [
         _say_fraction,
         begins=r"\d+(?:$|[/-])",
         reach=3,
-        goes_on=so_far(r"(?:\d+ )?\d+/\d+(?: [A-Za-z]+\.)?"),
+        goes_on=so_far(r"(?:\d+[ -])?\d+/\d+(?: [A-Za-z]+\.)?"),
     ),
 ]

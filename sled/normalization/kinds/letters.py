@@ -66,12 +66,8 @@ _SPECIAL = {
     "OAuth": spell("O") + "auth",
     "pH": spell("pH"),
     "pKa": spell("pKa"),
-    "mRNA": spell("mRNA"),
-    "tRNA": spell("tRNA"),
-    "eSIM": spell("e") + " sim",
     "WiFi": "Wi-Fi",
     "macOS": "mac " + spell("OS"),
-    "iOS": spell("iOS"),
     "MHz": "megahertz",
     "vs": "versus",
     "NaN": "not a number",
@@ -80,6 +76,10 @@ _SPECIAL = {
     "SE": "southeast",
     "SW": "southwest",
 }
+# mRNA, eGFR, siRNA
+_SMALL_BEFORE_CAPITALS = re.compile(
+    r"(?P<first>[a-z]|(?:si|mi|ss|ds|sn|sc|cf|pi)(?=[DR]NA))(?P<rest>[A-Z]{2,})(?P<owner>s|'s)?"
+)
 # After these, IT is the word, emphasised.
 _BEFORE_IT = word_set("do did does mean meant get got want love hate said made make try")
 _VOWELS = set("AEIOUY")
@@ -131,6 +131,9 @@ def _say_part(text: str, match: Match[str]) -> str:
     if text in _SPECIAL:
         return _SPECIAL[text]
     text = _shorten(text)
+    if small := _SMALL_BEFORE_CAPITALS.fullmatch(text):
+        owner = "'s" if small["owner"] else ""
+        return f"{spell(small['first'])}{_say_part(small['rest'], match)}{owner}"
     if len(parts := parts_of(text)) > 1:
         return " ".join(_say_part(part, match) for part in parts)
     letters, _, ending = text.partition("'")

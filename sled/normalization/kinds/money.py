@@ -102,6 +102,7 @@ _SIGNS = {
     "kr": ("crown", "crowns", "ore", "ore"),
     "kr.": ("crown", "crowns", "ore", "ore"),
 }
+CURRENCY_CODES = frozenset(_CURRENCIES)
 CURRENCY_SIGNS = {sign: names[1] for sign, names in _SIGNS.items() if len(sign) == 1}
 MAGNITUDES = "lakh|crore|hundred|thousand|million|billion|trillion"
 _SCALES = {
@@ -208,7 +209,7 @@ _SCALE = (
     rf"(?:(?P<letter>{_LETTER})(?![A-Za-z0-9])| (?P<short>trn|bln|bn|tn|mln|mn|Mrd|Mio)(?!\w)\.?"
     rf"|[ -](?P<scale>{MAGNITUDES})(?![a-z]))?"
 )
-_RATE = r"(?:/ ?(?P<rate>[a-zA-Z]+\b|[$€£¥](?![\d.]))(?:\.(?=[,;:!?]| [a-z]))?)?"
+_RATE = r"(?:/ ?(?P<rate>[a-zA-Z]+\b|[$€£¥](?![\d.]))(?:\.(?=[,;:!?)]| [\"'(]*[a-z\d]))?)?"
 _BEFORE = r"(?<![\w.,$€£¥])(?<![\w.,][-−])"
 _NEXT = rf"(?:{MAGNITUDES}|trn|bln|bn|tn|mln|mn|Mrd|Mio)[.,;:!?)\"']*|[\d-].*"
 
@@ -230,7 +231,7 @@ RULES: list[Rule] = [
         rf"(?:(?P<first_letter>{_LETTER})?(?: ?- ?(?:{_SIGN})?(?P<last>{NUMBER})(?![-/\d])))?"
         rf"(?:(?<=[.,]\d\d)[pc¢](?!\w))?{_SCALE}{_RATE}(?![A-Za-z\d])",
         _say,
-        begins=rf"[-−]?(?:(?:{_SIGN}|{_CODE})$|(?:{_SIGN}|{_CODE})[-−]?[\d.][\d.,-]*[a-zA-Z]*$)",
+        begins=rf"[-−]?(?:(?:{_SIGN}|{_CODE})$|(?:{_SIGN}|{_CODE})[-−]?[\d.][\d.,-]*(?:[a-zA-Z]*|/[a-z]+\.)$)",
         reach=4,
         goes_on=_NEXT,
     ),

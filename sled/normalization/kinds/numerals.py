@@ -17,7 +17,7 @@ from re import Match
 from sled.normalization import numbers
 from sled.normalization.kinds.calendar import MONTHS, month_name
 from sled.normalization.kinds.short_forms import WITH_DIGITS
-from sled.normalization.kinds.unit_names import COUNTED, unit_names
+from sled.normalization.kinds.unit_names import COUNTED, SPORTS, unit_names
 from sled.normalization.kinds.units import PLACES
 from sled.normalization.rules import (
     END,
@@ -138,7 +138,11 @@ def _say_size(match: Match[str]) -> str:
         for side in sides
     )
     names = unit_names(match["unit"]) if match["unit"] else None
-    return f"{said} {names[match['gap'] != '-']}" if names else said
+    is_one = match["gap"] == "-" or _IN_SPORT.match(match.string, match.end(), match.endpos)
+    return f"{said} {names[not is_one]}" if names else said
+
+
+_IN_SPORT = re.compile(SPORTS)
 
 
 _BATTED = word_set("batting batted bat bats hitting hit hits slugging a")
@@ -149,9 +153,11 @@ _SIZE_UNITS = ("m", "cm", "mm", "km", "ft", "in", "px", "yd")
 
 
 def _say_aircraft(match: Match[str]) -> str:
-    model, _, variant = match[0].partition("-")
-    letter = spell(model[0]) if model[0] == "A" else ""
-    return f"{letter}{numbers.pairs(model.lstrip('A'))} {numbers.pairs(variant)}"
+    model, _, variant = match[0].removesuffix(match["letters"] or "").partition("-")
+    said = f"{numbers.pairs(model.lstrip('A'))} {numbers.pairs(variant)}"
+    if match["letters"]:
+        said += f" {spell(match['letters'])}"
+    return spell("A") + said if model[0] == "A" else said
 
 
 def _say_move(match: Match[str]) -> str:
@@ -217,7 +223,7 @@ RULES: list[Rule] = [
         _say_size,
         begins=r"\d+(?:\.\d+)?(?:$|[x×])",
         reach=4,
-        goes_on=so_far(r"[\d.]+ ?[x×]?(?: ?[\d.]+(?: ?[x×])?)?"),
+        goes_on=so_far(r"[\d.]+ ?[x×]?(?: ?[\d.]+(?: ?[x×]|m| k?m)?)?"),
     ),
     rule(
         rf"(?<![\w.,])(?P<number>{NUMBER})[x×]{END}",
@@ -233,13 +239,6 @@ RULES: list[Rule] = [
     rule(
         r"(?<![\w.,])(?P<number>\d+(?:,\d{3})*)(?i:st|nd|rd|th)(?![A-Za-z])",
         lambda m: numbers.ordinal(m["number"].replace(",", "")),
-    ),
-    rule(
-        r"(?<![\w.,])(?P<number>\d{1,3}) 000(?P<more>(?: 000)*)(?! ?\d)",
-        lambda m: numbers.cardinal(m[0].replace(" ", "")),
-        begins=r"\d{1,3}$",
-        reach=4,
-        goes_on="000",
     ),
     rule(
         r"(?<!\w)v\.?(?P<version>\d+(?:\.\d+)*)(?!\w)",
@@ -291,7 +290,11 @@ RULES: list[Rule] = [
         r"(?<![\w.])\.(?P<average>\d{3})(?!\w)",
         lambda m: numbers.pairs(m["average"]) if before(m).lower() in _BATTED else None,
     ),
-    rule(rf"{FREE}(?:7[0-8]7|A3[1-8]0)-[1-9]\d{{2,3}}{END}", _say_aircraft),
+    rule(
+        rf"{FREE}(?:(?:7[0-8]7|A3[1-8]0)-[1-9]\d{{2,3}}|(?:737|747|777|787)-(?:[7-9]|10))"
+        rf"(?P<letters>ER|LR|[FIi])?{END}",
+        _say_aircraft,
+    ),
     rule(
         rf"{FREE}(?P<points>\d+\.\d+)/(?P<most>5|10|100)(?![\w/]|\.\d| ?[kMG]?Hz)",
         lambda m: f"{numbers.number(m['points'])} out of {numbers.cardinal(m['most'])}",

@@ -84,6 +84,8 @@ def _say(match: Match[str]) -> str | None:
         return None
     if match.string[match.start() - 1 : match.start()] == "§":
         return _with_part(match, value)
+    if text.isupper() and _is_in_list(match, previous, value):
+        return _with_part(match, value)
     if text.isupper() and _is_one_of_several(match, previous):
         return _with_part(match, value)
     is_numeral = text != "I" if text.isupper() else len(text) > 1
@@ -118,6 +120,19 @@ def _say_range(match: Match[str]) -> str | None:
     return f"{numbers.cardinal(first)} to {numbers.cardinal(last)}" if 0 < first < last else None
 
 
+def _is_in_list(match: Match[str], previous: str, value: int) -> bool:
+    """I, II, III and IV."""
+    words = before(match, 2).split()
+    if previous in ("and", "or", "to", "&"):
+        previous = words[0]
+    if value > 1:
+        return roman_value(previous.rstrip(",;/")) == value - 1
+    return _SECOND.match(match.string, match.end(), match.endpos) is not None
+
+
+_SECOND = re.compile(r",? (?:(?:and|or|to|&) )?II(?!\w)")
+
+
 def _is_one_of_several(match: Match[str], previous: str) -> bool:
     """World Wars I and II."""
     if previous.lower() in ("and", "or", "to", "&"):
@@ -137,6 +152,8 @@ def _is_first(match: Match[str]) -> bool:
 
 def _needs_next(text: str, at: int, end: int) -> bool:
     """Whether the next word decides: the numeral stands behind a ruler's name, or after "the"."""
+    if text[at:end] == "I,":
+        return True
     if not re.fullmatch(r"[IVXL]+", text[at:end]):
         return False
     previous = text[max(0, at - 64) : at].rstrip(" ").rpartition(" ")[2].lower()

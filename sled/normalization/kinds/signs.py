@@ -115,7 +115,14 @@ RULES: list[Rule] = [
         rf"(?<={LETTER}{{3}})/(?P<unit>mL|ml|dL|L|kg|mg|km|cm|mm|ha|hr|h|min|yr|mo|wk|lb|oz|gal|s)(?!\w)",
         lambda m: f"per {(unit_names(m['unit']) or ('',))[0]}",
     ),
-    rule(r"(?<=\w)/(?=100 ?(?:km|mi)\b)", "per", begins=r"/100$", reach=1),
+    rule(  # L/100 km, mL/min/1.73 m²
+        r"(?<=[A-Za-z])/(?=(?:1\.73|10+|1,000|10{1,2},000) ?(?:km|mi|m\^?2|m[lL]|dL|k?g|h|people"
+        r"|persons|residents|inhabitants|births|women|men|days)(?!\w))"
+        r"|(?<=mg)/(?=\d+(?:\.\d+)? ?m[lL](?!\w))",
+        "per",
+        begins=r"/\d[\d.,]*$",
+        reach=1,
+    ),
     rule(r"(?<![^ \n\v(])!(?=[a-zA-Z(])", "not"),
     rule(r"(?<=(?i:select) )\*|(?<=\()\*(?=\))", "star"),
     rule(r"(?<!\w)[$€£]{2,}(?!\w)", ""),

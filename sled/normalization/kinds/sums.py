@@ -17,7 +17,7 @@ from re import Match
 
 from sled.normalization import numbers
 from sled.normalization.kinds.fractions import fraction
-from sled.normalization.kinds.unit_names import unit_names
+from sled.normalization.kinds.unit_names import SPORTS, unit_names
 from sled.normalization.rules import (
     END,
     FREE,
@@ -73,7 +73,8 @@ _UNIT = (
     r"(?:[munkcμ]?m|[mkμ]?g|[mnμ]?s|min|h|[kM]?W|[mk]?V|[kMG]?Hz|[kMGT]B|[kM]?J|N|Pa|°[CF]|mi|ft"
     r"|in(?=\. )|lbs?|oz|mph|ha|m?L|ml|mol)(?:\^?[23])?"
 )
-_MEASURE = rf"{_UNIT}(?:[/·]{_UNIT})?"
+_FACTOR = rf"(?:{_UNIT}|K)"
+_MEASURE = rf"{_UNIT}(?:[/·]{_FACTOR}|/\({_UNIT}[· ]{_FACTOR}\)|(?<=\^[23])K)*"
 # The same in the text of an operand, which ends where the look-ahead looked.
 _OWN_MEASURE = _MEASURE.replace(r"(?=\. )", "")
 _NUMBER = (
@@ -100,8 +101,13 @@ _STRONG = re.compile(r"[+−±×·*÷=≠≈<>≤≥^√]")
 _POWER_NAMES = {"2": "squared", "3": "cubed"}
 
 
+_IN_SPORT = re.compile(SPORTS)
+
+
 def _say_sum(match: Match[str]) -> str | None:
     text = match[0]
+    if _IN_SPORT.match(match.string, match.end(), match.endpos):
+        return None  # 4×100 m relay
     is_strong = _STRONG.search(text) is not None
     if not is_strong and not _is_difference(text):
         return None

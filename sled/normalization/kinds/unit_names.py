@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from functools import lru_cache
-from re import Match
 
 from sled.normalization.rules import spell, word_set
 
@@ -210,46 +209,69 @@ COUNTED = (
     "|refugees|streams|plays|clicks|impressions|installs|accounts|vehicles|cars|devices|viewers|sales|tons|tonnes|votes|years|residents|inhabitants|samples|words|songs|hits"
 )
 
+# What is run or swum over a distance: a 4x100m relay, 100m freestyle.
+SPORTS = (
+    r" (?:run|dash|sprint|relay|hurdles|steeplechase|swim|freestyle|butterfly|backstroke"
+    r"|breaststroke|medley|final|heats?|time trial|row|ski)\b"
+)
+
 SYMBOL = r"(?:°[CF]?|[%‰]|(?:lb-ft|ft-lbs?)|[A-Za-zμΩÅ]+)"
-_POWER = r"(?:\^?(?P<{0}>[23])(?!\d))?"
+_POWER = r"(?:\^?[23](?!\d))?"
+_FACTOR = rf"{SYMBOL}{_POWER}"
 # 350°F/gas mark 4 is no rate.
 _PER_DEGREE = "(?:s|min|h|hr|k?m|W|day|hour|minute|second|month|year|decade|century)"
 UNIT = (
-    rf"(?P<unit>{SYMBOL}){_POWER.format('power')}"
-    rf"(?:(?:(?<!°[CF])|(?=/{_PER_DEGREE}(?!\w)))"
-    rf"(?P<link>[/·])(?P<per>{SYMBOL}){_POWER.format('per_power')})?"
+    rf"(?P<unit>{SYMBOL})(?P<power>{_POWER})"
+    rf"(?P<more>(?:(?:(?<!°[CF])|(?=/{_PER_DEGREE}(?!\w)))"
+    rf"(?:[/·]{_FACTOR}|/\({_FACTOR}(?:[· ]{_FACTOR})+\)|(?<=\^[23])K))*)"
 )
-_SYMBOL_PARTS = re.compile(UNIT)
+_FACTORS = re.compile(rf"({SYMBOL})(?:\^?(-?)([123]))?")
+_GAPS = re.compile(r"[· ]|(?<=[23])(?=K$)")
+_RATES = {"s", "h", "d"}
 
 
 @lru_cache(maxsize=1000)
 def unit_names(text: str) -> tuple[str, str] | None:
-    """The names of a unit such as km, m² or MB/s, singular and plural; None for no unit."""
-    match = _SYMBOL_PARTS.fullmatch(text)
-    return names_of(match) if match else None
+    """The names of a unit such as km, m², MB/s, J/(kg·K) or m s⁻², singular and plural.
 
-
-def names_of(match: Match[str]) -> tuple[str, str] | None:
-    """The names of a unit matched by UNIT, singular and plural; None for no unit."""
-    names = _power(match["unit"], match["power"])
-    if names is None or match["per"] is None:
-        return names
-    per = _power(match["per"], match["per_power"])
-    if per is None:
-        if match["per"] not in _RATES and len(match["per"]) < 3:
+    None for no unit.
+    """
+    above, *below = text.split("/")
+    names = _product(above)
+    if names is None:
+        return None
+    per = ""
+    for part in below:
+        divisor = _product(part.strip("()"))
+        if divisor is None and part not in _RATES and not (part.isalpha() and len(part) > 2):
             return None
-        per = match["per"], match["per"]
-    if match["link"] == "·":
-        return f"{names[0]} {per[0]}", f"{names[0]} {per[1]}"
-    return f"{names[0]} per {per[0]}", f"{names[1]} per {per[0]}"
+        per += f" per {divisor[0] if divisor else part}"
+    return names[0] + per, names[1] + per
 
 
-_RATES = {"s", "h", "d"}
+def _product(text: str) -> tuple[str, str] | None:
+    """The names of a product of units: N·m, m²K, m s⁻²."""
+    if text not in UNITS and text.endswith("K") and text[:-1] in UNITS:  # kg of J/kgK
+        text = f"{text[:-1]}·K"
+    said: list[str] = []
+    plural: list[str] = []
+    for factor in _GAPS.split(text):
+        match = _FACTORS.fullmatch(factor)
+        names = _power(match[1], match[3]) if match else None
+        if match is None or names is None:
+            return None
+        if match[2]:
+            said.append(f"per {names[0]}")
+            plural.append(said[-1])
+        else:
+            plural = [*said, names[1]]
+            said.append(names[0])
+    return " ".join(said), " ".join(plural)
 
 
 def _power(symbol: str, power: str | None) -> tuple[str, str] | None:
     names = UNITS.get(symbol)
-    if names is None or power is None:
+    if names is None or power in (None, "1"):
         return names
     if symbol in _LENGTHS:
         return f"{_POWERS[power]} {names[0]}", f"{_POWERS[power]} {names[1]}"

@@ -5,7 +5,7 @@
 50 m², 5 sq ft, 3 cm³         fifty square meters, five square feet, three cubic centimeters
 −10 °C, 50%, 45°              minus ten degrees celsius, fifty percent, forty-five degrees
 5'10", 6 ft. 2 in.            five foot ten, six feet two inches
-3h 20m, 2 tbsp. of oil        three hours twenty minutes, two tablespoons of oil
+2 tbsp. of oil                two tablespoons of oil
 a 5 km run, a 60W bulb        a five kilometer run, a sixty watt bulb
 """
 
@@ -21,11 +21,11 @@ from sled.normalization.kinds.unit_names import (
     COUNTED,
     KITCHEN,
     SIZES,
+    SPORTS,
     SQUARES,
     SYMBOL,
     UNIT,
     UNITS,
-    names_of,
     unit_names,
 )
 from sled.normalization.rules import END, FREE, NUMBER, Rule, before, rule, so_far, word_set
@@ -40,7 +40,10 @@ _AFTER_FEET = re.compile(r"\b(?:ft\.?|feet|foot|')$")
 
 def _may_be_unit(text: str) -> bool:
     word = text.rpartition(" ")[2].rstrip(".,;:!?)")
-    return word in SQUARES or word == "fl" or unit_names(word) is not None
+    if word in SQUARES or word == "fl" or unit_names(word) is not None:
+        return True
+    above, opened, below = word.partition("/(")  # J/(mol K)
+    return opened != "" and all(map(unit_names, (above, below)))
 
 
 def _say_quantity(match: Match[str]) -> str | None:
@@ -78,22 +81,12 @@ def _say_quantity(match: Match[str]) -> str | None:
     if match["area"] in SQUARES:
         names = (f"{SQUARES[match['area']]} {names[0]}", f"{SQUARES[match['area']]} {names[1]}")
     is_one = number == "1" or gap == "-" or _is_adjective(match) or _MEASURED_NOUN.match(rest)
-    words = f"{_count(number)} {names[0] if is_one else names[1]}"
+    words = f"{numbers.count(number)} {names[0] if is_one else names[1]}"
     return f"minus {words}" if match["minus"] else words
 
 
-def _count(digits: str) -> str:
-    """A number of something; 05 is five."""
-    return numbers.number(re.sub(r"^0+(?=\d)", "", digits), is_count=True)
-
-
 def _unit_text(match: Match[str]) -> str:
-    text: str = match["unit"] + (match["power"] or "")
-    if match["below"]:  # m s⁻²
-        return f"{text}/{match['below']}{match['below_power'].strip('1')}"
-    if match["per"]:
-        text += match["link"] + match["per"] + (match["per_power"] or "")
-    return text
+    return "".join(match[name] or "" for name in ("unit", "power", "more", "below"))
 
 
 _NOUN = re.compile(r" [a-z]{3,}")
@@ -101,7 +94,8 @@ _NOUN = re.compile(r" [a-z]{3,}")
 _MEASURED_NOUN = re.compile(
     r" (?:walk|drive|ride|read|break|video|call|timer|delay|flight|layover|jog|hike|commute|workout"
     r"|session|interval|nap|film|movie|warranty|guarantee|lease|lens|jack|bulb|charger|ladder|pole"
-    r"|race|trail|radius|tins?|cans?|bottles?|bags?|tanks?|potholes?)\b"
+    r"|race|trail|radius|tins?|cans?|bottles?|bags?|tanks?|potholes?"
+    rf")\b|{SPORTS}"
 )
 _NO_NOUN = re.compile(
     r" (?:and|for|from|with|into|than|that|per|was|were|are|away|ago|later|long|tall|wide|high|deep"
@@ -110,9 +104,6 @@ _NO_NOUN = re.compile(
 )
 
 
-_LASTING = word_set(
-    "prep: cook: total: time: bake: rest: chill: duration: timeout: eta: wait sleep"
-)
 _MEASURED = word_set("w: h: d: l: width: height: depth: length: diameter: size: width height x by")
 _FEW = word_set("two three four five six seven eight nine ten")
 _IN_RECIPE = re.compile(r"\d\d?\. (?!to\b|in\b|at\b|on\b|up\b|down\b|ahead\b)[a-z]{3,}")
@@ -140,20 +131,6 @@ def _is_tall(match: Match[str]) -> bool:
     return match.string[match.end() : match.endpos].startswith(" tall")
 
 
-def _say_duration(match: Match[str]) -> str:
-    parts = []
-    for name, unit in (
-        ("days", "day"),
-        ("hours", "hour"),
-        ("minutes", "minute"),
-        ("seconds", "second"),
-    ):
-        if match[name]:
-            number = _count(match[name])
-            parts.append(f"{number} {unit if match[name] == '1' else unit + 's'}")
-    return " ".join(parts)
-
-
 def _say_angle(match: Match[str]) -> str:
     parts = [f"{numbers.number(match['degrees'], is_count=True)} degrees"]
     parts.append(f"{numbers.number(match['minutes'], is_count=True)} minutes")
@@ -174,11 +151,12 @@ _SIDES = {"N": "north", "S": "south", "E": "east", "W": "west"}
 
 def _say_rate(match: Match[str]) -> str | None:
     """A unit such as m/s behind something else than a number."""
-    if match["link"] != "/" or match["unit"] not in UNITS or match["per"] not in UNITS:
+    above, slash, below = match[0].partition("/")
+    if not slash or above not in UNITS or below not in UNITS:
         return None
-    if len(match["unit"]) < 2 and match["per"] not in ("s", "min", "h"):
+    if len(above) < 2 and below not in ("s", "min", "h"):
         return None
-    names = names_of(match)
+    names = unit_names(match[0])
     return names[1] if names else None
 
 
@@ -238,11 +216,6 @@ _INGREDIENTS = (
     "flour|sugar|milk|water|butter|oil|cream|rice|cheese|broth|stock|oats|nuts|chocolate|cocoa"
 )
 _SIZED = r"(?= ?(?:tall|long|wide|high|deep|thick|x|by|×)\b)"
-_DURATION = (
-    r"(?:(?P<days>\d+) ?d ?)?(?:(?P<hours>\d+) ?h(?:rs?)? ?)?"
-    r"(?:(?P<minutes>\d+) ?m(?:ins?)?(?![a-zA-Z^/²³])\.? ?)?(?:(?P<seconds>\d+) ?s(?:ecs?)?)?"
-)
-
 _ONE = word_set("a an per")
 BEGINS = rf"[-−.\d]|[lokgtqhmswy]|°[CF]|[NSEW](?!\w)|{SYMBOL}/|{'|'.join(ALONE)}"
 RULES: list[Rule] = [
@@ -253,13 +226,6 @@ RULES: list[Rule] = [
         begins=r"\d+°",
         reach=3,
         goes_on=r"[\d.]+['\"].*|[NSEW][.,;]?",
-    ),
-    rule(
-        rf"{FREE}(?=(?:\d+ ?[dhm][a-z]* ?)+\d+ ?[hms]){_DURATION}(?<=[a-z]){END}",
-        _say_duration,
-        begins=r"\d+(?:d|h|hrs?|m|mins?)(?:$|\d)",
-        reach=3,
-        goes_on=r"\d+(?:h|hrs?|m|mins?|s|secs?)[.,;:!?)]*",
     ),
     rule(
         rf"{FREE}(?P<feet>\d+)'(?: ?(?P<inches>\d{{1,2}}(?:\.\d+)?)(?:\"|''|(?!\d|'s)))",
@@ -312,20 +278,12 @@ RULES: list[Rule] = [
     rule(
         rf"(?<![\w.,%°])(?P<minus>[-−])?(?P<number>{NUMBER})(?P<gap>[ -]?)"
         rf"(?:(?P<area>sq|cu|fl|square|cubic)\.? )?{UNIT}"
-        rf"(?: (?P<below>{SYMBOL})\^-(?P<below_power>[123]))?"
+        rf"(?P<below>(?: {SYMBOL}\^-[123])*)"
         r"(?![A-Za-z\d^'])(?:\.(?=[,;:!?/]|\) [a-z]| [\"'(]?(?:[a-z\d=]|[NS]?[EW]?(?!\w))))?",
         _say_quantity,
         begins=r"[-−]?[\d.,-]*\d(?:$|-?[a-zA-Zμ°%Ω])",
         reach=3,
         goes_on=_may_be_unit,
-    ),
-    rule(  # Prep: 10m
-        rf"{FREE}(?P<number>\d+) ?m{END}",
-        lambda m: (
-            f"{_count(m['number'])} minute{'s' * (m['number'] != '1')}"
-            if before(m).lower() in _LASTING
-            else None
-        ),
     ),
     rule(  # W: 24"
         rf"{FREE}(?P<number>{_INCHES})\"(?!\w)",
@@ -349,7 +307,7 @@ RULES: list[Rule] = [
     ),
     rule(  # 2 C flour
         rf"{FREE}(?P<number>{NUMBER}) [cC](?= (?:{_INGREDIENTS})\b)",
-        lambda m: f"{_count(m['number'])} cup{'s' * (m['number'] != '1')}",
+        lambda m: f"{numbers.count(m['number'])} cup{'s' * (m['number'] != '1')}",
         begins=r"\d+$",
         reach=2,
         goes_on="[cC]",

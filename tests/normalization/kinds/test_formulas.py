@@ -1,4 +1,4 @@
-"""Chemical formulas, ions and isotopes."""
+"""Chemical formulas, ions and isotopes, and strands of DNA."""
 
 import pytest
 
@@ -17,6 +17,11 @@ from sled.normalization import normalize
         ("¹⁴CO₂, ¹³C-NMR", "carbon fourteen o two, carbon thirteen n m r"),
         ("x², N² and 10⁻³", "x squared, n squared and ten to the minus three"),
         ("He is in B", "he is in b"),
+        ("5'-ATG-3'", "five prime a t g three prime"),
+        ("5′-AUG GCC-3′ strands", "five prime a u g g c c three prime strands"),
+        ("from 5' to 3', 5'→3'", "from five prime to three prime, five prime to three prime"),
+        ("the 5' cap, the 3'UTR", "the five prime cap, the three prime u t r"),
+        ("a codon, AUG or UGA; GATTACA", "a codon, a u g or u g a; g a t t a c a"),
     ],
 )
 def test_formulas_are_said(written: str, said: str) -> None:

@@ -23,6 +23,7 @@ from sled.normalization import normalize
         ("well-known, don't", "well-known, don't"),
         ("Nooooooo! Goooood, Yessss", "no! good, yes"),
         ("xxxxxxxxxxxxxxxxxxxx", "x"),
+        ("mRNA, siRNAs, eGFR, iOS, eSIM", "m r n a, s i r n a's, e g f r, i o s, e sim"),
         ("IKEA, JSON, COVID", "ikea, json, covid"),
     ],
 )

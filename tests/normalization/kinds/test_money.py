@@ -41,6 +41,17 @@ from sled.normalization import normalize
             "15¢/kWh, $9/mo., please",
             "fifteen cents per kilowatt hour, nine dollars per month, please",
         ),
+        ("$20/mo. (billed yearly)", "twenty dollars per month (billed yearly)"),
+        ("$9/yr. after that", "nine dollars per year after that"),
+        (
+            "1 234 567,89 €",
+            "one million two hundred thirty-four thousand five hundred sixty-seven "
+            "euros and eighty-nine cents",
+        ),
+        (
+            "€ 12 300, 1 200 EUR",
+            "twelve thousand three hundred euros, one thousand two hundred euros",
+        ),
         ("the $20 bill", "the twenty dollar bill"),
     ],
 )

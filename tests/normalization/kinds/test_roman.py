@@ -24,6 +24,10 @@ from sled.normalization import normalize
         ("the part I like", "the part i like"),
         ("James T. Reed III", "james t reed the third"),
         ("Xbox Series X, generation X", "xbox series x, generation x"),
+        ("I, II, III, IV", "one, two, three, four"),
+        ("types I, II and III", "types one, two and three"),
+        ("phases IV, V and VI", "phases four, five and six"),
+        ("I, too, saw IV", "i, too, saw i v"),
         ("either II or III", "either two or three"),
     ],
 )

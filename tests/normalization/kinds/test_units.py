@@ -19,6 +19,28 @@ from sled.normalization import normalize
         ("5 MB/s, 100Mbps", "five megabytes per second, one hundred megabits per second"),
         ("100 kWh, 5 kΩ", "one hundred kilowatt hours, five kilohms"),
         ("1 g/cm3, 20 kg/m³", "one gram per cubic centimeter, twenty kilograms per cubic meter"),
+        (
+            "2 W/m²K, 2 W/(m²·K)",
+            "two watts per square meter kelvin, two watts per square meter kelvin",
+        ),
+        ("4 J/gK, 8 J/(mol K)", "four joules per gram kelvin, eight joules per mole kelvin"),
+        (
+            "5 mg/kg/day, 9 m s⁻²",
+            "five milligrams per kilogram per day, nine meters per second squared",
+        ),
+        (
+            "60 mL/min/1.73 m²",
+            "sixty milliliters per minute per one point seven three square meters",
+        ),
+        (
+            "6 L/100 km, 200 mg/5 mL",
+            "six liters per one hundred kilometers, two hundred milligrams per five milliliters",
+        ),
+        ("a 100m dash, 50m freestyle", "a one hundred meter dash, fifty meter freestyle"),
+        (
+            '1-1/4" pipe, 2-3/4 in. long',
+            "one and one quarter inch pipe, two and three quarters inches long",
+        ),
         ("5 N·m", "five newton meters"),
         ("50 m², 5 sq ft", "fifty square meters, five square feet"),
         ("2 tbsp. of oil, 5 yrs.", "two tablespoons of oil, five years."),
@@ -36,7 +58,6 @@ from sled.normalization import normalize
         ),
         ("50%, 5-10%", "fifty percent, five to ten percent"),
         ("5–10 km", "five to ten kilometers"),
-        ("3h 20m, 1h 5m 30s", "three hours twenty minutes, one hour five minutes thirty seconds"),
         ("a 5 km run, a 60W bulb", "a five kilometer run, a sixty watt bulb"),
         ("a 5-km run", "a five kilometer run"),
         ("a 45° angle", "a forty-five degree angle"),
