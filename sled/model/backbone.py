@@ -10,8 +10,9 @@ d head width; [...] is [P] or [R, Q].
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Protocol
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any, Protocol
 
 import torch
 import torch.nn.functional as F
@@ -327,3 +328,19 @@ class Backbone(nn.Module):
                 x = layer(x, context)
         hidden: Tensor = self.norm(x)
         return hidden
+
+
+def checkpoint_layers(module: nn.Module, settings: Mapping[str, Any] | None = None) -> None:
+    """Let all stacks of layers in a module compute states again in the backward pass.
+
+    It saves memory in training.
+
+    Args:
+        module: The module.
+        settings: Of `torch.utils.checkpoint.checkpoint`. None: those that torch recommends.
+    """
+    chosen = settings or {"use_reentrant": False}
+    for stack in module.modules():
+        if hasattr(stack, "_gradient_checkpointing_func"):
+            stack.gradient_checkpointing = True  # type: ignore[assignment]
+            stack._gradient_checkpointing_func = partial(checkpoint, **chosen)  # type: ignore[assignment]

@@ -94,7 +94,7 @@ FLAGS: dict[str, set[str]] = {
         *("--piece_share", "--made_share", "--joined_share", "--hours", "--voices"),
         *("--voice_hours", "--kokoro_model", "--kokoro_voices", "--recordings", "--held_out"),
     },
-    "prepare kaldi-folder": {"--input", "--output", "--on_bad"},
+    "prepare kaldi-folder": {"--input", "--output", "--on_bad", "--without_text"},
     "align": {
         *("--manifest", "--output", "--model", "--text_normalization", "--max_steps"),
         *("--train_hours", "--network", "--seed", "--num_workers", "--device"),

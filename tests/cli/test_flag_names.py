@@ -11,11 +11,12 @@ from sled.cli.commands import COMMANDS
 from sled.cli.main import build_parser
 from sled.training.arguments import make_parser
 from sled.training.codec import CodecTrainingConfig
+from sled.training.simpletts.flow import make_flow_parser
+from sled.training.simpletts.lm import make_lm_parser
 from sled.training.tokenizer.config import TokenizerTrainingConfig
 from sled.training.tokens.arguments import make_token_parser
 from sled.training.tokens.average import make_average_parser
 from sled.training.tokens.cosyvoice_flags import make_published_parser
-from sled.training.tokens.simpletts_flags import make_simpletts_parser
 from tests.commands import ROOT
 
 # Of other programs, of the scripts beside Pocket TTS, and the part before the dot of
@@ -51,7 +52,8 @@ def test_every_flag_that_is_named_exists() -> None:
         make_token_parser,
         make_published_parser,
         make_average_parser,
-        make_simpletts_parser,
+        make_lm_parser,
+        make_flow_parser,
     ):
         known |= flags_of(make())
     for name in COMMANDS:

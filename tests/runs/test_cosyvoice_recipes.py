@@ -1,5 +1,6 @@
 """The recipes of CosyVoice run the published stages with flags that the scripts understand."""
 
+import json
 import os
 import subprocess
 from pathlib import Path
@@ -7,6 +8,8 @@ from pathlib import Path
 import pytest
 
 from sled.cli.main import build_parser
+from sled.training.simpletts.flow import make_flow_parser
+from sled.training.simpletts.lm import make_lm_parser
 from sled.training.tokens.average import make_average_parser
 from sled.training.tokens.cosyvoice_flags import make_published_parser
 from sled.training.tokens.published_config import PublishedConfig
@@ -103,3 +106,18 @@ def test_the_stages_of_step_audio_are_understood(tmp_path):
         *["make_parquet_list"] * 2,
         *("train_cosyvoice", "average_model", "export_onnx"),
     ]
+
+
+@pytest.mark.parametrize(
+    ("model", "make_parser"), [("llm", make_lm_parser), ("dit", make_flow_parser)]
+)
+def test_the_commands_of_simpletts_are_understood(model, make_parser, tmp_path):
+    settings = {"TRAIN": "train.jsonl", "EVAL": "eval.jsonl", "MODEL": model, "DEEPSPEED": "1"}
+    [command] = commands_of(RUNS / "simpletts" / "run.sh", tmp_path, **settings)
+    script = next(word for word in command if word.endswith(".py"))
+    assert Path(script).is_file() and Path(script).stem == f"train_{model}"
+    flags = command[command.index(script) + 1 :]
+    config = flags.index("--deepspeed")
+    assert json.loads(Path(flags[config + 1]).read_text())["zero_optimization"]["stage"] == 1
+    values, unknown = make_parser().parse_known_args(flags)
+    assert not unknown and values.data_path == "train.jsonl" and values.warmup_steps == 25_000

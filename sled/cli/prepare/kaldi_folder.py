@@ -33,6 +33,11 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
         default="skip",
         help="leave bad items out and list them in rejected.jsonl, or stop at the first one",
     )
+    parser.add_argument(
+        "--without_text",
+        action="store_true",
+        help="take recordings of JSON lines without a text, too, of which flows and vocoders learn",
+    )
 
 
 def run(args: argparse.Namespace) -> None:
@@ -42,8 +47,12 @@ def run(args: argparse.Namespace) -> None:
 
     from sled.data.tokens.folder import read_any_corpus, read_folder, write_folder
 
+    needs_text = not args.without_text
     rejected = write_folder(
-        read_any_corpus(args.input), args.output, stop_at_bad=args.on_bad == "stop"
+        read_any_corpus(args.input, needs_text),
+        args.output,
+        stop_at_bad=args.on_bad == "stop",
+        needs_text=needs_text,
     )
     print(f"{len(read_folder(args.output))} utterances, {args.output}")
     if rejected:

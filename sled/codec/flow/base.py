@@ -123,6 +123,10 @@ class SpeechFlow(nn.Module, ABC):
     def loss(self, batch: FlowBatch, generator: torch.Generator | None = None) -> Tensor:
         """The loss of a batch; random numbers come from torch's global generator by default."""
 
+    def forward(self, batch: FlowBatch) -> Tensor:
+        """The loss of a batch, for what wraps a module and trains it."""
+        return self.loss(batch)
+
     @property
     @abstractmethod
     def output_layer(self) -> nn.Conv1d | nn.Linear:

@@ -23,7 +23,7 @@ from sled.codec.flow.base import FlowBatch, FlowPrompt, WholeFlow, length_mask
 from sled.codec.flow.estimator import sinusoids
 from sled.codec.flow.matching import SolverOptions, solve
 from sled.codec.network_files import known
-from sled.model.backbone import Backbone
+from sled.model.backbone import Backbone, checkpoint_layers
 from sled.model.config import Architecture, Objective
 from sled.model.tokens.experts import ExpertMLP, ExpertSizes
 
@@ -177,6 +177,12 @@ class SimpleTTSFlow(WholeFlow):
     @override
     def output_layer(self) -> nn.Linear:
         return self.to_mels
+
+    def gradient_checkpointing_enable(
+        self, gradient_checkpointing_kwargs: dict[str, Any] | None = None, **_: Any
+    ) -> None:
+        """Compute states of layers again in the backward pass; to save memory."""
+        checkpoint_layers(self, gradient_checkpointing_kwargs)
 
     def frame_inputs(self, tokens: Tensor, speaker: Tensor, mel: Tensor, given: Tensor) -> Tensor:
         """The inputs [B, F, W + H + M] of all frames.

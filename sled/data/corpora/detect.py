@@ -20,11 +20,12 @@ _FORMS = (
 )
 
 
-def read_recordings(path: Path) -> Iterable[Item]:
+def read_recordings(path: Path, needs_text: bool = True) -> Iterable[Item]:
     """Read the items of a corpus in any form of which `sled prepare` reads a folder or a file.
 
     Args:
         path: A folder or file, see the error.
+        needs_text: Whether JSON lines without a text are malformed.
 
     Raises:
         ValueError: If it is of no known form.
@@ -33,7 +34,7 @@ def read_recordings(path: Path) -> Iterable[Item]:
         raise ValueError(f"no recordings at {path}: check the path")
     if path.is_file():
         if path.name.endswith((".jsonl", ".jsonl.gz", ".json")):
-            return read_jsonl([path])
+            return read_jsonl([path], needs_text=needs_text)
         if path.suffix == ".csv":
             return read_metadata_csv(path)
         raise ValueError(f"{path} holds no recordings that can be read: give {_FORMS}")
@@ -43,7 +44,7 @@ def read_recordings(path: Path) -> Iterable[Item]:
         return read_kaldi(path)
     lists = sorted([*path.glob("*.jsonl"), *path.glob("*.jsonl.gz")])
     if len(lists) == 1:
-        return read_jsonl(lists)
+        return read_jsonl(lists, needs_text=needs_text)
     audio = [file for file in path.rglob("*") if file.suffix.lower() in AUDIO_SUFFIXES]
     if any(map(find_text, audio)):
         return read_pairs(path)

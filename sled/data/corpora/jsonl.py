@@ -16,19 +16,22 @@ TEXT_KEYS = ("txt", "text", "transcript")
 ID_KEYS, SPEAKER_KEYS = ("id", "utt", "utt_id"), ("speaker", "spk", "speaker_id")
 
 
-def read_jsonl(manifests: Sequence[Path], audio_dir: Path | None = None) -> Iterator[Item]:
+def read_jsonl(
+    manifests: Sequence[Path], audio_dir: Path | None = None, needs_text: bool = True
+) -> Iterator[Item]:
     """Yield the items of JSON lines files.
 
     Args:
         manifests: `.jsonl` or `.jsonl.gz` files.
         audio_dir: Folder that relative paths start from. None: the folder of each manifest.
+        needs_text: Whether a line without a text is malformed. Otherwise its text is empty.
     """
     for manifest in manifests:
         folder = manifest.parent if audio_dir is None else audio_dir
-        yield from read_json_lines(manifest, partial(_parse, folder=folder))
+        yield from read_json_lines(manifest, partial(_parse, folder=folder, needs_text=needs_text))
 
 
-def _parse(fields: dict[str, Any], folder: Path) -> Utterance:
+def _parse(fields: dict[str, Any], folder: Path, needs_text: bool) -> Utterance:
     audio = Path(_string(fields, AUDIO_KEYS))
     recording_id = audio.with_suffix("").as_posix()
     start, duration = (fields.get(key) for key in ("start", "duration"))
@@ -41,7 +44,7 @@ def _parse(fields: dict[str, Any], folder: Path) -> Utterance:
     return Utterance(
         id=own_id if name is None else str(name),
         audio=folder / audio,
-        text=_string(fields, TEXT_KEYS),
+        text=_string(fields, TEXT_KEYS) if needs_text or fields.keys() & set(TEXT_KEYS) else "",
         start_s=0.0 if start is None else float(start),
         duration_s=None if duration is None else float(duration),
         speaker=None if speaker is None else str(speaker),

@@ -92,16 +92,20 @@ def read_folder(folder: Path) -> list[FolderUtterance]:
     return utterances
 
 
-def read_any_corpus(path: Path) -> Iterator[Item]:
+def read_any_corpus(path: Path, needs_text: bool = True) -> Iterator[Item]:
     """Yield the items of a corpus of any form, with names and speakers from those of its files.
 
     A recording `speaker/name.wav` has the name `speaker_name`, or `name` if it begins with that of
     the speaker, as in LibriTTS. Of `name.wav`, the speaker is what stands before the first `_`.
 
+    Args:
+        path: The corpus.
+        needs_text: Whether JSON lines without a text are malformed.
+
     Raises:
         ValueError: If it is of no known form.
     """
-    for item in read_recordings(path):
+    for item in read_recordings(path, needs_text):
         if isinstance(item, Utterance) and item.speaker is None and item.recording_id is None:
             item = _named_by_path(item)
         yield item
@@ -116,7 +120,9 @@ def _named_by_path(item: Utterance) -> Utterance:
     return replace(item, id=own, speaker=speaker)
 
 
-def write_folder(items: Iterable[Item], folder: Path, stop_at_bad: bool = False) -> list[Rejected]:
+def write_folder(
+    items: Iterable[Item], folder: Path, stop_at_bad: bool = False, needs_text: bool = True
+) -> list[Rejected]:
     """Write a corpus as a folder.
 
     Parts of recordings are written as recordings of their own. An item that the form cannot hold is
@@ -126,6 +132,7 @@ def write_folder(items: Iterable[Item], folder: Path, stop_at_bad: bool = False)
         items: The corpus.
         folder: The folder; it may hold an earlier one of the same corpus.
         stop_at_bad: Whether an item that the form cannot hold ends the run.
+        needs_text: Whether an item with a blank text is left out.
 
     Returns:
         What was left out.
@@ -139,7 +146,7 @@ def write_folder(items: Iterable[Item], folder: Path, stop_at_bad: bool = False)
     rejected: list[Rejected] = []
     names: set[str] = set()
     for item in items:
-        line = item if isinstance(item, Rejected) else _fit(item, folder, names)
+        line = item if isinstance(item, Rejected) else _fit(item, folder, names, needs_text)
         if isinstance(line, Rejected):
             if stop_at_bad:
                 raise line.to_error()
@@ -147,7 +154,7 @@ def write_folder(items: Iterable[Item], folder: Path, stop_at_bad: bool = False)
             continue
         name, wav, text, speaker = line
         for file, value in zip(lines, (wav, text, speaker), strict=True):
-            lines[file].append(f"{name} {value}")
+            lines[file].append(f"{name} {value}".rstrip())
         of_speaker.setdefault(speaker, []).append(name)
     if not names:
         raise ValueError(
@@ -162,13 +169,15 @@ def write_folder(items: Iterable[Item], folder: Path, stop_at_bad: bool = False)
     return rejected
 
 
-def _fit(item: Utterance, folder: Path, names: set[str]) -> tuple[str, str, str, str] | Rejected:
+def _fit(
+    item: Utterance, folder: Path, names: set[str], needs_text: bool
+) -> tuple[str, str, str, str] | Rejected:
     """Name, audio, text and speaker of an utterance in one word each but for the text."""
     name = re.sub(r"[\s/\\]+", "_", item.id)
     text = " ".join(item.text.split())
     speaker = re.sub(r"\s+", "_", item.speaker or DEFAULT_SPEAKER)
     audio = item.audio
-    if not text:
+    if needs_text and not text:
         return Rejected(item.id, "empty_text", "its text is blank")
     if name in names:
         return Rejected(item.id, "duplicate_id", f"an earlier one is called {name}, too")

@@ -13,17 +13,20 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
-from torch.utils.checkpoint import checkpoint
 from typing_extensions import Self, override
 
 from sled.files.digest import tensor_digest
-from sled.model.backbone import Backbone, DistanceContext, PackedSequences
+from sled.model.backbone import (
+    Backbone,
+    DistanceContext,
+    PackedSequences,
+    checkpoint_layers,
+)
 from sled.model.cache import KVCache, advance_rows
 from sled.model.config import Architecture, Config, Objective, Speaking
 from sled.model.eager_step import eager_step
@@ -338,11 +341,7 @@ class TokenLM(nn.Module, ABC):
 
         The name and the arguments are those that the Trainer of transformers uses.
         """
-        settings = gradient_checkpointing_kwargs or {"use_reentrant": False}
-        for module in self.modules():
-            if isinstance(module, Backbone | RelativeStack):
-                module.gradient_checkpointing = True
-                module._gradient_checkpointing_func = partial(checkpoint, **settings)
+        checkpoint_layers(self, gradient_checkpointing_kwargs)
 
     def forward(self, samples: Sequence[TokenSample]) -> TokenOutput:
         """Compute the loss of a batch. A sample's states do not depend on the other samples."""

@@ -37,7 +37,7 @@ class Progress:
         parts: Mapping[str, Tensor],
         *,
         units: int,
-        flops: float,
+        flops: float = 0.0,
         positions: int = 0,
         slots: int = 0,
     ) -> None:
@@ -46,7 +46,7 @@ class Progress:
         Args:
             parts: Shares of losses and of what else is told, whose sums are means over a step.
             units: Number of units of speech that were learned.
-            flops: Operations; see `throughput.training_flops`.
+            flops: Operations; see `throughput.training_flops`. 0: not counted.
             positions: Number of positions of attention.
             slots: The same with padding.
         """
@@ -64,8 +64,9 @@ class Progress:
     def report(self, num_steps: int, accelerator: Accelerator) -> dict[str, float]:
         """Mean losses per step and the speed, over all processes; then start again at 0.
 
-        `peak_share` is the achieved share of the measured rate of large matrix products, and
-        `attention_padding` the share of padding in the positions of attention, if they are counted.
+        `peak_share` is the achieved share of the measured rate of large matrix products, if
+        operations are counted, and `attention_padding` the share of padding in the positions of
+        attention, if those are.
         """
         elapsed_s = time.perf_counter() - self._since - self._paused_s
         own = [self._units, self._positions, self._slots, self._flops / self._peak / elapsed_s]
@@ -75,9 +76,12 @@ class Progress:
         self._start()
         if not units:
             return {}
-        means = accelerator.reduce(torch.stack(parts).float(), "mean") / max(1, num_steps)
-        told = dict(zip(names, means.tolist(), strict=True)) | {
-            f"{self._unit}_per_second": units / elapsed_s,
-            "peak_share": share / accelerator.num_processes,
-        }
-        return told | ({"attention_padding": 1 - positions / slots} if slots else {})
+        means = torch.stack(parts).float() if parts else torch.zeros(0, device=self._device)
+        means = accelerator.reduce(means, "mean") / max(1, num_steps)
+        told = dict(zip(names, means.tolist(), strict=True))
+        told[f"{self._unit}_per_second"] = units / elapsed_s
+        if share:
+            told["peak_share"] = share / accelerator.num_processes
+        if slots:
+            told["attention_padding"] = 1 - positions / slots
+        return told

@@ -6,17 +6,15 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
+from sled.training.epoch_arguments import EpochArguments, EpochTrainingArguments
 from sled.training.run_arguments import (
-    NO_LIMIT,
     FlagParser,
     RunArguments,
-    TrainerArguments,
     TransformersArguments,
     list_setting,
     make_flag_parser,
     setting,
 )
-from sled.training.tokens.schedules import SCHEDULES
 
 FIRST_FLAGS = (
     *("family", "train_manifest", "eval_manifest", "tokenizer", "finetune_path", "config"),
@@ -33,9 +31,7 @@ class TokenModelArguments:
 
     _argument_group_name = "model"
 
-    family: str = setting(
-        "cosyvoice2", "what is trained: cosyvoice, cosyvoice2 or simpletts, or flow or hifigan"
-    )
+    family: str = setting("cosyvoice2", "what is trained: cosyvoice, cosyvoice2 or simpletts")
     finetune_path: str | None = setting(
         None, "start from this model: a folder, or a file such as llm.pt; it decides the sizes"
     )
@@ -76,16 +72,10 @@ class TokenDataArguments:
 
 @dataclass
 class TokenArguments:
-    """Batches and losses of speech tokens."""
+    """Layouts and losses of speech tokens."""
 
     _argument_group_name = "speech tokens"
 
-    max_epochs: int | None = setting(None, "end after this many epochs, instead of max_steps")
-    max_frames_in_batch: int = setting(
-        2000, "mel frames of a batch, with padding; 0: per_device_train_batch_size utterances"
-    )
-    shuffle_size: int = setting(1000, "utterances that are shuffled together")
-    sort_size: int = setting(500, "utterances that are sorted by length together")
     streaming_share: float = setting(
         0.5, "share of samples that are learned in the streaming layout, where a model has one"
     )
@@ -94,34 +84,18 @@ class TokenArguments:
         True, "divide the loss by the number of targets, else by that of samples"
     )
     preference_beta: float = setting(0.01, "how strongly preferences are held to ref_model")
-    schedule: str | None = setting(
-        None,
-        f"learning rate as published: {', '.join(SCHEDULES)}; unset: lr_scheduler_type of "
-        "transformers",
-    )
-    hold_steps: int = setting(0, "steps at the highest rate of NoamHoldAnnealing")
-    decay_rate: float = setting(0.5, "exponent of the fall of NoamHoldAnnealing")
-    min_learning_rate: float = setting(0.0, "least rate of NoamHoldAnnealing")
 
 
 @dataclass
-class TokenTrainingArguments(TokenArguments, TrainerArguments):
+class TokenTrainingArguments(TokenArguments, EpochTrainingArguments):
     """All arguments of the trainer."""
 
     def __post_init__(self) -> None:
-        if self.max_epochs is not None:
-            if self.max_epochs < 1:
-                raise ValueError(f"--max_epochs {self.max_epochs}: use 1 or more")
-            self.max_steps = NO_LIMIT
         super().__post_init__()
-        if self.max_frames_in_batch < 0:
-            raise ValueError(f"--max_frames_in_batch {self.max_frames_in_batch}: use 0 or more")
         if not 0 <= self.streaming_share <= 1:
             raise ValueError(f"--streaming_share {self.streaming_share:g}: use a share from 0 to 1")
         if not 0 <= self.label_smoothing < 1:
             raise ValueError(f"--label_smoothing {self.label_smoothing:g}: use a share below 1")
-        if self.schedule is not None and self.schedule not in SCHEDULES:
-            raise ValueError(f"--schedule {self.schedule}: choose {', '.join(SCHEDULES)}")
 
 
 TokenRun = tuple[TokenModelArguments, TokenDataArguments, TokenTrainingArguments]
@@ -133,6 +107,7 @@ def make_token_parser(description: str | None = None) -> FlagParser:
         TokenModelArguments,
         TokenDataArguments,
         TokenArguments,
+        EpochArguments,
         RunArguments,
         TransformersArguments,
     ]

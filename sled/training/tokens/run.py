@@ -1,4 +1,4 @@
-"""A run of training a model of speech tokens, from flags to checkpoint."""
+"""A run of training on a corpus of speech tokens, from flags to checkpoint."""
 
 from __future__ import annotations
 
@@ -16,9 +16,10 @@ from sled.training.callbacks.time_limit import TimeLimit
 from sled.training.checkpoints.integrity import find_damage, find_last
 from sled.training.checkpoints.lock import only_run_in
 from sled.training.checkpoints.saving import finished_steps, publish_model
-from sled.training.tokens.arguments import TokenRun, TokenTrainingArguments, parse_token_flags
+from sled.training.epoch_arguments import EpochTrainingArguments
+from sled.training.epoch_trainer import EpochTrainer
+from sled.training.tokens.arguments import TokenRun, parse_token_flags
 from sled.training.tokens.setup import PublishedForm, make_token_trainer
-from sled.training.tokens.trainer import TokenTrainer
 
 logger = logging.getLogger(__name__)
 
@@ -55,8 +56,8 @@ def run_tokens(
 
 
 def run_trainer(
-    make_trainer: Callable[[], TokenTrainer],
-    args: TokenTrainingArguments,
+    make_trainer: Callable[[], EpochTrainer],
+    args: EpochTrainingArguments,
     callbacks: Sequence[TrainerCallback] = (),
 ) -> Path:
     """Train and save, or go on where an interrupted run stopped.
@@ -84,8 +85,8 @@ def run_trainer(
 
 
 def _run(
-    make_trainer: Callable[[], TokenTrainer],
-    args: TokenTrainingArguments,
+    make_trainer: Callable[[], EpochTrainer],
+    args: EpochTrainingArguments,
     callbacks: Sequence[TrainerCallback],
     output_dir: Path,
     began: float,
@@ -140,7 +141,7 @@ def _check(run: TokenRun) -> None:
         )
 
 
-def _is_finished(output_dir: Path, args: TokenTrainingArguments) -> bool:
+def _is_finished(output_dir: Path, args: EpochTrainingArguments) -> bool:
     steps = finished_steps(output_dir)
     if args.max_epochs is None or not steps:
         return steps >= args.max_steps
@@ -148,7 +149,7 @@ def _is_finished(output_dir: Path, args: TokenTrainingArguments) -> bool:
     return (state.epoch or 0) >= args.max_epochs
 
 
-def _save_result(trainer: TokenTrainer) -> None:
+def _save_result(trainer: EpochTrainer) -> None:
     """Write the final model, with averaged weights if there are any.
 
     Raises:

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,7 @@ from transformers import set_seed
 from sled.data.tokens.options import COSYVOICE, COSYVOICE2, OnBad, PipelineOptions
 from sled.data.tokens.parquet import read_data_list
 from sled.data.tokens.pipeline import TokenBatches, TokenLoader
+from sled.data.tokens.samples import Tokenize
 from sled.files.json_object import read_json_object
 from sled.model.tokens.cosyvoice import KIND as COSYVOICE_KIND
 from sled.model.tokens.cosyvoice2 import KIND as COSYVOICE2_KIND
@@ -28,6 +28,7 @@ from sled.text.published_tokenizers import (
     CorpusTokenizer,
     load_corpus_tokenizer,
 )
+from sled.training.epoch_arguments import EpochTrainingArguments
 from sled.training.tokens.arguments import (
     TokenDataArguments,
     TokenModelArguments,
@@ -89,15 +90,17 @@ def make_token_trainer(run: TokenRun, form: PublishedForm | None = None) -> Toke
         published = PublishedCheckpoints(form.folder, form.record)
         if args.should_save:
             published.save_initial(model)
+
+    def loader(manifests: list[str], training: bool) -> TokenLoader:
+        return make_loader(map(Path, manifests), tokenizer.ids, options, args, training=training)
+
     total = sum(p.numel() for p in model.parameters())
     logger.info("model: %.1f M parameters", total / 1e6)
     return TokenTrainer(
         model=model,
         args=args,
-        train_loader=_loader(data_args.train_manifest, tokenizer, options, args, training=True),
-        eval_loader=_loader(data_args.eval_manifest, tokenizer, options, args, training=False)
-        if data_args.eval_manifest
-        else None,
+        train_loader=loader(data_args.train_manifest, True),
+        eval_loader=loader(data_args.eval_manifest, False) if data_args.eval_manifest else None,
         eval_dataset=data_args.eval_manifest or None,
         reference=reference,
         start=form.start if form else None,
@@ -202,11 +205,7 @@ def pipeline_options(
     if form is not None:
         return replace(form.config.pipeline(), on_bad=on_bad, with_audio=False)
     return replace(
-        COSYVOICE2 if isinstance(model, CosyVoice2LM) else COSYVOICE,
-        max_frames_in_batch=args.max_frames_in_batch or COSYVOICE.max_frames_in_batch,
-        batch_size=None if args.max_frames_in_batch else args.per_device_train_batch_size,
-        shuffle_size=args.shuffle_size,
-        sort_size=args.sort_size,
+        args.batches(COSYVOICE2 if isinstance(model, CosyVoice2LM) else COSYVOICE),
         use_spk_embedding=data.speaker_means,
         on_bad=on_bad,
         with_audio=False,
@@ -215,17 +214,29 @@ def pipeline_options(
     )
 
 
-def _loader(
-    manifests: list[str],
-    tokenizer: CorpusTokenizer,
+def make_loader(
+    manifests: Iterable[Path],
+    tokenize: Tokenize,
     options: PipelineOptions,
-    args: TokenTrainingArguments,
+    args: EpochTrainingArguments,
     *,
     training: bool,
 ) -> TokenLoader:
+    """Make the loader of a corpus.
+
+    Args:
+        manifests: Its `data.list` files.
+        tokenize: Maps a text to its tokens.
+        options: Of the data pipeline.
+        args: Flags of the run.
+        training: As for `TokenBatches`.
+
+    Raises:
+        ValueError: If a list cannot be read.
+    """
     batches = TokenBatches(
-        read_data_list(*map(Path, manifests)),
-        partial(_tokenize, tokenizer),
+        read_data_list(*manifests),
+        tokenize,
         options,
         rank=args.process_index,
         world_size=args.world_size,
@@ -238,7 +249,3 @@ def _loader(
         prefetch=args.dataloader_prefetch_factor or 2,
         pin_memory=args.dataloader_pin_memory and torch.cuda.is_available(),
     )
-
-
-def _tokenize(tokenizer: CorpusTokenizer, text: str) -> list[int]:
-    return tokenizer.ids(text)

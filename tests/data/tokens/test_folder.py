@@ -1,5 +1,6 @@
 """Kaldi folders: written from any corpus, and read again."""
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -46,6 +47,20 @@ def test_a_part_of_a_recording_becomes_a_recording(tmp_path):
     assert (rejected.id, rejected.reason) == ("late", "unusable_audio")
     [part] = read_folder(tmp_path / "kaldi")
     assert soundfile.info(part.audio).duration == 0.5
+
+
+def test_recordings_without_texts_are_taken_if_none_are_needed(tmp_path):
+    lines = [json.dumps({"wav": str(recording(tmp_path, name))}) for name in ("one", "two")]
+    lines.append(json.dumps({"wav": str(recording(tmp_path, "three")), "txt": "Three."}))
+    corpus = tmp_path / "corpus.jsonl"
+    corpus.write_text("\n".join(lines))
+    output = tmp_path / "kaldi"
+    rejected = write_folder(read_any_corpus(corpus, False), output, needs_text=False)
+    assert rejected == []
+    assert [one.text for one in read_folder(output)] == ["", "", "Three."]
+    rejected = write_folder(read_any_corpus(corpus), output)
+    assert [one.reason for one in rejected] == ["malformed", "malformed"]
+    assert [one.text for one in read_folder(output)] == ["Three."]
 
 
 def test_what_the_form_cannot_hold_is_left_out_with_a_reason(tmp_path):

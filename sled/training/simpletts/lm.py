@@ -1,14 +1,10 @@
-"""SimpleTTS's training command: its flags, as a run of ours.
-
-Its corpora are JSON lines of `wav` and `txt`. They are prepared once, in the folder `data` of the
-output: speaker vectors and speech tokens are extracted, and packed as Parquet.
-"""
+"""SimpleTTS's training command of its language model: its flags, as a run of ours."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, fields
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +13,15 @@ from accelerate import PartialState
 from sled.model.tokens.simpletts import KIND
 from sled.text.published_tokenizers import load_corpus_tokenizer
 from sled.training.run_arguments import FlagParser, setting
+from sled.training.simpletts.flags import (
+    Prepare,
+    SimpleTTSData,
+    SimpleTTSTraining,
+    fill,
+    make_parser,
+    prepare_corpora,
+    read_flags,
+)
 from sled.training.tokens.arguments import (
     TokenDataArguments,
     TokenModelArguments,
@@ -26,8 +31,6 @@ from sled.training.tokens.run import run_tokens
 
 # Ids of speech that the joint vocabulary has room for: eight codebooks of 4096.
 _SPEECH_IDS = 32_768
-# Writes the data.list of a corpus of JSON lines into a folder.
-Prepare = Callable[[Path, Path, "SimpleTTSData"], Path]
 
 
 @dataclass
@@ -50,42 +53,29 @@ class SimpleTTSModel:
 
 
 @dataclass
-class SimpleTTSData:
-    """The corpora, and what their tables are extracted with."""
+class SimpleTTSText:
+    """How texts are read."""
 
-    data_path: str = setting("", "JSON lines of wav and txt, for training")
-    eval_data_path: str = setting("", "the same for evaluation")
-    campplus_onnx_path: str = setting("", "speaker encoder, campplus.onnx")
-    speech_tokenizer: str = setting(
-        "", "speech tokenizer, such as speech_tokenizer_v1.onnx; not a published flag"
-    )
     tokenizer: str = setting(
         "Qwen/Qwen1.5-MoE-A2.7B", "text tokenizer: folder or hub name; not a published flag"
     )
-    model_max_length: int = setting(8192, "accepted, without effect")
 
 
 @dataclass
-class SimpleTTSTraining(TokenTrainingArguments):
+class SimpleTTSLMTraining(SimpleTTSTraining, TokenTrainingArguments):
     """Settings of the trainer, with the published defaults."""
 
-    max_steps: int = 1_000_000
-    save_steps: float = 8000
-    optim: str = field(default="adafactor")
-    seed: int = 2025
-    max_frames_in_batch: int = 0
 
-
-def make_simpletts_parser(description: str | None = None) -> FlagParser:
+def make_lm_parser(description: str | None = None) -> FlagParser:
     """The parser of the published flags."""
-    groups: list[Any] = [SimpleTTSModel, SimpleTTSData, SimpleTTSTraining]
-    return FlagParser(groups, description=description, allow_abbrev=False)
+    groups = (SimpleTTSModel, SimpleTTSData, SimpleTTSText, SimpleTTSLMTraining)
+    return make_parser(groups, description)
 
 
-def train_simpletts(
+def train_lm(
     prepare: Prepare, argv: Sequence[str] | None = None, description: str | None = None
 ) -> Path:
-    """Train as a command of SimpleTTS says.
+    """Train as SimpleTTS's command for its language model says.
 
     Args:
         prepare: Prepares a corpus.
@@ -99,33 +89,22 @@ def train_simpletts(
         ValueError: If flags or data cannot be used.
         OSError: If something cannot be read or written.
     """
-    values, unknown = make_simpletts_parser(description).parse_known_args(argv)
-    if unknown:
-        raise ValueError(f"unknown flags or values {' '.join(unknown)}: see --help")
-
-    def fill(arguments: type[Any]) -> Any:
-        names = (one.name for one in fields(arguments) if one.init)
-        return arguments(**{name: getattr(values, name) for name in names})
-
-    data: SimpleTTSData = fill(SimpleTTSData)
-    for flag in ("data_path", "campplus_onnx_path", "speech_tokenizer"):
-        if not getattr(data, flag):
-            raise ValueError(f"--{flag} is missing: see --help")
-    args: SimpleTTSTraining = fill(SimpleTTSTraining)
+    values = read_flags(make_lm_parser(description), argv)
+    args = fill(SimpleTTSLMTraining, values)
     assert args.output_dir is not None  # transformers sets a default
-    output = Path(args.output_dir)
-    lists = {}
-    with PartialState().main_process_first():
-        for name, path in (("train", data.data_path), ("eval", data.eval_data_path)):
-            if path:
-                lists[name] = prepare(Path(path), output / "data" / name, data)
-        config = output / "data" / "config.json"
-        config.write_text(json.dumps(_sizes(fill(SimpleTTSModel), data.tokenizer)) + "\n")
+    folder = Path(args.output_dir) / "data"
+    lists = prepare_corpora(fill(SimpleTTSData, values), folder, prepare)
+    config = folder / "config.json"
+    sizes = _sizes(fill(SimpleTTSModel, values), values.tokenizer)
+    state = PartialState()
+    with state.main_process_first():
+        if state.is_main_process:
+            config.write_text(json.dumps(sizes) + "\n", encoding="utf-8")
     model = TokenModelArguments(family="simpletts", config=str(config))
     corpora = TokenDataArguments(
         train_manifest=[str(lists["train"])],
         eval_manifest=[str(lists["eval"])] if "eval" in lists else [],
-        tokenizer=data.tokenizer,
+        tokenizer=values.tokenizer,
     )
     return run_tokens((model, corpora, args))
 

@@ -1,0 +1,208 @@
+"""The part of a trainer that reads a corpus of speech tokens, epoch by epoch."""
+
+from __future__ import annotations
+
+import time
+from abc import abstractmethod
+from collections.abc import Iterator, Mapping
+from itertools import cycle, islice
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.optim.lr_scheduler import LambdaLR
+from typing_extensions import override
+
+from sled.training.batch_trainer import BatchTrainer
+from sled.training.callbacks.progress import Progress
+from sled.training.epoch_arguments import EpochTrainingArguments
+from sled.training.tokens.callbacks import EpochEnd, SkipBrokenUpdates
+from sled.training.tokens.samples import BatchLoader, Start
+from sled.training.tokens.schedules import make_schedule
+
+BATCH = "batch"
+
+
+class EpochTrainer(BatchTrainer):
+    """Trains on batches of `sled.data.tokens`.
+
+    An epoch ends for all processes when one of them has no batch left. The last step of an epoch
+    may have fewer batches; then some of them are repeated.
+
+    Args:
+        train_loader: Training batches of this process.
+        eval_loader: Evaluation batches, the same on every process.
+        start: Where the run begins to count.
+        saves_epochs: Whether each epoch ends with an evaluation and a checkpoint.
+        unit: What speech consists of, in the plural: its rate is logged.
+        **kwargs: As for `BatchTrainer`.
+    """
+
+    BATCH_FLAGS = (
+        "gradient_accumulation_steps",
+        "seed",
+        "max_frames_in_batch",
+        "per_device_train_batch_size",
+        "shuffle_size",
+        "sort_size",
+    )
+    args: EpochTrainingArguments
+
+    def __init__(
+        self,
+        *,
+        train_loader: BatchLoader,
+        eval_loader: BatchLoader | None = None,
+        start: Start | None = None,
+        saves_epochs: bool = False,
+        unit: str,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.train_loader, self.eval_loader = train_loader, eval_loader
+        self.start = start or Start()
+        self._epoch, self._steps_in_epoch, self._last_length = self.start.epoch, 0, 0
+        train_loader.start_epoch(self._epoch)
+        model: Any = self.model
+        half = torch.bfloat16 if self.args.bf16 else next(model.parameters()).dtype
+        self.progress = Progress(unit, self.args.device, half)
+        self.add_callback(EpochEnd(self._has_ended, self.args.max_epochs, saves_epochs))
+        self.add_callback(SkipBrokenUpdates())
+
+    @abstractmethod
+    def take(self, raw: Mapping[str, Any]) -> Any:
+        """Make what the model learns from of a batch of the loader.
+
+        Raises:
+            ValueError: If it does not fit the model.
+        """
+
+    @abstractmethod
+    def counts(self, batch: Any) -> list[int]:
+        """Return the numbers of a batch by whose sums over a step losses are divided."""
+
+    @property
+    def epochs_completed(self) -> int:
+        """Number of epochs before the current one, those before the run included."""
+        return self._epoch
+
+    def _has_ended(self) -> int | None:
+        return self._epoch if self.is_between_epochs else None
+
+    @property
+    def is_between_epochs(self) -> bool:
+        """Whether an epoch has ended, and the next one has not begun."""
+        return self._steps_in_epoch == 0
+
+    # Batches.
+
+    @override
+    def get_train_dataloader(self) -> Any:
+        return self.train_loader
+
+    @override
+    def get_eval_dataloader(self, eval_dataset: Any = None) -> Any:
+        assert self.eval_loader is not None, "there is nothing to evaluate on"
+        self.eval_loader.start_epoch(0)
+        # Every process has all batches, and computes a share of them.
+        return islice(self.eval_loader, self.args.process_index, None, self.args.world_size)
+
+    def get_batch_samples(
+        self, epoch_iterator: Iterator[Any], num_batches: int, device: torch.device
+    ) -> tuple[list[Any], Tensor | None]:
+        """Collect the batches of a step; none at the end of an epoch, and then on all processes.
+
+        Raises:
+            ValueError: If the data of any process cannot be used, or an epoch has no batch.
+            OSError: If they cannot be read.
+        """
+        taken: list[Any] = []
+        problem: Exception | None = None
+        try:
+            for batch in islice(epoch_iterator, num_batches):
+                taken.append(self.take(batch))
+        except (ValueError, OSError, RuntimeError) as error:
+            problem = error
+        numbers = torch.tensor([len(taken) if problem is None else -1], device=device)
+        fewest = int(self.accelerator.gather(numbers).min())
+        if problem is not None:
+            raise problem
+        if fewest < 0:
+            raise ValueError("another process could not use its data: see what it says")
+        if fewest == 0:
+            self._end_epoch()
+            return [], None
+        self._steps_in_epoch += 1
+        taken = list(islice(cycle(taken), num_batches))
+        counts = torch.tensor([self.counts(batch) for batch in taken], device=device)
+        totals: Tensor = self.accelerator.reduce(counts.sum(0), "sum")
+        # transformers takes inputs for dictionaries.
+        return [{BATCH: batch} for batch in taken], totals
+
+    def _end_epoch(self) -> None:
+        began_at_its_start = self.train_loader.state_dict()["index"] < 0
+        if self._steps_in_epoch == 0 and began_at_its_start:
+            raise ValueError(
+                "an epoch has no batch on some process: name more data, or use fewer processes"
+            )
+        self._last_length, self._steps_in_epoch = self._steps_in_epoch, 0
+        self._epoch += 1
+        self.train_loader.start_epoch(self._epoch)
+        self.control.should_epoch_stop = True
+
+    @override
+    def batches_state(self) -> dict[str, Any]:
+        state = self.train_loader.state_dict()
+        own = torch.tensor([[state["epoch"], state["index"]]], device=self.args.device)
+        positions = self.accelerator.gather(own).tolist()
+        return {
+            "positions": positions,
+            "epoch": self._epoch,
+            "steps_in_epoch": self._steps_in_epoch,
+            "last_length": self._last_length,
+        }
+
+    @override
+    def load_batches_state(self, state: Mapping[str, Any]) -> None:
+        epoch, index = state["positions"][self.args.process_index]
+        self.train_loader.load_state_dict({"epoch": epoch, "index": index})
+        self._epoch, self._steps_in_epoch = state["epoch"], state["steps_in_epoch"]
+        self._last_length = state["last_length"]
+
+    @override
+    def epochs_done(self) -> float:
+        length = max(self._last_length, self._steps_in_epoch + 1)
+        return self._epoch + self._steps_in_epoch / length
+
+    def _prepare_inputs(self, inputs: Any) -> Any:
+        return inputs  # the model moves what it reads
+
+    # Learning rate, log and checkpoints.
+
+    @override
+    def create_scheduler(self, num_training_steps: int, optimizer: Any = None) -> Any:
+        args = self.args
+        if args.schedule is None or self.lr_scheduler is not None:
+            return super().create_scheduler(num_training_steps, optimizer)
+        factor = make_schedule(
+            args.schedule,
+            warmup_steps=int(args.warmup_steps),
+            hold_steps=args.hold_steps,
+            max_steps=args.max_steps,
+            decay_rate=args.decay_rate,
+            least=args.min_learning_rate / args.learning_rate,
+        )
+        first = self.start.step
+        chosen: Any = optimizer or self.optimizer
+        self.lr_scheduler = LambdaLR(chosen, lambda update: factor(first + update))
+        self._created_lr_scheduler = True
+        return self.lr_scheduler
+
+    @override
+    def report_progress(self, num_steps: int) -> dict[str, float]:
+        return self.progress.report(num_steps, self.accelerator)
+
+    def _save_checkpoint(self, *args: Any, **kwargs: Any) -> None:
+        began = time.perf_counter()
+        super()._save_checkpoint(*args, **kwargs)
+        self.progress.pause(time.perf_counter() - began)

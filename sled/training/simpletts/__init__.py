@@ -1,0 +1,1 @@
+"""SimpleTTS's training commands: its language model and its flow, under the published flags."""

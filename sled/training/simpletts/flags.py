@@ -1,0 +1,99 @@
+"""Flags that SimpleTTS's two training commands have in common.
+
+Corpora are JSON lines of `wav`, for the language model also of `txt`. They are prepared once, in
+the folder `data` of the output: speaker vectors and speech tokens are extracted, and packed as
+Parquet.
+"""
+
+from __future__ import annotations
+
+from argparse import Namespace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any, TypeVar
+
+from accelerate import PartialState
+
+from sled.training.epoch_arguments import EpochTrainingArguments
+from sled.training.run_arguments import FlagParser, setting
+
+Arguments = TypeVar("Arguments")
+
+
+@dataclass
+class SimpleTTSData:
+    """The corpora, and what their tables are extracted with."""
+
+    data_path: str = setting("", "JSON lines of wav and txt, for training; a flow needs no txt")
+    eval_data_path: str = setting("", "the same for evaluation")
+    campplus_onnx_path: str = setting("", "speaker encoder, campplus.onnx")
+    speech_tokenizer: str = setting(
+        "", "speech tokenizer, such as speech_tokenizer_v1.onnx; not a published flag"
+    )
+    model_max_length: int = setting(8192, "accepted, without effect")
+
+
+@dataclass
+class SimpleTTSTraining(EpochTrainingArguments):
+    """Settings of the trainer, with the published defaults."""
+
+    max_steps: int = 1_000_000
+    save_steps: float = 8000
+    optim: str = field(default="adafactor")
+    seed: int = 2025
+    max_frames_in_batch: int = 0
+
+
+# Writes the data.list of a corpus of JSON lines into a folder.
+Prepare = Callable[[Path, Path, SimpleTTSData], Path]
+
+
+def make_parser(groups: Sequence[Any], description: str | None = None) -> FlagParser:
+    """The parser of dataclasses of flags."""
+    return FlagParser(list(groups), description=description, allow_abbrev=False)
+
+
+def read_flags(parser: FlagParser, argv: Sequence[str] | None) -> Namespace:
+    """Parse flags, and check that the corpus and its encoders are named.
+
+    Args:
+        parser: Knows those of `SimpleTTSData`.
+        argv: The flags. None: those of the process.
+
+    Raises:
+        ValueError: If one is unknown or missing.
+    """
+    values, unknown = parser.parse_known_args(argv)
+    if unknown:
+        raise ValueError(f"unknown flags or values {' '.join(unknown)}: see --help")
+    for flag in ("data_path", "campplus_onnx_path", "speech_tokenizer"):
+        if not getattr(values, flag):
+            raise ValueError(f"--{flag} is missing: see --help")
+    return values
+
+
+def fill(arguments: type[Arguments], values: Namespace) -> Arguments:
+    """Make a dataclass of the flags that are its fields."""
+    kind: Any = arguments
+    names = (one.name for one in fields(kind) if one.init)
+    filled: Arguments = arguments(**{name: getattr(values, name) for name in names})
+    return filled
+
+
+def prepare_corpora(data: SimpleTTSData, folder: Path, prepare: Prepare) -> dict[str, Path]:
+    """Prepare the corpora once, whatever the number of processes.
+
+    Args:
+        data: Names them.
+        folder: What is made of each is written into a folder in this one.
+        prepare: Prepares one.
+
+    Returns:
+        The data.list of "train", and of "eval", if there is one.
+    """
+    corpora = {"train": data.data_path, "eval": data.eval_data_path}
+    with PartialState().main_process_first():
+        return {
+            name: prepare(Path(path), folder / name, data) for name, path in corpora.items() if path
+        }
