@@ -10,14 +10,14 @@ import json
 import logging
 import shutil
 from collections.abc import Callable, Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 
 from lhotse.cut import Cut
 
 from sled.bundled import bundled_model
-from sled.codec import Codec, CodecParts, TokenChannel
+from sled.codec import CodecParts, TokenChannel
 from sled.data.alignment.spoken_times import word_ends
 from sled.data.cache.codes import check_codec
 from sled.data.cache.shards import read_record
@@ -103,15 +103,44 @@ def has_times(data: DataArguments) -> bool:
     return any(map(word_ends, islice(cuts, _SEARCHED)))
 
 
+@dataclass(frozen=True)
+class RunCodec:
+    """The codec of a run, which is written once all other parts of the run are known to fit.
+
+    Attributes:
+        parts: The codec with the transforms of the run.
+        folder: Its folder in the output of the run.
+        record: What the transforms were fitted to. None: nothing.
+        is_saved: Whether it was read from the folder.
+    """
+
+    parts: CodecParts
+    folder: Path
+    record: dict[str, object] | None = None
+    is_saved: bool = False
+
+    def save(self) -> None:
+        """Write the folder, which appears under its name when it is complete.
+
+        Raises:
+            OSError: If it cannot be written.
+        """
+        if self.is_saved:
+            return
+        partial = self.folder.with_name(f".partial.{self.folder.name}")
+        shutil.rmtree(partial, ignore_errors=True)
+        self.parts.save(partial)
+        if self.record is not None:
+            text = json.dumps(self.record, indent=2) + "\n"
+            (partial / _RECORD).write_text(text, encoding="utf-8")
+        shutil.rmtree(self.folder, ignore_errors=True)
+        partial.rename(self.folder)
+
+
 def load_run_codec(
-    data: DataArguments,
-    start: Path | None,
-    tokenizer: TextTokenizer,
-    output_dir: Path,
-    is_main_process: bool,
-    device: str,
-) -> Codec:
-    """Load the codec with the transforms of this run, and save it in the output folder.
+    data: DataArguments, start: Path | None, tokenizer: TextTokenizer, output_dir: Path
+) -> RunCodec:
+    """Load the codec with the transforms of this run.
 
     Transforms that are fitted to the corpus are fitted once; a continued run reads them again.
 
@@ -120,8 +149,6 @@ def load_run_codec(
         start: The checkpoint to start from. None: a new model.
         tokenizer: For the token channel.
         output_dir: Folder of the run.
-        is_main_process: Whether this process saves.
-        device: Of the codec.
 
     Raises:
         ValueError: If there is no such codec, the codes were made with another one, or transforms
@@ -140,13 +167,10 @@ def load_run_codec(
                 f"--transforms {data.transforms}: a checkpoint keeps the transforms it was trained "
                 "with, leave the flag out"
             )
-        parts = _fitted(parts, data, tokenizer, output_dir / CODEC_FOLDER, is_main_process)
-    else:
-        if start is None:
-            parts = _with_fitting_channel(parts, tokenizer, lambda: has_times(data))
-        if is_main_process:
-            _publish(parts, output_dir / CODEC_FOLDER, record=None)
-    return parts.assemble(device)
+        return _fitted(parts, data, tokenizer, output_dir / CODEC_FOLDER)
+    if start is None:
+        parts = _with_fitting_channel(parts, tokenizer, lambda: has_times(data))
+    return RunCodec(parts, output_dir / CODEC_FOLDER)
 
 
 def _with_fitting_channel(
@@ -170,12 +194,8 @@ def _with_fitting_channel(
 
 
 def _fitted(
-    parts: CodecParts,
-    data: DataArguments,
-    tokenizer: TextTokenizer,
-    folder: Path,
-    is_main_process: bool,
-) -> CodecParts:
+    parts: CodecParts, data: DataArguments, tokenizer: TextTokenizer, folder: Path
+) -> RunCodec:
     """The codec with the transforms that `--transforms` lists, in the place of its own."""
     assert data.transforms is not None
     parts = replace(parts, transforms=())
@@ -188,21 +208,8 @@ def _fitted(
     }
     path = folder / _RECORD
     if path.is_file() and json.loads(path.read_text(encoding="utf-8")) == record:
-        return CodecParts.load(folder)
+        return RunCodec(CodecParts.load(folder), folder, record, is_saved=True)
     if data.transforms != _NO_TRANSFORMS:
         parts, notes = fit_parts(parts, parse_transforms(data.transforms), codes, tokenizer)
         logger.info("transforms of latents: %s", "; ".join(notes))
-    if is_main_process:
-        _publish(parts, folder, record)
-    return parts
-
-
-def _publish(parts: CodecParts, folder: Path, record: dict[str, object] | None) -> None:
-    """Write the folder of a codec, which appears under its name when it is complete."""
-    partial = folder.with_name(f".partial.{folder.name}")
-    shutil.rmtree(partial, ignore_errors=True)
-    parts.save(partial)
-    if record is not None:
-        (partial / _RECORD).write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
-    shutil.rmtree(folder, ignore_errors=True)
-    partial.rename(folder)
+    return RunCodec(parts, folder, record)

@@ -64,8 +64,8 @@ def make_trainer(
         data_args.tokenizer = str(start)
     tokenizer = load_tokenizer(data_args, start)
     assert args.output_dir is not None  # transformers sets a default
-    output_dir, is_main = Path(args.output_dir), args.process_index == 0
-    codec = load_run_codec(data_args, start, tokenizer, output_dir, is_main, str(args.device))
+    run_codec = load_run_codec(data_args, start, tokenizer, Path(args.output_dir))
+    codec = run_codec.parts.assemble(str(args.device))
     model = build_model(model_args, tokenizer, codec).to(getattr(torch, args.model_dtype))
     # The configuration of the model decides the normalisation of texts.
     sizes = model.config.architecture
@@ -112,6 +112,8 @@ def make_trainer(
     trained = sum(p.numel() for p in trained_model.parameters() if p.requires_grad)
     total = sum(p.numel() for p in trained_model.parameters())
     logger.info("model: %.1f M parameters, %.1f M trained", total / 1e6, trained / 1e6)
+    if args.process_index == 0:
+        run_codec.save()
     return SledTrainer(
         model=trained_model,
         args=args,

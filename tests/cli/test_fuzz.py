@@ -70,7 +70,7 @@ LINES = [
     "average --checkpoints model other -o out/averaged",
     "grow --model model --hidden_size 48 --num_attention_heads 6 -o out/grown",
     "export --model model --codec model/codec --dtype float32 -o out/shipped",
-    "quantize --model model --texts text.txt --limit 0",
+    "quantize --model model --texts text.txt --limit 1",
     "evaluate --manifest data/cuts.jsonl.gz --model model --modes model --limit 1 -o out/results",
     "sweep --manifest data/cuts.jsonl.gz --model model --cfg 1 2 --limit 1 -o out/sweep",
     "bench generate --size digits --frames 2 --rounds 1",
@@ -88,7 +88,7 @@ LINES = [
 ]
 # These are parsed only: running them takes too long, or needs a model that is not here.
 PARSED_ONLY = ["serve", "evaluate", "align", "prepare digits", "prepare english", "check"]
-PARSED_ONLY += ["sweep", "cache embeddings", "cache tokens", "finetune"]
+PARSED_ONLY += ["sweep", "cache best-readings", "cache embeddings", "cache tokens", "finetune"]
 PARSED_ONLY += [name for name in COMMANDS if name.startswith("bench ")]
 
 VALUES = [
@@ -174,6 +174,7 @@ def template(tmp_path_factory) -> Path:
     kaldi.mkdir()
     (kaldi / "wav.scp").write_text("".join(f"{name} {folder / name}.wav\n" for name in texts))
     (kaldi / "text").write_text("".join(map("{0[0]} {0[1]}\n".format, texts.items())))
+    (kaldi / "utt2spk").write_text("".join(map("{0} speaker\n".format, texts)))
     chapter.mkdir(parents=True)
     shutil.copy(folder / "first.wav", chapter / "1_2_3_4.wav")
     (chapter / "1_2.trans.tsv").write_text("1_2_3_4\tOne two.\tOne two.\n")

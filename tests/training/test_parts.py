@@ -125,6 +125,13 @@ def test_transforms_are_a_choice_of_the_run(
     fit(aligned, grouped, **settings, transforms=spec, max_steps=4)
 
 
+def test_no_codec_is_written_for_a_run_that_is_refused(aligned: Path, tmp_path: Path) -> None:
+    for changes in ({"train_manifest": tmp_path / "none"}, {"alignment_layer": 99}):
+        with pytest.raises(ValueError, match="no cut manifest|layer"):
+            fit(aligned, tmp_path / "run", **{"codec": aligned / "codec", **changes})
+    assert not (tmp_path / "run" / "codec").exists()
+
+
 def test_a_checkpoint_keeps_its_transforms(aligned: Path, tmp_path: Path) -> None:
     old = fit(aligned, tmp_path / "old", codec=GOLDENS / "codec")
     with pytest.raises(ValueError, match="--transforms whiten: a checkpoint keeps"):

@@ -350,7 +350,7 @@ RULES: list[Rule] = [
         reach=1,
     ),
     rule(
-        rf"(?<![\w.,/])(?:{'|'.join(sorted(ALONE, key=len, reverse=True))}){END}(?![/.]\w)",
+        rf"(?<![\w.,/])(?:{'|'.join(sorted(ALONE, key=len, reverse=True))}){END}(?![/.]\w|-h?mm)",
         lambda m: (unit_names(m[0]) or ("", ""))[1],
     ),
 ]
