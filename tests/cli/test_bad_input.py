@@ -136,6 +136,18 @@ def test_an_output_that_cannot_be_written_is_refused_before_any_work(
     assert_refused(status, capsys.readouterr().err, word, workplace)
 
 
+@pytest.mark.parametrize(
+    ("output", "word"), [("none/a.safetensors", "no folder"), ("", "a folder")]
+)
+def test_a_voice_that_cannot_be_written_is_refused_before_any_work(
+    output, word, workplace, monkeypatch, capsys
+):
+    monkeypatch.chdir(workplace)
+    prompt = ("--prompt_audio", "voice.wav", "--prompt_text", "four")
+    status = run("voices make", "--model", "/no/such", *prompt, "--output", output)
+    assert_refused(status, capsys.readouterr().err, word, workplace)
+
+
 @pytest.mark.parametrize("command", ["speak", "stream", "clone"])
 def test_raw_samples_are_not_written_to_a_terminal(command, workplace, monkeypatch, capsys):
     monkeypatch.setattr("sys.stdout.isatty", lambda: True)

@@ -34,15 +34,15 @@ def run(args: argparse.Namespace) -> None:
     """Prepare the voice, and write its file.
 
     Raises:
-        ValueError: If there is no folder for the file, or the recording cannot be used.
+        ValueError: If the file cannot be written there, or the recording cannot be used.
     """
-    if not args.output.parent.is_dir():
-        raise ValueError(f"--output {args.output}: no folder {args.output.parent}: create it first")
     from sled.cli.device import choose_device
     from sled.cli.recordings import read_prompt
+    from sled.files.audio import check_folder
     from sled.model.layout import Layout
     from sled.tts import TTS
 
+    check_folder(args.output)
     device = choose_device(args.device)
     tts = TTS.from_pretrained(args.model, codec=args.codec, device=device, dtype=args.dtype)
     layout = Layout() if args.layout == "offline" else tts.model.streaming_layout

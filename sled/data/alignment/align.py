@@ -23,6 +23,7 @@ from sled.data.alignment.trained import TrainedAligner
 from sled.data.alignment.training import Example, TrainingOptions, train_network
 from sled.data.alignment.viterbi import CtcPath, best_paths
 from sled.data.manifests import check_manifest_writable, save_cuts, with_relative_audio
+from sled.files.audio import check_folder
 
 # Clips that are sorted by length together, and frames per batch of the network.
 _CLIPS_AHEAD = 128
@@ -108,8 +109,8 @@ def align_corpora(
         raise ValueError(f"{len(manifests)} manifests, but outputs {names}: name one for each")
     for output in outputs:
         check_manifest_writable(output)
-    if network_file is not None and not network_file.parent.is_dir():
-        raise ValueError(f"cannot write {network_file}: create its folder first")
+    if network_file is not None:
+        check_folder(network_file)
     options, start = options or TrainingOptions(), time.perf_counter()
     corpora = [Corpus(cuts, text_normalization, device, num_workers) for cuts in manifests]
     # Texts that are not normalised are case-folded. A normalisation decides about case itself: in
