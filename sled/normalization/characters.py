@@ -1,8 +1,8 @@
 """The characters of a written text in the plain alphabet that the rules of `kinds` read.
 
 The plain alphabet has ASCII, Latin letters with their accents, single Greek letters, and the signs
-of SIGNS. Quotes, dashes, digits and composed characters have one form each. Pictures are left out
-silently. What else cannot be said is left out too, and is reported.
+of SIGNS. Quotes, dashes, digits, arrows and composed characters have one form each. Pictures are
+left out silently. What else cannot be said is left out too, and is reported.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from functools import lru_cache
 
 DASH = "—"  # a pause between two words
 # Signs outside ASCII that a rule reads.
-SIGNS = frozenset("°§¶©№×÷±√∞≈≠≤≥≡∝∈∉⊂⊆∪∩∅∀∃∑∏∫∂∴∧∨¬★♭−·‰¢£€¥₹₩₽₺₫₪₴₦₱฿₿₡₲₵₸₮₭")
+SIGNS = frozenset("°§¶©№×÷±√∞≈≠≤≥≡∝∈∉⊂⊆∪∩∅∀∃∑∏∫∂∴∧∨¬★♭−·‰¢£€¥₹₩₽₺₫₪₴₦₱฿₿₡₲₵₸₮₭→")
 
 _FORMS = (
     dict.fromkeys("“”„‟«»″〝〞", '"')
@@ -41,6 +41,7 @@ _FORMS = (
         "∼": "~",
         "ª": "a",
     }
+    | dict.fromkeys("⇒⟶➜➔➡", "→")
     | {"∛": "^3√", "∜": "^4√", "⭐": "★", "♯": "#"}
     | dict.fromkeys("™®℠℗\u00ad", "")
 )
@@ -61,7 +62,8 @@ _MIXED = re.compile(r"(?<=\w)(?=\u2063\d)|(?<=\d\u2063)(?=[^\W\d_])")
 _DAYS_AND_MONTHS = "mon|tue|wed|thu|fri|sat|sun|jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec"
 _RANGE = re.compile(
     r"(?<=[\w.%°$€£'\"])–(?=[-−]?[$€£¥#]?\d)"
-    r"|(?<=noon)–(?=\d)|(?<=midnight)–(?=\d)|(?<=\d)–(?=\w)|(?<=\b[A-Z])–(?=[A-Z\d]\b)"
+    r"|(?<=\d0s)–(?='?\d)|(?<=\d[a-h])–(?=[a-h]\b)|(?<=\b[MTWF])–(?=(?:Tu|Th|Sa|Su)\b)"
+    r"|(?<=\bTu)–(?=\w)|(?<=\bTh)–(?=\w)|(?<=\bSa)–(?=Su\b)|(?<=noon)–(?=\d)|(?<=midnight)–(?=\d)|(?<=\d)–(?=\w)|(?<=\b[A-Z])–(?=[A-Z\d]\b)"
     r"|(?<=(?i:[ap]m))–(?=\w)"
     rf"|(?<=(?i:{_DAYS_AND_MONTHS}))–(?=\w)|(?<=(?i:{_DAYS_AND_MONTHS})\.)–(?=\w)"
     r"|(?<=[IVX])–(?=[IVX])|(?<=\b[ivx])–(?=[ivx]+\b)|(?<=[ivx][ivx])–(?=[ivx]+\b)"
@@ -128,7 +130,7 @@ def plain(run: str) -> tuple[Traced, str]:
     if run == "–":
         run = "-"
     if _ARROW_ALONE.fullmatch(run):
-        run = DASH
+        return Traced("→", (0,), (len(run),)), ""
     if run.isascii() and not _SPECIAL.search(run):
         places = range(len(run))
         return Traced(run, tuple(places), tuple(place + 1 for place in places)), ""

@@ -146,7 +146,7 @@ class Lines:
             after_bullet and _CHECK_BOX.fullmatch(raw)
         ):
             self._after_bullet = True
-        elif raw == "|":  # between the cells of a table
+        elif raw in ("|", "•"):  # between the cells of a table, or parts of a line
             self._separator = self._separator if begins_line else COMMA
         else:
             traced, unspoken = plain(raw)

@@ -91,10 +91,10 @@ def english(text: str) -> str:
         ("a  b\n  c", "a b, c"),
         # what chat models write
         ("😀 Hi there!👋🏽 Fine 👍", "hi there! fine"),
-        ("1️⃣ one → two ✓ • 20 °C", "one one - two twenty degrees celsius"),
+        ("1️⃣ one → two ✓ • 20 °C", "one one - two - twenty degrees celsius"),
         ("## Title\n* **one** `two`\n> three\n***", "title. one 'two', three"),
         ("#ai in C#, F#m. PR#5 # 3", "hashtag ai in c sharp, f sharp m. p r number five three"),
-        ("London→Paris, 1→2, 5✓ Hi👋!", "london paris, one two, five hi!"),
+        ("London→Paris, 1→2, 5✓ Hi👋!", "london - paris, one to two, five hi!"),
         ("##Title\n=====\n|---|---|\nx", "title. x"),
     ],
 )

@@ -12,7 +12,7 @@ from __future__ import annotations
 import re
 from re import Match
 
-from sled.normalization.kinds.calendar import SHORT_WEEKDAYS
+from sled.normalization.kinds.calendar import SHORT_MONTHS, SHORT_WEEKDAYS
 from sled.normalization.kinds.phones import STATES
 from sled.normalization.kinds.roman import roman_value
 from sled.normalization.kinds.sentences import SMALL_WORDS, starts_sentence
@@ -69,6 +69,8 @@ def _say_abbreviation(match: Match[str]) -> str | None:
         return _with_stop(PLACES[word], match)
     if word == "St":
         return "saint"
+    if word in ("No", "no") and previous.lower() in _HAS_NUMBER:
+        return _with_stop("number", match)
     if word == "Cir" and re.fullmatch(r"\(?\d+(?:st|nd|rd|th|d)", previous):
         return "circuit"
     if word in ("Fl", "fl") and re.fullmatch(r"\d+(?:st|nd|rd|th)", previous):
@@ -90,10 +92,19 @@ def _say_abbreviation(match: Match[str]) -> str | None:
     return None
 
 
+_BEHIND_NUMBER = {"ed": "edition", "vol": "volume", "vols": "volumes", "est": "estimated"}
+_HAS_NUMBER = word_set(
+    "order account acct. part model serial phone tel. tracking invoice reference ref. item policy "
+    "confirmation case ticket flight registration"
+)
+
+
 def _is_number(word: str, following: str) -> bool:
     if word.lower() in ("lat", "lon", "long"):
         return re.match(r"-?\d+(?:\.\d+)?°|-?\d+\.\d\d", following) is not None
     if following == "of" and word in ("No", "no"):
+        return True
+    if word.lower() in ("max", "min") and following[:1] in ("$", "€", "£"):
         return True
     if following[:1].isdigit() or (word in ("No", "no") and re.match(r"[A-Z]{1,4}-?\d", following)):
         return True
@@ -227,6 +238,8 @@ RULES: list[Rule] = [
         begins=r"[A-Z]\.",
         reach=1,
     ),
+    rule(r"(?<!\w)Ex\.(?= [A-Z](?!\w))", "exhibit", begins=r"Ex\.$", reach=1),
+    rule(r"(?<=\w )d\.(?= [A-Z][a-z])", "defeated", begins=r"d\.$", reach=1),
     rule(
         r"(?<!\w)Rev\.(?= (?:[A-Z]|\d[\d.]*)(?![\w.]))",
         "revision",
@@ -236,6 +249,9 @@ RULES: list[Rule] = [
     rule(r"(?<!\w)Mk(?= (?:[IVX]+|\d+)(?!\w))", "mark", begins="Mk$", reach=1),
     rule(r"(?<!\w)Gen\.(?= (?:X|Y|Z|Alpha)\b)", "generation", begins=r"Gen\.$", reach=1),
     rule(rf"(?<![\w'])(?P<word>{LETTER}+)\.(?=\d)", _say_numbered),
+    rule(  # Wi-Fi incl.
+        r"(?<!\w)incl\.(?=[,;)]|$)", "included", begins=r"incl\.", reach=1
+    ),
     rule(
         rf"(?<![\w'.-])(?P<word>{'|'.join(sorted(INNER.keys() - {'Dr', 'e.g', 'i.e'}))})\.(?!\w)",
         lambda m: "generation" if _is_numbered_generation(m) else INNER[m["word"]],
@@ -266,21 +282,50 @@ RULES: list[Rule] = [
         reach=1,
     ),
     rule(
-        r"(?<![\w.])(?P<life>[bd])\.(?= ?(?:1\d|20)\d\d(?!\d))",
-        lambda m: {"b": "born", "d": "died"}[m["life"]],
-        begins=r"[bd]\.$",
+        r"(?<![\w.])(?<!\d )(?P<life>[bdm])\.(?= ?(?:1\d|20)\d\d(?!\d)"
+        rf"| (?:{'|'.join(SHORT_MONTHS)})[a-z]*\.? \d)",
+        lambda m: {"b": "born", "d": "died", "m": "married"}[m["life"]],
+        begins=r"[bdm]\.$",
+        reach=2,
+        goes_on=r"[A-Z][a-z]+\.?",
+    ),
+    rule(r"(?<!\w)bus\.(?= days?\b)", "business", begins=r"bus\.$", reach=1),
+    rule(  # 1st ed., 2 vols.
+        r"(?<!\w)(?P<word>(?<=\d(?:st|nd|rd|th) )ed|(?<=\d )(?:vols?|est))\." + _NEXT,
+        lambda m: _with_stop(_BEHIND_NUMBER[m["word"]], m),
+        begins=r"(?:ed|vols?|est)\.",
         reach=1,
     ),
+    rule(
+        r"(?<!\w)ed\.(?= [A-Z]\w*\.?(?: [A-Z]|[,;)]|$))",
+        "edited by",
+        begins=r"ed\.$",
+        reach=2,
+        goes_on="[A-Z].*",
+    ),
+    rule(
+        r"(?<!\w)Pt\.(?= (?:is|was|has|with|reports|denies|states|presents)\b)",
+        "patient",
+        begins=r"Pt\.$",
+        reach=1,
+    ),
+    rule(r"(?<!\w)TL;DR(?!\w)", spell("TLDR")),
     rule(r"(?<!\w)v\.(?= [A-Z])", "versus", begins=r"v\.$", reach=1),
     rule(r"(?<!\w)(?:a\.k\.a|AKA|aka)\b\.?", lambda m: spell("AKA")),
     rule(rf"(?<!\w)(?:{'|'.join(SPELLED)})(?![\w']|\.(?!\.))", lambda m: spell(m[0])),
-    rule(rf"(?<!\w)(?:{'|'.join(CHANGES)})(?!\w)", lambda m: CHANGES[m[0]]),
+    rule(
+        rf"(?<!\w)(?P<word>{'|'.join(CHANGES)})(?!\w)(?:\.(?= [a-z\d]))?",
+        lambda m: CHANGES[m["word"]],
+        begins=rf"(?:{'|'.join(CHANGES)})\.$",
+        reach=1,
+    ),
+    rule(r"(?<=\()r\.(?= ?\d{3,4}-\d)", "reigned", begins=r"r\.$", reach=1),
     rule(  # (D-Calif.)
         rf"(?<!\w)(?P<party>[DRI])-(?:(?P<state>{'|'.join(WORDS)})\.|(?P<code>{'|'.join(STATES)})\b)",
         lambda m: f"{spell(m['party'])}, {WORDS.get(m['state']) or STATES[m['code']]}",
     ),
     rule(r"(?<!\w)w/e(?= \d)", "week ending", begins="w/e$", reach=1),
-    rule(r"(?<!\w)w/(?![oce]\b)", "with"),
+    rule(r"(?<!\w)w/(?!(?:[oce]|in)\b)", "with"),
     rule(r"(?<![\w/])(?P<kind>[ru])/(?=\w{3})", lambda m: f"{spell(m['kind'])}slash"),
     rule(rf"(?<!\w)(?:{'|'.join(map(re.escape, CHOICES))})(?![\w/])", lambda m: CHOICES[m[0]]),
 ]

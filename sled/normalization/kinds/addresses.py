@@ -141,7 +141,7 @@ def _say_ip6(match: Match[str]) -> str | None:
 
 _HEX = "[0-9a-fA-F]"
 
-BEGINS = r"(?=\S*[./\\@:]\S)|[0-9a-fA-F]{2}-"
+BEGINS = r"(?=\S*[./\\@:]\S)|[0-9a-fA-F]{2}-|0[xX]"
 RULES: list[Rule] = [
     rule(
         rf"(?<![\w:-]){_HEX}{{2}}(?P<sign>[:-])(?:{_HEX}{{2}}(?P=sign)){{4}}{_HEX}{{2}}{END}",
@@ -151,6 +151,10 @@ RULES: list[Rule] = [
         rf"(?<![\w:.])(?:(?={_HEX}{{0,4}}(?::{_HEX}{{1,4}})*::)(?:{_HEX}{{0,4}}:){{2,7}}{_HEX}{{0,4}}"
         rf"|(?:{_HEX}{{1,4}}:){{7}}{_HEX}{{1,4}})(?P<bits>/\d{{1,3}})?(?![\w:])",
         _say_ip6,
+    ),
+    rule(  # 0x1F
+        rf"(?<![\w.])0[xX](?P<digits>{_HEX}+){END}",
+        lambda m: f"zero {spell('x')}{_say_hexadecimal(m['digits'])}",
     ),
     rule(r"(?<![\w.])10\.\d{4,9}/[\w.()/:;-]*\w", lambda m: say_address(m[0])),  # a DOI
     rule(  # the name of a function, before its arguments
@@ -178,10 +182,16 @@ RULES: list[Rule] = [
         rf"(?=[\w.-]*{LETTER}[\w-]*\.)(?:[\w-]+\.)+(?:{_FILES})(?:#[\w-]+|\?\w+=[\w=&-]*)?{END}(?!\.\w)",
         lambda m: _say_file(m[0]),
     ),
-    rule(r"(?<![\w.])\.(?:\.?/[\w./-]*\w|[a-z]{2,}\w*|NET(?!\w))", lambda m: _say_file(m[0])),
+    rule(
+        r"(?<![\w.])\.(?:\.?/[\w./-]*\w|[a-z]{2,}\w*(?:\.[a-z]\w*)*|NET(?!\w))",
+        lambda m: _say_file(m[0]),
+    ),
     # Paths: C:\Users\me, /usr/local/bin, ~/notes, src/main.py.
     rule(r"[A-Za-z]:\\[^\s\"]*[\w\\]|\\\\?[\w.$-]+(?:\\[\w.$ -]+)+", lambda m: say_address(m[0])),
-    rule(r"(?<![\w/.])(?:~?/|~/\.)\w[\w.~+-]*(?:/[\w.~+-]*)*(?<!\.)", lambda m: _say_file(m[0])),
+    rule(
+        r"(?<![\w/.])(?!(?<=\))/\w(?!\w))(?:~?/|~/\.)\w[\w.~+-]*(?:/[\w.~+-]*)*(?:\?\w+=[\w=&%+-]*)?(?<!\.)",
+        lambda m: _say_file(m[0]),
+    ),
     rule(rf"(?<![\w.])@(?=\w*{LETTER})[\w.]*\w", lambda m: say_address(m[0])),
 ]
 

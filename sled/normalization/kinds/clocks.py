@@ -10,12 +10,13 @@
 
 from __future__ import annotations
 
+import re
 from re import Match
 
 from sled.normalization import numbers
 from sled.normalization.kinds.calendar import MONTHS, SHORT_MONTHS, SHORT_WEEKDAYS, WEEKDAYS
 from sled.normalization.kinds.sentences import starts_sentence
-from sled.normalization.rules import FREE, Rule, range_word, rule, so_far, spell
+from sled.normalization.rules import FREE, Rule, before, range_word, rule, so_far, spell
 
 _HALF_DAY = r"(?:[aA]\.?[mM]|[pP]\.?[mM])(?![A-Za-z])"
 _HOURS = r"(?:[01]?\d|2[0-4])"
@@ -98,10 +99,13 @@ def _say_range(match: Match[str]) -> str:
 
 def _say_ratio(match: Match[str]) -> str | None:
     one, two = match["one"], match["two"]
+    if before(match) in ("in", "clocked", "ran", "time:") and _IS_TIME.fullmatch(match[0]):
+        return say_clock(int(one), int(two), has_half_day=False)  # of a race
     link = " by " if match[0] in _SHAPES else " to "
     return link.join(numbers.number(part, is_count=True) for part in (one, two))
 
 
+_IS_TIME = re.compile(r"\d\d:[0-5]\d")
 _SHAPES = {"16:9", "4:3", "21:9", "16:10", "18:9", "9:16"}
 
 _NAMED = "noon|midnight|dawn|dusk|sunrise|sunset"

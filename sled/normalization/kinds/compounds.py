@@ -7,7 +7,7 @@ import re
 from sled.normalization.pronunciations import frequent_words
 
 # A small letter begins the first, capital letters the others; or there are at least two of them.
-_SMALL_FIRST = re.compile(r"[a-z]{2,}(?:[A-Z][a-z]+|[A-Z]{2,}(?![a-z]))+")
+_SMALL_FIRST = re.compile(r"[a-z]{2,}(?:[A-Z][a-z]+|[A-Z]{2,}(?![a-z])|[A-Z]$)+")
 _CAPITAL_FIRST = re.compile(r"(?!Mac)(?:[A-Z][a-z]+){2,}")
 _PARTS = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])")
 _MIN_WORD = 3

@@ -184,12 +184,15 @@ def _say_decade(match: Match[str]) -> str | None:
     quote = "'" if match[0][0] == "'" else ""
     if len(digits) == 2 and not quote:
         previous = before(match).lower().lstrip("(\"'")
+        if previous not in _DECADES and _TIMED.match(after(match)):
+            return None  # 40s on
         if previous in _LASTING or (int(digits) in (10, 30, 60) and previous not in _DECADES):
             return None  # seconds
     return quote + numbers.decade(digits)
 
 
 _LASTING = word_set("for after in within every last lasts lasted took takes take wait waited of")
+_TIMED = re.compile(r" (?:on|off|rest|work|plank|hold|sprint|timeout|delay|timer|ago|late)\b")
 _DECADES = word_set("the her his my your our their its early mid late mid-")
 
 
@@ -329,7 +332,7 @@ def rules(dialect: Dialect) -> list[Rule]:
         ),
         rule(
             rf"(?<!\w)(?P<day>{_WEEKDAY})"
-            rf"(?=,? (?:\d|(?:{_LONG_MONTH}|{_SHORT_MONTH})\b|at \d|closed\b)|/)",
+            rf"(?=,? (?:\d|(?:{_LONG_MONTH}|{_SHORT_MONTH})\b|(?:at|@) \d|closed\b)|/)",
             lambda m: _say_weekday(m["day"]),
             begins=rf"(?:{_WEEKDAY}),?$",
             reach=2,
@@ -357,6 +360,8 @@ def rules(dialect: Dialect) -> list[Rule]:
         rule(
             r"(?<![\w.])'?(?<!\d)(?P<digits>(?:[12]\d)?\d0)'?s(?![A-Za-z])",
             _say_decade,
+            begins=r"\d0s$",
+            reach=1,
         ),
         rule(
             r"(?<![\w.,])(?P<year>\d{1,3}(?:,\d{3})+|\d{1,5}) ?"

@@ -20,9 +20,14 @@ _DURATION = (
     r"(?:(?P<m>\d+) ?m(?:ins?)?(?![a-zA-Z^/²³])\.? ?)?(?:(?P<s>\d+) ?s(?:ecs?)?)?"
 )
 # Before and behind what is measured in minutes.
+_COOKING = (
+    "simmer|boil|bake|roast|fry|saut[eé]|steam|knead|soak|marinate|chill|cool|cook|stir|rest|rise"
+    "|grill|broil|wait|snooze"
+)
 _LASTING = re.compile(
     r"(?i:(?:prep|cook|bake|rest|chill|total|active|read|wait|sleep|duration|timeout|eta|runtime)"
-    r"(?:(?: time)?:? ?|ing time:? ?)|\btime: )$"
+    rf"(?:(?: time)?:? ?|ing time:? ?)|\btime: |\bevery |\b(?:{_COOKING})(?: for)? "
+    rf"|\b(?:{_COOKING})\b[^.;]{{0,40}} for )(?:\d+-)?$"
 )
 _TIMED = "read|nap|timer|workout|break|call|meeting|session|meditation|delay|warm-up|cooldown|video"
 
@@ -37,6 +42,17 @@ def _say(number: str, unit: str) -> str:
 
 BEGINS = r"\d"
 RULES: list[Rule] = [
+    rule(  # 28yo, a 62-y/o man
+        rf"{FREE}(?P<age>\d{{1,3}})[ -]?(?:y/?o|y\.o\.)(?!\w)"
+        r"(?P<is_one>(?= (?:[a-z]|[MF](?!\w))))?",
+        lambda m: (
+            f"{numbers.cardinal(m['age'])} "
+            + ("year old" if m["is_one"] is not None or m["age"] == "1" else "years old")
+        ),
+        begins=r"\d{1,3}(?:$|[ -]?y/?o|y\.o\.)",
+        reach=2,
+        goes_on=r"y/?o|y\.o\.",
+    ),
     rule(
         rf"{FREE}(?=(?:\d+ ?[dhm][a-z]* ?)+\d+ ?[hms]){_DURATION}(?<=[a-z]){END}",
         _say_parts,
@@ -57,7 +73,7 @@ RULES: list[Rule] = [
         reach=1,
     ),
     rule(
-        rf"{FREE}(?P<number>\d+) ?m{END}",
+        rf"(?<![\w.,])(?P<number>\d+) ?m{END}",
         lambda m: _say(m["number"], "m") if _LASTING.search(m.string, 0, m.start()) else None,
         begins=r"\d+$",
         reach=1,

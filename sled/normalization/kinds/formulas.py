@@ -59,7 +59,7 @@ BEGINS = rf"[35]'|[ACGTU]{{3}}|\d\d?[A-Z]|\^\d|e\^[-−]|\(?{_ELEMENT}"
 RULES: list[Rule] = [
     rule(
         rf"(?<![\w.,])(?P<one>[35])'(?:[- ]{{0,2}}(?P<bases>{_BASES}{{3,}}(?:[- ]{_BASES}{{2,}})*)"
-        r"[- ]{0,2}|(?:[- ]?to[- ]?|[- ]?))(?P<two>[35])'(?!\w)",
+        r"[- ]{0,2}|(?:[- ]?to[- ]?|[- →]?))(?P<two>[35])'(?!\w)",
         _say_strand,
         begins=r"[35]'",
         reach=9,

@@ -37,6 +37,8 @@ _DENOMINATORS = {24, 25, 30, 32, 36, 40, 48, 50, 60, 64, 90, 100, 128, 256, 1000
 RATED = word_set("rated rate rating ratings score scored scores got gave give solid was is it")
 
 
+_ACUITIES = {15, 25, 30, 40, 50, 60, 70, 80, 100, 200, 400}
+_TEAM = re.compile("[A-Z]{2,4}")
 _OF = word_set("step part page lap chapter day question slide episode round task level item stage")
 
 
@@ -49,6 +51,12 @@ def _say_fraction(match: Match[str]) -> str | None:
         return (
             f"{numbers.cardinal(whole)} and {fraction(above, below)}{_say_unit(match, is_several)}"
         )
+    if above == 20 and below in _ACUITIES:
+        return f"twenty {numbers.cardinal(below)}"
+    if above > 20 and below <= 10 and _TEAM.fullmatch(before(match)):  # IND 176/7
+        return f"{numbers.cardinal(above)} for {numbers.cardinal(below)}"
+    if below == 10 and 10 < above < 16:
+        return f"{numbers.cardinal(above)} out of ten"
     if 1900 <= above < 2100 and below > 99:  # a number of a letter: 2024/118
         return f"{numbers.year(match['above'])} slash {numbers.cardinal(below)}"
     if before(match).lower() in _OF and above <= below:

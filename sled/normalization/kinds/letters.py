@@ -21,7 +21,16 @@ from sled.normalization.characters import without_accents
 from sled.normalization.kinds.compounds import parts_of
 from sled.normalization.kinds.sums import GREEK
 from sled.normalization.pronunciations import frequent_words
-from sled.normalization.rules import LETTER, LETTER_GAP, Rule, before, rule, spell, word_set
+from sled.normalization.rules import (
+    LETTER,
+    LETTER_GAP,
+    Rule,
+    before,
+    rule,
+    spell,
+    word_set,
+    word_table,
+)
 
 # Capitals that are said by the names of their letters, although they could be read as a word.
 SPELLED = word_set(
@@ -41,10 +50,15 @@ SPELLED = word_set(
     "UPI UPS URI URL US USA USAF USB USDA USMC USN USP USPS USSR UTC UTI UV UX VA VAT VC VFX "
     "VIP VOA VP VPN VR WHO WHOIS WIP WMD WPA WTO WWE WWF XML YA YMCA YWCA ZIP "
     "AFAIK IM DOI ICYMI IIRC IMHO TIL OMG AQI IU AES OECD IMF UNHCR "
-    "LAX IR UDP AR GA YMMV IANAL AITA GTG"
+    "IFN IOP UVA UVB LAX IR UDP AR GA YMMV IANAL AITA GTG"
 ) - word_set("ARM DOT ICE PIN RAM RIP SAT SIM ZIP ADD SAP POW")
 # Those of them that are also words are read as words in a text in capitals.
 _WORDS_TOO = word_set("IT WHO US AM PM OK ID IS AD ADA MA LA ET HUD ME OR IN LED AI ER TA")
+# Words of two letters; others are spelled.
+_SHORT_WORDS = word_set(
+    "AH AM AN AS AT AW AX BE BY DO EH ER EX GO HA HE HI HM HO IF IN IS IT LO MA ME MY NO OF OH ON "
+    "OR OW OX PA PI SO TO UH UM UP US WE YA YE YO LA EL DE LE DU EM"
+)
 # Capitals that are read as words although they are no frequent words.
 _ACRONYMS = word_set(
     "AIDS ASAP ASCII BIOS CAPTCHA COBOL COVID DARPA FEMA FIFA FICA FLOPS GIF HIPAA IKEA JPEG "
@@ -70,6 +84,7 @@ _SPECIAL = {
     "macOS": "mac " + spell("OS"),
     "MHz": "megahertz",
     "vs": "versus",
+    "Rx": spell("Rx"),
     "NaN": "not a number",
     "NE": "northeast",
     "NW": "northwest",
@@ -155,6 +170,8 @@ def _is_spelled(letters: str, match: Match[str]) -> bool:
         return False
     if letters in SPELLED:
         return letters not in _WORDS_TOO or not _is_among_capitals(match)
+    if len(letters) == 2 and letters not in _SHORT_WORDS and not _is_among_capitals(match):
+        return True
     if not _VOWELS & set(without_accents(letters)):
         return True
     if len(letters) > _MAX_SPELLED or frequent_words().find(letters.lower()):
@@ -202,6 +219,9 @@ def _shorten(text: str) -> str:
 
 _LONG = re.compile(r"([aeiouy])\1{2,}|(?i:(.)\2{3,})")
 
+_DAYS = word_table(
+    "M=Monday T=Tuesday Tu=Tuesday W=Wednesday Th=Thursday F=Friday Sa=Saturday Su=Sunday"
+)
 BEGINS = LETTER
 RULES: list[Rule] = [
     rule(
@@ -220,8 +240,16 @@ RULES: list[Rule] = [
     rule(  # AB-1234
         r"(?<![\w'-])(?!NO|IN|TO|OF|AT|ON|UP|GO)[A-Z]{2}(?=-\d)", lambda m: spell(m[0])
     ),
-    rule(r"(?<![\w'-])M-F(?![\w'-])", "Monday to Friday"),
-    rule(r"(?<![\w'-])M-Th(?![\w'-])", "Monday to Thursday"),
+    rule(  # M-F, Tu-Th
+        r"(?<![\w'-])(?P<first>M|Tu|W|Th|F|Sa|T(?=-Th))-(?P<last>Tu|W|Th|F|Sa|Su)(?![\w'-])",
+        lambda m: f"{_DAYS[m['first']]} to {_DAYS[m['last']]}",
+    ),
+    rule(  # Th 9-12
+        r"(?<![\w'-])(?P<day>Tu|Th)(?= \d\d?(?::\d\d)?(?:[ap]m?)?[-,;)])",
+        lambda m: _DAYS[m["day"]],
+        begins="(?:Tu|Th)$",
+        reach=1,
+    ),
     # The letters of AT&T, R&D, Q&A.
     rule(
         r"(?<!\w)(?P<letters>[A-Z]{1,3}(?: ?& ?[A-Z]{1,3})+)(?P<plural>s?)(?!\w)",

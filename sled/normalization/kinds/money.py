@@ -130,6 +130,8 @@ _PERIODS = {
     "h": "hour",
     "hr": "hour",
     "min": "minute",
+    "fl oz": "fluid ounce",
+    "fl. oz": "fluid ounce",
     "pp": "person",
     "ea": "item",
 }
@@ -164,17 +166,18 @@ def _say(match: Match[str]) -> str | None:
     if letter := groups["letter"] or groups["short"]:
         scale = _SCALES[letter.lower()]
     said = say_money(names, amount, scale)
+    has_cents = any("." in (text or "") for text in (amount, groups["last"])) and not scale
     is_one = before(match).lower() in ("a", "an") and re.match(" [a-z]|-an?-", _rest(match))
     if is_one or re.match(r" (?:bills?|notes?|coins?)\b", _rest(match)):
         said = _singular(said, names)
     if groups["last"]:
-        first = numbers.number(amount, is_count=True)
+        first = said if has_cents else numbers.number(amount, is_count=True)
         if (letter := groups.get("first_letter", "")) and _SCALES[letter.lower()]:
             first += f" {_SCALES[letter.lower()]}"
         said = f"{first} {range_word(match)} {say_money(names, groups['last'], scale)}"
     if groups["minus"] or groups.get("minus_"):
         said = f"minus {said}"
-    return said + _say_rate(groups["rate"])
+    return said + _say_rate(groups["rate"]) + (" per" if groups.get("per") else "")
 
 
 def _amount(text: str, sign: str) -> str:
@@ -209,7 +212,10 @@ _SCALE = (
     rf"(?:(?P<letter>{_LETTER})(?![A-Za-z0-9])| (?P<short>trn|bln|bn|tn|mln|mn|Mrd|Mio)(?!\w)\.?"
     rf"|[ -](?P<scale>{MAGNITUDES})(?![a-z]))?"
 )
-_RATE = r"(?:/ ?(?P<rate>[a-zA-Z]+\b|[$€£¥](?![\d.]))(?:\.(?=[,;:!?)]| [\"'(]*[a-z\d]))?)?"
+_RATE = (
+    r"(?:/ ?(?P<rate>fl\.? ?oz|[a-zA-Z]+\b|[$€£¥](?![\d.]))"
+    r"(?:\.(?=[,;:!?)]| (?:\+|[\"'(]*[a-z\d])))?)?"
+)
 _BEFORE = r"(?<![\w.,$€£¥])(?<![\w.,][-−])"
 _NEXT = rf"(?:{MAGNITUDES}|trn|bln|bn|tn|mln|mn|Mrd|Mio)[.,;:!?)\"']*|[\d-].*"
 
@@ -229,7 +235,7 @@ RULES: list[Rule] = [
         rf"(?P<sign>{_SIGN}|(?!PHP ?\d\d?(?!\d))(?:{_CODE})(?= ?[\d.])) ?(?P<minus_>[-−])?"
         rf"(?P<amount>{NUMBER})"
         rf"(?:(?P<first_letter>{_LETTER})?(?: ?- ?(?:{_SIGN})?(?P<last>{NUMBER})(?![-/\d])))?"
-        rf"(?:(?<=[.,]\d\d)[pc¢](?!\w))?{_SCALE}{_RATE}(?![A-Za-z\d])",
+        rf"(?:(?<=[.,]\d\d)[pc¢](?!\w))?{_SCALE}{_RATE}(?:(?P<per>/(?=1[kKMB](?!\w)|10+[kKMB]?(?!\w)|1,000))|(?![A-Za-z\d]))",
         _say,
         begins=rf"[-−]?(?:(?:{_SIGN}|{_CODE})$|(?:{_SIGN}|{_CODE})[-−]?[\d.][\d.,-]*(?:[a-zA-Z]*|/[a-z]+\.)$)",
         reach=4,

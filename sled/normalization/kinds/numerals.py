@@ -43,7 +43,9 @@ _NAMED_LETTERS = {"2K", "4K", "5K", "8K", "16K", "3M"}
 def _say_scale(match: Match[str]) -> str | None:
     number, letter = match["number"], match["letter"].strip()
     is_counted = match["noun"] is not None
-    if re.match(r" (?:run|race|walk)\b", match.string[match.end() : match.endpos]):
+    if re.match(
+        r" (?:run|race|walk|PR|PB|in \d+:\d\d)\b", match.string[match.end() : match.endpos]
+    ):
         return f"{numbers.number(number, is_count=True)} {spell(letter)}"
     if not is_counted:
         if number + letter in _NAMED_LETTERS or letter in ("m", "b", "T"):
@@ -187,7 +189,7 @@ def _say_hash(match: Match[str]) -> str:
 
 _BEHIND_LENGTH = "|".join(rf"(?<=\d{gap}{unit} )" for gap in ("", " ") for unit in _SIZE_UNITS)
 
-BEGINS = r"x$|T-|[-−+.#№]|(?=\w*\d)|[vH]\.|v\d"
+BEGINS = r"[x×]$|T-|[-−+.#№]|(?=\w*\d)|[vH]\.|v\d"
 _NUMBERED_NAME = re.compile(r"(?<![^\W\d_])(?P<name>[A-Z][a-zA-Z]+)-\d[\d.]*$")
 
 
@@ -200,13 +202,24 @@ def _join_numbers(match: Match[str]) -> str:
 
 
 RULES: list[Rule] = [
+    rule(  # 48k mi
+        rf"(?<![\w.,])(?P<number>{NUMBER})[kK] (?P<unit>mi|km|ft|sqft|lbs?|kcal)(?!\w)"
+        r"(?:\.(?=[,;:!?)]| [a-z\d]))?",
+        lambda m: (
+            f"{numbers.number(m['number'], is_count=True)} thousand "
+            + (unit_names(m["unit"]) or ("", ""))[1]
+        ),
+        begins=r"[\d.,]*\d[kK]$",
+        reach=2,
+        goes_on=r"(?:mi|km|ft|sqft|lbs?|kcal)\.",
+    ),
     rule(
         rf"(?<![\w.,])(?P<number>{NUMBER})(?P<letter>trn|bn|mn|tn|[kKmMbBT]| (?:trn|bn|mn|tn))"
         rf"(?![\w^/])(?P<noun>(?=[ -](?:{COUNTED})\b))?",
         _say_scale,
         begins=r"[\d.,]*\d(?:trn|bn|mn|tn|[kKmMbBT])?$",
         reach=2,
-        goes_on="trn|bn|mn|tn",
+        goes_on="trn|bn|mn|tn|in",
     ),
     rule(  # 2 x 400g
         rf"{FREE}(?P<count>\d\d?) ?[x×] ?(?=\d+(?:\.\d+)? ?(?:g|kg|ml|mL|l|L|oz|lb)(?!\w))",
@@ -218,12 +231,12 @@ RULES: list[Rule] = [
     rule(
         rf"{FREE}(?P<one>\d+(?:\.\d+)?) ?[x×] ?(?P<two>\d+(?:\.\d+)?)"
         r"(?: ?[x×] ?(?P<three>\d+(?:\.\d+)?))?"
-        rf"(?:(?P<gap>[ -]?)(?P<unit>{'|'.join(_SIZE_UNITS)})(?=\W|$)(?:\.(?= [a-z]))?)?"
+        rf"(?:(?P<gap>[ -]?)(?P<unit>{'|'.join(_SIZE_UNITS)})(?=\W|$)(?:\.(?= [a-z]|[,;]))?)?"
         r"(?![\w.]\w|\w)",
         _say_size,
         begins=r"\d+(?:\.\d+)?(?:$|[x×])",
-        reach=4,
-        goes_on=so_far(r"[\d.]+ ?[x×]?(?: ?[\d.]+(?: ?[x×]|m| k?m)?)?"),
+        reach=6,
+        goes_on=so_far(r"[\d.]+(?: ?[x×]?(?: ?[\d.]+)?){0,2}(?:m| k?m)?"),
     ),
     rule(
         rf"(?<![\w.,])(?P<number>{NUMBER})[x×]{END}",
@@ -270,7 +283,12 @@ RULES: list[Rule] = [
     ),
     # Ranges.
     rule(rf"{FREE}(?P<one>[2-9]\d)-(?P=one)(?![\w%]|[.,:-]\d|-)", _say_even),
-    rule(rf"(?:(?<=['\"\d] )|{_BEHIND_LENGTH})x(?= \d)", "by", begins="x$", reach=1),
+    rule(
+        rf"(?:(?<=['\"\d] )|(?<=\"[WDHL] )|(?<=\" [WDHL] )|{_BEHIND_LENGTH})[x×](?= \d)",
+        "by",
+        begins="[x×]$",
+        reach=1,
+    ),
     rule(
         rf"{FREE}(?P<one>{NUMBER}) - (?P<two>{NUMBER})(?![\d-])",
         lambda m: f"{numbers.number(m['one'])} {range_word(m)} {numbers.number(m['two'])}",
@@ -308,13 +326,15 @@ RULES: list[Rule] = [
         reach=1,
     ),
     rule(r"(?<=[A-Za-z]-\d)-(?=\d)|(?<=\bi[3579])-(?=\d{4})", ""),  # Llama-3-70B, i7-9700
-    rule(r"(?<=[A-Z]-\d{4})-(?=\d)", ""),  # ISO-8859-1
-    rule(r"(?<=\d0s)-(?=\d)|(?<=\d[A-Z])-(?=\d+[A-Z](?!\w))", "to"),
+    rule(r"(?<=[A-Z]-\d{4})-(?=\d)|(?<=[A-Z]{2}\d)-(?=\d{4})", ""),  # ISO-8859-1, DDR5-6000
+    rule(r"(?<=[A-Z])−(?=\d)|(?<=UTC|GMT)-(?=\d)|(?<![\w)])−(?=[A-Za-zα-ωΑ-Ω])", "minus"),  # UTC−5
+    rule(r"(?<=\d0s)-(?='?\d)|(?<=\d[a-h])-(?=[a-h](?!\w))|(?<=\d[A-Z])-(?=\d+[A-Z](?!\w))", "to"),
     rule(  # No. 22-1234
-        rf"{FREE}(?P<one>\d\d?)-(?P<two>\d{{3,5}})(?![\w-])",
+        rf"{FREE}(?P<one>\d\d?|(?:19|20)\d\d)-(?P<two>\d{{3,5}})(?![\w-])",
         lambda m: (
-            f"{numbers.cardinal(m['one'])} {numbers.pairs(m['two'])}"
+            f"{numbers.number(m['one'])} {numbers.pairs(m['two'])}"
             if before(m) in ("No.", "no.", "Case", "Docket", "case", "docket")
+            or m.string[m.start() - 1 : m.start()] in ("№", "#")
             else None
         ),
     ),

@@ -95,6 +95,11 @@ WORDS = {
     "ppl": "people",
     "qtr": "quarter",
     "qtrs": "quarters",
+    "btn": "button",
+    "util": "utilities",
+    "ltd": "limited",
+    "agg": "aggregate",
+    "adv": "advance",
     "pkg": "package",
     "pkgs": "packages",
     "pkt": "packet",
@@ -173,6 +178,13 @@ NUMBERED = {
     "Nos": "numbers",
     "nos": "numbers",
     "Nr": "number",
+    "Arts": "articles",
+    "Dir": "directive",
+    "Reg": "regulation",
+    "elev": "elevation",
+    "Elev": "elevation",
+    "pop": "population",
+    "Pop": "population",
     "Vol": "volume",
     "vol": "volume",
     "Vols": "volumes",
@@ -274,13 +286,23 @@ NUMBERED = {
 }
 # Numbers in capitals and with a letter count as well: Apt. B, Vol. III, Fig. A.
 WITH_LETTER = word_set(
-    "Apt apt Vol vol Fig fig Ch Sec Art Pt Ste Rm Bldg Vols No rev Blk App Mk Ep"
+    "Reg Apt apt Vol vol Fig fig Ch Sec Art Pt Ste Rm Bldg Vols No rev Blk App Mk Ep"
 )
 PLACES = {"St": "street", "Dr": "drive", "Ct": "court"}
 SIDES = {"N": "north", "S": "south", "E": "east", "W": "west"}
 SIDES |= {"NE": "northeast", "NW": "northwest", "SE": "southeast", "SW": "southwest"}
 
 CHANGES = {
+    "btn": "button",
+    "Hx": "history",
+    "Dx": "diagnosis",
+    "Tx": "treatment",
+    "Hgb": "hemoglobin",
+    "Plt": "platelets",
+    "ur": "your",
+    "sry": "sorry",
+    "bday": "birthday",
+    "rds": "rounds",
     "YoY": "year over year",
     "QoQ": "quarter over quarter",
     "MoM": "month over month",
@@ -323,7 +345,9 @@ WITH_DIGITS = word_table(
     "gr8=great l8r=later l8=late m8=mate h8=hate w8=wait 2nite=tonight 2day=today 2moro=tomorrow"
 )
 CHOICES = {
+    "s/p": "status post",
     "w/o": "without",
+    "w/in": "within",
     "w/c": "week commencing",
     "b/c": "because",
     "n/a": spell("NA"),
@@ -349,5 +373,5 @@ KEYS = {"ctrl": "control", "cmd": "command", "win": "windows", "fn": "function"}
 # Written in small letters and said letter by letter.
 SPELLED = word_set(
     "pw aka btw idk tbh fyi omg brb imo imho ftw tldr rsvp ttyl diy faq pdf html css url www "
-    "cc bcc afaik fwiw iirc irl lmk ngl nvm smh gtg"
+    "cc bcc rn dm aet afaik fwiw iirc irl lmk ngl nvm smh gtg tfw ootd ily tysm hmu nbd ikr jk"
 )

@@ -73,6 +73,8 @@ def reduce_marks(marks: str) -> str:
         return "?"
     if "!" in marks:
         return "!"
+    if re.fullmatch(r"\.[,;:]", marks):  # the first one is of an abbreviation
+        return marks[1]
     if set(marks) == {"."}:
         return "..." if len(marks) > 1 else "."
     return min(marks, key=".:;,".index)
@@ -106,11 +108,36 @@ FIRST: list[Rule] = [
     ),
 ]
 
+_VALUE = r"[-−+~]?[$€£]?\d[\d.,]*(?:[kKMB%]|[a-zμ]{1,3}|[kMGT]B|°[CF]?)?"
+_IS_VALUE = re.compile(rf"(?<![^ \n\v]){_VALUE} $")
+_IS_VALUE_NEXT = re.compile(rf" {_VALUE}(?![^ .,;:!?)\n\v])")
 BEGINS = ""
 RULES: list[Rule] = [
     rule(r"(?<=\w)'s(?!\w)", "'s"),
-    rule(r"(?<![^ \n\v])-(?![^ \n\v])", DASH),
-    rule(r"(?<=\w)/(?=(?:second|minute|hour|day|night|week|month|year|person|user)\b)", "per"),
+    rule(r"(?<![^ \n\v])[-·](?![^ \n\v])", DASH),
+    rule(r"(?<=(?<!\w)\w)→(?=\w(?!\w))|(?<=\d)→(?=\d)", "to"),  # x→0
+    rule(r"(?<=\w)→(?=\w)", DASH),
+    rule(  # 240ms → 95ms
+        r"(?<![^ \n\v])→(?![^ \n\v])",
+        lambda m: (
+            "to"
+            if _IS_VALUE.search(m.string, 0, m.start())
+            and _IS_VALUE_NEXT.match(m.string, m.end(), m.endpos)
+            else DASH
+        ),
+        begins="→$",
+        reach=1,
+    ),
+    rule("→", ""),
+    rule(
+        r"(?<=\w)/(?=(?:second|minute|hour|day|night|week|month|year|person|user|serving"
+        r"|portion|slice|piece|group|session|item|seat|room|head|mile|game|match)\b)",
+        "per",
+    ),
+    rule(  # 18/min, 7:49/mi
+        r"(?<=\d)/(?P<unit>min|sec|hr|h|wk|mo|yr|mi|km)(?!\w)",
+        lambda m: f"per {(unit_names(m['unit']) or ('',))[0]}",
+    ),
     rule(
         rf"(?<={LETTER}{{3}})/(?P<unit>mL|ml|dL|L|kg|mg|km|cm|mm|ha|hr|h|min|yr|mo|wk|lb|oz|gal|s)(?!\w)",
         lambda m: f"per {(unit_names(m['unit']) or ('',))[0]}",
@@ -128,9 +155,11 @@ RULES: list[Rule] = [
     rule(r"(?<!\w)[$€£]{2,}(?!\w)", ""),
     rule(r"\$(?=\(?[A-Za-z_]{2})", "dollar"),
     rule("§§", "sections"),
+    rule("¶¶", "paragraphs"),
     rule("##+", ""),
     rule("==+", "equals"),
-    rule("!=", "is not equal to"),
+    rule("!==?", "is not equal to"),
+    rule(r"(?<=[a-z\d)])\*\*(?=\d)", "to the power of"),
     rule("&&", "and"),
     rule(r"\|\|", "or"),
     rule(r"(?<![^ \n\v(\"'])-(?=[a-zA-Z](?!\w))", "dash"),

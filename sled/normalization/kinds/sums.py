@@ -70,7 +70,8 @@ _VARIABLE = "[a-zA-Zα-ωΑ-Ω]"
 _CONSONANTS = "[b-df-hj-np-tv-xz]"
 _POWER = rf"\^[-−+]?(?:\d+|{_VARIABLE})"
 _UNIT = (
-    r"(?:[munkcμ]?m|[mkμ]?g|[mnμ]?s|min|h|[kM]?W|[mk]?V|[kMG]?Hz|[kMGT]B|[kM]?J|N|Pa|°[CF]|mi|ft"
+    r"(?:[munkcμ]?m|[mkμ]?g|[mnμ]?s|min|h|[mkMGμ]?W|[mkμ]?V|[kMG]?eV|[kMG]?Hz|[kMGT]B|[kM]?J"
+    r"|k?N|[mhkM]?Pa|mA|[kM]?Ω|[pnμ]F|yrs?|°[CF]|mi|ft"
     r"|in(?=\. )|lbs?|oz|mph|ha|m?L|ml|mol)(?:\^?[23])?"
 )
 _FACTOR = rf"(?:{_UNIT}|K)"
@@ -94,7 +95,7 @@ _POWER_OF_FUNCTION = rf"(?:sin|cos|tan|log)\^\d ?{_VARIABLE}(?!{LETTER})"  # sin
 _OPERAND = (
     rf"(?:{_CALL}|{_POWER_OF_FUNCTION}|\|[-−]?{_VARIABLE}\||[-−]?√?\(?(?:{_NUMBER}|Δ?{_VARIABLE}(?!{_VARIABLE})|{_VARIABLE}{{2}}(?=\^)"
     r"|(?!by)(?:m[acghvx]|[abc][bcxyz]|[xy][yz])(?![a-zA-Z]))"
-    rf"(?:{_POWER}(?: {_MEASURE}(?![\w(^/·]))?)?!?(?!\w)\)?(?:(?<=\)){_POWER})?)"
+    rf"(?:{_POWER}(?: {_MEASURE}(?![\w(^/·])|/[mμ]?L(?!\w))?)?!?(?!\w)\)?(?:(?<=\)){_POWER})?)"
 )
 _OPERATOR = r"(?:[=!<>]=|[-+−±×·*÷=≠≈<>≤≥/xX])"
 _STRONG = re.compile(r"[+−±×·*÷=≠≈<>≤≥^√]")
@@ -108,6 +109,30 @@ def _say_sum(match: Match[str]) -> str | None:
     text = match[0]
     if _IN_SPORT.match(match.string, match.end(), match.endpos):
         return None  # 4×100 m relay
+    if _is_size(match) or _SEPARATED.match(text):
+        return None
+    opens, closes = text.count("("), text.count(")")
+    is_whole = _PARENTHESIZED.fullmatch(text) is not None
+    first = "(" if text[0] == "(" and (is_whole or opens > closes) else ""
+    last = ")" if text[-1] == ")" and (is_whole or closes > opens) else ""
+    inner = text[len(first) : len(text) - len(last)]
+    if inner.count("(") != inner.count(")"):
+        return None  # len(x) == 0
+    said = _say_terms(inner)
+    return said and f"{first}{said}{last}"
+
+
+_SEPARATED = re.compile(r"[A-Z] · \d")  # Hall B · 9 am
+_PARENTHESIZED = re.compile(r"\([^()]*\)")
+
+
+def _is_size(match: Match[str]) -> bool:
+    """Whether it is a size in inches: 9×13" pan."""
+    behind = match.string[match.end() : match.end() + 1]
+    return behind == '"' and re.fullmatch(r"[\d.]+(?: ?× ?[\d.]+)+", match[0]) is not None
+
+
+def _say_terms(text: str) -> str | None:
     is_strong = _STRONG.search(text) is not None
     if not is_strong and not _is_difference(text):
         return None
@@ -183,6 +208,9 @@ def _say_operand(text: str) -> str:
     if measure := re.search(rf"(?<=\^)([-−+]?\d+) ({_OWN_MEASURE})$", body):
         names = unit_names(measure[2])
         body, unit = body[: measure.end(1)], f" {names[1]}" if names else ""
+    if volume := re.search(r"(?<=\d)/([mμ]?L)$", body):  # 10⁹/L
+        names = unit_names(volume[1])
+        body, unit = body[: volume.start()], f" per {names[0]}" if names else ""
     is_factorial = body.endswith("!")
     base, _, power = body.rstrip("!").partition("^")
     said.append(_say_base(base))
@@ -260,7 +288,7 @@ def _say_comparison(match: Match[str]) -> str:
 
 
 BEGINS = (
-    rf"[-−(√~<>!=≤≥≈≠∞|.^/\d]|(?:{'|'.join(_FUNCTIONS)})(?:\d*\(|\^)|{_VARIABLE}(?!{LETTER})|ln"
+    rf"[-−(√~∫∑∏/<>!=≤≥≈≠∞|.^/\d]|(?:{'|'.join(_FUNCTIONS)})(?:\d*\(|\^)|{_VARIABLE}(?!{LETTER})|ln"
     rf"|(?:[A-Z]{{2,3}}|[a-z][A-Z]{{1,2}}|{_CONSONANTS}{{2,3}})(?!\w)|[a-zα-ω]{{2,3}}\^"
 )
 RULES: list[Rule] = [
@@ -281,7 +309,18 @@ RULES: list[Rule] = [
         rf"(?<!\w)P\((?P<event>{_VARIABLE})\|(?P<given>{_VARIABLE})\)(?!\w)",
         lambda m: f"{spell('P')}of {_say_base(m['event'])} given {_say_base(m['given'])}",
     ),
-    rule(r"(?<=[\w)])/(?=\()", "over"),  # 1/(1-x)
+    rule(r"(?<=[\w)])/(?=\()|(?<=\))/(?=\d|[A-Za-z](?!\w)|[A-Z]\()", "over"),  # 1/(1-x), (n+1)/2
+    rule(  # ∫₀¹, ∑ᵢ₌₁ⁿ
+        r"∫(?P<from>\w)\^(?P<to>\w)",
+        lambda m: f"the integral from {_say_base(m['from'])} to {_say_base(m['to'])} of",
+    ),
+    rule(
+        r"(?P<sign>[∑∏])(?P<index>[a-z])=(?P<from>\d)\^(?P<to>\w)",
+        lambda m: (
+            f"the {'sum' if m['sign'] == '∑' else 'product'} from {_say_base(m['index'])} equals "
+            f"{_say_base(m['from'])} to {_say_base(m['to'])} of"
+        ),
+    ),
     rule(  # a = F/m
         rf"(?<=[=≈] )(?P<above>{_VARIABLE})/(?P<below>{_VARIABLE})(?![\w/])",
         lambda m: f"{_say_base(m['above'])} over {_say_base(m['below'])}",
@@ -340,7 +379,7 @@ RULES: list[Rule] = [
         reach=1,
     ),
     rule(r"(?<=\w)~(?=\d)", "tilde"),  # HEAD~3
-    rule(r"~(?= ?[$€£]?\d)", "about", begins="~", reach=1),
+    rule(r"(?<!\w)~(?= ?[$€£]?\d)", "about", begins="~", reach=1),
     rule(r"(?<!\w)ln(?= (?:\d|[a-z](?!\w)))", "the natural log of", begins="ln$", reach=1),
     rule(r"[-−]?∞", lambda m: "minus infinity" if len(m[0]) > 1 else "infinity"),
 ]

@@ -87,6 +87,27 @@ _OTHER = {
     "mb": ("megabyte", "megabytes"),
     "tb": ("terabyte", "terabytes"),
     "IU": (spell("IU"), spell("IU")),
+    "mcg": ("microgram", "micrograms"),
+    "mM": ("millimolar", "millimolar"),
+    "μM": ("micromolar", "micromolar"),
+    "nM": ("nanomolar", "nanomolar"),
+    "Mly": ("million light years", "million light years"),
+    "Ma": ("million years", "million years"),
+    "Myr": ("million years", "million years"),
+    "Gyr": ("billion years", "billion years"),
+    "U": ("unit", "units"),
+    "ov": ("over", "overs"),
+    "bbl": ("barrel", "barrels"),
+    "ct": ("count", "count"),
+    "Ga": ("billion years", "billion years"),
+    "reb": ("rebound", "rebounds"),
+    "ast": ("assist", "assists"),
+    "inn": ("inning", "innings"),
+    "BR": ("bedroom", "bedrooms"),
+    "bdrm": ("bedroom", "bedrooms"),
+    "bd": ("bedroom", "bedrooms"),
+    "BA": ("bath", "baths"),
+    "ba": ("bath", "baths"),
     "pct": ("percent", "percent"),
     "bps": ("basis point", "basis points"),
     "bp": ("basis point", "basis points"),
@@ -211,8 +232,8 @@ COUNTED = (
 
 # What is run or swum over a distance: a 4x100m relay, 100m freestyle.
 SPORTS = (
-    r" (?:run|dash|sprint|relay|hurdles|steeplechase|swim|freestyle|butterfly|backstroke"
-    r"|breaststroke|medley|final|heats?|time trial|row|ski)\b"
+    r" (?:run|bike|marathon|trek|march|cycle|dash|sprint|relay|hurdles|steeplechase|swim|freestyle"
+    r"|butterfly|backstroke|breaststroke|medley|final|heats?|time trial|row|ski)\b"
 )
 
 SYMBOL = r"(?:°[CF]?|[%‰]|(?:lb-ft|ft-lbs?)|[A-Za-zμΩÅ]+)"

@@ -55,6 +55,8 @@ def _say_quantity(match: Match[str]) -> str | None:
         is_certain = gap == "" or gap == "-" or _AFTER_FEET.search(before(match))
         if not is_certain and not (_HAS_INCHES.match(rest) and rest[:1] != ""):
             return None
+    if unit == "U" and re.match(r"\.\w", rest):
+        return None  # 410 U.S. 113
     if gap == " " and unit in _SIDES and re.match(r"\.? (?:[A-Z]|\d+(?:st|nd|rd|th)\b)", rest):
         return None  # 5 N. Main St.
     past = match.string[: match.start("number")]
@@ -66,8 +68,8 @@ def _say_quantity(match: Match[str]) -> str | None:
         return None  # 1 pt. cream
     if gap == "" and unit == "d" and number in ("2", "3", "4"):
         return None  # in 3d
-    if gap == "" and unit in ("K", "ac"):
-        return None  # thousands, 802.11ac
+    if gap in ("", "-") and unit == "K" or gap == "" and unit in ("ac", "U") and not match["more"]:
+        return None  # thousands, a form 10-K, 802.11ac, 2U
     if unit == "N" and match.string[max(0, match.start() - 1) : match.start()] == "-":
         return None  # I-95 N.
     if unit in _SIDES and before(match).lower().rstrip(".") in _ROADS:
@@ -94,7 +96,8 @@ _NOUN = re.compile(r" [a-z]{3,}")
 _MEASURED_NOUN = re.compile(
     r" (?:walk|drive|ride|read|break|video|call|timer|delay|flight|layover|jog|hike|commute|workout"
     r"|session|interval|nap|film|movie|warranty|guarantee|lease|lens|jack|bulb|charger|ladder|pole"
-    r"|race|trail|radius|tins?|cans?|bottles?|bags?|tanks?|potholes?"
+    r"|race|trail|radius|lots?|charging|charge|fast charg(?:ing|er)|USB|LED|tins?|cans?|bottles?"
+    r"|bags?|tanks?|potholes?"
     rf")\b|{SPORTS}"
 )
 _NO_NOUN = re.compile(
@@ -142,10 +145,12 @@ def _say_angle(match: Match[str]) -> str:
 
 
 _ROADS = word_set("route rte rt highway hwy exit interstate road street st avenue ave")
+_DIRECTIONS = {"W": "wide", "D": "deep", "H": "high", "L": "long"}
 _NUMBERED_ROAD = re.compile(
     r"(?<!\w)(?:I-|US-|US |SR-|(?:Route|Rte\.?|Hwy\.?|Highway) )\d+ $|"
     r"(?<!\w)(?:Ave|St|Rd|Blvd|Avenue|Street)\.? $"
 )
+_AFTER_WAY = re.compile(r"\d ?(?:mi|miles?|km|m|ft|feet|blocks?|hrs?|hours?|h|mins?|minutes?)\.? $")
 _SIDES = {"N": "north", "S": "south", "E": "east", "W": "west"}
 
 
@@ -211,12 +216,26 @@ _IN_INCHES = (
     "screen|display|monitor|tv|TV|4K|8K|LED|LCD|OLED|QLED|HD|MacBook|iPad|iMac|tablet|laptop|pipe"
     "|nails?|wheels?|rims?|tires?|pan|pot|skillet|pizza|cake|pie|rounds?|tortillas?|subs?|blade"
     "|knife|tiles?|boards?|speakers?|bolts?|screws?|hose|ribbon|gun|guns|heels?|vinyl"
+    "|AMOLED|Retina|IPS|touchscreen"
 )
 _INGREDIENTS = (
     "flour|sugar|milk|water|butter|oil|cream|rice|cheese|broth|stock|oats|nuts|chocolate|cocoa"
 )
-_SIZED = r"(?= ?(?:tall|long|wide|high|deep|thick|x|by|×)\b)"
+_FILLING = "oil|water|rain|rainfall|snow|ice|space|clearance|soil|mulch|sand|gravel|foam|fabric"
+_SIZED = r"(?= ?(?:(?:tall|long|wide|high|deep|thick|x|by|each|apart)\b|×))"
 _ONE = word_set("a an per")
+
+
+def _say_counted_unit(match: Match[str]) -> str | None:
+    """The unit behind an article, or behind more than a number: a lb., 6+ mos."""
+    names, previous = unit_names(match["unit"]), before(match)
+    if names is None:
+        return None
+    if previous.lower() in _ONE:
+        return names[0]
+    return names[1] if re.fullmatch(r"\(?\d+\+", previous) else None
+
+
 BEGINS = rf"[-−.\d]|[lokgtqhmswy]|°[CF]|[NSEW](?!\w)|{SYMBOL}/|{'|'.join(ALONE)}"
 RULES: list[Rule] = [
     rule(
@@ -245,17 +264,19 @@ RULES: list[Rule] = [
     rule(rf"{FREE}(?P<feet>\d+)'(?P<inches>){_SIZED}", _say_feet, begins=r"\d+'$", reach=1),
     rule(
         rf"{FREE}(?P<number>\d+(?:\.\d+)?)(?:\"|'')"
-        rf"(?={_SIZED}| ?(?:{_IN_INCHES})\b)",
+        rf"(?={_SIZED}| ?(?:{_IN_INCHES})\b| of (?:{_FILLING})\b)",
         lambda m: (
             f"{numbers.number(m['number'], is_count=True)} "
             + (
                 "inch"
-                if m["number"] == "1" or not re.match(_SIZED, m.string[m.end() : m.endpos])
+                if m["number"] == "1"
+                or not re.match(rf"{_SIZED}| of", m.string[m.end() : m.endpos])
                 else "inches"
             )
         ),
         begins=r"\d+(?:\.\d+)?(?:\"|'')$",
-        reach=1,
+        reach=2,
+        goes_on="of",
     ),
     rule(
         rf"{FREE}(?P<number>\d+(?:\.\d+)?)\"(?= \w)",
@@ -276,14 +297,23 @@ RULES: list[Rule] = [
         goes_on="A",
     ),
     rule(
-        rf"(?<![\w.,%°])(?P<minus>[-−])?(?P<number>{NUMBER})(?P<gap>[ -]?)"
-        rf"(?:(?P<area>sq|cu|fl|square|cubic)\.? )?{UNIT}"
+        rf"(?<![\w.,%°])(?P<minus>[-−])?(?P<number>{NUMBER})(?P<gap>[ ]?|(?P<hyphen>-))"
+        rf"(?:(?P<area>sq|cu|fl|square|cubic)\.?[ -])?{UNIT}"
         rf"(?P<below>(?: {SYMBOL}\^-[123])*)"
-        r"(?![A-Za-z\d^'])(?:\.(?=[,;:!?/]|\) [a-z]| [\"'(]?(?:[a-z\d=]|[NS]?[EW]?(?!\w))))?",
+        r"(?![A-Za-z\d^'])(?(hyphen)\.?|)"
+        r"(?:\.(?=[,;:!?/]|\) [a-z]| [\"'(]?(?:[a-z\d=]|[NS]?[EW]?(?!\w))))?",
         _say_quantity,
         begins=r"[-−]?[\d.,-]*\d(?:$|-?[a-zA-Zμ°%Ω])",
         reach=3,
         goes_on=_may_be_unit,
+    ),
+    rule(  # 24"W x 18"D
+        rf"{FREE}(?P<number>{_INCHES})\" ?(?P<side>[WDHL])(?![\w'.:])",
+        lambda m: (
+            f"{_inches(m['number'])} inch{'es' * (m['number'] != '1')} {_DIRECTIONS[m['side']]}"
+        ),
+        begins=rf"{_INCHES}\"$",
+        reach=1,
     ),
     rule(  # W: 24"
         rf"{FREE}(?P<number>{_INCHES})\"(?!\w)",
@@ -312,6 +342,13 @@ RULES: list[Rule] = [
         reach=2,
         goes_on="[cC]",
     ),
+    rule(  # 2.5 hrs. N on US-101
+        r"(?<![\w.'])[NSEW](?= (?:on|of|along|via)(?!\w))",
+        lambda m: _SIDES[m[0]] if _AFTER_WAY.search(m.string, 0, m.start()) else None,
+        begins="[NSEW]$",
+        reach=1,
+    ),
+    rule(r"(?<![\w.,/-])km(?= \d)", "kilometer", begins="km$", reach=1),
     rule(  # I-95 N
         r"(?<![\w.'])[NSEW](?![\w.'])",
         lambda m: _SIDES[m[0]] if _NUMBERED_ROAD.search(m.string, 0, m.start()) else None,
@@ -326,10 +363,10 @@ RULES: list[Rule] = [
         goes_on=r"(?:[ctT]|pts?)\.",
     ),
     rule(  # half a lb. of butter, per min
-        r"(?<!\w)(?P<unit>lbs?|oz|kg|km|gal|tsp|tbsp|qt|hr|min|sec|wk|mo|yr|mi)"
+        r"(?<!\w)(?P<unit>lbs?|oz|kg|km|gal|tsp|tbsp|qt|hrs?|mins?|secs?|wks?|mos?|yrs?|mi|ft)"
         r"(?!\w)(?:\.(?=[,;:!?]| [\"'(]?[a-z\d]))?",
-        lambda m: (unit_names(m["unit"]) or [None])[0] if before(m).lower() in _ONE else None,
-        begins=r"(?:lbs?|oz|kg|km|gal|tsp|tbsp|qt|hr|min|sec|wk|mo|yr|mi)\.$",
+        _say_counted_unit,
+        begins=r"(?:lbs?|oz|kg|km|gal|tsp|tbsp|qt|hrs?|mins?|secs?|wks?|mos?|yrs?|mi|ft)\.$",
         reach=1,
     ),
     rule(  # mol⁻¹

@@ -37,6 +37,17 @@ from sled.normalization import normalize
         ("Ctrl+C", "control c"),
         ("Hwy 61, Rt. 66", "highway sixty-one, route sixty-six"),
         ("8 ft. long. 3 men", "eight feet long. three men"),
+        ("your order no. (see above)", "your order number (see above)"),
+        ("2nd ed., 3 vols., ed. J. Roe", "second edition, three volumes, edited by j roe"),
+        (
+            "max. $5, Ex. B, w/in 5 bus. days",
+            "maximum five dollars, exhibit b, within five business days",
+        ),
+        (
+            "b. Jan. 5, m. 1950 (r. 1643-1715)",
+            "born january fifth, married nineteen fifty (reigned sixteen forty-three "
+            "to seventeen fifteen)",
+        ),
     ],
 )
 def test_abbreviations_are_said(written: str, said: str) -> None:

@@ -34,6 +34,12 @@ from sled.normalization import normalize
         ),
         ("@user on github.com/user/repo", "at user on github dot com slash user slash repo"),
         ("it.It is one.Two", "it. it is one. two"),
+        (
+            "error 0x1F at /api/v2?id=7&x=y",
+            "error zero x one f at slash api slash v two question mark "
+            "id equals seven and x equals y",
+        ),
+        (".env.local", "dot env dot local"),
     ],
 )
 def test_addresses_are_said(written: str, said: str) -> None:

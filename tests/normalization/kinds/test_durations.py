@@ -13,6 +13,12 @@ from sled.normalization import normalize
         ("Prep 10m | Cooking time: 25 m", "prep ten minutes - cooking time: twenty-five minutes"),
         ("5m ago, 3d ago, 1w ago", "five minutes ago, three days ago, one week ago"),
         ("a 10m call, 20m late", "a ten minute call, twenty minutes late"),
+        (
+            "bake it for 25-30m, every 5m",
+            "bake it for twenty-five to thirty minutes, every five minutes",
+        ),
+        ("he is 28yo, a 62-y/o man", "he is twenty-eight years old, a sixty-two year old man"),
+        ("40s on, 60s off, the 40s", "forty seconds on, sixty seconds off, the forties"),
         ("10m wide, a time of 10m", "ten meters wide, a time of ten meters"),
     ],
 )

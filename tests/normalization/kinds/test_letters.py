@@ -25,6 +25,8 @@ from sled.normalization import normalize
         ("xxxxxxxxxxxxxxxxxxxx", "x"),
         ("mRNA, siRNAs, eGFR, iOS, eSIM", "m r n a, s i r n a's, e g f r, i o s, e sim"),
         ("IKEA, JSON, COVID", "ikea, json, covid"),
+        ("the CI on RA, NO and UP", "the c i on r a, no and up"),
+        ("M-W, Tu–Th, Th 9-5", "monday to wednesday, tuesday to thursday, thursday nine to five"),
     ],
 )
 def test_letters_are_said(written: str, said: str) -> None:

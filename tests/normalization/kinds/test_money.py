@@ -53,6 +53,12 @@ from sled.normalization import normalize
             "twelve thousand three hundred euros, one thousand two hundred euros",
         ),
         ("the $20 bill", "the twenty dollar bill"),
+        (
+            "$5/1M tokens, $2.50–$3.75",
+            "five dollars per one million tokens, two dollars and fifty cents to "
+            "three dollars and seventy-five cents",
+        ),
+        ("$3/fl. oz.", "three dollars per fluid ounce."),
     ],
 )
 def test_money_are_said(written: str, said: str) -> None:

@@ -55,6 +55,12 @@ from sled.normalization import normalize
         ("pages 11ff., 9x13-in.", "pages eleven and following, nine by thirteen inch."),
         ("First: 1) save. 2) quit.", "first: one. save. two. quit."),
         ("Rm. 12B", "room twelve b"),
+        ("48k mi., 10K in 48:32", "forty-eight thousand miles, ten k in forty-eight thirty-two"),
+        (
+            "UTC−5, DDR5-6000, 1920s–'30s",
+            "u t c minus five, d d r five six thousand, nineteen twenties to 'thirties",
+        ),
+        ("Case №2023-118", "case number twenty twenty-three one eighteen"),
     ],
 )
 def test_numerals_are_said(written: str, said: str) -> None:

@@ -21,7 +21,7 @@ from sled.normalization import normalize
         ('He said "go" , (twice) ; then', 'he said "go", (twice); then'),
         ("it costs .5 or :) so", "it costs zero point five or so"),
         ("😀 , hello", "hello"),
-        ("1 → 2 -> 3 ✓", "one - two - three"),
+        ("1 → 2 -> 3 ✓", "one to two to three"),
         ("I <3 you :-) yes", "i you yes"),
         # an eight or x before a parenthesis is no picture
         ("(ages 5-8), len(x), see 8) 8-) xD", "(ages five to eight), len (x), see eight)"),
@@ -29,6 +29,14 @@ from sled.normalization import normalize
         ("Tom &amp; Jerry, <b>bold</b> text", "tom and jerry, bold text"),
         ("[the guide](https://example.com/g)", "(the guide)"),
         ("50% off, 5 § 3", "fifty percent off, five section three"),
+        ("5ms → 3ms, A → B, x→0", "five milliseconds to three milliseconds, a - b, x to zero"),
+        ("hall B · 9 am • here", "hall b - nine a m - here"),
+        (
+            "18/min, 7:49/mi, 2/serving",
+            "eighteen per minute, seven forty-nine per mile, two per serving",
+        ),
+        ("hrs., etc.; est. So", "hours, et cetera; est. so"),
+        ("i**2, a !== b", "i to the power of two, a is not equal to b"),
     ],
 )
 def test_signs_are_said(written: str, said: str) -> None:

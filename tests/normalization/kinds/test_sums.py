@@ -39,6 +39,17 @@ from sled.normalization import normalize
         ("step 1/5", "step one of five"),
         ("3y², f(x)", "three y squared, f of x"),
         ("a 50/50 split, the 80/20 rule", "a fifty fifty split, the eighty twenty rule"),
+        ("kept (n = 5), too", "kept (n equals five), too"),
+        ("if len(x) == 0", "if len (x) equals zero"),
+        (
+            "P = 5 mW, 11 ×10⁹/L",
+            "p equals five milliwatts, eleven times ten to the ninth per liter",
+        ),
+        (
+            "∫₀¹ x dx, ∑ᵢ₌₁ⁿ i",
+            "the integral from zero to one of x d x, the sum from i equals one to n of i",
+        ),
+        ("n(n+1)/2", "n (n plus one) over two"),
     ],
 )
 def test_sums_are_said(written: str, said: str) -> None:

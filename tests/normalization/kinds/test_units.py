@@ -63,6 +63,14 @@ from sled.normalization import normalize
         ("a 45° angle", "a forty-five degree angle"),
         ("in kWh and km/h", "in kilowatt hours and kilometers per hour"),
         ("Apt. 20C", "apartment twenty c"),
+        ('24"W x 18" D', "twenty-four inches wide by eighteen inches deep"),
+        ('2" of oil, a 9×13" pan', "two inches of oil, a nine by thirteen inch pan"),
+        ("a 5-qt. Dutch oven, 6+ mos. old", "a five quart dutch oven, six plus months old"),
+        (
+            "150 mM, 66 Ma, 5 U/mL",
+            "one hundred fifty millimolar, sixty-six million years, five units per milliliter",
+        ),
+        ("5 mi N on US-101, km 14", "five miles north on u s one oh one, kilometer fourteen"),
     ],
 )
 def test_units_are_said(written: str, said: str) -> None:
