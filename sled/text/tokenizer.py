@@ -3,7 +3,7 @@
 import os
 from bisect import bisect_right
 from collections.abc import Iterable, Sequence
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 
 from tokenizers import Tokenizer
@@ -34,6 +34,11 @@ _SPACE = "\u0120"  # the character that stands for a space in a spelling
 def normalize_spaces(text: str) -> str:
     """Replace white space by single spaces, with none at either end."""
     return " ".join(text.split())
+
+
+@lru_cache(maxsize=10_000)
+def _said_for(word: str, normalization: str) -> str:
+    return normalize_spaces(normalize(word, normalization))
 
 
 class TextTokenizer:
@@ -181,8 +186,14 @@ class TextTokenizer:
         return [self.eos_id]
 
     def count(self, text: str) -> int:
-        """Number of tokens of a text, without `<s>` and `</s>`."""
-        return len(self.encode(text)) - len(self.begin + self.end)
+        """Number of tokens of a text, without `<s>` and `</s>`.
+
+        While a text grows, the same words and beginnings of words are counted again and again, so
+        what is said for the last ones is kept.
+        """
+        if self.normalization is not None:
+            text = _said_for(text, self.normalization)
+        return len(self._tokenizer.encode(text).ids)
 
     def max_count(self, text: str) -> int:
         """An upper bound of `count`, which is much faster to compute."""
