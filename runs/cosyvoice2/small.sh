@@ -16,7 +16,7 @@ repository=$(cd "$here/../.." && pwd)
 RUN=${RUN:-$here/out}
 PYTHON=${PYTHON:-python}
 if [ -n "${TINY:-}" ]; then
-    TRAIN=${TRAIN:-60} VALID=${VALID:-8} TEST=${TEST:-2} HOURS=${HOURS:-0.05}
+    TRAIN=${TRAIN:-60} VALID=${VALID:-8} TEST=${TEST:-3} HOURS=${HOURS:-0.05}
     TOKENIZER_STEPS=${TOKENIZER_STEPS:-20} EPOCHS=${EPOCHS:-3} NUM_UTTS=${NUM_UTTS:-30}
 fi
 TRAIN=${TRAIN:-3600} VALID=${VALID:-60} TEST=${TEST:-100} HOURS=${HOURS:-4} TEXTS=${TEXTS:-}
