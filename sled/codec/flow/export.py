@@ -7,7 +7,6 @@ frames F is free.
 
 from __future__ import annotations
 
-import warnings
 from pathlib import Path
 
 import numpy as np
@@ -16,13 +15,14 @@ from torch import Tensor, nn
 
 from sled.codec.flow.base import Flow
 from sled.codec.flow.estimator import FlowInputs
+from sled.codec.onnx_export import compare_onnx, export_onnx
 
 PUBLISHED_NAME = "flow.decoder.estimator.fp32.onnx"
-OPSET = 18
 # As published: so many lengths are tried, and outputs may differ so much.
 CHECKS, SHORTEST, LONGEST = 10, 16, 512
 RELATIVE, ABSOLUTE = 1e-2, 1e-4
 
+OUTPUT = "estimator_out"
 _INPUTS = ("x", "mask", "mu", "t", "spks", "cond")
 _WITHOUT_FRAMES = ("t", "spks")
 
@@ -53,24 +53,15 @@ def export_estimator(flow: Flow, path: Path) -> float:
     Raises:
         ValueError: If they differ by too much, or onnx or ONNX Runtime is not installed.
     """
-    network = _Published(flow).eval()  # the exporter restores the mode it finds
-    axes = {name: {2: "seq_len"} for name in _INPUTS if name not in _WITHOUT_FRAMES}
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of the exporter, about tracing
-        torch.onnx.export(
-            network,
-            tuple(_example(flow, 64, 0)),
-            str(path),
-            input_names=list(_INPUTS),
-            output_names=["estimator_out"],
-            dynamic_axes={**axes, "estimator_out": {2: "seq_len"}},
-            opset_version=OPSET,
-            dynamo=False,
-        )
-    return _check(network, flow, path)
+    network = _Published(flow)
+    free = {name: {2: "seq_len"} for name in (*_INPUTS, OUTPUT) if name not in _WITHOUT_FRAMES}
+    export_onnx(network, _example(flow, 64, 0), [OUTPUT], free, path)
+    lengths = np.linspace(SHORTEST, LONGEST, CHECKS).astype(int).tolist()
+    examples = (_example(flow, frames, seed) for seed, frames in enumerate(lengths))
+    return compare_onnx(network, path, examples, RELATIVE, ABSOLUTE)
 
 
-def _example(flow: Flow, frames: int, seed: int) -> list[Tensor]:
+def _example(flow: Flow, frames: int, seed: int) -> dict[str, Tensor]:
     """Inputs of so many frames."""
     generator = torch.Generator().manual_seed(seed)
 
@@ -80,23 +71,5 @@ def _example(flow: Flow, frames: int, seed: int) -> list[Tensor]:
     mels, time = flow.num_mels, torch.rand(2, generator=generator)
     mask = torch.ones(2, 1, frames)
     x, mu, cond = (randn(2, mels, frames) for _ in range(3))
-    return [x, mask, mu, time, randn(2, mels), cond]
-
-
-@torch.no_grad()
-def _check(network: _Published, flow: Flow, path: Path) -> float:
-    from sled.codec.onnx_file import open_onnx
-
-    session, worst = open_onnx(path), 0.0
-    for seed, frames in enumerate(np.linspace(SHORTEST, LONGEST, CHECKS).astype(int).tolist()):
-        inputs = _example(flow, frames, seed)
-        named = dict(zip(_INPUTS, (one.numpy() for one in inputs), strict=True))
-        [theirs] = session.run(None, named)
-        ours = network(*inputs).numpy()
-        if not np.allclose(theirs, ours, rtol=RELATIVE, atol=ABSOLUTE):
-            raise ValueError(
-                f"{path} differs from the network by up to {np.abs(theirs - ours).max():.1e} at "
-                f"{frames} frames: use another version of onnx or ONNX Runtime"
-            )
-        worst = max(worst, float(np.abs(theirs - ours).max()))
-    return worst
+    values = (x, mask, mu, time, randn(2, mels), cond)
+    return dict(zip(_INPUTS, values, strict=True))

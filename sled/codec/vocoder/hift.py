@@ -24,6 +24,7 @@ from typing_extensions import Self, override
 from sled.codec.memory import Memory
 from sled.codec.network_files import count, known
 from sled.codec.vocoder.base import Vocoder
+from sled.codec.vocoder.fourier import spectrum_of, waves_of
 from sled.codec.vocoder.layers import (
     Conv,
     F0Predictor,
@@ -246,8 +247,7 @@ class HiFT(Vocoder):
         if not windows.shape[-1]:
             return source.new_zeros(len(source), size + 2, 0)
         window = torch.hann_window(size, device=source.device, dtype=source.dtype)
-        columns = torch.fft.rfft(windows.unfold(-1, size, hop) * window)
-        return torch.cat((columns.real, columns.imag), -1).mT
+        return spectrum_of(windows, window, hop)
 
     def _sound(self, x: Tensor, memory: Memory) -> Tensor:
         """Logarithmic magnitudes and phases [B, n_fft + 2, columns] to samples [B, S]."""
@@ -255,11 +255,7 @@ class HiFT(Vocoder):
         log_magnitude, phase = x.tensor_split((size // 2 + 1,), 1)
         magnitude, phase = log_magnitude.exp().clamp(max=_MAX_MAGNITUDE), phase.sin()
         window = torch.hann_window(size, device=x.device, dtype=x.dtype)
-        columns = x.shape[-1]
-        if columns:
-            waves = torch.fft.irfft(torch.polar(magnitude, phase).mT, size) * window
-        else:
-            waves = x.new_zeros(len(x), 0, size)
+        waves = waves_of(magnitude.mT, phase.mT, window)
         return overlap_add(waves, window, hop, size // 2, memory)
 
     # Files.

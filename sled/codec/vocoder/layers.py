@@ -26,7 +26,18 @@ class Conv(nn.Conv1d):
         x = memory.windows(x, (kernel - 1) * dilation + 1, stride, padding, padding)
         if not x.shape[-1]:
             return x.new_empty(len(x), self.out_channels, 0)
+        if x.dtype == torch.float64 and torch.onnx.is_in_onnx_export():
+            return self._as_products(x)
         return F.conv1d(x, self.weight, self.bias, stride, 0, dilation, self.groups)
+
+    def _as_products(self, x: Tensor) -> Tensor:
+        """The same for a signal with its zeros; ONNX Runtime has no convolution in float64."""
+        assert self.stride == self.dilation == (1,) and self.groups == 1
+        [kernel] = self.kernel_size
+        columns = x.shape[-1] - kernel + 1
+        parts = [self.weight[..., one] @ x[..., one : one + columns] for one in range(kernel)]
+        summed = torch.stack(parts).sum(0)
+        return summed if self.bias is None else summed + self.bias[:, None]
 
 
 def same_conv(in_channels: int, out_channels: int, kernel_size: int, dilation: int = 1) -> Conv:
@@ -50,7 +61,7 @@ class Upsample(nn.ConvTranspose1d):
             spread = F.conv_transpose1d(x, self.weight, None, stride)
         else:
             spread = x.new_zeros(len(x), self.out_channels, overlap)
-        spread, tail = spread.tensor_split((columns,), -1)
+        spread, tail = spread[..., :columns], spread[..., columns:]
         before = memory.exchange(tail)
         if before is not None:
             reach = min(overlap, columns)

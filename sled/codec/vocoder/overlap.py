@@ -32,7 +32,7 @@ def overlap_add(waves: Tensor, window: Tensor, hop: int, cut: int, memory: Memor
     before = memory.exchange(summed)
     if before is not None:
         summed = summed + F.pad(before, (0, summed.shape[-1] - (size - hop)))
-    ready, rest = summed.tensor_split((columns * hop,), -1)
+    ready, rest = summed[..., : columns * hop], summed[..., columns * hop :]
     if memory.ends:
         ready = torch.cat((ready, rest[..., : size - hop - cut]), -1)
     else:
@@ -46,9 +46,7 @@ def overlap_add(waves: Tensor, window: Tensor, hop: int, cut: int, memory: Memor
 def _add_up(windows: Tensor, hop: int) -> Tensor:
     """Sums [B, S] of windows [B, n, size] that begin `hop` samples apart."""
     batch, columns, size = windows.shape
-    parts = size // hop
-    pieces = windows.reshape(batch, columns, parts, hop)
-    total = windows.new_zeros(batch, columns + parts - 1, hop)
-    for part in range(parts):
-        total[:, part : part + columns] += pieces[:, :, part]
-    return total.flatten(1)
+    pieces = windows.reshape(batch, columns, size // hop, hop).unbind(2)
+    last = len(pieces) - 1
+    padded = [F.pad(piece, (0, 0, part, last - part)) for part, piece in enumerate(pieces)]
+    return torch.stack(padded).sum(0).flatten(1)

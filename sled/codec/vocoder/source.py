@@ -87,11 +87,15 @@ class Source(nn.Module):
         mixed: Tensor = torch.tanh(self.l_linear(waves.mT)).mT
         return mixed
 
+    def _spread(self, x: Tensor) -> Tensor:
+        """Repeat what there is for each frame for its samples: [..., n] to [..., S]."""
+        return x[..., None].expand(*x.shape, self.hop).flatten(-2)
+
     def _sum_samples(
         self, rate: Tensor, f0: Tensor, memory: Memory, phase: Tensor
     ) -> tuple[Tensor, Tensor]:
         """Sines [B, K, S] and the frequency [B, S] of each sample."""
-        cycles = rate.repeat_interleave(self.hop, -1).cumsum(-1)
+        cycles = self._spread(rate).cumsum(-1)
         total = cycles[..., -1:] if cycles.shape[-1] else rate.new_zeros(*rate.shape[:2], 1)
         before = memory.exchange(total)
         if before is not None:
@@ -99,7 +103,7 @@ class Source(nn.Module):
             if not memory.ends:
                 memory.after[-1] = (total + before) % 1
         angle = 2 * math.pi * (cycles % 1) + phase.double()[..., None]
-        return angle.sin(), f0.repeat_interleave(self.hop, -1)
+        return angle.sin(), self._spread(f0)
 
     def _sum_frames(self, rate: Tensor, f0: Tensor, memory: Memory) -> tuple[Tensor, Tensor]:
         """The same; phases are linear between the middles of frames, constant before and after."""
@@ -127,7 +131,7 @@ class Source(nn.Module):
             angle = torch.cat((angle, last.expand(-1, -1, half)), -1)
         # Of the samples up to the middle of the newest frame, the voicing is known, too.
         sine = (2 * math.pi * (angle % 1)).sin()
-        sine, voicing = memory.together(sine, f0.repeat_interleave(self.hop, -1)[:, None])
+        sine, voicing = memory.together(sine, self._spread(f0)[:, None])
         return sine, voicing[:, 0]
 
 
@@ -144,6 +148,7 @@ def fixed_noise_at(start: Tensor, samples: int, harmonics: int, hop: int) -> Ten
     return noise[:, index].transpose(0, 1).to(start.device)
 
 
+@cache
 def fixed_phase(harmonics: int) -> Tensor:
     """The phases [K] at the beginning of speech: any, but always the same; 0 for the first."""
     generator = torch.Generator().manual_seed(1)

@@ -21,6 +21,7 @@ from typing_extensions import Self, override
 from sled.codec.memory import Memory
 from sled.codec.network_files import count, known
 from sled.codec.vocoder.base import Vocoder
+from sled.codec.vocoder.fourier import waves_of
 from sled.codec.vocoder.layers import Conv
 from sled.codec.vocoder.overlap import overlap_add
 
@@ -121,10 +122,7 @@ class SpectrumHead(nn.Module):
         log_magnitude, phase = self.out(states).float().chunk(2, -1)
         magnitude = log_magnitude.exp().clamp(max=_MAX_MAGNITUDE)
         window: Tensor = self.istft.get_buffer("window")
-        if states.shape[1]:
-            waves = torch.fft.irfft(torch.polar(magnitude, phase), self.n_fft) * window
-        else:
-            waves = magnitude.new_zeros(len(states), 0, self.n_fft)
+        waves = waves_of(magnitude, phase, window)
         cut = (self.n_fft - self.hop_length) // 2  # as the windows of the mel frames lie
         return overlap_add(waves, window, self.hop_length, cut, memory)
 
