@@ -289,6 +289,7 @@ RULES: list[Rule] = [
         reach=2,
         goes_on=r"[A-Z][a-z]+\.?",
     ),
+    rule(r"(?<=[Tt]he )pop\.(?= [a-z])", "population", begins=r"pop\.$", reach=1),
     rule(r"(?<!\w)bus\.(?= days?\b)", "business", begins=r"bus\.$", reach=1),
     rule(  # 1st ed., 2 vols.
         r"(?<!\w)(?P<word>(?<=\d(?:st|nd|rd|th) )ed|(?<=\d )(?:vols?|est))\." + _NEXT,

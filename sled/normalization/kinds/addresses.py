@@ -16,6 +16,7 @@ from re import Match
 
 from sled.normalization import numbers
 from sled.normalization.kinds.compounds import parts_of
+from sled.normalization.pronunciations import frequent_words
 from sled.normalization.rules import END, LETTER, LETTER_GAP, Rule, rule, spell, word_set
 
 # Ends of host names. Other endings are taken for one after a scheme, www. or an at sign.
@@ -73,6 +74,8 @@ def say_address(text: str) -> str:
             words.append(_digits(part))
         elif part.lower() == "www":
             words.append(spell(part).rstrip(LETTER_GAP) + LETTER_GAP)
+        elif part.isupper() and 1 < len(part) < 5 and not frequent_words().find(part.lower()):
+            words.append(spell(part))
         elif part.isalpha():
             words += parts_of(part)
         elif part in _SIGNS:

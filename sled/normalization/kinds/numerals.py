@@ -16,6 +16,11 @@ from re import Match
 
 from sled.normalization import numbers
 from sled.normalization.kinds.calendar import MONTHS, month_name
+from sled.normalization.kinds.codes import (
+    say_letters_and_digits,
+    say_model_number,
+    say_version_part,
+)
 from sled.normalization.kinds.short_forms import WITH_DIGITS
 from sled.normalization.kinds.unit_names import COUNTED, SPORTS, unit_names
 from sled.normalization.kinds.units import PLACES
@@ -79,32 +84,6 @@ _HOUSED = word_set(
 )
 
 
-def _say_letters_and_digits(match: Match[str]) -> str:
-    """A word of letters and digits: each run of capitals is spelled, each number is said."""
-    said, is_serial = [], sum(map(str.isdigit, match[0])) > 5
-    for part in _parts(match[0]):
-        if part.isdigit():
-            said.append(numbers.digit_by_digit(part) if is_serial else _say_model_number(part))
-        elif len(part) == 1 or (part.isupper() and len(part) <= max(3, len(match[0]) - 1)):
-            said.append(spell(part))
-        else:
-            said.append(part)
-    return " ".join(said)
-
-
-def _say_code_number(digits: str) -> str:
-    if digits[0] == "0" and len(digits) > 1:
-        return numbers.digit_by_digit(digits)
-    return numbers.pairs(digits) if len(digits) == 4 else numbers.cardinal(digits)
-
-
-def _say_model_number(digits: str) -> str:
-    """The number of a model or code: A320 is "a three twenty"."""
-    if digits[0] == "0" and len(digits) > 1:
-        return numbers.digit_by_digit(digits)
-    return numbers.pairs(digits) if len(digits) in (3, 4) else numbers.cardinal(digits)
-
-
 def _plural(words: str) -> str:
     """Several of a number: under-12s."""
     return re.sub("y$", "ie", words) + ("es" if words.endswith("x") else "s")
@@ -113,22 +92,6 @@ def _plural(words: str) -> str:
 def _say_times(text: str) -> str:
     """The 2x of a 2x4."""
     return f"{numbers.cardinal(text[0])} by " if text else ""
-
-
-def _parts(text: str) -> list[str]:
-    parts: list[str] = []
-    for char in text:
-        if parts and _kind(parts[-1][-1]) == _kind(char):
-            parts[-1] += char
-        elif parts and parts[-1].isupper() and len(parts[-1]) == 1 and char.islower():
-            parts[-1] += char  # a capital letter begins a word
-        else:
-            parts.append(char)
-    return parts
-
-
-def _kind(char: str) -> int:
-    return 0 if char.isdigit() else 1 if char.isupper() else 2
 
 
 def _say_size(match: Match[str]) -> str:
@@ -255,11 +218,11 @@ RULES: list[Rule] = [
     ),
     rule(
         r"(?<!\w)v\.?(?P<version>\d+(?:\.\d+)*)(?!\w)",
-        lambda m: f"{spell('v')} " + " point ".join(map(_say_code_number, m["version"].split("."))),
+        lambda m: f"{spell('v')} " + " point ".join(map(say_version_part, m["version"].split("."))),
     ),
     rule(
         r"(?<![\w.])(?!\d{1,3}(?:\.\d{3}){2,}(?![\d.]))\d+(?:\.\d+){2,}(?![\w])",
-        lambda m: " point ".join(map(_say_code_number, m[0].split("."))),
+        lambda m: " point ".join(map(say_version_part, m[0].split("."))),
     ),
     rule(
         r"(?<!\w)H\.(?P<number>26[1-6])(?!\w)",
@@ -298,7 +261,7 @@ RULES: list[Rule] = [
     ),
     rule(r"(?<=\d)-(?=0\d)|(?<=x86)-(?=64)", ""),  # of codes
     rule(  # SHA-256, F-150
-        r"(?<=[A-Z]-)[1-9]\d\d(?![\w-]|[.,:]\d)", lambda m: _say_model_number(m[0])
+        r"(?<=[A-Z]-)[1-9]\d\d(?![\w-]|[.,:]\d)", lambda m: say_model_number(m[0])
     ),
     rule(  # 802.11ax
         rf"{FREE}802\.(?P<group>\d\d?)(?P<letters>[a-z]{{0,2}})(?!\w)",
@@ -314,9 +277,9 @@ RULES: list[Rule] = [
         _say_aircraft,
     ),
     rule(
-        rf"{FREE}(?P<points>\d+\.\d+)/(?P<most>5|10|100)(?![\w/]|\.\d| ?[kMG]?Hz)",
-        lambda m: f"{numbers.number(m['points'])} out of {numbers.cardinal(m['most'])}",
-        begins=r"\d+\.\d+/\d+$",
+        rf"{FREE}(?P<points>\d+\.\d+)/(?P<most>[45]\.0|5|10|100)(?![\w/]|\.\d| ?[kMG]?Hz)",
+        lambda m: f"{numbers.number(m['points'])} out of {numbers.number(m['most'])}",
+        begins=r"\d+\.\d+/[\d.]+$",
         reach=1,
     ),
     rule(
@@ -340,13 +303,13 @@ RULES: list[Rule] = [
     ),
     rule(  # under-12s, F-16s
         r"(?<=[A-Za-z]-)(?P<number>\d+)s(?!\w)",
-        lambda m: _plural(_say_model_number(m["number"])),
+        lambda m: _plural(say_model_number(m["number"])),
     ),
     rule(  # MP3s, 747s, 2x4s
         rf"{FREE}(?P<letters>[A-Z]{{1,3}}|\dx(?=\d)|(?=7[0-8]7))(?P<number>\d+)s(?!\w)",
         lambda m: (
             f"{spell(m['letters']) if m['letters'].isalpha() else _say_times(m['letters'])}"
-            f"{_plural(_say_model_number(m['number']))}"
+            f"{_plural(say_model_number(m['number']))}"
         ),
     ),
     rule(r"(?<=\d)-(?=#\d)", range_word),
@@ -366,7 +329,7 @@ RULES: list[Rule] = [
     rule(r"№ ?(?=\d)", "number", begins="№", reach=1),
     rule(
         r"(?<![\w.,])(?=[A-Za-z]*\d)(?=\d*[A-Za-z])[A-Za-z\d]+(?!\w|-year|(?<=\d)\.\d)",
-        _say_letters_and_digits,
+        say_letters_and_digits,
     ),
     rule(
         r"(?<![\w.,-])[A-Za-z]+(?=\d+\.\d+(?![\w.]))",

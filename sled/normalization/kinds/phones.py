@@ -185,7 +185,8 @@ RULES: list[Rule] = [
     ),
     rule(
         rf"(?:(?<=[a-z.], )|(?<=[a-z.] )(?=[A-Z]{{2}} \d{{5}}))(?P<state>{'|'.join(STATES)})"
-        r"(?= \d{5}(?!\d)|(?<!MA|MD|PA)(?:[.,;:!?)]|$))",
+        r"(?= \d{5}(?!\d)|(?<!MA|MD|PA)(?:[.,;:!?)]|$)"
+        r"|(?<!MA|MD|PA|IN|OR|ME|HI|OK|OH|LA) (?:to|and|for|from|on|at|is|was|with|area)(?!\w))",
         lambda m: STATES[m["state"]],
         begins=r"[A-Z][A-Z]$",
         reach=1,

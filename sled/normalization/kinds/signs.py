@@ -159,7 +159,12 @@ RULES: list[Rule] = [
     rule("##+", ""),
     rule("==+", "equals"),
     rule("!==?", "is not equal to"),
-    rule(r"(?<=[a-z\d)])\*\*(?=\d)", "to the power of"),
+    rule(
+        r"(?<=[a-z\d)])\*\*(?=\d)|(?<=(?<!\w)\w )\*\*(?= \d)",
+        "to the power of",
+        begins=r"\*\*$",
+        reach=1,
+    ),
     rule("&&", "and"),
     rule(r"\|\|", "or"),
     rule(r"(?<![^ \n\v(\"'])-(?=[a-zA-Z](?!\w))", "dash"),

@@ -97,7 +97,7 @@ _MEASURED_NOUN = re.compile(
     r" (?:walk|drive|ride|read|break|video|call|timer|delay|flight|layover|jog|hike|commute|workout"
     r"|session|interval|nap|film|movie|warranty|guarantee|lease|lens|jack|bulb|charger|ladder|pole"
     r"|race|trail|radius|lots?|charging|charge|fast charg(?:ing|er)|USB|LED|tins?|cans?|bottles?"
-    r"|bags?|tanks?|potholes?"
+    r"|bags?|tanks?|potholes?|tablets?|capsules?|pills?|doses?|winds?|gusts?|zones?"
     rf")\b|{SPORTS}"
 )
 _NO_NOUN = re.compile(
@@ -215,7 +215,7 @@ _INCHES = r"(?:(?:\d+[ -])?\d{1,2}/\d{1,2}|\d+(?:\.\d+)?)"
 _IN_INCHES = (
     "screen|display|monitor|tv|TV|4K|8K|LED|LCD|OLED|QLED|HD|MacBook|iPad|iMac|tablet|laptop|pipe"
     "|nails?|wheels?|rims?|tires?|pan|pot|skillet|pizza|cake|pie|rounds?|tortillas?|subs?|blade"
-    "|knife|tiles?|boards?|speakers?|bolts?|screws?|hose|ribbon|gun|guns|heels?|vinyl"
+    "|knife|tiles?|boards?|speakers?|bolts?|screws?|hose|ribbon|gun|guns|heels?|vinyl|diag|diagonal"
     "|AMOLED|Retina|IPS|touchscreen"
 )
 _INGREDIENTS = (
@@ -354,7 +354,7 @@ RULES: list[Rule] = [
         lambda m: _SIDES[m[0]] if _NUMBERED_ROAD.search(m.string, 0, m.start()) else None,
     ),
     rule(  # 3 c. flour
-        rf"{FREE}(?P<number>{NUMBER}) (?P<unit>[ctT]|pts?)\.(?= [a-z])(?!{_NO_NOUN.pattern})",
+        rf"{FREE}(?P<number>{NUMBER}) (?P<unit>[ctT]|pts?)\.(?= of\b|(?!{_NO_NOUN.pattern}) [a-z])",
         lambda m: (
             f"{numbers.number(m['number'], is_count=True)} {KITCHEN[m['unit']][m['number'] != '1']}"
         ),

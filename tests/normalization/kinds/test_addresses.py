@@ -40,6 +40,7 @@ from sled.normalization import normalize
             "id equals seven and x equals y",
         ),
         (".env.local", "dot env dot local"),
+        ("IMG_4032.jpg", "i m g underscore forty thirty-two dot j p g"),
     ],
 )
 def test_addresses_are_said(written: str, said: str) -> None:

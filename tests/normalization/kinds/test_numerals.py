@@ -61,6 +61,10 @@ from sled.normalization import normalize
             "u t c minus five, d d r five six thousand, nineteen twenties to 'thirties",
         ),
         ("Case №2023-118", "case number twenty twenty-three one eighteen"),
+        (
+            "SAVE20, HTML5, a GPA of 3.85/4.0",
+            "save twenty, h t m l five, a g p a of three point eight five out of four point zero",
+        ),
     ],
 )
 def test_numerals_are_said(written: str, said: str) -> None:

@@ -43,6 +43,7 @@ from sled.normalization import normalize
         ("911 calls", "nine one one calls"),
         ("St. Louis, MO;", "saint louis, missouri;"),
         ("it ended in 1918", "it ended in nineteen eighteen"),
+        ("from Chicago, IL to Boise", "from chicago, illinois to boise"),
     ],
 )
 def test_phones_are_said(written: str, said: str) -> None:

@@ -71,6 +71,7 @@ from sled.normalization import normalize
             "one hundred fifty millimolar, sixty-six million years, five units per milliliter",
         ),
         ("5 mi N on US-101, km 14", "five miles north on u s one oh one, kilometer fourteen"),
+        ("2 c. of flour, one 200mg tablet", "two cups of flour, one two hundred milligram tablet"),
     ],
 )
 def test_units_are_said(written: str, said: str) -> None:
