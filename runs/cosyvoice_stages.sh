@@ -119,6 +119,7 @@ training_stages() { # training_stages SYSTEM FLAGS...: stages 5 to 7; flags are 
         for model in $models; do average_model "$system" "$model"; done
     fi
     if due 7; then
+        tool export_jit --model_dir "$pretrained_model_dir"
         tool export_onnx --model_dir "$pretrained_model_dir"
     fi
 }

@@ -59,7 +59,7 @@ def parse(command: list[str]) -> str:
         flags = PublishedConfig.load(given.config).training_flags()
         assert flags["max_epochs"] == (100 if "step_flow" in str(given.config) else 200)
     else:
-        assert name == "export_onnx" and flags[0] == "--model_dir"
+        assert name in ("export_jit", "export_onnx") and flags[0] == "--model_dir"
     return name
 
 
@@ -69,7 +69,7 @@ def test_the_stages_of_a_recipe_are_understood(system, tmp_path):
     settings = {"stage": "0", "stop_stage": "7", "models": "llm flow hifigan"}
     names = [parse(command) for command in commands_of(recipe, tmp_path, **settings)]
     extraction = [name for name in COMMANDS for _ in ("train", "dev")]
-    trained = ["train_cosyvoice"] * 3 + ["average_model"] * 3 + ["export_onnx"]
+    trained = ["train_cosyvoice"] * 3 + ["average_model"] * 3 + ["export_jit", "export_onnx"]
     assert names == extraction + trained
     assert (tmp_path / "data" / "train.data.list").read_text() == "train.tar\n"
 
