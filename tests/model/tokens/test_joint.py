@@ -5,12 +5,12 @@ from dataclasses import replace
 import pytest
 import torch
 from safetensors.torch import load_file
-from transformers import AutoModelForCausalLM, Qwen2ForCausalLM
+from transformers import AutoModelForCausalLM, Qwen2ForCausalLM, Qwen2MoeForCausalLM
 
 from sled.decoding import DecodingOptions, Request, generate
 from sled.model.tokens.files import load_token_lm
 from sled.model.tokens.joint import JointVocabulary, save_causal_lm
-from tests.tokens import RECORDED, debug_cosyvoice2
+from tests.tokens import RECORDED, debug_cosyvoice2, debug_simpletts
 
 MODELS = {"recorded": lambda: load_token_lm(RECORDED / "lm_v2"), "debug": debug_cosyvoice2}
 
@@ -65,3 +65,26 @@ def test_what_is_no_speech_ends_it():
     joint = JointVocabulary.of(debug_cosyvoice2())
     assert joint.prompt([5, 6], [0, 1]) == [301, 5, 6, 300, 302, 303]
     assert joint.speech([302, 325, 326, 303]) == [0, 23]
+
+
+def test_transformers_speaks_in_the_voices_of_simpletts(tmp_path):
+    model = debug_simpletts()
+    generator = torch.Generator().manual_seed(0)
+    voices = {name: torch.randn(6, generator=generator) for name in ("anna", "ben")}
+    joint = save_causal_lm(model, tmp_path, voices)
+    theirs = AutoModelForCausalLM.from_pretrained(tmp_path, dtype=torch.float32)
+    assert isinstance(theirs, Qwen2MoeForCausalLM)
+    options = replace(DecodingOptions.of_model(model.config), temperature=0.0)
+    text, spoken = [20, 21, 22], []
+    for name, vector in voices.items():
+        prompt = torch.tensor([joint.prompt(text, voice=name)])
+        generated = theirs.generate(
+            prompt, do_sample=False, min_new_tokens=2 * len(text), max_new_tokens=20 * len(text)
+        )[0, prompt.shape[1] :]
+        request = Request([*text, joint.begin_speech], conditions={"speaker": vector})
+        [ours] = generate(model, [request], torch.Generator(), options)
+        spoken.append(joint.speech(generated.tolist()))
+        assert spoken[-1] == ours.speech.tolist()
+    assert spoken[0] != spoken[1]
+    with pytest.raises(ValueError, match="needs one at least"):
+        save_causal_lm(model, tmp_path)
