@@ -19,8 +19,8 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--mode",
         choices=("llm", "flow", "both"),
-        default="llm",
-        help="what is trained: the language model, the flow, or each and then both",
+        help="what is trained: the language model, the flow, or each and then both; unset: "
+        "basic.train_mode of the configuration, or llm",
     )
     parser.add_argument(
         "--resume", action="store_true", help="accepted, without effect: runs always continue"
@@ -40,6 +40,5 @@ def run(args: argparse.Namespace) -> None:
 
     how = {"use_cpu": args.use_cpu, "bf16": args.bf16}
     folder = finetune(args.config, args.output, args.mode, **how)
-    names = ("llm", "flow") if args.mode == "both" else (args.mode,)
-    best = " and ".join(f"{name}_best.pt" for name in names)
+    best = " and ".join(path.name for path in sorted(folder.glob("*_best.pt")))
     print(f"{folder}: {best}, and in folders what each stage ended with")

@@ -22,14 +22,19 @@ from sled.text.published_tokenizers import load_corpus_tokenizer
 from sled.training.editx.chat import ChatTokenizer, load_chat_lm
 from sled.training.editx.checkpoints import ChatCheckpoints
 from sled.training.editx.flow import finetune_flow
-from sled.training.editx.settings import FLOW, JOINT, LLM, Stage, read_settings
+from sled.training.editx.settings import BOTH, FLOW, JOINT, LLM, Stage, read_settings
 from sled.training.tokens.arguments import TokenTrainingArguments
 from sled.training.tokens.run import run_trainer
 from sled.training.tokens.trainer import TokenTrainer
 
 
 def finetune(
-    config: Path, output: Path, mode: str = LLM, *, use_cpu: bool = False, bf16: bool = False
+    config: Path,
+    output: Path,
+    mode: str | None = None,
+    *,
+    use_cpu: bool = False,
+    bf16: bool = False,
 ) -> Path:
     """Fine-tune one model or both; an interrupted run continues where it stopped.
 
@@ -38,7 +43,8 @@ def finetune(
         output: Folder of the result: `llm_best.pt`, `flow_best.pt` and others, and a folder for
             each stage with the whole result: `llm`, `flow`, and with `both` also `joint_llm` and
             `joint_flow`.
-        mode: "llm", "flow", or "both": each model, then both together.
+        mode: "llm", "flow", or "both": each model, then both together. None: `basic.train_mode` of
+            the configuration.
         use_cpu: Train on the CPU even if there is a GPU.
         bf16: Compute in bfloat16 where that is safe.
 
@@ -50,12 +56,13 @@ def finetune(
         OSError: If something cannot be read or written.
     """
     settings = read_settings(config, mode)
+    mode = settings["basic"]["train_mode"]
     stage, how = settings["stage"], {"use_cpu": use_cpu, "bf16": bf16}
     if mode != FLOW:
         finetune_llm(settings, output, Stage(name=LLM, epochs=stage["stage1_epochs"]), **how)
     if mode != LLM:
         finetune_flow(settings, output, Stage(name=FLOW, epochs=stage["stage2_epochs"]), **how)
-    if mode == "both":
+    if mode == BOTH:
         both = {"epochs": stage["stage3_epochs"], "lr_scale": stage["joint_lr_scale"]}
         joint = [Stage(name=f"{JOINT}_{one}", after=output / one, **both) for one in (LLM, FLOW)]
         finetune_llm(settings, output, joint[0], **how)

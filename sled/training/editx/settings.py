@@ -11,7 +11,7 @@ import yaml
 from sled.training.editx.chat import ADAPTER_TARGETS, FIRST_SPEECH, NUM_SPEECH, SYSTEM_PROMPT
 
 DEFAULTS: dict[str, dict[str, Any]] = {
-    "basic": {"seed": 42, "log_interval": 50},
+    "basic": {"seed": 42, "log_interval": 50, "train_mode": "llm"},
     "data": {
         "train_data": None,
         "cv_data": None,
@@ -32,8 +32,8 @@ DEFAULTS: dict[str, dict[str, Any]] = {
     "stage": {"stage1_epochs": 25, "stage2_epochs": 25, "stage3_epochs": 5, "joint_lr_scale": 0.1},
 }
 FLOW_DEFAULTS: dict[str, Any] = {"path": None}
-MODES = ("llm", "flow", "both")
-LLM, FLOW, JOINT = "llm", "flow", "joint"
+LLM, FLOW, BOTH, JOINT = "llm", "flow", "both", "joint"
+MODES = (LLM, FLOW, BOTH)
 LLM_DEFAULTS: dict[str, Any] = {
     "path": None,
     "lora_r": 8,
@@ -47,12 +47,13 @@ LLM_DEFAULTS: dict[str, Any] = {
 }
 
 
-def read_settings(path: Path, mode: str = LLM) -> dict[str, Any]:
+def read_settings(path: Path, mode: str | None = None) -> dict[str, Any]:
     """Read a configuration; unknown settings are left out.
 
     Args:
         path: The file.
-        mode: Which models are to be trained.
+        mode: Which models are to be trained, one of `MODES`. None: `basic.train_mode`, which is
+            set to it in the result.
 
     Raises:
         OSError: If the file cannot be read.
@@ -69,7 +70,10 @@ def read_settings(path: Path, mode: str = LLM) -> dict[str, Any]:
     models[LLM] = LLM_DEFAULTS | (models[LLM] or {})
     models[FLOW] = FLOW_DEFAULTS | (models[FLOW] or {})
     needed = {f"data.{name}": settings["data"][name] for name in ("train_data", "cv_data")}
-    trained = (LLM, FLOW) if mode == "both" else (mode,)
+    mode = settings["basic"]["train_mode"] = mode or settings["basic"]["train_mode"]
+    if mode not in MODES:
+        raise ValueError(f"{path}: basic.train_mode {mode!r}: choose {', '.join(MODES)}")
+    trained = (LLM, FLOW) if mode == BOTH else (mode,)
     needed |= {f"model.{one}.path": models[one]["path"] for one in trained}
     for name, value in needed.items():
         if not value:

@@ -130,6 +130,18 @@ def test_only_the_answer_is_learned(setting):
         torch.testing.assert_close(-ours, theirs)
 
 
+def test_the_configuration_may_say_what_is_trained(setting, tmp_path):
+    content = yaml.safe_load((setting / "lora.yaml").read_text())
+    path = tmp_path / "config.yaml"
+    for mode, needed in (("flow", "flow"), ("both", "flow"), ("nothing", "train_mode")):
+        content["basic"] = {"train_mode": mode}
+        content["model"]["flow"] = {}
+        path.write_text(yaml.safe_dump(content))
+        with pytest.raises(ValueError, match=needed):
+            read_settings(path)
+        assert read_settings(path, "llm")["basic"]["train_mode"] == "llm"
+
+
 def test_what_cannot_be_used_is_named(setting, tmp_path, capsys):
     (tmp_path / "empty.yaml").write_text("data: {train_data: x}")
     with pytest.raises(ValueError, match="lacks data.cv_data"):
