@@ -97,10 +97,56 @@ def mutated_texts(draw: st.DrawFn) -> str:
     return text
 
 
+# Parts of sums, quantities, addresses and dates, which rules put together.
+PARTS = [
+    *["1", "2.5", "10", "1/2", " 234", "x", "ab", "π", "IV", "Th", "ed.", "pop.", "ATG", "№", "€"],
+    *[" m", "km", "W", "K", "m²K", "(kg K)", "°", "%", "f(", "sin(", "√", "∫", "∑ᵢ₌₁ⁿ", "|x|", "|"],
+    *[
+        "(",
+        ")",
+        "^2",
+        "²",
+        "⁻¹",
+        "₀",
+        "!",
+        "+",
+        " − ",
+        "-",
+        " = ",
+        "/",
+        "×",
+        " * ",
+        " < ",
+        "≥",
+        "±",
+    ],
+    *[
+        "→",
+        "·",
+        "e-3",
+        "0x",
+        "1F",
+        "'",
+        '"',
+        ",",
+        ".",
+        ":",
+        "@",
+        "#",
+        " ",
+        "am",
+        "May ",
+        "12/",
+        "p.",
+    ],
+]
+joined_parts = st.lists(st.sampled_from(PARTS), min_size=2, max_size=9).map("".join)
+
+
 @st.composite
 def cut_texts(draw: st.DrawFn) -> list[str]:
-    """A mutated text in pieces."""
-    text = draw(mutated_texts())
+    """A mutated text, or parts in any order, in pieces."""
+    text = draw(mutated_texts() | joined_parts)
     cuts = sorted(draw(st.sets(st.integers(0, len(text)), max_size=5)))
     return [text[start:end] for start, end in pairwise([0, *cuts, len(text)])]
 

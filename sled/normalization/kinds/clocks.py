@@ -149,6 +149,13 @@ RULES: list[Rule] = [
         reach=2,
         goes_on=rf"-|{_HOURS}:[0-5]\d[.,;:!?)]*",
     ),
+    rule(  # 0:47 left
+        rf"{FREE}0:(?P<seconds>[0-5]\d)(?= (?:left|remaining|to go|to play)\b)",
+        lambda m: f"{numbers.cardinal(int(m['seconds']))} seconds",
+        begins=r"0:\d\d$",
+        reach=2,
+        goes_on="to",
+    ),
     rule(
         rf"{FREE}{_CLOCK}(?::(?P<seconds>[0-5]\d)(?:\.(?P<part>\d+))?)?(?![\d:]|[.,]\d)",
         _say_clock,

@@ -337,6 +337,10 @@ def rules(dialect: Dialect) -> list[Rule]:
             begins=rf"(?:{_WEEKDAY}),?$",
             reach=2,
         ),
+        rule(  # Wed's
+            r"(?<![\w'.-])(?P<day>Mon|Tues?|Wed|Thu(?:rs)?|Fri)'s(?!\w)",
+            lambda m: f"{_say_weekday(m['day'])}'s",
+        ),
         rule(  # Mon, Wed & Fri
             rf"(?<![\w'.-])(?P<day>{_SHORT_WEEKDAY})(?=(?:,|,? (?:and|or|&)) (?:{_WEEKDAY})(?!\w))",
             lambda m: _say_weekday(m["day"]),

@@ -191,16 +191,16 @@ def _say_operator(sign: str, text: str) -> str:
 
 
 def _say_operand(text: str) -> str:
+    if text[0] in "-−":
+        return f"minus {_say_operand(text[1:])}"
     if re.fullmatch(_POWER_OF_FUNCTION, text):
         return _say_base(text)
-    if re.fullmatch(rf"(?:{NUMBER}) ?{_OWN_MEASURE}\.?", text):
-        return _say_base(text)
-    if group := re.fullmatch(rf"([^()]*)\)({_POWER})", text):  # the power of a sum in parentheses
+    if re.fullmatch(rf"(?:{NUMBER}) ?{_OWN_MEASURE}[.!]?", text):
+        return _say_base(text.rstrip("!")) + (" factorial" if text[-1] == "!" else "")
+    if group := re.fullmatch(rf"\(?([^()]*)\)({_POWER})", text):  # (a + b)²
         return f"{_say_operand(group[1])}, {_say_power(group[2][1:])}"
     said = []
-    if text[0] in "-−":
-        said.append("minus")
-    body = text.strip("-−()") if "(" not in text[1:] else text.lstrip("-−")
+    body = text.strip("-−()") if "(" not in text[1:] else text
     if body.startswith("√"):
         said.append("the square root of")
         body = body[1:].lstrip("(")
@@ -239,7 +239,7 @@ def _say_base(text: str) -> str:
         names = unit_names(measure[2])
         number = _say_base(measure[1])
         return f"{number} {names[measure[1] != '1']}" if names else number
-    if coefficient := re.fullmatch(rf"({NUMBER})([a-zA-Z]{{1,2}})", text):
+    if coefficient := re.fullmatch(rf"({NUMBER})({_VARIABLE}{{1,2}})", text):
         return f"{_say_base(coefficient[1])} {_say_base(coefficient[2])}"
     if text in GREEK:
         return GREEK[text]

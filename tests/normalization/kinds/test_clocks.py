@@ -28,6 +28,7 @@ from sled.normalization import normalize
         ("a 16:9 display", "a sixteen by nine display"),
         ("7 days/week, 3x/day", "seven days per week, three times per day"),
         ("1:2:3", "one to two to three"),
+        ("0:47 left, Wed's at 0:47", "forty-seven seconds left, wednesday's at zero forty-seven"),
     ],
 )
 def test_clocks_are_said(written: str, said: str) -> None:

@@ -50,6 +50,9 @@ from sled.normalization import normalize
             "the integral from zero to one of x d x, the sum from i equals one to n of i",
         ),
         ("n(n+1)/2", "n (n plus one) over two"),
+        ("(1)² − 2x = 6x", "one, squared minus two x equals six x"),
+        ("1π² + 2", "one pi squared plus two"),
+        ("(y)² − 2x, −3m² = 1", "y, squared minus two x, minus three square meters equals one"),
     ],
 )
 def test_sums_are_said(written: str, said: str) -> None:
