@@ -127,23 +127,39 @@ class Admission:
             self._release(owner, starting)
             starting = False
 
-    def check_open(self) -> None:
-        """Check that sessions are still admitted.
+    def check_open(self, owner: str = "") -> None:
+        """Check that a request would be admitted now, or may wait for its turn.
+
+        Args:
+            owner: Who wants to speak.
 
         Raises:
-            ApiError: `draining`.
+            ApiError: `draining`, or `at_capacity`.
         """
         if self.draining:
             raise ApiError("draining", "the server is shutting down: try another one", None, 1.0)
+        if self._is_free:
+            return
+        if self._queue_s == 0 or (self._is_queue_full and self._displaced_by(owner) is None):
+            raise self._refusal()
+
+    @property
+    def _is_free(self) -> bool:
+        """Whether a request is admitted without waiting."""
+        return not self._waiting and self._has_room()
+
+    @property
+    def _is_queue_full(self) -> bool:
+        return len(self._waiting) >= self._max_queued
 
     async def _acquire(self, owner: str) -> None:
-        self.check_open()
-        if not self._waiting and self._has_room():
+        self.check_open(owner)
+        if self._is_free:
             self._take(owner)
             return
-        full = len(self._waiting) >= self._max_queued
-        if self._queue_s == 0 or (full and not self._make_room(owner)):
-            raise self._refusal()
+        if self._is_queue_full and (last := self._displaced_by(owner)) is not None:
+            self._waiting.remove(last)
+            last.come.set_exception(self._refusal())
         turn = _Turn(owner, asyncio.get_running_loop().create_future())
         self._waiting.append(turn)
         try:
@@ -159,16 +175,16 @@ class Admission:
             raise self._refusal()
         turn.come.result()
 
-    def _make_room(self, owner: str) -> bool:
-        """Refuse the last request of whoever has most in a full queue, if that is clearly more."""
+    def _displaced_by(self, owner: str) -> _Turn | None:
+        """Which request leaves a full queue for one of this owner. None: none does.
+
+        It is the last one of whoever has most in the queue, if that is clearly more.
+        """
         queued = Counter(turn.owner for turn in self._waiting)
         most = max(queued, key=lambda one: queued[one], default=owner)
         if queued[most] <= queued[owner] + 1:
-            return False
-        last = next(turn for turn in reversed(self._waiting) if turn.owner == most)
-        self._waiting.remove(last)
-        last.come.set_exception(self._refusal())
-        return True
+            return None
+        return next(turn for turn in reversed(self._waiting) if turn.owner == most)
 
     def _release(self, owner: str, starting: bool) -> None:
         self._num_starting -= starting

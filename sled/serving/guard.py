@@ -13,10 +13,13 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from sled.serving.caller import Caller, set_caller
+from sled.serving.elevenlabs.context import DOOR as ELEVENLABS
 from sled.serving.errors import ApiError
 from sled.serving.keys import ANYONE, Key
+from sled.serving.openai.speech import DOOR as OPENAI
 from sled.serving.server import Server
 from sled.serving.waiting import within
+from sled.serving.websocket.connection import DOOR as SOCKETS
 
 MAX_BODY_BYTES = 1 << 20
 # Recordings of 10 MiB, and the fields beside them.
@@ -24,7 +27,11 @@ MAX_UPLOAD_BYTES = 11 << 20
 UPLOAD_PATHS = ("/v1/audio/voices", "/v1/audio/voice_consents")
 # A recording in base64 beside the text.
 MAX_SPEECH_BYTES = 4 << 20
-SPEECH_PATHS = ("/v1/audio/speech", "/v1/audio/speech/batch", "/dev/captioned_speech")
+# Speech of one text, and of several, each of which may be refused.
+ONE_SPEECH_PATHS = ("/v1/audio/speech", "/dev/captioned_speech")
+SPEECH_PATHS = (*ONE_SPEECH_PATHS, "/v1/audio/speech/batch")
+SOCKET_PATH = "/v1/audio/speech/stream"
+ELEVENLABS_PATHS = "/v1/text-to-speech/"
 # A request has to arrive within this time.
 BODY_S = 60.0
 # What needs no key: some clients list voices and models without one.
@@ -85,15 +92,33 @@ class Guard:
             scope["needs_key"] = self._may_come_later(scope, headers)
             key = ANYONE if scope["needs_key"] else self._find_key(scope, headers)
             set_caller(Caller(name, key))
-            if scope["type"] == "websocket":
-                if not scope["needs_key"]:
-                    self._server.check_open(key)
-            else:
+            if not scope["needs_key"]:
+                self._check_open(scope, key)
+            if scope["type"] == "http":
                 receive = _Body(scope["path"], headers, receive).receive
         except ApiError as error:
             await _refuse(scope, send_named, error)
             return
         await self._app(scope, receive, send_named)
+
+    def _check_open(self, scope: Scope, key: Key) -> None:
+        """Refuse a caller who wants to speak and could not even wait for a turn.
+
+        When many callers have to be refused, that takes no more time than it has to: nothing of
+        their bodies and messages has been read.
+        """
+        if scope["type"] == "websocket":
+            door = SOCKETS if scope["path"] == SOCKET_PATH else ELEVENLABS
+        elif scope["method"] != "POST":
+            return
+        elif scope["path"].startswith(ELEVENLABS_PATHS):
+            door = ELEVENLABS
+        elif scope["path"] in ONE_SPEECH_PATHS:
+            door = OPENAI
+        else:
+            return
+        with self._server.counting_refusals(door):
+            self._server.check_open(key)
 
     def _may_come_later(self, scope: Scope, headers: Headers) -> bool:
         """Whether the door has to ask for a key, which may be in the first message."""

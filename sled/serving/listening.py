@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import socket
 import time
 from types import FrameType
@@ -140,5 +139,4 @@ class Listener(uvicorn.Server):
 
 def listen(config: uvicorn.Config, server: Server) -> None:
     """Serve until the process is told to stop, or the model cannot be loaded."""
-    listener = Listener(config, server)
-    asyncio.run(listener.serve())
+    Listener(config, server).run()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator, Coroutine, Sequence
 from contextlib import AsyncExitStack
 from typing import Annotated, Any, TypeVar
 from urllib.parse import quote
@@ -30,7 +30,29 @@ def server_of(request: Request) -> Server:
     return server
 
 
-def header_value(text: str) -> str:
+def speech_headers(model: str, voice: str, seed: int, ignored: Sequence[str]) -> dict[str, str]:
+    """Headers of an answer that is speech, the same for all doors.
+
+    Args:
+        model: Name of the model.
+        voice: Name of the voice.
+        seed: Its seed.
+        ignored: Fields of the request that are set and have no effect.
+    """
+    headers = {
+        "x-accel-buffering": "no",  # proxies pass the audio on as it comes
+        "cache-control": "no-store, no-transform",
+        "x-sled-model": _header_value(model),
+        "x-sled-voice": _header_value(voice),
+        "x-sled-seed": str(seed),
+        "x-sled-synthetic": "1",
+    }
+    if ignored:
+        headers["x-sled-ignored"] = _header_value(", ".join(ignored))[:500].strip()
+    return headers
+
+
+def _header_value(text: str) -> str:
     """A text as the value of a header: what is not printable ASCII is percent-encoded."""
     return "".join(
         char if " " <= char <= "~" else quote(char, safe="", errors="replace") for char in text

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import sys
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
@@ -24,6 +25,10 @@ from sled.serving.voices.presets import read_presets
 
 logger = logging.getLogger(__name__)
 
+# A thread that computes in Python lets others wait for at most so long. The event loop may have to
+# wait after each call of the system, and with the default of 5 ms it could not follow many callers;
+# nor could the threads of the engine, while the event loop is busy.
+SWITCH_S = 0.0005
 # How an utterance ends whose caller has left.
 CALLER_GONE = (asyncio.CancelledError, GeneratorExit, ConnectionEnded, WebSocketDisconnect, OSError)
 
@@ -71,6 +76,7 @@ class Server:
 
     async def start(self) -> None:
         """Load the model and warm it up."""
+        sys.setswitchinterval(SWITCH_S)
         try:
             self._service = await asyncio.to_thread(self._load)
             self._metrics = Metrics(self.registry, self._service)
@@ -125,13 +131,35 @@ class Server:
         """Check whether an utterance for this key could be begun now; it may still have to wait.
 
         Raises:
-            ApiError: `starting`, `engine_failed`, `draining`, `too_many_sessions`, `rate_limited`.
+            ApiError: `starting`, `engine_failed`, `draining`, `at_capacity`, `too_many_sessions`,
+                `rate_limited`.
         """
         service = self.service
         if not service.ready:
             raise ApiError("starting", "the model is being loaded: try again", None, 1.0)
-        service.admission.check_open()
         self.keys.check(key)
+        service.admission.check_open(key.name)
+
+    def check_text(self, text: str, param: str) -> None:
+        """Check a text that is complete.
+
+        Args:
+            text: The text.
+            param: The field that it comes in.
+
+        Raises:
+            ApiError: `text_empty`, or `text_too_long`.
+        """
+        if not text.strip():
+            raise ApiError("text_empty", f"{param} is blank: give at least one word", param)
+        longest = self.settings.max_input_chars
+        if len(text) > longest:
+            raise ApiError(
+                "text_too_long",
+                f"{param} has {len(text)} characters, at most {longest} are spoken at once: "
+                "divide it",
+                param,
+            )
 
     @property
     def step_running_s(self) -> float:

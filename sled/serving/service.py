@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import math
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
@@ -127,11 +126,20 @@ class SpeechService:
         Args:
             text: What to say.
         """
-        options = replace(self.tts.default_options, max_frames=CALIBRATION_FRAMES)
+        # The words of numbers are loaded when the first one is read, which takes 0.1 s.
+        await asyncio.to_thread(self.tts.tokenizer.normalize, "1")
         for count in CALIBRATION:
-            await asyncio.to_thread(self.tts.synthesize, [text] * count, options=options)
+            await asyncio.gather(*(self._speak_to_nobody(text) for _ in range(count)))
         keep_for_good()
         self.ready = True
+
+    async def _speak_to_nobody(self, text: str) -> None:
+        decoding = replace(self.tts.default_options, max_frames=CALIBRATION_FRAMES)
+        async with self.tts.open_session(SessionOptions(decoding=decoding)) as session:
+            session.feed(text)
+            session.flush()
+            async for _ in session:
+                pass
 
     def count_tokens(self, text: str) -> int:
         """Tokens of a text."""
@@ -187,8 +195,9 @@ class SpeechService:
             except ValueError as error:
                 raise ApiError("invalid_value", str(error), "voice") from error
             stack.callback(session.cancel)
+            pace = self.tts.engine.pace
             utterance = Utterance(
-                session, request.max_lead_s, CAUTION * self.tts.engine.pace.delay_s, settle
+                session, request.max_lead_s, lambda: CAUTION * pace.delay_s, settle
             )
             if not request.live:
                 settle()
@@ -222,7 +231,8 @@ class Utterance:
             minutes of audio from a sender before it slows it down, and what a listener has not
             heard when he interrupts was made in vain.
         reserve_s: The first audio is held back until there is so much of it, but no longer than it
-            then lasts. It is little unless many are spoken to.
+            then lasts. It is little unless many are spoken to. Asked when the first audio has come:
+            of many who start together, each makes the others slower.
         settle: Called when the listener has a reserve of audio.
 
     Attributes:
@@ -237,7 +247,7 @@ class Utterance:
         self,
         session: Session,
         max_lead_s: float | None = None,
-        reserve_s: float = 0.0,
+        reserve_s: Callable[[], float] = lambda: 0.0,
         settle: Callable[[], None] = lambda: None,
     ) -> None:
         self._session, self._max_lead_s = session, max_lead_s
@@ -340,14 +350,14 @@ class Utterance:
     async def _pieces(self) -> AsyncIterator[np.ndarray]:
         """The audio; the first pieces come together, so that the listener has a reserve."""
         held: list[np.ndarray] = []
-        missing_s, ends_s = self._reserve_s, math.inf
         # The session loses nothing if it is not waited for any longer.
         with suppress(asyncio.TimeoutError, StopAsyncIteration):
-            while missing_s > 0 or not held:
-                wait_s = None if not held else max(0.0, ends_s - time.perf_counter())
+            held.append(await anext(self._session))
+            reserve_s = self._reserve_s()
+            ends_s = time.perf_counter() + reserve_s
+            while sum(map(len, held)) < reserve_s * self._session.sample_rate:
+                wait_s = max(0.0, ends_s - time.perf_counter())
                 held.append(await asyncio.wait_for(anext(self._session), wait_s))
-                ends_s = min(ends_s, time.perf_counter() + self._reserve_s)
-                missing_s -= len(held[-1]) / self._session.sample_rate
         for piece in held:
             yield piece
         async for piece in self._session:

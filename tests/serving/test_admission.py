@@ -86,6 +86,29 @@ def test_when_many_speak_a_share_of_them_may_start() -> None:
     asyncio.run(run())
 
 
+def test_who_could_not_even_wait_is_refused_before_he_asks() -> None:
+    async def run() -> None:
+        slots = admission(queue_s=60.0, max_queued=2)
+        async with AsyncExitStack() as stack:
+            await hold(stack, slots, 3)
+            waiting = []
+            for queued in (1, 2):
+                slots.check_open()
+                waiting.append(asyncio.ensure_future(hold(stack, slots)))
+                await until(slots, queued)
+            with pytest.raises(ApiError) as refusal:
+                slots.check_open()
+            assert refusal.value.code == "at_capacity"
+            slots.check_open("another owner")  # of whom nobody waits
+            assert slots.queued == 2
+            for one in waiting:
+                one.cancel()
+            await asyncio.gather(*waiting, return_exceptions=True)
+        slots.check_open()
+
+    asyncio.run(run())
+
+
 def test_a_slow_machine_still_serves_one() -> None:
     async def run() -> None:
         slots = admission(predict_load=lambda count: 5.0 * count)

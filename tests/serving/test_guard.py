@@ -81,7 +81,7 @@ def test_waiting_for_text_is_starvation_and_no_underrun(
             played_s, begun_s = 0.0, 0.0
             while True:
                 try:
-                    piece = await asyncio.wait_for(caller.socket.recv(), 0.5)
+                    piece = await asyncio.wait_for(caller.socket.recv(), 0.5 if begun_s else 30)
                 except TimeoutError:
                     break
                 if isinstance(piece, bytes):

@@ -83,7 +83,7 @@ def test_the_first_audio_comes_when_there_is_a_reserve(
     async def main() -> tuple[list[int], list[int]]:
         session = Pieces(count, late)
         heard, taken_then = [], []
-        async for piece in Utterance(session, reserve_s=reserve_s).audio():
+        async for piece in Utterance(session, reserve_s=lambda: reserve_s).audio():
             heard.append(int(piece[0]))
             taken_then.append(session.taken)
             session.goes_on.set()

@@ -28,7 +28,7 @@ from fastapi import APIRouter, WebSocket
 from starlette.websockets import WebSocketDisconnect
 
 from sled.serving.caller import Caller, set_caller
-from sled.serving.elevenlabs.context import Context
+from sled.serving.elevenlabs.context import DOOR, Context
 from sled.serving.elevenlabs.formats import open_encoder
 from sled.serving.elevenlabs.messages import (
     MAX_SEED,
@@ -144,7 +144,8 @@ class Connection:
         if scope.get("needs_key"):
             key = server.keys.find(message.given_key, (scope.get("client") or ("",))[0])
             set_caller(Caller(scope.get("request_id", ""), key))
-            server.check_open(key)
+            with server.counting_refusals(DOOR):
+                server.check_open(key)
         self._query = read_query(dict(self._socket.query_params))
         model = self._query.model_id
         if model is not None and not model.startswith(MODEL_PREFIX):

@@ -20,9 +20,8 @@ from sled.serving.elevenlabs.context import DOOR
 from sled.serving.elevenlabs.formats import DEFAULT, open_encoder
 from sled.serving.elevenlabs.messages import MAX_SEED, MODEL_PREFIX, VoiceSettings
 from sled.serving.encoding import AudioEncoder
-from sled.serving.errors import ApiError
 from sled.serving.marks import check_marks
-from sled.serving.requests import RequestStack, header_value, server_of, unless_left
+from sled.serving.requests import RequestStack, server_of, speech_headers, unless_left
 from sled.serving.server import Server
 from sled.serving.service import SpeechRequest
 
@@ -178,7 +177,9 @@ class Order:
         server = server_of(self.request)
         service = server.service
         with server.counting_refusals(DOOR):
-            self._check(server)
+            if body.model_id is not None and not body.model_id.startswith(MODEL_PREFIX):
+                service.check_model(body.model_id)
+            server.check_text(body.text, "text")
             check_marks(service, "character" if timed else "none", "with-timestamps")
             voice = service.find_voice(self.voice_id)
             speed = voice.pace(body.speed())
@@ -188,32 +189,11 @@ class Order:
         speech = Speech(server, body.text, how, encoder, speed)
         self.stack.push_async_callback(speech.end)
         await unless_left(self.request, speech.begin())
-        headers = {
-            "x-accel-buffering": "no",
-            "cache-control": "no-store, no-transform",
+        headers = speech_headers(service.name, voice.name, seed, body.ignored()) | {
             "request-id": self.request.scope.get("request_id", ""),
-            "x-sled-model": header_value(service.name),
-            "x-sled-voice": header_value(voice.name),
-            "x-sled-seed": str(seed),
-            "x-sled-synthetic": "1",
             "server-timing": f"first;dur={1000 * (time.perf_counter() - begun_s):.1f}",
         }
-        if ignored := body.ignored():
-            headers["x-sled-ignored"] = header_value(", ".join(ignored))[:500].strip()
         return speech, encoder, headers
-
-    def _check(self, server: Server) -> None:
-        text, model, limit = self.body.text, self.body.model_id, server.settings.max_input_chars
-        if model is not None and not model.startswith(MODEL_PREFIX):
-            server.service.check_model(model)
-        if not text.strip():
-            raise ApiError("text_empty", "text is blank: give at least one word", "text")
-        if len(text) > limit:
-            raise ApiError(
-                "text_too_long",
-                f"text has {len(text)} characters, at most {limit} are spoken at once: divide it",
-                "text",
-            )
 
 
 def _order(

@@ -45,7 +45,7 @@ async def speak_captioned(request: Request, body: CaptionedBody, stack: RequestS
 
     if not body.stream:
         whole = await unless_left(request, speech.whole(first))
-        return JSONResponse(line(whole))
+        return JSONResponse(line(whole), headers=speech.headers())
 
     async def lines() -> AsyncGenerator[str, None]:
         async for audio in speech.stream(first):
@@ -53,7 +53,7 @@ async def speak_captioned(request: Request, body: CaptionedBody, stack: RequestS
         if (last := line(b""))["timestamps"]:
             yield json.dumps(last) + "\n"
 
-    return StreamingResponse(lines(), media_type=LINES)
+    return StreamingResponse(lines(), media_type=LINES, headers=speech.headers())
 
 
 def _take_times(speech: Encoded) -> list[dict[str, Any]] | None:

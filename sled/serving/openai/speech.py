@@ -20,7 +20,7 @@ from sled.serving.encoding import WAV_HEADER_BYTES, AudioEncoder, wav_header
 from sled.serving.errors import ApiError
 from sled.serving.marks import check_marks, write_marks
 from sled.serving.openai.body import MAX_SEED, SpeechBody
-from sled.serving.requests import RequestStack, header_value, server_of, unless_left
+from sled.serving.requests import RequestStack, server_of, speech_headers, unless_left
 from sled.serving.server import Server
 from sled.serving.service import SpeechRequest
 from sled.streaming.marks import Mark, MarkKind
@@ -49,22 +49,14 @@ async def respond(request: Request, body: SpeechBody, stack: AsyncExitStack) -> 
         ApiError: If it cannot be followed.
     """
     begun_s = time.perf_counter()
-    server = server_of(request)
-    speech = Encoded(server, body, stack)
+    speech = Encoded(server_of(request), body, stack)
     first = await unless_left(request, speech.begin())
     waited_s, queue_s = time.perf_counter() - begun_s, speech.queue_s
-    headers = {
-        "x-accel-buffering": "no",
-        "cache-control": "no-store, no-transform",
-        "x-sled-model": header_value(server.service.name),
-        "x-sled-voice": header_value(speech.voice.name),
-        "x-sled-seed": str(speech.seed),
-        "x-sled-synthetic": "1",
-        "server-timing": f"queue;dur={1000 * queue_s:.1f}, model;dur={1000 * speech.model_s:.1f}, "
-        f"first;dur={1000 * waited_s:.1f}",
-    }
-    if ignored := body.ignored():
-        headers["x-sled-ignored"] = header_value(", ".join(ignored))[:500].strip()
+    headers = speech.headers()
+    headers["server-timing"] = (
+        f"queue;dur={1000 * queue_s:.1f}, model;dur={1000 * speech.model_s:.1f}, "
+        f"first;dur={1000 * waited_s:.1f}"
+    )
     if body.stream_format == "sse":
         events = speech.events(first)
         return StreamingResponse(events, media_type="text/event-stream", headers=headers)
@@ -72,25 +64,6 @@ async def respond(request: Request, body: SpeechBody, stack: AsyncExitStack) -> 
         audio = await unless_left(request, speech.whole(first))
         return Response(audio, media_type=speech.media_type, headers=headers)
     return StreamingResponse(speech.stream(first), media_type=speech.media_type, headers=headers)
-
-
-def check_input(server: Server, body: SpeechBody) -> None:
-    """Check the model and the text of a request.
-
-    Raises:
-        ApiError: `model_not_found`, `text_empty`, `text_too_long`.
-    """
-    server.service.check_model(body.model)
-    if not body.input.strip():
-        raise ApiError("text_empty", "input is blank: give at least one word", "input")
-    longest = server.settings.max_input_chars
-    if len(body.input) > longest:
-        raise ApiError(
-            "text_too_long",
-            f"input has {len(body.input)} characters, at most {longest} are spoken at once: "
-            "divide it",
-            "input",
-        )
 
 
 def open_encoder(server: Server, body: SpeechBody, speed: float) -> AudioEncoder:
@@ -127,7 +100,8 @@ class Encoded:
     def __init__(self, server: Server, body: SpeechBody, stack: AsyncExitStack) -> None:
         self._server, self._body, self._stack = server, body, stack
         with server.counting_refusals(DOOR):
-            check_input(server, body)
+            server.service.check_model(body.model)
+            server.check_text(body.input, "input")
             self.voice = server.service.find_voice(body.voice_name())
             self._marks = check_marks(server.service, body.timestamps, "timestamps")
             if self._marks is not None and body.stream_format != "sse":
@@ -170,6 +144,11 @@ class Encoded:
     def model_s(self) -> float:
         """Seconds from the text to its first audio, the server's own work left out."""
         return self._utterance.model_s or 0.0
+
+    def headers(self) -> dict[str, str]:
+        """Headers of the answer."""
+        ignored = self._body.ignored()
+        return speech_headers(self._server.service.name, self.voice.name, self.seed, ignored)
 
     async def stream(self, first: bytes) -> AsyncGenerator[bytes, None]:
         """The bytes of the stream, from the first ones on."""

@@ -26,9 +26,10 @@ from pydantic import ValidationError
 from starlette.websockets import WebSocketDisconnect
 
 from sled.serving.encoding import AudioEncoder
-from sled.serving.errors import ApiError
+from sled.serving.errors import ApiError, describe_problem
 from sled.serving.marks import check_marks, write_marks, write_timestamps
 from sled.serving.openai.body import MAX_SEED
+from sled.serving.openai.speech import open_encoder
 from sled.serving.server import Server
 from sled.serving.service import SpeechRequest, Utterance
 from sled.serving.sockets import (
@@ -180,9 +181,8 @@ class Connection:
         try:
             config = SocketConfig.model_validate(message)
         except ValidationError as error:
-            problem = error.errors()[0]
-            param = ".".join(map(str, problem["loc"])) or None
-            raise ApiError("invalid_value", f"{param}: {problem['msg']}", param) from error
+            problem, param = describe_problem(error.errors()[0])
+            raise ApiError("invalid_value", problem, param) from error
         service = self._server.service
         service.check_model(config.model)
         voice = service.find_voice(config.voice_name())
@@ -205,11 +205,7 @@ class Connection:
         return self._server.service.find_voice(config.voice_name()).pace(config.speed)
 
     def _encoder(self, config: SocketConfig) -> AudioEncoder:
-        rate, speed = self._server.service.sample_rate, self._speed(config)
-        try:
-            return AudioEncoder(config.response_format, rate, config.sample_rate, speed)
-        except ValueError as error:
-            raise ApiError("format_unsupported", str(error), "sample_rate") from error
+        return open_encoder(self._server, config, self._speed(config))
 
     def _take_text(self, text: Any) -> None:
         if self._config is None:

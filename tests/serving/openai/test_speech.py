@@ -266,9 +266,15 @@ def test_too_many_callers_are_refused_at_once(serve: Callable[..., Running]) -> 
             client.stream("POST", "/v1/audio/speech", json=body),
         ):
             refused = await client.post("/v1/audio/speech", json=body)
+            figures = (await client.get("/metrics")).text
+            reader, writer = await asyncio.open_connection(*running.url[7:].split(":"))
+            writer.write(b"POST /v1/audio/speech HTTP/1.1\r\nhost: x\r\ncontent-length: 9\r\n\r\n")
+            assert b" 429 " in await reader.readline()  # of whom nothing else has been read
+            writer.close()
         assert refused.status_code == 429
         assert refused.json()["error"]["code"] == "at_capacity"
         assert int(refused.headers["retry-after-ms"]) > 0
+        assert 'sled_requests_total{code="at_capacity",door="openai"} 1.0' in figures
 
     asyncio.run(run())
     running.wait_until(lambda: running.server.active == 0)

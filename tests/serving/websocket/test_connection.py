@@ -275,17 +275,20 @@ def test_too_many_callers_are_told_when_to_try_again(serve: Callable[..., Runnin
     running = serve(max_sessions=1, queue_s=0)
 
     async def run() -> None:
-        async with call(running) as first:
+        async with call(running) as first, call(running) as second:
             await first.send(text(TEXT * 50))
             await first.take()
-            async with call(running) as second:
-                await second.send(text("four"), DONE)
-                messages, _ = await second.utterance()
-                assert messages[0]["code"] == "at_capacity"
-                assert messages[0]["retry_after_ms"] > 0
-                with pytest.raises(websockets.ConnectionClosed):
-                    await second.take()
-                assert second.socket.close_code == 1013
+            with pytest.raises(websockets.InvalidStatus) as handshake:
+                await websockets.connect(running.socket_url)
+            assert handshake.value.response.status_code == 429
+            assert int(handshake.value.response.headers["retry-after-ms"]) > 0
+            await second.send(text("four"), DONE)
+            messages, _ = await second.utterance()
+            assert messages[0]["code"] == "at_capacity"
+            assert messages[0]["retry_after_ms"] > 0
+            with pytest.raises(websockets.ConnectionClosed):
+                await second.take()
+            assert second.socket.close_code == 1013
 
     asyncio.run(run())
     running.wait_until(lambda: running.server.active == 0)
