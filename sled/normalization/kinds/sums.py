@@ -92,10 +92,13 @@ _FUNCTION = rf"(?:(?:{'|'.join(_FUNCTIONS)})\d*|[a-zA-Z]'{{0,2}})"
 _OPEN_CALL = rf"{_FUNCTION}\({_ARGUMENT}(?:, ?{_ARGUMENT})*"
 _CALL = rf"{_OPEN_CALL}\)"
 _POWER_OF_FUNCTION = rf"(?:sin|cos|tan|log)\^\d ?{_VARIABLE}(?!{LETTER})"  # sin²x
+# Elsewhere it is a mark: 2 + 2 = 4!
+_FACTORIAL = r"(?:(?<=\W[nk])!|!(?= ?[-−+×·*/÷=≠≈<>≤≥)]))?"
 _OPERAND = (
     rf"(?:{_CALL}|{_POWER_OF_FUNCTION}|\|[-−]?{_VARIABLE}\||[-−]?√?\(?(?:{_NUMBER}|Δ?{_VARIABLE}(?!{_VARIABLE})|{_VARIABLE}{{2}}(?=\^)"
     r"|(?!by)(?:m[acghvx]|[abc][bcxyz]|[xy][yz])(?![a-zA-Z]))"
-    rf"(?:{_POWER}(?: {_MEASURE}(?![\w(^/·])|/[mμ]?L(?!\w))?)?!?(?!\w)\)?(?:(?<=\)){_POWER})?)"
+    rf"(?:{_POWER}(?: {_MEASURE}(?![\w(^/·])|/[mμ]?L(?!\w))?)?{_FACTORIAL}(?!\w)\)?"
+    rf"(?:(?<=\)){_POWER})?)"
 )
 _OPERATOR = r"(?:[=!<>]=|[-+−±×·*÷=≠≈<>≤≥/xX])"
 _STRONG = re.compile(r"[+−±×·*÷=≠≈<>≤≥^√]")
@@ -195,8 +198,8 @@ def _say_operand(text: str) -> str:
         return f"minus {_say_operand(text[1:])}"
     if re.fullmatch(_POWER_OF_FUNCTION, text):
         return _say_base(text)
-    if re.fullmatch(rf"(?:{NUMBER}) ?{_OWN_MEASURE}[.!]?", text):
-        return _say_base(text.rstrip("!")) + (" factorial" if text[-1] == "!" else "")
+    if re.fullmatch(rf"(?:{NUMBER}) ?{_OWN_MEASURE}\.?", text):
+        return _say_base(text)
     if group := re.fullmatch(rf"\(?([^()]*)\)({_POWER})", text):  # (a + b)²
         return f"{_say_operand(group[1])}, {_say_power(group[2][1:])}"
     said = []

@@ -53,6 +53,12 @@ from sled.normalization import normalize
         ("(1)² − 2x = 6x", "one, squared minus two x equals six x"),
         ("1π² + 2", "one pi squared plus two"),
         ("(y)² − 2x, −3m² = 1", "y, squared minus two x, minus three square meters equals one"),
+        (
+            "x = n!, 2 + 2 = 4! and 3! + 2! = 8",
+            "x equals n factorial, two plus two equals four! and three factorial plus two "
+            "factorial equals eight",
+        ),
+        ("E = 9 × 10¹⁶ J!!", "e equals nine times ten to the sixteenth joules!"),
     ],
 )
 def test_sums_are_said(written: str, said: str) -> None:
