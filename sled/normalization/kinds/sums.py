@@ -198,8 +198,8 @@ def _say_operand(text: str) -> str:
         return f"minus {_say_operand(text[1:])}"
     if re.fullmatch(_POWER_OF_FUNCTION, text):
         return _say_base(text)
-    if re.fullmatch(rf"(?:{NUMBER}) ?{_OWN_MEASURE}\.?", text):
-        return _say_base(text)
+    if re.fullmatch(rf"(?:{NUMBER}) ?{_OWN_MEASURE}[.!]?", text):
+        return _say_base(text.rstrip("!"))
     if group := re.fullmatch(rf"\(?([^()]*)\)({_POWER})", text):  # (a + b)²
         return f"{_say_operand(group[1])}, {_say_power(group[2][1:])}"
     said = []
