@@ -86,6 +86,7 @@ class Engine:
         self._dropped: deque[Consumer] = deque()
         self._condition = threading.Condition()
         self._thread: threading.Thread | None = None
+        self._ending: threading.Thread | None = None  # takes no work any more, but still runs
         self._codec_thread: CodecThread | None = None
         self._text_thread: TextThread | None = None
         self._closed = False
@@ -196,10 +197,11 @@ class Engine:
     def close(self) -> None:
         """End all sessions and the threads, for good."""
         with self._condition:
-            thread, self._closed = self._thread, True
+            threads, self._closed = (self._ending, self._thread), True
             self._condition.notify()
-        if thread is not None and thread is not threading.current_thread():
-            thread.join()
+        for thread in threads:
+            if thread is not None and thread is not threading.current_thread():
+                thread.join()
 
     # For consumers, on the decoding thread.
 
@@ -238,7 +240,7 @@ class Engine:
             with self._condition:
                 self._start_over(error)
                 self._commands.clear()
-                self._thread = None
+                self._leave()
         finally:
             text_thread.stop()
             codec_thread.stop()
@@ -254,7 +256,7 @@ class Engine:
                 if self._closed:
                     self._start_over(RuntimeError("the engine is closed"))
                 if self._closed or not (self._commands or self._consumers):
-                    self._thread = None
+                    self._leave()
                     return
             self._end_dropped()
             began_s = self._turn_began_s = time.perf_counter()
@@ -264,6 +266,10 @@ class Engine:
             idle = step is None
             if step is not None and step.utterances:
                 self.pace.add_step(len(step.utterances), time.perf_counter() - began_s)
+
+    def _leave(self) -> None:
+        """Take no more work on this thread: the next consumer starts another one."""
+        self._ending, self._thread = self._thread, None
 
     @property
     def _has_calls(self) -> bool:
