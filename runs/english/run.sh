@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# A small voice for any English text: corpus, tokenizer, codec, model, evaluation.
+# A small voice for any English text: corpus, tokenizer, latents, model, evaluation.
 #
 #     pip install -e '.[eval]'
 #     TEXTS=ljspeech-text bash runs/english/run.sh          # on the processor, for hours
@@ -16,14 +16,17 @@ SETTING=${SETTING:-cpu}
 RUN=${RUN:-runs/english/out}
 PYTHON=${PYTHON:-python}
 MINUTES=${MINUTES:-}
-STAGES=${STAGES:-corpus codec model sound results}
+STAGES=${STAGES:-corpus latents model sound results}
 
 HOURS=${HOURS:-46}
 VOICES=${VOICES:-}
 VOICE_HOURS=${VOICE_HOURS:-1}
 HELD_OUT=${HELD_OUT:-}
+CODEC=${CODEC:-spectral}
+START=${START:-}
+TOKENIZER=${START:-$RUN/tokenizer} # a model that is to go on keeps its own
 
-# Steps, frames per batch (of four latents of the codec each), and sizes. On a processor steps are what
+# Steps, latents per batch, and sizes. On a processor steps are what
 # is missing, so batches are small, and larger only where gradients are to be less noisy.
 case $SETTING in
 cpu) # 10 M parameters, then 17 M
@@ -65,7 +68,7 @@ corpus() {
 }
 
 codes() { # codes SPLIT MANIFEST
-    sled cache codes --manifest "$RUN/data/$2" --codec "$RUN/codec" \
+    sled cache codes --manifest "$RUN/data/$2" --codec "$CODEC" \
         --output "$RUN/codes/$1" --device "$DEVICE"
 }
 
@@ -86,10 +89,10 @@ train() { # train NAME STEPS FRAMES FLAGS...: one stage of training
     echo "== $name"
     # It will be another model that is to grow, and another that is to be heard.
     [ "$name" != model ] || rm -f "$RUN/stages/grow"
-    (cd "$RUN" && rm -rf predictions sound stages/{predictions_train,predictions_valid,sound,export} stages/results_{0,1000,2000,clone})
+    (cd "$RUN/stages" && rm -f export results_{0,1000,2000,clone})
     sled train --output_dir "$RUN/$name" --max_steps "$steps" \
         --train_manifest "$RUN/codes/train" --eval_manifest "$RUN/codes/valid" \
-        --codec "$RUN/latents" --tokenizer "$RUN/tokenizer" "${device[@]}" "${limit[@]}" \
+        --codec "$RUN/latents" --tokenizer "$TOKENIZER" "${device[@]}" "${limit[@]}" \
         --bf16 "$BF16" --max_frames_per_batch "$frames" --no_group_by_speech_length \
         --per_device_eval_batch_size 8 \
         --dataloader_num_workers "$WORKERS" --dropout 0 --attention_dropout 0 \
@@ -113,17 +116,24 @@ time_is_up() { # time_is_up NAME
 # stay offline, so that one checkpoint speaks in both layouts. The learning rate comes down only in
 # the second stage: to train on, raise STEPS and do that again. There the model hears frames of its
 # own, as it does when it speaks, in the place of up to all of the true ones. On a processor it grows
-# between the two, as the bundled voice did: the first stage costs least with a small model.
+# between the two: the first stage costs least with a small model. With START the second stage alone
+# is done, from that model, which is first moved to these latents.
 model() {
     local both=(--max_duration_s 12 --join_share 0.15 --max_joined_s 12 --alignment_weight 1
         --stream_n 12 --stream_m 11 --offline_share 0.5)
-    # shellcheck disable=SC2086  # sizes are parted by spaces
-    train model "$STEPS" "$FRAMES" "${both[@]}" --lr_scheduler_type constant_with_warmup \
-        --warmup_steps 300 --history_noise 1 --text_normalization english-phonemes $SIZES
     local base=$RUN/model
-    if [ -n "$GROWN" ]; then
-        base=$RUN/grown
-        stage grow grow
+    if [ -n "$START" ]; then
+        base=$RUN/moved
+        stage moved "$PYTHON" runs/english/move.py "$START" "$RUN/latents" \
+            "$RUN/data/aligned_train.jsonl.gz" "$RUN/moved"
+    else
+        # shellcheck disable=SC2086  # sizes are parted by spaces
+        train model "$STEPS" "$FRAMES" "${both[@]}" --lr_scheduler_type constant_with_warmup \
+            --warmup_steps 300 --history_noise 1 --text_normalization english-phonemes $SIZES
+        if [ -n "$GROWN" ]; then
+            base=$RUN/grown
+            stage grow grow
+        fi
     fi
     train cool "$STEPS_COOL" "$FRAMES_COOL" "${both[@]}" --lr_scheduler_type linear --warmup_steps 50 \
         --ema_decay 0.998 --history_noise 0.5 --scheduled_sampling 1 --finetune_path "$base"
@@ -135,21 +145,15 @@ grow() {
     sled grow --model "$RUN/model" --output "$RUN/grown" $GROWN
 }
 
-# What the model says is not what recordings are: it is blurred. The codec's decoder learns to make
-# recordings of what the model predicts in their place; latents, and how prompts are heard, stay.
+# The codec's decoder is trained on with this voice and a discriminator. Latents do not change, so this
+# can also be done while the model is trained.
 sound() {
-    local split
-    for split in train valid; do
-        stage "predictions_$split" sled cache predictions --model "$RUN/cool" --codec "$RUN/latents" \
-            --codes "$RUN/codes/$split" --output "$RUN/predictions/$split" --hours 4 \
-            --device "$DEVICE" "${speaking[@]}"
-    done
-    stage sound sled codec train --finetune_path "$RUN/latents" --predictions "$RUN/predictions/train" \
-        --eval_predictions "$RUN/predictions/valid" \
+    stage sound sled codec train --finetune_path "$RUN/latents" \
         --train_manifest "$RUN/data/aligned_train.jsonl.gz" \
         --eval_manifest "$RUN/data/aligned_valid.jsonl.gz" --output_dir "$RUN/sound" \
-        --max_steps "${SOUND_STEPS:-5000}" --segment_s 0.64 --loudness_db -25 \
-        --learning_rate 4e-4 --latent_noise 0 --adversarial_at 0.04 --adversarial_weight 2 \
+        --max_steps "${SOUND_STEPS:-4000}" --segment_s 0.64 --loudness_db -25 --latent_noise 0.1 \
+        --learning_rate 2e-4 --adversarial_learning_rate 2e-4 --discriminator_learning_rate 5e-4 \
+        --adversarial_at 0.01 --discriminator_filters 32 --decoder_average 0.998 \
         --bf16 "$BF16" --device "$DEVICE"
 }
 
@@ -186,28 +190,23 @@ for part in $STAGES; do
         stage align sled align --text_normalization english-phonemes --max_steps 700 \
             --manifest "$RUN/data/cuts_train.jsonl.gz" "$RUN/data/cuts_valid.jsonl.gz" \
             --output "$RUN/data/aligned_train.jsonl.gz" "$RUN/data/aligned_valid.jsonl.gz"
-        stage tokenizer sled tokenizer --input "$RUN/data/cuts_train.jsonl.gz" \
+        [ -n "$START" ] || stage tokenizer sled tokenizer --input "$RUN/data/cuts_train.jsonl.gz" \
             --vocab_size "${VOCAB:-360}" --text_normalization english-phonemes --output "$RUN/tokenizer"
         ;;
-    codec)
-        stage codec sled codec train --train_manifest "$RUN/data/cuts_train.jsonl.gz" \
-            --eval_manifest "$RUN/data/cuts_valid.jsonl.gz" --output_dir "$RUN/codec" \
-            --num_filters 16 --max_steps "${CODEC_STEPS:-5000}" --segment_s 0.64 \
-            --loudness_db -25 --latent_noise 0.1 --adversarial_at 0.5 --bf16 "$BF16" \
-            --device "$DEVICE"
+    latents)
         stage codes_train codes train aligned_train.jsonl.gz
         stage codes_valid codes valid aligned_valid.jsonl.gz
         # Directions that tell sounds apart weigh more, and a token channel shows which token is
         # being said: a model that hears its past knows where it is.
-        stage latents sled codec fit --codec "$RUN/codec" --codes "$RUN/codes/train" \
-            --tokenizer "$RUN/tokenizer" --output "$RUN/latents" \
-            --transforms whiten,group:4,emphasize:8,token-channel:32
+        stage latents sled codec fit --codec "$CODEC" --codes "$RUN/codes/train" \
+            --tokenizer "$TOKENIZER" --output "$RUN/latents" \
+            --transforms emphasize:12,token-channel:32:norm=6
         ;;
     model) model ;;
     sound) sound ;;
     results) results ;;
     *)
-        echo "STAGES=$STAGES: choose from corpus, codec, model, sound and results" >&2
+        echo "STAGES=$STAGES: choose from corpus, latents, model, sound and results" >&2
         exit 2
         ;;
     esac

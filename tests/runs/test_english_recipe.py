@@ -67,7 +67,7 @@ def test_every_flag_is_one_that_its_command_has(setting, tmp_path, capsys):
             explained[name] = capsys.readouterr().out
         flags = [word for word in command if word.startswith("--")]
         assert [flag for flag in flags if flag not in explained[name]] == []
-    assert len(explained) == (11 if setting == "cpu" else 10)
+    assert len(explained) == (10 if setting == "cpu" else 9)
 
 
 def test_each_stage_goes_on_from_the_one_before(tmp_path):
@@ -86,34 +86,23 @@ def test_each_stage_goes_on_from_the_one_before(tmp_path):
 
 
 def test_all_codes_that_are_trained_with_know_when_letters_are_said(tmp_path):
-    commands = follow(tmp_path, STAGES="corpus codec")
+    commands = follow(tmp_path, STAGES="corpus latents")
     (aligner,) = [command for command in commands if command[0] == "align"]
     aligned = aligner[aligner.index("--output") + 1 :][:2]
     encoders = [command for command in commands if command[0] == "cache codes"]
     assert [encoder[encoder.index("--manifest") + 1] for encoder in encoders] == aligned
 
 
-def test_what_speaks_in_the_end_has_learnt_what_the_model_says(tmp_path):
-    """Trained on the manifest that its codes are of; the model never hears the other codec."""
+def test_what_speaks_in_the_end_has_learnt_this_voice(tmp_path):
+    """The model is trained on latents that the codec keeps; only its sound is another."""
     commands = follow(tmp_path)
     out = tmp_path / "out"
-    adapted = [c for c in commands if c[0] == "codec train" and "--predictions" in c][0]
-    aligner = next(c for c in commands if c[0] == "align")
-    for split in ("train", "eval"):
-        manifest = adapted[adapted.index(f"--{split}_manifest") + 1]
-        assert manifest in aligner
-        frames = adapted[
-            adapted.index("--predictions" if split == "train" else "--eval_predictions") + 1
-        ]
-        caching = next(c for c in commands if c[0] == "cache predictions" and frames in c)
-        codes = caching[caching.index("--codes") + 1]
-        encoder = next(c for c in commands if c[0] == "cache codes" and codes in c)
-        assert encoder[encoder.index("--manifest") + 1] == manifest
+    (adapted,) = [c for c in commands if c[0] == "codec train"]
     assert adapted[adapted.index("--finetune_path") + 1] == str(out / "latents")
     by_codec = {c[0]: c[c.index("--codec") + 1] for c in commands if "--codec" in c}
     listened = [c for c in commands if c[0] == "evaluate"]
     assert [Path(c[c.index("--codec") + 1]).name for c in listened] == ["latents", *["sound"] * 3]
-    assert by_codec["train"] == by_codec["cache predictions"] == str(out / "latents")
+    assert by_codec["train"] == str(out / "latents")
     assert by_codec["export"] == str(out / "sound")
 
 
@@ -121,15 +110,18 @@ def test_a_model_that_is_trained_anew_is_heard_anew(tmp_path):
     follow(tmp_path)
     (tmp_path / "out" / "cool" / "trainer_state.json").unlink()
     names = [command[0] for command in follow(tmp_path)]
-    again = [
-        "train",
-        "cache predictions",
-        "cache predictions",
-        "codec train",
-        *["evaluate"] * 3,
-        "export",
-    ]
-    assert names == again
+    assert names == ["train", *["evaluate"] * 3, "export"]
+
+
+def test_from_another_model_only_the_second_stage_is_trained(tmp_path):
+    commands = follow(tmp_path, START="english")
+    names = [command[0] for command in commands]
+    assert "tokenizer" not in names and "grow" not in names
+    (stage,) = [training_of(command) for command in commands if command[0] == "train"]
+    moved = tmp_path / "out" / "moved"
+    assert stage["finetune_path"] == str(moved) and stage["tokenizer"] == "english"
+    move = next(command for command in commands if command[0] == "runs/english/move.py")
+    assert move[1] == "english" and move[-1] == str(moved)
 
 
 def test_on_a_graphics_card_nothing_grows(tmp_path):
