@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import sys
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
@@ -25,10 +24,6 @@ from sled.serving.voices.presets import read_presets
 
 logger = logging.getLogger(__name__)
 
-# A thread that computes in Python lets others wait for at most so long. The event loop may have to
-# wait after each call of the system, and with the default of 5 ms it could not follow many callers;
-# nor could the threads of the engine, while the event loop is busy.
-SWITCH_S = 0.0005
 # How an utterance ends whose caller has left.
 CALLER_GONE = (asyncio.CancelledError, GeneratorExit, ConnectionEnded, WebSocketDisconnect, OSError)
 
@@ -76,7 +71,6 @@ class Server:
 
     async def start(self) -> None:
         """Load the model and warm it up."""
-        sys.setswitchinterval(SWITCH_S)
         try:
             self._service = await asyncio.to_thread(self._load)
             self._metrics = Metrics(self.registry, self._service)
