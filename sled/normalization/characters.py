@@ -15,7 +15,7 @@ from functools import lru_cache
 
 DASH = "—"  # a pause between two words
 # Signs outside ASCII that a rule reads.
-SIGNS = frozenset("°§¶©№×÷±√∞≈≠≤≥≡∝∈∉⊂⊆∪∩∅∀∃∑∏∫∂∴∧∨¬★♭−·‰¢£€¥₹₩₽₺₫₪₴₦₱฿₿₡₲₵₸₮₭→")
+SIGNS = frozenset("°§¶©№×÷±√∞≈≠≤≥≡∝∈∉⊂⊆∪∩∅∀∃∑∏∫∂∴∧∨¬★♭−·‰¢£€¥₹₩₽₺₫₪₴₦₱฿₿₡₲₵₸₮₭→↑↓⌘⌥⇧⌃")
 
 _FORMS = (
     dict.fromkeys("“”„‟«»″〝〞", '"')
@@ -42,6 +42,8 @@ _FORMS = (
         "ª": "a",
     }
     | dict.fromkeys("⇒⟶➜➔➡", "→")
+    | dict.fromkeys("▲🔺⬆", "↑")
+    | dict.fromkeys("▼🔻⬇", "↓")
     | {"∛": "^3√", "∜": "^4√", "⭐": "★", "♯": "#"}
     | dict.fromkeys("™®℠℗\u00ad", "")
 )
@@ -64,7 +66,7 @@ _RANGE = re.compile(
     r"(?<=[\w.%°$€£'\"])–(?=[-−]?[$€£¥#]?\d)"
     r"|(?<=\d0s)–(?='?\d)|(?<=\d[a-h])–(?=[a-h]\b)|(?<=\b[MTWF])–(?=(?:Tu|Th|Sa|Su)\b)"
     r"|(?<=\bTu)–(?=\w)|(?<=\bTh)–(?=\w)|(?<=\bSa)–(?=Su\b)|(?<=noon)–(?=\d)|(?<=midnight)–(?=\d)|(?<=\d)–(?=\w)|(?<=\b[A-Z])–(?=[A-Z\d]\b)"
-    r"|(?<=(?i:[ap]m))–(?=\w)"
+    r"|(?<=(?i:[ap]m))–(?=\w)|(?<=\bBC)–(?=\d)|(?<=\bBCE)–(?=\d)"
     rf"|(?<=(?i:{_DAYS_AND_MONTHS}))–(?=\w)|(?<=(?i:{_DAYS_AND_MONTHS})\.)–(?=\w)"
     r"|(?<=[IVX])–(?=[IVX])|(?<=\b[ivx])–(?=[ivx]+\b)|(?<=[ivx][ivx])–(?=[ivx]+\b)"
 )

@@ -20,14 +20,19 @@ from sled.normalization.digit_groups import GROUPED
 from sled.normalization.kinds import (
     abbreviations,
     addresses,
+    chat,
+    chess,
     clocks,
     dates,
+    directions,
     durations,
     formulas,
     fractions,
+    functions,
     letters,
     money,
     numerals,
+    patterns,
     phones,
     prime_marks,
     roman,
@@ -60,18 +65,23 @@ def _kinds(dialect: Dialect) -> tuple[tuple[re.Pattern[str], tuple[Rule, ...]], 
     """
     kinds = (
         (signs.BEGINS_FIRST, signs.FIRST),
+        (patterns.BEGINS, patterns.RULES),
         (addresses.BEGINS, addresses.RULES),
         (phones.BEGINS, phones.RULES),
+        (chat.BEGINS, chat.RULES),
         (verses.BEGINS, verses.RULES),
         (dates.BEGINS, dates.rules(dialect)),
         (clocks.BEGINS, clocks.RULES),
         (money.BEGINS, money.RULES),
         (formulas.BEGINS, formulas.RULES),
         (sums.BEGINS, sums.RULES),
+        (functions.BEGINS, functions.RULES),
         (fractions.BEGINS, fractions.RULES),
         (durations.BEGINS, durations.RULES),
+        (directions.BEGINS, directions.RULES),
         (units.BEGINS, units.RULES),
         (prime_marks.BEGINS, prime_marks.RULES),
+        (chess.BEGINS, chess.RULES),
         (numerals.BEGINS, numerals.RULES),
         (abbreviations.BEGINS, abbreviations.RULES),
         (roman.BEGINS, roman.RULES),
@@ -225,9 +235,9 @@ class EnglishNormalizer:
             return False
         match = GROUPED.pattern.match(text, at, seen)
         if match and (joined := GROUPED.say(match)) is not None:
-            kept = [place for place in range(at, match.end()) if text[place] != SPACE]
-            for places in (starts, ends):
-                places[at : match.end()] = [places[place] for place in kept]
+            kept = [index for index in range(at, match.end()) if text[index] != SPACE]
+            for spans in (starts, ends):
+                spans[at : match.end()] = [spans[index] for index in kept]
             self._text = text[:at] + joined + text[match.end() :]
         return True
 
@@ -311,7 +321,7 @@ class EnglishNormalizer:
             return
         self._word = _Item(text + mark, self._word.start, end)
 
-    def _pause(self, said: list[SpokenWord], separator: str, place: int) -> None:
+    def _pause(self, said: list[SpokenWord], separator: str, index: int) -> None:
         """End a word with the gap after it, and with a mark where a line ends without one.
 
         A word without a mark may still be joined by one behind a space, as in French.
@@ -323,11 +333,11 @@ class EnglishNormalizer:
             if self._word:
                 self._word = replace(self._word, text=self._word.text + mark)
             elif self._last not in ("", signs.PAUSE):  # the word has its gap already
-                self._word = self._item(signs.PAUSE, place, place)
+                self._word = self._item(signs.PAUSE, index, index)
         self._flush(said, " ")
 
     def _has_mark(self) -> bool:
-        """Whether there is a mark before the current place."""
+        """Whether there is a mark before what is read next."""
         return self._text[max(0, self._at - 9) : self._at].rstrip(" \"')]*_~")[-1:] in _ENDS
 
     def _flush(self, said: list[SpokenWord], gap: str) -> None:

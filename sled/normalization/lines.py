@@ -38,6 +38,7 @@ _NUMBER = re.compile(
 _ROMAN = word_table("i=1 ii=2 iii=3 iv=4 vi=6 vii=7 viii=8 ix=9 xi=11 xii=12 xiii=13 xiv=14")
 _BEGINS_ITEM = re.compile(rf"[-*+–—]$|[•‣⁃◦▪▫■□●○·✓✔☐☑]|{_NUMBER.pattern}$")
 _RULER = re.compile(r"[-*_=~+#|:]{2,}")  # a line, or what stands under a heading
+_DIVIDERS = ("|", "•")  # between the cells of a table, or parts of a line
 _CHECK_BOX = re.compile(r"\[[xX]?\]|\[|\]")
 
 
@@ -91,7 +92,9 @@ class Lines:
 
         What follows such a sign may still be the first that is said.
         """
-        return plain(self._open[:1])[0].text[:1]
+        if self._open in _DIVIDERS:
+            return ""
+        return plain(self._open[:1])[0].stripped().text[:1]
 
     @property
     def pause(self) -> str:
@@ -146,7 +149,7 @@ class Lines:
             after_bullet and _CHECK_BOX.fullmatch(raw)
         ):
             self._after_bullet = True
-        elif raw in ("|", "•"):  # between the cells of a table, or parts of a line
+        elif raw in _DIVIDERS:
             self._separator = self._separator if begins_line else COMMA
         else:
             traced, unspoken = plain(raw)

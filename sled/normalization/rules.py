@@ -20,6 +20,7 @@ NUMBER = (
     r"|\d*\.\d+|\d+)"
 )
 LETTER = r"[^\W\d_]"
+CONSONANT = "[b-df-hj-np-tv-xz]"  # y may be a vowel
 END = r"(?!\w)"  # the end of a word
 FREE = r"(?<![\w.,])"  # not within a word or a number
 

@@ -72,13 +72,13 @@ class OffsetMap:
         stop = last.start + (end - last.made) if last.verbatim else last.end
         return begin, max(begin, min(stop, last.end))
 
-    def forget(self, place: int) -> None:
-        """Drop what is before a place in the made text, which is not asked for any more."""
-        index = self._index(place)
+    def forget(self, offset: int) -> None:
+        """Drop what is before a character of the made text, which is not asked for any more."""
+        index = self._index(offset)
         self._parts = self._parts[index:] if index else self._parts
 
-    def _part_at(self, place: int) -> _Part:
-        return self._parts[self._index(place)]
+    def _part_at(self, offset: int) -> _Part:
+        return self._parts[self._index(offset)]
 
-    def _index(self, place: int) -> int:
-        return max(0, bisect_right(self._parts, place, key=lambda part: part.made) - 1)
+    def _index(self, offset: int) -> int:
+        return max(0, bisect_right(self._parts, offset, key=lambda part: part.made) - 1)

@@ -184,9 +184,9 @@ class PlainTextReader:
         )
         return _STAND_IN_PHONEMES.sub(lambda found: next(given, found[0]), text)
 
-    def _forget(self, place: int) -> None:
-        self._offsets.forget(place)
-        self._pronounced = tuple(one for one in self._pronounced if one[1] > place)
+    def _forget(self, offset: int) -> None:
+        self._offsets.forget(offset)
+        self._pronounced = tuple(one for one in self._pronounced if one[1] > offset)
 
 
 def plain_text(text: str, pronunciations: Pronunciations) -> str:

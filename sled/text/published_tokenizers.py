@@ -22,7 +22,19 @@ from sled.text.tokenizer import TextTokenizer
 _END_OF_TEXT = "<|endoftext|>"
 
 
-class CorpusTokenizer(Protocol):
+class DividedText(Protocol):
+    """A tokenizer that tells where in a text its tokens end."""
+
+    def normalize(self, text: str) -> str:
+        """Return the text that is divided into tokens."""
+        ...
+
+    def token_ends(self, text: str) -> list[int]:
+        """Return the character behind each token of a normalised text."""
+        ...
+
+
+class CorpusTokenizer(DividedText, Protocol):
     """Turns the texts of a corpus into ids.
 
     Attributes:
@@ -54,6 +66,14 @@ class OwnTokenizer:
             return encoded
         return encoded[len(self.tokenizer.begin) : len(encoded) - len(self.tokenizer.end)]
 
+    def normalize(self, text: str) -> str:
+        """Return the text that is divided into tokens."""
+        return self.tokenizer.normalize(text)
+
+    def token_ends(self, text: str) -> list[int]:
+        """Return the character behind each token of a normalised text."""
+        return self.tokenizer.token_ends(text)
+
     def save_pretrained(self, folder: str | os.PathLike[str]) -> None:
         """Write `vocab.json` and `merges.txt` into a folder."""
         self.tokenizer.save_pretrained(folder)
@@ -76,6 +96,21 @@ class PublishedTokenizer:
         """Return the ids of a text."""
         encoded: list[int] = self.tokenizer(text, add_special_tokens=False)["input_ids"]
         return [*self._first, *encoded, *self._last]
+
+    def normalize(self, text: str) -> str:
+        """Return the text as it is."""
+        return text
+
+    def token_ends(self, text: str) -> list[int]:
+        """Return the character behind each token of a text.
+
+        Raises:
+            ValueError: If the tokenizer does not tell.
+        """
+        if not self.tokenizer.is_fast:
+            raise ValueError("only fast tokenizers of transformers tell where tokens end")
+        encoded = self.tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)
+        return [end for _, end in encoded["offset_mapping"]]
 
     def save_pretrained(self, folder: str | os.PathLike[str]) -> None:
         """Write its files into a folder."""

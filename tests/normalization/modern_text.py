@@ -1,4 +1,4 @@
-"""1580 lines of text as it is written today, and how a careful American reader says them.
+"""Lines of text as it is written today, and how a careful American reader says them.
 
 `modern_text.jsonl` has a line each: its kind, what is written, and the right readings. The first
 reading is the preferred one; a further one is there only where both are good.

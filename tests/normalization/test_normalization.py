@@ -261,3 +261,16 @@ def test_a_line_that_ends_with_its_text_is_said_as_within_one(before: str, said:
     words = text_of(normalizer.feed(before) + normalizer.finish(goes_on=True)).strip()
     assert words == said or said is None
     assert normalize(f"{before}two", "english") == f"{words} two"
+
+
+@pytest.mark.parametrize("pieces", [["one | "], ["one ", "|", " "], ["one |", " "]])
+def test_a_divider_is_a_pause_at_the_end_of_a_segment_however_it_is_cut(pieces):
+    normalizer = open_normalizer("english")
+    words = [word for piece in pieces for word in normalizer.feed(piece)]
+    assert text_of(words + normalizer.finish(goes_on=True)).strip() == "one,"
+
+
+def test_a_word_waits_for_a_mark_behind_a_sign_that_is_not_said():
+    normalizer = open_normalizer("english")
+    words = normalizer.feed("and \x1b") + normalizer.feed(":V, b") + normalizer.finish()
+    assert text_of(words) == english("and \x1b:V, b") == "and: v, b"

@@ -149,6 +149,51 @@ def test_events_come_in_the_order_of_the_source_and_plain_text_is_its_own(text):
             assert text[event.start : event.end] == event.text
 
 
+@pytest.mark.parametrize("ending", ["\n", "\r\n"])
+def test_lines_may_end_as_on_windows(ending):
+    """What ends a fence, a rule, a table and a heading."""
+    lines = [
+        *("Hi.", "```python", "import os", "```", "After.", "", "---", "", "## Title ##", ""),
+        *("| a | b |", "|---|---|", "| one | two |", "", "End."),
+    ]
+    said = written(read(ending.join(lines))).replace("\r", "")
+    assert said == written(read("\n".join(lines)))
+    assert "After." in said and "End." in said and "import" not in said
+
+
+@pytest.mark.parametrize("opening", ["", "[", "![", "(", "**", "<b "])
+@pytest.mark.parametrize(
+    "part",
+    [
+        *(
+            "[a](b)",
+            "![a](b)",
+            "[a]",
+            "!",
+            "[",
+            "](",
+            "(",
+            "\\",
+            "\n",
+            "`",
+            "*",
+            "_",
+            "~~",
+            "|",
+            "$x",
+        ),
+        *("<b>", "<b a='", "&amp", "[^1]", "(/a/)", "[pause:1", "# ", "- ", "a_b", "**a", '"', "'"),
+    ],
+)
+def test_no_text_takes_time_without_end(opening, part):
+    """A rule that tries its alternatives in all combinations would never return."""
+    reader = MarkupReader()
+    for character in opening + part * 60 + "x":
+        reader.feed(character)
+    reader.finish()
+    read(opening + part * 60)
+
+
 @pytest.mark.parametrize("opening", ["<b ", "[", "[a](", "`", "<!--", "&", "<sub alias='a'>", "| "])
 def test_waiting_is_bounded(opening):
     reader = MarkupReader()

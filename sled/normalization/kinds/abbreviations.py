@@ -12,6 +12,7 @@ from __future__ import annotations
 import re
 from re import Match
 
+from sled.normalization import numbers
 from sled.normalization.kinds.calendar import SHORT_MONTHS, SHORT_WEEKDAYS
 from sled.normalization.kinds.phones import STATES
 from sled.normalization.kinds.roman import roman_value
@@ -73,6 +74,8 @@ def _say_abbreviation(match: Match[str]) -> str | None:
         return _with_stop("number", match)
     if word == "Cir" and re.fullmatch(r"\(?\d+(?:st|nd|rd|th|d)", previous):
         return "circuit"
+    if word == "Rd" and following[:1].isdigit() and not is_name(previous):
+        return "round"
     if word in ("Fl", "fl") and re.fullmatch(r"\d+(?:st|nd|rd|th)", previous):
         return _with_stop("floor", match)
     if word in NUMBERED and (_is_number(word, following) or match["joined"] == ":"):
@@ -86,12 +89,26 @@ def _say_abbreviation(match: Match[str]) -> str | None:
     if word in SHORT_WEEKDAYS and (word != "Sun" or previous.lower() != "the") and word != "Sat":
         return _with_stop(SHORT_WEEKDAYS[word], match)
     if word == "Sat" and (
-        not following or following[:1].isdigit() or following in ("and", "&", "to", "at", "or")
+        not following or following[:1].isdigit() or following.rstrip(".,;:!?") in _BEHIND_SATURDAY
     ):
         return _with_stop("Saturday", match)
     return None
 
 
+def _say_penalty(match: Match[str]) -> str | None:
+    """A goal of football; without a point it may be a pen."""
+    previous = match.string[: match.start()].rstrip(" (").rpartition(" ")[2]
+    is_goal = previous.endswith("'") or previous[-1:].isdigit() or is_name(previous)
+    return "penalty" if match[0].endswith(".") or is_goal else None
+
+
+_FEDERAL_RULES = {
+    "Civ": "civil procedure",
+    "Crim": "criminal procedure",
+    "App": "appellate procedure",
+    "Evid": "evidence",
+}
+_BEHIND_SATURDAY = word_set("and & to at or night morning afternoon evening")
 _BEHIND_NUMBER = {"ed": "edition", "vol": "volume", "vols": "volumes", "est": "estimated"}
 _HAS_NUMBER = word_set(
     "order account acct. part model serial phone tel. tracking invoice reference ref. item policy "
@@ -99,14 +116,19 @@ _HAS_NUMBER = word_set(
 )
 
 
+_COORDINATES = ("lat", "lon", "long")
+
+
 def _is_number(word: str, following: str) -> bool:
-    if word.lower() in ("lat", "lon", "long"):
-        return re.match(r"-?\d+(?:\.\d+)?°|-?\d+\.\d\d", following) is not None
+    if word.lower() in _COORDINATES:
+        return re.match(r"[-−]?\d+(?:\.\d+)?°|[-−]?\d+\.\d", following) is not None
     if following == "of" and word in ("No", "no"):
         return True
     if word.lower() in ("max", "min") and following[:1] in ("$", "€", "£"):
         return True
-    if following[:1].isdigit() or (word in ("No", "no") and re.match(r"[A-Z]{1,4}-?\d", following)):
+    if following.lstrip("#+(")[:1].isdigit() or (
+        word in ("No", "no") and re.match(r"[A-Z]{1,4}-?\d", following)
+    ):
         return True
     if _SMALL_ROMAN.fullmatch(following.rstrip(".,;:!?)")) and word in _IN_BOOKS:
         return True
@@ -154,8 +176,6 @@ def _say_initial(match: Match[str]) -> str | None:
         return SIDES[letter]
     if re.match(r"[A-Z]\.", following):
         return spell(letter) + LETTER_GAP
-    if re.fullmatch(r"(?:Civ|Crim|App|Evid)\.", previous):  # Fed. R. Civ. P. 12
-        return spell(letter) + LETTER_GAP
     is_inner = following[:1].isupper() and not starts_sentence(following)
     if is_epithet(following):
         return spell(letter) + LETTER_GAP
@@ -195,6 +215,14 @@ def _say_open(match: Match[str]) -> str | None:
     return INNER.get(word) or WORDS.get(word)
 
 
+def _say_open_numbered(match: Match[str]) -> str | None:
+    """Rm 4, Flt BA 286, lon -0.1278, but not: how long 5 km are."""
+    word, following = match["word"], match.string[match.end() + 1 : match.endpos]
+    if word.lower() in _COORDINATES and not re.match(r"-?\d+\.\d\d", following):
+        return None
+    return NUMBERED[word] if word == "Flt" or following[0] in "#-0123456789" else None
+
+
 def _is_numbered_generation(match: Match[str]) -> bool:
     """The 2nd Gen. iPad."""
     return match["word"] == "Gen" and re.search(r"\d(?:st|nd|rd|th)$", before(match)) is not None
@@ -213,10 +241,21 @@ _NEEDS_NEXT = "|".join(sorted({"St", "Dr", *NUMBERED, *WORDS, *STATE_NAMES, *SHO
 _TITLES = "Mr|Mrs|Ms|Dr|St|Ave|Blvd|Rd|Hwy|Pkwy|Ln|vs|etc"
 _KEY = "(?i:ctrl|control|cmd|command|alt|option|shift|fn|win)"
 _OPEN = rf"{_TITLES}|et|{_KEY}|AKA|aka|{'|'.join(SPELLED)}|{'|'.join(CHANGES)}"
-BEGINS = (
-    rf"(?=\S*[./])|[DRI]-|(?:{_OPEN})(?!\w)|(?:ext|Mk|Rte?|Rm|Ste|Apt|Bldg|Vol|Fig|Eq|Chap)(?!\w)"
-)
+_OPEN_NUMBERED = "(?:Hwy|ext|Rte?|[Rr]m|Ste|Apt|Bldg|Vol|Fig|Eq|Chap|Flt|[Ll]at|[Ll]ong?)"
+BEGINS = rf"(?=\S*[./])|[DRI]-|(?:{_OPEN})(?!\w)|(?:Mk|{_OPEN_NUMBERED}|pen|og|OG)(?!\w)"
 RULES: list[Rule] = [
+    # Reports of courts: 93 S. Ct. 705, 12 F. Supp. 2d 44, 550 F.3d 1023.
+    rule(r"(?<=\d )S\. ?Ct\.", "supreme court", begins=r"S\.$", reach=1),
+    rule(
+        r"(?<=\d )F\.(?P<supplement> ?Supp\.)?(?: ?(?P<series>[2-4])d(?!\w))?",
+        lambda m: (
+            spell("F")
+            + ("supp " if m["supplement"] else "")
+            + (numbers.ordinal(m["series"]) if m["series"] else "")
+        ),
+        begins=r"F\.",
+        reach=2,
+    ),
     rule(rf"(?<![\w.])(?P<word>(?:[A-Za-z]\.)*[A-Za-z]|{LETTER}+|Ph\.D)\.'s(?!\w)", _say_owner),
     rule(
         r"(?<!\w)(?P<word>et al)\." + _NEXT,
@@ -239,7 +278,15 @@ RULES: list[Rule] = [
         reach=1,
     ),
     rule(r"(?<!\w)Ex\.(?= [A-Z](?!\w))", "exhibit", begins=r"Ex\.$", reach=1),
-    rule(r"(?<=\w )d\.(?= [A-Z][a-z])", "defeated", begins=r"d\.$", reach=1),
+    rule(r"(?<=\w )(?:d|def)\.(?= [A-Z][a-z])", "defeated", begins=r"(?:d|def)\.$", reach=1),
+    rule(r"(?<=\()pen\.?(?=[,)])|(?<=' )pen\.?(?=[,;)])", _say_penalty),  # Messi 23' (pen.)
+    rule(r"(?<=\()(?:og|OG|o\.g\.)(?=[,)])", "own goal"),
+    rule(  # Fed. R. Civ. P. 12
+        r"(?<!\w)Fed\. R\. (?P<of>Civ|Crim|App|Evid)\.(?: P\.)?(?!\w)",
+        lambda m: f"federal rule of {_FEDERAL_RULES[m['of']]}",
+        begins=r"Fed\.$",
+        reach=3,
+    ),
     rule(
         r"(?<!\w)Rev\.(?= (?:[A-Z]|\d[\d.]*)(?![\w.]))",
         "revision",
@@ -276,10 +323,11 @@ RULES: list[Rule] = [
         goes_on=r"\+",
     ),
     rule(
-        r"(?<!\w)(?P<word>Hwy|ext|Rte?|Rm|Ste|Apt|Bldg|Vol|Fig|Eq|Chap)(?= #?\d)",
-        lambda m: NUMBERED[m["word"]],
-        begins="(?:Hwy|ext|Rte?|Rm|Ste|Apt|Bldg|Vol|Fig|Eq|Chap)$",
-        reach=1,
+        rf"(?<!\w)(?P<word>{_OPEN_NUMBERED})(?= #?\d| [A-Z]{{2}} ?\d| -\d)",
+        _say_open_numbered,
+        begins=f"{_OPEN_NUMBERED}$",
+        reach=2,
+        goes_on="[A-Z]{2}",
     ),
     rule(
         r"(?<![\w.])(?<!\d )(?P<life>[bdm])\.(?= ?(?:1\d|20)\d\d(?!\d)"
@@ -297,6 +345,7 @@ RULES: list[Rule] = [
         begins=r"(?:ed|vols?|est)\.",
         reach=1,
     ),
+    rule(r"(?<!\w)ed\.(?= by\b)", "edited", begins=r"ed\.$", reach=1),
     rule(
         r"(?<!\w)ed\.(?= [A-Z]\w*\.?(?: [A-Z]|[,;)]|$))",
         "edited by",
@@ -320,7 +369,7 @@ RULES: list[Rule] = [
         begins=rf"(?:{'|'.join(CHANGES)})\.$",
         reach=1,
     ),
-    rule(r"(?<=\()r\.(?= ?\d{3,4}-\d)", "reigned", begins=r"r\.$", reach=1),
+    rule(r"(?<!\w)r\.(?= ?\d{3,4}-\d)", "reigned", begins=r"r\.$", reach=1),
     rule(  # (D-Calif.)
         rf"(?<!\w)(?P<party>[DRI])-(?:(?P<state>{'|'.join(WORDS)})\.|(?P<code>{'|'.join(STATES)})\b)",
         lambda m: f"{spell(m['party'])}, {WORDS.get(m['state']) or STATES[m['code']]}",

@@ -45,7 +45,7 @@ _HOST = rf"{_LABEL}(?:\.{_LABEL})+"
 _REST = r"(?::\d+)?(?:[/?#](?:[^\s<>\"]*[\w/=~&+-])?)?"
 _SCHEME = r"(?i:https?|ftps?|wss?|file|ssh|git|s3|sftp)://"
 
-_SIGNS = {
+SIGN_NAMES = {
     ".": "dot",
     "/": "slash",
     "\\": "backslash",
@@ -78,8 +78,8 @@ def say_address(text: str) -> str:
             words.append(spell(part))
         elif part.isalpha():
             words += parts_of(part)
-        elif part in _SIGNS:
-            words.append(_SIGNS[part])
+        elif part in SIGN_NAMES:
+            words.append(SIGN_NAMES[part])
     return " ".join(words)
 
 
@@ -139,10 +139,16 @@ def _say_ip6(match: Match[str]) -> str | None:
     if not any(map(str.isdigit, match[0])):
         return None
     parts = re.findall("[0-9a-fA-F]+|[:/]", match[0])
-    return " ".join(_SIGNS.get(part) or _say_hexadecimal(part) for part in parts)
+    return " ".join(SIGN_NAMES.get(part) or _say_hexadecimal(part) for part in parts)
 
 
 _HEX = "[0-9a-fA-F]"
+# Objects of programs; behind other words a point without a space may end a sentence.
+_OBJECTS = (
+    "self|this|os|sys|np|pd|df|plt|math|torch|nn|tf|json|req|res|console|document|window|obj|arr"
+    "|str|datetime|requests|logging|re|cls|props|event|config|ctx|db|cv2|jQuery"
+)
+_HOST_END = re.compile(rf"\.(?:{_TOP_LEVEL}|{_FILES})$")
 
 BEGINS = r"(?=\S*[./\\@:]\S)|[0-9a-fA-F]{2}-|0[xX]"
 RULES: list[Rule] = [
@@ -160,6 +166,11 @@ RULES: list[Rule] = [
         lambda m: f"zero {spell('x')}{_say_hexadecimal(m['digits'])}",
     ),
     rule(r"(?<![\w.])10\.\d{4,9}/[\w.()/:;-]*\w", lambda m: say_address(m[0])),  # a DOI
+    rule(  # java.lang.String, np.array, self._name
+        rf"(?<![\w.])(?:(?:{LETTER}|_)\w+\.){{2,}}(?=[A-Z]?[a-z]{{2}})[A-Za-z]\w*(?!\w|\.\w|@)"
+        rf"|(?<![\w.])(?:{_OBJECTS})\.[A-Za-z_]\w*(?!\w|\.\w|@)",
+        lambda m: None if _HOST_END.search(m[0]) else say_address(m[0]),
+    ),
     rule(  # the name of a function, before its arguments
         r"(?<![\w.])[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)+(?=\()", lambda m: say_address(m[0])
     ),

@@ -16,7 +16,7 @@ from re import Match
 from sled.normalization import numbers
 from sled.normalization.kinds.calendar import MONTHS, SHORT_MONTHS, SHORT_WEEKDAYS, WEEKDAYS
 from sled.normalization.kinds.sentences import starts_sentence
-from sled.normalization.rules import FREE, Rule, before, range_word, rule, so_far, spell
+from sled.normalization.rules import FREE, Rule, before, range_word, rule, so_far, spell, word_set
 
 _HALF_DAY = r"(?:[aA]\.?[mM]|[pP]\.?[mM])(?![A-Za-z])"
 _HOURS = r"(?:[01]?\d|2[0-4])"
@@ -76,8 +76,9 @@ _BEHIND_HALF_DAY |= {"Eastern", "Pacific", "Central", "Mountain", "Greenwich", "
 
 def _say_clock(match: Match[str]) -> str:
     hours, minutes, seconds = match["hours"], int(match["minutes"]), match["seconds"]
-    if hours == "00" and not minutes and seconds and not match["part"]:  # a duration
-        return f"zero hours zero minutes {numbers.cardinal(int(seconds))} seconds"
+    if hours == "00" and seconds and not match["part"]:  # a duration
+        parts = [(0, "hour"), (minutes, "minute"), (int(seconds), "second")]
+        return " ".join(f"{numbers.cardinal(n)} {name}{'s' * (n != 1)}" for n, name in parts)
     said = say_clock(int(hours), minutes, has_half_day=bool(seconds))
     if seconds:
         if not minutes:
@@ -88,6 +89,26 @@ def _say_clock(match: Match[str]) -> str:
         if match["part"]:
             said += f" point {numbers.digit_by_digit(match['part'])}"
     return said
+
+
+def _say_short_half_day(match: Match[str]) -> str | None:
+    """10a-2p, at 6p; other letters behind a number are no times."""
+    if not match["from"] and before(match).lower() not in _BEFORE_TIME:
+        return None
+    said = f"{_say_time(match['time'], has_half_day=True)} {_spell_half_day(match['half'] + 'm')}"
+    if not match["from"]:
+        return said
+    start = _say_time(match["from"], has_half_day=True)
+    return f"{start} {_spell_half_day(match['from_half'] + 'm')} {range_word(match)} {said}"
+
+
+_BEFORE_TIME = word_set("at @ by from til till until before after around")
+
+
+def _say_military(match: Match[str]) -> str:
+    hours, minutes = int(match["hours"]), int(match["minutes"])
+    said = say_clock(hours, minutes, has_half_day=True)
+    return f"zero {said}" if minutes else f"zero {said} hundred"
 
 
 def _say_range(match: Match[str]) -> str:
@@ -132,6 +153,16 @@ RULES: list[Rule] = [
         reach=4,
         goes_on=so_far(rf"{_TIME}(?: ?{_HALF_DAY}\.?)?(?: ?-(?: ?{_TIME}(?: ?{_HALF_DAY}\.?)?)?)?"),
     ),
+    rule(  # 10a-2p, at 6p
+        rf"{FREE}(?:(?P<from>{_TIME})(?P<from_half>[ap])-)?(?P<time>{_TIME})(?P<half>[ap])(?![\w'])",
+        _say_short_half_day,
+    ),
+    rule(  # 0730 hrs
+        rf"{FREE}0(?P<hours>\d)(?P<minutes>[0-5]\d)(?= ?(?:hrs|hours|h)(?!\w))",
+        _say_military,
+        begins=r"\d{4}$",
+        reach=1,
+    ),
     rule(  # 6:05a, 2p ET
         rf"{FREE}(?:(?P<clock>{_HOURS}:[0-5]\d)(?P<half>[ap])"
         rf"|(?P<hour>1?\d)(?P<part>[ap])(?= (?:{_ZONES})\b))(?![\w'])",
@@ -148,6 +179,9 @@ RULES: list[Rule] = [
         begins=rf"{_HOURS}:[0-5]\d(?:$|-)",
         reach=2,
         goes_on=rf"-|{_HOURS}:[0-5]\d[.,;:!?)]*",
+    ),
+    rule(  # a sub-3:00 marathon
+        r"(?<=[sS]ub-)(?P<hours>\d):00(?!\d)", lambda m: numbers.cardinal(int(m["hours"]))
     ),
     rule(  # 0:47 left
         rf"{FREE}0:(?P<seconds>[0-5]\d)(?= (?:left|remaining|to go|to play)\b)",
@@ -175,6 +209,13 @@ RULES: list[Rule] = [
         r"(?P<two>\d{1,3}(?:,\d{3})+|\d+)"
         r"(?![\d:]|[.,]\d)",
         _say_ratio,
+    ),
+    rule(
+        rf"{FREE}(?P<one>\d{{1,3}}) : (?P<two>\d{{1,3}})(?![\w:]|[.,]\d| [:=])",
+        lambda m: f"{numbers.cardinal(m['one'])} to {numbers.cardinal(m['two'])}",
+        begins=r"\d{1,3}$",
+        reach=2,
+        goes_on=":",
     ),
     rule(
         rf"{FREE}\d{{1,3}}(?::\d{{1,3}}){{2,}}(?![\d:]|[.,]\d)",

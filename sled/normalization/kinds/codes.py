@@ -7,7 +7,7 @@ from re import Match
 
 from sled.normalization import numbers
 from sled.normalization.pronunciations import frequent_words
-from sled.normalization.rules import spell
+from sled.normalization.rules import CONSONANT, spell
 
 
 def say_letters_and_digits(match: Match[str]) -> str:
@@ -18,7 +18,11 @@ def say_letters_and_digits(match: Match[str]) -> str:
             said.append(numbers.digit_by_digit(part) if is_serial else say_model_number(part))
         elif not is_serial and _is_word(part):
             said.append(part)  # SAVE20
-        elif len(part) == 1 or (part.isupper() and len(part) <= max(3, len(match[0]) - 1)):
+        elif (
+            len(part) == 1
+            or _CONSONANTS.fullmatch(part.lower())
+            or (part.isupper() and len(part) <= max(3, len(match[0]) - 1))
+        ):
             said.append(spell(part))
         else:
             said.append(part)
@@ -32,6 +36,7 @@ def _is_word(letters: str) -> bool:
     return is_word and frequent_words().find(letters.lower()) is not None
 
 
+_CONSONANTS = re.compile(f"{CONSONANT}+")
 _VOWEL, _CLUSTER = re.compile("[AEIOUY]"), re.compile("[^AEIOUY]{3}")
 
 

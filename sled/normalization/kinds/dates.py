@@ -59,7 +59,7 @@ _ERA = r"AD|BCE?|CE|A\.D|B\.C\.E|B\.C|C\.E"
 _SPLIT = r"(?![\w/-]|[.,:]\d)"
 _SINCE = word_set(
     "on by before until till since from after dated due through thru closed closes opens starts "
-    "starting begins ends ending expires posted updated born"
+    "starting off begins ends ending expires posted updated born"
 )
 _OF = re.compile("(?i:week|day|night|morning|afternoon|evening|as|meeting|letter) of")
 
@@ -140,7 +140,7 @@ def _say_short_digits(dialect: Dialect) -> Callable[[Match[str]], str | None]:
         is_date = is_date or _OF.fullmatch(before(match, 2)) is not None
         is_date = is_date or (
             _DAY_ALONE.fullmatch(match[0]) is not None
-            and previous.lower() not in RATED
+            and (int(match["two"]) > 20 or previous.lower() not in RATED)
             and not _MEASURED.match(after(match))
             and not _SUM.match(after(match))
             and not _SUM.match(previous[-1:])
@@ -193,7 +193,7 @@ def _say_decade(match: Match[str]) -> str | None:
 
 _LASTING = word_set("for after in within every last lasts lasted took takes take wait waited of")
 _TIMED = re.compile(r" (?:on|off|rest|work|plank|hold|sprint|timeout|delay|timer|ago|late)\b")
-_DECADES = word_set("the her his my your our their its early mid late mid-")
+_DECADES = word_set("the her his my your our their its early mid late mid- low high lower upper")
 
 
 def _say_era(match: Match[str]) -> str:
@@ -210,7 +210,7 @@ def _say_early_year(match: Match[str]) -> str | None:
     return numbers.year(match["year"]) if before(match).lower() in _BEFORE_YEARS else None
 
 
-_BEFORE_YEARS = word_set("in since year until till before after circa ca. anno")
+_BEFORE_YEARS = word_set("in since year until till before after circa ca. anno ad a.d.")
 # What may stand behind such a year; behind a number stands what is counted.
 _BEHIND_YEAR = (
     r"(?=$|[,;:!?)\"']|\.(?!\d)| (?:[A-Z(—]|(?:and|or|but|the|an?|to|by|as|at|on|with|under|for"
@@ -227,7 +227,7 @@ def _say_short_year(digits: str) -> str:
 
 
 def _say_century(match: Match[str]) -> str | None:
-    return "century" if re.search(r"\d(?:st|nd|rd|th)$", before(match)) else None
+    return "century" if re.search(r"\d(?:st|nd|rd|th)-?$", before(match)) else None
 
 
 def _say_span_of_years(match: Match[str]) -> str:

@@ -55,7 +55,11 @@ def _say_strand(match: Match[str]) -> str:
 _CODONS = re.compile(r"\b(?i:codons?|triplets?),?(?: [ACGTU]{3},?(?: and| or)?)* $")
 _BASES = "[ACGTUNacgtun]"
 _SERIAL = re.compile(r"\d{4}|(?<=[A-Z])0\d")  # INC0045123
-BEGINS = rf"[35]'|[ACGTU]{{3}}|\d\d?[A-Z]|\^\d|e\^[-−]|\(?{_ELEMENT}"
+# On both sides of the arrow of a reaction: 2H₂ + O₂ → 2H₂O.
+_SUBSTANCE = rf"\d{{0,2}}(?=\w*\d|{_PLAIN_FORMULAS}){_GROUP}+"
+_REACTANT = re.compile(rf"(?<![\w]){_SUBSTANCE} $")
+_PRODUCT = re.compile(rf" {_SUBSTANCE}(?!\w)")
+BEGINS = rf"→|[35]'|[ACGTU]{{3}}|\d\d?[A-Z]|\^\d|e\^[-−]|\(?{_ELEMENT}"
 RULES: list[Rule] = [
     rule(
         rf"(?<![\w.,])(?P<one>[35])'(?:[- ]{{0,2}}(?P<bases>{_BASES}{{3,}}(?:[- ]{_BASES}{{2,}})*)"
@@ -92,6 +96,17 @@ RULES: list[Rule] = [
     rule(  # 2Fe
         rf"(?<![\w.,])(?P<number>\d\d?)(?P<element>Fe|Al|Na|Mg|Ca|Zn|Cu|Ag|Cl|Br|Li|Mn|Pb|Sn){END}",
         lambda m: f"{numbers.cardinal(m['number'])} {spell(m['element'])}",
+    ),
+    rule(
+        "→",
+        lambda m: (
+            "yields"
+            if _REACTANT.search(m.string, 0, m.start())
+            and _PRODUCT.match(m.string, m.end(), m.endpos)
+            else None
+        ),
+        begins="→$",
+        reach=1,
     ),
     rule(rf"(?<!\w)(?:CO|NO|SO|O|N|H)\d{END}", lambda match: _say_formula(match[0])),
     rule(rf"(?<!\w)(?:{_PLAIN_FORMULAS}){END}", lambda match: spell(match[0])),

@@ -12,7 +12,7 @@ import re
 from re import Match
 
 from sled.normalization import numbers
-from sled.normalization.kinds.unit_names import KITCHEN, unit_names
+from sled.normalization.kinds.unit_names import INGREDIENTS, KITCHEN, unit_names
 from sled.normalization.rules import Rule, after, before, rule, so_far, word_set
 
 
@@ -39,7 +39,12 @@ RATED = word_set("rated rate rating ratings score scored scores got gave give so
 
 _ACUITIES = {15, 25, 30, 40, 50, 60, 70, 80, 100, 200, 400}
 _TEAM = re.compile("[A-Z]{2,4}")
-_OF = word_set("step part page lap chapter day question slide episode round task level item stage")
+_ODDS = re.compile(r" (?:favorites?|favourites?|shots?|underdogs?|odds)(?!\w)")
+_RECOMMENDED = re.compile(r",? (?:would|stars?|recommend)(?!\w)")
+_OVERS = re.compile(r" \(\d+(?:\.\d)? ?ov")
+_OF = word_set(
+    "went step part page lap chapter day question slide episode round task level item stage"
+)
 
 
 def _say_fraction(match: Match[str]) -> str | None:
@@ -53,15 +58,20 @@ def _say_fraction(match: Match[str]) -> str | None:
         )
     if above == 20 and below in _ACUITIES:
         return f"twenty {numbers.cardinal(below)}"
-    if above > 20 and below <= 10 and _TEAM.fullmatch(before(match)):  # IND 176/7
+    is_cricket = _TEAM.fullmatch(before(match)) or _OVERS.match(after(match))
+    if above > 20 and below <= 10 and is_cricket:  # IND 176/7, 287/6 (50 ov)
         return f"{numbers.cardinal(above)} for {numbers.cardinal(below)}"
+    if below in (5, 10) and _RECOMMENDED.match(after(match)):  # 6/10, would not buy again
+        return f"{numbers.cardinal(above)} out of {numbers.cardinal(below)}"
     if below == 10 and 10 < above < 16:
         return f"{numbers.cardinal(above)} out of ten"
     if 1900 <= above < 2100 and below > 99:  # a number of a letter: 2024/118
         return f"{numbers.year(match['above'])} slash {numbers.cardinal(below)}"
     if before(match).lower() in _OF and above <= below:
         return f"{numbers.cardinal(above)} of {numbers.cardinal(below)}"
-    if above + 1 == below and above > 6 and before(match)[:1].isupper():  # Windows 10/11
+    if (
+        above + 1 == below and above > 6 and before(match).istitle() and before(match).isalpha()
+    ):  # Windows 10/11
         return f"{numbers.cardinal(above)}, {numbers.cardinal(below)}"
     if (below in (5, 10, 100) or above > 9) and before(match).lower().rstrip(":") in RATED:
         return f"{numbers.cardinal(above)} out of {numbers.cardinal(below)}"
@@ -73,16 +83,26 @@ def _say_fraction(match: Match[str]) -> str | None:
             if above > 9
             else (f"{numbers.cardinal(above)} {numbers.cardinal(below)}")
         )
+    if above > below and _ODDS.match(after(match)):  # a 5/2 favorite
+        return f"{numbers.cardinal(above)} to {numbers.cardinal(below)}"
     unit = _say_unit(match, above > below)
     if match["unit"] == '"':
         return f"{fraction(above, below)} inch"
     if match["unit"] in KITCHEN and above < below:
         return fraction(above, below) + unit
-    if unit and (above, below) == (1, 2):
-        return f"half a{'n' if unit[1] in 'aeiou' and unit[1:4] != 'uni' else ''}{unit}"
+    if unit and match["gap"] == "-":
+        return f"{fraction(above, below)} {_say_unit(match, False).strip()}"
     if unit and above < below:
-        return f"{fraction(above, below)} of a{'n' if unit[1] in 'aeio' else ''}{unit}"
-    return fraction(above, below) + unit
+        part = "half" if (above, below) == (1, 2) else f"{fraction(above, below)} of"
+        return f"{part} {_with_article(unit.strip())}"
+    said = fraction(above, below) + unit
+    if below in (2, 4) and before(match).lower() in ("a", "an", "every", "each"):
+        return said.removeprefix("one ")  # a 1/4 mile
+    return said
+
+
+def _with_article(unit: str) -> str:
+    return f"a{'n' if unit[0] in 'aeio' or unit.startswith('hour') else ''} {unit}"
 
 
 def _say_unit(match: Match[str], is_several: bool) -> str:
@@ -94,10 +114,11 @@ def _say_unit(match: Match[str], is_several: bool) -> str:
 
 
 _FRACTION_UNIT = (
-    r"(?: ?(?P<unit>in(?=\.)|(?:[ctT]|pt)(?=\. [a-z])"
+    r"(?:(?P<gap>[ -])?(?P<unit>in(?=\.)|(?:[ctT]|pt)(?=\. (?:[a-z]|AP\b))"
+    rf"|c(?= (?:{INGREDIENTS})\b)"
     r"|\"(?!\w)"
     r"|(?:km|cm|mm|kg|mg|ft|yd|mi|oz|lbs?|gal|qt|tsps?|tbsps?|Tbsp|mL|ml|hrs?|mins?|yrs?|h|L)(?!\w))"
-    r"(?:\.(?=[,;:!?]| [\"'(]?[a-z\d]))?)?"
+    r"(?:\.(?=[,;:!?]| (?:[\"'(]?[a-z\d]|AP\b)))?)?"
 )
 
 BEGINS = r"\d"
@@ -114,6 +135,6 @@ RULES: list[Rule] = [
         _say_fraction,
         begins=r"\d+(?:$|[/-])",
         reach=3,
-        goes_on=so_far(r"(?:\d+[ -])?\d+/\d+(?: [A-Za-z]+\.)?"),
+        goes_on=so_far(r"(?:\d+[ -])?\d+/\d+(?: [A-Za-z]+\.| c| \(\d+(?:\.\d)?)?"),
     ),
 ]

@@ -18,10 +18,12 @@ import re
 from re import Match
 
 from sled.normalization.characters import without_accents
+from sled.normalization.kinds.chat import SPELLED as CHAT
 from sled.normalization.kinds.compounds import parts_of
 from sled.normalization.kinds.sums import GREEK
 from sled.normalization.pronunciations import frequent_words
 from sled.normalization.rules import (
+    CONSONANT,
     LETTER,
     LETTER_GAP,
     Rule,
@@ -34,30 +36,31 @@ from sled.normalization.rules import (
 
 # Capitals that are said by the names of their letters, although they could be read as a word.
 SPELLED = word_set(
-    "AA AAA AARP ABA ABC AC ACL ACLU AD ADA ADD ADHD AFC AFL AI AIG AKA ALS AMA AMC AMD AMEX "
-    "AOL AP API APA APR ARM ASL ATF ATM ATP ATV AWS BA BAE BBC BBQ BC BCE BLT BMI BMW BS CAA "
-    "CBO CBS CCTV CDC CD CE CEO CET CFO CGI CIA CIO CNN COB COO CPA CPI CPR CPU CRM CSI CSS "
-    "CST CT CTA CTO CV DA DAO DC DEA DHS DIY DJ DMV DNA DNC DNR DOA DOB DOC DOD DOE DOJ DOT "
-    "DUI DVD EA EAP ECB ECG EEG EKG EMS EMT EOD EPA ER ERP ESG ESL ESP EST ESPN ET ETA ETF EU "
-    "EV FAA FAQ FBI FCC FDA FDIC FDR FHA FIA FOB FTC FYI GAAP GDP GE GED GI GIS GMO GOP GPA "
-    "GPS GPU GUI HBO HIV HOA HOV HR HUD HVAC IBM IBS ICE ICU ID IDE IEEE IMO INS IOC IOU IP "
+    "AA AAA AARP ABA ABC AC ACL ACLU AD ADA ADD ADHD AFC AFL AI AIG ALS AMA AMC AMD AMEX "
+    "AOL AP API APA APR ARM ATF ATM ATP ATV AWS BA BBC BBQ BC BCE BLT BMI BMW BS CAA "
+    "CBO CBS CCTV CDC CD CE CEO CET CFO CGI CIA CIO CNN COO CPA CPI CPR CPU CRM CSI CSS "
+    "CST CT CTA CTO CV DA DAO DC DEA DHS DJ DMV DNA DNC DNR DOA DOB DOC DOD DOE DOJ DOT "
+    "DUI DVD EA EAP ECB ECG EEG EKG EMS EMT EPA ER ERP ESG ESL ESP EST ESPN ET ETA ETF EU "
+    "EV FAA FBI FCC FDA FDIC FDR FHA FIA FOB FTC GAAP GDP GE GED GI GIS GMO GOP GPA "
+    "GPS GPU GUI HBO HIV HOA HOV HR HUD HVAC IBM IBS ICE ICU ID IDE IEEE INS IOC IOU IP "
     "IPA IPO IQ IRA IRC IRS ISBN ISO ISP IT ITV IUD IV IVF JFK KFC KGB LA LAN LCD LED LGBT "
     "LLC LSD LTE MA MBA MD MIA MIT MLA MLB MMA MRI MS MSG MTA MVP NAACP NBA NBC NCAA NDA NEA "
     "NFL NGO NHL NHS NIH NOAA NPR NRA NSA NSF NY NYC NYPD NYU NZ OCD OED OEM OK OOP OP OS OT "
     "PA PBS PC PCR PDA PE PDF PGA PHP PIN PM PMS POV POW PPE PR PSA PTA PTO PTSD QA QR RAF "
-    "RAM RBI RIP RNA RNC ROI RPG RSVP RSPCA RV SAE SAP SAT SEC SEO SI SIM SMS SOS SPCA SQL "
-    "SRO SSN STD SUV TA TB TBA TBD THC TIA TLC TSA TV UAE UC UCLA UCSF UFC UFO UI UK UN UPC "
+    "RAM RBI RIP RNA RNC ROI RPG RSPCA RV SAE SAP SAT SEC SEO SI SIM SMS SOS SPCA SQL "
+    "SRO SSN STD SUV TA TB THC TIA TLC TSA TV UAE UC UCLA UCSF UFC UFO UI UK UN UPC "
     "UPI UPS URI URL US USA USAF USB USDA USMC USN USP USPS USSR UTC UTI UV UX VA VAT VC VFX "
     "VIP VOA VP VPN VR WHO WHOIS WIP WMD WPA WTO WWE WWF XML YA YMCA YWCA ZIP "
-    "AFAIK IM DOI ICYMI IIRC IMHO TIL OMG AQI IU AES OECD IMF UNHCR "
-    "IFN IOP UVA UVB LAX IR UDP AR GA YMMV IANAL AITA GTG"
+    "IM DOI TIL AQI IU AES OECD IMF UNHCR "
+    "ERA IFN IOP UVA UVB LAX IR UDP XYZ USD AEST AEDT CEST JST AR GA YMMV IANAL"
 ) - word_set("ARM DOT ICE PIN RAM RIP SAT SIM ZIP ADD SAP POW")
+SPELLED |= {letters.upper() for letters in CHAT}
 # Those of them that are also words are read as words in a text in capitals.
-_WORDS_TOO = word_set("IT WHO US AM PM OK ID IS AD ADA MA LA ET HUD ME OR IN LED AI ER TA")
+_WORDS_TOO = word_set("IT ERA WHO US AM PM OK ID IS AD ADA MA LA ET HUD ME OR IN LED AI ER TA")
 # Words of two letters; others are spelled.
 _SHORT_WORDS = word_set(
     "AH AM AN AS AT AW AX BE BY DO EH ER EX GO HA HE HI HM HO IF IN IS IT LO MA ME MY NO OF OH ON "
-    "OR OW OX PA PI SO TO UH UM UP US WE YA YE YO LA EL DE LE DU EM"
+    "OR OW OX PA PI SO TO UH UM UP US WE YA YE YO LA EM"
 )
 # Capitals that are read as words although they are no frequent words.
 _ACRONYMS = word_set(
@@ -77,6 +80,9 @@ _SPECIAL = {
     "MSc": spell("MSc"),
     "DPhil": spell("D") + " phil",
     "IoT": spell("IoT"),
+    "NVMe": spell("NVMe"),
+    "PyPI": "pie " + spell("PI"),
+    "arXiv": "archive",
     "OAuth": spell("O") + "auth",
     "pH": spell("pH"),
     "pKa": spell("pKa"),
@@ -98,6 +104,12 @@ _SMALL_BEFORE_CAPITALS = re.compile(
 # After these, IT is the word, emphasised.
 _BEFORE_IT = word_set("do did does mean meant get got want love hate said made make try")
 _VOWELS = set("AEIOUY")
+_SEVERAL = re.compile("[BCDFGHJKLNPQRSTWXYZ]s")  # the three Rs
+_CONSONANTS = re.compile(f"{CONSONANT}{{2,}}")  # npm, xyz, bf
+_SMALL_WORDS = word_set("til als ama dao gaap mia sae tia")
+_SOUNDS = word_set(
+    "hm hmm mm mmm shh sshh pst psst brr brrr grr grrr zz zzz pfft tsk nth th st nd rd"
+)
 _MAX_SPELLED = 5
 # Consonants at the beginning and the end of a word that can be said.
 _ONSET = (
@@ -151,15 +163,27 @@ def _say_part(text: str, match: Match[str]) -> str:
         return f"{spell(small['first'])}{_say_part(small['rest'], match)}{owner}"
     if len(parts := parts_of(text)) > 1:
         return " ".join(_say_part(part, match) for part in parts)
+    if _SEVERAL.fullmatch(text):
+        return f"{spell(text[0])}'s"
     letters, _, ending = text.partition("'")
     if ending and ending not in ("s", "S"):
         return text
     plural = ""
     if letters.endswith("s") and letters[:-1].isupper() and len(letters) > 2:
         letters, plural = letters[:-1], "'s"
+    if letters.islower() and _is_spelled_small(letters):
+        return spell(letters) + ("'s" if ending else "")
     if len(letters) < 2 or not letters.isupper() or not _is_spelled(letters, match):
         return text
     return spell(letters) + (plural or ("'s" if ending else ""))
+
+
+def _is_spelled_small(letters: str) -> bool:
+    """Whether small letters are said by their names: npm, udp."""
+    if _CONSONANTS.fullmatch(letters):
+        return letters not in _SOUNDS
+    is_code = len(letters) > 2 and letters.upper() in SPELLED and letters not in _SMALL_WORDS
+    return is_code and not frequent_words().find(letters)
 
 
 def _is_spelled(letters: str, match: Match[str]) -> bool:
@@ -219,6 +243,7 @@ def _shorten(text: str) -> str:
 
 _LONG = re.compile(r"([aeiouy])\1{2,}|(?i:(.)\2{3,})")
 
+_OPENED = re.compile(r"(?<!\w)(?:M|Tu?|W|Th|Sa)(?:-(?:Tu|W|Th|F|Sa|Su))? \d[\d:apm-]*[,;] $")
 _DAYS = word_table(
     "M=Monday T=Tuesday Tu=Tuesday W=Wednesday Th=Thursday F=Friday Sa=Saturday Su=Sunday"
 )
@@ -243,6 +268,19 @@ RULES: list[Rule] = [
     rule(  # M-F, Tu-Th
         r"(?<![\w'-])(?P<first>M|Tu|W|Th|F|Sa|T(?=-Th))-(?P<last>Tu|W|Th|F|Sa|Su)(?![\w'-])",
         lambda m: f"{_DAYS[m['first']]} to {_DAYS[m['last']]}",
+    ),
+    rule(  # an SAT score
+        r"(?<!\w)(?:SAT|ACT)(?= (?:\d\d|scores?|prep|exams?|tests?)(?!,\d))",
+        lambda m: spell(m[0]),
+        begins="(?:SAT|ACT)$",
+        reach=1,
+    ),
+    rule(r"(?<!\w)T(?:u?-?/?)Th(?= \d)", "Tuesday Thursday", begins="T(?:u?-?/?)Th$", reach=1),
+    rule(  # M-Th 10-6, F 10-4
+        r"(?<![\w'-])(?P<day>[MTWF])(?= \d\d?(?::\d\d)?(?:[ap]m?)?-\d)",
+        lambda m: _DAYS[m["day"]] if _OPENED.search(m.string, 0, m.start()) else None,
+        begins="[MTWF]$",
+        reach=1,
     ),
     rule(  # Th 9-12
         r"(?<![\w'-])(?P<day>Tu|Th)(?= \d\d?(?::\d\d)?(?:[ap]m?)?[-,;)])",

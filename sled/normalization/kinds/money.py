@@ -60,6 +60,7 @@ _CURRENCIES = {
     "BTC": ("bitcoin", "bitcoins", "satoshi", "satoshis"),
     "ETH": ("ether", "ether", "gwei", "gwei"),
 }
+_CHAINS = ("satoshis", "gwei")  # amounts in these are said with decimals
 _SIGNS = {
     "$": ("dollar", "dollars", *_CENT),
     "US$": _CURRENCIES["USD"],
@@ -148,6 +149,8 @@ def say_money(names: tuple[str, str, str, str], amount: str, scale: str) -> str:
     one, many, small_one, small_many = names
     whole, _, cents = numbers.plain_number(amount).partition(".")
     whole = whole or "0"
+    if small_many in _CHAINS and cents:
+        return f"{numbers.number(f'{whole}.{cents}', is_count=True)} {many}"
     if scale or (cents and len(cents) != 2):
         text = f"{whole}.{cents}" if cents else whole
         return " ".join(filter(None, [numbers.number(text, is_count=True), scale, many]))
@@ -162,12 +165,16 @@ def say_money(names: tuple[str, str, str, str], amount: str, scale: str) -> str:
 def _say(match: Match[str]) -> str | None:
     groups = match.groupdict(default="")
     names = _SIGNS.get(groups["sign"]) or _CURRENCIES[groups["sign"]]
+    if groups.get("code"):  # $50 USD
+        names = _CURRENCIES[groups["code"]]
     amount, scale = _amount(groups["amount"], groups["sign"]), groups["scale"]
     if letter := groups["letter"] or groups["short"]:
         scale = _SCALES[letter.lower()]
     said = say_money(names, amount, scale)
     has_cents = any("." in (text or "") for text in (amount, groups["last"])) and not scale
-    is_one = before(match).lower() in ("a", "an") and re.match(" [a-z]|-an?-", _rest(match))
+    is_one = before(match).lower() in ("a", "an") and re.match(
+        r" (?:[a-z]|\d+-(?:yr|year|mo|month)\b)|-an?-", _rest(match)
+    )
     if is_one or re.match(r" (?:bills?|notes?|coins?)\b", _rest(match)):
         said = _singular(said, names)
     if groups["last"]:
@@ -207,7 +214,8 @@ def _say_rate(unit: str) -> str:
 
 _SIGN = "|".join(re.escape(sign) for sign in sorted(_SIGNS, key=len, reverse=True))
 _CODE = "|".join(_CURRENCIES)
-_LETTER = "trn|bln|bn|tn|mln|mn|mm|mio|[kKmMbBtT]"
+_DOLLARS = "USD|CAD|AUD|NZD|SGD|HKD"
+_LETTER = "trn|bln|bn|tn|mln|mn|mm|MM|mio|[kKmMbBtT]"
 _SCALE = (
     rf"(?:(?P<letter>{_LETTER})(?![A-Za-z0-9])| (?P<short>trn|bln|bn|tn|mln|mn|Mrd|Mio)(?!\w)\.?"
     rf"|[ -](?P<scale>{MAGNITUDES})(?![a-z]))?"
@@ -234,8 +242,11 @@ RULES: list[Rule] = [
         rf"{_BEFORE}(?P<minus>[-−])?"
         rf"(?P<sign>{_SIGN}|(?!PHP ?\d\d?(?!\d))(?:{_CODE})(?= ?[\d.])) ?(?P<minus_>[-−])?"
         rf"(?P<amount>{NUMBER})"
-        rf"(?:(?P<first_letter>{_LETTER})?(?: ?- ?(?:{_SIGN})?(?P<last>{NUMBER})(?![-/\d])))?"
-        rf"(?:(?<=[.,]\d\d)[pc¢](?!\w))?{_SCALE}{_RATE}(?:(?P<per>/(?=1[kKMB](?!\w)|10+[kKMB]?(?!\w)|1,000))|(?![A-Za-z\d]))",
+        rf"(?:(?P<first_letter>{_LETTER})?"
+        rf"(?: ?- ?(?:{_SIGN})?(?P<last>{NUMBER})(?![-\d]|/\d|[.,]\d)))?"
+        rf"(?:(?<=[.,]\d\d)[pc¢](?!\w))?{_SCALE}{_RATE}"
+        rf"(?:(?<=\d) (?P<code>{_DOLLARS})(?!\w))?"
+        rf"(?:(?P<per>/(?=1[kKMB](?!\w)|10+[kKMB]?(?!\w)|1,000))|(?![A-Za-z\d]|\.\d))",
         _say,
         begins=rf"[-−]?(?:(?:{_SIGN}|{_CODE})$|(?:{_SIGN}|{_CODE})[-−]?[\d.][\d.,-]*(?:[a-zA-Z]*|/[a-z]+\.)$)",
         reach=4,

@@ -29,13 +29,13 @@ from sled.normalization.rules import (
     FREE,
     NUMBER,
     Rule,
+    after,
     before,
     range_word,
     rule,
     so_far,
     spell,
     word_set,
-    word_table,
 )
 
 _SCALES = {"k": "thousand", "K": "thousand", "M": "million", "B": "billion", "bn": "billion"}
@@ -55,7 +55,8 @@ def _say_scale(match: Match[str]) -> str | None:
     if not is_counted:
         if number + letter in _NAMED_LETTERS or letter in ("m", "b", "T"):
             return None
-        is_joined = match.string[: match.start()].endswith("-")  # Llama-3-70B
+        # Llama-3-70B
+        is_joined = len(number) < 4 and match.string[: match.start()].endswith("-")
         if letter == "B" and "." not in number and not is_joined:
             return None  # room 12B
         if letter == "K" and (len(number) > 3 and number.isdigit()):
@@ -80,13 +81,23 @@ def _say_housed(match: Match[str]) -> str | None:
 
 
 _HOUSED = word_set(
-    "apt apartment suite room rm ste unit flight boeing airbus rtx gtx rx ext extension"
+    "chmod apt apartment suite room rm ste unit flight boeing airbus rtx gtx rx ext extension"
 )
 
 
 def _plural(words: str) -> str:
     """Several of a number: under-12s."""
     return re.sub("y$", "ie", words) + ("es" if words.endswith("x") else "s")
+
+
+def _say_version(match: Match[str]) -> str:
+    """1.2.3, 3.13.0rc2, 5.15.0-91."""
+    said = " point ".join(map(say_version_part, match["parts"].split(".")))
+    if stage := match["stage"]:
+        said += f" {spell(stage) if len(stage) < 3 else stage} {numbers.cardinal(match['number'])}"
+    if match["build"]:
+        said += f" {say_version_part(match['build'][1:])}"
+    return said
 
 
 def _say_times(text: str) -> str:
@@ -96,11 +107,11 @@ def _say_times(text: str) -> str:
 
 def _say_size(match: Match[str]) -> str:
     sides = [side for side in (match["one"], match["two"], match["three"]) if side]
+    if len(sides) == 2 and re.search(r" [x×]\d", match[0]):  # HDMI 2.1 x2
+        return " times ".join(numbers.number(side, is_count=True) for side in sides)
+    is_screen = all(side.isdigit() and 3 <= len(side) <= 4 for side in sides)
     said = " by ".join(
-        numbers.pairs(side)
-        if side.isdigit() and len(side) == 4 and side[-1] == "0" or side in _SIDES
-        else numbers.number(side, is_count=True)
-        for side in sides
+        numbers.pairs(side) if is_screen else numbers.number(side, is_count=True) for side in sides
     )
     names = unit_names(match["unit"]) if match["unit"] else None
     is_one = match["gap"] == "-" or _IN_SPORT.match(match.string, match.end(), match.endpos)
@@ -108,12 +119,7 @@ def _say_size(match: Match[str]) -> str:
 
 
 _IN_SPORT = re.compile(SPORTS)
-
-
 _BATTED = word_set("batting batted bat bats hitting hit hits slugging a")
-_SIDES = {"1366", "1024", "2048", "4096", "2732", "1536", "1792", "1125", "2436"}
-
-
 _SIZE_UNITS = ("m", "cm", "mm", "km", "ft", "in", "px", "yd")
 
 
@@ -125,19 +131,13 @@ def _say_aircraft(match: Match[str]) -> str:
     return spell("A") + said if model[0] == "A" else said
 
 
-def _say_move(match: Match[str]) -> str:
-    """A move in chess: Nf3, Bxc6."""
-    square = match["square"]
-    takes = " takes" if match["takes"] else ""
-    return f"{_PIECES[match['piece']]}{takes} {spell(square[0])}{numbers.cardinal(square[1])}"
-
-
-_PIECES = word_table("K=king Q=queen R=rook B=bishop N=knight")
-
-
-def _say_color(match: Match[str]) -> str:
-    """A color in hexadecimal digits: #FF5733."""
-    digits = (numbers.cardinal(one) if one.isdigit() else spell(one) for one in match["color"])
+def _say_color(match: Match[str]) -> str | None:
+    """A color in hexadecimal digits: #FF5733; three may be a number, but not in color: #333."""
+    color = match["color"]
+    is_named = before(match).lower().rstrip(":") in ("color", "background", "fill", "border")
+    if len(color) == 3 and color.isdigit() and not is_named:
+        return None
+    digits = (numbers.cardinal(one) if one.isdigit() else spell(one) for one in color)
     return f"hash {' '.join(digits)}"
 
 
@@ -147,17 +147,32 @@ def _is_in_parentheses(match: Match[str]) -> bool:
 
 
 def _say_hash(match: Match[str]) -> str:
-    return f"number {numbers.number(match['number'], is_count=True)}"
+    if len(match["number"]) > 6 and match["number"].isdigit():
+        return f"number {numbers.digit_by_digit(match['number'])}"
+    said = f"number {numbers.number(match['number'], is_count=True)}"
+    if not match["last"]:
+        return said
+    is_year = re.fullmatch("(?:19|20)\\d\\d", match["number"]) is not None
+    said = f"number {numbers.year(match['number'])}" if is_year else said
+    return f"{said} {numbers.pairs(match['last'])}"
 
 
-_BEHIND_LENGTH = "|".join(rf"(?<=\d{gap}{unit} )" for gap in ("", " ") for unit in _SIZE_UNITS)
+_BEHIND_LENGTH = "|".join(
+    rf"(?<=\d{gap}{unit} )" for gap in ("", " ") for unit in (*_SIZE_UNITS, r"ft\.", r"in\.")
+)
 
 BEGINS = r"[x×]$|T-|[-−+.#№]|(?=\w*\d)|[vH]\.|v\d"
+_CODE_BEFORE, _CODE_BEHIND = re.compile(r"\d[A-Z]\d+$"), re.compile(r"\d+[A-Z]\d")
 _NUMBERED_NAME = re.compile(r"(?<![^\W\d_])(?P<name>[A-Z][a-zA-Z]+)-\d[\d.]*$")
 
 
 def _join_numbers(match: Match[str]) -> str:
     """The word between numbers: that of a range, or none within a name, such as Llama-3.1-8B."""
+    behind = after(match)
+    if _CODE_BEFORE.search(match.string, 0, match.start()) and _CODE_BEHIND.match(behind):
+        return " "  # 00A4-77F1
+    if re.match(r"\d{4}-[A-Z](?!\w)", behind):
+        return " "  # 88-2104-B
     name = _NUMBERED_NAME.search(match.string, 0, match.start())
     if name is None or month_name(name["name"]) in MONTHS:
         return range_word(match)
@@ -184,6 +199,7 @@ RULES: list[Rule] = [
         reach=2,
         goes_on="trn|bn|mn|tn|in",
     ),
+    rule(r"(?<=\d )[x×](?= [$€£]\d)", "times", begins="[x×]$", reach=1),  # 4 x $25
     rule(  # 2 x 400g
         rf"{FREE}(?P<count>\d\d?) ?[x×] ?(?=\d+(?:\.\d+)? ?(?:g|kg|ml|mL|l|L|oz|lb)(?!\w))",
         lambda m: f"{numbers.cardinal(m['count'])} times",
@@ -221,8 +237,9 @@ RULES: list[Rule] = [
         lambda m: f"{spell('v')} " + " point ".join(map(say_version_part, m["version"].split("."))),
     ),
     rule(
-        r"(?<![\w.])(?!\d{1,3}(?:\.\d{3}){2,}(?![\d.]))\d+(?:\.\d+){2,}(?![\w])",
-        lambda m: " point ".join(map(say_version_part, m[0].split("."))),
+        r"(?<![\w.])(?!\d{1,3}(?:\.\d{3}){2,}(?![\d.]))(?P<parts>\d+(?:\.\d+){2,})"
+        r"(?:(?P<stage>rc|alpha|beta|dev|post|[ab])(?P<number>\d+))?(?!\w)(?P<build>-\d+(?![\w.-]))?",
+        _say_version,
     ),
     rule(
         r"(?<!\w)H\.(?P<number>26[1-6])(?!\w)",
@@ -267,6 +284,21 @@ RULES: list[Rule] = [
         rf"{FREE}802\.(?P<group>\d\d?)(?P<letters>[a-z]{{0,2}})(?!\w)",
         lambda m: f"eight oh two point {numbers.cardinal(m['group'])} {spell(m['letters'])}",
     ),
+    rule(r"(?<!\w)10-4(?=,? (?:over|good|copy|roger)(?!\w))", "ten four", begins="10-4", reach=1),
+    rule(  # .286/.351/.498, .500 ball
+        r"(?<![\w.])\.\d{3}(?:(?:/\.\d{3}){1,2}|(?= (?:ball|team|record|season|mark)(?!\w)))(?!\w)",
+        lambda m: ", ".join(numbers.pairs(part) for part in re.findall(r"\d+", m[0])),
+        begins=r"\.\d{3}$",
+        reach=1,
+    ),
+    rule(  # 401(k), a 529 plan
+        rf"{FREE}(?:(?P<plan>401|403)\(?(?P<letter>[kb])\)?|529(?= plans?(?!\w)))(?!\w)",
+        lambda m: (
+            f"{numbers.pairs(m['plan'])} {spell(m['letter'])}" if m["plan"] else "five twenty-nine"
+        ),
+        begins="529$",
+        reach=1,
+    ),
     rule(  # batting .312
         r"(?<![\w.])\.(?P<average>\d{3})(?!\w)",
         lambda m: numbers.pairs(m["average"]) if before(m).lower() in _BATTED else None,
@@ -291,7 +323,10 @@ RULES: list[Rule] = [
     rule(r"(?<=[A-Za-z]-\d)-(?=\d)|(?<=\bi[3579])-(?=\d{4})", ""),  # Llama-3-70B, i7-9700
     rule(r"(?<=[A-Z]-\d{4})-(?=\d)|(?<=[A-Z]{2}\d)-(?=\d{4})", ""),  # ISO-8859-1, DDR5-6000
     rule(r"(?<=[A-Z])−(?=\d)|(?<=UTC|GMT)-(?=\d)|(?<![\w)])−(?=[A-Za-zα-ωΑ-Ω])", "minus"),  # UTC−5
-    rule(r"(?<=\d0s)-(?='?\d)|(?<=\d[a-h])-(?=[a-h](?!\w))|(?<=\d[A-Z])-(?=\d+[A-Z](?!\w))", "to"),
+    rule(
+        r"(?<=°[CF])-(?=[-−]?\d)|(?<=\bBCE)-(?=\d)|(?<=\bBC)-(?=\d)|(?<=\d0s)-(?='?\d)|(?<=\d[a-h])-(?=[a-h](?!\w))|(?<=\d[A-Z])-(?=\d+[A-Z](?!\w))",
+        "to",
+    ),
     rule(  # No. 22-1234
         rf"{FREE}(?P<one>\d\d?|(?:19|20)\d\d)-(?P<two>\d{{3,5}})(?![\w-])",
         lambda m: (
@@ -306,7 +341,7 @@ RULES: list[Rule] = [
         lambda m: _plural(say_model_number(m["number"])),
     ),
     rule(  # MP3s, 747s, 2x4s
-        rf"{FREE}(?P<letters>[A-Z]{{1,3}}|\dx(?=\d)|(?=7[0-8]7))(?P<number>\d+)s(?!\w)",
+        rf"{FREE}(?P<letters>[A-Z]{{1,3}}|\d[x×](?=\d)|(?=7[0-8]7))(?P<number>\d+)s(?!\w)",
         lambda m: (
             f"{spell(m['letters']) if m['letters'].isalpha() else _say_times(m['letters'])}"
             f"{_plural(say_model_number(m['number']))}"
@@ -320,12 +355,22 @@ RULES: list[Rule] = [
     rule(r"(?<=[\d)])−(?=[\d(])", "minus"),
     rule(r"(?<!\w)\+(?=\.?\d)", "plus"),
     # Letters with digits.
-    rule(r"(?<!\w)b4(?= [a-z]{2})", "before", begins="b4$", reach=1),
     rule(rf"{FREE}(?i:{'|'.join(WITH_DIGITS)}){END}", lambda m: WITH_DIGITS[m[0].lower()]),
-    rule(r"(?<![\w.])(?P<piece>[KQRBN])(?P<takes>x?)(?P<square>[a-h][1-8])(?![\w-])", _say_move),
-    rule(r"#(?P<color>(?=[\dA-F]*\d)[\dA-F]{6}|(?=[\da-f]*\d)[\da-f]{6})(?!\w)", _say_color),
+    rule(  # q4-6h
+        r"(?<!\w)q(?P<first>\d{1,2})(?:-(?P<last>\d{1,2}))?h(?!\w)",
+        lambda m: (
+            f"every {numbers.cardinal(m['first'])}"
+            f"{' to ' + numbers.cardinal(m['last']) if m['last'] else ''} hours"
+        ),
+    ),
+    rule(
+        r"#(?P<color>(?=[\dA-F]*\d)[\dA-F]{6}|(?=[\da-f]*\d)[\da-f]{6}|([\da-fA-F])\2\2)(?!\w)",
+        _say_color,
+    ),
     rule(r"(?<=[A-Z]-)\d{5,}(?!\w|[.,]\d)", lambda m: numbers.digit_by_digit(m[0])),
-    rule(r"#(?P<number>\d+(?:,\d{3})*)(?!\w)", _say_hash),
+    rule(  # #3, #2024-118
+        r"#(?P<number>\d+(?:,\d{3})*)(?:(?<=\d{4})-(?P<last>\d{3,5})(?![\w-]))?(?!\w)", _say_hash
+    ),
     rule(r"№ ?(?=\d)", "number", begins="№", reach=1),
     rule(
         r"(?<![\w.,])(?=[A-Za-z]*\d)(?=\d*[A-Za-z])[A-Za-z\d]+(?!\w|-year|(?<=\d)\.\d)",

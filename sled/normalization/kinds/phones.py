@@ -22,9 +22,14 @@ _DIALLED_TOO = re.compile(
 )
 _TEXTED = re.compile(r"(?i:text|texts|send|sms|reply) \W?[A-Z]+\W? to")  # text STOP to
 _CODED = re.compile(
-    r"(?i:(?:\w+ )*(?:card|account|acct\.?|visa|mastercard|amex|number|phone)(?: \w+)*"
+    r"(?i:(?:\w+ )*(?:card|account|acct\.?|ssn|visa|mastercard|amex|number|phone)(?: \w+)*"
     r" end(?:ing|s) (?:in|with)"
     r"|(?:\w+ )?(?:pin|code|passcode|otp|password|zip)(?: is)?:?)"
+)
+_SERIAL = re.compile(
+    r"(?:UPC|EAN|ISBN|IMEI|PMID|MRN|SSN|EIN|NPI|VIN"
+    r"|(?i:account|acct\.?|routing|member|serial|passport|tracking|confirmation|policy|claim|invoice"
+    r"|ticket|case)(?i: (?:no\.?|number|id|#))?):? $"
 )
 _REPORTED = re.compile(r"(?i:exit|error|status|return|response|result|http) code(?: is|:)?$")
 STATES = word_table(
@@ -81,6 +86,18 @@ def _say_national(match: Match[str]) -> str | None:
     return _groups(match[0]) if 9 <= num_digits <= 12 else None
 
 
+def _in_threes(digits: str) -> str:
+    """Long numbers in groups, the last one of four digits if need be."""
+    end = len(digits) - (4 if len(digits) % 3 == 1 else 0)
+    groups = [digits[at : min(at + 3, end)] for at in range(0, end, 3)]
+    return " ".join(filter(None, [*groups, digits[end:]]))
+
+
+def _say_order(match: Match[str]) -> str | None:
+    """#112-7654321-9876543; that of #2024-118 has a year."""
+    return f"number {_groups(match[0])}" if sum(map(str.isdigit, match[0])) > 9 else None
+
+
 def _say_dialled(match: Match[str]) -> str | None:
     """A number to be dialled or typed."""
     if _REPORTED.search(before(match, 3)):
@@ -89,19 +106,26 @@ def _say_dialled(match: Match[str]) -> str | None:
         _DIALLED.fullmatch(before(match))
         or (len(match[0]) == 3 and _DIALLED_TOO.fullmatch(before(match, 3)))
         or _TEXTED.fullmatch(before(match, 3))
-    ) or any(_CODED.fullmatch(before(match, num_words)) for num_words in (1, 2, 3, 4))
+        or any(_CODED.fullmatch(before(match, num_words)) for num_words in (1, 2, 3, 4))
+        or (len(match[0]) > 4 and _SERIAL.search(match.string, 0, match.start()))
+    )
     return _groups(match[0]) if is_code else None
 
 
 def _is_typed(text: str, at: int, end: int) -> bool:
     behind = text[max(0, at - 64) : at]
-    return text[at:end].isdigit() and re.search(rf"(?:{_CODED.pattern}) $", behind) is not None
+    if not text[at:end].isdigit():
+        return False
+    return re.search(rf"(?:{_CODED.pattern}) $|{_SERIAL.pattern}", behind) is not None
 
 
 def _say_serial(match: Match[str]) -> str:
     groups = match[0].split("-")
     if all(len(group) == 1 for group in groups):
         return " ".join(map(numbers.cardinal, groups))
+    if any(len(group) == 1 for group in groups) and all(len(group) < 3 for group in groups):
+        # 17-3-2, won, lost and drawn; the numbers of a lottery
+        return (" " if len(groups) == 3 else ", ").join(map(numbers.cardinal, groups))
     return _groups(match[0])
 
 
@@ -136,6 +160,22 @@ RULES: list[Rule] = [
         ),
     ),
     rule(rf"{FREE}\d{{3}}-\d{{4}}(?!\d){_ENDING}", lambda m: _groups(m[0])),
+    rule(rf"{FREE}\d\d-\d{{7}}{_ENDING}", lambda m: _groups(m[0])),
+    rule(  # 555 0123, 812 3456 7890
+        rf"{FREE}[2-9]\d\d (?:0\d{{3}}|\d{{3,4}} \d{{4}}){_ENDING}",
+        lambda m: _groups(m[0]),
+        begins=r"[2-9]\d\d$",
+        reach=2,
+        goes_on=r"\d{3,4}",
+    ),
+    rule(  # 9780306406157, but not 5000000000
+        rf"{FREE}(?!\d+000(?!\d))\d{{10,}}{_ENDING}", lambda m: _groups(_in_threes(m[0]))
+    ),
+    rule(
+        r"(?<=arXiv:)\d{4}\.\d{4,5}(?!\d)",
+        lambda m: " point ".join(map(numbers.digit_by_digit, m[0].split("."))),
+    ),
+    rule(r"#\d{3,}(?:-\d{3,})+(?![\w=]|-\w|\.\d)", _say_order),
     rule(
         rf"{FREE}(?:1-)?(?P<area>[2-9]\d\d)-"
         r"(?P<letters>(?=[A-Z0-9-]*[A-Z]{3})[A-Z0-9]+(?:-[A-Z0-9]+)*)",
@@ -166,16 +206,16 @@ RULES: list[Rule] = [
         goes_on=r"\d{4}[.,;:!?)]*",
     ),
     rule(
-        rf"{FREE}(?!\d{{4}}-\d\d?-\d\d?(?!\d))(?!\d\d?-\d\d?-(?:\d{{2}}|\d{{4}})(?!\d))"
+        rf"{FREE}(?!\d{{4}}-\d\d?-\d\d?(?!\d))(?!\d\d?-\d\d?-(?:\d{{2}}|\d{{4}})(?![\d-]))"
         r"\d+(?:-\d+){2,}(?![\w=]|-\w|\.\d)",
         _say_serial,
     ),
     rule(
-        rf"{FREE}\d{{3,11}}(?:[ -]\d{{3,4}}){{0,3}}{_ENDING}",
+        rf"{FREE}(?:\d \d{{5}} \d{{5}} \d|\d{{3,11}}(?:[ -]\d{{3,4}}){{0,3}}){_ENDING}",
         _say_dialled,
         begins=_is_typed,
         reach=3,
-        goes_on=r"\d{3,4}",
+        goes_on=r"\d{3,5}",
     ),
     rule(
         r"(?<![\w.,])911(?= (?:calls?|operators?|dispatchers?)\b)",
@@ -184,10 +224,11 @@ RULES: list[Rule] = [
         reach=1,
     ),
     rule(
-        rf"(?:(?<=[a-z.], )|(?<=[a-z.] )(?=[A-Z]{{2}} \d{{5}}))(?P<state>{'|'.join(STATES)})"
+        rf"(?:(?<=[a-z.], )|(?<=[a-z] )(?=(?:TX|WA|FL|NJ|NV|AZ|GA|NC|SC|MN|WI|TN|KY|MO)(?:[,;)]|$))"
+        rf"|(?<=[a-z.] )(?=[A-Z]{{2}} \d{{5}}))(?P<state>{'|'.join(STATES)})"
         r"(?= \d{5}(?!\d)|(?<!MA|MD|PA)(?:[.,;:!?)]|$)"
         r"|(?<!MA|MD|PA|IN|OR|ME|HI|OK|OH|LA) (?:to|and|for|from|on|at|is|was|with|area)(?!\w))",
-        lambda m: STATES[m["state"]],
+        lambda m: STATES[m["state"]] if len(before(m)) > 2 else None,
         begins=r"[A-Z][A-Z]$",
         reach=1,
     ),

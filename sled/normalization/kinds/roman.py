@@ -190,8 +190,9 @@ RULES: list[Rule] = [
         r"(?<![\w.-])(?:(?P<first>[IVXL]+|[ivxl]+)-(?P<last>[IVXL]+|[ivxl]+))(?![\w-])",
         _say_range,
     ),
-    rule(  # (ii), in a list
-        r"(?<![^ \n\v]\()(?<=\()(?P<numeral>i{1,3}|iv|vi{0,3}|ix|xi{1,3})(?=\)(?!\w))",
+    rule(  # (ii) in a list, § 4.2(a)(iii)
+        r"(?<=\()(?:(?<![^ \n\v]\()|(?<=[\d)]\())"
+        r"(?P<numeral>i{1,3}|iv|vi{0,3}|ix|xi{1,3})(?=\)(?!\w))",
         lambda m: numbers.cardinal(roman_value(m["numeral"].upper())),
     ),
     rule(

@@ -40,11 +40,16 @@ INNER = {
     "Pvt": "private",
     "Gov": "governor",
     "Sen": "senator",
+    "Sens": "senators",
+    "Reps": "representatives",
+    "Govs": "governors",
+    "Profs": "professors",
     "Rep": "representative",
     "Pres": "president",
     "Supt": "superintendent",
     "Det": "detective",
     "Mt": "mount",
+    "Flt": "flight",
     "Ft": "fort",
     "Fed": "federal",
     "Civ": "civil",
@@ -139,6 +144,13 @@ WORDS = {
     "Govt": "government",
     "govt": "government",
     "Univ": "university",
+    "Educ": "education",
+    "sz": "size",
+    "wt": "weight",
+    "Wt": "weight",
+    "ht": "height",
+    "Ht": "height",
+    "Amend": "amendment",
     "Inst": "institute",
     "Intl": "international",
     "Natl": "national",
@@ -162,6 +174,7 @@ WORDS = {
     "misc": "miscellaneous",
     "Misc": "miscellaneous",
     "avg": "average",
+    "Avg": "average",
 } | {short: name for short, name in SHORT_MONTHS.items() if short != name}
 
 # Only behind a comma, as in St. Louis, Mo.
@@ -281,6 +294,10 @@ NUMBERED = {
     "v": "version",
     "rev": "revision",
     "Blk": "block",
+    "Flt": "flight",
+    "Cat": "category",
+    "Alt": "altitude",
+    "Gr": "grade",
     "ver": "version",
     "Ver": "version",
 }
@@ -293,21 +310,21 @@ SIDES = {"N": "north", "S": "south", "E": "east", "W": "west"}
 SIDES |= {"NE": "northeast", "NW": "northwest", "SE": "southeast", "SW": "southwest"}
 
 CHANGES = {
+    "ppl": "people",
+    "ctrl": "control",
+    "src": "source",
+    "tmp": "temp",
     "btn": "button",
     "Hx": "history",
     "Dx": "diagnosis",
     "Tx": "treatment",
     "Hgb": "hemoglobin",
     "Plt": "platelets",
-    "ur": "your",
-    "sry": "sorry",
-    "bday": "birthday",
     "rds": "rounds",
     "YoY": "year over year",
     "QoQ": "quarter over quarter",
     "MoM": "month over month",
     "WoW": "week over week",
-    "ppl": "people",
     "mtg": "meeting",
     "mtgs": "meetings",
     "mkt": "market",
@@ -321,28 +338,20 @@ CHANGES = {
     "pkgs": "packages",
     "hrs": "hours",
     "ofc": "office",
-    "wknd": "weekend",
     "attn": "attention",
     "qty": "quantity",
     "acct": "account",
     "dept": "department",
     "fwd": "forward",
     "utd": "united",
-    "pls": "please",
-    "plz": "please",
-    "thx": "thanks",
-    "tmrw": "tomorrow",
-    "msg": "message",
-    "msgs": "messages",
     "y/y": "year over year",
     "q/q": "quarter over quarter",
     "m/m": "month over month",
 }
 CHANGES |= {short.capitalize(): word.capitalize() for short, word in CHANGES.items()}
-# Words of chats with digits, in any case.
+# With digits, in any case.
 WITH_DIGITS = word_table(
-    "ww1=world_war_one ww2=world_war_two 49ers=forty_niners 76ers=seventy_sixers "
-    "gr8=great l8r=later l8=late m8=mate h8=hate w8=wait 2nite=tonight 2day=today 2moro=tomorrow"
+    "ww1=world_war_one ww2=world_war_two 49ers=forty_niners 76ers=seventy_sixers"
 )
 CHOICES = {
     "s/p": "status post",
@@ -370,8 +379,5 @@ CHOICES = {
 # Behind an amount of money.
 PER = {"p.p": "per person", "p.a": "per year", "p.w": "per week"}
 KEYS = {"ctrl": "control", "cmd": "command", "win": "windows", "fn": "function"}
-# Written in small letters and said letter by letter.
-SPELLED = word_set(
-    "pw aka btw idk tbh fyi omg brb imo imho ftw tldr rsvp ttyl diy faq pdf html css url www "
-    "cc bcc rn dm aet afaik fwiw iirc irl lmk ngl nvm smh gtg tfw ootd ily tysm hmu nbd ikr jk"
-)
+# Written in small letters and said letter by letter, as all without vowels are (`kinds.letters`).
+SPELLED = word_set("url aet")

@@ -18,7 +18,7 @@ from sled.normalization import numbers
 from sled.normalization.characters import DASH
 from sled.normalization.kinds.money import CURRENCY_SIGNS
 from sled.normalization.kinds.unit_names import unit_names
-from sled.normalization.rules import LETTER, Rule, rule, spell
+from sled.normalization.rules import CONSONANT, LETTER, Rule, rule, spell, word_set
 
 SYMBOLS = {
     "&": "and",
@@ -85,8 +85,19 @@ def _say_entity(match: Match[str]) -> str | None:
     return None if sign == match[0] else SYMBOLS.get(sign, "")
 
 
+_TAGS = word_set(
+    "a abbr b blockquote body br button center code dd del details div dl dt em font footer form "
+    "head header hr html i img input ins kbd label li link mark meta nav ol option p pre q s samp "
+    "script section select small span strike strong style sub summary sup table tbody td textarea "
+    "th thead title tr tt u ul var video wbr speak voice prosody emphasis audio phoneme break "
+    "say-as"
+)
 BEGINS_FIRST = r"[<&(:;=8xXfF^]"
 FIRST: list[Rule] = [
+    rule(  # cp <source> <target>
+        r"(?<!\w)<(?P<name>[a-z][a-z_-]*[a-z])>(?!\w)",
+        lambda m: None if m["name"] in _TAGS else re.sub("[_-]", " ", m["name"]),
+    ),
     # Tags and links of markup.
     rule(
         r"(?<!\w)<[A-Za-z][\w-]*(?: [^<>]*|/)?>|<(?:br|hr|wbr)(?: ?/)?>|</[A-Za-z][\w-]* ?>"
@@ -108,9 +119,12 @@ FIRST: list[Rule] = [
     ),
 ]
 
+_ARROWS = {"↑": "up", "↓": "down"}
+_KEYS = {"⌘": "command", "⌥": "option", "⇧": "shift", "⌃": "control"}
 _VALUE = r"[-−+~]?[$€£]?\d[\d.,]*(?:[kKMB%]|[a-zμ]{1,3}|[kMGT]B|°[CF]?)?"
 _IS_VALUE = re.compile(rf"(?<![^ \n\v]){_VALUE} $")
 _IS_VALUE_NEXT = re.compile(rf" {_VALUE}(?![^ .,;:!?)\n\v])")
+_CAPITALIZED = re.compile("[A-Z][a-z]+")
 BEGINS = ""
 RULES: list[Rule] = [
     rule(r"(?<=\w)'s(?!\w)", "'s"),
@@ -129,6 +143,11 @@ RULES: list[Rule] = [
         reach=1,
     ),
     rule("→", ""),
+    rule(r"(?P<arrow>[↑↓])(?= ?[$€£]?\d)", lambda m: _ARROWS[m["arrow"]], begins="[↑↓]$", reach=1),
+    rule("[↑↓]", ""),
+    rule(
+        rf"(?P<keys>[{''.join(_KEYS)}]+)[+-]?", lambda m: " ".join(_KEYS[key] for key in m["keys"])
+    ),
     rule(
         r"(?<=\w)/(?=(?:second|minute|hour|day|night|week|month|year|person|user|serving"
         r"|portion|slice|piece|group|session|item|seat|room|head|mile|game|match)\b)",
@@ -170,22 +189,28 @@ RULES: list[Rule] = [
     rule(r"(?<![^ \n\v(\"'])-(?=[a-zA-Z](?!\w))", "dash"),
     rule(r"(?<![^ \n\v(\"'])--(?=[a-z])", "dash dash"),
     rule(
-        r"(?<![^ \n\v(\"'])-(?P<flags>[b-df-hj-np-tv-xz]{2,4}|[ahl]{2,3})(?!\w)",
+        rf"(?<![^ \n\v(\"'])-(?P<flags>{CONSONANT}{{2,4}}|[ahl]{{2,3}})(?!\w)",
         lambda m: f"dash {spell(m['flags'])}",
     ),
-    rule(r"(?<=\d[CF])/(?=\d)|(?<=[A-Z]T)/(?=\d)", ","),  # 180C/350F
-    rule(r"(?<= \d)/(?=[$€£]\d)", "for"),  # 3/$5
+    # 180C/350F, 220°C/gas 7, 72°/58°
+    rule(r"(?<=\d[CF])/(?=\d)|(?<=°)/(?=\d+°)|(?<=[A-Z]T)/(?=\d)|(?<=[CF])/(?=[Gg]as(?!\w))", ","),
+    rule(r"(?<!\S\d)(?<=\d)/(?=[$€£]\d)", "for"),  # 3/$5
     rule(r"(?<=[a-z])/(?=[$€£]\d)|(?<=[a-z]\.)/(?=\d)", ","),
-    rule(r"(?<=(?<!\w)[A-F])-(?=[,.;:!?)]| |$)", "minus"),  # a B-
+    rule(r"(?<=(?<!\w)[A-F])[-−](?=[,.;:!?)]| |$)", "minus"),  # a B-
     rule(r"(?<=[a-z])--(?=[;)])", "minus minus"),
     rule(r"(?<=\d)★(?= [a-z])", "star", begins="★$", reach=1),
     rule(r"(?<=\d)★", "stars"),
     rule("★+", ""),
     rule(r"(?<=\d)/(?=[$€£¥]\d|\d+\.\d)|(?<=\.\d)/(?=\d)", ","),
     rule(r"(?<= )/(?!\S)", DASH),
-    rule(rf"(?<={LETTER}{LETTER})#", "number"),  # ID#
-    rule(rf"(?<=\b[A-G])#(?=m?(?!\w))|(?<={LETTER})#(?!\w)", "sharp"),
+    rule(rf"(?<={LETTER}{LETTER})#|(?<=[a-z] )#(?![^ :])", "number"),  # ID#, order # is
+    rule(rf"(?<=\b[A-G])#(?=m?\d{{0,2}}(?!\w))|(?<={LETTER})#(?!\w)", "sharp"),
     rule(r"#(?=[A-Z]{1,3}-?\d)", "number"),  # order #A-102
+    rule(r"#s(?= \d)", "numbers", begins="#s$", reach=1),
+    rule(
+        r"#(?P<words>(?:[A-Z][a-z]+){2,})(?!\w)",
+        lambda m: f"hashtag {' '.join(_CAPITALIZED.findall(m['words']))}",
+    ),
     rule(rf"#(?={LETTER}|\d+[A-Za-z]{{3}})", "hashtag"),
     rule(rf"(?<={LETTER})\+\+", "plus plus"),
     rule(rf"(?<=\w)/(?={LETTER})|(?<={LETTER})/(?=\w)", ""),

@@ -17,8 +17,9 @@ from re import Match
 
 from sled.normalization import numbers
 from sled.normalization.kinds.fractions import fraction
-from sled.normalization.kinds.unit_names import SPORTS, unit_names
+from sled.normalization.kinds.unit_names import INVERSE, SPORTS, unit_names
 from sled.normalization.rules import (
+    CONSONANT,
     END,
     FREE,
     LETTER,
@@ -67,28 +68,27 @@ _OPERATORS = {
 }
 _WORD_OPERATORS = {"x": "times", "X": "times", "/": "divided by", "-": "minus"}
 _VARIABLE = "[a-zA-Zα-ωΑ-Ω]"
-_CONSONANTS = "[b-df-hj-np-tv-xz]"
 _POWER = rf"\^[-−+]?(?:\d+|{_VARIABLE})"
 _UNIT = (
     r"(?:[munkcμ]?m|[mkμ]?g|[mnμ]?s|min|h|[mkMGμ]?W|[mkμ]?V|[kMG]?eV|[kMG]?Hz|[kMGT]B|[kM]?J"
     r"|k?N|[mhkM]?Pa|mA|[kM]?Ω|[pnμ]F|yrs?|°[CF]|mi|ft"
-    r"|in(?=\. )|lbs?|oz|mph|ha|m?L|ml|mol)(?:\^?[23])?"
+    r"|in(?=\. )|lbs?|oz|mph|ha|m?L|ml|mol|px|(?<= )(?:A|K|ac))(?:\^?[23])?"
 )
 _FACTOR = rf"(?:{_UNIT}|K)"
-_MEASURE = rf"{_UNIT}(?:[/·]{_FACTOR}|/\({_UNIT}[· ]{_FACTOR}\)|(?<=\^[23])K)*"
+_MEASURE = rf"(?:{INVERSE}|{_UNIT}(?:[/·]{_FACTOR}|/\({_UNIT}[· ]{_FACTOR}\)|(?<=\^[23])K)*)"
 # The same in the text of an operand, which ends where the look-ahead looked.
 _OWN_MEASURE = _MEASURE.replace(r"(?=\. )", "")
 _NUMBER = (
     rf"(?:{NUMBER})(?:[eE][-−+]?\d+(?!\w))?"
     rf"(?:%|(?:[xyzn]|ab|ac|bc|xy)(?!\w)| ?{_MEASURE}(?![\w(^/·])(?:\.(?= =))?)?"
 )
-_FUNCTIONS = word_table(
+FUNCTIONS = word_table(
     "sin=sine cos=cosine tan=tangent arcsin=arc_sine arccos=arc_cosine arctan=arc_tangent log=log "
     "ln=the_natural_log exp=exp sqrt=the_square_root max=the_maximum min=the_minimum lim=the_limit "
     "abs=the_absolute_value"
 )
 _ARGUMENT = r"[-−]?(?:\d+(?:\.\d+)?°?[xyztn]?|[a-zA-Zα-ωΑ-Ω])"
-_FUNCTION = rf"(?:(?:{'|'.join(_FUNCTIONS)})\d*|[a-zA-Z]'{{0,2}})"
+_FUNCTION = rf"(?:(?:{'|'.join(FUNCTIONS)})\d*|[a-zA-Z]'{{0,2}})"
 _OPEN_CALL = rf"{_FUNCTION}\({_ARGUMENT}(?:, ?{_ARGUMENT})*"
 _CALL = rf"{_OPEN_CALL}\)"
 _POWER_OF_FUNCTION = rf"(?:sin|cos|tan|log)\^\d ?{_VARIABLE}(?!{LETTER})"  # sin²x
@@ -130,8 +130,10 @@ _PARENTHESIZED = re.compile(r"\([^()]*\)")
 
 
 def _is_size(match: Match[str]) -> bool:
-    """Whether it is a size in inches: 9×13" pan."""
+    """Whether it is a size in inches or pixels: 9×13" pan."""
     behind = match.string[match.end() : match.end() + 1]
+    if re.fullmatch(r"\(?\d{3,4}×\d{3,4}\)?", match[0]):
+        return True  # 1920×1080
     return behind == '"' and re.fullmatch(r"[\d.]+(?: ?× ?[\d.]+)+", match[0]) is not None
 
 
@@ -164,7 +166,7 @@ def _say_terms(text: str) -> str | None:
 
 
 _LENGTH = rf"(?:{NUMBER}) ?(?:mm|cm|km|m|in|ft|yd)"
-_SIZES = re.compile(rf"{_LENGTH}(?: ?× ?{_LENGTH})+")
+_SIZES = re.compile(rf"(?:(?:{NUMBER})|{_LENGTH})(?: ?× ?(?:{NUMBER}))*(?: ?× ?{_LENGTH})+")
 _OPERAND_PATTERN, _OPERATOR_PATTERN = re.compile(_OPERAND), re.compile(_OPERATOR)
 _FRACTION = re.compile(r"(?P<above>\d{1,2})/(?P<below>\d{1,2})(?P<of>[a-z]?)(?![\w./(])")
 
@@ -179,7 +181,9 @@ def _is_difference(text: str) -> bool:
     if len(parts) != 2:
         return False
     try:
-        one, two = (float(numbers.plain_number(part.strip("%"))) for part in parts)
+        one, two = (
+            float(numbers.plain_number(part.removesuffix("%").removesuffix("px"))) for part in parts
+        )
     except ValueError:
         return False
     return one > two
@@ -206,7 +210,7 @@ def _say_operand(text: str) -> str:
     body = text.strip("-−()") if "(" not in text[1:] else text
     if body.startswith("√"):
         said.append("the square root of")
-        body = body[1:].lstrip("(")
+        body = body[1:].strip("()")
     unit = ""
     if measure := re.search(rf"(?<=\^)([-−+]?\d+) ({_OWN_MEASURE})$", body):
         names = unit_names(measure[2])
@@ -227,11 +231,11 @@ def _say_operand(text: str) -> str:
 def _say_base(text: str) -> str:
     if call := re.fullmatch(r"([a-zA-Z]+)(\d*)('*)\((.*)\)?", text):
         arguments = [_say_operand(argument.strip(" )")) for argument in call[4].split(",")]
-        name = _FUNCTIONS.get(call[1]) or _say_base(call[1])
+        name = FUNCTIONS.get(call[1]) or _say_base(call[1])
         base = f" base {numbers.cardinal(call[2])}" if call[2] else ""
         return f"{name}{base}{' prime' * len(call[3])} of {' '.join(arguments)}"
     if power := re.fullmatch(rf"([a-z]+)\^(\d) ?({_VARIABLE})", text):
-        return f"{_FUNCTIONS[power[1]]} {_say_power(power[2])} {_say_base(power[3])}"
+        return f"{FUNCTIONS[power[1]]} {_say_power(power[2])} {_say_base(power[3])}"
     if text.startswith("|"):
         return f"the absolute value of {_say_operand(text.strip('|'))}"
     if text.endswith("°"):
@@ -239,7 +243,7 @@ def _say_base(text: str) -> str:
     if len(text) == 2 and text.isalpha():
         return f"{_say_base(text[0])} {_say_base(text[1])}"
     if measure := re.fullmatch(rf"({NUMBER}(?:[eE][-−+]?\d+)?) ?((?!e){_OWN_MEASURE})\.?", text):
-        names = unit_names(measure[2])
+        names = ("amp", "amps") if measure[2] == "A" else unit_names(measure[2])
         number = _say_base(measure[1])
         return f"{number} {names[measure[1] != '1']}" if names else number
     if coefficient := re.fullmatch(rf"({NUMBER})({_VARIABLE}{{1,2}})", text):
@@ -286,13 +290,15 @@ def _say_scientific(match: Match[str]) -> str:
 
 
 def _say_comparison(match: Match[str]) -> str:
-    """A sign of comparison before a number, with nothing to compare before it."""
+    """A sign of comparison before a number, with nothing to compare before it, or in code."""
+    if match["code"]:
+        return _OPERATORS[match["code"]]
     return _OPERATORS[match["sign"]].removeprefix("is ")
 
 
 BEGINS = (
-    rf"[-−(√~∫∑∏/<>!=≤≥≈≠∞|.^/\d]|(?:{'|'.join(_FUNCTIONS)})(?:\d*\(|\^)|{_VARIABLE}(?!{LETTER})|ln"
-    rf"|(?:[A-Z]{{2,3}}|[a-z][A-Z]{{1,2}}|{_CONSONANTS}{{2,3}})(?!\w)|[a-zα-ω]{{2,3}}\^"
+    rf"[-−(√~∫∑∏/<>!=≤≥≈≠∞|.^/\d]|(?:{'|'.join(FUNCTIONS)})(?:\d*\(|\^)|{_VARIABLE}(?!{LETTER})"
+    rf"|(?:[A-Z]{{2,3}}|[a-z][A-Z]{{1,2}}|{CONSONANT}{{2,3}})(?!\w)|[a-zα-ω]{{2,3}}\^"
 )
 RULES: list[Rule] = [
     rule(
@@ -305,7 +311,7 @@ RULES: list[Rule] = [
         ),
     ),
     rule(
-        rf"(?<!\w)(?:[fghFGHP]'{{0,2}}|(?:{'|'.join(_FUNCTIONS)})\d*)\({_ARGUMENT}\)(?!\w)",
+        rf"(?<!\w)(?:[fghFGHP]'{{0,2}}|(?:{'|'.join(FUNCTIONS)})\d*)\({_ARGUMENT}\)(?!\w)",
         lambda m: _say_base(m[0]),
     ),
     rule(  # P(A|B)
@@ -313,6 +319,7 @@ RULES: list[Rule] = [
         lambda m: f"{spell('P')}of {_say_base(m['event'])} given {_say_base(m['given'])}",
     ),
     rule(r"(?<=[\w)])/(?=\()|(?<=\))/(?=\d|[A-Za-z](?!\w)|[A-Z]\()", "over"),  # 1/(1-x), (n+1)/2
+    rule(r"(?<=\) )/(?= (?:\d|[a-z](?!\w)))", "over", begins="/$", reach=1),  # (a + b) / 2a
     rule(  # ∫₀¹, ∑ᵢ₌₁ⁿ
         r"∫(?P<from>\w)\^(?P<to>\w)",
         lambda m: f"the integral from {_say_base(m['from'])} to {_say_base(m['to'])} of",
@@ -332,7 +339,7 @@ RULES: list[Rule] = [
     # PV = nRT, 1/2 mv²
     rule(
         r"(?<=[=≈] )(?!OK|ON|NO|YES|OFF)"
-        rf"(?P<factors>[A-Z]{{2,3}}|[a-z][A-Z]{{1,2}}|{_CONSONANTS}{{2,3}})(?![\w(.'-])",
+        rf"(?P<factors>[A-Z]{{2,3}}|[a-z][A-Z]{{1,2}}|{CONSONANT}{{2,3}})(?![\w(.'-])",
         lambda m: spell(m["factors"]),
     ),
     rule(
@@ -361,7 +368,7 @@ RULES: list[Rule] = [
         rf"{FREE}√\(?(?:{NUMBER}|{_VARIABLE}(?!\w))\)?",
         lambda m: _say_operand(m[0]).removeprefix("the " * (before(m).lower() == "the")),
     ),
-    rule(rf"{FREE}(?:{NUMBER})[eE][-−+]?\d+{END}", _say_scientific),
+    rule(rf"{FREE}(?:{NUMBER})(?:e[-−+]?\d{{1,3}}|E[-−+]?\d{{1,2}}){END}", _say_scientific),
     rule(
         rf"(?<![\w.])(?:{NUMBER}|(?:\d+)?{_VARIABLE}){_POWER}"
         rf"(?:(?<=\d) {_MEASURE}(?![\w(^/·]))?{END}",
@@ -369,20 +376,14 @@ RULES: list[Rule] = [
         begins=r"[\d.,]*\d\^[-−]?\d+$",
         reach=1,
     ),
-    rule(  # log₂ 8
-        r"(?<!\w)log(?P<base>\d+)(?= [\da-z(](?!\w{2}[a-z]))",
-        lambda m: f"log base {numbers.cardinal(m['base'])} of",
-        begins=r"log\d+$",
-        reach=1,
-    ),
     rule(
-        r"(?P<sign>[<>!=]=|[<>≤≥≈≠])(?= ?[-−$€£]?[\d.√])",
+        r"(?P<sign>[<>!=]=|[<>≤≥≈≠])(?= ?[-−$€£]?[\d.√])"
+        r"|(?<=[^ \n\v] )(?P<code>[<>!=]=)(?= [\w\"'])",
         _say_comparison,
         begins=r"(?:[<>!=]=|[<>≤≥≈≠])",
         reach=1,
     ),
     rule(r"(?<=\w)~(?=\d)", "tilde"),  # HEAD~3
     rule(r"(?<!\w)~(?= ?[$€£]?\d)", "about", begins="~", reach=1),
-    rule(r"(?<!\w)ln(?= (?:\d|[a-z](?!\w)))", "the natural log of", begins="ln$", reach=1),
     rule(r"[-−]?∞", lambda m: "minus infinity" if len(m[0]) > 1 else "infinity"),
 ]

@@ -100,6 +100,7 @@ _OTHER = {
     "bbl": ("barrel", "barrels"),
     "ct": ("count", "count"),
     "Ga": ("billion years", "billion years"),
+    "INT": ("interception", "interceptions"),
     "reb": ("rebound", "rebounds"),
     "ast": ("assist", "assists"),
     "inn": ("inning", "innings"),
@@ -136,7 +137,9 @@ _OTHER = {
     "ac": ("acre", "acres"),
     "oz": ("ounce", "ounces"),
     "lb": ("pound", "pounds"),
+    "kgs": ("kilogram", "kilograms"),
     "lbs": ("pound", "pounds"),
+    "ga": ("gauge", "gauge"),
     "gal": ("gallon", "gallons"),
     "qt": ("quart", "quarts"),
     "qts": ("quart", "quarts"),
@@ -207,7 +210,7 @@ _LENGTHS |= {"in", "ft", "yd", "mi"}
 # Only these are said in words where no number stands before them.
 ALONE = word_set(
     "kWh MWh GWh kHz MHz GHz Hz km/h mph kph kcal mAh kbps Mbps Gbps kg mg km cm mm dB kW MW "
-    "GW KB MB GB TB GiB MiB KiB ml mL mmHg"
+    "GW KB MB GB TB GiB MiB KiB ml mL mmHg lbs yrs kgs tsp tbsp"
 )
 # Units of recipes, with a full stop.
 KITCHEN = {
@@ -217,6 +220,11 @@ KITCHEN = {
     "pt": ("pint", "pints"),
     "pts": ("pint", "pints"),
 }
+# What is measured in cups without a point behind the c: 2 C flour.
+INGREDIENTS = (
+    "flour|sugar|milk|water|butter|oil|cream|rice|cheese|broth|stock|oats|nuts|chocolate|cocoa"
+    "|honey"
+)
 SIZES = {"lg": "large", "lge": "large", "med": "medium", "sm": "small"}
 SQUARES = {"sq": "square", "square": "square", "cu": "cubic", "cubic": "cubic"}
 _POWERS = {"2": "square", "3": "cubic"}
@@ -246,8 +254,10 @@ UNIT = (
     rf"(?P<more>(?:(?:(?<!°[CF])|(?=/{_PER_DEGREE}(?!\w)))"
     rf"(?:[/·]{_FACTOR}|/\({_FACTOR}(?:[· ]{_FACTOR})+\)|(?<=\^[23])K))*)"
 )
+# M⁻¹cm⁻¹
+INVERSE = rf"{SYMBOL}\^-[123](?:[· ]?{SYMBOL}\^-[123])*"
 _FACTORS = re.compile(rf"({SYMBOL})(?:\^?(-?)([123]))?")
-_GAPS = re.compile(r"[· ]|(?<=[23])(?=K$)")
+_GAPS = re.compile(r"[· ]|(?<=[23])(?=K$)|(?<=-\d)(?=\D)")
 _RATES = {"s", "h", "d"}
 
 
@@ -278,7 +288,7 @@ def _product(text: str) -> tuple[str, str] | None:
     plural: list[str] = []
     for factor in _GAPS.split(text):
         match = _FACTORS.fullmatch(factor)
-        names = _power(match[1], match[3]) if match else None
+        names = _power(match[1], match[3], below=match[2] == "-") if match else None
         if match is None or names is None:
             return None
         if match[2]:
@@ -290,8 +300,8 @@ def _product(text: str) -> tuple[str, str] | None:
     return " ".join(said), " ".join(plural)
 
 
-def _power(symbol: str, power: str | None) -> tuple[str, str] | None:
-    names = UNITS.get(symbol)
+def _power(symbol: str, power: str | None, *, below: bool = False) -> tuple[str, str] | None:
+    names = UNITS.get(symbol) or (("molar", "molar") if symbol == "M" and below else None)
     if names is None or power in (None, "1"):
         return names
     if symbol in _LENGTHS:

@@ -16,9 +16,13 @@ from re import Match
 
 from sled.normalization import numbers
 from sled.normalization.kinds.fractions import fraction
+from sled.normalization.kinds.money import MAGNITUDES
+from sled.normalization.kinds.short_forms import SIDES
 from sled.normalization.kinds.unit_names import (
     ALONE,
     COUNTED,
+    INGREDIENTS,
+    INVERSE,
     KITCHEN,
     SIZES,
     SPORTS,
@@ -57,22 +61,24 @@ def _say_quantity(match: Match[str]) -> str | None:
             return None
     if unit == "U" and re.match(r"\.\w", rest):
         return None  # 410 U.S. 113
-    if gap == " " and unit in _SIDES and re.match(r"\.? (?:[A-Z]|\d+(?:st|nd|rd|th)\b)", rest):
+    if gap == " " and unit in SIDES and re.match(r"\.? (?:[A-Z]|\d+(?:st|nd|rd|th)\b)", rest):
         return None  # 5 N. Main St.
     past = match.string[: match.start("number")]
     if unit == "s" and gap == "" and (re.search(r"\w-$", past) or re.fullmatch("7[0-8]7", number)):
         return None  # under-12s, F-16s, 747s
     if unit == "m" and gap == "" and _IS_COUNTED.match(rest):
         return None  # 5m views
-    if unit in ("t", "T", "pt", "pts") and _IN_RECIPE.match(f"{number}{rest}"):
+    if gap != "-" and unit in ("t", "T", "pt", "pts") and _IN_RECIPE.match(f"{number}{rest}"):
         return None  # 1 pt. cream
+    if unit == "W" and gap == "" and re.match(r"-[1-9]0(?!\w)", rest) and len(number) < 3:
+        return None  # 10W-30
     if gap == "" and unit == "d" and number in ("2", "3", "4"):
         return None  # in 3d
     if gap in ("", "-") and unit == "K" or gap == "" and unit in ("ac", "U") and not match["more"]:
         return None  # thousands, a form 10-K, 802.11ac, 2U
     if unit == "N" and match.string[max(0, match.start() - 1) : match.start()] == "-":
         return None  # I-95 N.
-    if unit in _SIDES and before(match).lower().rstrip(".") in _ROADS:
+    if unit in SIDES and before(match).lower().rstrip(".") in _ROADS:
         return None  # Route 3 W.
     if match["area"] == "fl":
         names = UNITS["fl oz"] if unit == "oz" else None
@@ -91,19 +97,22 @@ def _unit_text(match: Match[str]) -> str:
     return "".join(match[name] or "" for name in ("unit", "power", "more", "below"))
 
 
-_NOUN = re.compile(r" [a-z]{3,}")
+_NOUN = re.compile(r" (?:[a-z]{3,}|[A-Z]\w+)")
 # What often has a quantity before it, also without an article: 5 min walk.
 _MEASURED_NOUN = re.compile(
     r" (?:walk|drive|ride|read|break|video|call|timer|delay|flight|layover|jog|hike|commute|workout"
     r"|session|interval|nap|film|movie|warranty|guarantee|lease|lens|jack|bulb|charger|ladder|pole"
     r"|race|trail|radius|lots?|charging|charge|fast charg(?:ing|er)|USB|LED|tins?|cans?|bottles?"
-    r"|bags?|tanks?|potholes?|tablets?|capsules?|pills?|doses?|winds?|gusts?|zones?"
+    r"|bags?|tanks?|potholes?|tablets?|capsules?|pills?|doses?|winds?|gusts?|zones?|class|category|division"
     rf")\b|{SPORTS}"
 )
 _NO_NOUN = re.compile(
     r" (?:and|for|from|with|into|than|that|per|was|were|are|away|ago|later|long|tall|wide|high|deep"
     r"|thick|off|under|over|above|below|more|less|each|every|about|before|after|the|when|while"
-    r"|because|but|until|of)\b"
+    r"|because|but|until|of|back|plus|since|without|through|between|during|apart"
+    r"|today|tomorrow|via|along|across|around|again|just|only|even|still|both|has|had|have"
+    r"|would|should|could|does|did|who|which|where|this|they|she|you|not|out|down"
+    r"|required|needed|available|worth|instead|though|already)\b"
 )
 
 
@@ -125,6 +134,8 @@ def _is_adjective(match: Match[str]) -> bool:
 
 def _say_feet(match: Match[str]) -> str:
     feet = numbers.number(match["feet"], is_count=True)
+    if match["inches"] and "." not in match["inches"] and int(match["inches"]) > 11:  # 3'45"
+        return f"{feet} minutes {numbers.number(match['inches'])} seconds"
     if match["inches"]:
         return f"{feet} foot {numbers.number(match['inches'], is_count=True)}"
     return f"{feet} foot" if match["feet"] == "1" or _is_tall(match) else f"{feet} feet"
@@ -134,24 +145,8 @@ def _is_tall(match: Match[str]) -> bool:
     return match.string[match.end() : match.endpos].startswith(" tall")
 
 
-def _say_angle(match: Match[str]) -> str:
-    parts = [f"{numbers.number(match['degrees'], is_count=True)} degrees"]
-    parts.append(f"{numbers.number(match['minutes'], is_count=True)} minutes")
-    if match["seconds"]:
-        parts.append(f"{numbers.number(match['seconds'], is_count=True)} seconds")
-    if match["side"]:
-        parts.append(_SIDES[match["side"]])
-    return " ".join(parts)
-
-
 _ROADS = word_set("route rte rt highway hwy exit interstate road street st avenue ave")
 _DIRECTIONS = {"W": "wide", "D": "deep", "H": "high", "L": "long"}
-_NUMBERED_ROAD = re.compile(
-    r"(?<!\w)(?:I-|US-|US |SR-|(?:Route|Rte\.?|Hwy\.?|Highway) )\d+ $|"
-    r"(?<!\w)(?:Ave|St|Rd|Blvd|Avenue|Street)\.? $"
-)
-_AFTER_WAY = re.compile(r"\d ?(?:mi|miles?|km|m|ft|feet|blocks?|hrs?|hours?|h|mins?|minutes?)\.? $")
-_SIDES = {"N": "north", "S": "south", "E": "east", "W": "west"}
 
 
 def _say_rate(match: Match[str]) -> str | None:
@@ -169,7 +164,7 @@ def _say_letter_degrees(match: Match[str]) -> str | None:
     """20C is a temperature, except for rooms, seats and the like."""
     if before(match).lower().rstrip(".") in PLACES:
         return None
-    names = UNITS["°" + match["unit"]]
+    names = UNITS["°" + (match["unit"] or "F")]
     return f"{numbers.number(match['number'], is_count=True)} {names[1]}"
 
 
@@ -194,11 +189,11 @@ PLACES = word_set(
 
 def _say_sheet(match: Match[str]) -> str:
     """8.5" x 11" paper."""
-    one, two = (_inches(match[name]) for name in ("one", "two"))
+    sides = [_inches(match[name]) for name in ("one", "two", "three") if match[name]]
     rest = match.string[match.end() : match.endpos]
     is_adjective = _NOUN.match(rest) and not _NO_NOUN.match(rest)
     names = UNITS["ft" if match["mark"] == "'" else "in"]
-    return f"{one} by {two} {names[not is_adjective]}"
+    return f"{' by '.join(sides)} {names[not is_adjective]}"
 
 
 def _inches(text: str) -> str:
@@ -216,14 +211,12 @@ _IN_INCHES = (
     "screen|display|monitor|tv|TV|4K|8K|LED|LCD|OLED|QLED|HD|MacBook|iPad|iMac|tablet|laptop|pipe"
     "|nails?|wheels?|rims?|tires?|pan|pot|skillet|pizza|cake|pie|rounds?|tortillas?|subs?|blade"
     "|knife|tiles?|boards?|speakers?|bolts?|screws?|hose|ribbon|gun|guns|heels?|vinyl|diag|diagonal"
-    "|AMOLED|Retina|IPS|touchscreen"
-)
-_INGREDIENTS = (
-    "flour|sugar|milk|water|butter|oil|cream|rice|cheese|broth|stock|oats|nuts|chocolate|cocoa"
+    "|margins?|borders?|AMOLED|Retina|IPS|touchscreen"
 )
 _FILLING = "oil|water|rain|rainfall|snow|ice|space|clearance|soil|mulch|sand|gravel|foam|fabric"
 _SIZED = r"(?= ?(?:(?:tall|long|wide|high|deep|thick|x|by|each|apart)\b|×))"
 _ONE = word_set("a an per")
+_IN_TIME = word_set("last this next past each every")  # last yr.
 
 
 def _say_counted_unit(match: Match[str]) -> str | None:
@@ -231,21 +224,16 @@ def _say_counted_unit(match: Match[str]) -> str | None:
     names, previous = unit_names(match["unit"]), before(match)
     if names is None:
         return None
-    if previous.lower() in _ONE:
+    if previous.lower() in _ONE and match[0] != "sec":  # a sec
         return names[0]
-    return names[1] if re.fullmatch(r"\(?\d+\+", previous) else None
+    if previous.lower() in _IN_TIME and match["unit"] in ("yr", "mo", "wk", "hr"):
+        return names[0]
+    is_counted = re.fullmatch(rf"\(?\d+\+|{MAGNITUDES}", previous) is not None
+    return names[1] if is_counted else None
 
 
-BEGINS = rf"[-−.\d]|[lokgtqhmswy]|°[CF]|[NSEW](?!\w)|{SYMBOL}/|{'|'.join(ALONE)}"
+BEGINS = rf"[-−.\d]|[lokgtqhmswy]|°[CF]|{SYMBOL}/|{'|'.join(ALONE)}"
 RULES: list[Rule] = [
-    rule(
-        r"(?P<degrees>\d+)° ?(?P<minutes>\d+(?:\.\d+)?)'(?: ?(?P<seconds>\d+(?:\.\d+)?)\")?"
-        r"(?: ?(?P<side>[NSEW])(?!\w))?",
-        _say_angle,
-        begins=r"\d+°",
-        reach=3,
-        goes_on=r"[\d.]+['\"].*|[NSEW][.,;]?",
-    ),
     rule(
         rf"{FREE}(?P<feet>\d+)'(?: ?(?P<inches>\d{{1,2}}(?:\.\d+)?)(?:\"|''|(?!\d|'s)))",
         _say_feet,
@@ -255,15 +243,18 @@ RULES: list[Rule] = [
     ),
     rule(
         rf"{FREE}(?P<one>{_INCHES})(?P<mark>[\"'])? ?[x×] ?(?P<two>{_INCHES})"
-        r"(?(mark)(?P=mark)|\")(?!\d)",
+        rf"(?(mark)(?P=mark)|\")(?!\d)(?: ?[x×] ?(?P<three>{_INCHES})(?(mark)(?P=mark)|\")(?!\d))?",
         _say_sheet,
         begins=rf"{_INCHES}[\"']?(?:$|[x×])",
-        reach=5,
-        goes_on=so_far(rf"(?:\d+|{_INCHES}[\"']? ?[x×]?|{_INCHES}[\"']? ?[x×] ?{_INCHES}[\"']?)"),
+        reach=8,
+        goes_on=so_far(
+            rf"(?:\d+|{_INCHES}[\"']?(?: ?[x×](?: ?{_INCHES}[\"']?"
+            rf"(?: ?[x×](?: ?{_INCHES}[\"']?)?)?)?)?)"
+        ),
     ),
     rule(rf"{FREE}(?P<feet>\d+)'(?P<inches>){_SIZED}", _say_feet, begins=r"\d+'$", reach=1),
     rule(
-        rf"{FREE}(?P<number>\d+(?:\.\d+)?)(?:\"|'')"
+        rf"{FREE}(?<!\")(?P<number>\d+(?:\.\d+)?)(?:\"|'')"
         rf"(?={_SIZED}| ?(?:{_IN_INCHES})\b| of (?:{_FILLING})\b)",
         lambda m: (
             f"{numbers.number(m['number'], is_count=True)} "
@@ -279,7 +270,7 @@ RULES: list[Rule] = [
         goes_on="of",
     ),
     rule(
-        rf"{FREE}(?P<number>\d+(?:\.\d+)?)\"(?= \w)",
+        rf"{FREE}(?<!\")(?P<number>\d+(?:\.\d+)?)\"(?= \w)",
         lambda m: (
             f"{numbers.number(m['number'], is_count=True)} inch"
             if before(m).lower() in _DETERMINERS | _FEW or re.search(r"\d-$", before(m))
@@ -289,6 +280,14 @@ RULES: list[Rule] = [
         reach=1,
     ),
     rule(rf"{FREE}(?P<number>\d\d\d?)(?P<unit>[CF]){END}", _say_letter_degrees),
+    rule(  # 375 deg. F, at 325 F
+        rf"{FREE}(?P<number>\d{{1,3}})(?: ?deg\.? ?(?P<unit>[CF])(?!\w)"
+        r"|(?<=\d{3}) (?P<fahrenheit>F)(?=[,;:)]|$|\.$| (?:for|until|oven)\b))",
+        _say_letter_degrees,
+        begins=r"\d{1,3}$",
+        reach=2,
+        goes_on=r"deg\.?|F",
+    ),
     rule(
         rf"{FREE}(?P<number>\d+(?:\.\d+)?) ?A{END}",
         _say_amps,
@@ -329,29 +328,27 @@ RULES: list[Rule] = [
         begins=r"(?:lge?|sm|med)\.?$",
         reach=1,
     ),
-    rule(  # E 42nd St
-        r"(?<![\w.'])[NSEW](?= \d+(?:st|nd|rd|th)\b)",
-        lambda m: _SIDES[m[0]],
-        begins="[NSEW]$",
-        reach=1,
-    ),
     rule(  # 2 C flour
-        rf"{FREE}(?P<number>{NUMBER}) [cC](?= (?:{_INGREDIENTS})\b)",
+        rf"{FREE}(?P<number>{NUMBER}) [cC](?= (?:{INGREDIENTS})\b)",
         lambda m: f"{numbers.count(m['number'])} cup{'s' * (m['number'] != '1')}",
         begins=r"\d+$",
         reach=2,
         goes_on="[cC]",
     ),
-    rule(  # 2.5 hrs. N on US-101
-        r"(?<![\w.'])[NSEW](?= (?:on|of|along|via)(?!\w))",
-        lambda m: _SIDES[m[0]] if _AFTER_WAY.search(m.string, 0, m.start()) else None,
-        begins="[NSEW]$",
+    rule(
+        r"(?<![\w.,/-])(?:km|mi)(?= \d)",
+        lambda m: UNITS[m[0]][0],
+        begins="(?:km|mi)$",
         reach=1,
     ),
-    rule(r"(?<![\w.,/-])km(?= \d)", "kilometer", begins="km$", reach=1),
-    rule(  # I-95 N
-        r"(?<![\w.'])[NSEW](?![\w.'])",
-        lambda m: _SIDES[m[0]] if _NUMBERED_ROAD.search(m.string, 0, m.start()) else None,
+    rule(  # 6,220 M⁻¹cm⁻¹
+        rf"{FREE}(?P<number>{NUMBER}) ?(?P<unit>{INVERSE}){END}",
+        lambda m: (
+            f"{numbers.count(m['number'])} {names[1]}" if (names := unit_names(m["unit"])) else None
+        ),
+        begins=r"[\d.,]*\d(?:$|[A-Za-z]+\^-)",
+        reach=3,
+        goes_on=r"\S*\^-[123]",
     ),
     rule(  # 3 c. flour
         rf"{FREE}(?P<number>{NUMBER}) (?P<unit>[ctT]|pts?)\.(?= of\b|(?!{_NO_NOUN.pattern}) [a-z])",
@@ -377,7 +374,6 @@ RULES: list[Rule] = [
             else None
         ),
     ),
-    rule(r"(?<=\d°)[NSEW](?!\w)|(?<=\d° )[NSEW](?!\w)", lambda m: _SIDES[m[0]]),
     rule(r"(?<![\w°])°[CF](?!\w)", lambda m: UNITS[m[0]][1]),
     rule(rf"(?<![\w.,/]){UNIT}{END}(?![/.]\w)", _say_rate),
     rule(

@@ -24,7 +24,22 @@ _SHORT = word_table(
 )
 _LONG = sorted(
     {*_SHORT.values()}
-    | {"Joel", "Amos", "Job", "Ruth", "Ezra", "Acts", "Jude", "Song of Songs", "Judges", "Kings"}
+    | {
+        "Joel",
+        "Amos",
+        "Qur'an",
+        "Quran",
+        "Koran",
+        "Surah",
+        "Job",
+        "Ruth",
+        "Ezra",
+        "Acts",
+        "Jude",
+        "Song of Songs",
+        "Judges",
+        "Kings",
+    }
 )
 _BOOK = rf"(?:{'|'.join(_LONG)}|(?:{'|'.join(_SHORT)})\.?)"
 _ORDINALS = {"1": "first", "2": "second", "II": "second", "3": "third", "III": "third"}
@@ -50,6 +65,14 @@ def _say_numbered(match: Match[str]) -> str:
     return f"{_ORDINALS[match['ordinal']]} {_SHORT.get(book, book)}"
 
 
+# Books with a point, before a chapter alone.
+_CHAPTERS = "Matt|Rom|Ps|Pss|Prov|Isa|Jer|Ezek|Deut|Lev|Eccl|Heb|Eph|Exod|Josh|Neh|Zech"
+
+
+def _say_chapter(match: Match[str]) -> str:
+    return _SHORT[match["book"]]
+
+
 BEGINS = rf"(?:[123]|III?)$|{_BOOK}$"
 _VERSES = (
     r"(?P<chapter>[1-9]\d{0,2}):(?P<verse>[1-9]\d{0,2})"
@@ -62,6 +85,12 @@ RULES: list[Rule] = [
         begins=rf"(?:[123]|III?|{_BOOK})$",
         reach=2,
         goes_on=lambda text: re.fullmatch(rf"(?:[123]|III?) {_BOOK}", text) is not None,
+    ),
+    rule(
+        rf"(?<!\w)(?P<book>{_CHAPTERS})\.(?= \d{{1,3}}(?![\d:]))",
+        _say_chapter,
+        begins=rf"(?:{_CHAPTERS})\.$",
+        reach=1,
     ),
     rule(
         r"(?<![\w.])(?P<ordinal>[123]) (?P<book>Cor|Corinthians|Thess|Thessalonians|Sam|Kgs|Chron"

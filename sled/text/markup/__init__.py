@@ -1,4 +1,4 @@
-"""Markup in a growing text: what is to be said of it, and pauses.
+r"""Markup in a growing text: what is to be said of it, and pauses.
 
 Text for speech often comes with markup: pauses as `[pause:0.8s]`, SSML, HTML, or the Markdown of
 language models. `MarkupReader` returns the plain text, each piece with the characters that it comes
@@ -13,6 +13,7 @@ from, and the pauses.
 | `&amp;` and other entities | the character |
 | `[text](address)`, `![text](address)` | the text |
 | `# heading`, `**bold**`, `` `code` ``, `> quote` | the text, without the signs |
+| `$x^2$`, `\(x^2\)`, `$$x^2$$`: TeX | the formula in words and signs |
 | a fence of code | nothing if it names a programming language, else its lines |
 | a row of a table | its cells with commas between them, and a full stop |
 

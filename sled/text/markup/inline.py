@@ -11,6 +11,7 @@ from html.entities import html5
 
 from sled.text.markup.events import WAIT, Found, Inner, Pause, Result, Words
 from sled.text.markup.tags import DEFAULT_BREAK_S, seconds
+from sled.text.markup.tex import find_parentheses
 
 _SIGNS = frozenset("!\"#$%&'()*+,-./:;<=>?@[\\]^_`{|}~")
 
@@ -22,8 +23,9 @@ _PAUSE = re.compile(
     re.IGNORECASE,
 )
 # A text in brackets: one line or several, with at most one image or pair of brackets in it.
-_IN_BRACKETS = r"[^\[\]\\\n]|\\.|\n(?!\s*\n)"
-_LABEL = rf"!?\[((?:{_IN_BRACKETS}|!?\[(?:{_IN_BRACKETS})*\](?:\([^()\s]*\))?)*)"
+# No two alternatives match at one place: otherwise the time would be exponential in their number.
+_IN_BRACKETS = r"[^\[\]\\\n!]|!(?!\[)|\\.|\n(?!\s*\n)"
+_LABEL = rf"!?\[((?:{_IN_BRACKETS}|!?\[(?:{_IN_BRACKETS})*\])*)"
 _LABELLED = re.compile(rf"{_LABEL}\]", re.DOTALL)
 _LABEL_BEGUN = re.compile(rf"{_LABEL}(?:\\|!?\[(?:{_IN_BRACKETS})*\\?)?", re.DOTALL)
 _TITLE = r"\"[^\"]*\"|'[^']*'"
@@ -55,9 +57,11 @@ def find_entity(text: str, full: bool) -> Result:
 
 
 def find_escape(text: str, full: bool) -> Result:
-    r"""A sign without its meaning in Markdown, such as `\*`."""
+    r"""A sign without its meaning in Markdown, such as `\*`, or a formula."""
     if len(text) == 1:
         return None if full else WAIT
+    if text[1] in "([" and (formula := find_parentheses(text, full)) is not None:
+        return formula
     return Found(2, (Words(text[1], 0, 2),)) if text[1] in _SIGNS else None
 
 

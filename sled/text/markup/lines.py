@@ -19,7 +19,7 @@ _HEADING_BEGUN = re.compile(r"#{1,6}[ \t]*")
 _BOX = re.compile(r"([-*+][ \t]+)\[[ xX]\][ \t]")
 _BOX_BEGUN = re.compile(r"[-*+](?:[ \t]+(?:\[(?:[ xX]\]?)?)?)?")
 # A line of these signs alone: a rule, the line under a heading, or one between rows of a table.
-_RULE = re.compile(r"[-*_=|:+ \t]*")
+_RULE = re.compile(r"[-*_=|:+ \t\r]*")
 _RULE_SIGNS = re.compile(r"[-*_=]")
 _DEFINITION = re.compile(r"\[[^\[\]\n]+\]:[ \t]*<?(?:https?://|mailto:|/|\./|#)[^\n]*")
 _DEFINITION_BEGUN = re.compile(r"\[[^\[\]\n]*(?:\](?::[ \t]*[^\s]*)?)?")
@@ -70,7 +70,7 @@ def find_in_fence(text: str, full: bool, fence: str, at_line_start: bool) -> Res
     signs, _, is_left_out = fence.partition(" ")
     if at_line_start and text[0] == signs[0]:
         length = len(text) - len(text.lstrip(signs[0]))
-        rest = text[length:].lstrip(" \t")
+        rest = text[length:].lstrip(" \t\r")
         if not rest and not full:
             return WAIT
         if length >= len(signs) and rest[:1] in ("", "\n"):
@@ -110,13 +110,13 @@ def _find_definition(text: str, full: bool) -> Result:
 
 def find_cell_end(text: str, full: bool) -> Result:
     """The sign after a cell, or spaces before it; after the last cell, it means nothing."""
-    after = text.lstrip(" \t")
+    after = text.lstrip(" \t\r")
     if not after.startswith("|"):
         if not after:
             return Found(len(text)) if full else WAIT
         return Found(len(text) - len(after)) if after[0] == "\n" else None
     sign = len(text) - len(after)
-    after = after[1:].lstrip(" \t")
+    after = after[1:].lstrip(" \t\r")
     if not after:
         return Found(len(text)) if full else WAIT
     end = len(text) - len(after)
@@ -125,7 +125,7 @@ def find_cell_end(text: str, full: bool) -> Result:
 
 def find_heading_end(text: str, full: bool) -> Result:
     """The signs that may end a heading, as in `## Title ##`."""
-    after = text.lstrip("#").lstrip(" \t")
+    after = text.lstrip("#").lstrip(" \t\r")
     if not after:
         return Found(len(text)) if full else WAIT
     return Found(len(text) - len(after)) if after[0] == "\n" else None

@@ -34,11 +34,12 @@ from sled.text.markup.lines import (
     find_in_fence,
 )
 from sled.text.markup.tags import find_tag
+from sled.text.markup.tex import find_dollars
 
 # What may become markup waits for at most this many characters.
 MAX_WAIT = 500
 
-_SPECIAL = re.compile(r"[<\[!&\\*_~`|\n]")
+_SPECIAL = re.compile(r"[<\[!&\\*_~`|$\n]")
 _SPECIAL_IN_LINE = {  # more of them
     Line.PLAIN: _SPECIAL,
     Line.HEADING: re.compile(rf"{_SPECIAL.pattern}|#"),
@@ -55,6 +56,7 @@ _RULES: dict[str, Callable[[str, bool], Result]] = {
     "&": find_entity,
     "\\": find_escape,
     "`": find_code,
+    "$": find_dollars,
 }
 
 
@@ -86,9 +88,9 @@ class MarkupReader:
 
     def _read(self, *, ended: bool) -> list[Event]:
         events: list[Event] = []
-        text, place = self._text, 0
-        while place < len(text):
-            window = text[place : place + MAX_WAIT]
+        text, at = self._text, 0
+        while at < len(text):
+            window = text[at : at + MAX_WAIT]
             found = self._find(window, ended or len(window) == MAX_WAIT)
             if found is WAIT:
                 break
@@ -96,11 +98,11 @@ class MarkupReader:
                 end = self._plain_end(window)
                 found = Found(end, (Words(window[:end], 0, end),))
             for item in found.items:
-                self._emit(events, moved(item, self._start + place), window, self._start + place)
+                self._emit(events, moved(item, self._start + at), window, self._start + at)
             self._pass(window[: found.end], found)
-            place += found.end
-        self._text = text[place:]
-        self._start += place
+            at += found.end
+        self._text = text[at:]
+        self._start += at
         return events
 
     def _find(self, text: str, full: bool) -> Result:

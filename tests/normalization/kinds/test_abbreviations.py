@@ -48,6 +48,21 @@ from sled.normalization import normalize
             "born january fifth, married nineteen fifty (reigned sixteen forty-three "
             "to seventeen fifteen)",
         ),
+        (
+            "Messi 23' (pen), Saka 67' (og); a pen (blue)",
+            "messi twenty-three (penalty), saka sixty-seven (own goal); a pen (blue)",
+        ),
+        (
+            "93 S. Ct. 705, 550 F.3d 10",
+            "ninety-three supreme court seven hundred five, five hundred fifty f third ten",
+        ),
+        ("Fed. R. Civ. P. 12", "federal rule of civil procedure twelve"),
+        ("a Cat. 4 storm, Rd. 2, ed. by J. Li", "a category four storm, round two, edited by j li"),
+        ("Apt. #5C, my order # is 7", "apartment five c, my order number is seven"),
+        (
+            "Wt. 82 kg, Lat. 40.7, 5th Amend. rights",
+            "weight eighty-two kilograms, latitude forty point seven, fifth amendment rights",
+        ),
     ],
 )
 def test_abbreviations_are_said(written: str, said: str) -> None:

@@ -41,6 +41,7 @@ from sled.normalization import normalize
         ),
         (".env.local", "dot env dot local"),
         ("IMG_4032.jpg", "i m g underscore forty thirty-two dot j p g"),
+        ("java.lang.Error in np.array. So.It", "java dot lang dot error in np dot array. so. it"),
     ],
 )
 def test_addresses_are_said(written: str, said: str) -> None:

@@ -29,6 +29,14 @@ from sled.normalization import normalize
         ("7 days/week, 3x/day", "seven days per week, three times per day"),
         ("1:2:3", "one to two to three"),
         ("0:47 left, Wed's at 0:47", "forty-seven seconds left, wednesday's at zero forty-seven"),
+        (
+            "00:03:27, a sub-3:00 marathon",
+            "zero hours three minutes twenty-seven seconds, a sub three marathon",
+        ),
+        (
+            "10a–2p, at 6p, at 0730 hrs",
+            "ten a m to two p m, at six p m, at zero seven thirty hours",
+        ),
     ],
 )
 def test_clocks_are_said(written: str, said: str) -> None:

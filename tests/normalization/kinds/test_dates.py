@@ -43,6 +43,11 @@ from sled.normalization import normalize
         ("I may go in March", "i may go in march"),
         ("He sat. The sun shone.", "he sat. the sun shone."),
         ("by Fri. 10/18", "by friday october eighteenth"),
+        (
+            "20th-c. art, 300 BCE–200 CE; in AD 1066",
+            "twentieth century art, three hundred b c e to two hundred c e; in a d ten sixty-six",
+        ),
+        ("kicks off 8/16, low 60s", "kicks off august sixteenth, low sixties"),
     ],
 )
 def test_dates_are_said(written: str, said: str) -> None:

@@ -22,6 +22,7 @@ from sled.normalization import normalize
         ("from 5' to 3', 5'→3'", "from five prime to three prime, five prime to three prime"),
         ("the 5' cap, the 3'UTR", "the five prime cap, the three prime u t r"),
         ("a codon, AUG or UGA; GATTACA", "a codon, a u g or u g a; g a t t a c a"),
+        ("2H₂ + O₂ → 2H₂O, A → B", "two h two plus o two yields two h two o, a - b"),
     ],
 )
 def test_formulas_are_said(written: str, said: str) -> None:

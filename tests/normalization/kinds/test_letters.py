@@ -27,6 +27,10 @@ from sled.normalization import normalize
         ("IKEA, JSON, COVID", "ikea, json, covid"),
         ("the CI on RA, NO and UP", "the c i on r a, no and up"),
         ("M-W, Tu–Th, Th 9-5", "monday to wednesday, tuesday to thursday, thursday nine to five"),
+        ("run npm ci, udp and xyz; hmm, psst", "run n p m ci, udp and x y z; hmm, psst"),
+        ("M–Th 10–6, F 10–4", "monday to thursday ten to six, friday ten to four"),
+        ("a DE out of LSU", "a d e out of l s u"),
+        ("an SAT score, the 5 Ws", "an s a t score, the five w's"),
     ],
 )
 def test_letters_are_said(written: str, said: str) -> None:

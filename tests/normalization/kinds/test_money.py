@@ -59,6 +59,16 @@ from sled.normalization import normalize
             "three dollars and seventy-five cents",
         ),
         ("$3/fl. oz.", "three dollars per fluid ounce."),
+        (
+            "$4.10–$4.25/share, a $350K 30-yr loan",
+            "four dollars and ten cents to four dollars and twenty-five cents per share, "
+            "a three hundred fifty thousand dollar thirty year loan",
+        ),
+        (
+            "$50 USD, 0.25 ETH, 2/$5",
+            "fifty u s dollars, zero point two five ether, two for five dollars",
+        ),
+        ("$1.25MM, 4 x $25", "one point two five million dollars, four times twenty-five dollars"),
     ],
 )
 def test_money_are_said(written: str, said: str) -> None:

@@ -65,6 +65,33 @@ from sled.normalization import normalize
             "SAVE20, HTML5, a GPA of 3.85/4.0",
             "save twenty, h t m l five, a g p a of three point eight five out of four point zero",
         ),
+        (
+            "3840×2160, 2556 x 1179",
+            "thirty-eight forty by twenty-one sixty, twenty-five fifty-six by eleven seventy-nine",
+        ),
+        (
+            "3.13.0rc2, 5.15.0-91, 21E236",
+            "three point thirteen point zero r c two, five point fifteen point zero ninety-one, "
+            "twenty-one e two thirty-six",
+        ),
+        ("1 tab q4-6h", "one tab every four to six hours"),
+        ("#2024-118, #fff", "number twenty twenty-four one eighteen, hash f f f"),
+        (
+            "a 401(k), a 529 plan; 10-4, over",
+            "a four oh one k, a five twenty-nine plan; ten four, over",
+        ),
+        (".286/.351, .500 ball", "two eighty-six, three fifty-one, five hundred ball"),
+        (
+            "model XR-2200B, S/N 00A4-77F1",
+            "model x r twenty-two hundred b, s n zero zero a four seventy-seven f one",
+        ),
+        ("PO #4500012345", "p o number four five zero zero zero one two three four five"),
+        ("a 5/2 favorite, a 1/4 mile", "a five to two favorite, a quarter mile"),
+        (
+            "6/10, would not recommend; SKU 88-2104-B; HDMI x2",
+            "six out of ten, would not recommend; "
+            "s k u eighty-eight two thousand one hundred four b; h d m i x two",
+        ),
     ],
 )
 def test_numerals_are_said(written: str, said: str) -> None:

@@ -44,6 +44,33 @@ from sled.normalization import normalize
         ("St. Louis, MO;", "saint louis, missouri;"),
         ("it ended in 1918", "it ended in nineteen eighteen"),
         ("from Chicago, IL to Boise", "from chicago, illinois to boise"),
+        (
+            "Zoom ID: 812 3456 7890",
+            "zoom i d: eight one two, three four five six, seven eight nine zero",
+        ),
+        ("call 555 0123 now", "call five five five, zero one two three now"),
+        ("9780306406157", "nine seven eight, zero three zero, six four zero, six one five seven"),
+        ("5000000000 stars", "five billion stars"),
+        (
+            "order #112-7654321-9876543",
+            "order number one one two, seven six five four three two one, "
+            "nine eight seven six five four three",
+        ),
+        ("arXiv:2301.00234", "archive: two three zero one point zero zero two three four"),
+        (
+            "a 17-3-2 record, SSN ends in 4821",
+            "a seventeen three two record, s s n ends in four eight two one",
+        ),
+        (
+            "account 10234, UPC 0 12345 67890 5, 12345 of 20000",
+            "account one zero two three four, u p c zero, one two three four five, "
+            "six seven eight nine zero, five, "
+            "twelve thousand three hundred forty-five of twenty thousand",
+        ),
+        (
+            "4-8-15-16-23, 3-4-2024",
+            "four, eight, fifteen, sixteen, twenty-three, march fourth, twenty twenty-four",
+        ),
     ],
 )
 def test_phones_are_said(written: str, said: str) -> None:

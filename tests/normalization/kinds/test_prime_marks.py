@@ -10,7 +10,7 @@ from sled.normalization import normalize
     [
         ("a 10' ladder, 8' and 10′ boards", "a ten foot ladder, eight feet and ten foot boards"),
         ("He's 6', it is 1' off", "he's six feet, it is one foot off"),
-        ("Kane 23', 67' (pen.)", "kane twenty-three, sixty-seven (pen.)"),
+        ("Kane 23', 67' (pen.)", "kane twenty-three, sixty-seven (penalty)"),
         ("scored in the 12' and 33'", "scored in the twelve and thirty-three"),
         ("'chapter 12' of 'the '90s'", "'chapter twelve' of 'the 'nineties'"),
     ],

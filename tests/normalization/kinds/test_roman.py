@@ -29,6 +29,7 @@ from sled.normalization import normalize
         ("phases IV, V and VI", "phases four, five and six"),
         ("I, too, saw IV", "i, too, saw i v"),
         ("either II or III", "either two or three"),
+        ("§ 4.2(a)(iii)", "section four point two (a) (three)"),
     ],
 )
 def test_roman_are_said(written: str, said: str) -> None:

@@ -37,6 +37,12 @@ from sled.normalization import normalize
         ),
         ("hrs., etc.; est. So", "hours, et cetera; est. so"),
         ("i**2, a !== b", "i to the power of two, a is not equal to b"),
+        ("↑ 15%, ▼ $3, scroll ↓", "up fifteen percent, down three dollars, scroll"),
+        ("⌘+Shift+4, ⌥⌘I", "command shift four, option command i"),
+        ("#BlackLivesMatter", "hashtag black lives matter"),
+        ("cp <source> <target-dir>", "c p source target dir"),
+        ("a B−", "a b minus"),
+        ("C#m7", "c sharp m seven"),
     ],
 )
 def test_signs_are_said(written: str, said: str) -> None:

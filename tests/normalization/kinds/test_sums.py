@@ -59,6 +59,16 @@ from sled.normalization import normalize
             "factorial equals eight",
         ),
         ("E = 9 × 10¹⁶ J!!", "e equals nine times ten to the sixteenth joules!"),
+        ("if i >= len(a)", "if i is greater than or equal to len (a)"),
+        ("calc(100% - 20px)", "calc (one hundred percent minus twenty pixels)"),
+        ("(a + b) / 2a", "(a plus b) over two a"),
+        (
+            "2 : 3 and 12 V × 2 A = 24 W",
+            "two to three and twelve volts times two amps equals twenty-four watts",
+        ),
+        ("k = 2×10⁻⁴ s⁻¹", "k equals two times ten to the minus four per second"),
+        ("√(2)", "the square root of two"),
+        ("210 × 297 mm", "two hundred ten by two hundred ninety-seven millimeters"),
     ],
 )
 def test_sums_are_said(written: str, said: str) -> None:

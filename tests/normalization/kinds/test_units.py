@@ -72,6 +72,37 @@ from sled.normalization import normalize
         ),
         ("5 mi N on US-101, km 14", "five miles north on u s one oh one, kilometer fourteen"),
         ("2 c. of flour, one 200mg tablet", "two cups of flour, one two hundred milligram tablet"),
+        (
+            "6,220 M⁻¹cm⁻¹, 5 s⁻¹",
+            "six thousand two hundred twenty per molar per centimeter, five per second",
+        ),
+        (
+            "my 1.5 GB back, a 2TB NVMe SSD",
+            "my one point five gigabytes back, a two terabyte n v m e s s d",
+        ),
+        (
+            "375 deg. F, 3'45\", a 5/8-in. bolt",
+            "three hundred seventy-five degrees fahrenheit, three minutes forty-five seconds, "
+            "a five eighths inch bolt",
+        ),
+        ("10 ft. x 12 ft. room", "ten feet by twelve feet room"),
+        (
+            "a 12 oz. can, a 3-pt. line, 10W-30",
+            "a twelve ounce can, a three point line, ten w thirty",
+        ),
+        (
+            "68°F–72°F, wait a sec",
+            "sixty-eight degrees fahrenheit to seventy-two degrees fahrenheit, wait a sec",
+        ),
+        (
+            '12" x 9" x 4", 4.5 billion yrs. old',
+            "twelve by nine by four inches, four point five billion years old",
+        ),
+        (
+            "1/4 c sugar at 325 F for 1 hr",
+            "one quarter cup sugar at three hundred twenty-five degrees fahrenheit for one hour",
+        ),
+        ('"1984" by Orwell, 1" margins', '"nineteen eighty-four" by orwell, one inch margins'),
     ],
 )
 def test_units_are_said(written: str, said: str) -> None:

@@ -19,6 +19,7 @@ from sled.normalization import normalize
         # no verses
         ("Meet John at 3:16.", "meet john at three sixteen."),
         ("Mark scored 2:1", "mark scored two to one"),
+        ("Matt. 5–7, Qur'an 2:255", "matthew five to seven, qur'an two two hundred fifty-five"),
     ],
 )
 def test_verses_are_said(written: str, said: str) -> None:
