@@ -22,12 +22,15 @@ EXTRAS = {
     "play": ["sounddevice>=0.4"],
     # More teacher voices for the recipes.
     "kokoro": ["kokoro-onnx>=0.5"],
+    "piper": ["piper-tts>=1.3"],
     # How natural speech sounds, as DNSMOS judges it.
     "quality": ["speechmos", "librosa", "onnxruntime"],  # it does not say that it needs them
     # int8 on a CPU without compiled kernels.
     "fast": ["onnx>=1.16", "onnxruntime>=1.22"],
     # Corpora of speech tokens: ONNX files of tokenizers and speaker encoders, Parquet, pitch.
     "tokens": ["onnx>=1.16", "onnxruntime>=1.22", "pyarrow>=17", "librosa>=0.10"],
+    # Their extraction on several machines.
+    "ray": ["ray[data]>=2.40"],
     # The server.
     "serve": [
         "fastapi>=0.160",

@@ -12,7 +12,7 @@ from sled.codec.token_codec import is_published_folder
 from sled.fast import PRECISIONS, choose_precision, loading_dtype, make_fast, use_kernels
 from sled.fast.int4 import read_int4
 from sled.files.checkpoint import checkpoint_folder
-from sled.files.hub import is_hub_name
+from sled.files.hub import download_folder, is_hub_name
 from sled.files.suggest import did_you_mean
 from sled.model.config import Config
 from sled.model.device import check_device
@@ -21,6 +21,7 @@ from sled.model.interface import FrameModel
 from sled.model.lm import SpeechLM
 from sled.model.registry import model_family
 from sled.model.tokens.files import added_tokens, is_published_lm, text_tokenizer_folder
+from sled.model.tokens.lm import TokenLM
 from sled.text.tokenizer import TextTokenizer
 
 DEFAULT_CODEC = "facebook/encodec_24khz"
@@ -52,11 +53,6 @@ def load_parts(
     folder = model_folder(name_or_path)
     family = model_family(folder)
     config = family.load_config(folder)
-    if codec is None:
-        beside = [folder / "codec", folder.parent / "codec"]
-        codec = next((path for path in beside if path.is_dir()), DEFAULT_CODEC)
-        if is_published_folder(folder):  # which has flow and vocoder beside the language model
-            codec = folder
     if dtype == "auto":
         of_latents = isinstance(config, Config) and config.architecture.head != "token"
         dtype = choose_precision(
@@ -64,7 +60,7 @@ def load_parts(
         )
     model = family.load_model(folder, loading_dtype(dtype)).to(device)
     tokenizer = load_tokenizer(folder, config)
-    codec_of_model = load_codec(codec, device=device)
+    codec_of_model = _load_codec_of(folder, codec, device)
     use_kernels(codec_of_model)
     # Where the units do not tell which token they say, the attention does.
     show_attention = (
@@ -73,6 +69,30 @@ def load_parts(
     int4 = read_int4(folder, model) if dtype == "int4" and isinstance(model, SpeechLM) else None
     fast = make_fast(model, dtype, threads, show_attention=show_attention, int4=int4)
     return fast, tokenizer, codec_of_model
+
+
+def load_plain_parts(
+    name_or_path: str | Path | None, codec: str | Path | None
+) -> tuple[SpeechLM | TokenLM, TextTokenizer, Codec]:
+    """Load a model as it is trained, in float32 on the CPU, with its tokenizer and its codec.
+
+    Arguments and errors as of `load_parts`.
+    """
+    folder = model_folder(name_or_path)
+    family = model_family(folder)
+    model = family.load_model(folder, torch.float32).eval()
+    tokenizer = load_tokenizer(folder, family.load_config(folder))
+    return model, tokenizer, _load_codec_of(folder, codec, "cpu")
+
+
+def _load_codec_of(folder: Path, codec: str | Path | None, device: str) -> Codec:
+    """The codec of a model's folder, unless another one is named."""
+    if codec is None:
+        beside = [folder / "codec", folder.parent / "codec"]
+        codec = next((path for path in beside if path.is_dir()), DEFAULT_CODEC)
+        if is_published_folder(folder):  # which has flow and vocoder beside the language model
+            codec = folder
+    return load_codec(codec, device=device)
 
 
 def load_tokenizer(folder: Path, config: Config) -> TextTokenizer:
@@ -116,8 +136,10 @@ def model_folder(name_or_path: str | Path | None) -> Path:
     if is_published_lm(Path(name_or_path)):
         return Path(name_or_path)
     folder = checkpoint_folder(name_or_path)
-    if is_hub_name(name):  # downloads the files of the tokenizer into the same folder
+    if is_hub_name(name):  # into the same folder
         TextTokenizer.from_pretrained(name)
+        for inner in ("codec", "voices"):
+            download_folder(name, inner)
     return folder
 
 

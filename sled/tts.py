@@ -12,20 +12,19 @@ from __future__ import annotations
 import logging
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack
 from dataclasses import replace
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from torch import Tensor
+import numpy as np
 
 from sled.codec import Codec
 from sled.decoding import DecodingOptions
-from sled.loading import check_parts, load_parts
+from sled.files.recorded_voices import recorded_voices
+from sled.loading import check_parts, load_parts, model_folder
 from sled.model.interface import FrameModel
 from sled.model.layout import Layout
-from sled.speech import Speech
+from sled.speech import Speech, speak_and_redraw
 from sled.streaming.arguments import (
     check_decoding,
     check_seed,
@@ -35,8 +34,8 @@ from sled.streaming.arguments import (
 )
 from sled.streaming.chunks import ChunkRamp
 from sled.streaming.engine import Engine
-from sled.streaming.faults import find_fault
 from sled.streaming.options import SessionOptions
+from sled.streaming.recording import Audio
 from sled.streaming.segment_budget import max_prompt_frames
 from sled.streaming.session import Session, SessionState
 from sled.streaming.voice import Prompt, Voice
@@ -45,7 +44,7 @@ from sled.text.plain import plain_text
 from sled.text.pronunciations import Pronunciations
 from sled.text.segments import SegmentLimits
 from sled.text.tokenizer import TextTokenizer
-from sled.transcribe import DEFAULT_MODEL, load_recognizer
+from sled.transcribe import DEFAULT_MODEL
 
 logger = logging.getLogger(__name__)
 
@@ -55,8 +54,6 @@ MAX_CHUNK_S, WHOLE_TEXT_CHUNK_S = 0.43, 0.86
 ONE_SEGMENT = SegmentLimits(sys.maxsize, sys.maxsize)
 # A guidance scale that differs by more from the checkpoint's own is warned of.
 UNUSUAL_CFG = 0.5
-# Seeds of further attempts are far from given seeds.
-REDRAW_STRIDE = 1_000_003
 
 
 class TTS:
@@ -67,6 +64,7 @@ class TTS:
         tokenizer: The tokenizer of the model.
         codec: The codec, on the same device, always in float32.
         codec_threads: CPU threads for the codec. None: half as many as torch has.
+        voices: Recordings by name, for `make_voice`.
 
     Raises:
         ValueError: If the parts do not fit together.
@@ -78,11 +76,12 @@ class TTS:
         tokenizer: TextTokenizer,
         codec: Codec,
         codec_threads: int | None = None,
+        voices: Mapping[str, Prompt] | None = None,
     ) -> None:
         check_parts(model.config, tokenizer, codec)
         self.model, self.tokenizer, self.codec = model, tokenizer, codec
         self._engine = Engine(model, codec, model.parameter_count, codec_threads)
-        self._voices = VoiceMaker(self._engine, tokenizer)
+        self._voices = VoiceMaker(self._engine, tokenizer, voices or {})
         self._unusual_cfg: set[float] = set()
 
     @classmethod
@@ -110,7 +109,10 @@ class TTS:
         Raises:
             ValueError: If a part is missing, broken or does not fit the others.
         """
-        return cls(*load_parts(name_or_path, codec, device, dtype, threads))
+        folder = model_folder(name_or_path)
+        recordings = recorded_voices(folder).items()
+        voices = {name: Prompt(one.text, one.audio) for name, one in recordings}
+        return cls(*load_parts(folder, codec, device, dtype, threads), voices=voices)
 
     @property
     def engine(self) -> Engine:
@@ -144,8 +146,8 @@ class TTS:
         options = replace(options, voice=voice, ramp=ramp)
         return Session(self._engine, self.tokenizer, options)
 
-    def _prepared(self, voice: Voice | Prompt | None, layout: Layout | None) -> Voice | None:
-        return self.make_voice(voice, layout) if isinstance(voice, Prompt) else voice
+    def _prepared(self, voice: Voice | Prompt | str | None, layout: Layout | None) -> Voice | None:
+        return self.make_voice(voice, layout) if isinstance(voice, Prompt | str) else voice
 
     def _check_guidance(self, options: DecodingOptions) -> None:
         """Warn once of a guidance scale with which the model says many words wrongly."""
@@ -166,18 +168,13 @@ class TTS:
         """A session that continues from a snapshot."""
         return Session.resume(state, self._engine, self.tokenizer)
 
-    @property
-    def busy_s(self) -> float:
-        """How long the model has computed so far for all sessions, in seconds."""
-        return self._engine.busy_s
-
     # Whole texts: sessions that are fed at once and drained.
 
     def synthesize(
         self,
         texts: Sequence[str],
         *,
-        prompts: Voice | Prompt | Sequence[Voice | Prompt | None] | None = None,
+        prompts: Voice | Prompt | str | Sequence[Voice | Prompt | str | None] | None = None,
         seeds: int | Sequence[int] = 0,
         options: DecodingOptions | None = None,
         layout: Layout | None = None,
@@ -190,7 +187,7 @@ class TTS:
 
         Args:
             texts: What to say, of any length.
-            prompts: A voice for all texts, or one for each.
+            prompts: A voice for all texts, or one for each: prepared, a recording, or a name.
             seeds: Seed of the first text, counted up for the others, or one for each.
             options: How to draw frames and when to stop.
             layout: None: as the checkpoint's configuration says.
@@ -221,7 +218,7 @@ class TTS:
         self._check_guidance(options)
         chunk = self._frames(WHOLE_TEXT_CHUNK_S)
         sessions = []
-        for line, prompt, seed in zip(texts, prompts, seeds, strict=True):
+        for text, prompt, seed in zip(texts, prompts, seeds, strict=True):
             session = SessionOptions(
                 decoding=options,
                 layout=layout,
@@ -235,38 +232,20 @@ class TTS:
                 pronunciations=dictionary,
                 **changes,
             )
-            plain = plain_text(line, dictionary) if session.markup else line
+            plain = plain_text(text, dictionary) if session.markup else text
             num_tokens = len(self.tokenizer.encode(plain))
             if session.budget(self.model.config).holds(num_tokens, self.tokenizer.normalize(plain)):
                 session = replace(session, limits=ONE_SEGMENT)
             sessions.append(session)
-        speech = self._speak(texts, sessions, on_frame)
-        limited = options.max_frames is not None or options.max_length is not None
-        for attempt in range(1, max_redraws + 1):
-            wrong = []
-            for index, one in enumerate(speech):
-                audio, stopped = one.audio_without_pauses, one.stopped or limited
-                gain = sessions[index].output_gain_db(self.model.config)
-                if fault := find_fault(audio, one.sample_rate, stopped, gain_db=gain):
-                    logger.warning("%r %s: trying again", texts[index][:40], fault.value)
-                    wrong.append(index)
-            if not wrong:
-                break
-            offset = attempt * REDRAW_STRIDE
-            redrawn = self._speak(
-                [texts[index] for index in wrong],
-                [replace(sessions[index], seed=seeds[index] + offset) for index in wrong],
-                on_frame,
-            )
-            for index, one in zip(wrong, redrawn, strict=True):
-                speech[index] = one
-        return speech
+        return speak_and_redraw(
+            self._engine, self.tokenizer, texts, sessions, max_redraws, on_frame
+        )
 
     def say(
         self,
         text: str,
         *,
-        prompt: Voice | Prompt | None = None,
+        prompt: Voice | Prompt | str | None = None,
         seed: int = 0,
         options: DecodingOptions | None = None,
         layout: Layout | None = None,
@@ -286,44 +265,36 @@ class TTS:
             **changes,
         )[0]
 
-    def _speak(
-        self,
-        texts: Sequence[str],
-        options: Sequence[SessionOptions],
-        on_frame: Callable[[], None] | None,
-    ) -> list[Speech]:
-        """Open a session for each text, feed it at once, and drain it."""
-        with ExitStack() as stack:
-            sessions = [
-                stack.enter_context(Session(self._engine, self.tokenizer, one, on_frame))
-                for one in options
-            ]
-            for session, text in zip(sessions, texts, strict=True):
-                session.feed(text)
-                session.flush()
-            return [Speech.of(session) for session in sessions]
-
     # Voices.
 
-    def make_voice(self, prompt: Prompt | str, layout: Layout | None = None) -> Voice:
-        """Prepare a voice, so that sessions with it start without delay.
+    @property
+    def voices(self) -> tuple[str, ...]:
+        """Names of the voices besides the model's own, for `make_voice`.
 
-        The last few voices are kept, so the same prompt is prepared only once.
+        They are the recordings that came with the checkpoint, and the codec's speakers.
+        """
+        return self._voices.names
+
+    def make_voice(
+        self,
+        prompt: Prompt | Voice | str | None,
+        layout: Layout | None = None,
+        instruction: str | None = None,
+    ) -> Voice:
+        """Prepare a voice, so that sessions with it start without delay; the last few are kept.
 
         Args:
-            prompt: A recording and its transcript, or the name of a speaker that the codec knows.
+            prompt: A recording and its transcript, the name of one of `voices`, or a voice that is
+                to follow an instruction. None: the model's own voice.
             layout: The layout to speak in. None: the checkpoint's own.
+            instruction: As `Prompt.instruction`, for any voice.
 
         Raises:
-            ValueError: For an unusable recording, one too long for the model (`max_prompt_s`), or a
-                transcript that cannot be that of the recording.
+            ValueError: For an unknown name, an unusable recording, one too long for the model
+                (`max_prompt_s`), a transcript that cannot be that of the recording, or an
+                instruction to a model that follows none (`UnsupportedModeError`).
         """
-        if isinstance(prompt, str):
-            return self._voices.make_stored(prompt, layout)
-        waveform = self._voices.read(prompt)
-        text = prompt.text if prompt.instruction is None else prompt.instruction
-        text = self._recognize(waveform, DEFAULT_MODEL) if text is None else text
-        return self._voices.make(waveform, text, prompt, layout)
+        return self._voices.make(prompt, layout, instruction)
 
     def transcribe(self, prompt: Prompt, recognizer: str = DEFAULT_MODEL) -> str:
         """The words that faster-whisper recognises in a prompt's recording.
@@ -335,13 +306,7 @@ class TTS:
         Raises:
             ValueError: If the recording is unusable, there is no recogniser, or no word is found.
         """
-        return self._recognize(self._voices.read(prompt), recognizer)
-
-    def _recognize(self, waveform: Tensor, recognizer: str) -> str:
-        text = load_recognizer(recognizer)(waveform, self.codec.sample_rate)
-        if not text:
-            raise ValueError("no word was recognised in the recording: give the words spoken in it")
-        return text
+        return self._voices.transcribe(prompt, recognizer)
 
     @property
     def max_prompt_s(self) -> float | None:
@@ -349,28 +314,11 @@ class TTS:
         frames = max_prompt_frames(self.model.config)
         return None if frames is None else frames / self.codec.frame_rate
 
-    @property
-    def has_marks(self) -> bool:
-        """Whether the model tells when its words are said: whether sessions have marks."""
-        return self._engine.tracks_text
-
-    @property
-    def default_options(self) -> DecodingOptions:
-        """The settings that the checkpoint recommends."""
-        return DecodingOptions.of_model(self.model.config)
-
     def save_voice(
         self, voice: Voice, path: str | Path, notes: Mapping[str, str] | None = None
     ) -> None:
-        """Write a voice file for this model and this codec.
-
-        Args:
-            voice: The voice.
-            path: The file.
-            notes: Further metadata of the file, for example who agreed to it.
-        """
-        voice.check(self.model, voice.layout)
-        voice.save(path, self._model_digest, self.codec, notes)
+        """Write a voice file for this model and codec, with notes such as who agreed to it."""
+        self._voices.save(voice, path, notes)
 
     def load_voice(self, path: str | Path, layout: Layout | None = None) -> Voice:
         """Read a voice file.
@@ -383,14 +331,45 @@ class TTS:
         Raises:
             ValueError: If the file is missing or broken, or was made with another model or codec.
         """
-        parts: Any = {"model": self.model, "tokenizer": self.tokenizer, "codec": self.codec}
-        voice = Voice.load(path, model_digest=self._model_digest, **parts)
-        if layout is None or layout == voice.layout:
-            return voice
-        parts |= {"conditions": voice.conditions, "tokens": voice.tokens}
-        steps = Voice.prepare(voice.text, voice.units, layout=layout, **parts)
-        return replace(self._engine.run(steps), transcript=voice.transcript)
+        return self._voices.load(path, layout)
 
-    @cached_property
-    def _model_digest(self) -> str:
-        return self.model.digest()
+    def convert(
+        self, recording: Audio, voice: Prompt | Voice | str, sample_rate: int | None = None
+    ) -> np.ndarray:
+        """Say the speech of a recording with another voice, without a text.
+
+        Args:
+            recording: What is said, see `Prompt.audio`.
+            voice: A recording, whose text is not used, a voice, or the name of one of `voices`.
+            sample_rate: Of a recording that is samples, in Hz. None: that of the codec.
+
+        Returns:
+            [S] float32 samples at the rate of the codec, as long as the recording, up to a unit.
+
+        Raises:
+            ValueError: If a recording is unusable, there is no such voice, or the codec cannot put
+                another voice on speech (`UnsupportedModeError`).
+        """
+        return self._voices.convert(recording, voice, sample_rate)
+
+    def clone(
+        self, prompt_wav_path: str | Path, prompt_text: str, target_text: str, **settings: Any
+    ) -> tuple[np.ndarray, int]:
+        """Say `target_text` with the voice of a recording, by the names of Step-Audio's interface.
+
+        Returns:
+            [S] float32 samples, and their rate in Hz.
+        """
+        prompt = Prompt(prompt_text, Path(prompt_wav_path))
+        speech = self.say(target_text, prompt=prompt, **settings)
+        return speech.audio, speech.sample_rate
+
+    @property
+    def has_marks(self) -> bool:
+        """Whether the model tells when its words are said: whether sessions have marks."""
+        return self._engine.tracks_text
+
+    @property
+    def default_options(self) -> DecodingOptions:
+        """The settings that the checkpoint recommends."""
+        return DecodingOptions.of_model(self.model.config)

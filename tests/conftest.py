@@ -9,7 +9,7 @@ import os
 from collections.abc import Iterator
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 os.environ |= {
     "HF_HUB_OFFLINE": "1",
@@ -21,7 +21,14 @@ os.environ |= {
 # Seeded, so that a failure comes back; no deadline, since the first example warms torch up.
 settings.register_profile("sled", derandomize=True, deadline=None, max_examples=30, database=None)
 # Of fuzzing at length: pytest --hypothesis-profile=fuzz tests/normalization/test_fuzz.py
-settings.register_profile("fuzz", deadline=None, max_examples=100_000, database=None)
+# It runs beside other work, so slow examples are no sign of anything.
+settings.register_profile(
+    "fuzz",
+    deadline=None,
+    max_examples=100_000,
+    database=None,
+    suppress_health_check=[HealthCheck.too_slow],
+)
 settings.load_profile("sled")
 
 

@@ -38,7 +38,10 @@ class FakeHub:
             raise RuntimeError("Name or service not known")
         if name not in self.repositories:
             raise _NotFound
-        files = sorted(path.name for path in self.repositories[name].iterdir())
+        folder = self.repositories[name]
+        files = sorted(
+            str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()
+        )
         return SimpleNamespace(siblings=[SimpleNamespace(rfilename=file) for file in files])
 
     def hf_hub_download(self, name: str, file: str) -> str:
@@ -62,4 +65,5 @@ def install_hub(
     for name in ("model_info", "hf_hub_download", "try_to_load_from_cache"):
         monkeypatch.setattr(f"huggingface_hub.{name}", getattr(fake, name))
     hub._look_up.cache_clear()
+    hub._download.cache_clear()
     return fake

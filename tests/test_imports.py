@@ -40,9 +40,9 @@ MAY_IMPORT: dict[str, set[str]] = {
     "fast": {"codec", "decoding", "files", "model"},
     "loading": {"bundled", "codec", "decoding", "fast", "files", "model", "text"},
     # Sessions, and the face that users import.
-    "streaming": {"codec", "decoding", "files", "model", "normalization", "text"},
+    "streaming": {"codec", "decoding", "files", "model", "normalization", "text", "transcribe"},
     "simulation": {"streaming", "text"},
-    "speech": {"files", "streaming"},
+    "speech": {"files", "streaming", "text"},
     "tts": {
         "codec",
         "decoding",
@@ -55,6 +55,8 @@ MAY_IMPORT: dict[str, set[str]] = {
         "transcribe",
     },
     "__init__": {"decoding", "model", "speech", "startup", "streaming", "tts"},
+    # The chain as graphs, and what speaks with them.
+    "onnx": {"codec", "decoding", "files", "loading", "model", "streaming", "text"},
     # Training does not speak through sessions, and knows no face.
     "training": {
         "bundled",
@@ -96,6 +98,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "files",
         "loading",
         "model",
+        "onnx",
         "serving",
         "simulation",
         "streaming",

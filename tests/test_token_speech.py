@@ -15,22 +15,23 @@ import torch
 from sled import TTS, Layout, Prompt
 from sled.codec.folder import CodecParts
 from sled.codec.speaker.encoder import NetworkSpeakerEncoder
-from sled.codec.speaker.network import SpeakerNetwork, SpeakerSizes
 from sled.codec.speech_tokens.export import export_tokenizer
-from sled.codec.speech_tokens.files import load_speech_tokenizer
 from sled.codec.speech_tokens.network import TokenizerNetwork, TokenizerSizes
 from sled.codec.token_codec.model import PROMPT_MEL, PROMPT_TOKENS, SPEAKER, TokenCodec
 from sled.codec.vocoder.hift import HiFT, HiFTSizes
+from sled.model.tokens.cosyvoice import CosyVoiceLM
 from sled.model.tokens.cosyvoice2 import CosyVoice2LM
 from sled.model.tokens.files import load_token_lm, published_state, save_token_lm
 from sled.text.published_tokenizers import load_corpus_tokenizer
 from tests.codec.token_codec.models import token_networks
 from tests.commands import run
-from tests.debug import GOLDENS, debug_prompt, debug_waveform, randn
+from tests.debug import debug_prompt, debug_waveform, randn
 from tests.serving.conftest import start, stop
 from tests.text.qwen2 import write_qwen2_tokenizer
+from tests.token_tts import CODES, chain_codec, chain_model, chain_tts
 from tests.tokens import (
     SlowSampler,
+    debug_cosyvoice,
     debug_cosyvoice2,
     debug_token_tokenizer,
     speak_streaming,
@@ -43,31 +44,17 @@ TEXT = "four two seven"
 
 @pytest.fixture(scope="module")
 def model() -> CosyVoice2LM:
-    sizes = replace(debug_cosyvoice2().sizes, speech_token_size=81, frame_rate=25.0)
-    model = with_random_weights(CosyVoice2LM(sizes), 3)
-    assert isinstance(model, CosyVoice2LM)
-    model.config.speaking.max_frames_per_token = 6.0  # otherwise it speaks for long
-    return model
+    return chain_model()
 
 
 @pytest.fixture(scope="module")
 def codec() -> TokenCodec:
-    torch.manual_seed(0)
-    sizes = SpeakerSizes(
-        embedding_size=16, growth_rate=4, bn_size=2, init_channels=8, block_layers=(2, 1, 1)
-    )
-    networks = replace(
-        token_networks(),
-        tokenizer=load_speech_tokenizer(GOLDENS / "token-data" / "s3_v1_25hz"),
-        speaker_encoder=NetworkSpeakerEncoder(SpeakerNetwork(sizes)),
-        speakers={"ann": randn(16, seed=1), "ben": randn(16, seed=2)},
-    )
-    return TokenCodec(networks)
+    return chain_codec()
 
 
 @pytest.fixture(scope="module")
-def tts(model: CosyVoice2LM, codec: TokenCodec) -> TTS:
-    return TTS(model, debug_token_tokenizer(model), codec)
+def tts() -> TTS:
+    return chain_tts()
 
 
 def relative_error(ours: np.ndarray, theirs: np.ndarray) -> float:
@@ -151,12 +138,80 @@ def test_a_stored_voice_is_a_speaker_vector(tts: TTS, codec: TokenCodec) -> None
         tts.make_voice("eve")
 
 
-def test_the_voice_of_a_recording_can_be_converted(codec: TokenCodec) -> None:
-    said, voice = (torch.from_numpy(debug_waveform(s, seed=i)) for i, s in enumerate((1.2, 0.8)))
-    converted = codec.convert(said, voice)
+def test_the_voice_of_a_recording_can_be_converted(tts: TTS, codec: TokenCodec) -> None:
+    said, voice = (debug_waveform(seconds, seed=i) for i, seconds in enumerate((1.2, 0.8)))
+    prompt = Prompt(None, voice, as_recorded=True)
+    converted = tts.convert(said, prompt)
     assert len(converted) == codec.num_frames(len(said)) * codec.hop_length
-    units = codec.codes_to_units(codec.encode([said])[0])
-    assert not torch.allclose(converted, codec.decode(units[None])[0], atol=1e-3)
+    units, voice_units = (
+        codec.codes_to_units(codec.encode([torch.from_numpy(one)])[0]) for one in (said, voice)
+    )
+    given = codec.conditions_of(torch.from_numpy(voice), voice_units)
+    decoded = codec.decode(units[None], conditions(given))[0].numpy()
+    assert relative_error(converted, decoded) < 1e-5
+    assert not np.allclose(converted, codec.decode(units[None])[0].numpy(), atol=1e-3)
+    # A voice that the model has read is no other one.
+    made = tts.make_voice(replace(prompt, text="one four nine"))
+    assert relative_error(tts.convert(said, made), converted) < 1e-5
+
+
+@pytest.mark.parametrize("instruction", ["", "seven two one"])
+def test_any_voice_follows_an_instruction(tts: TTS, codec: TokenCodec, instruction: str) -> None:
+    recording = debug_waveform(1.0)
+    told = Prompt(None, recording, instruction=instruction, as_recorded=True)
+    said = tts.say(TEXT, seed=1, prompt=told)
+    read = tts.make_voice(Prompt("one four nine", recording, as_recorded=True))
+    voice = tts.make_voice(read, instruction=instruction)
+    again = tts.say(TEXT, seed=1, prompt=voice)
+    assert again.units.equal(said.units) and relative_error(again.audio, said.audio) < 1e-5
+    assert tts.make_voice(read, instruction=instruction) is voice
+
+    stored = tts.say(TEXT, seed=1, prompt=tts.make_voice("ben", instruction=instruction))
+    assert stored.units.equal(said.units)
+    speaker = codec.networks.speakers["ben"][None]
+    decoded = codec.decode(stored.units[None], {SPEAKER: speaker})[0].numpy()
+    assert relative_error(stored.audio, decoded) < 1e-5
+    nobody = tts.say(TEXT, seed=1, prompt=tts.make_voice(None, instruction=instruction))
+    assert nobody.units.equal(said.units)
+    assert relative_error(nobody.audio, codec.decode(said.units[None])[0].numpy()) < 1e-5
+
+
+def test_cosyvoice_reads_an_instruction_in_the_place_of_the_speaker(tmp_path: Path) -> None:
+    codec = chain_codec()
+    sizes = replace(
+        debug_cosyvoice().sizes, speech_token_size=CODES, spk_embed_dim=16, frame_rate=25.0
+    )
+    model = with_random_weights(CosyVoiceLM(sizes), 3)
+    assert isinstance(model, CosyVoiceLM)
+    model.config.speaking.max_frames_per_token = 6.0
+    tokenizer = debug_token_tokenizer(model)
+    tts = TTS(model, tokenizer, codec)
+    voices = {
+        instruction: tts.make_voice("ben", instruction=instruction)
+        for instruction in (None, "", "seven two one")
+    }
+    rows = {one: voice.prefill.rows[0].num_conditions for one, voice in voices.items()}
+    assert rows == {None: 2, "": 2, "seven two one": 1}  # the start, and the speaker
+    told = voices["seven two one"]
+    speech = tts.say(TEXT, seed=1, prompt=told)
+    speaker = codec.networks.speakers["ben"][None]
+    decoded = codec.decode(speech.units[None], {SPEAKER: speaker})[0].numpy()
+    assert relative_error(speech.audio, decoded) < 1e-5
+    tts.save_voice(told, tmp_path / "told.safetensors")
+    loaded = tts.load_voice(tmp_path / "told.safetensors")
+    assert tts.say(TEXT, seed=1, prompt=loaded).units.equal(speech.units)
+
+
+def test_an_instruction_ends_with_the_published_marker(published_folder: Path) -> None:
+    tts = TTS.from_pretrained(published_folder)
+    marker = "<|endofprompt|>"
+    voices = [
+        tts.make_voice("ann", instruction=one) for one in ("four", f"four{marker}", "four two", "")
+    ]
+    texts = [voice.text for voice in voices]
+    assert texts == [f"four{marker}", f"four{marker}", f"four two{marker}", ""]
+    typed = tts.tokenizer.form.typed[marker]
+    assert [voice.prefill.rows[0].token_ids.count(typed) for voice in voices] == [1, 1, 1, 0]
 
 
 @pytest.fixture(scope="module")
@@ -245,6 +300,8 @@ def test_the_commands_speak_from_a_published_folder(
         "pieces": ("stream",),
         "clone": ("clone", *cloned),
         "clone in pieces": ("clone", *cloned, "--layout", "stream"),
+        "instructed": ("clone", "--prompt_audio", recording, "--instruction", "four"),
+        "other language": ("clone", "--prompt_audio", recording, "--instruction", ""),
     }
     sounds = set()
     for name, (command, *flags) in ways.items():
@@ -254,6 +311,39 @@ def test_the_commands_speak_from_a_published_folder(
         assert output.stat().st_size > 5_000
         sounds.add(output.read_bytes())
     assert len(sounds) == len(ways)
+
+
+def test_a_recording_is_said_with_another_voice(
+    published_folder: Path,
+    recording: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    soundfile.write(tmp_path / "said.wav", debug_waveform(1.2, seed=1), 24_000)
+    sounds = set()
+    for flags in (("--voice", "ann"), ("--voice", "ben"), ("--prompt_audio", recording)):
+        output = ("--output", tmp_path / "out.wav")
+        source = ("--model", published_folder, tmp_path / "said.wav")
+        assert run("convert", *source, *flags, *output) == 0
+        assert "1.20 s" in capsys.readouterr().out
+        sounds.add((tmp_path / "out.wav").read_bytes())
+    assert len(sounds) == 3
+    assert run("convert", *source, *output) == 2
+    assert "name a voice" in capsys.readouterr().err
+    assert run("convert", *source, "--voice", "eve", *output) == 2
+    assert "choose from ann, ben" in capsys.readouterr().err
+    latents = ("--model", "digits", tmp_path / "said.wav", "--prompt_audio", recording)
+    assert run("convert", *latents, *output) == 2
+    assert "use a model of speech tokens" in capsys.readouterr().err
+
+
+def test_step_audio_s_names_of_arguments_speak(published_folder: Path, recording: Path) -> None:
+    tts = TTS.from_pretrained(published_folder)
+    given = {"prompt_wav_path": recording, "prompt_text": "one four nine two seven"}
+    audio, rate = tts.clone(**given, target_text=TEXT, seed=4)
+    assert rate == 24_000 and len(audio) > 2_000
+    prompt = Prompt(given["prompt_text"], recording)
+    assert (tts.say(TEXT, prompt=prompt, seed=4).audio == audio).all()
 
 
 def test_a_published_folder_speaks_as_published(published_folder: Path) -> None:

@@ -10,7 +10,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from sled.model.sampling import IdDraws, Sampling, draw_ids
+from sled.model.ids import Sampling
+from sled.model.sampling import IdDraws, draw_ids
 from sled.model.tokens.cosyvoice import CosyVoiceLM, CosyVoiceSizes
 from sled.model.tokens.cosyvoice2 import CosyVoice2LM, CosyVoice2Sizes
 from sled.model.tokens.lm import TokenLM

@@ -1,13 +1,22 @@
-"""Writes the table and the picture of all variants that are done: table.py RUN."""
+"""Writes the table and the picture of the variants that are done: table.py RUN [COUNTS ...].
+
+RUN is the folder of a run. COUNTS are files results.json of other runs, with other seeds, which are
+added. The counts of all are written to results.json in RUN, table and picture beside it.
+"""
 
 import sys
 from pathlib import Path
 
-from sled.evaluation.pooled import draw_variants, pool_variants, pooled_table
+from sled.evaluation.pooled import write_report
+from sled.training.checkpoints.saving import finished_steps
 
 if __name__ == "__main__":
-    run = Path(sys.argv[1])
-    variants = pool_variants(run / "results", "energy-2")
-    (run / "results.md").write_text(pooled_table(variants), encoding="utf-8")
-    (run / "results.svg").write_text(draw_variants(variants), encoding="utf-8")
-    print((run / "results.md").read_text(encoding="utf-8"))
+    run, *others = map(Path, sys.argv[1:])
+    print(
+        write_report(
+            run,
+            others,
+            compared_with="energy-2",
+            steps_of=lambda name, seed: finished_steps(run / "models" / f"{name}-{seed}"),
+        )
+    )

@@ -71,7 +71,8 @@ def begin(corpora: list[Path]) -> None:
     for split in SPLITS:
         cuts = [cut for one in corpora for cut in load_cuts(one / f"cuts_{split}.jsonl.gz")]
         random.Random(0).shuffle(cuts)  # the speech tokenizer validates on the first ones
-        CutSet.from_cuts(cuts).to_file(f"cuts_{split}.jsonl.gz")
+        named = [cut.with_id(utterance_name(number)) for number, cut in enumerate(cuts)]
+        CutSet.from_cuts(named).to_file(f"cuts_{split}.jsonl.gz")
         write_libritts(Path(f"cuts_{split}.jsonl.gz"), Path("LibriTTS") / split)
     torch.manual_seed(0)
     Qwen2ForCausalLM(QWEN2).save_pretrained(PRETRAINED / "CosyVoice-BlankEN")
@@ -90,6 +91,11 @@ def mel_spectrograms(manifest: Path, count: int) -> Iterator[torch.Tensor]:
         yield log_mel(waveform, MEL_24K)[0]
 
 
+def utterance_name(number: int) -> str:
+    """The name of an utterance, which LibriTTS also has for its files."""
+    return f"{SPEAKER}_1_{number:06d}_000000"
+
+
 def write_libritts(manifest: Path, folder: Path) -> None:
     """Write the texts of a manifest, and links to its recordings, as one chapter of LibriTTS.
 
@@ -97,13 +103,12 @@ def write_libritts(manifest: Path, folder: Path) -> None:
     """
     chapter = folder / str(SPEAKER) / "1"
     chapter.mkdir(parents=True, exist_ok=True)
-    for number, cut in enumerate(load_manifest_lazy(manifest)):
-        name = f"{SPEAKER}_1_{number:06d}_000000"
-        link = chapter / f"{name}.wav"
+    for cut in load_manifest_lazy(manifest):
+        link = chapter / f"{cut.id}.wav"
         link.unlink(missing_ok=True)
         link.symlink_to(Path(cut.recording.sources[0].source).absolute())
         text = cut.supervisions[0].text
-        (chapter / f"{name}.normalized.txt").write_text(text, encoding="utf-8")
+        (chapter / f"{cut.id}.normalized.txt").write_text(text, encoding="utf-8")
 
 
 def finish() -> None:

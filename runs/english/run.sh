@@ -20,6 +20,7 @@ STAGES=${STAGES:-corpus latents model sound results}
 
 HOURS=${HOURS:-46}
 VOICES=${VOICES:-}
+PIPER=${PIPER:-}
 VOICE_HOURS=${VOICE_HOURS:-1}
 HELD_OUT=${HELD_OUT:-}
 CODEC=${CODEC:-spectral}
@@ -62,6 +63,8 @@ corpus() {
     # shellcheck disable=SC2206  # voices are parted by spaces
     [ -z "$VOICES" ] || flags+=(--voices $VOICES
         --kokoro_model "$KOKORO/kokoro.onnx" --kokoro_voices "$KOKORO/voices.npz")
+    # shellcheck disable=SC2206  # files are parted by spaces
+    [ -z "$PIPER" ] || flags+=(--piper_models $PIPER)
     [ -z "${RECORDINGS:-}" ] || flags+=(--recordings "$RECORDINGS")
     [ -z "$HELD_OUT" ] || flags+=(--held_out "$HELD_OUT")
     sled prepare english "${flags[@]}"
@@ -115,12 +118,13 @@ time_is_up() { # time_is_up NAME
 # second of text ahead from the start. Half of the batches
 # stay offline, so that one checkpoint speaks in both layouts. The learning rate comes down only in
 # the second stage: to train on, raise STEPS and do that again. There the model hears frames of its
-# own, as it does when it speaks, in the place of up to all of the true ones. On a processor it grows
+# own, as it does when it speaks, in the place of up to all of the true ones. Without a prompt it is
+# to speak like the main teacher. On a processor it grows
 # between the two: the first stage costs least with a small model. With START the second stage alone
 # is done, from that model, which is first moved to these latents.
 model() {
     local both=(--max_duration_s 12 --join_share 0.15 --max_joined_s 12 --alignment_weight 1
-        --stream_n 12 --stream_m 11 --offline_share 0.5)
+        --stream_n 12 --stream_m 11 --offline_share 0.5 --main_speaker heart)
     local base=$RUN/model
     if [ -n "$START" ]; then
         base=$RUN/moved

@@ -28,8 +28,15 @@ EARLY = slice(4, 9)
 LATE = 5
 
 
-def small_networks() -> tuple[CosyVoice2Flow, HiFT]:
-    """A flow and a vocoder with random weights that two cores run faster than real time."""
+def make_networks(*, published: bool) -> tuple[CosyVoice2Flow, HiFT]:
+    """A flow and a vocoder with random weights.
+
+    Args:
+        published: Whether they have the published sizes. Else two cores run them faster than real
+            time.
+    """
+    if published:
+        return CosyVoice2Flow(CosyVoice2FlowSizes()), HiFT(HiFTSizes())
     encoder = UpsamplingSizes(
         input_size=256,
         output_size=256,
@@ -55,10 +62,7 @@ def measure(args: argparse.Namespace) -> Report:
     device = open_device(args)
     torch.manual_seed(0)
     vocoder: Vocoder
-    if args.size == "small":
-        flow, vocoder = small_networks()
-    else:
-        flow, vocoder = CosyVoice2Flow(CosyVoice2FlowSizes()), HiFT(HiFTSizes())
+    flow, vocoder = make_networks(published=args.size == "published")
     if args.vocoder == "vocos":
         wide = VocosSizes(dim=512, intermediate_dim=1536, num_layers=8)
         vocoder = Vocos(VocosSizes() if args.size == "small" else wide)

@@ -11,13 +11,15 @@ import numpy as np
 from sled.benchmarks.flags import check_at_least, open_device
 from sled.benchmarks.models import load_tts
 from sled.benchmarks.report import Report, Spread, describe_machine, table
+from sled.benchmarks.token_chain import chain_tts
 from sled.decoding import DecodingOptions
 from sled.simulation.client import Timeline, converse
 from sled.simulation.pacing import release, schedule
 from sled.tts import TTS
 
 WORDS = ("four", "two", "seven", "one", "nine", "zero", "eight")
-FRAMES_PER_WORD = 35
+# Duration of a word: 35 frames at 75 per second.
+WORD_S = 35 / 75
 
 
 def measure(args: argparse.Namespace) -> Report:
@@ -28,18 +30,25 @@ def measure(args: argparse.Namespace) -> Report:
     """
     check_at_least(args, 1, "words", "rounds", "threads", "draws")
     device = open_device(args)
-    tts = load_tts(args.size, device, args.dtype)
+    if args.family is None:
+        tts = load_tts(args.size, device, args.dtype)
+    else:
+        tts = chain_tts(args.size, device)
+        args.cfg, args.dtype = 1.0, "float32"  # as the report shall tell
+    frames = round(args.words * WORD_S * tts.codec.frame_rate)
     options = DecodingOptions(
         cfg=args.cfg,
         draws=args.draws,
         # Untrained models stop anywhere, so the length of the speech is fixed.
         stop_threshold=2.0,
         length_tolerance=None,
-        min_frames=args.words * FRAMES_PER_WORD,
-        max_frames=args.words * FRAMES_PER_WORD,
+        min_frames=frames,
+        max_frames=frames,
     )
     text = [f"{word} " for word in islice(cycle(WORDS), args.words)]
-    _hold_session(tts, options, text, float("inf"))  # warms up
+    warm_up = _hold_session(tts, options, text, float("inf"))
+    if len(warm_up.chunks) < 2:
+        raise ValueError(f"--words {args.words}: all audio comes at once: give more words")
     by_speed = {
         speed: [_hold_session(tts, options, text, speed) for _ in range(args.rounds)]
         for speed in args.words_per_second

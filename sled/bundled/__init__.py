@@ -24,7 +24,7 @@ class BundledModel:
 BUNDLED_MODELS = {
     "english": BundledModel(
         Path(__file__).parent / "english",
-        "any English text, about one word in sixteen wrong",
+        "any English text, about one word in eighteen wrong",
         "Speech starts while the text is still being written.",
     ),
     "digits": BundledModel(

@@ -42,10 +42,13 @@ COMMANDS = {
     "speak": _command("speak", "speak a text"),
     "stream": _command("stream", "speak a text while it is being written"),
     "clone": _command("clone", "speak a text with the voice of a recording"),
+    "convert": _command("convert", "voice conversion: the words of a recording with another voice"),
     "serve": _command("serve", "serve speech to many callers over HTTP and WebSocket"),
     "voices list": _command("voices.list", "list the bundled models and your voice files"),
     "voices make": _command("voices.make", "prepare a voice from a recording"),
-    "prepare recordings": _command("prepare.recordings", "recordings and texts, of any form"),
+    "prepare recordings": _command(
+        "prepare.recordings", "recordings with transcripts; their form is detected"
+    ),
     "prepare jsonl": _command("prepare.jsonl", "JSON lines of audio and text"),
     "prepare metadata-csv": _command("prepare.metadata_csv", "metadata.csv, as LJ Speech has it"),
     "prepare kaldi": _command("prepare.kaldi", "a Kaldi data folder"),
@@ -56,7 +59,7 @@ COMMANDS = {
     "prepare kaldi-folder": _command(
         "prepare.kaldi_folder", "a Kaldi folder of any corpus, for speech tokens"
     ),
-    "align": _command("align", "find the times of words and letters in a corpus"),
+    "align": _command("align", "forced alignment: the times of words and letters in a corpus"),
     "tokenizer": _command("tokenizer", "train a tokenizer of text, or of speech"),
     "tokenizer speech train": _command(
         "speech_tokenizer",
@@ -70,6 +73,9 @@ COMMANDS = {
     ),
     "cache embeddings": _command("cache.embeddings", "extract speaker vectors of a Kaldi folder"),
     "cache tokens": _command("cache.tokens", "extract speech tokens of a Kaldi folder"),
+    "cache spoken": _command(
+        "cache.spoken", "align speech tokens with text tokens, for guided attention"
+    ),
     "cache parquet": _command("cache.parquet", "pack a Kaldi folder and its tables as Parquet"),
     "codec train": _command(
         "codec.train", "train or adapt a codec", "sled.training.codec.config:CodecTrainingConfig"
@@ -96,7 +102,7 @@ COMMANDS = {
     "bench generate": _benchmark("generate", "speed, memory and accuracy of decoding"),
     "bench latency": _benchmark("latency", "delay of the first audio, and margins of a stream"),
     "bench sessions": _benchmark("sessions", "many sessions in one batch"),
-    "bench load": _benchmark("load", "callers who arrive at random at a server"),
+    "bench load": _benchmark("load", "load test of a server: callers arrive at random"),
     "bench server": _benchmark("server", "what a server adds to a session's delays"),
     "bench flow": _benchmark("flow", "speed of flow and vocoder: speech tokens to audio"),
     "bench start": _benchmark("start", "time from the command to its first audio"),
@@ -117,7 +123,7 @@ GROUPS = {
 
 # As `sled --help` lists them.
 SECTIONS = {
-    "speaking": ("speak", "stream", "clone", "voices", "serve"),
+    "speaking": ("speak", "stream", "clone", "convert", "voices", "serve"),
     "data": ("prepare", "align", "tokenizer", "cache"),
     "training": ("codec", "train", "finetune", "average", "grow", "export", "quantize"),
     "measuring": ("evaluate", "sweep", "bench", "check"),

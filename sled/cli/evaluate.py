@@ -56,6 +56,10 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
 
     model = add_model_flags(parser)
     model.add_argument("--stream_model", help="another checkpoint for the modes stream and live")
+    model.add_argument(
+        "--voice",
+        help="name of a voice that came with the model, see `sled voices list`; unset: its own",
+    )
 
     decoding = parser.add_argument_group("decoding")
     add_sampling_flags(decoding)

@@ -71,6 +71,7 @@ def open_test(
             ),
             recommended=tuple(name for name in RECOMMENDED if name not in decoding),
             characters_per_second=getattr(args, "characters_per_second", 20.0),
+            voice=getattr(args, "voice", None),
         ),
         items,
     )

@@ -144,6 +144,11 @@ def add_prompt_flags(flags: Flags, required: bool = False) -> None:
         help="transcript of the recording; unset: it is recognised (needs the extra `eval`)",
     )
     flags.add_argument(
+        "--instruction",
+        help="style instruction for a model of speech tokens, which it reads instead of the "
+        'recording; "": to speak another language than the recording; only the flow reads it then',
+    )
+    flags.add_argument(
         "--whisper",
         default="base",
         help="recogniser for a recording without --prompt_text: Whisper size, hub name or folder",
@@ -161,7 +166,8 @@ def add_voice_file_flag(flags: Flags) -> None:
     """`--voice`."""
     flags.add_argument(
         "--voice",
-        help="voice file from `sled voices make`, or the name of a voice that the codec has",
+        help="name of a voice that came with the model, see `sled voices list`, or voice file of "
+        "`sled voices make`; unset: the model's own",
     )
 
 

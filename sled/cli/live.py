@@ -57,14 +57,14 @@ def speak_live(args: argparse.Namespace, task: Task, voice: Voice | None) -> Non
                     dialect=args.dialect,
                 )
             )
-            busy_before_s = task.tts.busy_s
+            busy_before_s = task.tts.engine.busy_s
             timeline = converse(session, released, outlets)
             if not timeline.chunks:
                 raise ValueError(NO_SPEECH)
             stopped = session.stopped
         lines = describe_timeline(timeline, sample_rate)
         reading = Reading(path, timeline.num_samples / sample_rate, sample_rate, stopped)
-        busy_s = task.tts.busy_s - busy_before_s
+        busy_s = task.tts.engine.busy_s - busy_before_s
         speed = f"computing took {busy_s:.2f} s, real-time factor {busy_s / reading.seconds:.2f}"
         print(*lines, speed, reading.describe(), sep="\n", file=out)
 

@@ -1,7 +1,7 @@
 """Round the layers of a model to four bits, for `--dtype int4` on a CPU.
 
-The model speaks texts, and each matrix is rounded so that what it makes of the inputs that it had
-changes little. The file int4.safetensors is written into the folder of the checkpoint, which stays
+The model speaks texts, and each matrix is rounded so that its output for the inputs it had changes
+little (GPTQ). The file int4.safetensors is written into the folder of the checkpoint, which stays
 as it is. `--dtype auto` does not take int4: evaluate first how many more words are wrong with it.
 """
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from dataclasses import replace
 
 from sled.streaming.voice import Prompt
@@ -20,6 +21,10 @@ def read_prompt(args: argparse.Namespace, tts: TTS) -> Prompt:
     Raises:
         ValueError: If the recording cannot be used, or its words are not known.
     """
+    if args.instruction is not None:
+        if args.prompt_text is not None:
+            raise ValueError("--instruction and --prompt_text exclude each other: give one")
+        return Prompt(None, args.prompt_audio, instruction=args.instruction)
     if args.prompt_text is not None:
         if not args.prompt_text.strip():
             raise ValueError("--prompt_text is blank: give the words spoken in the prompt audio")
@@ -30,5 +35,6 @@ def read_prompt(args: argparse.Namespace, tts: TTS) -> Prompt:
         raise ValueError(f"--prompt_text is missing: {error}") from error
     prompt = Prompt(None, args.prompt_audio)
     text = tts.transcribe(prompt, args.whisper)
-    print(f'heard in the recording: "{text}"; if it says something else, give --prompt_text')
+    heard = f'heard in the recording: "{text}"; if it says something else, give --prompt_text'
+    print(heard, file=sys.stderr)  # audio may go to the standard output
     return replace(prompt, text=text)

@@ -1,7 +1,9 @@
-"""Serve speech to many callers: OpenAI's API over HTTP, and a WebSocket that takes growing text.
+"""Serve speech to many callers, and to a browser a page that speaks while you type.
 
-All callers share one model. A request that would make the others stutter waits, and is refused
-after a while. Each flag is also an environment variable, such as SLED_PORT=8080.
+Clients use the APIs of OpenAI or ElevenLabs, a WebSocket that takes text while it is being written,
+or the Wyoming protocol of Home Assistant. All callers share one model. A request that would make
+the others stutter waits, and is refused after a while. Each flag is also an environment variable,
+such as SLED_PORT=8080.
 """
 
 from __future__ import annotations
@@ -19,6 +21,15 @@ if TYPE_CHECKING:  # they need the extra
 EXAMPLE = "sled serve --port 8000"
 # What the server says to itself at the start, if the model is not a bundled one.
 GREETING = "The server is about to start."
+# The help is divided at these settings.
+SECTIONS = {
+    "model": "the model",
+    "host": "addresses and keys",
+    "voices": "voices",
+    "max_sessions": "many callers",
+    "max_input_chars": "limits of a caller",
+    "log_format": "log and end",
+}
 
 
 def add_flags(parser: argparse.ArgumentParser) -> None:
@@ -27,18 +38,21 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
         from sled.serving.settings import ServerSettings
     except ImportError:  # `run` says what to install
         return
+    section: argparse._ActionsContainer = parser
     for name, setting in ServerSettings.model_fields.items():
+        if name in SECTIONS:
+            section = parser.add_argument_group(SECTIONS[name])
         default = setting.get_default(call_default_factory=True)
         help_text = setting.description or ""
         if default not in (None, [], False):
             help_text += f" (default: {default})"
         flag = f"--{name}"
         if isinstance(default, bool):
-            parser.add_argument(flag, action="store_true", default=None, help=help_text)
+            section.add_argument(flag, action="store_true", default=None, help=help_text)
         elif isinstance(default, list):
-            parser.add_argument(flag, nargs="+", metavar=name.upper(), help=help_text)
+            section.add_argument(flag, nargs="+", metavar=name.upper(), help=help_text)
         else:
-            parser.add_argument(flag, help=help_text)
+            section.add_argument(flag, help=help_text)
 
 
 def run(args: argparse.Namespace) -> int:

@@ -29,8 +29,8 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
         "--max_start_delay_s",
         type=float,
         default=1.0,
-        help="slow text would stall playback, so the first sound is delayed by the expected "
-        "deficit, at most by this; 0: no delay",
+        help="longest delay of the first audio, in seconds: if the text comes more slowly than "
+        "speech is played, audio is buffered first; 0: no delay",
     )
     live.add_argument(
         "--max_silence_s",

@@ -31,7 +31,8 @@ class Codec(ABC):
         token_channel: The part of each unit that holds the token being spoken; None without one.
         own_conditions: Names of conditions that this codec reads.
         prompt_conditions: Those of them that are read only at the beginning of a stream that
-            continues a recording; their shape may depend on the recording.
+            continues a recording; their shape may depend on the recording. With them, the codec
+            speaks with the voice of a recording that the model has not read.
     """
 
     sample_rate: int
@@ -108,13 +109,18 @@ class Codec(ABC):
         """
         return {}
 
-    def conditions_of_speaker(self, name: str) -> dict[str, Tensor]:
-        """Conditions under which speech has the voice of a stored speaker.
+    @property
+    def speakers(self) -> tuple[str, ...]:
+        """Names of the speakers that are stored in the codec; none by default."""
+        return ()
 
-        Raises:
-            ValueError: If there is no such speaker.
-        """
-        raise ValueError(f"there is no stored voice {name!r}: this codec has none")
+    def conditions_of_speaker(self, name: str) -> dict[str, Tensor]:
+        """Conditions under which speech has the voice of one of `speakers`."""
+        raise KeyError(name)
+
+    def kept_from_model(self, conditions: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Return conditions under names that only the codec reads, as far as it reads them."""
+        return dict(conditions)
 
     def continue_recording(
         self, units: Tensor, conditions: Mapping[str, Tensor]

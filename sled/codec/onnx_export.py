@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import warnings
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -13,12 +13,25 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.onnx import symbolic_helper
 from torch.onnx.utils import register_custom_op_symbolic
 
-from sled.codec.onnx_file import open_onnx
 from sled.files.extras import install_command
+from sled.files.onnx_file import open_onnx
 
 OPSET = 18
+
+
+class Called(nn.Module):
+    """A function as a network, with the networks that it calls."""
+
+    def __init__(self, call: Callable[..., Any], *networks: nn.Module) -> None:
+        super().__init__()
+        self.call, self.networks = call, nn.ModuleList(networks)
+
+    def forward(self, *inputs: Tensor) -> Any:
+        """Call the function."""
+        return self.call(*inputs)
 
 
 @torch.no_grad()
@@ -128,5 +141,16 @@ def _know_operators() -> None:
         result = graph.op("Where", graph.op("Greater", x, zero), x, below)
         return result.setType(x.type())
 
-    for name, symbolic in (("mT", transpose_last), ("elu", elu)):
+    def rms_norm(graph: Any, x: Any, shape: Any, weight: Any, epsilon: Any) -> Any:
+        def constant(value: Any) -> Any:
+            return graph.op("Constant", value_t=torch.as_tensor(value))
+
+        square = graph.op("ReduceMean", graph.op("Mul", x, x), constant([-1]), keepdims_i=1)
+        root = graph.op(
+            "Sqrt", graph.op("Add", square, constant(symbolic_helper._parse_arg(epsilon, "f")))
+        )
+        normed = graph.op("Div", x, root)
+        return graph.op("Mul", normed, weight).setType(x.type())
+
+    for name, symbolic in (("mT", transpose_last), ("elu", elu), ("rms_norm", rms_norm)):
         register_custom_op_symbolic(f"aten::{name}", symbolic, 17)

@@ -29,6 +29,9 @@ from sled.data.cache.shards import read_record
 from sled.data.manifests import Manifest, load_cuts
 from sled.text.tokenizer import PAD_ID, TextTokenizer
 
+# After this time it is heard who is speaking, and the model only has to go on.
+GIVEN_S = 1.0
+
 
 def open_corpus(
     paths: Sequence[Path],
@@ -60,7 +63,9 @@ def open_corpus(
     corpora = []
     for path in paths:
         if path.is_dir():
-            cuts = load_cached(path, shuffle_seed=shuffle_seed)
+            # The first cuts are those of the first shards, in each epoch.
+            keeps_order = max_samples is not None
+            cuts = load_cached(path, shuffle_seed=None if keeps_order else shuffle_seed)
         else:
             cuts = load_cuts(path, data_path)
         if max_samples is not None:
@@ -101,6 +106,8 @@ class SpeechDataset(Dataset[dict[str, Any]]):
         with_spoken_tokens: Add `spoken_tokens` [T], the position in the text of the token that is
             spoken in each frame (see `alignment.spoken_tokens`), and `spoken_ids` [T], the id of
             that token; both are -1 where unknown.
+        main_speaker: Who speaks without a prompt. Samples of others begin with `GIVEN_S` that are
+            only read, not learned: `num_given` counts these frames. None: all is learned.
         conditions: Widths by name of the conditions that each sample needs. They are in the custom
             field `conditions` of a cut, numbers by name, and become `conditions` of the sample,
             [width] by name. A joined sample has those of its first cut.
@@ -113,9 +120,11 @@ class SpeechDataset(Dataset[dict[str, Any]]):
         join_share: float = 0.0,
         max_joined_s: float = float("inf"),
         with_spoken_tokens: bool = False,
+        main_speaker: str | None = None,
         conditions: Mapping[str, int] | None = None,
     ) -> None:
         self.conditions = dict(conditions or {})
+        self.main_speaker = main_speaker
         self.tokenizer, self.with_spoken_tokens = tokenizer, with_spoken_tokens
         self.sample_rate, self.hop_length = codec.sample_rate, codec.hop_length
         self.frames_per_unit = codec.frames_per_unit
@@ -169,6 +178,7 @@ class SpeechDataset(Dataset[dict[str, Any]]):
             starts = _starts(pieces)
             sample["speech"] = torch.cat(pieces)
             sample["num_frames"] = -(-len(sample["speech"]) // self.hop_length)
+        sample["num_given"] = self._num_given(cuts[0], sample["num_frames"])
         if self.conditions:
             sample["conditions"] = cut_conditions(cuts[0], self.conditions)
         if self.with_spoken_tokens:
@@ -183,6 +193,11 @@ class SpeechDataset(Dataset[dict[str, Any]]):
             ids = sample["input_ids"][sample["spoken_tokens"].clamp_min(0)]
             sample["spoken_ids"] = ids.where(sample["spoken_tokens"] >= 0, -1)
         return sample
+
+    def _num_given(self, first: Cut, num_frames: int) -> int:
+        if self.main_speaker in (None, first.supervisions[0].speaker):
+            return 0
+        return min(num_frames, round(GIVEN_S * self.sample_rate / self.hop_length))
 
 
 def cut_conditions(cut: Cut, widths: Mapping[str, int]) -> dict[str, Tensor]:
@@ -224,10 +239,10 @@ def collate(samples: Sequence[dict[str, Any]]) -> dict[str, Any]:
     """Make a batch of samples.
 
     It has right-padded `input_ids` and `attention_mask` [B, L], `speech` as a list, and
-    `num_frames` [B]. Lengths are known before anything is encoded, so that the batches of a
-    training step, whose losses are computed one after the other, can be weighted from the start.
-    `spoken_tokens` and `spoken_ids` [B, T], padded with -1, and `conditions`, [B, width] by name,
-    are in the batch if the samples have them.
+    `num_frames` and `num_given` [B]. Lengths are known before anything is encoded, so that the
+    batches of a training step, whose losses are computed one after the other, can be weighted from
+    the start. `spoken_tokens` and `spoken_ids` [B, T], padded with -1, and `conditions`, [B, width]
+    by name, are in the batch if the samples have them.
     """
     spoken = {
         key: pad_sequence([sample[key] for sample in samples], True, padding_value=-1)
@@ -242,6 +257,7 @@ def collate(samples: Sequence[dict[str, Any]]) -> dict[str, Any]:
         "attention_mask": length_mask(torch.tensor([len(s["input_ids"]) for s in samples])),
         "speech": [sample["speech"] for sample in samples],
         "num_frames": torch.tensor([sample["num_frames"] for sample in samples]),
+        "num_given": torch.tensor([sample["num_given"] for sample in samples]),
     }
 
 

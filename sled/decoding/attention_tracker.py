@@ -13,11 +13,11 @@ import numpy as np
 from torch import Tensor
 
 from sled.decoding.text_tracker import Channel, TextTracker
-from sled.decoding.token_passage import TokenPassage
 from sled.decoding.utterance import Utterance
 from sled.model.cache import KVCache, RowCache
 from sled.model.config import Config
 from sled.model.interface import NONE, FrameModel
+from sled.model.token_passage import TokenPassage
 
 
 class AttentionTracker:
@@ -29,7 +29,7 @@ class AttentionTracker:
 
     def __init__(self, config: Config) -> None:
         self._layer = config.speaking.alignment_layer
-        self._passage = TokenPassage(config)
+        self._passage = TokenPassage(config.speaking.frames_per_token)
 
     def watch(self, cache: RowCache) -> None:
         """Look at the attention of a cache from now on."""
@@ -60,8 +60,8 @@ class AttentionTracker:
             if not np.isfinite(belief[number]).any():  # no token has been read that could be said
                 continue
             row, begin = one.rows[0], int(first[number])
-            places = [row.position_of(begin + token) for token in range(count)]
-            logits = self._cache.attention(row.index, places)
+            token_positions = [row.position_of(begin + token) for token in range(count)]
+            logits = self._cache.attention(row.index, token_positions)
             belief[number, :count] += logits.log_softmax(0).numpy()
             self._passage.settle(one, positions[number], belief[number])
         return units, stopped

@@ -17,8 +17,8 @@ from sled.decoding.ids import plan_draws
 from sled.decoding.limits import Limits
 from sled.decoding.noise import NoiseAhead
 from sled.decoding.utterance import Utterance
+from sled.model.ids import SpeechIds
 from sled.model.interface import NONE, BatchComposition, StepInputs
-from sled.model.sampling import SpeechIds
 
 SLOT = np.dtype(
     [

@@ -10,7 +10,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from sled.decoding.utterance import Utterance
-from sled.model.sampling import IdDraws, SpeechIds
+from sled.model.ids import SpeechIds
+from sled.model.sampling import IdDraws
 
 
 def plan_draws(ids: SpeechIds, utterances: Sequence[Utterance], may_stop: np.ndarray) -> IdDraws:

@@ -71,8 +71,8 @@ class NoiseAhead:
         """The next frame's noise of all slots, [S, N]."""
         self.draw()
         following = self._next[: len(self._generators)]
-        lines = np.arange(len(following)) * self._frames + following
-        return self._drawn.flatten(0, 1).index_select(0, torch.from_numpy(lines))
+        frames = np.arange(len(following)) * self._frames + following
+        return self._drawn.flatten(0, 1).index_select(0, torch.from_numpy(frames))
 
     def advance(self) -> None:
         """Go on to the frame after the one that `peek` returned."""
@@ -93,7 +93,6 @@ def _draw(generator: torch.Generator, frames: Tensor) -> None:
     if generator.device.type == "cpu" and frames.shape[1] % DRAWN_TOGETHER == 0:
         torch.randn(frames.shape, generator=generator, out=frames)
         return
-    for (
-        frame
-    ) in frames:  # on the generator's device, so that a seed gives the same noise everywhere
+    # On the generator's device, so that a seed gives the same noise everywhere.
+    for frame in frames:
         frame.copy_(torch.randn(frame.shape, generator=generator, device=generator.device))

@@ -6,9 +6,9 @@ import math
 from dataclasses import dataclass, field
 
 from sled.model.config import Config
+from sled.model.ids import Sampling
 from sled.model.interface import FrameModel
 from sled.model.layout import Layout
-from sled.model.sampling import Sampling
 
 MAX_DRAWS = 1000  # they are computed at once, and no more are of use
 OFFLINE_STOP_THRESHOLD, STREAM_STOP_THRESHOLD = 0.8, 0.5
@@ -27,14 +27,14 @@ class DecodingOptions:
         draws: Number of draws that a unit is the mean of, up to 1000. More draws make fewer
             mistakes and less lively speech. Only for heads whose units have a mean.
         stop_threshold: Stop when the stop probability reaches it; above 1 for never. None: 0.8
-            offline, 0.5 chunked.
+            offline, 0.5 streaming.
         min_frames: Speech does not stop before this many new frames.
         max_frames: Speech is cut after this many new frames. None: when the positions are full.
         max_length: Positions to fill at most: text, prompt and new frames. None: all of the model.
         length_tolerance: Factor by which speech may be shorter or longer, for its text, than
             nearly all of the training data, if the model's configuration tells these lengths.
             None: any factor.
-        stop_before_text_end: Allow speech in the chunked layout to stop before all text is read.
+        stop_before_text_end: Allow speech in the streaming layout to stop before all text is read.
         track_text: If the codec has a token channel, keep speech in the order of its text, limit
             how long a token lasts, and stop at the end of the text only; see
             `sled.decoding.text_tracker`.

@@ -38,7 +38,7 @@ class _Dictation(TextTracker):
         stopped: np.ndarray,
         may_stop: np.ndarray,
     ) -> tuple[Tensor, np.ndarray]:
-        self._drawn.append(units[0, -self._width :].float().cpu().numpy())
+        self._drawn.append(units[0, -self.width :].float().cpu().numpy())
         given = self._units[len(self._drawn) - 1].to(units)
         return given[None], np.array([len(self._drawn) == len(self._units)])
 

@@ -2,8 +2,7 @@
 
 Everything here is plain data. Only the decoder changes an utterance that has joined it.
 
-Shapes: P frames of a prompt, H hidden width, W tokens in a window of the text; `...` is the shape
-of a unit.
+Shapes: P frames of a prompt, H hidden width; `...` is the shape of a unit.
 """
 
 from __future__ import annotations
@@ -12,7 +11,6 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -24,6 +22,7 @@ from sled.decoding.options import (
 from sled.decoding.row import Condition, Row
 from sled.model.cache import CachedRow
 from sled.model.layout import Layout
+from sled.model.token_passage import TextPosition
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,33 +43,6 @@ class Request:
     text_ended: bool = True
     prompt_tokens: int = 0
     conditions: Mapping[str, Tensor] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, eq=False)
-class TextPosition:
-    """A belief about which token of its text an utterance is saying.
-
-    Attributes:
-        first: The token at which the window begins.
-        log_belief: float64 [W] log-likelihoods of the tokens in the window, up to a constant.
-        lasted: Frames for which the most likely token has been the same.
-    """
-
-    first: int
-    log_belief: np.ndarray
-    lasted: int = 0
-
-    @property
-    def best(self) -> int:
-        """The most likely token."""
-        return self.first + int(self.log_belief.argmax())
-
-    @classmethod
-    def at(cls, token: int, window: int) -> TextPosition:
-        """The certain belief that this token is being said."""
-        log_belief = np.full(window, -np.inf)
-        log_belief[0] = 0.0
-        return cls(token, log_belief)
 
 
 @dataclass(eq=False)
@@ -195,6 +167,10 @@ class Utterance:
     def num_tokens_waiting(self) -> int:
         """Tokens of its text whose turn in the layout has not come."""
         return self.rows[0].num_tokens_waiting
+
+    def tokens_read(self, start: int, stop: int) -> list[int]:
+        """The tokens `start:stop` of its text, as far as their turn in the layout has come."""
+        return self.rows[0].tokens_read(start, stop)
 
     def tokens_left(self, token: int) -> float:
         """Tokens from this one to the end of the text; infinite while the text may grow."""

@@ -149,7 +149,7 @@ class RewardReport:
         means = []
         for rewards in self.rewards:
             if len(rewards) >= count:
-                weights = [math.comb(place, count - 1) for place in range(len(rewards))]
+                weights = [math.comb(index, count - 1) for index in range(len(rewards))]
                 total = math.comb(len(rewards), count)
                 means.append(float(np.dot(sorted(rewards), weights)) / total)
         return float(np.mean(means)) if means else None
@@ -312,16 +312,16 @@ def _read_once(
         text_tracker=make_tracker(codec.token_channel, tts.model),
     )
     heard = {
-        place: Heard(items[place], _waveform(codec, one.speech), codec.sample_rate)
-        for place, one in enumerate(generated)
+        index: Heard(items[index], _waveform(codec, one.speech), codec.sample_rate)
+        for index, one in enumerate(generated)
         if one.stopped and len(one.speech)
     }
     given = reward.of(list(heard.values())) if heard else []
     rewards = dict(zip(heard, given, strict=True))
     name = "offline" if layout.is_offline else "stream"
     return [
-        Reading(seed, name, one, len(one.speech) / codec.frame_rate, rewards.get(place))
-        for place, (seed, one) in enumerate(zip(seeds, generated, strict=True))
+        Reading(seed, name, one, len(one.speech) / codec.frame_rate, rewards.get(index))
+        for index, (seed, one) in enumerate(zip(seeds, generated, strict=True))
     ]
 
 
@@ -339,7 +339,7 @@ def best_reading(readings: Sequence[Reading], preferred: int) -> Reading | None:
         preferred: Of readings with the same reward, this one or the first after it is taken, so
             that ties do not favour a layout.
     """
-    turned = [readings[(preferred + place) % len(readings)] for place in range(len(readings))]
+    turned = [readings[(preferred + index) % len(readings)] for index in range(len(readings))]
     judged = [one for one in turned if one.reward is not None]
     return max(judged, key=lambda one: one.reward or 0.0, default=None)
 

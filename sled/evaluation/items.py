@@ -170,8 +170,11 @@ def choose_prompts(items: Sequence[Item], max_prompt_s: float | None = None) -> 
         )
     chosen = []
     for index, item in enumerate(items):
-        prompt = usable[index % len(usable)]
-        prompt = prompt if prompt.id != item.id else usable[(index + 1) % len(usable)]
+        # Of the same speaker, whose other recordings similarity is measured against.
+        own = [one for one in usable if one.speaker == item.speaker]
+        own = own if any(one.id != item.id for one in own) else usable
+        prompt = own[index % len(own)]
+        prompt = prompt if prompt.id != item.id else own[(index + 1) % len(own)]
         assert prompt.recording is not None
         chosen.append(prompt.recording)
     return chosen

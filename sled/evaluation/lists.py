@@ -56,8 +56,10 @@ def read_seed_tts_list(path: Path) -> list[Item]:
         if len(fields) not in (4, 5):
             raise ValueError(f"{path}, line {number}: {len(fields)} fields between bars, not 4, 5")
         name, prompt_text, prompt_audio, text = fields[:4]
-        recording = file_clip(path.parent / fields[4], text) if len(fields) == 5 else None
-        prompt = file_clip(path.parent / prompt_audio, prompt_text)
+        recording = None
+        if len(fields) == 5:
+            recording = file_clip(path.parent / fields[4], text, name=fields[4])
+        prompt = file_clip(path.parent / prompt_audio, prompt_text, name=prompt_audio)
         items.append(Item(name, text, recording=recording, prompt=prompt))
     return items
 

@@ -167,11 +167,11 @@ def counts_of(
     Returns:
         None if the figure is known of no utterance.
     """
-    places = {item_id: place for place, item_id in enumerate(ids)}
+    index_of = {item_id: index for index, item_id in enumerate(ids)}
     above, below = np.zeros(len(ids)), np.zeros(len(ids))
     for row in rows:
         count = metric.of(row)
-        if count is not None and row.item.id in places:
-            above[places[row.item.id]] += count[0]
-            below[places[row.item.id]] += count[1]
+        if count is not None and row.item.id in index_of:
+            above[index_of[row.item.id]] += count[0]
+            below[index_of[row.item.id]] += count[1]
     return (above, below) if below.sum() > 0 else None

@@ -193,7 +193,7 @@ def _read_texts(source: Mapping[str, Any], folder: Path) -> list[Item]:
         for number, entry in enumerate(entries, start=1):
             text, *said = [entry] if isinstance(entry, str) else entry
             name = f"{kind}/{number:02d}" if kind else f"{number:02d}"
-            items.append(Item(name, text, tuple(said), kind))
+            items.append(Item(name, text, tuple(said), str(kind)))
     return items
 
 
@@ -221,9 +221,11 @@ def _read_jsonl(source: Mapping[str, Any], folder: Path) -> list[Item]:
             raise ValueError(f"{path}, line {number}: no object with a text ({error})") from error
         recording = prompt = None
         if "audio" in fields:
-            audio, start_s = path.parent / fields["audio"], float(fields.get("start", 0.0))
-            load = partial(read_clip, audio, start_s, fields.get("duration") if start_s else None)
-            recording = Clip(fields["audio"], load, text, fields.get("duration"))
+            name, is_part = fields["audio"], "start" in fields
+            start_s, duration_s = float(fields.get("start", 0.0)), fields.get("duration")
+            load = partial(read_clip, path.parent / name, start_s, duration_s if is_part else None)
+            name = f"{name}@{start_s:g}" if is_part else name
+            recording = Clip(name, load, text, duration_s)
         if "prompt_audio" in fields:
             prompt = file_clip(
                 path.parent / fields["prompt_audio"],
@@ -236,7 +238,7 @@ def _read_jsonl(source: Mapping[str, Any], folder: Path) -> list[Item]:
                 str(fields.get("id", f"{number:05d}")),
                 text,
                 (said,) if isinstance(said, str) else tuple(said),
-                fields.get("kind", ""),
+                str(fields.get("kind", "")),
                 fields.get("speaker", source.get("speaker")),
                 recording,
                 prompt,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import re
 from collections.abc import Sequence
 from dataclasses import asdict
 from itertools import combinations
@@ -13,12 +15,14 @@ from sled.evaluation.statistics import compare, estimate
 from sled.evaluation.wordings import Wording, choose_wording
 from sled.evaluation.words import align_text
 
+logger = logging.getLogger(__name__)
+
 Results = dict[str, Any]
 """What results.json holds; see docs/evaluation.md."""
 
 
 def collect(run: Run) -> Results:
-    """Compute the results of everything in a run.
+    """Compute the results of all systems of a run that have spoken all texts and been judged.
 
     Raises:
         ValueError: If the texts have no words.
@@ -29,7 +33,10 @@ def collect(run: Run) -> Results:
         raise ValueError(
             f"{len(run.items)} texts contain no {wording.unit}: there is nothing to score"
         )
-    rows = {name: _rows(run, name, wording) for name in run.systems}
+    systems = [name for name in run.systems if run.is_complete(name)]
+    for name in run.systems.keys() - set(systems):
+        logger.warning("%s has not spoken all texts: it is left out of the results", name)
+    rows = {name: _rows(run, name, wording) for name in systems}
     return {
         "protocol": {
             **{key: run.made[key] for key in ("digest", "judges", "items", "settings")},
@@ -38,10 +45,10 @@ def collect(run: Run) -> Results:
             "normaliser": run.protocol.normaliser,
             "unit": wording.unit,
         },
-        "systems": {name: _system(run, name, rows[name]) for name in run.systems},
+        "systems": {name: _system(run, name, rows[name]) for name in systems},
         "comparisons": [
             compared
-            for first, second in combinations(run.systems, 2)
+            for first, second in combinations(systems, 2)
             for compared in _comparisons(run, first, rows[first], second, rows[second])
         ],
         "judging": {
@@ -76,7 +83,7 @@ def _system(run: Run, name: str, rows: Sequence[Row]) -> dict[str, Any]:
                 ],
             }
     kinds = list(dict.fromkeys(item.kind for item in run.items if item.kind))
-    if all(kind[0].isdigit() for kind in kinds):
+    if all(re.fullmatch(r"[0-9]+( .*)?", kind) for kind in kinds):
         kinds.sort(key=lambda kind: (int(kind.split()[0]), kind))
     return {
         "settings": run.systems[name],

@@ -115,6 +115,15 @@ class Run:
         """The repetitions of a system, which may be fewer if a seed makes no difference to it."""
         return range(self.systems[system]["repetitions"])
 
+    def is_complete(self, system: str) -> bool:
+        """Whether a system has spoken all items, and all judges have heard them."""
+        return all(
+            (system, repetition, item.id, judge.name) in self.judged
+            for repetition in self.repetitions(system)
+            for item in self.items
+            for judge in self.judges
+        )
+
     def audio_path(self, system: str, repetition: int, item_id: str) -> Path:
         """The audio file of an utterance."""
         return self.folder / "audio" / system / str(repetition) / f"{item_id}.flac"
@@ -129,7 +138,8 @@ class Run:
         described = json.loads(json.dumps(system.settings(), default=str))
         described["repetitions"] = self.settings.repetitions if system.uses_seed else 1
         before = self.systems.get(system.name)
-        if before is not None and before != described:
+        has_spoken = any(one["system"] == system.name for one in self.spoken)
+        if before is not None and before != described and has_spoken:
             changed = sorted(
                 name
                 for name in before.keys() | described.keys()

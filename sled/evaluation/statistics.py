@@ -2,9 +2,11 @@
 
 A figure is a ratio of sums over items: errors over words, or a sum of scores over their number. The
 items are drawn again and again with replacement (bootstrap, Efron 1979), all seeds of an item
-together, since they are not independent of each other.
+together, since they are not independent of each other. Of a system that is several models, trained
+alike with different seeds, the models are drawn as well, so the interval includes the luck of
+training. With few models it is too narrow: by sqrt((M - 1) / M) for their part of the variance.
 
-Shapes: I items, R resamples.
+Shapes: I items, M models, R resamples.
 """
 
 from __future__ import annotations
@@ -64,34 +66,38 @@ def estimate(sums: np.ndarray, counts: np.ndarray) -> Estimate:
     """Estimate sum(sums) / sum(counts).
 
     Args:
-        sums: [I] for example the errors of each item, over all seeds.
-        counts: [I] for example its words.
+        sums: [I] or [M, I] for example the errors of each item, over all seeds of speaking.
+        counts: [I] or [M, I] for example its words.
 
     Raises:
         ValueError: If the counts are all zero.
     """
     if not counts.sum() > 0:
         raise ValueError("there is nothing to count: the figure has no denominator")
-    ratios = _resampled(sums, counts, _draws(len(sums)))
+    items = sums.shape[-1]
+    ratios = _resampled(sums, counts, _draws(items))
     low, high = _interval(ratios)
     apart = DETECTABLE * 2**0.5 * float(ratios.std())
-    return Estimate(float(sums.sum() / counts.sum()), low, high, apart, len(sums))
+    return Estimate(float(sums.sum() / counts.sum()), low, high, apart, items)
 
 
 def compare(
     first: tuple[np.ndarray, np.ndarray], second: tuple[np.ndarray, np.ndarray]
 ) -> Comparison:
-    """Compare two systems, each given as sums [I] and counts [I] of the same items in order.
+    """Compare two systems, each given as sums and counts of the same items in order.
+
+    Both are [I] or [M, I]. With as many models each, models of the same row are drawn together.
 
     Raises:
         ValueError: If the numbers of items differ, or counts are all zero.
     """
     (sums_a, counts_a), (sums_b, counts_b) = first, second
-    if len(sums_a) != len(sums_b):
-        raise ValueError(f"{len(sums_a)} and {len(sums_b)} items: give the same items of both")
+    items = sums_a.shape[-1]
+    if items != sums_b.shape[-1]:
+        raise ValueError(f"{items} and {sums_b.shape[-1]} items: give the same items of both")
     if not (counts_a.sum() > 0 and counts_b.sum() > 0):
         raise ValueError("there is nothing to compare: a figure has no denominator")
-    draws = _draws(len(sums_a))
+    draws = _draws(items)
     apart = _resampled(sums_b, counts_b, draws) - _resampled(sums_a, counts_a, draws)
     low, high = _interval(apart)
     return Comparison(
@@ -100,21 +106,28 @@ def compare(
         high=high,
         probability_lower=float(np.mean(apart < 0) + np.mean(apart == 0) / 2),
         smallest_difference=DETECTABLE * float(apart.std()),
-        items=len(sums_a),
+        items=items,
     )
 
 
-def _draws(count: int) -> np.ndarray:
-    """[R, I] how often each item is drawn; the same for the same number of items."""
-    generator = np.random.default_rng(0)
+def _draws(count: int, seed: int = 0) -> np.ndarray:
+    """[R, count] how often each of `count` things is drawn; the same for the same arguments."""
+    generator = np.random.default_rng(seed)
     drawn: np.ndarray = generator.multinomial(count, np.full(count, 1 / count), size=RESAMPLES)
     return drawn
 
 
 def _resampled(sums: np.ndarray, counts: np.ndarray, draws: np.ndarray) -> np.ndarray:
-    """[R] the figure of each resample; those without a denominator are left out of it."""
-    below = draws @ counts.astype(float)
-    above = draws @ sums.astype(float)
+    """[R] the figure of each resample; one without a denominator has that of the whole.
+
+    Args:
+        sums: [I] or [M, I].
+        counts: Of the same shape.
+        draws: [R, I] how often each item is drawn.
+    """
+    sums, counts = (np.atleast_2d(each).astype(float) for each in (sums, counts))
+    models = _draws(len(sums), seed=len(sums))
+    below, above = ((models @ each * draws).sum(-1) for each in (counts, sums))
     whole = sums.sum() / counts.sum()
     ratios: np.ndarray = np.where(below > 0, above / np.where(below > 0, below, 1), whole)
     return ratios

@@ -22,13 +22,15 @@ from sled.evaluation.cases import CaseResult
 from sled.evaluation.data_goldens import DATA_CHECKS
 from sled.evaluation.flow_goldens import FLOW_CHECKS
 from sled.evaluation.training_goldens import TRAINING_CHECKS
+from sled.model.ids import Sampling
 from sled.model.layout import Layout
-from sled.model.sampling import IdDraws, Sampling, draw_ids
+from sled.model.sampling import IdDraws, draw_ids
 from sled.model.tokens.cosyvoice import CosyVoiceLM
 from sled.model.tokens.cosyvoice2 import CosyVoice2LM
 from sled.model.tokens.files import load_token_lm, published_name
-from sled.model.tokens.lm import TokenLM, TokenOutput, TokenSample
+from sled.model.tokens.lm import TokenLM
 from sled.model.tokens.losses import NO_TARGET, label_smoothed_loss
+from sled.model.tokens.samples import TokenOutput, TokenSample
 from sled.model.tokens.simpletts import SimpleTTSLM
 
 # Recordings of what published code does wrong have names that end so.

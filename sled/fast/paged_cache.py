@@ -162,11 +162,15 @@ class PagedCache:
     def _grow(self) -> None:
         """Add half as many pages, layer by layer: only one layer at a time is in memory twice."""
         old, new = self.num_pages, self.num_pages + self.num_pages // 2
-        for number, pages in enumerate(self.pages):
-            self.pages[number] = self._new_pages(new)
-            self.pages[number][:, :old] = pages
+        self.captured.clear()  # first: captured steps hold the addresses of pages that are freed
+        try:
+            for number, pages in enumerate(self.pages):
+                self.pages[number] = self._new_pages(new)
+                self.pages[number][:, :old] = pages
+        except BaseException:  # without memory, all layers have as many pages as before
+            self.pages = [pages[:, :old] for pages in self.pages]
+            raise
         self._free += range(new - 1, old - 1, -1)
-        self.captured.clear()
 
     def _to_device(self, array: np.ndarray) -> Tensor:
         return torch.from_numpy(np.ascontiguousarray(array)).to(self._device)

@@ -45,17 +45,41 @@ def find_hub_file(name: str, file: str) -> Path | None:
     Raises:
         ValueError: If the file cannot be downloaded.
     """
-    from huggingface_hub import hf_hub_download, try_to_load_from_cache
+    from huggingface_hub import try_to_load_from_cache
 
     files, _ = _look_up(name, _period())
     if files is not None and file in files:
-        try:
-            return Path(hf_hub_download(name, file))
-        except Exception as error:  # as below
-            raise ValueError(f"{file} of {name} cannot be downloaded ({_line(error)})") from error
+        return _download(name, file, _period())
     if files is None and isinstance(cached := try_to_load_from_cache(name, file), str):
         return Path(cached)
     return None
+
+
+def download_folder(name: str, folder: str) -> None:
+    """Download the files of a folder of a repository, if it has that and the hub can be reached.
+
+    Args:
+        name: The repository, OWNER/NAME.
+        folder: The folder.
+
+    Raises:
+        ValueError: If a file cannot be downloaded.
+    """
+    files, _ = _look_up(name, _period())
+    for file in sorted(files or ()):
+        if file.startswith(f"{folder}/"):
+            hub_file(name, file)
+
+
+@lru_cache(maxsize=256)
+def _download(name: str, file: str, period: int) -> Path:
+    """A file that the hub has; kept as long as what `_look_up` returns."""
+    from huggingface_hub import hf_hub_download
+
+    try:
+        return Path(hf_hub_download(name, file))
+    except Exception as error:  # as below
+        raise ValueError(f"{file} of {name} cannot be downloaded ({_line(error)})") from error
 
 
 def _period() -> int:

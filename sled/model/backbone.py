@@ -30,8 +30,15 @@ def rotary_tables(
 
     Angles are computed in float32 for any `dtype`: bfloat16 has no odd integers above 256.
     """
-    exponent = torch.arange(0, head_dim, 2, device=device, dtype=torch.float32) / head_dim
     position = torch.arange(num_positions, device=device, dtype=torch.float32)
+    return rotary_tables_at(position, head_dim, theta, dtype)
+
+
+def rotary_tables_at(
+    position: Tensor, head_dim: int, theta: float, dtype: torch.dtype
+) -> tuple[Tensor, Tensor]:
+    """`rotary_tables` of these positions, float32 [positions]."""
+    exponent = torch.arange(0, head_dim, 2, device=position.device, dtype=torch.float32) / head_dim
     angle = torch.outer(position, 1.0 / theta**exponent).repeat(1, 2)
     return angle.cos().to(dtype), angle.sin().to(dtype)
 

@@ -17,7 +17,7 @@ from typing import Any
 
 from sled.files.checkpoint import CONFIG_FILE
 from sled.files.json_object import read_json_object
-from sled.model.sampling import Sampling
+from sled.model.ids import Sampling
 
 MODEL_TYPE = "speech_llama"
 # Scores of draws of the energy head; see sled/model/heads/scores/.
@@ -64,6 +64,9 @@ _TRANSFORMERS_KEYS = {
 def _extra(default: Any, key: str | None = None) -> Any:
     """A field that the published format does not have; `key` is its name on disk."""
     return field(default=default, metadata={"is_extra": True, "key": key})
+
+
+MAX_SIZE = 1 << 20  # no model comes near it, and PyTorch cannot count what is far larger
 
 
 @dataclass
@@ -127,6 +130,9 @@ class Architecture:
     conditions: dict[str, int] = field(default_factory=dict, metadata={"is_extra": True})
 
     def __post_init__(self) -> None:
+        for name, value in vars(self).items():
+            if isinstance(value, int) and value > MAX_SIZE:
+                raise ValueError(f"{name}={value} is above {MAX_SIZE:,}")
         self.num_key_value_heads = self.num_key_value_heads or self.num_attention_heads
         self.head_dim = self.head_dim or self.hidden_size // self.num_attention_heads
         if self.num_attention_heads % self.num_key_value_heads:
@@ -274,6 +280,12 @@ class Speaking:
             if (value := getattr(self, name)) is not None and not math.isfinite(value):
                 raise ValueError(f"{name}={value} is not a number")
         self.sampling()  # checks the values
+
+    @property
+    def frames_per_token(self) -> tuple[float, float] | None:
+        """The fewest and the most frames that a token of text takes; None if that is not known."""
+        low, high = self.min_frames_per_token, self.max_frames_per_token
+        return (low, high) if low and high else None
 
     def sampling(self) -> Sampling:
         """How ids are drawn by default."""

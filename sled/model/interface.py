@@ -21,10 +21,10 @@ from torch import Tensor
 
 from sled.model.cache import RowCache
 from sled.model.config import Config
+from sled.model.ids import NONE as NONE
+from sled.model.ids import SpeechIds
 from sled.model.layout import Layout
-from sled.model.sampling import IdDraws, SpeechIds
-
-NONE = -1
+from sled.model.sampling import IdDraws
 
 
 @dataclass(frozen=True, eq=False)

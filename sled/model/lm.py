@@ -23,13 +23,13 @@ from sled.model.cache import KVCache, advance_rows
 from sled.model.conditions import project_conditions
 from sled.model.config import Config
 from sled.model.eager_step import eager_step
-from sled.model.guided_attention import SpokenTokens
+from sled.model.guided_attention import SpokenTokens, guided_attention_loss
 from sled.model.heads import head_class
 from sled.model.heads.energy import XavierLinear, ZeroLinear
 from sled.model.heads.scores import Score
+from sled.model.ids import SpeechIds
 from sled.model.interface import StepInputs
 from sled.model.layout import Arrangement, Layout
-from sled.model.sampling import SpeechIds
 
 # About one frame in a hundred is the last one: this weight balances the stop loss.
 STOP_POSITIVE_WEIGHT = 100.0
@@ -46,6 +46,8 @@ class SpeechBatch:
         frame_mask: [B, T] 1 at real frames.
         layout: How text and speech interleave.
         conditions: A tensor [B, width] for each of the model's conditions.
+        num_given: [B] number of frames at the start of each sample that are only read, like a
+            prompt: they are neither learned nor corrupted. None: none.
     """
 
     input_ids: Tensor
@@ -54,6 +56,16 @@ class SpeechBatch:
     frame_mask: Tensor
     layout: Layout
     conditions: Mapping[str, Tensor]
+    num_given: Tensor | None = None
+
+    @property
+    def learned(self) -> Tensor:
+        """[B, T] bool: the real frames that are learned."""
+        real = self.frame_mask.bool()
+        if self.num_given is None:
+            return real
+        frames = torch.arange(real.shape[1], device=real.device)
+        return real & (frames >= self.num_given[:, None])
 
 
 # Changes what the model reads in training, given also the true units [B, T, *unit];
@@ -66,7 +78,7 @@ class TrainingOutput(NamedTuple):
 
     Attributes:
         loss: `score_loss + stop_loss`.
-        score_loss: The head's score, averaged over real frames.
+        score_loss: The head's score, averaged over learned frames.
         stop_loss: Binary cross-entropy of stopping, averaged over real frames and stop positions.
         attraction: First half of the score.
         repulsion: Second half of the score.
@@ -74,6 +86,7 @@ class TrainingOutput(NamedTuple):
         hidden_states: [P, H] after the final norm, sample by sample.
         lengths: B numbers of positions of the samples, P in all.
         num_frames: Number of real frames F; the number of stop decisions is F + B.
+        num_learned: Number of learned frames: all, if no sample has frames that are only read.
         stop_errors: Number of wrong stop decisions at probability 0.5.
     """
 
@@ -86,6 +99,7 @@ class TrainingOutput(NamedTuple):
     hidden_states: Tensor
     lengths: list[int]
     num_frames: int
+    num_learned: int
     stop_errors: Tensor
 
 
@@ -265,6 +279,7 @@ class SpeechLM(nn.Module):
         history: Tensor | None = None,
         conditions: Mapping[str, Tensor] | None = None,
         corruption: Corruption | None = None,
+        num_given: Tensor | None = None,
     ) -> TrainingOutput:
         """Compute the training losses of a right-padded batch.
 
@@ -275,7 +290,8 @@ class SpeechLM(nn.Module):
             attention_mask: [B, L] 1 at real tokens.
             units: [B, T, *unit] true units.
             frame_mask: [B, T] 1 at real frames.
-            noise: [M, F, N] noise of the head's draws, frames in batch order. None: drawn here.
+            noise: [M, F', N] noise of the head's draws of the learned frames, in batch order.
+                None: drawn here.
             layout: How text and speech interleave. None: as configured.
             guided_states: [F + B, H] states to learn instead of frames: the score is then the
                 distance of the model's states from them, and the heads get no gradient.
@@ -285,6 +301,8 @@ class SpeechLM(nn.Module):
             conditions: A tensor [B, width] for each of the model's conditions.
             corruption: Changes what the model reads. It is called within the forward pass, where
                 all weights are available even if they are sharded.
+            num_given: [B] number of frames at the start of each sample that are only read. None:
+                none.
         """
         batch = SpeechBatch(
             input_ids,
@@ -293,8 +311,11 @@ class SpeechLM(nn.Module):
             frame_mask,
             layout or self.layout,
             conditions or {},
+            num_given,
         )
-        target = units[frame_mask.bool()]
+        real = frame_mask.bool()
+        learned = batch.learned[real]  # [F]
+        target = units[real][learned]
         if corruption is not None:
             batch = corruption(self, batch, units)
         hidden, arrangement, alignment_loss = self._read(batch, spoken)
@@ -303,23 +324,25 @@ class SpeechLM(nn.Module):
         if guided_states is None:
             if noise is None:
                 noise = self.scoreloss.draw_noise(len(target), units.device)
-            score = self.scoreloss.score(predicting[~is_stop], target, noise)
+            score = self.scoreloss.score(predicting[~is_stop][learned], target, noise)
         else:
             score = _state_score(predicting, guided_states)
             predicting = predicting.detach()
         stop_logit = self.eos_head(predicting).squeeze(-1).float()
         stop_loss = self.bceloss(stop_logit, is_stop.float())
-        score_loss = score.value.mean()
+        num_scores = max(1, len(score.value))  # a batch may have no learned frame
+        score_loss = score.value.sum() / num_scores
         return TrainingOutput(
             loss=score_loss + stop_loss,
             score_loss=score_loss,
             stop_loss=stop_loss,
-            attraction=score.attraction.mean().detach(),
-            repulsion=score.repulsion.mean().detach(),
+            attraction=score.attraction.detach().sum() / num_scores,
+            repulsion=score.repulsion.detach().sum() / num_scores,
             alignment_loss=alignment_loss,
             hidden_states=hidden,
             lengths=arrangement.lengths,
-            num_frames=len(target),
+            num_frames=len(learned),
+            num_learned=len(target),
             stop_errors=((stop_logit > 0) != is_stop).sum(),
         )
 
@@ -354,7 +377,7 @@ class SpeechLM(nn.Module):
         if spoken is None:
             return hidden, arrangement, hidden.new_zeros(())
         assert context.watched is not None
-        loss = spoken.loss(*context.watched, arrangement, tokens, frames)
+        loss = guided_attention_loss(spoken.index, *context.watched, arrangement, tokens, frames)
         return hidden, arrangement, loss
 
 

@@ -1,18 +1,25 @@
 """Which requests may speak at once, so that those that speak are never late.
 
-A request is admitted if the predicted step, with its session included, leaves a margin to real
-time. A prediction for many comes from what few have taken, so that only some sessions may start at
-a time: the others come when those have a reserve of audio, which they do not get if it was wrong.
+A request is admitted if the predicted time of a step, with its session included, is shorter by a
+margin than the speech that the step makes. For many sessions the time is predicted from steps with
+few, and the prediction may be wrong. So only some sessions may be *starting* at a time. A session
+has started when its listener has a reserve of audio, which happens only if steps are fast enough.
 
-Otherwise a request waits for its turn, and is refused after a while. The next turn is that of the
-owner who has the fewest sessions, among equals of the one whose turn was longest ago, and of one
-owner the first that came. One request is always admitted. All methods run on the event loop.
+Otherwise a request waits for its turn, and is refused after a while. An *owner* is a key of the
+server. The next turn goes to the owner who has the fewest sessions; among equals, to the one whose
+last turn was longest ago; of one owner's requests, to the first. If nobody speaks, a request is
+always admitted. All methods run on the event loop.
+
+Under a steady overload most requests would wait in vain, which delays their callers and takes
+computing from those who are served. So no more may wait than are likely to get a turn in time, by
+the number of turns there have been lately.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
+import time
+from collections import Counter, deque
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -64,6 +71,8 @@ class Admission:
         self._max_sessions, self._max_starting = max_sessions, max_starting
         self._queue_s, self._max_queued = queue_s, max_queued
         self._waiting: list[_Turn] = []
+        self._full_since_s: float | None = None  # None: the last request did not have to wait
+        self._turns_s: deque[float] = deque()  # when sessions were admitted in the last `queue_s`
         self._active_of: Counter[str] = Counter()  # by owner
         self._num_starting = 0
         self._last_turn: dict[str, int] = {}  # by owner; counted up
@@ -93,8 +102,8 @@ class Admission:
 
     def _has_room(self) -> bool:
         """Whether one more may start now."""
-        settled = self.active - self._num_starting
-        most = max(self._max_starting, int(STARTING_SHARE * settled))
+        started = self.active - self._num_starting
+        most = max(self._max_starting, int(STARTING_SHARE * started))
         return self._num_starting < most and self._fits(self.active + 1)
 
     @asynccontextmanager
@@ -114,7 +123,7 @@ class Admission:
         await self._acquire(owner)
         starting = True
 
-        def settle() -> None:
+        def note_started() -> None:
             nonlocal starting
             if starting:
                 starting = False
@@ -122,7 +131,7 @@ class Admission:
                 self._admit()
 
         try:
-            yield settle
+            yield note_started
         finally:
             self._release(owner, starting)
             starting = False
@@ -150,13 +159,28 @@ class Admission:
 
     @property
     def _is_queue_full(self) -> bool:
-        return len(self._waiting) >= self._max_queued
+        return len(self._waiting) >= self._most_waiting()
+
+    def _most_waiting(self) -> int:
+        """How many may wait: as many as may get a turn in time, as far as that is known."""
+        now_s = time.monotonic()
+        if self._full_since_s is None or now_s < self._full_since_s + self._queue_s:
+            return self._max_queued
+        self._forget_turns(now_s)
+        return min(self._max_queued, 1 + len(self._turns_s))
+
+    def _forget_turns(self, now_s: float) -> None:
+        while self._turns_s and self._turns_s[0] <= now_s - self._queue_s:
+            self._turns_s.popleft()
 
     async def _acquire(self, owner: str) -> None:
         self.check_open(owner)
         if self._is_free:
+            self._full_since_s = None
             self._take(owner)
             return
+        if self._full_since_s is None:
+            self._full_since_s = time.monotonic()
         if self._is_queue_full and (last := self._displaced_by(owner)) is not None:
             self._waiting.remove(last)
             last.come.set_exception(self._refusal())
@@ -208,6 +232,9 @@ class Admission:
         self._active_of[owner] += 1
         self._num_starting += 1
         self._last_turn[owner] = max(self._last_turn.values(), default=0) + 1
+        now_s = time.monotonic()
+        self._forget_turns(now_s)
+        self._turns_s.append(now_s)
 
     def _refusal(self) -> ApiError:
         return ApiError(

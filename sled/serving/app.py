@@ -19,7 +19,16 @@ from sled.serving import elevenlabs
 from sled.serving.contract import DETAILS, ERRORS
 from sled.serving.errors import CODE_OF_STATUS, ApiError, describe_problem
 from sled.serving.guard import UPLOAD_PATHS, Guard
-from sled.serving.openai import batch, captioned, consents, lists, speech, tokens, voices
+from sled.serving.openai import (
+    batch,
+    captioned,
+    consents,
+    conversions,
+    lists,
+    speech,
+    tokens,
+    voices,
+)
 from sled.serving.page import router as page
 from sled.serving.server import Server
 from sled.serving.websocket import connection
@@ -38,7 +47,8 @@ def make_app(server: Server) -> FastAPI:
 
     app = FastAPI(title="SLED", version="1", lifespan=lifespan, redoc_url=None)
     app.state.server = server
-    for door in (speech, batch, captioned, lists, voices, consents, tokens, connection):
+    doors = (speech, batch, captioned, conversions, lists, voices, consents, tokens, connection)
+    for door in doors:
         app.include_router(door.router, responses=ERRORS)
     app.include_router(elevenlabs.router, responses=DETAILS)
     app.include_router(page.router)

@@ -159,6 +159,17 @@ class AudioEncoder:
             rest += self._write(stage.finish(), place + 1)
         return rest + self._writer.finish()
 
+    def encode_whole(self, audio: np.ndarray) -> bytes:
+        """All bytes of a stream of these samples [S] alone."""
+        return self.with_length(self.encode(audio) + self.finish())
+
+    def with_length(self, data: bytes) -> bytes:
+        """All bytes of a stream, which a WAV file begins with."""
+        if self.format.name != "wav":
+            return data
+        samples = data[WAV_HEADER_BYTES:]
+        return wav_header(self.sample_rate, len(samples) // 2) + samples
+
     def _write(self, audio: np.ndarray, first_stage: int) -> bytes:
         for stage in self._stages[first_stage:]:
             audio = stage.feed(audio)

@@ -14,6 +14,7 @@ CODES = {
     "text_too_long": (400, "invalid_request_error"),
     "format_unsupported": (400, "invalid_request_error"),
     "marks_unsupported": (400, "invalid_request_error"),
+    "mode_unsupported": (400, "invalid_request_error"),
     "prompt_too_long": (400, "invalid_request_error"),
     "missing_transcript": (400, "invalid_request_error"),
     "consent_required": (400, "invalid_request_error"),
@@ -44,15 +45,28 @@ CODE_OF_STATUS = {
     413: "body_too_large",
     415: "media_type_unsupported",
 }
+# A name as people write them: printable, without a slash, and no space at either end.
+NAME_PATTERN = r"^[^\s/\\\x00-\x1f\x7f]([^/\\\x00-\x1f\x7f]{0,62}[^\s/\\\x00-\x1f\x7f])?$"
+LANGUAGE_PATTERN = r"^[A-Za-z]{2,8}(-[A-Za-z0-9]{1,8})*$"
+_IN_WORDS = {
+    NAME_PATTERN: "give 1 to 64 printable characters, without slashes, and no space at the ends",
+    LANGUAGE_PATTERN: "give a language tag, such as en or pt-BR",
+}
 # Below these paths, clients read errors in ElevenLabs' form.
 _DETAIL_PATHS = ("/v1/text-to-speech/", "/v1/voices", "/v2/voices")
 
 
 def describe_problem(problem: Mapping[str, Any]) -> tuple[str, str | None]:
     """What is wrong with a field, and which one, of an error that pydantic reports."""
+    message, details = problem["msg"], problem.get("ctx", {})
+    if problem["type"] == "json_invalid":  # its place is one in the text
+        place = problem["loc"][-1]
+        return f"the body is no JSON: {details['error']} at character {place}", None
+    if problem["type"] == "string_pattern_mismatch":
+        message = _IN_WORDS.get(details["pattern"], message)
     places = [str(place) for place in problem["loc"] if place not in ("body", "query", "path")]
     param = ".".join(places) or None
-    return (f"{param}: " if param else "") + problem["msg"], param
+    return (f"{param}: " if param else "") + message, param
 
 
 class ConnectionEnded(Exception):

@@ -24,7 +24,8 @@ from sled.serving.websocket.connection import DOOR as SOCKETS
 MAX_BODY_BYTES = 1 << 20
 # Recordings of 10 MiB, and the fields beside them.
 MAX_UPLOAD_BYTES = 11 << 20
-UPLOAD_PATHS = ("/v1/audio/voices", "/v1/audio/voice_consents")
+CONVERSION_PATH = "/v1/audio/voice_conversions"
+UPLOAD_PATHS = ("/v1/audio/voices", "/v1/audio/voice_consents", CONVERSION_PATH)
 # A recording in base64 beside the text.
 MAX_SPEECH_BYTES = 4 << 20
 # Speech of one text, and of several, each of which may be refused.
@@ -113,7 +114,7 @@ class Guard:
             return
         elif scope["path"].startswith(ELEVENLABS_PATHS):
             door = ELEVENLABS
-        elif scope["path"] in ONE_SPEECH_PATHS:
+        elif scope["path"] in (*ONE_SPEECH_PATHS, CONVERSION_PATH):
             door = OPENAI
         else:
             return
@@ -148,7 +149,11 @@ class Guard:
         origin = headers.get("origin")
         if origin is None or origin in self._origins or "*" in self._origins:
             return
-        if urlsplit(origin).netloc != headers.get("host"):
+        try:
+            host = urlsplit(origin).netloc
+        except ValueError:
+            host = ""
+        if not host or host != headers.get("host"):
             raise ApiError(
                 "origin_not_allowed",
                 f"pages of {origin} may not use this server: see --cors_origins",

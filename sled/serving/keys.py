@@ -97,19 +97,37 @@ def read_keys(path: Path) -> list[Key]:
         problem = error.errors()[0]
         place = ".".join(map(str, problem["loc"]))
         raise ValueError(f"{path}: {place}: {problem['msg']}") from error
-    names = Counter(entry.name for entry in content.keys)
-    for name, count in names.items():
-        if count > 1:
-            raise ValueError(f"{path}: there are {count} keys of the name {name!r}: rename one")
-    return [
+    keys = [
         Key(entry.name, bytes.fromhex(entry.sha256), entry.rate, entry.max_sessions)
         for entry in content.keys
     ]
+    try:
+        check_names(keys)
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from error
+    return keys
+
+
+def check_names(keys: Sequence[Key]) -> None:
+    """Check that no two keys have one name, by which their voices and limits are told apart.
+
+    Raises:
+        ValueError: If some have.
+    """
+    for name, count in Counter(key.name for key in keys).items():
+        if count > 1:
+            raise ValueError(f"there are {count} keys of the name {name!r}: rename one")
+
+
+def key_named_by_digest(key: str) -> Key:
+    """A key without a name of its own; its name stays when other keys come and go."""
+    digest = digest_of(key)
+    return Key(f"key-{digest.hex()[:8]}", digest)
 
 
 def digest_of(key: str) -> bytes:
     """What is kept of a key."""
-    return hashlib.sha256(key.encode()).digest()
+    return hashlib.sha256(key.encode(errors="surrogatepass")).digest()
 
 
 class Keys:
@@ -144,24 +162,22 @@ class Keys:
         """
         if not self._keys:
             return ANYONE
-        if given and not self._window.test(MAX_WRONG_KEYS, "wrong", address):
-            raise ApiError(
-                "rate_limited",
-                "too many wrong keys came from this address: wait a minute",
-                retry_after_s=60.0,
-            )
         digest, found = digest_of(given), None
         # All keys are compared, so that the time does not tell which one is close.
         for key in self._keys:
             if hmac.compare_digest(digest, key.digest):
                 found = key
-        if found is None:
-            if given:
-                self._window.hit(MAX_WRONG_KEYS, "wrong", address)
+        if given and found is not None:  # also if others at this address, as of a proxy, have none
+            return found
+        if given and not self._window.hit(MAX_WRONG_KEYS, "wrong", address):
             raise ApiError(
-                "invalid_api_key", "give a valid key in the header `authorization: Bearer ...`"
+                "rate_limited",
+                "too many wrong keys came from this address: wait a minute",
+                retry_after_s=60.0,
             )
-        return found
+        raise ApiError(
+            "invalid_api_key", "give a valid key in the header `authorization: Bearer ...`"
+        )
 
     # Tokens.
 

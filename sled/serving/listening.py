@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import shlex
 import socket
 import time
 from types import FrameType
@@ -120,19 +122,20 @@ class Listener(uvicorn.Server):
         port = self.servers[0].sockets[0].getsockname()[1]
         host = "127.0.0.1" if config.host == "0.0.0.0" else config.host
         url = f"http://{host}:{port}"
-        example = '{"input": "Speech starts while the text is still being written."}'
+        example = json.dumps({"input": self._server.greeting})
         key = " -H 'authorization: Bearer KEY'" if self._server.keys.needed else ""
         wyoming = []
         if self.wyoming is not None:
             wyoming = ["Home Assistant: Wyoming at {}, port {}".format(*self.wyoming.address)]
         return "\n".join(
             (
-                f"listening at {url}, documentation at {url}/docs",
+                f"listening at {url}, where a browser gets a page that speaks while you type",
+                f"documentation of the API: {url}/docs",
                 *wyoming,
                 f"voices: {', '.join(service.voices)}",
                 f"capacity: {service.admission.capacity()} callers at a time, as measured now",
                 f"try: curl {url}/v1/audio/speech{key} -H 'content-type: application/json' "
-                f"-d '{example}' -o speech.mp3",
+                f"-d {shlex.quote(example)} -o speech.mp3",
             )
         )
 

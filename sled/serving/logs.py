@@ -50,17 +50,22 @@ class JsonFormatter(logging.Formatter):
         return json.dumps(line, ensure_ascii=False)
 
 
-def _without_client_trace(record: logging.LogRecord) -> bool:
-    """Take the trace off what uvicorn logs of a client whose text is not UTF-8."""
-    error = record.exc_info[1] if record.exc_info else None
-    if record.name.startswith("uvicorn") and isinstance(error, UnicodeDecodeError):
+# Uvicorn says this of each handshake of a WebSocket that was refused with a status.
+_REFUSED_HANDSHAKE = "ASGI callable returned without completing handshake."
+
+
+def _is_told(record: logging.LogRecord) -> bool:
+    """Whether a line is written; what uvicorn has to say of a client's mistake has no trace."""
+    if not record.name.startswith("uvicorn"):
+        return True
+    if record.exc_info and isinstance(record.exc_info[1], UnicodeDecodeError):
         record.exc_info, record.levelno, record.levelname = None, logging.WARNING, "WARNING"
-    return True
+    return record.msg != _REFUSED_HANDSHAKE
 
 
 def configure_logging(log_format: LogFormat) -> None:
     """Write all lines of the log to the standard error."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonFormatter() if log_format == "json" else HumanFormatter())
-    handler.addFilter(_without_client_trace)
+    handler.addFilter(_is_told)
     logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)

@@ -6,7 +6,8 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info
 
 import sled
 from sled.serving.errors import CODES
-from sled.serving.service import SpeechService, Utterance
+from sled.serving.service import SpeechService
+from sled.serving.utterance import Utterance
 
 SECONDS = (0.025, 0.05, 0.1, 0.15, 0.2, 0.3, 0.5, 0.75, 1, 1.5, 2, 3, 5, 10)
 STEP_SECONDS = (0.001, 0.002, 0.004, 0.006, 0.008, 0.01, 0.015, 0.02, 0.03, 0.05, 0.1, 0.3, 1)

@@ -15,11 +15,12 @@ from starlette.websockets import WebSocketDisconnect
 from sled.serving.caller import present_caller
 from sled.serving.encoding import AudioEncoder
 from sled.serving.errors import ApiError, ConnectionEnded
-from sled.serving.keys import Key, Keys, digest_of, read_keys
+from sled.serving.keys import Key, Keys, check_names, key_named_by_digest, read_keys
 from sled.serving.metrics import Metrics
-from sled.serving.service import SpeechRequest, SpeechService, Utterance
+from sled.serving.service import SpeechRequest, SpeechService
 from sled.serving.settings import ServerSettings
 from sled.serving.text_feed import TextFeed
+from sled.serving.utterance import Utterance
 from sled.serving.voices.presets import read_presets
 
 logger = logging.getLogger(__name__)
@@ -34,7 +35,8 @@ class Server:
     Args:
         settings: The settings.
         load: Loads the model; called once, on a thread.
-        greeting: What the model says to warm up, and as a preview of a voice.
+        greeting: What the model says to warm up, as a preview of a voice, and in the example that
+            whoever started the server is shown.
         name: Name of the model, known before it is loaded.
 
     Attributes:
@@ -56,9 +58,10 @@ class Server:
         name: str,
     ) -> None:
         self.settings, self._load, self.greeting = settings, load, greeting
-        keys = [Key(f"key-{at}", digest_of(key)) for at, key in enumerate(settings.keys, 1)]
+        keys = [key_named_by_digest(key) for key in dict.fromkeys(settings.keys)]
         if settings.keys_file is not None:
             keys += read_keys(settings.keys_file)
+        check_names(keys)
         if settings.presets is not None:
             read_presets(settings.presets)  # an error is told before the model is loaded
         self.keys = Keys(keys, settings.token_secret)
@@ -168,6 +171,19 @@ class Server:
         except ApiError as error:
             self._note_end(door, error.code, None)
             raise
+
+    @asynccontextmanager
+    async def slot(self) -> AsyncIterator[None]:
+        """A slot for work that nobody listens to while it is done.
+
+        Raises:
+            ApiError: If there is none, or the key may not have it.
+        """
+        key = present_caller().key
+        with self.keys.session(key):
+            async with self.service.admission.slot(key.name) as settle:
+                settle()
+                yield
 
     @asynccontextmanager
     async def open(

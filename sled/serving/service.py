@@ -1,49 +1,43 @@
-"""Speech for the doors of the server: requests in, utterances out.
+"""The model as the server's APIs use it: requests in, utterances out.
 
-A door translates a wire format. It never touches the engine: it opens an utterance here, feeds it
-text and takes its audio.
+Each API has a folder beside this file, a *door* in the server's log and metrics. It translates a
+wire format and never touches the engine: it opens an utterance here, feeds it text and takes its
+audio.
 """
 
 from __future__ import annotations
 
 import asyncio
-import logging
-import time
-from collections.abc import AsyncIterator, Callable
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
-
-import numpy as np
 
 from sled.files.allocator import keep_for_good
 from sled.serving.admission import Admission
 from sled.serving.caller import present_caller
 from sled.serving.errors import ApiError
-from sled.serving.playback import Playback
 from sled.serving.settings import ServerSettings
+from sled.serving.utterance import Utterance
 from sled.serving.voices.library import VoiceEntry
 from sled.serving.voices.presets import Preset, read_presets
 from sled.serving.voices.uploads import Reference, Uploads
-from sled.streaming.marks import Mark, MarkKind
 from sled.streaming.options import SessionOptions
-from sled.streaming.session import Session
+from sled.streaming.voice import Voice
 from sled.text.tokenizer import normalize_spaces
 from sled.tts import TTS
 
-logger = logging.getLogger(__name__)
-
 MODEL_ALIASES = ("tts-1", "tts-1-hd", "gpt-4o-mini-tts")
-# A step that lasts longer will not end.
-STUCK_S = 5.0
-# At the start this many sessions speak at once, to see how long steps take.
-CALIBRATION = (1, 2, 4)
-CALIBRATION_FRAMES = 40
-# A listener with so much audio ahead has a reserve: the next session may start.
-RESERVE_S = 0.25
-# A session whose text is still being written then keeps others from starting for no longer.
-WRITING_S = 0.5
-# A listener begins with so many times the audio that is played until more of it comes.
-CAUTION = 2.0
+# While a step lasts longer than this, `/health` fails. The watchdog waits longer before it acts.
+UNHEALTHY_STEP_S = 5.0
+# At the start this many sessions speak at once, to see how long steps take. Callers wait for it.
+CALIBRATION = (1, 4)
+CALIBRATION_FRAMES = 24
+# A session whose text is still being written counts as started after this time, see `Admission`:
+# how fast its audio comes is then up to the writer.
+MAX_STARTING_S = 0.5
+# The first audio is held back until it lasts this many times as long as the time that recently
+# passed between two pieces of a session's audio.
+RESERVE_FACTOR = 2.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,6 +51,7 @@ class SpeechRequest:
         cfg: Guidance scale. None: as the checkpoint recommends.
         max_lead_s: Seconds of audio that may be taken ahead of real time. None: any.
         reference: A recording to be continued, in the place of a voice.
+        instruction: What the model reads in the place of the voice's recording, see `Prompt`.
         live: Whether somebody may be listening while the audio is made. If not, the speech rests
             while others are short of audio.
     """
@@ -67,7 +62,9 @@ class SpeechRequest:
     cfg: float | None = None
     max_lead_s: float | None = None
     reference: Reference | None = None
+    instruction: str | None = None
     live: bool = True
+    speed: float = 1.0
 
 
 class SpeechService:
@@ -118,7 +115,7 @@ class SpeechService:
     @property
     def healthy(self) -> bool:
         """Whether the engine answers."""
-        return self.tts.engine.step_running_s < STUCK_S
+        return self.tts.engine.step_running_s < UNHEALTHY_STEP_S
 
     async def warm_up(self, text: str) -> None:
         """Speak to nobody, so that the first caller does not wait and the capacity is known.
@@ -141,13 +138,18 @@ class SpeechService:
             async for _ in session:
                 pass
 
-    def count_tokens(self, text: str) -> int:
-        """Tokens of a text."""
-        return len(self.tts.tokenizer.encode(normalize_spaces(text)))
+    def usage(self, text: str, seconds: float) -> dict[str, int]:
+        """How many tokens were read and spoken, as OpenAI counts; of speech, frames are counted.
 
-    def count_frames(self, seconds: float) -> int:
-        """Frames of speech of a duration."""
-        return round(seconds * self.tts.codec.frame_rate)
+        Args:
+            text: What was said.
+            seconds: How long it took.
+        """
+        said = text.encode(errors="replace").decode()  # without halves of surrogate pairs
+        tokens = len(self.tts.tokenizer.encode(normalize_spaces(said)))
+        frames = round(seconds * self.tts.codec.frame_rate)
+        counts = {"input_tokens": tokens, "output_tokens": frames}
+        return counts | {"total_tokens": tokens + frames}
 
     def check_model(self, name: str | None) -> None:
         """Check that a request names this model.
@@ -185,24 +187,34 @@ class SpeechService:
         except ValueError as error:
             raise ApiError("invalid_value", str(error)) from error
         async with AsyncExitStack() as stack:
-            settle = await stack.enter_async_context(self.admission.slot(present_caller().key.name))
+            owner = present_caller().key.name
             try:
+                voice: Voice | None = None
+                if request.reference is not None:  # takes seconds, in which others may start
+                    self.admission.check_open(owner)
+                    voice = await self.uploads.voice_of(request.reference, request.instruction)
+                note_started = await stack.enter_async_context(self.admission.slot(owner))
                 if request.reference is None:
-                    voice = await self.voices.load(entry)
-                else:
-                    voice = await self.uploads.voice_of(request.reference)
+                    voice = await self.voices.load(entry, request.instruction)
                 session = self.tts.open_session(options, voice=voice)
             except ValueError as error:
-                raise ApiError("invalid_value", str(error), "voice") from error
+                param = "instructions" if request.instruction else "voice"
+                raise ApiError("invalid_value", str(error), param) from error
             stack.callback(session.cancel)
             pace = self.tts.engine.pace
             utterance = Utterance(
-                session, request.max_lead_s, lambda: CAUTION * pace.delay_s, settle
+                session,
+                request.max_lead_s,
+                lambda: RESERVE_FACTOR * pace.delay_s,
+                note_started,
+                request.speed,
             )
             if not request.live:
-                settle()
-            loop = asyncio.get_running_loop()
-            stack.callback(loop.call_later(WRITING_S, utterance.settle_if_writing).cancel)
+                note_started()
+            timer = asyncio.get_running_loop().call_later(
+                MAX_STARTING_S, utterance.note_started_if_writing
+            )
+            stack.callback(timer.cancel)
             yield utterance
 
     def _options(self, request: SpeechRequest, preset: Preset) -> SessionOptions:
@@ -216,160 +228,8 @@ class SpeechService:
             decoding=replace(self.tts.default_options, **changes),
             seed=request.seed,
             max_start_delay_s=0.0,
+            playback_speed=request.speed,
         )
         if not request.live:
             return replace(options, max_lead_s=None)
         return replace(options, max_lead_s=request.max_lead_s or options.max_lead_s)
-
-
-class Utterance:
-    """One utterance: text in, audio out.
-
-    Args:
-        session: Speaks.
-        max_lead_s: Seconds of audio that may be taken ahead of real time. None: any. A socket takes
-            minutes of audio from a sender before it slows it down, and what a listener has not
-            heard when he interrupts was made in vain.
-        reserve_s: The first audio is held back until there is so much of it, but no longer than it
-            then lasts. It is little unless many are spoken to. Asked when the first audio has come:
-            of many who start together, each makes the others slower.
-        settle: Called when the listener has a reserve of audio.
-
-    Attributes:
-        text: The text so far.
-        num_samples: Samples taken so far.
-        playback: How far the audio is ahead of a player since the text has been complete.
-        writing: The same up to then: a player that has nothing to play may wait for the text.
-        on_first_audio: Called when the first audio is taken.
-    """
-
-    def __init__(
-        self,
-        session: Session,
-        max_lead_s: float | None = None,
-        reserve_s: Callable[[], float] = lambda: 0.0,
-        settle: Callable[[], None] = lambda: None,
-    ) -> None:
-        self._session, self._max_lead_s = session, max_lead_s
-        self._reserve_s, self._settle = reserve_s, settle
-        self._first_s = 0.0
-        self._num_marks: dict[MarkKind, int] = {}
-        self._complete = False
-        self._fed_s: float | None = None
-        self.playback, self.writing = Playback(), Playback()
-        self.on_first_audio: Callable[[], None] | None = None
-        self.text, self.num_samples = "", 0
-
-    def feed(self, text: str) -> None:
-        """Take more of the text."""
-        if self._fed_s is None:
-            self._fed_s = time.perf_counter()
-        self.text += text
-        self._session.feed(text)
-
-    def end_segment(self) -> None:
-        """Have the text so far said to its end, without waiting for more."""
-        self._session.end_segment()
-
-    def flush(self) -> None:
-        """Note that the text is complete."""
-        self._complete = True
-        self._session.flush()
-
-    def settle_if_writing(self) -> None:
-        """Let others start if the text is still being written: how fast is for the writer."""
-        if not self._complete:
-            self._settle()
-
-    @property
-    def model_s(self) -> float | None:
-        """Seconds from the first text to when the first audio was made. None: it was not taken."""
-        ready_s = self._session.first_ready_s
-        return None if ready_s is None or self._fed_s is None else ready_s - self._fed_s
-
-    @property
-    def seconds(self) -> float:
-        """Duration of the audio taken so far."""
-        return self.num_samples / self._session.sample_rate
-
-    @property
-    def has_marks(self) -> bool:
-        """Whether the model tells when its words are said."""
-        return self._session.has_marks
-
-    def take_marks(self, kind: MarkKind) -> list[Mark]:
-        """The marks of the audio that has been taken, without those that were returned before.
-
-        Call it after each piece of audio, and once at the end.
-
-        Args:
-            kind: Of words, or of characters.
-        """
-        num_marks = self._num_marks.get(kind, 0)
-        marks = self._session.marks(kind, num_marks)
-        self._num_marks[kind] = num_marks + len(marks)
-        return marks
-
-    def heard_text(self, played_s: float) -> str:
-        """The text, as it was fed, whose words had begun when so many seconds were played."""
-        return self._session.heard_text(played_s)
-
-    async def audio(self) -> AsyncIterator[np.ndarray]:
-        """Pieces of audio [S], not further ahead than the listener may be.
-
-        Raises:
-            ApiError: If the text cannot be said, or the engine fails.
-        """
-        try:
-            asked_s = time.perf_counter()
-            async for piece in self._pieces():
-                seconds = len(piece) / self._session.sample_rate
-                if not self.playback.has_begun:
-                    self.writing.add(seconds, asked_s)
-                if self._complete:
-                    self.playback.add(seconds, asked_s)
-                await self._keep_lead()
-                if not self.num_samples:
-                    self._first_s = time.perf_counter()
-                    if self.on_first_audio is not None:
-                        self.on_first_audio()
-                self.num_samples += len(piece)
-                if self._lead_s() >= RESERVE_S:
-                    self._settle()
-                yield piece
-                asked_s = time.perf_counter()
-        except ValueError as error:
-            blank = not self.text.strip()
-            raise ApiError(
-                "text_empty" if blank else "invalid_value", str(error), "input"
-            ) from error
-        except Exception as error:
-            logger.exception("a session failed")
-            raise ApiError("engine_failed", "speaking failed: try again", None, 1.0) from error
-
-    async def _pieces(self) -> AsyncIterator[np.ndarray]:
-        """The audio; the first pieces come together, so that the listener has a reserve."""
-        held: list[np.ndarray] = []
-        # The session loses nothing if it is not waited for any longer.
-        with suppress(asyncio.TimeoutError, StopAsyncIteration):
-            held.append(await anext(self._session))
-            reserve_s = self._reserve_s()
-            ends_s = time.perf_counter() + reserve_s
-            while sum(map(len, held)) < reserve_s * self._session.sample_rate:
-                wait_s = max(0.0, ends_s - time.perf_counter())
-                held.append(await asyncio.wait_for(anext(self._session), wait_s))
-        for piece in held:
-            yield piece
-        async for piece in self._session:
-            yield piece
-
-    def _lead_s(self) -> float:
-        """How far the audio is ahead of a player that began with the first piece."""
-        return self.seconds - (time.perf_counter() - self._first_s)
-
-    async def _keep_lead(self) -> None:
-        if self._max_lead_s is None or not self.num_samples:
-            return
-        lead_s = self._lead_s()
-        if lead_s > self._max_lead_s:
-            await asyncio.sleep(lead_s - self._max_lead_s)

@@ -63,7 +63,7 @@ class ServerSettings(BaseSettings):
         None, description="signs tokens for browsers; the same for all servers behind one address"
     )
     insecure: bool = Field(
-        False, description="listen at other addresses than the own machine's without keys"
+        False, description="allow addresses beyond this machine (loopback) without keys"
     )
     cors_origins: Annotated[list[str], NoDecode] = Field(
         default_factory=list, description="web origins whose pages may use the server"
@@ -83,12 +83,14 @@ class ServerSettings(BaseSettings):
     )
     max_sessions: int = Field(64, description="most utterances at a time", ge=1)
     max_load: float = Field(
-        0.85, description="share of real time that a step may take, one more session included", gt=0
+        0.85,
+        description="highest predicted real-time factor of a step, the new session included",
+        gt=0,
     )
     max_starting: int = Field(
         6,
-        description="most utterances at a time that have no reserve of audio yet, or a quarter of "
-        "those that have",
+        description="most utterances that are filling their playback buffer at a time, or a "
+        "quarter of those with buffered audio, if that is more",
         ge=1,
     )
     queue_s: float = Field(1.0, description="how long a request waits for its turn", ge=0)
@@ -110,7 +112,16 @@ class ServerSettings(BaseSettings):
     @classmethod
     def _split(cls, value: Any) -> Any:
         """A list in an environment variable is written with commas."""
-        return [one.strip() for one in value.split(",")] if isinstance(value, str) else value
+        if isinstance(value, str):
+            value = [one.strip() for one in value.split(",") if one.strip()]
+        return value
+
+    @field_validator("keys")
+    @classmethod
+    def _check_keys(cls, keys: list[str]) -> list[str]:
+        if not all(map(str.strip, keys)):
+            raise ValueError("a key is blank: give one that is hard to guess")
+        return keys
 
     @field_validator("voices")
     @classmethod

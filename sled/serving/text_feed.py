@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 from sled.serving.errors import ApiError
-from sled.serving.service import Utterance
+from sled.serving.utterance import Utterance
 
 
 class TextFeed:

@@ -67,16 +67,16 @@ def check_layout(layout: object) -> Layout | None:
     return layout
 
 
-def check_voice(voice: object) -> Voice | Prompt | None:
-    """A voice, a prompt, or None.
+def check_voice(voice: object) -> Voice | Prompt | str | None:
+    """A voice, a prompt, the name of a voice, or None.
 
     Raises:
         ValueError: It is something else.
     """
-    if voice is not None and not isinstance(voice, Voice | Prompt):
+    if voice is not None and not isinstance(voice, Voice | Prompt | str):
         raise ValueError(
             f"a voice cannot be {voice!r}: give Prompt(text, audio), with the words spoken in "
-            "the recording, or a Voice from make_voice or load_voice"
+            "the recording, a name, or a Voice from make_voice or load_voice"
         )
     return voice
 

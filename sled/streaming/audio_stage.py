@@ -27,6 +27,9 @@ from sled.streaming.place_reader import SpokenPlaces
 from sled.streaming.trimming import TailTrimmer
 from sled.streaming.voice import Voice
 
+# The longest piece of a pause.
+MAX_SILENCE_S = 0.4
+
 
 @dataclass(frozen=True, eq=False)
 class UnitChunk:
@@ -109,6 +112,7 @@ class AudioStage:
         voice: The codec has decoded this voice's recording; its speech is dropped.
         trim_tail: Whether to drop near-silence at the end.
         gain_db: What the audio is amplified by.
+        playback_speed: See `SessionOptions`.
 
     Attributes:
         state: The codec's state, advanced by `decode_together`.
@@ -129,6 +133,7 @@ class AudioStage:
         voice: Voice | None = None,
         trim_tail: bool = False,
         gain_db: float = 0.0,
+        playback_speed: float = 1.0,
     ) -> None:
         stream = codec.stream_decoder()
         self._queue, self._on_end, self._gain_db = queue, on_end, gain_db
@@ -153,7 +158,7 @@ class AudioStage:
         self._hop_length = codec.hop_length
         self.silence, self.num_frames = Silence(), 0
         self.timeline = MarkTimeline(codec.sample_rate, codec.hop_length)
-        self.listener = ListenerClock(codec.sample_rate)
+        self.listener = ListenerClock(codec.sample_rate * playback_speed)
         queue.call_on_take(self.listener.take)
 
     def accept(self, decoded: Tensor, chunk: UnitChunk) -> None:
@@ -187,7 +192,8 @@ class AudioStage:
             if pause_samples:
                 if self._trimmer is not None:
                     self._put(self._trimmer.release(), units, chunk)
-                self._put(np.zeros(pause_samples, np.float32), units, chunk, is_pause=True)
+                for piece in self._silence(pause_samples):
+                    self._put(piece, units, chunk, is_pause=True)
         if chunk.last:
             if self._trimmer is not None:
                 self._put(self._trimmer.finish(), units, chunk)
@@ -195,15 +201,27 @@ class AudioStage:
             self._queue.end()
             self._on_end()
 
+    def _silence(self, num_samples: int) -> Iterator[np.ndarray]:
+        """Silence in pieces as long as those of speech are at most.
+
+        They are parts of one array, of which the system gives memory to what is written only.
+        """
+        silence, longest = (
+            np.zeros(num_samples, np.float32),
+            round(MAX_SILENCE_S * self._sample_rate),
+        )
+        for start in range(0, num_samples, longest):
+            yield silence[start : start + longest]
+
     def _divide(self, decoded: Tensor) -> Iterator[tuple[Tensor, int]]:
         """Cut decoded samples at the pauses in them; each part with the length of its pause."""
         while self._pauses and self._pauses[0][0] <= self._num_decoded + len(decoded):
-            (place, pause), *others = self._pauses
+            (end, pause), *others = self._pauses
             self._pauses = tuple(others)
-            left = place - self._num_decoded
-            self._num_decoded = place
-            yield decoded[:left], pause
-            decoded = decoded[left:]
+            num_before = end - self._num_decoded
+            self._num_decoded = end
+            yield decoded[:num_before], pause
+            decoded = decoded[num_before:]
         self._num_decoded += len(decoded)
         yield decoded, 0
 
@@ -214,7 +232,9 @@ class AudioStage:
         if len(audio) and not self._has_sound:
             self._has_sound = True
             self._queue.hold(chunk.start_delay_s)
-        self._queue.put(Chunk(amplify(audio, self._gain_db), units, is_pause))
+        if not is_pause:
+            audio = amplify(audio, self._gain_db)
+        self._queue.put(Chunk(audio, units, is_pause))
 
     def _to_audio(self, decoded: Tensor) -> np.ndarray:
         skipped = min(self._samples_to_skip, len(decoded))

@@ -107,7 +107,7 @@ class CodecThread:
         """Queue a job."""
         if self._cuda_stream is not None:
             # The model's stream may still be computing the units.
-            job.written = torch.cuda.current_stream().record_event()
+            job.written = torch.cuda.current_stream(self._cuda_stream.device).record_event()
         self._queue.put(job)
 
     def call_after_jobs(self, call: Callable[[], None]) -> None:

@@ -35,7 +35,7 @@ logger = logging.getLogger(__name__)
 T = TypeVar("T")
 
 # While there is nothing to do, dropped sessions are looked for this often.
-LOOK_S = 1.0
+LOOK_EVERY_S = 1.0
 # Commands between two steps take no longer than this.
 MAX_COMMANDS_S = 0.01
 
@@ -232,9 +232,8 @@ class Engine:
         try:
             with torch.inference_mode():
                 self._serve()
-        except (
-            BaseException
-        ) as error:  # any error must end the consumers, which wait for this thread
+        # Any error must end the consumers, which wait for this thread.
+        except BaseException as error:
             logger.exception("the decoding thread failed: all sessions end")
             self._turn_began_s = None
             with self._condition:
@@ -252,7 +251,7 @@ class Engine:
             with self._condition:
                 self._turn_began_s = None
                 while idle and self._consumers and not self._has_calls:
-                    self._condition.wait(LOOK_S)
+                    self._condition.wait(LOOK_EVERY_S)
                 if self._closed:
                     self._start_over(RuntimeError("the engine is closed"))
                 if self._closed or not (self._commands or self._consumers):
@@ -308,7 +307,7 @@ class Engine:
         return step
 
     def _let_rest(self) -> None:
-        """Now and then, choose the sessions that rest while others are short of audio."""
+        """If it is time to, choose the sessions that rest while others are short of audio."""
         now_s, policy = time.perf_counter(), self._lead_policy
         if len(self._utterances) < 2 and not policy.anybody_rests:
             return

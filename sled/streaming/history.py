@@ -54,7 +54,7 @@ class History:
     @property
     def needs_next_token(self) -> bool:
         """Whether the channel of some units is that of the next segment's first token."""
-        return any(one.num_settled < len(one.units) for one in self.spoken[-1:])
+        return any(one.num_final < len(one.units) for one in self.spoken[-1:])
 
     def units(
         self, tokenizer: TextTokenizer, channel: TokenChannel | None, next_token: int | None

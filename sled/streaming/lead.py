@@ -29,10 +29,10 @@ class ListenerClock:
     He begins with the first audio that is taken, and plays no audio that has not been taken.
 
     Args:
-        sample_rate: In Hz.
+        sample_rate: Samples that he plays in a second.
     """
 
-    def __init__(self, sample_rate: int) -> None:
+    def __init__(self, sample_rate: float) -> None:
         self._sample_rate = sample_rate
         self._taken_s = self._played_s = self._at_s = 0.0
 

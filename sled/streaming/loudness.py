@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 
-from sled.model.config import Speaking
+if TYPE_CHECKING:  # what speaks without PyTorch amplifies, too
+    from sled.model.config import Speaking
 
 WINDOW_S = 0.01
 # Level in dB of full scale below which a window is always nearly silent. Without it, the noise of a

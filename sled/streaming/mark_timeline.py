@@ -174,10 +174,10 @@ class MarkTimeline:
         self._silent += bytes(silent)
         num_heard = len(self._silent) * self._window
         while self._ended and self._ended[0].end <= num_heard:
-            self._settle()
+            self._note_said()
 
-    def _settle(self) -> None:
-        """Note that the next word whose audio has been heard was said."""
+    def _note_said(self) -> None:
+        """Move the next word, whose audio has been heard, to those that have been said."""
         word = self._ended[0]
         start, end = word.start, word.end
         first, behind = start // self._window, -(-end // self._window)
@@ -203,7 +203,7 @@ class MarkTimeline:
         """End the timeline with its audio, which may have been trimmed."""
         self._close(self._reached)
         while self._ended:
-            self._settle()
+            self._note_said()
         index = len(self._said)
         while index and self._said[index - 1].end > num_samples:
             index -= 1

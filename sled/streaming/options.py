@@ -44,6 +44,8 @@ class SessionOptions:
         max_lead_s: With more audio than this made and not yet played, or always if this is None
             (nobody listens), the session rests while others are short of audio. A listener is
             taken to play what he takes from the first audio on.
+        playback_speed: By what factor the listener plays the audio faster, after a change of tempo
+            that is not the session's. It matters for `max_lead_s`.
         trim_tail: Whether to drop near-silence at the end.
         max_silence_s: A segment whose text has been read ends after this much near-silence. None:
             only where the model stops.
@@ -62,13 +64,14 @@ class SessionOptions:
 
     decoding: DecodingOptions | None = None
     layout: Layout | None = None
-    voice: Voice | Prompt | None = None
+    voice: Voice | Prompt | str | None = None
     seed: int = 0
     ramp: ChunkRamp | None = None
     limits: SegmentLimits | None = None
     max_start_delay_s: float = 1.0
     max_ahead_s: float | None = 30.0
     max_lead_s: float | None = 10.0
+    playback_speed: float = 1.0
     trim_tail: bool = False
     max_silence_s: float | None = None
     encoding: Encoding = "float32"
@@ -89,6 +92,8 @@ class SessionOptions:
         for name in ("max_ahead_s", "max_lead_s", "max_silence_s"):
             if (value := getattr(self, name)) is not None and not value > 0:
                 raise ValueError(f"{name}={value}: give seconds above 0, or None for no limit")
+        if not 0 < self.playback_speed < math.inf:
+            raise ValueError(f"playback_speed={self.playback_speed}: give a factor above 0")
         if not 0 <= self.max_start_delay_s < math.inf:
             raise ValueError(f"max_start_delay_s={self.max_start_delay_s}: give seconds, or 0")
         if self.gain_db is not None and not math.isfinite(self.gain_db):
@@ -110,7 +115,7 @@ class SessionOptions:
             ValueError: If the recording of the voice is too long.
         """
         voice = self.voice
-        assert not isinstance(voice, Prompt), "prepare the voice first"
+        assert not isinstance(voice, Prompt | str), "prepare the voice first"
         return SegmentBudget(
             config,
             self.decoding or DecodingOptions.of_model(config),

@@ -9,8 +9,8 @@ from torch import Tensor
 from sled.decoding import UtteranceState
 from sled.streaming.history import History
 from sled.streaming.place_reader import PlaceReader
+from sled.streaming.segment_speech import SegmentSpeech
 from sled.streaming.unit_buffer import UnitBuffer
-from sled.text.incremental import IncrementalTokenizer
 
 
 @dataclass
@@ -38,11 +38,8 @@ class RunnerState:
         segments: See `SegmentRunner`, as for the other attributes.
         text_ended: See there.
         num_taken: See there.
-        number: See there.
-        tokens: See there.
-        said: See there.
-        units: See there.
-        unit_tokens: See there.
+        segment_number: See there.
+        speech: See there.
         num_frames: See there.
         history: See there.
         buffer: See there.
@@ -55,11 +52,8 @@ class RunnerState:
     segments: list[Segment]
     text_ended: bool
     num_taken: int
-    number: int
-    tokens: IncrementalTokenizer
-    said: str
-    units: list[Tensor]
-    unit_tokens: list[int]
+    segment_number: int
+    speech: SegmentSpeech
     num_frames: int
     history: History
     buffer: UnitBuffer

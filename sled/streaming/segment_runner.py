@@ -31,7 +31,7 @@ from sled.streaming.options import SessionOptions
 from sled.streaming.pace import LEAST_FRAMES
 from sled.streaming.place_reader import PlaceReader
 from sled.streaming.runner_state import RunnerState, Segment
-from sled.streaming.spoken import Spoken
+from sled.streaming.segment_speech import SegmentSpeech
 from sled.streaming.start_delay import StartDelay
 from sled.streaming.text_stage import TextEvent
 from sled.streaming.unit_buffer import UnitBuffer
@@ -43,7 +43,7 @@ logger = logging.getLogger(__name__)
 
 # A chunk is handed over before it is full if less audio than this would be left to play when it
 # were full; but not in smaller parts than `LEAST_FRAMES`.
-RESERVE_S = 0.1
+LEAST_LEFT_S = 0.1
 
 
 class SegmentRunner:
@@ -63,12 +63,8 @@ class SegmentRunner:
             still grow.
         text_ended: Whether no more text comes.
         num_taken: Segments that are done; read by the text stage.
-        number: Segments begun so far.
-        tokens: Tokenizes the segment being said.
-        said: The text of the segment being said, as far as the decoder has it.
-        units: The units of the segment being said.
-        unit_tokens: The token that each of them says, by its number in the text that the model
-            reads; empty if the speech is not tracked.
+        segment_number: Number of the segment being said; the first one is 1.
+        speech: Text and units of the segment being said.
         num_frames: Frames of all segments so far.
         history: The speech that the next segment continues.
         buffer: Units that have not been handed to the audio stage.
@@ -107,10 +103,8 @@ class SegmentRunner:
         self._start_delay = StartDelay(needed, options.max_start_delay_s)
         self.segments = [Segment()]
         self.text_ended = False
-        self.num_taken = self.number = self.num_frames = 0
-        self.tokens, self.said = IncrementalTokenizer(tokenizer), ""
-        self.units: list[Tensor] = []
-        self.unit_tokens: list[int] = []
+        self.num_taken = self.segment_number = self.num_frames = 0
+        self.speech = SegmentSpeech(IncrementalTokenizer(tokenizer))
         self.history = History(options.budget(config).past_frames, voice)
         self.buffer = UnitBuffer(
             options.ramp or ChunkRamp(), audio.lookahead_frames, audio.delayed_frames
@@ -144,7 +138,8 @@ class SegmentRunner:
         """Give the decoder the text that has arrived."""
         if self._utterance is None:
             while self.segments and not self.segments[0].text.strip():
-                if not self.segments[0].ended:
+                pause_s = self.segments[0].pause_s
+                if not self.segments[0].ended or (pause_s and self._is_far_ahead()):
                     return
                 self._drop_segment()
             if not self.segments:
@@ -156,13 +151,27 @@ class SegmentRunner:
         if segment.given:
             return
         assert self._utterance is not None
-        token_ids = self.tokens.feed(segment.text)
-        self.said += segment.text
+        token_ids = self.speech.add_text(segment.text, ended=segment.ended)
         segment.text, segment.given = "", segment.ended
-        if segment.ended:
-            token_ids += self.tokens.finish()
         self._start_delay.count(len(token_ids), self._text_came_s)
         self._engine.decoder.feed(self._utterance, token_ids, ended=segment.ended)
+
+    def _is_far_ahead(self) -> bool:
+        """Whether a pause, which is made in no time, has to wait until audio has been taken.
+
+        Pauses that the codec still holds do not count: they may wait for the speech that follows.
+        """
+        limit = self._max_waiting
+        if limit is None or self._queue.num_samples <= limit:
+            return False
+        self._queue.call_below(limit // 2, self._ask_to_resume)
+        return True
+
+    @property
+    def _max_waiting(self) -> int | None:
+        """Samples that may wait to be taken. None: any number."""
+        seconds, rate = self._options.max_ahead_s, self._engine.codec.sample_rate
+        return None if seconds is None else round(seconds * rate)
 
     def _begin_segment(self) -> bool:
         """Let the next segment join the decoder; returns whether enough of its text is known."""
@@ -176,8 +185,8 @@ class SegmentRunner:
             if not following:
                 return False
             next_token = following[0]
-        self.tokens, self.said, self.units, self.unit_tokens = tokens, "", [], []
-        self.number += 1
+        self.speech = SegmentSpeech(tokens)
+        self.segment_number += 1
         self.places.begin_segment(self.history.text, self._text_from(0))
         decoder, options = self._engine.decoder, self._segment_options()
         past = self.history.units(self._tokenizer, channel, next_token)
@@ -217,13 +226,14 @@ class SegmentRunner:
         max_lead_s, codec = self._options.max_lead_s, self._engine.codec
         if max_lead_s is None:
             return math.inf
-        lead_s = self._sound_s(now_s) + len(self.buffer) / codec.frame_rate
+        frames_per_s = codec.frame_rate * self._options.playback_speed
+        lead_s = self._sound_s(now_s) + len(self.buffer) / frames_per_s
         return lead_s if lead_s <= max_lead_s else math.inf
 
     def _sound_s(self, now_s: float) -> float:
-        """Audio that is ready and has not been played, in seconds."""
-        waiting_s = self._queue.num_samples / self._engine.codec.sample_rate
-        return waiting_s + self._audio.listener.unplayed_s(now_s)
+        """How long the audio lasts that is ready and has not been played, in seconds."""
+        played_per_s = self._engine.codec.sample_rate * self._options.playback_speed
+        return self._queue.num_samples / played_per_s + self._audio.listener.unplayed_s(now_s)
 
     def _is_late(self) -> bool:
         """Whether the listener would wait for a full chunk, as steps got slower since it began."""
@@ -235,7 +245,7 @@ class SegmentRunner:
         if len(engine.decoder.utterances) < 2:  # steps take as long as they did
             return False
         missing_s = self.buffer.num_missing * engine.pace.real_time_factor / engine.codec.frame_rate
-        return self._sound_s(time.perf_counter()) < missing_s + RESERVE_S
+        return self._sound_s(time.perf_counter()) < missing_s + LEAST_LEFT_S
 
     def on_frame(self, unit: Tensor, stopped: bool, exhausted: bool) -> None:
         """Take the next frame of the utterance; see `Consumer`."""
@@ -243,9 +253,8 @@ class SegmentRunner:
         assert utterance is not None
         if not stopped:
             self.buffer.add(unit)
-            self.units.append(unit)
-            if utterance.text_position is not None:
-                self.unit_tokens.append(utterance.text_position.best)
+            position = utterance.text_position
+            self.speech.add_unit(unit, None if position is None else position.best)
             self.places.add_frame(utterance)
             self.num_frames += 1
         if stopped or exhausted:
@@ -268,26 +277,20 @@ class SegmentRunner:
             self.stopped &= not self.segments[1:]
             self.segments, self.text_ended = [], True
         elif stopped:
-            if self.units:
-                self.history.add(self._spoken(utterance))
+            if self.speech.units:
+                num_tokens = len(utterance.rows[0].token_ids) - 1  # without </s>
+                self.history.add(self.speech.spoken(num_tokens))
         else:
             self._take_back_text(utterance, segment)
         if self.segments and segment.given:
             self._drop_segment()
         self._continue()
 
-    def _spoken(self, utterance: Utterance) -> Spoken:
-        """The segment that has been said."""
-        end = len(utterance.rows[0].token_ids) - 1  # before </s>
-        tokens = [end - token for token in self.unit_tokens]
-        units = torch.stack(self.units)
-        return Spoken(self.said, units, tokens if len(tokens) == len(units) else None)
-
     def _take_back_text(self, utterance: Utterance, segment: Segment) -> None:
         """Give a segment the text that its utterance, which was cut, has not read."""
         unread = self._tokenizer.decode(utterance.rows[0].take_unread_text())
         unread = unread.strip("\ufffd")  # a character that has been read in part
-        segment.text = unread + self.tokens.open_text + segment.text
+        segment.text = unread + self.speech.open_text + segment.text
         if segment.text:
             logger.warning("speech was cut before its text had been read: the rest follows")
             segment.given = False
@@ -304,17 +307,16 @@ class SegmentRunner:
     def _regulate(self, utterance: Utterance) -> None:
         """Pause if too much audio waits; cut a segment that has fallen silent."""
         options, silence = self._options, self._audio.silence
-        if options.max_silence_s is not None and silence.segment == self.number:
+        if options.max_silence_s is not None and silence.segment == self.segment_number:
             too_long = silence.seconds > options.max_silence_s
             if too_long and utterance.rows[0].has_read_text:
                 self._engine.break_off(utterance)
                 self._end_segment(utterance, stopped=False)
                 return
-        if options.max_ahead_s is not None:
-            limit = round(options.max_ahead_s * self._engine.codec.sample_rate)
-            if self._queue.num_samples > limit:
-                self._engine.decoder.pause(utterance)
-                self._queue.call_below(limit // 2, self._ask_to_resume)
+        limit = self._max_waiting
+        if limit is not None and self._queue.num_samples > limit:
+            self._engine.decoder.pause(utterance)
+            self._queue.call_below(limit // 2, self._ask_to_resume)
 
     def _ask_to_resume(self) -> None:
         """Called on the thread that takes audio."""
@@ -323,6 +325,8 @@ class SegmentRunner:
     def _resume(self) -> None:
         if self._utterance is not None:
             self._engine.decoder.resume(self._utterance)
+        elif self.segments:  # a pause waits
+            self._continue()
 
     # Units for the audio stage.
 
@@ -336,7 +340,7 @@ class SegmentRunner:
             units = torch.empty(0, *self._engine.codec.unit_shape).to(self._engine.codec.unit_dtype)
         self._num_handed_over += len(units)
         delay_s = self._start_delay.seconds(num_waiting)
-        chunk = UnitChunk(units, self.number, last, delay_s, pause_s, self.places.take())
+        chunk = UnitChunk(units, self.segment_number, last, delay_s, pause_s, self.places.take())
         self._engine.decode_audio(self, self._audio, chunk)
 
     def _finish(self) -> None:
@@ -364,11 +368,8 @@ class SegmentRunner:
             [copy(segment) for segment in self.segments],
             self.text_ended,
             self.num_taken,
-            self.number,
-            copy(self.tokens),
-            self.said,
-            list(self.units),
-            list(self.unit_tokens),
+            self.segment_number,
+            self.speech.copy(),
             self.num_frames,
             self.history.copy(),
             self.buffer.copy(),
@@ -382,13 +383,8 @@ class SegmentRunner:
         """Continue from a saved state; called before the runner receives any text."""
         self.segments = [copy(segment) for segment in state.segments]
         self.text_ended, self.stopped = state.text_ended, state.stopped
-        self.num_taken, self.number, self.num_frames = (
-            state.num_taken,
-            state.number,
-            state.num_frames,
-        )
-        self.tokens, self.said, self.units = copy(state.tokens), state.said, list(state.units)
-        self.unit_tokens = list(state.unit_tokens)
+        self.num_taken, self.segment_number = state.num_taken, state.segment_number
+        self.num_frames, self.speech = state.num_frames, state.speech.copy()
         self.history, self.buffer = state.history.copy(), state.buffer.copy()
         self.places = state.places.copy()
         self._generator.set_state(state.noise_state)
@@ -396,3 +392,5 @@ class SegmentRunner:
             decoder = self._engine.decoder
             self._utterance = decoder.restore(state.utterance, generator=self._generator)
             self._engine.expect_frames(self, self._utterance)
+        elif self.segments and self.segments[0].ended:  # a pause that waited
+            self._ask_to_resume()

@@ -117,6 +117,7 @@ class Session:
             voice,
             options.trim_tail,
             options.output_gain_db(engine.model.config),
+            options.playback_speed,
         )
         runner = SegmentRunner(engine, tokenizer, options, audio, queue, schedule_text, on_frame)
         limits = options.limits or options.budget(engine.model.config).segment_limits()
@@ -279,7 +280,9 @@ class Session:
         """
         return self._engine.tracks_text and self._runner.tracks_text
 
-    def marks(self, kind: MarkKind = "word", since: int = 0) -> list[Mark]:
+    def marks(
+        self, kind: MarkKind = "word", since: int = 0, until_s: float | None = None
+    ) -> list[Mark]:
         """The marks of the audio that has been taken, in order.
 
         Words that are written as one item, such as "$5 million", have one mark. A pause belongs to
@@ -288,6 +291,7 @@ class Session:
         Args:
             kind: "word", or "character".
             since: How many marks to leave out, from the first one on.
+            until_s: Only of words that end within so many seconds. None: all audio that was taken.
 
         Returns:
             The marks of words that have ended; none if `has_marks` is False.
@@ -295,7 +299,10 @@ class Session:
         Raises:
             ValueError: For an unknown kind.
         """
-        return self._audio.timeline.marks(kind, since, self._queue.num_taken)
+        num_samples = self._queue.num_taken
+        if until_s is not None:
+            num_samples = min(num_samples, round(until_s * self.sample_rate))
+        return self._audio.timeline.marks(kind, since, num_samples)
 
     def heard_text(self, played_s: float) -> str:
         """The text, as it was fed, up to the last word that had begun when so much was played.

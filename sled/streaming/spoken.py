@@ -33,8 +33,8 @@ class Spoken:
     tokens: Sequence[int] | None = None
 
     @property
-    def num_settled(self) -> int:
-        """Units that do not depend on what follows: all but the silence at the end."""
+    def num_final(self) -> int:
+        """Units whose channel does not depend on what follows: all but the silence at the end."""
         return len(self.units) if self.tokens is None else sum(back > 0 for back in self.tokens)
 
     def within(

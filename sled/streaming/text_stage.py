@@ -211,8 +211,8 @@ class TextStage:
             piece = self._fed.popleft()
             read = self._reader.feed(piece.text)
             if piece.ends_segment:  # as a pause does, but without a silence
-                place = self._num_plain
-                read += [*self._reader.finish(), Pause(0.0, place, place)]
+                end = self._num_plain
+                read += [*self._reader.finish(), Pause(0.0, end, end)]
             self._process(read, piece.at_s)
         else:
             assert self._ended_at_s is not None

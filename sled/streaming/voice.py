@@ -6,16 +6,11 @@ and runs the codec's decoder through its units (the state is kept).
 
 from __future__ import annotations
 
-import json
 import weakref
 from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
-import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor
 
 from sled.codec import Codec
@@ -28,12 +23,9 @@ from sled.model.interface import FrameModel
 from sled.model.layout import Layout
 from sled.streaming.recording import Audio
 from sled.streaming.spoken import Spoken
+from sled.streaming.voice_file import VoiceFile
 from sled.text.incremental import IncrementalTokenizer
 from sled.text.tokenizer import TextTokenizer
-
-FORMATS = "sled-voice-"
-FILE_FORMAT = f"{FORMATS}2"
-CONDITION_PREFIX = "condition."
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,7 +75,7 @@ class Voice:
         text: Transcript of the recording, normalised.
         units: [P, ...] units of the recording.
         layout: The layout in which the model has read them.
-        prefill: The model's state after the text and those settled units (`Spoken.num_settled`)
+        prefill: The model's state after the text and those final units (`Spoken.num_final`)
             that the layout puts before any further text; to be continued by `Decoder.restore` and
             `Decoder.extend_prompt`.
         codec_state: The codec's state after the units.
@@ -237,23 +229,18 @@ class Voice:
             codec: The codec. No other codec can use the file.
             notes: Further metadata of the file.
         """
-        row = self.prefill.rows[0]
-        tensors = {"latents": self.units.cpu(), "token_ids": torch.tensor(row.token_ids)}
-        for number, cached in enumerate(self.prefill.cached):
-            tensors[f"keys.{number}"], tensors[f"values.{number}"] = (x.cpu() for x in cached)
-        for name, vector in self.conditions.items():
-            tensors[f"{CONDITION_PREFIX}{name}"] = vector.cpu().clone()
-        description = {
-            "text": self.text,
-            "transcript": self.transcript,
-            "tokens": self.tokens,
-            "text_chunk": self.layout.text_chunk,
-            "speech_chunk": self.layout.speech_chunk,
-            "model": model_digest,
-            "codec": codec.digest(),
-        }
-        metadata = {**(notes or {}), "format": FILE_FORMAT, "voice": json.dumps(description)}
-        save_file(tensors, str(path), metadata=metadata)
+        VoiceFile(
+            text=self.text,
+            transcript=self.transcript,
+            units=self.units,
+            conditions=self.conditions,
+            tokens=self.tokens,
+            layout=self.layout,
+            token_ids=self.prefill.rows[0].token_ids,
+            cached=self.prefill.cached,
+            model_digest=model_digest,
+            codec_digest=codec.digest(),
+        ).write(path, notes)
 
     @classmethod
     def load(
@@ -278,21 +265,17 @@ class Voice:
             ValueError: If there is no such file, it is broken, or it was made with another model,
                 tokenizer or codec.
         """
-        description, tensors = _read_file(Path(path))
-        text, units = description["text"], tensors["latents"].to(model.device)
-        conditions = {
-            name.removeprefix(CONDITION_PREFIX): tensor
-            for name, tensor in tensors.items()
-            if name.startswith(CONDITION_PREFIX)
-        }
-        tokens = description["tokens"]
-        spoken = Spoken(f"{text} ", units, None if tokens is None else tuple(tokens))
+        file = VoiceFile.read(Path(path))
+        device = model.device
+        conditions = {name: vector.to(device) for name, vector in file.conditions.items()}
+        tokens = None if file.tokens is None else tuple(file.tokens)
+        spoken = Spoken(f"{file.text} ", file.units.to(device), tokens)
         given = model_conditions(model, codec, conditions)
         request = _prefill_request(spoken, tokenizer, codec.token_channel, given)
         parts = {
-            "model": (description["model"], model_digest),
-            "codec": (description["codec"], codec.digest()),
-            "tokenizer": (tensors["token_ids"].tolist(), list(request.token_ids)),
+            "model": (file.model_digest, model_digest),
+            "codec": (file.codec_digest, codec.digest()),
+            "tokenizer": (file.token_ids, list(request.token_ids)),
         }
         for part, (theirs, ours) in parts.items():
             if theirs != ours:
@@ -300,42 +283,19 @@ class Voice:
                     f"{path} was made with another {part} (or in another precision): make it again "
                     "with `sled voices make`, with the same --dtype"
                 )
-        layout = Layout(description["text_chunk"], description["speech_chunk"])
         decoder = Decoder(model)
         utterance = decoder.join(
-            request, options=DecodingOptions.with_all_rows(model), layout=layout
+            request, options=DecodingOptions.with_all_rows(model), layout=file.layout
         )
         for row in utterance.rows:  # as after reading ahead
             del row.unread[:-1]
         cached = tuple(
-            CachedRow(*(tensors[f"{what}.{row}"].to(model.device) for what in ("keys", "values")))
+            CachedRow(*(tensor.to(device) for tensor in file.cached[row]))
             for row in range(len(utterance.rows))
         )
         prefill = UtteranceState.of(utterance, cached)
-        voice = cls._assemble(text, spoken, layout, prefill, model, codec, conditions)
-        return replace(voice, transcript=description["transcript"])
-
-
-def _read_file(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
-    """The description and the tensors of a voice file."""
-    remedy = "make one with `sled voices make`"
-    if not path.is_file():
-        raise ValueError(f"no voice file at {path}: {remedy}")
-    try:
-        with safe_open(str(path), "pt") as file:
-            metadata = file.metadata() or {}
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except (SafetensorError, OSError) as error:
-        raise ValueError(f"{path} is not a readable voice file ({error}): {remedy}") from error
-    names = {"latents", "token_ids", "keys.0", "values.0"}
-    guided = names | {"keys.1", "values.1"}
-    found = {name for name in tensors if not name.startswith(CONDITION_PREFIX)}
-    form = metadata.get("format", "")
-    if form.startswith(FORMATS) and form != FILE_FORMAT:
-        raise ValueError(f"{path} is a voice file of another version of sled: {remedy} again")
-    if form != FILE_FORMAT or found not in (names, guided):
-        raise ValueError(f"{path} is not a voice file: {remedy}")
-    return json.loads(metadata["voice"]), tensors
+        voice = cls._assemble(file.text, spoken, file.layout, prefill, model, codec, conditions)
+        return replace(voice, transcript=file.transcript)
 
 
 def model_conditions(
@@ -361,5 +321,5 @@ def _prefill_request(
         conditions: Vectors [width] by name.
     """
     ids = IncrementalTokenizer(tokenizer).feed(spoken.text)
-    units = spoken.within([*ids, -1], 1, len(ids), channel)[: spoken.num_settled]
+    units = spoken.within([*ids, -1], 1, len(ids), channel)[: spoken.num_final]
     return Request(ids, units, False, len(ids), conditions)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from typing import Any
 
 from sled.training.run_arguments import (
@@ -11,8 +11,10 @@ from sled.training.run_arguments import (
     RunArguments,
     TrainerArguments,
     TransformersArguments,
+    fill,
     list_setting,
     make_flag_parser,
+    parse_known_flags,
     setting,
 )
 from sled.training.short_help import FIRST_FLAGS
@@ -65,8 +67,8 @@ class ModelArguments:
         "0",
     )
     score: str | None = _inherited(
-        "what the energy head learns from: energy, gaussian_mmd, laplacian_mmd, drifting, or "
-        "attraction, which collapses",
+        "training loss of the energy head: energy, gaussian_mmd, laplacian_mmd, drifting; "
+        "attraction, a control, collapses to one draw",
         "energy",
     )
     score_beta: float | None = _inherited("exponent of the energy distance", "1")
@@ -172,6 +174,11 @@ class DataArguments:
         "same; it teaches the model to continue after a prompt",
     )
     max_joined_s: float = setting(15.0, "longest joined sample in seconds")
+    main_speaker: str | None = setting(
+        None,
+        "speaker whom the model is to speak like without a prompt: of samples of other speakers "
+        "the first second is only read, not learned; unset: any of them",
+    )
     max_train_samples: int | None = setting(None, "use only this many cuts of each training corpus")
     max_eval_samples: int | None = setting(
         None, "use only this many cuts of each evaluation corpus"
@@ -293,17 +300,10 @@ def parse_flags(
     Raises:
         ValueError: If a flag is unknown, or a value is invalid.
     """
-    values, unknown = make_parser(defaults, description).parse_known_args(argv)
-    if unknown:
-        raise ValueError(f"unknown flags or values {' '.join(unknown)}: see --help")
-
-    def fill(arguments: type[Any]) -> Any:
-        names = (one.name for one in fields(arguments) if one.init)
-        return arguments(**{name: getattr(values, name) for name in names})
-
+    values = parse_known_flags(make_parser(defaults, description), argv)
     return (
-        fill(ModelArguments),
-        fill(LoraArguments),
-        fill(DataArguments),
-        fill(SledTrainingArguments),
+        fill(ModelArguments, values),
+        fill(LoraArguments, values),
+        fill(DataArguments, values),
+        fill(SledTrainingArguments, values),
     )

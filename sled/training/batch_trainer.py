@@ -21,7 +21,7 @@ from sled.training.checkpoints.ema import WeightEma
 from sled.training.checkpoints.lora import unwrap
 from sled.training.checkpoints.saving import BATCHES_FILE, CurrentIntervals, WholeCheckpointTrainer
 from sled.training.clock import training_seconds
-from sled.training.run_arguments import TrainerArguments
+from sled.training.run_arguments import NO_LIMIT, TrainerArguments
 from sled.training.workers import explained_worker_errors
 
 FLAGS_FILE = "training_flags.json"
@@ -74,11 +74,19 @@ class BatchTrainer(WholeCheckpointTrainer):
         return self._trained_before_s + training_seconds(self.args.device) - self._began_s
 
     @property
+    def share_done(self) -> float:
+        """Share of the steps that have been taken, or of the time for training that is up.
+
+        Of a run without a number of steps, 0.
+        """
+        limit, minutes = self.args.max_steps, self.args.training_minutes
+        share = 0.0 if limit >= NO_LIMIT else self.state.global_step / limit
+        return share if minutes is None else max(share, self.trained_s / (60 * minutes))
+
+    @property
     def is_over(self) -> bool:
         """Whether all steps have been taken, or all of the time for training is up."""
-        minutes = self.args.training_minutes
-        time_is_up = minutes is not None and self.trained_s >= 60 * minutes
-        return time_is_up or self.state.global_step >= self.args.max_steps
+        return self.share_done >= 1
 
     def _require_whole_weights(self) -> None:
         if self.shards_weights:

@@ -29,6 +29,10 @@ class GuidedTeacher:
     def __init__(self, model: SpeechLM, cfg: float) -> None:
         self._model, self._cfg = deepcopy(model).eval().requires_grad_(False), cfg
 
+    def to(self, device: torch.device) -> None:
+        """Move the copy of the model to a device."""
+        self._model.to(device)
+
     @torch.no_grad()
     def states(self, batch: SpeechBatch) -> Tensor:
         """Guided states [F + B, H] of a batch."""

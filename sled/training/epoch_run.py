@@ -180,6 +180,9 @@ def _resume(run: EpochRun) -> int:
     if processes.rank:  # the learner's state is that of the first process
         run.learner.generator.set_state(own[processes.rank]["generator"])
     torch.set_rng_state(own[processes.rank]["dropout"])
+    device, on_device = run.learner.generator.device, own[processes.rank].get("device_dropout")
+    if device.type == "cuda" and on_device is not None:
+        torch.cuda.set_rng_state(on_device, device)
     run.train_loader.start_epoch(state["epoch"])
     run.train_loader.load_state_dict(own[processes.rank]["batches"])
     if processes.rank == 0:
@@ -188,9 +191,11 @@ def _resume(run: EpochRun) -> int:
 
 
 def _save_state(run: EpochRun, epoch: int) -> None:
+    device = run.learner.generator.device
     own = {
         "generator": run.learner.generator.get_state(),
         "dropout": torch.get_rng_state(),
+        "device_dropout": torch.cuda.get_rng_state(device) if device.type == "cuda" else None,
         "batches": run.train_loader.state_dict(),
     }
     processes = run.learner.processes.gather(own)

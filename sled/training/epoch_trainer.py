@@ -82,6 +82,12 @@ class EpochTrainer(BatchTrainer):
         """Return the numbers of a batch by whose sums over a step losses are divided."""
 
     @property
+    @override
+    def is_over(self) -> bool:
+        limit = self.args.max_epochs
+        return super().is_over or (limit is not None and self.epochs_completed >= limit)
+
+    @property
     def epochs_completed(self) -> int:
         """Number of epochs before the current one, those before the run included."""
         return self._epoch

@@ -18,8 +18,8 @@ class EvaluationLosses:
     """
 
     def __init__(self, device: torch.device) -> None:
-        # Sums of the loss parts, then wrong stop decisions, frames and stop decisions.
-        self._totals = torch.zeros(len(LOSS_PARTS) + 3, device=device, dtype=torch.float64)
+        # Sums of the loss parts, their counts, wrong stop decisions, and samples.
+        self._totals = torch.zeros(2 * len(LOSS_PARTS) + 2, device=device, dtype=torch.float64)
 
     def add(self, output: TrainingOutput, num_samples: int) -> None:
         """Add a batch.
@@ -28,24 +28,39 @@ class EvaluationLosses:
             output: Output of the model.
             num_samples: Samples in the batch.
         """
-        frames, stops = output.num_frames, output.num_frames + num_samples
-        weights = [stops if part == "stop_loss" else frames for part in LOSS_PARTS]
-        losses = [float(getattr(output, part)) for part in LOSS_PARTS]
-        sums = [loss * weight for loss, weight in zip(losses, weights, strict=True)]
-        counts = [float(output.stop_errors), float(frames), float(stops)]
-        self._totals += torch.tensor(sums + counts, device=self._totals.device)
+        counts = count_terms(output.num_learned, output.num_frames, num_samples)
+        sums = [float(getattr(output, part)) * count for part, count in counts.items()]
+        others = [float(output.stop_errors), float(num_samples)]
+        totals = [*sums, *map(float, counts.values()), *others]
+        self._totals += torch.tensor(totals, device=self._totals.device)
 
     def metrics(self, accelerator: Accelerator) -> tuple[dict[str, float], int]:
         """Mean losses over all processes, and the number of samples."""
-        *sums, wrong, frames, stops = accelerator.reduce(self._totals, "sum").tolist()
+        *parts, wrong, samples = accelerator.reduce(self._totals, "sum").tolist()
+        size = len(LOSS_PARTS)
+        counts = dict(zip(LOSS_PARTS, parts[size:], strict=True))
         metrics = {
-            part: value / (stops if part == "stop_loss" else frames)
-            for part, value in zip(LOSS_PARTS, sums, strict=True)
+            part: total / max(1.0, counts[part])
+            for part, total in zip(LOSS_PARTS, parts[:size], strict=True)
         }
         metrics |= {
             "loss": metrics["score_loss"] + metrics["stop_loss"],
-            "stop_error": wrong / stops,
+            "stop_error": wrong / counts["stop_loss"],
         }
         if not metrics["alignment_loss"]:  # not computed, or no times of words
             del metrics["alignment_loss"]
-        return metrics, round(stops - frames)
+        return metrics, round(samples)
+
+
+def count_terms(num_learned: int, num_frames: int, num_samples: int) -> dict[str, int]:
+    """Number of terms that each of `LOSS_PARTS` is the mean of.
+
+    Args:
+        num_learned: Learned frames of a batch.
+        num_frames: All its frames.
+        num_samples: Its samples.
+    """
+    counts = dict.fromkeys(LOSS_PARTS, num_learned)
+    counts["alignment_loss"] = num_frames
+    counts["stop_loss"] = num_frames + num_samples
+    return counts

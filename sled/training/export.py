@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -12,6 +13,7 @@ from sled.decoding import DecodingOptions
 from sled.fast import DTYPES
 from sled.files.checkpoint import CONFIG_FILE, INDEX_FILE, WEIGHTS_FILE
 from sled.files.json_object import read_json_object
+from sled.files.recorded_voices import VOICES_FOLDER
 from sled.model.huggingface import SpeechLlamaForCausalLM
 from sled.model.tokens.files import MODELS
 from sled.text.tokenizer import TextTokenizer
@@ -28,7 +30,7 @@ def export(
     cfg: float | None = None,
     draws: int | None = None,
 ) -> None:
-    """Write a checkpoint with its weights in the given type, and the codec in a subfolder.
+    """Write a checkpoint with its weights in the given type, its voices, and a codec.
 
     The folder gets its files when all of them are written.
 
@@ -76,6 +78,8 @@ def export(
         tokenizer.save_pretrained(staged)
         if parts is not None:
             parts.save(staged / "codec")
+        if (Path(model) / VOICES_FOLDER).is_dir():
+            shutil.copytree(Path(model) / VOICES_FOLDER, staged / VOICES_FOLDER)
         for file in (WEIGHTS_FILE, INDEX_FILE):  # of an earlier export
             (destination / file).unlink(missing_ok=True)
         publish_model(staged, destination)

@@ -65,8 +65,8 @@ def sample_units(model: SpeechLM, batch: SpeechBatch, units: Tensor, share: floa
 
     Scheduled sampling (Bengio et al. 2015) of all frames in parallel (Mihaylova and Martins 2019).
     Each sample has a random share of drawn frames, up to `share`, and a random temperature, up to
-    1, because speech is often decoded at a low one. Frames whose input differs from the true unit
-    are kept, as they stand for a prompt.
+    1, because speech is often decoded at a low one. Given frames, and frames whose input differs
+    from the true unit, are kept, as they stand for a prompt.
 
     Args:
         model: Draws the units.
@@ -77,6 +77,7 @@ def sample_units(model: SpeechLM, batch: SpeechBatch, units: Tensor, share: floa
     history, real = batch.units, batch.frame_mask.bool()
     shares = share * torch.rand(len(real), 1, device=real.device)
     chosen = (torch.rand(*real.shape, device=real.device) < shares) & real
+    chosen &= batch.learned
     chosen &= (history == units).reshape(*real.shape, -1).all(-1)
     chosen = chosen.reshape(*real.shape, *(1 for _ in model.unit_shape))
     num_frames = int(real.sum())
@@ -97,7 +98,7 @@ def sample_units(model: SpeechLM, batch: SpeechBatch, units: Tensor, share: floa
 
 
 def add_noise(batch: SpeechBatch, most: float) -> SpeechBatch:
-    """Add noise to the latents that the model reads, of a random level for each sample.
+    """Add noise to the learned latents that the model reads, of a random level for each sample.
 
     Args:
         batch: With units that are latent vectors.
@@ -113,4 +114,5 @@ def add_noise(batch: SpeechBatch, most: float) -> SpeechBatch:
     square = (latents.square() * mask[..., None]).sum((1, 2))
     scale = (square / (mask.sum(1) * latents.shape[-1])).sqrt()[:, None, None]
     level = most * torch.rand(len(latents), 1, 1, device=latents.device)
-    return replace(batch, units=latents + level * scale * torch.randn_like(latents))
+    noise = level * scale * torch.randn_like(latents)
+    return replace(batch, units=latents + noise * batch.learned[..., None])

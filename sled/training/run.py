@@ -10,7 +10,6 @@ from typing import Any
 
 from transformers import set_seed
 from transformers.trainer import TRAINER_STATE_NAME
-from transformers.trainer_utils import IntervalStrategy
 
 from sled.training.arguments import (
     Arguments,
@@ -24,11 +23,12 @@ from sled.training.arguments import (
 from sled.training.callbacks.report import show_progress
 from sled.training.callbacks.samples import show_samples
 from sled.training.callbacks.time_limit import TimeLimit
-from sled.training.checkpoints.integrity import find_damage, find_last
+from sled.training.checkpoints.integrity import checkpoint_to_continue
 from sled.training.checkpoints.lock import only_run_in
 from sled.training.checkpoints.lora import save_merged, unwrap
 from sled.training.checkpoints.saving import finished_steps, publish_model
 from sled.training.recordings import defaults_for_recordings
+from sled.training.run_arguments import check_evaluation_data
 from sled.training.setup import make_trainer
 from sled.training.trainer import SledTrainer
 
@@ -93,7 +93,7 @@ def _train(argv: Sequence[str] | None, arguments: Arguments, start: float) -> Pa
     show_samples(trainer)
     if args.max_minutes is not None:
         trainer.add_callback(TimeLimit.of_minutes(start, args.max_minutes, trainer.accelerator))
-    last = _checkpoint_to_continue(args.resume_from_checkpoint, output_dir)
+    last = checkpoint_to_continue(args.resume_from_checkpoint, output_dir)
     if last is not None:
         logger.info("continuing from %s", last)
     # All processes have made the same model; from here on each has its own noise.
@@ -110,21 +110,6 @@ def _train(argv: Sequence[str] | None, arguments: Arguments, start: float) -> Pa
             args.max_steps,
         )
     return output_dir
-
-
-def _checkpoint_to_continue(named: str | None, output_dir: Path) -> Path | None:
-    """The checkpoint that a flag names, else the last one of the run, if there is one.
-
-    Raises:
-        ValueError: If it cannot be read.
-    """
-    if named is None:
-        return find_last(output_dir)
-    if damage := find_damage(Path(named)):
-        raise ValueError(
-            f"--resume_from_checkpoint {named} cannot be read ({damage}): name another one"
-        )
-    return Path(named)
 
 
 def save_result(trainer: SledTrainer) -> None:
@@ -159,12 +144,7 @@ def _check_flags(
     """
     if not data_args.train_manifest:
         raise ValueError("--train_manifest is missing: name what to train with (see --help)")
-    strategy = IntervalStrategy(args.eval_strategy)
-    if strategy != IntervalStrategy.NO and not data_args.eval_manifest:
-        raise ValueError(
-            f"--eval_manifest is missing for --eval_strategy {strategy.value}: name what to "
-            "evaluate on, or pass --eval_strategy no"
-        )
+    check_evaluation_data(args, data_args.eval_manifest)
     if lora_args.lora_rank and model_args.finetune_path is None:
         raise ValueError(
             f"--lora_rank {lora_args.lora_rank}: adapters need an existing model, name it with "

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
-from dataclasses import dataclass, field
-from typing import Any, NoReturn
+from argparse import Namespace
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field, fields
+from typing import Any, NoReturn, TypeVar
 
 import torch
 from transformers import HfArgumentParser, TrainingArguments
+from transformers.trainer_utils import IntervalStrategy
 from typing_extensions import override
 
 from sled.training.short_help import FlagFormatter, add_help_flags
+
+Flags = TypeVar("Flags")
 
 # Steps of a run that ends after a number of epochs.
 NO_LIMIT = 2**31 - 1
@@ -155,3 +159,45 @@ def make_flag_parser(
     )
     add_help_flags(parser, first)
     return parser
+
+
+def parse_known_flags(parser: FlagParser, argv: Sequence[str] | None) -> Namespace:
+    """Parse a command line.
+
+    Args:
+        parser: Knows its flags.
+        argv: The flags. None: those of the process.
+
+    Raises:
+        ValueError: If a flag is unknown, or a value is invalid.
+    """
+    values, unknown = parser.parse_known_args(argv)
+    if unknown:
+        raise ValueError(f"unknown flags or values {' '.join(unknown)}: see --help")
+    return values
+
+
+def fill(group: type[Flags], values: Namespace) -> Flags:
+    """Make a dataclass of the flags that are its fields."""
+    of_group: Any = group
+    names = (one.name for one in fields(of_group) if one.init)
+    filled: Flags = group(**{name: getattr(values, name) for name in names})
+    return filled
+
+
+def check_evaluation_data(args: TrainingArguments, eval_manifest: Sequence[str]) -> None:
+    """Check that a run which evaluates has something to evaluate on.
+
+    Args:
+        args: The flags of the run.
+        eval_manifest: What `--eval_manifest` names.
+
+    Raises:
+        ValueError: If it has nothing.
+    """
+    strategy = IntervalStrategy(args.eval_strategy)
+    if strategy != IntervalStrategy.NO and not eval_manifest:
+        raise ValueError(
+            f"--eval_manifest is missing for --eval_strategy {strategy.value}: name what to "
+            "evaluate on, or pass --eval_strategy no"
+        )

@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import asdict, fields
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import torch
 from lhotse import CutSet
-from lhotse.cut import Cut
 from transformers import set_seed
 
 from sled.codec import Codec
-from sled.data.alignment.spoken_times import word_ends
 from sled.data.dataset import SpeechDataset, num_cuts, open_corpus
 from sled.data.lengths import (
     measure_frames_per_token,
@@ -34,6 +31,13 @@ from sled.training.arguments import (
     SledTrainingArguments,
 )
 from sled.training.checkpoints.lora import add_adapters
+from sled.training.checks import (
+    check_alignment,
+    check_layer,
+    check_lengths,
+    check_speaker,
+    check_token_channel,
+)
 from sled.training.distillation import GuidedTeacher, make_student
 from sled.training.parts import codec_name, load_run_codec, load_tokenizer, start_folder
 from sled.training.trainer import SledTrainer
@@ -68,33 +72,21 @@ def make_trainer(
     codec = run_codec.parts.assemble(str(args.device))
     model = build_model(model_args, tokenizer, codec).to(getattr(torch, args.model_dtype))
     # The configuration of the model decides the normalisation of texts.
-    sizes = model.config.architecture
-    tokenizer = load_tokenizer(data_args, start, sizes.text_normalization)
+    tokenizer = load_tokenizer(data_args, start, model.config.architecture.text_normalization)
+    _set_alignment(args, model.config, codec, is_new=start is None)
     train_batches = training_batches(data_args, args, codec)
     eval_batches = evaluation_batches(data_args, args) if data_args.eval_manifest else None
-    has_channel = codec.token_channel is not None
-    if args.alignment_weight is None:
-        is_finetuning = model_args.finetune_path is not None
-        args.alignment_weight = 1.0 if is_finetuning and has_channel else 0.0
-    needs_times = has_channel or args.alignment_weight > 0
-    _check_token_channel(codec, tokenizer)
-    _check_layer(args.alignment_layer, sizes.num_hidden_layers)
-    if args.alignment_weight > 0:
-        _record_layer(model.config, args.alignment_layer)
-    if needs_times:
-        _check_alignment(data_args.train_manifest, train_batches.open_epoch(0))
-    if has_channel and eval_batches is not None:
-        _check_alignment(data_args.eval_manifest, eval_batches.open_epoch(0))
+    _check_data(data_args, args, codec, tokenizer, train_batches, eval_batches)
     train_dataset = SpeechDataset(
         tokenizer,
         codec,
         data_args.join_share,
         data_args.max_joined_s,
-        with_spoken_tokens=needs_times,
-        conditions=sizes.conditions,
+        with_spoken_tokens=_needs_times(args, codec),
+        main_speaker=data_args.main_speaker,
+        conditions=model.config.architecture.conditions,
     )
-    is_new = model_args.finetune_path is None
-    _measure_lengths(model, train_batches.open_epoch, train_dataset, codec, is_new=is_new)
+    _measure_lengths(model, train_batches.open_epoch, train_dataset, codec, is_new=start is None)
     if args.compile_layers:
         for layer in model.model.layers:
             layer.compile(dynamic=True)
@@ -109,9 +101,7 @@ def make_trainer(
         teacher = GuidedTeacher(model, model_args.distill_cfg)
         make_student(model, model_args.distill_cfg)
     trained_model = add_adapters(model, lora_args) if lora_args.lora_rank else model
-    trained = sum(p.numel() for p in trained_model.parameters() if p.requires_grad)
-    total = sum(p.numel() for p in trained_model.parameters())
-    logger.info("model: %.1f M parameters, %.1f M trained", total / 1e6, trained / 1e6)
+    _log_size(trained_model)
     if args.process_index == 0:
         run_codec.save()
     return SledTrainer(
@@ -206,7 +196,7 @@ def training_batches(
             shuffle_seed=args.seed + epoch,
         )
 
-    _check_lengths(data, open_epoch)
+    check_lengths(data, open_epoch)
     limit_s = args.max_seconds_per_batch
     if args.max_frames_per_batch is not None:
         limit_s = args.max_frames_per_batch / codec.frame_rate
@@ -221,18 +211,6 @@ def training_batches(
         seed=args.seed,
         rank=args.process_index,
         world_size=args.world_size,
-    )
-
-
-def _check_lengths(data: DataArguments, open_epoch: Callable[[int], CutSet]) -> None:
-    """Raise ValueError if all cuts are longer than `--max_duration_s`."""
-    if data.max_duration_s is None or next(iter(open_epoch(0)), None) is not None:
-        return
-    cuts = open_corpus(list(map(Path, data.train_manifest)), max_samples=data.max_train_samples)
-    shortest = min((cut.duration for cut in islice(cuts, 1000)), default=0.0)
-    raise ValueError(
-        f"--max_duration_s {data.max_duration_s:g} leaves no cut to train on: they last "
-        f"{shortest:.3g} s and more"
     )
 
 
@@ -293,35 +271,50 @@ def _measure_lengths(
         speaking.output_gain_db = None  # follows from the level
 
 
-def _check_token_channel(codec: Codec, tokenizer: TextTokenizer) -> None:
-    """Raise ValueError if the token channel was made for another tokenizer."""
-    channel = codec.token_channel
-    if channel is not None and channel.vocab_size != tokenizer.vocab_size:
-        raise ValueError(
-            f"the codec has a channel for {channel.vocab_size} tokens, the tokenizer has "
-            f"{tokenizer.vocab_size}: use the tokenizer of the checkpoint (leave --tokenizer out)"
-        )
+def _set_alignment(
+    args: SledTrainingArguments, config: Config, codec: Codec, *, is_new: bool
+) -> None:
+    """Choose the weight of guided attention if it is unset, and record the layer that is guided.
+
+    Raises:
+        ValueError: If the model has no such layer.
+    """
+    num_layers = config.architecture.num_hidden_layers
+    check_layer(args.alignment_layer, num_layers)
+    if args.alignment_weight is None:
+        args.alignment_weight = 0.0 if is_new or codec.token_channel is None else 1.0
+    if args.alignment_weight == 0:
+        return
+    if args.alignment_layer is not None:
+        config.speaking.alignment_layer = args.alignment_layer
+    elif config.speaking.alignment_layer is None:  # otherwise the one that was guided before
+        config.speaking.alignment_layer = num_layers // 2
 
 
-def _check_alignment(manifests: Sequence[str], cuts: Iterable[Cut]) -> None:
-    """Raise ValueError if none of the first thousand cuts has times of words."""
-    if not any(map(word_ends, islice(cuts, 1000))):
-        raise ValueError(
-            f"the cuts of {' and '.join(manifests)} have no times of words, which "
-            "--alignment_weight and a codec's token channel need: prepare them with sled align "
-            "before their codes are cached"
-        )
+def _needs_times(args: SledTrainingArguments, codec: Codec) -> bool:
+    """Whether training needs to know when words are said."""
+    return codec.token_channel is not None or bool(args.alignment_weight)
 
 
-def _check_layer(layer: int | None, num_layers: int) -> None:
-    """Raise ValueError if there is no such layer."""
-    if layer is not None and not 0 <= layer < num_layers:
-        raise ValueError(f"--alignment_layer {layer}: give one from 0 to {num_layers - 1}")
+def _check_data(
+    data: DataArguments,
+    args: SledTrainingArguments,
+    codec: Codec,
+    tokenizer: TextTokenizer,
+    train_batches: SpeechBatches,
+    eval_batches: SpeechBatches | None,
+) -> None:
+    """Raise ValueError if codec, tokenizer and corpora do not fit each other or the flags."""
+    check_token_channel(codec, tokenizer)
+    if _needs_times(args, codec):
+        check_alignment(data.train_manifest, train_batches.open_epoch(0))
+    if data.main_speaker is not None:
+        check_speaker(data.main_speaker, train_batches.open_epoch(0))
+    if codec.token_channel is not None and eval_batches is not None:
+        check_alignment(data.eval_manifest, eval_batches.open_epoch(0))
 
 
-def _record_layer(config: Config, layer: int | None) -> None:
-    """Record the layer of guided attention; None: the one that was guided before, or the middle."""
-    if layer is None and config.speaking.alignment_layer is None:
-        layer = config.architecture.num_hidden_layers // 2
-    if layer is not None:
-        config.speaking.alignment_layer = layer
+def _log_size(model: torch.nn.Module) -> None:
+    trained = sum(p.numel() for p in model.parameters() if p.requires_grad)
+    total = sum(p.numel() for p in model.parameters())
+    logger.info("model: %.1f M parameters, %.1f M trained", total / 1e6, trained / 1e6)

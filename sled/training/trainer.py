@@ -27,7 +27,7 @@ from sled.training.callbacks.text_gap import TextGap, with_other_endings
 from sled.training.callbacks.throughput import training_flops
 from sled.training.checkpoints.lora import unwrap
 from sled.training.distillation import GuidedTeacher
-from sled.training.evaluation import LOSS_PARTS, EvaluationLosses
+from sled.training.evaluation import LOSS_PARTS, EvaluationLosses, count_terms
 from sled.training.objectives import corrupt_inputs
 from sled.training.units import batch_units, drop_leading_tokens
 
@@ -72,6 +72,8 @@ class SledTrainer(BatchTrainer):
     ) -> None:
         super().__init__(data_collator=collate, **kwargs)
         self.codec, self.teacher = codec, teacher
+        if teacher is not None:
+            teacher.to(self.args.device)
         self.train_batches, self.eval_batches = TrainingBatches(train_batches), eval_batches
         half = torch.bfloat16 if self.args.bf16 else torch.float16 if self.args.fp16 else None
         model: Any = self.model  # of transformers' type, or peft's wrapper around it
@@ -146,6 +148,8 @@ class SledTrainer(BatchTrainer):
             "frame_mask": length_mask(inputs["num_frames"]),
             "layout": Layout() if keeps_offline else unwrap(self.model).layout,
             "conditions": inputs.get("conditions", {}),
+            # A state does not depend on who speaks without a prompt.
+            "num_given": None if self.teacher else inputs["num_given"],
         }
         with self.accelerator.autocast():  # excludes the codec
             if self.teacher is not None:
@@ -183,35 +187,43 @@ class SledTrainer(BatchTrainer):
     ) -> Any:
         output = self._forward(model, inputs)
         assert isinstance(num_items_in_batch, Tensor)  # from _get_num_items_in_batch
-        num_stops = output.num_frames + len(inputs["num_frames"])
+        samples = len(inputs["num_frames"])
+        counts = count_terms(output.num_learned, output.num_frames, samples)
         # The factor undoes the averaging of gradients over processes.
-        all_frames, all_stops = num_items_in_batch
-        frame_share = output.num_frames * self.args.world_size / all_frames
-        stop_share = num_stops * self.args.world_size / all_stops
+        shares = {
+            part: counts[part] * self.args.world_size / total.clamp(min=1)
+            for part, total in zip(LOSS_PARTS, num_items_in_batch, strict=True)
+        }
         longest = len(output.lengths) * max(output.lengths)
         self.progress.add(
-            {
-                part: getattr(output, part) * (stop_share if part == "stop_loss" else frame_share)
-                for part in LOSS_PARTS
-            },
+            {part: getattr(output, part) * share for part, share in shares.items()},
             units=output.num_frames,
-            flops=training_flops(unwrap(self.model), output.lengths, output.num_frames),
+            flops=training_flops(unwrap(self.model), output.lengths, output.num_learned),
             positions=sum(output.lengths),
             # Only attention is padded, and not on a CPU.
-            slots=sum(output.lengths) if self.args.device.type == "cpu" else longest,
+            padded_positions=sum(output.lengths) if self.args.device.type == "cpu" else longest,
         )
-        per_frame = output.score_loss + self.alignment_weight * output.alignment_loss
-        loss = per_frame * frame_share + output.stop_loss * stop_share
+        alignment = self.alignment_weight * output.alignment_loss
+        loss = (
+            output.score_loss * shares["score_loss"]
+            + alignment * shares["alignment_loss"]
+            + output.stop_loss * shares["stop_loss"]
+        )
         return (loss, output) if return_outputs else loss
 
     def _get_num_items_in_batch(
         self, batch_samples: list[dict[str, Any]], device: torch.device
     ) -> Tensor:
-        """Number of frames and stop decisions of one optimiser step, over all processes: [2]."""
+        """Terms of each of `LOSS_PARTS` in one optimiser step, over all processes: [5]."""
         frames = sum(int(batch["num_frames"].sum()) for batch in batch_samples)
         samples = sum(len(batch["num_frames"]) for batch in batch_samples)
-        counts = torch.tensor([frames, frames + samples], device=device)
-        totals: Tensor = self.accelerator.reduce(counts, "sum")
+        learned = frames
+        if self.teacher is None:
+            learned -= sum(int(batch["num_given"].sum()) for batch in batch_samples)
+        counts = count_terms(learned, frames, samples)
+        totals: Tensor = self.accelerator.reduce(
+            torch.tensor(list(counts.values()), device=device), "sum"
+        )
         return totals
 
     @override

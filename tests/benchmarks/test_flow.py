@@ -1,6 +1,8 @@
-"""`sled bench flow`: it runs, and its report has what it promises."""
+"""`sled bench flow`, and `sled bench latency` with such a chain: their reports."""
 
 import json
+
+import pytest
 
 from tests.commands import run
 
@@ -18,3 +20,28 @@ def test_chunks_are_timed(capsys):
 def test_impossible_flags_are_refused(capsys):
     assert run("bench flow", "--size", "small", "--left_frames", 3) == 2
     assert "left_frames" in capsys.readouterr().err
+
+
+CHAIN = ("bench latency", "--family", "cosyvoice2", "--device", "cpu", "--rounds", 1)
+
+
+def test_a_chain_is_timed_as_it_is(capsys):
+    at_once = ("--words_per_second", "inf", "--words", 4)
+    assert run(*CHAIN, "--size", "debug", *at_once) == 0
+    figures = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert figures["settings"]["cfg"] == "1.0"
+    assert figures["first_audio_ms"] > 0
+    assert figures["rtf"] > 0
+    assert figures["ratio"] > 1  # the audio comes in pieces
+
+
+@pytest.mark.parametrize(
+    ("flags", "problem"),
+    [
+        (("--size", "digits"), "choose published or debug"),
+        (("--size", "debug", "--words", 1), "more words"),
+    ],
+)
+def test_a_chain_that_cannot_be_timed_is_refused(flags, problem, capsys):
+    assert run(*CHAIN, *flags) == 2
+    assert problem in capsys.readouterr().err

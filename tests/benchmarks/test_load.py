@@ -28,6 +28,7 @@ from sled.benchmarks.load.scripts import (
     shares,
     split,
 )
+from sled.benchmarks.load.transport import LightTransport
 from sled.benchmarks.picture import distributions
 from sled.serving.encoding import wav_header
 from tests.commands import run
@@ -36,6 +37,7 @@ from tests.serving.conftest import Running, start, stop
 FAST = Writer("fast", 50.0, 0.5)
 WHOLE = WRITERS[-1]
 RATE = 1000
+TEXTS = ("four two", "nine seven")
 
 
 @pytest.fixture
@@ -254,6 +256,22 @@ def test_callers_without_room_are_refused_and_others_go_on(serve) -> None:
     ], [one.reason for one in done.outcomes]
 
 
+def test_a_server_that_refuses_a_few_callers_cannot_be_measured(serve) -> None:
+    running = serve(max_sessions=1, queue_s=0)
+    slow = Writer("slow", 2.0, 0.5)  # slower than speech, so that both call at a time
+
+    async def main() -> None:
+        client = SledClient(running.url)
+        scripts = [Script(text, one, 1) for text in TEXTS for one in (WHOLE, slow)]
+        try:
+            await run_alone(client, scripts, 1)
+        finally:
+            await client.aclose()
+
+    with pytest.raises(ValueError, match="refuses one of a few callers.*at_capacity"):
+        asyncio.run(main())
+
+
 def test_a_server_that_is_wrong_is_a_failure() -> None:
     async def answer(request: httpx.Request) -> httpx.Response:
         return httpx.Response(500, text="out of order")
@@ -266,6 +284,44 @@ def test_a_server_that_is_wrong_is_a_failure() -> None:
     call = asyncio.run(main())
     assert call.ending is Ending.FAILED
     assert "500" in call.reason and "out of order" in call.reason
+
+
+async def call_server(answer: bytes, *, goes_on: bool) -> Outcome:
+    """Call a server that sends some bytes, and then closes the connection or says nothing."""
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"}")
+        writer.write(answer)
+        if goes_on:
+            await reader.read()
+        writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1")
+    client = OpenAIClient("http://{}:{}".format(*server.sockets[0].getsockname()))
+    client._http = httpx.AsyncClient(transport=LightTransport(5.0, 0.05))
+    try:
+        return await client.call(Outcome(Script("one", WHOLE, 1), 0.0), time.perf_counter())
+    finally:
+        await client.aclose()
+        server.close()
+
+
+CHUNKED = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n"
+PART = b"%x\r\n%b\r\n" % (len(wav_header(RATE)) + 20, wav_header(RATE) + bytes(20))
+
+
+def test_a_body_that_ends_is_heard() -> None:
+    early = b"HTTP/1.1 103 Early Hints\r\n\r\n"
+    call = asyncio.run(call_server(early + CHUNKED + PART + b"0\r\n\r\n", goes_on=True))
+    assert (call.ending, call.audio_s) == (Ending.SPOKEN, 10 / RATE), call.reason
+
+
+@pytest.mark.parametrize("answer", [b"", b"speech", CHUNKED, CHUNKED + PART])
+@pytest.mark.parametrize("goes_on", [False, True])
+def test_an_answer_without_an_end_is_a_failure(answer: bytes, goes_on: bool) -> None:
+    call = asyncio.run(call_server(answer, goes_on=goes_on))
+    assert call.ending is Ending.FAILED
+    assert "RemoteProtocolError" in call.reason
 
 
 # The command.

@@ -31,7 +31,7 @@ SPEECH = {
     *("--min_frames", "--stop_threshold", "--track_text", "--num_return_sequences"),
     *("--trim_tail", "--output", "--pronunciations", "--dialect"),
 }
-VOICE = {"--prompt_audio", "--prompt_text", "--whisper", "--voice"}
+VOICE = {"--prompt_audio", "--prompt_text", "--instruction", "--whisper", "--voice"}
 MODEL = {"--model", "--codec", "--device", "--dtype"}
 SAMPLING = {"--cfg", "--temperature", "--draws"}
 TEST = {
@@ -44,7 +44,7 @@ CORPUS = {
     *("--decode_audio", "--min_duration", "--max_duration", "--min_chars_per_s"),
     *("--max_chars_per_s", "--num_workers"),
 }
-EXTRACTION = {"--input", "--wav_scp", "--output", "--num_threads", "--on_bad", "--device"}
+EXTRACTION = {"--input", "--wav_scp", "--output", "--num_threads", "--on_bad", "--device", "--ray"}
 SPEED = {"--json", "--size", "--device", "--dtype", "--cfg", "--draws", "--threads"}
 FLAGS: dict[str, set[str]] = {
     "speak": SPEECH | {"--voice", "--max_redraws", "--marks"},
@@ -80,7 +80,9 @@ FLAGS: dict[str, set[str]] = {
         "--drain_s",
     },
     "voices list": {"paths"},
-    "voices make": MODEL | {"--prompt_audio", "--prompt_text", "--whisper", "--layout", "--output"},
+    "convert": MODEL | {"recording", "--prompt_audio", "--voice", "--output"},
+    "voices make": MODEL
+    | {"--prompt_audio", "--prompt_text", "--instruction", "--whisper", "--layout", "--output"},
     "prepare recordings": CORPUS | {"--input"},
     "prepare jsonl": CORPUS | {"--input", "--audio_dir"},
     "prepare metadata-csv": CORPUS
@@ -92,7 +94,8 @@ FLAGS: dict[str, set[str]] = {
     "prepare english": {
         *("--output", "--seed", "--texts", "--test_texts", "--num_valid", "--word_share"),
         *("--piece_share", "--made_share", "--joined_share", "--hours", "--voices"),
-        *("--voice_hours", "--kokoro_model", "--kokoro_voices", "--recordings", "--held_out"),
+        *("--voice_hours", "--kokoro_model", "--kokoro_voices", "--piper_models", "--recordings"),
+        "--held_out",
     },
     "prepare kaldi-folder": {"--input", "--output", "--on_bad", "--without_text"},
     "align": {
@@ -115,6 +118,9 @@ FLAGS: dict[str, set[str]] = {
     | {"--readings", "--offline_share", "--seed", "--batch_size", "--output", "--shard_size"},
     "cache embeddings": EXTRACTION | {"--encoder", "--utt2spk"},
     "cache tokens": EXTRACTION | {"--tokenizer", "--linguistic", "--sample_rate", "--model_source"},
+    "cache spoken": {
+        *("--input", "--manifest", "--tokenizer", "--text_normalization", "--token_rate"),
+    },
     "cache parquet": {
         *("--input", "--output", "--num_utts_per_parquet", "--num_processes", "--dpo", "--on_bad"),
     },
@@ -125,17 +131,19 @@ FLAGS: dict[str, set[str]] = {
         *("--model", "--output", "--hidden_size", "--intermediate_size", "--num_hidden_layers"),
         *("--num_attention_heads", "--diffloss_d", "--seed"),
     },
-    "export": SAMPLING | {"--model", "--codec", "--output", "--dtype", "--max_shard_size"},
+    "export": SAMPLING
+    | {"--model", "--codec", "--output", "--dtype", "--max_shard_size", "--onnx", "--voice"},
     "quantize": {"--model", "--texts", "--limit", "--group", "--seed"},
     "evaluate": MODEL
     | SAMPLING
     | TEST
-    | {"--modes", "--system", "--stream_model", "--characters_per_second", "--save_audio"},
+    | {"--modes", "--system", "--stream_model", "--voice", "--characters_per_second"}
+    | {"--save_audio"},
     "sweep": MODEL | SAMPLING | TEST | {"--mode", "--write"},
     "bench generate": SPEED
     | {"--batch", "--context", "--frames", "--rounds", "--codec_threads", "--fidelity"}
     | {"--heads", "--picture", "--timeline", "--peer", "--peer_python"},
-    "bench latency": SPEED | {"--words_per_second", "--words", "--rounds"},
+    "bench latency": SPEED | {"--family", "--words_per_second", "--words", "--rounds"},
     "bench sessions": SPEED | {"--batch", "--context", "--frames", "--steps"},
     "bench load": {
         *("--json", "--url", "--model", "--api", "--key", "--voice", "--texts", "--rates"),

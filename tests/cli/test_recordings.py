@@ -34,7 +34,7 @@ def use(monkeypatch: pytest.MonkeyPatch, recognizer: Recognizer) -> list[str]:
         named.append(name)
         return recognizer
 
-    for module in ("sled.cli.recordings", "sled.tts"):
+    for module in ("sled.cli.recordings", "sled.streaming.voice_maker"):
         monkeypatch.setattr(f"{module}.load_recognizer", load)
     return named
 

@@ -11,8 +11,8 @@ from sled import TTS
 from sled.codec import TokenChannel, TransformedCodec
 from sled.decoding import DecodingOptions, Request, TextTracker, generate
 from sled.decoding.prompt_tokens import prompt_tokens
-from sled.decoding.text_tracker import MAX_COST, NOISE_SHARE
-from sled.decoding.token_passage import MAX_PASSED, USUAL_FRAMES_PER_TOKEN
+from sled.model.channel_tracker import MAX_COST, NOISE_SHARE
+from sled.model.token_passage import MAX_PASSED, USUAL_FRAMES_PER_TOKEN
 from sled.streaming.voice import Voice
 from tests.debug import (
     HOP,

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from sled.codec import TokenChannel
 from sled.decoding import Decoder, DecodingOptions, Request, TextTracker, Utterance, generate
-from sled.decoding.text_tracker import (
+from sled.model.channel_tracker import (
     LONGEST_END_S,
     LONGEST_S,
     NOISE_SHARE,

@@ -1,6 +1,7 @@
 """The whole evaluation, with a toy teacher, toy models and a recogniser of their tones."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -279,6 +280,16 @@ def test_a_checkpoint_can_be_judged_in_its_own_layout(manifest: Path, tmp_path: 
         for name, system in systems_of(tmp_path).items()
     }
     assert heard["model"] == heard["stream"] != heard["offline"]
+
+
+def test_a_clone_continues_its_own_speaker_if_there_is_another_recording(items: list[Item]) -> None:
+    usable = [item for item in items if 3 <= len(item.text.split()) <= 5][:5]
+    speakers = ("anna", "ben", "anna", "ben", "carla")
+    several = [replace(one, speaker=name) for one, name in zip(usable, speakers, strict=True)]
+    chosen = [clip.name for clip in choose_prompts(several)]
+    names = [one.recording.name for one in several if one.recording is not None]
+    assert chosen[:4] == [names[2], names[3], names[0], names[1]]
+    assert chosen[4] in names[:4]
 
 
 def test_cloning_needs_two_possible_prompts(items: list[Item]) -> None:

@@ -81,6 +81,24 @@ def test_a_cross_sentence_list_gives_texts_prompts_and_recordings(tmp_path: Path
         read_items(Protocol("test", source), tmp_path)
 
 
+def test_recordings_that_differ_have_names_that_differ(tmp_path: Path) -> None:
+    """Judges know a recording by its name."""
+    lines = ["a|Said.|alice/ref.wav|One.", "b|Said.|bob/ref.wav|Two."]
+    (tmp_path / "meta.lst").write_text("\n".join(lines))
+    items = read_items(Protocol("test", {"seed_tts_list": "meta.lst"}, prompt="listed"), tmp_path)
+    assert len({item.prompt.name for item in items if item.prompt is not None}) == 2
+    write_tone(tmp_path / "a.wav", 4.0)
+    parts = [{"start": 0, "duration": 1.0}, {"start": 2, "duration": 1.5}, {"duration": 4.0}]
+    entries = [
+        {"id": str(n), "text": "one", "audio": "a.wav", **one} for n, one in enumerate(parts)
+    ]
+    (tmp_path / "m.jsonl").write_text("\n".join(map(json.dumps, entries)))
+    items = read_items(Protocol("test", {"jsonl": "m.jsonl"}), tmp_path)
+    recordings = [item.recording for item in items if item.recording is not None]
+    assert len({one.name for one in recordings}) == 3
+    assert [len(one.load(RATE)) / RATE for one in recordings] == [1.0, 1.5, 4.0]
+
+
 def test_a_seed_tts_list_gives_texts_and_prompts(tmp_path: Path) -> None:
     lines = ["a|Said before.|wavs/p.wav|To say.", "b|Said.|wavs/p.wav|More.|wavs/b.wav"]
     (tmp_path / "meta.lst").write_text("\n".join(lines))

@@ -131,6 +131,38 @@ def test_a_line_that_was_cut_off_is_written_again(whole: Results, tmp_path: Path
     assert evaluate(tmp_path) == whole
 
 
+def test_a_system_that_has_not_spoken_all_is_left_out_and_may_be_mended(tmp_path: Path) -> None:
+    evaluate(tmp_path)
+    run = open_run(tmp_path)
+
+    class Broken(Noise):
+        def settings(self) -> dict[str, Any]:
+            return {"kind": "misspelt"}
+
+        def speak(self, items: Sequence[Item], seeds: Sequence[int]) -> list[Utterance]:
+            raise ValueError("no such command")
+
+    with pytest.raises(ValueError, match="no such command"):
+        run.add(Broken(name="other"))
+    assert list(collect(open_run(tmp_path))["systems"]) == ["noise"]
+    assert list(collect(open_run(tmp_path, names=("noise", "other")))["systems"]) == [
+        "noise",
+        "other",
+    ]
+
+
+@pytest.mark.parametrize("kinds", [("2-5 words", "1st"), ("10 digits", "2 digits")])
+def test_classes_may_begin_with_numbers(kinds: tuple[str, str], tmp_path: Path) -> None:
+    texts = {kinds[0]: ["one two"], kinds[1]: ["three"]}
+    protocol = Protocol("test", {"texts": texts}, normaliser="english")
+    run = Run(
+        tmp_path, protocol, read_items(protocol, tmp_path), [Listener()], RunSettings(1, 7, 2)
+    )
+    run.add(Noise())
+    expected = sorted(kinds, key=len) if kinds[0][0] == "1" else list(kinds)
+    assert list(collect(run)["systems"]["noise"]["by_kind"]) == expected
+
+
 def test_a_journal_refuses_a_broken_line_in_its_middle(tmp_path: Path) -> None:
     path = tmp_path / "j.jsonl"
     journal = Journal(path, ("id",))

@@ -31,6 +31,29 @@ def test_the_interval_is_that_of_scipy() -> None:
     assert ours.high == pytest.approx(theirs.confidence_interval.high, abs=0.004)
 
 
+def test_the_luck_of_training_is_part_of_the_interval_of_several_models() -> None:
+    """Models that differ by more than chance, on texts without number: scipy draws the models."""
+    words = np.full((5, 400), 10.0)
+    sums = np.repeat([[1.0], [2.0], [4.0], [5.0], [2.0]], 400, axis=1)
+    ours = estimate(sums, words)
+    theirs = stats.bootstrap(
+        (sums.mean(1) / 10,),
+        np.mean,
+        n_resamples=4000,
+        method="percentile",
+        rng=np.random.default_rng(1),
+    )
+    assert ours.value == pytest.approx(0.28) and ours.items == 400
+    assert ours.low == pytest.approx(theirs.confidence_interval.low, abs=0.021)
+    assert ours.high == pytest.approx(theirs.confidence_interval.high, abs=0.021)
+    better = compare((sums, words), (sums - 0.5, words))  # each better than that of its row
+    assert better.difference == pytest.approx(-0.05) and better.high < 0
+    alone = compare((sums, words), (sums[:3] - 0.5, words[:3]))  # nothing is known of rows
+    assert alone.high > 0
+    one = errors_of(0.1, 60, seed=0)
+    assert estimate(one[0][None], one[1][None]) == estimate(*one)
+
+
 def test_the_interval_holds_the_truth_about_as_often_as_it_says() -> None:
     inside = 0
     for seed in range(25):

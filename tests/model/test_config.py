@@ -126,6 +126,8 @@ def test_flat_keys_and_parts_of_a_transformers_config_are_the_same(tmp_path):
         ({"scheduled_sampling": 1.5}, "scheduled_sampling=1.5"),
         ({"speaking_draws": 0}, "speaking_draws=0"),
         ({"conditions": {"speaker": 0}}, "'speaker': 0"),
+        ({"diffloss_w": 10**7}, "diffloss_w=10000000 is above 1,048,576"),
+        ({"hidden_size": 10**20}, "hidden_size=100000000000000000000 is above"),
         ({"hidden_act": "gelu"}, "hidden_act='gelu'"),
         ({"attention_bias": True}, "attention_bias=True"),
         ({"rope_scaling": {"type": "linear"}}, "rope_scaling"),

@@ -15,7 +15,13 @@ from sled.model.config import Config
 from sled.model.lm import SpeechLM, num_parameters
 from sled.model.registry import FAMILIES, ModelFamily, load_speech_lm, model_family
 from sled.text.tokenizer import TextTokenizer
-from tests.debug import debug_checkpoint, debug_codec, debug_config, debug_model, debug_tokenizer
+from tests.debug import (
+    debug_checkpoint,
+    debug_codec,
+    debug_config,
+    debug_model,
+    debug_tokenizer,
+)
 from tests.hub import install_hub
 from tests.ids import debug_id_codec, debug_id_model
 
@@ -115,6 +121,17 @@ def test_a_model_is_downloaded_with_its_tokenizer_and_used_without_a_connection_
     hub.online = False
     hub_files._look_up.cache_clear()
     assert model_folder("someone/model") == folder
+
+
+def test_a_model_brings_its_codec_and_voices_from_the_hub(hub):
+    remote = hub.repositories["someone/model"]
+    (remote / "voices").mkdir()
+    (remote / "voices" / "anna.safetensors").write_bytes(b"a voice")
+    folder = model_folder("someone/model")
+    assert sorted(path.name for path in (folder / "codec").iterdir()) == sorted(
+        path.name for path in (remote / "codec").iterdir()
+    )
+    assert (folder / "voices" / "anna.safetensors").read_bytes() == b"a voice"
 
 
 def test_a_hub_that_cannot_be_reached_is_asked_once(hub):

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from safetensors.torch import load_file
 from torch import Tensor
 
-from sled.model.sampling import IdDraws, Sampling, draw_ids
+from sled.model.ids import Sampling
+from sled.model.sampling import IdDraws, draw_ids
 from tests.debug import GOLDENS, randn
 
 PUBLISHED = Sampling(top_p=0.8, top_k=25, window=10, repetitions=1)

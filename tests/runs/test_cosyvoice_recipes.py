@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from sled.cli.commands import COMMANDS as COMMANDS_OF_SLED
+from sled.cli.commands import find_command
 from sled.cli.main import build_parser
 from sled.training.simpletts.flow import make_flow_parser
 from sled.training.simpletts.lm import make_lm_parser
@@ -72,6 +74,31 @@ def test_the_stages_of_a_recipe_are_understood(system, tmp_path):
     trained = ["train_cosyvoice"] * 3 + ["average_model"] * 3 + ["export_jit", "export_onnx"]
     assert names == extraction + trained
     assert (tmp_path / "data" / "train.data.list").read_text() == "train.tar\n"
+
+
+@pytest.mark.parametrize("steps", [0, 7])
+def test_the_small_chain_is_told_what_is_said_before_its_corpus_is_packed(steps, tmp_path):
+    run = tmp_path / "run"
+    for part in ("train", "valid"):
+        (run / "data" / part / "parquet").mkdir(parents=True)
+        (run / "data" / part / "parquet" / "data.list").write_text(f"{part}.tar\n")
+    settings = {"RUN": str(run), "ALIGN_STEPS": str(steps)}
+    names = []
+    for command in commands_of(RUNS / "cosyvoice2" / "small.sh", tmp_path, **settings):
+        if command[:2] != ["-m", "sled"]:
+            names.append(next(Path(word).stem for word in command if word.endswith(".py")))
+            continue
+        words = command[2:]
+        name = find_command(words)
+        assert name is not None
+        if not COMMANDS_OF_SLED[name].own_parser:
+            build_parser(name).parse_args(words)
+        names.append(name)
+    packed = names.index("make_parquet_list")
+    told = ["align", "cache spoken"] if steps else []
+    assert names[packed - 1 - len(told) : packed] == ["extract_speech_token", *told]
+    config = PublishedConfig.load(run / "small.yaml").training_flags()
+    assert config["alignment_weight"] == float(steps > 0)
 
 
 def test_preferences_need_the_tokens_of_both_readings(tmp_path):

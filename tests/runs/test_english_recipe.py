@@ -54,6 +54,7 @@ def test_every_flag_is_one_that_its_command_has(setting, tmp_path, capsys):
         SETTING=setting,
         VOICES="af_bella am_adam",
         KOKORO="kokoro",
+        PIPER="en_US-joe-medium.onnx",
         RECORDINGS="anna/manifest.jsonl",
         HELD_OUT="anna",
         JUDGES="--dnsmos",

@@ -5,6 +5,7 @@ from contextlib import AsyncExitStack
 
 import pytest
 
+from sled.serving import admission as module
 from sled.serving.admission import Admission
 from sled.serving.errors import ApiError
 
@@ -51,13 +52,13 @@ def test_others_start_when_those_before_have_a_reserve() -> None:
     async def run() -> None:
         slots = admission(max_starting=2, predict_load=lambda count: 0.01, queue_s=60.0)
         async with AsyncExitStack() as stack:
-            settle = await stack.enter_async_context(slots.slot())
+            note_started = await stack.enter_async_context(slots.slot())
             leaver = await stack.enter_async_context(AsyncExitStack())
             await hold(leaver, slots)
             waiting = [asyncio.ensure_future(hold(stack, slots)) for _ in range(3)]
             await until(slots, 3)
-            settle()
-            settle()  # once is enough
+            note_started()
+            note_started()  # once is enough
             await waiting[0]
             assert slots.queued == 2
             await leaver.aclose()
@@ -224,6 +225,69 @@ def test_waiting_ends_with_a_refusal() -> None:
             with pytest.raises(ApiError):
                 await first
             assert (slots.active, slots.queued) == (3, 0)
+
+    asyncio.run(run())
+
+
+class Clock:
+    """Time that a test moves on."""
+
+    now_s = 100.0
+
+    def monotonic(self) -> float:
+        return self.now_s
+
+
+def test_when_it_is_full_no_more_wait_than_got_a_turn_lately(monkeypatch) -> None:
+    clock = Clock()
+    monkeypatch.setattr(module, "time", clock)
+
+    async def run() -> None:
+        slots = admission(queue_s=60.0, max_queued=8, max_sessions=3)
+        speaking: list[AsyncExitStack] = []
+        waiting: list[asyncio.Task[None]] = []
+
+        async def wait(count: int) -> None:
+            for _ in range(count):
+                stack = AsyncExitStack()
+                waiting.append(asyncio.ensure_future(hold(stack, slots)))
+                speaking.append(stack)
+                await until(slots, slots.queued + 1)
+
+        async def give_turns(count: int) -> None:
+            for _ in range(count):
+                await speaking.pop(0).aclose()
+                await waiting.pop(0)
+
+        for _ in range(3):
+            speaking.append(AsyncExitStack())
+            await hold(speaking[-1], slots)
+        clock.now_s += 1000.0  # long ago: nothing is known of the turns to come
+        await wait(8)
+        with pytest.raises(ApiError):
+            slots.check_open()
+        clock.now_s += 30.0
+        await give_turns(4)
+        slots.check_open()  # it has not been full for as long as a request waits
+        clock.now_s += 30.0
+        assert slots.queued == 4  # as many as had a turn in the last minute
+        slots.check_open()
+        await wait(1)
+        with pytest.raises(ApiError) as refusal:
+            slots.check_open()
+        assert refusal.value.code == "at_capacity"
+        clock.now_s += 30.0  # no turn in the last minute
+        await give_turns(1)
+        with pytest.raises(ApiError):
+            slots.check_open()
+        await give_turns(4)
+        slots.check_open()  # there is nobody before him
+        await speaking[0].aclose()
+        await hold(speaking[0], slots)  # there was room: nothing is known again
+        await wait(8)
+        await give_turns(8)
+        for stack in speaking:
+            await stack.aclose()
 
     asyncio.run(run())
 

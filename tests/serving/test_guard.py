@@ -36,6 +36,7 @@ def test_pages_of_other_origins_cannot_open_a_socket(serve: Callable[..., Runnin
     assert asyncio.run(opens(running.url))
     assert asyncio.run(opens("https://friend.example"))
     assert not asyncio.run(opens("https://stranger.example"))
+    assert not asyncio.run(opens("http://["))
     answer = httpx.get(f"{running.url}/health", headers={"origin": "https://stranger.example"})
     assert "access-control-allow-origin" not in answer.headers
 

@@ -13,8 +13,17 @@ import websockets
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sled.cli.serve import make_server
 from sled.serving.errors import ApiError
-from sled.serving.keys import ANYONE, TOKEN_S, Key, Keys, digest_of, read_keys
+from sled.serving.keys import (
+    ANYONE,
+    TOKEN_S,
+    Key,
+    Keys,
+    digest_of,
+    key_named_by_digest,
+    read_keys,
+)
 from sled.serving.settings import load_settings
 from tests.serving.conftest import Running
 from tests.serving.openai.test_speech import TEXT
@@ -102,7 +111,33 @@ def test_many_wrong_keys_from_one_address_are_not_tried() -> None:
             keys.find(f"guess-{at}", "10.0.0.1")
         codes.append(error.value.code)
     assert codes == ["invalid_api_key"] * 60 + ["rate_limited"] * 10
-    assert keys.find("right", "10.0.0.2").name == "one"
+    # A client behind the same proxy as one that guesses is not locked out.
+    for address in ("10.0.0.1", "10.0.0.2"):
+        assert keys.find("right", address).name == "one"
+
+
+def test_no_key_and_a_blank_key_are_no_keys(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(ApiError, match="give a valid key"):
+        Keys([Key("blank", digest_of(""))]).find("")
+    with pytest.raises(ApiError, match="give a valid key"):
+        Keys([Key("one", digest_of("right"))]).find("\ud800")
+    monkeypatch.setenv("SLED_KEYS", "right, ,")
+    assert load_settings(host="0.0.0.0").keys == ["right"]
+    for value in ("", " , "):
+        monkeypatch.setenv("SLED_KEYS", value)
+        with pytest.raises(ValueError, match="can be reached by others"):
+            load_settings(host="0.0.0.0")
+    with pytest.raises(ValueError, match="a key is blank"):
+        load_settings(keys=["right", " "])
+
+
+def test_the_name_of_a_key_does_not_depend_on_others(tmp_path: Path) -> None:
+    old, new = key_named_by_digest("old"), key_named_by_digest("new")
+    assert old.name != new.name and key_named_by_digest("new") == new
+    path = write_keys(tmp_path, entry(old.name))
+    settings = load_settings(keys=["old"], keys_file=path)
+    with pytest.raises(ValueError, match="2 keys of the name"):
+        make_server(settings)
 
 
 # What a key allows.

@@ -5,6 +5,7 @@ import gc
 import io
 import json
 import logging
+import shlex
 import signal
 import socket
 import subprocess
@@ -13,12 +14,14 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from types import SimpleNamespace
 from typing import Any
 
 import httpx
 import numpy as np
 import pytest
+import websockets
 from starlette.websockets import WebSocketDisconnect
 
 from sled.files import allocator
@@ -118,25 +121,56 @@ def test_formats_of_lines() -> None:
     assert not HumanFormatter().format(record()).endswith("]")
 
 
-def test_text_that_is_not_utf_8_leaves_no_trace_in_the_log(
-    served: Running, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@contextmanager
+def written_log(monkeypatch: pytest.MonkeyPatch) -> Iterator[io.StringIO]:
+    """The log, as whoever started the server sees it."""
     stream = io.StringIO()
     monkeypatch.setattr(sys, "stderr", stream)
     root = logging.getLogger()
     handlers, level = root.handlers[:], root.level
     configure_logging("human")
     try:
-        wire = Wire(served.socket_url)
-        wire.send_text(b"\xff")
-        wire.take_until(lambda: False)
+        yield stream
     finally:
         root.handlers[:] = handlers
         root.setLevel(level)
+
+
+def test_text_that_is_not_utf_8_leaves_no_trace_in_the_log(
+    served: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with written_log(monkeypatch) as log:
+        wire = Wire(served.socket_url)
+        wire.send_text(b"\xff")
+        wire.take_until(lambda: False)
     assert wire.close_code == 1007
     wire.hang_up(reset=False)
-    (line,) = stream.getvalue().splitlines()
+    (line,) = log.getvalue().splitlines()
     assert "WARNING Invalid UTF-8" in line
+
+
+def test_a_refused_handshake_is_no_error_in_the_log(
+    serve: Callable[..., Running], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    running = serve(keys=["secret"])
+
+    async def knock() -> None:
+        with pytest.raises(websockets.InvalidStatus, match="401"):
+            await websockets.connect(running.socket_url)
+
+    with written_log(monkeypatch) as log:
+        asyncio.run(knock())
+        stop(running)  # all that it has to say has been said
+    assert "ERROR" not in log.getvalue()
+
+
+def test_the_example_at_the_start_is_a_command_for_this_model(served: Running) -> None:
+    (line,) = [
+        one for one in served.listener._greeting().splitlines() if one.startswith("try: curl ")
+    ]
+    words = shlex.split(line.removeprefix("try: "))
+    assert json.loads(words[words.index("-d") + 1]) == {"input": served.server.greeting}
+    assert words[1] == f"{served.url}/v1/audio/speech"
 
 
 # Memory.

@@ -2,13 +2,16 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import suppress
 
 import numpy as np
 import pytest
 
 from sled.serving import playback
 from sled.serving.playback import Playback
-from sled.serving.service import Utterance
+from sled.serving.utterance import Utterance
+from sled.serving.waiting import within
+from sled.streaming.marks import Mark, MarkKind
 
 RATE = 100
 
@@ -66,6 +69,30 @@ class Pieces:
         self.taken += 1
         return np.full(1, self.taken)
 
+    def marks(self, kind: MarkKind, since: int, until_s: float) -> list[Mark]:
+        """A mark for each piece that has been taken, which is one sample."""
+        ends = [number / RATE for number in range(1, self.taken + 1)]
+        return [Mark("", end - 1 / RATE, end, 0, 0) for end in ends if end <= until_s][since:]
+
+
+def test_a_listener_who_hears_it_faster_is_not_kept_waiting() -> None:
+    """At double speed, audio lasts half as long: as much more of it may be taken ahead."""
+
+    async def taken_in_no_time(speed: float) -> int:
+        session = Pieces(100, late=False)
+        utterance = Utterance(session, 10 / RATE, speed=speed)  # a piece is one sample
+
+        async def take() -> None:
+            async for _ in utterance.audio():
+                pass
+
+        with suppress(TimeoutError):
+            await within(0.05, take())
+        return session.taken
+
+    counts = [asyncio.run(taken_in_no_time(speed)) for speed in (1.0, 2.0)]
+    assert counts[1] - counts[0] >= 8
+
 
 @pytest.mark.parametrize(
     ("count", "late", "reserve_s", "taken"),
@@ -82,11 +109,15 @@ def test_the_first_audio_comes_when_there_is_a_reserve(
 ) -> None:
     async def main() -> tuple[list[int], list[int]]:
         session = Pieces(count, late)
-        heard, taken_then = [], []
-        async for piece in Utterance(session, reserve_s=lambda: reserve_s).audio():
+        heard, taken_then, num_marks = [], [], 0
+        utterance = Utterance(session, reserve_s=lambda: reserve_s)
+        async for piece in utterance.audio():
             heard.append(int(piece[0]))
             taken_then.append(session.taken)
+            num_marks += len(utterance.take_marks("word"))
+            assert num_marks == len(heard)  # none of pieces that are held back
             session.goes_on.set()
+        assert (utterance.held_s > 0) == bool(count)
         return heard, taken_then
 
     heard, taken_then = asyncio.run(main())

@@ -80,6 +80,8 @@ def test_what_is_taken_has_its_marks_and_was_heard():
         for mark in taken:
             assert session.heard_text(mark.start_s - 0.001).strip() in TEXT[: mark.start_char]
             assert session.heard_text(mark.start_s + 0.001).startswith(TEXT[: mark.end_char])
+        for count, mark in enumerate(taken, 1):
+            assert session.marks(until_s=mark.end_s) == taken[:count]
         characters = session.marks("character")
     assert "".join(mark.text for mark in characters) == "".join(WORDS)
 

@@ -3,6 +3,7 @@
 import weakref
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ import torch
 from torch import Tensor
 
 from sled.decoding import DecodingOptions
-from sled.speech import Speech
+from sled.speech import Speech, speak_whole
 from sled.streaming.audio_stage import AudioStage, UnitChunk
 from sled.tts import TTS
 from tests.debug import (
@@ -91,16 +92,15 @@ def test_what_went_wrong_is_drawn_again_a_bounded_number_of_times():
 def test_only_what_went_wrong_is_drawn_again(monkeypatch):
     """Both are spoken at once; the second of the two never stops at the first attempt."""
     tts, attempts = misbehaving(lambda n: n > 400), []
-    original = tts._speak
 
-    def speak(texts: list[str], *others: object) -> list[Speech]:
+    def speak(engine: Any, tokenizer: Any, texts: list[str], *rest: Any) -> list[Speech]:
         attempts.append(list(texts))
-        spoken = original(texts, *others)
+        spoken = speak_whole(engine, tokenizer, texts, *rest)
         return [
             replace(one, stopped=text != "one two") for one, text in zip(spoken, texts, strict=True)
         ]
 
-    monkeypatch.setattr(tts, "_speak", speak)
+    monkeypatch.setattr("sled.speech.speak_whole", speak)
     tts.synthesize([TEXT, "one two"], max_redraws=2)
     assert attempts == [[TEXT, "one two"], ["one two"], ["one two"]]
 
@@ -110,9 +110,12 @@ def test_speech_that_falls_silent_is_drawn_again(monkeypatch):
     silence_codec(monkeypatch, after_s=0.1)
     tts = misbehaving(lambda n: n % 240 == 239)
     attempts = []
-    monkeypatch.setattr(
-        tts, "_speak", lambda *args, f=tts._speak: attempts.append(args) or f(*args)
-    )
+
+    def speak(*arguments: Any) -> list[Speech]:
+        attempts.append(arguments)
+        return speak_whole(*arguments)
+
+    monkeypatch.setattr("sled.speech.speak_whole", speak)
     tts.synthesize([TEXT], max_redraws=2)
     assert len(attempts) == 3
 

@@ -66,7 +66,7 @@ def spoken(monkeypatch: pytest.MonkeyPatch) -> list[Spoken]:
 
     def record(runner: SegmentRunner, utterance: object, stopped: bool) -> None:
         past = sum(len(one.units) for one in runner.history.spoken)
-        found.append(Spoken(past, len(runner.units)))
+        found.append(Spoken(past, len(runner.speech.units)))
         assert stopped
         end(runner, utterance, stopped)  # type: ignore[arg-type]
 
@@ -140,7 +140,7 @@ def test_no_word_is_cut_for_what_was_trained_on(spoken, monkeypatch):
     end = SegmentRunner._end_segment
 
     def record(runner: SegmentRunner, utterance: object, stopped: bool) -> None:
-        texts.append(runner.said)
+        texts.append(runner.speech.text)
         end(runner, utterance, stopped)  # type: ignore[arg-type]
 
     monkeypatch.setattr(SegmentRunner, "_end_segment", record)

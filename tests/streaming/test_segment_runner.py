@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
@@ -94,6 +95,21 @@ def test_text_in_any_pieces_gives_the_units_of_the_whole(units, pieces):
     assert not engine.decoder.utterances
 
 
+def test_a_pause_waits_until_audio_has_been_taken():
+    """It takes no time to make, so that its audio could fill the memory."""
+    engine, queue = Engine(debug_model(**STREAM), debug_codec()), AudioQueue()
+    runner, _ = runner_for(engine, queue, max_ahead_s=1.0)
+    for _ in range(2):
+        queue.put(Chunk(np.zeros(24_000, np.float32), torch.empty(0, 32)))
+    for _ in range(3):
+        runner.receive(TextEvent("", 0.0, ends_segment=True, pause_s=10.0))
+    assert not engine.chunks and len(runner.segments) == 4
+    queue.take()
+    assert not engine.chunks
+    queue.take()
+    assert [chunk.pause_s for chunk in engine.chunks] == [10.0] * 3
+
+
 def test_a_segment_continues_the_one_before_and_blank_ones_are_skipped():
     engine = Engine(debug_model(**STREAM), debug_codec())
     options = DecodingOptions(stop_threshold=1e-9, min_frames=9)
@@ -105,7 +121,7 @@ def test_a_segment_continues_the_one_before_and_blank_ones_are_skipped():
     send(runner, "seven")
     runner.receive(TextEvent("", 0.0, True, True))
     engine.run()
-    assert runner.number == 2 and runner.num_taken == 3
+    assert runner.segment_number == 2 and runner.num_taken == 3
     assert [chunk.segment for chunk in engine.chunks][-1] == 2
     assert runner.stopped
     first, second = runner.history.spoken

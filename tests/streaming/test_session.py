@@ -190,14 +190,14 @@ def test_a_cut_segment_is_not_continued_and_its_unread_text_follows():
     session = tts.open_session(decoding=DecodingOptions(stop_threshold=NEVER), limits=limits)
     runner, said = session._runner, []
     begin = runner._begin_segment
-    runner._begin_segment = lambda: said.append(runner.said) or begin()
+    runner._begin_segment = lambda: said.append(runner.speech.text) or begin()
     session.feed(TEXT)
     session.flush()
     drain(session)
     assert len(said) > 1
     assert not session.stopped
     # What was read of the first segment, and what was said again of it, are the whole text.
-    assert TEXT.endswith(runner.said.strip())
+    assert TEXT.endswith(runner.speech.text.strip())
     assert runner.history.spoken == []
 
 
@@ -248,7 +248,7 @@ def test_long_text_is_spoken_in_constant_memory():
     for chunk in chunks:
         num_samples += len(chunk)
         assert sum(len(one.units) for one in runner.history.spoken) <= PAST_SHARE * 300
-        assert len(runner.units) <= 50
+        assert len(runner.speech.units) <= 50
         assert decoder._cache.capacity <= 300 + 256
         assert session._queue.num_samples < (0.5 + 1.0) * SAMPLE_RATE
     assert num_samples == 50 * HOP * len(segments_of(session, chapter))
@@ -442,6 +442,21 @@ def test_a_pause_in_a_session_and_in_a_whole_text_is_the_same_to_the_sample():
         one.feed(text[30:])
         one.flush()
         assert_same(drain(one), speech.audio)
+
+
+@pytest.mark.parametrize("name", ["debug", "english"])
+def test_more_pauses_than_may_wait_are_said_to_their_end(name):
+    """Also within speech by a codec that gives the end of a sound late, as that of english."""
+    tts = debug_tts(**EAGER) if name == "debug" else TTS.from_pretrained(name)
+    options = DecodingOptions(cfg=1.0, stop_threshold=1e-9, min_frames=9, max_frames=18)
+    text = "[pause:10s]" * 8 + "four two. " + "[pause:10s]" * 6 + " seven."
+    session = tts.open_session(decoding=options, max_ahead_s=15.0)
+    session.feed(text)
+    session.flush()
+    whole = tts.synthesize([text], options=options)[0]
+    assert_same(drain(session), whole.audio)
+    rate = tts.codec.sample_rate
+    assert [stop - start for start, stop in whole.pauses] == [80 * rate, 60 * rate]
 
 
 @both_layouts

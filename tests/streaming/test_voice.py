@@ -67,8 +67,8 @@ def test_a_voice_of_another_model_codec_or_precision_is_refused(tmp_path):
     for other in (other_weights, other_precision):
         with pytest.raises(ValueError, match="another model"):
             other.load_voice(path)
-    other_tokenizer = debug_tts()
-    other_tokenizer.tokenizer = TextTokenizer.train(["on e fo ur"] * 3, 300)
+    tokenizer = TextTokenizer.train(["on e fo ur"] * 3, 300)
+    other_tokenizer = TTS(debug_model(), tokenizer, debug_codec())
     with pytest.raises(ValueError, match="another tokenizer"):
         other_tokenizer.load_voice(path)
     other_codec = debug_tts()

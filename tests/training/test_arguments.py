@@ -73,6 +73,7 @@ OUR_FLAGS: dict[str, dict[str, Any]] = {
         "tokenizer": None,
         "max_duration_s": None,
         "join_share": 0.0,
+        "main_speaker": None,
         "max_joined_s": 15.0,
         "max_train_samples": None,
         "max_eval_samples": None,

@@ -14,6 +14,12 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     add_json_flag(parser)
     add_speaker_flags(parser)
     parser.add_argument(
+        "--family",
+        choices=("cosyvoice2",),
+        help="measure a chain of speech tokens instead, of --size published or debug; it computes "
+        "in float32, without guidance",
+    )
+    parser.add_argument(
         "--words_per_second",
         type=float,
         nargs="+",

@@ -65,17 +65,28 @@ async def run_alone(client: Client, scripts: Sequence[Script], rounds: int) -> d
             continue
         outcomes = [await _call_alone(client, script) for _ in range(rounds)]
         found[script] = await _summarize_alone(client, script, outcomes, enough)
-    together = await asyncio.gather(*(_call_alone(client, script) for script in slow))
+    now_s = time.perf_counter()
+    together = await asyncio.gather(*(client.call(Outcome(one, 0.0), now_s) for one in slow))
     for script, outcome in zip(slow, together, strict=True):
+        _check_spoken(client, outcome)
         found[script] = await _summarize_alone(client, script, [outcome], enough)
     return found
 
 
 async def _call_alone(client: Client, script: Script) -> Outcome:
     outcome = await client.call(Outcome(script, 0.0), time.perf_counter())
+    _check_spoken(client, outcome)
+    return outcome
+
+
+def _check_spoken(client: Client, outcome: Outcome) -> None:
+    if outcome.ending is Ending.REFUSED:
+        raise ValueError(
+            f"{client.url} refuses one of a few callers, as busy as this machine is now: "
+            f"{outcome.reason}"
+        )
     if outcome.ending is not Ending.SPOKEN:
         raise ValueError(f"{client.url} does not speak: {outcome.reason}")
-    return outcome
 
 
 async def _summarize_alone(

@@ -22,6 +22,7 @@ import websockets
 
 from sled.benchmarks.load.outcome import Ending, Outcome
 from sled.benchmarks.load.scripts import Script
+from sled.benchmarks.load.transport import LightTransport
 
 # Statuses, close codes and codes of messages that mean: there is no room now.
 FULL_STATUSES = (429, 503)
@@ -77,11 +78,8 @@ class Client(ABC):
 
     def __init__(self, url: str, key: str | None = None, voice: str | None = None) -> None:
         self.url, self.key, self.voice = url.rstrip("/"), key, voice
-        self._http = httpx.AsyncClient(
-            timeout=httpx.Timeout(SILENCE_S, connect=CONNECT_S, pool=None),
-            # Callers are strangers to each other: each opens a connection.
-            limits=httpx.Limits(max_connections=None, max_keepalive_connections=0),
-        )
+        # Callers are strangers to each other: each opens a connection.
+        self._http = httpx.AsyncClient(transport=LightTransport(CONNECT_S, SILENCE_S))
 
     async def aclose(self) -> None:
         """Close what is open."""

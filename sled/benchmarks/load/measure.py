@@ -255,6 +255,7 @@ def _rows(rates: dict[str, dict[str, Any]], idle_ms: float) -> list[list[str]]:
         ),
         "audio in time, s per s": lambda one: _format(one["goodput"], ".2f"),
         "  relative to rate 1": relative,
+        "the client computes, share of a core": lambda one: f"{one['client_load']:.2f}",
     }
     rows = [["callers arrive at ... times the capacity", *rates]]
     for label, cell in cells.items():

@@ -6,9 +6,15 @@ Writes utt2embedding.pt and spk2embedding.pt. The same command continues an inte
 from __future__ import annotations
 
 import argparse
+from functools import partial
 from pathlib import Path
 
-from sled.cli.cache.extraction import add_extraction_flags, input_folder, print_report
+from sled.cli.cache.extraction import (
+    add_extraction_flags,
+    choose_executor,
+    input_folder,
+    print_report,
+)
 
 EXAMPLE = "sled cache embeddings --input data/train --encoder campplus.onnx"
 
@@ -41,7 +47,6 @@ def run(args: argparse.Namespace) -> None:
         digest_files,
         extract,
         load_vectors,
-        on_threads,
         speaker_means,
     )
     from sled.data.tokens.folder import read_audio_paths
@@ -49,11 +54,11 @@ def run(args: argparse.Namespace) -> None:
 
     paths = read_audio_paths(folder)
     speakers = read_table(args.utt2spk or folder / "utt2spk")
-    compute = load_vectors(args.encoder, choose_device(args.device))
+    load = partial(load_vectors, args.encoder.absolute(), choose_device(args.device))
     output = args.output or folder
     report = extract(
         paths,
-        on_threads(compute, args.num_threads),
+        choose_executor(args, load),
         output / UTTERANCE_VECTORS,
         digest_files([speaker_encoder_file(args.encoder)]),
         skip_bad=args.on_bad == "skip",

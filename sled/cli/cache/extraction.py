@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sled.cli.flags import Flags, add_device_flag
 
 if TYPE_CHECKING:
-    from sled.data.tokens.extraction import ExtractionReport
+    from sled.data.tokens.extraction import Compute, Executor, ExtractionReport
 
 
 def add_extraction_flags(parser: argparse.ArgumentParser, output: str) -> Flags:
@@ -42,8 +43,33 @@ def add_extraction_flags(parser: argparse.ArgumentParser, output: str) -> Flags:
         default="skip",
         help="leave out recordings that cannot be used and list them in the report, or stop",
     )
+    work.add_argument(
+        "--ray",
+        metavar="ADDRESS",
+        help="work as a job of Ray Data, --num_threads recordings at the same time, on the cluster "
+        "at this address, such as auto, or local for this machine alone",
+    )
     add_device_flag(work)
     return recordings
+
+
+def choose_executor(args: argparse.Namespace, load: Callable[[], Compute]) -> Executor:
+    """What computes rows, as the flags say.
+
+    Args:
+        args: Parsed flags.
+        load: Loads what computes a row.
+
+    Raises:
+        ValueError: If the model cannot be used, or Ray is not installed.
+    """
+    from sled.data.tokens.extraction import on_threads
+
+    if args.ray is None:
+        return on_threads(load(), args.num_threads)
+    from sled.data.tokens.ray_job import on_ray
+
+    return on_ray(load, args.num_threads, None if args.ray == "local" else args.ray)
 
 
 def input_folder(args: argparse.Namespace) -> Path:

@@ -1,7 +1,7 @@
 """Pack a Kaldi folder and the tables in it as Parquet, with data.list.
 
-The tables are utt2embedding.pt, spk2embedding.pt and utt2speech_token.pt; those that are there
-become columns. The same command continues an interrupted run.
+The tables are utt2embedding.pt, spk2embedding.pt, utt2speech_token.pt and utt2spoken_token.pt;
+those that are there become columns. The same command continues an interrupted run.
 """
 
 from __future__ import annotations

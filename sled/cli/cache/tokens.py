@@ -7,9 +7,15 @@ encoded in windows of 30 s.
 from __future__ import annotations
 
 import argparse
+from functools import partial
 from pathlib import Path
 
-from sled.cli.cache.extraction import add_extraction_flags, input_folder, print_report
+from sled.cli.cache.extraction import (
+    add_extraction_flags,
+    choose_executor,
+    input_folder,
+    print_report,
+)
 
 EXAMPLE = "sled cache tokens --input data/train --tokenizer speech_tokenizer_v2.onnx"
 
@@ -50,18 +56,17 @@ def run(args: argparse.Namespace) -> None:
         digest_files,
         extract,
         load_tokens,
-        on_threads,
     )
     from sled.data.tokens.folder import read_audio_paths
     from sled.data.tokens.tables import SPEECH_TOKENS
 
     paths = read_audio_paths(folder)
-    compute = load_tokens(args.tokenizer, choose_device(args.device))
+    load = partial(load_tokens, args.tokenizer.absolute(), choose_device(args.device))
     output = args.output or folder
     table = output if output.suffix == ".pt" else output / SPEECH_TOKENS
     report = extract(
         paths,
-        on_threads(compute, args.num_threads),
+        choose_executor(args, load),
         table,
         digest_files(tokenizer_files(args.tokenizer)),
         skip_bad=args.on_bad == "skip",

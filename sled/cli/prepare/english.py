@@ -52,7 +52,19 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     voices.add_argument("--hours", type=float, default=10.0, help="approximate hours of hibari-tts")
     voices.add_argument("--voices", nargs="*", default=[], help="additional voices, of Kokoro")
     voices.add_argument(
-        "--voice_hours", type=float, default=1.0, help="approximate hours of each of these"
+        "--piper_models",
+        nargs="*",
+        default=[],
+        type=Path,
+        metavar="FILE",
+        help="additional voices, of Piper: ONNX files such as en_US-joe-medium.onnx, whose voice "
+        "is named joe",
+    )
+    voices.add_argument(
+        "--voice_hours",
+        type=float,
+        default=1.0,
+        help="approximate hours of each of these, without single words",
     )
     voices.add_argument("--kokoro_model", type=Path, help="ONNX file of Kokoro-82M")
     voices.add_argument("--kokoro_voices", type=Path, help="NumPy archive of its voices")
@@ -77,13 +89,16 @@ def run(args: argparse.Namespace) -> None:
     from functools import cache
 
     from sled.data.synthetic.english import MAIN_SPEAKER, EnglishOptions, prepare_english
-    from sled.data.synthetic.teachers import Teacher, load_hibari, load_kokoro
+    from sled.data.synthetic.teachers import Teacher, load_hibari, load_kokoro, load_piper
 
+    piper = {piper_name(path): path for path in args.piper_models}
     kokoro = cache(lambda: load_kokoro(args.kokoro_model, args.kokoro_voices))
 
     def teacher(name: str) -> Teacher:
         if name == MAIN_SPEAKER:
             return load_hibari()
+        if name in piper:
+            return load_piper(piper[name])
         if name not in kokoro():
             raise ValueError(f"--voices {name}: choose from {' '.join(kokoro())}")
         return kokoro()[name]
@@ -92,7 +107,7 @@ def run(args: argparse.Namespace) -> None:
         texts=args.texts,
         test_texts=args.test_texts,
         hours=args.hours,
-        voices=tuple(args.voices),
+        voices=(*args.voices, *piper),
         voice_hours=args.voice_hours,
         recordings=args.recordings,
         held_out=args.held_out,
@@ -104,3 +119,9 @@ def run(args: argparse.Namespace) -> None:
         seed=args.seed,
     )
     report_manifests(prepare_english(args.output, options, teacher))
+
+
+def piper_name(path: Path) -> str:
+    """The voice of a Piper model, by its file: `<language>-<voice>-<quality>.onnx`."""
+    parts = path.name.removesuffix(".onnx").split("-")
+    return parts[1] if len(parts) == 3 else path.name.removesuffix(".onnx")

@@ -1,6 +1,6 @@
-"""List the bundled models, and the voice files in files or folders.
+"""List the bundled models with their voices, and the voice files in files or folders.
 
-A bundled model is named with --model, a voice file with --voice.
+A model is named with --model, one of its voices or a voice file with --voice.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from sled.bundled import BUNDLED_MODELS, DEFAULT_MODEL
+from sled.files.recorded_voices import recorded_voices
 
 EXAMPLE = "sled voices list my_voices/"
 
@@ -31,6 +32,8 @@ def run(args: argparse.Namespace) -> None:
     for name, model in BUNDLED_MODELS.items():
         default = " (default)" if name == DEFAULT_MODEL else ""
         print(f"model  {name}{default}: {model.speaks}, {_size(model.folder.rglob('*'))}")
+        for voice, recording in recorded_voices(model.folder).items():
+            print(f'voice  {voice} (of {name}): continues "{recording.text}"')
     for path in _voice_files(args.paths):
         print(f"voice  {path}: {_describe(path)}, {_size([path])}")
 

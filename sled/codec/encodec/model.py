@@ -130,6 +130,10 @@ class EncodecCodec(Codec):
     def stream_encoder(self, batch_size: int = 1) -> EncodecStreamingEncoder:
         return EncodecStreamingEncoder(self._streaming_encoder, self._quantize, batch_size)
 
+    def decoder_network(self) -> StreamingNetwork:
+        """The decoder, in the plain form of its layers."""
+        return StreamingNetwork(self._decoder, self._config)
+
     # All streams share these. They are made when the first one is asked for.
     @cached_property
     def _streaming_decoder(self) -> StreamingNetwork:

@@ -39,6 +39,8 @@ class StreamingNetwork:
         config: of the model.
 
     Attributes:
+        network: see above.
+        layers: its layers, in the order in which they run.
         inputs_to_start: columns that must be fed before any is returned.
 
     Raises:
@@ -57,8 +59,8 @@ class StreamingNetwork:
                     f"signal at once (possible: {', '.join(map(repr, possible))}); use encode and "
                     "decode instead"
                 )
-        self._network = network
-        self._layers = [streaming_layer(module) for module in network.layers]
+        self.network = network
+        self.layers = [streaming_layer(module) for module in network.layers]
         self._device = next(network.parameters()).device
         self._in_channels, self._out_channels = network.in_channels, network.out_channels
         self.inputs_to_start = next(n for n in itertools.count(1) if self.outputs(n))
@@ -76,7 +78,7 @@ class StreamingNetwork:
     def outputs(self, inputs: int) -> int:
         """Columns returned once this many have been fed, before `finish`."""
         columns = inputs
-        for layer in self._layers:
+        for layer in self.layers:
             if columns < layer.inputs_to_start:
                 return 0
             columns = layer.outputs(columns)
@@ -92,10 +94,10 @@ class StreamingNetwork:
             if x.shape[-1] < self.inputs_to_start:
                 return self._nothing(x), StreamState(x)
             waiting = x.new_empty(*x.shape[:2], 0)
-        before = state.layers or (None,) * len(self._layers)
+        before = state.layers or (None,) * len(self.layers)
         after: list[LayerState] = []
         with torch.autocast(self._device.type, enabled=False):
-            for layer, remembered in zip(self._layers, before, strict=True):
+            for layer, remembered in zip(self.layers, before, strict=True):
                 if x.shape[-1] == 0:  # less than a stride of the layer before
                     break
                 x, remembered = layer.step(x, remembered)
@@ -109,10 +111,10 @@ class StreamingNetwork:
         with torch.autocast(self._device.type, enabled=False):
             if not state.started:
                 x = state.waiting
-                whole: Tensor = self._network(x) if x.shape[-1] else self._nothing(x)
+                whole: Tensor = self.network(x) if x.shape[-1] else self._nothing(x)
                 return whole
             due: Tensor | None = None
-            for layer, remembered in zip(self._layers, state.layers, strict=True):
+            for layer, remembered in zip(self.layers, state.layers, strict=True):
                 pieces = []
                 if due is not None:
                     piece, remembered = layer.step(due, remembered)

@@ -312,6 +312,11 @@ def noise_at(start: Tensor, frames: int, noise: Tensor) -> Tensor:
     return noise[:, index].transpose(0, 1).to(start.device)
 
 
+def whole_noise(num_mels: int, frames: int) -> Tensor:
+    """The noise [1, M, F] that whole utterances begin with, always the same."""
+    return noise_at(torch.zeros(1, dtype=torch.long), frames, fixed_noise(num_mels))
+
+
 def length_mask(lengths: Tensor, longest: int) -> Tensor:
     """Whether positions [B, longest] are within lengths [B]."""
     return torch.arange(longest, device=lengths.device) < lengths[:, None]

@@ -24,6 +24,7 @@ from sled.codec.flow.base import (
     FlowPrompt,
     WholeFlow,
     length_mask,
+    whole_noise,
 )
 from sled.codec.flow.cosyvoice2 import unet_sizes_of
 from sled.codec.flow.encoder import PlainEncoder
@@ -32,10 +33,10 @@ from sled.codec.flow.unet import UNet, UNetSizes
 from sled.codec.network_files import count, known
 from sled.model.tokens.relative_attention import StackSizes
 
-# Mel frames per second.
-_MEL_RATE = 22_050 / 256
-# Tokens at either end of longer speech whose frames are stretched apart from the middle.
-_END_TOKENS = 20
+MEL_RATE = 22_050 / 256
+"""Mel frames per second."""
+END_TOKENS = 20
+"""Tokens at either end of longer speech whose frames are stretched apart from the middle."""
 # The newest frames whose noise and mu a next call continues with.
 _CACHED_FRAMES = 34
 
@@ -138,16 +139,16 @@ class CosyVoiceFlow(Flow, WholeFlow):
 
     def num_frames(self, num_tokens: int) -> int:
         """Frames of so many tokens."""
-        return int(num_tokens / self.token_rate * _MEL_RATE)
+        return int(num_tokens / self.token_rate * MEL_RATE)
 
     def stretch(self, prompt: Tensor, columns: Tensor, prompt_frames: int) -> Tensor:
         """Columns of a prompt and of new tokens to mu [B, M, F]."""
         count = columns.shape[-1]
         parts = [(prompt, prompt_frames)]
         frames = self.num_frames(count)
-        if count > 2 * _END_TOKENS:
-            end = self.num_frames(_END_TOKENS)
-            first, middle, last = columns.tensor_split((_END_TOKENS, count - _END_TOKENS), -1)
+        if count > 2 * END_TOKENS:
+            end = self.num_frames(END_TOKENS)
+            first, middle, last = columns.tensor_split((END_TOKENS, count - END_TOKENS), -1)
             parts += [(first, end), (middle, frames - 2 * end), (last, end)]
         else:
             parts.append((columns, frames))
@@ -188,8 +189,7 @@ class CosyVoiceFlow(Flow, WholeFlow):
         first, prompt_frames = prompt.tokens.shape[1], prompt.mel.shape[-1]
         mu = self.stretch(columns[..., :first], columns[..., first:], prompt_frames)
         if noise is None:
-            generator = torch.Generator().manual_seed(0)
-            noise = torch.randn(1, *mu.shape[1:], generator=generator).to(mu).expand_as(mu)
+            noise = whole_noise(self.num_mels, mu.shape[-1]).to(mu).expand_as(mu)
         if cache is not None:
             known = cache.mu.shape[-1]
             mu = torch.cat((cache.mu, mu[..., known:]), -1)

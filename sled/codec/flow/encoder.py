@@ -37,6 +37,12 @@ class UpsamplingSizes(StackSizes):
     lookahead: int = 3
     chunk: int = 25
 
+    def __post_init__(self) -> None:
+        if self.chunk < 1 or self.lookahead < 0:
+            raise ValueError(
+                f"chunks of {self.chunk} tokens with {self.lookahead} ahead: use at least 1 and 0"
+            )
+
 
 class PlainEncoder(RelativeStack):
     """An encoder with a state for each token; every token sees all."""
@@ -79,7 +85,8 @@ class Doubling(nn.Module):
 
     def forward(self, x: Tensor, memory: Memory) -> Tensor:
         """Map [B, T, H] to [B, 2 T, H]."""
-        smooth: Tensor = self.conv(memory.past(x.mT.repeat_interleave(2, -1), 4))
+        doubled = x.mT[..., None].expand(-1, -1, -1, 2).flatten(-2)  # also in ONNX of any length
+        smooth: Tensor = self.conv(memory.past(doubled, 4))
         return smooth.mT
 
 

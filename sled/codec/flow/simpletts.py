@@ -19,7 +19,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from typing_extensions import Self, override
 
-from sled.codec.flow.base import FlowBatch, FlowPrompt, WholeFlow, length_mask
+from sled.codec.flow.base import FlowBatch, FlowPrompt, WholeFlow, length_mask, whole_noise
 from sled.codec.flow.estimator import sinusoids
 from sled.codec.flow.matching import SolverOptions, solve
 from sled.codec.network_files import known
@@ -28,7 +28,8 @@ from sled.model.config import Architecture, Objective
 from sled.model.tokens.experts import ExpertMLP, ExpertSizes
 
 _MAX_POSITIONS = 8192
-_MEL_RATE = 22_050 / 256
+MEL_RATE = 22_050 / 256
+"""Mel frames per second."""
 # How often the conditions of a sample are left out after some frames in training.
 NO_CONDITIONS_RATE = 0.2
 
@@ -234,10 +235,8 @@ class SimpleTTSFlow(WholeFlow):
     ) -> Tensor:
         """See `WholeFlow.mel_of`; with a prompt, its frames follow their own straight path."""
         joined, start = torch.cat((prompt.tokens, tokens), 1), prompt.mel.shape[-1]
-        frames = start + int(tokens.shape[1] / self.token_rate * _MEL_RATE)
-        generator = torch.Generator().manual_seed(0)
-        noise = torch.randn(1, self.num_mels, frames, generator=generator).to(speaker)
-        noise = noise.expand(len(tokens), -1, -1)
+        frames = start + int(tokens.shape[1] / self.token_rate * MEL_RATE)
+        noise = whole_noise(self.num_mels, frames).to(speaker).expand(len(tokens), -1, -1)
         all_given = torch.full((len(tokens),), frames, device=tokens.device)
 
         def estimate(x: Tensor, time: Tensor, given: Tensor) -> Tensor:

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 from typing_extensions import Self, override
 
@@ -40,6 +41,10 @@ class StepFlowSizes(ChunkedSizes):
     chunk_sizes: tuple[int, ...] = (15, 24, 48)
     estimator: DiTSizes = DiTSizes()
 
+    def __post_init__(self) -> None:
+        if not self.chunk_sizes or min(self.chunk_sizes) < 1:
+            raise ValueError(f"chunks of {self.chunk_sizes} tokens: name sizes of at least 1")
+
 
 class PairEmbedding(nn.Module):
     """Rows of two tokens to vectors, of which each token makes a half."""
@@ -50,7 +55,8 @@ class PairEmbedding(nn.Module):
 
     def forward(self, tokens: Tensor) -> Tensor:
         """Map [B, T, 2] to [B, T, E]."""
-        embedded: Tensor = self.embedding(tokens).flatten(-2)
+        # Not flattened, which ONNX cannot do for no rows.
+        embedded: Tensor = torch.cat(self.embedding(tokens).unbind(-2), -1)
         return embedded
 
 

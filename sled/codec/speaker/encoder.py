@@ -10,9 +10,9 @@ from torch import Tensor
 from typing_extensions import override
 
 from sled.codec.features import SPEAKER_MELS, speaker_features
-from sled.codec.onnx_file import describe_interface, open_onnx
 from sled.codec.speaker.network import SpeakerNetwork, SpeakerSizes
 from sled.files.checkpoint import assign_weights
+from sled.files.onnx_file import describe_interface, open_onnx
 from sled.files.state_dict import read_state_dict
 from sled.files.without_weights import without_weights
 

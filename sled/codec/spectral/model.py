@@ -43,6 +43,11 @@ class SpectralCodec(Codec):
         self.new_decoder_stack = lambda decoder: decoder.stack
         self._limit, self._step = config.limit, 2 * config.limit / (config.code_levels - 1)
 
+    @property
+    def networks(self) -> Spectral:
+        """The networks."""
+        return self._model
+
     @override
     def digest(self) -> str:
         tensors: dict[str, Tensor] = dict(self._model.encoder.named_parameters())

@@ -13,8 +13,8 @@ from torch.nn.utils.rnn import pad_sequence
 from typing_extensions import override
 
 from sled.codec.features import TOKENIZER_MELS, tokenizer_features
-from sled.codec.onnx_file import describe_interface, open_onnx
 from sled.codec.speech_tokens.network import TokenizerNetwork
+from sled.files.onnx_file import describe_interface, open_onnx
 
 FRAME_RATE = 100
 # The networks were trained on clips up to 30 s. Longer ones are encoded in windows.

@@ -24,6 +24,8 @@ from sled.files.digest import tensor_digest
 
 # Names of conditions.
 SPEAKER, PROMPT_TOKENS, PROMPT_MEL = "speaker", "prompt_tokens", "prompt_mel"
+# As `SPEAKER`, for the codec alone: the language model is not given it.
+OWN_SPEAKER = "codec_speaker"
 
 
 class TokenCodec(Codec):
@@ -39,7 +41,7 @@ class TokenCodec(Codec):
 
     unit_dtype = torch.long
     num_codebooks = 1
-    own_conditions = frozenset({SPEAKER, PROMPT_TOKENS, PROMPT_MEL})
+    own_conditions = frozenset({SPEAKER, OWN_SPEAKER, PROMPT_TOKENS, PROMPT_MEL})
     prompt_conditions = frozenset({PROMPT_TOKENS, PROMPT_MEL})
 
     def __init__(self, networks: TokenNetworks, device: str | torch.device = "cpu") -> None:
@@ -119,31 +121,18 @@ class TokenCodec(Codec):
             conditions[SPEAKER] = encoder.encode(self._for_analysis(waveform)).to(self.device)
         return conditions
 
+    @property
+    @override
+    def speakers(self) -> tuple[str, ...]:
+        return tuple(sorted(self.networks.speakers))
+
     @override
     def conditions_of_speaker(self, name: str) -> dict[str, Tensor]:
-        speakers = self.networks.speakers
-        if name not in speakers:
-            known = ", ".join(sorted(speakers)) or "none"
-            raise ValueError(f"there is no stored voice {name!r}: choose from {known}")
-        return {SPEAKER: speakers[name].to(self.device)}
+        return {SPEAKER: self.networks.speakers[name].to(self.device)}
 
-    def convert(self, waveform: Tensor, voice: Tensor) -> Tensor:
-        """Say the speech of one recording with the voice of another.
-
-        Args:
-            waveform: [S] what is said.
-            voice: [S'] another recording.
-
-        Returns:
-            [S''] the speech, as long as the first recording up to a token.
-
-        Raises:
-            ValueError: If the codec has no speech tokenizer, or a recording is too short.
-        """
-        codes, voice_codes = self.encode([waveform, voice])
-        conditions = self.conditions_of(voice, self.codes_to_units(voice_codes))
-        batch = {name: one[None] for name, one in conditions.items()}
-        return self.decode(self.codes_to_units(codes)[None], batch)[0]
+    @override
+    def kept_from_model(self, conditions: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        return {OWN_SPEAKER if name == SPEAKER else name: one for name, one in conditions.items()}
 
     @property
     def mel_settings(self) -> MelSettings:
@@ -175,14 +164,15 @@ class TokenCodec(Codec):
 
         Args:
             batch_size: B.
-            conditions: `speaker` [B, W]; without it, the stored one if there is one only, else that
-                of no speaker. `prompt_tokens` [B, P] and `prompt_mel` [B, M, G]: a recording that
-                the speech continues; of a stream that has started they are ignored.
+            conditions: `speaker` or `codec_speaker` [B, W]; without it, the stored one if there is
+                one only, else that of no speaker. `prompt_tokens` [B, P] and `prompt_mel`
+                [B, M, G]: a recording that the speech continues; of a stream that has started they
+                are ignored.
         """
         if batch_size < 1:
             raise ValueError(f"batch_size must be at least 1, got {batch_size}")
         conditions, flow = conditions or {}, self._flow
-        speaker = conditions.get(SPEAKER)
+        speaker = conditions.get(OWN_SPEAKER, conditions.get(SPEAKER))
         if speaker is None:
             stored = list(self.networks.speakers.values())
             [alone] = stored if len(stored) == 1 else [torch.zeros(flow.speaker_size)]

@@ -169,10 +169,15 @@ class TokenStreamingDecoder(StreamingDecoder):
     def _feed_whole(self, tokens: Tensor, last: bool) -> Tensor:
         """Keep tokens [B, T] until the last ones come; then all samples."""
         assert isinstance(self._flow, WholeFlow)
+        kept = self.state.layers  # a recording that the speech continues
+        prompt = FlowPrompt(*kept[0]) if kept else self._prompt
         if not last:
-            self.state = StreamState(tokens[:, None])
+            has_prompt = prompt.tokens.shape[1] > 0
+            layers = ((prompt.tokens, prompt.mel),) if has_prompt else ()
+            self.state = StreamState(tokens[:, None], layers)
+        if not last or not tokens.shape[1]:
             return self._speaker.new_zeros(self._batch, 0)
-        mel = self._flow.mel_of(tokens, self._speaker, self._prompt, self._solver)
+        mel = self._flow.mel_of(tokens, self._speaker, prompt, self._solver)
         state = self._vocoder.new_state(self._batch, tokens.device)
         samples, _ = self._vocoder.feed(state, mel, last=True)
         # Frames and tokens have rates without a common divisor.

@@ -21,10 +21,10 @@ from torch import Tensor, nn
 from torch.nn.utils.parametrize import is_parametrized, remove_parametrizations
 from typing_extensions import Self, override
 
+from sled.codec.fourier import spectrum_of, waves_of
 from sled.codec.memory import Memory
 from sled.codec.network_files import count, known
 from sled.codec.vocoder.base import Vocoder
-from sled.codec.vocoder.fourier import spectrum_of, waves_of
 from sled.codec.vocoder.layers import (
     Conv,
     F0Predictor,

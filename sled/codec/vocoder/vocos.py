@@ -18,10 +18,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from typing_extensions import Self, override
 
+from sled.codec.fourier import waves_of
 from sled.codec.memory import Memory
 from sled.codec.network_files import count, known
 from sled.codec.vocoder.base import Vocoder
-from sled.codec.vocoder.fourier import waves_of
 from sled.codec.vocoder.layers import Conv
 from sled.codec.vocoder.overlap import overlap_add
 

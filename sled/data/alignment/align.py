@@ -107,7 +107,10 @@ def align_corpora(
     if len(set(outputs)) != len(manifests):
         names = ", ".join(map(str, outputs))
         raise ValueError(f"{len(manifests)} manifests, but outputs {names}: name one for each")
+    inputs = {Path(cuts.data.path).resolve() for cuts in manifests if hasattr(cuts.data, "path")}
     for output in outputs:
+        if output.resolve() in inputs:
+            raise ValueError(f"{output} is also read: name another file for the aligned cuts")
         check_manifest_writable(output)
     if network_file is not None:
         check_folder(network_file)
@@ -129,10 +132,8 @@ def align_corpora(
     reports[0].training_s = time.perf_counter() - start
     for corpus, output, report in zip(corpora, outputs, reports, strict=True):
         aligned = _align(corpus, network, alphabet, report)
-        save_cuts(CutSet(with_relative_audio(cut, output.parent) for cut in aligned), output)
-        if not report.num_aligned:
-            output.unlink()
-            raise ValueError(_why_none(corpus.name, report, num_examples))
+        checked = _unless_none(aligned, report, corpus.name, num_examples)
+        save_cuts(CutSet(with_relative_audio(cut, output.parent) for cut in checked), output)
         report.elapsed_s = time.perf_counter() - start
         start = time.perf_counter()
     return reports
@@ -153,6 +154,15 @@ def _draw(corpora: Sequence[Corpus], options: TrainingOptions, alphabet: Alphabe
     if not examples:
         raise ValueError(f"--train_hours {options.train_hours:g} selects no cut: give more")
     return examples
+
+
+def _unless_none(
+    cuts: Iterator[Cut], report: AlignmentReport, name: str, num_examples: int
+) -> Iterator[Cut]:
+    """Pass cuts on; raise ValueError after the last one if none of them could be aligned."""
+    yield from cuts
+    if not report.num_aligned:
+        raise ValueError(_why_none(name, report, num_examples))
 
 
 def _why_none(name: str, report: AlignmentReport, num_examples: int) -> str:

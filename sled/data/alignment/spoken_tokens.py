@@ -22,11 +22,12 @@ from sled.data.alignment.spoken_times import (
     with_words,
     word_ends,
 )
+from sled.text.published_tokenizers import DividedText
 from sled.text.tokenizer import TextTokenizer
 
 
 def spoken_tokens(
-    tokenizer: TextTokenizer, cuts: Sequence[Cut], starts_s: Sequence[float], times_s: Tensor
+    tokenizer: DividedText, cuts: Sequence[Cut], starts_s: Sequence[float], times_s: Tensor
 ) -> Tensor:
     """The token that is spoken at each of some times.
 

@@ -71,7 +71,7 @@ class EnglishOptions:
         recordings: Recordings of one more speaker, named after the folder: JSON lines of
             `audio` and `text`. None: no recordings.
         held_out: The speaker of the split clone. None: no such split.
-        word_share: Share of training hours that are single words.
+        word_share: Share of the main teacher's hours that are single words: the others have none.
         piece_share: Share of training hours that are pieces of sentences.
         made_share: Share of sentences that are generated.
         joined_share: Share of readings starting with a short sentence that are joined.
@@ -254,9 +254,11 @@ def _fill(speaker: str, sentences: _Sentences, options: EnglishOptions) -> list[
     """Readings of about as many hours as the speaker is to have, all kinds mixed."""
     hours = options.hours if speaker == MAIN_SPEAKER else options.voice_hours
     rng = random.Random(f"{options.seed}/{speaker}")
-    sentence_share = 1 - options.word_share - options.piece_share
+    # Whom the model hears too little of for the first word is not learned from words.
+    word_share = options.word_share if speaker == MAIN_SPEAKER else 0.0
+    sentence_share = 1 - word_share - options.piece_share
     kinds = (
-        (_words(sentences, rng), options.word_share),
+        (_words(sentences, rng), word_share),
         (_pieces(sentences, rng), options.piece_share),
         (_whole_sentences(sentences, options, rng), sentence_share),
     )

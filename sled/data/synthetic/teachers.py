@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
+import soxr
 
 from sled.files.extras import install_command
 from sled.files.speech_level import SpeechLevel, with_level
@@ -61,6 +62,36 @@ def load_kokoro(model: Path, voices: Path) -> dict[str, Teacher]:
         return lambda text, seed: kokoro.create(text, voice=name, lang=accent)[0]
 
     return {name: teacher(name) for name in kokoro.get_voices() if name[0] in "ab"}
+
+
+def load_piper(model: Path) -> Teacher:
+    """A voice of Piper with one speaker; it ignores seeds, and no two readings are the same.
+
+    Args:
+        model: ONNX file, with its settings beside it (`<model>.json`).
+
+    Raises:
+        ValueError: If piper-tts is not installed, or the files cannot be read.
+    """
+    try:
+        from piper import PiperVoice
+    except ImportError as error:
+        raise ValueError(f"Piper voices need piper-tts: run {install_command('piper')}") from error
+    try:
+        voice = PiperVoice.load(model)
+    except Exception as error:  # onnxruntime raises its own types
+        raise ValueError(
+            f"cannot open {model} ({error}): name a voice's ONNX file that has its .onnx.json "
+            "beside it"
+        ) from error
+
+    def read(text: str, seed: int) -> np.ndarray:
+        pieces = list(voice.synthesize(text))
+        waveform = np.concatenate([piece.audio_float_array for piece in pieces])
+        resampled: np.ndarray = soxr.resample(waveform, pieces[0].sample_rate, SAMPLE_RATE)
+        return resampled
+
+    return read
 
 
 def tidy(waveform: np.ndarray) -> np.ndarray:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
+from functools import cache
 from io import BytesIO
 from typing import Any
 
@@ -36,7 +37,7 @@ def make_batch(
 ) -> dict[str, Any]:
     """Decode samples and make a batch of them, the longest waveform first.
 
-    The keys are `utts`, `text`, and padded tensors: `text_token`, `speech_token`,
+    The keys are `utts`, `text`, and padded tensors: `text_token`, `speech_token`, `spoken_token`,
     `reject_speech_token` and `instruct_token`, int64 [B, T], padded with 0; `speech_feat`
     [B, F, M] and `whisper_feat`, if there is to be audio; each with its lengths `<name>_len`, int32
     [B]; `utt_embedding`, `spk_embedding` and `embedding` [B, width], of length 1. With truncated
@@ -80,6 +81,8 @@ def make_batch(
     if all(row.speech_token is not None for row in rows):
         tokens = [torch.tensor(s.row.speech_token)[: s.num_tokens] for s, _ in decoded]
         _pad(batch, "speech_token", tokens)
+    if any(row.spoken_token is not None for row in rows):
+        _pad(batch, "spoken_token", [_spoken_tokens(sample) for sample, _ in decoded])
     if all(row.reject_speech_token is not None for row in rows):
         _pad(batch, "reject_speech_token", [torch.tensor(row.reject_speech_token) for row in rows])
     _add_vectors(batch, rows, options)
@@ -111,6 +114,18 @@ def _add_audio(
             )
 
 
+@cache
+def _warn_of_missing(name: str) -> None:
+    logger.warning("some utterances have no %s: batches with such ones are learned without", name)
+
+
+def _spoken_tokens(sample: Sample) -> Tensor:
+    """The text token of each speech token; -1 where it is not known."""
+    if sample.row.spoken_token is None:
+        return torch.full((sample.num_tokens,), -1)
+    return torch.tensor(sample.row.spoken_token)[: sample.num_tokens]
+
+
 def _pad(batch: dict[str, Any], name: str, rows: Sequence[Tensor]) -> None:
     batch[name] = pad_sequence(list(rows), batch_first=True)
     batch[f"{name}_len"] = torch.tensor([len(row) for row in rows], dtype=torch.int32)
@@ -119,7 +134,10 @@ def _pad(batch: dict[str, Any], name: str, rows: Sequence[Tensor]) -> None:
 def _add_vectors(batch: dict[str, Any], rows: Sequence[TokenRow], options: PipelineOptions) -> None:
     for name in ("utt_embedding", "spk_embedding"):
         vectors = [getattr(row, name) for row in rows]
-        if all(vector is not None for vector in vectors):
+        if any(vector is None for vector in vectors):
+            if any(vector is not None for vector in vectors):
+                _warn_of_missing(name)
+        else:
             stacked = torch.from_numpy(np.stack(vectors)).float()
             batch[name] = F.normalize(stacked, dim=1)
     chosen = "spk_embedding" if options.use_spk_embedding else "utt_embedding"

@@ -15,6 +15,7 @@ import numpy as np
 from sled.data.tokens.folder import FolderUtterance, read_folder
 from sled.data.tokens.parquet import (
     DATA_LIST,
+    SPOKEN_COLUMN,
     TOKEN_COLUMNS,
     VECTOR_COLUMNS,
     TokenRow,
@@ -24,6 +25,7 @@ from sled.data.tokens.parquet import (
 from sled.data.tokens.tables import (
     SPEAKER_VECTORS,
     SPEECH_TOKENS,
+    SPOKEN_TOKENS,
     UTTERANCE_VECTORS,
     Row,
     read_tokens,
@@ -63,8 +65,8 @@ def write_parquet(
     Files of an earlier, interrupted run are kept if they hold the same utterances and tables.
 
     Args:
-        folder: The folder. Of the tables `utt2embedding.pt`, `spk2embedding.pt` and
-            `utt2speech_token.pt`, those that exist become columns.
+        folder: The folder. Of the tables `utt2embedding.pt`, `spk2embedding.pt`,
+            `utt2speech_token.pt` and `utt2spoken_token.pt`, those that exist become columns.
         output: Folder of the Parquet files and lists.
         num_utts: Utterances of a file.
         num_processes: Processes that write.
@@ -119,6 +121,7 @@ def _read_tables(folder: Path, preference: bool) -> _Tables:
         "utt_embedding": (UTTERANCE_VECTORS, read_vectors),
         "spk_embedding": (SPEAKER_VECTORS, read_vectors),
         "speech_token": (SPEECH_TOKENS, read_tokens),
+        SPOKEN_COLUMN: (SPOKEN_TOKENS, read_tokens),
     }
     tables = {
         column: read(folder / name)
@@ -189,6 +192,7 @@ def _write_file(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
         "spk_embedding": pyarrow.list_(pyarrow.float64()),
         "speech_token": pyarrow.list_(pyarrow.int64()),
         "reject_speech_token": pyarrow.list_(pyarrow.int64()),
+        SPOKEN_COLUMN: pyarrow.list_(pyarrow.int64()),
         "instruct": pyarrow.string(),
     }
     content = [{**row, "audio_data": Path(row["audio"]).read_bytes()} for row in rows]
@@ -217,7 +221,7 @@ def _is_complete(path: Path, rows: Sequence[Mapping[str, Any]]) -> bool:
 
 
 def _is_same(row: TokenRow, fields: Mapping[str, Any]) -> bool:
-    names = (*VECTOR_COLUMNS, *TOKEN_COLUMNS)
+    names = (*VECTOR_COLUMNS, *TOKEN_COLUMNS, SPOKEN_COLUMN)
     return (
         (row.utt, row.text, row.spk, row.instruct)
         == (fields["utt"], fields["text"], fields["spk"], fields.get("instruct"))

@@ -25,7 +25,8 @@ _ROWS = 64
 # Columns of arrays.
 VECTOR_COLUMNS = ("utt_embedding", "spk_embedding")
 TOKEN_COLUMNS = ("speech_token", "reject_speech_token")
-_OPTIONAL = (*VECTOR_COLUMNS, *TOKEN_COLUMNS, "instruct")
+SPOKEN_COLUMN = "spoken_token"
+_OPTIONAL = (*VECTOR_COLUMNS, *TOKEN_COLUMNS, SPOKEN_COLUMN, "instruct")
 # Names of columns, and how a fork calls them.
 _OTHER_NAMES = {
     "utt": "utt_id",
@@ -49,6 +50,8 @@ class TokenRow:
         spk_embedding: Mean vector of the speaker.
         speech_token: Speech tokens, int64 [T].
         reject_speech_token: Tokens of a worse reading, for preference training.
+        spoken_token: The text token that is said in each speech token, int64 [T] positions in the
+            text, where its number of tokens stands for its end; -1 where it is not known.
         instruct: How it is said.
     """
 
@@ -61,6 +64,7 @@ class TokenRow:
     spk_embedding: Row | None = None
     speech_token: Row | None = None
     reject_speech_token: Row | None = None
+    spoken_token: Row | None = None
     instruct: str | None = None
 
 
@@ -130,7 +134,10 @@ def _make_row(fields: Mapping[str, Any]) -> TokenRow:
         audio = np.asarray(samples, np.float32).reshape(-1)
     arrays: dict[str, Any] = {
         name: None if fields[name] is None else np.asarray(fields[name], kind).reshape(-1)
-        for names, kind in ((VECTOR_COLUMNS, np.float64), (TOKEN_COLUMNS, np.int64))
+        for names, kind in (
+            (VECTOR_COLUMNS, np.float64),
+            ((*TOKEN_COLUMNS, SPOKEN_COLUMN), np.int64),
+        )
         for name in names
     }
     return TokenRow(

@@ -125,11 +125,16 @@ class SampleMaker:
             raise ValueError(f"its audio has {sample_rate} Hz, under {MIN_SAMPLE_RATE}")
         self._check_tokens(row, num_samples / sample_rate)
         self._check_vectors(row)
-        tokens = row.speech_token
+        tokens, text = row.speech_token, list(self._tokenize(row.text))
+        if row.spoken_token is not None and row.spoken_token.max(initial=-1) > len(text):
+            raise ValueError(
+                f"its spoken_token are of a text of {row.spoken_token.max()} tokens, the text has "
+                f"{len(text)}: run sled cache spoken with the tokenizer of the model"
+            )
         return Sample(
             row=row,
             sample_rate=sample_rate,
-            text=list(self._tokenize(row.text)),
+            text=text,
             instruct=None if row.instruct is None else list(self._tokenize(row.instruct)),
             num_samples=num_samples,
             start=0,
@@ -156,6 +161,13 @@ class SampleMaker:
                 raise ValueError(
                     f"it has {len(row.speech_token)} speech tokens in {seconds:.2f} s, where "
                     f"{expected:.0f} are expected"
+                )
+        if row.spoken_token is not None and row.speech_token is not None:
+            counts = len(row.spoken_token), len(row.speech_token)
+            if counts[0] != counts[1]:
+                raise ValueError(
+                    f"it has {counts[0]} spoken_token for {counts[1]} speech tokens: run "
+                    "sled cache spoken again"
                 )
 
     def _check_vectors(self, row: TokenRow) -> None:

@@ -2,7 +2,8 @@
 
 `utt2embedding.pt` and `spk2embedding.pt` have a list of numbers for each name,
 `utt2speech_token.pt` a list of ids. Some published tools write tensors instead of lists, or, for
-two codebooks, a dictionary of lists.
+two codebooks, a dictionary of lists. `utt2spoken_token.pt`, which only this project has, tells
+which text token is said in each speech token.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ import numpy as np
 import torch
 
 UTTERANCE_VECTORS, SPEAKER_VECTORS = "utt2embedding.pt", "spk2embedding.pt"
-SPEECH_TOKENS = "utt2speech_token.pt"
+SPEECH_TOKENS, SPOKEN_TOKENS = "utt2speech_token.pt", "utt2spoken_token.pt"
 # Mixed tokens of two codebooks, in a dictionary of all three.
 MIXED, LINGUISTIC, SEMANTIC = "vq0206", "vq02", "vq06"
 

@@ -39,6 +39,8 @@ class ModelSettings:
         options: How models draw frames and when they stop.
         recommended: Names of options that each model decides, see `TTS.default_options`.
         characters_per_second: Speed of the writer in the mode "live".
+        voice: Name of the voice to speak with where no recording is to be continued. None: the
+            model's own.
     """
 
     model: str | None = None
@@ -49,6 +51,7 @@ class ModelSettings:
     options: DecodingOptions = DecodingOptions()  # noqa: RUF009  # it is frozen
     recommended: tuple[str, ...] = ()
     characters_per_second: float = 20.0
+    voice: str | None = None
 
 
 class Models:
@@ -146,6 +149,8 @@ class ModelSystem(System):
         }
         if self._mode == "live":
             described["characters_per_second"] = settings.characters_per_second
+        if settings.voice is not None:
+            described["voice"] = settings.voice
         return described
 
     @override
@@ -171,14 +176,15 @@ class ModelSystem(System):
             layout = tts.model.streaming_layout if self._mode == "stream" else None
         return speak_whole(tts, items, seeds, options, layout, prompts)
 
-    def _prompts(self, tts: TTS, items: Sequence[Item]) -> list[Prompt | None]:
+    def _prompts(self, tts: TTS, items: Sequence[Item]) -> list[Prompt | str | None]:
         clips = [item.prompt for item in items]
         if self._mode == "clone":
             chosen = choose_prompts(self._models.items, tts.max_prompt_s)
-            places = {item.id: place for place, item in enumerate(self._models.items)}
-            clips = [chosen[places[item.id]] for item in items]
+            index_of = {item.id: index for index, item in enumerate(self._models.items)}
+            clips = [chosen[index_of[item.id]] for item in items]
         rate = tts.codec.sample_rate
-        return [None if clip is None else Prompt(clip.text, clip.load(rate)) for clip in clips]
+        own = self._models.settings.voice
+        return [own if clip is None else Prompt(clip.text, clip.load(rate)) for clip in clips]
 
 
 def speak_whole(
@@ -187,7 +193,7 @@ def speak_whole(
     seeds: Sequence[int],
     options: DecodingOptions,
     layout: Layout | None,
-    prompts: Sequence[Prompt | None],
+    prompts: Sequence[Prompt | str | None],
 ) -> list[Utterance]:
     """Speak texts that are known in advance, all at once."""
     start = time.perf_counter()
@@ -220,17 +226,17 @@ def speak_live(
     seed: int,
     options: DecodingOptions,
     characters_per_second: float,
-    prompt: Prompt | None = None,
+    prompt: Prompt | str | None = None,
 ) -> Utterance:
     """Speak a text while it is being written, in real time.
 
     Args:
-        tts: The model, with a chunked layout.
+        tts: The model, with a streaming layout.
         item: The text.
         seed: Seed of the noise.
         options: How to draw frames and when to stop.
         characters_per_second: Speed of the writer.
-        prompt: A recording to be continued.
+        prompt: A recording to be continued, or the name of a voice.
     """
     pieces = release(schedule(item.text, characters_per_second))
     layout = tts.model.streaming_layout

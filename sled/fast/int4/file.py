@@ -72,11 +72,14 @@ def read_int4(folder: Path, model: SpeechLM) -> dict[str, Int4Matrix]:
             if metadata.get("weights") != _digest(model):
                 raise ValueError(f"{path} is of other weights than the checkpoint: {remedy}")
             group = int(metadata["group"])
+            if group < 8 or group % 8:
+                raise ValueError(f"{path} has groups of {group}, no multiple of 8: {remedy}")
             for name, linear in layer_matrices(model):
                 codes, scales = file.get_tensor(f"{name}.codes"), file.get_tensor(f"{name}.scales")
                 outputs, inputs = linear.weight.shape
                 shapes = ((outputs, -(-inputs // 2)), (outputs, -(-inputs // group)))
-                if (codes.shape, scales.shape) != shapes or group % 8:
+                types = (codes.dtype, scales.dtype)
+                if (codes.shape, scales.shape) != shapes or types != (torch.uint8, torch.float32):
                     raise ValueError(f"{path} does not fit the model: {remedy}")
                 matrices[name] = Int4Matrix(_unpack(codes, inputs), scales.clone(), group)
     except (SafetensorError, KeyError) as error:

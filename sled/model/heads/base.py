@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from sled.model.config import Architecture, Objective
 from sled.model.heads.scores import Score
-from sled.model.sampling import SpeechIds
+from sled.model.ids import SpeechIds
 
 
 class Head(nn.Module, ABC):

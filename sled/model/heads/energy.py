@@ -20,7 +20,8 @@ EPSILON = 1e-6
 
 
 def _modulate(x: Tensor, shift: Tensor, scale: Tensor) -> Tensor:
-    return F.layer_norm(x, x.shape[-1:], eps=EPSILON) * (1 + scale) + shift
+    width = int(x.shape[-1])  # a constant in ONNX graphs
+    return F.layer_norm(x, [width], eps=EPSILON) * (1 + scale) + shift
 
 
 class XavierLinear(nn.Linear):

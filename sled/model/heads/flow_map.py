@@ -4,7 +4,12 @@ The map X_{s,t}(x) = x + (t - s) u(x, s, t) carries a point of time s to time t 
 velocity is v_t(x) = u(x, t, t). The network learns the velocity by flow matching on the diagonal,
 and elsewhere that a point that is carried moves with it:
 
-    E |u(x_t, t, t) - (x_1 - x_0)|^2  +  E |d/dt X_{s,t}(x_s) - stopgrad(v_t(X_{s,t}(x_s)))|^2
+    E |u(x_t, t, t) - (x_1 - x_0)|^2  +  E w |d/dt X_{s,t}(x_s) - stopgrad(v_t(X_{s,t}(x_s)))|^2
+
+The weight w = 1 / (1 + stopgrad(e)) of each point, with its mean squared error e, bounds the second
+part (as in Geng et al., arXiv 2505.13447). Its goal is the network's own: without the weight, a
+point that is carried too far gets a goal that is farther still, and training diverges on latents of
+hundreds of dimensions.
 
 Shapes: F frames, M draws of a frame, D latent width, H hidden width, T width of a time.
 """
@@ -75,4 +80,5 @@ class FlowMapHead(LatentHead):
         with torch.no_grad():
             velocity = self.velocity(hidden, reached, end, end).float()
         distilled = (moving - velocity).square().mean(-1)
+        distilled = distilled / (1 + distilled.detach())
         return without_repulsion((matching + distilled).mean(0))

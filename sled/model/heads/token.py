@@ -13,7 +13,7 @@ from typing_extensions import override
 from sled.model.config import Architecture, Objective
 from sled.model.heads.base import Head
 from sled.model.heads.scores import Score
-from sled.model.sampling import SpeechIds
+from sled.model.ids import SpeechIds
 
 
 class TokenHead(Head):

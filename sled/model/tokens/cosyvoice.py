@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from typing_extensions import Self, override
 
 from sled.model.config import Architecture
-from sled.model.sampling import SpeechIds
+from sled.model.ids import SpeechIds
 from sled.model.tokens.lm import BEGIN_SPEECH, START, SpeechEmbeddingLM
 from sled.model.tokens.relative_attention import (
     THETA,

@@ -22,8 +22,8 @@ from typing_extensions import Self, override
 from sled.files.json_object import read_json_object
 from sled.model.backbone import Backbone
 from sled.model.config import Architecture
+from sled.model.ids import SpeechIds
 from sled.model.layout import Layout
-from sled.model.sampling import SpeechIds
 from sled.model.tokens.lm import BEGIN_SPEECH, START, SpeechEmbeddingLM
 
 KIND = "Qwen2LM"

@@ -66,6 +66,11 @@ class ExpertMLP(nn.Module):
             self.router_scores = scores
         weights, chosen = scores.float().softmax(-1).topk(self.num_chosen)  # [P, k]
         output: Tensor = self.shared_expert_gate(flat).sigmoid() * self.shared_expert(flat)
+        if torch.onnx.is_in_onnx_export():  # a graph has no branches
+            shares = torch.zeros_like(scores).scatter(-1, chosen, weights.to(scores))
+            for number, expert in enumerate(self.experts):
+                output = output + shares[:, number, None] * expert(flat)
+            return output.view_as(x)
         for number, expert in enumerate(self.experts):
             position, rank = (chosen == number).nonzero(as_tuple=True)
             if len(position):

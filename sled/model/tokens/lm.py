@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -30,79 +30,15 @@ from sled.model.backbone import (
 from sled.model.cache import KVCache, advance_rows
 from sled.model.config import Architecture, Config, Objective, Speaking
 from sled.model.eager_step import eager_step
+from sled.model.ids import SpeechIds
 from sled.model.interface import StepInputs
 from sled.model.layout import Layout
-from sled.model.sampling import SpeechIds
 from sled.model.tokens.losses import NO_TARGET, accuracy, label_smoothed_loss
 from sled.model.tokens.relative_attention import RelativeStack
+from sled.model.tokens.samples import TokenOutput, TokenSample, alignment_loss
 
 # Rows of `llm_embedding`.
 START, BEGIN_SPEECH = range(2)
-
-
-@dataclass(frozen=True, eq=False)
-class TokenSample:
-    """A text and its speech.
-
-    Attributes:
-        text: int64 [L], without the token that begins speech.
-        speech: int64 [T], at least one.
-        layout: How they are interleaved.
-        conditions: Vectors [width] by name, such as a speaker embedding.
-    """
-
-    text: Tensor
-    speech: Tensor
-    layout: Layout = Layout()
-    conditions: Mapping[str, Tensor] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, eq=False)
-class TokenOutput:
-    """What a model computes of a batch in training.
-
-    Attributes:
-        loss: Scalar, the mean over all targets.
-        accuracy: Share of targets with the highest score.
-        inputs: [P, E] inputs, sample by sample.
-        hidden: [P, H] hidden states.
-        log_p: [P, S] log-probabilities of ids.
-        targets: int64 [P], `NO_TARGET` where nothing is predicted.
-        lengths: Numbers of positions of the samples, P in all.
-    """
-
-    loss: Tensor
-    accuracy: Tensor
-    inputs: Tensor
-    hidden: Tensor
-    log_p: Tensor
-    targets: Tensor
-    lengths: list[int]
-
-    def log_likelihoods(self) -> Tensor:
-        """Return the mean log-probability of each sample's targets."""
-        log_p = self.log_p.gather(-1, self.targets.clamp(0)[:, None])[:, 0]
-        real = self.targets != NO_TARGET
-        parts = zip(self.rows(log_p * real), self.rows(real), strict=True)
-        return torch.stack([one.sum() / count.sum() for one, count in parts])
-
-    def first(self, count: int) -> TokenOutput:
-        """Return what was computed of the first samples, with their own loss."""
-        end = sum(self.lengths[:count])
-        log_p, targets = self.log_p[:end], self.targets[:end]
-        return TokenOutput(
-            label_smoothed_loss(log_p[None], targets[None]),
-            accuracy(log_p, targets),
-            self.inputs[:end],
-            self.hidden[:end],
-            log_p,
-            targets,
-            self.lengths[:count],
-        )
-
-    def rows(self, x: Tensor) -> Sequence[Tensor]:
-        """Divide values [P, ...] of all positions into those of each sample."""
-        return torch.split(x, self.lengths)
 
 
 def published_speaking() -> Speaking:
@@ -164,7 +100,7 @@ class TokenLM(nn.Module, ABC):
         noise_width: 0, since ids are drawn by a generator.
         averages: False.
         encodes_text: Whether the embedding of a token depends on the tokens before it.
-        shows_attention: False: no head was taught to attend to the token that is being said.
+        shows_attention: False: decoding does not read attention, even if a head was guided.
         takes_speaker: Whether a speaker vector is one of its conditions.
     """
 
@@ -263,9 +199,17 @@ class TokenLM(nn.Module, ABC):
         """Return a further loss of the newest call, as it is weighted in training; None: none."""
         return None
 
-    def pack(self, lengths: list[int], like: Tensor) -> PackedSequences:
-        """Make the context of whole sequences with inputs like these."""
-        return self.decoder.pack(lengths, like)
+    def pack(self, lengths: list[int], like: Tensor, watch: int | None = None) -> PackedSequences:
+        """Make the context of whole sequences with inputs like these, see `PackedSequences`.
+
+        Raises:
+            TypeError: If a layer is to be watched that has no rotated queries and keys.
+        """
+        if watch is None:
+            return self.decoder.pack(lengths, like)
+        if not isinstance(self.decoder, Backbone):
+            raise TypeError(f"attention of a {type(self).__name__} cannot be guided")
+        return self.decoder.pack(lengths, like, watch)
 
     def read(self, inputs: Tensor, context: DistanceContext) -> Tensor:
         """Return hidden states [..., H] of inputs [..., E]."""
@@ -343,18 +287,37 @@ class TokenLM(nn.Module, ABC):
         """
         checkpoint_layers(self, gradient_checkpointing_kwargs)
 
-    def forward(self, samples: Sequence[TokenSample]) -> TokenOutput:
-        """Compute the loss of a batch. A sample's states do not depend on the other samples."""
+    def forward(
+        self, samples: Sequence[TokenSample], guided_layer: int | None = None
+    ) -> TokenOutput:
+        """Compute the loss of a batch. A sample's states do not depend on the other samples.
+
+        Args:
+            samples: The batch.
+            guided_layer: The layer of which an attention head is guided to what is said, see
+                `sled.model.guided_attention`. None: no layer.
+
+        Raises:
+            TypeError: If the model has no attention that can be guided.
+        """
         sequences = [self.sequence(sample) for sample in samples]
         lengths = [len(targets) for _, targets in sequences]
         inputs = torch.cat([one for one, _ in sequences])
         targets = torch.cat([one for _, one in sequences])
-        hidden = self.read(inputs, self.pack(lengths, inputs))
+        context = self.pack(lengths, inputs, guided_layer)
+        hidden = self.read(inputs, context)
         scores = self.score_ids(hidden)
         log_p = self.log_probabilities(scores)
         loss = label_smoothed_loss(log_p[None], targets[None])
         correct = accuracy(log_p, targets)
-        return TokenOutput(loss, correct, inputs, hidden, log_p, targets, lengths)
+        output = TokenOutput(loss, correct, inputs, hidden, log_p, targets, lengths)
+        if guided_layer is None:
+            return output
+        assert context.watched is not None
+        query, key = map(output.rows, context.watched)
+        losses = [alignment_loss(*one) for one in zip(samples, query, key, strict=True)]
+        num_speech = sum(len(sample.speech) for sample in samples)
+        return replace(output, alignment_loss=torch.stack(losses).sum() / num_speech)
 
     def sequence(self, sample: TokenSample) -> tuple[Tensor, Tensor]:
         """Return the inputs [P, E] of a sample and the targets [P] at its positions."""

@@ -20,7 +20,7 @@ from typing_extensions import Self, override
 
 from sled.model.backbone import Backbone
 from sled.model.config import Architecture
-from sled.model.sampling import SpeechIds
+from sled.model.ids import SpeechIds
 from sled.model.tokens.experts import ExpertMLP, ExpertSizes, balance_loss
 from sled.model.tokens.lm import TokenLM
 

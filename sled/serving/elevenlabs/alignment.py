@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sled.serving.service import Utterance
+from sled.serving.utterance import Utterance
 from sled.streaming.marks import Mark
 
 # What belongs to the word before it: closing marks, and space.

@@ -44,7 +44,7 @@ from sled.serving.elevenlabs.messages import (
 from sled.serving.errors import ApiError
 from sled.serving.server import Server
 from sled.serving.service import SpeechRequest
-from sled.serving.sockets import ENGINE, NORMAL, POLICY, TRY_LATER, Close, JsonSocket, parse
+from sled.serving.sockets import NORMAL, POLICY, TRY_LATER, Close, JsonConnection, parse
 from sled.serving.text_feed import TextFeed
 
 logger = logging.getLogger(__name__)
@@ -56,8 +56,8 @@ MAX_CONTEXTS = 16
 KEY_TIMEOUT_S = 10.0
 
 
-class Connection:
-    """One connection: a task receives messages, and each text has one that says it.
+class Connection(JsonConnection):
+    """One connection: each text has a task that says it.
 
     Args:
         socket: The WebSocket.
@@ -67,43 +67,24 @@ class Connection:
     """
 
     def __init__(self, socket: WebSocket, server: Server, voice: str, *, is_multi: bool) -> None:
-        self._socket, self._server, self._voice = socket, server, voice
-        self._wire = JsonSocket(socket, server.settings.stall_s)
-        self._is_multi = is_multi
+        super().__init__(socket, server)
+        self._voice, self._is_multi = voice, is_multi
         self._query = Query()
         self._is_checked = False
         self._contexts: set[Context] = set()  # that have not ended
         self._open: dict[str | None, Context] = {}  # those that take text
-        self._active_s = time.monotonic()
         self._has_begun = False  # the only text
-        self._is_closing = False  # as soon as all texts have ended
+        self._ends_when_said = False  # all texts that are open
         self._end: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
-    async def run(self) -> None:
-        """Serve the connection until it ends."""
-        await self._socket.accept()
-        receiving = asyncio.ensure_future(self._receive())
-        close = Close(NORMAL)
+    async def _speak(self) -> None:
         try:
-            done, _ = await asyncio.wait(
-                {receiving, self._end}, return_when=asyncio.FIRST_COMPLETED
-            )
-            for one in done:
-                one.result()
-        except Close as error:
-            close = error
-        except WebSocketDisconnect:
-            pass
-        except Exception:
-            logger.exception("a connection failed")
-            close = Close(ENGINE, "internal error")
+            await self._end
         finally:
-            self._end.cancel()
-            tasks = [receiving, *(one.task for one in self._contexts if one.task is not None)]
+            tasks = [one.task for one in self._contexts if one.task is not None]
             for task in tasks:
                 task.cancel()
-            await asyncio.gather(self._end, *tasks, return_exceptions=True)
-            await self._wire.close(close)
+            await asyncio.gather(*tasks, return_exceptions=True)
 
     def _finish(self, reason: Exception) -> None:
         """End the connection."""
@@ -112,27 +93,20 @@ class Connection:
 
     # In.
 
-    async def _receive(self) -> None:
-        while True:
-            try:
-                text = await self._wire.receive(self._patience_s())
-            except TimeoutError:
-                await self._on_silence()
-                continue
-            self._active_s = time.monotonic()
-            context_id = None
-            try:
-                message = read_message(parse(text))
-                context_id = message.context_id
-                if not self._is_checked:
-                    self._check(message)
-                    self._is_checked = True
-                if self._is_multi:
-                    self._handle(message)
-                else:
-                    self._handle_single(message)
-            except ApiError as error:
-                await self._on_error(error, context_id)
+    async def _take(self, text: str) -> None:
+        context_id = None
+        try:
+            message = read_message(parse(text))
+            context_id = message.context_id
+            if not self._is_checked:
+                self._check(message)
+                self._is_checked = True
+            if self._is_multi:
+                self._handle(message)
+            else:
+                self._handle_single(message)
+        except ApiError as error:
+            await self._on_error(error, context_id)
 
     def _check(self, message: ClientMessage) -> None:
         """Check what is known with the first message.
@@ -187,7 +161,7 @@ class Connection:
         Raises:
             ApiError: If there are too many, or the settings are impossible.
         """
-        if self._is_closing:
+        if self._ends_when_said:
             raise ApiError("invalid_value", "the connection is being closed", "text")
         if sum(not one.cancelled for one in self._contexts) >= MAX_CONTEXTS:
             raise ApiError(
@@ -205,6 +179,7 @@ class Connection:
                 voice=self._voice,
                 seed=random.randrange(MAX_SEED + 1) if query.seed is None else query.seed,
                 max_lead_s=server.settings.max_lead_s,
+                speed=speed,
             ),
             open_encoder(query.output_format, server.service.sample_rate, speed),
             speed,
@@ -234,7 +209,7 @@ class Connection:
             context.text.finish()
 
     def _close_all(self) -> None:
-        self._is_closing = True
+        self._ends_when_said = True
         for context in list(self._open.values()):
             self._close_context(context, cancels=not context.is_flushed)
         if not self._contexts:
@@ -268,7 +243,7 @@ class Connection:
                 self._close_context(context, cancels=False)
         if not self._contexts and self._active_s + self._timeout_s <= now:
             error = ApiError("input_timeout_exceeded", f"no message for {self._timeout_s:g} s")
-            await self._wire.send(error_message(error, POLICY))
+            await self._send(error_message(error, POLICY))
             raise Close(POLICY, error.code)
 
     # Out.
@@ -281,22 +256,24 @@ class Connection:
             before: What says earlier texts of its name.
         """
         try:
-            error = await self._speak(context, before)
+            error = await self._say_until_end(context, before)
             if error is not None:
                 await self._on_error(error, context.name)
-            await self._send(context, final_message())
-            if not self._is_multi or (self._is_closing and not self._contexts):
+            await self._send_of(context, final_message())
+            if not self._is_multi or (self._ends_when_said and not self._contexts):
                 self._finish(Close(NORMAL))
         except (Close, WebSocketDisconnect) as end:
             self._finish(end)
         except Exception as fault:
             self._finish(fault)
 
-    async def _speak(self, context: Context, before: set[asyncio.Task[None]]) -> ApiError | None:
+    async def _say_until_end(
+        self, context: Context, before: set[asyncio.Task[None]]
+    ) -> ApiError | None:
         try:
             if before:
                 await asyncio.wait(before)
-            await context.say(self._server, self._send)
+            await context.say(self._server, self._send_of)
         except ApiError as error:
             return error if context.text.has_words or error.code != "text_empty" else None
         except asyncio.CancelledError:
@@ -315,14 +292,14 @@ class Connection:
         message = error_message(error, code)
         if self._is_multi:
             message["contextId"] = context_id
-        await self._wire.send(message)
+        await self._send(message)
         if not self._is_multi or not self._is_checked:
             raise Close(code, error.code)
 
-    async def _send(self, context: Context, message: dict[str, Any]) -> None:
+    async def _send_of(self, context: Context, message: dict[str, Any]) -> None:
         if self._is_multi:
             message["contextId"] = context.name
-        await self._wire.send(message)
+        await self._send(message)
 
 
 @router.websocket("/v1/text-to-speech/{voice}/stream-input")

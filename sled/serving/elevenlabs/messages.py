@@ -20,7 +20,7 @@ MODEL_PREFIX = "eleven_"
 class VoiceSettings(BaseModel):
     """Settings of a voice; all others are accepted, without effect."""
 
-    model_config = ConfigDict(extra="allow")
+    model_config = ConfigDict(extra="allow", allow_inf_nan=False)
 
     speed: Annotated[float, Field(ge=MIN_SPEED, le=MAX_SPEED)] | None = None
 
@@ -41,7 +41,7 @@ class Query(BaseModel):
 
     model_id: str | None = None
     output_format: str = DEFAULT
-    inactivity_timeout: Annotated[float, Field(gt=0)] = 20.0
+    inactivity_timeout: Annotated[float, Field(ge=0.1, allow_inf_nan=False)] = 20.0
     sync_alignment: bool = False
     auto_mode: bool = False
     seed: Annotated[int, Field(ge=0, le=MAX_SEED)] | None = None

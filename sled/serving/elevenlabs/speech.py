@@ -33,7 +33,7 @@ AUDIO: dict[int | str, dict[str, Any]] = {200: {"content": {"audio/mpeg": {}}}}
 class SpeechBody(BaseModel):
     """The body of a request; other fields are accepted, without effect."""
 
-    model_config = ConfigDict(extra="allow", protected_namespaces=())
+    model_config = ConfigDict(extra="allow", protected_namespaces=(), allow_inf_nan=False)
 
     text: str = Field(description="text to speak")
     model_id: str | None = Field(None, description="the model; ElevenLabs' names stand for it")
@@ -76,7 +76,7 @@ class Part:
         }
 
 
-class Speech:
+class Answer:
     """The answer to a request, from its first part on.
 
     Args:
@@ -141,8 +141,8 @@ class Speech:
 
 
 @dataclass(frozen=True)
-class Order:
-    """What a request asks for.
+class SpeechCall:
+    """A request for speech, with what its path and query say.
 
     Attributes:
         request: The request.
@@ -160,7 +160,7 @@ class Order:
 
     async def begin(
         self, *, timed: bool = False, live: bool = True
-    ) -> tuple[Speech, AudioEncoder, dict[str, str]]:
+    ) -> tuple[Answer, AudioEncoder, dict[str, str]]:
         """Begin to speak.
 
         Args:
@@ -168,7 +168,7 @@ class Order:
             live: Whether the audio is sent while it is made.
 
         Returns:
-            The speech, its encoder, and headers of the answer.
+            The answer, its encoder and its headers.
 
         Raises:
             ApiError: If the request cannot be followed.
@@ -185,18 +185,18 @@ class Order:
             speed = voice.pace(body.speed())
             encoder = open_encoder(self.output_format, service.sample_rate, speed)
         seed = random.randrange(MAX_SEED + 1) if body.seed is None else body.seed
-        how = SpeechRequest(voice=self.voice_id, seed=seed, live=live)
-        speech = Speech(server, body.text, how, encoder, speed)
-        self.stack.push_async_callback(speech.end)
-        await unless_left(self.request, speech.begin())
+        how = SpeechRequest(voice=self.voice_id, seed=seed, live=live, speed=speed)
+        answer = Answer(server, body.text, how, encoder, speed)
+        self.stack.push_async_callback(answer.end)
+        await unless_left(self.request, answer.begin())
         headers = speech_headers(service.name, voice.name, seed, body.ignored()) | {
             "request-id": self.request.scope.get("request_id", ""),
             "server-timing": f"first;dur={1000 * (time.perf_counter() - begun_s):.1f}",
         }
-        return speech, encoder, headers
+        return answer, encoder, headers
 
 
-def _order(
+def _call(
     request: Request,
     body: SpeechBody,
     voice_id: str,
@@ -204,33 +204,33 @@ def _order(
     output_format: Annotated[
         str, Query(description="format, sample rate in Hz, and kbit/s")
     ] = DEFAULT,
-) -> Order:
-    return Order(request, body, voice_id, output_format, stack)
+) -> SpeechCall:
+    return SpeechCall(request, body, voice_id, output_format, stack)
 
 
-Ordered = Annotated[Order, Depends(_order)]
+Call = Annotated[SpeechCall, Depends(_call)]
 
 
 @router.post("", responses=AUDIO)
 @router.post("/stream", responses=AUDIO)
-async def speak(order: Ordered) -> Response:
+async def speak(call: Call) -> Response:
     """Speak a text. The audio is sent while it is made."""
-    speech, encoder, headers = await order.begin()
-    data = (part.data async for part in speech.parts())
+    answer, encoder, headers = await call.begin()
+    data = (part.data async for part in answer.parts())
     return StreamingResponse(data, media_type=encoder.media_type, headers=headers)
 
 
 @router.post("/with-timestamps")
-async def speak_with_timestamps(order: Ordered) -> Response:
+async def speak_with_timestamps(call: Call) -> Response:
     """Speak a text, and tell when its characters are said."""
-    speech, _, headers = await order.begin(timed=True, live=False)
-    whole = await unless_left(order.request, speech.whole())
+    answer, _, headers = await call.begin(timed=True, live=False)
+    whole = await unless_left(call.request, answer.whole())
     return JSONResponse(whole.content(), headers=headers)
 
 
 @router.post("/stream/with-timestamps")
-async def stream_with_timestamps(order: Ordered) -> Response:
+async def stream_with_timestamps(call: Call) -> Response:
     """Speak a text, as lines of JSON that also tell when its characters are said."""
-    speech, _, headers = await order.begin(timed=True)
-    lines = (json.dumps(part.content()) + "\n" async for part in speech.parts())
+    answer, _, headers = await call.begin(timed=True)
+    lines = (json.dumps(part.content()) + "\n" async for part in answer.parts())
     return StreamingResponse(lines, media_type="application/x-ndjson", headers=headers)

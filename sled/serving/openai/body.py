@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr
 
 from sled.serving.encoding import MAX_RATE, MAX_SPEED, MIN_RATE, MIN_SPEED, FormatName
 from sled.serving.marks import MarkChoice
@@ -16,8 +16,6 @@ from sled.serving.voices.samples import decode_base64
 from sled.serving.voices.uploads import Reference
 
 MAX_SEED = 2**31 - 1
-# Fields of OpenAI's API that have no effect here.
-WITHOUT_EFFECT = ("instructions",)
 
 
 class VoiceName(BaseModel):
@@ -29,7 +27,7 @@ class VoiceName(BaseModel):
 class SpeechBody(BaseModel):
     """The body of a request for speech."""
 
-    model_config = ConfigDict(extra="allow", strict=True)
+    model_config = ConfigDict(extra="allow", strict=True, allow_inf_nan=False)
 
     input: str = Field(description="text to speak", json_schema_extra={"pattern": r"\S"})
     model: str | None = Field(None, description="the model; OpenAI's names stand for it")
@@ -43,7 +41,12 @@ class SpeechBody(BaseModel):
     )
     stream: bool = Field(True, description="false: one answer of known length")
     instructions: Annotated[str, Field(max_length=4096)] | None = Field(
-        None, description="accepted, without effect"
+        None, description="how to speak, for models that follow instructions"
+    )
+    cross_lingual: bool = Field(
+        False,
+        description="the voice's recording is of another language than the text, so that only its "
+        "sound is taken over, for models that can do it",
     )
     seed: Annotated[int, Field(ge=0, le=MAX_SEED)] | None = Field(
         None, description="the same seed says the same text in the same way; unset: a new one"
@@ -68,6 +71,8 @@ class SpeechBody(BaseModel):
         None, description="sample rate in Hz; unset: as the format prefers"
     )
 
+    _ignored: list[str] = PrivateAttr(default_factory=list)
+
     def voice_name(self) -> str | None:
         """The voice, however it is written."""
         return self.voice.id if isinstance(self.voice, VoiceName) else self.voice
@@ -83,7 +88,16 @@ class SpeechBody(BaseModel):
         data = decode_base64(self.ref_audio, "ref_audio")
         return Reference(data, self.ref_text, self.consent, "ref_audio")
 
+    def instruction(self) -> str | None:
+        """What the model reads in the place of the voice's recording. None: it reads that."""
+        return (self.instructions or "").strip() or ("" if self.cross_lingual else None)
+
+    def ignore_instructions(self) -> None:
+        """Have no instructions, and name them among what is ignored, if there are any."""
+        if (self.instructions or "").strip():
+            self._ignored.append("instructions")
+        self.instructions = None
+
     def ignored(self) -> list[str]:
         """Fields that are set and have no effect."""
-        unused = [name for name in WITHOUT_EFFECT if getattr(self, name) is not None]
-        return [*unused, *(self.model_extra or {})]
+        return [*self._ignored, *(self.model_extra or {})]

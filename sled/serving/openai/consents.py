@@ -8,7 +8,8 @@ from fastapi import APIRouter, File, Form, Request, UploadFile
 from pydantic import BaseModel, Field
 
 from sled.serving.caller import present_caller
-from sled.serving.openai.voices import LANGUAGE_PATTERN, NAME_PATTERN, read_upload
+from sled.serving.errors import LANGUAGE_PATTERN, NAME_PATTERN
+from sled.serving.openai.voices import read_upload
 from sled.serving.requests import server_of, unless_left
 from sled.serving.voices.consents import Consent
 

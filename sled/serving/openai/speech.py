@@ -16,9 +16,10 @@ from fastapi import APIRouter, Request
 from fastapi.responses import Response, StreamingResponse
 
 from sled.serving.contract import AUDIO_OR_EVENTS
-from sled.serving.encoding import WAV_HEADER_BYTES, AudioEncoder, wav_header
+from sled.serving.encoding import AudioEncoder
 from sled.serving.errors import ApiError
 from sled.serving.marks import check_marks, write_marks
+from sled.serving.modes import adapt_to_model
 from sled.serving.openai.body import MAX_SEED, SpeechBody
 from sled.serving.requests import RequestStack, server_of, speech_headers, unless_left
 from sled.serving.server import Server
@@ -103,6 +104,7 @@ class Encoded:
             server.service.check_model(body.model)
             server.check_text(body.input, "input")
             self.voice = server.service.find_voice(body.voice_name())
+            adapt_to_model(server.service, body)
             self._marks = check_marks(server.service, body.timestamps, "timestamps")
             if self._marks is not None and body.stream_format != "sse":
                 raise ApiError(
@@ -127,7 +129,9 @@ class Encoded:
             temperature=body.temperature,
             cfg=body.cfg,
             reference=body.reference(),
+            instruction=body.instruction(),
             live=body.stream,
+            speed=self._speed,
         )
         self._utterance = await self._stack.enter_async_context(self._server.open(DOOR, request))
         self.queue_s = time.perf_counter() - start
@@ -181,10 +185,7 @@ class Encoded:
     async def whole(self, first: bytes) -> bytes:
         """All bytes at once; a WAV file tells its true length."""
         data = b"".join([part async for part in self.stream(first)])
-        if self._encoder.format.name == "wav":
-            samples = data[WAV_HEADER_BYTES:]
-            data = wav_header(self._encoder.sample_rate, len(samples) // 2) + samples
-        return data
+        return self._encoder.with_length(data)
 
     async def events(self, first: bytes) -> AsyncGenerator[str, None]:
         """The bytes as server-sent events, and a comment when nothing has come for a while."""
@@ -207,13 +208,8 @@ class Encoded:
                     marks = self._utterance.take_marks(self._marks)
                     if marks:
                         yield event("speech.audio.marks", marks=write_marks(marks, self._speed))
-            tokens = self._server.service.count_tokens(self._body.input)
-            frames = self._server.service.count_frames(self._utterance.seconds)
-            usage = {
-                "input_tokens": tokens,
-                "output_tokens": frames,
-                "total_tokens": tokens + frames,
-            }
+            service, seconds = self._server.service, self._utterance.seconds
+            usage = service.usage(self._body.input, seconds)
             yield event("speech.audio.done", usage=usage)
         except ApiError as error:
             yield event("speech.audio.error", **error.body())

@@ -9,7 +9,7 @@ from fastapi import APIRouter, File, Form, Request, Response, UploadFile
 from fastapi.responses import JSONResponse
 
 from sled.serving.contract import AUDIO
-from sled.serving.errors import ApiError
+from sled.serving.errors import LANGUAGE_PATTERN, NAME_PATTERN, ApiError
 from sled.serving.openai.body import SpeechBody
 from sled.serving.openai.speech import respond
 from sled.serving.requests import RequestStack, server_of, unless_left
@@ -19,10 +19,6 @@ from sled.serving.voices.uploads import Reference
 
 logger = logging.getLogger(__name__)
 router = APIRouter(prefix="/v1/audio", tags=["voices"])
-
-# A name as people write them: printable, without a slash, and no space at either end.
-NAME_PATTERN = r"^[^\s/\\\x00-\x1f\x7f]([^/\\\x00-\x1f\x7f]{0,62}[^\s/\\\x00-\x1f\x7f])?$"
-LANGUAGE_PATTERN = r"^[A-Za-z]{2,8}(-[A-Za-z0-9]{1,8})*$"
 
 
 @router.get("/voices")

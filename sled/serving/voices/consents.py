@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 import os
 import secrets
+import threading
 import time
 from pathlib import Path
 
@@ -51,20 +52,27 @@ class Consents:
     def __init__(self, folder: Path) -> None:
         self._folder = WatchedFolder(folder)
         self._known: dict[str, Consent] = {}
+        # Consents are added on another thread than that on which they are looked up.
+        self._lock = threading.RLock()
 
     @property
     def _consents(self) -> dict[str, Consent]:
-        """The consents by id, as the folder holds them now."""
-        if self._folder.has_changed():
-            self._known = {}
-            for path in sorted(self._folder.path.glob("*.json")):
-                try:
-                    consent = Consent.model_validate_json(path.read_bytes())
-                except (ValidationError, OSError) as error:
-                    logger.warning("%s is no consent (%s): it is left out", path, error)
-                    continue
-                self._known[consent.id] = consent
-        return self._known
+        """A copy of the consents by id, as the folder holds them now."""
+        with self._lock:
+            if self._folder.has_changed():
+                self._known = self._read()
+            return dict(self._known)
+
+    def _read(self) -> dict[str, Consent]:
+        known = {}
+        for path in sorted(self._folder.path.glob("*.json")):
+            try:
+                consent = Consent.model_validate_json(path.read_bytes())
+            except (ValidationError, OSError) as error:
+                logger.warning("%s is no consent (%s): it is left out", path, error)
+                continue
+            known[consent.id] = consent
+        return known
 
     def of(self, key: str) -> list[Consent]:
         """The consents that were uploaded with a key, in the order of their making."""
@@ -121,7 +129,8 @@ class Consents:
 
     def remove(self, consent: Consent) -> None:
         """Delete a consent and its recording."""
-        self._known.pop(consent.id, None)
+        with self._lock:
+            self._known.pop(consent.id, None)
         self._described(consent).unlink(missing_ok=True)
         self._recording(consent).unlink(missing_ok=True)
         logger.info("consent %s was deleted", consent.id)
@@ -135,7 +144,8 @@ class Consents:
         except OSError as error:
             logger.error("a consent could not be written: %s", error)
             raise ApiError("storage_full", "the consent could not be written") from error
-        self._known[consent.id] = consent
+        with self._lock:
+            self._known[consent.id] = consent
 
     def _described(self, consent: Consent) -> Path:
         return self._folder.path / f"{consent.id}.json"

@@ -1,4 +1,4 @@
-"""The voices of a server by name: the model's own, voice files in a folder, uploads, and presets.
+"""The voices of a server by name: the model's, voice files in a folder, uploads, and presets.
 
 A name that a client gives is looked up here and never becomes a path. Uploaded voices are files
 whose names are ids; what is known of them is in the metadata of the file, so that they are there
@@ -67,10 +67,11 @@ class VoiceEntry:
 
     Attributes:
         name: Its name.
-        path: Its file. None: the model's own voice.
+        path: Its file. None: it came with the model.
         id: Another name of it, which is never given again.
         record: What is known of an upload. None: it was not uploaded.
         preset: The settings that come with the name.
+        of_model: Whether it is one of `TTS.voices`.
     """
 
     name: str
@@ -78,6 +79,7 @@ class VoiceEntry:
     id: str = ""
     record: UploadRecord | None = None
     preset: Preset = NO_PRESET
+    of_model: bool = False
 
     def pace(self, speed: float) -> float:
         """The speed of this voice, if a request asks for a speed."""
@@ -101,8 +103,10 @@ class VoiceLibrary(Mapping[str, VoiceEntry]):
         self._tts, self._folder = tts, WatchedFolder(folder)
         self._own = VoiceEntry(own, id=own)
         self._known = {own: self._own}
+        for name in tts.voices:
+            self._known.setdefault(name, VoiceEntry(name, id=name, of_model=True))
         self._left_out: dict[Path, int] = {}  # and when they were changed
-        self._loaded: OrderedDict[Path, Voice] = OrderedDict()
+        self._loaded: OrderedDict[str | Path, Voice] = OrderedDict()
         self._loading = asyncio.Lock()
         self._all_presets = dict(presets)
         for name in presets.keys() - self._presets.keys():
@@ -240,22 +244,39 @@ class VoiceLibrary(Mapping[str, VoiceEntry]):
 
     # Voices in memory.
 
-    async def load(self, entry: VoiceEntry) -> Voice | None:
+    async def load(self, entry: VoiceEntry, instruction: str | None = None) -> Voice | None:
         """The voice of an entry; None: the model's own.
 
+        Args:
+            entry: The entry.
+            instruction: What it is to follow. None: nothing.
+
         Raises:
-            ValueError: If its file is missing or broken, or belongs to another model.
+            ValueError: If its file is missing or broken, or belongs to another model, or the model
+                follows no instructions.
         """
-        if entry.path is None:
-            return None
+        voice = None
+        if entry.path is not None or entry.of_model:
+            voice = await self._load(entry)
+        if instruction is None:
+            return voice
+        return await asyncio.to_thread(self._tts.make_voice, voice, None, instruction)
+
+    async def _load(self, entry: VoiceEntry) -> Voice:
+        source = entry.path or entry.id
         async with self._loading:
-            voice = self._loaded.pop(entry.path, None)
+            voice = self._loaded.pop(source, None)
             if voice is None:
-                voice = await asyncio.to_thread(self._tts.load_voice, entry.path)
-            self._loaded[entry.path] = voice
+                voice = await asyncio.to_thread(self._read, source)
+            self._loaded[source] = voice
             if len(self._loaded) > MAX_LOADED:
                 self._loaded.popitem(last=False)
         return voice
+
+    def _read(self, source: Path | str) -> Voice:
+        """The voice in a file, or of the model's voices that of a name."""
+        load, make = self._tts.load_voice, self._tts.make_voice
+        return load(source) if isinstance(source, Path) else make(source)
 
     @property
     def num_loaded(self) -> int:

@@ -25,7 +25,7 @@ class Preset(BaseModel):
         cfg: Guidance scale, unless a request says. None: as the model recommends.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     voice: str | None = None
     speed: float = Field(1.0, ge=MIN_SPEED, le=MAX_SPEED)

@@ -6,12 +6,15 @@ import asyncio
 import hashlib
 import logging
 from collections import OrderedDict
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import AbstractAsyncContextManager, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Literal, TypeVar
+
+import numpy as np
 
 from sled.serving.caller import present_caller
 from sled.serving.errors import ApiError
@@ -21,6 +24,7 @@ from sled.serving.voices.presets import Preset
 from sled.serving.voices.samples import Sample, decode_sample
 from sled.streaming.segment_budget import PromptTooLongError
 from sled.streaming.voice import Prompt, Voice
+from sled.streaming.voice_maker import UnsupportedModeError
 from sled.transcribe import load_recognizer
 from sled.tts import TTS
 
@@ -113,19 +117,25 @@ class Uploads:
 
         return await self._in_turn(make)
 
-    async def voice_of(self, reference: Reference) -> Voice:
+    async def voice_of(self, reference: Reference, instruction: str | None = None) -> Voice:
         """A voice for a single request.
+
+        Args:
+            reference: The recording.
+            instruction: What the model reads in its place, see `Prompt`.
 
         Raises:
             ApiError: If nobody agrees, or the recording cannot be used.
         """
         self._check_consent(reference)
-        key = hashlib.sha256(reference.data).hexdigest() + (reference.text or "")
+        key = hashlib.sha256(reference.data).hexdigest() + repr((reference.text, instruction))
+        if (kept := self._kept.get(key)) is not None:
+            return kept
 
         async def make() -> Voice:
             voice = self._kept.pop(key, None)
             if voice is None:
-                sample, voice = await self._make(reference)
+                sample, voice = await self._make(reference, instruction)
                 logger.info(
                     "a voice was made for one request with key %r, recording %s",
                     present_caller().key.name,
@@ -137,6 +147,61 @@ class Uploads:
             return voice
 
         return await self._in_turn(make)
+
+    async def convert(
+        self,
+        recording: bytes,
+        param: str,
+        voice: Voice | Reference,
+        slot: AbstractAsyncContextManager[None],
+    ) -> np.ndarray:
+        """Say a recording with another voice; it is not begun if the caller has left by then.
+
+        Args:
+            recording: A file with what is said.
+            param: The field that holds it.
+            voice: The voice, or a recording of it.
+            slot: Held while it computes.
+
+        Returns:
+            [S] the speech, at the rate of the codec.
+
+        Raises:
+            ApiError: If nobody agrees to the use of the voice, or a recording cannot be used.
+        """
+        wanted = True
+        if isinstance(voice, Reference):
+            self._check_consent(voice)
+
+        async def convert() -> np.ndarray:
+            if not wanted:
+                raise asyncio.CancelledError("the client has left")
+            async with slot:
+                return await self._convert(recording, param, voice)
+
+        try:
+            return await self._in_turn(convert)
+        except asyncio.CancelledError:
+            wanted = False
+            raise
+
+    async def _convert(self, recording: bytes, param: str, voice: Voice | Reference) -> np.ndarray:
+        sample = await asyncio.to_thread(decode_sample, recording, param)
+        other: Prompt | Voice
+        if isinstance(voice, Voice):
+            other = voice
+        else:
+            given = await asyncio.to_thread(decode_sample, voice.data, voice.param)
+            other = Prompt(None, given.audio, sample_rate=given.sample_rate)
+        with _told_as(param):
+            work = partial(self._tts.convert, sample.audio, other, sample.sample_rate)
+            audio: np.ndarray = await asyncio.to_thread(work)
+        logger.info(
+            "a recording was said with another voice, with key %r, recording %s",
+            present_caller().key.name,
+            sample.digest,
+        )
+        return audio
 
     async def add_consent(self, name: str, language: str, recording: bytes) -> Consent:
         """Keep a recorded consent.
@@ -217,19 +282,19 @@ class Uploads:
         task.add_done_callback(self._work.discard)
         return await asyncio.shield(task)
 
-    async def _make(self, reference: Reference) -> tuple[Sample, Voice]:
+    async def _make(
+        self, reference: Reference, instruction: str | None = None
+    ) -> tuple[Sample, Voice]:
         param = reference.param
         sample = await asyncio.to_thread(decode_sample, reference.data, param)
-        text = (reference.text or "").strip()
-        if not text:
-            text = await asyncio.to_thread(self._recognise, sample, param)
-        try:
+        text: str | None = None
+        if instruction is None:
+            text = (reference.text or "").strip()
+            text = text or await asyncio.to_thread(self._recognise, sample, param)
+        with _told_as(param):
             prompt = Prompt(text, sample.audio, sample_rate=sample.sample_rate)
-            return sample, await asyncio.to_thread(self._tts.make_voice, prompt)
-        except PromptTooLongError as error:
-            raise ApiError("prompt_too_long", str(error), param) from error
-        except ValueError as error:
-            raise ApiError("invalid_value", f"{param}: {error}", param) from error
+            make = self._tts.make_voice
+            return sample, await asyncio.to_thread(make, prompt, instruction=instruction)
 
     def _recognise(self, sample: Sample, param: str) -> str:
         """The words of a recording.
@@ -238,12 +303,34 @@ class Uploads:
             ApiError: `missing_transcript` if they are not recognised.
         """
         prompt = Prompt(None, sample.audio, sample_rate=sample.sample_rate)
+        missing = f"give the words that are spoken in {param} as `ref_text`: "
         try:
             load_recognizer()
+        except ValueError as error:  # what to install is for whoever runs the server
+            logger.warning("a recording came without its words: %s", error)
+            missing += "this server cannot recognise them"
+            raise ApiError("missing_transcript", missing, "ref_text") from error
+        try:
             return self._tts.transcribe(prompt)
         except ValueError as error:
-            raise ApiError(
-                "missing_transcript",
-                f"give the words of {param} in `ref_text`: {error}",
-                "ref_text",
-            ) from error
+            raise ApiError("missing_transcript", f"{missing}{error}", "ref_text") from error
+
+
+@contextmanager
+def _told_as(param: str) -> Iterator[None]:
+    """Tell the client why a recording cannot be used.
+
+    Args:
+        param: The field that holds it.
+
+    Raises:
+        ApiError: `prompt_too_long`, `mode_unsupported`, or `invalid_value`.
+    """
+    try:
+        yield
+    except PromptTooLongError as error:
+        raise ApiError("prompt_too_long", str(error), param) from error
+    except UnsupportedModeError as error:
+        raise ApiError("mode_unsupported", str(error), param) from error
+    except ValueError as error:
+        raise ApiError("invalid_value", f"{param}: {error}", param) from error

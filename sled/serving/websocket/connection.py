@@ -23,30 +23,31 @@ from typing import Any
 
 from fastapi import APIRouter, WebSocket
 from pydantic import ValidationError
-from starlette.websockets import WebSocketDisconnect
 
 from sled.serving.encoding import AudioEncoder
 from sled.serving.errors import ApiError, describe_problem
 from sled.serving.marks import check_marks, write_marks, write_timestamps
+from sled.serving.modes import adapt_to_model
 from sled.serving.openai.body import MAX_SEED
 from sled.serving.openai.speech import open_encoder
 from sled.serving.server import Server
-from sled.serving.service import SpeechRequest, Utterance
+from sled.serving.service import SpeechRequest
 from sled.serving.sockets import (
-    ENGINE,
     MAX_MESSAGE_CHARS,
     NORMAL,
     POLICY,
+    RESTART,
     TOO_BIG,
     TRY_LATER,
     Close,
-    JsonSocket,
+    JsonConnection,
     parse,
 )
 from sled.serving.text_feed import TextFeed
+from sled.serving.utterance import Utterance
 from sled.serving.websocket.messages import (
     FATAL,
-    Line,
+    QueuedUtterance,
     SocketConfig,
     error_message,
     read_played_ms,
@@ -57,12 +58,14 @@ router = APIRouter()
 
 DOOR = "socket"
 CONFIG_TIMEOUT_S = 10.0
+# Utterances of a connection that may wait for those before them.
+MAX_QUEUED = 16
 # Settings may hold a recording.
 MAX_CONFIG_CHARS = 4 << 20
 
 
-class Connection:
-    """One connection: a task receives messages, another one speaks line after line.
+class Connection(JsonConnection):
+    """One connection: utterances are said one after the other.
 
     Args:
         socket: The WebSocket.
@@ -70,54 +73,21 @@ class Connection:
     """
 
     def __init__(self, socket: WebSocket, server: Server) -> None:
-        self._socket, self._server = socket, server
-        self._wire = JsonSocket(socket, server.settings.stall_s, MAX_CONFIG_CHARS)
+        super().__init__(socket, server, MAX_CONFIG_CHARS)
         self._config: SocketConfig | None = None
-        self._lines: asyncio.Queue[Line] = asyncio.Queue()
-        self._open: Line | None = None  # takes text
-        self._spoken: Line | None = None  # is being said
+        self._queue: asyncio.Queue[QueuedUtterance] = asyncio.Queue()
+        self._open: QueuedUtterance | None = None  # takes text
+        self._current: QueuedUtterance | None = None  # is being said
         self._speaking: asyncio.Task[None] | None = None
-        self._num_lines = 0
-        self._active_s = time.monotonic()
-        self._closing = False
-
-    async def run(self) -> None:
-        """Serve the connection until it ends."""
-        await self._socket.accept()
-        tasks = [asyncio.ensure_future(one) for one in (self._receive(), self._speak())]
-        close = Close(NORMAL)
-        try:
-            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-            for task in done:
-                task.result()
-        except Close as error:
-            close = error
-        except WebSocketDisconnect:
-            return
-        except Exception:
-            logger.exception("a connection failed")
-            close = Close(ENGINE, "internal error")
-        finally:
-            self._closing = True
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
-            await self._wire.close(close)
+        self._num_utterances = 0
 
     # In.
 
-    async def _receive(self) -> None:
-        while True:
-            try:
-                text = await self._wire.receive(self._patience_s())
-            except TimeoutError:
-                self._on_silence()
-                continue
-            self._active_s = time.monotonic()
-            try:
-                await self._handle(self._parse(text))
-            except ApiError as error:
-                await self._send_error(error)
+    async def _take(self, text: str) -> None:
+        try:
+            await self._handle(self._parse(text))
+        except ApiError as error:
+            await self._send_error(error)
 
     def _parse(self, text: str) -> dict[str, Any]:
         """A message, unless it is too long.
@@ -139,18 +109,18 @@ class Connection:
             return max(0.0, self._active_s + CONFIG_TIMEOUT_S - now)
         if self._open is not None:
             return max(0.0, self._open.text.came_s + settings.text_timeout_s - now)
-        if self._spoken is not None:
+        if self._current is not None:
             return settings.idle_s
         return max(0.0, self._active_s + settings.idle_s - now)
 
-    def _on_silence(self) -> None:
+    async def _on_silence(self) -> None:
         if self._config is None:
             raise Close(POLICY, f"no session.config within {CONFIG_TIMEOUT_S:.0f} s")
         if self._open is not None:
             logger.warning("no more text came: the utterance is ended")
             self._open.text.finish()
             self._open = None
-        elif self._spoken is None and self._lines.empty():
+        elif self._current is None and self._queue.empty():
             raise Close(NORMAL, f"idle for {self._server.settings.idle_s:.0f} s")
 
     async def _handle(self, message: dict[str, Any]) -> None:
@@ -176,7 +146,7 @@ class Connection:
     async def _configure(self, message: dict[str, Any]) -> None:
         if self._open is not None and self._open.text.ended:
             self._open = None
-        if self._open is not None or self._spoken is not None or not self._lines.empty():
+        if self._open is not None or self._current is not None or not self._queue.empty():
             raise ApiError("invalid_value", "session.config comes between utterances only", "type")
         try:
             config = SocketConfig.model_validate(message)
@@ -187,6 +157,7 @@ class Connection:
         service.check_model(config.model)
         voice = service.find_voice(config.voice_name())
         encoder = self._encoder(config)
+        adapt_to_model(service, config)
         check_marks(service, config.marks, "marks")
         check_marks(service, "word" if config.word_timestamps else "none", "word_timestamps")
         self._config = config
@@ -213,64 +184,75 @@ class Connection:
         if not isinstance(text, str):
             raise ApiError("invalid_value", "text must be a string", "text")
         if self._open is None:
+            if self._queue.qsize() >= MAX_QUEUED:
+                raise ApiError(
+                    "too_many_sessions",
+                    f"{MAX_QUEUED} utterances wait already: send more when some have been said",
+                    None,
+                    1.0,
+                )
             feed = TextFeed(self._server.settings.max_input_chars)
-            self._open = Line(self._num_lines, self._config, feed, self._speed(self._config))
-            self._num_lines += 1
-            self._lines.put_nowait(self._open)
+            self._open = QueuedUtterance(
+                self._num_utterances, self._config, feed, self._speed(self._config)
+            )
+            self._num_utterances += 1
+            self._queue.put_nowait(self._open)
         self._open.text.feed(text)
 
     def _cancel(self, played_ms: float | None) -> None:
-        """End the line that is being said, and drop those that wait."""
+        """End the utterance that is being said, and drop those that wait."""
         self._open = None
-        while not self._lines.empty():
-            self._lines.get_nowait()
-        if self._spoken is not None and self._speaking is not None:
-            self._spoken.cancelled, self._spoken.played_ms = True, played_ms
+        while not self._queue.empty():
+            self._queue.get_nowait()
+        if self._current is not None and self._speaking is not None:
+            self._current.cancelled, self._current.played_ms = True, played_ms
             self._speaking.cancel()
 
     # Out.
 
     async def _speak(self) -> None:
         while True:
-            line = self._spoken = await self._lines.get()
-            self._speaking = asyncio.ensure_future(self._say(line))
+            queued = self._current = await self._queue.get()
+            self._speaking = asyncio.ensure_future(self._say(queued))
             error: ApiError | None = None
             try:
                 await self._speaking
             except ApiError as problem:
                 error = problem
             except asyncio.CancelledError:
-                if self._closing:
+                if self._has_ended:
                     self._speaking.cancel()
                     await asyncio.gather(self._speaking, return_exceptions=True)
                     raise
             self._active_s = time.monotonic()
-            self._spoken = None
-            await self._conclude(line, error)
+            self._current = None
+            await self._conclude(queued, error)
 
-    async def _conclude(self, line: Line, error: ApiError | None) -> None:
+    async def _conclude(self, queued: QueuedUtterance, error: ApiError | None) -> None:
         if error is not None:
-            await self._send_error(error, partial_audio=line.num_bytes > 0)
-        seconds = 0.0 if line.utterance is None else line.utterance.seconds
+            await self._send_error(error, partial_audio=queued.num_bytes > 0)
+        seconds = 0.0 if queued.utterance is None else queued.utterance.seconds
         done: dict[str, Any] = {
-            "utterance_index": line.index,
+            "utterance_index": queued.index,
             "sentence_index": 0,
-            "cancelled": line.cancelled,
+            "cancelled": queued.cancelled,
             "error": error is not None,
-            "audio_ms": round(1000 * seconds),
-            "total_bytes": line.num_bytes,
+            "audio_ms": round(1000 * seconds / queued.speed),
+            "total_bytes": queued.num_bytes,
         }
-        if (heard_text := line.heard_text) is not None:
+        if queued.utterance is not None:
+            done["usage"] = self._server.service.usage(queued.utterance.text, seconds)
+        if (heard_text := queued.heard_text) is not None:
             done["heard_text"] = heard_text
         await self._send({"type": "audio.done", **done})
         await self._send(
-            {"type": "session.done", "utterance_index": line.index, "total_sentences": 1}
+            {"type": "session.done", "utterance_index": queued.index, "total_sentences": 1}
         )
         if error is not None and error.code in FATAL:
-            raise Close(TRY_LATER, error.message)
+            raise Close(RESTART if error.code == "draining" else TRY_LATER, error.message)
 
-    async def _say(self, line: Line) -> None:
-        server, config = self._server, line.config
+    async def _say(self, queued: QueuedUtterance) -> None:
+        server, config = self._server, queued.config
         request = SpeechRequest(
             voice=config.voice_name(),
             seed=random.randrange(MAX_SEED + 1) if config.seed is None else config.seed,
@@ -278,62 +260,63 @@ class Connection:
             cfg=config.cfg,
             max_lead_s=config.max_lead_s or server.settings.max_lead_s,
             reference=config.reference(),
+            instruction=config.instruction(),
+            speed=queued.speed,
         )
-        async with server.open(DOOR, request, line.text) as utterance:
-            line.utterance = utterance
-            await self._send_speech(line, utterance)
+        async with server.open(DOOR, request, queued.text) as utterance:
+            queued.utterance = utterance
+            await self._send_speech(queued, utterance)
 
-    async def _send_speech(self, line: Line, utterance: Utterance) -> None:
-        encoder, waiting, started = self._encoder(line.config), b"", False
+    async def _send_speech(self, queued: QueuedUtterance, utterance: Utterance) -> None:
+        encoder, waiting, started = self._encoder(queued.config), b"", False
         async for piece in utterance.audio():
             data = encoder.encode(piece)
             if not started:
                 started = True
-                await self._send_start(line, encoder)
-            if line.config.stream_audio:
-                await self._send_audio(line, data)
+                await self._send_start(queued, encoder)
+            if queued.config.stream_audio:
+                await self._send_audio(queued, data)
             else:
                 waiting += data
-        await self._send_audio(line, waiting + encoder.finish(), last=True)
+        await self._send_audio(queued, waiting + encoder.finish(), last=True)
         self._server.count_encoding(encoder)
 
-    async def _send_start(self, line: Line, encoder: AudioEncoder) -> None:
-        assert line.utterance is not None
+    async def _send_start(self, queued: QueuedUtterance, encoder: AudioEncoder) -> None:
+        assert queued.utterance is not None
         start = {
-            "utterance_index": line.index,
+            "utterance_index": queued.index,
             "sentence_index": 0,
-            "sentence_text": line.utterance.text,
+            "sentence_text": queued.utterance.text,
             "format": encoder.format.name,
             "sample_rate": encoder.sample_rate,
             "channels": 1,
         }
         await self._send({"type": "audio.start", **start})
 
-    async def _send_audio(self, line: Line, data: bytes, *, last: bool = False) -> None:
+    async def _send_audio(
+        self, queued: QueuedUtterance, data: bytes, *, last: bool = False
+    ) -> None:
         """Send audio, and the marks that have come with it."""
-        config, utterance = line.config, line.utterance
+        config, utterance = queued.config, queued.utterance
         assert utterance is not None
         by_words = config.word_timestamps or config.marks == "word"
         marks = words = utterance.take_marks("word") if by_words else []
         if config.marks != "word":
             marks = utterance.take_marks("character") if config.marks == "character" else []
-        line.num_bytes += len(data)
+        queued.num_bytes += len(data)
         if config.word_timestamps:
             if data or words or last:
                 chunk = {
-                    "chunk_id": line.num_chunks,
+                    "chunk_id": queued.num_chunks,
                     "audio_b64": base64.b64encode(data).decode(),
-                    "timestamps": write_timestamps(words, line.speed),
+                    "timestamps": write_timestamps(words, queued.speed),
                 }
-                line.num_chunks += 1
+                queued.num_chunks += 1
                 await self._send({"type": "audio.chunk", **chunk})
         elif data:
-            await self._wire.send(data)
+            await self._send(data)
         if marks:
-            await self._send({"type": "audio.marks", "marks": write_marks(marks, line.speed)})
-
-    async def _send(self, message: dict[str, Any]) -> None:
-        await self._wire.send(message)
+            await self._send({"type": "audio.marks", "marks": write_marks(marks, queued.speed)})
 
     async def _send_error(self, error: ApiError, *, partial_audio: bool = False) -> None:
         await self._send(error_message(error, partial_audio))

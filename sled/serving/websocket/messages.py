@@ -13,8 +13,8 @@ from sled.serving.encoding import FormatName
 from sled.serving.errors import ApiError
 from sled.serving.marks import MarkChoice
 from sled.serving.openai.body import SpeechBody
-from sled.serving.service import Utterance
 from sled.serving.text_feed import TextFeed
+from sled.serving.utterance import Utterance
 
 # After these the connection is closed.
 FATAL = ("at_capacity", "draining")
@@ -38,8 +38,8 @@ class SocketConfig(SpeechBody):
 
 
 @dataclass(eq=False)
-class Line:
-    """One utterance of a connection.
+class QueuedUtterance:
+    """An utterance that a client has asked for, with what was sent of it.
 
     Attributes:
         index: Its number.

@@ -41,8 +41,9 @@ from sled.serving.encoding import AudioEncoder
 from sled.serving.errors import ApiError, ConnectionEnded
 from sled.serving.protocol import make_buffers_small
 from sled.serving.server import Server
-from sled.serving.service import SpeechRequest, Utterance
+from sled.serving.service import SpeechRequest
 from sled.serving.text_feed import TextFeed
+from sled.serving.utterance import Utterance
 from sled.serving.waiting import within
 from sled.serving.wyoming.description import describe
 from sled.serving.wyoming.events import MalformedEvent, read_event
@@ -54,12 +55,12 @@ DOOR = "wyoming"
 SEED = 0
 WIDTH, CHANNELS = 2, 1
 # Utterances that a client may have asked for and not heard.
-MAX_ORDERS = 16
+MAX_QUEUED = 16
 
 
 @dataclass(eq=False)
-class Order:
-    """Something to say.
+class QueuedUtterance:
+    """An utterance that a client has asked for.
 
     Attributes:
         text: Its text.
@@ -73,7 +74,7 @@ class Order:
 
 
 class Connection:
-    """Receives events and speaks one order after the other.
+    """Receives events and says one utterance after the other.
 
     Args:
         reader: Where events come from.
@@ -84,8 +85,8 @@ class Connection:
     def __init__(self, reader: StreamReader, writer: StreamWriter, server: Server) -> None:
         self._reader, self._writer, self._server = reader, writer, server
         make_buffers_small(writer.transport)
-        self._orders: asyncio.Queue[Order] = asyncio.Queue()
-        self._open: Order | None = None  # takes text
+        self._queue: asyncio.Queue[QueuedUtterance] = asyncio.Queue()
+        self._open: QueuedUtterance | None = None  # takes text
         self._num_unsaid = 0
         self._active_s = time.monotonic()
         self._writing = asyncio.Lock()
@@ -160,8 +161,8 @@ class Connection:
             await self._send(Pong(known))
         elif SynthesizeStart.is_type(kind):
             self._finish()
-            self._open = self._order(event, is_stream=True)
-            self._take(self._open)
+            self._open = self._new_utterance(event, is_stream=True)
+            self._enqueue(self._open)
         elif SynthesizeChunk.is_type(kind):
             if self._open is not None:
                 self._open.text.feed(_text(event))
@@ -169,22 +170,22 @@ class Connection:
             self._finish()
         elif Synthesize.is_type(kind) and self._open is None:
             text = _text(event)
-            order = self._order(event, is_stream=False)
-            order.text.feed(text)
-            order.text.finish()
-            self._take(order)
+            queued = self._new_utterance(event, is_stream=False)
+            queued.text.feed(text)
+            queued.text.finish()
+            self._enqueue(queued)
 
-    def _order(self, event: Event, *, is_stream: bool) -> Order:
+    def _new_utterance(self, event: Event, *, is_stream: bool) -> QueuedUtterance:
         voice = event.data.get("voice")
         name = voice.get("name") if isinstance(voice, dict) else None
         if not isinstance(name, str | None):
             raise ApiError("invalid_value", "the name of a voice is a string", "voice")
-        return Order(TextFeed(self._server.settings.max_input_chars), name, is_stream)
+        return QueuedUtterance(TextFeed(self._server.settings.max_input_chars), name, is_stream)
 
-    def _take(self, order: Order) -> None:
-        if self._num_unsaid == MAX_ORDERS:
-            raise ApiError("invalid_value", f"at most {MAX_ORDERS} texts may wait: hear them first")
-        self._orders.put_nowait(order)
+    def _enqueue(self, queued: QueuedUtterance) -> None:
+        if self._num_unsaid == MAX_QUEUED:
+            raise ApiError("invalid_value", f"at most {MAX_QUEUED} texts may wait: hear them first")
+        self._queue.put_nowait(queued)
         self._num_unsaid += 1
 
     def _finish(self) -> None:
@@ -196,31 +197,32 @@ class Connection:
 
     async def _speak(self) -> None:
         while True:
-            order = await self._orders.get()
+            queued = await self._queue.get()
             try:
-                await self._say(order)
+                await self._say(queued)
             except ApiError as error:
-                if order.text.has_words or error.code != "text_empty":
+                if queued.text.has_words or error.code != "text_empty":
                     await self._fail(error)
                 await self._send(AudioStop())
-            if order.is_stream:
+            if queued.is_stream:
                 await self._send(SynthesizeStopped())
             self._num_unsaid -= 1
             self._active_s = time.monotonic()
 
-    async def _say(self, order: Order) -> None:
+    async def _say(self, queued: QueuedUtterance) -> None:
         server = self._server
         request = SpeechRequest(
-            voice=order.voice,
+            voice=queued.voice,
             seed=SEED,
-            max_lead_s=server.settings.max_lead_s if order.is_stream else None,
+            max_lead_s=server.settings.max_lead_s if queued.is_stream else None,
+            speed=server.service.find_voice(queued.voice).pace(1.0),
         )
-        async with server.open(DOOR, request, order.text) as utterance:
-            await self._send_speech(utterance, order)
+        async with server.open(DOOR, request, queued.text) as utterance:
+            await self._send_speech(utterance, queued)
 
-    async def _send_speech(self, utterance: Utterance, order: Order) -> None:
+    async def _send_speech(self, utterance: Utterance, queued: QueuedUtterance) -> None:
         service = self._server.service
-        rate, speed = service.sample_rate, service.find_voice(order.voice).pace(1.0)
+        rate, speed = service.sample_rate, service.find_voice(queued.voice).pace(1.0)
         encoder, num_bytes = AudioEncoder("pcm", rate, None, speed), 0
         await self._send(AudioStart(rate, WIDTH, CHANNELS, timestamp=0))
         async for piece in utterance.audio():

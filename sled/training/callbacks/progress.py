@@ -29,7 +29,7 @@ class Progress:
 
     def _start(self) -> None:
         self._parts: dict[str, Tensor] = {}
-        self._units = self._positions = self._slots = self._flops = 0.0
+        self._units = self._positions = self._padded_positions = self._flops = 0.0
         self._since, self._paused_s = time.perf_counter(), 0.0
 
     def add(
@@ -39,7 +39,7 @@ class Progress:
         units: int,
         flops: float = 0.0,
         positions: int = 0,
-        slots: int = 0,
+        padded_positions: int = 0,
     ) -> None:
         """Add a batch.
 
@@ -48,14 +48,14 @@ class Progress:
             units: Number of units of speech that were learned.
             flops: Operations; see `throughput.training_flops`. 0: not counted.
             positions: Number of positions of attention.
-            slots: The same with padding.
+            padded_positions: The same with padding.
         """
         for name, part in parts.items():
             self._parts[name] = self._parts.get(name, 0.0) + part.detach()
         self._units += units
         self._flops += flops
         self._positions += positions
-        self._slots += slots
+        self._padded_positions += padded_positions
 
     def pause(self, seconds: float) -> None:
         """Exclude time that was not spent on training."""
@@ -69,9 +69,14 @@ class Progress:
         attention, if those are.
         """
         elapsed_s = time.perf_counter() - self._since - self._paused_s
-        own = [self._units, self._positions, self._slots, self._flops / self._peak / elapsed_s]
+        own = [
+            self._units,
+            self._positions,
+            self._padded_positions,
+            self._flops / self._peak / elapsed_s,
+        ]
         totals = accelerator.reduce(torch.tensor(own, device=self._device), "sum")
-        units, positions, slots, share = totals.tolist()
+        units, positions, padded, share = totals.tolist()
         names, parts = list(self._parts), list(self._parts.values())
         self._start()
         if not units:
@@ -82,6 +87,6 @@ class Progress:
         told[f"{self._unit}_per_second"] = units / elapsed_s
         if share:
             told["peak_share"] = share / accelerator.num_processes
-        if slots:
-            told["attention_padding"] = 1 - positions / slots
+        if padded:
+            told["attention_padding"] = 1 - positions / padded
         return told

@@ -5,15 +5,14 @@ from __future__ import annotations
 import logging
 import sys
 import time
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
 
 from tqdm import tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm
 from transformers import (
     PrinterCallback,
     ProgressCallback,
-    Trainer,
     TrainerCallback,
     TrainerControl,
     TrainerState,
@@ -21,6 +20,9 @@ from transformers import (
 )
 
 from sled.training.run_arguments import NO_LIMIT
+
+if TYPE_CHECKING:
+    from sled.training.batch_trainer import BatchTrainer
 
 logger = logging.getLogger(__name__)
 
@@ -40,10 +42,12 @@ class RunReport(TrainerCallback):
 
     Args:
         is_terminal: Whether there is a terminal that shows a bar.
+        share_done: Returns the share of the run that is done.
     """
 
-    def __init__(self, is_terminal: bool) -> None:
+    def __init__(self, is_terminal: bool, share_done: Callable[[], float]) -> None:
         self._is_terminal = is_terminal
+        self._share_done = share_done
         self._bar: Any = None
 
     def on_train_begin(
@@ -51,6 +55,7 @@ class RunReport(TrainerCallback):
     ) -> None:
         """Start to measure time."""
         self._first, self._start = state.global_step, time.monotonic()
+        self._first_share = self._share_done()
         if self._is_terminal:
             self._redirect = logging_redirect_tqdm([logging.getLogger()])
             self._redirect.__enter__()
@@ -77,7 +82,7 @@ class RunReport(TrainerCallback):
             return
         of_all = f" of {state.max_steps}" if state.max_steps < NO_LIMIT else ""
         place = f"step {state.global_step}{of_all}, epoch {state.epoch or 0:.2f}"
-        left = self._time_left(state)
+        left = self._time_left()
         logger.info("%s: %s", place, ", ".join([*shown, *([f"{left} left"] if left else [])]))
 
     def on_train_end(
@@ -89,18 +94,19 @@ class RunReport(TrainerCallback):
             self._bar = None
             self._redirect.__exit__(None, None, None)
 
-    def _time_left(self, state: TrainerState) -> str:
-        done, left = state.global_step - self._first, state.max_steps - state.global_step
-        if not done or not left or state.max_steps >= NO_LIMIT:
+    def _time_left(self) -> str:
+        share = self._share_done()
+        if not self._first_share < share < 1:
             return ""
-        interval: str = tqdm.format_interval((time.monotonic() - self._start) / done * left)
+        seconds = time.monotonic() - self._start
+        interval: str = tqdm.format_interval(seconds / (share - self._first_share) * (1 - share))
         return interval
 
 
-def show_progress(trainer: Trainer) -> None:
+def show_progress(trainer: BatchTrainer) -> None:
     """Show the progress of a run in the place of transformers' own callbacks."""
     trainer.remove_callback(ProgressCallback)
     trainer.remove_callback(PrinterCallback)
     if trainer.is_world_process_zero():
         is_terminal = sys.stderr.isatty() and not trainer.args.disable_tqdm
-        trainer.add_callback(RunReport(is_terminal))
+        trainer.add_callback(RunReport(is_terminal, lambda: trainer.share_done))

@@ -62,9 +62,8 @@ class TextGap:
             longest_s: Duration of its longest sample.
         """
         kind = sum(longest_s > border for border in BORDERS_S)
-        num_frames = own.num_frames
-        self._rises[kind] += (other.score_loss - own.score_loss) * num_frames
-        self._frames[kind] += num_frames
+        self._rises[kind] += (other.score_loss - own.score_loss) * own.num_learned
+        self._frames[kind] += own.num_learned
 
     def metrics(self, accelerator: Accelerator) -> dict[str, float]:
         """`text_gap` over all frames, and over samples up to 3 s, up to 6 s and longer."""

@@ -21,7 +21,7 @@ def training_flops(model: SpeechLM, lengths: Sequence[int], num_frames: int) -> 
     Args:
         model: The model.
         lengths: Number of positions of each sequence.
-        num_frames: Number of frames in all sequences; each is drawn `score_samples` times.
+        num_frames: Number of learned frames in all sequences; each is drawn `score_samples` times.
     """
     config = model.config
     sizes = config.architecture

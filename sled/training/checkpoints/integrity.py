@@ -1,4 +1,4 @@
-"""The newest checkpoint of a run that can be read: files may be damaged after they were written."""
+"""The checkpoint from which a run continues: files may be damaged after they were written."""
 
 from __future__ import annotations
 
@@ -19,6 +19,25 @@ logger = logging.getLogger(__name__)
 
 # Files that every checkpoint has; those of the weights depend on how they are distributed.
 _REQUIRED = (TRAINER_STATE_NAME, BATCHES_FILE)
+
+
+def checkpoint_to_continue(named: str | None, output_dir: Path) -> Path | None:
+    """The checkpoint that a flag names, else the last one of the run; None if there is none.
+
+    Args:
+        named: The value of `--resume_from_checkpoint`.
+        output_dir: The folder of the run.
+
+    Raises:
+        ValueError: If it cannot be read.
+    """
+    if named is None:
+        return find_last(output_dir)
+    if damage := find_damage(Path(named)):
+        raise ValueError(
+            f"--resume_from_checkpoint {named} cannot be read ({damage}): name another one"
+        )
+    return Path(named)
 
 
 def find_last(output_dir: Path) -> Path | None:

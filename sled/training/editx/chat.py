@@ -21,10 +21,10 @@ from torch.nn.utils.rnn import pad_sequence
 
 from sled.files.extras import install_command
 from sled.model.config import Architecture, Config, Objective, Speaking
+from sled.model.ids import SpeechIds
 from sled.model.layout import Layout
-from sled.model.sampling import SpeechIds
-from sled.model.tokens.lm import TokenOutput, TokenSample
 from sled.model.tokens.losses import accuracy, label_smoothed_loss
+from sled.model.tokens.samples import TokenOutput, TokenSample
 from sled.text.published_tokenizers import CorpusTokenizer
 
 if TYPE_CHECKING:
@@ -131,8 +131,8 @@ class ChatLM(nn.Module):
         model: Any = self.model  # not typed in transformers
         model.gradient_checkpointing_enable(gradient_checkpointing_kwargs=kwargs)
 
-    def forward(self, samples: Sequence[TokenSample]) -> TokenOutput:
-        """Compute the loss of the answers of a batch."""
+    def forward(self, samples: Sequence[TokenSample], guided_layer: None = None) -> TokenOutput:
+        """Compute the loss of the answers of a batch; no attention is guided."""
         device = self.device
         end = torch.tensor([END_TURN])
         answers = [torch.cat((one.speech.cpu() + self.first_speech, end)) for one in samples]

@@ -1,7 +1,8 @@
 """Checkpoints of fine-tuned models in the published form.
 
 `llm_best.pt` and `flow_best.pt` have the weights of the best epoch, `llm_epoch_5.pt` and so on
-those of every fifth: `epoch`, `model_state_dict` with the trained weights, and `val_loss`.
+those of every fifth (of the joint stage, `joint_llm_epoch_5.pt`): `epoch`, `model_state_dict` with
+the trained weights, and `val_loss`.
 """
 
 from __future__ import annotations
@@ -27,10 +28,11 @@ class BestCheckpoints:
     Args:
         folder: Where they are written.
         name: How their names begin.
+        stage: How those of every fifth epoch begin, so that no stage overwrites another's.
     """
 
-    def __init__(self, folder: Path, name: str) -> None:
-        self._folder, self._name = folder, name
+    def __init__(self, folder: Path, name: str, stage: str) -> None:
+        self._folder, self._name, self._stage = folder, name, stage
 
     def write(self, trained: Mapping[str, Tensor], epoch: int, loss: float) -> None:
         """Write what is due after an epoch.
@@ -43,7 +45,7 @@ class BestCheckpoints:
         state = {name: one.detach().cpu() for name, one in trained.items()}
         content = {"epoch": epoch, "model_state_dict": state, "val_loss": loss}
         if (epoch + 1) % KEPT_EVERY == 0:
-            _write(content, self._folder / f"{self._name}_epoch_{epoch + 1}.pt")
+            _write(content, self._folder / f"{self._stage}_epoch_{epoch + 1}.pt")
         best = self._folder / f"{self._name}_best.pt"
         if not best.is_file() or loss < torch.load(best, weights_only=True)["val_loss"]:
             _write(content, best)
@@ -54,10 +56,11 @@ class ChatCheckpoints:
 
     Args:
         folder: Where they are written.
+        stage: See `BestCheckpoints`.
     """
 
-    def __init__(self, folder: Path) -> None:
-        self._checkpoints = BestCheckpoints(folder, "llm")
+    def __init__(self, folder: Path, stage: str) -> None:
+        self._checkpoints = BestCheckpoints(folder, "llm", stage)
 
     def save(
         self,
@@ -93,6 +96,8 @@ def load_finetuned(model: nn.Module, path: Path) -> None:
     ) as error:
         reason = str(error).partition("\n")[0]
         raise ValueError(f"{path} is no checkpoint of this model ({reason})") from error
+    if not state:
+        raise ValueError(f"{path} is no checkpoint of this model: it has no weights")
     if result.unexpected_keys:
         raise ValueError(
             f"{path} is no checkpoint of this model: it has {result.unexpected_keys[0]}"

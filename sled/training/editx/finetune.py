@@ -19,8 +19,9 @@ from sled.data.tokens.options import COSYVOICE2
 from sled.data.tokens.parquet import read_data_list
 from sled.data.tokens.pipeline import TokenBatches, TokenLoader
 from sled.text.published_tokenizers import load_corpus_tokenizer
-from sled.training.editx.chat import ChatTokenizer, load_chat_lm
+from sled.training.editx.chat import ChatTokenizer
 from sled.training.editx.checkpoints import ChatCheckpoints
+from sled.training.editx.finetuned import begin_llm
 from sled.training.editx.flow import finetune_flow
 from sled.training.editx.settings import BOTH, FLOW, JOINT, LLM, Stage, read_settings
 from sled.training.tokens.arguments import TokenTrainingArguments
@@ -113,16 +114,7 @@ def finetune_llm(
 
     def make_trainer() -> TokenTrainer:
         set_seed(args.seed)
-        model = load_chat_lm(
-            Path(llm["path"]),
-            rank=llm["lora_r"],
-            alpha=llm["lora_alpha"],
-            dropout=llm["lora_dropout"],
-            targets=llm["lora_targets"],
-            trust_remote_code=llm["trust_remote_code"],
-            first_speech=llm["first_speech"],
-            num_speech=llm["num_speech"],
-        )
+        model = begin_llm(settings)
         if stage.after is not None:
             model.load(stage.after)
         tokenizer = ChatTokenizer(load_corpus_tokenizer(llm["path"]), llm["system_prompt"])
@@ -155,7 +147,7 @@ def finetune_llm(
             args=args,
             train_loader=loader("train_data", training=True),
             eval_loader=loader("cv_data", training=False),
-            published=ChatCheckpoints(output),
+            published=ChatCheckpoints(output, stage.name),
             flags={"settings": dict(settings)},
             processing_class=tokenizer,
         )

@@ -16,6 +16,7 @@ from sled.data.tokens.options import COSYVOICE2
 from sled.data.tokens.parquet import read_data_list
 from sled.data.tokens.pipeline import TokenBatches, TokenLoader
 from sled.training.editx.checkpoints import BestCheckpoints
+from sled.training.editx.finetuned import begin_flow
 from sled.training.editx.settings import FLOW, Stage
 from sled.training.epoch_run import EpochRun, Learner, train_epochs
 from sled.training.flow.batch import flow_options, no_ids, without_text
@@ -56,8 +57,8 @@ def _train(
     processes: Processes,
 ) -> None:
     optim, folder = settings["optim"], output / stage.name
-    start = Path(settings["model"][FLOW]["path"]) if stage.after is None else stage.after
-    flow = load_encoder_flow(start).to(device)
+    flow = begin_flow(settings) if stage.after is None else load_encoder_flow(stage.after)
+    flow = flow.to(device)
     for name in FROZEN:
         flow.get_submodule(name).requires_grad_(False)
     warmup_steps = max(1, optim["warmup_steps"])
@@ -70,7 +71,7 @@ def _train(
     )
     seed = settings["basic"]["seed"] + processes.rank
     generator = torch.Generator(device).manual_seed(seed)
-    checkpoints = BestCheckpoints(output, FLOW)
+    checkpoints = BestCheckpoints(output, FLOW, stage.name)
 
     def save(_: Learner, epoch: int, loss: float) -> None:
         checkpoints.write(_trained(flow), epoch, loss)

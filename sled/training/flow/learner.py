@@ -119,7 +119,8 @@ class FlowLearner:
     @torch.no_grad()
     def evaluate(self, batches: Iterable[dict[str, Any]]) -> float:
         """Return the mean loss of batches, always with the same random numbers."""
-        flow, generator = self.flow.eval(), torch.Generator().manual_seed(EVAL_SEED)
+        flow = self.flow.eval()
+        generator = torch.Generator(flow.device).manual_seed(EVAL_SEED)
         losses = [float(flow.loss(flow_batch(one, flow), generator)) for one in batches]
         flow.train()
         return mean_of(losses)
@@ -138,7 +139,8 @@ class FlowLearner:
             return self.flow.loss(batch, self.generator)
         flow = self.flow
         assert isinstance(flow, Flow), "reflow needs a flow with an encoder"
-        streaming = bool(torch.rand((), generator=self.generator) < 0.5)
+        draw = torch.rand((), generator=self.generator, device=self.generator.device)
+        streaming = bool(draw < 0.5)
         prompt_frames = flow.draw_prompts(batch.num_frames, self.generator)
         draws = FlowDraws.draw(batch.mel, DROP_RATE, self.generator)
         with torch.no_grad():

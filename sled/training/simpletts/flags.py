@@ -9,16 +9,15 @@ from __future__ import annotations
 
 from argparse import Namespace
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
+import torch
 from accelerate import PartialState
 
 from sled.training.epoch_arguments import EpochTrainingArguments
-from sled.training.run_arguments import FlagParser, setting
-
-Arguments = TypeVar("Arguments")
+from sled.training.run_arguments import FlagParser, parse_known_flags, setting
 
 
 @dataclass
@@ -45,7 +44,8 @@ class SimpleTTSTraining(EpochTrainingArguments):
     max_frames_in_batch: int = 0
 
 
-# Writes the data.list of a corpus of JSON lines into a folder.
+LIST = Path("parquet") / "data.list"
+# Prepares a corpus of JSON lines in a folder; returns its `LIST`.
 Prepare = Callable[[Path, Path, SimpleTTSData], Path]
 
 
@@ -64,21 +64,11 @@ def read_flags(parser: FlagParser, argv: Sequence[str] | None) -> Namespace:
     Raises:
         ValueError: If one is unknown or missing.
     """
-    values, unknown = parser.parse_known_args(argv)
-    if unknown:
-        raise ValueError(f"unknown flags or values {' '.join(unknown)}: see --help")
+    values = parse_known_flags(parser, argv)
     for flag in ("data_path", "campplus_onnx_path", "speech_tokenizer"):
         if not getattr(values, flag):
             raise ValueError(f"--{flag} is missing: see --help")
     return values
-
-
-def fill(arguments: type[Arguments], values: Namespace) -> Arguments:
-    """Make a dataclass of the flags that are its fields."""
-    kind: Any = arguments
-    names = (one.name for one in fields(kind) if one.init)
-    filled: Arguments = arguments(**{name: getattr(values, name) for name in names})
-    return filled
 
 
 def prepare_corpora(data: SimpleTTSData, folder: Path, prepare: Prepare) -> dict[str, Path]:
@@ -93,7 +83,12 @@ def prepare_corpora(data: SimpleTTSData, folder: Path, prepare: Prepare) -> dict
         The data.list of "train", and of "eval", if there is one.
     """
     corpora = {"train": data.data_path, "eval": data.eval_data_path}
-    with PartialState().main_process_first():
-        return {
+    state, num_threads = PartialState(), torch.get_num_threads()
+    with state.main_process_first():
+        if not state.is_main_process:
+            return {name: folder / name / LIST for name, path in corpora.items() if path}
+        lists = {
             name: prepare(Path(path), folder / name, data) for name, path in corpora.items() if path
         }
+    torch.set_num_threads(num_threads)  # preparing uses a thread for each recording
+    return lists

@@ -15,12 +15,11 @@ from sled.data.tokens.options import COSYVOICE, PipelineOptions
 from sled.training.flow.batch import flow_batch, flow_options, no_ids, without_text
 from sled.training.flow.start import fit_output
 from sled.training.flow.trainer import FlowTrainer
-from sled.training.run_arguments import FlagParser, setting
+from sled.training.run_arguments import FlagParser, fill, setting
 from sled.training.simpletts.flags import (
     Prepare,
     SimpleTTSData,
     SimpleTTSTraining,
-    fill,
     make_parser,
     prepare_corpora,
     read_flags,

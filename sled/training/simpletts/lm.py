@@ -12,12 +12,11 @@ from accelerate import PartialState
 
 from sled.model.tokens.simpletts import KIND
 from sled.text.published_tokenizers import load_corpus_tokenizer
-from sled.training.run_arguments import FlagParser, setting
+from sled.training.run_arguments import FlagParser, fill, setting
 from sled.training.simpletts.flags import (
     Prepare,
     SimpleTTSData,
     SimpleTTSTraining,
-    fill,
     make_parser,
     prepare_corpora,
     read_flags,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from sled.training.epoch_arguments import EpochArguments, EpochTrainingArguments
@@ -11,8 +11,10 @@ from sled.training.run_arguments import (
     FlagParser,
     RunArguments,
     TransformersArguments,
+    fill,
     list_setting,
     make_flag_parser,
+    parse_known_flags,
     setting,
 )
 
@@ -45,8 +47,8 @@ class TokenModelArguments:
     )
     ref_model: str | None = setting(
         None,
-        "learn preferences: this model, a folder or llm.pt, is what choices are compared with; the "
-        "corpus has rejected speech tokens",
+        "learn preferences (DPO) with this reference model, a folder or llm.pt; the corpus must "
+        "have rejected speech tokens",
     )
 
 
@@ -84,6 +86,15 @@ class TokenArguments:
         True, "divide the loss by the number of targets, else by that of samples"
     )
     preference_beta: float = setting(0.01, "how strongly preferences are held to ref_model")
+    alignment_weight: float = setting(
+        0.0,
+        "weight of guided attention: one head learns to attend to the text token of the next "
+        "speech token; for family cosyvoice2 and a corpus with utt2spoken_token.pt (sled cache "
+        "spoken); 0: none",
+    )
+    alignment_layer: int | None = setting(
+        None, "layer of that head, from 0; unset: the one in the middle"
+    )
 
 
 @dataclass
@@ -96,6 +107,8 @@ class TokenTrainingArguments(TokenArguments, EpochTrainingArguments):
             raise ValueError(f"--streaming_share {self.streaming_share:g}: use a share from 0 to 1")
         if not 0 <= self.label_smoothing < 1:
             raise ValueError(f"--label_smoothing {self.label_smoothing:g}: use a share below 1")
+        if self.alignment_weight < 0:
+            raise ValueError(f"--alignment_weight {self.alignment_weight:g} is below 0: use 0")
 
 
 TokenRun = tuple[TokenModelArguments, TokenDataArguments, TokenTrainingArguments]
@@ -120,15 +133,12 @@ def parse_token_flags(argv: Sequence[str] | None, description: str | None = None
     Raises:
         ValueError: If a flag is unknown, or a value is invalid.
     """
-    values, unknown = make_token_parser(description).parse_known_args(argv)
-    if unknown:
-        raise ValueError(f"unknown flags or values {' '.join(unknown)}: see --help")
-
-    def fill(arguments: type[Any]) -> Any:
-        names = (one.name for one in fields(arguments) if one.init)
-        return arguments(**{name: getattr(values, name) for name in names})
-
-    return fill(TokenModelArguments), fill(TokenDataArguments), fill(TokenTrainingArguments)
+    values = parse_known_flags(make_token_parser(description), argv)
+    return (
+        fill(TokenModelArguments, values),
+        fill(TokenDataArguments, values),
+        fill(TokenTrainingArguments, values),
+    )
 
 
 def all_flags(run: TokenRun) -> dict[str, Any]:

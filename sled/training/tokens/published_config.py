@@ -146,6 +146,8 @@ class PublishedConfig:
             "logging_steps": conf.get("log_interval", 100),
             "label_smoothing": smoothing,
             "length_normalized_loss": per_target,
+            # Not a published setting.
+            "alignment_weight": float(conf.get("alignment_weight", 0)),
             "seed": 1986,
         }
 

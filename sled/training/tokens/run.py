@@ -9,15 +9,15 @@ from pathlib import Path
 
 from transformers import TrainerCallback, TrainerState, set_seed
 from transformers.trainer import TRAINER_STATE_NAME
-from transformers.trainer_utils import IntervalStrategy
 
 from sled.training.callbacks.report import show_progress
 from sled.training.callbacks.time_limit import TimeLimit
-from sled.training.checkpoints.integrity import find_damage, find_last
+from sled.training.checkpoints.integrity import checkpoint_to_continue
 from sled.training.checkpoints.lock import only_run_in
 from sled.training.checkpoints.saving import finished_steps, publish_model
 from sled.training.epoch_arguments import EpochTrainingArguments
 from sled.training.epoch_trainer import EpochTrainer
+from sled.training.run_arguments import check_evaluation_data
 from sled.training.tokens.arguments import TokenRun, parse_token_flags
 from sled.training.tokens.setup import PublishedForm, make_token_trainer
 
@@ -104,11 +104,7 @@ def _run(
         trainer.add_callback(callback)
     if args.max_minutes is not None:
         trainer.add_callback(TimeLimit.of_minutes(began, args.max_minutes, trainer.accelerator))
-    last = find_last(output_dir)
-    if args.resume_from_checkpoint is not None:
-        last = Path(args.resume_from_checkpoint)
-        if damage := find_damage(last):
-            raise ValueError(f"--resume_from_checkpoint {last} cannot be read ({damage})")
+    last = checkpoint_to_continue(args.resume_from_checkpoint, output_dir)
     if last is not None:
         logger.info("continuing from %s", last)
     # All processes have made the same model; from here on each draws its own layouts.
@@ -128,12 +124,7 @@ def _check(run: TokenRun) -> None:
     model_args, data_args, args = run
     if not data_args.train_manifest:
         raise ValueError("--train_manifest is missing: name the data.list of a corpus in Parquet")
-    strategy = IntervalStrategy(args.eval_strategy)
-    if strategy != IntervalStrategy.NO and not data_args.eval_manifest:
-        raise ValueError(
-            f"--eval_manifest is missing for --eval_strategy {strategy.value}: name what to "
-            "evaluate on, or pass --eval_strategy no"
-        )
+    check_evaluation_data(args, data_args.eval_manifest)
     if model_args.finetune_path is not None and model_args.pretrained_text_model is not None:
         raise ValueError(
             "--pretrained_text_model is for new models: leave it out with --finetune_path, or name "

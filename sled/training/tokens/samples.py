@@ -13,10 +13,12 @@ import torch
 from torch import Tensor
 
 from sled.model.layout import Layout
-from sled.model.tokens.lm import TokenLM, TokenSample
+from sled.model.tokens.lm import TokenLM
+from sled.model.tokens.samples import TokenSample
 
 SPEAKER = "speaker"
 TEXT, SPEECH, REJECTED, VECTOR = "text_token", "speech_token", "reject_speech_token", "embedding"
+SPOKEN = "spoken_token"
 
 
 class BatchLoader(Protocol):
@@ -83,6 +85,11 @@ class LearningBatch:
     rejected: list[TokenSample] = field(default_factory=list)
     num_targets: int = 0
 
+    @property
+    def num_speech(self) -> int:
+        """Speech tokens of `samples`."""
+        return sum(len(sample.speech) for sample in self.samples)
+
 
 def learning_batch(
     batch: Mapping[str, Any], model: TokenLM, streaming_share: float
@@ -113,7 +120,12 @@ def learning_batch(
         layouts = {model.training_layout(len(text), len(one), streaming) for one in pair}
         layout = layouts.pop() if len(layouts) == 1 else Layout()
         conditions = _conditions(batch, row, name, model)
-        both = [TokenSample(text, one, layout, conditions) for one in pair]
+        spoken = _unpad(batch, SPOKEN, row) if SPOKEN in batch else None
+        # What is said when is known of the chosen reading only.
+        both = [
+            TokenSample(text, one, layout, conditions, said)
+            for one, said in zip(pair, (spoken, None), strict=False)
+        ]
         samples.append(both[0])
         rejected += both[1:]
         num_targets += count_targets(both[0], model)

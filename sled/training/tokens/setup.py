@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import torch
 from transformers import set_seed
 
 from sled.data.tokens.options import COSYVOICE, COSYVOICE2, OnBad, PipelineOptions
-from sled.data.tokens.parquet import read_data_list
+from sled.data.tokens.parquet import read_data_list, read_rows
 from sled.data.tokens.pipeline import TokenBatches, TokenLoader
 from sled.data.tokens.samples import Tokenize
 from sled.files.json_object import read_json_object
@@ -28,6 +29,7 @@ from sled.text.published_tokenizers import (
     CorpusTokenizer,
     load_corpus_tokenizer,
 )
+from sled.training.checks import check_layer
 from sled.training.epoch_arguments import EpochTrainingArguments
 from sled.training.tokens.arguments import (
     TokenDataArguments,
@@ -42,6 +44,9 @@ from sled.training.tokens.samples import Start
 from sled.training.tokens.trainer import TokenTrainer
 
 logger = logging.getLogger(__name__)
+
+# Rows of a file that are searched for what training needs.
+_SEARCHED = 1000
 
 FAMILIES: dict[str, str] = {
     "cosyvoice": COSYVOICE_KIND,
@@ -80,6 +85,10 @@ def make_token_trainer(run: TokenRun, form: PublishedForm | None = None) -> Toke
     model = make_model(model_args).to(getattr(torch, args.model_dtype))
     if isinstance(model, SimpleTTSLM):
         args.ddp_find_unused_parameters = True  # an expert may be used by no position
+    if args.alignment_weight and model_args.ref_model is not None:
+        logger.info("attention is not guided while preferences are learned")
+        args.alignment_weight = 0.0
+    _check_guidance(model, data_args, args)
     tokenizer = load_tokenizer(model_args, data_args, model.config.architecture.text_normalization)
     options = pipeline_options(model, data_args, args, form)
     reference = None
@@ -107,6 +116,26 @@ def make_token_trainer(run: TokenRun, form: PublishedForm | None = None) -> Toke
         published=published,
         flags=all_flags(run),
         processing_class=tokenizer,
+    )
+
+
+def _check_guidance(model: TokenLM, data: TokenDataArguments, args: TokenTrainingArguments) -> None:
+    """Raise ValueError if attention is to be guided and the model or the corpus does not fit."""
+    if not args.alignment_weight:
+        return
+    if not isinstance(model, CosyVoice2LM):
+        raise ValueError("--alignment_weight is for --family cosyvoice2: leave it out")
+    check_layer(args.alignment_layer, model.config.architecture.num_hidden_layers)
+    for path in read_data_list(*map(Path, data.train_manifest)):
+        try:
+            if any(row.spoken_token is not None for row in islice(read_rows(path), _SEARCHED)):
+                return
+        except ValueError:  # bad files are treated as --on_bad says, when batches are made
+            continue
+    raise ValueError(
+        f"{' and '.join(data.train_manifest)} do not tell which text token is said when, which "
+        "--alignment_weight needs: run sled cache spoken before the corpus is packed, or use "
+        "--alignment_weight 0"
     )
 
 

@@ -13,8 +13,9 @@ from transformers.trainer_utils import EvalLoopOutput
 from typing_extensions import override
 
 from sled.model.tokens.files import load_token_lm, save_token_lm
-from sled.model.tokens.lm import TokenLM, TokenOutput
+from sled.model.tokens.lm import TokenLM
 from sled.model.tokens.losses import label_smoothed_loss
+from sled.model.tokens.samples import TokenOutput
 from sled.training.batch_trainer import EVAL_NOISE_SEED
 from sled.training.epoch_trainer import BATCH, EpochTrainer
 from sled.training.tokens.arguments import TokenTrainingArguments
@@ -62,7 +63,7 @@ class TokenTrainer(EpochTrainer):
 
     @override
     def counts(self, batch: LearningBatch) -> list[int]:
-        return [batch.num_targets, len(batch.samples)]
+        return [batch.num_targets, len(batch.samples), batch.num_speech]
 
     # The loss.
 
@@ -77,13 +78,17 @@ class TokenTrainer(EpochTrainer):
         assert isinstance(num_items_in_batch, Tensor)  # from get_batch_samples
         batch: LearningBatch = inputs[BATCH]
         # The factor undoes the averaging of gradients over processes.
-        targets, samples = (int(one) / self.args.world_size for one in num_items_in_batch)
+        targets, samples, speech = (int(one) / self.args.world_size for one in num_items_in_batch)
         sample_share = len(batch.samples) / samples
         output, pairs = self._forward(model, batch)
         per_target = self.args.length_normalized_loss
         share = batch.num_targets / targets if per_target else sample_share
         loss = self._supervised_loss(output, len(batch.samples)) * share
         parts = {"acc": output.accuracy * batch.num_targets / targets}
+        if output.alignment_loss is not None:
+            speech_share = batch.num_speech / speech
+            loss = loss + self.args.alignment_weight * output.alignment_loss * speech_share
+            parts["alignment_loss"] = output.alignment_loss * speech_share
         if (further := self.lm.auxiliary_loss()) is not None:
             loss = loss + further * sample_share
             parts["auxiliary_loss"] = further * sample_share
@@ -105,7 +110,7 @@ class TokenTrainer(EpochTrainer):
         """Compute the output for the chosen speech, and the preferences, if they are learned."""
         if self.reference is None:
             with self.accelerator.autocast():
-                return model(batch.samples), None
+                return model(batch.samples, self._guided_layer), None
         if not batch.rejected:
             raise ValueError(
                 "the corpus has no rejected speech tokens, which preferences need: pack it with "
@@ -121,6 +126,14 @@ class TokenTrainer(EpochTrainer):
             self.preference, (ours[:count], ours[count:]), (theirs[:count], theirs[count:])
         )
         return output.first(count), pairs
+
+    @property
+    def _guided_layer(self) -> int | None:
+        """The layer of guided attention. None: none is guided."""
+        if not self.args.alignment_weight:
+            return None
+        layer = self.args.alignment_layer
+        return self.lm.config.architecture.num_hidden_layers // 2 if layer is None else layer
 
     def _supervised_loss(self, output: TokenOutput, num_samples: int) -> Tensor:
         per_target, smoothing = self.args.length_normalized_loss, self.args.label_smoothing
@@ -142,7 +155,8 @@ class TokenTrainer(EpochTrainer):
         model: Any = self.lm  # without the wrapper of DDP, which only handles gradients
         model.eval()
         sums = torch.zeros(3, dtype=torch.float64, device=self.args.device)
-        with torch.random.fork_rng([]), torch.no_grad():
+        cuda = [self.args.device] if self.args.device.type == "cuda" else []
+        with torch.random.fork_rng(cuda), torch.no_grad():
             torch.manual_seed(EVAL_NOISE_SEED)
             for raw in dataloader:
                 batch = learning_batch(raw, model, self.args.streaming_share)
@@ -189,9 +203,10 @@ class TokenTrainer(EpochTrainer):
         self.lm.load_state_dict(load_token_lm(folder).state_dict())
 
     def _save_checkpoint(self, *args: Any, **kwargs: Any) -> None:
-        super()._save_checkpoint(*args, **kwargs)
         began = time.perf_counter()
+        # Before the checkpoint that a run goes on from, so that none is missing if this one stops.
         if self.published is not None and self.args.should_save:
+            self._refuse_broken_weights()
             self.published.save(
                 self.lm,
                 epoch=self._epoch - self.is_between_epochs,
@@ -201,6 +216,7 @@ class TokenTrainer(EpochTrainer):
                 losses=self.eval_metrics,
             )
         self.progress.pause(time.perf_counter() - began)
+        super()._save_checkpoint(*args, **kwargs)
 
 
 def _described(pairs: PreferenceOutput) -> dict[str, Tensor]:

@@ -88,7 +88,7 @@ class VocoderLearner:
         self.mel = (MEL_22K if vocoder.hop_length == MEL_22K.hop_length else MEL_24K).for_loss
         self._scales: MultiScaleMelDistance | None = None
         if training.multi_scale:
-            self._scales = MultiScaleMelDistance(vocoder.sizes.sampling_rate)
+            self._scales = MultiScaleMelDistance(vocoder.sizes.sampling_rate).to(self.device)
         self.optimizer, self.discriminator_optimizer = (
             torch.optim.AdamW(
                 part.parameters(), lr=training.learning_rate, betas=BETAS, weight_decay=0.0

@@ -11,7 +11,6 @@ from torch import Tensor
 from sled.codec import Codec, Group, StreamState, TransformedCodec
 from sled.codec.spectral.model import SpectralCodec
 from tests.codec.encodec.test_streaming import (
-    assert_same_signal,
     cuts,
     decode_pieces,
     encode_pieces,
@@ -23,6 +22,12 @@ MODELS = {name: tiny_spectral(**changes) for name, changes in SIZES.items()}
 CODECS: dict[str, Codec] = {name: SpectralCodec(model) for name, model in MODELS.items()}
 CODECS["in groups"] = TransformedCodec(CODECS["usual"], [Group(3)])
 each = pytest.mark.parametrize("name", CODECS)
+
+
+def assert_same_signal(got: Tensor, wanted: Tensor) -> None:
+    """Random weights make signals of more than 20, and rounding is in proportion to them."""
+    peak = wanted.abs().max().clamp_min(1.0)
+    torch.testing.assert_close(got / peak, wanted / peak, atol=1e-5, rtol=1e-5)
 
 
 class TestDecoder:

@@ -89,7 +89,7 @@ def test_whole_utterances_are_those_of_flow_and_vocoder() -> None:
     assert relative_error(decoded[:, : waveform.shape[1]], waveform) < 1e-5
 
 
-@streamed
+@each
 def test_speech_that_continues_a_recording_is_that_with_a_prompt(name: str) -> None:
     codec = token_codec(name)
     prompt, units = tokens_for(codec, 1, 8, 1), tokens_for(codec, 1, 31, 2)
@@ -102,6 +102,13 @@ def test_speech_that_continues_a_recording_is_that_with_a_prompt(name: str) -> N
     batch = {name: one[None] for name, one in conditions.items()}
     whole = codec.decode(units, batch | {PROMPT_TOKENS: prompt})
     assert relative_error(torch.cat(pieces, 1), whole) < 1e-5
+
+
+@each
+def test_no_tokens_are_no_sound(name: str) -> None:
+    codec = token_codec(name)
+    nothing = tokens_for(codec, 2, 5)[:, :0]
+    assert codec.decode(nothing, {SPEAKER: randn(2, 16)}).shape == (2, 0)
 
 
 @streamed

@@ -300,6 +300,17 @@ def test_a_manifest_of_which_nothing_can_be_aligned_ends_the_run(
     error = capsys.readouterr().err.strip().splitlines()[-1]
     assert f"{wrong}: none of its 1 cuts can be aligned" in error
     assert [output.is_file() for output in outputs] == [True, True, False]
+    outputs[2].write_bytes(b"of an earlier run")
+    with patch.object(align, "train_network", lambda *_: together.network):
+        assert run("align", "--manifest", corpus, strange, wrong, *flags) == 2
+    assert outputs[2].read_bytes() == b"of an earlier run"
+
+
+def test_a_manifest_is_not_overwritten(corpus: Path, capsys: pytest.CaptureFixture) -> None:
+    before = corpus.read_bytes()
+    assert run("align", "--manifest", corpus, "--output", corpus, *FLAGS, FEW_STEPS) == 2
+    assert "is also read" in capsys.readouterr().err
+    assert corpus.read_bytes() == before
 
 
 def test_letters_that_the_first_manifest_does_not_have_are_no_obstacle(together: Aligned) -> None:

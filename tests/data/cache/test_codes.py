@@ -165,6 +165,16 @@ def test_batches_hold_the_same_text_and_lengths_cached_or_not(
         assert cached.equal(encoded)
 
 
+def test_the_first_cuts_of_a_corpus_are_the_same_in_each_epoch(
+    cuts: CutSet, codec: Codec, tmp_path: Path
+) -> None:
+    cache_codes(cuts, codec, tmp_path / "codes", shard_size=1)
+    expected = [cut.id for cut in cuts][:2]
+    for seed in range(4):
+        chosen = open_corpus([tmp_path / "codes"], max_samples=2, shuffle_seed=seed)
+        assert [cut.id for cut in chosen] == expected
+
+
 # Who makes it.
 
 

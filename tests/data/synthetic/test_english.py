@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import soundfile
 
+from sled.cli.prepare.english import piper_name
 from sled.data.corpora.splits import sentence_key
 from sled.data.manifests import load_cuts
 from sled.data.synthetic.english import (
@@ -220,6 +221,24 @@ def test_voices_need_their_model(options, tmp_path, capsys):
     flags += ("--test_texts", options.test_texts, "--voices", "af_bella")
     assert run("prepare english", *flags) == 2
     assert "--kokoro_model" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("file", "name"),
+    [("en_US-joe-medium.onnx", "joe"), ("de_DE-thorsten_emotional-high.onnx", "thorsten_emotional")]
+    + [("mine.onnx", "mine")],
+)
+def test_a_voice_of_piper_is_named_by_its_file(file, name):
+    assert piper_name(Path("voices") / file) == name
+
+
+def test_a_file_that_is_no_voice_of_piper_is_refused(options, tmp_path, capsys):
+    pytest.importorskip("piper")
+    (tmp_path / "en_US-joe-medium.onnx").write_bytes(b"no model")
+    flags = ("--output", tmp_path / "out", "--texts", options.texts)
+    flags += ("--test_texts", options.test_texts, "--num_valid", 6)
+    assert run("prepare english", *flags, "--piper_models", tmp_path / "en_US-joe-medium.onnx") == 2
+    assert "cannot open" in capsys.readouterr().err
 
 
 def test_made_sentences_hold_what_books_lack():

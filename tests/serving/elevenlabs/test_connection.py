@@ -182,6 +182,8 @@ def test_a_text_without_a_word_is_silence(served: Running) -> None:
         ({"output_format": "midi"}, [START], "format_unsupported"),
         ({"seed": "x"}, [START], "invalid_value"),
         ({"inactivity_timeout": -1}, [START], "invalid_value"),
+        ({"inactivity_timeout": 1e-6}, [START], "invalid_value"),
+        ({"inactivity_timeout": "nan"}, [START], "invalid_value"),
         ({}, [START | {"voice_settings": {"speed": 9}}], "invalid_value"),
         ({}, [START, {"text": 7}], "invalid_value"),
         ({}, [START, {"text": "a" * 50_001}], "text_too_long"),
@@ -211,6 +213,7 @@ def test_who_is_one_too_many_is_told_when_to_try_again(serve: Callable[..., Runn
             (refused,) = await second.rest()
             assert (refused["error"], second.socket.close_code) == ("at_capacity", 1013)
             assert refused["retry_after_ms"] > 0
+        running.wait_until(lambda: running.server.active == 0)  # the first has left
         async with multi(running) as third:
             await third.send(*in_context("a", START, {"text": TEXT, "flush": True}))
             running.wait_until(lambda: running.server.active == 1)

@@ -188,6 +188,15 @@ def test_bad_requests(client: httpx.Client) -> None:
 
     post = client.post
     assert code(post("/v1/audio/speech", content=b"{")) == (400, "invalid_value")
+    is_json = {"content-type": "application/json"}
+    broken = post("/v1/audio/speech", content=b'{"input": four}', headers=is_json)
+    assert code(broken) == (400, "invalid_value")
+    assert broken.json()["error"]["message"].startswith("the body is no JSON: ")
+    assert broken.json()["error"]["message"].endswith(" at character 10")
+    for number in (b"NaN", b"Infinity"):
+        content = b'{"input": "four", "speed": %b, "temperature": %b}' % (number, number)
+        wrong = post("/v1/audio/speech", content=content, headers=is_json)
+        assert code(wrong) == (400, "invalid_value")
     assert code(post("/v1/audio/speech", content=b"\xff" * 10)) == (400, "invalid_value")
     assert code(post("/v1/audio/speech", content=b"x" * (5 << 20))) == (413, "body_too_large")
     form = post("/v1/audio/speech", data={"input": "four"})
@@ -202,9 +211,9 @@ def test_bad_requests(client: httpx.Client) -> None:
 
 
 def test_unknown_fields_are_named_and_have_no_effect(client: httpx.Client) -> None:
-    answer = ask(client, instructions="cheerfully", lang="en")
+    answer = ask(client, instruction="cheerfully", lang="en")
     assert answer.status_code == 200
-    assert answer.headers["x-sled-ignored"] == "instructions, lang"
+    assert answer.headers["x-sled-ignored"] == "instruction, lang"
 
 
 @pytest.mark.parametrize("name", ["\u0436", "a\r\nb", "\u0085", " ", ""])

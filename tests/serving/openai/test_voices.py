@@ -198,11 +198,12 @@ def test_uploads_that_are_refused(
 ) -> None:
     answer = upload(client, **fields)
     assert code(answer) == refusal
+    assert "pattern" not in answer.json()["error"]["message"]  # which only programmers read
     assert len(client.get("/v1/audio/voices").json()["uploaded_voices"]) == 0
 
 
 def test_a_transcript_is_needed_where_there_is_no_recogniser(
-    client: httpx.Client, monkeypatch: pytest.MonkeyPatch
+    client: httpx.Client, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     def missing() -> None:
         raise ValueError("run pip install")
@@ -211,14 +212,17 @@ def test_a_transcript_is_needed_where_there_is_no_recogniser(
     for text in (None, "", "  "):
         answer = upload(client, ref_text=text)
         assert code(answer) == (400, "missing_transcript")
-        assert "run pip install" in answer.json()["error"]["message"]
+        assert "cannot recognise them" in answer.json()["error"]["message"]
+        assert "run pip install" in caplog.text
 
 
 def test_a_recording_without_a_transcript_is_recognised(
     keeping: httpx.Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(uploads, "load_recognizer", lambda: None)
-    monkeypatch.setattr("sled.tts.load_recognizer", lambda model: lambda audio, rate: WORDS)
+    monkeypatch.setattr(
+        "sled.streaming.voice_maker.load_recognizer", lambda model: lambda audio, rate: WORDS
+    )
     assert upload(keeping, ref_text=None).status_code == 201
 
 

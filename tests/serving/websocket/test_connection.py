@@ -16,6 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sled.serving.websocket import connection
+from sled.serving.websocket.connection import MAX_QUEUED
 from tests.serving.conftest import NAME, Running
 from tests.serving.openai.test_speech import TEXT, ask, pcm
 from tests.serving.voices.recordings import as_file, tone
@@ -162,17 +163,22 @@ def test_audio_of_an_utterance_at_once(served: Running, client: httpx.Client) ->
 
 
 def test_audio_is_not_sent_far_ahead_of_the_listener(served: Running) -> None:
-    async def run() -> tuple[float, float]:
+    """However long the pieces are: each waits until those before it have nearly been played."""
+
+    async def run() -> list[tuple[float, float]]:
+        arrived: list[tuple[float, float]] = []  # when each piece came, and its seconds
         async with call(served, max_lead_s=0.2) as caller:
             await caller.send(text(TEXT * 4), DONE)
-            await caller.take()
-            begun = asyncio.get_running_loop().time()
-            _, audio = await caller.utterance()
-            return len(audio) / 48_000, asyncio.get_running_loop().time() - begun
+            while isinstance(one := await caller.take(), bytes) or one["type"] != "session.done":
+                if isinstance(one, bytes):
+                    arrived.append((asyncio.get_running_loop().time(), len(one) / 48_000))
+        return arrived
 
-    seconds, took = asyncio.run(run())
-    assert seconds > 0.5
-    assert took > seconds - 0.2 - 0.3  # the last piece is sent before it has been played
+    (begun, before_s), *rest = asyncio.run(run())
+    assert before_s + sum(seconds for _, seconds in rest) > 0.5
+    for came, seconds in rest:
+        assert came - begun > before_s - 0.2 - 0.05  # the first one may be late by less than that
+        before_s += seconds
 
 
 @pytest.mark.parametrize(
@@ -269,6 +275,23 @@ def test_text_that_stops_coming_is_taken_as_complete(serve: Callable[..., Runnin
     messages, code = closing(running, unfinished)
     assert [one for one in messages if isinstance(one, dict)][-1]["type"] == "session.done"
     assert code == 1000
+
+
+def test_a_connection_has_so_many_utterances_that_wait(served: Running) -> None:
+    async def run() -> None:
+        async with call(served) as caller:
+            await caller.send(CONFIG, text(TEXT * 50), DONE)
+            await caller.take()
+            for _ in range(MAX_QUEUED + 1):
+                await caller.send(text("four"), DONE)
+            while (message := await caller.take()) and not (
+                isinstance(message, dict) and message["type"] == "error"
+            ):
+                pass
+            assert message["code"] == "too_many_sessions"
+
+    asyncio.run(run())
+    served.wait_until(lambda: served.server.active == 0)
 
 
 def test_too_many_callers_are_told_when_to_try_again(serve: Callable[..., Running]) -> None:

@@ -162,7 +162,12 @@ class Clips:
     def __getitem__(self, cut: object) -> dict[str, object]:
         codec = debug_codec()
         codes = torch.arange(12 * codec.num_codebooks).view(-1, 12) % codec.codebook_size
-        return {"input_ids": self.tokenizer.encode("one two"), "speech": codes, "num_frames": 12}
+        return {
+            "input_ids": self.tokenizer.encode("one two"),
+            "speech": codes,
+            "num_frames": 12,
+            "num_given": 0,
+        }
 
 
 def speak(model: SpeechLM, notebook: Notebook | None) -> list[float]:

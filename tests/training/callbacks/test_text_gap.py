@@ -16,7 +16,11 @@ from tests.training.runs import fit, make_corpus
 
 def output(score_loss: float, num_frames: int) -> TrainingOutput:
     return TrainingOutput(
-        *(torch.tensor(score_loss) for _ in range(7)), [num_frames], num_frames, torch.tensor(0)
+        *(torch.tensor(score_loss) for _ in range(7)),
+        [num_frames],
+        num_frames,
+        num_frames,
+        torch.tensor(0),
     )
 
 

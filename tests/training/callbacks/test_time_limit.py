@@ -30,7 +30,7 @@ def test_a_run_that_has_time_ends_by_itself(corpus, tmp_path):
     assert len(logged(run, "loss")) == 3
 
 
-def test_the_time_for_training_counts_over_interruptions(corpus, tmp_path, monkeypatch):
+def test_the_time_for_training_counts_over_interruptions(corpus, tmp_path, monkeypatch, caplog):
     """A clock that stands still between two runs, and has 20 s for each step."""
     now = [0.0]
 
@@ -41,12 +41,16 @@ def test_the_time_for_training_counts_over_interruptions(corpus, tmp_path, monke
     training_step = BatchTrainer.training_step
     monkeypatch.setattr(BatchTrainer, "training_step", step)
     monkeypatch.setattr(batch_trainer, "training_seconds", lambda device: now[0])
-    settings = {"max_steps": 9, "training_minutes": 1.5}
+    settings = {"max_steps": 9, "training_minutes": 1.5, "logging_steps": 1}
     fit(corpus, tmp_path / "run", **settings, **NO_TIME)
     now[0] += 1000.0
+    caplog.set_level(logging.INFO, logger="sled")
     for _ in range(2):  # 90 s are over after the fifth step, and there is no other
         run = fit(corpus, tmp_path / "run", **settings)
         assert checkpoints(run)[-1] == 5
+    lines = [message for message in caplog.messages if message.startswith("step ")]
+    assert [line.endswith("left") for line in lines] == [True, True, True, False]
+    assert "00:00 left" in lines[2]  # of the steps that take no time here
     whole = fit(corpus, tmp_path / "whole", **settings)
     assert_same_weights(whole, run)
 

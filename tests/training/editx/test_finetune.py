@@ -1,6 +1,7 @@
 """Fine-tuning of the language model of Step-Audio-EditX, with adapters and as a whole."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -9,9 +10,10 @@ import yaml
 from transformers import AutoModelForCausalLM, LlamaConfig, LlamaForCausalLM
 
 from sled.codec.flow.files import load_flow
+from sled.codec.token_codec.model import TokenCodec
 from sled.data.tokens.pack import write_parquet
 from sled.data.tokens.tables import SPEECH_TOKENS, write_table
-from sled.model.tokens.lm import TokenSample
+from sled.model.tokens.samples import TokenSample
 from sled.text.published_tokenizers import load_corpus_tokenizer
 from sled.training.editx.chat import (
     BEGIN_TEXT,
@@ -21,7 +23,9 @@ from sled.training.editx.chat import (
     load_chat_lm,
 )
 from sled.training.editx.checkpoints import load_finetuned
+from sled.training.editx.finetuned import load_finetuned_model
 from sled.training.editx.settings import read_settings
+from tests.codec.token_codec.models import token_networks
 from tests.commands import run
 from tests.data.tokens.corpora import (
     SPEAKER_VECTORS,
@@ -34,6 +38,7 @@ from tests.data.tokens.corpora import (
 from tests.debug import GOLDENS, debug_tokenizer
 
 FIRST, NUM = 310, 100
+CODES = {"first_speech": FIRST, "num_speech": NUM}
 
 
 @pytest.fixture(scope="module")
@@ -97,8 +102,7 @@ def test_a_model_is_tuned(setting, config, tmp_path):
     ours = load_chat_lm(
         setting / "model",
         rank=8 if config == "lora.yaml" else 0,
-        first_speech=FIRST,
-        num_speech=NUM,
+        **CODES,
     ).eval()
     ours.load(folder / "llm")
     ids = torch.tensor([[1, 4, 7, 8]])
@@ -107,7 +111,7 @@ def test_a_model_is_tuned(setting, config, tmp_path):
 
 
 def test_only_the_answer_is_learned(setting):
-    model = load_chat_lm(setting / "model", rank=0, first_speech=FIRST, num_speech=NUM).eval()
+    model = load_chat_lm(setting / "model", rank=0, **CODES).eval()
     tokenizer = ChatTokenizer(load_corpus_tokenizer(setting / "model"), "be brief")
     plain = load_corpus_tokenizer(setting / "model").ids
     prompt = [
@@ -165,6 +169,8 @@ def losses_of(folder):
 
 def test_both_are_tuned_and_loaded_by_name(setting, tmp_path):
     assert finetune(setting, "lora.yaml", tmp_path, mode="both") == 0
+    kept = {path.name for path in tmp_path.glob("*_epoch_*.pt")}
+    assert kept == {"llm_epoch_5.pt"}  # none of the joint stage, which counts anew
     best = torch.load(tmp_path / "flow_best.pt", weights_only=True)
     begun = load_flow(GOLDENS / "token-flow" / "step_flow")
     trained = best["model_state_dict"].keys()
@@ -179,8 +185,30 @@ def test_both_are_tuned_and_loaded_by_name(setting, tmp_path):
     # The joint stage goes on where the others ended.
     assert len(losses_of(tmp_path / "llm")) == 5 and len(losses_of(tmp_path / "joint_llm")) == 2
     assert losses_of(tmp_path / "joint_llm")[-1] < losses_of(tmp_path / "llm")[-1]
-    chat = load_chat_lm(setting / "model", rank=8, first_speech=FIRST, num_speech=NUM)
-    load_finetuned(chat, tmp_path / "llm_best.pt")
+    paths = {f"{one}_ckpt_path": tmp_path / f"{one}_best.pt" for one in ("llm", "flow")}
+    tuned = load_finetuned_model(setting / "lora.yaml", **paths)
+    assert tuned.flow.state_dict().keys() == ended.state_dict().keys()
+    assert all(one.equal(begun.state_dict()[key]) for key, one in tuned.flow.state_dict().items())
+    # The codec speaks with it.
+    networks = replace(token_networks("step_flow"), flow=tuned.flow)
+    tokens = torch.tensor([[[1, 1030], [2, 1031], [1024, 1032]]]).expand(2, -1, -1)
+    before, after = (
+        TokenCodec(one).decode(tokens) for one in (token_networks("step_flow"), networks)
+    )
+    assert before.shape == after.shape and not torch.allclose(before, after, atol=1e-3)
+    chat = tuned.llm
+    learned = torch.load(tmp_path / "llm_best.pt", weights_only=True)["model_state_dict"]
+    trained = chat.trained_state()
+    assert trained.keys() == learned.keys()
+    assert all(one.equal(learned[key]) for key, one in trained.items())
+    ids, begin = torch.tensor([[1, 4, 7, 8]]), load_chat_lm(setting / "model", rank=0, **CODES)
+    with torch.no_grad():
+        assert not torch.allclose(chat.model(ids).logits, begin.eval().model(ids).logits)
+    alone = load_finetuned_model(setting / "lora.yaml", flow_ckpt_path=tmp_path / "flow_best.pt")
+    assert alone.llm is None and alone.flow is not None
+    torch.save({"model_state_dict": {}}, tmp_path / "empty.pt")
+    with pytest.raises(ValueError, match="it has no weights"):
+        load_finetuned(chat, tmp_path / "empty.pt")
     with pytest.raises(ValueError, match="no checkpoint of this model"):
         load_finetuned(chat, tmp_path / "flow_best.pt")
     with pytest.raises(ValueError, match="no checkpoint of this model"):

@@ -16,7 +16,13 @@ from sled.training.tokens.trainer import TokenTrainer
 
 
 def make_batch(
-    seed: int, size: int = 2, *, speech: int = 24, width: int = 6, rejected: bool = False
+    seed: int,
+    size: int = 2,
+    *,
+    speech: int = 24,
+    width: int = 6,
+    rejected: bool = False,
+    spoken: bool = False,
 ) -> dict[str, Any]:
     """A batch as the data pipeline makes it."""
     generator = torch.Generator().manual_seed(seed)
@@ -34,6 +40,10 @@ def make_batch(
     }
     if rejected:
         columns["reject_speech_token"] = [ids(0, speech, count + 1) for _, count in lengths]
+    if spoken:  # the text, evenly
+        columns["spoken_token"] = [
+            torch.arange(count) * (text + 1) // count for text, count in lengths
+        ]
     for name, rows in columns.items():
         batch[name] = pad_sequence(rows, batch_first=True)
         batch[f"{name}_len"] = torch.tensor([len(row) for row in rows], dtype=torch.int32)

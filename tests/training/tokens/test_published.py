@@ -157,6 +157,17 @@ def test_a_configuration_is_read_without_running_it(setting, tmp_path):
     assert config.training_flags()["learning_rate"] == 1e-3
 
 
+def test_guided_attention_needs_to_know_what_is_said(setting, tmp_path):
+    config = (setting / "cosyvoice2.yaml").read_text()
+    guided = setting / "guided.yaml"
+    guided.write_text(config.replace("train_conf:\n", "train_conf:\n    alignment_weight: 1\n"))
+    with pytest.raises(ValueError, match="run sled cache spoken"):
+        train_published(published_flags(setting, tmp_path, config=guided))
+    guided.write_text(guided.read_text().replace("alignment_weight: 1", "alignment_weight: -1"))
+    with pytest.raises(ValueError, match="below 0"):
+        train_published(published_flags(setting, tmp_path, config=guided))
+
+
 @pytest.mark.parametrize(
     ("changes", "problem"),
     [

@@ -42,6 +42,25 @@ def test_a_model_learns_its_batches(make_model, tmp_path):
     assert logged(trainer, "tokens_per_second")[0] > 0
 
 
+def test_attention_is_guided_to_what_is_said(tmp_path):
+    batches = [make_batch(0, size=6, spoken=True)]
+    settings = {"max_steps": 60, "learning_rate": 3e-3, "alignment_weight": 1.0}
+    trainer = run(debug_cosyvoice2(), tmp_path, batches, **settings)
+    losses = logged(trainer, "alignment_loss")
+    assert losses[-1] < 0.5 * losses[0]
+    # All speech tokens of a step count alike, however it is divided.
+    settings |= {"max_steps": 1, "gradient_accumulation_steps": 2, "streaming_share": 0.0}
+    batches = [make_batch(seed, size, spoken=True) for seed, size in ((0, 1), (1, 3))]
+    model = debug_cosyvoice2()
+    trainer = run(model, tmp_path / "two", batches, **settings)
+    samples = [learning_batch(batch, model, 0.0).samples for batch in batches]
+    both = model([*samples[0], *samples[1]], 1)
+    assert logged(trainer, "alignment_loss") == pytest.approx([both.alignment_loss.item()], 1e-4)
+    assert logged(trainer, "loss") == pytest.approx(
+        [(both.loss + both.alignment_loss).item()], rel=1e-4
+    )
+
+
 @pytest.mark.parametrize("make_model", MODELS)
 def test_bfloat16_and_recomputed_states_change_little(make_model, tmp_path):
     model = without_dropout(make_model())
@@ -97,6 +116,10 @@ def test_a_run_of_epochs_writes_published_checkpoints(tmp_path):
     assert record["loss_dict"] == pytest.approx(
         {"loss": logged(trainer, "eval_loss")[-1], "acc": logged(trainer, "eval_acc")[-1]}
     )
+    # The run is over, also if it was stopped before its result was written.
+    again = run(model, tmp_path / "run", BATCHES, parts, max_epochs=2)
+    assert again.epochs_completed == 2
+    assert len(list(published.folder.glob("*.pt"))) == 2
     loaded = load_token_lm(published.folder / "epoch_1_whole.pt")
     for name, weight in trainer.lm.state_dict().items():
         torch.testing.assert_close(loaded.state_dict()[name], weight)

@@ -46,7 +46,12 @@ export class Player extends EventTarget {
 
   /** Open the audio device; browsers allow it only after a key or a click. */
   open() {
-    this.opening ??= this.#open();
+    this.opening ??= this.#open().catch((error) => {
+      this.opening = null;
+      void this.context?.close();
+      this.context = null;
+      throw error;
+    });
     if (this.context?.state === "suspended") void this.context.resume();
     return this.opening;
   }

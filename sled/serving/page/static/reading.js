@@ -54,6 +54,8 @@ export class Reading extends EventTarget {
     /** @type {SpeechStream | null} */
     this.stream = null;
     this.stopped = false;
+    this.stoppedAt = 0; // sample of the tape
+    this.failed = false; // is the connection: nothing is sent until it is resumed
     /** Samples that have come from the server, dropped ones included. */
     this.received = 0;
     this.firstTextMs = 0;
@@ -117,6 +119,7 @@ export class Reading extends EventTarget {
 
   /** Speak on after a failure, from the last word that was made whole. */
   resume() {
+    this.failed = false;
     this.#drop(this.#keepUntil(this.sent, this.text));
     this.#resend();
   }
@@ -132,6 +135,7 @@ export class Reading extends EventTarget {
     clearTimeout(this.correction);
     this.correction = 0;
     this.stopped = true;
+    this.stoppedAt = position;
     this.stream?.cancel(this.#playedMs(position));
     this.player.setComplete(true);
     this.#changed();
@@ -147,6 +151,7 @@ export class Reading extends EventTarget {
     for (const part of this.parts) part.ended = true;
     this.stream?.close();
     this.stream = null;
+    this.failed = false;
     this.#changed();
   }
 
@@ -168,6 +173,7 @@ export class Reading extends EventTarget {
   }
 
   #send() {
+    if (this.failed) return;
     const waiting = this.text.slice(this.sent);
     // An utterance needs something to say: spaces wait for a word.
     if (!this.stream?.open && !waiting.trim()) return;
@@ -239,6 +245,7 @@ export class Reading extends EventTarget {
             this.resume();
             return;
           }
+          this.failed = true;
           this.dispatchEvent(new CustomEvent("failed", { detail: failure }));
           this.#changed();
         },
@@ -277,7 +284,8 @@ export class Reading extends EventTarget {
     if (!part) return;
     part.ended = true;
     if (this.stopped) {
-      if (end.heard_text === undefined) return;
+      const unheard = part.start < 0 || this.stoppedAt < part.start; // what came before counts
+      if (end.heard_text === undefined || unheard) return;
       const heard = this.text.slice(0, part.startChar) + end.heard_text;
       this.dispatchEvent(new CustomEvent("stopped", { detail: heard }));
       return;

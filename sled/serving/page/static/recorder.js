@@ -18,6 +18,8 @@ export class Recorder extends EventTarget {
     /** @type {AudioWorkletNode | null} */
     this.node = null;
     this.rate = 48000;
+    /** Whether `stop` was called, perhaps before the microphone was open. */
+    this.ended = false;
   }
 
   get seconds() {
@@ -34,8 +36,13 @@ export class Recorder extends EventTarget {
         autoGainControl: false,
       },
     });
+    if (this.ended) {
+      this.#release();
+      return;
+    }
     this.own = new AudioContext();
     await this.own.resume();
+    if (this.ended || !this.own) return;
     await this.listen(this.own.createMediaStreamSource(this.microphone), LONGEST_S);
   }
 
@@ -48,6 +55,10 @@ export class Recorder extends EventTarget {
   async listen(source, longestS = Infinity) {
     const { context } = source;
     await context.audioWorklet.addModule(new URL("recorder-worklet.js", import.meta.url));
+    if (this.ended) {
+      this.#release();
+      return;
+    }
     this.rate = context.sampleRate;
     this.node = new AudioWorkletNode(context, "recorder", {
       numberOfOutputs: 0,
@@ -64,12 +75,17 @@ export class Recorder extends EventTarget {
 
   /** End the recording. @returns {Blob} a WAV file */
   stop() {
+    this.ended = true;
+    this.#release();
+    return encodeWav(this.pieces, this.rate);
+  }
+
+  #release() {
     if (this.node) this.node.port.onmessage = null;
     this.node?.disconnect();
     for (const track of this.microphone?.getTracks() ?? []) track.stop();
-    void this.own?.close();
+    if (this.own?.state !== "closed") void this.own?.close();
     this.own = this.node = this.microphone = null;
-    return encodeWav(this.pieces, this.rate);
   }
 }
 

@@ -61,8 +61,14 @@ export class Speaking extends EventTarget {
   begin(changes = {}) {
     const { api, player, settings, words, pictures, figures, notices } = this.parts;
     this.reading?.discard();
-    void player.open();
     notices.hide();
+    player.open().catch(() => {
+      notices.say(
+        isSecureContext
+          ? "The browser cannot play audio: load the page again."
+          : "Browsers play the sound of this page only from https, or from this machine.",
+      );
+    });
     const reading = new Reading(api, player, { ...settings.snapshot(), ...changes });
     this.reading = reading;
     this.retries = 0;

@@ -3,59 +3,106 @@
 Tokens pass as a Poisson process and never backwards (the forward algorithm, Rabiner 1989, eq.
 19-20). What a tracker sees of a frame is multiplied in between `expect` and `settle`.
 
-Shapes: B utterances, W tokens in the window.
+Shapes: B texts, W tokens in the window.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 
-from sled.decoding.utterance import TextPosition, Utterance
-from sled.model.config import Config
-from sled.model.interface import NONE
+from sled.model.ids import NONE
 
 # Tokens that are considered, and how many of them lie before the most likely one.
 WINDOW, BEHIND = 16, 4
 # Tokens that may pass within a frame.
 MAX_PASSED = 4
-# For a model whose configuration does not say.
+# For a model that does not say.
 USUAL_FRAMES_PER_TOKEN = 2.0
+
+
+@dataclass(frozen=True, eq=False)
+class TextPosition:
+    """A belief about which token of its text an utterance is saying.
+
+    Attributes:
+        first: The token at which the window begins.
+        log_belief: float64 [W] log-likelihoods of the tokens in the window, up to a constant.
+        lasted: Frames for which the most likely token has been the same.
+    """
+
+    first: int
+    log_belief: np.ndarray
+    lasted: int = 0
+
+    @property
+    def best(self) -> int:
+        """The most likely token."""
+        return self.first + int(self.log_belief.argmax())
+
+    @classmethod
+    def at(cls, token: int, window: int) -> TextPosition:
+        """The certain belief that this token is being said."""
+        log_belief = np.full(window, -np.inf)
+        log_belief[0] = 0.0
+        return cls(token, log_belief)
+
+
+class SpokenText(Protocol):
+    """A text that is being said.
+
+    Attributes:
+        prompt_tokens: Tokens of a prompt at its beginning.
+        text_position: Which token is being said. None: nothing has been said.
+    """
+
+    prompt_tokens: int
+    text_position: TextPosition | None
+
+    def tokens_read(self, start: int, stop: int) -> list[int]:
+        """The tokens `start:stop` of the text, as far as they have been read."""
+        ...
+
+    def tokens_left(self, token: int) -> float:
+        """Tokens from this one to the end of the text; infinite while the text may grow."""
+        ...
 
 
 class TokenPassage:
     """The transitions between the tokens of a text.
 
     Args:
-        config: The model's configuration.
+        frames_per_token: The fewest and the most frames that a token takes. None: not known.
     """
 
-    def __init__(self, config: Config) -> None:
-        low, high = config.speaking.min_frames_per_token, config.speaking.max_frames_per_token
-        frames = math.sqrt(low * high) if low and high else USUAL_FRAMES_PER_TOKEN
+    def __init__(self, frames_per_token: tuple[float, float] | None) -> None:
+        frames = USUAL_FRAMES_PER_TOKEN
+        if frames_per_token is not None:
+            frames = math.sqrt(frames_per_token[0] * frames_per_token[1])
         passed = np.arange(MAX_PASSED + 1)
         factorials = np.array([math.factorial(count) for count in passed])
         self._log_passed = passed * -math.log(frames) - 1 / frames - np.log(factorials)
 
     def positions(
-        self, utterances: Sequence[Utterance]
+        self, texts: Sequence[SpokenText]
     ) -> tuple[list[TextPosition], np.ndarray, np.ndarray]:
-        """Where utterances were at their last frame.
+        """Where texts were at their last frame.
 
         Returns:
             The positions; int64 [B] where the windows begin; and int64 [B, W] the tokens in the
             windows, `NONE` where none has been read.
         """
         positions = [
-            one.text_position or TextPosition.at(max(1, one.prompt_tokens), WINDOW)
-            for one in utterances
+            one.text_position or TextPosition.at(max(1, one.prompt_tokens), WINDOW) for one in texts
         ]
         first = np.array([position.first for position in positions])
         ids = np.full((len(positions), WINDOW), NONE)
-        for row, (one, position) in enumerate(zip(utterances, positions, strict=True)):
-            read = one.rows[0].tokens_read(position.first, position.first + WINDOW)
+        for row, (one, position) in enumerate(zip(texts, positions, strict=True)):
+            read = one.tokens_read(position.first, position.first + WINDOW)
             ids[row, : len(read)] = read
         return positions, first, ids
 
@@ -96,11 +143,11 @@ class TokenPassage:
             token -= passed[frame, token]
         return path
 
-    def settle(self, one: Utterance, position: TextPosition, log_belief: np.ndarray) -> int:
-        """Move an utterance to its most likely token.
+    def settle(self, one: SpokenText, position: TextPosition, log_belief: np.ndarray) -> int:
+        """Move a text to its most likely token.
 
         Args:
-            one: The utterance.
+            one: The text.
             position: Where it was.
             log_belief: [W] the belief after the frame has been seen.
 

@@ -35,20 +35,36 @@ def waves_of(magnitude: Tensor, phase: Tensor, window: Tensor) -> Tensor:
     """The windows [B, n, size] that have these magnitudes and phases [B, n, bins]."""
     size, (batch, columns, _) = len(window), magnitude.shape
     if torch.onnx.is_in_onnx_export():
-        real, imaginary = (one.T / size for one in _matrices(size))  # [bins, size]
-        # All bins but the first and the last stand for two.
-        magnitude = magnitude * torch.cat(
-            (
-                magnitude.new_ones(1),
-                magnitude.new_full((size // 2 - 1,), 2.0),
-                magnitude.new_ones(1),
-            )
-        )
+        real, imaginary = (_twice_inside(one.T / size, size) for one in _matrices(size))
         return (magnitude * phase.cos() @ real + magnitude * phase.sin() @ imaginary) * window
     if not columns:
         return magnitude.new_zeros(batch, 0, size)
     waves: Tensor = torch.fft.irfft(torch.polar(magnitude, phase), size) * window
     return waves
+
+
+def filtered(windows: Tensor, gain: Tensor, phase: Tensor | None = None) -> Tensor:
+    """Filter windows [..., size] by gains [..., bins] and, unless it is None, phases."""
+    size = windows.shape[-1]
+    if torch.onnx.is_in_onnx_export():
+        size = int(size)
+        forth = _matrices(size)
+        real, imaginary = windows @ forth[0], windows @ forth[1]
+        if phase is not None:
+            cos, sin = phase.cos(), phase.sin()
+            real, imaginary = real * cos - imaginary * sin, real * sin + imaginary * cos
+        back = [_twice_inside(one.T / size, size) for one in forth]
+        return gain * real @ back[0] + gain * imaginary @ back[1]
+    factors = gain if phase is None else torch.polar(gain, phase)
+    changed: Tensor = torch.fft.irfft(torch.fft.rfft(windows) * factors, n=size)
+    return changed
+
+
+def _twice_inside(rows: Tensor, size: int) -> Tensor:
+    """Rows [bins, size], twice those that stand for two bins: all but the first and the last."""
+    factors = rows.new_full((size // 2 + 1, 1), 2.0)
+    factors[0] = factors[-1] = 1.0
+    return rows * factors
 
 
 @cache
