@@ -20,6 +20,7 @@ models=${models:-llm}
 num_workers=${num_workers:-2}
 prefetch=${prefetch:-100}
 average_num=${average_num:-5}
+use_amp=${use_amp:-true} # compute in bfloat16
 
 due() { # due NUMBER: whether a stage is to be run
     [ "$stage" -le "$1" ] && [ "$stop_stage" -ge "$1" ]
@@ -86,6 +87,7 @@ join_lists() { # join_lists: one list for training, one for evaluation
 train_model() { # train_model SYSTEM MODEL FLAGS...: under torchrun, as published
     local system=$1 model=$2
     shift 2
+    [ "$use_amp" != true ] || set -- --use_amp "$@"
     "$PYTHON" -m torch.distributed.run --nnodes=1 --nproc_per_node="$num_gpus" --rdzv_id=1986 \
         --rdzv_backend=c10d --rdzv_endpoint="localhost:${port:-1234}" \
         "$repository/scripts/train_cosyvoice.py" --train_engine "$train_engine" \
@@ -93,7 +95,7 @@ train_model() { # train_model SYSTEM MODEL FLAGS...: under torchrun, as publishe
         --model "$model" --model_dir "exp/$system/$model/$train_engine" \
         --tensorboard_dir "tensorboard/$system/$model/$train_engine" \
         --ddp.dist_backend "$dist_backend" --num_workers "$num_workers" --prefetch "$prefetch" \
-        --pin_memory --use_amp --deepspeed_config "$here/conf/ds_stage2.json" \
+        --pin_memory --deepspeed_config "$here/conf/ds_stage2.json" \
         --deepspeed.save_states model+optimizer "$@"
 }
 

@@ -55,7 +55,10 @@ sed -e "s/max_epoch: .*/max_epoch: $EPOCHS/" -e "s/alignment_weight: .*/alignmen
 export train_parts=train dev_parts=valid test_parts=test data_dir=. pretrained_model_dir=pretrained
 export config=small.yaml checkpoint= dist_backend=gloo num_gpus=2 num_workers=0 num_utts=${NUM_UTTS:-500}
 export speaker_encoder=pretrained/campplus.safetensors speech_tokenizer=pretrained/tokenizer
-export num_threads=1 num_processes=1 average_num=3 models="hifigan flow llm"
+export num_threads=1 num_processes=1 average_num=3 models=${models:-hifigan flow llm}
+# Processors without bfloat16 instructions emulate them, several times slower than float32.
+export use_amp=false
+if grep -qsE 'avx512_bf16|amx_bf16' /proc/cpuinfo; then use_amp=true; fi
 stage=0 stop_stage=2 bash "$here/run.sh"
 if [ "$guided" = 1 ]; then
     stage align sled align --manifest cuts_train.jsonl.gz --output aligned_train.jsonl.gz \

@@ -56,6 +56,9 @@ class WholeCheckpointTrainer(Trainer):
     def complete_checkpoint(self, checkpoint: Path) -> None:
         """Add the files that transformers does not write, before the checkpoint gets its name."""
 
+    def write_before_checkpoint(self) -> None:
+        """Write other files at the same step, before the checkpoint; on one process only."""
+
     @contextmanager
     def staged(self) -> Iterator[Path]:
         """A new folder in `output_dir` to write to; it is removed afterwards.
@@ -93,7 +96,9 @@ class WholeCheckpointTrainer(Trainer):
             ValueError: If a weight is not finite; nothing is written then.
             OSError: If it cannot be written; earlier checkpoints are untouched.
         """
-        self._refuse_broken_weights()
+        self._refuse_broken_weights()  # on all processes: it waits for all of them
+        if self.args.should_save:
+            self.write_before_checkpoint()
         output_dir = self.output_dir
         with self.staged() as staging:
             self._staging = staging

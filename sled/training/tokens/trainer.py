@@ -202,11 +202,10 @@ class TokenTrainer(EpochTrainer):
         """Load the weights that `save_lm` wrote."""
         self.lm.load_state_dict(load_token_lm(folder).state_dict())
 
-    def _save_checkpoint(self, *args: Any, **kwargs: Any) -> None:
-        began = time.perf_counter()
-        # Before the checkpoint that a run goes on from, so that none is missing if this one stops.
-        if self.published is not None and self.args.should_save:
-            self._refuse_broken_weights()
+    @override
+    def write_before_checkpoint(self) -> None:
+        # A run goes on from its checkpoint, so none of these is missing if it stops in between.
+        if self.published is not None:
             self.published.save(
                 self.lm,
                 epoch=self._epoch - self.is_between_epochs,
@@ -215,8 +214,6 @@ class TokenTrainer(EpochTrainer):
                 learning_rate=self._get_learning_rate(),
                 losses=self.eval_metrics,
             )
-        self.progress.pause(time.perf_counter() - began)
-        super()._save_checkpoint(*args, **kwargs)
 
 
 def _described(pairs: PreferenceOutput) -> dict[str, Tensor]:
