@@ -16,6 +16,7 @@ from transformers import TrainerState
 from transformers.trainer import TRAINER_STATE_NAME
 from typing_extensions import override
 
+from sled.training.agreement import decided_by_first
 from sled.training.callbacks.time_limit import TimeLimit
 from sled.training.checkpoints.ema import WeightEma
 from sled.training.checkpoints.lora import unwrap
@@ -110,15 +111,15 @@ class BatchTrainer(WholeCheckpointTrainer):
             ValueError: If the loss is not finite, a sample cannot be read, or a data worker dies.
             OSError: If a checkpoint cannot be written.
         """
+        self._began_s = training_seconds(self.args.device)
         if checkpoint is not None:
             self.seek(checkpoint)
-            if self.is_over:
+            if decided_by_first(lambda: self.is_over):  # clocks differ slightly
                 # The run was stopped between the last step and saving the trained model.
                 self._load_from_checkpoint(str(checkpoint))
                 return
         if self.args.should_save:
             self.write_flags(self.output_dir)
-        self._began_s = training_seconds(self.args.device)
         try:
             with explained_worker_errors():
                 self.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass
 from datetime import datetime
@@ -151,8 +151,7 @@ def _train_epoch(run: EpochRun, epoch: int) -> None:
     batches = (batch for batch in run.train_loader if batch.get("utts", True))
     hidden = True if processes.rank else None
     with tqdm(desc=f"epoch {epoch}", unit="step", disable=hidden) as bar:
-        # The epoch ends for all processes when one has no batch left.
-        while all(processes.gather(bool(group := list(islice(batches, run.accumulate))))):
+        while group := _next_group(run, batches):
             figures = learner.train_batches(group)
             bar.update()
             bar.set_postfix({name: f"{one:.3f}" for name, one in figures.items()}, refresh=False)
@@ -163,14 +162,38 @@ def _train_epoch(run: EpochRun, epoch: int) -> None:
                 _save_state(run, epoch)
 
 
+def _next_group(run: EpochRun, batches: Iterator[Any]) -> list[Any]:
+    """The batches of the next step; none when any process has none left: the epoch ends for all.
+
+    Raises:
+        ValueError: If the data of any process cannot be used.
+        OSError: If they cannot be read.
+    """
+    group: list[Any] = []
+    problem: Exception | None = None
+    try:
+        group = list(islice(batches, run.accumulate))
+    except (ValueError, OSError, RuntimeError) as error:
+        problem = error
+    counts = run.learner.processes.gather(len(group) if problem is None else -1)
+    if problem is not None:
+        raise problem
+    if min(counts) < 0:
+        raise ValueError("another process could not use its data: see what it says")
+    return group if min(counts) else []
+
+
 def _resume(run: EpochRun) -> int:
     """Load the state of an interrupted run, if there is one; returns the epoch to go on with."""
-    path = run.folder / STATE_FILE
-    if not path.exists():
+    path, processes = run.folder / STATE_FILE, run.learner.processes
+    found = processes.gather(path.exists())
+    if not any(found):
         run.train_loader.start_epoch(0)
         return 0
+    if not all(found):
+        raise ValueError(f"some processes do not see {path}: the folder has to be a shared one")
     state = torch.load(path, map_location="cpu", weights_only=True)
-    processes, own = run.learner.processes, state["processes"]
+    own = state["processes"]
     if len(own) != processes.size:
         raise ValueError(
             f"{run.folder} was begun by {len(own)} processes, and is continued by as many, not by "

@@ -59,6 +59,11 @@ class EpochTrainer(BatchTrainer):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
+        if self.shards_weights:
+            raise ValueError(
+                "models of speech tokens and flows are trained with all weights on each process: "
+                "use DDP or ZeRO-1 or -2, not FSDP or ZeRO-3"
+            )
         self.train_loader, self.eval_loader = train_loader, eval_loader
         self.start = start or Start()
         self._epoch, self._steps_in_epoch, self._last_length = self.start.epoch, 0, 0

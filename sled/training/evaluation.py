@@ -6,20 +6,17 @@ import torch
 from accelerate import Accelerator
 
 from sled.model.lm import TrainingOutput
+from sled.training.agreement import sum_over_processes
 
 LOSS_PARTS = ("score_loss", "attraction", "repulsion", "alignment_loss", "stop_loss")
 
 
 class EvaluationLosses:
-    """Losses averaged over all frames and stop decisions of the batches that are added.
+    """Losses averaged over all frames and stop decisions of the batches that are added."""
 
-    Args:
-        device: Device on which totals are reduced over processes.
-    """
-
-    def __init__(self, device: torch.device) -> None:
+    def __init__(self) -> None:
         # Sums of the loss parts, their counts, wrong stop decisions, and samples.
-        self._totals = torch.zeros(2 * len(LOSS_PARTS) + 2, device=device, dtype=torch.float64)
+        self._totals = torch.zeros(2 * len(LOSS_PARTS) + 2, dtype=torch.float64)
 
     def add(self, output: TrainingOutput, num_samples: int) -> None:
         """Add a batch.
@@ -32,11 +29,11 @@ class EvaluationLosses:
         sums = [float(getattr(output, part)) * count for part, count in counts.items()]
         others = [float(output.stop_errors), float(num_samples)]
         totals = [*sums, *map(float, counts.values()), *others]
-        self._totals += torch.tensor(totals, device=self._totals.device)
+        self._totals += torch.tensor(totals, dtype=torch.float64)
 
     def metrics(self, accelerator: Accelerator) -> tuple[dict[str, float], int]:
         """Mean losses over all processes, and the number of samples."""
-        *parts, wrong, samples = accelerator.reduce(self._totals, "sum").tolist()
+        *parts, wrong, samples = sum_over_processes(self._totals, accelerator).tolist()
         size = len(LOSS_PARTS)
         counts = dict(zip(LOSS_PARTS, parts[size:], strict=True))
         metrics = {

@@ -11,6 +11,7 @@ from typing import Any
 from transformers import set_seed
 from transformers.trainer import TRAINER_STATE_NAME
 
+from sled.training.agreement import decided_by_first
 from sled.training.arguments import (
     Arguments,
     DataArguments,
@@ -79,7 +80,7 @@ def _train(argv: Sequence[str] | None, arguments: Arguments, start: float) -> Pa
         logging.getLogger("sled").setLevel(logging.WARNING)  # only the first process logs
     assert args.output_dir is not None  # transformers sets a default
     output_dir = Path(args.output_dir)
-    if (steps := finished_steps(output_dir)) >= args.max_steps:
+    if (steps := decided_by_first(lambda: finished_steps(output_dir))) >= args.max_steps:
         logger.info(
             "%s holds the model after all of its %d steps: nothing to do (to train on, raise "
             "--max_steps; to start anew, name another --output)",
@@ -93,7 +94,8 @@ def _train(argv: Sequence[str] | None, arguments: Arguments, start: float) -> Pa
     show_samples(trainer)
     if args.max_minutes is not None:
         trainer.add_callback(TimeLimit.of_minutes(start, args.max_minutes, trainer.accelerator))
-    last = checkpoint_to_continue(args.resume_from_checkpoint, output_dir)
+    named = args.resume_from_checkpoint
+    last = decided_by_first(lambda: checkpoint_to_continue(named, output_dir))
     if last is not None:
         logger.info("continuing from %s", last)
     # All processes have made the same model; from here on each has its own noise.

@@ -110,6 +110,12 @@ class TrainerArguments(RunArguments, TransformersArguments):
                 f"--nproc_per_node {self.n_gpu} -m sled train ...), or make only one visible "
                 "(CUDA_VISIBLE_DEVICES=0)"
             )
+        for flag in ("enable_jit_checkpoint", "auto_find_batch_size"):
+            if getattr(self, flag, False):  # it makes one process do what the others do not
+                raise ValueError(
+                    f"--{flag} is not supported: leave it out (runs continue from their last "
+                    "checkpoint; --max_frames_per_batch and its like bound the memory)"
+                )
         for flag in ("max_minutes", "training_minutes"):
             minutes = getattr(self, flag)
             if minutes is not None and not minutes > 0:

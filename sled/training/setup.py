@@ -102,9 +102,7 @@ def make_trainer(
         make_student(model, model_args.distill_cfg)
     trained_model = add_adapters(model, lora_args) if lora_args.lora_rank else model
     _log_size(trained_model)
-    if args.process_index == 0:
-        run_codec.save()
-    return SledTrainer(
+    trainer = SledTrainer(
         model=trained_model,
         args=args,
         codec=codec,
@@ -116,6 +114,10 @@ def make_trainer(
         teacher=teacher,
         processing_class=tokenizer,
     )
+    trainer.accelerator.wait_for_everyone()  # others may still be reading what is replaced
+    if args.process_index == 0:
+        run_codec.save()
+    return trainer
 
 
 def build_model(

@@ -251,8 +251,8 @@ class SledTrainer(BatchTrainer):
         start = time.perf_counter()
         model: Any = self.model  # without the wrapper of DDP, which only handles gradients
         model.eval()
-        losses = EvaluationLosses(self.args.device)
-        text_gap = TextGap(self.args.device)
+        losses = EvaluationLosses()
+        text_gap = TextGap()
         inactive = InactiveNeurons(unwrap(self.model).scoreloss, self.args.device)
         devices = [self.args.device] if self.args.device.type == "cuda" else []
         with torch.random.fork_rng(devices), torch.no_grad(), inactive:
@@ -260,11 +260,13 @@ class SledTrainer(BatchTrainer):
             for inputs in dataloader:
                 inputs = self._prepare_inputs(inputs)
                 other = None
-                if len(inputs["num_frames"]) > 1:
+                is_several = len(inputs["num_frames"]) > 1
+                # Where weights are sharded, all processes have to call the model as often.
+                if is_several or self.shards_weights:
                     with torch.random.fork_rng(devices):  # the same noise as for the own texts
                         other = self._forward(model, with_other_endings(inputs))
                 output = self._forward(model, inputs)
-                if other is not None:
+                if other is not None and is_several:
                     longest_s = float(inputs["num_frames"].max()) / self.codec.frame_rate
                     text_gap.add(other, output, longest_s)
                 losses.add(output, len(inputs["num_frames"]))

@@ -204,6 +204,8 @@ def test_the_published_commands_make_valid_arguments(tmp_path):
         (["--lora_rank", "-1"], "--lora_rank -1"),
         (["--ema_decay", "1"], "--ema_decay 1"),
         (["--max_minutes", "0"], "--max_minutes 0"),
+        (["--auto_find_batch_size"], "--auto_find_batch_size is not supported"),
+        (["--enable_jit_checkpoint"], "--enable_jit_checkpoint is not supported"),
         (["--max_duration_s", "-1"], "--max_duration_s -1"),
         (["--join_share", "2"], "--join_share 2"),
         (["--alignment_weight", "-1"], "--alignment_weight -1"),

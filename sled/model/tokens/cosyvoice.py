@@ -202,7 +202,9 @@ class CosyVoiceLM(SpeechEmbeddingLM):
             raise ValueError(f"the model takes the condition {SPEAKER} or none; {given} was given")
         start = self.llm_embedding.weight[START, None]
         if not conditions:
-            return start
+            # Data parallelism waits for gradients of all weights, also of those of the speaker.
+            unused = sum(weight.sum() for weight in self.spk_embed_affine_layer.parameters())
+            return start + 0 * unused if self.training else start
         speaker = F.normalize(conditions[SPEAKER].to(start), dim=-1)
         return torch.cat((start, self.spk_embed_affine_layer(speaker)[None]))
 

@@ -13,6 +13,7 @@ from accelerate import Accelerator
 from torch import Tensor, nn
 
 from sled.model.heads.energy import ResidualBlock
+from sled.training.agreement import sum_over_processes
 
 # Below this input, the output of SiLU is between -0.015 and 0.
 OFF_BELOW = -6.0
@@ -54,7 +55,7 @@ class InactiveNeurons:
 
     def metrics(self, accelerator: Accelerator) -> dict[str, float]:
         """`inactive_neurons`: share of neurons that were off at every frame on all processes."""
-        is_active = accelerator.reduce(self._is_active.double(), "sum") > 0
+        is_active = sum_over_processes(self._is_active.cpu().double(), accelerator) > 0
         if not is_active.any():
             return {}
         return {"inactive_neurons": 1 - float(is_active.double().mean())}

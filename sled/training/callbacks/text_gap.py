@@ -18,6 +18,7 @@ from torch.nn.utils.rnn import pad_sequence
 from sled.data.dataset import length_mask
 from sled.model.lm import TrainingOutput
 from sled.text.tokenizer import PAD_ID
+from sled.training.agreement import sum_over_processes
 
 # Samples are grouped by duration at these borders, because long texts are learned last.
 BORDERS_S = (3.0, 6.0)
@@ -43,14 +44,10 @@ def with_other_endings(batch: Mapping[str, Any]) -> dict[str, Any]:
 
 
 class TextGap:
-    """Rise of the score loss when texts have the endings of others, averaged over frames.
+    """Rise of the score loss when texts have the endings of others, averaged over frames."""
 
-    Args:
-        device: Device on which totals are reduced over processes.
-    """
-
-    def __init__(self, device: torch.device) -> None:
-        self._rises = torch.zeros(len(_NAMES), device=device, dtype=torch.float64)
+    def __init__(self) -> None:
+        self._rises = torch.zeros(len(_NAMES), dtype=torch.float64)
         self._frames = torch.zeros_like(self._rises)
 
     def add(self, other: TrainingOutput, own: TrainingOutput, longest_s: float) -> None:
@@ -62,13 +59,13 @@ class TextGap:
             longest_s: Duration of its longest sample.
         """
         kind = sum(longest_s > border for border in BORDERS_S)
-        self._rises[kind] += (other.score_loss - own.score_loss) * own.num_learned
+        self._rises[kind] += float(other.score_loss - own.score_loss) * own.num_learned
         self._frames[kind] += own.num_learned
 
     def metrics(self, accelerator: Accelerator) -> dict[str, float]:
         """`text_gap` over all frames, and over samples up to 3 s, up to 6 s and longer."""
-        rises = accelerator.reduce(self._rises, "sum").tolist()
-        frames = accelerator.reduce(self._frames, "sum").tolist()
+        rises = sum_over_processes(self._rises, accelerator).tolist()
+        frames = sum_over_processes(self._frames, accelerator).tolist()
         gaps = {"text_gap": sum(rises) / sum(frames)} if any(frames) else {}
         by_length = zip(_NAMES, rises, frames, strict=True)
         return gaps | {name: rise / count for name, rise, count in by_length if count}

@@ -86,6 +86,13 @@ class WholeCheckpointTrainer(Trainer):
                 shutil.rmtree(staging, ignore_errors=True)
         self.accelerator.wait_for_everyone()
 
+    def save_model(self, output_dir: str | None = None, _internal_call: bool = False) -> None:
+        """Write the model, also if DeepSpeed was not started because nothing was left to train."""
+        if not self.is_deepspeed_enabled or self.deepspeed is not None:
+            super().save_model(output_dir, _internal_call)
+        elif self.args.should_save:
+            self._save(output_dir)
+
     def _get_output_dir(self, trial: Any) -> str:
         return str(self._staging or super()._get_output_dir(trial))
 

@@ -14,6 +14,7 @@ from typing_extensions import override
 
 from sled.codec.flow.base import FlowBatch, SpeechFlow
 from sled.codec.flow.files import load_flow, save_flow
+from sled.training.agreement import sum_over_processes
 from sled.training.batch_trainer import EVAL_NOISE_SEED
 from sled.training.epoch_trainer import BATCH, EpochTrainer
 from sled.training.flow.batch import flow_batch
@@ -73,15 +74,15 @@ class FlowTrainer(EpochTrainer):
         began = time.perf_counter()
         flow = self.flow.eval()
         generator = torch.Generator(flow.device).manual_seed(EVAL_NOISE_SEED)
-        sums = torch.zeros(2, dtype=torch.float64, device=self.args.device)
+        sums = torch.zeros(2, dtype=torch.float64)
         with torch.no_grad():
             for raw in dataloader:
                 batch = self.take(raw)
                 with self.accelerator.autocast():
                     loss = flow.loss(batch, generator)
                 [frames] = self.counts(batch)
-                sums += torch.tensor([float(loss) * frames, frames]).to(sums)
-        total, frames = self.accelerator.reduce(sums, "sum").tolist()
+                sums += torch.tensor([float(loss) * frames, frames], dtype=torch.float64)
+        total, frames = sum_over_processes(sums, self.accelerator).tolist()
         self.progress.pause(time.perf_counter() - began)
         if not frames:
             raise ValueError("there is no batch to evaluate on: name more data for evaluation")

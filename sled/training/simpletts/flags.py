@@ -7,6 +7,7 @@ Parquet.
 
 from __future__ import annotations
 
+import time
 from argparse import Namespace
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -82,13 +83,16 @@ def prepare_corpora(data: SimpleTTSData, folder: Path, prepare: Prepare) -> dict
     Returns:
         The data.list of "train", and of "eval", if there is one.
     """
-    corpora = {"train": data.data_path, "eval": data.eval_data_path}
+    given = {"train": data.data_path, "eval": data.eval_data_path}
+    corpora = {name: Path(path) for name, path in given.items() if path}
+    lists = {name: folder / name / LIST for name in corpora}
     state, num_threads = PartialState(), torch.get_num_threads()
-    with state.main_process_first():
-        if not state.is_main_process:
-            return {name: folder / name / LIST for name, path in corpora.items() if path}
-        lists = {
-            name: prepare(Path(path), folder / name, data) for name, path in corpora.items() if path
-        }
-    torch.set_num_threads(num_threads)  # preparing uses a thread for each recording
+    if state.is_main_process:
+        lists = {name: prepare(path, folder / name, data) for name, path in corpora.items()}
+        torch.set_num_threads(num_threads)  # preparing uses a thread for each recording
+    else:
+        # Processes wait for each other for half an hour at most; a large corpus takes longer.
+        while not all(path.is_file() for path in lists.values()):
+            time.sleep(1)
+    state.wait_for_everyone()
     return lists

@@ -10,6 +10,7 @@ from pathlib import Path
 from transformers import TrainerCallback, TrainerState, set_seed
 from transformers.trainer import TRAINER_STATE_NAME
 
+from sled.training.agreement import decided_by_first
 from sled.training.callbacks.report import show_progress
 from sled.training.callbacks.time_limit import TimeLimit
 from sled.training.checkpoints.integrity import checkpoint_to_continue
@@ -91,7 +92,7 @@ def _run(
     output_dir: Path,
     began: float,
 ) -> Path:
-    if _is_finished(output_dir, args):
+    if decided_by_first(lambda: _is_finished(output_dir, args)):
         logger.info(
             "%s holds the model after all of its steps: nothing to do (to train on, raise "
             "--max_steps or --max_epochs; to start anew, name another --output)",
@@ -104,7 +105,8 @@ def _run(
         trainer.add_callback(callback)
     if args.max_minutes is not None:
         trainer.add_callback(TimeLimit.of_minutes(began, args.max_minutes, trainer.accelerator))
-    last = checkpoint_to_continue(args.resume_from_checkpoint, output_dir)
+    named = args.resume_from_checkpoint
+    last = decided_by_first(lambda: checkpoint_to_continue(named, output_dir))
     if last is not None:
         logger.info("continuing from %s", last)
     # All processes have made the same model; from here on each draws its own layouts.

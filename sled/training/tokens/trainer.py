@@ -16,6 +16,7 @@ from sled.model.tokens.files import load_token_lm, save_token_lm
 from sled.model.tokens.lm import TokenLM
 from sled.model.tokens.losses import label_smoothed_loss
 from sled.model.tokens.samples import TokenOutput
+from sled.training.agreement import sum_over_processes
 from sled.training.batch_trainer import EVAL_NOISE_SEED
 from sled.training.epoch_trainer import BATCH, EpochTrainer
 from sled.training.tokens.arguments import TokenTrainingArguments
@@ -154,7 +155,7 @@ class TokenTrainer(EpochTrainer):
         began = time.perf_counter()
         model: Any = self.lm  # without the wrapper of DDP, which only handles gradients
         model.eval()
-        sums = torch.zeros(3, dtype=torch.float64, device=self.args.device)
+        sums = torch.zeros(3, dtype=torch.float64)
         cuda = [self.args.device] if self.args.device.type == "cuda" else []
         with torch.random.fork_rng(cuda), torch.no_grad():
             torch.manual_seed(EVAL_NOISE_SEED)
@@ -163,15 +164,15 @@ class TokenTrainer(EpochTrainer):
                 with self.accelerator.autocast():
                     output: TokenOutput = model(batch.samples)
                 count = len(batch.samples)
-                loss = -output.log_likelihoods().double().sum()
+                loss = -output.log_likelihoods().cpu().double().sum()
                 correct = sum(
                     float((scores.argmax(-1) == targets)[targets >= 0].float().mean())
                     for scores, targets in zip(
                         output.rows(output.log_p), output.rows(output.targets), strict=True
                     )
                 )
-                sums += torch.tensor([float(loss), correct, count]).to(sums)
-        total_loss, total_correct, count = self.accelerator.reduce(sums, "sum").tolist()
+                sums += torch.tensor([float(loss), correct, count], dtype=torch.float64)
+        total_loss, total_correct, count = sum_over_processes(sums, self.accelerator).tolist()
         self.progress.pause(time.perf_counter() - began)
         if not count:
             raise ValueError("there is no batch to evaluate on: name more data for evaluation")

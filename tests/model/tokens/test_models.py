@@ -1,6 +1,7 @@
 """CosyVoice and SimpleTTS in the decoding loop, the attention by distance, and experts."""
 
 from collections.abc import Callable
+from copy import deepcopy
 
 import pytest
 import torch
@@ -90,6 +91,12 @@ def test_a_speaker_vector_may_have_any_length_or_be_missing():
         model.embed_conditions({"style": randn(6)})
     with pytest.raises(ValueError, match="speaker; none"):
         debug_simpletts().embed_conditions({})
+
+
+def test_all_weights_of_a_model_in_training_get_gradients_also_without_speaker_vectors():
+    model = deepcopy(debug_cosyvoice()).train()  # as data parallelism needs
+    model.embed_conditions({}).sum().backward()
+    assert all(not weight.grad.any() for weight in model.spk_embed_affine_layer.parameters())
 
 
 def test_a_text_encoder_takes_no_chunks_of_text():

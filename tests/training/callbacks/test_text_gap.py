@@ -43,7 +43,7 @@ def test_a_batch_of_one_text_stays_as_it_is():
 
 
 def test_rises_are_averaged_over_frames_in_all_and_by_length():
-    gap = TextGap(torch.device("cpu"))
+    gap = TextGap()
     gap.add(output(5.0, 100), output(4.0, 100), longest_s=1.0)
     gap.add(output(7.0, 300), output(4.0, 300), longest_s=3.0)
     gap.add(output(4.0, 400), output(4.5, 400), longest_s=6.5)
@@ -53,7 +53,7 @@ def test_rises_are_averaged_over_frames_in_all_and_by_length():
 
 
 def test_without_batches_there_is_none():
-    assert TextGap(torch.device("cpu")).metrics(Accelerator(cpu=True)) == {}
+    assert TextGap().metrics(Accelerator(cpu=True)) == {}
 
 
 def evaluated(corpus: Path, output: Path, **changes: object) -> dict[str, float]:

@@ -77,7 +77,6 @@ def test_a_checkpoint_is_trained_on(setting, trained, tmp_path, caplog):
     assert record["loss_dict"]["loss"] < before["loss_dict"]["loss"]
 
 
-@pytest.mark.slow
 def test_two_processes_continue_after_they_were_killed(setting, tmp_path):
     outputs = [tmp_path / "whole", tmp_path / "killed"]
     whole, killed = (published_flags(setting, output) for output in outputs)
