@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from typing import Any
 
 import aiohttp
@@ -42,6 +43,68 @@ BUSY_STATUS, FAILED_STATUS = 429, 500
 MAX_CONNECTION_S = 240.0
 
 
+class Connection:
+    """A connection to the server, and the settings that it has accepted.
+
+    Args:
+        socket: The WebSocket.
+
+    Attributes:
+        config: The last settings that were accepted.
+    """
+
+    def __init__(self, socket: aiohttp.ClientWebSocketResponse) -> None:
+        self._socket = socket
+        self.config: str | None = None
+
+    async def send(self, message: str) -> None:
+        """Send a message.
+
+        Raises:
+            aiohttp.ClientError: If the connection has ended.
+        """
+        await self._socket.send_str(message)
+
+    async def receive(self, timeout: float | None = None) -> Event | None:
+        """What the server says next; None if it does not matter here.
+
+        Args:
+            timeout: How long to wait, in seconds. None: for ever.
+
+        Raises:
+            APIConnectionError: If the connection has ended.
+            asyncio.TimeoutError: If nothing came.
+        """
+        message = await self._socket.receive(timeout)
+        if message.type in (aiohttp.WSMsgType.TEXT, aiohttp.WSMsgType.BINARY):
+            return read_message(message.data)
+        raise APIConnectionError("the server closed the connection")
+
+    async def propose(self, config: str, timeout: float) -> Failure | None:
+        """Send settings, unless the connection has them; returns what is wrong with them.
+
+        Args:
+            config: The message.
+            timeout: How long to wait for the answer, in seconds.
+
+        Raises:
+            APIConnectionError: If the connection has ended.
+            asyncio.TimeoutError: If no answer came.
+        """
+        if config == self.config:
+            return None
+        await self.send(config)
+        while not isinstance(answer := await self.receive(timeout), Created):
+            if isinstance(answer, Failure):
+                return answer
+        self.config = config
+        return None
+
+    async def close(self) -> None:
+        """Close it."""
+        await self._socket.close()
+
+
 class TTS(tts.TTS):
     """Speaks with `sled serve`.
 
@@ -78,9 +141,9 @@ class TTS(tts.TTS):
         self._url, self._key = socket_url(url), api_key
         self._options: dict[str, Any] = {"voice": voice, **options}
         self._session = http_session
-        self.pool = utils.ConnectionPool[aiohttp.ClientWebSocketResponse](
+        self.pool = utils.ConnectionPool[Connection](
             connect_cb=self._connect,
-            close_cb=self._close,
+            close_cb=Connection.close,
             max_session_duration=MAX_CONNECTION_S,
             mark_refreshed_on_get=True,
         )
@@ -97,13 +160,26 @@ class TTS(tts.TTS):
         """Who provides the voice."""
         return "sled"
 
-    def config(self) -> str:
-        """The message that comes before an utterance."""
-        return config_message(self.sample_rate, self._options, self.capabilities.aligned_transcript)
+    async def configure(self, connection: Connection, timeout: float) -> None:
+        """Let a connection have the settings for its next utterance.
 
-    def leave_out_marks(self) -> None:
-        """Note that the model of the server does not tell when its words are said."""
-        self.capabilities.aligned_transcript = False
+        Args:
+            connection: The connection.
+            timeout: How long to wait for an answer, in seconds.
+
+        Raises:
+            APIError: If the server refuses them, or the connection has ended.
+            asyncio.TimeoutError: If the server does not answer.
+        """
+        failure = await connection.propose(self._config(), timeout)
+        if failure is not None and failure.code == NO_MARKS:
+            self.capabilities.aligned_transcript = False
+            failure = await connection.propose(self._config(), timeout)
+        if failure is not None:
+            raise error_of(failure)
+
+    def _config(self) -> str:
+        return config_message(self.sample_rate, self._options, self.capabilities.aligned_transcript)
 
     def update_options(self, **options: Any) -> None:
         """Change `voice`, `speed`, `seed`, `temperature` or `cfg` for the next utterances."""
@@ -133,19 +209,28 @@ class TTS(tts.TTS):
         """Close all connections."""
         await self.pool.aclose()
 
-    async def _connect(self, timeout: float) -> aiohttp.ClientWebSocketResponse:
-        session = self._session or utils.http_context.http_session()
-        connecting = session.ws_connect(self._url, headers=key_headers(self._key), max_msg_size=0)
-        return await asyncio.wait_for(connecting, timeout)
+    async def _connect(self, timeout: float) -> Connection:
+        return await asyncio.wait_for(self._open(timeout), timeout)
 
-    async def _close(self, socket: aiohttp.ClientWebSocketResponse) -> None:
-        await socket.close()
+    async def _open(self, timeout: float) -> Connection:
+        session = self._session or utils.http_context.http_session()
+        connection = Connection(
+            await session.ws_connect(self._url, headers=key_headers(self._key), max_msg_size=0)
+        )
+        try:
+            # The server closes a connection that has no settings after some seconds.
+            await self.configure(connection, timeout)
+        except BaseException:
+            await connection.close()
+            raise
+        return connection
 
 
 class SpeechStream(tts.SynthesizeStream):
     """One utterance. When it is closed early, so is its connection, and the server stops."""
 
     _tts: TTS
+    _complete = False  # whether the server knows that the text is complete
 
     @override
     async def _run(self, output_emitter: tts.AudioEmitter) -> None:
@@ -158,14 +243,21 @@ class SpeechStream(tts.SynthesizeStream):
             stream=True,
         )
         output_emitter.start_segment(segment_id=name)
-        first = await self._next_piece()
-        if first is None:
-            return
+        first = ""
+        while not first.strip():  # the server refuses a text of spaces
+            piece = await self._next_piece(begun=bool(first))
+            if piece is None:
+                return
+            first += piece
         try:
-            async with self._tts.pool.connection(timeout=self._conn_options.timeout) as socket:
+            async with self._tts.pool.connection(timeout=self._conn_options.timeout) as connection:
                 self._acquire_time = self._tts.pool.last_acquire_time
                 self._connection_reused = self._tts.pool.last_connection_reused
-                await self._speak(socket, first, output_emitter)
+                try:
+                    await self._speak(connection, first, output_emitter)
+                except BaseException:
+                    await connection.close()  # the pool does it when it is asked for the next one
+                    raise
         except asyncio.TimeoutError:
             raise APITimeoutError from None
         except aiohttp.WSServerHandshakeError as error:
@@ -173,53 +265,48 @@ class SpeechStream(tts.SynthesizeStream):
         except (aiohttp.ClientError, ConnectionError) as error:
             raise APIConnectionError(f"no connection to the server: {error}") from error
 
-    async def _next_piece(self) -> str | None:
-        """The next piece of the text; None if it is complete."""
+    async def _next_piece(self, *, begun: bool) -> str | None:
+        """The next piece of the text; None if it is complete.
+
+        Args:
+            begun: Whether a piece has come: then a flush ends the text, as a stream has one.
+        """
         async for piece in self._input_ch:
             if isinstance(piece, str):
                 return piece
+            if begun:
+                return None
         return None
 
     async def _speak(
-        self,
-        socket: aiohttp.ClientWebSocketResponse,
-        first: str,
-        output_emitter: tts.AudioEmitter,
+        self, connection: Connection, first: str, output_emitter: tts.AudioEmitter
     ) -> None:
-        spoken = SpokenText()
-        await socket.send_str(self._tts.config())
-        while not isinstance(answer := await receive(socket), Created):
-            if isinstance(answer, Failure) and answer.code == NO_MARKS:
-                self._tts.leave_out_marks()
-                await socket.send_str(self._tts.config())
-            elif isinstance(answer, Failure):
-                raise error_of(answer)
-        writing = asyncio.create_task(self._write(socket, first, spoken))
+        spoken, self._complete = SpokenText(), False
+        await self._tts.configure(connection, self._conn_options.timeout)
+        writing = asyncio.create_task(self._write(connection, first, spoken))
         try:
-            await self._listen(socket, spoken, output_emitter)
+            await self._listen(connection, spoken, output_emitter)
         finally:
             await utils.aio.cancel_and_wait(writing)
 
-    async def _write(
-        self, socket: aiohttp.ClientWebSocketResponse, first: str, spoken: SpokenText
-    ) -> None:
+    async def _write(self, connection: Connection, first: str, spoken: SpokenText) -> None:
         piece: str | None = first
-        while piece is not None:
-            self._mark_started()
-            spoken.feed(piece)
-            await socket.send_str(text_message(piece))
-            piece = await self._next_piece()
-        await socket.send_str(FINISH)
+        # Who listens sees that the connection has ended.
+        with suppress(aiohttp.ClientError, ConnectionError):
+            while piece is not None:
+                self._mark_started()
+                spoken.feed(piece)
+                await connection.send(text_message(piece))
+                piece = await self._next_piece(begun=True)
+            self._complete = True
+            await connection.send(FINISH)
 
     async def _listen(
-        self,
-        socket: aiohttp.ClientWebSocketResponse,
-        spoken: SpokenText,
-        output_emitter: tts.AudioEmitter,
+        self, connection: Connection, spoken: SpokenText, output_emitter: tts.AudioEmitter
     ) -> None:
         failure: Failure | None = None
         last_s = 0.0
-        while not isinstance(event := await receive(socket, failure), Done):
+        while not isinstance(event := await self._next_event(connection, failure), Done):
             if isinstance(event, bytes):
                 output_emitter.push(event)
             elif isinstance(event, Words):
@@ -232,36 +319,41 @@ class SpeechStream(tts.SynthesizeStream):
                 failure = event
         if failure is not None:
             raise error_of(failure)
+        if not self._complete:
+            raise APIError("no text came for too long: the server ended it", retryable=False)
         if last_s and (rest := spoken.take_rest()):
             output_emitter.push_timed_transcript(
                 TimedString(rest, start_time=last_s, end_time=last_s)
             )
 
+    async def _next_event(self, connection: Connection, failure: Failure | None) -> Event | None:
+        """What the server says next. It may be silent while text is still being written.
 
-async def receive(
-    socket: aiohttp.ClientWebSocketResponse, failure: Failure | None = None
-) -> Event | None:
-    """What the server says next; None if it does not matter here.
+        Args:
+            connection: The connection.
+            failure: What went wrong before, if anything.
 
-    Args:
-        socket: The connection.
-        failure: What went wrong before, if anything.
-
-    Raises:
-        APIError: If the connection has ended.
-    """
-    message = await socket.receive()
-    if message.type in (aiohttp.WSMsgType.TEXT, aiohttp.WSMsgType.BINARY):
-        return read_message(message.data)
-    if failure is not None:
-        raise error_of(failure)
-    raise APIConnectionError("the server closed the connection")
+        Raises:
+            APIError: If the connection has ended.
+            asyncio.TimeoutError: If nothing comes although the text is complete.
+        """
+        while True:
+            was_complete = self._complete
+            try:
+                return await connection.receive(self._conn_options.timeout or None)
+            except asyncio.TimeoutError:
+                if was_complete:
+                    raise
+            except APIConnectionError:
+                if failure is not None:
+                    raise error_of(failure) from None
+                raise
 
 
 def error_of(failure: Failure) -> APIError:
     """An error of the server as the framework knows it, which tries again what can succeed."""
     if failure.busy:
         return APIStatusError(failure.message, status_code=BUSY_STATUS, body=failure.code)
-    if failure.code in ("engine_failed", "internal_error"):
+    if failure.broken:
         return APIStatusError(failure.message, status_code=FAILED_STATUS, body=failure.code)
     return APIError(failure.message, body=failure.code, retryable=False)

@@ -10,6 +10,8 @@ from typing import Any
 PATH = "/v1/audio/speech/stream"
 # Codes of errors after which it helps to try again.
 BUSY = ("at_capacity", "rate_limited", "too_many_sessions", "starting", "draining")
+# Codes of errors of the server itself.
+BROKEN = ("engine_failed", "internal_error")
 # The model does not tell when its words are said.
 NO_MARKS = "marks_unsupported"
 FINISH = json.dumps({"type": "input.done"})
@@ -77,6 +79,11 @@ class Failure:
     def busy(self) -> bool:
         """Whether the same would succeed later."""
         return self.code in BUSY
+
+    @property
+    def broken(self) -> bool:
+        """Whether the server is to blame, not the request."""
+        return self.code in BROKEN
 
 
 Event = bytes | Created | Words | Done | Failure
@@ -158,6 +165,7 @@ class SpokenText:
 
     def __init__(self) -> None:
         self.text, self._place = "", 0
+        self._begins: list[tuple[float, int]] = []  # of the words taken; the place behind each
 
     def feed(self, text: str) -> None:
         """Note a piece of the text."""
@@ -175,7 +183,21 @@ class SpokenText:
                 break
             end += 1
         part, self._place = self.text[self._place : end], end
+        self._begins.append((word.start_s, end))
         return part
+
+    def heard(self, played_s: float) -> str | None:
+        """The text to the last word taken that had begun when so much was played.
+
+        Args:
+            played_s: How much of the audio was played, in seconds.
+
+        Returns:
+            The text. None: not known, since no word was taken.
+        """
+        if not self._begins:
+            return None
+        return self.text[: max((end for start, end in self._begins if start < played_s), default=0)]
 
     def take_rest(self) -> str:
         """The text behind the last word that was taken."""

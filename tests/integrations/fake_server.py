@@ -25,16 +25,26 @@ class FakeServer:
     Args:
         refuse: Whether there is no room.
         marks: Whether its model tells when words are said.
+        deaf: Whether it never answers.
+        key: The key that it wants. None: it needs none.
 
     Attributes:
         told: The messages of all connections, in order.
         connections: How many there have been.
+        num_open: How many there are.
     """
 
-    def __init__(self, refuse: bool = False, marks: bool = True) -> None:
-        self.refuse, self.marks = refuse, marks
+    def __init__(
+        self,
+        refuse: bool = False,
+        marks: bool = True,
+        deaf: bool = False,
+        key: str | None = None,
+    ) -> None:
+        self.refuse, self.marks, self.deaf, self.key = refuse, marks, deaf, key
         self.told: list[dict[str, Any]] = []
-        self.connections = 0
+        self.connections = self.num_open = 0
+        self._sockets: set[websockets.ServerConnection] = set()
         self._loop = asyncio.new_event_loop()
         self._started = threading.Event()
         self._thread = threading.Thread(target=self._loop.run_until_complete, args=(self._run(),))
@@ -50,7 +60,8 @@ class FakeServer:
 
     async def _run(self) -> None:
         self._stop = asyncio.Event()
-        async with websockets.serve(self._serve, "127.0.0.1", 0) as server:
+        options = {"process_request": self._check_key, "close_timeout": 0.2}
+        async with websockets.serve(self._serve, "127.0.0.1", 0, **options) as server:
             self.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
             self._started.set()
             await self._stop.wait()
@@ -59,8 +70,33 @@ class FakeServer:
         """The messages of a kind."""
         return [one for one in self.told if one["type"] == kind]
 
+    def _check_key(
+        self, socket: websockets.ServerConnection, request: websockets.Request
+    ) -> websockets.Response | None:
+        if self.key in (None, request.headers.get("authorization", "").removeprefix("Bearer ")):
+            return None
+        return socket.respond(401, "wrong key")
+
+    def hang_up(self) -> None:
+        """Close all connections."""
+
+        async def close() -> None:
+            for socket in list(self._sockets):
+                await socket.close(1012)
+
+        asyncio.run_coroutine_threadsafe(close(), self._loop).result(20)
+
     async def _serve(self, socket: websockets.ServerConnection) -> None:
         self.connections += 1
+        self.num_open += 1
+        self._sockets.add(socket)
+        try:
+            await self._talk(socket)
+        finally:
+            self.num_open -= 1
+            self._sockets.discard(socket)
+
+    async def _talk(self, socket: websockets.ServerConnection) -> None:
         text, rate, done_chars = "", 0, 0
 
         async def send(kind: str, **fields: Any) -> None:
@@ -76,6 +112,8 @@ class FakeServer:
             message = json.loads(raw)
             self.told.append(message)
             kind = message["type"]
+            if self.deaf:
+                continue
             if kind == "session.config" and message.get("voice") == "nobody":
                 fields = {"code": "voice_not_found", "message": "no such voice", "fatal": False}
                 await send("error", **fields)
@@ -89,6 +127,10 @@ class FakeServer:
                 await end(error=True)
                 await socket.close(1013)
                 return
+            elif kind == "input.done" and not text.strip():
+                await send("error", code="text_empty", message="no text", fatal=False)
+                if text:
+                    await end(error=True)
             elif kind in ("input.text", "input.done"):
                 text += message.get("text", "")
                 # Words are said when they are complete.
@@ -102,7 +144,7 @@ class FakeServer:
                     done_chars = end_char
                 if kind == "input.done":
                     await end()
-            elif kind == "response.cancel":
+            elif kind == "response.cancel" and text:
                 heard = text[: round(message["played_ms"] / 1000 / CHAR_S)]
                 await end(cancelled=True, heard_text=heard)
 

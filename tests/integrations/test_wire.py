@@ -60,6 +60,16 @@ def test_what_is_heard_is_the_text(text: str, data: st.DataObject) -> None:
     assert "".join(parts) + spoken.take_rest() == text
 
 
+def test_what_was_heard_ends_with_the_last_word_that_had_begun() -> None:
+    spoken = SpokenText()
+    spoken.feed("One, two three")
+    assert spoken.heard(1.0) is None
+    spoken.take(Word(0.1, 0.5, 0, 3))
+    spoken.take(Word(0.5, 0.9, 5, 8))
+    heard = [spoken.heard(played_s) for played_s in (0.0, 0.1, 0.2, 0.5, 0.6, 9.0)]
+    assert heard == ["", "", "One,", "One,", "One, two", "One, two"]
+
+
 def test_answers_of_the_server() -> None:
     assert wire.read_message(b"\0\1") == b"\0\1"
     assert wire.read_message('{"type": "session.created", "sample_rate": 24000}') == Created()
