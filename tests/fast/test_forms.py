@@ -6,11 +6,19 @@ from torch import Tensor
 
 from sled.benchmarks.fidelity import measure_fidelity
 from sled.decoding import Decoder, DecodingOptions, Request, Utterance, generate
-from sled.fast.native import NativeModel, kernel_level
+from sled.fast.native import NativeModel
 from sled.model.interface import FrameModel
 from sled.model.layout import Layout
 from tests.debug import LAYOUT_IDS, LAYOUTS, STREAM, debug_model, randn
-from tests.fast.forms import EXACT, NEEDS_RUNTIME, ROUNDED, SIZES, fast_model, plain_model
+from tests.fast.forms import (
+    EXACT,
+    NEEDS_KERNELS,
+    NEEDS_RUNTIME,
+    ROUNDED,
+    SIZES,
+    fast_model,
+    plain_model,
+)
 
 NEVER = 2.0
 TEXTS = [[0, 17, 45, 81, 17, 99, 23, 2], [0, 33, 2], [0, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 2]]
@@ -151,7 +159,7 @@ def test_rounding_does_not_depend_on_other_rows(form):
         assert_same(together[row], alone, 1e-4)
 
 
-@pytest.mark.skipif(kernel_level() is None, reason="the kernels are not compiled")
+@NEEDS_KERNELS
 @pytest.mark.parametrize("bits", [8, 32])
 def test_threads_of_the_kernels_do_not_change_a_frame(bits):
     """Each output is computed by one thread, whichever it is; more threads than cores may wait."""

@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 from sled.bundled import BUNDLED_MODELS
 from sled.codec import EncodecCodec, load_codec
 from sled.fast import use_kernels
-from sled.fast.native import kernel_level
 from sled.fast.native.encodec import NativeStreamingDecoder
 from tests.debug import randn
+from tests.fast.forms import NEEDS_KERNELS
 from tests.fast.native_codecs import (
     ENCODEC,
     LATENT_SIZE,
@@ -20,7 +20,7 @@ from tests.fast.native_codecs import (
     spectral_pair,
 )
 
-pytestmark = pytest.mark.skipif(kernel_level() is None, reason="the kernels are not compiled")
+pytestmark = NEEDS_KERNELS
 
 PAIRS = {f"encodec, {name}": encodec_pair(**changes) for name, changes in ENCODEC.items()}
 PAIRS |= {f"spectral, {name}": spectral_pair(**changes) for name, changes in SPECTRAL.items()}

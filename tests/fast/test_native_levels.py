@@ -9,6 +9,7 @@ from sled.fast.native.cache import LARGEST, NativeCache
 from sled.fast.native.library import LEVELS
 from sled.model.cache import CachedRow, KVCache
 from tests.debug import debug_config, debug_model, randn
+from tests.fast.forms import NEEDS_KERNELS
 
 # Groups of inputs are full, a part of a group, and no multiple of what AMX reads at once.
 SIZES = {"hidden_size": 192, "intermediate_size": 200, "num_attention_heads": 3, "diffloss_w": 144}
@@ -76,6 +77,7 @@ def new_native_cache(model: NativeModel, rows: int) -> NativeCache:
     return cache
 
 
+@NEEDS_KERNELS
 @pytest.mark.parametrize("bits", [8, 32])
 def test_rows_that_join_grow_and_leave_do_not_disturb_others(bits):
     """The states of a row are those that it has alone, whatever happens to its neighbours."""

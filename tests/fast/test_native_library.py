@@ -4,6 +4,7 @@ import pytest
 
 from sled.fast.native import kernel_level, library
 from sled.fast.native.library import LEVELS, open_library
+from tests.fast.forms import NEEDS_KERNELS
 
 
 @pytest.fixture(autouse=True)
@@ -18,14 +19,14 @@ def test_without_a_compiled_file_there_are_none(monkeypatch):
     assert kernel_level() is None
 
 
-@pytest.mark.skipif(kernel_level() is None, reason="the kernels are not compiled")
+@NEEDS_KERNELS
 def test_kernels_of_other_sources_are_not_used(monkeypatch, caplog):
     monkeypatch.setattr(library, "sources_digest", lambda: "other")
     assert kernel_level() is None
     assert "install sled again" in caplog.text
 
 
-@pytest.mark.skipif(kernel_level() is None, reason="the kernels are not compiled")
+@NEEDS_KERNELS
 def test_kernels_without_their_sources_are_used(monkeypatch):
     monkeypatch.setattr(library, "sources_digest", lambda: None)
     assert kernel_level() in LEVELS.values()

@@ -9,9 +9,9 @@ from sled.fast.native.library import LEVELS
 from sled.model.interface import FrameModel
 from sled.model.lm import SpeechLM
 from tests.debug import debug_model, randn
-from tests.fast.forms import SIZES
+from tests.fast.forms import NEEDS_KERNELS, SIZES
 
-pytestmark = pytest.mark.skipif(kernel_level() is None, reason="the kernels are not compiled")
+pytestmark = NEEDS_KERNELS
 NUM_LEVELS = next((number for number, one in LEVELS.items() if one == kernel_level()), 0)
 each_level = pytest.mark.parametrize(
     "level", [one for number, one in LEVELS.items() if number <= NUM_LEVELS]

@@ -2,14 +2,14 @@
 
 import pytest
 
-from sled.fast.native import kernel_level
 from sled.fast.native.library import LEVELS, open_library
 from sled.fast.native.spectral import NativeStack, native_stack
 from tests.debug import randn
+from tests.fast.forms import NEEDS_KERNELS
 from tests.fast.native_codecs import LATENT_SIZE, SPECTRAL, assert_same_signal, spectral
 from tests.fast.test_native_levels import NUM_LEVELS
 
-pytestmark = pytest.mark.skipif(kernel_level() is None, reason="the kernels are not compiled")
+pytestmark = NEEDS_KERNELS
 
 
 @pytest.mark.parametrize("name", SPECTRAL)

@@ -13,8 +13,9 @@ from sled.fast.native.library import LEVELS, Kernels, Model, open_library
 from sled.fast.native.weights import Packer
 from sled.fast.quantize import quantize_blocks
 from tests.debug import randn
+from tests.fast.forms import NEEDS_KERNELS
 
-pytestmark = pytest.mark.skipif(kernel_level() is None, reason="the kernels are not compiled")
+pytestmark = NEEDS_KERNELS
 LEVEL_NUMBER = next((number for number, one in LEVELS.items() if one == kernel_level()), 0)
 EPSILON = 1e-6
 
