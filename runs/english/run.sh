@@ -52,7 +52,7 @@ esac
 BF16=false # processors without bfloat16 instructions emulate them, several times slower
 if [ "$DEVICE" = cuda ] || grep -qsE 'avx512_bf16|amx_bf16' /proc/cpuinfo; then BF16=true; fi
 # As the model speaks best.
-speaking=(--temperature 0.3 --cfg 1 --draws 8)
+speaking=(--temperature 0.3 --cfg 1 --draws 3)
 mkdir -p "$RUN/stages"
 
 source runs/stages.sh # stage

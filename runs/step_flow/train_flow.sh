@@ -3,7 +3,7 @@
 #
 #     bash runs/step_flow/train_flow.sh --stage 0 --stop_stage 6
 #
-# Needs wav.scp, text, utt2spk and spk2utt in data/train and data/dev. Data and results are written to
+# Needs wav.scp, text and utt2spk in data/train and data/dev. Data and results are written to
 # the working directory. README.md has all settings.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)

@@ -26,6 +26,8 @@ from lhotse.cut import Cut
 
 from sled.bundled import DEFAULT_MODEL, bundled_model
 from sled.codec import load_codec
+from sled.codec.folder import CodecParts
+from sled.codec.spectral.network import Spectral
 from sled.data.alignment import TrainingOptions, align_corpora
 from sled.data.alignment.spoken_times import word_ends
 from sled.data.cache.codes import cache_codes
@@ -87,10 +89,13 @@ _NEW_MODEL: dict[str, Any] = {
     "stream_n": 12,
     "stream_m": 11,
     "learning_rate": 5e-4,
-    "transforms": "whiten,group:4,emphasize:8,token-channel:32",
     "text_normalization": "english-phonemes",
 }
 _VOCAB_SIZE = 360
+# Encodec has 75 latents a second, of which four make a frame. A spectral codec has 18.75 a
+# second, which need neither groups nor whitening.
+_ENCODEC_TRANSFORMS = "whiten,group:4,emphasize:8,token-channel:32"
+_SPECTRAL_TRANSFORMS = "emphasize:12,token-channel:32:norm=6"
 
 
 def defaults_for_recordings(flags: Namespace) -> dict[str, Any]:
@@ -123,7 +128,7 @@ def defaults_for_recordings(flags: Namespace) -> dict[str, Any]:
     logger.info("6 of 6: train %s, %d steps", "a new model" if is_new else f"from {start}", steps)
     return {
         **_SCHEDULE,
-        **(_NEW_MODEL if is_new else {}),
+        **({**_NEW_MODEL, "transforms": _transforms_for(codec)} if is_new else {}),
         "text_normalization": normalization if is_new else None,
         "finetune_path": None if start is None else str(start),
         "tokenizer": str(tokenizer),
@@ -162,6 +167,12 @@ def _codec_of(start: Path | None) -> str:
         return str(bundled.folder / CODEC_FOLDER)
     beside = [start / CODEC_FOLDER, start.parent / CODEC_FOLDER]
     return str(next((path for path in beside if path.is_dir()), DEFAULT_CODEC))
+
+
+def _transforms_for(codec: str) -> str:
+    """Return the transforms with which a small model learns a codec's latents."""
+    model = CodecParts.load(codec).model
+    return _SPECTRAL_TRANSFORMS if isinstance(model, Spectral) else _ENCODEC_TRANSFORMS
 
 
 def _prepare(recordings: Path, folder: Path) -> float:

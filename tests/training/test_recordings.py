@@ -1,5 +1,6 @@
 """From recordings with texts to a model that speaks, in one command."""
 
+import math
 from argparse import Namespace
 from pathlib import Path
 
@@ -72,6 +73,14 @@ def test_recordings_become_a_model_that_speaks(
     assert run("train", *command, *small, "--max_steps", 3) == 0
     assert len(logged(output, "loss")) == 3
     assert checkpoints(output)[-1] == 3
+
+
+@pytest.mark.parametrize("codec", ["digits", "english", "spectral"])
+def test_a_new_model_has_18_75_frames_a_second_with_any_codec(codec: str) -> None:
+    transforms = recordings_module._transforms_for(codec)
+    grouped = [int(one.removeprefix("group:")) for one in transforms.split(",") if "group:" in one]
+    untransformed = CodecParts(CodecParts.load(codec).model).assemble()
+    assert untransformed.frame_rate / math.prod(grouped) == 18.75
 
 
 def adapted_with(monkeypatch: pytest.MonkeyPatch) -> list[str]:
