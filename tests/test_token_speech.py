@@ -155,6 +155,14 @@ def test_the_voice_of_a_recording_can_be_converted(tts: TTS, codec: TokenCodec) 
     assert relative_error(tts.convert(said, made), converted) < 1e-5
 
 
+def test_no_voice_is_made_of_a_long_recording(tts: TTS) -> None:
+    long = Prompt("one four nine", debug_waveform(31.0), as_recorded=True)
+    with pytest.raises(ValueError, match=r"take one of at most 30.0 s"):
+        tts.make_voice(long)
+    with pytest.raises(ValueError, match=r"take one of at most 30.0 s"):
+        tts.convert(debug_waveform(0.5), long)
+
+
 @pytest.mark.parametrize("instruction", ["", "seven two one"])
 def test_any_voice_follows_an_instruction(tts: TTS, codec: TokenCodec, instruction: str) -> None:
     recording = debug_waveform(1.0)

@@ -17,48 +17,13 @@ from typing import Any
 
 from sled.files.checkpoint import CONFIG_FILE
 from sled.files.json_object import read_json_object
+from sled.model.config_keys import FIXED_KEYS, INERT_KEYS, TRANSFORMERS_KEYS
 from sled.model.ids import Sampling
 
 MODEL_TYPE = "speech_llama"
 # Scores of draws of the energy head; see sled/model/heads/scores/.
 SCORES = ("energy", "gaussian_mmd", "laplacian_mmd", "drifting", "attraction")
 ARCHITECTURE_NAME = "SpeechLlamaForCausalLM"
-
-# Llama options that the published files contain, always with these values.
-FIXED_KEYS: dict[str, Any] = {
-    "attention_bias": False,
-    "hidden_act": "silu",
-    "mlp_bias": False,
-    "pretraining_tp": 1,
-    "rope_scaling": None,
-    "tie_word_embeddings": False,
-    "use_cache": True,
-}
-# These do not affect the computation here, so any value is accepted.
-_INERT_KEYS = {"pretraining_tp", "use_cache"}
-
-# Keys that transformers may write into any configuration. They are ignored.
-_TRANSFORMERS_KEYS = {
-    "_attn_implementation",
-    "_attn_implementation_autoset",
-    "_name_or_path",
-    "architectures",
-    "attn_implementation",
-    "chunk_size_feed_forward",
-    "dtype",
-    "id2label",
-    "is_encoder_decoder",
-    "label2id",
-    "model_type",
-    "name_or_path",
-    "num_labels",
-    "output_attentions",
-    "output_hidden_states",
-    "problem_type",
-    "return_dict",
-    "torch_dtype",
-    "transformers_version",
-}
 
 
 def _extra(default: Any, key: str | None = None) -> Any:
@@ -325,6 +290,16 @@ class Config:
         n, m = self.architecture.stream_n, self.architecture.stream_m
         return None if n is None or m is None else (n, m)
 
+    @property
+    def most_segment_tokens(self) -> int | None:
+        """Text tokens that are said at once at most, whatever their speech takes. None: any."""
+        return None
+
+    @property
+    def most_prompt_s(self) -> float | None:
+        """The longest recording that is continued, whatever training had, in seconds. None: any."""
+        return None
+
     @classmethod
     def from_dict(cls, flat: Mapping[str, Any]) -> Config:
         """Build a configuration from the keys of `config.json`; missing keys have their defaults.
@@ -368,9 +343,9 @@ def make_parts(flat: Mapping[str, Any]) -> dict[str, Any]:
     """
     for key, supported in FIXED_KEYS.items():
         value = flat.get(key, supported)
-        if key not in _INERT_KEYS and value != supported:
+        if key not in INERT_KEYS and value != supported:
             raise ValueError(f"{key}={value!r} is not supported: SLED models have {supported!r}")
-    unknown = sorted(flat.keys() - KEYS.keys() - FIXED_KEYS.keys() - _TRANSFORMERS_KEYS)
+    unknown = sorted(flat.keys() - KEYS.keys() - FIXED_KEYS.keys() - TRANSFORMERS_KEYS)
     if unknown:
         raise ValueError(f"unknown configuration keys {unknown}: remove or correct them")
     parts: dict[str, dict[str, Any]] = {part: {} for part in _PARTS}

@@ -15,7 +15,8 @@ from transformers import AutoConfig, AutoModel, PreTrainedConfig, PreTrainedMode
 from transformers import __version__ as transformers_version
 
 from sled.files.checkpoint import CONFIG_FILE, read_weights, refuse_tensors, unreadable
-from sled.model.config import FIXED_KEYS, KEYS, MODEL_TYPE, Config, make_parts, published_keys
+from sled.model.config import KEYS, MODEL_TYPE, Config, make_parts, published_keys
+from sled.model.config_keys import FIXED_KEYS
 from sled.model.lm import SpeechLM
 
 _TRANSFORMERS_KEYS = set(PreTrainedConfig().to_dict()) - KEYS.keys()

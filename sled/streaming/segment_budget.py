@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 
 from sled.decoding import DecodingOptions
 from sled.model.config import Config
@@ -30,7 +31,10 @@ def max_prompt_frames(config: Config) -> int | None:
     """Return the most frames of a recording that a model can continue. None: unknown."""
     if config.speaking.trained_frames is None:
         return None
-    return int(TRAINED_PROMPT_SHARE * config.speaking.trained_frames)
+    longest = TRAINED_PROMPT_SHARE * config.speaking.trained_frames
+    if config.most_prompt_s is not None:
+        longest = min(longest, config.most_prompt_s * config.architecture.frame_rate)
+    return int(longest)
 
 
 class PromptTooLongError(ValueError):
@@ -100,7 +104,11 @@ class SegmentBudget:
         stop = min(WORD_TOKENS, round(rate * STOP_S / self._usual))
         self._stop, self._comma = stop, round(stop * COMMA_S / STOP_S)
         items, self._item = (max(1, round(rate * s / self._usual)) for s in (ITEMS_S, ITEM_S))
-        self._items = None if speaking.trained_frames is None else items
+        self._most_tokens = config.most_segment_tokens or sys.maxsize
+        # Large models keep their place in a list.
+        is_small = speaking.trained_frames is not None and config.most_segment_tokens is None
+        self._items = items if is_small else None
+        self._num_ends = 1 if config.architecture.bos_token_id is None else 2  # <s> and </s>
 
     def holds(self, num_tokens: int, text: str) -> bool:
         """Whether a text can be said in one segment that continues only the voice.
@@ -108,12 +116,14 @@ class SegmentBudget:
         With `max_length` set, speech is to be cut there, so positions do not count.
 
         Args:
-            num_tokens: Its tokens.
+            num_tokens: Its tokens, with those at its ends.
             text: The text, normalised. With many marks, it is a list, which is said better in
                 parts.
         """
         pauses = SegmentLimits(1, 1, stop=self._stop, comma=self._comma).pauses(text)
         if pauses > LIST_SHARE * (num_tokens + pauses):  # such texts are rare in training data
+            return False
+        if num_tokens - self._num_ends > self._most_tokens:
             return False
         positions = self._prompt_positions + num_tokens * (1 + self._most)
         frames = self._prompt_frames + num_tokens * self._usual
@@ -149,7 +159,7 @@ class SegmentBudget:
                 "the voice's recording is too long: it fills "
                 f"{self._prompt_positions} of {self._positions} positions; take a shorter one"
             )
-        largest = max(2, largest)
+        largest = min(max(2, largest), self._most_tokens)
         # Two tokens are <s> and </s>.
         limit = int(max(2, min(largest, self._own_frames / self._usual - 2)))
         word = min(WORD_TOKENS, limit // 2)

@@ -151,7 +151,9 @@ class VoiceMaker:
         if isinstance(voice, Voice):
             conditions = voice.conditions
         elif isinstance(voice, Prompt):
-            conditions = self._encode(self._read(voice))[1]
+            waveform = self._read(voice)
+            check_prompt(self._engine.model.config, codec.num_frames(len(waveform)))
+            conditions = self._encode(waveform)[1]
         else:
             conditions = codec.conditions_of_speaker(voice)
         units = codec.codes_to_units(codec.encode([source])[0])

@@ -41,12 +41,22 @@ from sled.model.tokens.samples import TokenOutput, TokenSample, alignment_loss
 START, BEGIN_SPEECH = range(2)
 
 
-def published_speaking() -> Speaking:
-    """The published way of drawing: no guidance, 2 to 20 speech tokens for a text token."""
+# The published front end speaks texts in parts of so many text tokens, and continues recordings of
+# so many seconds.
+SEGMENT_TOKENS, PROMPT_S = 80, 30.0
+
+
+def published_speaking(trained_frames: int) -> Speaking:
+    """The published way of drawing: no guidance, 2 to 20 speech tokens for a text token.
+
+    Args:
+        trained_frames: Speech tokens of the longest samples in published training.
+    """
     return Speaking(
         cfg=1.0,
         min_frames_per_token=2.0,
         max_frames_per_token=20.0,
+        trained_frames=trained_frames,
         length_tolerance=1.0,
         top_p=0.8,
         top_k=25,
@@ -73,6 +83,16 @@ class TokenConfig(Config):
     def streaming_chunks(self) -> tuple[int, int] | None:
         return self.mix_ratio
 
+    @property
+    @override
+    def most_segment_tokens(self) -> int | None:
+        return SEGMENT_TOKENS
+
+    @property
+    @override
+    def most_prompt_s(self) -> float | None:
+        return PROMPT_S
+
     @override
     def to_dict(self) -> dict[str, Any]:
         return dict(self.flat)
@@ -92,6 +112,7 @@ class TokenLM(nn.Module, ABC):
         NAMES: How the tensors' names begin, and how the published ones begin instead.
         ADDED_TOKENS: Special tokens that a published text tokenizer is given.
         UNUSED: Published tensors that are not used, each with one that is saved instead.
+        TRAINED_S: The longest samples in published training, in seconds.
         ids: See above.
         layout: The order of text and speech by default: offline.
         streaming_layout: Their order for text that comes in pieces; offline if there is none.
@@ -107,6 +128,7 @@ class TokenLM(nn.Module, ABC):
     NAMES: ClassVar[Mapping[str, str]] = {}
     UNUSED: ClassVar[Mapping[str, str]] = {}
     ADDED_TOKENS: ClassVar[tuple[str, ...]] = ()
+    TRAINED_S: ClassVar[float] = 60.0
     config: TokenConfig
     ids: SpeechIds
     unit_shape: tuple[int, ...] = ()
@@ -126,9 +148,8 @@ class TokenLM(nn.Module, ABC):
     ) -> None:
         super().__init__()
         without_dropout = Objective(dropout=0.0, attention_dropout=0.0, activation_dropout=0.0)
-        self.config = TokenConfig(
-            architecture, without_dropout, published_speaking(), flat, mix_ratio
-        )
+        speaking = published_speaking(round(self.TRAINED_S * architecture.frame_rate))
+        self.config = TokenConfig(architecture, without_dropout, speaking, flat, mix_ratio)
         self.ids = ids
         self.layout = Layout.from_config(self.config)
         self.streaming_layout = Layout.for_streaming(self.config)

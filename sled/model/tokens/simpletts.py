@@ -72,6 +72,7 @@ class SimpleTTSLM(TokenLM):
     """
 
     takes_speaker = True
+    TRAINED_S = 30.0
     NAMES = {"model.": "llm.model.", "lm_head.": "llm.lm_head."}  # noqa: RUF012
 
     def __init__(self, sizes: SimpleTTSSizes) -> None:
