@@ -178,8 +178,9 @@ class Codec(ABC):
 class StreamingDecoder(ABC):
     """Decodes units piece by piece: B utterances that advance together.
 
-    All pieces and that of `finish`, joined, are the speech that `Codec.decode` makes of all units.
-    Between two calls rows may be dropped or streams joined: see `StreamState`.
+    All pieces and that of `finish`, joined, are the speech that `Codec.decode` makes of all units,
+    if no segment is ended before. Between two calls rows may be dropped or streams joined: see
+    `StreamState`.
 
     Attributes:
         state: All that the stream remembers. A call does not change a state; it sets a new one.
@@ -187,11 +188,14 @@ class StreamingDecoder(ABC):
             returns as many samples as a frame lasts, which are its own or those of an earlier one.
         delayed_frames: By how many frames the samples that have been returned stay behind the
             frames that have been fed, from the first samples to the last.
+        by_segment: Whether samples come only when a segment or the utterances end, so that it is of
+            no use to feed a part of one.
     """
 
     state: StreamState
     lookahead_frames: int
     delayed_frames: int = 0
+    by_segment: bool = False
 
     @abstractmethod
     def samples_after(self, frames: int) -> int:
@@ -204,6 +208,15 @@ class StreamingDecoder(ABC):
         Raises:
             ValueError: If the units have another batch size or shape.
         """
+
+    def end_segment(self) -> Tensor:
+        """End a segment of the utterances, such as a sentence: more samples, float32 [B, s].
+
+        A codec that needs all units at once decodes those of each segment by themselves. Its speech
+        goes on without a seam. To all others, it means nothing.
+        """
+        waiting = self.state.waiting
+        return torch.zeros(len(waiting), 0, device=waiting.device)
 
     @abstractmethod
     def finish(self) -> Tensor:

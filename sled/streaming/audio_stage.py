@@ -42,6 +42,7 @@ class UnitChunk:
         start_delay_s: How long to hold the first sound, if this chunk makes it.
         pause_s: The silence after them, in seconds.
         places: What they say.
+        ends_segment: Whether they end the speech of their segment.
     """
 
     units: Tensor
@@ -50,6 +51,7 @@ class UnitChunk:
     start_delay_s: float = 0.0
     pause_s: float = 0.0
     places: SpokenPlaces = field(default_factory=SpokenPlaces)
+    ends_segment: bool = False
 
 
 @dataclass(frozen=True)
@@ -118,6 +120,7 @@ class AudioStage:
         state: The codec's state, advanced by `decode_together`.
         lookahead_frames: Frames after the first that the first sound waits for.
         delayed_frames: Of these, the ones whose sound does not come with the first.
+        by_segment: Whether sound comes only when a segment ends.
         conditions: What the codec is conditioned on beside the units.
         silence: How long the current segment has been silent; read by the segment runner.
         timeline: When each word is said; read by the session.
@@ -148,6 +151,7 @@ class AudioStage:
         started = self.state.started
         self.lookahead_frames = 0 if started else stream.lookahead_frames
         self.delayed_frames = 0 if started else stream.delayed_frames
+        self.by_segment = stream.by_segment
         self._sample_rate = codec.sample_rate
         self._meter = SilenceMeter(codec.sample_rate)
         self._trimmer = TailTrimmer(codec.sample_rate) if trim_tail else None
@@ -286,7 +290,12 @@ class AudioStage:
 
 
 def decode_together(
-    codec: Codec, stages: Sequence[AudioStage], units: Sequence[Tensor], *, last: bool
+    codec: Codec,
+    stages: Sequence[AudioStage],
+    units: Sequence[Tensor],
+    *,
+    ends_segment: bool = False,
+    last: bool,
 ) -> Tensor:
     """Decode the next units of several sessions as one batch.
 
@@ -294,6 +303,7 @@ def decode_together(
         codec: Decodes.
         stages: B stages whose codec states are of one kind; their states are advanced.
         units: B times [T, ...], all of the same length T.
+        ends_segment: Whether these units end a segment, in all B sessions.
         last: Whether these are the last units of all B sessions.
 
     Returns:
@@ -307,6 +317,8 @@ def decode_together(
     pieces = [joined.new_empty(len(stages), 0, dtype=torch.float32)]
     if joined.shape[1]:
         pieces.append(decoder.decode(joined))
+    if ends_segment:
+        pieces.append(decoder.end_segment())
     if last:
         pieces.append(decoder.finish())
     for row, stage in enumerate(stages):

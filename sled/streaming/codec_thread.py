@@ -42,8 +42,9 @@ class CodecJob:
 
     def kind(self) -> tuple[object, ...]:
         """Jobs with equal kinds can be one batch."""
-        conditions = tuple(sorted(self.stage.conditions))
-        return (len(self.chunk.units), self.chunk.last, conditions, *self.stage.state.kind())
+        chunk, conditions = self.chunk, tuple(sorted(self.stage.conditions))
+        ends = (chunk.ends_segment, chunk.last)
+        return (len(chunk.units), ends, conditions, *self.stage.state.kind())
 
 
 @dataclass(frozen=True)
@@ -151,8 +152,9 @@ class CodecThread:
                 for job in jobs:
                     if job.written is not None:
                         job.written.wait()
-                last = jobs[0].chunk.last
-                samples = decode_together(self._codec, stages, units, last=last).cpu()
+                first = jobs[0].chunk
+                ends = {"ends_segment": first.ends_segment, "last": first.last}
+                samples = decode_together(self._codec, stages, units, **ends).cpu()
         except Exception as error:
             for job in jobs:
                 job.fail(error)

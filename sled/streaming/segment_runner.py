@@ -260,7 +260,8 @@ class SegmentRunner:
         if stopped or exhausted:
             self._end_segment(utterance, stopped)
         else:
-            if self.buffer.is_full or utterance.waits_for_text or self._is_late():
+            is_due = self.buffer.is_full or utterance.waits_for_text or self._is_late()
+            if is_due and not self._audio.by_segment:
                 self._hand_over()
             self._regulate(utterance)
         if self._on_frame is not None:
@@ -272,7 +273,7 @@ class SegmentRunner:
         self.stopped &= stopped
         if stopped:
             self.places.end_segment(self._text_from(1))
-        self._hand_over()
+        self._hand_over(ends=True)
         if self.num_frames == self._decoding.max_frames:  # the limit for all segments
             self.stopped &= not self.segments[1:]
             self.segments, self.text_ended = [], True
@@ -330,8 +331,8 @@ class SegmentRunner:
 
     # Units for the audio stage.
 
-    def _hand_over(self, *, pause_s: float = 0.0, last: bool = False) -> None:
-        """Send the buffered units to the audio stage, and a pause after them."""
+    def _hand_over(self, *, pause_s: float = 0.0, ends: bool = False, last: bool = False) -> None:
+        """Send the buffered units to the audio stage, as the end of a segment or with a pause."""
         if not (len(self.buffer) or pause_s or last or self.places.ends_segment):
             return
         num_waiting = 0 if self._utterance is None else self._utterance.num_tokens_waiting
@@ -340,7 +341,8 @@ class SegmentRunner:
             units = torch.empty(0, *self._engine.codec.unit_shape).to(self._engine.codec.unit_dtype)
         self._num_handed_over += len(units)
         delay_s = self._start_delay.seconds(num_waiting)
-        chunk = UnitChunk(units, self.segment_number, last, delay_s, pause_s, self.places.take())
+        said = self.places.take()
+        chunk = UnitChunk(units, self.segment_number, last, delay_s, pause_s, said, ends)
         self._engine.decode_audio(self, self._audio, chunk)
 
     def _finish(self) -> None:

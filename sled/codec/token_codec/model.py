@@ -14,12 +14,16 @@ from typing_extensions import override
 
 from sled.codec.base import Codec, StreamingEncoder
 from sled.codec.features import ANALYSIS_RATE, MEL_22K, MEL_24K, MelSettings, log_mel, resample
-from sled.codec.flow.base import FlowPrompt, no_prompt
+from sled.codec.flow.base import FlowPrompt, WholeFlow, no_prompt
 from sled.codec.flow.cosyvoice2 import FRAMES_PER_TOKEN, ChunkedFlow
 from sled.codec.speech_tokens.tokenizer import NetworkTokenizer
 from sled.codec.stream_state import StreamState
 from sled.codec.token_codec.files import TokenNetworks
-from sled.codec.token_codec.streaming import TokenStreamingDecoder
+from sled.codec.token_codec.streaming import (
+    ChunkStreamingDecoder,
+    TokenStreamingDecoder,
+    WholeStreamingDecoder,
+)
 from sled.files.digest import tensor_digest
 
 # Names of conditions.
@@ -182,13 +186,17 @@ class TokenCodec(Codec):
                 f"speaker vectors must be [{batch_size}, {flow.speaker_size}], got "
                 f"{list(speaker.shape)}: use the speaker encoder of the model"
             )
-        return TokenStreamingDecoder(
-            flow,
+        speaker = speaker.to(self.device, torch.float32)
+        parts = (
             self._vocoder,
             self.networks.settings,
-            speaker.to(self.device, torch.float32),
+            speaker,
             self._prompt(batch_size, conditions),
         )
+        if isinstance(flow, ChunkedFlow):
+            return ChunkStreamingDecoder(flow, *parts)
+        assert isinstance(flow, WholeFlow)
+        return WholeStreamingDecoder(flow, *parts)
 
     def _prompt(self, batch_size: int, conditions: Mapping[str, Tensor]) -> FlowPrompt:
         if PROMPT_TOKENS not in conditions:

@@ -1,17 +1,18 @@
 """A codec of speech tokens as a stream: tokens in, samples out.
 
 A flow that runs in chunks gives mel frames as soon as a chunk and its look-ahead are there. One
-that sees the whole utterance gives all at the end. The vocoder stays behind by its own look-ahead.
+that sees whole utterances gives those of a segment at its end. The vocoder stays behind by its own
+look-ahead.
 
 Shapes: B utterances, T tokens, F mel frames, M mel bands, S samples, W width of a speaker vector.
 """
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Sequence
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 from typing_extensions import override
 
@@ -24,7 +25,7 @@ from sled.codec.stream_state import LayerState, StreamState
 from sled.codec.token_codec.settings import TokenCodecSettings
 from sled.codec.vocoder.base import Vocoder
 
-# A flow that sees whole utterances needs all frames before it gives the first samples.
+# A flow that sees whole utterances needs all frames of one before it gives the first samples.
 ALL_FRAMES = 2**31
 
 
@@ -85,34 +86,81 @@ class TokenStreamingDecoder(StreamingDecoder):
         speaker: Tensor,
         prompt: FlowPrompt,
     ) -> None:
-        self._flow, self._vocoder, self._solver = flow, VocoderStream(vocoder), settings.solver
+        self._device, self._token_shape = flow.device, flow.token_shape
+        self._vocoder, self._solver = VocoderStream(vocoder), settings.solver
         self._speaker, self._prompt, self._batch = speaker, prompt, len(speaker)
         self._hop = round(vocoder.sizes.sampling_rate / flow.token_rate)
-        self._stream: FlowStream | None = None
-        if isinstance(flow, ChunkedFlow):
-            left = flow.left_frames if settings.left_frames is None else settings.left_frames
-            self._stream = FlowStream(flow, settings.solver, None if left < 0 else left)
-            frames = 1
-            while not self.samples_after(frames):
-                frames += 1
-            self.lookahead_frames = frames - 1
-            self.delayed_frames = frames - self.samples_after(frames) // self._hop
-        else:
-            self.lookahead_frames = ALL_FRAMES
         self.state = self._new_state()
 
     def _new_state(self) -> StreamState:
-        shape = (self._batch, self._token_width, 0)
-        return StreamState(torch.zeros(shape, dtype=torch.long, device=self._flow.device))
+        return StreamState(self._as_columns(self._no_tokens()))
 
-    @property
-    def _token_width(self) -> int:
-        return self._flow.token_shape[0] if self._flow.token_shape else 1
+    def _no_tokens(self) -> Tensor:
+        shape = (self._batch, 0, *self._token_shape)
+        return torch.zeros(shape, dtype=torch.long, device=self._device)
+
+    def _as_columns(self, tokens: Tensor) -> Tensor:
+        """Tokens [B, T, ...] as the inputs [B, C, T] that wait."""
+        width = self._token_shape[0] if self._token_shape else 1
+        return tokens.reshape(self._batch, -1, width).mT
+
+    def _waiting_tokens(self) -> Tensor:
+        """Tokens [B, T, ...] that have been fed before."""
+        return self.state.waiting.mT.reshape(self._batch, -1, *self._token_shape)
+
+    @override
+    @torch.no_grad()
+    def decode(self, units: Tensor) -> Tensor:
+        wanted = (self._batch, *self._token_shape)
+        if (len(units), *units.shape[2:]) != wanted or units.is_floating_point():
+            inside = "".join(f", {size}" for size in wanted[1:])
+            raise ValueError(
+                f"speech tokens must be integers [{self._batch}, frames{inside}], got "
+                f"{units.dtype} {list(units.shape)}"
+            )
+        with torch.autocast(self._device.type, enabled=False):
+            return self._feed(units.to(self._device))
+
+    @override
+    @torch.no_grad()
+    def finish(self) -> Tensor:
+        with torch.autocast(self._device.type, enabled=False):
+            samples = self._end()
+        self.state = self._new_state()
+        return samples
+
+    @abstractmethod
+    def _feed(self, tokens: Tensor) -> Tensor:
+        """Feed tokens [B, T, ...]; returns samples [B, S], and sets the state."""
+
+    @abstractmethod
+    def _end(self) -> Tensor:
+        """The remaining samples [B, S]."""
+
+
+class ChunkStreamingDecoder(TokenStreamingDecoder):
+    """The stream of a flow that runs in chunks; arguments as for `TokenStreamingDecoder`."""
+
+    def __init__(
+        self,
+        flow: ChunkedFlow,
+        vocoder: Vocoder,
+        settings: TokenCodecSettings,
+        speaker: Tensor,
+        prompt: FlowPrompt,
+    ) -> None:
+        super().__init__(flow, vocoder, settings, speaker, prompt)
+        self._flow = flow
+        left = flow.left_frames if settings.left_frames is None else settings.left_frames
+        self._stream = FlowStream(flow, settings.solver, None if left < 0 else left)
+        frames = 1
+        while not self.samples_after(frames):
+            frames += 1
+        self.lookahead_frames = frames - 1
+        self.delayed_frames = frames - self.samples_after(frames) // self._hop
 
     @override
     def samples_after(self, frames: int) -> int:
-        if not isinstance(self._flow, ChunkedFlow):
-            return 0
         prompt, solved = self._prompt.tokens.shape[1], 0
         while True:
             chunk = self._flow.chunk_after(solved, prompt)
@@ -122,64 +170,97 @@ class TokenStreamingDecoder(StreamingDecoder):
         return self._vocoder.samples_after(FRAMES_PER_TOKEN * max(0, solved - prompt))
 
     @override
-    @torch.no_grad()
-    def decode(self, units: Tensor) -> Tensor:
-        wanted = (self._batch, *self._flow.token_shape)
-        if (len(units), *units.shape[2:]) != wanted or units.is_floating_point():
-            inside = "".join(f", {size}" for size in wanted[1:])
-            raise ValueError(
-                f"speech tokens must be integers [{self._batch}, frames{inside}], got "
-                f"{units.dtype} {list(units.shape)}"
-            )
-        return self._feed(units.to(self._flow.device), last=False)
+    def _feed(self, tokens: Tensor) -> Tensor:
+        samples, flow, vocoder = self._step(tokens, last=False)
+        self.state = StreamState(self._as_columns(flow.tokens), (vocoder, *flow.layers()))
+        return samples
 
     @override
-    @torch.no_grad()
-    def finish(self) -> Tensor:
-        shape = (self._batch, 0, *self._flow.token_shape)
-        empty = torch.zeros(shape, dtype=torch.long, device=self._flow.device)
-        samples = self._feed(empty, last=True)
-        self.state = self._new_state()
-        return samples
+    def _end(self) -> Tensor:
+        return self._step(self._no_tokens(), last=True)[0]
 
-    def _feed(self, units: Tensor, *, last: bool) -> Tensor:
-        """Samples [B, S] of the next units; sets the state unless they are the last ones."""
-        state = self.state
-        waiting = state.waiting.mT.view(self._batch, -1, *self._flow.token_shape)
-        with torch.autocast(units.device.type, enabled=False):
-            if self._stream is None:
-                return self._feed_whole(torch.cat((waiting, units), 1), last)
-            flow_state, vocoder_state = self._parts(waiting, state.layers)
-            mel, flow_state = self._stream.feed(flow_state, units, self._speaker, last=last)
-            samples, vocoder_state = self._vocoder.feed(vocoder_state, mel, last=last)
-        if not last:
-            tokens = flow_state.tokens.reshape(self._batch, -1, self._token_width).mT
-            self.state = StreamState(tokens, (vocoder_state, *flow_state.layers()))
-        return samples
+    def _step(self, tokens: Tensor, *, last: bool) -> tuple[Tensor, FlowState, LayerState]:
+        """Samples [B, S] of the next tokens, and the states of flow and vocoder after them."""
+        flow, vocoder = self._parts(self._waiting_tokens(), self.state.layers)
+        mel, flow = self._stream.feed(flow, tokens, self._speaker, last=last)
+        samples, vocoder = self._vocoder.feed(vocoder, mel, last=last)
+        return samples, flow, vocoder
 
     def _parts(self, waiting: Tensor, layers: Sequence[LayerState]) -> tuple[FlowState, LayerState]:
         """The states of flow and vocoder."""
-        assert isinstance(self._flow, ChunkedFlow)
         if not layers:
             new = self._vocoder.new_state(self._batch, waiting.device)
             return FlowState.new(self._flow, self._prompt), new
         vocoder, *flow = layers
         return FlowState.of_layers(waiting, flow), vocoder
 
-    def _feed_whole(self, tokens: Tensor, last: bool) -> Tensor:
-        """Keep tokens [B, T] until the last ones come; then all samples."""
-        assert isinstance(self._flow, WholeFlow)
-        kept = self.state.layers  # a recording that the speech continues
-        prompt = FlowPrompt(*kept[0]) if kept else self._prompt
-        if not last:
-            has_prompt = prompt.tokens.shape[1] > 0
-            layers = ((prompt.tokens, prompt.mel),) if has_prompt else ()
-            self.state = StreamState(tokens[:, None], layers)
-        if not last or not tokens.shape[1]:
-            return self._speaker.new_zeros(self._batch, 0)
-        mel = self._flow.mel_of(tokens, self._speaker, prompt, self._solver)
-        state = self._vocoder.new_state(self._batch, tokens.device)
-        samples, _ = self._vocoder.feed(state, mel, last=True)
-        # Frames and tokens have rates without a common divisor.
-        wanted = tokens.shape[1] * self._hop
-        return F.pad(samples, (0, max(0, wanted - samples.shape[-1])))[:, :wanted]
+
+class WholeStreamingDecoder(TokenStreamingDecoder):
+    """The stream of a flow that sees whole utterances; arguments as for `TokenStreamingDecoder`.
+
+    The tokens of a segment wait until it ends. Each segment continues the prompt, as published, and
+    only the vocoder goes on from one to the next.
+
+    The state is the tokens that wait, the prompt, the vocoder's state, and as many zeros [B, r] as
+    samples are missing: tokens and mel frames have rates without a common divisor, so the frames of
+    a segment may be shorter than its tokens by a part of a frame.
+    """
+
+    by_segment = True
+    lookahead_frames = ALL_FRAMES
+
+    def __init__(
+        self,
+        flow: WholeFlow,
+        vocoder: Vocoder,
+        settings: TokenCodecSettings,
+        speaker: Tensor,
+        prompt: FlowPrompt,
+    ) -> None:
+        super().__init__(flow, vocoder, settings, speaker, prompt)
+        self._flow, self._frame = flow, vocoder.hop_length
+
+    @override
+    def samples_after(self, frames: int) -> int:
+        return 0
+
+    @override
+    def _feed(self, tokens: Tensor) -> Tensor:
+        waiting = torch.cat((self._waiting_tokens(), tokens), 1)
+        self.state = StreamState(self._as_columns(waiting), self._layers())
+        return self._speaker.new_zeros(self._batch, 0)
+
+    def _layers(self) -> tuple[LayerState, ...]:
+        """What the state has beside the tokens, also at the beginning of the stream."""
+        if self.state.layers:
+            return self.state.layers
+        new = self._vocoder.new_state(self._batch, self._device)
+        return ((self._prompt.tokens, self._prompt.mel), new, (new[1],))
+
+    @override
+    @torch.no_grad()
+    def end_segment(self) -> Tensor:
+        with torch.autocast(self._device.type, enabled=False):
+            samples, vocoder, missing = self._solve(last=False)
+        layers = (self._layers()[0], vocoder, (missing,))
+        self.state = StreamState(self._as_columns(self._no_tokens()), layers)
+        return samples
+
+    @override
+    def _end(self) -> Tensor:
+        samples, _, missing = self._solve(last=True)
+        return torch.cat((samples, missing), 1)
+
+    def _solve(self, *, last: bool) -> tuple[Tensor, LayerState, Tensor]:
+        """Samples [B, S] of the tokens that wait, the vocoder's state, and missing samples."""
+        tokens, ((prompt, prompt_mel), vocoder, (missing,)) = self._waiting_tokens(), self._layers()
+        mel = prompt_mel[..., :0]
+        if tokens.shape[1]:
+            given = FlowPrompt(prompt, prompt_mel)
+            mel = self._flow.mel_of(tokens, self._speaker, given, self._solver)
+        short = missing.shape[1] + tokens.shape[1] * self._hop - mel.shape[-1] * self._frame
+        if mel.shape[-1]:  # the last frame is held as often as frames are missing
+            held = mel[..., -1:].expand(-1, -1, max(0, short // self._frame))
+            mel, short = torch.cat((mel, held), -1), short - held.shape[-1] * self._frame
+        samples, vocoder = self._vocoder.feed(vocoder, mel, last=last)
+        return samples, vocoder, samples.new_zeros(self._batch, max(0, short))
