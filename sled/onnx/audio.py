@@ -15,6 +15,7 @@ from typing_extensions import override
 from sled.onnx.folder import GraphFolder
 from sled.onnx.solver import Arrays, solve
 from sled.onnx.stream import UnitStream
+from sled.onnx.vocoder import VocoderStream
 from sled.onnx.whole_tokens import WholeTokenStream
 
 Settings = dict[str, Any]
@@ -141,7 +142,7 @@ class TokenStream(UnitStream):
             _Memory(graphs, "flow_estimator", settings["estimator_states"], rows)
             for _ in settings["times"][1:]
         ]
-        self._vocoder = _VocoderStream(graphs, settings)
+        self._vocoder = VocoderStream(graphs, settings)
 
     @override
     def feed(self, units: np.ndarray) -> np.ndarray:
@@ -204,35 +205,6 @@ class TokenStream(UnitStream):
 
         conditions = {"mu": mu, "cond": shown, "spks": self._speaker}
         return solve(settings, self._noise[None, :, index], conditions, estimate)
-
-
-class _VocoderStream:
-    """Mel frames to samples, see `sled.codec.token_codec.streaming.VocoderStream`."""
-
-    def __init__(self, graphs: GraphFolder, settings: Settings) -> None:
-        self._graphs = graphs
-        self._lookahead, self._hop = settings["vocoder_lookahead"], settings["vocoder_hop"]
-        self._waiting: list[np.ndarray] = []
-        self._ahead = np.zeros(0, np.float32)
-        self._states: States = []
-
-    def feed(self, mel: np.ndarray, last: bool) -> np.ndarray:
-        """Feed mel frames [M, F]; returns the samples [S] that are complete."""
-        self._waiting.append(mel)
-        frames = sum(one.shape[1] for one in self._waiting)
-        if not frames or not (self._states or frames > self._lookahead or last):
-            return np.zeros(0, np.float32)
-        inputs = {"mel": np.concatenate(self._waiting, 1)[None]}
-        inputs |= {f"state.{index}": one for index, one in enumerate(self._states)}
-        started, self._waiting = bool(self._states), []
-        name = ("last" if last else "next") if started else ("whole" if last else "first")
-        made, *self._states = self._graphs.run(f"vocoder_{name}", inputs)
-        samples = np.concatenate((self._ahead, made))
-        if last:
-            return samples
-        ready = (frames - (0 if started else self._lookahead)) * self._hop
-        self._ahead = samples[ready:]
-        return samples[:ready]
 
 
 def open_stream(

@@ -17,6 +17,10 @@ class UnitStream(ABC):
     def feed(self, units: np.ndarray) -> np.ndarray:
         """Feed the next units [T, ...]; returns the samples [S] that are complete."""
 
+    def end_segment(self) -> np.ndarray:
+        """End a segment, which may be decoded alone; returns the samples [S] that are complete."""
+        return np.zeros(0, np.float32)
+
     @abstractmethod
     def finish(self) -> np.ndarray:
         """The remaining samples [S]."""

@@ -176,6 +176,7 @@ class OnnxTTS:
                 pass
             if waiting:
                 yield from audio.feed(np.stack(waiting))
+            yield from audio.end_segment()
             audio.pause(round(segment.pause_s * self.sample_rate))
         yield from audio.finish()
 
@@ -281,6 +282,10 @@ class _Audio:
         """The samples that are complete with these units."""
         self._num_units += len(units)
         yield from self._divided(self._stream.feed(units))
+
+    def end_segment(self) -> Iterator[np.ndarray]:
+        """The samples that come at the end of a segment."""
+        yield from self._divided(self._stream.end_segment())
 
     def finish(self) -> Iterator[np.ndarray]:
         """The remaining samples."""

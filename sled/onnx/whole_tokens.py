@@ -1,6 +1,7 @@
 """Speech tokens to samples by a flow that sees whole utterances, without PyTorch.
 
-The graphs are those of `sled.onnx.whole_flow_graphs`. All samples come at the end.
+The graphs are those of `sled.onnx.whole_flow_graphs`. Samples come at the end of each segment,
+which is solved alone; only the vocoder goes on from one to the next.
 
 Shapes: T tokens, P tokens of a prompt, G mel frames of it, F mel frames, M mel bands, S samples, E
 width of columns.
@@ -16,10 +17,11 @@ from typing_extensions import override
 from sled.onnx.folder import GraphFolder
 from sled.onnx.solver import Arrays, solve
 from sled.onnx.stream import UnitStream
+from sled.onnx.vocoder import VocoderStream
 
 
 class WholeTokenStream(UnitStream):
-    """A stream of speech tokens, which are decoded when all are there.
+    """A stream of speech tokens; those of a segment are decoded when all are there.
 
     Args:
         graphs: The graphs of the codec.
@@ -40,6 +42,8 @@ class WholeTokenStream(UnitStream):
         self._graphs, self._settings, self._speaker = graphs, settings, speaker
         self._prompt, self._mel = tokens, mel
         self._pieces: list[np.ndarray] = []
+        self._vocoder = VocoderStream(graphs, settings)
+        self._missing = 0  # samples by which the mel frames are shorter than the tokens
 
     @override
     def feed(self, units: np.ndarray) -> np.ndarray:
@@ -47,18 +51,27 @@ class WholeTokenStream(UnitStream):
         return np.zeros(0, np.float32)
 
     @override
+    def end_segment(self) -> np.ndarray:
+        return self._vocoder.feed(self._solve(), False)
+
+    @override
     def finish(self) -> np.ndarray:
-        count = sum(map(len, self._pieces))
-        if not count:
-            return np.zeros(0, np.float32)
-        mel = self._mel_of(np.concatenate((self._prompt, *self._pieces)))
-        samples = np.zeros(count * self._settings["hop_length"], np.float32)
-        if mel.shape[1]:
-            [made] = self._graphs.run("vocoder_whole", {"mel": mel[None]})
-            # Frames and tokens have rates without a common divisor.
-            made = made[: len(samples)]
-            samples[: len(made)] = made
-        return samples
+        samples = self._vocoder.feed(self._solve(), True)
+        return np.pad(samples, (0, self._missing))
+
+    def _solve(self) -> np.ndarray:
+        """The mel frames [M, F] of the tokens that wait; see `WholeStreamingDecoder`."""
+        count, frame = sum(map(len, self._pieces)), self._settings["vocoder_hop"]
+        mel = self._mel[:, :0]
+        if count:
+            mel = self._mel_of(np.concatenate((self._prompt, *self._pieces)))
+        self._pieces = []
+        short = self._missing + count * self._settings["hop_length"] - mel.shape[1] * frame
+        if mel.shape[1]:  # the last frame is held as often as frames are missing
+            held = max(0, short // frame)
+            mel, short = np.pad(mel, ((0, 0), (0, held)), "edge"), short - held * frame
+        self._missing = max(0, short)
+        return mel
 
     def _mel_of(self, tokens: np.ndarray) -> np.ndarray:
         """The mel frames [M, F] of a prompt and new tokens [P + T], without those of the prompt."""

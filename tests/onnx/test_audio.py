@@ -141,6 +141,30 @@ def test_whole_utterances_of_any_length(name: str, guidance: float, tmp_path: Pa
         assert relative_error(stream.finish(), whole) < 1e-4
 
 
+@pytest.mark.parametrize("name", WHOLE)
+def test_segments_are_those_of_the_codec(name: str, tmp_path: Path) -> None:
+    codec = CODECS[name]()
+    graphs = open_graphs(codec, tmp_path)
+    units = random_units(codec, 61, seed=0)
+    for conditions in given_conditions(codec):
+        batch = {condition: one[None] for condition, one in conditions.items()}
+        arrays = [
+            conditions[one].numpy() if one in conditions else None
+            for one in (SPEAKER, PROMPT_TOKENS, PROMPT_MEL)
+        ]
+        for counts in ([61], [1, 0, 23, 37], [30, 31, 0]):
+            ours, theirs = open_stream(graphs, *arrays), codec.stream_decoder(1, batch)
+            for piece in units.split(counts):
+                fed = ours.feed(piece.numpy()), theirs.decode(piece[None])[0].numpy()
+                ended = ours.end_segment(), theirs.end_segment()[0].numpy()
+                for mine, wanted in (fed, ended):
+                    assert len(mine) == len(wanted)
+                    assert not len(wanted) or relative_error(mine, wanted) < 1e-4
+            rest = ours.finish(), theirs.finish()[0].numpy()
+            assert len(rest[0]) == len(rest[1]) > 0
+            assert relative_error(*rest) < 1e-4
+
+
 def test_codecs_without_graphs_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="no graphs"):
         export_codec(debug_id_codec(), tmp_path)

@@ -15,11 +15,12 @@ from sled import TTS, Layout
 from sled.codec.token_codec.files import TokenNetworks
 from sled.codec.token_codec.model import TokenCodec
 from sled.model.lm import SpeechLM
+from sled.model.tokens.cosyvoice import CosyVoiceLM
 from sled.model.tokens.cosyvoice2 import CosyVoice2LM
 from sled.onnx.export import export_chain
 from sled.onnx.tts import OnnxTTS
 from sled.streaming.voice_file import VoiceFile
-from tests.codec.flow.models import cosyvoice2_flow
+from tests.codec.flow.models import cosyvoice2_flow, cosyvoice_flow
 from tests.codec.token_codec.models import SETTINGS
 from tests.commands import run
 from tests.debug import (
@@ -35,8 +36,13 @@ from tests.debug import (
     randn,
 )
 from tests.onnx.noise import TorchNoise, relative_error
-from tests.onnx.test_audio import tiny_vocoder
-from tests.tokens import debug_cosyvoice2, debug_token_tokenizer, with_random_weights
+from tests.onnx.test_audio import tiny_vocoder, whole_networks
+from tests.tokens import (
+    debug_cosyvoice,
+    debug_cosyvoice2,
+    debug_token_tokenizer,
+    with_random_weights,
+)
 
 TEXT = "four two seven"
 TOLD = "told.safetensors"  # a voice that follows an instruction
@@ -109,6 +115,23 @@ def test_speech_is_that_of_the_model(
             parts = list(ours.stream(pieces, noise=TorchNoise(6), **settings))
             assert len(parts) > 1 or len(theirs) < tts.codec.sample_rate
             assert relative_error(np.concatenate(parts), theirs) < 1e-4
+
+
+def test_a_flow_that_sees_whole_utterances_solves_each_part_alone(tmp_path: Path) -> None:
+    sizes = replace(
+        debug_cosyvoice().sizes, speech_token_size=60, spk_embed_dim=16, frame_rate=50.0
+    )
+    model = with_random_weights(CosyVoiceLM(sizes), 3)
+    assert isinstance(model, CosyVoiceLM)
+    model.config.speaking.max_frames_per_token = 4.0  # otherwise it speaks for long
+    networks = replace(whole_networks(cosyvoice_flow()), speakers={"ann": randn(16, seed=1)})
+    tts = TTS(model, debug_token_tokenizer(model), TokenCodec(networks))
+    export_chain(model, tts.tokenizer, tts.codec, tmp_path)
+    text = 'four two seven. <break time="0.3s"/> one nine <break time="0.1s"/> two'
+    theirs = tts.say(text, seed=6, prompt="ann").audio
+    parts = list(OnnxTTS(tmp_path).stream(text, noise=TorchNoise(6), voice="ann"))
+    assert sum(bool(part.any()) for part in parts) > 1
+    assert relative_error(np.concatenate(parts), theirs) < 1e-4
 
 
 def test_a_voice_follows_an_instruction(token_folder: tuple[TTS, Path]) -> None:
