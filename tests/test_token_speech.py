@@ -308,7 +308,7 @@ def test_the_commands_speak_from_a_published_folder(
         "pieces": ("stream",),
         "clone": ("clone", *cloned),
         "clone in pieces": ("clone", *cloned, "--layout", "stream"),
-        "instructed": ("clone", "--prompt_audio", recording, "--instruction", "four"),
+        "instructed": ("clone", "--prompt_audio", recording, "--instruction", "four two"),
         "other language": ("clone", "--prompt_audio", recording, "--instruction", ""),
     }
     sounds = set()
@@ -371,6 +371,63 @@ def test_a_published_folder_speaks_as_published(published_folder: Path) -> None:
         pieces = np.concatenate(list(session))
     spoken = speak_streaming(model, tokens, SlowSampler(1, sampling, 1.0))
     assert len(pieces) == len(spoken) * tts.codec.hop_length
+
+
+@pytest.mark.parametrize(
+    ("prompt", "text"),
+    [
+        ("今天天气很好，", "我们散步。"),  # there is no space between them
+        ("four two seven.", "nine one"),  # the first word has none in front
+        ("naïve cafe", "\u0301 left"),  # nothing is composed across the joint
+    ],
+)
+@pytest.mark.parametrize("instructs", [False, True])
+def test_a_prompt_and_a_text_are_encoded_one_by_one(
+    published_folder: Path, prompt: str, text: str, instructs: bool, tmp_path: Path
+) -> None:
+    tts = TTS.from_pretrained(published_folder)
+    model = load_token_lm(published_folder)
+    assert isinstance(model, CosyVoice2LM)
+    theirs = load_corpus_tokenizer(published_folder / "CosyVoice-BlankEN", model.ADDED_TOKENS)
+    if instructs:
+        voice = tts.make_voice("ann", instruction=prompt)
+        prompt += "<|endofprompt|>"
+    else:
+        voice = tts.make_voice(Prompt(prompt, debug_waveform(0.4), as_recorded=True))
+    ids, past = (theirs.ids(one) for one in (text, prompt))
+    assert voice.prefill.rows[0].token_ids[: len(past)] == past
+    sampler = SlowSampler(1, model.config.speaking.sampling(), 1.0)
+    expected = speak_whole(model, ids, sampler, past, voice.units.tolist())
+    assert tts.say(text, seed=1, prompt=voice).units.tolist() == expected
+    tts.save_voice(voice, tmp_path / "voice.safetensors")
+    voice = tts.load_voice(tmp_path / "voice.safetensors")
+    with tts.open_session(seed=1, voice=voice) as session:
+        for character in text:
+            session.feed(character)
+        session.flush()
+        assert torch.cat([one.units for one in session.chunks()]).tolist() == expected
+
+
+def test_a_prompt_is_no_part_of_the_text_in_later_segments_either(published_folder: Path) -> None:
+    tts = TTS.from_pretrained(published_folder)
+    model = load_token_lm(published_folder)
+    assert isinstance(model, CosyVoice2LM)
+    theirs = load_corpus_tokenizer(published_folder / "CosyVoice-BlankEN", model.ADDED_TOKENS)
+    voice = tts.make_voice("ann", instruction="four")
+    sampler = SlowSampler(1, model.config.speaking.sampling(), 1.0)
+    past = theirs.ids("four<|endofprompt|>")
+    first = speak_whole(model, theirs.ids("one two"), sampler, past)
+    sampler.past.clear()
+    both = theirs.ids("one two seven")
+    known = len(theirs.ids("one two"))
+    past += both[:known]
+    second = speak_whole(model, both[known:], sampler, past, first)
+    with tts.open_session(seed=1, voice=voice) as session:
+        session.feed("one two ")
+        session.end_segment()
+        session.feed("seven")
+        session.flush()
+        assert torch.cat([one.units for one in session.chunks()]).tolist() == first + second
 
 
 def test_the_server_speaks_from_a_published_folder(published_folder: Path) -> None:

@@ -66,11 +66,13 @@ class SpokenPiece:
         units: [T, ...] its units.
         tokens: The token that each unit says, counted backwards from the end of the text. None: not
             known.
+        is_apart: Whether its text is encoded by itself. Else it is one with the text behind it.
     """
 
     text: str
     units: np.ndarray
     tokens: list[int] | None
+    is_apart: bool = False
 
 
 class Past:
@@ -79,13 +81,15 @@ class Past:
     Args:
         most: The most units to continue. None: any number.
         voice: The voice, which is always kept.
+        is_apart: Whether its text is encoded by itself.
     """
 
-    def __init__(self, most: float | None, voice: OnnxVoice) -> None:
+    def __init__(self, most: float | None, voice: OnnxVoice, is_apart: bool) -> None:
         self._most = np.inf if most is None else most
         self._voice: list[SpokenPiece] = []
         if voice.units is not None:
-            self._voice = [SpokenPiece(f"{voice.text} ", voice.units, voice.tokens)]
+            text = voice.text if is_apart else f"{voice.text} "
+            self._voice = [SpokenPiece(text, voice.units, voice.tokens, is_apart)]
         self._segments: list[SpokenPiece] = []
 
     def add(self, newest: SpokenPiece) -> None:
@@ -102,6 +106,7 @@ class Past:
         tokens, ends = list[int](), list[int]()
         for one in (*self._voice, *self._segments):
             tokens += tokenizer.feed(one.text)
+            tokens += tokenizer.divide() if one.is_apart else []
             ends.append(len(tokens))
         return tokens, ends
 

@@ -134,7 +134,11 @@ class OnnxTTS:
         if codec["kind"] == "latents" and chosen.units is not None:
             audio.skip(chosen.units)
         chunk = max(1, round(CHUNK_S * self.sample_rate / codec["hop_length"]))
-        past, tracker = Past(self._graphs.settings["past_frames"], chosen), None
+        longest, is_apart = (
+            self._graphs.settings["past_frames"],
+            self._tokenizer.encodes_prompts_apart,
+        )
+        past, tracker = Past(longest, chosen, is_apart), None
         if self._channel is not None:
             tracker = self._channel.tracker(model, self.sample_rate / codec["hop_length"])
         events = _Events(self._tokenizer, self._graphs.settings, text)

@@ -51,6 +51,10 @@ class History:
         """Their text."""
         return "".join(one.text for one in self.spoken)
 
+    def feed_to(self, tokenizer: IncrementalTokenizer) -> list[int]:
+        """Feed their text to a new tokenizer; returns the ids that are now certain."""
+        return [token for one in self.spoken for token in one.feed_to(tokenizer)]
+
     @property
     def needs_next_token(self) -> bool:
         """Whether the channel of some units is that of the next segment's first token."""
@@ -72,7 +76,7 @@ class History:
         tokens, ids = IncrementalTokenizer(tokenizer), []
         pieces, ends = [], []
         for one in self.spoken:
-            ids += tokens.feed(one.text)
+            ids += one.feed_to(tokens)
             ends.append(len(ids))
         ids += [-1 if next_token is None else next_token]
         start = 1  # after <s>

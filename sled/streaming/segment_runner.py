@@ -176,7 +176,7 @@ class SegmentRunner:
     def _begin_segment(self) -> bool:
         """Let the next segment join the decoder; returns whether enough of its text is known."""
         tokens, channel = IncrementalTokenizer(self._tokenizer), self._engine.codec.token_channel
-        token_ids = tokens.feed(self.history.text)
+        token_ids = self.history.feed_to(tokens)
         next_token = None
         if channel is not None and self.history.needs_next_token:
             segment, ahead = self.segments[0], copy(tokens)

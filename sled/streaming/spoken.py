@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from sled.codec.transforms import TokenChannel
+from sled.text.incremental import IncrementalTokenizer
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,11 +27,25 @@ class Spoken:
         units: [T, ...] its units.
         tokens: The token that each unit says, counted backwards from the end of the text: 0 is what
             follows the text, 1 its last token. None: not known.
+        is_apart: Whether its text is encoded by itself. Else it is one with the text behind it.
     """
 
     text: str
     units: Tensor
     tokens: Sequence[int] | None = None
+    is_apart: bool = False
+
+    @classmethod
+    def of_recording(
+        cls, text: str, units: Tensor, tokens: Sequence[int] | None, is_apart: bool
+    ) -> Spoken:
+        """A recording with the words in it, of which the last one is complete."""
+        return cls(text if is_apart else f"{text} ", units, tokens, is_apart)
+
+    def feed_to(self, tokenizer: IncrementalTokenizer) -> list[int]:
+        """Feed its text to a tokenizer; returns the ids that are now certain."""
+        ids = tokenizer.feed(self.text)
+        return ids + tokenizer.divide() if self.is_apart else ids
 
     @property
     def num_final(self) -> int:

@@ -85,6 +85,7 @@ class Voice:
         transcript: Transcript of the recording as it was given. Empty: not known.
         tokens: The token of the text that each unit says, as in `Spoken`, if the units have a token
             channel. None: not known.
+        is_apart: Whether its text and what follows are encoded one by one, as in `Spoken`.
     """
 
     text: str
@@ -97,11 +98,12 @@ class Voice:
     conditions: Mapping[str, Tensor] = field(default_factory=dict)
     transcript: str = ""
     tokens: Sequence[int] | None = None
+    is_apart: bool = False
 
     @property
     def spoken(self) -> Spoken:
         """The recording as speech that is continued."""
-        return Spoken(f"{self.text} ", self.units, self.tokens)
+        return Spoken.of_recording(self.text, self.units, self.tokens, self.is_apart)
 
     @property
     def num_positions(self) -> int:
@@ -178,7 +180,7 @@ class Voice:
             ids = growing.feed(text) + growing.finish()
             request = Request(ids, units, conditions=given)
             tokens = yield from prompt_tokens(model, channel, request)
-        spoken = Spoken(f"{text} ", units, tokens)
+        spoken = Spoken.of_recording(text, units, tokens, tokenizer.encodes_prompts_apart)
         request = _prefill_request(spoken, tokenizer, channel, given)
         # Guidance needs a second row. Without guidance, it is left out later.
         decoder.join(request, options=DecodingOptions.with_all_rows(model), layout=layout)
@@ -212,6 +214,7 @@ class Voice:
             weakref.ref(model),
             conditions,
             tokens=spoken.tokens,
+            is_apart=spoken.is_apart,
         )
 
     def save(
@@ -269,7 +272,8 @@ class Voice:
         device = model.device
         conditions = {name: vector.to(device) for name, vector in file.conditions.items()}
         tokens = None if file.tokens is None else tuple(file.tokens)
-        spoken = Spoken(f"{file.text} ", file.units.to(device), tokens)
+        units, is_apart = file.units.to(device), tokenizer.encodes_prompts_apart
+        spoken = Spoken.of_recording(file.text, units, tokens, is_apart)
         given = model_conditions(model, codec, conditions)
         request = _prefill_request(spoken, tokenizer, codec.token_channel, given)
         parts = {
@@ -320,6 +324,6 @@ def _prefill_request(
         channel: The units' token channel. None: they have none.
         conditions: Vectors [width] by name.
     """
-    ids = IncrementalTokenizer(tokenizer).feed(spoken.text)
+    ids = spoken.feed_to(IncrementalTokenizer(tokenizer))
     units = spoken.within([*ids, -1], 1, len(ids), channel)[: spoken.num_final]
     return Request(ids, units, False, len(ids), conditions)

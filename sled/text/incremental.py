@@ -48,7 +48,7 @@ class IncrementalTokenizer:
 
     Attributes:
         num_committed: Number of ids returned so far, `<s>` and `</s>` included.
-        blank: True while all of the text is white space.
+        blank: True while all of the text, or of its newest part, is white space.
     """
 
     def __init__(self, tokenizer: TextTokenizer) -> None:
@@ -107,13 +107,30 @@ class IncrementalTokenizer:
         Raises:
             ValueError: The text was finished before.
         """
+        ids = self._end_words()
+        self._finished = True
+        return self._commit(ids + self._tokenizer.end)
+
+    def divide(self) -> list[int]:
+        """End a part of the text: what follows it is encoded as if it were a text of its own.
+
+        Returns:
+            The remaining ids of the part.
+
+        Raises:
+            ValueError: The text was finished before.
+        """
+        ids = self._end_words()
+        self.blank = True
+        return self._commit(ids)
+
+    def _end_words(self) -> list[int]:
+        """End the open word; returns its ids that are not committed yet."""
         self._refuse_if_finished()
         ids = self._append(normalize("NFC", self._held)) if self._held else []
         self._held = ""
-        self._finished = True
         self._tail = self._tail.removesuffix(" ")
-        ids += self._close(self._tokenizer.words(self._tail))
-        return self._commit(ids + self._tokenizer.end)
+        return ids + self._close(self._tokenizer.words(self._tail))
 
     def _refuse_if_finished(self) -> None:
         if self._finished:

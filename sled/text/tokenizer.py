@@ -176,6 +176,15 @@ class TextTokenizer:
         return [*self.begin, *self._tokenizer.encode(self.normalize(text)).ids, *self.end]
 
     @property
+    def encodes_prompts_apart(self) -> bool:
+        """Whether the text of a prompt and the text that follows it are encoded one by one.
+
+        Published models of speech tokens have them so. Those in SLED's form are one text, with a
+        space between them.
+        """
+        return self.form != OWN
+
+    @property
     def begin(self) -> list[int]:
         """The ids before every text."""
         return [] if self.bos_id is None else [self.bos_id]

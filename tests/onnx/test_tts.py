@@ -20,6 +20,7 @@ from sled.model.tokens.cosyvoice2 import CosyVoice2LM
 from sled.onnx.export import export_chain
 from sled.onnx.tts import OnnxTTS
 from sled.streaming.voice_file import VoiceFile
+from sled.text.tokenizer import TextTokenizer
 from tests.codec.flow.models import cosyvoice2_flow, cosyvoice_flow
 from tests.codec.token_codec.models import SETTINGS
 from tests.commands import run
@@ -37,6 +38,7 @@ from tests.debug import (
 )
 from tests.onnx.noise import TorchNoise, relative_error
 from tests.onnx.test_audio import tiny_vocoder, whole_networks
+from tests.text.qwen2 import write_qwen2_tokenizer
 from tests.tokens import (
     debug_cosyvoice,
     debug_cosyvoice2,
@@ -141,6 +143,26 @@ def test_a_voice_follows_an_instruction(token_folder: tuple[TTS, Path]) -> None:
     assert not theirs.units.equal(tts.say(TEXT, seed=6).units)
     audio = OnnxTTS(folder).say(TEXT, noise=TorchNoise(6), voice="told")
     assert relative_error(audio, theirs.audio) < 1e-4
+
+
+def test_an_instruction_of_a_published_model_is_encoded_by_itself(tmp_path: Path) -> None:
+    sizes = replace(debug_cosyvoice2().sizes, vocab_size=440, speech_token_size=81, frame_rate=25.0)
+    model = with_random_weights(CosyVoice2LM(sizes), 3)
+    assert isinstance(model, CosyVoice2LM)
+    model.config.speaking.max_frames_per_token = 6.0
+    ends, added = (None, model.config.architecture.eos_token_id), model.ADDED_TOKENS
+    text_model = write_qwen2_tokenizer(tmp_path / "text")
+    tokenizer = TextTokenizer.from_pretrained(text_model, None, *ends, added)
+    networks = TokenNetworks(cosyvoice2_flow(), tiny_vocoder("vocos"), SETTINGS)
+    networks = replace(networks, speakers={"ben": randn(16, seed=2)})
+    tts = TTS(model, tokenizer, TokenCodec(networks))
+    voice = tts.make_voice("ben", instruction="今天天气很好")
+    tts.save_voice(voice, tmp_path / TOLD)
+    voices = {"told": VoiceFile.read(tmp_path / TOLD, tts.codec)}
+    export_chain(model, tokenizer, tts.codec, tmp_path / "graphs", voices=voices)
+    theirs = tts.say("我们散步。", seed=6, prompt=voice)
+    audio = OnnxTTS(tmp_path / "graphs").say("我们散步。", noise=TorchNoise(6), voice="told")
+    assert len(theirs.units) > 3 and relative_error(audio, theirs.audio) < 1e-4
 
 
 def test_torch_is_not_imported(sled_folder: tuple[TTS, Path], tmp_path: Path) -> None:

@@ -73,6 +73,23 @@ def test_the_tokens_are_those_of_the_whole_text_however_it_is_cut(
 
 
 @tokenizers
+@given(parts=st.lists(pieces, min_size=1, max_size=3))
+@example(parts=[["今天", "天气"], ["很好", "。"]])
+@example(parts=[["aa", "'"], ["s", " a"], []])
+@example(parts=[["e"], ["\u0301"]])
+@settings(max_examples=60)
+def test_the_tokens_of_parts_are_those_of_texts_of_their_own(
+    tokenizer: TextTokenizer, parts: list[list[str]]
+) -> None:
+    text, ids = IncrementalTokenizer(tokenizer), list[int]()
+    for number, part in enumerate(parts, 1):
+        ids += [token for piece in part for token in text.feed(piece)]
+        ids += text.finish() if number == len(parts) else text.divide()
+    alone = [tokenizer.encode(normalize_spaces("".join(part)))[1:-1] for part in parts]
+    assert ids == [BOS_ID, *(token for part in alone for token in part), EOS_ID]
+
+
+@tokenizers
 @given(
     words=st.lists(st.text("ab'!今天1e\u0301", min_size=1, max_size=14), min_size=1, max_size=3),
     cuts=st.lists(st.integers(0, 40)),
