@@ -113,6 +113,22 @@ def test_a_voice_of_a_recording_is_read_by_the_model_and_continued_by_the_flow(
     assert relative_error(tts.say(TEXT, seed=1, prompt=loaded).audio, speech.audio) < 1e-5
 
 
+@pytest.mark.parametrize("samples", [24_000, 24_500, 24_950, 24_001])
+def test_language_model_and_flow_read_the_same_tokens_of_a_recording(
+    tts: TTS, codec: TokenCodec, samples: int
+) -> None:
+    """As many as there are whole pairs of mel frames, as published."""
+    recording = debug_waveform(samples / 24_000)
+    assert len(recording) == samples
+    count = samples // 480 // 2
+    voice = tts.make_voice(Prompt("one four nine", recording, as_recorded=True))
+    [whole] = codec.encode([torch.from_numpy(recording)])
+    assert voice.units.equal(whole[0, :count])
+    assert voice.prefill.prompt_frames == count
+    assert voice.conditions[PROMPT_TOKENS].equal(voice.units)
+    assert voice.conditions[PROMPT_MEL].shape == (80, 2 * count)
+
+
 @pytest.mark.parametrize("instruction", ["", "seven two one"])
 def test_with_an_instruction_only_the_flow_continues_the_recording(
     tts: TTS, codec: TokenCodec, instruction: str

@@ -109,6 +109,18 @@ class Codec(ABC):
         """
         return {}
 
+    def encode_prompt(self, waveform: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        """Encode a recording that is to be continued.
+
+        Args:
+            waveform: [S].
+
+        Returns:
+            Its units [T, *unit_shape], and the conditions under which speech has its voice.
+        """
+        units = self.codes_to_units(self.encode([waveform.to(self.device)])[0])
+        return units, self.conditions_of(waveform, units)
+
     @property
     def speakers(self) -> tuple[str, ...]:
         """Names of the speakers that are stored in the codec; none by default."""

@@ -153,20 +153,13 @@ class VoiceMaker:
         elif isinstance(voice, Prompt):
             waveform = self._read(voice)
             check_prompt(self._engine.model.config, codec.num_frames(len(waveform)))
-            conditions = self._encode(waveform)[1]
+            conditions = codec.encode_prompt(waveform)[1]
         else:
             conditions = codec.conditions_of_speaker(voice)
         units = codec.codes_to_units(codec.encode([source])[0])
         batch = {name: one[None] for name, one in conditions.items()}
         audio: np.ndarray = codec.decode(units[None], batch)[0].cpu().numpy()
         return audio
-
-    def _encode(self, waveform: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
-        """The units [P, ...] of a recording [S], and the conditions for its voice."""
-        codec = self._engine.codec
-        codes = codec.encode([waveform.to(self._engine.model.device)])[0]  # [K, P]
-        units = codec.codes_to_units(codes)
-        return units, codec.conditions_of(waveform, units)
 
     def _make(self, prompt: Prompt, layout: Layout | None) -> Voice:
         """Prepare the voice of a recording with its transcript, or with an instruction."""
@@ -185,7 +178,7 @@ class VoiceMaker:
             check_transcript(transcript, waveform, codec.sample_rate, self._tokenizer, model.config)
 
         def prepare() -> Voice:
-            units, conditions = self._encode(waveform)
+            units, conditions = codec.encode_prompt(waveform)
             conditions |= prompt.conditions
             if prompt.instruction is not None:
                 units, conditions = units[:0], self._for_instruction(conditions, text)

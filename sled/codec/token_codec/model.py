@@ -125,6 +125,14 @@ class TokenCodec(Codec):
             conditions[SPEAKER] = encoder.encode(self._for_analysis(waveform)).to(self.device)
         return conditions
 
+    @override
+    def encode_prompt(self, waveform: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        _, conditions = super().encode_prompt(waveform)
+        # The language model and the flow read the same tokens.
+        prompt = self._prompt(1, {name: one[None] for name, one in conditions.items()})
+        [tokens], [mel] = prompt.tokens, prompt.mel
+        return tokens, conditions | {PROMPT_TOKENS: tokens, PROMPT_MEL: mel}
+
     @property
     @override
     def speakers(self) -> tuple[str, ...]:
