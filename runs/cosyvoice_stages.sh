@@ -34,7 +34,7 @@ download() { # download PART: one part of LibriTTS, once
     local archive="$data_dir/$1.tar.gz"
     [ -f "$data_dir/LibriTTS/$1/.complete" ] && return
     mkdir -p "$data_dir"
-    curl -L -C - -o "$archive" "$data_url/$1.tar.gz"
+    curl -fL --retry 5 -C - -o "$archive" "$data_url/$1.tar.gz"
     tar -xzf "$archive" -C "$data_dir"
     touch "$data_dir/LibriTTS/$1/.complete"
     rm "$archive"

@@ -2,8 +2,13 @@
 
 import json
 import os
+import shutil
 import subprocess
+import tarfile
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
 
 import pytest
 
@@ -74,6 +79,27 @@ def test_the_stages_of_a_recipe_are_understood(system, tmp_path):
     trained = ["train_cosyvoice"] * 3 + ["average_model"] * 3 + ["export_jit", "export_onnx"]
     assert names == extraction + trained
     assert (tmp_path / "data" / "train.data.list").read_text() == "train.tar\n"
+
+
+@pytest.mark.skipif(shutil.which("curl") is None, reason="needs curl")
+def test_an_error_page_does_not_become_part_of_an_archive(tmp_path):
+    """A download that fails leaves nothing behind; started again when there is one, it works."""
+    served, folder = tmp_path / "served", tmp_path / "work"
+    served.mkdir(), folder.mkdir()
+    handler = partial(SimpleHTTPRequestHandler, directory=served)
+    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    Thread(target=server.serve_forever, daemon=True).start()
+    script = f"set -e; source {RUNS / 'cosyvoice_stages.sh'}; download dev"
+    own = {"data_url": f"http://127.0.0.1:{server.server_port}", "data_dir": "down"}
+    download = partial(subprocess.run, ["bash", "-c", script], cwd=folder, env=os.environ | own)
+    assert download(capture_output=True).returncode != 0
+    assert not (folder / "down" / "dev.tar.gz").exists()
+    (tmp_path / "LibriTTS" / "dev").mkdir(parents=True)
+    with tarfile.open(served / "dev.tar.gz", "w:gz") as archive:
+        archive.add(tmp_path / "LibriTTS", "LibriTTS")
+    assert download(capture_output=True).returncode == 0
+    assert (folder / "down" / "LibriTTS" / "dev" / ".complete").is_file()
+    server.shutdown()
 
 
 @pytest.mark.parametrize("steps", [0, 7])
