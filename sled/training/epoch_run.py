@@ -26,6 +26,7 @@ from tqdm import tqdm
 from sled.training.checkpoints.lock import only_run_in
 from sled.training.processes import Processes
 from sled.training.tokens.samples import BatchLoader
+from sled.training.workers import explained_worker_errors
 
 logger = logging.getLogger(__name__)
 
@@ -114,7 +115,7 @@ def train_epochs(run: EpochRun) -> Path:
     """
     run.folder.mkdir(parents=True, exist_ok=True)
     is_first = run.learner.processes.rank == 0
-    with only_run_in(run.folder) if is_first else nullcontext():
+    with explained_worker_errors(), only_run_in(run.folder) if is_first else nullcontext():
         torch.manual_seed(run.seed + run.learner.processes.rank)  # of dropout
         epoch, loader = _resume(run), run.train_loader
         for number in range(epoch, run.max_epochs):

@@ -154,7 +154,8 @@ class EpochTrainer(BatchTrainer):
         began_at_its_start = self.train_loader.state_dict()["index"] < 0
         if self._steps_in_epoch == 0 and began_at_its_start:
             raise ValueError(
-                "an epoch has no batch on some process: name more data, or use fewer processes"
+                "an epoch has no batch on some process: name more data, or use fewer processes "
+                "(the log tells what was left out)"
             )
         self._last_length, self._steps_in_epoch = self._steps_in_epoch, 0
         self._epoch += 1

@@ -39,7 +39,7 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
         "--on_bad",
         choices=("skip", "stop"),
         default="stop",
-        help="leave out utterances without audio or without a row in a table, or stop",
+        help="leave out utterances without usable audio or without a row in a table, or stop",
     )
 
 

@@ -27,9 +27,9 @@ from sled.codec.features import ANALYSIS_RATE, resample
 from sled.codec.speaker.encoder import load_speaker_encoder
 from sled.codec.speech_tokens.dual import mix_codebooks
 from sled.codec.speech_tokens.files import load_speech_tokenizer
+from sled.data.tokens.header import read_header
 from sled.data.tokens.tables import LINGUISTIC, MIXED, SEMANTIC, Row, read_tokens, write_table
 from sled.files.json_object import read_json_object
-from sled.files.media import decode_media
 from sled.files.progress import Progress
 
 # Recordings that are handed to the threads at a time, for each of them.
@@ -64,18 +64,16 @@ def read_speech(path: Path) -> Tensor:
     """Read a recording as mono [S] at 16 kHz, resampled as the published tools do.
 
     Raises:
-        ValueError: If it is missing, cannot be read, or is empty.
+        ValueError: If it is missing, or training could not read it either; see `read_header`.
     """
     if not path.is_file():
         raise ValueError(f"no audio file at {path}")
-    with path.open("rb") as file:
-        try:
+    read_header(path)  # training would refuse it
+    try:
+        with path.open("rb") as file:
             samples, rate = soundfile.read(file, dtype="float32", always_2d=True)
-        except (soundfile.LibsndfileError, OSError):
-            file.seek(0)
-            samples, rate = decode_media(file, str(path))
-    if not len(samples):
-        raise ValueError(f"{path} holds no audio")
+    except (soundfile.LibsndfileError, OSError) as error:
+        raise ValueError(f"{path} does not decode: {error}") from error
     if not np.isfinite(samples).all():
         raise ValueError(f"{path} holds samples that are not finite")
     return resample(torch.from_numpy(samples).mean(1), rate, ANALYSIS_RATE)

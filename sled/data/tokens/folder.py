@@ -17,6 +17,7 @@ import soundfile
 from sled.data.corpora.detect import read_recordings
 from sled.data.corpora.items import Item, Rejected, Utterance
 from sled.data.corpora.kaldi import read_recordings_table, read_table
+from sled.data.tokens.header import read_header
 
 # Of utterances whose speaker the corpus does not tell.
 DEFAULT_SPEAKER = "default_speaker"
@@ -183,6 +184,10 @@ def _fit(
         return Rejected(item.id, "duplicate_id", f"an earlier one is called {name}, too")
     if not audio.is_file():
         return Rejected(item.id, "missing_audio", f"no file {audio}")
+    try:
+        read_header(audio)
+    except ValueError as error:
+        return Rejected(item.id, "unusable_audio", f"{error}, {audio}")
     if item.start_s or item.duration_s is not None:
         try:
             audio = _cut(item, folder / _AUDIO_FOLDER / f"{name}.wav")

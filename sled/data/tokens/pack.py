@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from sled.data.tokens.folder import FolderUtterance, read_folder
+from sled.data.tokens.header import read_header
 from sled.data.tokens.parquet import (
     DATA_LIST,
     SPOKEN_COLUMN,
@@ -71,8 +72,8 @@ def write_parquet(
         num_utts: Utterances of a file.
         num_processes: Processes that write.
         preference: Add the column `reject_speech_token`, from the table in `<folder>_reject`.
-        skip_bad: Leave out utterances whose audio is missing or that lack a row of a table.
-            Otherwise they are an error.
+        skip_bad: Leave out utterances whose audio is missing or cannot be trained on, or that lack
+            a row of a table. Otherwise they are an error.
 
     Raises:
         ValueError: If the folder or a table cannot be used, or an utterance is bad.
@@ -150,6 +151,10 @@ def _sort_out(
 def _what_is_missing(one: FolderUtterance, tables: _Tables) -> str | None:
     if not one.audio.is_file():
         return f"no audio file {one.wav}"
+    try:
+        read_header(one.audio)
+    except ValueError as error:
+        return f"{error}, {one.wav}"
     for column, table in tables.items():
         if _key(column, one) not in table:
             return f"no {column} for {_key(column, one)}"

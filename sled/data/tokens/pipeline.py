@@ -25,8 +25,10 @@ from sled.data.tokens.samples import Sample, SampleMaker, Tally, Tokenize
 
 logger = logging.getLogger(__name__)
 
-# In a batch: its epoch, and its number in the epoch.
-EPOCH, INDEX = "epoch", "index"
+# In a batch: its epoch, its number in the epoch, and what was left out until then, in words.
+EPOCH, INDEX, LEFT_OUT = "epoch", "index", "left_out"
+# A share of the utterances that is worth a warning.
+_MUCH = 0.05
 
 
 def share_files(
@@ -47,6 +49,13 @@ def share_files(
     if len(order) < world_size:
         order = (order * ceil(world_size / len(order)))[:world_size]
     return order[rank::world_size]
+
+
+def share_lost(num_files: int, world_size: int) -> float:
+    """Share of the files that are not read to the end, as an epoch ends with the shortest share."""
+    if num_files < world_size:  # each process reads one
+        return 0.0
+    return num_files % world_size / num_files
 
 
 def shuffle_samples(
@@ -101,7 +110,8 @@ def _frames(sample: Sample) -> int:
 class TokenBatches(IterableDataset[dict[str, Any]]):
     """The batches of one process, for a `TokenLoader`.
 
-    Each batch has its `epoch` and its `index` in the epoch beside what `make_batch` tells.
+    Each batch has its `epoch`, its `index` in the epoch, and in `left_out` what was left out until
+    then, beside what `make_batch` tells.
 
     Args:
         files: The Parquet files of the corpus.
@@ -140,6 +150,29 @@ class TokenBatches(IterableDataset[dict[str, Any]]):
         self._tokenize, self._pitch, self._seed = tokenize, pitch, seed
         self._rank, self._world_size = rank, world_size
         self._training, self._endless = training, endless
+        lost = share_lost(len(self.files), world_size)
+        if training and not endless and rank == 0 and lost > _MUCH:
+            logger.warning(
+                "%d files are shared by %d processes, and an epoch ends with the smallest share: "
+                "about %.0f %% of the utterances are left out of each epoch; pack the corpus to "
+                "more files, with a lower --num_utts_per_parquet, or to a multiple of the processes",
+                len(self.files),
+                world_size,
+                100 * lost,
+            )
+
+    @property
+    def tells(self) -> bool:
+        """Whether this process tells what was left out: of what all read, only the first does."""
+        return self._training or self._rank == 0
+
+    @property
+    def place(self) -> str:
+        """What this process reads, for messages."""
+        if not self._training:
+            return "evaluation data"
+        of_all = self._world_size == 1
+        return "training data" if of_all else f"training data of process {self._rank}"
 
     def resume_after(self, epoch: int, index: int) -> None:
         """Let the next iteration begin with the batch that follows one."""
@@ -151,9 +184,7 @@ class TokenBatches(IterableDataset[dict[str, Any]]):
 
     def plan_with(self, epoch: int, random: Random) -> Iterator[list[Sample]]:
         """Yield the samples of each batch of an epoch, with a given source of random numbers."""
-        files, options = self.files, self.options
-        if self._training:
-            files = share_files(files, epoch, self._rank, self._world_size)
+        files, options = self._files_of(epoch), self.options
         maker = SampleMaker(self._tokenize, options, random)
         self.tally = maker.tally
         samples = maker.read(files)
@@ -161,7 +192,17 @@ class TokenBatches(IterableDataset[dict[str, Any]]):
             samples = shuffle_samples(samples, options.shuffle_size, random, options.keep_half)
         return join_samples(sort_samples(samples, options.sort_size), options)
 
+    def _files_of(self, epoch: int) -> list[Path]:
+        if not self._training:
+            return self.files
+        return share_files(self.files, epoch, self._rank, self._world_size)
+
     def __iter__(self) -> Iterator[dict[str, Any]]:
+        """Yield the batches.
+
+        Raises:
+            ValueError: If no row of an epoch can be used, or one is bad and is to stop the run.
+        """
         info = get_worker_info()
         worker, num_workers = (0, 1) if info is None else (info.id, info.num_workers)
         epoch, start = self.epoch, self.start
@@ -172,38 +213,24 @@ class TokenBatches(IterableDataset[dict[str, Any]]):
                 if index < start or (index - start) % num_workers != worker:
                     continue
                 batch = make_batch(samples, self.options, self._pitch)
-                yield batch | {EPOCH: epoch, INDEX: index}
-            if worker == 0:
-                self._report(epoch)
+                left_out = self.tally.describe()
+                yield batch | {EPOCH: epoch, INDEX: index, LEFT_OUT: left_out}
+            if not planned:
+                why = self.tally.describe() or "they hold none"
+                raise ValueError(
+                    f"no row of {len(self._files_of(epoch))} Parquet files can be used: {why}"
+                )
             if not self._endless:
                 return
-            if not planned:
-                raise ValueError(
-                    f"no row of {len(self.files)} Parquet files can be used: {self._why()}"
-                )
             # Workers go on in turn where the epoch ended.
             worker = (worker - max(0, planned - start)) % num_workers
             epoch, start = epoch + 1, 0
 
-    def _report(self, epoch: int) -> None:
-        if self.tally.bad:
-            name, reason = next(iter(self.tally.bad.items()))
-            logger.warning(
-                "epoch %d: %d bad rows or files were left out, the first is %s: %s",
-                epoch,
-                len(self.tally.bad),
-                name,
-                reason,
-            )
-
-    def _why(self) -> str:
-        reasons = [f"{count} {limit}" for limit, count in self.tally.filtered.most_common()]
-        reasons += [f"{name}: {reason}" for name, reason in list(self.tally.bad.items())[:1]]
-        return "; ".join(reasons) or "they hold none"
-
 
 class TokenLoader:
     """Iterates over batches that data workers make, and knows where it is.
+
+    At the end of the first epoch it logs what was left out.
 
     Args:
         batches: The batches.
@@ -234,13 +261,26 @@ class TokenLoader:
             generator=torch.Generator(),
         )
         self._newest = (batches.epoch, batches.start - 1)
+        self._told = not batches.tells
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
         self.batches.resume_after(*self._newest)
-        for batch in self.loader:
-            self._newest = (batch[EPOCH], batch[INDEX])
-            if batch["utts"]:
-                yield batch
+        epoch, left_out = self._newest[0], ""
+        try:
+            for batch in self.loader:
+                if batch[EPOCH] != epoch:
+                    self._tell(left_out)
+                epoch, left_out = batch[EPOCH], batch.pop(LEFT_OUT)
+                self._newest = (epoch, batch[INDEX])
+                if batch["utts"]:
+                    yield batch
+        finally:  # also if another process ends the epoch earlier
+            self._tell(left_out)
+
+    def _tell(self, left_out: str) -> None:
+        if left_out and not self._told:
+            logger.warning("left out of the %s: %s", self.batches.place, left_out)
+            self._told = True
 
     def start_epoch(self, epoch: int) -> None:
         """Let the next iteration begin with an epoch."""

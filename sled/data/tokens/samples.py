@@ -8,20 +8,17 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
-from io import BytesIO
+from dataclasses import dataclass, field, replace
 from math import ceil
 from pathlib import Path
 from random import Random
 
 import numpy as np
-import soundfile
 
+from sled.data.tokens.header import check_rate, read_header
 from sled.data.tokens.options import PipelineOptions
 from sled.data.tokens.parquet import TOKEN_COLUMNS, VECTOR_COLUMNS, TokenRow, read_rows
 
-# Recordings with a lower rate lack frequencies that models are to learn.
-MIN_SAMPLE_RATE = 16_000
 # Tokens more or fewer than the duration tells, and the same as a share.
 _TOKENS_OFF, _SHARE_OFF = 2, 0.1
 
@@ -33,7 +30,7 @@ class Sample:
     """A row, and its lengths as features.
 
     Attributes:
-        row: The row.
+        row: The row; without its audio if that is not decoded.
         sample_rate: Rate of its audio, in Hz.
         text: Text tokens.
         instruct: Tokens of the instruction. None: it has none.
@@ -58,12 +55,27 @@ class Tally:
     """What was left out of an epoch.
 
     Attributes:
+        rows: Rows that were read.
         filtered: Rows outside the limits, by the limit.
         bad: Why rows and files cannot be used, by their name.
     """
 
+    rows: int = 0
     filtered: Counter[str] = field(default_factory=Counter)
     bad: dict[str, str] = field(default_factory=dict)
+
+    def describe(self) -> str:
+        """Tell in words what was left out, and its share of the rows. "": nothing was."""
+        parts = [self._count(number, limit) for limit, number in self.filtered.most_common()]
+        for name, reason in list(self.bad.items())[:1]:
+            what = "bad rows or files, the first is"
+            parts.append(f"{self._count(len(self.bad), what)} {name}: {reason}")
+        return "; ".join(parts)
+
+    def _count(self, number: int, what: str) -> str:
+        return (
+            f"{number} {what}" if not self.rows else f"{number} ({number / self.rows:.1%}) {what}"
+        )
 
 
 class SampleMaker:
@@ -97,6 +109,7 @@ class SampleMaker:
                 self._note(str(path), str(error), str(error))
 
     def _make(self, row: TokenRow, path: Path) -> Sample | None:
+        self.tally.rows += 1
         try:
             sample = self._measure(row)
         except ValueError as error:
@@ -121,8 +134,6 @@ class SampleMaker:
             ValueError: If the row is bad.
         """
         sample_rate, num_samples = _read_header(row)
-        if sample_rate < MIN_SAMPLE_RATE:
-            raise ValueError(f"its audio has {sample_rate} Hz, under {MIN_SAMPLE_RATE}")
         self._check_tokens(row, num_samples / sample_rate)
         self._check_vectors(row)
         tokens, text = row.speech_token, list(self._tokenize(row.text))
@@ -131,6 +142,8 @@ class SampleMaker:
                 f"its spoken_token are of a text of {row.spoken_token.max()} tokens, the text has "
                 f"{len(text)}: run sled cache spoken with the tokenizer of the model"
             )
+        if not self._options.with_audio:  # samples wait in buffers, and audio is large
+            row = replace(row, audio=b"")
         return Sample(
             row=row,
             sample_rate=sample_rate,
@@ -225,11 +238,6 @@ class _StopError(ValueError):
 def _read_header(row: TokenRow) -> tuple[int, int]:
     """Sample rate and number of samples of the audio of a row."""
     if isinstance(row.audio, np.ndarray):
+        check_rate(int(row.sample_rate or 0))
         return int(row.sample_rate or 0), len(row.audio)
-    try:
-        info = soundfile.info(BytesIO(row.audio))
-    except (soundfile.LibsndfileError, OSError, TypeError) as error:
-        raise ValueError("its audio cannot be read") from error
-    if not info.frames:
-        raise ValueError("its audio is empty")
-    return int(info.samplerate), int(info.frames)
+    return read_header(row.audio)

@@ -8,12 +8,15 @@ import pytest
 import soundfile
 
 from sled.data.corpora.items import Rejected, Utterance
+from sled.data.tokens.extraction import extract, on_threads, read_speech
 from sled.data.tokens.folder import (
     DEFAULT_SPEAKER,
     read_any_corpus,
+    read_audio_paths,
     read_folder,
     write_folder,
 )
+from sled.data.tokens.pack import write_parquet
 
 
 def recording(folder: Path, name: str, seconds: float = 1.0) -> Path:
@@ -85,6 +88,32 @@ def test_what_the_form_cannot_hold_is_left_out_with_a_reason(tmp_path):
     }
     with pytest.raises(ValueError, match="lost: no file"):
         write_folder(items[3:4], tmp_path / "kaldi2")
+
+
+@pytest.mark.parametrize("kind", ["low rate", "m4a", "empty"])
+def test_audio_that_training_would_refuse_is_refused_at_each_step_before(kind, tmp_path):
+    good = [Utterance(n, recording(tmp_path, n), "Kept.") for n in ("one", "two")]
+    write_folder(good, tmp_path / "kaldi")
+    bad = good[1].audio
+    if kind == "m4a":
+        bad.write_bytes(b"\0\0\0 ftypM4A \0\0\0\0M4A mp42isom")
+    else:
+        samples = np.zeros(0 if kind == "empty" else 8_000)
+        soundfile.write(bad, samples, 16_000 if kind == "empty" else 8_000)
+    reason = {"low rate": "8000 Hz, under 16000", "m4a": "cannot be read", "empty": "is empty"}
+    [rejected] = write_folder(good, tmp_path / "again")
+    assert (rejected.id, rejected.reason) == ("two", "unusable_audio")
+    paths = read_audio_paths(tmp_path / "kaldi")
+    output = tmp_path / "table.pt"
+    extracted = extract(
+        paths, on_threads(lambda path: np.array([len(read_speech(path))])), output, "model"
+    )
+    packed = write_parquet(tmp_path / "kaldi", tmp_path / "parquet", skip_bad=True)
+    assert list(extracted.rows) == ["one"] and packed.utterances == 1
+    for told in (rejected.detail, extracted.rejected["two"], packed.rejected["two"]):
+        assert reason[kind] in told
+    with pytest.raises(ValueError, match="two: its audio .*--on_bad skip"):
+        write_parquet(tmp_path / "kaldi", tmp_path / "parquet")
 
 
 @pytest.mark.parametrize(

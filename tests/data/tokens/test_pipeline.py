@@ -1,18 +1,23 @@
 """The data pipeline; sled check compares its batches with recordings of the published one."""
 
+import io
 from dataclasses import replace
+from pathlib import Path
 
+import pyarrow
+import pyarrow.parquet
 import pytest
 import soundfile
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from torch.nn.functional import normalize
 
 from sled.codec.features import MEL_24K, log_mel
 from sled.data.tokens.options import COSYVOICE2, COSYVOICE2_2025, PipelineOptions
 from sled.data.tokens.pack import write_parquet
 from sled.data.tokens.parquet import read_rows
-from sled.data.tokens.pipeline import TokenBatches, TokenLoader, share_files
-from sled.data.tokens.tables import SPEECH_TOKENS, UTTERANCE_VECTORS, read_tokens, read_vectors
+from sled.data.tokens.pipeline import TokenBatches, TokenLoader, share_files, share_lost
 from tests.data.tokens.corpora import make_folder, make_parquet, name, seconds
 
 OPTIONS = replace(COSYVOICE2, shuffle_size=5, sort_size=4, max_frames_in_batch=260)
@@ -162,28 +167,30 @@ def test_processes_share_the_files(files):
 # Bad rows.
 
 
-def spoil(folder, name_of_utt: str, what: str) -> None:
-    """Make one utterance of a folder bad."""
-    table = folder / (UTTERANCE_VECTORS if what == "narrow" else SPEECH_TOKENS)
-    read = read_vectors if what == "narrow" else read_tokens
-    rows = {key: row.tolist() for key, row in read(table).items()}
-    row = rows[name_of_utt]
-    rows[name_of_utt] = {
-        "many": row * 2,
-        "high": [*row[:-1], 6561],
-        "negative": [-1, *row[1:]],
-        "low rate": row,
-        "broken": row,
-        "no audio": row,
-    }[what]
-    torch.save(rows, table)
-    audio = folder / "wav" / f"{name_of_utt}.wav"
-    if what == "low rate":
-        soundfile.write(audio, soundfile.read(audio)[0][::3], 8_000)
-    if what == "no audio":
-        audio.write_bytes(b"not a wave")
-    if what == "broken":
-        audio.write_bytes(audio.read_bytes()[:20_000])
+def spoil(files: list[Path], name_of_utt: str, what: str) -> None:
+    """Make one utterance of a corpus in Parquet bad."""
+    for file in files:
+        rows = pyarrow.parquet.read_table(file).to_pylist()
+        for row in rows:
+            if row["utt"] == name_of_utt:
+                tokens, audio = row["speech_token"], row["audio_data"]
+                row |= {
+                    "many": {"speech_token": tokens * 2},
+                    "high": {"speech_token": [*tokens[:-1], 6561]},
+                    "negative": {"speech_token": [-1, *tokens[1:]]},
+                    "low rate": {"audio_data": at_rate(audio, 8_000)},
+                    "no audio": {"audio_data": b"not a wave"},
+                    "nothing": {"audio_data": None},
+                }[what]
+        pyarrow.parquet.write_table(pyarrow.Table.from_pylist(rows), file)
+
+
+def at_rate(audio: bytes, rate: int) -> bytes:
+    """A recording at a lower rate."""
+    samples, before = soundfile.read(io.BytesIO(audio))
+    content = io.BytesIO()
+    soundfile.write(content, samples[:: before // rate], rate, format="WAV")
+    return content.getvalue()
 
 
 @pytest.mark.parametrize(
@@ -194,12 +201,12 @@ def spoil(folder, name_of_utt: str, what: str) -> None:
         ("negative", "from -1"),
         ("low rate", "8000 Hz"),
         ("no audio", "cannot be read"),
+        ("nothing", "cannot be read"),
     ],
 )
 def test_a_bad_row_is_left_out_and_counted_or_stops_the_run(what, word, tmp_path):
-    folder = make_folder(tmp_path / "source", count=4)
-    spoil(folder, name(0), what)
-    files = write_parquet(folder, tmp_path / "parquet").files
+    files = make_parquet(tmp_path, count=4)
+    spoil(files, name(0), what)
     batches = batches_of(files)
     assert sum(map(len, order(batches))) == 3
     assert word in batches.tally.bad[name(0)]
@@ -209,7 +216,8 @@ def test_a_bad_row_is_left_out_and_counted_or_stops_the_run(what, word, tmp_path
 
 def test_vectors_of_another_width_are_bad_rows(files):
     batches = batches_of(files, replace(OPTIONS, embedding_size=192))
-    assert order(batches) == []
+    with pytest.raises(ValueError, match=r"no row of 4 .*12 \(100.0%\) bad .* 6 numbers, not 192"):
+        order(batches)
     assert len(batches.tally.bad) == 12
     assert "has 6 numbers, not 192" in batches.tally.bad[name(0)]
 
@@ -235,16 +243,86 @@ def test_audio_that_does_not_decode_leaves_the_other_batches_as_they_are(files, 
 def test_a_file_that_is_none_is_left_out_or_stops_the_run(files, tmp_path, caplog):
     none = tmp_path / "none.tar"
     none.write_bytes(b"no Parquet")
-    assert sum(map(len, order(batches_of([*files, none])))) == 12
-    assert "1 bad rows or files" in caplog.text and "none.tar" in caplog.text
+    loader = TokenLoader(batches_of([*files, none]))
+    for _ in range(2):  # it is told once
+        assert sum(map(len, order(loader))) == 12
+        loader.start_epoch(1)
+    [told] = caplog.messages
+    assert "bad rows or files, the first is" in told and "none.tar" in told
     with pytest.raises(ValueError, match="none.tar is no Parquet file"):
         order(batches_of([*files, none], replace(OPTIONS, on_bad="stop")))
 
 
-def test_a_corpus_without_a_usable_row_does_not_loop_forever(files):
-    batches = batches_of(files, replace(OPTIONS, min_length=5_000), endless=True)
-    with pytest.raises(ValueError, match="12 too short"):
-        next(iter(batches))
+@pytest.mark.parametrize("endless", [True, False])
+@pytest.mark.parametrize("training", [True, False])
+def test_a_corpus_without_a_usable_row_is_an_error_that_tells_why(endless, training, files):
+    options = replace(OPTIONS, min_length=5_000)
+    batches = batches_of(files, options, endless=endless, training=training)
+    with pytest.raises(ValueError, match=r"no row of 4 .*12 \(100.0%\) too short"):
+        next(iter(TokenLoader(batches)))
+
+
+@pytest.mark.parametrize("num_workers", [0, 2])
+@pytest.mark.parametrize("ends_early", [False, True])
+def test_what_filters_leave_out_is_told_once_with_its_share(num_workers, ends_early, files, caplog):
+    """Also if another process has fewer batches, and the epoch ends before its last one."""
+    options = replace(OPTIONS, min_length=150, max_length=190)
+    lengths = [100 * seconds(number) for number in range(12)]
+    short, long = sum(one < 150 for one in lengths), sum(one > 190 for one in lengths)
+    loader = TokenLoader(batches_of(files, options), num_workers, prefetch=2)
+    for epoch in range(2):
+        loader.start_epoch(epoch)
+        batches = iter(loader)
+        for _ in range(2) if ends_early else batches:
+            next(batches, None)
+        del batches
+    assert short and long
+    [told] = caplog.messages
+    for count, limit in ((short, "too short"), (long, "too long")):
+        assert f"{count} ({count / 12:.1%}) {limit}" in told
+    assert "bad" not in told
+
+
+def test_only_the_first_process_tells_of_what_all_of_them_read(files, caplog):
+    options = replace(OPTIONS, min_length=150)
+    for rank in range(2):
+        list(TokenLoader(batches_of(files, options, rank=rank, world_size=2, training=False)))
+    assert len(caplog.messages) == 1
+    for rank in range(2):
+        list(TokenLoader(batches_of(files, options, rank=rank, world_size=2)))
+    assert [f"process {rank}:" in told for rank, told in enumerate(caplog.messages[1:])] == [
+        True
+    ] * 2
+
+
+@given(st.integers(1, 60), st.integers(1, 12))
+def test_the_share_that_is_lost_is_that_beyond_the_smallest_share(num_files, world_size):
+    files = [Path(str(number)) for number in range(num_files)]
+    sizes = [len(share_files(files, 0, rank, world_size)) for rank in range(world_size)]
+    lost = 1 - world_size * min(sizes) / sum(sizes)
+    assert share_lost(num_files, world_size) == pytest.approx(lost)
+
+
+def test_files_that_are_not_read_to_the_end_are_worth_a_warning(files, caplog):
+    for rank in range(3):
+        batches_of(files, rank=rank, world_size=3)
+    [told] = caplog.messages
+    assert "4 files are shared by 3 processes" in told and "25 %" in told
+    caplog.clear()
+    batches_of(files, world_size=2), batches_of(files, world_size=3, training=False)
+    batches_of(files * 10, world_size=3)  # a fortieth
+    assert not caplog.messages
+
+
+def test_buffers_hold_no_audio_that_is_not_decoded(files):
+    assert all(sample.row.audio for batch in batches_of(files).plan(0) for sample in batch)
+    options = replace(OPTIONS, with_audio=False)
+    lengths = {}
+    for batch in batches_of(files, options).plan(0):
+        for sample in batch:
+            assert not sample.row.audio
+            lengths[sample.row.utt] = sample.num_samples
+    assert lengths == {name(n): round(24_000 * seconds(n) / 960 + 0.499) * 960 for n in range(12)}
 
 
 def test_limits_are_those_of_the_published_recipes():
@@ -268,6 +346,6 @@ def test_limits_are_those_of_the_published_recipes():
 )
 def test_rows_outside_the_limits_are_counted(change, limit, files):
     batches = batches_of(files, replace(OPTIONS, **change))
-    kept = sum(map(len, order(batches)))
+    kept = sum(map(len, batches.plan(0)))
     assert batches.tally.filtered[limit] == 12 - kept > 0
     assert not batches.tally.bad
