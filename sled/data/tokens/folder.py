@@ -8,7 +8,7 @@ published tools read them, or else from the folder.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -68,8 +68,15 @@ def read_audio_paths(folder: Path) -> dict[str, Path]:
     return {name: _find(wav, folder) for name, wav in recordings.items()}
 
 
-def read_folder(folder: Path) -> list[FolderUtterance]:
+def read_folder(
+    folder: Path, on_bad: Callable[[str, str], None] | None = None
+) -> list[FolderUtterance]:
     """Read the utterances of a folder, in the order of `wav.scp`.
+
+    Args:
+        folder: The folder.
+        on_bad: Told of each utterance without text or speaker, and the reason; it is left out then.
+            None: such an utterance is an error.
 
     Raises:
         ValueError: If a file is missing, a name is twice in one, or an utterance lacks its text or
@@ -81,14 +88,19 @@ def read_folder(folder: Path) -> list[FolderUtterance]:
     instructions = read_table(folder / "instruct") if has_instructions else {}
     utterances = []
     for name, wav in recordings.items():
-        for file, table in (("text", texts), ("utt2spk", speakers)):
-            if name not in table:
-                raise ValueError(f"{folder / file} has no line for {name}: add it")
+        without = [
+            file for file, table in (("text", texts), ("utt2spk", speakers)) if name not in table
+        ]
+        if without:
+            if on_bad is None:
+                raise ValueError(f"{folder / without[0]} has no line for {name}: add it")
+            on_bad(name, f"{' and '.join(without)} has no line for it")
+            continue
         text = " ".join(texts[name].split())
         utterances.append(
             FolderUtterance(name, wav, text, speakers[name], instructions.get(name), folder)
         )
-    if not utterances:
+    if not recordings:
         raise ValueError(f"{folder / 'wav.scp'} names no recordings: check the path")
     return utterances
 

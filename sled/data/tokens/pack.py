@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 from collections.abc import Iterable, Mapping, Sequence
@@ -13,15 +14,12 @@ from typing import Any
 import numpy as np
 
 from sled.data.tokens.folder import FolderUtterance, read_folder
-from sled.data.tokens.header import read_header
+from sled.data.tokens.header import read_header, source_of
 from sled.data.tokens.parquet import (
     DATA_LIST,
     SPOKEN_COLUMN,
     TOKEN_COLUMNS,
-    VECTOR_COLUMNS,
-    TokenRow,
     parquet_module,
-    read_rows,
 )
 from sled.data.tokens.tables import (
     SPEAKER_VECTORS,
@@ -35,6 +33,8 @@ from sled.data.tokens.tables import (
 from sled.files.progress import Progress
 
 UTTERANCES_PER_FILE = 1000
+# In the metadata of a file: a digest of what it was made of.
+_MADE_OF = b"sled.made_of"
 
 
 @dataclass
@@ -63,7 +63,8 @@ def write_parquet(
 ) -> ParquetReport:
     """Pack a Kaldi folder, and the tables in it, as Parquet.
 
-    Files of an earlier, interrupted run are kept if they hold the same utterances and tables.
+    Files of an earlier, interrupted run are kept if they hold the same utterances and tables, and
+    the audio files have the size and the time that they had.
 
     Args:
         folder: The folder. Of the tables `utt2embedding.pt`, `spk2embedding.pt`,
@@ -82,7 +83,8 @@ def write_parquet(
     if num_utts < 1 or num_processes < 1:
         raise ValueError(f"{num_utts} utterances a file, {num_processes} processes: both need 1")
     tables = _read_tables(folder, preference)
-    good, rejected = _sort_out(read_folder(folder), tables)
+    rejected: dict[str, str] = {}
+    good = _sort_out(read_folder(folder, rejected.__setitem__), tables, rejected)
     if rejected and not skip_bad:
         name, reason = next(iter(rejected.items()))
         raise ValueError(
@@ -90,15 +92,19 @@ def write_parquet(
             "or leave them out with --on_bad skip"
         )
     if not good:
-        raise ValueError(f"no utterance of {folder} can be packed: extract its tables again")
+        name, reason = next(iter(rejected.items()))
+        raise ValueError(
+            f"none of {len(rejected)} utterances of {folder} can be packed, the first is {name}: "
+            f"{reason}: complete the corpus, or extract its tables again"
+        )
     output.mkdir(parents=True, exist_ok=True)
     parts = [good[first : first + num_utts] for first in range(0, len(good), num_utts)]
     files = [output / f"parquet_{number:09d}.tar" for number in range(len(parts))]
-    jobs = {
+    rows_of = {
         file: [_fields(one, tables) for one in part]
         for file, part in zip(files, parts, strict=True)
-        if not _is_complete(file, [_fields(one, tables) for one in part])
     }
+    jobs = {file: rows for file, rows in rows_of.items() if not _is_complete(file, rows)}
     with Progress("packing", len(files), "file", len(files) - len(jobs)) as progress:
         if num_processes == 1:
             for file, rows in jobs.items():
@@ -136,16 +142,16 @@ def _read_tables(folder: Path, preference: bool) -> _Tables:
 
 
 def _sort_out(
-    utterances: Sequence[FolderUtterance], tables: _Tables
-) -> tuple[list[FolderUtterance], dict[str, str]]:
-    good, rejected = [], {}
+    utterances: Sequence[FolderUtterance], tables: _Tables, rejected: dict[str, str]
+) -> list[FolderUtterance]:
+    good = []
     for one in utterances:
         reason = _what_is_missing(one, tables)
         if reason:
             rejected[one.id] = reason
         else:
             good.append(one)
-    return good, rejected
+    return good
 
 
 def _what_is_missing(one: FolderUtterance, tables: _Tables) -> str | None:
@@ -200,6 +206,7 @@ def _write_file(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
         SPOKEN_COLUMN: pyarrow.list_(pyarrow.int64()),
         "instruct": pyarrow.string(),
     }
+    made_of = _digest(rows)  # before the audio is read: if it changes meanwhile, it is packed again
     content = [{**row, "audio_data": Path(row["audio"]).read_bytes()} for row in rows]
     present = {name for row in content for name in row}
     table = pyarrow.table(
@@ -207,7 +214,8 @@ def _write_file(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
             name: pyarrow.array([row.get(name) for row in content], kind)
             for name, kind in types.items()
             if name in present
-        }
+        },
+        metadata={_MADE_OF: made_of},
     )
     partial_path = path.with_name(f".{path.name}.part")
     parquet.write_table(table, partial_path)
@@ -215,30 +223,31 @@ def _write_file(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
 
 
 def _is_complete(path: Path, rows: Sequence[Mapping[str, Any]]) -> bool:
-    """Whether a file holds these rows, but for their audio, of which only the size is compared."""
+    """Whether a file was made of these rows; of its content, nothing but the end is read."""
+    parquet = parquet_module()
+    import pyarrow
+
     if not path.is_file():
         return False
     try:
-        found = list(read_rows(path))
-    except ValueError:
+        found = parquet.read_schema(path).metadata or {}
+    except (pyarrow.ArrowException, OSError):
         return False
-    return len(found) == len(rows) and all(map(_is_same, found, rows))
+    return bool(found.get(_MADE_OF) == _digest(rows))
 
 
-def _is_same(row: TokenRow, fields: Mapping[str, Any]) -> bool:
-    names = (*VECTOR_COLUMNS, *TOKEN_COLUMNS, SPOKEN_COLUMN)
-    return (
-        (row.utt, row.text, row.spk, row.instruct)
-        == (fields["utt"], fields["text"], fields["spk"], fields.get("instruct"))
-        and len(row.audio) == Path(fields["audio"]).stat().st_size
-        and all(_equal(getattr(row, name), fields.get(name)) for name in names)
-    )
-
-
-def _equal(one: Row | None, other: Row | None) -> bool:
-    if one is None or other is None:
-        return one is other
-    return np.array_equal(one, other)
+def _digest(rows: Sequence[Mapping[str, Any]]) -> bytes:
+    """A digest of rows; for their audio stand the size and the time of the file."""
+    digest = hashlib.sha256()
+    for row in rows:
+        for name, value in row.items():
+            if isinstance(value, np.ndarray):
+                digest.update(f"{name} {value.dtype.str} {len(value)}\n".encode())
+                digest.update(np.ascontiguousarray(value).data)
+            else:
+                digest.update(json.dumps([name, value]).encode() + b"\n")
+        digest.update(source_of(Path(row["audio"])).encode() + b"\n")
+    return digest.hexdigest().encode()
 
 
 def _write_lists(

@@ -8,8 +8,9 @@ extracted, speaker vectors and speech tokens.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,10 @@ from sled.files.extras import install_command
 DATA_LIST = "data.list"
 # Rows that are read at a time.
 _ROWS = 64
+_LINE = "\n"
+
+OnBadRow = Callable[[str, str], None]
+"""Told of a row that cannot be used: its name, and the reason."""
 
 # Columns of arrays.
 VECTOR_COLUMNS = ("utt_embedding", "spk_embedding")
@@ -97,12 +102,31 @@ def read_data_list(*paths: Path) -> list[Path]:
     return files
 
 
-def read_rows(path: Path) -> Iterator[TokenRow]:
+def read_rows(path: Path, on_bad: OnBadRow | None = None) -> Iterator[TokenRow]:
     """Yield the rows of a Parquet file.
 
+    Args:
+        path: The file.
+        on_bad: Told of each malformed row, which is left out then. None: such a row is an error.
+
     Raises:
-        ValueError: If it is no Parquet file, or lacks a column that every row needs.
+        ValueError: If it is no Parquet file, lacks a column that every row needs, or a row is
+            malformed.
     """
+    for number, fields in enumerate(_read_fields(path)):
+        try:
+            row = _make_row(fields())
+        except (ValueError, TypeError, OverflowError) as error:
+            reason = f"row {number} is malformed ({str(error).partition(_LINE)[0]})"
+            if on_bad is None:
+                raise ValueError(f"{path}: {reason}: make it again") from error
+            on_bad(f"row {number}", reason)
+        else:
+            yield row
+
+
+def _read_fields(path: Path) -> Iterator[Callable[[], dict[str, Any]]]:
+    """Yield functions that return the fields of each row, or raise ValueError if they cannot."""
     parquet = parquet_module()
     import pyarrow
 
@@ -118,16 +142,23 @@ def read_rows(path: Path) -> Iterator[TokenRow]:
             raise ValueError(f"it has no column {' nor '.join(missing)}")
         wanted = sorted(columns & set(found.values()))
         for batch in file.iter_batches(_ROWS, columns=wanted):
-            for fields in batch.to_pylist():
-                yield _make_row({name: fields.get(column) for name, column in found.items()})
+            for place in range(len(batch)):
+                yield partial(_fields_of, batch, place, found)
     except (pyarrow.ArrowException, OSError, ValueError, TypeError) as error:
-        reason = str(error).partition("\n")[0]
+        reason = str(error).partition(_LINE)[0]
         raise ValueError(
             f"{path} is no Parquet file of a speech corpus ({reason}): make it again"
         ) from error
 
 
+def _fields_of(batch: Any, place: int, found: Mapping[str, str]) -> dict[str, Any]:
+    [fields] = batch.slice(place, 1).to_pylist()
+    return {name: fields.get(column) for name, column in found.items()}
+
+
 def _make_row(fields: Mapping[str, Any]) -> TokenRow:
+    if fields["utt"] is None:
+        raise ValueError("it has no utt")
     audio, utt = fields["audio_data"], str(fields["utt"])
     if fields["sample_rate"] is not None:
         samples = np.frombuffer(audio, np.float32) if isinstance(audio, bytes) else audio

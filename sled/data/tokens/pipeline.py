@@ -155,7 +155,7 @@ class TokenBatches(IterableDataset[dict[str, Any]]):
             logger.warning(
                 "%d files are shared by %d processes, and an epoch ends with the smallest share: "
                 "about %.0f %% of the utterances are left out of each epoch; pack the corpus to "
-                "more files, with a lower --num_utts_per_parquet, or to a multiple of the processes",
+                "more files (a lower --num_utts_per_parquet), or to a multiple of the processes",
                 len(self.files),
                 world_size,
                 100 * lost,

@@ -29,7 +29,7 @@ class _Worker:
         self._failure = ""
         try:
             self._compute = load()
-        except (ValueError, OSError, RuntimeError) as error:
+        except Exception as error:
             # If it were raised here, Ray would start workers again and again.
             self._failure = str(error).partition("\n")[0] or type(error).__name__
 

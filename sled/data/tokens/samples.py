@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from math import ceil
 from pathlib import Path
 from random import Random
@@ -100,7 +101,7 @@ class SampleMaker:
         """
         for path in files:
             try:
-                for row in read_rows(path):
+                for row in read_rows(path, partial(self._note_malformed, path)):
                     if sample := self._make(row, path):
                         yield sample
             except _StopError:
@@ -121,6 +122,10 @@ class SampleMaker:
             self.tally.filtered[limit] += 1
             return None
         return self._fit(sample)
+
+    def _note_malformed(self, path: Path, name: str, reason: str) -> None:
+        self.tally.rows += 1
+        self._note(f"{path}, {name}", reason, f"{path}: {reason}: repair the corpus")
 
     def _note(self, name: str, reason: str, message: str) -> None:
         if self._options.on_bad == "stop":

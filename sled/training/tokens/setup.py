@@ -128,7 +128,8 @@ def _check_guidance(model: TokenLM, data: TokenDataArguments, args: TokenTrainin
     check_layer(args.alignment_layer, model.config.architecture.num_hidden_layers)
     for path in read_data_list(*map(Path, data.train_manifest)):
         try:
-            if any(row.spoken_token is not None for row in islice(read_rows(path), _SEARCHED)):
+            rows = read_rows(path, lambda name, reason: None)
+            if any(row.spoken_token is not None for row in islice(rows, _SEARCHED)):
                 return
         except ValueError:  # bad files are treated as --on_bad says, when batches are made
             continue

@@ -94,6 +94,20 @@ def test_recordings_that_fail_are_reported_and_tried_again(recordings, tmp_path)
     assert name(3) in read_tokens(output)
 
 
+class RuntimeOfItsOwnError(Exception):
+    """As those of ONNX Runtime, which derive from nothing else."""
+
+
+def test_an_error_of_any_kind_leaves_out_one_recording(recordings, tmp_path):
+    def compute(path: Path) -> np.ndarray:
+        if path.stem == name(2):
+            raise RuntimeOfItsOwnError("a node failed\nand more")
+        return length_of(path)
+
+    report = extract(recordings, on_threads(compute), tmp_path / "table.pt", "model")
+    assert report.rejected == {name(2): "a node failed"} and report.computed == 8
+
+
 def test_a_table_of_another_model_is_not_overwritten(recordings, tmp_path):
     output = tmp_path / "table.pt"
     extract(recordings, on_threads(length_of), output, "model")

@@ -78,16 +78,20 @@ def test_rejected_readings_and_instructions_are_packed(tmp_path):
 
 
 def test_bad_utterances_stop_the_work_or_are_left_out(tmp_path):
-    folder = make_folder(tmp_path / "source", count=4)
+    folder = make_folder(tmp_path / "source", count=5)
     tokens = {key: row.tolist() for key, row in read_tokens(folder / SPEECH_TOKENS).items()}
     del tokens[name(0)]
     tokens[name(1)] = []
     torch.save(tokens, folder / SPEECH_TOKENS)
     (folder / "wav" / f"{name(2)}.wav").unlink()
-    with pytest.raises(ValueError, match=r"utt000: no speech_token .*3 such.*--on_bad skip"):
+    for file in ("text", "utt2spk"):
+        lines = (folder / file).read_text().splitlines(keepends=True)
+        (folder / file).write_text("".join(lines[:4]))
+    with pytest.raises(ValueError, match=r"utt00.: .*4 such.*--on_bad skip"):
         write_parquet(folder, tmp_path / "parquet")
     report = write_parquet(folder, tmp_path / "parquet", skip_bad=True)
-    assert report.utterances == 1 and len(report.rejected) == 3
+    assert report.utterances == 1 and len(report.rejected) == 4
+    assert "text and utt2spk has no line" in report.rejected[name(4)]
     assert "is empty" in report.rejected[name(1)]
     assert "no audio file" in report.rejected[name(2)]
 
@@ -106,6 +110,56 @@ def test_work_that_was_interrupted_goes_on_where_it_stopped(tmp_path):
     (folder / "text").write_text(text)
     write_parquet(folder, tmp_path / "parquet", num_utts=2)
     assert [row.text for row in read_rows(files[3])][1] == "This is something else."
+
+
+def test_files_are_made_again_only_if_recordings_have_changed(tmp_path, monkeypatch):
+    """Nothing is read of what a file holds: its audio can be terabytes."""
+    folder = make_folder(tmp_path / "source", count=4)
+    files = write_parquet(folder, tmp_path / "parquet", num_utts=2).files
+    before = [file.stat().st_mtime_ns for file in files]
+    changed = folder / "wav" / f"{name(3)}.wav"
+    content = bytearray(changed.read_bytes())
+    content[-1] ^= 1
+    changed.write_bytes(content)  # of the same size
+    with monkeypatch.context() as patch:
+        for reader in ("ParquetFile", "read_table"):
+            patch.delattr(pyarrow.parquet, reader)
+        write_parquet(folder, tmp_path / "parquet", num_utts=2)
+    assert [file.stat().st_mtime_ns == one for file, one in zip(files, before, strict=True)] == [
+        *(True, False)
+    ]
+    assert [row.audio for row in read_rows(files[1])][1] == bytes(content)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"speech_token": [1, None]},
+        {"utt": None},
+        {"text": b"\xff"},
+        {"sample_rate": 16_000, "audio_data": b"abc"},
+    ],
+)
+def test_a_malformed_row_is_told_and_leaves_the_others(change, tmp_path):
+    """Also if it is not the first of those that are read together."""
+    samples = np.zeros(4, np.float32).tobytes()
+    plain = {"audio_data": samples, "text": b"Text.", "speech_token": [1], "sample_rate": None}
+    rows = [{"utt": name(n), "utt_embedding": [1.0, 2.0], **plain} for n in range(4)]
+    rows[1] |= change
+    kinds = {"text": pyarrow.binary(), "utt_embedding": pyarrow.list_(pyarrow.float64())}
+    kinds |= {"utt": pyarrow.string(), "audio_data": pyarrow.binary()}
+    kinds |= {"speech_token": pyarrow.list_(pyarrow.int64()), "sample_rate": pyarrow.int64()}
+    table = pyarrow.Table.from_pylist(rows, pyarrow.schema(list(kinds.items())))
+    # A string that is no UTF-8, as other writers may leave it.
+    texts = pyarrow.StringArray.from_buffers(4, *table["text"].chunk(0).buffers()[1:])
+    table = table.set_column(table.schema.get_field_index("text"), "text", texts)
+    pyarrow.parquet.write_table(table, tmp_path / "corpus.parquet")
+    told = {}
+    read = list(read_rows(tmp_path / "corpus.parquet", told.__setitem__))
+    assert [row.utt for row in read] == [name(n) for n in (0, 2, 3)]
+    assert list(told) == ["row 1"]
+    with pytest.raises(ValueError, match=r"corpus.parquet: row 1 is malformed"):
+        list(read_rows(tmp_path / "corpus.parquet"))
 
 
 def test_what_is_no_corpus_is_refused(tmp_path):

@@ -214,6 +214,19 @@ def test_a_bad_row_is_left_out_and_counted_or_stops_the_run(what, word, tmp_path
         order(batches_of(files, replace(OPTIONS, on_bad="stop")))
 
 
+def test_a_malformed_row_is_one_bad_row(files, tmp_path):
+    [file] = make_parquet(tmp_path, count=4, num_utts=4)
+    rows = pyarrow.parquet.read_table(file).to_pylist()
+    rows[1]["speech_token"][0] = None
+    pyarrow.parquet.write_table(pyarrow.Table.from_pylist(rows), file)
+    batches = batches_of([file])
+    assert sum(map(len, order(batches))) == 3
+    [(place, reason)] = batches.tally.bad.items()
+    assert place == f"{file}, row 1" and "malformed" in reason and batches.tally.rows == 4
+    with pytest.raises(ValueError, match="row 1 is malformed .*--on_bad skip"):
+        order(batches_of([file], replace(OPTIONS, on_bad="stop")))
+
+
 def test_vectors_of_another_width_are_bad_rows(files):
     batches = batches_of(files, replace(OPTIONS, embedding_size=192))
     with pytest.raises(ValueError, match=r"no row of 4 .*12 \(100.0%\) bad .* 6 numbers, not 192"):
