@@ -1,22 +1,19 @@
 """Extraction of tokens and speaker vectors from recordings into tables.
 
 The rows of a table are collected in a journal beside it, so an interrupted run goes on where it
-stopped. A report tells with what the rows were made, and which recordings failed: these are tried
-again by the next run.
+stopped. A report tells with what the rows were made, of which recordings, and which failed: those
+that failed or have changed are worked on again by the next run.
 """
 
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
-from typing import Any, TextIO
 
 import numpy as np
 import soundfile
@@ -27,9 +24,16 @@ from sled.codec.features import ANALYSIS_RATE, resample
 from sled.codec.speaker.encoder import load_speaker_encoder
 from sled.codec.speech_tokens.dual import mix_codebooks
 from sled.codec.speech_tokens.files import load_speech_tokenizer
-from sled.data.tokens.header import read_header
+from sled.data.tokens.header import read_header, source_of
+from sled.data.tokens.journal import (
+    Finished,
+    journal_line,
+    journal_of,
+    open_journal,
+    read_finished,
+    write_report,
+)
 from sled.data.tokens.tables import LINGUISTIC, MIXED, SEMANTIC, Row, read_tokens, write_table
-from sled.files.json_object import read_json_object
 from sled.files.progress import Progress
 
 # Recordings that are handed to the threads at a time, for each of them.
@@ -132,7 +136,7 @@ def extract(
         output: The table, a file `.pt`. Beside it are a journal while the work is not complete,
             and a report as JSON.
         made_with: What computes, such as a digest of the model. Rows of an earlier run are kept if
-            it was made with the same.
+            it was made with the same, and the size and time of the recording are the same.
         skip_bad: Whether recordings that fail are left out. Otherwise they are an error.
 
     Raises:
@@ -140,12 +144,14 @@ def extract(
             with something else.
     """
     output.parent.mkdir(parents=True, exist_ok=True)
-    rows = _finished_rows(output, made_with)
+    sources = {name: source_of(path) for name, path in recordings.items() if path.is_file()}
+    finished = read_finished(output, made_with, sources)
+    finished.drop_changed(sources)
     report = ExtractionReport({})
-    todo = {name: path for name, path in recordings.items() if name not in rows}
+    todo = {name: path for name, path in recordings.items() if name not in finished.rows}
     done = len(recordings) - len(todo)
     with (
-        _open_journal(output, made_with, rows) as journal,
+        open_journal(output, made_with, finished) as journal,
         Progress("extracting", len(recordings), "recording", done) as progress,
     ):
         for name, result in execute(todo) if todo else ():
@@ -158,18 +164,30 @@ def extract(
                     )
                 report.rejected[name] = result
             else:
-                rows[name] = result
+                source = sources.get(name, "")
+                finished.add(name, result, source)
                 report.computed += 1
-                journal.write(json.dumps({name: result.tolist()}) + "\n")
-    report.rows = {name: rows[name] for name in recordings if name in rows}
+                journal.write(journal_line(name, result, source))
+    report.rows = {name: finished.rows[name] for name in recordings if name in finished.rows}
     if not report.rows:
         name, reason = next(iter(report.rejected.items()), ("", "there are no recordings"))
         raise ValueError(f"none of {len(recordings)} recordings can be used: {name} {reason}")
-    if report.computed or not output.is_file():
+    write_report(output, _describe(made_with, report, finished))
+    if not finished.is_stored:
         write_table(output, report.rows)
-    _write_report(output, made_with, report)
-    _journal_of(output).unlink(missing_ok=True)
+    journal_of(output).unlink(missing_ok=True)
     return report
+
+
+def _describe(made_with: str, report: ExtractionReport, finished: Finished) -> dict[str, object]:
+    lengths = [len(row) for row in report.rows.values()]
+    return {
+        "made_with": made_with,
+        "recordings": len(report.rows),
+        "numbers": {"total": sum(lengths), "fewest": min(lengths), "most": max(lengths)},
+        "rejected": report.rejected,
+        "sources": finished.sources,
+    }
 
 
 def speaker_means(vectors: Mapping[str, Row], speakers: Mapping[str, str]) -> dict[str, Row]:
@@ -261,84 +279,3 @@ def on_threads(compute: Compute, num_threads: int = 1) -> Executor:
                 yield from pool.map(lambda item: attempt(compute, *item), block)
 
     return execute
-
-
-def _journal_of(output: Path) -> Path:
-    return output.with_name(f".{output.name}.journal")
-
-
-def _report_of(output: Path) -> Path:
-    return output.with_suffix(".json")
-
-
-def _finished_rows(output: Path, made_with: str) -> dict[str, Row]:
-    """The rows of earlier runs: of the table, and of a journal."""
-    rows: dict[str, Row] = {}
-    if output.is_file():
-        report = _report_of(output)
-        if not report.is_file() or read_json_object(report).get("made_with") != made_with:
-            raise ValueError(
-                f"{output} was made with something else, or not by this command: delete it, or "
-                "write to another folder"
-            )
-        stored = torch.load(output, map_location="cpu", weights_only=True)
-        # Of two codebooks, this command extracts one.
-        plain = {
-            name: row[SEMANTIC] if isinstance(row, dict) else row for name, row in stored.items()
-        }
-        rows |= {name: np.asarray(row) for name, row in plain.items()}
-    journal = _journal_of(output)
-    if journal.is_file():
-        lines = _whole_lines(journal)
-        if lines and lines[0].get("made_with") == made_with:
-            for line in lines[1:]:
-                rows |= {name: np.asarray(row) for name, row in line.items()}
-        else:
-            journal.unlink()
-    return rows
-
-
-def _whole_lines(journal: Path) -> list[dict[str, Any]]:
-    """The objects of a journal, without a last one that was not written to its end."""
-    lines = []
-    for line in journal.read_text(encoding="utf-8").splitlines():
-        try:
-            lines.append(json.loads(line))
-        except ValueError:
-            break
-    return lines
-
-
-@contextmanager
-def _open_journal(output: Path, made_with: str, rows: Mapping[str, Row]) -> Iterator[TextIO]:
-    """Open the journal for further rows; it begins with those that are known."""
-    journal = _journal_of(output)
-    if journal.is_file():  # written again, because its last line may be incomplete
-        partial = journal.with_name(f"{journal.name}.part")
-        with partial.open("w", encoding="utf-8") as file:
-            file.writelines(_lines(made_with, rows))
-        os.replace(partial, journal)
-    else:
-        journal.write_text("".join(_lines(made_with, {})), encoding="utf-8")
-    with journal.open("a", encoding="utf-8", buffering=1) as file:
-        yield file
-
-
-def _lines(made_with: str, rows: Mapping[str, Row]) -> Iterable[str]:
-    yield json.dumps({"made_with": made_with}) + "\n"
-    for name, row in rows.items():
-        yield json.dumps({name: row.tolist()}) + "\n"
-
-
-def _write_report(output: Path, made_with: str, report: ExtractionReport) -> None:
-    lengths = [len(row) for row in report.rows.values()]
-    content = {
-        "made_with": made_with,
-        "recordings": len(report.rows),
-        "numbers": {"total": sum(lengths), "fewest": min(lengths), "most": max(lengths)},
-        "rejected": report.rejected,
-    }
-    path = _report_of(output)
-    partial = path.with_name(f".{path.name}.part")
-    partial.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-    os.replace(partial, path)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
+from io import BytesIO
 from pathlib import Path
 
 import soundfile
@@ -213,7 +214,7 @@ def _fit(
 
 
 def _cut(item: Utterance, path: Path) -> Path:
-    """Write a part of a recording as a file."""
+    """Write a part of a recording as a file; one that is there and the same keeps its time."""
     path.parent.mkdir(exist_ok=True)
     with soundfile.SoundFile(item.audio) as file:
         first = round(item.start_s * file.samplerate)
@@ -222,5 +223,8 @@ def _cut(item: Utterance, path: Path) -> Path:
         file.seek(first)
         wanted = -1 if item.duration_s is None else round(item.duration_s * file.samplerate)
         samples = file.read(wanted, dtype="float32")
-        soundfile.write(path, samples, file.samplerate, subtype="PCM_16")
+        content = BytesIO()
+        soundfile.write(content, samples, file.samplerate, subtype="PCM_16", format="WAV")
+    if not path.is_file() or path.read_bytes() != content.getvalue():
+        path.write_bytes(content.getvalue())
     return path

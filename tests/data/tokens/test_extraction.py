@@ -1,8 +1,10 @@
 """Extraction of tokens and speaker vectors: complete, restartable, with a report."""
 
 import json
+import os
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,6 +15,7 @@ from sled.codec.speaker.network import SpeakerNetwork, SpeakerSizes
 from sled.codec.speech_tokens.dual import mix_codebooks
 from sled.codec.speech_tokens.export import export_tokenizer
 from sled.codec.speech_tokens.network import TokenizerNetwork, TokenizerSizes
+from sled.data.tokens import extraction
 from sled.data.tokens.extraction import extract, on_threads, read_speech, speaker_means
 from sled.data.tokens.folder import read_audio_paths
 from sled.data.tokens.tables import read_tokens, read_vectors, write_table
@@ -92,6 +95,92 @@ def test_recordings_that_fail_are_reported_and_tried_again(recordings, tmp_path)
     report = extract(recordings, on_threads(length_of), output, "model")
     assert (report.computed, list(report.rejected)) == (1, [name(5)])
     assert name(3) in read_tokens(output)
+
+
+def replace_recording(path: Path, seconds: float) -> None:
+    """Another recording of another length under the same name."""
+    soundfile.write(path, 0.1 * np.ones(round(16_000 * seconds)), 16_000)
+
+
+@pytest.mark.parametrize("interrupted", [False, True])
+def test_recordings_that_have_changed_are_worked_on_again(interrupted, recordings, tmp_path):
+    """After a complete run, and after one that was interrupted behind the rows in question."""
+    output, seen = tmp_path / "table.pt", []
+
+    def compute(path: Path) -> np.ndarray:
+        if interrupted and path.stem == name(8):
+            raise KeyboardInterrupt
+        return length_of(path)
+
+    if interrupted:
+        with pytest.raises(KeyboardInterrupt):
+            extract(recordings, on_threads(compute), output, "model")
+    else:
+        extract(recordings, on_threads(compute), output, "model")
+    size = recordings[name(1)].stat().st_size
+    replace_recording(recordings[name(1)], 3.0)
+    replace_recording(recordings[name(2)], (size - 44) / 32_000)
+    recordings[name(3)].write_bytes(b"no wave any more")
+
+    def again(path: Path) -> np.ndarray:
+        seen.append(path.stem)
+        return length_of(path)
+
+    report = extract(recordings, on_threads(again), output, "model")
+    assert {name(1), name(2), name(3)} == set(seen) - {name(8)}
+    assert read_tokens(output)[name(1)].tolist() == [48_000, 7]
+    assert list(report.rejected) == [name(3)] and name(3) not in read_tokens(output)
+    seen.clear()
+    assert extract(recordings, on_threads(again), output, "model").computed == 0
+    assert seen == [name(3)]
+
+
+def test_a_recording_of_the_same_size_has_changed_with_its_time(recordings, tmp_path):
+    output, path = tmp_path / "table.pt", recordings[name(4)]
+    extract(recordings, on_threads(length_of), output, "model")
+    before = path.stat()
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns + 1))
+    assert extract(recordings, on_threads(length_of), output, "model").computed == 1
+    path.unlink()  # what is gone cannot be worked on again
+    report = extract(recordings, on_threads(length_of), output, "model")
+    assert report.computed == 0 and name(4) in report.rows
+
+
+@pytest.mark.parametrize("changed", [False, True])
+@pytest.mark.parametrize("last", ["write_report", "write_table"])
+def test_an_interruption_between_report_and_table_loses_nothing(
+    last, changed, recordings, tmp_path, monkeypatch
+):
+    output = tmp_path / "table.pt"
+    if changed:
+        extract(recordings, on_threads(length_of), output, "model")
+        replace_recording(recordings[name(1)], 3.0)
+    live = getattr(extraction, last)
+
+    def killed(*args: Any) -> None:
+        live(*args)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(extraction, last, killed)
+        extract(recordings, on_threads(length_of), output, "model")
+    report = extract(recordings, on_threads(length_of), output, "model")
+    assert report.computed == 0 and list(report.rows) == list(recordings)
+    table = read_tokens(output)
+    assert all(table[key].tolist() == length_of(path).tolist() for key, path in recordings.items())
+    assert not list(tmp_path.glob(".table*"))
+
+
+def test_a_table_of_an_earlier_version_is_gone_on_with(recordings, tmp_path):
+    """Its report does not tell of which recordings it was made."""
+    output, report = tmp_path / "table.pt", tmp_path / "table.json"
+    extract(recordings, on_threads(length_of), output, "model")
+    told = json.loads(report.read_text())
+    del told["sources"]
+    report.write_text(json.dumps(told))
+    assert extract(recordings, on_threads(length_of), output, "model").computed == 0
+    replace_recording(recordings[name(1)], 3.0)
+    assert extract(recordings, on_threads(length_of), output, "model").computed == 1
 
 
 class RuntimeOfItsOwnError(Exception):

@@ -1,6 +1,8 @@
 """Kaldi folders: written from any corpus, and read again."""
 
 import json
+import os
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -50,6 +52,12 @@ def test_a_part_of_a_recording_becomes_a_recording(tmp_path):
     assert (rejected.id, rejected.reason) == ("late", "unusable_audio")
     [part] = read_folder(tmp_path / "kaldi")
     assert soundfile.info(part.audio).duration == 0.5
+    os.utime(part.audio, ns=(1, 1))
+    write_folder(items, tmp_path / "kaldi")
+    assert part.audio.stat().st_mtime_ns == 1  # it has not changed for those that read it
+    items[0] = replace(items[0], duration_s=0.75)
+    write_folder(items, tmp_path / "kaldi")
+    assert soundfile.info(part.audio).duration == 0.75
 
 
 def test_recordings_without_texts_are_taken_if_none_are_needed(tmp_path):
