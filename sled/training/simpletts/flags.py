@@ -13,10 +13,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import torch
 from accelerate import PartialState
 
+from sled.training.agreement import decided_by_first
 from sled.training.epoch_arguments import EpochTrainingArguments
 from sled.training.run_arguments import FlagParser, parse_known_flags, setting
 
@@ -46,6 +48,8 @@ class SimpleTTSTraining(EpochTrainingArguments):
 
 
 LIST = Path("parquet") / "data.list"
+# Names the newest start that has prepared the corpora.
+PREPARED = ".prepared"
 # Prepares a corpus of JSON lines in a folder; returns its `LIST`.
 Prepare = Callable[[Path, Path, SimpleTTSData], Path]
 
@@ -87,12 +91,17 @@ def prepare_corpora(data: SimpleTTSData, folder: Path, prepare: Prepare) -> dict
     corpora = {name: Path(path) for name, path in given.items() if path}
     lists = {name: folder / name / LIST for name in corpora}
     state, num_threads = PartialState(), torch.get_num_threads()
+    # Processes wait for each other for half an hour at most. A large corpus takes longer, also to
+    # be checked when a run is continued. So they wait for a file, which has the name of this start.
+    start, marker = decided_by_first(lambda: uuid4().hex), folder / PREPARED
     if state.is_main_process:
         lists = {name: prepare(path, folder / name, data) for name, path in corpora.items()}
         torch.set_num_threads(num_threads)  # preparing uses a thread for each recording
+        partial = marker.with_name(f"{marker.name}.part")
+        partial.write_text(start, encoding="utf-8")
+        partial.replace(marker)
     else:
-        # Processes wait for each other for half an hour at most; a large corpus takes longer.
-        while not all(path.is_file() for path in lists.values()):
+        while not marker.is_file() or marker.read_text(encoding="utf-8") != start:
             time.sleep(1)
     state.wait_for_everyone()
     return lists
