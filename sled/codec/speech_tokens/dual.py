@@ -22,6 +22,10 @@ PAD_ID = LINGUISTIC_SIZE
 
 _LINGUISTIC, _SEMANTIC = 2, 3
 _GROUP = _LINGUISTIC + _SEMANTIC
+# Tokens a second of both, and by how much their durations may differ: either tokenizer rounds the
+# ends of its pieces. In units of 20 ms.
+_RATES = (50 / 3, 25)
+_MAX_SURPLUS = 6
 # What an incomplete last group is filled up with, from the end.
 _TAIL = (0, 0, 0, LINGUISTIC_SIZE, LINGUISTIC_SIZE, LINGUISTIC_SIZE)
 
@@ -37,7 +41,8 @@ def mix_codebooks(linguistic: Tensor, semantic: Tensor) -> Tensor:
         Mixed tokens, in whole groups: what is left over of either is dropped.
 
     Raises:
-        ValueError: If a token is out of range.
+        ValueError: If a token is out of range, or the two are not of the same audio: their
+            durations differ by more than a few tokens.
     """
     for name, tokens, size in (
         ("linguistic", linguistic, LINGUISTIC_SIZE),
@@ -48,6 +53,16 @@ def mix_codebooks(linguistic: Tensor, semantic: Tensor) -> Tensor:
                 f"{name} tokens from {int(tokens.min())} to {int(tokens.max())} are not within 0 "
                 f"and {size - 1}: extract them again"
             )
+    surplus = _SEMANTIC * len(linguistic) - _LINGUISTIC * len(semantic)
+    if abs(surplus) > _MAX_SURPLUS:
+        seconds = [
+            len(one) / rate for one, rate in zip((linguistic, semantic), _RATES, strict=True)
+        ]
+        raise ValueError(
+            f"{len(linguistic)} linguistic tokens are {seconds[0]:.2f} s, and {len(semantic)} "
+            f"semantic ones {seconds[1]:.2f} s: extract both from the same audio (Step-Audio's "
+            "tools trim silence first)"
+        )
     groups = min(len(linguistic) // _LINGUISTIC, len(semantic) // _SEMANTIC)
     first = linguistic[: groups * _LINGUISTIC].view(groups, _LINGUISTIC)
     second = semantic[: groups * _SEMANTIC].view(groups, _SEMANTIC) + LINGUISTIC_SIZE

@@ -302,6 +302,11 @@ def test_flags_of_step_audio_are_accepted_and_codebooks_are_mixed(models, tmp_pa
     assert stored["vq02"] == list(range(16))
     mixed = mix_codebooks(torch.arange(16), torch.tensor(stored["vq06"]))
     assert read_tokens(table)[name(0)].tolist() == mixed.tolist()
+    write_table(tmp_path / "vq02.pt", linguistic | {name(1): np.arange(20)})
+    capsys.readouterr()
+    assert run("cache tokens", *flags, *local, "--linguistic", tmp_path / "vq02.pt") == 2
+    error = capsys.readouterr().err
+    assert f"{name(1)}: 20 linguistic tokens" in error and error.count("\n") == 1
 
 
 @pytest.mark.parametrize(
