@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 
+from sled.files.onnx_file import onnx_providers
 from sled.model.device import check_device
 
 
@@ -21,3 +22,18 @@ def choose_device(name: str) -> str:
         return check_device(name)
     except ValueError as error:
         raise ValueError(f"--{error}") from error  # the name of the flag
+
+
+def choose_onnx_device(name: str) -> str:
+    """The device of a flag, for ONNX Runtime; "auto" takes a GPU if it can use one.
+
+    Raises:
+        ValueError: If it cannot use the device.
+    """
+    try:
+        onnx_providers("cuda" if name == "auto" else name)
+    except ValueError as error:
+        if name == "auto":
+            return "cpu"
+        raise ValueError(f"--{error}") from error  # the name of the flag
+    return "cuda" if name == "auto" else name

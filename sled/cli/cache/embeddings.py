@@ -40,8 +40,8 @@ def run(args: argparse.Namespace) -> None:
         ValueError: For recordings or an encoder that cannot be used.
     """
     folder = input_folder(args)
-    from sled.cli.device import choose_device
-    from sled.codec.speaker.encoder import speaker_encoder_file
+    from sled.cli.device import choose_device, choose_onnx_device
+    from sled.codec.speaker.encoder import is_speaker_network, speaker_encoder_file
     from sled.data.corpora.kaldi import read_table
     from sled.data.tokens.extraction import (
         digest_files,
@@ -54,13 +54,15 @@ def run(args: argparse.Namespace) -> None:
 
     paths = read_audio_paths(folder)
     speakers = read_table(args.utt2spk or folder / "utt2spk")
-    load = partial(load_vectors, args.encoder.absolute(), choose_device(args.device))
+    file = speaker_encoder_file(args.encoder)
+    choose = choose_device if is_speaker_network(file) else choose_onnx_device
+    load = partial(load_vectors, args.encoder.absolute(), choose(args.device))
     output = args.output or folder
     report = extract(
         paths,
         choose_executor(args, load),
         output / UTTERANCE_VECTORS,
-        digest_files([speaker_encoder_file(args.encoder)]),
+        digest_files([file]),
         skip_bad=args.on_bad == "skip",
     )
     means = speaker_means(report.rows, speakers)

@@ -49,8 +49,8 @@ def run(args: argparse.Namespace) -> None:
         ValueError: For recordings or a tokenizer that cannot be used.
     """
     folder = input_folder(args)
-    from sled.cli.device import choose_device
-    from sled.codec.speech_tokens.files import tokenizer_files
+    from sled.cli.device import choose_device, choose_onnx_device
+    from sled.codec.speech_tokens.files import is_tokenizer_network, tokenizer_files
     from sled.data.tokens.extraction import (
         add_linguistic,
         digest_files,
@@ -61,14 +61,16 @@ def run(args: argparse.Namespace) -> None:
     from sled.data.tokens.tables import SPEECH_TOKENS
 
     paths = read_audio_paths(folder)
-    load = partial(load_tokens, args.tokenizer.absolute(), choose_device(args.device))
+    files = tokenizer_files(args.tokenizer)
+    choose = choose_device if is_tokenizer_network(files) else choose_onnx_device
+    load = partial(load_tokens, args.tokenizer.absolute(), choose(args.device))
     output = args.output or folder
     table = output if output.suffix == ".pt" else output / SPEECH_TOKENS
     report = extract(
         paths,
         choose_executor(args, load),
         table,
-        digest_files(tokenizer_files(args.tokenizer)),
+        digest_files(files),
         skip_bad=args.on_bad == "skip",
     )
     if args.linguistic is not None:

@@ -49,13 +49,14 @@ class OnnxSpeakerEncoder(SpeakerEncoder):
     Args:
         path: The file.
         threads: Threads that it computes on.
+        device: Device to run on.
 
     Raises:
         ValueError: If the file cannot be run, or has another interface.
     """
 
-    def __init__(self, path: Path, threads: int = 1) -> None:
-        self._session = open_onnx(path, threads)
+    def __init__(self, path: Path, threads: int = 1, device: str = "cpu") -> None:
+        self._session = open_onnx(path, threads, device)
         try:
             probe = self.encode_features(torch.zeros(_PROBE_FRAMES, SPEAKER_MELS))
             if len(self._session.get_inputs()) != 1 or len(probe) >= _PROBE_FRAMES * SPEAKER_MELS:
@@ -100,15 +101,15 @@ def load_speaker_encoder(path: Path, device: str = "cpu", threads: int = 1) -> S
     Args:
         path: An ONNX file, a file with the tensors of CAM++ (.pt or .safetensors), or a published
             model folder with `campplus.onnx`.
-        device: Device that a PyTorch network runs on.
+        device: Device to run on.
         threads: Threads that ONNX Runtime computes on.
 
     Raises:
         ValueError: If there is none, or it cannot be used.
     """
     path = speaker_encoder_file(path)
-    if path.suffix not in (".pt", ".safetensors"):
-        return OnnxSpeakerEncoder(path, threads)
+    if not is_speaker_network(path):
+        return OnnxSpeakerEncoder(path, threads, device)
     if not path.is_file():
         raise ValueError(f"no speaker encoder at {path}: check the path")
     return NetworkSpeakerEncoder(load_speaker_network(path), device)
@@ -117,6 +118,11 @@ def load_speaker_encoder(path: Path, device: str = "cpu", threads: int = 1) -> S
 def speaker_encoder_file(path: Path) -> Path:
     """Find the file of a speaker encoder: the path itself, or `campplus.onnx` in a folder."""
     return path / PUBLISHED_FILE if path.is_dir() else path
+
+
+def is_speaker_network(file: Path) -> bool:
+    """Whether a file has the tensors of a network in PyTorch; otherwise it is an ONNX file."""
+    return file.suffix in (".pt", ".safetensors")
 
 
 def load_speaker_network(path: Path) -> SpeakerNetwork:

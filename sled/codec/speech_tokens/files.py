@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Sequence
 from dataclasses import asdict, fields
 from pathlib import Path
 
@@ -28,17 +29,17 @@ def load_speech_tokenizer(
     Args:
         path: An ONNX file, a folder that `save_tokenizer` wrote, or a published model folder with
             `speech_tokenizer_v2.onnx` or `speech_tokenizer_v1.onnx`.
-        device: Device that a PyTorch network runs on.
+        device: Device to run on.
         threads: Threads that ONNX Runtime computes on.
 
     Raises:
         ValueError: If there is none, or it cannot be used.
     """
     path = Path(path)
-    first, *_ = tokenizer_files(path)
-    if first.name == CONFIG_FILE:
+    files = tokenizer_files(path)
+    if is_tokenizer_network(files):
         return NetworkTokenizer(load_tokenizer_network(path), device)
-    return OnnxTokenizer(first, threads)
+    return OnnxTokenizer(files[0], threads, device)
 
 
 def tokenizer_files(path: Path) -> list[Path]:
@@ -60,6 +61,11 @@ def tokenizer_files(path: Path) -> list[Path]:
         f"no speech tokenizer at {path}: name a file such as {PUBLISHED_FILES[0]}, or a folder "
         f"with {CONFIG_FILE} and {WEIGHTS_FILE}"
     )
+
+
+def is_tokenizer_network(files: Sequence[Path]) -> bool:
+    """Whether files of `tokenizer_files` are a network in PyTorch; otherwise it is an ONNX file."""
+    return files[0].name == CONFIG_FILE
 
 
 def load_tokenizer_network(folder: Path) -> TokenizerNetwork:

@@ -111,6 +111,7 @@ class OnnxTokenizer(SpeechTokenizer):
     Args:
         path: The file.
         threads: Threads that it computes on.
+        device: Device to run on.
 
     Raises:
         ValueError: If the file cannot be run, or has another interface.
@@ -118,8 +119,8 @@ class OnnxTokenizer(SpeechTokenizer):
 
     vocab_size = None
 
-    def __init__(self, path: Path, threads: int = 1) -> None:
-        self._session = open_onnx(path, threads)
+    def __init__(self, path: Path, threads: int = 1, device: str = "cpu") -> None:
+        self._session = open_onnx(path, threads, device)
         inputs = self._session.get_inputs()
         shape = inputs[0].shape
         bands = shape[1] if len(shape) == 3 else None
