@@ -1,7 +1,8 @@
 """Runs of models that a `Learner` trains, epoch by epoch, in one process or several.
 
 After each epoch the weights are written, usually in CosyVoice's form, `epoch_3_whole.pt`, with a
-record of the settings and the loss of the evaluation beside them. A run that is started again
+record of the settings and the loss of the evaluation beside them; in this form also those that it
+begins with, `init.pt`, and some within an epoch, `epoch_3_step_500.pt`. A run that is started again
 continues where it was.
 """
 
@@ -12,20 +13,20 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass
-from datetime import datetime
 from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any, Protocol
 
 import torch
-import yaml
 from torch import Tensor
 from tqdm import tqdm
 
 from sled.training.checkpoints.lock import only_run_in
 from sled.training.processes import Processes
-from sled.training.tokens.samples import BatchLoader
+from sled.training.tokens.callbacks import Curves
+from sled.training.tokens.published_checkpoints import INITIAL, published_tag, write_published
+from sled.training.tokens.samples import BatchLoader, Start
 from sled.training.workers import explained_worker_errors
 
 logger = logging.getLogger(__name__)
@@ -89,6 +90,10 @@ class EpochRun:
         seed: Of the random numbers of dropout.
         save: Writes what another form of checkpoints has after an epoch; it is given the learner,
             the number of the epoch and the loss of the evaluation. None: CosyVoice's form.
+        save_steps: Steps between two evaluations and checkpoints within an epoch, in CosyVoice's
+            form. None: there are none.
+        start: Where it begins to count.
+        curves: Gets the figures of the log and of evaluations.
     """
 
     learner: Learner
@@ -101,6 +106,14 @@ class EpochRun:
     record: Mapping[str, Any]
     seed: int = 1986
     save: Callable[[Learner, int, float], None] | None = None
+    save_steps: int | None = None
+    start: Start = Start()
+    curves: Curves | None = None
+
+    @property
+    def is_first(self) -> bool:
+        """Whether this is the process that writes files."""
+        return self.learner.processes.rank == 0
 
 
 def train_epochs(run: EpochRun) -> Path:
@@ -114,37 +127,77 @@ def train_epochs(run: EpochRun) -> Path:
         OSError: If a file cannot be read or written.
     """
     run.folder.mkdir(parents=True, exist_ok=True)
-    is_first = run.learner.processes.rank == 0
-    with explained_worker_errors(), only_run_in(run.folder) if is_first else nullcontext():
+    with explained_worker_errors(), only_run_in(run.folder) if run.is_first else nullcontext():
         torch.manual_seed(run.seed + run.learner.processes.rank)  # of dropout
         epoch, loader = _resume(run), run.train_loader
+        if epoch is None:
+            epoch = _begin(run)
         for number in range(epoch, run.max_epochs):
             if number != epoch:
                 loader.start_epoch(number)
             _train_epoch(run, number)
-            run.eval_loader.start_epoch(0)
-            loss = run.learner.evaluate(run.eval_loader)
-            if is_first:
-                logger.info("epoch %d: evaluation loss %.4f", number, loss)
-                if run.save is None:
-                    _save_checkpoint(run, number, loss)
-                else:
-                    run.save(run.learner, number, loss)
+            _evaluate(run, number, is_whole=True)
             loader.start_epoch(number + 1)
             _save_state(run, number + 1)
         run.learner.processes.gather(None)  # all files are written before any process ends
     return run.folder
 
 
-def mean_of(losses: list[float]) -> float:
-    """The mean of the losses of evaluation batches.
+def mean_over_utterances(losses: list[tuple[float, int]]) -> float:
+    """The mean of the losses of evaluation batches, each with its number of utterances.
 
     Raises:
         ValueError: If there are none.
     """
     if not losses:
         raise ValueError("there is no batch to evaluate on: name more data for evaluation")
-    return sum(losses) / len(losses)
+    return sum(loss * count for loss, count in losses) / sum(count for _, count in losses)
+
+
+def _begin(run: EpochRun) -> int:
+    """Begin a run; returns its first epoch.
+
+    Raises:
+        ValueError: If there is no epoch left.
+    """
+    start = run.start
+    if start.epoch >= run.max_epochs:
+        raise ValueError(
+            f"the weights are those of epoch {start.epoch - 1}, and the run ends before epoch "
+            f"{run.max_epochs}: raise max_epoch"
+        )
+    run.learner.step = start.step
+    run.train_loader.start_epoch(start.epoch)
+    if run.is_first and run.save is None:
+        counts = {"epoch": start.epoch - 1, "step": start.step}
+        weights = run.learner.published_state()
+        write_published(run.folder, INITIAL, weights, dict(run.record) | counts)
+    return start.epoch
+
+
+def _evaluate(run: EpochRun, epoch: int, *, is_whole: bool) -> None:
+    """Evaluate, and write a checkpoint, after an epoch or within it."""
+    run.eval_loader.start_epoch(0)
+    learner = run.learner
+    loss = learner.evaluate(run.eval_loader)
+    if not run.is_first:
+        return
+    logger.info("epoch %d, step %d: evaluation loss %.4f", epoch, learner.step, loss)
+    if run.curves is not None:
+        figures = {"loss": loss, "epoch": epoch, "lr": learner.learning_rate()}
+        run.curves.write("CV", figures, learner.step)
+    if run.save is not None:
+        run.save(learner, epoch, loss)
+        return
+    record = dict(run.record) | {
+        "epoch": epoch,
+        "step": learner.step,
+        "tag": "CV",
+        "lr": learner.learning_rate(),
+        "loss_dict": {"loss": loss},
+    }
+    tag = published_tag(epoch, learner.step, is_whole)
+    write_published(run.folder, tag, learner.published_state(), record)
 
 
 def _train_epoch(run: EpochRun, epoch: int) -> None:
@@ -156,10 +209,16 @@ def _train_epoch(run: EpochRun, epoch: int) -> None:
             figures = learner.train_batches(group)
             bar.update()
             bar.set_postfix({name: f"{one:.3f}" for name, one in figures.items()}, refresh=False)
-            if learner.step % run.log_steps == 0 and processes.rank == 0:
+            if learner.step % run.log_steps == 0 and run.is_first:
                 shown = ", ".join(f"{name} {one:.4f}" for name, one in figures.items())
                 logger.info("step %d: %s", learner.step, shown)
-            if learner.step % SAVE_STEPS == 0:
+                if run.curves is not None:
+                    counts = {"epoch": epoch, "lr": learner.learning_rate()}
+                    run.curves.write("TRAIN", figures | counts, learner.step)
+            is_due = run.save_steps is not None and learner.step % run.save_steps == 0
+            if is_due:
+                _evaluate(run, epoch, is_whole=False)
+            if is_due or learner.step % SAVE_STEPS == 0:
                 _save_state(run, epoch)
 
 
@@ -184,13 +243,12 @@ def _next_group(run: EpochRun, batches: Iterator[Any]) -> list[Any]:
     return group if min(counts) else []
 
 
-def _resume(run: EpochRun) -> int:
-    """Load the state of an interrupted run, if there is one; returns the epoch to go on with."""
+def _resume(run: EpochRun) -> int | None:
+    """Load the state of an interrupted run; returns its epoch. None: there is none."""
     path, processes = run.folder / STATE_FILE, run.learner.processes
     found = processes.gather(path.exists())
     if not any(found):
-        run.train_loader.start_epoch(0)
-        return 0
+        return None
     if not all(found):
         raise ValueError(f"some processes do not see {path}: the folder has to be a shared one")
     state = torch.load(path, map_location="cpu", weights_only=True)
@@ -226,24 +284,6 @@ def _save_state(run: EpochRun, epoch: int) -> None:
     if run.learner.processes.rank == 0:
         state = {"learner": run.learner.state_dict(), "epoch": epoch, "processes": processes}
         _replace(run.folder / STATE_FILE, partial(torch.save, state))
-
-
-def _save_checkpoint(run: EpochRun, epoch: int, loss: float) -> None:
-    """Write weights and record; the record last, so that a record has its weights."""
-    learner = run.learner
-    state: dict[str, Any] = {name: one.cpu() for name, one in learner.published_state().items()}
-    path = run.folder / f"epoch_{epoch}_whole.pt"
-    _replace(path, partial(torch.save, state | {"epoch": epoch, "step": learner.step}))
-    record = dict(run.record) | {
-        "epoch": epoch,
-        "step": learner.step,
-        "tag": "CV",
-        "lr": learner.learning_rate(),
-        "loss_dict": {"loss": loss},
-        "save_time": datetime.now().strftime("%d/%m/%Y %H:%M:%S"),
-    }
-    text = yaml.safe_dump(record, sort_keys=True)
-    _replace(path.with_suffix(".yaml"), lambda part: part.write_text(text, encoding="utf-8"))
 
 
 def _replace(path: Path, write: Any) -> None:

@@ -20,23 +20,25 @@ from sled.training.epoch_run import EpochRun, train_epochs
 from sled.training.flow.batch import flow_options, no_ids, without_text
 from sled.training.flow.learner import FlowLearner, FlowTraining
 from sled.training.processes import Processes, device_of_process, started_processes
-from sled.training.tokens.published_config import PublishedConfig
+from sled.training.tokens.callbacks import Curves
+from sled.training.tokens.published_checkpoints import published_start
+from sled.training.tokens.published_config import NETWORK, VOCODER, PublishedConfig
 from sled.training.tokens.schedules import make_schedule
 from sled.training.vocoder.discriminator import VocoderDiscriminator
-from sled.training.vocoder.learner import VocoderLearner, VocoderTraining
+from sled.training.vocoder.learner import BETAS, VocoderLearner, VocoderTraining
 from sled.training.vocoder.pitch import pitch_of
 
-FLOW, VOCODER = "flow", "hifigan"
+FLOW = "flow"
 # Samples of a part of a recording, by the samples of a mel frame, unless the configuration tells.
 _PARTS = {256: 24_576, 480: 24_480}
 
 
-def train_published_networks(flags: argparse.Namespace, record: Mapping[str, Any]) -> Path:
+def train_published_networks(flags: argparse.Namespace, given: Mapping[str, Any]) -> Path:
     """Train a flow or a vocoder as a command of CosyVoice says.
 
     Args:
         flags: Its flags.
-        record: Settings that are written beside each checkpoint.
+        given: The same by their published names, for the record beside each checkpoint.
 
     Raises:
         ValueError: If flags, configuration or data cannot be used.
@@ -44,7 +46,14 @@ def train_published_networks(flags: argparse.Namespace, record: Mapping[str, Any
     """
     name = flags.model
     if flags.train_engine != "torch_ddp":
-        raise ValueError(f"--model {name} is trained with --train_engine torch_ddp: choose that")
+        raise ValueError(
+            f"--model {name} is trained with --train_engine torch_ddp, not {flags.train_engine}: "
+            "choose that"
+        )
+    if flags.dpo or flags.ref_model is not None:
+        raise ValueError(f"--dpo and --ref_model are for --model llm, not {name}: leave them out")
+    if flags.teacher is not None and name != FLOW:
+        raise ValueError(f"--teacher is for --model {FLOW}, not {name}: leave it out")
     if flags.checkpoint is None or not flags.checkpoint.exists():
         raise ValueError(
             f"--checkpoint {flags.checkpoint}: --model {name} begins with weights, which tell its "
@@ -54,35 +63,37 @@ def train_published_networks(flags: argparse.Namespace, record: Mapping[str, Any
     folder = flags.tokenizer or flags.qwen_pretrain_path
     tokenizer = None if folder is None else load_corpus_tokenizer(Path(folder))
     with started_processes(flags.backend) as processes:
-        return _train(flags, config, tokenizer, record, processes)
+        return _train(flags, config, tokenizer, given, processes)
 
 
 def _train(
     flags: argparse.Namespace,
     config: PublishedConfig,
     tokenizer: CorpusTokenizer | None,
-    record: Mapping[str, Any],
+    given: Mapping[str, Any],
     processes: Processes,
 ) -> Path:
     conf, options = config.training_flags(), config.pipeline()
     if tokenizer is None:  # its filter counts no text tokens then
         options = without_text(options)
     device = device_of_process(flags.backend)
-    pitch, accumulate = None, 1
+    pitch, accumulate, part = None, 1, NETWORK if flags.model == FLOW else VOCODER
     learner: FlowLearner | VocoderLearner
     if flags.model == FLOW:
-        learner = _flow_learner(flags.checkpoint, conf, flags.use_amp, device, processes)
+        training = flow_training(config, flags.use_amp)
+        learner = _flow_learner(flags.checkpoint, training, conf["seed"], device, processes)
         if flags.teacher is not None:
             learner.teach(load_encoder_flow(flags.teacher).to(device))
         accumulate = conf["gradient_accumulation_steps"]
         options = flow_options(options, learner.flow)
     else:
         conf |= config.vocoder_flags()
-        learner = _vocoder_learner(flags.checkpoint, conf, flags.use_amp, device, processes)
+        settings = vocoder_training(config, flags.use_amp)
+        learner = _vocoder_learner(flags.checkpoint, settings, conf["seed"], device, processes)
         vocoder = learner.vocoder
         frames = conf["max_frames_in_batch"] or options.max_frames_in_batch
-        part = conf["truncate_length"] or _PARTS[vocoder.hop_length]
-        options = replace(options, truncate_length=part, max_frames_in_batch=frames)
+        samples = conf["truncate_length"] or _PARTS[vocoder.hop_length]
+        options = replace(options, truncate_length=samples, max_frames_in_batch=frames)
         if isinstance(vocoder, HiFT):
             pitch = pitch_of(vocoder.sizes.sampling_rate, vocoder.hop_length)
 
@@ -97,7 +108,8 @@ def _train(
             seed=conf["seed"],
             pitch=pitch,
         )
-        return TokenLoader(batches, flags.num_workers, flags.prefetch)
+        pin_memory = flags.pin_memory and torch.cuda.is_available()
+        return TokenLoader(batches, flags.num_workers, flags.prefetch, pin_memory)
 
     return train_epochs(
         EpochRun(
@@ -108,19 +120,22 @@ def _train(
             folder=flags.model_dir,
             max_epochs=conf["max_epochs"],
             log_steps=conf["logging_steps"],
-            record=record,
+            record=config.training(part) | dict(given),
             seed=conf["seed"],
+            save_steps=config.save_steps(part),
+            start=published_start(flags.checkpoint),
+            curves=Curves(flags.tensorboard_dir),
         )
     )
 
 
-def _flow_learner(
-    path: Path,
-    conf: Mapping[str, Any],
-    bf16: bool,
-    device: torch.device,
-    processes: Processes,
-) -> FlowLearner:
+def flow_training(config: PublishedConfig, bf16: bool) -> FlowTraining:
+    """How a configuration says that a flow is trained.
+
+    Raises:
+        ValueError: If it cannot be trained so.
+    """
+    conf = config.training_flags()
     schedule: Callable[[int], float] = make_schedule(
         conf["schedule"],
         warmup_steps=int(conf["warmup_steps"]),
@@ -129,31 +144,42 @@ def _flow_learner(
         decay_rate=conf["decay_rate"],
         least=conf["min_learning_rate"] / conf["learning_rate"],
     )
-    training = FlowTraining(
+    return FlowTraining(
         learning_rate=conf["learning_rate"],
         max_grad_norm=float(conf["max_grad_norm"]),
         schedule=schedule,
         bf16=bf16,
+        optimizer=config.optimizer(),
     )
-    generator = torch.Generator(device).manual_seed(conf["seed"] + processes.rank)
-    return FlowLearner(load_flow(path).to(device), training, generator, processes=processes)
 
 
-def _vocoder_learner(
-    path: Path,
-    conf: Mapping[str, Any],
-    bf16: bool,
-    device: torch.device,
-    processes: Processes,
-) -> VocoderLearner:
-    torch.manual_seed(conf["seed"])  # of the discriminator's weights
-    vocoder, discriminator = load_vocoder(path).to(device), VocoderDiscriminator().to(device)
-    generator = torch.Generator().manual_seed(conf["seed"] + processes.rank)
-    training = VocoderTraining(
-        learning_rate=conf["learning_rate"],
+def vocoder_training(config: PublishedConfig, bf16: bool) -> VocoderTraining:
+    """How a configuration says that a vocoder is trained; see `flow_training`."""
+    conf = config.vocoder_flags()
+    rate = conf["learning_rate"]
+    return VocoderTraining(
+        learning_rate=rate,
+        discriminator_learning_rate=config.learning_rate(VOCODER, "_d", otherwise=rate),
+        optimizer=config.optimizer(VOCODER, betas=BETAS),
+        discriminator_optimizer=config.optimizer(VOCODER, "_d", betas=BETAS),
         max_grad_norm=float(conf["max_grad_norm"]),
         adversarial_from=conf["adversarial_from"],
         multi_scale=conf["multi_scale"],
         bf16=bf16,
     )
+
+
+def _flow_learner(
+    path: Path, training: FlowTraining, seed: int, device: torch.device, processes: Processes
+) -> FlowLearner:
+    generator = torch.Generator(device).manual_seed(seed + processes.rank)
+    return FlowLearner(load_flow(path).to(device), training, generator, processes=processes)
+
+
+def _vocoder_learner(
+    path: Path, training: VocoderTraining, seed: int, device: torch.device, processes: Processes
+) -> VocoderLearner:
+    torch.manual_seed(seed)  # of the discriminator's weights
+    vocoder, discriminator = load_vocoder(path).to(device), VocoderDiscriminator().to(device)
+    generator = torch.Generator().manual_seed(seed + processes.rank)
     return VocoderLearner(vocoder, discriminator, training, generator, processes)

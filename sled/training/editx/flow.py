@@ -21,6 +21,7 @@ from sled.training.editx.settings import FLOW, Stage
 from sled.training.epoch_run import EpochRun, Learner, train_epochs
 from sled.training.flow.batch import flow_options, no_ids, without_text
 from sled.training.flow.learner import FlowLearner, FlowTraining
+from sled.training.optimizer import Adam
 from sled.training.processes import Processes, device_of_process, started_processes
 
 # What makes conditions of tokens stays as it is; the estimator and the speaker's layer are trained.
@@ -67,7 +68,7 @@ def _train(
         max_grad_norm=float(optim["grad_clip"]),
         schedule=lambda step: min(1.0, (step + 1) / warmup_steps),
         bf16=bf16,
-        weight_decay=float(optim["weight_decay"]),
+        optimizer=Adam(weight_decay=float(optim["weight_decay"])),
     )
     seed = settings["basic"]["seed"] + processes.rank
     generator = torch.Generator(device).manual_seed(seed)

@@ -12,8 +12,9 @@ from torch import Tensor, nn
 
 from sled.codec.flow.base import DROP_RATE, Flow, FlowBatch, SpeechFlow
 from sled.codec.flow.matching import FlowDraws, SolverOptions
-from sled.training.epoch_run import mean_of
+from sled.training.epoch_run import mean_over_utterances
 from sled.training.flow.batch import flow_batch
+from sled.training.optimizer import Adam
 from sled.training.processes import ALONE, Processes
 
 logger = logging.getLogger(__name__)
@@ -30,14 +31,14 @@ class FlowTraining:
         max_grad_norm: Larger gradients are scaled down.
         schedule: The number of a step, from 0, to a factor of the learning rate. None: constant.
         bf16: Whether the networks compute in bfloat16 where that is safe.
-        weight_decay: Share of the learning rate by which weights are reduced in each step (AdamW).
+        optimizer: The optimiser.
     """
 
     learning_rate: float = 1e-3
     max_grad_norm: float = 5.0
     schedule: Callable[[int], float] | None = None
     bf16: bool = False
-    weight_decay: float = 0.0
+    optimizer: Adam = Adam()
 
 
 class FlowLearner:
@@ -69,12 +70,7 @@ class FlowLearner:
         if teacher is not None:
             self.teach(teacher)
         self.solver, self.processes, self.step = solver, processes, 0
-        # Without decay this is Adam.
-        self.optimizer = torch.optim.AdamW(
-            [one for one in flow.parameters() if one.requires_grad],
-            lr=training.learning_rate,
-            weight_decay=training.weight_decay,
-        )
+        self.optimizer = training.optimizer.make(flow.parameters(), training.learning_rate)
 
     def teach(self, teacher: Flow) -> None:
         """Let the solutions of a flow be learned from now on.
@@ -118,12 +114,13 @@ class FlowLearner:
 
     @torch.no_grad()
     def evaluate(self, batches: Iterable[dict[str, Any]]) -> float:
-        """Return the mean loss of batches, always with the same random numbers."""
+        """Return the mean loss of utterances, always with the same random numbers."""
         flow = self.flow.eval()
         generator = torch.Generator(flow.device).manual_seed(EVAL_SEED)
-        losses = [float(flow.loss(flow_batch(one, flow), generator)) for one in batches]
+        taken = (flow_batch(one, flow) for one in batches)
+        losses = [(float(flow.loss(one, generator)), len(one.num_tokens)) for one in taken]
         flow.train()
-        return mean_of(losses)
+        return mean_over_utterances(losses)
 
     def learning_rate(self) -> float:
         """Return the learning rate of the newest step."""

@@ -56,16 +56,48 @@ class SkipBrokenUpdates(TrainerCallback):
             model.zero_grad(set_to_none=True)
 
 
-class PublishedCurves(TrainerCallback):
-    """Writes curves for TensorBoard by their published names, `TRAIN/loss` or `CV/acc`.
+class Curves:
+    """Curves for TensorBoard by their published names, `TRAIN/loss` or `CV/acc`.
 
     Args:
-        folder: Folder of the curves.
+        folder: Folder of the curves; it is made with the first of them.
     """
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._writer: Any = None
+
+    def write(self, tag: str, values: Mapping[str, float], step: int) -> None:
+        """Write the values of a step.
+
+        Args:
+            tag: `TRAIN` or `CV`.
+            values: By their names.
+            step: Updates so far.
+
+        Raises:
+            ValueError: If TensorBoard is not installed.
+        """
+        if self._writer is None:
+            try:
+                from torch.utils.tensorboard import SummaryWriter
+            except ImportError as error:
+                raise ValueError("--tensorboard_dir needs tensorboard: install it") from error
+            self._writer = SummaryWriter(str(self._folder))
+        for name, value in values.items():
+            self._writer.add_scalar(f"{tag}/{name}", value, step)
+        self._writer.flush()
+
+
+class PublishedCurves(TrainerCallback):
+    """Writes the log as curves.
+
+    Args:
+        curves: The curves.
+    """
+
+    def __init__(self, curves: Curves) -> None:
+        self._curves = curves
 
     def on_log(
         self,
@@ -78,16 +110,11 @@ class PublishedCurves(TrainerCallback):
         """Write an entry of the log."""
         if not logs:
             return
-        if self._writer is None:
-            from torch.utils.tensorboard import SummaryWriter
-
-            self._writer = SummaryWriter(str(self._folder))
         is_evaluation = "eval_loss" in logs
-        tag = "CV" if is_evaluation else "TRAIN"
+        values = {}
         for name, value in logs.items():
             if is_evaluation != name.startswith(EVALUATION) and name != "epoch":
                 continue
             short = name.removeprefix(EVALUATION)
-            short = "lr" if short == "learning_rate" else short
-            self._writer.add_scalar(f"{tag}/{short}", value, state.global_step)
-        self._writer.flush()
+            values["lr" if short == "learning_rate" else short] = value
+        self._curves.write("CV" if is_evaluation else "TRAIN", values, state.global_step)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import pickle
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -23,10 +22,10 @@ from sled.training.tokens.arguments import (
     TokenModelArguments,
     TokenTrainingArguments,
 )
-from sled.training.tokens.callbacks import PublishedCurves
+from sled.training.tokens.callbacks import Curves, PublishedCurves
+from sled.training.tokens.published_checkpoints import published_start
 from sled.training.tokens.published_config import PublishedConfig
 from sled.training.tokens.run import run_tokens
-from sled.training.tokens.samples import Start
 from sled.training.tokens.setup import FAMILIES, PublishedForm
 
 STATE_FOLDER = "state"
@@ -90,9 +89,9 @@ def train_published(argv: Sequence[str] | None = None, description: str | None =
     """
     flags = make_published_parser(description).parse_args(argv)
     if flags.model != LANGUAGE_MODEL:
-        settings = PublishedConfig.load(flags.config, flags.qwen_pretrain_path).training()
-        given = {name: _plain(value) for name, value in vars(flags).items()}
-        return train_published_networks(flags, settings | given)
+        return train_published_networks(flags, _given(flags))
+    if flags.teacher is not None:
+        raise ValueError("--teacher is for --model flow: leave it out")
     if flags.dpo and flags.ref_model is None:
         raise ValueError("--dpo needs --ref_model: name the model that training starts from")
     config = PublishedConfig.load(flags.config, flags.qwen_pretrain_path)
@@ -110,8 +109,8 @@ def train_published(argv: Sequence[str] | None = None, description: str | None =
         tokenizer=_text(flags.tokenizer or flags.qwen_pretrain_path),
     )
     settings = config.training_flags() | _processes(flags)
-    save_steps = config.training().get("save_per_step", -1)
-    if save_steps > 0:
+    save_steps = config.save_steps()
+    if save_steps is not None:
         every = {"save_strategy": "steps", "eval_strategy": "steps"}
         settings |= every | {"save_steps": save_steps, "eval_steps": save_steps}
     else:
@@ -122,18 +121,15 @@ def train_published(argv: Sequence[str] | None = None, description: str | None =
         save_total_limit=1,
         **settings,
     )
-    given = {name: value for name, value in vars(flags).items() if name != "backend"}
-    record = config.training() | {n: _plain(one) for n, one in given.items()}
-    record["ddp.dist_backend"] = flags.backend
     form = PublishedForm(
         folder=flags.model_dir,
-        record=record,
-        start=_published_start(flags.checkpoint),
+        record=config.training() | _given(flags),
+        start=published_start(flags.checkpoint),
         config=config,
     )
     curves: list[TrainerCallback] = []
     if args.process_index == 0:
-        curves.append(PublishedCurves(flags.tensorboard_dir))
+        curves.append(PublishedCurves(Curves(flags.tensorboard_dir)))
     run_tokens((model, data, args), form, curves)
     return Path(flags.model_dir)
 
@@ -179,30 +175,14 @@ def _deepspeed(config: Mapping[str, Any]) -> dict[str, Any]:
     return {flag: value for flag, value in found.items() if value != "auto"}
 
 
-def _published_start(checkpoint: Path | None) -> Start:
-    """Where a checkpoint of the published trainer stopped to count, if it tells.
-
-    Raises:
-        ValueError: If the file cannot be read.
-    """
-    if checkpoint is None:
-        return Start()
-    if not checkpoint.exists():
-        raise ValueError(f"no model at {checkpoint}: check --checkpoint, or leave it out")
-    if checkpoint.suffix != ".pt":
-        return Start()
-    try:
-        state = torch.load(checkpoint, map_location="cpu", weights_only=True, mmap=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError) as error:
-        reason = str(error).partition("\n")[0]
-        raise ValueError(f"{checkpoint} is no state dict of tensors ({reason})") from error
-    epoch, step = state.get("epoch"), state.get("step")
-    return Start(epoch=0 if epoch is None else int(epoch) + 1, step=int(step or 0))
-
-
 def _text(path: Path | None) -> str | None:
     return None if path is None else str(path)
 
 
-def _plain(value: Any) -> Any:
-    return str(value) if isinstance(value, Path) else value
+def _given(flags: argparse.Namespace) -> dict[str, Any]:
+    """The flags by their published names, as plain values for a record."""
+    names = {"backend": "ddp.dist_backend"}
+    return {
+        names.get(name, name): str(value) if isinstance(value, Path) else value
+        for name, value in vars(flags).items()
+    }

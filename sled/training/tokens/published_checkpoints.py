@@ -8,6 +8,7 @@ the settings of the run and the losses of the evaluation, by which the best chec
 from __future__ import annotations
 
 import os
+import pickle
 from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
@@ -15,9 +16,11 @@ from typing import Any
 
 import torch
 import yaml
+from torch import Tensor
 
 from sled.model.tokens.files import published_state, save_token_config
 from sled.model.tokens.lm import TokenLM
+from sled.training.tokens.samples import Start
 
 INITIAL = "init"
 
@@ -61,7 +64,7 @@ class PublishedCheckpoints:
         Raises:
             OSError: If it cannot be written.
         """
-        tag = f"epoch_{epoch}_whole" if is_whole else f"epoch_{epoch}_step_{step}"
+        tag = published_tag(epoch, step, is_whole)
         record = {
             "epoch": epoch,
             "step": step,
@@ -72,15 +75,56 @@ class PublishedCheckpoints:
         self._write(tag, model, record)
 
     def _write(self, tag: str, model: TokenLM, record: Mapping[str, Any]) -> None:
-        """Write weights and record; the record last, so that a record has its weights."""
         self.folder.mkdir(parents=True, exist_ok=True)
         save_token_config(model, self.folder)
-        state: dict[str, Any] = {n: one.cpu() for n, one in published_state(model).items()}
-        state |= {"epoch": record["epoch"], "step": record["step"]}
-        saved = datetime.now().strftime("%d/%m/%Y %H:%M:%S")
-        content = self._settings | dict(record) | {"save_time": saved}
-        partial = self.folder / f".{tag}.part"
-        torch.save(state, partial)
-        os.replace(partial, self.folder / f"{tag}.pt")
-        partial.write_text(yaml.safe_dump(content, sort_keys=True), encoding="utf-8")
-        os.replace(partial, self.folder / f"{tag}.yaml")
+        write_published(self.folder, tag, published_state(model), self._settings | dict(record))
+
+
+def write_published(
+    folder: Path, tag: str, weights: Mapping[str, Tensor], record: Mapping[str, Any]
+) -> None:
+    """Write weights and record; the record last, so that a record has its weights.
+
+    Args:
+        folder: The folder.
+        tag: Name of the files.
+        weights: The weights, by their published names.
+        record: What the record holds, with `epoch` and `step`, which stand beside the weights, too.
+
+    Raises:
+        OSError: If they cannot be written.
+    """
+    state: dict[str, Any] = {name: one.cpu() for name, one in weights.items()}
+    state |= {"epoch": record["epoch"], "step": record["step"]}
+    content = dict(record) | {"save_time": datetime.now().strftime("%d/%m/%Y %H:%M:%S")}
+    partial = folder / f".{tag}.part"
+    torch.save(state, partial)
+    os.replace(partial, folder / f"{tag}.pt")
+    partial.write_text(yaml.safe_dump(content, sort_keys=True), encoding="utf-8")
+    os.replace(partial, folder / f"{tag}.yaml")
+
+
+def published_tag(epoch: int, step: int, is_whole: bool) -> str:
+    """The name of the checkpoint after an epoch, or within it."""
+    return f"epoch_{epoch}_whole" if is_whole else f"epoch_{epoch}_step_{step}"
+
+
+def published_start(checkpoint: Path | None) -> Start:
+    """Where a checkpoint of the published trainer stopped to count, if it tells.
+
+    Raises:
+        ValueError: If the file is missing or cannot be read.
+    """
+    if checkpoint is None:
+        return Start()
+    if not checkpoint.exists():
+        raise ValueError(f"no model at {checkpoint}: check --checkpoint, or leave it out")
+    if checkpoint.suffix != ".pt":
+        return Start()
+    try:
+        state = torch.load(checkpoint, map_location="cpu", weights_only=True, mmap=True)
+    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError) as error:
+        reason = str(error).partition("\n")[0]
+        raise ValueError(f"{checkpoint} is no state dict of tensors ({reason})") from error
+    epoch, step = state.get("epoch"), state.get("step")
+    return Start(epoch=0 if epoch is None else int(epoch) + 1, step=int(step or 0))

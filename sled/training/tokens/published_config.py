@@ -12,6 +12,7 @@ from sled.files.hyperpyyaml import CLASS, read_hyperpyyaml
 from sled.files.json_object import read_json_object
 from sled.model.tokens.cosyvoice import KIND as COSYVOICE_KIND
 from sled.model.tokens.cosyvoice2 import KIND as COSYVOICE2_KIND
+from sled.training.optimizer import Adam
 
 # Steps of the pipeline, and which of their settings are options of ours.
 _PIPELINE = {
@@ -24,6 +25,10 @@ _PIPELINE = {
     "batch": ("max_frames_in_batch",),
     "padding": ("use_spk_embedding",),
 }
+
+
+# The parts with the settings of a run: of language models and flows, and of vocoders.
+NETWORK, VOCODER = "train_conf", "train_conf_gan"
 
 
 @dataclass(frozen=True)
@@ -110,9 +115,9 @@ class PublishedConfig:
         llm = {} if self._is_of_flow else self._part("llm")
         return float(llm.get("lsm_weight", 0)), bool(llm.get("length_normalized_loss", True))
 
-    def training(self) -> dict[str, Any]:
-        """Return `train_conf`, the settings of a run."""
-        return dict(self._part("train_conf"))
+    def training(self, part: str = NETWORK) -> dict[str, Any]:
+        """Return `train_conf`, the settings of a run, or those of another part."""
+        return dict(self._settings_of(part))
 
     def training_flags(self) -> dict[str, Any]:
         """Return the settings of a run as flags of `TokenTrainingArguments`.
@@ -122,19 +127,14 @@ class PublishedConfig:
         """
         conf = self.training()
         smoothing, per_target = self.loss
-        optimiser, schedule = conf.get("optim", "adam"), conf.get("scheduler", "warmuplr")
-        if optimiser not in ("adam", "adamw"):
-            raise ValueError(f"{self.path}: optim {optimiser!r}: choose adam or adamw")
-        settings, warmup = conf.get("optim_conf") or {}, conf.get("scheduler_conf") or {}
-        # torch's AdamW decays weights unless told otherwise, its Adam does not.
-        decay = settings.get("weight_decay", 0.01 if optimiser == "adamw" else 0.0)
-        beta1, beta2 = settings.get("betas", (0.9, 0.999))
+        schedule, warmup = conf.get("scheduler", "warmuplr"), conf.get("scheduler_conf") or {}
+        optimizer = self.optimizer()
         return {
-            "learning_rate": float(settings.get("lr", 1e-3)),
-            "weight_decay": float(decay),
-            "adam_beta1": beta1,
-            "adam_beta2": beta2,
-            "adam_epsilon": float(settings.get("eps", 1e-8)),
+            "learning_rate": self.learning_rate(),
+            "weight_decay": optimizer.weight_decay,
+            "adam_beta1": optimizer.betas[0],
+            "adam_beta2": optimizer.betas[1],
+            "adam_epsilon": optimizer.eps,
             "schedule": schedule,
             "warmup_steps": warmup.get("warmup_steps", 25_000 if schedule == "warmuplr" else 0),
             "hold_steps": warmup.get("hold_steps", 0),
@@ -151,17 +151,75 @@ class PublishedConfig:
             "seed": 1986,
         }
 
+    def save_steps(self, part: str = NETWORK) -> int | None:
+        """Return `save_per_step`, updates between checkpoints within an epoch. None: none."""
+        every = int(self._settings_of(part).get("save_per_step", -1))
+        return every if every > 0 else None
+
+    def learning_rate(
+        self, part: str = NETWORK, suffix: str = "", otherwise: float = 1e-3
+    ) -> float:
+        """Return the highest learning rate; arguments as for `optimizer`."""
+        settings = self._settings_of(part).get(f"optim_conf{suffix}") or {}
+        return float(settings.get("lr", otherwise))
+
+    def optimizer(
+        self,
+        part: str = NETWORK,
+        suffix: str = "",
+        betas: tuple[float, float] = (0.9, 0.999),
+    ) -> Adam:
+        """Return the optimiser that `optim` and `optim_conf` tell.
+
+        Args:
+            part: `train_conf`, or that of a vocoder.
+            suffix: "_d" for that of a discriminator.
+            betas: Unless it tells them.
+
+        Raises:
+            ValueError: If it is none that is known, or has an unknown setting.
+        """
+        conf = self._settings_of(part)
+        name, settings = conf.get(f"optim{suffix}", "adam"), conf.get(f"optim_conf{suffix}") or {}
+        if name not in ("adam", "adamw"):
+            raise ValueError(f"{self.path}: optim{suffix} {name!r}: choose adam or adamw")
+        unknown = settings.keys() - {"lr", "betas", "eps", "weight_decay"}
+        if unknown:
+            raise ValueError(
+                f"{self.path}: optim_conf{suffix} has {min(unknown)}, which is not known here: "
+                "leave it out"
+            )
+        first, second = settings.get("betas", betas)
+        # torch's AdamW decays weights unless told otherwise, its Adam does not.
+        decay = settings.get("weight_decay", 0.01 if name == "adamw" else 0.0)
+        return Adam(
+            betas=(float(first), float(second)),
+            eps=float(settings.get("eps", 1e-8)),
+            weight_decay=float(decay),
+            is_decoupled=name == "adamw",
+        )
+
     def vocoder_flags(self) -> dict[str, Any]:
         """Return the settings of the training of a vocoder, from `train_conf_gan`.
 
         Beside those of `training_flags` that differ: `adversarial_from` and `multi_scale` of
         `VocoderTraining`, and `truncate_length` and `max_frames_in_batch` of the data, None if they
         are not told.
+
+        Raises:
+            ValueError: If a setting is not possible.
         """
-        conf, truncate = self.content.get("train_conf_gan") or {}, self.content.get("truncate")
-        settings = conf.get("optim_conf") or {}
+        conf, truncate = self._settings_of(VOCODER), self.content.get("truncate")
+        for name, only in (("scheduler", "constantlr"), ("scheduler_d", "constantlr")):
+            if conf.get(name, only) != only:
+                raise ValueError(
+                    f"{self.path}: {name} {conf[name]} of {VOCODER}: vocoders are trained with "
+                    f"{only} only"
+                )
+        if conf.get("accum_grad", 1) != 1:
+            raise ValueError(f"{self.path}: accum_grad of {VOCODER} has to be 1")
         return {
-            "learning_rate": float(settings.get("lr", 2e-4)),
+            "learning_rate": self.learning_rate(VOCODER, otherwise=2e-4),
             "max_epochs": conf.get("max_epoch", 200),
             "max_grad_norm": conf.get("grad_clip", 5),
             "logging_steps": conf.get("log_interval", 100),
@@ -189,6 +247,10 @@ class PublishedConfig:
     def _is_of_flow(self) -> bool:
         """Whether it is that of a flow alone, as Step-Audio's."""
         return "llm" not in self.content and "flow" in self.content
+
+    def _settings_of(self, part: str) -> Mapping[str, Any]:
+        # That of vocoders may be missing.
+        return (self.content.get(part) or {}) if part == VOCODER else self._part(part)
 
     def _part(self, name: str) -> Mapping[str, Any]:
         part = self.content.get(name)

@@ -20,8 +20,9 @@ from sled.codec.memory import Memory
 from sled.codec.vocoder.base import Vocoder
 from sled.codec.vocoder.hift import HiFT
 from sled.training.codec.losses import Judgements, MultiScaleMelDistance
-from sled.training.epoch_run import mean_of
+from sled.training.epoch_run import mean_over_utterances
 from sled.training.flow.batch import vocoder_batch
+from sled.training.optimizer import Adam
 from sled.training.processes import ALONE, Processes
 from sled.training.vocoder.discriminator import VocoderDiscriminator
 from sled.training.vocoder.losses import (
@@ -41,7 +42,10 @@ class VocoderTraining:
     """How a vocoder is trained; defaults as published.
 
     Attributes:
-        learning_rate: Of the vocoder and of the discriminator, constant.
+        learning_rate: Of the vocoder, constant.
+        discriminator_learning_rate: Of the discriminator, constant. None: that of the vocoder.
+        optimizer: Of the vocoder.
+        discriminator_optimizer: Of the discriminator.
         feature_weight: Weight of the difference of features.
         mel_weight: Weight of the difference of mel spectrograms.
         relativistic_weight: Weight of the relativistic loss.
@@ -54,6 +58,9 @@ class VocoderTraining:
     """
 
     learning_rate: float = 2e-4
+    discriminator_learning_rate: float | None = None
+    optimizer: Adam = Adam(betas=BETAS)
+    discriminator_optimizer: Adam = Adam(betas=BETAS)
     feature_weight: float = 2.0
     mel_weight: float = 45.0
     relativistic_weight: float = 1.0
@@ -89,11 +96,10 @@ class VocoderLearner:
         self._scales: MultiScaleMelDistance | None = None
         if training.multi_scale:
             self._scales = MultiScaleMelDistance(vocoder.sizes.sampling_rate).to(self.device)
-        self.optimizer, self.discriminator_optimizer = (
-            torch.optim.AdamW(
-                part.parameters(), lr=training.learning_rate, betas=BETAS, weight_decay=0.0
-            )
-            for part in (vocoder, discriminator)
+        self.optimizer = training.optimizer.make(vocoder.parameters(), training.learning_rate)
+        own = training.discriminator_learning_rate
+        self.discriminator_optimizer = training.discriminator_optimizer.make(
+            discriminator.parameters(), training.learning_rate if own is None else own
         )
 
     @property
@@ -172,9 +178,10 @@ class VocoderLearner:
             mel, waveform, _ = vocoder_batch(batch, self.device)
             made = self.vocoder.step(mel, Memory.of_whole())
             samples = min(made.shape[1], waveform.shape[1])
-            differences.append(float(self.difference(made[:, :samples], waveform[:, :samples])))
+            difference = self.difference(made[:, :samples], waveform[:, :samples])
+            differences.append((float(difference), len(made)))
         self.vocoder.train()
-        return mean_of(differences)
+        return mean_over_utterances(differences)
 
     def learning_rate(self) -> float:
         """Return the learning rate."""

@@ -9,16 +9,18 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from sled.codec.flow.cosyvoice2 import CosyVoice2Flow, CosyVoice2FlowSizes
 from sled.codec.flow.encoder import UpsamplingSizes
 from sled.codec.flow.files import load_flow
 from sled.codec.flow.unet import UNetSizes
-from sled.training import epoch_run
+from sled.training import epoch_run, published_networks
 from sled.training.epoch_run import EpochRun, train_epochs
 from sled.training.flow.learner import FlowLearner, FlowTraining
 from sled.training.tokens.average import main as average
 from sled.training.tokens.cosyvoice_flags import train_published
+from tests.codec.flow.models import RECORDED
 from tests.data.tokens.corpora import WIDTH
 from tests.training.flow.test_learner import raw_batch
 from tests.training.tokens.published import make_setting, published_flags
@@ -71,6 +73,156 @@ def test_the_published_command_trains_a_flow(tmp_path: Path, capsys) -> None:
         train_published(published_flags(setting, tmp_path / "none", model="flow"))
     with pytest.raises(ValueError, match="--model hifigan begins"):
         train_published(published_flags(setting, tmp_path / "none", model="hifigan"))
+
+
+def with_settings(setting: Path, *changes: tuple[str, str]) -> Path:
+    """The configuration of a setting with other settings."""
+    text = (setting / "cosyvoice2.yaml").read_text()
+    for old, new in changes:
+        assert old in text
+        text = text.replace(old, new)
+    path = setting / "changed.yaml"
+    path.write_text(text)
+    return path
+
+
+def curves_of(folder: Path) -> dict[str, list[int]]:
+    """The names of curves, and the steps of their points."""
+    events = EventAccumulator(str(folder))
+    events.Reload()
+    return {tag: [one.step for one in events.Scalars(tag)] for tag in events.Tags()["scalars"]}
+
+
+def test_the_published_files_of_a_flow_are_those_of_a_language_model(tmp_path: Path) -> None:
+    """Curves, the first weights, checkpoints within an epoch, and the counts of a checkpoint."""
+    setting, start = make_setting(tmp_path / "setting"), tmp_path / "flow.pt"
+    torch.save(new_flow().state_dict(), start)
+    more_steps = ("accum_grad: 2", "accum_grad: 1")
+    changes = (("max_epoch: 2", "max_epoch: 1"), ("step: -1", "step: 2"), more_steps)
+    config = with_settings(setting, *changes)
+    run = {"model": "flow", "config": config}
+    first = train_published(published_flags(setting, tmp_path / "one", checkpoint=start, **run))
+    last = yaml.safe_load((first / "epoch_0_whole.yaml").read_text())
+    steps = last["step"]
+    assert steps >= 3
+    within = [f"epoch_0_step_{step}" for step in range(2, steps + 1, 2)]
+    tags = {"init", "epoch_0_whole", *within}
+    assert {path.stem for path in first.glob("*.yaml")} == tags
+    assert {path.stem for path in first.glob("*.pt")} == tags | {"state"}
+    for tag in tags - {"init"}:
+        record = yaml.safe_load((first / f"{tag}.yaml").read_text())
+        assert record["loss_dict"]["loss"] > 0 and record["ddp.dist_backend"] == "gloo"
+    begun = torch.load(first / "init.pt", weights_only=True)
+    assert all(one.equal(begun[name]) for name, one in new_flow().state_dict().items())
+    curves = curves_of(first / "curves")
+    assert curves["TRAIN/loss"] == curves["TRAIN/lr"] == list(range(1, steps + 1))
+    assert curves["CV/loss"] == [*range(2, steps + 1, 2), steps]
+    # Another run goes on to count, so the learning rate goes on to fall.
+    config = with_settings(setting, ("max_epoch: 2", "max_epoch: 2"))
+    after = {"checkpoint": first / "epoch_0_whole.pt", "model": "flow", "config": config}
+    second = train_published(published_flags(setting, tmp_path / "two", **after))
+    assert {path.stem for path in second.glob("*.yaml")} == {"init", "epoch_1_whole"}
+    more = yaml.safe_load((second / "epoch_1_whole.yaml").read_text())
+    assert more["step"] > steps and more["epoch"] == 1
+    assert more["lr"] == pytest.approx(1e-3 * (2 / more["step"]) ** 0.5)
+    over = with_settings(setting, ("max_epoch: 2", "max_epoch: 1"))
+    with pytest.raises(ValueError, match="raise max_epoch"):
+        train_published(published_flags(setting, tmp_path / "no", **(after | {"config": over})))
+
+
+OPTIMISER = """optim: {optim}
+    optim_conf:
+        betas: [0.7, 0.9]
+        eps: 1e-6
+        weight_decay: 0.1
+        lr: 1e-3"""
+VOCODER_SETTINGS = """train_conf_gan:
+    optim: adam
+    optim_conf:
+        lr: 3e-4
+        betas: [0.6, 0.95]
+    optim_d: adamw
+    optim_conf_d:
+        lr: 1e-4
+        eps: 1e-7
+    save_per_step: 7
+train_conf:"""
+
+
+def prepared(setting: Path, tmp_path: Path, monkeypatch, **changes: object) -> EpochRun:
+    """The run that a command would make."""
+    runs: list[EpochRun] = []
+    monkeypatch.setattr(published_networks, "train_epochs", runs.append)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)  # for pinned memory
+    train_published(published_flags(setting, tmp_path / "run", **changes))
+    return runs[0]
+
+
+@pytest.mark.parametrize("optim", ["adam", "adamw"])
+def test_settings_of_the_optimiser_and_flags_of_the_loader_count(
+    optim: str, tmp_path: Path, monkeypatch
+) -> None:
+    setting, start = make_setting(tmp_path / "setting"), tmp_path / "flow.pt"
+    torch.save(new_flow().state_dict(), start)
+    old = "optim: adam\n    optim_conf:\n        lr: 1e-3"
+    config = with_settings(setting, (old, OPTIMISER.format(optim=optim)))
+    flow = prepared(setting, tmp_path, monkeypatch, model="flow", checkpoint=start, config=config)
+    optimizer = flow.learner.optimizer
+    assert type(optimizer) is {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[optim]
+    [group] = optimizer.param_groups
+    assert (group["betas"], group["eps"], group["weight_decay"]) == ((0.7, 0.9), 1e-6, 0.1)
+    assert flow.train_loader.loader.pin_memory and flow.eval_loader.loader.pin_memory
+
+
+def test_a_vocoder_and_its_discriminator_have_their_own_settings(
+    tmp_path: Path, monkeypatch
+) -> None:
+    setting = make_setting(tmp_path / "setting")
+    config = with_settings(setting, ("train_conf:", VOCODER_SETTINGS))
+    given = {"model": "hifigan", "checkpoint": RECORDED / "hift_24k", "config": config}
+    run = prepared(setting, tmp_path, monkeypatch, **given)
+    learner = run.learner
+    [own], [other] = learner.optimizer.param_groups, learner.discriminator_optimizer.param_groups
+    assert (own["lr"], own["betas"], own["weight_decay"]) == (3e-4, (0.6, 0.95), 0.0)
+    assert (other["lr"], other["eps"], other["weight_decay"]) == (1e-4, 1e-7, 0.01)
+    assert run.save_steps == 7 and run.record["save_per_step"] == 7
+
+
+@pytest.mark.parametrize(
+    ("model", "flags", "change", "problem"),
+    [
+        ("flow", ["--dpo"], None, "--dpo and --ref_model are for --model llm"),
+        ("hifigan", ["--ref_model", "llm.pt"], None, "--ref_model are for --model llm"),
+        ("hifigan", ["--teacher", "flow.pt"], None, "--teacher is for --model flow"),
+        ("llm", ["--teacher", "flow.pt"], None, "--teacher is for --model flow"),
+        ("flow", ["--train_engine", "deepspeed"], None, "torch_ddp, not deepspeed"),
+        ("flow", [], ("lr: 1e-3", "amsgrad: True"), "amsgrad, which is not known"),
+        ("llm", [], ("lr: 1e-3", "amsgrad: True"), "amsgrad, which is not known"),
+        ("hifigan", [], ("save_per_step: 7", "scheduler: warmuplr"), "constantlr only"),
+        ("hifigan", [], ("save_per_step: 7", "accum_grad: 2"), "has to be 1"),
+    ],
+)
+def test_what_would_have_no_effect_is_refused(model, flags, change, problem, tmp_path) -> None:
+    setting = make_setting(tmp_path / "setting")
+    changes = [("train_conf:", VOCODER_SETTINGS)] if model == "hifigan" else []
+    config = with_settings(setting, *changes, *([change] if change else []))
+    start = RECORDED / ("hift_24k" if model == "hifigan" else "flow_v2")
+    given = {"model": model, "config": config, "checkpoint": None if model == "llm" else start}
+    with pytest.raises(ValueError, match=problem):
+        train_published([*published_flags(setting, tmp_path / "run", **given), *flags])
+
+
+def test_an_evaluation_is_a_mean_over_utterances(monkeypatch) -> None:
+    """A batch of two utterances counts twice as much as one of one."""
+    learner = in_memory(Path()).learner
+    pair = raw_batch()
+    single = {name: one[:1] for name, one in pair.items()}
+
+    def loss(batch, generator):
+        return torch.tensor(6.0 if len(batch.num_tokens) == 1 else 3.0)
+
+    monkeypatch.setattr(learner.flow, "loss", loss)
+    assert learner.evaluate([single, pair]) == pytest.approx((6 + 2 * 3) / 3)
 
 
 def in_memory(folder: Path, max_epochs: int = 2) -> EpochRun:
