@@ -216,7 +216,7 @@ def load_chat_lm(
     if uses_code and not trust_remote_code:
         raise ValueError(
             f"{folder} brings code of its own, which would run: if you trust it, set "
-            "model.llm.trust_remote_code to true"
+            "model.llm.trust_remote_code to true, or trust_remote_code=True where it is loaded"
         )
     model: Any = AutoModelForCausalLM.from_pretrained(
         str(folder),

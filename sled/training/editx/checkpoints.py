@@ -2,14 +2,15 @@
 
 `llm_best.pt` and `flow_best.pt` have the weights of the best epoch, `llm_epoch_5.pt` and so on
 those of every fifth (of the joint stage, `joint_llm_epoch_5.pt`): `epoch`, `model_state_dict` with
-the trained weights, and `val_loss`.
+the trained weights, `optimizer_state_dict`, `scheduler_state_dict` and `val_loss`; and `config`,
+the settings of the fine-tuning, which the published ones do not have.
 """
 
 from __future__ import annotations
 
 import os
 import pickle
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,13 @@ from sled.training.editx.chat import ChatLM
 
 # Epochs between the checkpoints that are kept.
 KEPT_EVERY = 5
+# The states beside the weights, by their published names.
+OPTIMIZER, SCHEDULER = "optimizer_state_dict", "scheduler_state_dict"
+
+_UNREADABLE = (
+    *(OSError, EOFError, pickle.UnpicklingError),
+    *(RuntimeError, LookupError, TypeError, ValueError, AttributeError),
+)
 
 
 class BestCheckpoints:
@@ -29,25 +37,35 @@ class BestCheckpoints:
         folder: Where they are written.
         name: How their names begin.
         stage: How those of every fifth epoch begin, so that no stage overwrites another's.
+        settings: Of the fine-tuning, from `read_settings`.
     """
 
-    def __init__(self, folder: Path, name: str, stage: str) -> None:
+    def __init__(self, folder: Path, name: str, stage: str, settings: Mapping[str, Any]) -> None:
         self._folder, self._name, self._stage = folder, name, stage
+        self._settings = with_whole_paths(settings)
 
-    def write(self, trained: Mapping[str, Tensor], epoch: int, loss: float) -> None:
+    def write(
+        self, trained: Mapping[str, Tensor], states: Mapping[str, Any], epoch: int, loss: float
+    ) -> None:
         """Write what is due after an epoch.
 
         Args:
             trained: The weights that are trained, by name.
+            states: Those of the optimiser and of the schedule, by their published names.
             epoch: Number of the epoch, from 0.
             loss: Of the evaluation.
         """
-        state = {name: one.detach().cpu() for name, one in trained.items()}
-        content = {"epoch": epoch, "model_state_dict": state, "val_loss": loss}
+        content = {
+            "epoch": epoch,
+            "model_state_dict": {name: one.detach().cpu() for name, one in trained.items()},
+            **states,
+            "val_loss": loss,
+            "config": self._settings,
+        }
         if (epoch + 1) % KEPT_EVERY == 0:
             _write(content, self._folder / f"{self._stage}_epoch_{epoch + 1}.pt")
         best = self._folder / f"{self._name}_best.pt"
-        if not best.is_file() or loss < torch.load(best, weights_only=True)["val_loss"]:
+        if not best.is_file() or loss < _read(best)["val_loss"]:
             _write(content, best)
 
 
@@ -57,10 +75,11 @@ class ChatCheckpoints:
     Args:
         folder: Where they are written.
         stage: See `BestCheckpoints`.
+        settings: See there.
     """
 
-    def __init__(self, folder: Path, stage: str) -> None:
-        self._checkpoints = BestCheckpoints(folder, "llm", stage)
+    def __init__(self, folder: Path, stage: str, settings: Mapping[str, Any]) -> None:
+        self._checkpoints = BestCheckpoints(folder, "llm", stage, settings)
 
     def save(
         self,
@@ -71,10 +90,38 @@ class ChatCheckpoints:
         is_whole: bool,
         learning_rate: float,
         losses: Mapping[str, float],
+        states: Callable[[], Mapping[str, Any]],
     ) -> None:
         """Write what is due after an epoch; see `PublishedCheckpoints.save`."""
         assert isinstance(model, ChatLM)
-        self._checkpoints.write(model.trained_state(), epoch, losses["loss"])
+        self._checkpoints.write(model.trained_state(), states(), epoch, losses["loss"])
+
+
+def recorded_settings(path: Path) -> dict[str, Any]:
+    """Return the settings of the fine-tuning that a checkpoint is of.
+
+    Raises:
+        ValueError: If the file cannot be read, or does not tell them.
+    """
+    try:
+        content = _read(path)
+        settings: dict[str, Any] = content.get("config") or {}
+        parts = [settings["model"][name] for name in ("llm", "flow")] if settings else []
+    except _UNREADABLE as error:
+        reason = str(error).partition("\n")[0]
+        raise ValueError(f"{path} is no checkpoint of a fine-tuning ({reason})") from error
+    if not parts:
+        raise ValueError(f"{path} does not tell its configuration: name that, too")
+    return settings
+
+
+def with_whole_paths(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Return settings whose paths of models do not depend on the working directory."""
+    models = {
+        name: one | ({"path": str(Path(one["path"]).absolute())} if one["path"] else {})
+        for name, one in settings["model"].items()
+    }
+    return dict(settings) | {"model": models}
 
 
 def load_finetuned(model: nn.Module, path: Path) -> None:
@@ -88,12 +135,9 @@ def load_finetuned(model: nn.Module, path: Path) -> None:
         ValueError: If the file cannot be read, or has weights of another model.
     """
     try:
-        state = torch.load(path, map_location="cpu", weights_only=True)["model_state_dict"]
+        state = _read(path)["model_state_dict"]
         result = model.load_state_dict(state, strict=False)
-    except (
-        *(OSError, EOFError, pickle.UnpicklingError),
-        *(RuntimeError, LookupError, TypeError, ValueError, AttributeError),
-    ) as error:
+    except _UNREADABLE as error:
         reason = str(error).partition("\n")[0]
         raise ValueError(f"{path} is no checkpoint of this model ({reason})") from error
     if not state:
@@ -102,6 +146,12 @@ def load_finetuned(model: nn.Module, path: Path) -> None:
         raise ValueError(
             f"{path} is no checkpoint of this model: it has {result.unexpected_keys[0]}"
         )
+
+
+def _read(path: Path) -> dict[str, Any]:
+    # Of the states of optimisers, which are large, nothing is read from the disk.
+    content: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+    return content
 
 
 def _write(content: Mapping[str, Any], path: Path) -> None:

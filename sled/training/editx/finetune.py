@@ -147,7 +147,7 @@ def finetune_llm(
             args=args,
             train_loader=loader("train_data", training=True),
             eval_loader=loader("cv_data", training=False),
-            published=ChatCheckpoints(output, stage.name),
+            published=ChatCheckpoints(output, stage.name, settings),
             flags={"settings": dict(settings)},
             processing_class=tokenizer,
         )

@@ -10,7 +10,7 @@ from typing import Any
 from sled.codec.flow.base import Flow
 from sled.codec.flow.files import load_encoder_flow
 from sled.training.editx.chat import ChatLM, load_chat_lm
-from sled.training.editx.checkpoints import load_finetuned
+from sled.training.editx.checkpoints import load_finetuned, recorded_settings
 from sled.training.editx.settings import FLOW, LLM, read_settings
 
 
@@ -28,17 +28,20 @@ class FinetunedModel:
 
 
 def load_finetuned_model(
-    config: str | Path,
+    config: str | Path | None = None,
     *,
     llm_ckpt_path: str | Path | None = None,
     flow_ckpt_path: str | Path | None = None,
+    trust_remote_code: bool = False,
 ) -> FinetunedModel:
     """Load what `sled finetune` has written into the models that it began with, by name.
 
     Args:
-        config: The configuration of the fine-tuning.
+        config: The configuration of the fine-tuning. None: those that the checkpoints tell.
         llm_ckpt_path: Such as `llm_best.pt`. None: no language model.
         flow_ckpt_path: Such as `flow_best.pt`. None: no flow.
+        trust_remote_code: Whether code in the folder of the language model may run, which the
+            published model needs. A configuration may allow it, too, but no checkpoint.
 
     Raises:
         ValueError: If configuration, models or checkpoints cannot be used.
@@ -47,14 +50,24 @@ def load_finetuned_model(
     llm: ChatLM | None = None
     flow: Flow | None = None
     if llm_ckpt_path is not None:
-        llm = begin_llm(read_settings(Path(config), LLM))
+        settings = _settings(config, LLM, Path(llm_ckpt_path))
+        settings["model"][LLM]["trust_remote_code"] |= trust_remote_code
+        llm = begin_llm(settings)
         load_finetuned(llm, Path(llm_ckpt_path))
         llm.eval()
     if flow_ckpt_path is not None:
-        flow = begin_flow(read_settings(Path(config), FLOW))
+        flow = begin_flow(_settings(config, FLOW, Path(flow_ckpt_path)))
         load_finetuned(flow, Path(flow_ckpt_path))
         flow.eval()
     return FinetunedModel(llm, flow)
+
+
+def _settings(config: str | Path | None, mode: str, checkpoint: Path) -> dict[str, Any]:
+    if config is not None:
+        return read_settings(Path(config), mode)
+    settings = recorded_settings(checkpoint)
+    settings["model"][LLM]["trust_remote_code"] = False
+    return settings
 
 
 def begin_llm(settings: Mapping[str, Any]) -> ChatLM:

@@ -15,7 +15,7 @@ from sled.codec.flow.files import load_encoder_flow, save_flow
 from sled.data.tokens.options import COSYVOICE2
 from sled.data.tokens.parquet import read_data_list
 from sled.data.tokens.pipeline import TokenBatches, TokenLoader
-from sled.training.editx.checkpoints import BestCheckpoints
+from sled.training.editx.checkpoints import OPTIMIZER, SCHEDULER, BestCheckpoints
 from sled.training.editx.finetuned import begin_flow
 from sled.training.editx.settings import FLOW, Stage
 from sled.training.epoch_run import EpochRun, Learner, train_epochs
@@ -72,14 +72,19 @@ def _train(
     )
     seed = settings["basic"]["seed"] + processes.rank
     generator = torch.Generator(device).manual_seed(seed)
-    checkpoints = BestCheckpoints(output, FLOW, stage.name)
+    checkpoints = BestCheckpoints(output, FLOW, stage.name, settings)
+    learner = FlowLearner(flow, training, generator, processes=processes)
 
     def save(_: Learner, epoch: int, loss: float) -> None:
-        checkpoints.write(_trained(flow), epoch, loss)
+        states = {
+            OPTIMIZER: learner.optimizer.state_dict(),
+            SCHEDULER: {"last_epoch": learner.step, "_last_lr": [learner.learning_rate()]},
+        }
+        checkpoints.write(_trained(flow), states, epoch, loss)
 
     train_epochs(
         EpochRun(
-            learner=FlowLearner(flow, training, generator, processes=processes),
+            learner=learner,
             accumulate=optim["accum_grad"],
             train_loader=_loader(settings, "train_data", flow, processes),
             eval_loader=_loader(settings, "cv_data", flow, processes),

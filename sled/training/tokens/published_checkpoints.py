@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import pickle
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -50,6 +50,7 @@ class PublishedCheckpoints:
         is_whole: bool,
         learning_rate: float,
         losses: Mapping[str, float],
+        states: Callable[[], Mapping[str, Any]],
     ) -> None:
         """Write a checkpoint.
 
@@ -60,6 +61,7 @@ class PublishedCheckpoints:
             is_whole: Whether the epoch is complete.
             learning_rate: That of the next update.
             losses: Results of the evaluation.
+            states: Returns those of the optimiser and of the schedule, which this form leaves out.
 
         Raises:
             OSError: If it cannot be written.

@@ -5,7 +5,7 @@ Shapes: L text tokens, T speech tokens.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -53,6 +53,7 @@ class EpochCheckpoints(Protocol):
         is_whole: bool,
         learning_rate: float,
         losses: Mapping[str, float],
+        states: Callable[[], Mapping[str, Any]],
     ) -> None:
         """Write a checkpoint; see `PublishedCheckpoints.save`."""
         ...

@@ -214,7 +214,16 @@ class TokenTrainer(EpochTrainer):
                 is_whole=self.is_between_epochs,
                 learning_rate=self._get_learning_rate(),
                 losses=self.eval_metrics,
+                states=self._states,
             )
+
+    def _states(self) -> dict[str, Any]:
+        optimizer, scheduler = self.optimizer, self.lr_scheduler
+        assert optimizer is not None and scheduler is not None, "there was no training"
+        return {
+            "optimizer_state_dict": optimizer.state_dict(),
+            "scheduler_state_dict": scheduler.state_dict(),
+        }
 
 
 def _described(pairs: PreferenceOutput) -> dict[str, Tensor]:

@@ -157,6 +157,12 @@ def test_what_cannot_be_used_is_named(setting, tmp_path, capsys):
     (tmp_path / "code" / "config.json").write_text('{"auto_map": {"AutoModel": "a.B"}}')
     with pytest.raises(ValueError, match="brings code of its own"):
         load_chat_lm(tmp_path / "code", rank=8)
+    # A checkpoint does not decide whether code runs.
+    model = read_settings(setting / "lora.yaml")["model"]
+    model["llm"] |= {"path": str(tmp_path / "code"), "trust_remote_code": True}
+    torch.save({"config": {"model": model}}, tmp_path / "code.pt")
+    with pytest.raises(ValueError, match="brings code of its own"):
+        load_finetuned_model(llm_ckpt_path=tmp_path / "code.pt")
     with pytest.raises(ValueError, match="speech tokens go up to"):
         load_chat_lm(setting / "model", rank=0)
 
@@ -204,9 +210,28 @@ def test_both_are_tuned_and_loaded_by_name(setting, tmp_path):
     ids, begin = torch.tensor([[1, 4, 7, 8]]), load_chat_lm(setting / "model", rank=0, **CODES)
     with torch.no_grad():
         assert not torch.allclose(chat.model(ids).logits, begin.eval().model(ids).logits)
+    # The published call names no configuration: the checkpoints tell it.
+    told = load_finetuned_model(**paths)
+    for ours, theirs in ((told.llm, tuned.llm), (told.flow, tuned.flow)):
+        states = zip(ours.state_dict().values(), theirs.state_dict().values(), strict=True)
+        assert all(one.equal(other) for one, other in states)
+    for path in paths.values():
+        content = torch.load(path, weights_only=True)
+        assert content.keys() >= {"epoch", "val_loss", "config"}
+        weights = list(content["model_state_dict"].values())
+        moments = content["optimizer_state_dict"]["state"].values()
+        assert sorted(one["exp_avg"].shape for one in moments) == sorted(
+            one.shape for one in weights
+        )
+        assert content["scheduler_state_dict"]["last_epoch"] > 0
+        assert content["scheduler_state_dict"]["_last_lr"][0] > 0
     alone = load_finetuned_model(setting / "lora.yaml", flow_ckpt_path=tmp_path / "flow_best.pt")
     assert alone.llm is None and alone.flow is not None
     torch.save({"model_state_dict": {}}, tmp_path / "empty.pt")
+    with pytest.raises(ValueError, match="empty.pt does not tell its configuration"):
+        load_finetuned_model(llm_ckpt_path=tmp_path / "empty.pt")
+    with pytest.raises(ValueError, match="no checkpoint of a fine-tuning"):
+        load_finetuned_model(flow_ckpt_path=setting / "lora.yaml")
     with pytest.raises(ValueError, match="it has no weights"):
         load_finetuned(chat, tmp_path / "empty.pt")
     with pytest.raises(ValueError, match="no checkpoint of this model"):
