@@ -100,11 +100,11 @@ def write_parquet(
     output.mkdir(parents=True, exist_ok=True)
     parts = [good[first : first + num_utts] for first in range(0, len(good), num_utts)]
     files = [output / f"parquet_{number:09d}.tar" for number in range(len(parts))]
-    rows_of = {
-        file: [_fields(one, tables) for one in part]
+    jobs = {
+        file: rows
         for file, part in zip(files, parts, strict=True)
+        if not _is_complete(file, rows := [_fields(one, tables) for one in part])
     }
-    jobs = {file: rows for file, rows in rows_of.items() if not _is_complete(file, rows)}
     with Progress("packing", len(files), "file", len(files) - len(jobs)) as progress:
         if num_processes == 1:
             for file, rows in jobs.items():

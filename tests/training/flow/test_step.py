@@ -79,6 +79,7 @@ def test_the_published_command_trains_it(tmp_path: Path) -> None:
         tmp_path / "run",
     ]
     flags += ["--train_data", listed, "--cv_data", listed, "--ddp.dist_backend", "gloo"]
+    flags += ["--tensorboard_dir", str(tmp_path / "curves")]
     with pytest.raises(ValueError, match="--checkpoint"):
         train_published([*map(str, flags)])
     flags += ["--checkpoint", GOLDENS / "token-flow" / "step_flow"]

@@ -167,6 +167,18 @@ def test_guided_attention_needs_to_know_what_is_said(setting, tmp_path):
         train_published(published_flags(setting, tmp_path, config=guided))
 
 
+@pytest.mark.parametrize("num_workers", [0, 1])
+def test_a_corpus_whose_rows_are_all_filtered_is_an_error_that_says_so(
+    num_workers, setting, tmp_path
+):
+    config = tmp_path / "long.yaml"
+    text = (setting / "cosyvoice2.yaml").read_text()
+    config.write_text(text.replace("min_length: 50", "min_length: 5000"))
+    changes = {"config": config, "num_workers": num_workers, "prefetch": 2}
+    with pytest.raises(ValueError, match=r"^no row of 4 .* used: 12 \(100.0%\) too short$"):
+        train_published(published_flags(setting, tmp_path / "run", **changes))
+
+
 @pytest.mark.parametrize(
     ("changes", "problem"),
     [
