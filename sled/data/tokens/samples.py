@@ -56,7 +56,7 @@ class Tally:
     """What was left out of an epoch.
 
     Attributes:
-        rows: Rows that were read.
+        rows: Rows that were read; a file that cannot be read counts as one.
         filtered: Rows outside the limits, by the limit.
         bad: Why rows and files cannot be used, by their name.
     """
@@ -107,6 +107,7 @@ class SampleMaker:
             except _StopError:
                 raise
             except ValueError as error:
+                self.tally.rows += 1
                 self._note(str(path), str(error), str(error))
 
     def _make(self, row: TokenRow, path: Path) -> Sample | None:

@@ -181,7 +181,7 @@ def _text(path: Path | None) -> str | None:
 
 def _given(flags: argparse.Namespace) -> dict[str, Any]:
     """The flags by their published names, as plain values for a record."""
-    names = {"backend": "ddp.dist_backend"}
+    names = {"backend": "ddp.dist_backend", "save_states": "deepspeed.save_states"}
     return {
         names.get(name, name): str(value) if isinstance(value, Path) else value
         for name, value in vars(flags).items()

@@ -261,7 +261,7 @@ def test_a_file_that_is_none_is_left_out_or_stops_the_run(files, tmp_path, caplo
         assert sum(map(len, order(loader))) == 12
         loader.start_epoch(1)
     [told] = caplog.messages
-    assert "bad rows or files, the first is" in told and "none.tar" in told
+    assert "1 (7.7%) bad rows or files, the first is" in told and "none.tar" in told
     with pytest.raises(ValueError, match="none.tar is no Parquet file"):
         order(batches_of([*files, none], replace(OPTIONS, on_bad="stop")))
 

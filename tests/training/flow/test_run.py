@@ -264,6 +264,14 @@ def test_an_interrupted_run_continues_as_if_it_had_not_been(tmp_path: Path, monk
     assert all(ours[name].equal(theirs[name]) for name in tensors)
 
 
+def test_checkpoints_within_an_epoch_do_not_change_what_is_learned(tmp_path: Path) -> None:
+    plain = train_epochs(in_memory(tmp_path / "plain"))
+    often = train_epochs(replace(in_memory(tmp_path / "often"), save_steps=2))
+    ours, theirs = weights(often, 1), weights(plain, 1)
+    assert all(torch.as_tensor(one).equal(torch.as_tensor(theirs[n])) for n, one in ours.items())
+    assert (often / "epoch_0_step_2.pt").is_file()
+
+
 def test_a_finished_run_does_nothing(tmp_path: Path, caplog) -> None:
     train_epochs(in_memory(tmp_path, 1))
     before = (tmp_path / "epoch_0_whole.pt").stat().st_mtime_ns
