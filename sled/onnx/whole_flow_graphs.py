@@ -8,8 +8,8 @@
 | flow_estimator | x [R, M, F], mu [R, E, F], spks [R, W'], t [R] | velocity [R, M, F] |
 
 Between encoder and regulator, or estimator, the caller stretches columns to frames. The estimator
-of CosyVoice also has the input cond [R, M, F]. That of SimpleTTS takes one row, R = 1; its speakers
-are vectors as they are.
+of CosyVoice also has the input cond [R, M, F]. That of SimpleTTS takes one row, R = 1, and speaker
+vectors of any length.
 
 Shapes: W width of a speaker vector, T tokens, F frames, M mel bands, E width of columns.
 """
@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from sled.codec.flow import cosyvoice, simpletts
@@ -107,7 +108,7 @@ def _export_simpletts(flow: SimpleTTSFlow, folder: Path) -> None:
     past = torch.zeros(0, sizes.num_key_value_heads, head_dim)
 
     def estimate(x: Tensor, mu: Tensor, spks: Tensor, t: Tensor) -> Tensor:
-        speaker = spks[..., None].expand(-1, -1, x.shape[2])
+        speaker = F.normalize(spks, dim=-1)[..., None].expand(-1, -1, x.shape[2])
         inputs = torch.cat((speaker, mu, x), 1).mT
         sequence = torch.cat((flow.t_embedder(t)[:, None], flow.embed_mlp(inputs)), 1)[0]
         before = [past] * sizes.num_hidden_layers

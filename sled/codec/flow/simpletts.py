@@ -190,14 +190,15 @@ class SimpleTTSFlow(WholeFlow):
 
         Args:
             tokens: int64 [B, T], stretched to the frames.
-            speaker: [B, W].
+            speaker: [B, W], of any length.
             mel: [B, M, F] noisy frames.
             given: int64 [B] how many frames have their conditions; the others have zeros.
         """
         frames = mel.shape[-1]
         embedded = self.llm.model.embed_tokens(tokens).mT
         embedded = F.interpolate(embedded, size=frames, mode="linear").mT
-        conditions = torch.cat((speaker[:, None].expand(-1, frames, -1), embedded), -1)
+        speaker = F.normalize(speaker, dim=-1)[:, None].expand(-1, frames, -1)
+        conditions = torch.cat((speaker, embedded), -1)
         return torch.cat((conditions * length_mask(given, frames)[..., None], mel.mT), -1)
 
     def velocity(self, inputs: Tensor, time: Tensor) -> Tensor:

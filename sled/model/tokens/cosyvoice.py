@@ -205,7 +205,7 @@ class CosyVoiceLM(SpeechEmbeddingLM):
             # Data parallelism waits for gradients of all weights, also of those of the speaker.
             unused = sum(weight.sum() for weight in self.spk_embed_affine_layer.parameters())
             return start + 0 * unused if self.training else start
-        speaker = F.normalize(conditions[SPEAKER].to(start), dim=-1)
+        speaker = F.normalize(conditions[SPEAKER].float(), dim=-1).to(start)
         return torch.cat((start, self.spk_embed_affine_layer(speaker)[None]))
 
     @property

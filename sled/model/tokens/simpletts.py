@@ -15,6 +15,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import torch.nn.functional as F
 from torch import Tensor, nn
 from typing_extensions import Self, override
 
@@ -130,8 +131,9 @@ class SimpleTTSLM(TokenLM):
         if conditions.keys() != {SPEAKER}:
             given = ", ".join(conditions) or "none"
             raise ValueError(f"the model takes the condition {SPEAKER}; {given} was given")
-        vector = conditions[SPEAKER].to(self.device, self.dtype)
-        projected: Tensor = self.spk_embed_affine_layer(vector)
+        # Of length 1, as in training; before the precision is reduced.
+        vector = F.normalize(conditions[SPEAKER].float(), dim=-1)
+        projected: Tensor = self.spk_embed_affine_layer(vector.to(self.device, self.dtype))
         return projected[None]
 
     @property

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import copy
+from dataclasses import replace
 
 import pytest
 import torch
 
-from sled.codec.flow.base import FlowBatch, FlowPrompt, SpeechFlow, WholeFlow
+from sled.codec.flow.base import FlowBatch, FlowPrompt, SpeechFlow, WholeFlow, no_prompt
+from sled.codec.flow.cosyvoice2 import ChunkedFlow
 from sled.codec.flow.matching import SolverOptions, solve
 from tests.codec.flow.models import (
     cosyvoice2_flow,
@@ -38,7 +40,7 @@ def one_batch(flow: SpeechFlow, frames: int) -> FlowBatch:
 @pytest.mark.parametrize("name", FLOWS)
 def test_the_loss_falls_and_does_not_depend_on_padding(name: str) -> None:
     make, frames = FLOWS[name]
-    flow = copy.deepcopy(make()).train()
+    flow = copy.deepcopy(make()).requires_grad_(True).train()
     batch = one_batch(flow, frames)
     optimizer = torch.optim.Adam(flow.parameters(), 3e-3)
     losses = []
@@ -56,6 +58,25 @@ def test_the_loss_falls_and_does_not_depend_on_padding(name: str) -> None:
     with torch.no_grad():
         pair = [float(flow.loss(one, torch.Generator().manual_seed(0))) for one in (batch, other)]
     assert pair[0] == pytest.approx(pair[1], rel=1e-5)
+
+
+@pytest.mark.parametrize("name", FLOWS)
+@torch.no_grad()
+def test_a_speaker_vector_may_have_any_length(name: str) -> None:
+    """In training its length is 1, and speaker encoders give vectors of any length."""
+    make, frames = FLOWS[name]
+    flow = make().eval()
+    batch = one_batch(flow, frames)
+    raw = replace(batch, speaker=20 * batch.speaker)
+    one, other = (flow.loss(each, torch.Generator().manual_seed(0)) for each in (batch, raw))
+    torch.testing.assert_close(one, other)
+    prompt, solver = no_prompt(flow, 2), SolverOptions(steps=2)
+    if isinstance(flow, ChunkedFlow):
+        spoken = [flow.generate(b.tokens, b.speaker, prompt, solver) for b in (batch, raw)]
+    else:
+        assert isinstance(flow, WholeFlow)
+        spoken = [flow.mel_of(b.tokens, b.speaker, prompt, solver) for b in (batch, raw)]
+    torch.testing.assert_close(*spoken, rtol=1e-3, atol=1e-3)
 
 
 @pytest.mark.parametrize("steps", [1, 4, 10])
