@@ -112,6 +112,7 @@ def load_tokenizer(folder: Path, config: Config) -> TextTokenizer:
         sizes.bos_token_id,
         sizes.eos_token_id,
         added_tokens(config),
+        config.text_end_id,
     )
 
 
@@ -172,10 +173,12 @@ def check_parts(config: Config, tokenizer: TextTokenizer, codec: Codec) -> None:
             f"the tokenizer has {tokenizer.vocab_size} tokens, the model "
             f"{architecture.vocab_size}: use the tokenizer the model was trained with"
         )
-    if tokenizer.bos_id != architecture.bos_token_id:
+    ends = (architecture.bos_token_id, config.text_end_id)
+    if (tokenizer.bos_id, tokenizer.text_end_id) != ends:
         raise ValueError(
-            f"the tokenizer begins texts with {tokenizer.bos_id}, the model was made for "
-            f"{architecture.bos_token_id}: load the tokenizer with bos_id and eos_id of the model"
+            f"the tokenizer marks the ends of texts with {tokenizer.bos_id} and "
+            f"{tokenizer.text_end_id}, the model was made for {ends[0]} and {ends[1]}: load the "
+            "tokenizer with bos_id, eos_id and text_end_id of the model"
         )
     if tokenizer.normalization != architecture.text_normalization:
         raise ValueError(

@@ -4,6 +4,7 @@ Shapes: L text tokens, T speech tokens, H hidden width, S scored ids.
 """
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import cache
 from typing import Any
 
@@ -112,12 +113,31 @@ def debug_simpletts(seed: int = 0) -> SimpleTTSLM:
     return model
 
 
+@cache
+def debug_ended_simpletts() -> SimpleTTSLM:
+    """As `debug_simpletts`, for texts between `<s>` and `</s>`."""
+    sizes = replace(debug_simpletts().sizes, text_begin_id=0, text_end_id=2)
+    model = with_random_weights(SimpleTTSLM(sizes), 1)
+    assert isinstance(model, SimpleTTSLM)
+    return model
+
+
 def debug_token_tokenizer(model: TokenLM) -> TextTokenizer:
     """The tokenizer for tests, in the form that speech-token models read."""
     sizes = model.config.architecture
     return TextTokenizer(
-        debug_tokenizer()._tokenizer.model, None, sizes.bos_token_id, sizes.eos_token_id
+        debug_tokenizer()._tokenizer.model,
+        bos_id=sizes.bos_token_id,
+        eos_id=sizes.eos_token_id,
+        text_end_id=model.config.text_end_id,
     )
+
+
+def text_ends(model: TokenLM) -> tuple[list[int], list[int]]:
+    """What every text of a model begins and ends with, before the token that begins speech."""
+    ends = (model.config.flat.get(name) for name in ("text_begin_id", "text_end_id"))
+    before, after = ([] if one is None else [one] for one in ends)
+    return before, after
 
 
 # The published algorithms, without a cache and without the decoding loop.
@@ -165,7 +185,8 @@ def speak_whole(
 ) -> list[int]:
     """All text, then speech: 2 to 20 ids for each token of the text, the prompt's not counted."""
     speech, begin = model.ids.speech, model.config.architecture.eos_token_id
-    tokens = torch.tensor([*prompt_text, *text, begin])
+    before, after = text_ends(model)
+    tokens = torch.tensor([*before, *prompt_text, *text, *after, begin])
     inputs = [*model.embed_conditions(conditions or {}), *model.embed_text(tokens)]
     inputs += model.embed_units(torch.tensor(prompt_speech, dtype=torch.long))
     spoken: list[int] = []

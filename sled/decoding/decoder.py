@@ -69,7 +69,7 @@ class Decoder:
         self.utterances: list[Utterance] = []
         self.read_s = 0.0
         self._draw_noise, self._text_tracker = draw_noise, text_tracker
-        self._limits = Limits(model.config)
+        self._limits = Limits(model.config, model.ids)
         self._clear()
 
     def _clear(self) -> None:

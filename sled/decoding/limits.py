@@ -6,6 +6,7 @@ import math
 
 from sled.decoding.utterance import Utterance
 from sled.model.config import Config
+from sled.model.ids import SpeechIds
 
 
 class Limits:
@@ -13,14 +14,15 @@ class Limits:
 
     Args:
         config: The model's configuration.
+        ids: The ids that its units are. None: they are vectors.
     """
 
-    def __init__(self, config: Config) -> None:
+    def __init__(self, config: Config, ids: SpeechIds | None) -> None:
         # Plain numbers, as they are read often.
         self._positions = config.architecture.max_position_embeddings
         speaking = config.speaking
-        # Texts with `<s>` and `</s>` count with both.
-        self._has_bos = config.architecture.bos_token_id is not None
+        # Where an id ends speech, tokens that mark the ends of texts do not count, as published.
+        self._ends = None if ids is None or ids.end is None else config.num_text_ends
         self._low, self._high = speaking.min_frames_per_token, speaking.max_frames_per_token
 
     def positions(self, utterance: Utterance) -> int:
@@ -50,10 +52,10 @@ class Limits:
         tolerance = utterance.options.length_tolerance
         if tolerance is None or self._low is None or self._high is None:
             return 0.0, math.inf
-        if self._has_bos:
+        if self._ends is None:
             low, count = self._low, utterance.num_tokens
         else:
             # As published, where chunks of speech may end early there is no least length.
             low = self._low if utterance.rows[0].layout.is_offline else 0.0
-            count = utterance.num_text_tokens
+            count = utterance.num_text_tokens(*self._ends)
         return count * low / tolerance, count * self._high * tolerance

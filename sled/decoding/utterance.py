@@ -157,11 +157,16 @@ class Utterance:
         """Tokens of its text so far; of the prompt's tokens, only `<s>` counts."""
         return len(self.rows[0].token_ids) - max(0, self.prompt_tokens - 1)
 
-    @property
-    def num_text_tokens(self) -> int:
-        """As `num_tokens`, for texts without `<s>`: without any token that is no text."""
+    def num_text_tokens(self, before: int, after: int) -> int:
+        """As `num_tokens`, without the prompt and without any token that is no text.
+
+        Args:
+            before: How many such tokens come before every text, that of the prompt included.
+            after: How many come after it.
+        """
         row = self.rows[0]
-        return len(row.token_ids) - self.prompt_tokens - row.text_ended
+        known = len(row.token_ids) - max(before, self.prompt_tokens)
+        return known - after * row.text_ended
 
     @property
     def num_tokens_waiting(self) -> int:

@@ -300,6 +300,15 @@ class Config:
         """The longest recording that is continued, whatever training had, in seconds. None: any."""
         return None
 
+    def text_end_id(self) -> int | None:
+        """The token between every text and `eos_token_id`. None: there is none."""
+        return None
+
+    @property
+    def num_text_ends(self) -> tuple[int, int]:
+        """How many tokens that are no text come before and after every text."""
+        return int(self.architecture.bos_token_id is not None), 1 + (self.text_end_id is not None)
+
     @classmethod
     def from_dict(cls, flat: Mapping[str, Any]) -> Config:
         """Build a configuration from the keys of `config.json`; missing keys have their defaults.

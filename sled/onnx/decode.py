@@ -281,11 +281,13 @@ class Utterance:
         if drawing.length_tolerance is None or drawing.frames_per_token is None:
             return 0.0, math.inf
         low, high = drawing.frames_per_token
-        if settings.bos_id is not None:
+        if settings.ids is None or settings.ids.end is None:
             count = self._text.num_taken - max(0, self._before.tokens - 1)
         else:
             low = low if self._order.is_offline else 0.0
-            count = self._text.num_taken - self._before.tokens - 1
+            # Without the tokens that mark the ends of the text.
+            before = max(int(settings.bos_id is not None), self._before.tokens)
+            count = self._text.num_taken - before - 1 - (settings.text_end_id is not None)
         return count * low / drawing.length_tolerance, count * high * drawing.length_tolerance
 
     def _frames_before_cut(self) -> float:

@@ -113,6 +113,7 @@ def model_settings(model: Model, options: DecodingOptions) -> ModelSettings:
         positions=architecture.max_position_embeddings,
         bos_id=architecture.bos_token_id,
         eos_id=architecture.eos_token_id,
+        text_end_id=model.config.text_end_id,
         normalization=architecture.text_normalization,
         order=order,
         streaming_order=streaming,

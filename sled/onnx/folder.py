@@ -59,6 +59,7 @@ class ModelSettings:
         ids: The ids that units are. None: units are vectors.
         noise_width: Numbers of noise in a draw.
         drawing: How units are drawn.
+        text_end_id: A further token between every text and `eos_id`. None: there is none.
     """
 
     layers: int
@@ -73,6 +74,7 @@ class ModelSettings:
     ids: SpeechIds | None
     noise_width: int
     drawing: Drawing
+    text_end_id: int | None = None
 
     @classmethod
     def from_dict(cls, flat: dict[str, Any]) -> ModelSettings:

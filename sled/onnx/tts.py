@@ -63,6 +63,7 @@ class OnnxTTS:
             self._settings.normalization,
             self._settings.bos_id,
             self._settings.eos_id,
+            text_end_id=self._settings.text_end_id,
         )
         self.voices = {
             name: OnnxVoice(one["text"], one["tokens"], *self._voice_arrays(name))

@@ -39,9 +39,11 @@ class CorpusTokenizer(DividedText, Protocol):
 
     Attributes:
         size: Number of ids.
+        ends: The ids before and after every text; None where there is none.
     """
 
     size: int
+    ends: tuple[int | None, int | None]
 
     def ids(self, text: str) -> list[int]:
         """Return the ids of a text."""
@@ -56,15 +58,14 @@ class OwnTokenizer:
     """A tokenizer of `sled tokenizer`."""
 
     def __init__(self, tokenizer: TextTokenizer, with_ends: bool = False) -> None:
-        self.tokenizer, self._with_ends = tokenizer, with_ends
-        self.size = tokenizer.vocab_size
+        self.tokenizer, self.size = tokenizer, tokenizer.vocab_size
+        self.ends = (tokenizer.bos_id, tokenizer.eos_id) if with_ends else (None, None)
 
     def ids(self, text: str) -> list[int]:
         """Return the ids of a text."""
         encoded = self.tokenizer.encode(text)
-        if self._with_ends:
-            return encoded
-        return encoded[len(self.tokenizer.begin) : len(encoded) - len(self.tokenizer.end)]
+        encoded = encoded[len(self.tokenizer.begin) : len(encoded) - len(self.tokenizer.end)]
+        return _between(self.ends, encoded)
 
     def normalize(self, text: str) -> str:
         """Return the text that is divided into tokens."""
@@ -89,13 +90,13 @@ class PublishedTokenizer:
 
     def __init__(self, tokenizer: Any, with_ends: bool = False) -> None:
         self.tokenizer, self.size = tokenizer, len(tokenizer)
-        ends = (tokenizer.bos_token_id, tokenizer.eos_token_id) if with_ends else (None, None)
-        self._first, self._last = ([] if one is None else [one] for one in ends)
+        ends = (tokenizer.bos_token_id, tokenizer.eos_token_id)
+        self.ends = ends if with_ends else (None, None)
 
     def ids(self, text: str) -> list[int]:
         """Return the ids of a text."""
         encoded: list[int] = self.tokenizer(text, add_special_tokens=False)["input_ids"]
-        return [*self._first, *encoded, *self._last]
+        return _between(self.ends, encoded)
 
     def normalize(self, text: str) -> str:
         """Return the text as it is."""
@@ -115,6 +116,11 @@ class PublishedTokenizer:
     def save_pretrained(self, folder: str | os.PathLike[str]) -> None:
         """Write its files into a folder."""
         self.tokenizer.save_pretrained(str(folder))
+
+
+def _between(ends: tuple[int | None, int | None], ids: list[int]) -> list[int]:
+    first, last = ends
+    return [one for one in (first, *ids, last) if one is not None]
 
 
 def load_corpus_tokenizer(

@@ -54,6 +54,7 @@ class TextTokenizer:
         bos_id: The id before every text. None: there is none.
         eos_id: The id after every text.
         form: How texts are read.
+        text_end_id: A further id between every text and `eos_id`. None: there is none.
 
     Raises:
         ValueError: The special tokens do not have the ids of the form, or there is no such
@@ -67,10 +68,11 @@ class TextTokenizer:
         bos_id: int | None = BOS_ID,
         eos_id: int = EOS_ID,
         form: TextForm = OWN,
+        text_end_id: int | None = None,
     ) -> None:
         open_normalizer(normalization)  # raises for an unknown one
         self.normalization = normalization
-        self.bos_id, self.eos_id = bos_id, eos_id
+        self.bos_id, self.eos_id, self.text_end_id = bos_id, eos_id, text_end_id
         self.form = form
         self._tokenizer = form.tokenizer(model)
         if form == OWN:
@@ -90,6 +92,7 @@ class TextTokenizer:
         bos_id: int | None = BOS_ID,
         eos_id: int = EOS_ID,
         added: Sequence[str] = (),
+        text_end_id: int | None = None,
     ) -> "TextTokenizer":
         """Load the tokenizer of a checkpoint.
 
@@ -101,6 +104,7 @@ class TextTokenizer:
             eos_id: As there.
             added: Special tokens that a tokenizer of another form than SLED's is given, after all
                 of its own.
+            text_end_id: As there.
 
         Raises:
             ValueError: The files do not exist or are not a tokenizer, or texts would have to be
@@ -108,7 +112,7 @@ class TextTokenizer:
         """
         folder = Path(tokenizer_folder(os.fspath(name_or_path)))
         model, form = read_tokenizer(_tokenizer_files(folder, name_or_path), added)
-        return cls(model, normalization, bos_id, eos_id, form)
+        return cls(model, normalization, bos_id, eos_id, form, text_end_id)
 
     @classmethod
     def train(
@@ -192,10 +196,10 @@ class TextTokenizer:
     @property
     def end(self) -> list[int]:
         """The ids after every text."""
-        return [self.eos_id]
+        return [one for one in (self.text_end_id, self.eos_id) if one is not None]
 
     def count(self, text: str) -> int:
-        """Number of tokens of a text, without `<s>` and `</s>`.
+        """Number of tokens of a text, without those of `begin` and `end`.
 
         While a text grows, the same words and beginnings of words are counted again and again, so
         what is said for the last ones is kept.
@@ -213,8 +217,9 @@ class TextTokenizer:
         return [end for _, end in self._tokenizer.encode(text).offsets]
 
     def decode(self, ids: Sequence[int]) -> str:
-        """Text of token ids; those that cannot be typed are left out."""
-        shown = [one for one in ids if self.form.reserved <= one != self.eos_id]
+        """Text of token ids; those that cannot be typed, or mark its ends, are left out."""
+        ends = {*self.begin, *self.end}
+        shown = [one for one in ids if one >= self.form.reserved and one not in ends]
         return self._tokenizer.decode(shown, skip_special_tokens=False)
 
     def num_bytes(self, token: int) -> int:

@@ -20,7 +20,12 @@ from sled.onnx.model_graphs import Model, export_model
 from tests.debug import STREAM, debug_model
 from tests.ids import debug_id_model
 from tests.onnx.noise import TorchNoise
-from tests.tokens import debug_cosyvoice, debug_cosyvoice2, debug_simpletts
+from tests.tokens import (
+    debug_cosyvoice,
+    debug_cosyvoice2,
+    debug_ended_simpletts,
+    debug_simpletts,
+)
 
 MODELS: dict[str, Callable[[], Model]] = {
     "offline": debug_model,
@@ -30,6 +35,7 @@ MODELS: dict[str, Callable[[], Model]] = {
     "CosyVoice": debug_cosyvoice,
     "CosyVoice2": debug_cosyvoice2,
     "SimpleTTS": debug_simpletts,
+    "SimpleTTS with ends": debug_ended_simpletts,
 }
 
 
@@ -68,7 +74,8 @@ def test_units_are_those_of_the_model(
     settings = model_settings(model, options)
     generator = torch.Generator().manual_seed(seed)
     text = torch.randint(5, 290, (4 + 3 * seed,), generator=generator).tolist()
-    text = [*([] if settings.bos_id is None else [settings.bos_id]), *text, settings.eos_id]
+    ends = (settings.bos_id, *text, settings.text_end_id, settings.eos_id)
+    text = [one for one in ends if one is not None]
     before, prompt = None, None
     if seed == 2:
         prompt = torch.randint(24, (7,), generator=generator)

@@ -17,11 +17,12 @@ from sled.codec.token_codec.model import TokenCodec
 from sled.model.lm import SpeechLM
 from sled.model.tokens.cosyvoice import CosyVoiceLM
 from sled.model.tokens.cosyvoice2 import CosyVoice2LM
+from sled.model.tokens.simpletts import SimpleTTSLM
 from sled.onnx.export import export_chain
 from sled.onnx.tts import OnnxTTS
 from sled.streaming.voice_file import VoiceFile
 from sled.text.tokenizer import TextTokenizer
-from tests.codec.flow.models import cosyvoice2_flow, cosyvoice_flow
+from tests.codec.flow.models import cosyvoice2_flow, cosyvoice_flow, simpletts_flow
 from tests.codec.token_codec.models import SETTINGS
 from tests.commands import run
 from tests.debug import (
@@ -42,6 +43,7 @@ from tests.text.qwen2 import write_qwen2_tokenizer
 from tests.tokens import (
     debug_cosyvoice,
     debug_cosyvoice2,
+    debug_ended_simpletts,
     debug_token_tokenizer,
     with_random_weights,
 )
@@ -163,6 +165,21 @@ def test_an_instruction_of_a_published_model_is_encoded_by_itself(tmp_path: Path
     theirs = tts.say("我们散步。", seed=6, prompt=voice)
     audio = OnnxTTS(tmp_path / "graphs").say("我们散步。", noise=TorchNoise(6), voice="told")
     assert len(theirs.units) > 3 and relative_error(audio, theirs.audio) < 1e-4
+
+
+def test_simpletts_reads_texts_between_their_ends(tmp_path: Path) -> None:
+    sizes = debug_ended_simpletts().sizes
+    sizes = replace(sizes, codes=64, vocab_size=400, spk_embed_dim=16, frame_rate=25.0)
+    model = with_random_weights(SimpleTTSLM(sizes), 3)
+    assert isinstance(model, SimpleTTSLM)
+    model.config.speaking.max_frames_per_token = 6.0
+    networks = replace(whole_networks(simpletts_flow()), speakers={"ann": randn(16, seed=1)})
+    tts = TTS(model, debug_token_tokenizer(model), TokenCodec(networks))
+    export_chain(model, tts.tokenizer, tts.codec, tmp_path)
+    text = f"{TEXT}. {TEXT}"
+    theirs = tts.say(text, seed=6, prompt=tts.make_voice("ann")).audio
+    audio = OnnxTTS(tmp_path).say(text, noise=TorchNoise(6), voice="ann")
+    assert relative_error(audio, theirs) < 1e-4
 
 
 def test_torch_is_not_imported(sled_folder: tuple[TTS, Path], tmp_path: Path) -> None:

@@ -41,6 +41,7 @@ class JointVocabulary:
         end_speech: The id that ends speech.
         size: Number of ids.
         voices: Of SimpleTTS, the id that begins a sequence in each voice.
+        text_ends: Of SimpleTTS, the tokens before and after every text; None where there is none.
     """
 
     begin_speech: int
@@ -49,6 +50,7 @@ class JointVocabulary:
     end_speech: int
     size: int
     voices: Mapping[str, int] = field(default_factory=dict)
+    text_ends: tuple[int | None, int | None] = (None, None)
 
     @classmethod
     def of(cls, model: CosyVoice2LM | SimpleTTSLM, voices: Sequence[str] = ()) -> JointVocabulary:
@@ -57,7 +59,9 @@ class JointVocabulary:
         if isinstance(model, SimpleTTSLM):
             text, own = model.sizes.text_vocab, model.sizes.vocab_size
             numbered = {name: own + number for number, name in enumerate(voices)}
-            return cls(text, own, text, text + ids.speech, own + len(voices), numbered)
+            size = own + len(voices)
+            ends = (model.sizes.text_begin_id, model.sizes.text_end_id)
+            return cls(text, own, text, text + ids.speech, size, numbered, ends)
         text = model.sizes.vocab_size
         return cls(text, text + 1, text + 2, text + 2 + ids.speech, text + 2 + ids.scored)
 
@@ -67,7 +71,8 @@ class JointVocabulary:
         """Return what the model reads before it speaks.
 
         Args:
-            text: Text tokens; with prompt speech, its text first.
+            text: Text tokens, without those that mark its ends; with prompt speech, its text
+                first.
             speech: Speech tokens that are continued.
             voice: Name of a voice of SimpleTTS. None: the first one.
 
@@ -76,7 +81,9 @@ class JointVocabulary:
         """
         start = self.start if voice is None else self.voices[voice]
         continued = [self.first_speech + token for token in speech]
-        return [start, *text, self.begin_speech, *continued]
+        first, last = self.text_ends
+        whole = (one for one in (first, *text, last) if one is not None)
+        return [start, *whole, self.begin_speech, *continued]
 
     def speech(self, generated: Sequence[int]) -> list[int]:
         """Return the speech tokens of generated ids, up to the first that is none."""

@@ -73,10 +73,18 @@ class TokenConfig(Config):
         flat: The content of its `config.json`.
         mix_ratio: Text tokens and speech tokens in a chunk of the streaming layout. None: the model
             was not trained in one. By default, models speak in the offline layout.
+        text_end: The token after every text, before the one that begins speech. None: there is
+            none.
     """
 
     flat: dict[str, Any] = field(default_factory=dict)
     mix_ratio: tuple[int, int] | None = None
+    text_end: int | None = None
+
+    @property
+    @override
+    def text_end_id(self) -> int | None:
+        return self.text_end
 
     @property
     @override

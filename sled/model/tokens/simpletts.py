@@ -2,7 +2,8 @@
 
 The joint vocabulary has the text, a token that begins speech, speech and a token that ends it. As
 published, the first speech token and the one that begins speech are the same. A sequence is a
-speaker vector, the text, the token that begins speech, and speech.
+speaker vector, the text between the tokens that mark its ends, the token that begins speech, and
+speech.
 
 Shapes: E = H hidden width, S scored ids, J joint vocabulary; see `sled.model.tokens.lm`.
 """
@@ -10,7 +11,7 @@ Shapes: E = H hidden width, S scored ids, J joint vocabulary; see `sled.model.to
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -49,6 +50,8 @@ class SimpleTTSSizes(ExpertSizes):
         rope_theta: Base of the rotary frequencies.
         rms_norm_eps: Epsilon of the RMS norms.
         frame_rate: Speech tokens per second.
+        text_begin_id: The token before every text. None: there is none.
+        text_end_id: The token after every text. None: there is none.
     """
 
     text_vocab: int
@@ -63,6 +66,8 @@ class SimpleTTSSizes(ExpertSizes):
     rope_theta: float = 10_000.0
     rms_norm_eps: float = 1e-6
     frame_rate: float = 25.0
+    text_begin_id: int | None = None
+    text_end_id: int | None = None
 
 
 class SimpleTTSLM(TokenLM):
@@ -88,7 +93,7 @@ class SimpleTTSLM(TokenLM):
             rope_theta=sizes.rope_theta,
             rms_norm_eps=sizes.rms_norm_eps,
             vae_embed_dim=sizes.codes,
-            bos_token_id=None,
+            bos_token_id=sizes.text_begin_id,
             eos_token_id=sizes.text_vocab,
             frame_rate=sizes.frame_rate,
             head="token",
@@ -97,12 +102,34 @@ class SimpleTTSLM(TokenLM):
         flat = {"model_type": KIND, "kind": KIND, **asdict(sizes)}
         super().__init__(architecture, SpeechIds(sizes.codes, sizes.codes + 1), flat)
         self.sizes = sizes
+        self.set_text_ends(sizes.text_begin_id, sizes.text_end_id)
         make_mlp = partial(ExpertMLP, sizes)
         joint = Backbone(architecture, self.config.objective, qkv_bias=True, make_mlp=make_mlp)
         joint.embed_tokens = nn.Embedding(sizes.vocab_size, sizes.hidden_size)
         self.model = joint
         self.lm_head = nn.Linear(sizes.hidden_size, sizes.vocab_size, bias=False)
         self.spk_embed_affine_layer = nn.Linear(sizes.spk_embed_dim, sizes.hidden_size)
+
+    def set_text_ends(self, begin: int | None, end: int | None) -> None:
+        """Set the tokens between which texts are read, which `config.json` holds.
+
+        Args:
+            begin: The token before every text. None: there is none.
+            end: The token after every text. None: there is none.
+
+        Raises:
+            ValueError: If one is no token of a text.
+        """
+        vocabulary = self.config.architecture.vocab_size
+        for one in (begin, end):
+            if one is not None and not 0 <= one < vocabulary:
+                raise ValueError(
+                    f"token {one} marks the end of texts, but the model has {vocabulary} text "
+                    "tokens: use the tokenizer that belongs to the model"
+                )
+        self.config.architecture.bos_token_id, self.config.text_end = begin, end
+        self.config.flat |= {"text_begin_id": begin, "text_end_id": end}
+        self.sizes = replace(self.sizes, text_begin_id=begin, text_end_id=end)
 
     @override
     @classmethod

@@ -90,6 +90,8 @@ def make_token_trainer(run: TokenRun, form: PublishedForm | None = None) -> Toke
         args.alignment_weight = 0.0
     _check_guidance(model, data_args, args)
     tokenizer = load_tokenizer(model_args, data_args, model.config.architecture.text_normalization)
+    if isinstance(model, SimpleTTSLM):
+        model.set_text_ends(*tokenizer.ends)  # as its texts are read in training, so when it speaks
     options = pipeline_options(model, data_args, args, form)
     reference = None
     if model_args.ref_model is not None:

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,13 +10,16 @@ import torch
 from safetensors.torch import load_file
 
 from sled.files.without_weights import without_weights
-from sled.loading import read_config
+from sled.loading import load_tokenizer, read_config
 from sled.model.registry import model_family
 from sled.model.tokens.cosyvoice import CosyVoiceLM
 from sled.model.tokens.cosyvoice2 import CosyVoice2LM, CosyVoice2Sizes
 from sled.model.tokens.files import load_token_lm, published_state, save_token_lm
+from sled.model.tokens.simpletts import SimpleTTSLM
+from sled.text.incremental import IncrementalTokenizer
 from sled.text.published_tokenizers import load_corpus_tokenizer
 from tests.debug import debug_tokenizer
+from tests.text.qwen2 import write_qwen2_tokenizer
 from tests.tokens import RECORDED, debug_cosyvoice, debug_cosyvoice2, debug_simpletts
 
 MODELS = ["lm_v1", "lm_v2", "simple_lm"]
@@ -61,6 +65,40 @@ def test_a_published_folder_needs_no_configuration(make_model, alone, tmp_path):
         assert mine == expected
     finally:
         theirs.frame_rate = rate
+
+
+@pytest.mark.parametrize("kind", ["own", "qwen2"])
+def test_simpletts_says_a_text_as_it_has_learned_it(kind, tmp_path):
+    if kind == "own":
+        debug_tokenizer().save_pretrained(tmp_path)
+    else:
+        write_qwen2_tokenizer(tmp_path)
+    theirs = load_corpus_tokenizer(tmp_path, with_ends=True)
+    model = SimpleTTSLM(replace(debug_simpletts().sizes, text_vocab=theirs.size, vocab_size=500))
+    model.set_text_ends(*theirs.ends)
+    save_token_lm(model, tmp_path)
+    config = read_config(tmp_path)
+    tokenizer, text = load_tokenizer(tmp_path, config), "four two"
+    ids = [*theirs.ids(text), theirs.size]
+    assert tokenizer.encode(text) == ids
+    ends = {"own": (0, 2), "qwen2": (None, theirs.size - 3)}[kind]  # of three special tokens
+    assert (ids[0] if ends[0] is not None else None, ids[-2]) == ends
+    growing = IncrementalTokenizer(tokenizer)
+    pieces = [growing.feed(character) for character in text]
+    assert sum(pieces, []) + growing.finish() == ids
+    assert tokenizer.decode(ids) == text
+    with pytest.raises(ValueError, match=f"model has {theirs.size} text tokens"):
+        model.set_text_ends(None, theirs.size)
+
+
+def test_a_folder_of_simpletts_without_ends_of_texts_speaks_without(tmp_path):
+    save_token_lm(debug_simpletts(), tmp_path)
+    debug_tokenizer().save_pretrained(tmp_path)
+    flat = json.loads((tmp_path / "config.json").read_text())
+    old = {name: one for name, one in flat.items() if name not in ("text_begin_id", "text_end_id")}
+    (tmp_path / "config.json").write_text(json.dumps(old))
+    tokenizer = load_tokenizer(tmp_path, read_config(tmp_path))
+    assert tokenizer.encode("four two") == [*debug_tokenizer().encode("four two")[1:-1], 300]
 
 
 def test_a_published_file_may_hold_no_code(tmp_path):

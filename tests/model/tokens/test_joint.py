@@ -10,7 +10,13 @@ from transformers import AutoModelForCausalLM, Qwen2ForCausalLM, Qwen2MoeForCaus
 from sled.decoding import DecodingOptions, Request, generate
 from sled.model.tokens.files import load_token_lm
 from sled.model.tokens.joint import JointVocabulary, save_causal_lm
-from tests.tokens import RECORDED, debug_cosyvoice2, debug_simpletts
+from tests.tokens import (
+    RECORDED,
+    debug_cosyvoice2,
+    debug_ended_simpletts,
+    debug_simpletts,
+    text_ends,
+)
 
 MODELS = {"recorded": lambda: load_token_lm(RECORDED / "lm_v2"), "debug": debug_cosyvoice2}
 
@@ -67,8 +73,9 @@ def test_what_is_no_speech_ends_it():
     assert joint.speech([302, 325, 326, 303]) == [0, 23]
 
 
-def test_transformers_speaks_in_the_voices_of_simpletts(tmp_path):
-    model = debug_simpletts()
+@pytest.mark.parametrize("make_model", [debug_simpletts, debug_ended_simpletts])
+def test_transformers_speaks_in_the_voices_of_simpletts(make_model, tmp_path):
+    model = make_model()
     generator = torch.Generator().manual_seed(0)
     voices = {name: torch.randn(6, generator=generator) for name in ("anna", "ben")}
     joint = save_causal_lm(model, tmp_path, voices)
@@ -81,7 +88,9 @@ def test_transformers_speaks_in_the_voices_of_simpletts(tmp_path):
         generated = theirs.generate(
             prompt, do_sample=False, min_new_tokens=2 * len(text), max_new_tokens=20 * len(text)
         )[0, prompt.shape[1] :]
-        request = Request([*text, joint.begin_speech], conditions={"speaker": vector})
+        before, after = text_ends(model)
+        whole = [*before, *text, *after, joint.begin_speech]
+        request = Request(whole, conditions={"speaker": vector})
         [ours] = generate(model, [request], torch.Generator(), options)
         spoken.append(joint.speech(generated.tolist()))
         assert spoken[-1] == ours.speech.tolist()

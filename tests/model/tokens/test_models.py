@@ -20,15 +20,19 @@ from tests.ids import debug_id_codec
 from tests.tokens import (
     SlowSampler,
     debug_cosyvoice,
+    debug_ended_simpletts,
     debug_simpletts,
     debug_token_tokenizer,
     speak_whole,
+    text_ends,
 )
 
 TEXT = "four two seven one nine"
 BEGIN_SPEECH = 300
 SPEAKER = {"speaker": randn(6)}
-both_models = pytest.mark.parametrize("make_model", [debug_cosyvoice, debug_simpletts])
+both_models = pytest.mark.parametrize(
+    "make_model", [debug_cosyvoice, debug_simpletts, debug_ended_simpletts]
+)
 
 
 @both_models
@@ -47,14 +51,16 @@ def test_a_text_gives_the_published_ids_however_it_is_cut(make_model, text, cuts
     cuts = [min(cut, len(text)) for cut in cuts]
     decoder, spoken = Decoder(model), []
     units = torch.tensor(prompt) if prompt else None
-    request = Request(prompt_text, units, False, len(prompt_text), SPEAKER)
+    before, after = text_ends(model)
+    begun = [*before, *prompt_text]
+    request = Request(begun, units, False, len(begun) if prompt else 0, SPEAKER)
     options = DecodingOptions.of_model(model.config)
     generator = torch.Generator().manual_seed(seed)
     utterance = decoder.join(request, generator, options)
     for start, stop in zip([0, *cuts], [*cuts, len(text)], strict=True):
         decoder.feed(utterance, text[start:stop])
         assert decoder.step() is None  # reads, if it is worth a pass
-    decoder.feed(utterance, [BEGIN_SPEECH], ended=True)
+    decoder.feed(utterance, [*after, BEGIN_SPEECH], ended=True)
     while decoder.utterances:
         step = decoder.step()
         assert step is not None
@@ -70,8 +76,9 @@ def test_a_session_says_the_published_ids(make_model):
     tokenizer = debug_token_tokenizer(model)
     tts = TTS(model, tokenizer, debug_id_codec())
     voice = tts.make_voice(debug_prompt("one four one", debug_waveform(0.1), SPEAKER))
-    prompt = tokenizer.encode("one four one")[:-1]
-    text = tokenizer.encode(f"one four one {TEXT}")[len(prompt) : -1]
+    plain = debug_token_tokenizer(debug_cosyvoice())
+    prompt = plain.encode("one four one")[:-1]
+    text = plain.encode(f"one four one {TEXT}")[len(prompt) : -1]
     sampler = SlowSampler(5, model.config.speaking.sampling(), 1.0)
     expected = speak_whole(model, text, sampler, prompt, voice.units.tolist(), SPEAKER)
     with tts.open_session(seed=5, voice=voice) as session:

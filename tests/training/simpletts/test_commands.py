@@ -15,8 +15,10 @@ from sled.codec.flow.simpletts import SimpleTTSFlow
 from sled.codec.speaker.network import SpeakerNetwork
 from sled.codec.speech_tokens.export import export_tokenizer
 from sled.codec.speech_tokens.network import TokenizerNetwork, TokenizerSizes
+from sled.loading import load_tokenizer, read_config
 from sled.model.tokens.files import load_token_lm
 from sled.model.tokens.simpletts import SimpleTTSLM
+from sled.text.published_tokenizers import load_corpus_tokenizer
 from tests.codec.speaker.test_encoder import TINY
 from tests.commands import run_script
 from tests.data.tokens.corpora import make_folder
@@ -85,6 +87,12 @@ def test_a_model_is_trained_on_json_lines(tmp_path: Path) -> None:
     assert isinstance(model, SimpleTTSLM)
     assert model.sizes.text_vocab == debug_tokenizer().vocab_size
     assert list(history(tmp_path / "model", "loss")) == [1, 2]
+    # It is spoken with the tokens that it has learned: `<s>` and `</s>`, then speech begins.
+    config = read_config(tmp_path / "model")
+    learned = load_corpus_tokenizer(tmp_path / "tokenizer", with_ends=True).ids("four two")
+    spoken = load_tokenizer(tmp_path / "model", config).encode("four two")
+    assert spoken == [*learned, model.sizes.text_vocab]
+    assert (learned[0], learned[-1]) == (0, 2)
 
 
 def test_a_flow_is_trained_on_recordings(tmp_path: Path) -> None:
