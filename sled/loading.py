@@ -21,7 +21,7 @@ from sled.model.interface import FrameModel
 from sled.model.lm import SpeechLM
 from sled.model.registry import model_family
 from sled.model.tokens.files import added_tokens, is_published_lm, text_tokenizer_folder
-from sled.model.tokens.lm import TokenLM
+from sled.model.tokens.lm import TokenConfig, TokenLM
 from sled.text.tokenizer import TextTokenizer
 
 DEFAULT_CODEC = "facebook/encodec_24khz"
@@ -154,8 +154,22 @@ def read_config(name_or_path: str | Path | None) -> Config:
     return model_family(folder).load_config(folder)
 
 
+def _check_ids(config: Config, codec: Codec) -> None:
+    """Make sure that no id is drawn that a codec does not have."""
+    speech, known = config.architecture.vae_embed_dim, codec.codebook_size
+    if isinstance(config, TokenConfig) and config.has_spare_ids:
+        config.known_ids = known if known < speech else None
+    elif known < speech:
+        raise ValueError(
+            f"the codec has {known} ids, the model {speech}: use the codec the model was trained "
+            "with"
+        )
+
+
 def check_parts(config: Config, tokenizer: TextTokenizer, codec: Codec) -> None:
     """Make sure that a model was made for a tokenizer and a codec.
+
+    Ids of speech that a model has to spare, and the codec does not have, are excluded from drawing.
 
     Raises:
         ValueError: If it was not.
@@ -168,6 +182,8 @@ def check_parts(config: Config, tokenizer: TextTokenizer, codec: Codec) -> None:
             f"second, the model units of shape {list(shape)} at {rate:g}: "
             "use the codec the model was trained with"
         )
+    if codec.unit_dtype == torch.long:
+        _check_ids(config, codec)
     if tokenizer.vocab_size > architecture.vocab_size:
         raise ValueError(
             f"the tokenizer has {tokenizer.vocab_size} tokens, the model "

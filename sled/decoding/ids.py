@@ -37,7 +37,7 @@ def plan_draws(ids: SpeechIds, utterances: Sequence[Utterance], may_stop: np.nda
         useless.append(ending)
     sampling = [utterance.options.sampling for utterance in utterances]
     recent = [utterance.recent for utterance in utterances]
-    return IdDraws(sampling, generators, recent, forbidden, useless)
+    return IdDraws(sampling, generators, recent, forbidden, useless, ids.unknown)
 
 
 def take_ids(

@@ -42,13 +42,21 @@ class SpeechIds:
             `speech` itself ends speech.
         fill: The id that ends a chunk of speech, so that the next chunk of text is read. None: all
             chunks are full.
+        known: The number of ids of speech that the codec has, if these are fewer: the others are
+            never drawn. None: all.
     """
 
     speech: int
     scored: int
     fill: int | None = None
+    known: int | None = None
 
     @property
     def end(self) -> int | None:
         """The id that ends speech; None if something else does."""
         return self.speech if self.scored > self.speech else None
+
+    @property
+    def unknown(self) -> slice:
+        """The ids of speech that the codec does not have."""
+        return slice(self.speech if self.known is None else self.known, self.speech)

@@ -11,7 +11,7 @@ Shapes: B utterances, S scores: the ids of speech, then those that end something
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
@@ -29,6 +29,7 @@ class IdDraws:
         recent: The newest ids of each utterance, the last one last.
         forbidden: For each utterance the ids that are not drawn.
         useless: For each utterance the ids after which it is drawn again, without these ids.
+        unknown: Ids that no utterance draws.
     """
 
     sampling: Sequence[Sampling]
@@ -36,6 +37,7 @@ class IdDraws:
     recent: Sequence[Sequence[int]]
     forbidden: Sequence[Sequence[int]]
     useless: Sequence[Sequence[int]]
+    unknown: slice = field(default_factory=lambda: slice(0))
 
 
 def draw_ids(scores: Tensor, temperature: Sequence[float], draws: IdDraws) -> Tensor:
@@ -55,6 +57,7 @@ def draw_ids(scores: Tensor, temperature: Sequence[float], draws: IdDraws) -> Te
     log_p = scores.detach().float().log_softmax(-1).cpu()
     if not log_p.isfinite().all():
         raise ValueError("the model's scores are not finite: its weights are broken")
+    log_p[:, draws.unknown] = -torch.inf
     for row, forbidden in enumerate(draws.forbidden):
         log_p[row, list(forbidden)] = -torch.inf
     scale = torch.tensor(temperature)[:, None]

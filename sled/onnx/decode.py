@@ -267,6 +267,7 @@ class Utterance:
             self._recent,
             forbidden,
             useless,
+            ids.unknown,
         )
         self._remember(drawn)
         return np.array(drawn)

@@ -43,6 +43,7 @@ def draw_id(
     recent: Sequence[int],
     forbidden: Collection[int],
     useless: Collection[int],
+    unknown: slice = slice(0),
 ) -> int:
     """Draw an id, as `sled.model.sampling.draw_ids` does for one utterance.
 
@@ -54,6 +55,7 @@ def draw_id(
         recent: The newest ids, the last one last.
         forbidden: Ids that are not drawn.
         useless: Ids after which it is drawn again, without these ids.
+        unknown: Further ids that are not drawn.
 
     Raises:
         ValueError: If scores are not finite.
@@ -61,6 +63,7 @@ def draw_id(
     log_p = _log_softmax(scores.astype(np.float32))
     if not np.isfinite(log_p).all():
         raise ValueError("the model's scores are not finite: its weights are broken")
+    log_p[unknown] = -np.inf
     log_p[list(forbidden)] = -np.inf
     if temperature not in (0, 1):
         log_p = (log_p - log_p.max()) / np.float32(temperature)

@@ -2,6 +2,7 @@
 
 import json
 import sys
+from copy import copy
 from pathlib import Path
 
 import pytest
@@ -24,6 +25,7 @@ from tests.debug import (
 )
 from tests.hub import install_hub
 from tests.ids import debug_id_codec, debug_id_model
+from tests.tokens import debug_cosyvoice, debug_token_tokenizer
 
 FEW = DecodingOptions(cfg=1.0, min_frames=4, max_frames=4)
 
@@ -87,6 +89,17 @@ def test_parts_that_belong_together_are_taken():
 def test_parts_that_do_not_fit_are_refused(config, codec, message):
     with pytest.raises(ValueError, match=message):
         check_parts(config, debug_tokenizer(), codec)
+
+
+def test_a_codec_with_fewer_ids_is_refused():
+    config = debug_id_model(vae_embed_dim=25).config
+    with pytest.raises(ValueError, match="the codec has 24 ids, the model 25"):
+        check_parts(config, debug_tokenizer(), debug_id_codec())
+    config = debug_cosyvoice(1).config
+    codec = copy(debug_id_codec())
+    codec.codebook_size = 23
+    with pytest.raises(ValueError, match="the codec has 23 ids, the model 24"):
+        check_parts(config, debug_token_tokenizer(debug_cosyvoice(1)), codec)
 
 
 # The hub.

@@ -14,9 +14,9 @@ from typing_extensions import override
 
 from sled.codec.base import Codec, StreamingEncoder
 from sled.codec.features import ANALYSIS_RATE, MEL_22K, MEL_24K, MelSettings, log_mel, resample
-from sled.codec.flow.base import FlowPrompt, WholeFlow, no_prompt
+from sled.codec.flow.base import FlowPrompt, SpeechFlow, WholeFlow, no_prompt
 from sled.codec.flow.cosyvoice2 import FRAMES_PER_TOKEN, ChunkedFlow
-from sled.codec.speech_tokens.tokenizer import NetworkTokenizer
+from sled.codec.speech_tokens.tokenizer import NetworkTokenizer, SpeechTokenizer
 from sled.codec.stream_state import StreamState
 from sled.codec.token_codec.files import TokenNetworks
 from sled.codec.token_codec.streaming import (
@@ -30,6 +30,8 @@ from sled.files.digest import tensor_digest
 SPEAKER, PROMPT_TOKENS, PROMPT_MEL = "speaker", "prompt_tokens", "prompt_mel"
 # As `SPEAKER`, for the codec alone: the language model is not given it.
 OWN_SPEAKER = "codec_speaker"
+# Tokens that a tokenizer gives less than there are frames, at most.
+_ROUNDING = 2
 
 
 class TokenCodec(Codec):
@@ -70,6 +72,8 @@ class TokenCodec(Codec):
                 f"the flow makes {FRAMES_PER_TOKEN} mel frames for {self.hop_length} samples, the "
                 f"vocoder has frames of {vocoder.hop_length}: use the two of one model"
             )
+        if networks.tokenizer is not None:
+            _check_tokenizer(networks.tokenizer, self._flow)
         self.unit_shape = self._flow.token_shape
         self.codebook_size = self._flow.vocab_size
 
@@ -100,7 +104,16 @@ class TokenCodec(Codec):
 
     @staticmethod
     def _of_length(tokens: Tensor, count: int) -> Tensor:
-        """Tokens [count]; tokenizers round in their own ways, so the last one may be repeated."""
+        """Tokens [count]; tokenizers round in their own ways, so the last one may be repeated.
+
+        Raises:
+            ValueError: If more than a few are missing.
+        """
+        if not len(tokens) or count - len(tokens) > _ROUNDING:
+            raise ValueError(
+                f"the speech tokenizer gives {len(tokens)} tokens for a clip of {count}: use the "
+                "tokenizer of the model"
+            )
         index = torch.arange(count).clamp(max=len(tokens) - 1)
         return tokens[index]
 
@@ -219,3 +232,24 @@ class TokenCodec(Codec):
     @override
     def stream_encoder(self, batch_size: int = 1) -> StreamingEncoder:
         raise ValueError("speech tokenizers see whole recordings: use `encode`")
+
+
+def _check_tokenizer(tokenizer: SpeechTokenizer, flow: SpeechFlow) -> None:
+    """Make sure that a flow reads the tokens of a tokenizer.
+
+    Raises:
+        ValueError: If it does not.
+    """
+    if tokenizer.token_rate != flow.token_rate:
+        raise ValueError(
+            f"the speech tokenizer gives {tokenizer.token_rate:g} tokens a second, the flow reads "
+            f"{flow.token_rate:g}: use the two of one model, or correct input_frame_rate in the "
+            "configuration of the flow"
+        )
+    # Rows of two tokens are numbered in another way.
+    size = tokenizer.vocab_size if flow.token_shape == () else None
+    if size is not None and size > flow.vocab_size:
+        raise ValueError(
+            f"the speech tokenizer has {size} different tokens, the flow {flow.vocab_size}: use "
+            "the two of one model"
+        )

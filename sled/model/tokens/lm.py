@@ -75,11 +75,16 @@ class TokenConfig(Config):
             was not trained in one. By default, models speak in the offline layout.
         text_end: The token after every text, before the one that begins speech. None: there is
             none.
+        has_spare_ids: Whether the codec may have fewer ids of speech than the model.
+        known_ids: How many ids of speech the codec has, if these are fewer. None: all, or there is
+            no codec.
     """
 
     flat: dict[str, Any] = field(default_factory=dict)
     mix_ratio: tuple[int, int] | None = None
     text_end: int | None = None
+    has_spare_ids: bool = False
+    known_ids: int | None = None
 
     @property
     @override
@@ -121,7 +126,7 @@ class TokenLM(nn.Module, ABC):
         ADDED_TOKENS: Special tokens that a published text tokenizer is given.
         UNUSED: Published tensors that are not used, each with one that is saved instead.
         TRAINED_S: The longest samples in published training, in seconds.
-        ids: See above.
+        ids: See above; of those of speech, the codec may know a part, see `TokenConfig`.
         layout: The order of text and speech by default: offline.
         streaming_layout: Their order for text that comes in pieces; offline if there is none.
         unit_shape: ().
@@ -138,7 +143,6 @@ class TokenLM(nn.Module, ABC):
     ADDED_TOKENS: ClassVar[tuple[str, ...]] = ()
     TRAINED_S: ClassVar[float] = 60.0
     config: TokenConfig
-    ids: SpeechIds
     unit_shape: tuple[int, ...] = ()
     unit_dtype = torch.long
     noise_width = 0
@@ -158,9 +162,14 @@ class TokenLM(nn.Module, ABC):
         without_dropout = Objective(dropout=0.0, attention_dropout=0.0, activation_dropout=0.0)
         speaking = published_speaking(round(self.TRAINED_S * architecture.frame_rate))
         self.config = TokenConfig(architecture, without_dropout, speaking, flat, mix_ratio)
-        self.ids = ids
+        self._ids = ids
         self.layout = Layout.from_config(self.config)
         self.streaming_layout = Layout.for_streaming(self.config)
+
+    @property
+    def ids(self) -> SpeechIds:
+        """The ids that are scored."""
+        return replace(self._ids, known=self.config.known_ids)
 
     @classmethod
     @abstractmethod

@@ -101,6 +101,8 @@ class SimpleTTSLM(TokenLM):
         )
         flat = {"model_type": KIND, "kind": KIND, **asdict(sizes)}
         super().__init__(architecture, SpeechIds(sizes.codes, sizes.codes + 1), flat)
+        # The published vocabulary has room for more codebooks than the speech tokenizer has.
+        self.config.has_spare_ids = True
         self.sizes = sizes
         self.set_text_ends(sizes.text_begin_id, sizes.text_end_id)
         make_mlp = partial(ExpertMLP, sizes)

@@ -1,7 +1,8 @@
 """CosyVoice and SimpleTTS in the decoding loop, the attention by distance, and experts."""
 
 from collections.abc import Callable
-from copy import deepcopy
+from copy import copy, deepcopy
+from dataclasses import replace
 
 import pytest
 import torch
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from sled.decoding import Decoder, DecodingOptions, Request, generate
+from sled.loading import check_parts
 from sled.model.layout import Layout
 from sled.model.tokens.lm import TokenLM
 from sled.model.tokens.relative_attention import RelativeAttention, RelativeStack, TransformerLayer
@@ -115,6 +117,26 @@ def test_all_weights_of_a_model_in_training_get_gradients_also_without_speaker_v
     model = deepcopy(debug_cosyvoice()).train()  # as data parallelism needs
     model.embed_conditions({}).sum().backward()
     assert all(not weight.grad.any() for weight in model.spk_embed_affine_layer.parameters())
+
+
+def test_ids_that_the_codec_does_not_have_are_never_drawn():
+    """SimpleTTS's vocabulary has room for more codebooks than the speech tokenizer has."""
+    model, codec = deepcopy(debug_simpletts()), copy(debug_id_codec())
+    tokenizer, options = debug_token_tokenizer(model), DecodingOptions.of_model(model.config)
+    requests = [Request([*range(4, 14), BEGIN_SPEECH], conditions=SPEAKER)] * 4
+
+    def largest(temperature: float) -> int:
+        generators = [torch.Generator().manual_seed(seed) for seed in range(4)]
+        hot = replace(options, temperature=temperature)
+        return max(int(one.speech.max()) for one in generate(model, requests, generators, hot))
+
+    assert largest(2.0) == 23
+    codec.codebook_size = 7
+    check_parts(model.config, tokenizer, codec)
+    assert max(map(largest, (0.0, 1.0))) <= 6
+    assert largest(50.0) == 6
+    check_parts(model.config, tokenizer, debug_id_codec())  # which has all
+    assert largest(2.0) == 23
 
 
 def test_a_text_encoder_takes_no_chunks_of_text():
