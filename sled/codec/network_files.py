@@ -1,14 +1,15 @@
 """Files of flows and vocoders: folders, and published state dicts such as `flow.pt`.
 
 A folder has `config.json` with the sizes by their published names, and the weights by theirs in
-`model.safetensors`. A state dict alone has sizes as well: those of the tensors; what they do not
-tell is as published. Pickles are read with `weights_only=True`.
+`model.safetensors`. A state dict alone has sizes as well: those of the tensors. What they do not
+tell, a published configuration may; else it is as published. Pickles are read with
+`weights_only=True`.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import fields
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
@@ -39,12 +40,17 @@ class PartClass(Protocol[Part]):
         ...
 
 
-def load_part(path: Path, classes: Mapping[str, PartClass[Part]]) -> Part:
+def load_part(
+    path: Path,
+    classes: Mapping[str, PartClass[Part]],
+    told: Callable[[str], Mapping[str, Any]] | None = None,
+) -> Part:
     """Load a network in float32, and check that it is complete.
 
     Args:
         path: A folder with `config.json` and `model.safetensors`, or a published state dict.
         classes: The classes that it may have, by `kind`.
+        told: What else is known of a state dict of a kind, by published names. None: nothing.
 
     Returns:
         The network on the CPU, in evaluation mode.
@@ -59,6 +65,8 @@ def load_part(path: Path, classes: Mapping[str, PartClass[Part]]) -> Part:
     else:
         weights = _read_state(path)
         flat = _sizes_of_tensors(path, weights, classes)
+        for name, value in (told(str(flat["kind"])) if told else {}).items():
+            flat[name] = flat.get(name, {}) | value if isinstance(value, dict) else value
     if flat.get("kind") not in classes:
         known = ", ".join(classes)
         raise ValueError(f"{path} has kind {flat.get('kind')!r}, known are {known}")

@@ -59,7 +59,8 @@ class OwnTokenizer:
 
     def __init__(self, tokenizer: TextTokenizer, with_ends: bool = False) -> None:
         self.tokenizer, self.size = tokenizer, tokenizer.vocab_size
-        self.ends = (tokenizer.bos_id, tokenizer.eos_id) if with_ends else (None, None)
+        ends = (tokenizer.bos_id, tokenizer.eos_id)
+        self.ends: tuple[int | None, int | None] = ends if with_ends else (None, None)
 
     def ids(self, text: str) -> list[int]:
         """Return the ids of a text."""

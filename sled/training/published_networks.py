@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 
+from sled.codec.flow.base import SpeechFlow
 from sled.codec.flow.files import load_encoder_flow, load_flow
 from sled.codec.vocoder.files import load_vocoder
 from sled.codec.vocoder.hift import HiFT
@@ -80,10 +81,11 @@ def _train(
     pitch, accumulate, part = None, 1, NETWORK if flags.model == FLOW else VOCODER
     learner: FlowLearner | VocoderLearner
     if flags.model == FLOW:
+        flow = load_flow(flags.checkpoint, config.content).to(device)
         training = flow_training(config, flags.use_amp)
-        learner = _flow_learner(flags.checkpoint, training, conf["seed"], device, processes)
+        learner = _flow_learner(flow, training, conf["seed"], processes)
         if flags.teacher is not None:
-            learner.teach(load_encoder_flow(flags.teacher).to(device))
+            learner.teach(load_encoder_flow(flags.teacher, config.content).to(device))
         accumulate = conf["gradient_accumulation_steps"]
         options = flow_options(options, learner.flow)
     else:
@@ -170,10 +172,10 @@ def vocoder_training(config: PublishedConfig, bf16: bool) -> VocoderTraining:
 
 
 def _flow_learner(
-    path: Path, training: FlowTraining, seed: int, device: torch.device, processes: Processes
+    flow: SpeechFlow, training: FlowTraining, seed: int, processes: Processes
 ) -> FlowLearner:
-    generator = torch.Generator(device).manual_seed(seed + processes.rank)
-    return FlowLearner(load_flow(path).to(device), training, generator, processes=processes)
+    generator = torch.Generator(flow.device).manual_seed(seed + processes.rank)
+    return FlowLearner(flow, training, generator, processes=processes)
 
 
 def _vocoder_learner(

@@ -1,9 +1,10 @@
 """Folders of codecs of speech tokens.
 
 A folder as `save_networks` writes it has `config.json` with the settings, and folders `flow`,
-`vocoder` and, if there is one, `tokenizer`. A published folder has `flow.pt` and `hift.pt`. Either
-may have `campplus.onnx` or `campplus.safetensors`, `speech_tokenizer_v2.onnx` or `_v1`, and
-`spk2info.pt`, the vectors of stored speakers.
+`vocoder` and, if there is one, `tokenizer`. A published folder has `flow.pt` and `hift.pt`, and
+`cosyvoice.yaml` or `cosyvoice2.yaml` with what their tensors do not tell. Either may have
+`campplus.onnx` or `campplus.safetensors`, `speech_tokenizer_v2.onnx` or `_v1`, and `spk2info.pt`,
+the vectors of stored speakers.
 """
 
 from __future__ import annotations
@@ -73,8 +74,10 @@ def load_networks(name_or_path: str | Path) -> TokenNetworks:
     """
     folder = Path(name_or_path).expanduser()
     published = is_published_folder(folder)
+    tokenizer = _load_tokenizer(folder)
     try:
-        flow = load_flow(folder / (PUBLISHED_FLOW if published else FLOW))
+        rate = None if tokenizer is None else tokenizer.token_rate
+        flow = load_flow(folder / (PUBLISHED_FLOW if published else FLOW), token_rate=rate)
         vocoder = load_vocoder(folder / (PUBLISHED_VOCODER if published else VOCODER))
         flat = read_json_object(folder / CONFIG_FILE) if not published else {}
         settings = TokenCodecSettings.from_dict(flat)
@@ -87,7 +90,7 @@ def load_networks(name_or_path: str | Path) -> TokenNetworks:
         flow,
         vocoder,
         settings,
-        _load_tokenizer(folder),
+        tokenizer,
         _load_speaker_encoder(folder),
         speakers,
     )

@@ -19,6 +19,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from typing_extensions import Self, override
 
+from sled.files.published_config import configurations_in, part_of, token_rate_of
 from sled.model.config import Architecture
 from sled.model.ids import SpeechIds
 from sled.model.tokens.lm import BEGIN_SPEECH, START, SpeechEmbeddingLM
@@ -32,7 +33,7 @@ from sled.model.tokens.relative_attention import (
 
 KIND = "TransformerLM"
 SPEAKER = "speaker"
-# Of the published variant with 25 instead of 50 speech tokens per second, which nothing else tells.
+# Of the published variant with 25 instead of 50 speech tokens per second.
 _TEXT_TOKENS_AT_25_HZ = 60_515
 # More than text of 200 tokens and speech of 20 ids for each.
 MAX_POSITIONS = 8192
@@ -103,6 +104,11 @@ class CosyVoiceSizes:
         )
 
 
+def usual_rate(text_token_size: int) -> float:
+    """Speech tokens per second of the published model with so many text tokens."""
+    return 25.0 if text_token_size == _TEXT_TOKENS_AT_25_HZ else 50.0
+
+
 class CosyVoiceLM(SpeechEmbeddingLM):
     """The model. Attributes have the published tensor names.
 
@@ -162,9 +168,12 @@ class CosyVoiceLM(SpeechEmbeddingLM):
         output_size, input_size = weights["llm.embed.out.0.weight"].shape
         encoder_size, text_size = weights["text_encoder.embed.out.0.weight"].shape
         num_text = len(weights["text_embedding.weight"])
+        configs = configurations_in(folder)
+        own = (one for one in configs if part_of(one, "llm", KIND) is not None)
+        told = next(filter(None, map(token_rate_of, own)), None)
         return {
             "text_token_size": num_text,
-            "frame_rate": 25.0 if num_text == _TEXT_TOKENS_AT_25_HZ else 50.0,
+            "frame_rate": told or usual_rate(num_text),
             "speech_token_size": len(weights["speech_embedding.weight"]),
             "spk_embed_dim": weights["spk_embed_affine_layer.weight"].shape[1],
             "text_encoder_input_size": text_size,

@@ -10,7 +10,9 @@ from typing import Any
 from sled.data.tokens.options import COSYVOICE, COSYVOICE2, PipelineOptions
 from sled.files.hyperpyyaml import CLASS, read_hyperpyyaml
 from sled.files.json_object import read_json_object
+from sled.files.published_config import token_rate_of
 from sled.model.tokens.cosyvoice import KIND as COSYVOICE_KIND
+from sled.model.tokens.cosyvoice import usual_rate
 from sled.model.tokens.cosyvoice2 import KIND as COSYVOICE2_KIND
 from sled.training.optimizer import Adam
 
@@ -90,13 +92,14 @@ class PublishedConfig:
                             *("text_encoder", "llm"),
                         )
                     },
+                    "frame_rate": token_rate_of(self.content) or usual_rate(llm["text_token_size"]),
                 }
             return {
                 "kind": COSYVOICE2_KIND,
                 "qwen2": self._text_model(llm),
                 "speech_token_size": llm["speech_token_size"],
                 "mix_ratio": llm.get("mix_ratio", [5, 15]),
-                "frame_rate": float(self.content.get("token_frame_rate", 25)),
+                "frame_rate": token_rate_of(self.content) or 25.0,
                 # Not a published setting.
                 "text_normalization": self.content.get("text_normalization"),
             }

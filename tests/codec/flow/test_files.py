@@ -68,6 +68,67 @@ def test_the_sizes_of_a_state_dict_are_those_of_its_tensors(name: str, tmp_path:
     assert again.to_dict() == flow.to_dict()
 
 
+def configuration(flow: SpeechFlow) -> str:
+    """A published configuration of a flow, at 25 tokens a second."""
+    assert isinstance(flow, CosyVoiceFlow | CosyVoice2Flow)
+    estimator = flow.sizes.estimator
+    return f"""
+token_frame_rate: 25
+chunk_size: 5
+flow: !new:cosyvoice.flow.flow.{flow.KIND}
+    input_frame_rate: !ref <token_frame_rate>
+    encoder: !new:cosyvoice.transformer.Encoder
+        static_chunk_size: !ref <chunk_size>
+        dropout_rate: 0.2
+        attention_heads: 99  # tensors tell it
+    decoder: !new:cosyvoice.flow.flow_matching.ConditionalCFM
+        estimator: !new:cosyvoice.flow.decoder.ConditionalDecoder
+            num_heads: {estimator.num_heads}
+            attention_head_dim: {estimator.attention_head_dim}
+            static_chunk_size: !ref <chunk_size> * 2
+"""
+
+
+@pytest.mark.parametrize("name", ["flow_v1", "flow_v2"])
+def test_a_configuration_tells_what_tensors_do_not(name: str, tmp_path: Path) -> None:
+    flow = FLOWS[name]()
+    assert isinstance(flow, CosyVoiceFlow | CosyVoice2Flow)
+    torch.save(flow.state_dict(), tmp_path / "flow.pt")
+    (tmp_path / "cosyvoice9.yaml").write_text(configuration(flow))
+    (tmp_path / "cosyvoice.yaml").write_text("flow: !new:other.Flow\n    input_frame_rate: 3\n")
+    again = load_flow(tmp_path / "flow.pt", token_rate=40.0)
+    assert isinstance(again, CosyVoiceFlow | CosyVoice2Flow)
+    assert again.token_rate == 25
+    assert again.sizes.encoder.dropout_rate == 0.2
+    heads = (flow.sizes.estimator.num_heads, flow.sizes.estimator.attention_head_dim)
+    estimator = again.sizes.estimator
+    assert (estimator.num_heads, estimator.attention_head_dim) == heads
+    assert estimator.static_chunk_size == 10
+    if isinstance(again, CosyVoice2Flow):
+        assert again.chunk == 5
+        assert again.state_dict().keys() == flow.state_dict().keys()
+    # That of a run comes first.
+    given = {"flow": {"__class__": flow.KIND, "input_frame_rate": 12.5}}
+    assert load_flow(tmp_path / "flow.pt", given).token_rate == 12.5
+
+
+def test_without_a_configuration_the_speech_tokenizer_tells_the_rate(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    torch.save(as_published(cosyvoice_flow()).state_dict(), tmp_path / "flow.pt")
+    assert load_flow(tmp_path / "flow.pt").token_rate == 50
+    (tmp_path / "cosyvoice.yaml").write_text("flow: [")
+    assert load_flow(tmp_path / "flow.pt", token_rate=25.0).token_rate == 25
+    assert "cosyvoice.yaml" in caplog.text
+    text = f"flow: !new:a.{CosyVoiceFlow.KIND} {{input_frame_rate: fast}}"
+    (tmp_path / "cosyvoice.yaml").write_text(text)
+    with pytest.raises(ValueError, match="input_frame_rate 'fast'"):
+        load_flow(tmp_path / "flow.pt")
+    # Of others, the mel spectrogram tells it.
+    torch.save(as_published(cosyvoice2_flow()).state_dict(), tmp_path / "flow2.pt")
+    assert load_flow(tmp_path / "flow2.pt", token_rate=50.0).token_rate == 25
+
+
 def test_published_sizes_have_the_published_number_of_parameters() -> None:
     with torch.device("meta"):
         flows = [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,12 +16,16 @@ from sled.codec import StreamState, load_codec
 from sled.codec.flow.base import FlowPrompt, no_prompt
 from sled.codec.flow.cosyvoice import CosyVoiceFlow
 from sled.codec.folder import CodecParts
+from sled.codec.speech_tokens.files import load_speech_tokenizer
 from sled.codec.token_codec.model import PROMPT_MEL, PROMPT_TOKENS, SPEAKER, TokenCodec
 from sled.codec.token_codec.settings import TokenCodecSettings
+from sled.codec.vocoder.hift import HiFT, HiFTSizes
 from tests.codec.encodec.test_streaming import cuts, decode_pieces
-from tests.codec.flow.models import cosyvoice2_flow, random_tokens
+from tests.codec.flow.models import cosyvoice2_flow, cosyvoice_flow, random_tokens
 from tests.codec.token_codec.models import RATES, SETTINGS, token_codec, token_networks
-from tests.debug import randn
+from tests.debug import GOLDENS, randn
+
+TOKENIZER = GOLDENS / "token-data" / "s3_v1_25hz"
 
 each = pytest.mark.parametrize("name", RATES)
 streamed = pytest.mark.parametrize("name", ["flow_v2", "step_flow"])
@@ -188,6 +193,59 @@ def test_parts_that_do_not_fit_are_refused() -> None:
     other = token_networks("flow_v1").vocoder
     with pytest.raises(ValueError, match="use the two of one model"):
         TokenCodec(replace(token_networks(), vocoder=other))
+
+
+def test_a_published_model_of_25_tokens_a_second_speaks(tmp_path: Path) -> None:
+    """Its flow and its vocoder are those of 50 tokens a second; the speech tokenizer tells."""
+    torch.manual_seed(0)
+    sizes = replace(cosyvoice_flow().sizes, vocab_size=64)
+    sizes = replace(sizes, estimator=replace(sizes.estimator, num_heads=8, attention_head_dim=3))
+    torch.save(CosyVoiceFlow(sizes).state_dict(), tmp_path / "flow.pt")
+    vocoder = HiFTSizes(
+        base_channels=16,
+        f0_channels=8,
+        sampling_rate=22_050,
+        upsample_rates=(8, 8),
+        upsample_kernel_sizes=(16, 16),
+        source_resblock_kernel_sizes=(7, 11),
+        source_resblock_dilation_sizes=((1, 3, 5),) * 2,
+        sinegen="1",
+    )
+    torch.save(HiFT(vocoder).state_dict(), tmp_path / "hift.pt")
+    shutil.copytree(TOKENIZER, tmp_path / "tokenizer")
+    codec = load_codec(tmp_path)
+    assert isinstance(codec, TokenCodec)
+    assert codec.frame_rate == codec.networks.flow.token_rate == 25
+    [codes] = codec.encode([randn(22_050)])
+    assert codes.shape == (1, 25)
+    assert codec.decode(codec.codes_to_units(codes)[None]).shape == (1, 22_050)
+
+
+def test_a_tokenizer_of_another_model_is_refused() -> None:
+    tokenizer = load_speech_tokenizer(TOKENIZER)  # 25 tokens a second, 64 different ones
+    networks = replace(token_networks("flow_v1"), tokenizer=tokenizer)
+    with pytest.raises(ValueError, match="tokenizer gives 25 tokens a second, the flow reads 50"):
+        TokenCodec(networks)
+    tokenizer.token_rate = 50.0
+    with pytest.raises(ValueError, match="64 different tokens, the flow 60"):
+        TokenCodec(networks)
+
+
+def test_a_tokenizer_may_give_a_token_or_two_less_than_there_are_frames() -> None:
+    tokenizer = load_speech_tokenizer(TOKENIZER)
+    codec = TokenCodec(replace(token_networks(), tokenizer=tokenizer))
+    hop = codec.hop_length
+    samples = [1, 200, hop, 7 * hop + 1, 7 * hop + 239, 8 * hop - 1, 7 * codec.sample_rate + 1]
+    clips = [randn(count) for count in samples]
+    lengths = [codes.shape[1] for codes in codec.encode(clips)]
+    assert lengths == [codec.num_frames(count) for count in samples]
+
+    def half(mels: list[Tensor]) -> list[Tensor]:
+        return [torch.zeros(mel.shape[1] // 8, dtype=torch.long) for mel in mels]
+
+    tokenizer.encode_features = half  # type: ignore[method-assign, assignment]
+    with pytest.raises(ValueError, match="gives 12 tokens for a clip of 25"):
+        codec.encode([randn(24_000)])
 
 
 def test_bad_calls_are_refused() -> None:

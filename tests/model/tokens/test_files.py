@@ -67,6 +67,16 @@ def test_a_published_folder_needs_no_configuration(make_model, alone, tmp_path):
         theirs.frame_rate = rate
 
 
+def test_the_configuration_beside_a_published_model_tells_its_rate(tmp_path):
+    torch.save(published_state(debug_cosyvoice()), tmp_path / "llm.pt")
+    assert load_token_lm(tmp_path).config.architecture.frame_rate == 50
+    settings = "llm: !new:a.{} {{}}\nflow: !new:a.MaskedDiffWithXvec {{input_frame_rate: 25}}\n"
+    (tmp_path / "cosyvoice.yaml").write_text(settings.format("Qwen2LM"))
+    assert load_token_lm(tmp_path).config.architecture.frame_rate == 50  # of another model
+    (tmp_path / "cosyvoice.yaml").write_text(settings.format("TransformerLM"))
+    assert load_token_lm(tmp_path).config.architecture.frame_rate == 25
+
+
 @pytest.mark.parametrize("kind", ["own", "qwen2"])
 def test_simpletts_says_a_text_as_it_has_learned_it(kind, tmp_path):
     if kind == "own":

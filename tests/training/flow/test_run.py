@@ -11,10 +11,12 @@ import torch
 import yaml
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+from sled.codec.flow.cosyvoice import CosyVoiceFlow, CosyVoiceFlowSizes
 from sled.codec.flow.cosyvoice2 import CosyVoice2Flow, CosyVoice2FlowSizes
 from sled.codec.flow.encoder import UpsamplingSizes
 from sled.codec.flow.files import load_flow
 from sled.codec.flow.unet import UNetSizes
+from sled.model.tokens.relative_attention import StackSizes
 from sled.training import epoch_run, published_networks
 from sled.training.epoch_run import EpochRun, train_epochs
 from sled.training.flow.learner import FlowLearner, FlowTraining
@@ -50,6 +52,29 @@ def new_flow(speaker_size: int = WIDTH, vocab_size: int = 6561) -> CosyVoice2Flo
             estimator=estimator,
         )
     )
+
+
+def test_the_configuration_tells_the_rate_of_the_tokens(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    torch.manual_seed(0)
+    encoder = StackSizes(
+        input_size=16, output_size=16, attention_heads=4, linear_units=24, num_blocks=1
+    )
+    estimator = UNetSizes(
+        channels=(24, 24), attention_head_dim=3, num_heads=8, n_blocks=1, num_mid_blocks=1
+    )
+    sizes = {"vocab_size": 6561, "input_size": 16, "spk_embed_dim": WIDTH}
+    flow = CosyVoiceFlow(CosyVoiceFlowSizes(**sizes, encoder=encoder, estimator=estimator))
+    torch.save(flow.state_dict(), tmp_path / "flow.pt")
+    setting = make_setting(tmp_path / "setting")
+    config = setting / "cosyvoice.yaml"
+    rate = "flow: !new:a.MaskedDiffWithXvec {input_frame_rate: 25}\n"
+    config.write_text(config.read_text() + rate)
+    changes = {"model": "flow", "checkpoint": tmp_path / "flow.pt", "config": config}
+    output = train_published(published_flags(setting, tmp_path / "run", **changes))
+    assert yaml.safe_load((output / "epoch_0_whole.yaml").read_text())["step"] > 0
+    assert "tokens" not in caplog.text  # of recordings that are too short for them
 
 
 def test_the_published_command_trains_a_flow(tmp_path: Path, capsys) -> None:

@@ -12,14 +12,14 @@ from sled.decoding import DecodingOptions, Request, generate
 from sled.files.hyperpyyaml import CLASS, read_hyperpyyaml
 from sled.model.tokens.cosyvoice import CosyVoiceLM
 from sled.model.tokens.cosyvoice2 import CosyVoice2LM, CosyVoice2Sizes
-from sled.model.tokens.files import load_token_lm
+from sled.model.tokens.files import load_token_lm, make_token_lm
 from sled.model.tokens.text_model import copy_text_model
 from sled.training.tokens.average import best_published, main
 from sled.training.tokens.cosyvoice_flags import train_published
 from sled.training.tokens.published_config import PublishedConfig
 from sled.training.tokens.trainer import TokenTrainer
 from tests.training.processes import die_in, run_ranks
-from tests.training.tokens.published import make_setting, published_flags
+from tests.training.tokens.published import COSYVOICE, make_setting, published_flags
 
 
 @pytest.fixture(scope="module")
@@ -154,6 +154,18 @@ def test_a_configuration_is_read_without_running_it(setting, tmp_path):
     config = PublishedConfig.load(setting / "cosyvoice2.yaml")
     assert config.pipeline().max_frames_in_batch == 300
     assert config.training_flags()["learning_rate"] == 1e-3
+
+
+def test_a_new_model_has_the_rate_of_its_configuration(tmp_path):
+    flow = "flow: !new:a.MaskedDiffWithXvec {input_frame_rate: 25}\n"
+    (tmp_path / "plain.yaml").write_text(COSYVOICE)
+    (tmp_path / "slow.yaml").write_text(f"{COSYVOICE}\n{flow}")
+    plain, slow = (
+        make_token_lm(PublishedConfig.load(tmp_path / name).model_sizes(), tmp_path)
+        for name in ("plain.yaml", "slow.yaml")
+    )
+    rates = [one.config.architecture.frame_rate for one in (plain, slow)]
+    assert rates == [50, 25]
 
 
 def test_guided_attention_needs_to_know_what_is_said(setting, tmp_path):
