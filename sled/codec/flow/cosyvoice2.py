@@ -117,6 +117,13 @@ class ChunkedFlow(Flow):
         """
         return self.chunk
 
+    def stage_at(self, position: int, prompt: int) -> int:
+        """A number that is equal where all chunks from here on have the same sizes.
+
+        Arguments as for `chunk_after`.
+        """
+        return 0
+
     def encode(self, tokens: Tensor, valid: Tensor, streaming: bool) -> Tensor:
         """Whole sequences of tokens [B, T, ...] to mu [B, M, F]; `valid` is [B, T]."""
         embedded = self.embed_tokens(tokens) * valid[..., None]

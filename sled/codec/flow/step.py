@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import Any
 
 import torch
@@ -85,16 +86,15 @@ class StepFlow(ChunkedFlow):
 
     @override
     def chunk_after(self, position: int, prompt: int) -> int:
+        stage = self.stage_at(position, prompt)
+        return self.sizes.chunk_sizes[stage - 1] if stage else prompt - position
+
+    @override
+    def stage_at(self, position: int, prompt: int) -> int:
         if position < prompt:
-            return prompt - position
-        spoken = position - prompt
-        for size in self.sizes.chunk_sizes:
-            if spoken <= 0:
-                break
-            spoken -= size
-        else:
-            size = self.sizes.chunk_sizes[-1]
-        return size
+            return 0
+        ends = accumulate(self.sizes.chunk_sizes[:-1])
+        return 1 + sum(end <= position - prompt for end in ends)
 
     @override
     @classmethod

@@ -35,6 +35,7 @@ class FlowState:
         mel: [B, M, F] the mel spectrogram of those of them that belong to the prompt.
         position: int64 [B] tokens that have been solved.
         prompt: [B, P, 0] its shape tells the number of tokens of the prompt.
+        stage: [B, n, 0] its shape tells n, the `ChunkedFlow.stage_at` this place.
         memories: What the encoder remembers at the rate of tokens and at that of frames, and what
             the estimator remembers in each step, [B, 1 or 2, ...]. Empty at the beginning.
     """
@@ -43,6 +44,7 @@ class FlowState:
     mel: Tensor
     position: Tensor
     prompt: Tensor
+    stage: Tensor
     memories: tuple[LayerState, ...] = ()
 
     @classmethod
@@ -60,17 +62,18 @@ class FlowState:
             )
         position = torch.zeros(batch, dtype=torch.long, device=flow.device)
         mark = torch.zeros(batch, count, 0, device=flow.device)
-        return cls(prompt.tokens, prompt.mel, position, mark)
+        stage = mark.new_zeros(batch, flow.stage_at(0, count), 0)
+        return cls(prompt.tokens, prompt.mel, position, mark, stage)
 
     def layers(self) -> tuple[LayerState, ...]:
         """All but the tokens, as the layers of a `StreamState`."""
-        return ((self.mel, self.position, self.prompt), *self.memories)
+        return ((self.mel, self.position, self.prompt, self.stage), *self.memories)
 
     @classmethod
     def of_layers(cls, tokens: Tensor, layers: Sequence[LayerState]) -> FlowState:
         """Undo `layers`."""
-        (mel, position, prompt), *memories = layers
-        return cls(tokens, mel, position, prompt, tuple(memories))
+        (mel, position, prompt, stage), *memories = layers
+        return cls(tokens, mel, position, prompt, stage, tuple(memories))
 
 
 class FlowStream:
@@ -123,7 +126,7 @@ class FlowStream:
         return torch.cat(pieces, -1), state
 
     def _chunk(self, state: FlowState) -> int:
-        """Tokens of the next chunk. Rows differ in position only when all chunks are alike."""
+        """Tokens of the next chunk, which is the same for all rows, as they are at one stage."""
         return self._flow.chunk_after(int(state.position[0]), state.prompt.shape[1])
 
     def _solve_chunk(self, state: FlowState, speaker: Tensor) -> tuple[Tensor, FlowState]:
@@ -148,11 +151,13 @@ class FlowStream:
         shown = F.pad(given, (0, frames - given.shape[-1]))
         mel, solver_memories = self._solve(FlowInputs(mu, speaker, shown), state, frame_window)
         memories = (tuple(token_memory.after), tuple(frame_memory.after), *solver_memories)
+        position = state.position + tokens.shape[1]
         new = FlowState(
             later.clone(),
             mel_later.clone(),
-            state.position + tokens.shape[1],
+            position,
             state.prompt,
+            state.prompt.new_zeros(len(position), flow.stage_at(int(position[0]), prompt), 0),
             memories,
         )
         # The frames of the prompt are known.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from dataclasses import replace
+from itertools import combinations
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ from torch import Tensor
 from sled.codec import StreamState, load_codec
 from sled.codec.flow.base import FlowPrompt, no_prompt
 from sled.codec.flow.cosyvoice import CosyVoiceFlow
+from sled.codec.flow.step import StepFlow
 from sled.codec.folder import CodecParts
 from sled.codec.speech_tokens.files import load_speech_tokenizer
 from sled.codec.token_codec.model import PROMPT_MEL, PROMPT_TOKENS, SPEAKER, TokenCodec
@@ -131,6 +133,48 @@ def test_rows_can_be_joined_and_kept(name: str) -> None:
     whole = codec.decode(units, {SPEAKER: speaker})
     # Rounding errors of frequencies add up in the phases.
     assert relative_error(joined, whole[:, -joined.shape[1] :]) < 1e-2
+
+
+@pytest.mark.parametrize("left_frames", [0, 30])
+@pytest.mark.parametrize("prompt", [0, 5])
+def test_streams_join_only_where_their_chunks_have_the_same_sizes(
+    left_frames: int, prompt: int
+) -> None:
+    """Step-Audio's first chunks differ; with few frames in view, states do not show it else."""
+    networks = token_networks("step_flow")
+    assert isinstance(networks.flow, StepFlow)
+    networks.flow.sizes = replace(networks.flow.sizes, chunk_sizes=(20, 20, 8))
+    networks = replace(networks, settings=replace(SETTINGS, left_frames=left_frames))
+    codec = TokenCodec(networks)
+    recording = {
+        PROMPT_TOKENS: tokens_for(codec, 1, prompt, 1),
+        PROMPT_MEL: randn(1, 80, 2 * prompt),
+    }
+    conditions = {SPEAKER: randn(1, 16)} | (recording if prompt else {})
+    units = tokens_for(codec, 1, 90)
+    states = []
+    for fed in (23, 43, 51, 59):  # one to four chunks, and the look-ahead
+        stream = codec.stream_decoder(1, conditions)
+        stream.decode(units[:, :fed])
+        states.append(stream.state)
+
+    def rest_of(state: StreamState) -> Tensor:
+        rows = {
+            name: one.expand(len(state.waiting), *one.shape[1:]) for name, one in conditions.items()
+        }
+        stream = codec.stream_decoder(len(state.waiting), rows)
+        stream.state = state
+        tail = units[:, 60:].expand(len(state.waiting), -1, -1)
+        return torch.cat((stream.decode(tail), stream.finish()), 1)
+
+    alone, joined = [rest_of(state) for state in states], 0
+    for first, second in combinations(range(len(states)), 2):
+        if states[first].kind() == states[second].kind():
+            both = rest_of(StreamState.cat([states[first], states[second]]))
+            # Rounding errors of frequencies add up in the phases.
+            assert relative_error(both, torch.cat((alone[first], alone[second]))) < 1e-2
+            joined += 1
+    assert joined
 
 
 def test_the_speaker_and_the_settings_matter() -> None:
