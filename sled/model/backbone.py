@@ -78,7 +78,13 @@ class DistanceContext(AttentionContext, Protocol):
     """A context whose scores may also depend on how far apart two positions are."""
 
     def attend_by_distance(
-        self, layer: int, query: Tensor, key: Tensor, value: Tensor, by_distance: Tensor
+        self,
+        layer: int,
+        query: Tensor,
+        key: Tensor,
+        value: Tensor,
+        by_distance: Tensor,
+        dropout: float,
     ) -> Tensor:
         """Attend from each position to those it may see.
 
@@ -89,6 +95,7 @@ class DistanceContext(AttentionContext, Protocol):
             value: [..., A, d].
             by_distance: [..., A, E] factors of the cosines and sines of the positions attended to,
                 as `position_vectors` returns them; the products are added to the scores.
+            dropout: Probability of dropping an attention weight.
 
         Returns:
             [..., A, d].
@@ -162,7 +169,13 @@ class PackedSequences(DistanceContext):
 
     @override
     def attend_by_distance(
-        self, layer: int, query: Tensor, key: Tensor, value: Tensor, by_distance: Tensor
+        self,
+        layer: int,
+        query: Tensor,
+        key: Tensor,
+        value: Tensor,
+        by_distance: Tensor,
+        dropout: float,
     ) -> Tensor:
         attended = []
         vectors = position_vectors(*self._tables)
@@ -175,6 +188,7 @@ class PackedSequences(DistanceContext):
                 k.transpose(0, 1)[None],
                 v.transpose(0, 1)[None],
                 attn_mask=scores.masked_fill(later, -torch.inf)[None],
+                dropout_p=dropout,
             )
             attended.append(alone[0].transpose(0, 1))
         return torch.cat(attended)

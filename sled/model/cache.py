@@ -217,12 +217,18 @@ class KVCache(DistanceContext, RowCache):
 
     @override
     def attend_by_distance(
-        self, layer: int, query: Tensor, key: Tensor, value: Tensor, by_distance: Tensor
+        self,
+        layer: int,
+        query: Tensor,
+        key: Tensor,
+        value: Tensor,
+        by_distance: Tensor,
+        dropout: float,
     ) -> Tensor:
         vectors = position_vectors(*self._rotary[:, : self._held])
         scores = by_distance.transpose(1, 2) @ vectors.T  # [S, A, Q, K]
         mask = scores if self._mask is None else scores + self._mask
-        return self._attend(layer, query, key, value, mask, 0.0)
+        return self._attend(layer, query, key, value, mask, dropout)
 
     def _attend(
         self,

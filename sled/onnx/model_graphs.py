@@ -79,7 +79,13 @@ class StepContext(DistanceContext):
 
     @override
     def attend_by_distance(
-        self, layer: int, query: Tensor, key: Tensor, value: Tensor, by_distance: Tensor
+        self,
+        layer: int,
+        query: Tensor,
+        key: Tensor,
+        value: Tensor,
+        by_distance: Tensor,
+        dropout: float,
     ) -> Tensor:
         scores = by_distance.transpose(0, 1) @ position_vectors(*self._tables).T  # [A, Q, P + Q]
         return self._attend(layer, query, key, value, scores)

@@ -75,17 +75,23 @@ class ChunkContext(DistanceContext):
 
     @override
     def attend_by_distance(
-        self, layer: int, query: Tensor, key: Tensor, value: Tensor, by_distance: Tensor
+        self,
+        layer: int,
+        query: Tensor,
+        key: Tensor,
+        value: Tensor,
+        by_distance: Tensor,
+        dropout: float,
     ) -> Tensor:
         key, value = self._memory.keys(key), self._memory.keys(value)
         scores = by_distance.transpose(1, 2) @ self._vectors.mT  # [B, A, Q, K]
         if self._mask is not None:
             scores = scores.masked_fill(~self._mask, -torch.inf)
-        return _attend(query, key, value, scores)
+        return _attend(query, key, value, scores, dropout)
 
 
 def _attend(
-    query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, dropout: float = 0.0
+    query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, dropout: float
 ) -> Tensor:
     query, key, value = (x.transpose(1, 2) for x in (query, key, value))
     attended: Tensor = F.scaled_dot_product_attention(

@@ -27,11 +27,10 @@ from sled.codec.flow.base import (
     whole_noise,
 )
 from sled.codec.flow.cosyvoice2 import unet_sizes_of
-from sled.codec.flow.encoder import PlainEncoder
+from sled.codec.flow.encoder import EncoderSizes, PlainEncoder
 from sled.codec.flow.matching import SolverOptions
 from sled.codec.flow.unet import UNet, UNetSizes
 from sled.codec.network_files import count, known
-from sled.model.tokens.relative_attention import StackSizes
 
 MEL_RATE = 22_050 / 256
 """Mel frames per second."""
@@ -61,8 +60,8 @@ class CosyVoiceFlowSizes:
     output_size: int = 80
     spk_embed_dim: int = 192
     input_frame_rate: float = 50.0
-    encoder: StackSizes = field(
-        default_factory=lambda: StackSizes(
+    encoder: EncoderSizes = field(
+        default_factory=lambda: EncoderSizes(
             input_size=512, output_size=512, attention_heads=8, linear_units=2048, num_blocks=6
         )
     )
@@ -209,10 +208,10 @@ class CosyVoiceFlow(Flow, WholeFlow):
     def from_dict(cls, flat: Mapping[str, Any]) -> Self:
         estimator = known(flat["estimator"], UNetSizes)
         estimator["channels"] = tuple(estimator["channels"])
-        encoder = known(flat["encoder"], StackSizes) | {"input_size": flat["input_size"]}
+        encoder = known(flat["encoder"], EncoderSizes) | {"input_size": flat["input_size"]}
         ratios = flat.get("length_regulator", {}).get("sampling_ratios", (1, 1, 1, 1))
         sizes = known(flat, CosyVoiceFlowSizes) | {
-            "encoder": StackSizes(**encoder),
+            "encoder": EncoderSizes(**encoder),
             "estimator": UNetSizes(**estimator),
             "sampling_ratios": tuple(ratios),
         }

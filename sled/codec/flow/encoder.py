@@ -24,7 +24,14 @@ from sled.model.tokens.relative_attention import (
 
 
 @dataclass(frozen=True, kw_only=True)
-class UpsamplingSizes(StackSizes):
+class EncoderSizes(StackSizes):
+    """The sizes of an encoder, whose attention has dropout as published."""
+
+    attention_dropout_rate: float = 0.1
+
+
+@dataclass(frozen=True, kw_only=True)
+class UpsamplingSizes(EncoderSizes):
     """The sizes of an encoder with two frames for each token.
 
     Attributes:

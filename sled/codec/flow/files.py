@@ -22,7 +22,10 @@ FLOWS: dict[str, type[SpeechFlow]] = {
 
 # What the tensors of a flow do not tell, of its encoder and of its estimator.
 _UNTOLD = {
-    "encoder": ("dropout_rate", "attention_dropout_rate", "static_chunk_size"),
+    "encoder": (
+        *("dropout_rate", "positional_dropout_rate", "attention_dropout_rate"),
+        "static_chunk_size",
+    ),
     "estimator": ("num_heads", "attention_head_dim", "static_chunk_size"),
 }
 

@@ -83,8 +83,8 @@ class CosyVoiceSizes:
 
         def layers(given: Mapping[str, Any]) -> dict[str, Any]:
             names = ("attention_heads", "linear_units", "num_blocks")
-            optional = {"dropout_rate"} & given.keys()
-            return {name: given[name] for name in (*names, *optional)}
+            dropout = ("dropout_rate", "positional_dropout_rate", "attention_dropout_rate")
+            return {name: given[name] for name in (*names, *(set(dropout) & given.keys()))}
 
         return cls(
             text_token_size=flat["text_token_size"],

@@ -41,6 +41,8 @@ class StackSizes:
         num_blocks: Number of layers.
         dropout_rate: Dropout on inputs, on both residual branches and inside feed-forward layers,
             in training.
+        positional_dropout_rate: That on scaled inputs. None: as `dropout_rate`.
+        attention_dropout_rate: That on attention weights.
     """
 
     input_size: int
@@ -49,6 +51,8 @@ class StackSizes:
     linear_units: int
     num_blocks: int
     dropout_rate: float = 0.1
+    positional_dropout_rate: float | None = None
+    attention_dropout_rate: float = 0.0
 
 
 class RelativeAttention(nn.Module):
@@ -58,6 +62,7 @@ class RelativeAttention(nn.Module):
         super().__init__()
         width = sizes.output_size
         self.layer, self.heads = layer, (sizes.attention_heads, width // sizes.attention_heads)
+        self.dropout = sizes.attention_dropout_rate
         self.linear_q = nn.Linear(width, width)
         self.linear_k = nn.Linear(width, width)
         self.linear_v = nn.Linear(width, width)
@@ -74,7 +79,10 @@ class RelativeAttention(nn.Module):
         )
         by_content = query + self.pos_bias_u
         by_distance = self._by_distance(query + self.pos_bias_v, context)
-        attended = context.attend_by_distance(self.layer, by_content, key, value, by_distance)
+        dropout = self.dropout if self.training else 0.0
+        attended = context.attend_by_distance(
+            self.layer, by_content, key, value, by_distance, dropout
+        )
         output: Tensor = self.linear_out(attended.flatten(-2))
         return output
 
@@ -147,14 +155,17 @@ class InputLayer(nn.Module):
             nn.Linear(sizes.input_size, sizes.output_size), nn.LayerNorm(sizes.output_size)
         )
         self.rectify, self.scale = rectify, sizes.output_size**0.5
+        positional = sizes.positional_dropout_rate
         self.dropout = nn.Dropout(sizes.dropout_rate)
+        self.scaled_dropout = nn.Dropout(sizes.dropout_rate if positional is None else positional)
 
     def forward(self, x: Tensor) -> Tensor:
         """Map inputs [..., E] to [..., H]."""
         projected: Tensor = self.dropout(self.out(x))
         if self.rectify:
             projected = F.relu(projected)
-        scaled: Tensor = self.dropout(self.scale * projected)  # of positions, none is dropped
+        # Of the positions, none is dropped.
+        scaled: Tensor = self.scaled_dropout(self.scale * projected)
         return scaled
 
 

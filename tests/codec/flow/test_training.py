@@ -11,6 +11,7 @@ import torch
 from sled.codec.flow.base import FlowBatch, FlowPrompt, SpeechFlow, WholeFlow, no_prompt
 from sled.codec.flow.cosyvoice2 import ChunkedFlow
 from sled.codec.flow.matching import SolverOptions, solve
+from sled.model.tokens.relative_attention import RelativeAttention
 from tests.codec.flow.models import (
     cosyvoice2_flow,
     cosyvoice_flow,
@@ -77,6 +78,34 @@ def test_a_speaker_vector_may_have_any_length(name: str) -> None:
         assert isinstance(flow, WholeFlow)
         spoken = [flow.mel_of(b.tokens, b.speaker, prompt, solver) for b in (batch, raw)]
     torch.testing.assert_close(*spoken, rtol=1e-3, atol=1e-3)
+
+
+@pytest.mark.parametrize("make", [cosyvoice_flow, cosyvoice2_flow, step_flow])
+@torch.no_grad()
+def test_attention_of_encoders_has_dropout_in_training_alone(make) -> None:
+    flow = make()
+    flat = flow.to_dict()
+    encoder = {name: one for name, one in flat["encoder"].items() if "dropout" not in name}
+    usual = type(flow).from_dict(flat | {"encoder": encoder})  # a file of an earlier version
+    rates = {one.dropout for one in usual.modules() if isinstance(one, RelativeAttention)}
+    assert rates == {0.1}  # as published
+
+    # Where nothing else is dropped, attention is.
+    encoder |= {"dropout_rate": 0.0, "attention_dropout_rate": 0.3}
+    flow = type(flow).from_dict(flat | {"encoder": encoder})
+    assert flow.to_dict()["encoder"]["attention_dropout_rate"] == 0.3
+    batch = one_batch(flow, 17 if make is cosyvoice_flow else 20)
+
+    def mus(training: bool) -> list[torch.Tensor]:
+        flow.train(training)
+        torch.manual_seed(0)
+        return [flow.batch_mu(batch, streaming)[0] for streaming in (False, True) for _ in "ab"]
+
+    one, again, *streamed = mus(training=True)
+    assert not one.allclose(again, atol=1e-4)
+    assert not streamed[0].allclose(streamed[1], atol=1e-4)
+    one, again, *_ = mus(training=False)
+    assert one.equal(again)
 
 
 @pytest.mark.parametrize("steps", [1, 4, 10])

@@ -14,6 +14,7 @@ from torch import Tensor
 from sled.decoding import Decoder, DecodingOptions, Request, generate
 from sled.loading import check_parts
 from sled.model.layout import Layout
+from sled.model.tokens.cosyvoice import CosyVoiceLM
 from sled.model.tokens.lm import TokenLM
 from sled.model.tokens.relative_attention import RelativeAttention, RelativeStack, TransformerLayer
 from sled.tts import TTS
@@ -200,6 +201,32 @@ def test_attention_by_distance_is_its_definition():
     ours = layer.self_attn(x, stack.pack([12, 5], x))
     expected = torch.cat([attend_slowly(layer.self_attn, part) for part in x.split([12, 5])])
     torch.testing.assert_close(ours, expected, rtol=1e-4, atol=1e-5)
+
+
+@torch.no_grad()
+def test_dropout_is_that_of_the_configuration():
+    flat = debug_cosyvoice().config.to_dict()
+    stacks = ("text_encoder", "llm")
+    plain = {
+        name: {key: one for key, one in flat[name].items() if "dropout" not in key}
+        for name in stacks
+    }
+    model = CosyVoiceLM.from_dict(flat | plain)
+    attention = [one for one in model.modules() if isinstance(one, RelativeAttention)]
+    assert len(attention) == 4 and {one.dropout for one in attention} == {0.0}  # as published
+
+    rates = {"dropout_rate": 0.0, "attention_dropout_rate": 0.3, "positional_dropout_rate": 0.0}
+    told = {name: plain[name] | rates for name in stacks}
+    model = CosyVoiceLM.from_dict(flat | told)
+    assert {name: model.config.to_dict()[name] for name in stacks} == told
+    x = randn(17, 28)
+
+    def both(training: bool) -> list[Tensor]:
+        model.train(training)
+        return [model.llm(x, model.llm.pack([12, 5], x)) for _ in range(2)]
+
+    assert not torch.allclose(*both(training=True), atol=1e-4)
+    assert torch.equal(*both(training=False))
 
 
 @torch.no_grad()

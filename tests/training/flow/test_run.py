@@ -13,10 +13,9 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from sled.codec.flow.cosyvoice import CosyVoiceFlow, CosyVoiceFlowSizes
 from sled.codec.flow.cosyvoice2 import CosyVoice2Flow, CosyVoice2FlowSizes
-from sled.codec.flow.encoder import UpsamplingSizes
+from sled.codec.flow.encoder import EncoderSizes, UpsamplingSizes
 from sled.codec.flow.files import load_flow
 from sled.codec.flow.unet import UNetSizes
-from sled.model.tokens.relative_attention import StackSizes
 from sled.training import epoch_run, published_networks
 from sled.training.epoch_run import EpochRun, train_epochs
 from sled.training.flow.learner import FlowLearner, FlowTraining
@@ -58,7 +57,7 @@ def test_the_configuration_tells_the_rate_of_the_tokens(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     torch.manual_seed(0)
-    encoder = StackSizes(
+    encoder = EncoderSizes(
         input_size=16, output_size=16, attention_heads=4, linear_units=24, num_blocks=1
     )
     estimator = UNetSizes(
