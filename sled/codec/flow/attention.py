@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from typing_extensions import override
 
+from sled.codec.exact import back, exact_device
 from sled.codec.memory import Memory
 from sled.model.backbone import DistanceContext
 from sled.model.tokens.relative_attention import THETA
@@ -53,18 +54,19 @@ class ChunkContext(DistanceContext):
     ) -> None:
         self._memory = memory or Memory.of_whole()
         self._mask = None if visible is None else visible[:, None]
-        half = torch.arange(0, width, 2, device=like.device, dtype=torch.float64)
+        device = exact_device(like.device)
+        half = torch.arange(0, width, 2, device=device, dtype=torch.float64)
         self._frequencies = THETA ** -(half / max(width, 1))
-        cos, sin = self._tables(positions, like.dtype)
+        cos, sin = self._tables(positions, like)
         self.cos, self.sin = (x.repeat(1, 1, 2)[:, :, None] for x in (cos, sin))
         if width:
             known = self._memory.keys(positions.expand(len(like), -1))
-            self._vectors = torch.cat(self._tables(known, like.dtype), -1)[:, None]  # [B, 1, K, H]
+            self._vectors = torch.cat(self._tables(known, like), -1)[:, None]  # [B, 1, K, H]
 
-    def _tables(self, positions: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+    def _tables(self, positions: Tensor, like: Tensor) -> tuple[Tensor, Tensor]:
         """Cosines and sines [B, T, H / 2]; in float64 first, since positions may be large."""
-        angle = positions[..., None] * self._frequencies
-        return angle.cos().to(dtype), angle.sin().to(dtype)
+        angle = positions[..., None].to(self._frequencies.device) * self._frequencies
+        return back(angle.cos(), like), back(angle.sin(), like)
 
     @override
     def attend(

@@ -107,10 +107,12 @@ class _Input(nn.Module):
 
 def _table(count: int, width: int, theta: float, like: Tensor) -> Tensor:
     """Cosines and sines [count, width / 2, 2] of the first positions; `theta` is their base."""
-    half = torch.arange(0, width, 2, device=like.device, dtype=torch.float64)
-    position = torch.arange(count, device=like.device, dtype=torch.float64)
+    # As `sled.codec.exact`, which TorchScript cannot read.
+    device = torch.device("cpu") if like.device.type == "mps" else like.device
+    half = torch.arange(0, width, 2, device=device, dtype=torch.float64)
+    position = torch.arange(count, device=device, dtype=torch.float64)
     angle = position[:, None] * torch.pow(theta, -half / width)
-    return torch.stack((angle.cos(), angle.sin()), -1).to(like.dtype)
+    return torch.stack((angle.cos(), angle.sin()), -1).to(like.dtype).to(like.device)
 
 
 def _valid(lengths: Tensor, longest: int) -> Tensor:

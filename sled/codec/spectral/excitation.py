@@ -17,6 +17,7 @@ from torch import Tensor
 from torch.nn import functional as F
 from typing_extensions import override
 
+from sled.codec.exact import exact, exact_device
 from sled.codec.fourier import filtered
 from sled.codec.spectral.layers import CausalLayer
 from sled.codec.stream_state import LayerState
@@ -42,12 +43,14 @@ def pitch_output(pitch: Tensor) -> Tensor:
 def pitch_of_output(outputs: Tensor) -> Tensor:
     """The pitch in Hz, from 50 to 660, that outputs of the network stand for, in float64.
 
+    It is on the `exact_device` of theirs.
+
     It is rounded to 0.4 %: a difference of arithmetic would grow in the phase, which is its sum,
     and pieces of a signal would not be equal to the whole. They differ only where an output lies
     between two steps, up to the error of arithmetic: then by 0.4 % of the cycles in a hop or two.
     """
     rounded = (outputs * _PITCH_STEPS).round() / _PITCH_STEPS
-    return PITCH_HZ * rounded.double().clamp(-_PITCH_RANGE, _PITCH_RANGE).exp()
+    return PITCH_HZ * exact(rounded).clamp(-_PITCH_RANGE, _PITCH_RANGE).exp()
 
 
 def pulses(phase: Tensor, pitch: Tensor, sample_rate: int) -> Tensor:
@@ -116,7 +119,7 @@ class SourceFilter(CausalLayer):
             sound, phase = self._pulses(pitch, phase)
             numbers = block + torch.arange(columns, device=x.device)
             noise = self.noise[numbers % _NOISE_BLOCKS]
-            source = torch.cat((source, torch.stack((sound, noise), 1)), 2)
+            source = torch.cat((source, torch.stack((sound.to(x.device), noise), 1)), 2)
             windows = self.voice_windows(source[:, 0], x) + self.noise_windows(source[:, 1], x)
             out = self.overlapped(windows, tail)
         after = (pitch[:, -1:], phase, block + columns, source[:, :, -1:], out[:, -1:])
@@ -124,9 +127,10 @@ class SourceFilter(CausalLayer):
 
     def _silent(self, batch: int, device: torch.device) -> LayerState:
         """The state before a signal: latest pitch, phase, number of the block, source, tail."""
+        start = torch.zeros(batch, 1, dtype=torch.float64, device=exact_device(device))
         return (
-            torch.zeros(batch, 1, dtype=torch.float64, device=device),
-            torch.zeros(batch, 1, dtype=torch.float64, device=device),
+            start,
+            start.clone(),
             torch.zeros(batch, 1, dtype=torch.long, device=device),
             torch.zeros(batch, 2, 1, self.hop, device=device),
             torch.zeros(batch, 1, self.hop, device=device),

@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from torch.nn.utils.parametrize import is_parametrized, remove_parametrizations
 from typing_extensions import Self, override
 
+from sled.codec.exact import exact_device
 from sled.codec.fourier import spectrum_of, waves_of
 from sled.codec.memory import Memory
 from sled.codec.network_files import count, known
@@ -266,9 +267,9 @@ class HiFT(Vocoder):
 
         Lengths and directions of weights are replaced by the weights, which is faster. Frequencies
         are computed in float64: their rounding errors add up in the phases, so that in float32
-        pieces would differ from the whole.
+        pieces would differ from the whole. If the device has no float64, they are on the CPU.
         """
-        self.f0_predictor.double()
+        self.f0_predictor.to(exact_device(self.conv_post.weight.device)).double()
         for module in self.modules():
             if is_parametrized(module, "weight"):
                 remove_parametrizations(module, "weight")

@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import weight_norm
 
+from sled.codec.exact import back
 from sled.codec.memory import Memory
 
 
@@ -133,7 +134,7 @@ class F0Predictor(nn.Module):
 
     def step(self, mel: Tensor, memory: Memory) -> Tensor:
         """Map mel frames [B, M, n] to frequencies [B, m] in Hz."""
-        x = mel.to(self.classifier.weight)
+        x = back(mel.to(self.classifier.weight.device), self.classifier.weight)
         for layer in self.condnet:
             x = layer.step(x, memory) if isinstance(layer, Conv) else layer(x)
         frequency: Tensor = self.classifier(x.mT).abs()

@@ -14,6 +14,7 @@ from functools import cache
 import torch
 from torch import Tensor, nn
 
+from sled.codec.exact import back, exact_device
 from sled.codec.memory import Memory
 
 # After so many frames the noise begins again.
@@ -57,7 +58,7 @@ class Source(nn.Module):
         """Frequencies of a piece to the samples that are complete.
 
         Args:
-            f0: [B, n] in Hz.
+            f0: [B, n] in Hz; they may be on the CPU, see `sled.codec.exact`.
             memory: Carries phases and frequencies.
             phase: [K] or [B, K] of the harmonics at the beginning, in radians; used by kind "1".
             noise: [B, K, S] of the samples that come out. None: the fixed noise.
@@ -65,14 +66,15 @@ class Source(nn.Module):
         Returns:
             [B, 1, S].
         """
+        f0 = f0.to(exact_device(f0.device))
         harmonic = torch.arange(1, self.count + 1, device=f0.device, dtype=torch.float64)
         rate = (f0[:, None] * harmonic[:, None].to(f0) / self.sample_rate).double() % 1
         if self.kind == "1":
-            sine, voicing = self._sum_samples(rate, f0, memory, phase)
+            sine, voicing = self._sum_samples(rate, f0, memory, phase.to(f0.device))
         else:
             sine, voicing = self._sum_frames(rate, f0, memory)
-        samples = sine.shape[-1]
-        done = torch.zeros(len(f0), dtype=torch.long, device=f0.device)
+        samples, weight = sine.shape[-1], self.l_linear.weight
+        done = torch.zeros(len(f0), dtype=torch.long, device=weight.device)
         before = memory.exchange(done)
         if before is not None:
             done = before
@@ -80,8 +82,8 @@ class Source(nn.Module):
             memory.after[-1] = done + samples
         if noise is None:
             noise = fixed_noise_at(done, samples, self.count, self.hop)
-        sine = sine.to(self.l_linear.weight)
-        voiced = (voicing > self.threshold).to(sine)[:, None]
+        sine = back(sine, weight)
+        voiced = back(voicing > self.threshold, weight)[:, None]
         loudness = voiced * self.noise + (1 - voiced) * self.amplitude / 3
         waves = voiced * self.amplitude * sine + loudness * noise.to(sine)
         mixed: Tensor = torch.tanh(self.l_linear(waves.mT)).mT
