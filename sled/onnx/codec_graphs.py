@@ -225,17 +225,23 @@ def _export_tokens(codec: TokenCodec, folder: Path) -> tuple[Settings, Arrays]:
     else:
         assert isinstance(flow, WholeFlow)
         settings |= {"kind": "whole tokens", **export_whole_flow(flow, folder)}
-    arrays = {f"voice.{name}.speaker": one for name, one in networks.speakers.items()}
+    arrays = {
+        f"voice.{name}.{condition}": one
+        for name in networks.speakers
+        for condition, one in codec.conditions_of_speaker(name).items()
+    }
     return settings, arrays | {"noise": fixed_noise(flow.num_mels)}
 
 
 def _chunks(flow: ChunkedFlow) -> list[int]:
     """Sizes of the chunks after a prompt; the last one is that of all later ones."""
     chunks, position = list[int](), 0
-    while len(chunks) < 2 or chunks[-1] != chunks[-2]:
+    while True:
         chunks.append(flow.chunk_after(position, 0))
-        position += chunks[-1]
-    return chunks
+        after = position + chunks[-1]
+        if flow.stage_at(after, 0) == flow.stage_at(position, 0):
+            return chunks
+        position = after
 
 
 def _export_encoder(flow: ChunkedFlow, path: Path) -> list[Settings]:

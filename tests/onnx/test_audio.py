@@ -15,7 +15,9 @@ from torch import Tensor
 
 from sled.codec import Codec, Group, SpectralCodec, TransformedCodec
 from sled.codec.flow.base import SpeechFlow
+from sled.codec.flow.files import load_flow
 from sled.codec.flow.matching import SolverOptions
+from sled.codec.flow.step import StepFlow
 from sled.codec.token_codec.files import TokenNetworks
 from sled.codec.token_codec.model import PROMPT_MEL, PROMPT_TOKENS, SPEAKER, TokenCodec
 from sled.codec.token_codec.settings import TokenCodecSettings
@@ -25,7 +27,13 @@ from sled.codec.vocoder.vocos import Vocos, VocosSizes
 from sled.onnx.audio import open_stream
 from sled.onnx.codec_graphs import export_codec
 from sled.onnx.folder import ARRAYS_FILE, SETTINGS_FILE, GraphFolder
-from tests.codec.flow.models import cosyvoice2_flow, cosyvoice_flow, simpletts_flow, step_flow
+from tests.codec.flow.models import (
+    RECORDED,
+    cosyvoice2_flow,
+    cosyvoice_flow,
+    simpletts_flow,
+    step_flow,
+)
 from tests.codec.spectral.models import tiny_spectral
 from tests.codec.token_codec.models import SETTINGS
 from tests.debug import debug_codec, randn
@@ -163,6 +171,17 @@ def test_segments_are_those_of_the_codec(name: str, tmp_path: Path) -> None:
             rest = ours.finish(), theirs.finish()[0].numpy()
             assert len(rest[0]) == len(rest[1]) > 0
             assert relative_error(*rest) < 1e-4
+
+
+def test_chunks_of_equal_sizes_may_come_before_others(tmp_path: Path) -> None:
+    flow = load_flow(RECORDED / "step_flow")
+    assert isinstance(flow, StepFlow)
+    flow.sizes = replace(flow.sizes, chunk_sizes=(6, 6, 11))
+    codec = TokenCodec(TokenNetworks(flow, tiny_vocoder("vocos"), SETTINGS))
+    units = random_units(codec, 40, seed=0)
+    stream = open_stream(open_graphs(codec, tmp_path))
+    ours = np.concatenate([stream.feed(units.numpy()), stream.finish()])
+    assert relative_error(ours, codec.decode(units[None])[0].numpy()) < 1e-4
 
 
 def test_codecs_without_graphs_are_refused(tmp_path: Path) -> None:

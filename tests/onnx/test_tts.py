@@ -22,7 +22,7 @@ from sled.onnx.export import export_chain
 from sled.onnx.tts import OnnxTTS
 from sled.streaming.voice_file import VoiceFile
 from sled.text.tokenizer import TextTokenizer
-from tests.codec.flow.models import cosyvoice2_flow, cosyvoice_flow, simpletts_flow
+from tests.codec.flow.models import cosyvoice2_flow, cosyvoice_flow, random_prompt, simpletts_flow
 from tests.codec.token_codec.models import SETTINGS
 from tests.commands import run
 from tests.debug import (
@@ -86,6 +86,7 @@ def token_folder(tmp_path_factory: pytest.TempPathFactory) -> tuple[TTS, Path]:
     model.config.speaking.max_frames_per_token = 6.0  # otherwise it speaks for long
     networks = TokenNetworks(cosyvoice2_flow(), tiny_vocoder("vocos"), SETTINGS)
     networks = replace(networks, speakers={"ann": randn(16, seed=1), "ben": randn(16, seed=2)})
+    networks = replace(networks, prompts={"ann": random_prompt(cosyvoice2_flow(), 1, 6, 0)})
     tts = TTS(model, debug_token_tokenizer(model), TokenCodec(networks))
     folder = tmp_path_factory.mktemp("tokens")
     tts.save_voice(tts.make_voice("ben", instruction="seven two one"), folder / TOLD)

@@ -4,13 +4,15 @@ A folder as `save_networks` writes it has `config.json` with the settings, and f
 `vocoder` and, if there is one, `tokenizer`. A published folder has `flow.pt` and `hift.pt`, and
 `cosyvoice.yaml` or `cosyvoice2.yaml` with what their tensors do not tell. Either may have
 `campplus.onnx` or `campplus.safetensors`, `speech_tokenizer_v2.onnx` or `_v1`, and `spk2info.pt`,
-the vectors of stored speakers.
+the vectors of stored speakers, and of some also a recording for the flow.
 """
 
 from __future__ import annotations
 
 import json
+import logging
 import pickle
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,7 +22,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from sled.codec.files import CONFIG_FILE, unusable
-from sled.codec.flow.base import SpeechFlow
+from sled.codec.flow.base import FlowPrompt, SpeechFlow
 from sled.codec.flow.files import load_flow, save_flow
 from sled.codec.speaker.encoder import (
     PUBLISHED_FILE,
@@ -42,7 +44,12 @@ from sled.files.json_object import read_json_object
 
 FLOW, VOCODER, TOKENIZER = "flow", "vocoder", "tokenizer"
 SPEAKER_FILE, SPEAKERS_FILE = "campplus.safetensors", "speakers.safetensors"
+PROMPTS_FILE = "speaker_prompts.safetensors"
 PUBLISHED_SPEAKERS = "spk2info.pt"
+# Of an entry there, what the flow continues.
+PUBLISHED_TOKENS, PUBLISHED_MEL = "flow_prompt_speech_token", "prompt_speech_feat"
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,6 +63,7 @@ class TokenNetworks:
         tokenizer: Makes tokens of sound. None: the codec only decodes.
         speaker_encoder: Makes speaker vectors of recordings. None: there is none.
         speakers: Vectors [W] of stored speakers, by name.
+        prompts: Recordings of some of these speakers that the flow continues, each one of a batch.
     """
 
     flow: SpeechFlow
@@ -64,6 +72,7 @@ class TokenNetworks:
     tokenizer: SpeechTokenizer | None = None
     speaker_encoder: SpeakerEncoder | None = None
     speakers: dict[str, Tensor] = field(default_factory=dict)
+    prompts: dict[str, FlowPrompt] = field(default_factory=dict)
 
 
 def load_networks(name_or_path: str | Path) -> TokenNetworks:
@@ -81,7 +90,7 @@ def load_networks(name_or_path: str | Path) -> TokenNetworks:
         vocoder = load_vocoder(folder / (PUBLISHED_VOCODER if published else VOCODER))
         flat = read_json_object(folder / CONFIG_FILE) if not published else {}
         settings = TokenCodecSettings.from_dict(flat)
-        speakers = _load_speakers(folder)
+        speakers, prompts = _load_speakers(folder)
     except OSError as error:
         raise unusable(folder, f"it lacks a file ({error})") from error
     except (TypeError, ValueError) as error:
@@ -93,6 +102,7 @@ def load_networks(name_or_path: str | Path) -> TokenNetworks:
         tokenizer,
         _load_speaker_encoder(folder),
         speakers,
+        prompts,
     )
 
 
@@ -119,6 +129,13 @@ def save_networks(networks: TokenNetworks, folder: Path) -> None:
         raise ValueError(f"{folder}: copy the ONNX file of the speaker encoder there")
     if networks.speakers:
         save_file(networks.speakers, folder / SPEAKERS_FILE)
+    if networks.prompts:
+        parts = {
+            f"{kind}.{name}": one.contiguous()
+            for name, prompt in networks.prompts.items()
+            for kind, one in (("tokens", prompt.tokens), ("mel", prompt.mel))
+        }
+        save_file(parts, folder / PROMPTS_FILE)
 
 
 def _load_tokenizer(folder: Path) -> SpeechTokenizer | None:
@@ -137,19 +154,47 @@ def _load_speaker_encoder(folder: Path) -> SpeakerEncoder | None:
     return None
 
 
-def _load_speakers(folder: Path) -> dict[str, Tensor]:
-    """The vectors of stored speakers; of a published file, the `embedding` of each."""
-    if (folder / SPEAKERS_FILE).is_file():
-        return load_file(folder / SPEAKERS_FILE)
+def _load_speakers(folder: Path) -> tuple[dict[str, Tensor], dict[str, FlowPrompt]]:
+    """The vectors of stored speakers, and the recordings of those that have one."""
     path = folder / PUBLISHED_SPEAKERS
+    if (folder / SPEAKERS_FILE).is_file():
+        return load_file(folder / SPEAKERS_FILE), _load_prompts(folder / PROMPTS_FILE)
     if not path.is_file():
-        return {}
+        return {}, {}
     try:
-        stored: dict[str, dict[str, Any]] = torch.load(path, weights_only=True)
-        return {
-            name: one["embedding" if "embedding" in one else "llm_embedding"].float().flatten()
+        stored: dict[str, dict[str, Any]] = torch.load(path, "cpu", weights_only=True)
+        speakers = {name: _published_vector(one) for name, one in stored.items()}
+        prompts = {
+            name: FlowPrompt(
+                one[PUBLISHED_TOKENS].long().reshape(1, -1), one[PUBLISHED_MEL].float().mT
+            )
             for name, one in stored.items()
+            if one.keys() >= {PUBLISHED_TOKENS, PUBLISHED_MEL}
         }
     except (pickle.UnpicklingError, RuntimeError, KeyError, TypeError, AttributeError) as error:
         reason = str(error).partition("\n")[0]
         raise ValueError(f"{path} holds no speaker vectors ({reason}): copy it again") from error
+    if prompts:
+        logger.warning(
+            "%s: the flow continues the recordings of %s, the language model reads neither them nor"
+            " their texts: for that, make voices of the recordings",
+            path,
+            ", ".join(sorted(prompts)),
+        )
+    return speakers, prompts
+
+
+def _published_vector(entry: Mapping[str, Any]) -> Tensor:
+    """The vector [W] of an entry: one of a speaker, or one with all that a recording gives."""
+    names = ("embedding", "flow_embedding", "llm_embedding")
+    name = next((one for one in names if one in entry), names[0])
+    vector: Tensor = entry[name].float().flatten()
+    return vector
+
+
+def _load_prompts(path: Path) -> dict[str, FlowPrompt]:
+    if not path.is_file():
+        return {}
+    parts = load_file(path)
+    names = [key.removeprefix("tokens.") for key in parts if key.startswith("tokens.")]
+    return {name: FlowPrompt(parts[f"tokens.{name}"], parts[f"mel.{name}"]) for name in names}

@@ -74,6 +74,8 @@ class TokenCodec(Codec):
             )
         if networks.tokenizer is not None:
             _check_tokenizer(networks.tokenizer, self._flow)
+        for name, prompt in networks.prompts.items():
+            _check_prompt(name, prompt, self._flow)
         self.unit_shape = self._flow.token_shape
         self.codebook_size = self._flow.vocab_size
 
@@ -153,7 +155,11 @@ class TokenCodec(Codec):
 
     @override
     def conditions_of_speaker(self, name: str) -> dict[str, Tensor]:
-        return {SPEAKER: self.networks.speakers[name].to(self.device)}
+        conditions = {SPEAKER: self.networks.speakers[name].to(self.device)}
+        if (prompt := self.networks.prompts.get(name)) is not None:
+            conditions[PROMPT_TOKENS] = prompt.tokens[0].to(self.device)
+            conditions[PROMPT_MEL] = prompt.mel[0].to(self.device)
+        return conditions
 
     @override
     def kept_from_model(self, conditions: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -190,18 +196,20 @@ class TokenCodec(Codec):
         Args:
             batch_size: B.
             conditions: `speaker` or `codec_speaker` [B, W]; without it, the stored one if there is
-                one only, else that of no speaker. `prompt_tokens` [B, P] and `prompt_mel`
-                [B, M, G]: a recording that the speech continues; of a stream that has started they
-                are ignored.
+                one only, with its recording, else that of no speaker. `prompt_tokens` [B, P] and
+                `prompt_mel` [B, M, G]: a recording that the speech continues; of a stream that has
+                started they are ignored.
         """
         if batch_size < 1:
             raise ValueError(f"batch_size must be at least 1, got {batch_size}")
         conditions, flow = conditions or {}, self._flow
+        if not conditions.keys() & {SPEAKER, OWN_SPEAKER} and len(self.speakers) == 1:
+            stored = self.conditions_of_speaker(self.speakers[0])
+            all_rows = {name: one.expand(batch_size, *one.shape) for name, one in stored.items()}
+            conditions = all_rows | dict(conditions)
         speaker = conditions.get(OWN_SPEAKER, conditions.get(SPEAKER))
         if speaker is None:
-            stored = list(self.networks.speakers.values())
-            [alone] = stored if len(stored) == 1 else [torch.zeros(flow.speaker_size)]
-            speaker = alone.expand(batch_size, -1)
+            speaker = torch.zeros(batch_size, flow.speaker_size)
         if speaker.shape != (batch_size, flow.speaker_size):
             raise ValueError(
                 f"speaker vectors must be [{batch_size}, {flow.speaker_size}], got "
@@ -232,6 +240,22 @@ class TokenCodec(Codec):
     @override
     def stream_encoder(self, batch_size: int = 1) -> StreamingEncoder:
         raise ValueError("speech tokenizers see whole recordings: use `encode`")
+
+
+def _check_prompt(name: str, prompt: FlowPrompt, flow: SpeechFlow) -> None:
+    """Make sure that a flow can continue the recording of a stored speaker.
+
+    Raises:
+        ValueError: If it cannot.
+    """
+    tokens, mel = prompt.tokens, prompt.mel
+    fits = tokens.shape[2:] == flow.token_shape and mel.shape[:2] == (1, flow.num_mels)
+    known = not tokens.numel() or 0 <= int(tokens.min()) <= int(tokens.max()) < flow.vocab_size
+    if not (fits and known):
+        raise ValueError(
+            f"the recording of the stored speaker {name!r} has tokens {list(tokens.shape)} and mel "
+            f"frames {list(mel.shape)} that the flow does not know: use those of one model"
+        )
 
 
 def _check_tokenizer(tokenizer: SpeechTokenizer, flow: SpeechFlow) -> None:

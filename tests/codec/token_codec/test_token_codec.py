@@ -16,6 +16,7 @@ from torch import Tensor
 from sled.codec import StreamState, load_codec
 from sled.codec.flow.base import FlowPrompt, no_prompt
 from sled.codec.flow.cosyvoice import CosyVoiceFlow
+from sled.codec.flow.cosyvoice2 import CosyVoice2Flow
 from sled.codec.flow.step import StepFlow
 from sled.codec.folder import CodecParts
 from sled.codec.speech_tokens.files import load_speech_tokenizer
@@ -290,6 +291,88 @@ def test_a_tokenizer_may_give_a_token_or_two_less_than_there_are_frames() -> Non
     tokenizer.encode_features = half  # type: ignore[method-assign, assignment]
     with pytest.raises(ValueError, match="gives 12 tokens for a clip of 25"):
         codec.encode([randn(24_000)])
+
+
+def zero_shot(seed: int, **changes: Tensor) -> dict[str, Tensor]:
+    """An entry of `spk2info.pt` with all that a recording gives, as published."""
+    generator = torch.Generator().manual_seed(seed)
+    tokens = torch.randint(81, (1, 9), generator=generator, dtype=torch.int32)
+    vector = randn(1, 16, seed=seed)
+    return {
+        "prompt_text": tokens,
+        "prompt_text_len": torch.tensor([9]),
+        "llm_prompt_speech_token": tokens,
+        "flow_prompt_speech_token": tokens,
+        "flow_prompt_speech_token_len": torch.tensor([9]),
+        "prompt_speech_feat": randn(1, 18, 80, seed=seed),
+        "llm_embedding": vector,
+        "flow_embedding": vector,
+    } | changes
+
+
+def published_with_speakers(folder: Path, speakers: dict[str, dict[str, Tensor]]) -> Path:
+    networks = token_networks("flow_v2")
+    folder.mkdir()
+    flow = networks.flow
+    assert isinstance(flow, CosyVoice2Flow)
+    estimator = replace(flow.sizes.estimator, num_heads=8, attention_head_dim=3)
+    torch.save(
+        CosyVoice2Flow(replace(flow.sizes, estimator=estimator)).state_dict(), folder / "flow.pt"
+    )
+    torch.save(networks.vocoder.state_dict(), folder / "hift.pt")
+    torch.save(speakers, folder / "spk2info.pt")
+    return folder
+
+
+def test_the_flow_continues_the_recording_of_a_stored_speaker(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    plain, whole = {"embedding": randn(1, 16, seed=3)}, zero_shot(5)
+    codec = load_codec(
+        published_with_speakers(tmp_path / "published", {"ann": plain, "ben": whole})
+    )
+    assert isinstance(codec, TokenCodec)
+    assert "recordings of ben, the language model reads neither" in caplog.text
+    assert codec.conditions_of_speaker("ann").keys() == {SPEAKER}
+    conditions = codec.conditions_of_speaker("ben")
+    assert conditions[SPEAKER].equal(whole["llm_embedding"][0])
+    assert conditions[PROMPT_TOKENS].tolist() == whole["flow_prompt_speech_token"][0].tolist()
+    assert conditions[PROMPT_MEL].equal(whole["prompt_speech_feat"][0].T)
+    units = tokens_for(codec, 2, 20)
+    batch = {name: torch.stack([one, one]) for name, one in conditions.items()}
+    spoken = codec.decode(units, batch)
+    assert relative_error(spoken, codec.decode(units, {SPEAKER: batch[SPEAKER]})) > 1e-3
+
+    # Our folders hold it too, and a speaker alone is the default, with the recording.
+    networks = replace(codec.networks, speakers={"ben": conditions[SPEAKER]})
+    CodecParts(networks).save(tmp_path / "ours")
+    again = load_codec(tmp_path / "ours")
+    assert relative_error(again.decode(units), spoken) < 1e-4
+
+
+@pytest.mark.parametrize(
+    ("changes", "problem"),
+    [
+        ({"prompt_speech_feat": torch.zeros(1, 18, 40)}, "recording of the stored speaker 'ben'"),
+        ({"flow_prompt_speech_token": torch.full((1, 9), 81)}, "stored speaker 'ben'"),
+        ({"flow_prompt_speech_token": "nine"}, "holds no speaker vectors"),
+    ],
+)
+def test_a_stored_recording_that_does_not_fit_is_refused(changes, problem, tmp_path) -> None:
+    folder = published_with_speakers(tmp_path / "published", {"ben": zero_shot(5, **changes)})
+    with pytest.raises(ValueError, match=problem):
+        load_codec(folder)
+
+
+def test_speakers_that_were_stored_on_a_gpu_are_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as saving:
+        saving.setattr(torch.serialization, "location_tag", lambda storage: "cuda:0")
+        folder = published_with_speakers(tmp_path / "published", {"ben": zero_shot(5)})
+    codec = load_codec(folder)
+    assert isinstance(codec, TokenCodec)
+    assert codec.networks.speakers["ben"].equal(randn(1, 16, seed=5)[0])
 
 
 def test_bad_calls_are_refused() -> None:
