@@ -62,7 +62,7 @@ class RelativeAttention(nn.Module):
         super().__init__()
         width = sizes.output_size
         self.layer, self.heads = layer, (sizes.attention_heads, width // sizes.attention_heads)
-        self.dropout = sizes.attention_dropout_rate
+        self.dropout = nn.Dropout(sizes.attention_dropout_rate)
         self.linear_q = nn.Linear(width, width)
         self.linear_k = nn.Linear(width, width)
         self.linear_v = nn.Linear(width, width)
@@ -79,7 +79,7 @@ class RelativeAttention(nn.Module):
         )
         by_content = query + self.pos_bias_u
         by_distance = self._by_distance(query + self.pos_bias_v, context)
-        dropout = self.dropout if self.training else 0.0
+        dropout = self.dropout.p if self.training else 0.0
         attended = context.attend_by_distance(
             self.layer, by_content, key, value, by_distance, dropout
         )

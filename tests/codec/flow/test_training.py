@@ -87,7 +87,7 @@ def test_attention_of_encoders_has_dropout_in_training_alone(make) -> None:
     flat = flow.to_dict()
     encoder = {name: one for name, one in flat["encoder"].items() if "dropout" not in name}
     usual = type(flow).from_dict(flat | {"encoder": encoder})  # a file of an earlier version
-    rates = {one.dropout for one in usual.modules() if isinstance(one, RelativeAttention)}
+    rates = {one.dropout.p for one in usual.modules() if isinstance(one, RelativeAttention)}
     assert rates == {0.1}  # as published
 
     # Where nothing else is dropped, attention is.

@@ -213,7 +213,7 @@ def test_dropout_is_that_of_the_configuration():
     }
     model = CosyVoiceLM.from_dict(flat | plain)
     attention = [one for one in model.modules() if isinstance(one, RelativeAttention)]
-    assert len(attention) == 4 and {one.dropout for one in attention} == {0.0}  # as published
+    assert len(attention) == 4 and {one.dropout.p for one in attention} == {0.0}  # as published
 
     rates = {"dropout_rate": 0.0, "attention_dropout_rate": 0.3, "positional_dropout_rate": 0.0}
     told = {name: plain[name] | rates for name in stacks}
