@@ -21,7 +21,8 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     corpus.add_argument(
         "--audio_dir",
         type=Path,
-        help="folder that relative paths in wav.scp start from; unset: the data folder",
+        help="folder that relative paths in wav.scp start from; unset: the data folder, or else "
+        "the working directory",
     )
     add_corpus_flags(parser)
 

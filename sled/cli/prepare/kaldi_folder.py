@@ -41,12 +41,21 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
-    """Write the folder, and print how many utterances it has."""
+    """Write the folder, and print how many utterances it has.
+
+    Raises:
+        ValueError: If it is the Kaldi folder that is read, or as `write_folder`.
+    """
     import json
     from dataclasses import asdict
 
     from sled.data.tokens.folder import read_any_corpus, read_folder, write_folder
 
+    if (args.input / "wav.scp").exists() and args.input.resolve() == args.output.resolve():
+        raise ValueError(
+            f"{args.output} is a Kaldi folder already, and its files would be written over: "
+            "name another --output"
+        )
     needs_text = not args.without_text
     rejected = write_folder(
         read_any_corpus(args.input, needs_text),
@@ -58,5 +67,6 @@ def run(args: argparse.Namespace) -> None:
     if rejected:
         path = args.output / "rejected.jsonl"
         lines = (json.dumps(asdict(one), ensure_ascii=False) + "\n" for one in rejected)
-        path.write_text("".join(lines), encoding="utf-8")
+        # A broken name is written as JSON escapes it.
+        path.write_text("".join(lines), encoding="utf-8", errors="backslashreplace")
         print(f"rejected: {len(rejected)}, {path}")

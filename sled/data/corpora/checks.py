@@ -18,7 +18,7 @@ from lhotse import MonoCut, MultiCut, Recording, SupervisionSegment
 from lhotse.audio import AudioSource
 from lhotse.cut import Cut
 
-from sled.data.corpora.items import Item, Rejected, Utterance
+from sled.data.corpora.items import Item, Rejected, Utterance, is_encodable
 from sled.data.corpora.options import AUDIO_SUFFIXES, Limits
 from sled.files.audio import SILENCE_PEAK, check_audible
 from sled.files.channels import mix_channels
@@ -66,6 +66,7 @@ def check_item(item: Item, limits: Limits, root: Path) -> str | Rejected:
     if isinstance(item, Rejected):
         return item
     try:
+        _check_encodable(item)
         text = _check_text(item.text)
         header = _read_header(item.audio)
         span = _find_span(item, header)
@@ -73,7 +74,6 @@ def check_item(item: Item, limits: Limits, root: Path) -> str | Rejected:
         if limits.decode_audio:
             _check_samples(item.audio, span, header)
         line = json.dumps(_make_cut(item, text, span, header, root).to_dict(), ensure_ascii=False)
-        _check_encodable(line)
     except _Unusable as problem:
         reason, detail = problem.args
         return Rejected(item.id, reason, detail)
@@ -87,11 +87,10 @@ def _check_text(text: str) -> str:
     return text
 
 
-def _check_encodable(line: str) -> None:
-    try:
-        line.encode("utf-8")
-    except UnicodeEncodeError as error:
-        raise _Unusable("broken_text", "its text or a name has a lone surrogate") from error
+def _check_encodable(item: Utterance) -> None:
+    names = item.id, str(item.audio.absolute()), item.speaker, item.recording_id
+    if not is_encodable(item.text, *names):
+        raise _Unusable("broken_text", "its text or a name is not UTF-8 (a lone surrogate)")
 
 
 def _read_header(path: Path) -> Header:

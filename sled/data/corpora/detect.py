@@ -33,9 +33,10 @@ def read_recordings(path: Path, needs_text: bool = True) -> Iterable[Item]:
     if not path.exists():
         raise ValueError(f"no recordings at {path}: check the path")
     if path.is_file():
-        if path.name.endswith((".jsonl", ".jsonl.gz", ".json")):
+        name = path.name.lower()
+        if name.endswith((".jsonl", ".jsonl.gz", ".json")):
             return read_jsonl([path], needs_text=needs_text)
-        if path.suffix == ".csv":
+        if name.endswith(".csv"):
             return read_metadata_csv(path)
         raise ValueError(f"{path} holds no recordings that can be read: give {_FORMS}")
     if (path / "metadata.csv").is_file():

@@ -15,7 +15,7 @@ LIST_SUFFIXES = (".jsonl", ".jsonl.gz", ".csv", ".tsv")
 REMEDIES = {
     "malformed": "correct the line (docs/training.md shows one of each form)",
     "empty_text": "transcribe it",
-    "broken_text": "write it again as UTF-8",
+    "broken_text": "write it again as UTF-8, and name its file so",
     "missing_audio": "check the path, and the folder that relative paths start from (--audio_dir)",
     "unusable_audio": "convert or record it again as WAV, FLAC, Ogg, Opus or MP3",
     "silent_audio": "record it again, or louder",
@@ -78,6 +78,27 @@ class Rejected:
 
 
 Item: TypeAlias = Utterance | Rejected
+
+
+def is_file(path: Path) -> bool:
+    """Whether there is a file; not if the name is impossible, either."""
+    try:
+        return path.is_file()
+    except (OSError, ValueError):
+        return False
+
+
+def is_encodable(*texts: str | None) -> bool:
+    """Whether texts can be written as UTF-8.
+
+    A lone surrogate cannot. Python puts them into file names that are not UTF-8, and JSON can hold
+    them.
+    """
+    try:
+        "".join(filter(None, texts)).encode("utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def read_lines(path: Path) -> Iterator[str]:

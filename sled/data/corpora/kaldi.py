@@ -7,7 +7,7 @@ opens the files and refuses commands.
 from collections.abc import Iterator
 from pathlib import Path
 
-from sled.data.corpora.items import Item, Rejected, Utterance, read_lines
+from sled.data.corpora.items import Item, Rejected, Utterance, is_file, read_lines
 
 # End of a segment that lasts to the end of its recording.
 TO_THE_END = -1.0
@@ -18,7 +18,8 @@ def read_kaldi(folder: Path, audio_dir: Path | None = None) -> list[Item]:
 
     Args:
         folder: Holds `wav.scp` and `text`; without `segments`, every recording is an utterance.
-        audio_dir: Folder that relative paths in `wav.scp` start from. None: `folder`.
+        audio_dir: Folder that relative paths in `wav.scp` start from. None: `folder`, or else the
+            working directory, as in folders that `sled prepare kaldi-folder` wrote.
 
     Raises:
         ValueError: If a file is missing, names something twice, or takes audio from a command.
@@ -26,7 +27,8 @@ def read_kaldi(folder: Path, audio_dir: Path | None = None) -> list[Item]:
     recordings = read_recordings_table(folder)
     segments = read_table(folder / "segments") if (folder / "segments").is_file() else None
     speakers = read_table(folder / "utt2spk") if (folder / "utt2spk").is_file() else {}
-    base = folder if audio_dir is None else audio_dir
+    bases = (folder, Path()) if audio_dir is None else (audio_dir,)
+    paths: dict[str, Path] = {}
 
     items: list[Item] = []
     seen = set()
@@ -41,12 +43,28 @@ def read_kaldi(folder: Path, audio_dir: Path | None = None) -> list[Item]:
             detail = f"wav.scp has no recording {recording}"
             items.append(Rejected(name, "missing_audio", detail))
             continue
-        audio = base / recordings[recording]
+        if recording not in paths:
+            paths[recording] = find_audio(recordings[recording], *bases)
+        audio = paths[recording]
         items.append(Utterance(name, audio, text, start, duration, speakers.get(name), recording))
     for name in recordings if segments is None else segments:
         if name not in seen:
             items.append(Rejected(name, "empty_text", "it has no line in text"))
     return items
+
+
+def find_audio(wav: str, *bases: Path) -> Path:
+    """The audio file that a line of `wav.scp` names.
+
+    Args:
+        wav: Its path.
+        bases: Folders that a relative path may start from. The first that has the file decides; if
+            none has it, the first.
+    """
+    paths = [base / wav for base in bases]
+    if Path(wav).is_absolute():  # saves looking for it
+        return paths[0]
+    return next((path for path in paths if is_file(path)), paths[0])
 
 
 def read_recordings_table(folder: Path) -> dict[str, str]:

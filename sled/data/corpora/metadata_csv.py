@@ -11,8 +11,8 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from sled.data.corpora.items import Item, Rejected, Utterance, read_lines
-from sled.data.corpora.options import AUDIO_SUFFIXES
+from sled.data.corpora.items import Item, Rejected, Utterance, is_file, read_lines
+from sled.data.corpora.options import AUDIO_SUFFIXES, spellings
 
 
 def read_metadata_csv(
@@ -102,12 +102,13 @@ def _find_audio(folders: Sequence[Path], name: str) -> Path:
         name: With or without suffix; it may contain folders, also that of the recordings itself.
     """
     candidates = list(_candidates(folders, name))
-    return next((path for path in candidates if _is_file(path)), candidates[0])
+    return next((path for path in candidates if is_file(path)), candidates[0])
 
 
 def _candidates(folders: Sequence[Path], name: str) -> Iterator[Path]:
     stem = _strip_suffix(name)
-    suffixes = AUDIO_SUFFIXES if stem == name else (Path(name).suffix,)
+    own = () if stem == name else (Path(name).suffix,)
+    suffixes = (*own, *spellings(own or AUDIO_SUFFIXES))
     first, _, rest = stem.replace("\\", "/").partition("/")
     for folder in folders:
         for suffix in suffixes:
@@ -116,10 +117,3 @@ def _candidates(folders: Sequence[Path], name: str) -> Iterator[Path]:
         inner = Path(rest) if first == folder.name and rest else Path(first, rest)
         for suffix in suffixes:
             yield folder / f"{inner.as_posix()}{suffix}"
-
-
-def _is_file(path: Path) -> bool:
-    try:
-        return path.is_file()
-    except (OSError, ValueError):  # an impossible file name
-        return False

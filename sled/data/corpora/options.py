@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 # Formats that libsndfile reads. Lhotse reads some others (.sph) through a shell, which must never
@@ -11,6 +12,13 @@ AUDIO_SUFFIXES = (".wav", ".flac", ".ogg", ".opus", ".mp3")
 
 HELD_OUT_SPLIT = "valid"
 ON_BAD = ("skip", "stop")
+
+
+def spellings(suffixes: Iterable[str]) -> Iterator[str]:
+    """Suffixes in the letters of different systems: `.wav`, `.WAV` and `.Wav`."""
+    for suffix in suffixes:
+        lower = suffix.lower()
+        yield from (lower, lower.upper(), lower.title())
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from sled.data.corpora.items import Item, Rejected, Utterance
-from sled.data.corpora.options import AUDIO_SUFFIXES
+from sled.data.corpora.options import AUDIO_SUFFIXES, spellings
 
 TEXT_SUFFIXES = (".txt", ".lab", ".normalized.txt")
 
@@ -34,5 +34,5 @@ def read_pairs(folder: Path) -> Iterator[Item]:
 
 def find_text(audio: Path) -> Path | None:
     """The text file beside an audio file, if there is one."""
-    candidates = (audio.with_suffix(suffix) for suffix in TEXT_SUFFIXES)
+    candidates = (audio.with_suffix(suffix) for suffix in spellings(TEXT_SUFFIXES))
     return next((path for path in candidates if path.is_file()), None)

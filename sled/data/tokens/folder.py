@@ -7,18 +7,20 @@ published tools read them, or else from the folder.
 
 from __future__ import annotations
 
+import hashlib
+import os
 import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
-from io import BytesIO
 from pathlib import Path
 
 import soundfile
 
 from sled.data.corpora.detect import read_recordings
-from sled.data.corpora.items import Item, Rejected, Utterance
-from sled.data.corpora.kaldi import read_recordings_table, read_table
+from sled.data.corpora.items import Item, Rejected, Utterance, is_encodable, is_file
+from sled.data.corpora.kaldi import find_audio, read_recordings_table, read_table
 from sled.data.tokens.header import read_header
+from sled.files.progress import track
 
 # Of utterances whose speaker the corpus does not tell.
 DEFAULT_SPEAKER = "default_speaker"
@@ -53,8 +55,7 @@ class FolderUtterance:
 
 
 def _find(wav: str, folder: Path) -> Path:
-    path = Path(wav)
-    return path if path.is_file() else folder / path
+    return find_audio(wav, Path(), folder)
 
 
 def read_audio_paths(folder: Path) -> dict[str, Path]:
@@ -139,8 +140,8 @@ def write_folder(
 ) -> list[Rejected]:
     """Write a corpus as a folder.
 
-    Parts of recordings are written as recordings of their own. An item that the form cannot hold is
-    left out. The files appear when all items are read.
+    Parts of recordings are written as recordings of their own; those that an earlier run wrote are
+    kept. An item that the form cannot hold is left out. The files appear when all items are read.
 
     Args:
         items: The corpus.
@@ -159,7 +160,7 @@ def write_folder(
     of_speaker: dict[str, list[str]] = {}
     rejected: list[Rejected] = []
     names: set[str] = set()
-    for item in items:
+    for item in track(items, f"write {folder.name}", "recording"):
         line = item if isinstance(item, Rejected) else _fit(item, folder, names, needs_text)
         if isinstance(line, Rejected):
             if stop_at_bad:
@@ -191,11 +192,15 @@ def _fit(
     text = " ".join(item.text.split())
     speaker = re.sub(r"\s+", "_", item.speaker or DEFAULT_SPEAKER)
     audio = item.audio
+    if not is_encodable(name, text, speaker, str(audio)):
+        return Rejected(
+            item.id, "broken_text", "its text or a name is not UTF-8 (a lone surrogate)"
+        )
     if needs_text and not text:
         return Rejected(item.id, "empty_text", "its text is blank")
     if name in names:
         return Rejected(item.id, "duplicate_id", f"an earlier one is called {name}, too")
-    if not audio.is_file():
+    if not is_file(audio):
         return Rejected(item.id, "missing_audio", f"no file {audio}")
     try:
         read_header(audio)
@@ -203,7 +208,7 @@ def _fit(
         return Rejected(item.id, "unusable_audio", f"{error}, {audio}")
     if item.start_s or item.duration_s is not None:
         try:
-            audio = _cut(item, folder / _AUDIO_FOLDER / f"{name}.wav")
+            audio = _cut(item, folder / _AUDIO_FOLDER, name)
         except (soundfile.LibsndfileError, OSError, ValueError) as error:
             return Rejected(item.id, "unusable_audio", str(error))
     if any(character.isspace() for character in str(audio)):
@@ -213,9 +218,20 @@ def _fit(
     return name, str(audio), text, speaker
 
 
-def _cut(item: Utterance, path: Path) -> Path:
-    """Write a part of a recording as a file; one that is there and the same keeps its time."""
-    path.parent.mkdir(exist_ok=True)
+def _cut(item: Utterance, folder: Path, name: str) -> Path:
+    """Write a part of a recording as a file, unless it is there.
+
+    The name of the file tells from which part of which recording it is, so no other file is ever
+    written over, and a part is written again if its recording or its times have changed.
+    """
+    found = item.audio.stat()
+    source = str(item.audio.resolve()), found.st_size, found.st_mtime_ns
+    part = repr((*source, item.start_s, item.duration_s)).encode()
+    path = folder / f"{name}-{hashlib.blake2b(part, digest_size=6).hexdigest()}.wav"
+    if path.exists():
+        return path
+    folder.mkdir(exist_ok=True)
+    partial = path.with_suffix(".part")
     with soundfile.SoundFile(item.audio) as file:
         first = round(item.start_s * file.samplerate)
         if first >= file.frames:
@@ -223,8 +239,6 @@ def _cut(item: Utterance, path: Path) -> Path:
         file.seek(first)
         wanted = -1 if item.duration_s is None else round(item.duration_s * file.samplerate)
         samples = file.read(wanted, dtype="float32")
-        content = BytesIO()
-        soundfile.write(content, samples, file.samplerate, subtype="PCM_16", format="WAV")
-    if not path.is_file() or path.read_bytes() != content.getvalue():
-        path.write_bytes(content.getvalue())
+        soundfile.write(partial, samples, file.samplerate, format="WAV", subtype="PCM_16")
+    os.replace(partial, path)
     return path

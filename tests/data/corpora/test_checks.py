@@ -118,6 +118,8 @@ BAD_VALUES = [
     ("empty_text", {"text": " \t\u3000"}),
     ("broken_text", {"text": TEXT + "\ud800"}),
     ("broken_text", {"id": "half \udfff"}),
+    ("broken_text", {"audio": Path("caf\udce9.wav")}),
+    ("broken_text", {"speaker": "ren\udce9"}),
     ("missing_audio", {"audio": Path("none.wav")}),
     ("missing_audio", {"audio": Path("zero\0.wav")}),
     ("missing_audio", {"audio": Path(400 * "long" + ".wav")}),

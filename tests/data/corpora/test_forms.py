@@ -14,6 +14,7 @@ from lhotse.kaldi import load_kaldi_data_dir
 from lhotse.recipes.libritts import prepare_libritts
 from lhotse.recipes.ljspeech import prepare_ljspeech
 
+from sled.data.corpora.detect import read_recordings
 from sled.data.corpora.items import Item, Rejected, Utterance
 from sled.data.corpora.jsonl import read_jsonl
 from sled.data.corpora.kaldi import read_kaldi
@@ -455,3 +456,23 @@ def test_other_metadata_files(tmp_path: Path) -> None:
     assert isinstance(d, Utterance) and d.audio == tmp_path / "d.wav"  # the checks miss it
     with pytest.raises(ValueError, match="--text_column 1"):
         read_metadata_csv(path, text_column=1)
+
+
+@pytest.mark.parametrize(
+    ("suffix", "named"),
+    [(".WAV", "one"), (".Wav", "one"), (".FLAC", "one"), (".WAV", "one.wav"), (".wav", "one.WAV")],
+)
+def test_suffixes_may_be_in_capitals(tmp_path: Path, suffix: str, named: str) -> None:
+    """Recorders for Windows write them so, and lists name the files otherwise."""
+    write_audio(tmp_path / f"one{suffix}", 1.0)
+    (tmp_path / "metadata.csv").write_text(f"{named}|What it says.\n")
+    [item] = utterances(read_metadata_csv(tmp_path))
+    assert item.audio == tmp_path / f"one{suffix}" and item.id == "one"
+
+
+@pytest.mark.parametrize("name", ["one.txt", "one.TXT", "one.Lab", "one.NORMALIZED.TXT"])
+def test_suffixes_of_text_files_may_be_in_capitals(tmp_path: Path, name: str) -> None:
+    write_audio(tmp_path / "one.WAV", 1.0)
+    (tmp_path / name).write_text("What it says.")
+    [item] = utterances(read_recordings(tmp_path))
+    assert (item.id, item.text) == ("one", "What it says.")

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import pytest
 import soundfile
 
 from sled.data.corpora.items import Rejected, Utterance
+from sled.data.manifests import load_cuts
 from sled.data.tokens.extraction import extract, on_threads, read_speech
 from sled.data.tokens.folder import (
     DEFAULT_SPEAKER,
@@ -19,6 +21,8 @@ from sled.data.tokens.folder import (
     write_folder,
 )
 from sled.data.tokens.pack import write_parquet
+from tests.commands import run
+from tests.debug import SAMPLE_RATE, debug_waveform
 
 
 def recording(folder: Path, name: str, seconds: float = 1.0) -> Path:
@@ -55,9 +59,108 @@ def test_a_part_of_a_recording_becomes_a_recording(tmp_path):
     os.utime(part.audio, ns=(1, 1))
     write_folder(items, tmp_path / "kaldi")
     assert part.audio.stat().st_mtime_ns == 1  # it has not changed for those that read it
+
+
+def contents(folder):
+    return {path: path.read_bytes() for path in folder.rglob("*.wav")}
+
+
+def test_no_recording_is_ever_written_over(tmp_path):
+    """Parts are written into a folder that holds the recordings, under the names of these."""
+    audio = tmp_path / "audio"
+    audio.mkdir()
+    paths = [recording(audio, name, seconds=2.0) for name in ("one", "two")]
+    before = contents(tmp_path)
+    items = [
+        Utterance("one", paths[0], "Of itself.", start_s=0.5, duration_s=1.0),
+        Utterance("two", paths[0], "Of another.", duration_s=1.0),
+    ]
+    assert write_folder(items, tmp_path) == []
+    assert before.items() <= contents(tmp_path).items()
+    assert [soundfile.info(one.audio).duration for one in read_folder(tmp_path)] == [1.0, 1.0]
+
+
+def test_parts_are_kept_unless_their_recording_or_their_times_have_changed(tmp_path, monkeypatch):
+    long = recording(tmp_path, "long", seconds=3.0)
+    items = [
+        Utterance(name, long, "Text.", start_s=start, duration_s=0.5)
+        for name, start in (("a", 0.0), ("b", 1.0))
+    ]
+    folder = tmp_path / "kaldi"
+    written: list[str] = []
+    stop_at = {"b"}
+    write = soundfile.write
+
+    def write_or_stop(path, *args, **kwargs):
+        written.append(path.name[0])
+        if path.name[0] in stop_at:
+            path.write_bytes(b"RIFF")
+            raise KeyboardInterrupt
+        write(path, *args, **kwargs)
+
+    def durations(items):
+        """What the folder holds; `written` has what was written for it."""
+        written.clear()
+        assert write_folder(items, folder) == []
+        return [soundfile.info(one.audio).duration for one in read_folder(folder)]
+
+    monkeypatch.setattr(soundfile, "write", write_or_stop)
+    with pytest.raises(KeyboardInterrupt):
+        write_folder(items, folder)
+    stop_at.clear()
+    assert durations(items) == [0.5, 0.5] and written == ["b"]
     items[0] = replace(items[0], duration_s=0.75)
-    write_folder(items, tmp_path / "kaldi")
-    assert soundfile.info(part.audio).duration == 0.75
+    assert durations(items) == [0.75, 0.5] and written == ["a"]
+    recording(tmp_path, "long", seconds=4.0)
+    assert durations(items) == [0.75, 0.5] and written == ["a", "b"]
+
+
+def test_a_kaldi_folder_is_not_written_over_itself(tmp_path, capsys):
+    write_folder([Utterance("one", recording(tmp_path, "one"), "Text.")], tmp_path / "kaldi")
+    flags = ("--input", tmp_path / "kaldi", "--output", tmp_path / "kaldi")
+    assert run("prepare kaldi-folder", *flags) == 2
+    assert "name another --output" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", ["prepare kaldi", "prepare kaldi-folder", "prepare recordings"])
+def test_a_folder_that_was_written_is_read_by_every_command(command, tmp_path, monkeypatch):
+    """Its paths start from the working directory, as the input was named."""
+    monkeypatch.chdir(tmp_path)
+    Path("corpus").mkdir()
+    audio = recording(Path("corpus"), "one")
+    soundfile.write(audio, debug_waveform(1.0), SAMPLE_RATE)
+    Path("corpus/one.txt").write_text("What it says.")
+    assert run("prepare kaldi-folder", "--input", "corpus", "--output", "kaldi") == 0
+    assert run(command, "--input", "kaldi", "--output", "out") == 0
+    if command == "prepare kaldi-folder":
+        audio_of = [one.audio for one in read_folder(Path("out"))]
+    else:
+        cuts = load_cuts("out/cuts_train.jsonl.gz")
+        audio_of = [Path(cut.recording.sources[0].source) for cut in cuts]
+    assert [path.resolve() for path in audio_of] == [audio.resolve()]
+
+
+def test_names_that_are_not_utf_8_are_left_out(tmp_path):
+    """Python writes the bytes of such a name as lone surrogates; JSON lines may hold others."""
+    folder = tmp_path / "corpus"
+    folder.mkdir()
+    good = recording(folder, "good")
+    for name in (good.name.encode(), b"caf\xe9.wav"):
+        (tmp_path / "corpus" / os.fsdecode(name)).with_suffix(".txt").write_text("What it says.")
+    shutil.copy(good, folder / os.fsdecode(b"caf\xe9.wav"))
+    output = tmp_path / "kaldi"
+    assert run("prepare kaldi-folder", "--input", folder, "--output", output) == 0
+    assert [one.id for one in read_folder(output)] == ["good"]
+    [rejected] = map(json.loads, (output / "rejected.jsonl").read_text().splitlines())
+    assert (rejected["id"], rejected["reason"]) == ("caf\udce9", "broken_text")
+
+    lines = [{"wav": str(good), "txt": text} for text in ("Fine.", "Half \ud83d.")]
+    lines.append({"id": "half \udfff", "wav": str(good), "txt": "Fine."})
+    corpus = tmp_path / "corpus.jsonl"
+    corpus.write_text("\n".join(map(json.dumps, lines)))
+    rejected = write_folder(read_any_corpus(corpus), output)
+    assert [one.reason for one in rejected] == ["broken_text", "broken_text"]
+    assert [one.text for one in read_folder(output)] == ["Fine."]
 
 
 def test_recordings_without_texts_are_taken_if_none_are_needed(tmp_path):
