@@ -7,7 +7,7 @@ import zlib
 from collections.abc import Collection, Iterator
 from dataclasses import replace
 from itertools import islice
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from lhotse import CutSet
 from lhotse.cut import Cut
@@ -107,6 +107,15 @@ def fingerprint(cuts: CutSet) -> tuple[int, str]:
         digest.update(line + b"\n")
         count += 1
     return count, digest.hexdigest()
+
+
+def can_name_files(cut_id: str) -> bool:
+    """Whether an id can be the name of files in shards, and be read from it again.
+
+    It may have folders, as `speaker/one`. A blank id, `speaker/`, `./one` and `a//one` cannot.
+    """
+    path = PurePosixPath(f"{cut_id}.npy")
+    return str(path.parent / path.stem) == cut_id and "\0" not in cut_id
 
 
 def cuts_of_groups(cuts: CutSet, size: int, wanted: Collection[int]) -> Iterator[tuple[int, Cut]]:

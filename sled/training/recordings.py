@@ -1,7 +1,8 @@
 """What `sled train --recordings` does before it trains: from recordings to codes, step by step.
 
 Each step is what a subcommand does: `sled prepare recordings`, `sled align`, `sled cache codes`,
-`sled tokenizer` and `sled codec train`. Steps that are done are not repeated.
+`sled tokenizer` and `sled codec train`. Steps that are done are not repeated, unless recordings or
+texts have changed.
 
     OUTPUT/data     manifests, and the list of recordings that were left out
     OUTPUT/codes    codes of the recordings
@@ -11,12 +12,13 @@ Each step is what a subcommand does: `sled prepare recordings`, `sled align`, `s
 
 from __future__ import annotations
 
+import hashlib
 import json
 import logging
 import os
 import shutil
 from argparse import Namespace
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -25,15 +27,23 @@ from lhotse import CutSet
 from lhotse.cut import Cut
 
 from sled.bundled import DEFAULT_MODEL, bundled_model
-from sled.codec import load_codec
+from sled.codec import Codec, load_codec
 from sled.codec.folder import CodecParts
 from sled.codec.spectral.network import Spectral
 from sled.data.alignment import TrainingOptions, align_corpora
 from sled.data.alignment.spoken_times import word_ends
 from sled.data.cache.codes import cache_codes
+from sled.data.cache.shards import has_record, read_record
 from sled.data.corpora.detect import read_recordings
+from sled.data.corpora.items import Item, Utterance, is_file
 from sled.data.corpora.options import HELD_OUT_SPLIT, CorpusOptions
-from sled.data.corpora.prepare import manifest_path, prepare_corpus, rejected_path
+from sled.data.corpora.prepare import (
+    manifest_path,
+    prepare_corpus,
+    rejected_path,
+    report_path,
+)
+from sled.data.corpora.spoken import without_unspoken
 from sled.data.manifests import fingerprint, load_cuts, read_texts, save_cuts, with_relative_audio
 from sled.files.json_object import read_json_object
 from sled.loading import DEFAULT_CODEC
@@ -49,6 +59,8 @@ NO_CHECKPOINT = "none"
 SPLITS = ("train", HELD_OUT_SPLIT)
 # What a step was made from.
 _SOURCES = "made_from.json"
+# An empty file in a folder that is complete.
+_DONE = "done"
 
 # Of the recordings, one of this many is held out, and at most _MOST_HELD_OUT.
 _HELD_OUT, _MOST_HELD_OUT = 20, 50
@@ -117,7 +129,7 @@ def defaults_for_recordings(flags: Namespace) -> dict[str, Any]:
     use_cuda = torch.cuda.is_available() and not flags.use_cpu
     device = "cuda" if use_cuda else "cpu"
 
-    speech_s = _prepare(Path(flags.recordings), output / "data")
+    speech_s = _prepare(Path(flags.recordings), output, normalization)
     batch_s = _BATCH_S[device]
     steps = min(_MAX_STEPS, max(_MIN_STEPS, round(_EPOCHS * speech_s / batch_s)))
     steps = flags.max_steps or (_NEW_MODEL_STEPS if is_new else steps)
@@ -175,15 +187,22 @@ def _transforms_for(codec: str) -> str:
     return _SPECTRAL_TRANSFORMS if isinstance(model, Spectral) else _ENCODEC_TRANSFORMS
 
 
-def _prepare(recordings: Path, folder: Path) -> float:
+def _prepare(recordings: Path, output: Path, normalization: str | None) -> float:
     """Check the recordings and hold some out; returns their duration in seconds."""
-    items = list(read_recordings(recordings))
+    folder = output / "data"
+    items = list(without_unspoken(read_recordings(recordings), normalization))
     if len(items) < 2:
         raise ValueError(f"{recordings} has {len(items)} recording: give at least ten")
     logger.info("1 of 6: prepare %d recordings of %s", len(items), recordings)
-    held_out = min(_MOST_HELD_OUT, max(1, len(items) // _HELD_OUT))
-    settings = {"recordings": recordings.absolute(), "number": len(items)}
-    report = prepare_corpus(items, folder, CorpusOptions(valid_count=held_out), settings)
+    options = CorpusOptions(
+        valid_count=min(_MOST_HELD_OUT, max(1, len(items) // _HELD_OUT)),
+        remedy=f"record more sentences, no two the same ({rejected_path(folder, SPLITS[0])} has "
+        "what was left out)",
+    )
+    files = _digest_files(items)
+    _forget_if_changed(output, files)
+    settings = {"recordings": recordings.absolute(), "files": files}
+    report = prepare_corpus(items, folder, options, settings, replace=True)
     speech_s = 3600 * sum(report.hours.values())
     logger.info(
         "%d recordings to train on and %d to evaluate, %.1f minutes",
@@ -194,6 +213,36 @@ def _prepare(recordings: Path, folder: Path) -> float:
         reasons = ", ".join(f"{reason} {count}" for reason, count in report.rejected.items())
         logger.warning("left out: %s; see %s", reasons, rejected_path(folder, SPLITS[0]))
     return speech_s
+
+
+def _digest_files(items: Iterable[Item]) -> str:
+    """Digest of sizes and times of the audio files, which tell whether one has changed."""
+    digest = hashlib.blake2b(digest_size=12)
+    for item in items:
+        if isinstance(item, Utterance) and is_file(item.audio):
+            found = item.audio.stat()
+            digest.update(f"{item.id!r} {found.st_size} {found.st_mtime_ns}\n".encode())
+    return digest.hexdigest()
+
+
+def _forget_if_changed(output: Path, files: str) -> None:
+    """Remove what was made from audio files that have changed since.
+
+    Later steps see in manifests that texts or durations have changed, but not that a recording was
+    repaired.
+    """
+    report = report_path(output / "data", SPLITS[0])
+    earlier = (
+        read_json_object(report).get("settings", {}).get("files", files)
+        if report.is_file()
+        else files
+    )
+    if earlier != files:
+        logger.info("recordings have changed since they were prepared: all steps are repeated")
+        for path in (output / "data").glob("aligned*"):
+            path.unlink()
+        for name in ("codes", "adapted"):
+            shutil.rmtree(output / name, ignore_errors=True)
 
 
 def _align(
@@ -239,7 +288,20 @@ def _cache(output: Path, codec: str, device: str) -> None:
     loaded = load_codec(codec, device=device)
     for split in SPLITS:
         cuts = load_cuts(output / "data" / f"aligned_{split}.jsonl.gz")
-        cache_codes(cuts, loaded, output / "codes" / split, codec_name=codec)
+        folder = output / "codes" / split
+        if _holds_others(folder, cuts, loaded):
+            logger.info("the codec or the recordings have changed: encode %s again", split)
+            shutil.rmtree(folder)
+        cache_codes(cuts, loaded, folder, codec_name=codec)
+
+
+def _holds_others(folder: Path, cuts: CutSet, codec: Codec) -> bool:
+    """Whether a folder of codes is of other recordings, or of another codec."""
+    if not has_record(folder):
+        return False
+    record = read_record(folder)
+    made_from = record.manifest_digest, record.codec_digest
+    return made_from != (fingerprint(cuts)[1], codec.stored.digest())
 
 
 def _adapt(output: Path, codec: str, steps: int, device: str) -> str:
@@ -250,7 +312,7 @@ def _adapt(output: Path, codec: str, steps: int, device: str) -> str:
     folder = output / "adapted"
     train, valid = (str(output / "data" / f"aligned_{split}.jsonl.gz") for split in SPLITS)
     sources = {"codec": load_codec(codec).digest(), "recordings": fingerprint(load_cuts(train))}
-    done, is_current = folder / "done", _is_made_from(folder / _SOURCES, sources)
+    done, is_current = folder / _DONE, _is_made_from(folder / _SOURCES, sources)
     if done.is_file() and is_current:
         return str(folder)
     if not is_current:
@@ -294,7 +356,11 @@ def _tokenizer(output: Path, start: Path | None, normalization: str | None) -> P
         logger.info("5 of 6: the tokenizer is that of %s", start)
         return start
     folder = output / "tokenizer"
+    if (folder / _DONE).is_file():  # also if texts have changed: checkpoints know its tokens
+        logger.info("5 of 6: the tokenizer is that of %s", folder)
+        return folder
     logger.info("5 of 6: train a tokenizer")
     texts = read_texts(manifest_path(output / "data", SPLITS[0]))
     TextTokenizer.train(texts, _VOCAB_SIZE, 2, normalization).save_pretrained(folder)
+    (folder / _DONE).touch()
     return folder

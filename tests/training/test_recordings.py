@@ -2,22 +2,27 @@
 
 import math
 from argparse import Namespace
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import soundfile
+from lhotse import CutSet
 
 from sled import TTS
 from sled.codec import CodecParts
-from sled.data.cache.codes import load_cached
+from sled.data.alignment.spoken_times import with_words
+from sled.data.cache.codes import cut_codes, load_cached
 from sled.data.corpora.detect import read_recordings
 from sled.data.corpora.items import Item, Utterance
+from sled.data.corpora.spoken import without_unspoken
 from sled.training import recordings as recordings_module
 from sled.training.codec import CodecTrainingConfig
 from tests.commands import run
 from tests.debug import SAMPLE_RATE, debug_waveform
 from tests.training.runs import checkpoints, logged
 
+SPLITS = ("train", "valid")
 WORDS = ("one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "zero")
 TEXTS = [*WORDS, "one two", "nine zero"]
 
@@ -26,7 +31,7 @@ TEXTS = [*WORDS, "one two", "nine zero"]
 def recordings(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Twelve short recordings of the bundled model digits, each with a text file, and one without.
 
-    And a silent one.
+    And a silent one, and one of music.
     """
     folder = tmp_path_factory.mktemp("recordings")
     tts = TTS.from_pretrained("digits")
@@ -36,6 +41,8 @@ def recordings(tmp_path_factory: pytest.TempPathFactory) -> Path:
     soundfile.write(folder / "untold.wav", debug_waveform(1.0), SAMPLE_RATE)
     soundfile.write(folder / "silent.wav", 0 * debug_waveform(1.0), SAMPLE_RATE)
     (folder / "silent.txt").write_text("one")
+    soundfile.write(folder / "music.wav", debug_waveform(1.0), SAMPLE_RATE)
+    (folder / "music.txt").write_text("♪ ♪", encoding="utf-8")
     return folder
 
 
@@ -53,7 +60,7 @@ def test_recordings_become_a_model_that_speaks(
     assert run("train", *command, *small, "--max_steps", 2) == 0
     steps = [message[:6] for message in caplog.messages if " of 6: " in message]
     assert steps == [f"{step} of 6" for step in range(1, 7)]
-    assert "silent_audio 1, empty_text 1" in caplog.text
+    assert "left out: empty_text 2, silent_audio 1" in caplog.text
     cuts = [*load_cached(output / "codes/train"), *load_cached(output / "codes/valid")]
     assert {cut.id for cut in cuts} <= {f"{number:02d}" for number in range(12)}
     own = [transform.kind for transform in CodecParts.load("digits").transforms]
@@ -81,6 +88,129 @@ def test_a_new_model_has_18_75_frames_a_second_with_any_codec(codec: str) -> Non
     grouped = [int(one.removeprefix("group:")) for one in transforms.split(",") if "group:" in one]
     untransformed = CodecParts(CodecParts.load(codec).model).assemble()
     assert untransformed.frame_rate / math.prod(grouped) == 18.75
+
+
+def change_text(folder: Path) -> None:
+    (folder / "b.txt").write_text("Seven.")
+
+
+def change_audio(folder: Path) -> None:
+    soundfile.write(folder / "b.wav", debug_waveform(0.7), SAMPLE_RATE)
+
+
+def repair_audio(folder: Path) -> None:
+    """What the manifest says of it stays the same."""
+    waveform, _ = soundfile.read(folder / "b.wav")
+    soundfile.write(folder / "b.wav", waveform[::-1], SAMPLE_RATE)
+
+
+def add_one(folder: Path) -> None:
+    soundfile.write(folder / "c.wav", debug_waveform(0.5, seed=3), SAMPLE_RATE)
+    (folder / "c.txt").write_text("Three.")
+
+
+def remove_one(folder: Path) -> None:
+    (folder / "b.txt").unlink()
+    (folder / "b.wav").unlink()
+
+
+@pytest.mark.parametrize("change", [change_text, change_audio, repair_audio, add_one, remove_one])
+def test_changed_recordings_are_prepared_and_encoded_again(
+    change: Callable[[Path], None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, output = tmp_path / "recordings", tmp_path / "voice"
+    write_audio(folder, "a.wav", "b.wav", "d.wav")
+    for name, text in (("a", "One."), ("b", "Two."), ("d", "Four.")):
+        (folder / f"{name}.txt").write_text(text)
+    monkeypatch.setattr(recordings_module, "align_corpora", copy_with_times)
+
+    def steps() -> dict[tuple[str, str, float], list[int]]:
+        """Run the steps; what is encoded then, and its codes."""
+        recordings_module._prepare(folder, output, None)
+        recordings_module._align(output / "data", None, 2.0, 10, "cpu")
+        recordings_module._cache(output, "digits", "cpu")
+        cuts = [cut for split in SPLITS for cut in load_cached(output / "codes" / split)]
+        return {
+            (cut.id, cut.supervisions[0].text, cut.duration): cut_codes(cut).flatten().tolist()
+            for cut in cuts
+        }
+
+    def files() -> dict[Path, int]:
+        return {path: path.stat().st_mtime_ns for path in output.rglob("*") if path.is_file()}
+
+    first, made = steps(), files()
+    assert [name for name, _, _ in sorted(first)] == ["a", "b", "d"]
+    assert steps() == first and files() == made
+    change(folder)
+    then = steps()
+    assert then != first
+    assert set(then) == {
+        (path.stem, path.with_suffix(".txt").read_text(), soundfile.info(path).duration)
+        for path in folder.glob("*.wav")
+    }
+    made = files()
+    assert steps() == then and files() == made
+
+
+def copy_with_times(manifests: list[CutSet], outputs: list[Path], **_: object) -> None:
+    """In the place of the alignment."""
+    for cuts, output in zip(manifests, outputs, strict=True):
+        timed = [with_words(cut, ["word"], [cut.duration], [0.0]) for cut in cuts]
+        CutSet.from_cuts(timed).to_file(output)
+
+
+@pytest.mark.parametrize(
+    ("text", "normalization", "is_kept"),
+    [
+        ("♪ ♪", "english", False),
+        ("...", "english", False),
+        ("...", None, False),
+        ("\N{GRINNING FACE}", "english-phonemes", False),
+        ("今天天气很好。", "english", False),
+        ("今天天气很好。", None, True),
+        ("%", "english", True),
+        ("ˈ", None, False),
+        ("é", None, True),
+        ("½", "digits", False),
+    ],
+)
+def test_texts_of_which_nothing_is_said_are_left_out(
+    text: str, normalization: str | None, is_kept: bool
+) -> None:
+    [item] = without_unspoken([Utterance("one", Path("one.wav"), text)], normalization)
+    assert isinstance(item, Utterance) == is_kept
+    assert is_kept or item.reason == "empty_text"
+
+
+def test_broken_and_blank_texts_are_left_to_the_checks() -> None:
+    items = [Utterance("one", Path("one.wav"), text) for text in (" ", "half \ud83d")]
+    assert list(without_unspoken(items, "english")) == items
+
+
+def test_recordings_of_a_single_sentence_are_refused_without_flags_of_others(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_audio(tmp_path, *(f"{number}.wav" for number in range(20)))
+    for number in range(20):
+        (tmp_path / f"{number}.txt").write_text("The same.")
+    assert run("train", "--recordings", tmp_path, "--output", tmp_path / "out") == 2
+    error = capsys.readouterr().err.splitlines()[-1]
+    assert "none of 20 utterances" in error and "record more sentences" in error
+    assert "--" not in error
+
+
+def test_the_tokenizer_of_a_new_model_stays_when_texts_change(tmp_path: Path) -> None:
+    """The model that is trained on was trained with its tokens."""
+    folder = tmp_path / "recordings"
+    write_audio(folder, "a.wav", "b.wav")
+    found = []
+    for texts in (("Sand and land.", "Hand."), ("Over.", "Clover and Dover.")):
+        for name, text in zip("ab", texts, strict=True):
+            (folder / f"{name}.txt").write_text(text)
+        recordings_module._prepare(folder, tmp_path, None)
+        tokenizer = recordings_module._tokenizer(tmp_path, None, None)
+        found.append((tokenizer / "merges.txt").read_text())
+    assert found[0] == found[1]
 
 
 def adapted_with(monkeypatch: pytest.MonkeyPatch) -> list[str]:

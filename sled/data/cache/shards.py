@@ -88,6 +88,11 @@ def codec_facts(codec: Codec) -> dict[str, Any]:
     }
 
 
+def has_record(folder: Path) -> bool:
+    """Whether a folder is that of a cached corpus."""
+    return (folder / _RECORD).is_file()
+
+
 def read_record(folder: Path) -> CacheRecord:
     """Read the record of a cached corpus.
 

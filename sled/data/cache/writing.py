@@ -24,6 +24,7 @@ from sled.data.cache.shards import (
     publish_shard,
     rejected_name,
 )
+from sled.data.manifests import can_name_files
 
 
 class ShardWriter:
@@ -40,7 +41,13 @@ class ShardWriter:
         self._shar, self._shard, self._codebook_size = shar, shard, codebook_size
 
     def write(self, cut: Cut, codes: Tensor) -> None:
-        """Add a cut, with its codes [K, T] in the place of its audio."""
+        """Add a cut, with its codes [K, T] in the place of its audio.
+
+        Raises:
+            ValueError: If the id of the cut cannot name files, so that it could not be read again.
+        """
+        if not can_name_files(cut.id):
+            raise ValueError(f"cut {cut.id!r}: its id cannot be the name of a file: rename it")
         self._shar.write(_with_codes(cut, codes, self._codebook_size))
 
     def reject(self, cut_id: str, reason: str) -> None:

@@ -20,6 +20,7 @@ from lhotse.cut import Cut
 
 from sled.data.corpora.items import Item, Rejected, Utterance, is_encodable
 from sled.data.corpora.options import AUDIO_SUFFIXES, Limits
+from sled.data.manifests import can_name_files
 from sled.files.audio import SILENCE_PEAK, check_audible
 from sled.files.channels import mix_channels
 
@@ -67,6 +68,8 @@ def check_item(item: Item, limits: Limits, root: Path) -> str | Rejected:
         return item
     try:
         _check_encodable(item)
+        if not can_name_files(item.id):
+            raise _Unusable("malformed", f"the id {item.id!r} cannot be the name of a file")
         text = _check_text(item.text)
         header = _read_header(item.audio)
         span = _find_span(item, header)

@@ -91,7 +91,9 @@ def _usual_columns(rows: Sequence[Sequence[str]]) -> int:
 def _strip_suffix(name: str) -> str:
     """Remove an audio suffix from a name; other dots belong to the name."""
     path = Path(name)
-    return path.with_suffix("").as_posix() if path.suffix.lower() in AUDIO_SUFFIXES else name
+    if path.suffix.lower() in AUDIO_SUFFIXES:
+        path = path.with_suffix("")
+    return path.as_posix() if name else ""
 
 
 def _find_audio(folders: Sequence[Path], name: str) -> Path:
@@ -107,7 +109,7 @@ def _find_audio(folders: Sequence[Path], name: str) -> Path:
 
 def _candidates(folders: Sequence[Path], name: str) -> Iterator[Path]:
     stem = _strip_suffix(name)
-    own = () if stem == name else (Path(name).suffix,)
+    own = tuple(one for one in (Path(name).suffix,) if one.lower() in AUDIO_SUFFIXES)
     suffixes = (*own, *spellings(own or AUDIO_SUFFIXES))
     first, _, rest = stem.replace("\\", "/").partition("/")
     for folder in folders:

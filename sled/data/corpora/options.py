@@ -67,6 +67,7 @@ class CorpusOptions:
         seed: Decides which sentences are held out.
         on_bad: "skip" reports bad items and leaves them out, "stop" ends at the first one.
         limits: Limits of a plausible utterance.
+        remedy: What to do if a split would be empty; the end of the message.
     """
 
     split: str = "train"
@@ -75,6 +76,7 @@ class CorpusOptions:
     seed: int = 0
     on_bad: str = "skip"
     limits: Limits = field(default_factory=Limits)
+    remedy: str = "change --valid_share or --valid_count"
 
     def __post_init__(self) -> None:
         """Raise ValueError for options that contradict each other."""

@@ -22,7 +22,7 @@ from typing import NamedTuple
 from sled.data.corpora.checks import check_item
 from sled.data.corpora.items import Item, Rejected
 from sled.data.corpora.options import Limits
-from sled.files.progress import Progress
+from sled.files.progress import Progress, track
 
 PART_SIZE = 2_000
 # Items per task of a worker. Neighbours often share a recording, whose header the worker caches.
@@ -48,7 +48,7 @@ def check_parts(
     *,
     stop_at_bad: bool = False,
     num_workers: int = 0,
-) -> list[Path]:
+) -> tuple[list[Path], str]:
     """Check all items, except those that an earlier run accepted.
 
     Args:
@@ -60,7 +60,7 @@ def check_parts(
         num_workers: Processes that check. 0: only this one.
 
     Returns:
-        The parts, in the order of the items.
+        The parts, in the order of the items, and the digest of the items, as `digest_items` has it.
 
     Raises:
         ValueError: If an item is bad and `stop_at_bad` is true.
@@ -70,11 +70,13 @@ def check_parts(
     total = len(items) if isinstance(items, Sized) else None
     source = iter(items)
     parts: list[Path] = []
+    digest = _new_digest()
     with (
         _mapper(num_workers) as run,
         Progress("checking", total, "clip") as progress,
     ):
         while batch := list(islice(source, PART_SIZE)):
+            _add(digest, batch)
             part = folder / f"{len(parts):06d}-{_digest(batch, limits, root)}.jsonl"
             known = _read_cuts(part) if part.is_file() else [None] * len(batch)
             open_items = [item for item, line in zip(batch, known, strict=True) if line is None]
@@ -84,7 +86,15 @@ def check_parts(
                 merged = (next(results) if line is None else line for line in known)
                 _write_part(part, merged, stop_at_bad)
             parts.append(part)
-    return parts
+    return parts, digest.hexdigest()
+
+
+def digest_items(items: Iterable[Item]) -> str:
+    """Digest of all that a corpus says of its items; audio files are not read."""
+    digest = _new_digest()
+    for item in track(items, "reading", "item"):
+        _add(digest, [item])
+    return digest.hexdigest()
 
 
 def read_parts(parts: Iterable[Path]) -> Iterator[CheckedCut | Rejected]:
@@ -106,6 +116,14 @@ def read_parts(parts: Iterable[Path]) -> Iterator[CheckedCut | Rejected]:
                         yield cut
                     else:
                         yield Rejected(cut.id, "duplicate_id", "an earlier one has the same id")
+
+
+def _new_digest() -> hashlib.blake2b:
+    return hashlib.blake2b(digest_size=12)
+
+
+def _add(digest: hashlib.blake2b, items: Sequence[Item]) -> None:
+    digest.update("".join(f"{item!r}\n" for item in items).encode())
 
 
 def _digest(batch: Sequence[Item], limits: Limits, root: Path) -> str:

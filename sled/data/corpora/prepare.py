@@ -17,12 +17,15 @@ from pathlib import Path
 
 from sled.data.corpora.items import REMEDIES, Item, Rejected
 from sled.data.corpora.options import HELD_OUT_SPLIT, CorpusOptions
-from sled.data.corpora.parts import check_parts, read_parts
+from sled.data.corpora.parts import check_parts, digest_items, read_parts
 from sled.data.corpora.shar import shar_folder
 from sled.data.corpora.splits import count_threshold, sentence_hash, share_threshold
 from sled.files.json_object import read_json_object
 
 logger = logging.getLogger(__name__)
+
+# Of a report: the digest of the items.
+_ITEMS = "items"
 
 
 @dataclass
@@ -50,12 +53,19 @@ def rejected_path(output_dir: Path, split: str) -> Path:
     return output_dir / f"rejected_{split}.jsonl"
 
 
+def report_path(output_dir: Path, split: str) -> Path:
+    """Path of the report: a JSON object with the settings and what `Report` has."""
+    return output_dir / f"report_{split}.json"
+
+
 def prepare_corpus(
     items: Iterable[Item],
     output_dir: Path,
     options: CorpusOptions,
     settings: Mapping[str, object],
     num_workers: int = 0,
+    *,
+    replace: bool = False,
 ) -> Report:
     """Check a corpus and write its manifests.
 
@@ -68,27 +78,35 @@ def prepare_corpus(
         options: How to check and split.
         settings: All settings that decide the result, options included; stored in the report.
         num_workers: Processes that check audio. 0: only this one.
+        replace: Whether manifests of a corpus that has changed, or that were made with other
+            settings, are made again; this needs items that can be read twice. Otherwise they are
+            refused.
 
     Returns:
         The report.
 
     Raises:
         ValueError: If an item is bad and the run is to stop there, a split would be empty, or the
-            folder holds this split with other settings.
+            folder holds this split with other settings or of another corpus.
     """
     if num_workers < 0:
         raise ValueError(f"--num_workers {num_workers} is below 0: use 0 for none")
     output_dir = output_dir.absolute()
     settings = json.loads(json.dumps(settings, default=str))
-    report_file = output_dir / f"report_{options.split}.json"
-    if report := _finished_report(report_file, options, settings):
-        manifest = manifest_path(output_dir, options.split)
-        logger.info("%s is complete; delete it to prepare it again", manifest)
-        return report
+    report_file = report_path(output_dir, options.split)
+    try:
+        if report := _finished_report(report_file, options, settings, items):
+            manifest = manifest_path(output_dir, options.split)
+            logger.info("%s is complete; delete it to prepare it again", manifest)
+            return report
+    except _OtherOrigin as error:
+        if not replace:
+            raise
+        logger.info("%s: prepare it again", error.what)
     _check_free(output_dir, report_file, options)
 
     work_dir = output_dir / f".work_{options.split}"
-    parts = check_parts(
+    parts, digest = check_parts(
         items,
         work_dir / "parts",
         options.limits,
@@ -97,12 +115,13 @@ def prepare_corpus(
         num_workers=num_workers,
     )
     report = _write_splits(parts, work_dir, options)
-    text = json.dumps({"settings": settings, **asdict(report)}, indent=2) + "\n"
+    fields = {"settings": settings, _ITEMS: digest, **asdict(report)}
+    text = json.dumps(fields, indent=2) + "\n"
     (work_dir / report_file.name).write_text(text, encoding="utf-8")
 
     rejected_file = rejected_path(output_dir, options.split)
     os.replace(work_dir / rejected_file.name, rejected_file)
-    _check_report(report, rejected_file)
+    _check_report(report, rejected_file, options)
     manifests = [manifest_path(output_dir, split) for split in options.splits]
     for split, manifest in zip(options.splits, manifests, strict=True):
         manifest.unlink(missing_ok=True)
@@ -126,19 +145,31 @@ def _check_free(output_dir: Path, report_file: Path, options: CorpusOptions) -> 
             )
 
 
+class _OtherOrigin(ValueError):
+    """Manifests were made of something else."""
+
+    def __init__(self, what: str) -> None:
+        super().__init__(f"{what}: name another --output, or delete it")
+        self.what = what
+
+
 def _finished_report(
-    report_file: Path, options: CorpusOptions, settings: Mapping[str, object]
+    report_file: Path, options: CorpusOptions, settings: Mapping[str, object], items: Iterable[Item]
 ) -> Report | None:
     """The report of an earlier complete run, if there is one."""
-    manifests = [manifest_path(report_file.parent, split) for split in options.splits]
-    if not (report_file.is_file() and all(manifest.is_file() for manifest in manifests)):
+    if not report_file.is_file():
         return None
     fields = read_json_object(report_file)
+    manifests = [manifest_path(report_file.parent, split) for split in options.splits]
+    if not manifests[0].is_file():
+        return None
     if fields.pop("settings", None) != settings:
-        raise ValueError(
-            f"{manifests[0]} was made with other settings ({report_file.name}): "
-            "name another --output, or delete it"
-        )
+        raise _OtherOrigin(f"{manifests[0]} was made with other settings ({report_file.name})")
+    if not all(manifest.is_file() for manifest in manifests):
+        return None
+    digest = fields.pop(_ITEMS, None)  # reports of older versions have none
+    if digest not in (None, digest_items(items)):
+        raise _OtherOrigin(f"the corpus has changed since {manifests[0]} was made")
     return Report(**fields)
 
 
@@ -183,7 +214,7 @@ def _held_out_threshold(parts: Sequence[Path], options: CorpusOptions) -> int:
     return count_threshold(hashes, options.valid_count)
 
 
-def _check_report(report: Report, rejected_file: Path) -> None:
+def _check_report(report: Report, rejected_file: Path, options: CorpusOptions) -> None:
     """Raise ValueError if a split is empty."""
     total = sum(report.utterances.values())
     if total == 0 and report.rejected:
@@ -197,6 +228,6 @@ def _check_report(report: Report, rejected_file: Path) -> None:
     for split, count in report.utterances.items():
         if count == 0:
             raise ValueError(
-                f"the split {split} would have none of {total} utterances: "
-                "change --valid_share or --valid_count"
+                f"the split {split} would have none of {total} utterances, since a sentence is in "
+                f"one split only: {options.remedy}"
             )

@@ -196,6 +196,8 @@ def _fit(
         return Rejected(
             item.id, "broken_text", "its text or a name is not UTF-8 (a lone surrogate)"
         )
+    if not name:
+        return Rejected(item.id, "malformed", "its id is blank")
     if needs_text and not text:
         return Rejected(item.id, "empty_text", "its text is blank")
     if name in names:

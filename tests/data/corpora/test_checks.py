@@ -115,6 +115,7 @@ def test_audio_in_the_folder_of_the_manifest_moves_with_it(clip: Utterance, tmp_
 
 
 BAD_VALUES = [
+    *(("malformed", {"id": name}) for name in ("", "dir/", "./one", "a//one", "a/./one", "zero\0")),
     ("empty_text", {"text": " \t\u3000"}),
     ("broken_text", {"text": TEXT + "\ud800"}),
     ("broken_text", {"id": "half \udfff"}),

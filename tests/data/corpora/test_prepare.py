@@ -1,5 +1,6 @@
 """From items to manifests: complete or absent, reproducible, with a report."""
 
+import dataclasses
 import gzip
 import json
 import os
@@ -157,18 +158,52 @@ def test_parts_of_a_corpus_that_changed_are_not_used(items: list[Item], tmp_path
     assert set(read_texts(tmp_path / "out" / "cuts_train.jsonl.gz")) == {"Changed."}
 
 
-def test_a_finished_corpus_is_not_made_again(items: list[Item], tmp_path: Path) -> None:
+def test_a_finished_corpus_is_not_made_again(
+    items: list[Item], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     report = prepare(items, tmp_path)
-
-    def unread() -> Iterator[Item]:
-        raise AssertionError("there is nothing to read")
-        yield
-
-    assert prepare(unread(), tmp_path) == report
-    with pytest.raises(ValueError, match="other settings"):
-        prepare(unread(), tmp_path, seed=1)
+    with monkeypatch.context() as patch:
+        patch.setattr(parts, "check_item", None)
+        assert prepare(iter(items), tmp_path) == report
+        with pytest.raises(ValueError, match="other settings"):
+            prepare(items, tmp_path, seed=1)
     (tmp_path / "cuts_train.jsonl.gz").unlink()  # the advice given
     assert prepare(items, tmp_path, seed=1) == report
+
+
+def test_a_corpus_that_has_changed_is_refused_or_made_again(
+    items: list[Item], tmp_path: Path
+) -> None:
+    prepare(items, tmp_path)
+    more = [*items, Utterance("more", tmp_path / "0.wav", "One more.")]
+    edited = [*items[:-1], dataclasses.replace(items[-1], text="Another text.")]
+    for changed in (more, items[:-1], edited, items[::-1]):
+        with pytest.raises(ValueError, match="has changed since .*cuts_train.jsonl.gz was made"):
+            prepare(iter(changed), tmp_path)
+    report = prepare_corpus(more, tmp_path, CorpusOptions(), {}, replace=True)
+    assert report.utterances["train"] == 11
+    assert "One more." in read_texts(tmp_path / "cuts_train.jsonl.gz")
+    assert prepare(more, tmp_path) == report
+
+
+def test_reports_of_older_versions_do_not_tell_what_the_items_were(
+    items: list[Item], tmp_path: Path
+) -> None:
+    report = prepare(items, tmp_path)
+    path = tmp_path / "report_train.json"
+    fields = json.loads(path.read_text())
+    del fields["items"]
+    path.write_text(json.dumps(fields))
+    assert prepare(items[:-1], tmp_path) == report
+
+
+def test_sentences_are_not_held_out_of_a_finished_corpus(items: list[Item], tmp_path: Path) -> None:
+    """Its codes may have been made, and would still hold them."""
+    prepare(items, tmp_path)
+    before = contents(tmp_path)
+    with pytest.raises(ValueError, match="cuts_train.jsonl.gz was made with other settings"):
+        prepare(items, tmp_path, valid_count=2)
+    assert contents(tmp_path) == before
 
 
 def test_manifests_of_other_making_are_not_overwritten(items: list[Item], tmp_path: Path) -> None:
