@@ -154,6 +154,16 @@ def check_audible(waveform: np.ndarray, name: str) -> None:
         raise ValueError(f"{name} is silent (peak under {SILENCE_PEAK:g}): record it louder")
 
 
+def check_full_scale(waveform: np.ndarray, name: str) -> None:
+    """Check that a waveform [S] of floats has a full scale of 1, not that of integers.
+
+    Raises:
+        ValueError: It is far above full scale; the message contains the name.
+    """
+    if np.abs(waveform).max(initial=0.0) > MAX_FLOAT:
+        raise ValueError(f"{name} is above full scale: divide its samples by their full scale")
+
+
 def check_writable(path: str | os.PathLike[str]) -> None:
     """Check that an audio file can be written, before the work of making it.
 

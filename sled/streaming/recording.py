@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from sled.files.audio import MAX_FLOAT, AudioSource, read_audio, read_samples
+from sled.files.audio import AudioSource, check_full_scale, read_audio, read_samples
 from sled.files.speech_level import SpeechLevel, find_speech, with_level, without_offset
 from sled.model.config import Config, Speaking
 from sled.text.tokenizer import TextTokenizer
@@ -69,8 +69,7 @@ def read_recording(
         samples = np.asarray(audio) if isinstance(audio, list) else audio
         waveform = read_samples(samples, rate, wanted_rate, name)
     if level is None:
-        if waveform.abs().max() > MAX_FLOAT:
-            raise ValueError(f"{name} is above full scale: divide its samples by their full scale")
+        check_full_scale(waveform.numpy(), name)
         return waveform
     centred = without_offset(waveform.numpy())
     speech = find_speech(centred, wanted_rate)

@@ -11,7 +11,7 @@ from lhotse.cut import Cut
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from sled.files.audio import check_audible
+from sled.files.audio import check_audible, check_full_scale
 from sled.files.channels import mix_channels
 
 # Clips that each worker process reads ahead of their use.
@@ -22,8 +22,8 @@ def cut_waveform(cut: Cut, sample_rate: int) -> Tensor:
     """Load a cut as a mono waveform [S] at the given sample rate.
 
     Raises:
-        ValueError: If the audio cannot be read, is empty, silent or not finite; the error names
-            the cut.
+        ValueError: If the audio cannot be read, is empty, silent, not finite or far above full
+            scale; the error names the cut.
     """
     try:
         samples = cut.resample(sample_rate).load_audio()
@@ -31,6 +31,7 @@ def cut_waveform(cut: Cut, sample_rate: int) -> Tensor:
         raise ValueError(f"cut {cut.id}: cannot read its audio ({error})") from error
     mixed = mix_channels(samples)
     check_audible(mixed, f"cut {cut.id}: its audio")
+    check_full_scale(mixed, f"cut {cut.id}: its audio")
     return torch.from_numpy(mixed)
 
 

@@ -21,19 +21,28 @@ from lhotse.cut import Cut
 from sled.data.corpora.items import Item, Rejected, Utterance, is_encodable
 from sled.data.corpora.options import AUDIO_SUFFIXES, Limits
 from sled.data.manifests import can_name_files
-from sled.files.audio import SILENCE_PEAK, check_audible
+from sled.files.audio import SILENCE_PEAK, check_audible, check_full_scale
 from sled.files.channels import mix_channels
+from sled.files.wav_size import missing_seconds
 
 # Corpora round times, so an utterance may seem to end slightly after its recording.
 END_TOLERANCE_S = 0.05
 
 
 class Header(NamedTuple):
-    """Properties from the header of an audio file."""
+    """Properties from the header of an audio file.
+
+    Attributes:
+        sample_rate: In Hz.
+        num_samples: Samples of each channel that are in the file.
+        num_channels: Channels.
+        missing_s: Seconds at the end that the header announces and the file does not have.
+    """
 
     sample_rate: int
     num_samples: int
     num_channels: int
+    missing_s: float
 
     @property
     def duration_s(self) -> float:
@@ -118,7 +127,7 @@ def _read_header(path: Path) -> Header:
 def _cached_header(path: Path, mtime_ns: int, size: int) -> Header:
     """Header of a file, cached, because in some corpora hundreds of utterances share a file."""
     info = soundfile.info(path)
-    return Header(info.samplerate, info.frames, info.channels)
+    return Header(info.samplerate, info.frames, info.channels, missing_seconds(path))
 
 
 def _find_span(utterance: Utterance, header: Header) -> Span:
@@ -130,6 +139,11 @@ def _find_span(utterance: Utterance, header: Header) -> Span:
         raise _Unusable(
             "outside_recording",
             f"from {start:g} s for {duration:g} s in a recording of {header.duration_s:g} s",
+        )
+    if utterance.duration_s is None and header.missing_s > END_TOLERANCE_S:
+        raise _Unusable(
+            "unusable_audio",
+            f"{utterance.audio} breaks off: its last {header.missing_s:.3g} s are missing",
         )
     return Span(start, min(duration, rest))
 
@@ -170,6 +184,7 @@ def _check_samples(path: Path, span: Span, header: Header) -> None:
         raise _Unusable("silent_audio", f"{path} has a peak under {SILENCE_PEAK:g}")
     try:
         check_audible(mixed, str(path))
+        check_full_scale(mixed, str(path))
     except ValueError as error:
         raise _Unusable("unusable_audio", str(error)) from error
 

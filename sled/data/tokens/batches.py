@@ -25,6 +25,7 @@ from sled.codec.features import (
 from sled.data.tokens.options import PipelineOptions
 from sled.data.tokens.parquet import TokenRow
 from sled.data.tokens.samples import Sample
+from sled.files.channels import mix_channels
 
 logger = logging.getLogger(__name__)
 
@@ -159,7 +160,7 @@ def _waveform(sample: Sample, options: PipelineOptions) -> Tensor:
             samples, _ = soundfile.read(BytesIO(row.audio), dtype="float32", always_2d=True)
         except (soundfile.LibsndfileError, OSError) as error:
             raise ValueError(f"its audio does not decode: {error}") from error
-        mono = torch.from_numpy(samples).mean(1)
+        mono = torch.from_numpy(mix_channels(samples.T))
     if not torch.isfinite(mono).all():
         raise ValueError("its audio has samples that are not finite")
     waveform = limit_peak(resample(mono, sample.sample_rate, rate))

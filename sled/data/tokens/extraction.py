@@ -34,6 +34,7 @@ from sled.data.tokens.journal import (
     write_report,
 )
 from sled.data.tokens.tables import LINGUISTIC, MIXED, SEMANTIC, Row, read_tokens, write_table
+from sled.files.channels import mix_channels
 from sled.files.progress import Progress
 
 # Recordings that are handed to the threads at a time, for each of them.
@@ -80,7 +81,7 @@ def read_speech(path: Path) -> Tensor:
         raise ValueError(f"{path} does not decode: {error}") from error
     if not np.isfinite(samples).all():
         raise ValueError(f"{path} holds samples that are not finite")
-    return resample(torch.from_numpy(samples).mean(1), rate, ANALYSIS_RATE)
+    return resample(torch.from_numpy(mix_channels(samples.T)), rate, ANALYSIS_RATE)
 
 
 def load_vectors(encoder: Path, device: str = "cpu") -> Compute:

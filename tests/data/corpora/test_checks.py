@@ -168,6 +168,8 @@ def write_unusable(path: Path) -> None:
         soundfile.write(path, 0 * samples, RATE)
     elif path.stem == "nan":
         soundfile.write(path, np.full(RATE, np.nan), RATE, subtype="FLOAT")
+    elif path.stem == "loud":  # floats with the full scale of 16-bit integers
+        soundfile.write(path, 32767 * samples, RATE, subtype="FLOAT")
     elif path.stem == "cut_off":
         soundfile.write(path, samples, RATE)
         path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
@@ -182,6 +184,7 @@ def write_unusable(path: Path) -> None:
         ("nothing.flac", "unusable_audio"),
         ("empty.wav", "unusable_audio"),
         ("folder.wav", "missing_audio"),
+        ("cut_off.wav", "unusable_audio"),
         # Lhotse would pass this name to a shell.
         ("$(touch pwned).sph", "unusable_audio"),
     ],
@@ -192,7 +195,16 @@ def test_the_header_shows_that_a_file_is_no_audio(tmp_path: Path, name: str, rea
     assert isinstance(result, Rejected) and result.reason == reason
 
 
-@pytest.mark.parametrize("name", ["silent.wav", "nan.wav", "cut_off.flac"])
+def test_a_part_of_what_is_left_of_a_recording_can_be_used(tmp_path: Path) -> None:
+    write_unusable(tmp_path / "cut_off.wav")
+    whole = Utterance("a", tmp_path / "cut_off.wav", "Half.")
+    assert accept(dataclasses.replace(whole, duration_s=0.4)).duration == 0.4
+    for changes in ({"start_s": 0.1}, {"duration_s": 1.0}):
+        result = check_item(dataclasses.replace(whole, **changes), DEFAULT, tmp_path)
+        assert isinstance(result, Rejected)
+
+
+@pytest.mark.parametrize("name", ["silent.wav", "nan.wav", "cut_off.flac", "loud.wav"])
 def test_decoding_shows_what_the_header_hides(tmp_path: Path, name: str) -> None:
     write_unusable(tmp_path / name)
     utterance = Utterance("a", tmp_path / name, TEXT)

@@ -233,6 +233,13 @@ def test_stereo_is_mixed_and_resampled(tmp_path):
     torch.testing.assert_close(speech[200:-200], wanted[200:-200], atol=2e-3, rtol=0)
 
 
+def test_an_inverted_channel_does_not_cancel_the_other_one(tmp_path):
+    tone = 0.5 * np.sin(2 * np.pi * 300 * np.arange(16_000) / 16_000)
+    soundfile.write(tmp_path / "stereo.wav", np.stack((tone, -0.9 * tone), 1), 16_000)
+    speech = read_speech(tmp_path / "stereo.wav")
+    np.testing.assert_allclose(speech, tone, atol=1e-4)
+
+
 # Commands.
 
 

@@ -4,6 +4,7 @@ import io
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pyarrow
 import pyarrow.parquet
 import pytest
@@ -92,6 +93,21 @@ def test_recordings_are_resampled_and_truncated_for_vocoders(tmp_path):
         batch["speech_feat"][0], log_mel(batch["speech"][0], options.mel).T, atol=1e-4, rtol=1e-4
     )
     assert "speech_token" not in batch and "embedding" not in batch
+
+
+def test_an_inverted_channel_does_not_cancel_the_other_one(tmp_path):
+    """It would leave silence beside the tokens of speech."""
+    options = replace(OPTIONS, max_frames_in_batch=2000)
+    features = []
+    for kind in ("mono", "stereo"):
+        folder = make_folder(tmp_path / kind, count=2)
+        for path in (folder / "wav").iterdir():
+            samples, rate = soundfile.read(path)
+            both = np.stack((samples, -samples), 1)
+            soundfile.write(path, both if kind == "stereo" else samples, rate)
+        [batch] = batches_of(write_parquet(folder, tmp_path / f"{kind}.parquet").files, options)
+        features.append(batch["speech_feat"])
+    torch.testing.assert_close(*features)
 
 
 def test_speaker_vectors_and_features_of_tokenizers_on_request(files):
