@@ -1,12 +1,18 @@
-"""Digests of tensors."""
+"""Digests of tensors and files."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from pathlib import Path
 
 import torch
 from torch import Tensor
+
+from sled.files.progress import track
+
+# Bytes of a file that are read at a time.
+_CHUNK = 2**20
 
 
 def tensor_digest(tensors: Iterable[tuple[str, Tensor]]) -> str:
@@ -15,4 +21,23 @@ def tensor_digest(tensors: Iterable[tuple[str, Tensor]]) -> str:
     for name, tensor in tensors:
         digest.update(f"{name} {tensor.dtype} {list(tensor.shape)}".encode())
         digest.update(tensor.detach().cpu().contiguous().view(torch.uint8).numpy().data)
+    return digest.hexdigest()
+
+
+def digest_files(paths: Sequence[Path]) -> str:
+    """Return the hexadecimal SHA-256 of the contents of files, in the given order.
+
+    Raises:
+        ValueError: If one cannot be read.
+    """
+    digest = hashlib.sha256()
+    for path in track(paths, "reading", "file"):
+        content = hashlib.sha256()
+        try:
+            with path.open("rb") as file:
+                while chunk := file.read(_CHUNK):
+                    content.update(chunk)
+        except (OSError, ValueError) as error:
+            raise ValueError(f"cannot read {path} ({error}): check the path") from error
+        digest.update(content.digest())
     return digest.hexdigest()

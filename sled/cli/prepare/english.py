@@ -71,7 +71,8 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     voices.add_argument(
         "--recordings",
         type=Path,
-        help="recordings of a person, named as their folder: JSON lines with audio and text",
+        help="recordings of a person, named as their folder: JSON lines with audio and text, and "
+        "start and duration of parts",
     )
     voices.add_argument(
         "--held_out", help="a voice, or the recorded person, for cloning only: never trained on"

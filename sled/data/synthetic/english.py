@@ -8,39 +8,44 @@ Splits, as cut manifests with the names of speakers:
     clone   a speaker from no other split, with sentences that are not in train
 
 Invariants: the same options give the same texts; a sentence of valid, test or clone is not in
-    train,
-under any speaker; manifests have the written texts, and teachers read them as `verbalize` spells
-them. Single words and pieces of sentences are read too: short readings are easiest to learn the
-relation of text and speech from. Some readings are joined of two, with a pause between them: they
-teach a model to continue after a prompt.
+train, under any speaker, however often and with whatever signs the texts have it; manifests have
+the written texts, and teachers read them as `verbalize` spells them. Single words and pieces of
+sentences are read too: short readings are easiest to learn the relation of text and speech from.
+Some readings are joined of two, with a pause between them: they teach a model to continue after a
+prompt.
 """
 
 from __future__ import annotations
 
 import logging
 import random
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from functools import cache
 from pathlib import Path
 
 import numpy as np
 
-from sled.data.corpora.items import Rejected, Utterance
-from sled.data.corpora.jsonl import read_jsonl
+from sled.data.corpora.items import Utterance
 from sled.data.corpora.splits import sentence_key
 from sled.data.manifests import read_texts
 from sled.data.synthetic.made_sentences import make_sentence
 from sled.data.synthetic.pieces import collect_words, cut_piece
-from sled.data.synthetic.readings import Reading, is_complete, start_corpus, synthesize_readings
+from sled.data.synthetic.readings import (
+    CONTENTS,
+    Reading,
+    is_complete,
+    start_corpus,
+    synthesize_readings,
+)
+from sled.data.synthetic.recordings import part_of, read_recordings
 from sled.data.synthetic.teachers import (
     CLIP_LEVEL,
-    SAMPLE_RATE,
     Teacher,
     read_aloud,
     tidy,
 )
-from sled.files.audio import read_audio
+from sled.files.digest import digest_files
 from sled.normalization.english import verbalize
 
 logger = logging.getLogger(__name__)
@@ -135,7 +140,7 @@ def prepare_english(
 ) -> dict[str, Path]:
     """Make the corpus: 24 kHz FLAC files and one cut manifest per split.
 
-    An interrupted run continues where it stopped.
+    An interrupted run continues where it stopped, unless texts or recordings have changed since.
 
     Args:
         output_dir: Folder of `audio/` and `cuts_<split>.jsonl.gz`.
@@ -146,27 +151,28 @@ def prepare_english(
         The manifest of each split.
 
     Raises:
-        ValueError: If the folder holds a corpus made with other options, texts or recordings cannot
-            be read, or there is no such teacher.
+        ValueError: If the folder holds a corpus made with other options, or of other texts or
+            recordings, texts or recordings cannot be read, or there is no such teacher.
     """
     splits = [split for split in SPLITS if split != "clone" or options.held_out]
     manifests = {split: output_dir / f"cuts_{split}.jsonl.gz" for split in splits}
-    if is_complete(output_dir, options.settings(), manifests.values()):
+    recordings = read_recordings(options.recordings)
+    settings = {**options.settings(), CONTENTS: _digest_contents(options, recordings)}
+    if is_complete(output_dir, settings, manifests.values()):
         logger.info("%s is complete, nothing to do", output_dir)
         return manifests
-    recordings = _read_recordings(options.recordings)
     readings = draw_readings(options, recordings)
     teacher = cache(teachers)
 
     def speak(reading: Reading) -> np.ndarray:
         if reading.id in recordings:
-            return tidy(read_audio(recordings[reading.id].audio, SAMPLE_RATE).numpy())
+            return tidy(part_of(recordings[reading.id]))
         parts = [verbalize(part) for part in reading.parts]
         return read_aloud(parts, teacher(reading.speaker), reading.seed(options.seed))
 
     for name in (MAIN_SPEAKER, *options.voices):
         teacher(name)  # fail early if there is none
-    start_corpus(output_dir, options.settings())
+    start_corpus(output_dir, settings)
     for split, manifest in manifests.items():
         synthesize_readings(readings[split], speak, output_dir, manifest)
     return manifests
@@ -235,19 +241,29 @@ def _divide(options: EnglishOptions, recordings: Mapping[str, Utterance]) -> _Se
     recorded = dict.fromkeys(sentence_key(one.text) for one in recordings.values())
     elsewhere = test_keys.union(recorded)
     books = [t for t in _read_sentences(options.texts) if sentence_key(t) not in elsewhere]
-    if len(books) <= options.num_valid:
+    rng.shuffle(books)
+    valid = _first_sentences(books, options.num_valid)
+    train = [text for text in books if sentence_key(text) not in valid]
+    if not train:
         raise ValueError(
-            f"{options.texts} has {len(books)} sentences to train on: {options.num_valid} are to "
+            f"{options.texts} has {len(valid)} sentences to train on: {options.num_valid} are to "
             "be held out, so give more"
         )
-    rng.shuffle(books)
-    valid, train = books[: options.num_valid], books[options.num_valid :]
     keys = [key for key in recorded if key not in test_keys]
     is_clone = options.recorded_speaker is not None and options.recorded_speaker == options.held_out
     count = MAX_CLONE_READINGS if is_clone else len(keys) // RECORDED_PER_VALID
     recorded_keys = set(rng.sample(keys, min(count, len(keys))))
-    held_out = test_keys.union(recorded_keys, map(sentence_key, valid))
-    return _Sentences(train, valid, test, test_keys, recorded_keys, held_out)
+    held_out = test_keys.union(recorded_keys, valid)
+    return _Sentences(train, list(valid.values()), test, test_keys, recorded_keys, held_out)
+
+
+def _first_sentences(texts: Iterable[str], count: int) -> dict[str, str]:
+    """The first texts that are different sentences, by their keys."""
+    found: dict[str, str] = {}
+    for text in texts:
+        if len(found) < count:
+            found.setdefault(sentence_key(text), text)
+    return found
 
 
 def _fill(speaker: str, sentences: _Sentences, options: EnglishOptions) -> list[Reading]:
@@ -282,7 +298,13 @@ def _estimate_s(text: str) -> float:
 
 def _words(sentences: _Sentences, rng: random.Random) -> Iterator[tuple[str, ...]]:
     """Yield the words of books endlessly; rare words are as frequent as common ones."""
-    words = collect_words(sentences.train)
+    words = [
+        word
+        for word in collect_words(sentences.train)
+        if sentence_key(word) not in sentences.held_out_keys
+    ]
+    if not words:
+        raise ValueError("there are no words in the texts to train on: use --word_share 0")
     while True:
         for word in rng.sample(words, len(words)):
             yield (word,)
@@ -310,10 +332,12 @@ def _whole_sentences(
 
     texts = one_by_one()
     for text in texts:
+        parts: tuple[str, ...] = (text,)
         if len(text) <= MAX_PROMPT_CHARACTERS and rng.random() < options.joined_share:
-            yield (text, next(texts))
-        else:
-            yield (text,)
+            parts = (text, next(texts))
+        # Two may be a held-out sentence together.
+        if sentence_key(" ".join(parts)) not in sentences.held_out_keys:
+            yield parts
 
 
 def _shuffled_forever(sentences: list[str], rng: random.Random) -> Iterator[str]:
@@ -327,14 +351,16 @@ def _read_sentences(path: Path) -> list[str]:
     return [line for line in lines if 0 < len(line) <= MAX_CHARACTERS]
 
 
-def _read_recordings(manifest: Path | None) -> dict[str, Utterance]:
-    """Recordings by the ids of their readings."""
-    recordings: dict[str, Utterance] = {}
-    for item in read_jsonl([manifest] if manifest else []):
-        if isinstance(item, Rejected):
-            raise item.to_error()
-        recordings[item.id.replace("/", "-")] = item
-    return recordings
+def _digest_contents(
+    options: EnglishOptions, recordings: Mapping[str, Utterance]
+) -> dict[str, str]:
+    """Digests of what the files hold that options name."""
+    contents = {"texts": digest_files([options.texts])}
+    contents["test_texts"] = digest_files([options.test_texts])
+    if options.recordings is not None:
+        audio = dict.fromkeys(one.audio for one in recordings.values())
+        contents["recordings"] = digest_files([options.recordings, *audio])
+    return contents
 
 
 def _plain(value: object) -> object:

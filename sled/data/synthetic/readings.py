@@ -11,6 +11,7 @@ import zlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import soundfile
@@ -20,9 +21,12 @@ from lhotse.audio import AudioSource
 from sled.data.manifests import save_cuts
 from sled.data.synthetic.teachers import SAMPLE_RATE
 from sled.files.audio import write_audio
+from sled.files.json_object import read_json_object
 from sled.files.progress import Progress
 
 _SETTINGS_FILE = "settings.json"
+# Of settings: digests of what files hold.
+CONTENTS = "contents"
 
 
 @dataclass(frozen=True)
@@ -54,18 +58,38 @@ def is_complete(
 ) -> bool:
     """Whether a folder holds the whole corpus with these settings.
 
+    Args:
+        output_dir: The folder.
+        settings: What the corpus is made from. `CONTENTS` may hold digests of input files by name.
+        manifests: All manifests of the corpus.
+
     Raises:
         ValueError: If it holds a corpus made with other settings.
     """
     settings_file = output_dir / _SETTINGS_FILE
     if not settings_file.exists():
         return False
-    if json.loads(settings_file.read_text(encoding="utf-8")) != json.loads(json.dumps(settings)):
+    recorded, wanted = read_json_object(settings_file), json.loads(json.dumps(settings))
+    if CONTENTS not in recorded:  # written by an older version
+        wanted.pop(CONTENTS, None)
+    if differences := _differences(recorded, wanted):
         raise ValueError(
-            f"{output_dir} holds a corpus made with other settings ({_SETTINGS_FILE}): "
-            "name another folder or delete this one"
+            f"{output_dir} holds a corpus made with other settings ({_SETTINGS_FILE}: "
+            f"{', '.join(differences)}): name another folder or delete this one"
         )
     return all(manifest.exists() for manifest in manifests)
+
+
+def _differences(recorded: Mapping[str, Any], wanted: Mapping[str, Any]) -> list[str]:
+    """What differs in settings; of their contents, which."""
+    names = [
+        name
+        for name in dict.fromkeys([*wanted, *recorded])
+        if name != CONTENTS and recorded.get(name) != wanted.get(name)
+    ]
+    before, now = (settings.get(CONTENTS, {}) for settings in (recorded, wanted))
+    changed = [name for name in now if before.get(name) != now[name] and name not in names]
+    return [*names, *(f"the contents of {name}" for name in changed)]
 
 
 def start_corpus(output_dir: Path, settings: Mapping[str, object]) -> None:

@@ -1,5 +1,6 @@
 """The English corpus: readings of each speaker, held-out sentences, and resumption."""
 
+import json
 import random
 from collections.abc import Callable
 from dataclasses import replace
@@ -98,6 +99,36 @@ def test_what_is_held_out_is_nowhere_in_training(held_out, options, tmp_path):
     assert {speaker for _, speaker, _ in splits["test"]} == {"heart"}
 
 
+def test_sentences_that_occur_again_or_in_parts_do_not_leak(options, tmp_path):
+    """In other letters, as a single word, and as two that are read one after the other."""
+    lines = options.texts.read_text().splitlines()
+    again = [line.upper() for line in lines] + [line.replace(".", " !") for line in lines]
+    lines += [*again, *40 * ["Stop.", "Go on.", "Yes we can."]]
+    options.texts.write_text("\n".join(lines))
+    options.test_texts.write_text("Yes!\nStop; go on.\n")
+    changed = replace(options, hours=0.5, joined_share=0.9, made_share=0.0, held_out=None)
+    splits = draw_readings(changed, {})
+    held_out = [reading.text for split in ("valid", "test") for reading in splits[split]]
+    held_out = [text for text in held_out if text[-1] in ".!"]  # pieces are words of others, too
+    keys = set(map(sentence_key, held_out))
+    assert len(keys) == len([r for r in splits["valid"] if "piece" not in r.id]) + 2 == 8
+    trained = {sentence_key(text) for r in splits["train"] for text in (*r.parts, r.text)}
+    assert not keys & trained
+    assert {"stop", "goon", "yeswecan", "goonstop"} <= trained
+
+
+def test_the_same_sentence_again_does_not_count_as_one_more(options):
+    options.texts.write_text("One.\nTwo.\nTWO!\none\n")
+    with pytest.raises(ValueError, match="has 2 sentences to train on: 2 are to be held out"):
+        draw_readings(replace(options, num_valid=2), {})
+
+
+def test_texts_without_words_are_refused_instead_of_searched_forever(options):
+    options.texts.write_text("".join(f"{number}!\n" for number in range(20)))
+    with pytest.raises(ValueError, match="no words in the texts"):
+        draw_readings(options, {})
+
+
 def read_alone(train: list[Reading], speaker: str) -> tuple[list[str], list[str], list[str]]:
     """The words, pieces and sentences of a book that a speaker reads."""
     texts = [reading.text for reading in train if reading.speaker == speaker]
@@ -167,6 +198,92 @@ def test_recordings_keep_their_words_and_become_like_the_others(options, tmp_pat
     assert cut.supervisions[0].text == "I spoke."
     assert cut.sampling_rate == SAMPLE_RATE
     assert cut.recording.sources[0].source.endswith("r-1.flac")
+
+
+@pytest.fixture
+def short(options: EnglishOptions) -> EnglishOptions:
+    """A corpus that is made fast."""
+    return replace(options, hours=0.001, voice_hours=0.001, num_valid=1)
+
+
+def test_a_recording_may_be_a_part_of_a_file(short, tmp_path):
+    person = short.recordings.parent
+    times = np.arange(3 * SAMPLE_RATE) / SAMPLE_RATE
+    pitches = np.where(times < 1, 200, np.where(times < 2, 400, 800))
+    soundfile.write(person / "long.wav", 0.3 * np.sin(2 * np.pi * pitches * times), SAMPLE_RATE)
+    lines = [{"audio": "long.wav", "text": f"Part {start}.", "start": start} for start in range(3)]
+    for line in lines[:2]:
+        line["duration"] = 1.0
+    short.recordings.write_text("\n".join(map(json.dumps, lines)))
+    prepare_english(tmp_path / "out", short, teachers())
+    cuts = {
+        cut.supervisions[0].text: cut for cut in load_cuts(tmp_path / "out/cuts_clone.jsonl.gz")
+    }
+    for start, pitch_hz in enumerate((200, 400, 800)):
+        spoken = cuts[f"Part {start}."].load_audio()[0]
+        spectrum = np.abs(np.fft.rfft(spoken))
+        assert spectrum.argmax() * SAMPLE_RATE / len(spoken) == pytest.approx(pitch_hz, rel=0.02)
+        assert len(spoken) < 1.5 * SAMPLE_RATE
+
+    lines[1]["duration"] = 2.5
+    short.recordings.write_text("\n".join(map(json.dumps, lines)))
+    with pytest.raises(ValueError, match="long@1 is from 1 s for 2.5 s in a recording of 3 s"):
+        prepare_english(tmp_path / "again", short, teachers())
+
+
+def change_texts(options: EnglishOptions) -> str:
+    options.texts.write_text(options.texts.read_text().replace("one two.", "two two."))
+    return "the contents of texts"
+
+
+def change_test_texts(options: EnglishOptions) -> str:
+    options.test_texts.write_text("Another.\n")
+    return "the contents of test_texts"
+
+
+def change_recordings(options: EnglishOptions) -> str:
+    lines = options.recordings.read_text().splitlines()
+    options.recordings.write_text("\n".join(lines[::-1]))
+    return "the contents of recordings"
+
+
+def change_audio(options: EnglishOptions) -> str:
+    soundfile.write(options.recordings.parent / "1.wav", debug_waveform(0.2, 9), SAMPLE_RATE)
+    return "the contents of recordings"
+
+
+@pytest.mark.parametrize(
+    "change", [change_texts, change_test_texts, change_recordings, change_audio]
+)
+@pytest.mark.parametrize("is_complete", [True, False])
+def test_a_corpus_of_other_texts_or_recordings_is_refused(change, is_complete, short, tmp_path):
+    """Otherwise it would keep the audio of the earlier texts, by number."""
+    prepare_english(tmp_path / "out", short, teachers())
+    if not is_complete:
+        (tmp_path / "out" / "cuts_test.jsonl.gz").unlink()
+    what = change(short)
+    with pytest.raises(ValueError, match=f"other settings .*{what}.*delete this one"):
+        prepare_english(tmp_path / "out", short, teachers())
+
+
+def test_a_corpus_of_an_older_version_goes_on(short, tmp_path):
+    """Its settings do not tell what the files held."""
+    prepare_english(tmp_path / "out", short, teachers())
+    path = tmp_path / "out" / "settings.json"
+    settings = json.loads(path.read_text())
+    del settings["contents"]
+    path.write_text(json.dumps(settings))
+    prepare_english(tmp_path / "out", short, teachers())
+    with pytest.raises(ValueError, match="other settings .settings.json: hours.:"):
+        prepare_english(tmp_path / "out", replace(short, hours=3.0), teachers())
+
+
+def test_recordings_with_the_same_id_are_refused(short, tmp_path):
+    lines = ['{"id": "a/1", "audio": "0.wav", "text": "A."}']
+    lines.append('{"id": "a-1", "audio": "1.wav", "text": "B."}')
+    short.recordings.write_text("\n".join(lines))
+    with pytest.raises(ValueError, match="two recordings a-1"):
+        prepare_english(tmp_path / "out", short, teachers())
 
 
 def test_an_interrupted_run_goes_on_with_the_same_corpus(options, tmp_path):
