@@ -3,7 +3,7 @@
 A small network is trained on the corpus itself to spell what it hears; no other model or data is
 needed. Of several manifests, it is trained on the first, and on the next ones if the first has less
 speech than --train_hours. The times are Lhotse alignments in the
-supervision of each cut. A cut that does not seem to match its text keeps none.
+supervision of each cut. A cut that does not seem to match its text, or cannot be read, has none.
 """
 
 from __future__ import annotations
@@ -43,6 +43,12 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
         help="normalisation of texts, the same as in the training that will use the times: english "
         "or english-phonemes; unset: none, and case is ignored",
     )
+    corpus.add_argument(
+        "--on_bad",
+        choices=("skip", "stop"),
+        default="skip",
+        help="keep cuts without text or usable audio without times and list them, or stop",
+    )
     training = parser.add_argument_group("training of the network")
     training.add_argument(
         "--max_steps", type=int, default=1500, help="training steps of about 80 s of speech each"
@@ -60,6 +66,13 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="also write the network as a safetensors file, which sled cache best-readings takes",
     )
+    training.add_argument(
+        "--trained",
+        type=Path,
+        metavar="FILE",
+        help="align with a network that --network wrote for texts like these, instead of training "
+        "one",
+    )
     training.add_argument("--seed", type=int, default=0, help="seed of the training")
     add_workers_flag(training, "read audio ahead")
     add_device_flag(training)
@@ -73,8 +86,10 @@ def run(args: argparse.Namespace) -> None:
     """
     from sled.cli.device import choose_device
     from sled.data.alignment import TrainingOptions, align_corpora
+    from sled.data.alignment.trained import TrainedAligner
     from sled.data.manifests import load_cuts
 
+    device = choose_device(args.device)
     reports = align_corpora(
         list(map(load_cuts, args.manifest)),
         args.output,
@@ -82,13 +97,18 @@ def run(args: argparse.Namespace) -> None:
         options=TrainingOptions(
             max_steps=args.max_steps, train_hours=args.train_hours, seed=args.seed
         ),
-        device=choose_device(args.device),
+        device=device,
         num_workers=args.num_workers,
         network_file=args.network,
+        trained=None if args.trained is None else TrainedAligner.load(args.trained, device),
+        on_bad=args.on_bad,
     )
     for report, output in zip(reports, args.output, strict=True):
         print(f"aligned: {report}")
+        for reason in list(report.unusable.values())[:5]:
+            print(f"without times: {reason}")
         for what, ids in (
+            ("without text or usable audio", list(report.unusable)),
             ("too short for their text", report.too_short),
             ("that do not sound like their text", report.doubtful),
         ):

@@ -100,7 +100,8 @@ FLAGS: dict[str, set[str]] = {
     "prepare kaldi-folder": {"--input", "--output", "--on_bad", "--without_text"},
     "align": {
         *("--manifest", "--output", "--model", "--text_normalization", "--max_steps"),
-        *("--train_hours", "--network", "--seed", "--num_workers", "--device"),
+        *("--train_hours", "--network", "--trained", "--seed", "--num_workers", "--on_bad"),
+        "--device",
     },
     "tokenizer": {
         *("--input", "--output", "--vocab_size", "--min_frequency", "--text_normalization"),

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import torch
@@ -25,6 +26,8 @@ from sled.data.alignment.viterbi import CtcPath, best_paths
 from sled.data.manifests import check_manifest_writable, save_cuts, with_relative_audio
 from sled.files.audio import check_folder
 
+OnBad = Literal["stop", "skip"]
+
 # Clips that are sorted by length together, and frames per batch of the network.
 _CLIPS_AHEAD = 128
 _BATCH_FRAMES = 8000
@@ -41,6 +44,7 @@ class AlignmentReport:
 
     Attributes:
         num_cuts: Number of cuts.
+        unusable: Why cuts have no text or no usable audio, by their ids.
         too_short: Ids of cuts that have too few frames for their text.
         doubtful: Ids of cuts whose audio does not seem to match their text.
         median_score: Median over training cuts of the mean log-probability of a frame on the path.
@@ -51,6 +55,7 @@ class AlignmentReport:
     """
 
     num_cuts: int = 0
+    unusable: dict[str, str] = field(default_factory=dict)
     too_short: list[str] = field(default_factory=list)
     doubtful: list[str] = field(default_factory=list)
     median_score: float = 0.0
@@ -62,7 +67,8 @@ class AlignmentReport:
     @property
     def num_aligned(self) -> int:
         """Number of cuts that were aligned."""
-        return self.num_cuts - len(self.too_short) - len(self.doubtful)
+        left_out = len(self.unusable) + len(self.too_short) + len(self.doubtful)
+        return self.num_cuts - left_out
 
     def __str__(self) -> str:
         return (
@@ -81,6 +87,8 @@ def align_corpora(
     device: str = "cpu",
     num_workers: int = 0,
     network_file: Path | None = None,
+    trained: TrainedAligner | None = None,
+    on_bad: OnBad = "skip",
 ) -> list[AlignmentReport]:
     """Write manifests of the same cuts with the times of their words and letters.
 
@@ -95,14 +103,19 @@ def align_corpora(
         options: How the network is trained.
         device: Device of the network.
         num_workers: Processes that read audio ahead. 0: none.
-        network_file: Where the trained network is also written, see `TrainedAligner`. None: not.
+        network_file: Where the network is also written, see `TrainedAligner`. None: not.
+        trained: A network that was trained before, in the place of training one.
+        on_bad: What to do about a cut without text or usable audio: keep it without times, or
+            "stop" with an error.
 
     Returns:
         A report for each corpus.
 
     Raises:
         ValueError: If the numbers of outputs and corpora differ, an output cannot be written, a cut
-            has no text or no usable audio, or no cut of a corpus can be aligned.
+            is a mixture, or has no text or no usable audio and `on_bad` is "stop", no cut of a
+            corpus can be aligned, or the network that was trained before does not know the letters
+            of the texts.
     """
     if len(set(outputs)) != len(manifests):
         names = ", ".join(map(str, outputs))
@@ -115,16 +128,21 @@ def align_corpora(
     if network_file is not None:
         check_folder(network_file)
     options, start = options or TrainingOptions(), time.perf_counter()
-    corpora = [Corpus(cuts, text_normalization, device, num_workers) for cuts in manifests]
-    # Texts that are not normalised are case-folded. A normalisation decides about case itself: in
-    # phonemes, `A` and `a` may be different sounds.
-    alphabet = Alphabet.of(
-        set().union(*(corpus.letters for corpus in corpora)), fold_case=text_normalization is None
-    )
+    corpora = [
+        Corpus(cuts, text_normalization, device, num_workers, on_bad == "stop")
+        for cuts in manifests
+    ]
+    aligner = trained
+    if aligner is not None:
+        _check_fits(aligner, corpora, text_normalization)
+    alphabet = aligner.alphabet if aligner is not None else _alphabet(corpora, text_normalization)
     examples = _draw(corpora, options, alphabet)
-    network = train_network(examples, len(alphabet), options, device)
+    if aligner is None:
+        network = train_network(examples, len(alphabet), options, device)
+        aligner = TrainedAligner(network, alphabet, text_normalization)
     if network_file is not None:
-        TrainedAligner(network, alphabet, text_normalization).save(network_file)
+        aligner.save(network_file)
+    network = aligner.network
     median_score, min_score = _usual_scores(network, examples, corpora[0].name)
     num_examples = len(examples)
     del examples
@@ -137,6 +155,35 @@ def align_corpora(
         report.elapsed_s = time.perf_counter() - start
         start = time.perf_counter()
     return reports
+
+
+def _alphabet(corpora: Sequence[Corpus], text_normalization: str | None) -> Alphabet:
+    """The letters of corpora.
+
+    Texts that are not normalised are case-folded. A normalisation decides about case itself: in
+    phonemes, `A` and `a` may be different sounds.
+    """
+    found = set().union(*(corpus.letters for corpus in corpora))
+    return Alphabet.of(found, fold_case=text_normalization is None)
+
+
+def _check_fits(
+    aligner: TrainedAligner, corpora: Sequence[Corpus], text_normalization: str | None
+) -> None:
+    """Raise ValueError if a network was trained on other texts."""
+    if aligner.text_normalization != text_normalization:
+        raise ValueError(
+            f"the network was trained on texts with --text_normalization "
+            f"{aligner.text_normalization}, not {text_normalization}: give the same"
+        )
+    wanted = Alphabet.of(
+        set().union(*(corpus.letters for corpus in corpora)), fold_case=aligner.alphabet.fold_case
+    )
+    if unknown := sorted(set(wanted.letters).difference(aligner.alphabet.letters)):
+        raise ValueError(
+            f"the network was trained on texts without {' '.join(unknown[:10])}: train one on "
+            "these texts, without --trained"
+        )
 
 
 def _draw(corpora: Sequence[Corpus], options: TrainingOptions, alphabet: Alphabet) -> list[Example]:
@@ -152,6 +199,8 @@ def _draw(corpora: Sequence[Corpus], options: TrainingOptions, alphabet: Alphabe
         if missing_s <= 0:
             break
     if not examples:
+        if reason := next((why for one in corpora for why in one.unusable.values()), None):
+            raise ValueError(f"{corpora[0].name}: no cut can be trained on: {reason}")
         raise ValueError(f"--train_hours {options.train_hours:g} selects no cut: give more")
     return examples
 
@@ -168,16 +217,20 @@ def _unless_none(
 def _why_none(name: str, report: AlignmentReport, num_examples: int) -> str:
     """The error for a corpus of which no cut can be aligned, with its likely cause."""
     short, doubtful = len(report.too_short), len(report.doubtful)
+    none = f"{name}: none of its {report.num_cuts} cuts can be aligned"
+    if not short + doubtful:
+        return f"{none}, such as {next(iter(report.unusable.values()))}: repair them"
     cause = (
         "the texts do not belong to these recordings, since they are longer than what is said"
         if short > doubtful
         else "their texts belong to other recordings, or they sound unlike the "
         f"{num_examples} recordings that the network was trained on"
     )
+    unusable = f", {len(report.unusable)} without text or audio" if report.unusable else ""
     return (
-        f"{name}: none of its {report.num_cuts} cuts can be aligned ({short} too short for their "
-        f"text, {doubtful} that do not sound like it). Most likely {cause}. Align it in a run of "
-        "its own, or train without times of words"
+        f"{none} ({short} too short for their text, {doubtful} that do not sound like it"
+        f"{unusable}). Most likely {cause}. Align it in a run of its own, or train without times "
+        "of words"
     )
 
 
@@ -249,14 +302,21 @@ def _align(
 ) -> Iterator[Cut]:
     """Yield all cuts in order, with times where they can be aligned, and fill in the report."""
     clips = corpus.read(corpus.cuts, "align", corpus.num_cuts)
+    report.unusable = corpus.unusable
     while group := list(islice(clips, _CLIPS_AHEAD)):
-        texts = [corpus.words(cut) for cut, _ in group]
+        usable = [(cut, features) for cut, features in group if features is not None]
+        texts = [corpus.words(cut) for cut, _ in usable]
         encoded = list(map(alphabet.encode, texts))
-        paths = find_paths(network, [features for _, features in group], encoded)
-        for (cut, _), words, symbols, path in zip(group, texts, encoded, paths, strict=True):
+        paths = find_paths(network, [features for _, features in usable], encoded)
+        found = zip(texts, encoded, paths, strict=True)
+        for cut, features in group:
             report.num_cuts += 1
             report.speech_s += cut.duration
             cut = without_times(cut)
+            if features is None:
+                yield cut
+                continue
+            words, symbols, path = next(found)
             if path is None:
                 report.too_short.append(cut.id)
             elif path.scores.mean() < report.min_score:

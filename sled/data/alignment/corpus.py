@@ -26,25 +26,38 @@ class Corpus:
         text_normalization: Normalisation of texts, see `sled.normalization`.
         device: Device on which features are computed.
         num_workers: Processes that read audio ahead. 0: none.
+        stop_at_bad: Whether a cut without text or usable audio is an error.
 
     Attributes:
         num_cuts: Number of cuts.
         speech_s: Duration of the cuts in seconds.
         letters: Letters that occur in the texts.
+        unusable: Why cuts cannot be used, by their ids, as far as they have been read.
 
     Raises:
-        ValueError: If a cut has no text; the error names it.
+        ValueError: If a cut is a mixture, or has no text and `stop_at_bad` is true; the error names
+            it.
     """
 
     def __init__(
-        self, cuts: CutSet, text_normalization: str | None, device: str, num_workers: int
+        self,
+        cuts: CutSet,
+        text_normalization: str | None,
+        device: str,
+        num_workers: int,
+        stop_at_bad: bool,
     ) -> None:
         self.cuts, self.text_normalization = cuts, text_normalization
         self.features, self.num_workers = Features(device), num_workers
+        self.stop_at_bad = stop_at_bad
+        self.unusable: dict[str, str] = {}
         words: set[str] = set()
         self.num_cuts, self.speech_s = 0, 0.0
-        for cut in cuts:
-            words.update(self.words(cut))
+        for cut in track(cuts, "read texts", "cut"):
+            own = self.words(cut)
+            if not own:
+                self._leave_out(cut, f"cut {cut.id} has no text")
+            words.update(own)
             self.num_cuts += 1
             self.speech_s += cut.duration
         self.letters = {letter for word in words for letter in letters(word)}
@@ -72,18 +85,33 @@ class Corpus:
         return [
             Example(features.half().cpu(), alphabet.encode(self.words(cut)))
             for cut, features in self.read(chosen, "read", round(share * self.num_cuts))
+            if features is not None
         ]
 
-    def read(self, cuts: Iterable[Cut], what: str, total: int) -> Iterator[tuple[Cut, Tensor]]:
+    def read(
+        self, cuts: Iterable[Cut], what: str, total: int
+    ) -> Iterator[tuple[Cut, Tensor | None]]:
         """Yield cuts and their features [T, F], with a progress bar.
 
+        A cut without text or usable audio has None.
+
         Raises:
-            ValueError: If the audio of a cut is unusable; the error names the cut.
+            ValueError: If the audio of a cut is unusable, and `stop_at_bad` is true; the error
+                names the cut.
         """
         clips = read_clips(((0, cut) for cut in cuts), SAMPLE_RATE, self.num_workers)
         for clip in track(clips, what, "cut", total):
             if clip.audio is None:
-                raise ValueError(
-                    f"{self.name}: {clip.reason}: repair it, or remove the cut from the manifest"
-                )
-            yield clip.cut, self.features(torch.from_numpy(clip.audio))
+                self._leave_out(clip.cut, clip.reason)
+            if clip.audio is None or clip.cut.id in self.unusable:
+                yield clip.cut, None
+            else:
+                yield clip.cut, self.features(torch.from_numpy(clip.audio))
+
+    def _leave_out(self, cut: Cut, reason: str) -> None:
+        if self.stop_at_bad:
+            raise ValueError(
+                f"{self.name}: {reason}: repair it, or leave such cuts without times with "
+                "--on_bad skip"
+            )
+        self.unusable.setdefault(cut.id, reason)

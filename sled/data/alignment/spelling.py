@@ -16,18 +16,15 @@ WORD_END = 1
 
 
 def cut_words(cut: Cut, text_normalization: str | None) -> list[str]:
-    """Words of a cut, as a model with this normalisation reads them.
+    """Words of a cut, as a model with this normalisation reads them; none if nothing is said.
 
     Raises:
-        ValueError: If the cut has no text, or is a mixture of cuts.
+        ValueError: If the cut is a mixture of cuts.
     """
     if not isinstance(cut, DataCut):
         raise ValueError(f"cut {cut.id} is a mixture: save it as a single recording")
     text = (cut.supervisions[0].text or "") if cut.supervisions else ""
-    words = normalize(text, text_normalization).split()
-    if not words:
-        raise ValueError(f"cut {cut.id} has no text: remove or transcribe it")
-    return words
+    return normalize(text, text_normalization).split()
 
 
 def letters(word: str, fold_case: bool = False) -> list[str]:

@@ -231,6 +231,50 @@ def test_cuts_that_do_not_hold_their_text_get_no_times_and_are_counted(
     assert "1 cuts that do not sound like their text: wrong" in others
 
 
+@pytest.fixture
+def damaged(corpus: Path) -> Path:
+    """The corpus with cuts of which nothing can be read: in it, and at its beginning."""
+    cuts = list(load_cuts(corpus))
+    audio, _ = say("ab", seed=0)
+    bad = [
+        make_cut(corpus.parent, name, text, audio, 0.0)
+        for name, text in (("mute", None), ("deaf", "ab"), ("void", " "))
+    ]
+    (corpus.parent / "audio" / "deaf.wav").unlink()
+    for place, cut in zip((0, 7, len(cuts)), bad, strict=True):
+        cuts.insert(place, cut)
+    path = corpus.with_name("damaged.jsonl.gz")
+    save_cuts(CutSet.from_cuts(cut.with_recording_path_prefix("") for cut in cuts), path)
+    return path
+
+
+def test_cuts_that_cannot_be_read_are_kept_without_times_and_listed(
+    corpus: Path, damaged: Path, together: Aligned, capsys: pytest.CaptureFixture
+) -> None:
+    """The others have the times that they have without them."""
+    output = corpus.with_name("aligned_damaged.jsonl.gz")
+    flags = ("--output", output, "--trained", saved_network(corpus), *FLAGS, FEW_STEPS)
+    assert run("align", "--manifest", damaged, *flags) == 0
+    ends = {cut.id: (word_ends(cut), letter_ends(cut)) for cut in load_cuts(output)}
+    assert list(ends) == [cut.id for cut in load_cuts(damaged)]
+    for name in ("mute", "deaf", "void"):
+        assert ends.pop(name) == (None, None)
+    assert ends == {
+        cut.id: (word_ends(cut), letter_ends(cut)) for cut in load_cuts(together.manifest)
+    }
+    printed = capsys.readouterr().out
+    assert "3 cuts without text or usable audio: mute, void, deaf" in printed
+    assert "cut mute has no text" in printed and "cut deaf: cannot read its audio" in printed
+
+
+def test_it_stops_at_such_a_cut_if_asked_to(damaged: Path, capsys: pytest.CaptureFixture) -> None:
+    flags = ("--on_bad", "stop", *FLAGS, FEW_STEPS)
+    output = damaged.with_name("stopped.jsonl.gz")
+    assert run("align", "--manifest", damaged, "--output", output, *flags) == 2
+    assert "cut mute has no text: repair it, or" in capsys.readouterr().err
+    assert not output.exists()
+
+
 # What is written.
 
 
@@ -358,6 +402,33 @@ def test_the_loss_of_a_clip_is_the_same_in_a_batch(together: Aligned, corpus: Pa
     assert aligner.losses(speech[:1], ["abcd" * 40]) == [float("inf")]
     with pytest.raises(ValueError, match="without a letter of 'ab x'"):
         aligner.losses(speech[:1], ["ab x"])
+
+
+def test_a_trained_network_aligns_as_in_the_run_that_trained_it(
+    together: Aligned, corpus: Path, strange: Path, tmp_path: Path
+) -> None:
+    outputs = [corpus.with_name(f"again_{index}.jsonl.gz") for index in range(2)]
+    flags = ("--trained", saved_network(corpus), "--network", tmp_path / "copy.safetensors")
+    with patch.object(align, "train_network", None):
+        command = ("--manifest", corpus, strange, "--output", *outputs, *FLAGS, FEW_STEPS)
+        assert run("align", *command, *flags) == 0
+    assert [lines(output) for output in outputs] == [
+        lines(path) for path in (together.manifest, together.strange)
+    ]
+    assert (tmp_path / "copy.safetensors").read_bytes() == saved_network(corpus).read_bytes()
+
+
+def test_a_network_for_other_texts_is_refused(
+    together: Aligned, corpus: Path, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    audio, _ = say("ab", seed=0)
+    other = tmp_path / "other.jsonl.gz"
+    save_cuts(CutSet.from_cuts([make_cut(tmp_path, "other", "ab xy", audio, 0.0)]), other)
+    flags = ("--output", tmp_path / "out.jsonl.gz", "--trained", saved_network(corpus), *FLAGS, 1)
+    assert run("align", "--manifest", other, *flags) == 2
+    assert "texts without x y: train one" in capsys.readouterr().err
+    assert run("align", "--manifest", corpus, *flags, "--text_normalization", "english") == 2
+    assert "--text_normalization None, not english" in capsys.readouterr().err
 
 
 def test_other_files_are_refused(tmp_path: Path) -> None:
