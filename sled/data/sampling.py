@@ -25,6 +25,8 @@ from lhotse.dataset.sampling.base import SamplingConstraint
 from lhotse.dataset.sampling.dynamic_bucketing import estimate_duration_buckets
 from lhotse.utils import streaming_shuffle
 
+from sled.files.progress import track
+
 MAX_BUCKETS = 30
 # With fewer batches per bucket, many batches at the end of an epoch would be partial.
 MIN_BATCHES_PER_BUCKET = 4
@@ -222,11 +224,24 @@ class TrainingBatches:
     def __iter__(self) -> Iterator[list[Cut]]:
         epoch, skip = self.locate(self.start)
         while True:
-            count = 0
-            for batch in self.batches.epoch(epoch):
+            batches = self.batches.epoch(epoch)
+            count = _pass_over(batches, skip)
+            for batch in batches:
                 count += 1
-                if count > skip:
-                    yield batch
+                yield batch
             if epoch == len(self.epoch_lengths):
                 self.epoch_lengths.append(count)
             epoch, skip = epoch + 1, 0
+
+
+def _pass_over(batches: Iterator[list[Cut]], skip: int) -> int:
+    """Draw the first batches of an epoch again, which were trained on; returns their number.
+
+    Which ones they were depends on all that came before, so this reads the corpus up to there.
+    """
+    if not skip:
+        return 0
+    count = 0
+    for _ in track(islice(batches, skip), "finding the place", "batch", skip):
+        count += 1
+    return count

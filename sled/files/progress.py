@@ -61,9 +61,8 @@ class Progress:
             logger.info("%s", self._describe(note, now - self._start))
 
     def _describe(self, note: str, elapsed_s: float) -> str:
-        count = f"{self._done} {self._unit}s"
-        if self._total is not None:
-            count = f"{self._done} of {self._total} {self._unit}s"
+        of = "" if self._total is None else f" of {self._total}"
+        count = f"{self._done}{of} {self._unit}{'es' if self._unit.endswith('ch') else 's'}"
         parts, done = [f"{self._what}: {count}", note], self._done - self._initial
         if self._total is not None and done:
             left_s = elapsed_s / done * max(0, self._total - self._done)

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from lhotse import CutSet, MonoCut
 
 from sled.data.sampling import SpeechBatches, TrainingBatches
+from sled.files import progress
 
 durations = st.lists(st.floats(0.3, 20.0), min_size=1, max_size=120)
 
@@ -138,6 +139,18 @@ def test_training_goes_on_from_any_batch(position):
     later.start = position
     assert ids(list(islice(later, 60 - position))) == expected[position:]
     assert later.epoch_lengths == whole.epoch_lengths
+
+
+def test_it_tells_how_far_it_is_on_the_way_to_that_batch(monkeypatch, caplog):
+    monkeypatch.setattr(progress, "LINE_S", 0.0)
+    caplog.set_level("INFO")
+    batches = TrainingBatches(batches_of([1.0] * 10, max_cuts=2))
+    next(iter(batches))
+    assert not caplog.messages
+    batches.start = 3
+    next(iter(batches))
+    said = [message.rpartition(",")[0] for message in caplog.messages]
+    assert said == [f"finding the place: {done} of 3 batches" for done in (1, 2, 3)]
 
 
 def test_epochs_are_counted_by_their_true_lengths():

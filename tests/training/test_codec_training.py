@@ -265,6 +265,22 @@ class TestSegments:
         assert torch.equal(batch, self.draw(self.sampler(corpus, max_cached_hours=0)))
         assert not torch.equal(batch, self.draw(self.sampler(corpus), seed=1))
 
+    def test_clips_are_drawn_as_often_as_they_are_long(self, tmp_path: Path) -> None:
+        lengths_s = [0.3, 0.1, 1.2, 0.4]
+        sampler = self.sampler(make_corpus(tmp_path, [harmonic(100, one) for one in lengths_s]))
+        generator = torch.Generator().manual_seed(0)
+        drawn = np.bincount([sampler._draw(generator) for _ in range(4000)], minlength=4)
+        # Five standard deviations of a binomial distribution are at most 0.04.
+        np.testing.assert_allclose(drawn / 4000, np.array(lengths_s) / 2, atol=0.04)
+
+    def test_there_may_be_more_clips_than_multinomial_takes(self, corpus: str) -> None:
+        sampler, count = self.sampler(corpus), 2**24 + 5
+        sampler._ends_s = torch.arange(1, count + 1, dtype=torch.float64)
+        generator = torch.Generator().manual_seed(0)
+        drawn = [sampler._draw(generator) for _ in range(400)]
+        assert 0 <= min(drawn) < 0.05 * count and 0.95 * count < max(drawn) < count
+        assert np.mean(drawn) == pytest.approx(count / 2, rel=0.15)
+
     def test_clips_come_at_one_loudness_and_never_overload(self, tmp_path: Path) -> None:
         quiet = make_corpus(tmp_path, [1e-2 * harmonic(100, 0.3)])
         whole = self.draw(self.sampler(quiet, segment_samples=7200))

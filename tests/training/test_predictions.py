@@ -308,6 +308,7 @@ def test_the_decoder_learns_to_speak_what_was_predicted(corpus: Path, tmp_path: 
     for share in (0.0, 1.0):
         output = tmp_path / f"codec-{share}"
         settings: dict[str, Any] = {"predictions": str(folder), "predictions_share": share}
+        settings["learning_rate"] = 1e-3  # at which what is drawn hardly changes the distances
         trainer = CodecTrainer(adaptation(corpus, output, eval_predictions=str(folder), **settings))
         report = trainer.train()
         assert report.predictions is not None

@@ -98,10 +98,12 @@ class SegmentSampler:
         self.segment_samples = segment_samples
         self.loudness_db = loudness_db
         self.loudness_jitter_db = loudness_jitter_db
-        self.weights = torch.tensor([cut.duration for cut in self.cuts], dtype=torch.float64)
+        durations = torch.tensor([cut.duration for cut in self.cuts], dtype=torch.float64)
+        # Where each clip ends, all one after the other: a draw takes the logarithm of their number.
+        self._ends_s = durations.cumsum(0)
         self.letter_times = LetterTimes(self.cuts) if with_letters else None
         self._tracks: dict[int, VoiceTrack] | None = {} if with_voice else None
-        self.hours = float(self.weights.sum()) / 3600
+        self.hours = float(durations.sum()) / 3600
         self._cache: list[np.ndarray] | None = None
         if self.hours <= max_cached_hours:
             logger.info("loading %d clips (%.2f h) into memory", len(self.cuts), self.hours)
@@ -114,9 +116,15 @@ class SegmentSampler:
     def _clip(self, index: int) -> np.ndarray:
         return self._load(index) if self._cache is None else self._cache[index]
 
+    def _draw(self, generator: torch.Generator) -> int:
+        """Number of a clip; long ones are drawn more often."""
+        place_s = torch.rand((), dtype=torch.float64, generator=generator) * self._ends_s[-1]
+        index = int(torch.searchsorted(self._ends_s, place_s, right=True))
+        return min(index, len(self._ends_s) - 1)  # the product may be rounded up to the last end
+
     def _segment(self, generator: torch.Generator) -> _Segment:
         """One segment at the nominal loudness."""
-        index = int(torch.multinomial(self.weights, 1, generator=generator))
+        index = self._draw(generator)
         clip = self._clip(index)
         spare = max(len(clip) - self.segment_samples, 0) // self.grid
         start = self.grid * int(torch.randint(spare + 1, (), generator=generator))
