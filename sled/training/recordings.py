@@ -199,9 +199,8 @@ def _prepare(recordings: Path, output: Path, normalization: str | None) -> float
         remedy=f"record more sentences, no two the same ({rejected_path(folder, SPLITS[0])} has "
         "what was left out)",
     )
-    files = _digest_files(items)
-    _forget_if_changed(output, files)
-    settings = {"recordings": recordings.absolute(), "files": files}
+    settings = {"recordings": str(recordings.absolute()), "files": _digest_files(items)}
+    _forget_if_changed(output, settings)
     report = prepare_corpus(items, folder, options, settings, replace=True)
     speech_s = 3600 * sum(report.hours.values())
     logger.info(
@@ -225,19 +224,22 @@ def _digest_files(items: Iterable[Item]) -> str:
     return digest.hexdigest()
 
 
-def _forget_if_changed(output: Path, files: str) -> None:
+def _forget_if_changed(output: Path, settings: dict[str, str]) -> None:
     """Remove what was made from audio files that have changed since.
 
     Later steps see in manifests that texts or durations have changed, but not that a recording was
     repaired.
+
+    Raises:
+        ValueError: If the folder is that of other recordings.
     """
     report = report_path(output / "data", SPLITS[0])
-    earlier = (
-        read_json_object(report).get("settings", {}).get("files", files)
-        if report.is_file()
-        else files
-    )
-    if earlier != files:
+    if not report.is_file():
+        return
+    earlier = {**settings, **read_json_object(report).get("settings", {})}
+    if earlier["recordings"] != settings["recordings"]:
+        raise ValueError(f"{output} was made of {earlier['recordings']}: name another --output")
+    if earlier["files"] != settings["files"]:
         logger.info("recordings have changed since they were prepared: all steps are repeated")
         for path in (output / "data").glob("aligned*"):
             path.unlink()

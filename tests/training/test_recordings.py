@@ -152,6 +152,18 @@ def test_changed_recordings_are_prepared_and_encoded_again(
     assert steps() == then and files() == made
 
 
+def test_other_recordings_do_not_take_the_folder_of_a_voice(tmp_path: Path) -> None:
+    for name in ("anna", "ben"):
+        write_audio(tmp_path / name, "a.wav", "b.wav")
+        for file, text in (("a", "One."), ("b", "Two.")):
+            (tmp_path / name / f"{file}.txt").write_text(text)
+    recordings_module._prepare(tmp_path / "anna", tmp_path / "voice", None)
+    (tmp_path / "voice" / "codes").mkdir()
+    with pytest.raises(ValueError, match="voice was made of .*anna: name another --output"):
+        recordings_module._prepare(tmp_path / "ben", tmp_path / "voice", None)
+    assert (tmp_path / "voice" / "codes").is_dir()
+
+
 def copy_with_times(manifests: list[CutSet], outputs: list[Path], **_: object) -> None:
     """In the place of the alignment."""
     for cuts, output in zip(manifests, outputs, strict=True):

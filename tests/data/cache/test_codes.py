@@ -14,6 +14,7 @@ import torch
 from lhotse import CutSet, MonoCut, Recording, SupervisionSegment
 
 from sled.codec import Codec, load_codec
+from sled.data.cache import writing
 from sled.data.cache.codes import (
     cache_codes,
     check_codec,
@@ -23,7 +24,7 @@ from sled.data.cache.codes import (
     verify_codes,
 )
 from sled.data.dataset import SpeechDataset, collate, open_corpus
-from sled.data.manifests import load_cuts, save_cuts
+from sled.data.manifests import can_name_files, load_cuts, save_cuts
 from sled.text.tokenizer import TextTokenizer
 from tests.commands import run
 from tests.debug import GOLDENS, SAMPLE_RATE, debug_codec, debug_waveform
@@ -197,6 +198,50 @@ def test_reading_ahead_changes_nothing(cuts: CutSet, codec: Codec, tmp_path: Pat
     for workers in (0, 2):
         cache_codes(cuts, codec, tmp_path / str(workers), 3, num_workers=workers)
     assert content(tmp_path / "0") == content(tmp_path / "2")
+
+
+@pytest.mark.parametrize("is_checked", [True, False])
+@pytest.mark.parametrize(
+    "name",
+    [
+        *(
+            "one",
+            "a/b",
+            "/abs/one",
+            "a.b",
+            "a b",
+            "..",
+            ".hidden",
+            "a/..",
+            "é",
+            "one.npy",
+            200 * "x",
+        ),
+        *("", "dir/", "./one", "a//b", "a/.", "zero\0"),
+    ],
+)
+def test_ids_that_could_not_be_read_again_are_refused(
+    name: str,
+    is_checked: bool,
+    cuts: CutSet,
+    codec: Codec,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """And only these: without the check, Lhotse fails to read them."""
+    if not is_checked:
+        monkeypatch.setattr(writing, "can_name_files", lambda _: True)
+    one = CutSet.from_cuts([cut.with_id(name) for cut in cuts.subset(first=1)])
+    if can_name_files(name):
+        cache_codes(one, codec, tmp_path)
+        assert ids(load_cached(tmp_path)) == [name]
+    elif is_checked:
+        with pytest.raises(ValueError, match="its id cannot be the name of a file"):
+            cache_codes(one, codec, tmp_path)
+    else:
+        with pytest.raises((RuntimeError, AssertionError)):
+            cache_codes(one, codec, tmp_path)
+            list(load_cached(tmp_path))
 
 
 def test_an_interrupted_cache_continues_with_the_missing_shards(
