@@ -300,6 +300,7 @@ class Config:
         """The longest recording that is continued, whatever training had, in seconds. None: any."""
         return None
 
+    @property
     def text_end_id(self) -> int | None:
         """The token between every text and `eos_token_id`. None: there is none."""
         return None
