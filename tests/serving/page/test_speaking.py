@@ -378,6 +378,34 @@ def test_a_key_is_asked_for(open_page: OpenPage, serve: Callable[..., Running]) 
     assert "$SLED_KEY" in page.locator("#code").inner_text()
 
 
+# The refusal of an old key comes after a new one was accepted.
+LATE_REFUSAL = """async () => {
+  let asked = 0, release;
+  const held = new Promise((resolve) => { release = resolve; });
+  const api = new sled.api.constructor(async () => { asked += 1; return "secret"; });
+  sessionStorage.setItem("sled-key", "wrong");
+  const fetched = window.fetch;
+  window.fetch = async (url, options) => {
+    const response = await fetched(url, options);
+    const late = options.headers.get("authorization") === "Bearer wrong";
+    if (late && String(url).endsWith("voices")) await held;
+    return response;
+  };
+  const voices = api.voices();
+  await api.model();
+  release();
+  await voices;
+  return asked;
+}"""
+
+
+def test_a_late_refusal_of_an_old_key_does_not_take_the_new_one(
+    open_page: OpenPage, serve: Callable[..., Running]
+) -> None:
+    page = open_page(serve(keys=["secret"]).url, expected="401")
+    assert page.evaluate(LATE_REFUSAL) == 1
+
+
 # An hour of speech in an instant: what comes from the server is put in by hand.
 LONG = """async (minutes) => {
   sled.api.socketUrl = () => new Promise(() => {});

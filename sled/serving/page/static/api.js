@@ -60,7 +60,9 @@ export class Api {
       if (failure.status !== 401) throw failure;
       this.needsKey = true;
       this.token = null;
-      if (key) sessionStorage.removeItem(KEY);
+      const newest = sessionStorage.getItem(KEY);
+      if (newest !== null && newest !== key) continue; // given while this request was under way
+      sessionStorage.removeItem(KEY);
       const given = await this.askKey();
       if (!given) throw failure;
       sessionStorage.setItem(KEY, given);
