@@ -21,9 +21,9 @@ if [ -n "${TINY:-}" ]; then
     TOKENIZER_STEPS=${TOKENIZER_STEPS:-20} EPOCHS=${EPOCHS:-3} NUM_UTTS=${NUM_UTTS:-30}
     ALIGN_STEPS=${ALIGN_STEPS:-0} # a network of so few steps does not hear when words are said
 fi
-TRAIN=${TRAIN:-3600} VALID=${VALID:-60} TEST=${TEST:-100} HOURS=${HOURS:-4} TEXTS=${TEXTS:-}
+TRAIN=${TRAIN:-14400} VALID=${VALID:-60} TEST=${TEST:-100} HOURS=${HOURS:-4} TEXTS=${TEXTS:-}
 TOKENIZER_STEPS=${TOKENIZER_STEPS:-1500} TOKENIZER_BATCH_S=${TOKENIZER_BATCH_S:-40}
-ALIGN_STEPS=${ALIGN_STEPS:-400} EPOCHS=${EPOCHS:-10} WHISPER=${WHISPER:-base}
+ALIGN_STEPS=${ALIGN_STEPS:-400} EPOCHS=${EPOCHS:-6} WHISPER=${WHISPER:-base}
 mkdir -p "$RUN/stages" "$RUN/pretrained"
 [ -z "$TEXTS" ] || TEXTS=$(cd "$TEXTS" && pwd)
 cd "$RUN"
@@ -49,7 +49,7 @@ stage speech_tokenizer sled tokenizer speech train --train_manifest cuts_train.j
 stage text_tokenizer sled tokenizer --input cuts_train.jsonl.gz --vocab_size 400 \
     --text_normalization english-phonemes --output pretrained/CosyVoice-BlankEN
 guided=$((ALIGN_STEPS > 0))
-sed -e "s/max_epoch: .*/max_epoch: $EPOCHS/" -e "s/alignment_weight: .*/alignment_weight: $guided/" \
+sed -e "0,/max_epoch: .*/s//max_epoch: $EPOCHS/" -e "s/alignment_weight: .*/alignment_weight: $guided/" \
     "$here/conf/small.yaml" >small.yaml
 
 export train_parts=train dev_parts=valid test_parts=test data_dir=. pretrained_model_dir=pretrained

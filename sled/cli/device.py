@@ -30,6 +30,9 @@ def choose_onnx_device(name: str) -> str:
     Raises:
         ValueError: If it cannot use the device.
     """
+    # ONNX Runtime tells what it was built for; whether there is a GPU, torch does.
+    if name == "auto" and not torch.cuda.is_available():
+        return "cpu"
     try:
         onnx_providers("cuda" if name == "auto" else name)
     except ValueError as error:

@@ -118,6 +118,16 @@ def can_name_files(cut_id: str) -> bool:
     return str(path.parent / path.stem) == cut_id and "\0" not in cut_id
 
 
+def check_cut_id(cut_id: str) -> None:
+    """Check that codes can be stored under an id.
+
+    Raises:
+        ValueError: If it cannot be the name of files.
+    """
+    if not can_name_files(cut_id):
+        raise ValueError(f"cut {cut_id!r}: its id cannot be the name of a file: rename it")
+
+
 def cuts_of_groups(cuts: CutSet, size: int, wanted: Collection[int]) -> Iterator[tuple[int, Cut]]:
     """Divide cuts into consecutive groups of `size` and yield the cuts of some groups.
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import onnxruntime
 import pytest
+import torch
 
 from sled.cli.device import choose_onnx_device
 from sled.files.onnx_file import CPU_PROVIDER, CUDA_PROVIDER, open_onnx
@@ -45,7 +46,10 @@ def file(tmp_path: Path) -> Path:
     return tmp_path / "network.onnx"
 
 
-def test_a_gpu_that_is_offered_is_used(gpu: type[Session], file: Path) -> None:
+def test_a_gpu_that_is_offered_is_used(
+    gpu: type[Session], file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     assert choose_onnx_device("auto") == "cuda" and choose_onnx_device("cuda:1") == "cuda:1"
     assert choose_onnx_device("cpu") == "cpu"
     for device, number in (("cuda", 0), ("cuda:1", 1)):
@@ -56,6 +60,13 @@ def test_a_gpu_that_is_offered_is_used(gpu: type[Session], file: Path) -> None:
     with pytest.raises(ValueError, match="cannot load the libraries of CUDA"):
         open_onnx(file, device="cuda")
     assert open_onnx(file).providers == [CPU_PROVIDER]
+
+
+def test_a_build_for_gpus_computes_on_the_cpu_where_there_is_none(
+    gpu: type[Session], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert choose_onnx_device("auto") == "cpu"
 
 
 def test_a_gpu_that_is_not_offered_is_refused(monkeypatch: pytest.MonkeyPatch, file: Path) -> None:

@@ -51,11 +51,8 @@ def run(args: argparse.Namespace) -> None:
 
     from sled.data.tokens.folder import read_any_corpus, read_folder, write_folder
 
-    if (args.input / "wav.scp").exists() and args.input.resolve() == args.output.resolve():
-        raise ValueError(
-            f"{args.output} is a Kaldi folder already, and its files would be written over: "
-            "name another --output"
-        )
+    if args.input.resolve() == args.output.resolve():
+        raise ValueError(f"{args.output} is the input, too: name another --output")
     needs_text = not args.without_text
     rejected = write_folder(
         read_any_corpus(args.input, needs_text),

@@ -11,6 +11,7 @@ from lhotse.cut import Cut
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
+from sled.data.manifests import check_cut_id
 from sled.files.audio import check_audible, check_full_scale
 from sled.files.channels import mix_channels
 
@@ -61,6 +62,7 @@ class _ClipReader(Dataset[Clip]):
     def __getitem__(self, index: tuple[int, Cut]) -> Clip:
         shard, cut = index
         try:
+            check_cut_id(cut.id)
             # An array: each tensor would need a file descriptor and shared memory.
             audio = cut_waveform(cut, self.sample_rate).numpy()
         except ValueError as error:

@@ -24,7 +24,7 @@ from sled.data.cache.shards import (
     publish_shard,
     rejected_name,
 )
-from sled.data.manifests import can_name_files
+from sled.data.manifests import check_cut_id
 
 
 class ShardWriter:
@@ -46,8 +46,7 @@ class ShardWriter:
         Raises:
             ValueError: If the id of the cut cannot name files, so that it could not be read again.
         """
-        if not can_name_files(cut.id):
-            raise ValueError(f"cut {cut.id!r}: its id cannot be the name of a file: rename it")
+        check_cut_id(cut.id)
         self._shar.write(_with_codes(cut, codes, self._codebook_size))
 
     def reject(self, cut_id: str, reason: str) -> None:

@@ -1,9 +1,9 @@
 """Checking a corpus in parts, so that an interrupted run continues where it stopped.
 
 A part is a file with the results of some thousand items, one per line, in order. It appears when it
-is complete. Its name contains a digest of the items and the limits, so parts of a changed corpus or
-of other limits are not reused. Rejected items are checked again, because their audio may have been
-repaired.
+is complete. Its name contains a digest of the items, their files and the limits, so parts of a
+changed corpus or of other limits are not reused. Rejected items are checked again, because their
+audio may have been repaired.
 """
 
 import hashlib
@@ -127,7 +127,17 @@ def _add(digest: hashlib.blake2b, items: Sequence[Item]) -> None:
 
 
 def _digest(batch: Sequence[Item], limits: Limits, root: Path) -> str:
-    return hashlib.blake2b(repr((limits, root, batch)).encode(), digest_size=12).hexdigest()
+    files = [_file_of(item) for item in batch]
+    return hashlib.blake2b(repr((limits, root, batch, files)).encode(), digest_size=12).hexdigest()
+
+
+def _file_of(item: Item) -> tuple[int, int] | None:
+    """Size and time of an item's audio file; None if there is none."""
+    try:
+        status = None if isinstance(item, Rejected) else item.audio.stat()
+    except (OSError, ValueError):
+        status = None
+    return None if status is None else (status.st_size, status.st_mtime_ns)
 
 
 def _read_cuts(part: Path) -> list[str | None]:

@@ -17,6 +17,7 @@ prompt.
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import random
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -156,6 +157,11 @@ def prepare_english(
     """
     splits = [split for split in SPLITS if split != "clone" or options.held_out]
     manifests = {split: output_dir / f"cuts_{split}.jsonl.gz" for split in splits}
+    inputs = [options.texts, options.test_texts, options.recordings]
+    are_there = all(path is None or path.exists() for path in inputs)
+    # A corpus that is complete does not need them.
+    if not are_there and is_complete(output_dir, options.settings(), manifests.values()):
+        return manifests
     recordings = read_recordings(options.recordings)
     settings = {**options.settings(), CONTENTS: _digest_contents(options, recordings)}
     if is_complete(output_dir, settings, manifests.values()):
@@ -359,7 +365,10 @@ def _digest_contents(
     contents["test_texts"] = digest_files([options.test_texts])
     if options.recordings is not None:
         audio = dict.fromkeys(one.audio for one in recordings.values())
-        contents["recordings"] = digest_files([options.recordings, *audio])
+        # Sizes: there may be hours of audio, and times change when files are copied.
+        sizes = [path.stat().st_size if path.is_file() else 0 for path in audio]
+        manifest = digest_files([options.recordings])
+        contents["recordings"] = hashlib.sha256(f"{manifest} {sizes}".encode()).hexdigest()
     return contents
 
 

@@ -77,7 +77,13 @@ def is_complete(
             f"{output_dir} holds a corpus made with other settings ({_SETTINGS_FILE}: "
             f"{', '.join(differences)}): name another folder or delete this one"
         )
-    return all(manifest.exists() for manifest in manifests)
+    complete = all(manifest.exists() for manifest in manifests)
+    if not complete and CONTENTS in settings and CONTENTS not in recorded:
+        raise ValueError(
+            f"{output_dir} holds the beginning of a corpus of an older version, which drew other "
+            "texts: name another folder or delete this one"
+        )
+    return complete
 
 
 def _differences(recorded: Mapping[str, Any], wanted: Mapping[str, Any]) -> list[str]:

@@ -8,6 +8,7 @@ that failed or have changed are worked on again by the next run.
 from __future__ import annotations
 
 import hashlib
+import logging
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -36,6 +37,8 @@ from sled.data.tokens.journal import (
 from sled.data.tokens.tables import LINGUISTIC, MIXED, SEMANTIC, Row, read_tokens, write_table
 from sled.files.channels import mix_channels
 from sled.files.progress import Progress
+
+logger = logging.getLogger(__name__)
 
 # Recordings that are handed to the threads at a time, for each of them.
 _PER_THREAD = 16
@@ -147,7 +150,8 @@ def extract(
     output.parent.mkdir(parents=True, exist_ok=True)
     sources = {name: source_of(path) for name, path in recordings.items() if path.is_file()}
     finished = read_finished(output, made_with, sources)
-    finished.drop_changed(sources)
+    if changed := finished.drop_changed(sources):
+        logger.warning("%d recordings have another size or time than before: again", changed)
     report = ExtractionReport({})
     todo = {name: path for name, path in recordings.items() if name not in finished.rows}
     done = len(recordings) - len(todo)

@@ -41,8 +41,8 @@ class Finished:
         self.rows[name], self.sources[name] = row, source
         self.is_stored = False
 
-    def drop_changed(self, sources: Mapping[str, str]) -> None:
-        """Drop rows of recordings that are others now."""
+    def drop_changed(self, sources: Mapping[str, str]) -> int:
+        """Drop rows of recordings that are others now; returns how many."""
         changed = [
             name
             for name in self.rows
@@ -52,6 +52,7 @@ class Finished:
             del self.rows[name]
             self.sources.pop(name, None)
         self.is_stored = self.is_stored and not changed
+        return len(changed)
 
 
 def read_finished(output: Path, made_with: str, sources: Mapping[str, str]) -> Finished:
@@ -87,9 +88,13 @@ def read_finished(output: Path, made_with: str, sources: Mapping[str, str]) -> F
     journal = journal_of(output)
     if journal.is_file():
         first, *lines = _whole_lines(journal) or [{}]
-        if first.get("made_with") == made_with and all("row" in line for line in lines):
+        if first.get("made_with") == made_with:
             for line in lines:
-                finished.add(line["name"], np.asarray(line["row"]), line["source"])
+                if "row" in line:
+                    finished.add(line["name"], np.asarray(line["row"]), line["source"])
+                else:  # of an earlier version
+                    [(name, row)] = line.items()
+                    finished.add(name, np.asarray(row), sources.get(name, ""))
         else:
             journal.unlink()
     return finished

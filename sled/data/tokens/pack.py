@@ -30,7 +30,7 @@ from sled.data.tokens.tables import (
     read_tokens,
     read_vectors,
 )
-from sled.files.progress import Progress
+from sled.files.progress import Progress, track
 
 UTTERANCES_PER_FILE = 1000
 # In the metadata of a file: a digest of what it was made of.
@@ -145,7 +145,7 @@ def _sort_out(
     utterances: Sequence[FolderUtterance], tables: _Tables, rejected: dict[str, str]
 ) -> list[FolderUtterance]:
     good = []
-    for one in utterances:
+    for one in track(utterances, "checking", "utterance"):
         reason = _what_is_missing(one, tables)
         if reason:
             rejected[one.id] = reason

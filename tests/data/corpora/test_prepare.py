@@ -146,6 +146,22 @@ def test_mended_audio_is_found_when_a_failed_run_is_repeated(tmp_path: Path) -> 
     assert prepare(items, tmp_path / "out").rejected == {}
 
 
+def test_audio_that_changed_is_looked_at_again(items: list[Item], tmp_path: Path) -> None:
+    """Also if the run has not come to its end, so that nothing is written of it yet."""
+
+    def interrupted() -> Iterator[Item]:
+        yield from items[:9]
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        prepare(interrupted(), tmp_path / "out")
+    first = next(item for item in items if isinstance(item, Utterance))
+    soundfile.write(first.audio, debug_waveform(0.75, sample_rate=RATE), RATE)
+    prepare(items, tmp_path / "out")
+    cuts = {cut.id: cut for cut in load_cuts(tmp_path / "out" / "cuts_train.jsonl.gz")}
+    assert cuts[first.id].duration == 0.75
+
+
 def test_parts_of_a_corpus_that_changed_are_not_used(items: list[Item], tmp_path: Path) -> None:
     def interrupted() -> Iterator[Item]:
         yield from items[:9]

@@ -2,6 +2,7 @@
 
 import json
 import random
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -248,7 +249,7 @@ def change_recordings(options: EnglishOptions) -> str:
 
 
 def change_audio(options: EnglishOptions) -> str:
-    soundfile.write(options.recordings.parent / "1.wav", debug_waveform(0.2, 9), SAMPLE_RATE)
+    soundfile.write(options.recordings.parent / "1.wav", debug_waveform(0.3, 9), SAMPLE_RATE)
     return "the contents of recordings"
 
 
@@ -266,7 +267,7 @@ def test_a_corpus_of_other_texts_or_recordings_is_refused(change, is_complete, s
         prepare_english(tmp_path / "out", short, teachers())
 
 
-def test_a_corpus_of_an_older_version_goes_on(short, tmp_path):
+def test_only_a_complete_corpus_of_an_older_version_is_taken(short, tmp_path):
     """Its settings do not tell what the files held."""
     prepare_english(tmp_path / "out", short, teachers())
     path = tmp_path / "out" / "settings.json"
@@ -276,6 +277,17 @@ def test_a_corpus_of_an_older_version_goes_on(short, tmp_path):
     prepare_english(tmp_path / "out", short, teachers())
     with pytest.raises(ValueError, match="other settings .settings.json: hours.:"):
         prepare_english(tmp_path / "out", replace(short, hours=3.0), teachers())
+    # What it began with may have other texts under the same numbers.
+    (tmp_path / "out" / "cuts_test.jsonl.gz").unlink()
+    with pytest.raises(ValueError, match="beginning of a corpus of an older version"):
+        prepare_english(tmp_path / "out", short, teachers())
+
+
+def test_a_complete_corpus_needs_its_texts_and_recordings_no_more(short, tmp_path):
+    manifests = prepare_english(tmp_path / "out", short, teachers())
+    short.texts.unlink()
+    shutil.rmtree(short.recordings.parent)
+    assert prepare_english(tmp_path / "out", short, teachers()) == manifests
 
 
 def test_recordings_with_the_same_id_are_refused(short, tmp_path):
