@@ -96,16 +96,16 @@ def check_transcript(
     Raises:
         ValueError: If it is too long or too short for it.
     """
-    text = tokenizer.normalize(transcript)
     speaking, rate = config.speaking, config.architecture.frame_rate
     low, high = speaking.min_frames_per_token, speaking.max_frames_per_token
     start, end = find_speech(waveform.numpy(), sample_rate) or (0, 0)
     level = level_of(speaking)
     seconds = level.lead_s + (end - start) / sample_rate + level.tail_s  # as in training
     if low is None or high is None:
-        fewest, most = (len(text) / speed for speed in (MOST_CHARACTERS, FEWEST_CHARACTERS))
+        num_characters = len(tokenizer.normalize(transcript))
+        fewest, most = (num_characters / speed for speed in (MOST_CHARACTERS, FEWEST_CHARACTERS))
     else:
-        num_tokens = len(tokenizer.encode(text))
+        num_tokens = len(tokenizer.encode(transcript))
         fewest, most = num_tokens * low / FASTER / rate, num_tokens * high * SLOWER / rate
     if not fewest <= seconds <= most:
         shown = transcript if len(transcript) <= 40 else f"{transcript[:40]}..."

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from sled.files.speech_level import SpeechLevel, measure_speech
 from sled.model.config import Architecture, Config, Speaking
 from sled.streaming.recording import check_transcript, level_of, read_recording
+from sled.text.tokenizer import TextTokenizer
 from tests.debug import debug_tokenizer
 
 RATE = 24_000
@@ -138,3 +139,13 @@ def test_a_transcript_must_be_possible_in_the_time(speaking, text, fits):
     else:
         with pytest.raises(ValueError, match=r"does not fit .* takes .* s, and .* lasts 2\.\d s"):
             check_transcript(*arguments)
+
+
+def test_the_tokens_of_a_transcript_are_those_of_its_phonemes():
+    """Phonemes are no text: normalised once more, they would be spelled, and take longer."""
+    words = "two three one six eight"
+    tokenizer = TextTokenizer.train([words] * 20, 300, 2, "english-phonemes")
+    speech = torch.from_numpy(voice(2.0))
+    frames = round(2.0 * Architecture().frame_rate) / len(tokenizer.encode(words))
+    speaking = Speaking(min_frames_per_token=frames, max_frames_per_token=frames)
+    check_transcript(words, speech, RATE, tokenizer, Config(Architecture(), speaking=speaking))
