@@ -120,6 +120,18 @@ def test_the_tape_keeps_its_last_minutes(module: Any) -> None:
     assert tape["end"] == [4947, 4948, 4949, 7, 8]
 
 
+def test_a_tape_may_be_cut_between_two_samples(module: Any) -> None:
+    """Where a player is; appending would never end if there were parts of samples."""
+    script = """
+        const tape = new m.Tape(100, 3);
+        tape.append(Int16Array.from({length: 150}, (_, at) => at));
+        tape.truncate(99.7);
+        if (!Number.isInteger(tape.length)) return tape.length;
+        tape.append(Int16Array.from([7, 8, 9]));
+        return Array.from(tape.read(98.4, 1e9), (one) => 32768 * one);"""
+    assert module("tape.js", script) == [98, 99, 7, 8, 9]
+
+
 TURNS = """User: How are you?
 Assistant: Fine.
 

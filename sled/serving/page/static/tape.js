@@ -33,21 +33,21 @@ export class Tape {
   /**
    * Forget all from a sample on.
    *
-   * @param {number} at
+   * @param {number} at may be between two samples, as a player's position is
    */
   truncate(at) {
-    this.length = Math.max(this.start, Math.min(at, this.length));
+    this.length = Math.max(this.start, Math.min(Math.round(at), this.length));
   }
 
   /**
    * Samples from a place on; fewer if there are not so many.
    *
-   * @param {number} from
+   * @param {number} from may be between two samples
    * @param {number} count
    * @returns {Float32Array<ArrayBuffer>} within -1..1
    */
   read(from, count) {
-    const first = Math.max(from, this.start);
+    const first = Math.max(Math.round(from), this.start);
     const output = new Float32Array(Math.max(0, Math.min(count, this.length - first)));
     for (let done = 0; done < output.length;) {
       const place = (first + done) % this.rate;
