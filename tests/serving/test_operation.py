@@ -143,6 +143,7 @@ def test_text_that_is_not_utf_8_leaves_no_trace_in_the_log(
         wire = Wire(served.socket_url)
         wire.send_text(b"\xff")
         wire.take_until(lambda: False)
+        served.wait_until(lambda: bool(log.getvalue()))  # it may come after the close frame
     assert wire.close_code == 1007
     wire.hang_up(reset=False)
     (line,) = log.getvalue().splitlines()
