@@ -1,4 +1,4 @@
-"""Digests of tensors and files."""
+"""Digests of tensors and files, and whether files have changed."""
 
 from __future__ import annotations
 
@@ -41,3 +41,13 @@ def digest_files(paths: Sequence[Path]) -> str:
             raise ValueError(f"cannot read {path} ({error}): check the path") from error
         digest.update(content.digest())
     return digest.hexdigest()
+
+
+def source_of(path: Path) -> str:
+    """What tells whether a file has changed: its size in bytes, and its time in nanoseconds.
+
+    Raises:
+        OSError: If there is no such file.
+    """
+    status = path.stat()
+    return f"{status.st_size} {status.st_mtime_ns}"

@@ -45,6 +45,7 @@ from sled.data.corpora.prepare import (
 )
 from sled.data.corpora.spoken import without_unspoken
 from sled.data.manifests import fingerprint, load_cuts, read_texts, save_cuts, with_relative_audio
+from sled.files.digest import source_of
 from sled.files.json_object import read_json_object
 from sled.loading import DEFAULT_CODEC
 from sled.model.config import Config
@@ -219,8 +220,7 @@ def _digest_files(items: Iterable[Item]) -> str:
     digest = hashlib.blake2b(digest_size=12)
     for item in items:
         if isinstance(item, Utterance) and is_file(item.audio):
-            found = item.audio.stat()
-            digest.update(f"{item.id!r} {found.st_size} {found.st_mtime_ns}\n".encode())
+            digest.update(f"{item.id!r} {source_of(item.audio)}\n".encode())
     return digest.hexdigest()
 
 

@@ -22,6 +22,7 @@ from typing import NamedTuple
 from sled.data.corpora.checks import check_item
 from sled.data.corpora.items import Item, Rejected
 from sled.data.corpora.options import Limits
+from sled.files.digest import source_of
 from sled.files.progress import Progress, track
 
 PART_SIZE = 2_000
@@ -131,13 +132,12 @@ def _digest(batch: Sequence[Item], limits: Limits, root: Path) -> str:
     return hashlib.blake2b(repr((limits, root, batch, files)).encode(), digest_size=12).hexdigest()
 
 
-def _file_of(item: Item) -> tuple[int, int] | None:
-    """Size and time of an item's audio file; None if there is none."""
+def _file_of(item: Item) -> str | None:
+    """What tells whether an item's audio file has changed; None if there is none."""
     try:
-        status = None if isinstance(item, Rejected) else item.audio.stat()
+        return None if isinstance(item, Rejected) else source_of(item.audio)
     except (OSError, ValueError):
-        status = None
-    return None if status is None else (status.st_size, status.st_mtime_ns)
+        return None
 
 
 def _read_cuts(part: Path) -> list[str | None]:

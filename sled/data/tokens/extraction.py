@@ -25,7 +25,7 @@ from sled.codec.features import ANALYSIS_RATE, resample
 from sled.codec.speaker.encoder import load_speaker_encoder
 from sled.codec.speech_tokens.dual import mix_codebooks
 from sled.codec.speech_tokens.files import load_speech_tokenizer
-from sled.data.tokens.header import read_header, source_of
+from sled.data.tokens.header import read_header
 from sled.data.tokens.journal import (
     Finished,
     journal_line,
@@ -36,6 +36,7 @@ from sled.data.tokens.journal import (
 )
 from sled.data.tokens.tables import LINGUISTIC, MIXED, SEMANTIC, Row, read_tokens, write_table
 from sled.files.channels import mix_channels
+from sled.files.digest import source_of
 from sled.files.progress import Progress
 
 logger = logging.getLogger(__name__)

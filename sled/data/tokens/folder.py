@@ -20,6 +20,7 @@ from sled.data.corpora.detect import read_recordings
 from sled.data.corpora.items import Item, Rejected, Utterance, is_encodable, is_file
 from sled.data.corpora.kaldi import find_audio, read_recordings_table, read_table
 from sled.data.tokens.header import read_header
+from sled.files.digest import source_of
 from sled.files.progress import track
 
 # Of utterances whose speaker the corpus does not tell.
@@ -226,8 +227,7 @@ def _cut(item: Utterance, folder: Path, name: str) -> Path:
     The name of the file tells from which part of which recording it is, so no other file is ever
     written over, and a part is written again if its recording or its times have changed.
     """
-    found = item.audio.stat()
-    source = str(item.audio.resolve()), found.st_size, found.st_mtime_ns
+    source = str(item.audio.resolve()), source_of(item.audio)
     part = repr((*source, item.start_s, item.duration_s)).encode()
     path = folder / f"{name}-{hashlib.blake2b(part, digest_size=6).hexdigest()}.wav"
     if path.exists():

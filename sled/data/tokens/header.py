@@ -1,4 +1,4 @@
-"""What training asks of the audio file of an utterance, and whether the file has changed.
+"""What training asks of the audio file of an utterance.
 
 Headers are read where a corpus is prepared, extracted and packed, so that nothing goes through all
 of these and is refused only in the end.
@@ -40,13 +40,3 @@ def check_rate(sample_rate: int) -> None:
     """
     if sample_rate < MIN_SAMPLE_RATE:
         raise ValueError(f"its audio has {sample_rate} Hz, under {MIN_SAMPLE_RATE}")
-
-
-def source_of(path: Path) -> str:
-    """What tells whether a file has changed: its size in bytes, and its time in nanoseconds.
-
-    Raises:
-        OSError: If there is no such file.
-    """
-    status = path.stat()
-    return f"{status.st_size} {status.st_mtime_ns}"

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from sled.data.tokens.folder import FolderUtterance, read_folder
-from sled.data.tokens.header import read_header, source_of
+from sled.data.tokens.header import read_header
 from sled.data.tokens.parquet import (
     DATA_LIST,
     SPOKEN_COLUMN,
@@ -30,6 +30,7 @@ from sled.data.tokens.tables import (
     read_tokens,
     read_vectors,
 )
+from sled.files.digest import source_of
 from sled.files.progress import Progress, track
 
 UTTERANCES_PER_FILE = 1000
