@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -368,6 +369,38 @@ def test_step_audio_s_names_of_arguments_speak(published_folder: Path, recording
     assert rate == 24_000 and len(audio) > 2_000
     prompt = Prompt(given["prompt_text"], recording)
     assert (tts.say(TEXT, prompt=prompt, seed=4).audio == audio).all()
+
+
+def test_a_speaker_stored_with_a_recording_speaks_as_its_prompt_does(
+    published_folder: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    words = "one four nine two seven"
+    tts = TTS.from_pretrained(published_folder)
+    prompt = tts.make_voice(Prompt(words, debug_waveform(0.4), as_recorded=True))
+    tokens = prompt.conditions[PROMPT_TOKENS]
+    stored = {
+        "prompt_text": torch.tensor([tts.tokenizer.encode(words)]),
+        "flow_prompt_speech_token": tokens[None].int(),
+        "prompt_speech_feat": prompt.conditions[PROMPT_MEL].mT[None],
+        "flow_embedding": prompt.conditions[SPEAKER][None],
+    }
+    folder = tmp_path / "model"
+    shutil.copytree(published_folder, folder)
+    torch.save({"eve": stored}, folder / "spk2info.pt")
+    again = TTS.from_pretrained(folder)
+    voice = again.make_voice("eve")
+    assert voice.text == words and voice.units.equal(prompt.units)
+    ours, theirs = again.say(TEXT, prompt=voice, seed=4), tts.say(TEXT, prompt=prompt, seed=4)
+    assert ours.units.equal(theirs.units)
+    np.testing.assert_array_equal(ours.audio, theirs.audio)
+    assert len(again.make_voice("eve", instruction="slowly").units) == 0
+
+    # Words of another tokenizer: the model does not read them.
+    unknown = {"prompt_text": torch.tensor([[70_000]])}
+    torch.save({"eve": stored | unknown}, folder / "spk2info.pt")
+    voice = TTS.from_pretrained(folder).make_voice("eve")
+    assert len(voice.units) == 0 and PROMPT_MEL in voice.conditions
+    assert "not those of this model's tokenizer" in caplog.text
 
 
 def test_a_published_folder_speaks_as_published(published_folder: Path) -> None:

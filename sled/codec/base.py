@@ -130,6 +130,16 @@ class Codec(ABC):
         """Conditions under which speech has the voice of one of `speakers`."""
         raise KeyError(name)
 
+    def recording_of_speaker(self, name: str) -> tuple[tuple[int, ...], Tensor]:
+        """What the model reads before it speaks with the voice of one of `speakers`.
+
+        Returns:
+            Ids of the text tokens of a recording, and its units [T, *unit_shape]. Both are empty if
+            there is no recording, or its words are not known.
+        """
+        del name
+        return (), torch.zeros(0, *self.unit_shape, dtype=self.unit_dtype, device=self.device)
+
     def kept_from_model(self, conditions: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Return conditions under names that only the codec reads, as far as it reads them."""
         return dict(conditions)

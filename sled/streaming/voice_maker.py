@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -18,6 +19,7 @@ from sled.streaming.engine import Engine
 from sled.streaming.recording import Audio, check_transcript, level_of, read_recording
 from sled.streaming.segment_budget import check_prompt
 from sled.streaming.voice import Prompt, Voice
+from sled.text.incremental import IncrementalTokenizer
 from sled.text.tokenizer import TextTokenizer, normalize_spaces
 from sled.transcribe import DEFAULT_MODEL, load_recognizer
 
@@ -25,6 +27,8 @@ from sled.transcribe import DEFAULT_MODEL, load_recognizer
 MAX_VOICES_KEPT = 8
 # Published instructions end with this special token, if the tokenizer has it.
 END_OF_INSTRUCTION = "<|endofprompt|>"
+
+logger = logging.getLogger(__name__)
 
 
 class UnsupportedModeError(ValueError):
@@ -92,12 +96,15 @@ class VoiceMaker:
             if instruction is not None:
                 prompt = replace(prompt, instruction=instruction)
             return self._make(prompt, layout)
+        conditions: Mapping[str, Tensor] = {}
         if isinstance(prompt, Voice):
             if instruction is None:
                 return prompt
             conditions = prompt.conditions
-        else:
-            conditions = {} if prompt is None else codec.conditions_of_speaker(prompt)
+        elif prompt is not None:
+            conditions = codec.conditions_of_speaker(prompt)
+            if instruction is None and (text := self._words_of_speaker(prompt)):
+                return self._make_of_speaker(prompt, text, layout)
         return self._make_without_recording(conditions, layout, instruction)
 
     def _recording(self, name: str) -> Prompt:
@@ -186,6 +193,29 @@ class VoiceMaker:
 
         parts = (waveform.numpy(), text, repr(prompt.instruction))
         return self._once(parts, prompt.conditions, layout, prepare)
+
+    def _words_of_speaker(self, name: str) -> str:
+        """The words of the recording that the codec has stored with a speaker, if they are known."""
+        ids, _ = self._engine.codec.recording_of_speaker(name)
+        text = self._tokenizer.decode(ids)
+        again = IncrementalTokenizer(self._tokenizer)
+        if tuple(again.feed(text) + again.finish()) == ids:
+            return text
+        logger.warning(
+            "the words stored with the speaker %r are not those of this model's tokenizer: only "
+            "the codec continues the recording; give the recording with its words as a prompt",
+            name,
+        )
+        return ""
+
+    def _make_of_speaker(self, name: str, text: str, layout: Layout | None) -> Voice:
+        """Prepare the voice of a speaker whose recording and its words the codec has stored."""
+        model, codec = self._engine.model, self._engine.codec
+        layout, conditions = layout or model.layout, codec.conditions_of_speaker(name)
+        _, units = codec.recording_of_speaker(name)
+        check_prompt(model.config, len(units))
+        prepare = partial(self._prepare, text, units, conditions, layout)
+        return self._once((name, text), conditions, layout, prepare)
 
     def _make_without_recording(
         self, conditions: Mapping[str, Tensor], layout: Layout | None, instruction: str | None

@@ -46,8 +46,9 @@ FLOW, VOCODER, TOKENIZER = "flow", "vocoder", "tokenizer"
 SPEAKER_FILE, SPEAKERS_FILE = "campplus.safetensors", "speakers.safetensors"
 PROMPTS_FILE = "speaker_prompts.safetensors"
 PUBLISHED_SPEAKERS = "spk2info.pt"
-# Of an entry there, what the flow continues.
+# Of an entry there, what the flow continues, and the words that the model reads with the tokens.
 PUBLISHED_TOKENS, PUBLISHED_MEL = "flow_prompt_speech_token", "prompt_speech_feat"
+PUBLISHED_TEXT = "prompt_text"
 
 logger = logging.getLogger(__name__)
 
@@ -64,6 +65,7 @@ class TokenNetworks:
         speaker_encoder: Makes speaker vectors of recordings. None: there is none.
         speakers: Vectors [W] of stored speakers, by name.
         prompts: Recordings of some of these speakers that the flow continues, each one of a batch.
+        texts: The words of some of these recordings, as ids [N] of the model's text tokens.
     """
 
     flow: SpeechFlow
@@ -73,6 +75,7 @@ class TokenNetworks:
     speaker_encoder: SpeakerEncoder | None = None
     speakers: dict[str, Tensor] = field(default_factory=dict)
     prompts: dict[str, FlowPrompt] = field(default_factory=dict)
+    texts: dict[str, Tensor] = field(default_factory=dict)
 
 
 def load_networks(name_or_path: str | Path) -> TokenNetworks:
@@ -90,7 +93,7 @@ def load_networks(name_or_path: str | Path) -> TokenNetworks:
         vocoder = load_vocoder(folder / (PUBLISHED_VOCODER if published else VOCODER))
         flat = read_json_object(folder / CONFIG_FILE) if not published else {}
         settings = TokenCodecSettings.from_dict(flat)
-        speakers, prompts = _load_speakers(folder)
+        speakers, prompts, texts = _load_speakers(folder)
     except OSError as error:
         raise unusable(folder, f"it lacks a file ({error})") from error
     except (TypeError, ValueError) as error:
@@ -103,6 +106,7 @@ def load_networks(name_or_path: str | Path) -> TokenNetworks:
         _load_speaker_encoder(folder),
         speakers,
         prompts,
+        texts,
     )
 
 
@@ -135,6 +139,7 @@ def save_networks(networks: TokenNetworks, folder: Path) -> None:
             for name, prompt in networks.prompts.items()
             for kind, one in (("tokens", prompt.tokens), ("mel", prompt.mel))
         }
+        parts |= {f"text.{name}": one.contiguous() for name, one in networks.texts.items()}
         save_file(parts, folder / PROMPTS_FILE)
 
 
@@ -154,34 +159,38 @@ def _load_speaker_encoder(folder: Path) -> SpeakerEncoder | None:
     return None
 
 
-def _load_speakers(folder: Path) -> tuple[dict[str, Tensor], dict[str, FlowPrompt]]:
-    """The vectors of stored speakers, and the recordings of those that have one."""
+def _load_speakers(
+    folder: Path,
+) -> tuple[dict[str, Tensor], dict[str, FlowPrompt], dict[str, Tensor]]:
+    """The vectors of stored speakers, the recordings of those that have one, and their words."""
     path = folder / PUBLISHED_SPEAKERS
     if (folder / SPEAKERS_FILE).is_file():
-        return load_file(folder / SPEAKERS_FILE), _load_prompts(folder / PROMPTS_FILE)
+        return load_file(folder / SPEAKERS_FILE), *_load_prompts(folder / PROMPTS_FILE)
     if not path.is_file():
-        return {}, {}
+        return {}, {}, {}
     try:
         stored: dict[str, dict[str, Any]] = torch.load(path, "cpu", weights_only=True)
         speakers = {name: _published_vector(one) for name, one in stored.items()}
+        recorded = {
+            name: one
+            for name, one in stored.items()
+            if one.keys() >= {PUBLISHED_TOKENS, PUBLISHED_MEL}
+        }
         prompts = {
             name: FlowPrompt(
                 one[PUBLISHED_TOKENS].long().reshape(1, -1), one[PUBLISHED_MEL].float().mT
             )
-            for name, one in stored.items()
-            if one.keys() >= {PUBLISHED_TOKENS, PUBLISHED_MEL}
+            for name, one in recorded.items()
+        }
+        texts = {
+            name: one[PUBLISHED_TEXT].long().flatten()
+            for name, one in recorded.items()
+            if PUBLISHED_TEXT in one
         }
     except (pickle.UnpicklingError, RuntimeError, KeyError, TypeError, AttributeError) as error:
         reason = str(error).partition("\n")[0]
         raise ValueError(f"{path} holds no speaker vectors ({reason}): copy it again") from error
-    if prompts:
-        logger.warning(
-            "%s: the flow continues the recordings of %s, the language model reads neither them nor"
-            " their texts: for that, make voices of the recordings",
-            path,
-            ", ".join(sorted(prompts)),
-        )
-    return speakers, prompts
+    return speakers, prompts, texts
 
 
 def _published_vector(entry: Mapping[str, Any]) -> Tensor:
@@ -192,9 +201,13 @@ def _published_vector(entry: Mapping[str, Any]) -> Tensor:
     return vector
 
 
-def _load_prompts(path: Path) -> dict[str, FlowPrompt]:
+def _load_prompts(path: Path) -> tuple[dict[str, FlowPrompt], dict[str, Tensor]]:
     if not path.is_file():
-        return {}
+        return {}, {}
     parts = load_file(path)
-    names = [key.removeprefix("tokens.") for key in parts if key.startswith("tokens.")]
-    return {name: FlowPrompt(parts[f"tokens.{name}"], parts[f"mel.{name}"]) for name in names}
+    kinds = dict[str, dict[str, Tensor]](tokens={}, mel={}, text={})
+    for key, one in parts.items():
+        kind, _, name = key.partition(".")
+        kinds[kind][name] = one
+    prompts = {name: FlowPrompt(one, kinds["mel"][name]) for name, one in kinds["tokens"].items()}
+    return prompts, kinds["text"]

@@ -162,6 +162,13 @@ class TokenCodec(Codec):
         return conditions
 
     @override
+    def recording_of_speaker(self, name: str) -> tuple[tuple[int, ...], Tensor]:
+        prompt, text = self.networks.prompts.get(name), self.networks.texts.get(name)
+        if prompt is None or text is None:
+            return super().recording_of_speaker(name)
+        return tuple(text.tolist()), prompt.tokens[0].to(self.device)
+
+    @override
     def kept_from_model(self, conditions: Mapping[str, Tensor]) -> dict[str, Tensor]:
         return {OWN_SPEAKER if name == SPEAKER else name: one for name, one in conditions.items()}
 

@@ -324,20 +324,21 @@ def published_with_speakers(folder: Path, speakers: dict[str, dict[str, Tensor]]
     return folder
 
 
-def test_the_flow_continues_the_recording_of_a_stored_speaker(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_the_recording_of_a_stored_speaker_is_continued(tmp_path: Path) -> None:
     plain, whole = {"embedding": randn(1, 16, seed=3)}, zero_shot(5)
     codec = load_codec(
         published_with_speakers(tmp_path / "published", {"ann": plain, "ben": whole})
     )
     assert isinstance(codec, TokenCodec)
-    assert "recordings of ben, the language model reads neither" in caplog.text
     assert codec.conditions_of_speaker("ann").keys() == {SPEAKER}
     conditions = codec.conditions_of_speaker("ben")
     assert conditions[SPEAKER].equal(whole["llm_embedding"][0])
     assert conditions[PROMPT_TOKENS].tolist() == whole["flow_prompt_speech_token"][0].tolist()
     assert conditions[PROMPT_MEL].equal(whole["prompt_speech_feat"][0].T)
+    assert codec.recording_of_speaker("ann")[0] == ()
+    text, tokens = codec.recording_of_speaker("ben")
+    assert list(text) == whole["prompt_text"][0].tolist()
+    assert tokens.equal(conditions[PROMPT_TOKENS])
     units = tokens_for(codec, 2, 20)
     batch = {name: torch.stack([one, one]) for name, one in conditions.items()}
     spoken = codec.decode(units, batch)
@@ -348,6 +349,7 @@ def test_the_flow_continues_the_recording_of_a_stored_speaker(
     CodecParts(networks).save(tmp_path / "ours")
     again = load_codec(tmp_path / "ours")
     assert relative_error(again.decode(units), spoken) < 1e-4
+    assert again.recording_of_speaker("ben")[0] == text
 
 
 @pytest.mark.parametrize(
