@@ -195,7 +195,7 @@ class VoiceMaker:
         return self._once(parts, prompt.conditions, layout, prepare)
 
     def _words_of_speaker(self, name: str) -> str:
-        """The words of the recording that the codec has stored with a speaker, if they are known."""
+        """The words of the recording that the codec has stored with a speaker, if known."""
         ids, _ = self._engine.codec.recording_of_speaker(name)
         text = self._tokenizer.decode(ids)
         again = IncrementalTokenizer(self._tokenizer)
