@@ -2,8 +2,9 @@
 
 Usage, in the folder of the run:
 
-    python small.py begin CORPUS...   joined manifests, LibriTTS folders, random networks
-    python small.py finish            the folder `model`, from which `sled speak` speaks
+    python small.py corpora CORPUS...   joined manifests, and folders in the form of LibriTTS
+    python small.py networks            random networks, of the sizes below
+    python small.py finish              the folder `model`, from which `sled speak` speaks
 """
 
 import random
@@ -66,14 +67,19 @@ VOCODER = VocosSizes()
 SPEAKER_ENCODER = SpeakerSizes(growth_rate=4, init_channels=16, block_layers=(1, 1, 1))
 
 
-def begin(corpora: list[Path]) -> None:
-    """Join corpora, write them as LibriTTS has it, and make the networks."""
+def write_corpora(corpora: list[Path]) -> None:
+    """Join the corpora, and write them as LibriTTS has it."""
     for split in SPLITS:
-        cuts = [cut for one in corpora for cut in load_cuts(one / f"cuts_{split}.jsonl.gz")]
+        paths = [one / f"cuts_{split}.jsonl.gz" for one in corpora]
+        cuts = [cut for path in paths if path.exists() for cut in load_cuts(path)]
         random.Random(0).shuffle(cuts)  # the speech tokenizer validates on the first ones
         named = [cut.with_id(utterance_name(number)) for number, cut in enumerate(cuts)]
         CutSet.from_cuts(named).to_file(f"cuts_{split}.jsonl.gz")
         write_libritts(Path(f"cuts_{split}.jsonl.gz"), Path("LibriTTS") / split)
+
+
+def make_networks() -> None:
+    """Make the networks that are to be trained."""
     torch.manual_seed(0)
     Qwen2ForCausalLM(QWEN2).save_pretrained(PRETRAINED / "CosyVoice-BlankEN")
     encoder = SpeakerNetwork(SPEAKER_ENCODER).eval()
@@ -133,7 +139,12 @@ def finish() -> None:
 
 if __name__ == "__main__":
     command, *arguments = sys.argv[1:]
-    if command == "begin":
-        begin(list(map(Path, arguments)))
-    else:
-        finish()
+    match command:
+        case "corpora":
+            write_corpora(list(map(Path, arguments)))
+        case "networks":
+            make_networks()
+        case "finish":
+            finish()
+        case _:
+            sys.exit(f"{command}: choose from corpora, networks, finish")

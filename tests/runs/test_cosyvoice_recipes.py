@@ -102,15 +102,10 @@ def test_an_error_page_does_not_become_part_of_an_archive(tmp_path):
     server.shutdown()
 
 
-@pytest.mark.parametrize("steps", [0, 7])
-def test_the_small_chain_is_told_what_is_said_before_its_corpus_is_packed(steps, tmp_path):
-    run = tmp_path / "run"
-    for part in ("train", "valid"):
-        (run / "data" / part / "parquet").mkdir(parents=True)
-        (run / "data" / part / "parquet" / "data.list").write_text(f"{part}.tar\n")
-    settings = {"RUN": str(run), "ALIGN_STEPS": str(steps)}
+def names_of(commands: list[list[str]]) -> list[str]:
+    """Names of scripts and of `sled` commands, whose flags are parsed."""
     names = []
-    for command in commands_of(RUNS / "cosyvoice2" / "small.sh", tmp_path, **settings):
+    for command in commands:
         if command[:2] != ["-m", "sled"]:
             names.append(next(Path(word).stem for word in command if word.endswith(".py")))
             continue
@@ -120,11 +115,46 @@ def test_the_small_chain_is_told_what_is_said_before_its_corpus_is_packed(steps,
         if not COMMANDS_OF_SLED[name].own_parser:
             build_parser(name).parse_args(words)
         names.append(name)
+    return names
+
+
+def make_lists(run: Path) -> None:
+    """What the packing of a corpus leaves behind."""
+    for part in ("train", "valid"):
+        (run / "data" / part / "parquet").mkdir(parents=True)
+        (run / "data" / part / "parquet" / "data.list").write_text(f"{part}.tar\n")
+
+
+@pytest.mark.parametrize("steps", [0, 7])
+def test_the_small_chain_is_told_what_is_said_before_its_corpus_is_packed(steps, tmp_path):
+    run = tmp_path / "run"
+    make_lists(run)
+    settings = {"RUN": str(run), "ALIGN_STEPS": str(steps)}
+    names = names_of(commands_of(RUNS / "cosyvoice2" / "small.sh", tmp_path, **settings))
     packed = names.index("make_parquet_list")
     told = ["align", "cache spoken"] if steps else []
     assert names[packed - 1 - len(told) : packed] == ["extract_speech_token", *told]
     config = PublishedConfig.load(run / "small.yaml").training_flags()
     assert config["alignment_weight"] == float(steps > 0)
+
+
+def test_a_person_s_voice_begins_with_the_networks_of_the_small_chain(tmp_path):
+    chain, run = tmp_path / "chain", tmp_path / "run"
+    begun = chain / "exp" / "cosyvoice2"
+    make_lists(run)
+    (begun / "flow" / "torch_ddp").mkdir(parents=True)
+    (begun / "flow" / "torch_ddp" / "flow.pt").touch()
+    (tmp_path / "one.jsonl").touch()
+    settings = {"RUN": str(run), "CHAIN": str(chain), "DATA": str(tmp_path / "one.jsonl")}
+    commands = commands_of(RUNS / "cosyvoice2" / "small_voice.sh", tmp_path, **settings)
+    names = names_of(commands)
+    assert names[:3] == ["prepare jsonl", "small", "evaluate"]
+    assert names[-6:] == [*["train_cosyvoice"] * 2, *["average_model"] * 2, "small", "evaluate"]
+    [flow, llm] = (one for one in commands if any("train_cosyvoice" in word for word in one))
+    assert flow[flow.index("--checkpoint") + 1] == "pretrained/flow.pt"
+    assert (run / "pretrained" / "flow.pt").readlink() == begun / "flow" / "torch_ddp" / "flow.pt"
+    assert llm[llm.index("--checkpoint") + 1] == str(begun / "llm" / "torch_ddp" / "llm.pt")
+    assert PublishedConfig.load(run / "small.yaml").training_flags()["learning_rate"] == 3e-4
 
 
 def test_preferences_need_the_tokens_of_both_readings(tmp_path):
