@@ -4,6 +4,7 @@ Usage, in the folder of the run:
 
     python small.py corpora CORPUS...   joined manifests, and folders in the form of LibriTTS
     python small.py networks            random networks, of the sizes below
+    python small.py vectors             one speaker vector for all utterances
     python small.py finish              the folder `model`, from which `sled speak` speaks
 """
 
@@ -31,7 +32,8 @@ from sled.codec.token_codec.files import TokenNetworks, save_networks
 from sled.codec.vocoder.files import load_vocoder, save_vocoder
 from sled.codec.vocoder.vocos import Vocos, VocosSizes
 from sled.data.manifests import load_cuts
-from sled.data.tokens.tables import read_vectors
+from sled.data.tokens.extraction import load_vectors
+from sled.data.tokens.tables import read_vectors, write_table
 from sled.model.tokens.files import load_token_lm, save_token_lm
 from sled.training.flow.start import fit_output
 
@@ -117,6 +119,22 @@ def write_libritts(manifest: Path, folder: Path) -> None:
         (chapter / f"{cut.id}.normalized.txt").write_text(text, encoding="utf-8")
 
 
+def write_vectors() -> None:
+    """Give all utterances the same speaker vector: there is one voice.
+
+    To extract a vector from each of them takes longer than to extract their tokens.
+    """
+    compute = load_vectors(PRETRAINED / "campplus.safetensors")
+    recordings = sorted(Path("LibriTTS/train").rglob("*.wav"))[:20]
+    vector = torch.tensor([compute(one) for one in recordings]).mean(0).tolist()
+    for part in SPLITS:
+        folder = Path("data") / part
+        if folder.exists():
+            names = [one.split()[0] for one in (folder / "utt2spk").read_text().splitlines()]
+            write_table(folder / "utt2embedding.pt", dict.fromkeys(names, vector))
+            write_table(folder / "spk2embedding.pt", {str(SPEAKER): vector})
+
+
 def finish() -> None:
     """Put language model, flow, vocoder and tokenizers into one folder."""
     model, text = Path("model"), PRETRAINED / "CosyVoice-BlankEN"
@@ -144,7 +162,9 @@ if __name__ == "__main__":
             write_corpora(list(map(Path, arguments)))
         case "networks":
             make_networks()
+        case "vectors":
+            write_vectors()
         case "finish":
             finish()
         case _:
-            sys.exit(f"{command}: choose from corpora, networks, finish")
+            sys.exit(f"{command}: choose from corpora, networks, vectors, finish")

@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # A small chain on processors, without a download: a teacher voice reads strings of digits, and with
 # TEXTS also English; a speech tokenizer, a language model, a flow and a vocoder are trained on them.
-# Stages 0 to 6 are those of run.sh, in two processes where it trains the language model.
+# Stages 0 to 6 are those of run.sh, but one speaker vector serves all utterances. The language model is
+# trained in two processes.
 #
 #     pip install -e '.[tokens,eval]' && bash runs/cosyvoice2/small.sh
 #     TEXTS=ljspeech-text HOURS=4 bash runs/cosyvoice2/small.sh
@@ -52,7 +53,9 @@ sed -e "0,/max_epoch: .*/s//max_epoch: $EPOCHS/" -e "s/alignment_weight: .*/alig
     "$here/conf/small.yaml" >small.yaml
 
 export test_parts=test checkpoint= models=${models:-hifigan flow llm}
-stage=0 stop_stage=2 bash "$here/run.sh"
+stage=0 stop_stage=0 bash "$here/run.sh"
+stage vectors "$PYTHON" "$here/small.py" vectors # instead of stage 1
+stage=2 stop_stage=2 bash "$here/run.sh"
 [ "$guided" = 0 ] || align
 stage=3 stop_stage=6 bash "$here/run.sh"
 stage model "$PYTHON" "$here/small.py" finish

@@ -43,7 +43,9 @@ judge() { # judge OUTPUT MODEL MODES...: the held-out sentences, spoken and list
 stage person sled prepare jsonl --input "$DATA" --output person --valid_count "$HELD_OUT"
 stage corpora "$PYTHON" "$here/small.py" corpora person
 stage before judge before "$CHAIN/model" teacher codec offline clone
-stage=0 stop_stage=2 bash "$here/run.sh"
+stage=0 stop_stage=0 bash "$here/run.sh"
+stage vectors "$PYTHON" "$here/small.py" vectors # instead of stage 1
+stage=2 stop_stage=2 bash "$here/run.sh"
 align
 stage=3 stop_stage=6 bash "$here/run.sh"
 stage model "$PYTHON" "$here/small.py" finish
