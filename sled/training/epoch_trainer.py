@@ -183,6 +183,8 @@ class EpochTrainer(BatchTrainer):
 
     @override
     def epochs_done(self) -> float:
+        if not self._last_length:  # of the first epoch, the share is not known
+            return self._epoch
         length = max(self._last_length, self._steps_in_epoch + 1)
         return self._epoch + self._steps_in_epoch / length
 
