@@ -9,11 +9,9 @@ continues where it was.
 from __future__ import annotations
 
 import logging
-import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass
-from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any, Protocol
@@ -23,6 +21,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from sled.training.checkpoints.lock import only_run_in
+from sled.training.checkpoints.state import load_state, save_state
 from sled.training.processes import Processes
 from sled.training.tokens.callbacks import Curves
 from sled.training.tokens.published_checkpoints import INITIAL, published_tag, write_published
@@ -251,7 +250,7 @@ def _resume(run: EpochRun) -> int | None:
         return None
     if not all(found):
         raise ValueError(f"some processes do not see {path}: the folder has to be a shared one")
-    state = torch.load(path, map_location="cpu", weights_only=True)
+    state = load_state(path)
     own = state["processes"]
     if len(own) != processes.size:
         raise ValueError(
@@ -283,11 +282,4 @@ def _save_state(run: EpochRun, epoch: int) -> None:
     processes = run.learner.processes.gather(own)
     if run.learner.processes.rank == 0:
         state = {"learner": run.learner.state_dict(), "epoch": epoch, "processes": processes}
-        _replace(run.folder / STATE_FILE, partial(torch.save, state))
-
-
-def _replace(path: Path, write: Any) -> None:
-    """Write a file so that an interruption leaves the older one."""
-    part = path.with_name(f".{path.name}.part")
-    write(part)
-    os.replace(part, path)
+        save_state(state, run.folder / STATE_FILE)
