@@ -162,8 +162,8 @@ class CurrentIntervals(TrainerCallback):
 def publish_folder(staged: Path, target: Path) -> None:
     """Rename a folder to its final name, replacing an existing one.
 
-    What is replaced takes the place of the staged folder, to be removed with what else is staged:
-    a kill during a removal, which may take seconds, would leave no folder under the name.
+    The existing folder is moved beside the staged one, and removed together with its folder later.
+    Removing it here would take seconds, and a kill meanwhile would leave no folder of this name.
     """
     _flush(staged)
     replaced = staged.with_name(f"replaced-{target.name}")
