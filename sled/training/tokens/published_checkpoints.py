@@ -37,10 +37,15 @@ class PublishedCheckpoints:
     def __init__(self, folder: Path, settings: Mapping[str, Any]) -> None:
         self.folder, self._settings = folder, dict(settings)
 
-    def save_initial(self, model: TokenLM) -> None:
-        """Write `init.pt`, the weights that a run begins with, unless they are there."""
+    def save_initial(self, model: TokenLM, start: Start) -> None:
+        """Write `init.pt`, the weights that a run begins with, unless they are there.
+
+        Args:
+            model: The weights.
+            start: Where the run begins to count.
+        """
         if not (self.folder / f"{INITIAL}.yaml").is_file():
-            self._write(INITIAL, model, {"epoch": -1, "step": 0})
+            self._write(INITIAL, model, {"epoch": start.epoch - 1, "step": start.step})
 
     def save(
         self,
