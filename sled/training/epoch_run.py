@@ -213,7 +213,7 @@ def _train_epoch(run: EpochRun, epoch: int) -> None:
     batches = iter(run.train_loader)
 
     def least(number: int) -> int:
-        return min(processes.gather(number))
+        return min(map(int, processes.gather(number)))
 
     hidden = True if processes.rank else None
     with tqdm(desc=f"epoch {epoch}", unit="step", disable=hidden) as bar:
