@@ -24,6 +24,7 @@ from sled.evaluation.protocol import Protocol
 from sled.evaluation.systems.base import System, Utterance
 from sled.files.audio import write_audio
 from sled.files.progress import Progress
+from sled.files.whole import write_whole
 
 logger = logging.getLogger(__name__)
 
@@ -152,7 +153,7 @@ class Run:
         self.systems[system.name] = described
         described_run = {**self.made, "systems": self.systems}
         text = json.dumps(described_run, indent=2, ensure_ascii=False) + "\n"
-        (self.folder / RUN_FILE).write_text(text, encoding="utf-8")
+        write_whole(self.folder / RUN_FILE, lambda path: path.write_text(text, encoding="utf-8"))
         self._speak(system)
         self._judge(system)
 

@@ -9,12 +9,9 @@ continues where it was.
 from __future__ import annotations
 
 import logging
-import os
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass
-from functools import partial
-from itertools import islice
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -22,7 +19,9 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
+from sled.training.agreement import NO_BATCH, take_group
 from sled.training.checkpoints.lock import only_run_in
+from sled.training.checkpoints.state import load_state, save_state
 from sled.training.processes import Processes
 from sled.training.tokens.callbacks import Curves
 from sled.training.tokens.published_checkpoints import INITIAL, published_tag, write_published
@@ -49,8 +48,16 @@ class Learner(Protocol):
     generator: torch.Generator
     processes: Processes
 
-    def train_batches(self, batches: list[dict[str, Any]]) -> dict[str, float]:
-        """Make one step; returns named losses, of which `loss` is logged."""
+    def take(self, batch: dict[str, Any]) -> Any:
+        """Make what the model learns from of a batch.
+
+        Raises:
+            ValueError: If it does not fit the model.
+        """
+        ...
+
+    def train_batches(self, batches: list[Any]) -> dict[str, float]:
+        """Make a step with what `take` made; returns named losses."""
         ...
 
     def evaluate(self, batches: Iterable[dict[str, Any]]) -> float:
@@ -202,10 +209,15 @@ def _evaluate(run: EpochRun, epoch: int, *, is_whole: bool) -> None:
 
 def _train_epoch(run: EpochRun, epoch: int) -> None:
     learner, processes = run.learner, run.learner.processes
-    batches = (batch for batch in run.train_loader if batch.get("utts", True))
+    is_at_start, first = run.train_loader.state_dict()["index"] < 0, learner.step
+    batches = iter(run.train_loader)
+
+    def least(number: int) -> int:
+        return min(map(int, processes.gather(number)))
+
     hidden = True if processes.rank else None
     with tqdm(desc=f"epoch {epoch}", unit="step", disable=hidden) as bar:
-        while group := _next_group(run, batches):
+        while group := take_group(batches, run.accumulate, learner.take, least):
             figures = learner.train_batches(group)
             bar.update()
             bar.set_postfix({name: f"{one:.3f}" for name, one in figures.items()}, refresh=False)
@@ -220,27 +232,9 @@ def _train_epoch(run: EpochRun, epoch: int) -> None:
                 _evaluate(run, epoch, is_whole=False)
             if is_due or learner.step % SAVE_STEPS == 0:
                 _save_state(run, epoch)
-
-
-def _next_group(run: EpochRun, batches: Iterator[Any]) -> list[Any]:
-    """The batches of the next step; none when any process has none left: the epoch ends for all.
-
-    Raises:
-        ValueError: If the data of any process cannot be used.
-        OSError: If they cannot be read.
-    """
-    group: list[Any] = []
-    problem: Exception | None = None
-    try:
-        group = list(islice(batches, run.accumulate))
-    except (ValueError, OSError, RuntimeError) as error:
-        problem = error
-    counts = run.learner.processes.gather(len(group) if problem is None else -1)
-    if problem is not None:
-        raise problem
-    if min(counts) < 0:
-        raise ValueError("another process could not use its data: see what it says")
-    return group if min(counts) else []
+    # A run that is continued after the last step of an epoch finds no batch, either.
+    if is_at_start and learner.step == first:
+        raise ValueError(NO_BATCH)
 
 
 def _resume(run: EpochRun) -> int | None:
@@ -251,7 +245,7 @@ def _resume(run: EpochRun) -> int | None:
         return None
     if not all(found):
         raise ValueError(f"some processes do not see {path}: the folder has to be a shared one")
-    state = torch.load(path, map_location="cpu", weights_only=True)
+    state = load_state(path)
     own = state["processes"]
     if len(own) != processes.size:
         raise ValueError(
@@ -283,11 +277,4 @@ def _save_state(run: EpochRun, epoch: int) -> None:
     processes = run.learner.processes.gather(own)
     if run.learner.processes.rank == 0:
         state = {"learner": run.learner.state_dict(), "epoch": epoch, "processes": processes}
-        _replace(run.folder / STATE_FILE, partial(torch.save, state))
-
-
-def _replace(path: Path, write: Any) -> None:
-    """Write a file so that an interruption leaves the older one."""
-    part = path.with_name(f".{path.name}.part")
-    write(part)
-    os.replace(part, path)
+        save_state(state, run.folder / STATE_FILE)

@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.optim.lr_scheduler import LambdaLR
 from typing_extensions import override
 
+from sled.training.agreement import NO_BATCH, take_group
 from sled.training.batch_trainer import BatchTrainer
 from sled.training.callbacks.progress import Progress
 from sled.training.epoch_arguments import EpochTrainingArguments
@@ -127,20 +128,12 @@ class EpochTrainer(BatchTrainer):
             ValueError: If the data of any process cannot be used, or an epoch has no batch.
             OSError: If they cannot be read.
         """
-        taken: list[Any] = []
-        problem: Exception | None = None
-        try:
-            for batch in islice(epoch_iterator, num_batches):
-                taken.append(self.take(batch))
-        except (ValueError, OSError, RuntimeError) as error:
-            problem = error
-        numbers = torch.tensor([len(taken) if problem is None else -1], device=device)
-        fewest = int(self.accelerator.gather(numbers).min())
-        if problem is not None:
-            raise problem
-        if fewest < 0:
-            raise ValueError("another process could not use its data: see what it says")
-        if fewest == 0:
+
+        def least(number: int) -> int:
+            return int(self.accelerator.gather(torch.tensor([number], device=device)).min())
+
+        taken = take_group(epoch_iterator, num_batches, self.take, least)
+        if not taken:
             self._end_epoch()
             return [], None
         self._steps_in_epoch += 1
@@ -151,12 +144,8 @@ class EpochTrainer(BatchTrainer):
         return [{BATCH: batch} for batch in taken], totals
 
     def _end_epoch(self) -> None:
-        began_at_its_start = self.train_loader.state_dict()["index"] < 0
-        if self._steps_in_epoch == 0 and began_at_its_start:
-            raise ValueError(
-                "an epoch has no batch on some process: name more data, or use fewer processes "
-                "(the log tells what was left out)"
-            )
+        if self._steps_in_epoch == 0:  # on all processes, whichever has no batch
+            raise ValueError(NO_BATCH)
         self._last_length, self._steps_in_epoch = self._steps_in_epoch, 0
         self._epoch += 1
         self.train_loader.start_epoch(self._epoch)

@@ -1,8 +1,7 @@
 """Predictions of a model for the frames of recordings, to train a codec's decoder on.
 
 The units that a model draws differ from those of recordings: they are blurred where the state of
-    the
-model leaves something open. A decoder trained only on recordings makes rough speech of them. A
+the model leaves something open. A decoder trained only on recordings makes rough speech of them. A
 decoder trained to reconstruct recordings from teacher-forced predictions does not (as vocoders are
 trained: Shen et al. 2018, on "ground-truth-aligned" frames).
 

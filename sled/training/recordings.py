@@ -47,6 +47,7 @@ from sled.data.corpora.spoken import without_unspoken
 from sled.data.manifests import fingerprint, load_cuts, read_texts, save_cuts, with_relative_audio
 from sled.files.digest import source_of
 from sled.files.json_object import read_json_object
+from sled.files.whole import write_whole
 from sled.loading import DEFAULT_CODEC
 from sled.model.config import Config
 from sled.text.tokenizer import TextTokenizer
@@ -350,7 +351,8 @@ def _is_made_from(path: Path, sources: dict[str, Any]) -> bool:
 
 def _write_sources(path: Path, sources: dict[str, Any]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(sources, indent=2) + "\n", encoding="utf-8")
+    text = json.dumps(sources, indent=2) + "\n"
+    write_whole(path, lambda partial: partial.write_text(text, encoding="utf-8"))
 
 
 def _tokenizer(output: Path, start: Path | None, normalization: str | None) -> Path:

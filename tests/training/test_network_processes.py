@@ -107,7 +107,7 @@ def train_flow(processes: Processes, batches: Sequence[FlowBatch]) -> nn.Module:
     training = FlowTraining(learning_rate=1e-3)
     learner = PlannedFlow(flow, training, torch.Generator(), processes=processes)
     for _ in range(STEPS):
-        learner.train_step(list(batches))
+        learner.train_batches(list(batches))
     return flow
 
 

@@ -5,6 +5,7 @@ The exponential moving average during training is something else, see `ema`.
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -62,8 +63,9 @@ def best_checkpoints(run: Path, count: int) -> list[Path]:
     if not losses:
         raise ValueError(f"{run} was never evaluated, so none is best: use --last")
 
-    def loss(checkpoint: Path) -> float:
-        return losses[min(losses, key=lambda step: abs(step - _step(checkpoint)))]
+    def loss(checkpoint: Path) -> tuple[bool, float]:
+        nearest = losses[min(losses, key=lambda step: abs(step - _step(checkpoint)))]
+        return math.isnan(nearest), nearest  # one that is not a number is the worst
 
     return sorted(sorted(checkpoints, key=loss)[:count], key=_step)
 

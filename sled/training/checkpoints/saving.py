@@ -8,7 +8,6 @@ output_dir/trainer_state.json  is written last and marks the model as complete
 
 from __future__ import annotations
 
-import os
 import shutil
 import warnings
 from collections.abc import Iterator
@@ -30,6 +29,8 @@ from transformers import (
 from transformers.integrations.deepspeed import is_deepspeed_zero3_enabled
 from transformers.trainer import TRAINER_STATE_NAME
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR, rotate_checkpoints
+
+from sled.files.whole import flush
 
 STAGING = ".partial"
 # The position in the batches.
@@ -159,9 +160,15 @@ class CurrentIntervals(TrainerCallback):
 
 
 def publish_folder(staged: Path, target: Path) -> None:
-    """Rename a folder to its final name, replacing an existing one."""
+    """Rename a folder to its final name, replacing an existing one.
+
+    The existing folder is moved beside the staged one, and removed together with its folder later.
+    Removing it here would take seconds, and a kill meanwhile would leave no folder of this name.
+    """
     _flush(staged)
-    shutil.rmtree(target, ignore_errors=True)
+    replaced = staged.with_name(f"replaced-{target.name}")
+    if target.exists():
+        target.replace(replaced)
     staged.replace(target)
 
 
@@ -186,11 +193,8 @@ def finished_steps(output_dir: Path) -> int:
 def _flush(folder: Path) -> None:
     """Flush a folder to the disk, because the machine may crash right after the rename."""
     for path in [*folder.rglob("*"), folder]:
-        descriptor = os.open(path, os.O_RDONLY)
         try:
-            os.fsync(descriptor)
+            flush(path)
         except OSError:
             if path.is_file():  # some file systems cannot flush folders
                 raise
-        finally:
-            os.close(descriptor)

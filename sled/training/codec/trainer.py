@@ -3,7 +3,6 @@
 import dataclasses
 import json
 import logging
-import os
 from functools import partial
 from pathlib import Path
 from typing import Any, TypedDict
@@ -20,6 +19,7 @@ from sled.codec.spectral.config import SpectralConfig
 from sled.codec.spectral.network import Spectral
 from sled.data.cache.predictions import Predictions
 from sled.data.manifests import load_cuts
+from sled.training.checkpoints.state import load_state, save_state
 from sled.training.clock import training_seconds
 from sled.training.codec.adaptation import DecoderAdapter
 from sled.training.codec.config import CodecTrainingConfig
@@ -54,7 +54,8 @@ _FEATURE_EXTRACTOR = {
     "overlap": None,
 }
 
-# Settings that may differ between a run and its continuation: none of them affects the result.
+# Settings that may differ between a run and its continuation: they do not affect the result, or are
+# paths of files that may have been moved.
 FREE_SETTINGS = {
     "output_dir",
     "train_manifest",
@@ -259,21 +260,18 @@ class CodecTrainer:
             "trained_s": self.trained_s,
             "generator": self.generator.get_state(),
         }
-        path = self.output_dir / STATE_FILE
-        partial = path.with_suffix(".partial")
-        torch.save(state, partial)
-        os.replace(partial, path)
+        save_state(state, self.output_dir / STATE_FILE)
 
     def resume(self) -> None:
         """Continue from the state in the output folder, if there is one.
 
         Raises:
-            ValueError: if it belongs to a run with other settings.
+            ValueError: if it is damaged, or belongs to a run with other settings.
         """
         path = self.output_dir / STATE_FILE
         if not path.exists():
             return
-        state = torch.load(path, map_location=self.config.device, weights_only=True)
+        state = load_state(path, self.config.device)
         wanted = self._lasting_settings()
         # Settings that are missing in an older state had their present defaults.
         defaults = {setting.name: setting.default for setting in dataclasses.fields(self.config)}

@@ -8,7 +8,7 @@ the settings of the fine-tuning, which the published ones do not have.
 
 from __future__ import annotations
 
-import os
+import math
 import pickle
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -17,6 +17,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from sled.training.checkpoints.state import save_state
 from sled.training.editx.chat import ChatLM
 
 # Epochs between the checkpoints that are kept.
@@ -63,10 +64,11 @@ class BestCheckpoints:
             "config": self._settings,
         }
         if (epoch + 1) % KEPT_EVERY == 0:
-            _write(content, self._folder / f"{self._stage}_epoch_{epoch + 1}.pt")
+            save_state(content, self._folder / f"{self._stage}_epoch_{epoch + 1}.pt")
         best = self._folder / f"{self._name}_best.pt"
-        if not best.is_file() or loss < _read(best)["val_loss"]:
-            _write(content, best)
+        lowest = _read(best)["val_loss"] if best.is_file() else math.nan
+        if math.isnan(lowest) or loss < lowest:
+            save_state(content, best)
 
 
 class ChatCheckpoints:
@@ -152,9 +154,3 @@ def _read(path: Path) -> dict[str, Any]:
     # Of the states of optimisers, which are large, nothing is read from the disk.
     content: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
     return content
-
-
-def _write(content: Mapping[str, Any], path: Path) -> None:
-    partial = path.with_name(f".{path.name}.part")
-    torch.save(dict(content), partial)
-    os.replace(partial, path)

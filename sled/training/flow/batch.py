@@ -107,10 +107,12 @@ def _in_rows(mixed: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
     return pad_sequence(rows, batch_first=True), counts
 
 
-def vocoder_batch(
-    batch: Mapping[str, Any], device: torch.device
-) -> tuple[Tensor, Tensor, Tensor | None]:
-    """Take what a vocoder learns from: mel frames [B, M, F], waveforms [B, S], frequencies [B, F].
+VocoderBatch = tuple[Tensor, Tensor, Tensor | None]
+"""Mel frames [B, M, F], waveforms [B, S], and frequencies [B, F] if they are known."""
+
+
+def vocoder_batch(batch: Mapping[str, Any], device: torch.device) -> VocoderBatch:
+    """Take what a vocoder learns from.
 
     Args:
         batch: As `sled.data.tokens` makes it of truncated recordings.

@@ -82,7 +82,11 @@ class FlowLearner:
             raise ValueError(f"a {self.flow.KIND} has no encoder, as reflow needs it")
         self.teacher = teacher.eval().requires_grad_(False)
 
-    def train_step(self, batches: list[FlowBatch]) -> dict[str, float]:
+    def take(self, batch: dict[str, Any]) -> FlowBatch:
+        """Make what the flow learns from of a batch of `sled.data.tokens`; see `flow_batch`."""
+        return flow_batch(batch, self.flow)
+
+    def train_batches(self, batches: list[FlowBatch]) -> dict[str, float]:
         """Update the flow by a few batches of each process, which all count alike.
 
         Returns:
@@ -107,10 +111,6 @@ class FlowLearner:
             logger.warning("step %d skipped: gradient norm %s", self.step, float(norm))
         self.step += 1
         return {"loss": self.processes.sum(total), "grad_norm": float(norm)}
-
-    def train_batches(self, batches: list[dict[str, Any]]) -> dict[str, float]:
-        """Make one step with batches of `sled.data.tokens`."""
-        return self.train_step([flow_batch(batch, self.flow) for batch in batches])
 
     @torch.no_grad()
     def evaluate(self, batches: Iterable[dict[str, Any]]) -> float:

@@ -18,6 +18,7 @@ from uuid import uuid4
 import torch
 from accelerate import PartialState
 
+from sled.files.whole import write_whole
 from sled.training.agreement import decided_by_first
 from sled.training.epoch_arguments import EpochTrainingArguments
 from sled.training.run_arguments import FlagParser, parse_known_flags, setting
@@ -50,6 +51,7 @@ class SimpleTTSTraining(EpochTrainingArguments):
 LIST = Path("parquet") / "data.list"
 # Names the newest start that has prepared the corpora.
 PREPARED = ".prepared"
+_FAILED = " failed"
 # Prepares a corpus of JSON lines in a folder; returns its `LIST`.
 Prepare = Callable[[Path, Path, SimpleTTSData], Path]
 
@@ -86,6 +88,10 @@ def prepare_corpora(data: SimpleTTSData, folder: Path, prepare: Prepare) -> dict
 
     Returns:
         The data.list of "train", and of "eval", if there is one.
+
+    Raises:
+        ValueError: If one cannot be prepared; on all processes.
+        OSError: If a file cannot be read or written; then a ValueError on the other processes.
     """
     given = {"train": data.data_path, "eval": data.eval_data_path}
     corpora = {name: Path(path) for name, path in given.items() if path}
@@ -95,13 +101,26 @@ def prepare_corpora(data: SimpleTTSData, folder: Path, prepare: Prepare) -> dict
     # be checked when a run is continued. So they wait for a file, which has the name of this start.
     start, marker = decided_by_first(lambda: uuid4().hex), folder / PREPARED
     if state.is_main_process:
-        lists = {name: prepare(path, folder / name, data) for name, path in corpora.items()}
+        try:
+            lists = {name: prepare(path, folder / name, data) for name, path in corpora.items()}
+        except BaseException:
+            _mark(marker, f"{start}{_FAILED}")
+            raise
         torch.set_num_threads(num_threads)  # preparing uses a thread for each recording
-        partial = marker.with_name(f"{marker.name}.part")
-        partial.write_text(start, encoding="utf-8")
-        partial.replace(marker)
+        _mark(marker, start)
     else:
-        while not marker.is_file() or marker.read_text(encoding="utf-8") != start:
+        while not (marked := _marked(marker)).startswith(start):
             time.sleep(1)
+        if marked.endswith(_FAILED):
+            raise ValueError("the first process could not prepare the corpora: see what it says")
     state.wait_for_everyone()
     return lists
+
+
+def _mark(marker: Path, text: str) -> None:
+    marker.parent.mkdir(parents=True, exist_ok=True)
+    write_whole(marker, lambda path: path.write_text(text, encoding="utf-8"))
+
+
+def _marked(marker: Path) -> str:
+    return marker.read_text(encoding="utf-8") if marker.is_file() else ""

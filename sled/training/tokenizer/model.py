@@ -66,7 +66,7 @@ class Spelling:
             reduction="sum",
             zero_infinity=True,  # texts that are too long for their speech have no effect
         )
-        return losses / num_symbols.sum()
+        return losses / num_symbols.sum().clamp(min=1)  # a batch may have no symbols
 
 
 class SpellingTokenizer(nn.Module):

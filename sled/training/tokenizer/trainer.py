@@ -6,7 +6,6 @@ import dataclasses
 import json
 import logging
 import math
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +18,7 @@ from sled.codec.speech_tokens.export import export_tokenizer
 from sled.codec.speech_tokens.files import PUBLISHED_FILES, save_tokenizer
 from sled.data.tokens.spelling import edit_distance, greedy_symbols
 from sled.files.progress import Progress
+from sled.training.checkpoints.state import load_state, save_state
 from sled.training.clock import training_seconds
 from sled.training.tokenizer.config import TokenizerTrainingConfig
 from sled.training.tokenizer.data import (
@@ -254,16 +254,13 @@ class TokenizerTrainer:
             "symbols": list(self.alphabet.symbols),
             "settings": self._lasting_settings(),
         }
-        path = self.output_dir / STATE_FILE
-        partial = path.with_suffix(".partial")
-        torch.save(state, partial)
-        os.replace(partial, path)
+        save_state(state, self.output_dir / STATE_FILE)
 
     def _resume(self) -> None:
         path = self.output_dir / STATE_FILE
         if not path.is_file():
             return
-        state = torch.load(path, map_location=self.config.device, weights_only=True)
+        state = load_state(path, self.config.device)
         wanted = self._lasting_settings()
         changed = sorted(key for key in wanted if state["settings"].get(key) != wanted[key])
         if state["symbols"] != list(self.alphabet.symbols):

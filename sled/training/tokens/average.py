@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-import os
+import math
 import pickle
 import shutil
 from collections.abc import Sequence
@@ -14,6 +14,7 @@ import yaml
 from torch import Tensor
 
 from sled.files.checkpoint import CONFIG_FILE
+from sled.training.checkpoints.state import save_state
 
 # Records that are of no checkpoint of an epoch.
 _OTHERS = ("train", "init")
@@ -30,9 +31,8 @@ def best_published(folder: Path, count: int) -> list[Path]:
     Raises:
         ValueError: If there are fewer.
     """
-    return _weights(
-        folder, sorted(_records(folder), key=lambda one: (one[0], one[1], one[2])), count
-    )
+    best_first = sorted(_records(folder), key=lambda one: (math.isnan(one[0]), *one[:3]))
+    return _weights(folder, best_first, count)
 
 
 def last_published(folder: Path, count: int) -> list[Path]:
@@ -78,9 +78,7 @@ def average_published(checkpoints: Sequence[Path], output: Path) -> None:
     config = checkpoints[0].parent / CONFIG_FILE
     if config.is_file() and not (output.parent / CONFIG_FILE).exists():
         shutil.copy(config, output.parent / CONFIG_FILE)
-    partial = output.with_name(f".{output.name}.part")
-    torch.save(means, partial)
-    os.replace(partial, output)
+    save_state(means, output)
 
 
 def mean_published(checkpoints: Sequence[Path]) -> dict[str, Tensor]:

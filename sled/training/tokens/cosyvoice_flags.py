@@ -53,7 +53,13 @@ def make_published_parser(description: str | None = None) -> argparse.ArgumentPa
     add("--checkpoint", type=Path, help="weights to start from, such as llm.pt")
     add("--model_dir", required=True, type=Path, help="folder of the checkpoints")
     add("--tensorboard_dir", default="tensorboard", type=Path, help="folder of the curves")
-    add("--ddp.dist_backend", dest="backend", default="nccl", choices=("nccl", "gloo"))
+    add(
+        "--ddp.dist_backend",
+        dest="backend",
+        default="nccl",
+        choices=("nccl", "gloo"),
+        help="how processes exchange gradients; with gloo, flows and vocoders are trained on CPUs",
+    )
     add("--num_workers", type=int, default=0, help="processes that read data")
     add("--prefetch", type=int, default=100, help="batches that each of them prepares")
     add("--pin_memory", action="store_true", help="put batches where a GPU can copy them at once")

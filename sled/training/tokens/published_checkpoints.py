@@ -7,7 +7,6 @@ the settings of the run and the losses of the evaluation, by which the best chec
 
 from __future__ import annotations
 
-import os
 import pickle
 from collections.abc import Callable, Mapping
 from datetime import datetime
@@ -18,8 +17,10 @@ import torch
 import yaml
 from torch import Tensor
 
+from sled.files.whole import write_whole
 from sled.model.tokens.files import published_state, save_token_config
 from sled.model.tokens.lm import TokenLM
+from sled.training.checkpoints.state import save_state
 from sled.training.tokens.samples import Start
 
 INITIAL = "init"
@@ -36,10 +37,15 @@ class PublishedCheckpoints:
     def __init__(self, folder: Path, settings: Mapping[str, Any]) -> None:
         self.folder, self._settings = folder, dict(settings)
 
-    def save_initial(self, model: TokenLM) -> None:
-        """Write `init.pt`, the weights that a run begins with, unless they are there."""
+    def save_initial(self, model: TokenLM, start: Start) -> None:
+        """Write `init.pt`, the weights that a run begins with, unless they are there.
+
+        Args:
+            model: The weights.
+            start: Where the run begins to count.
+        """
         if not (self.folder / f"{INITIAL}.yaml").is_file():
-            self._write(INITIAL, model, {"epoch": -1, "step": 0})
+            self._write(INITIAL, model, {"epoch": start.epoch - 1, "step": start.step})
 
     def save(
         self,
@@ -99,11 +105,9 @@ def write_published(
     state: dict[str, Any] = {name: one.cpu() for name, one in weights.items()}
     state |= {"epoch": record["epoch"], "step": record["step"]}
     content = dict(record) | {"save_time": datetime.now().strftime("%d/%m/%Y %H:%M:%S")}
-    partial = folder / f".{tag}.part"
-    torch.save(state, partial)
-    os.replace(partial, folder / f"{tag}.pt")
-    partial.write_text(yaml.safe_dump(content, sort_keys=True), encoding="utf-8")
-    os.replace(partial, folder / f"{tag}.yaml")
+    save_state(state, folder / f"{tag}.pt")
+    text = yaml.safe_dump(content, sort_keys=True)
+    write_whole(folder / f"{tag}.yaml", lambda path: path.write_text(text, encoding="utf-8"))
 
 
 def published_tag(epoch: int, step: int, is_whole: bool) -> str:

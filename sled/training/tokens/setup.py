@@ -100,7 +100,7 @@ def make_token_trainer(run: TokenRun, form: PublishedForm | None = None) -> Toke
     if form is not None:
         published = PublishedCheckpoints(form.folder, form.record)
         if args.should_save:
-            published.save_initial(model)
+            published.save_initial(model, form.start)
 
     def loader(manifests: list[str], training: bool) -> TokenLoader:
         return make_loader(map(Path, manifests), tokenizer.ids, options, args, training=training)

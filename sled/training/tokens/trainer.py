@@ -60,7 +60,13 @@ class TokenTrainer(EpochTrainer):
 
     @override
     def take(self, raw: Mapping[str, Any]) -> LearningBatch:
-        return learning_batch(raw, self.lm, self.args.streaming_share)
+        batch = learning_batch(raw, self.lm, self.args.streaming_share)
+        if self.reference is not None and not batch.rejected:
+            raise ValueError(
+                "the corpus has no rejected speech tokens, which preferences need: pack it with "
+                "them, or leave the preferences out"
+            )
+        return batch
 
     @override
     def counts(self, batch: LearningBatch) -> list[int]:
@@ -112,11 +118,6 @@ class TokenTrainer(EpochTrainer):
         if self.reference is None:
             with self.accelerator.autocast():
                 return model(batch.samples, self._guided_layer), None
-        if not batch.rejected:
-            raise ValueError(
-                "the corpus has no rejected speech tokens, which preferences need: pack it with "
-                "them, or leave the preferences out"
-            )
         both = [*batch.samples, *batch.rejected]
         with self.accelerator.autocast():
             output: TokenOutput = model(both)

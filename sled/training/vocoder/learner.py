@@ -21,7 +21,7 @@ from sled.codec.vocoder.base import Vocoder
 from sled.codec.vocoder.hift import HiFT
 from sled.training.codec.losses import Judgements, MultiScaleMelDistance
 from sled.training.epoch_run import mean_over_utterances
-from sled.training.flow.batch import vocoder_batch
+from sled.training.flow.batch import VocoderBatch, vocoder_batch
 from sled.training.optimizer import Adam
 from sled.training.processes import ALONE, Processes
 from sled.training.vocoder.discriminator import VocoderDiscriminator
@@ -162,11 +162,15 @@ class VocoderLearner:
             losses["discriminator"] = verdict
         return {name: float(loss.detach()) for name, loss in losses.items()}
 
-    def train_batches(self, batches: list[dict[str, Any]]) -> dict[str, float]:
-        """Make a step with each of some batches of `sled.data.tokens`; the losses of the last."""
+    def take(self, batch: dict[str, Any]) -> VocoderBatch:
+        """Make what the vocoder learns from of a batch of `sled.data.tokens`."""
+        return vocoder_batch(batch, self.device)
+
+    def train_batches(self, batches: list[VocoderBatch]) -> dict[str, float]:
+        """Make a step with each of some batches; returns the losses of the last."""
         losses: dict[str, float] = {}
         for batch in batches:
-            losses = self.train_step(*vocoder_batch(batch, self.device))
+            losses = self.train_step(*batch)
         return losses
 
     @torch.no_grad()

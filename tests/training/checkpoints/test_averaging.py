@@ -1,10 +1,12 @@
 """Averaging checkpoints: the mean is correct, and only checkpoints of one model are averaged."""
 
 import json
+import math
 from pathlib import Path
 
 import pytest
 import torch
+import yaml
 
 from sled import TTS
 from sled.model.config import Config
@@ -15,6 +17,8 @@ from sled.training.checkpoints.averaging import (
     best_checkpoints,
     last_checkpoints,
 )
+from sled.training.editx.checkpoints import BestCheckpoints
+from sled.training.tokens.average import best_published
 from tests.commands import run
 from tests.debug import GOLDENS, debug_checkpoint
 from tests.training.runs import fit, weights
@@ -93,6 +97,29 @@ def test_a_checkpoint_between_evaluations_has_the_loss_of_the_nearest(tmp_path):
     state.write_text(json.dumps({"log_history": history}))
     assert steps(best_checkpoints(tmp_path, 2)) == [170, 210]
     assert steps(best_checkpoints(tmp_path, 3)) == [170, 210, 270]
+
+
+def test_a_loss_that_is_no_number_is_never_the_best(tmp_path):
+    evaluations = {100: math.nan, 200: 2.0, 300: math.nan, 400: 1.0}
+    history = [{"step": step, "eval_loss": loss} for step, loss in evaluations.items()]
+    for step in evaluations:
+        (tmp_path / f"checkpoint-{step}").mkdir()
+    state = tmp_path / "checkpoint-400" / "trainer_state.json"
+    state.write_text(json.dumps({"log_history": history}))
+    assert steps(best_checkpoints(tmp_path, 1)) == [400]
+    assert steps(best_checkpoints(tmp_path, 2)) == [200, 400]
+    # The same in the published form.
+    for epoch, loss in enumerate(evaluations.values()):
+        record = {"epoch": epoch, "step": epoch, "loss_dict": {"loss": loss}}
+        (tmp_path / f"epoch_{epoch}_whole.yaml").write_text(yaml.safe_dump(record))
+    names = [path.stem for path in best_published(tmp_path, 2)]
+    assert names == ["epoch_3_whole", "epoch_1_whole"]
+    # And where the best weights are kept as a run goes on.
+    checkpoints = BestCheckpoints(tmp_path, "flow", "flow", {"model": {}})
+    for epoch, loss in enumerate(evaluations.values()):
+        checkpoints.write({"weight": torch.ones(1)}, {}, epoch, loss)
+    best = torch.load(tmp_path / "flow_best.pt", weights_only=True)
+    assert (best["epoch"], best["val_loss"]) == (3, 1.0)
 
 
 def test_the_script_averages_what_its_flags_choose(trained, tmp_path, capsys):

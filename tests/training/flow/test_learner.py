@@ -80,15 +80,15 @@ def new_learner(teacher: Flow | None = None) -> FlowLearner:
 def test_a_continued_run_is_the_same() -> None:
     batches = [flow_batch(raw_batch(), cosyvoice2_flow())] * 2
     whole, interrupted, continued = new_learner(), new_learner(), new_learner()
-    whole.train_step(batches)
-    figures = whole.train_step(batches)
+    whole.train_batches(batches)
+    figures = whole.train_batches(batches)
     assert figures.keys() == {"loss", "grad_norm"}
-    interrupted.train_step(batches)
+    interrupted.train_batches(batches)
     file = io.BytesIO()
     torch.save(interrupted.state_dict(), file)
     file.seek(0)
     continued.load_state_dict(torch.load(file, weights_only=True))
-    assert continued.train_step(batches) == figures
+    assert continued.train_batches(batches) == figures
     pairs = zip(continued.flow.parameters(), whole.flow.parameters(), strict=True)
     assert all(ours.equal(theirs) for ours, theirs in pairs)
 

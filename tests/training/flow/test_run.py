@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -19,6 +20,7 @@ from sled.codec.flow.unet import UNetSizes
 from sled.training import epoch_run, published_networks
 from sled.training.epoch_run import EpochRun, train_epochs
 from sled.training.flow.learner import FlowLearner, FlowTraining
+from sled.training.processes import Processes
 from sled.training.tokens.average import main as average
 from sled.training.tokens.cosyvoice_flags import train_published
 from tests.codec.flow.models import RECORDED
@@ -303,3 +305,42 @@ def test_a_finished_run_does_nothing(tmp_path: Path, caplog) -> None:
         train_epochs(in_memory(tmp_path, 1))
     assert "continuing" in caplog.text
     assert (tmp_path / "epoch_0_whole.pt").stat().st_mtime_ns == before
+
+
+def test_data_that_do_not_fit_are_told_to_the_other_processes(tmp_path: Path) -> None:
+    """They would wait for gradients of this process."""
+    told: list[Any] = []
+
+    class Watched(Processes):
+        def gather(self, value: Any) -> list[Any]:
+            told.append(value)
+            return [value]
+
+    run = in_memory(tmp_path)
+    assert isinstance(run.learner, FlowLearner)
+    run.learner.processes = Watched()
+    bad = {**raw_batch(), "embedding": torch.zeros(2, 3)}
+    with pytest.raises(ValueError, match="speaker vector"):
+        train_epochs(replace(run, train_loader=MemoryLoader([bad])))
+    assert told[-1] == -1
+
+
+def test_an_epoch_without_a_batch_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="an epoch has no batch"):
+        train_epochs(replace(in_memory(tmp_path), train_loader=MemoryLoader([])))
+    assert not (tmp_path / "epoch_0_whole.pt").exists()
+
+
+def test_a_run_that_stopped_after_the_last_batch_of_an_epoch_continues(
+    tmp_path: Path, monkeypatch
+) -> None:
+    monkeypatch.setattr(epoch_run, "SAVE_STEPS", 3)
+
+    def killed(*args: object, **kwargs: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(epoch_run, "_evaluate", killed)
+        train_epochs(in_memory(tmp_path))
+    train_epochs(in_memory(tmp_path))
+    assert [weights(tmp_path, epoch)["step"] for epoch in range(2)] == [3, 6]

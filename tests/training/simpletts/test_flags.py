@@ -47,3 +47,20 @@ def test_other_processes_wait_for_this_start_and_not_for_an_earlier_one(
     monkeypatch.undo()
     prepare_corpora(DATA, tmp_path, prepare)
     assert (tmp_path / PREPARED).read_text() not in (earlier, "this start")
+
+
+def test_other_processes_do_not_wait_for_a_first_one_that_failed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(flags, "decided_by_first", lambda decide: "this start")
+
+    def fails(lines: Path, folder: Path, data: SimpleTTSData) -> Path:
+        raise OSError("the disk is gone")
+
+    with pytest.raises(OSError, match="disk"):
+        prepare_corpora(DATA, tmp_path, fails)
+    monkeypatch.setattr(flags, "PartialState", lambda: SimpleNamespace(is_main_process=False))
+    with pytest.raises(ValueError, match="first process could not prepare"):
+        prepare_corpora(DATA, tmp_path, prepare)
+    monkeypatch.undo()
+    assert prepare_corpora(DATA, tmp_path, prepare)  # the next start

@@ -13,7 +13,7 @@ from torch.nn.utils.rnn import pad_sequence
 from sled.codec.features import tokenizer_features
 from sled.codec.speech_tokens.files import load_speech_tokenizer
 from sled.codec.speech_tokens.network import TokenizerSizes
-from sled.training.tokenizer.model import SpellingTokenizer
+from sled.training.tokenizer.model import Spelling, SpellingTokenizer
 from tests.commands import run
 
 RATE = 16_000
@@ -150,6 +150,14 @@ def test_a_clip_is_spelled_alike_in_a_batch_and_gradients_reach_all_weights():
     )
     spelling.loss([torch.tensor([1, 2, 3]), torch.tensor([4, 1])]).backward()
     assert all(weight.grad.abs().sum() > 0 for weight in model.parameters())
+
+
+def test_a_batch_without_symbols_has_no_loss():
+    """One in a validation would make its mean NaN."""
+    scores = torch.randn(1, 6, 5).log_softmax(-1)
+    lengths = torch.tensor([6])
+    spelling = Spelling(scores, lengths, torch.zeros(1, 3), lengths // 2, torch.zeros(()))
+    assert spelling.loss([torch.zeros(0, dtype=torch.long)]) * 0 == 0
 
 
 def test_digits_that_round_to_one_level_are_spread():

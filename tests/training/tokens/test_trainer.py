@@ -8,8 +8,8 @@ import torch
 import yaml
 
 from sled.model.tokens.files import load_token_lm
-from sled.training.tokens.published_checkpoints import PublishedCheckpoints
-from sled.training.tokens.samples import learning_batch
+from sled.training.tokens.published_checkpoints import PublishedCheckpoints, published_start
+from sled.training.tokens.samples import Start, learning_batch
 from sled.training.tokens.schedules import make_schedule
 from tests.commands import run as command
 from tests.debug import debug_tokenizer
@@ -125,6 +125,13 @@ def test_a_run_of_epochs_writes_published_checkpoints(tmp_path):
         torch.testing.assert_close(loaded.state_dict()[name], weight)
 
 
+def test_the_first_weights_tell_where_the_run_begins_to_count(tmp_path):
+    """A run that begins with them goes on there."""
+    start = Start(epoch=3, step=70)
+    PublishedCheckpoints(tmp_path, {}).save_initial(debug_cosyvoice2(), start)
+    assert published_start(tmp_path / "init.pt") == start
+
+
 def test_the_mean_of_a_run_is_written_by_sled_average(tmp_path):
     settings = {"save_strategy": "steps", "save_steps": 1, "max_steps": 2}
     run(debug_cosyvoice2(), tmp_path / "run", BATCHES, **settings)
@@ -202,6 +209,25 @@ def test_preferences_make_the_chosen_speech_more_likely(tmp_path):
     assert trainer.evaluate()["eval_loss"] > 0  # of a corpus without rejected speech
     with pytest.raises(ValueError, match="no rejected speech tokens"):
         run(model, tmp_path / "other", BATCHES, {"reference": deepcopy(model)})
+
+
+def test_a_batch_without_a_rejected_speech_is_refused_before_processes_count_their_batches(
+    tmp_path,
+):
+    """Processes that had counted it would wait for its gradients."""
+    parts = {"reference": debug_cosyvoice2()}
+    trainer = make_trainer(debug_cosyvoice2(), tmp_path, BATCHES, parts)
+    trainer.take(make_batch(0, rejected=True))
+    with pytest.raises(ValueError, match="no rejected speech tokens"):
+        trainer.take(BATCHES[0])
+
+
+def test_an_epoch_without_a_batch_ends_the_run_on_all_processes(tmp_path, monkeypatch):
+    """Also on those that had a batch."""
+    trainer = make_trainer(debug_cosyvoice2(), tmp_path, BATCHES)
+    monkeypatch.setattr(trainer.accelerator, "gather", lambda numbers: 0 * numbers)
+    with pytest.raises(ValueError, match="an epoch has no batch"):
+        trainer.get_batch_samples(iter(trainer.train_loader), 1, trainer.args.device)
 
 
 def test_both_speeches_of_a_pair_have_one_layout():
