@@ -354,6 +354,18 @@ def test_a_model_that_cannot_be_loaded() -> None:
     asyncio.run(run())
 
 
+@pytest.mark.parametrize("error", [KeyError("layers"), ValueError("there is no model x")])
+def test_only_a_fault_that_is_not_expected_is_logged_with_its_place(
+    error: Exception, caplog: pytest.LogCaptureFixture
+) -> None:
+    def load() -> SpeechService:
+        raise error
+
+    asyncio.run(Server(load_settings(), load, "four", NAME).start())
+    (record,) = [one for one in caplog.records if "could not be loaded" in one.message]
+    assert bool(record.exc_info) == isinstance(error, KeyError)
+
+
 def test_an_utterance_whose_steps_fail_ends_alone(
     served: Running, client: httpx.Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
