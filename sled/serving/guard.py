@@ -171,8 +171,8 @@ def _given_key(headers: Headers) -> str:
 
 
 def _given_token(scope: Scope) -> str:
-    query = parse_qs(scope.get("query_string", b"").decode("latin-1"))
-    return query.get("token", [""])[0]
+    query: bytes = scope.get("query_string", b"")
+    return parse_qs(query.decode("latin-1")).get("token", [""])[0]
 
 
 class _Body:

@@ -334,7 +334,7 @@ def test_a_lost_connection_is_told_and_can_be_mended(page: Page) -> None:
 
 
 def test_a_token_of_a_server_that_was_started_again_is_replaced(open_page: OpenPage) -> None:
-    page = open_page(expected="401")
+    page = open_page(expected="Authentication failed")
     page.wait_for_selector("#voices input")
     page.evaluate("sled.api.token = { token: 'old', endsMs: Infinity }")
     page.locator("#live").uncheck()
