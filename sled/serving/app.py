@@ -17,7 +17,7 @@ from starlette.routing import compile_path
 
 from sled.serving import elevenlabs
 from sled.serving.contract import DETAILS, ERRORS
-from sled.serving.errors import CODE_OF_STATUS, ApiError, describe_problem
+from sled.serving.errors import CODE_OF_STATUS, ApiError, ConnectionEnded, describe_problem
 from sled.serving.guard import UPLOAD_PATHS, Guard
 from sled.serving.openai import (
     batch,
@@ -56,6 +56,7 @@ def make_app(server: Server) -> FastAPI:
     app.add_exception_handler(ApiError, _on_api_error)
     app.add_exception_handler(RequestValidationError, _on_invalid)
     app.add_exception_handler(HTTPException, _on_http_error)
+    app.add_exception_handler(ConnectionEnded, _on_departure)
     app.add_exception_handler(Exception, _on_fault)
     origins = server.settings.cors_origins
     app.add_middleware(Guard, server=server, origins=origins)
@@ -124,13 +125,13 @@ async def _on_http_error(request: Request, error: Exception) -> JSONResponse:
     code = CODE_OF_STATUS.get(error.status_code, "invalid_value")
     message = f"{request.method} {request.url.path}: {error.detail}"
     headers = dict(error.headers or {})
-    if error.status_code == 405:  # the framework names the methods of one route only
-        headers = {"allow": ", ".join(sorted(_methods(request)))}
+    if error.status_code == 405 and (methods := _methods(request)):
+        headers = {"allow": ", ".join(sorted(methods))}  # the framework names those of one route
     return JSONResponse(ApiError(code, message).body(request.url.path), error.status_code, headers)
 
 
 def _methods(request: Request) -> set[str]:
-    """The methods of the path of a request, of all routes."""
+    """The methods of the path of a request, of all routes that are documented."""
     documented = request.app.openapi()["paths"].items()
     return {
         method.upper()
@@ -140,9 +141,15 @@ def _methods(request: Request) -> set[str]:
     }
 
 
+async def _on_departure(request: Request, error: Exception) -> Response:
+    """Nobody receives an answer: the client has left. The status is that of nginx for this."""
+    return Response(status_code=499)
+
+
 async def _on_fault(request: Request, error: Exception) -> JSONResponse:
     """An error of our own; the log tells more, with the same request id."""
     name = request.scope.get("request_id", "")
-    return _answer(
-        request, ApiError("internal_error", f"the request failed (id {name}): see the log")
-    )
+    fault = ApiError("internal_error", f"the request failed (id {name}): see the log")
+    answer = _answer(request, fault)
+    answer.headers["x-request-id"] = name  # this answer does not pass through the guard
+    return answer

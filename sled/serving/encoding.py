@@ -31,7 +31,8 @@ PIECE_S = 0.04
 # Sizes in the header of a WAV stream whose end is not known.
 OPEN_SIZE = 0xFFFFFFFF
 WAV_HEADER_BYTES = 44
-# The rates at which Opus can run.
+# The rates of MP3 and AAC, and those of Opus.
+MPEG_RATES = (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000)
 OPUS_RATES = (8000, 12000, 16000, 24000, 48000)
 
 
@@ -71,7 +72,7 @@ _FORMATS = (
         64_000,
         {"write_xing": "0", "id3v2_version": "0"},
         {"reservoir": "0"},
-        (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000),
+        MPEG_RATES,
     ),
     AudioFormat(
         "opus",
@@ -83,7 +84,7 @@ _FORMATS = (
         {"frame_duration": "20"},
         OPUS_RATES,
     ),
-    AudioFormat("aac", "audio/aac", "adts", "aac", 64_000),
+    AudioFormat("aac", "audio/aac", "adts", "aac", 64_000, rates=MPEG_RATES),
     AudioFormat("flac", "audio/flac", "flac", "flac", None, {}, {"frame_size": "960"}),
     AudioFormat("wav", "audio/wav"),
     AudioFormat("pcm", "audio/pcm;rate={rate};channels=1"),

@@ -122,4 +122,5 @@ class ApiError(Exception):
                 "retry-after": str(math.ceil(self.retry_after_s)),
                 "retry-after-ms": str(math.ceil(self.retry_after_s * 1000)),
             }
-        return {"x-should-retry": "false"} if self.status == 500 else {}
+        # Clients of OpenAI repeat requests with these statuses unless told otherwise.
+        return {"x-should-retry": "false"} if self.status == 409 or self.status >= 500 else {}

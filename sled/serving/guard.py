@@ -125,8 +125,7 @@ class Guard:
         """Whether the door has to ask for a key, which may be in the first message."""
         if scope["type"] != "websocket" or not self._server.keys.needed or _given_key(headers):
             return False
-        has_token = b"token=" in scope.get("query_string", b"")
-        return _KEY_IN_MESSAGE.fullmatch(scope["path"]) is not None and not has_token
+        return _KEY_IN_MESSAGE.fullmatch(scope["path"]) is not None and not _given_token(scope)
 
     def _find_key(self, scope: Scope, headers: Headers) -> Key:
         """The key of a request.
@@ -138,9 +137,8 @@ class Guard:
         given = _given_key(headers)
         if not given and scope["type"] == "http" and _is_open(scope):
             return ANYONE
-        query = parse_qs(scope.get("query_string", b"").decode("latin-1"))
-        if not given and scope["type"] == "websocket" and "token" in query:
-            return keys.find_token(query["token"][0])
+        if not given and scope["type"] == "websocket" and (token := _given_token(scope)):
+            return keys.find_token(token)
         address = (scope.get("client") or ("",))[0]
         return keys.find(given, address)
 
@@ -170,6 +168,11 @@ def _given_key(headers: Headers) -> str:
     if scheme.lower() == "bearer":
         return key.strip()
     return next((headers[name] for name in _KEY_HEADERS if name in headers), "")
+
+
+def _given_token(scope: Scope) -> str:
+    query: bytes = scope.get("query_string", b"")
+    return parse_qs(query.decode("latin-1")).get("token", [""])[0]
 
 
 class _Body:

@@ -120,17 +120,18 @@ class Listener(uvicorn.Server):
         """What whoever started the server wants to know."""
         service, config = self._server.service, self.config
         port = self.servers[0].sockets[0].getsockname()[1]
-        host = "127.0.0.1" if config.host == "0.0.0.0" else config.host
-        url = f"http://{host}:{port}"
+        host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(config.host, config.host)
+        url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
         example = json.dumps({"input": self._server.greeting})
-        key = " -H 'authorization: Bearer KEY'" if self._server.keys.needed else ""
+        needs_key = self._server.keys.needed
+        key = " -H 'authorization: Bearer KEY'" if needs_key else ""
         wyoming = []
         if self.wyoming is not None:
             wyoming = ["Home Assistant: Wyoming at {}, port {}".format(*self.wyoming.address)]
         return "\n".join(
             (
                 f"listening at {url}, where a browser gets a page that speaks while you type",
-                f"documentation of the API: {url}/docs",
+                f"documentation of the API: {url}/docs" + (", with a key" if needs_key else ""),
                 *wyoming,
                 f"voices: {', '.join(service.voices)}",
                 f"capacity: {service.admission.capacity()} callers at a time, as measured now",

@@ -6,7 +6,7 @@ import time
 
 
 class Playback:
-    """A player in theory.
+    """A player that is only computed: it plays what is sent as soon as it is sent.
 
     Attributes:
         least_lead_s: The least audio that it had left when a piece came, in seconds; negative if it

@@ -10,6 +10,7 @@ from urllib.parse import quote
 
 from fastapi import Depends, Request
 
+from sled.serving.errors import ConnectionEnded
 from sled.serving.server import Server
 
 T = TypeVar("T")
@@ -63,13 +64,16 @@ async def unless_left(request: Request, work: Coroutine[Any, Any, T]) -> T:
     """The result of some work, which is cancelled if the client leaves before it is done.
 
     Servers tell a handler that has not answered yet nothing about that; it has to listen.
+
+    Raises:
+        ConnectionEnded: If the client has left.
     """
     task = asyncio.ensure_future(work)
     gone = asyncio.ensure_future(_wait_until_left(request))
     try:
         await asyncio.wait({task, gone}, return_when=asyncio.FIRST_COMPLETED)
         if not task.done():
-            raise asyncio.CancelledError("the client has left")
+            raise ConnectionEnded("the client has left")
         return task.result()
     finally:
         for one in (task, gone):

@@ -80,7 +80,8 @@ class Server:
             await self._service.warm_up(self.greeting)
         except Exception as error:  # told by /health, and to whoever started the server
             self.failure = error
-            logger.error("the model could not be loaded: %s", error)
+            is_known = isinstance(error, ValueError | OSError)  # its message says what to do
+            logger.error("the model could not be loaded: %s", error, exc_info=not is_known)
 
     def refuse_new(self) -> None:
         """Refuse new sessions from now on; those that speak go on."""

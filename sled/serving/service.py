@@ -54,6 +54,7 @@ class SpeechRequest:
         instruction: What the model reads in the place of the voice's recording, see `Prompt`.
         live: Whether somebody may be listening while the audio is made. If not, the speech rests
             while others are short of audio.
+        speed: Factor by which the listener hears it faster.
     """
 
     voice: str | None = None

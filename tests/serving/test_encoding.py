@@ -113,6 +113,7 @@ def test_a_known_length_makes_an_ordinary_wav_file() -> None:
     [
         ({"format_name": "midi"}, "midi"),
         ({"format_name": "opus", "sample_rate": 44_100}, "opus has"),
+        ({"format_name": "aac", "sample_rate": 10_000}, "aac has"),
         ({"format_name": "wav", "sample_rate": 4000}, "8000 to 48000"),
         ({"format_name": "wav", "speed": 5.0}, "0.25 to 4"),
         ({"format_name": "wav", "speed": float("nan")}, "0.25 to 4"),

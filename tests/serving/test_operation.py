@@ -14,7 +14,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import SimpleNamespace
 from typing import Any
 
@@ -30,6 +30,7 @@ from sled.serving.app import make_app
 from sled.serving.caller import Caller, set_caller
 from sled.serving.keys import Key
 from sled.serving.logs import HumanFormatter, JsonFormatter, configure_logging
+from sled.serving.protocol import PatientProtocol
 from sled.serving.server import Server
 from sled.serving.service import SpeechRequest, SpeechService
 from sled.serving.settings import load_settings
@@ -165,6 +166,23 @@ def test_a_refused_handshake_is_no_error_in_the_log(
     assert "ERROR" not in log.getvalue()
 
 
+@pytest.mark.parametrize("streamed", [True, False])
+def test_a_client_that_leaves_is_no_error_in_the_log(
+    served: Running, monkeypatch: pytest.MonkeyPatch, streamed: bool
+) -> None:
+    body = {"input": TEXT * 50, "response_format": "pcm", "stream": streamed}
+    with written_log(monkeypatch) as log, httpx.Client(base_url=served.url) as client:
+        if streamed:
+            with client.stream("POST", "/v1/audio/speech", json=body) as answer:
+                next(answer.iter_bytes())
+        else:
+            with pytest.raises(httpx.ReadTimeout):
+                client.post("/v1/audio/speech", json=body, timeout=0.2)
+        served.wait_until(lambda: "cancelled" in log.getvalue())
+        time.sleep(0.1)  # uvicorn would write later than that
+    assert "ERROR" not in log.getvalue()
+
+
 def test_the_example_at_the_start_is_a_command_for_this_model(served: Running) -> None:
     (line,) = [
         one for one in served.listener._greeting().splitlines() if one.startswith("try: curl ")
@@ -172,6 +190,14 @@ def test_the_example_at_the_start_is_a_command_for_this_model(served: Running) -
     words = shlex.split(line.removeprefix("try: "))
     assert json.loads(words[words.index("-d") + 1]) == {"input": served.server.greeting}
     assert words[1] == f"{served.url}/v1/audio/speech"
+
+
+def test_the_address_at_the_start_can_be_opened(
+    served: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for host in ("::1", "::"):
+        monkeypatch.setattr(served.listener.config, "host", host)
+        assert " http://[::1]:" in served.listener._greeting()
 
 
 # Memory.
@@ -328,6 +354,18 @@ def test_a_model_that_cannot_be_loaded() -> None:
     asyncio.run(run())
 
 
+@pytest.mark.parametrize("error", [KeyError("layers"), ValueError("there is no model x")])
+def test_only_a_fault_that_is_not_expected_is_logged_with_its_place(
+    error: Exception, caplog: pytest.LogCaptureFixture
+) -> None:
+    def load() -> SpeechService:
+        raise error
+
+    asyncio.run(Server(load_settings(), load, "four", NAME).start())
+    (record,) = [one for one in caplog.records if "could not be loaded" in one.message]
+    assert bool(record.exc_info) == isinstance(error, KeyError)
+
+
 def test_an_utterance_whose_steps_fail_ends_alone(
     served: Running, client: httpx.Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -362,6 +400,7 @@ def test_a_fault_tells_the_name_of_the_request_and_no_more(
     assert "mine" in answer.json()["error"]["message"]
     assert "injected" not in answer.text
     assert answer.headers["x-should-retry"] == "false"
+    assert answer.headers["x-request-id"] == "mine"
     assert served.server.active == 0
 
 
@@ -414,6 +453,26 @@ def test_who_takes_nothing_is_cut_off_and_little_is_made_for_him(
             pass
     assert taken < 300_000  # six seconds of several minutes
     assert httpx.post(f"{running.url}/v1/audio/speech", json=BODY).status_code == 200
+
+
+def test_headers_that_do_not_come_are_not_waited_for(
+    served: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(PatientProtocol, "headers_s", 0.3)
+    host, port = served.url.removeprefix("http://").split(":")
+    for begun in (b"", b"GET /health HTTP/1.1\r\nhost: a\r\n"):
+        with socket.create_connection((host, int(port)), timeout=20) as connection:
+            connection.sendall(begun)
+            with suppress(ConnectionResetError):
+                assert connection.recv(1000) == b""
+
+    async def run() -> None:
+        async with call(served) as caller:  # a socket that is open may be silent
+            await asyncio.sleep(0.6)
+            await caller.send(text(TEXT), DONE)
+            await caller.utterance()
+
+    asyncio.run(run())
 
 
 def test_large_headers_are_refused(served: Running) -> None:

@@ -22,6 +22,7 @@ import asyncio
 import logging
 import random
 import time
+from contextlib import suppress
 from typing import Any
 
 from fastapi import APIRouter, WebSocket
@@ -70,6 +71,8 @@ class Connection(JsonConnection):
         super().__init__(socket, server)
         self._voice, self._is_multi = voice, is_multi
         self._query = Query()
+        with suppress(ApiError):  # the answer to the first message tells what is wrong with it
+            self._query = read_query(dict(socket.query_params))
         self._is_checked = False
         self._contexts: set[Context] = set()  # that have not ended
         self._open: dict[str | None, Context] = {}  # those that take text
@@ -219,13 +222,14 @@ class Connection(JsonConnection):
 
     @property
     def _timeout_s(self) -> float:
+        """How long a client may be silent."""
+        if not self._is_checked and self._socket.scope.get("needs_key"):
+            return KEY_TIMEOUT_S
         return min(self._query.inactivity_timeout, MAX_TIMEOUT_S)
 
     def _patience_s(self) -> float:
         """How long to wait for the next message."""
         now = time.monotonic()
-        if not self._is_checked:
-            return max(0.0, self._active_s + KEY_TIMEOUT_S - now)
         if self._open:
             since = min(context.text.came_s for context in self._open.values())
             return max(0.0, since + self._timeout_s - now)
@@ -234,8 +238,6 @@ class Connection(JsonConnection):
         return max(0.0, self._active_s + self._timeout_s - now)
 
     async def _on_silence(self) -> None:
-        if not self._is_checked:
-            raise Close(POLICY, f"no message within {KEY_TIMEOUT_S:.0f} s")
         now = time.monotonic()
         for context in list(self._open.values()):
             if context.text.came_s + self._timeout_s <= now:

@@ -67,10 +67,8 @@ async def speak_batch(request: Request, body: BatchBody) -> dict[str, Any]:
         async with at_a_time:
             return {"index": at, **await _speak(server, one)}
 
-    work = asyncio.gather(*(speak(at, one) for at, one in enumerate(bodies)))
-
     async def speak_all() -> list[dict[str, Any]]:
-        return await work
+        return await asyncio.gather(*(speak(at, one) for at, one in enumerate(bodies)))
 
     results = await unless_left(request, speak_all())
     succeeded = sum(one["status"] == "success" for one in results)

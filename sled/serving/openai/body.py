@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, PrivateAttr
 from sled.serving.encoding import MAX_RATE, MAX_SPEED, MIN_RATE, MIN_SPEED, FormatName
 from sled.serving.marks import MarkChoice
 from sled.serving.voices.samples import decode_base64
-from sled.serving.voices.uploads import Reference
+from sled.serving.voices.uploads import MAX_CONSENT_CHARS, MAX_WORDS_CHARS, Reference
 
 MAX_SEED = 2**31 - 1
 
@@ -60,8 +60,10 @@ class SpeechBody(BaseModel):
     ref_audio: str | None = Field(
         None, description="recording of a voice to continue: base64 or a data URL"
     )
-    ref_text: str | None = Field(None, description="the words of ref_audio")
-    consent: str | None = Field(
+    ref_text: Annotated[str, Field(max_length=MAX_WORDS_CHARS)] | None = Field(
+        None, description="the words of ref_audio"
+    )
+    consent: Annotated[str, Field(max_length=MAX_CONSENT_CHARS)] | None = Field(
         None, description="that the speaker of ref_audio agrees, or the id of a recorded consent"
     )
     timestamps: MarkChoice = Field(

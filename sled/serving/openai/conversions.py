@@ -15,7 +15,7 @@ from sled.serving.openai.speech import DOOR
 from sled.serving.openai.voices import read_upload
 from sled.serving.requests import server_of, unless_left
 from sled.serving.service import SpeechService
-from sled.serving.voices.uploads import Reference
+from sled.serving.voices.uploads import MAX_CONSENT_CHARS, Reference
 from sled.streaming.voice import Voice
 
 router = APIRouter(prefix="/v1/audio", tags=["speech"])
@@ -32,7 +32,7 @@ async def convert_voice(
     consent: Annotated[
         str | None,
         Form(
-            max_length=2000,
+            max_length=MAX_CONSENT_CHARS,
             description="that the speaker of ref_audio agrees, or the id of a recorded consent",
         ),
     ] = None,

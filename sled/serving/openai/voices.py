@@ -15,7 +15,7 @@ from sled.serving.openai.speech import respond
 from sled.serving.requests import RequestStack, server_of, unless_left
 from sled.serving.voices.library import VoiceEntry
 from sled.serving.voices.samples import MAX_SAMPLE_BYTES
-from sled.serving.voices.uploads import Reference
+from sled.serving.voices.uploads import MAX_CONSENT_CHARS, MAX_WORDS_CHARS, Reference
 
 logger = logging.getLogger(__name__)
 router = APIRouter(prefix="/v1/audio", tags=["voices"])
@@ -49,12 +49,12 @@ async def upload_voice(
     consent: Annotated[
         str | None,
         Form(
-            max_length=2000,
+            max_length=MAX_CONSENT_CHARS,
             description="that the speaker agrees, or the id of a recorded consent",
         ),
     ] = None,
     ref_text: Annotated[
-        str | None, Form(max_length=4096, description="the words of the recording")
+        str | None, Form(max_length=MAX_WORDS_CHARS, description="the words of the recording")
     ] = None,
     speaker_description: Annotated[str, Form(max_length=1000)] = "",
     language: Annotated[str, Form(pattern=LANGUAGE_PATTERN, description="BCP 47")] = "en",

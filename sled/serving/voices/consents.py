@@ -109,11 +109,10 @@ class Consents:
         try:
             self._folder.path.mkdir(parents=True, exist_ok=True)
             self._recording(consent).write_bytes(recording)
+            self._write(consent)
         except OSError as error:
             self._recording(consent).unlink(missing_ok=True)
-            logger.error("a consent could not be written: %s", error)
-            raise ApiError("storage_full", "the consent could not be written") from error
-        self._write(consent)
+            raise _unwritten(error) from error
         logger.info("consent %s was recorded with key %r", consent.id, key)
         return consent
 
@@ -124,7 +123,10 @@ class Consents:
             ApiError: `storage_full` if it cannot be written.
         """
         renamed = consent.model_copy(update={"name": name})
-        self._write(renamed)
+        try:
+            self._write(renamed)
+        except OSError as error:
+            raise _unwritten(error) from error
         return renamed
 
     def remove(self, consent: Consent) -> None:
@@ -141,9 +143,8 @@ class Consents:
         try:
             part.write_text(consent.model_dump_json(), encoding="utf-8")
             os.replace(part, path)
-        except OSError as error:
-            logger.error("a consent could not be written: %s", error)
-            raise ApiError("storage_full", "the consent could not be written") from error
+        finally:
+            part.unlink(missing_ok=True)
         with self._lock:
             self._known[consent.id] = consent
 
@@ -152,3 +153,8 @@ class Consents:
 
     def _recording(self, consent: Consent) -> Path:
         return self._folder.path / f"{consent.id}.recording"
+
+
+def _unwritten(error: OSError) -> ApiError:
+    logger.error("a consent could not be written: %s", error)
+    return ApiError("storage_full", "the consent could not be written: see the log")

@@ -14,7 +14,7 @@ import os
 import secrets
 import time
 from collections import OrderedDict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, ValuesView
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -105,33 +105,39 @@ class VoiceLibrary(Mapping[str, VoiceEntry]):
         self._known = {own: self._own}
         for name in tts.voices:
             self._known.setdefault(name, VoiceEntry(name, id=name, of_model=True))
-        self._left_out: dict[Path, int] = {}  # and when they were changed
+        self._left_out: dict[Path, int] = {}  # with the time of their last change
         self._loaded: OrderedDict[str | Path, Voice] = OrderedDict()
         self._loading = asyncio.Lock()
-        self._all_presets = dict(presets)
-        for name in presets.keys() - self._presets.keys():
-            raise ValueError(f"preset {name!r} names a voice that is not there: see --voices")
+        self._presets = dict(presets)
+        there = {None, *self._entries}
+        for name, preset in presets.items():
+            if preset.voice not in there:
+                raise ValueError(f"preset {name!r} names a voice that is not there: see --voices")
 
     @property
     def _entries(self) -> dict[str, VoiceEntry]:
         """The voices without the presets, as the folder holds them now."""
-        if self._folder.has_changed():
-            paths = sorted(self._folder.path.glob(f"*{SUFFIX}"))
-            for entry in [one for one in self._known.values() if one.path is not None]:
-                if entry.path not in paths:
+        if self._folder.has_changed() or self._has_late_file():
+            there = set(self._folder.path.glob(f"*{SUFFIX}"))
+            self._left_out = {path: at for path, at in self._left_out.items() if path in there}
+            for entry in list(self._known.values()):
+                if entry.path is not None and entry.path not in there:
                     self._forget(entry)
             known = {entry.path for entry in self._known.values()}
-            for path in paths:
-                if path not in known:
-                    self._add_file(path)
+            for path in sorted(there - known):
+                self._add_file(path)
         return self._known
 
+    def _has_late_file(self) -> bool:
+        """Whether a file that was left out has changed, as one that was being copied."""
+        return any(_changed_ns(path) != at for path, at in self._left_out.items())
+
     def _add_file(self, path: Path) -> None:
+        changed_ns = _changed_ns(path)
+        if self._left_out.get(path) == changed_ns:
+            return
+        self._left_out[path] = changed_ns
         try:
-            changed_ns = path.stat().st_mtime_ns
-            if self._left_out.get(path) == changed_ns:
-                return
-            self._left_out[path] = changed_ns
             record = _read_record(path)
         except (ValueError, OSError, SafetensorError) as error:
             logger.warning("%s is no voice file (%s): it is left out", path, error)
@@ -150,31 +156,44 @@ class VoiceLibrary(Mapping[str, VoiceEntry]):
 
     # By name.
 
-    @property
-    def _presets(self) -> dict[str, Preset]:
-        """The presets whose voices are there; an uploaded one may have been deleted."""
-        there = {None, *self._entries}
-        return {name: one for name, one in self._all_presets.items() if one.voice in there}
+    def _named(self) -> dict[str, VoiceEntry]:
+        """The voices and the presets by name. A preset whose voice was deleted is left out."""
+        entries = self._entries
+        named = dict(entries)
+        for name, preset in self._presets.items():
+            entry = self._own if preset.voice is None else entries.get(preset.voice)
+            if entry is not None:
+                # It is no upload itself: deleting it must not delete the voice.
+                named[name] = replace(entry, name=name, record=None, preset=preset)
+        return named
+
+    def _listed(self) -> dict[str, VoiceEntry]:
+        """The same without presets of OpenAI's names."""
+        return {
+            name: entry
+            for name, entry in self._named().items()
+            if entry.preset is NO_PRESET or name not in OPENAI_VOICES
+        }
 
     def __getitem__(self, name: str) -> VoiceEntry:
         """The voice of a name or an id."""
-        if preset := self._presets.get(name):
-            entry = self._own if preset.voice is None else self._entries[preset.voice]
-            return replace(entry, name=name, preset=preset)
-        if name in self._entries:
-            return self._entries[name]
-        for entry in self._entries.values():
+        if (named := self._named().get(name)) is not None:
+            return named
+        for entry in self._known.values():
             if entry.id == name:
                 return entry
         raise KeyError(name)
 
     def __iter__(self) -> Iterator[str]:
-        """The names; those of OpenAI's are left out."""
-        yield from self._entries
-        yield from (name for name in self._presets if name not in OPENAI_VOICES)
+        """The names; presets of OpenAI's names are left out."""
+        return iter(self._listed())
 
     def __len__(self) -> int:
-        return len(list(iter(self)))
+        return len(self._listed())
+
+    def values(self) -> ValuesView[VoiceEntry]:
+        """The voices, with one look at the folder for all of them."""
+        return self._listed().values()
 
     def find(self, name: str | None) -> VoiceEntry:
         """The voice of a name; None and OpenAI's names stand for the model's own voice.
@@ -182,8 +201,8 @@ class VoiceLibrary(Mapping[str, VoiceEntry]):
         Raises:
             ApiError: `voice_not_found`.
         """
-        if name is not None and name in self:
-            return self[name]
+        if name is not None and (entry := self.get(name)) is not None:
+            return entry
         if name is None or name in OPENAI_VOICES:
             return self._own
         known = ", ".join(self)
@@ -297,6 +316,14 @@ def make_record(
         language=language,
         description=description,
     )
+
+
+def _changed_ns(path: Path) -> int:
+    """When a file was changed last; 0 if it has gone."""
+    try:
+        return path.stat().st_mtime_ns
+    except OSError:
+        return 0
 
 
 def _read_record(path: Path) -> UploadRecord | None:

@@ -33,6 +33,8 @@ T = TypeVar("T")
 
 ConsentPolicy = Literal["attest", "recording", "off"]
 CONSENTS_FOLDER = "consents"
+# Longest words of a recording, and longest statement of consent.
+MAX_WORDS_CHARS, MAX_CONSENT_CHARS = 4096, 2000
 # Uploads that wait for the present one. Each holds its file in memory.
 MAX_WAITING = 8
 # Voices of single requests that are kept for the next ones.
@@ -113,6 +115,11 @@ class Uploads:
             )
             entry = await asyncio.to_thread(self.library.save, voice, record)
             self.library.add(entry)
+            try:
+                self._check_consent(reference)  # it may have been deleted meanwhile
+            except ApiError:
+                self.library.remove(entry)
+                raise
             return entry
 
         return await self._in_turn(make)

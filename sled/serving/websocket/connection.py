@@ -253,14 +253,16 @@ class Connection(JsonConnection):
 
     async def _say(self, queued: QueuedUtterance) -> None:
         server, config = self._server, queued.config
+        live = config.stream_audio  # else nobody hears it before all of it has been made
         request = SpeechRequest(
             voice=config.voice_name(),
             seed=random.randrange(MAX_SEED + 1) if config.seed is None else config.seed,
             temperature=config.temperature,
             cfg=config.cfg,
-            max_lead_s=config.max_lead_s or server.settings.max_lead_s,
+            max_lead_s=config.max_lead_s or server.settings.max_lead_s if live else None,
             reference=config.reference(),
             instruction=config.instruction(),
+            live=live,
             speed=queued.speed,
         )
         async with server.open(DOOR, request, queued.text) as utterance:
@@ -268,7 +270,8 @@ class Connection(JsonConnection):
             await self._send_speech(queued, utterance)
 
     async def _send_speech(self, queued: QueuedUtterance, utterance: Utterance) -> None:
-        encoder, waiting, started = self._encoder(queued.config), b"", False
+        encoder, started = self._encoder(queued.config), False
+        waiting: list[bytes] = []
         async for piece in utterance.audio():
             data = encoder.encode(piece)
             if not started:
@@ -277,8 +280,8 @@ class Connection(JsonConnection):
             if queued.config.stream_audio:
                 await self._send_audio(queued, data)
             else:
-                waiting += data
-        await self._send_audio(queued, waiting + encoder.finish(), last=True)
+                waiting.append(data)
+        await self._send_audio(queued, b"".join((*waiting, encoder.finish())), last=True)
         self._server.count_encoding(encoder)
 
     async def _send_start(self, queued: QueuedUtterance, encoder: AudioEncoder) -> None:

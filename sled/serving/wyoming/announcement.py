@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import logging
 import socket
-from contextlib import suppress
 
 logger = logging.getLogger(__name__)
 
 SERVICE = "_wyoming._tcp.local."
 ANY = ("0.0.0.0", "::")
+# The longest part of a name in DNS is 63 bytes; this leaves room for the port.
+MAX_HOST_CHARS = 48
 
 
 class Announcement:
@@ -28,7 +29,7 @@ class Announcement:
     @property
     def name(self) -> str:
         """Its name in the network."""
-        host = socket.gethostname().partition(".")[0]
+        host = socket.gethostname().partition(".")[0][:MAX_HOST_CHARS]
         return f"sled-{host}-{self._port}.{SERVICE}"
 
     def start(self) -> None:
@@ -39,13 +40,12 @@ class Announcement:
         """Take the announcement back."""
         if self._task is not None:
             self._task.cancel()
-            with suppress(asyncio.CancelledError):
-                await self._task
+            await asyncio.gather(self._task, return_exceptions=True)
 
     async def _announce(self) -> None:
         try:
             import ifaddr
-            from zeroconf import NonUniqueNameException
+            from zeroconf import Error
             from zeroconf.asyncio import AsyncServiceInfo, AsyncZeroconf
         except ImportError:
             logger.info("zeroconf is not installed: clients need the address of the server")
@@ -54,17 +54,19 @@ class Announcement:
         if self._host in ANY:
             found = [ip.ip for adapter in ifaddr.get_adapters() for ip in adapter.ips if ip.is_IPv4]
             addresses = [str(one) for one in found if not str(one).startswith("127.")]
-        service = AsyncServiceInfo(SERVICE, self.name, parsed_addresses=addresses, port=self._port)
         try:
+            service = AsyncServiceInfo(
+                SERVICE, self.name, parsed_addresses=addresses, port=self._port
+            )
             network = AsyncZeroconf(interfaces=addresses)
-        except OSError as error:
+        except (OSError, Error) as error:
             logger.warning("the server is not announced in the network: %s", error)
             return
         try:
             # It takes a second to see that nobody has the name.
             await network.async_register_service(service, allow_name_change=True)
             await asyncio.Event().wait()
-        except (OSError, NonUniqueNameException) as error:
+        except (OSError, Error) as error:
             logger.warning("the server is not announced in the network: %s", error)
         finally:
             await network.async_close()  # says that the service is gone

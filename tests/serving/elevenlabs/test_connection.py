@@ -244,16 +244,32 @@ def test_silence_ends_a_text_and_then_the_connection(served: Running, spoken: np
 
 
 def test_who_says_nothing_at_all_is_cut_off(
-    served: Running, monkeypatch: pytest.MonkeyPatch
+    served: Running, guarded: Running, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """At once without a key, and otherwise when the time that the client asked for has passed."""
     monkeypatch.setattr(connection, "KEY_TIMEOUT_S", 0.2)
 
-    async def run() -> int | None:
-        async with call(served) as caller:
+    async def run(running: Running, timeout_s: float) -> int | None:
+        async with call(running, inactivity_timeout=timeout_s) as caller:
             await caller.rest()
             return caller.socket.close_code
 
-    assert asyncio.run(run()) == 1008
+    assert asyncio.run(run(guarded, 60)) == 1008
+    assert asyncio.run(run(served, 0.2)) == 1008
+
+
+def test_who_has_shown_a_key_may_be_silent_before_the_first_text(
+    served: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connection, "KEY_TIMEOUT_S", 0.05)
+
+    async def run() -> bytes:
+        async with call(served) as caller:
+            await asyncio.sleep(0.3)
+            await caller.send({"text": TEXT}, END)
+            return audio_of(await caller.rest())
+
+    assert asyncio.run(run())
 
 
 # Several texts.

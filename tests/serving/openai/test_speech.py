@@ -169,6 +169,9 @@ def test_audio_comes_before_all_of_it_is_made(client: httpx.Client) -> None:
         ({"cfg": "high"}, 400, "invalid_value", "cfg"),
         ({"cfg": False}, 400, "invalid_value", "cfg"),
         ({"stream": 1}, 400, "invalid_value", "stream"),
+        ({"response_format": "aac", "sample_rate": 10_000}, 400, "format_unsupported", None),
+        ({"ref_text": "one " * 1100}, 400, "invalid_value", "ref_text"),
+        ({"consent": "yes " * 600}, 400, "invalid_value", "consent"),
     ],
 )
 def test_bad_fields(
@@ -229,6 +232,7 @@ def test_unknown_fields_of_any_name(client: httpx.Client, name: str) -> None:
 def test_all_methods_of_a_path_are_named(client: httpx.Client) -> None:
     assert client.put("/v1/audio/voices/x").headers["allow"] == "DELETE, GET"
     assert client.get("/v1/audio/speech").headers["allow"] == "POST"
+    assert client.post("/").headers["allow"].split(", ") in (["GET", "HEAD"], ["HEAD", "GET"])
 
 
 # Lists, as clients read them.

@@ -245,10 +245,14 @@ def test_a_full_disk_is_told_and_leaves_nothing(
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("os.replace", full)
-    assert code(upload(keeping)) == (507, "storage_full")
-    assert not list(folder.glob("voice_*"))
+    full_disk = upload(keeping)
+    assert code(full_disk) == (507, "storage_full")
+    assert full_disk.headers["x-should-retry"] == "false"
+    assert code(record(keeping)) == (507, "storage_full")
+    assert not [path for path in folder.rglob("*") if path.is_file()]
     monkeypatch.undo()
     assert upload(keeping).status_code == 201
+    assert upload(keeping).headers["x-should-retry"] == "false"  # the name is taken
 
 
 def test_many_uploads_at_a_time_wait_or_are_refused(
@@ -390,6 +394,24 @@ def test_recorded_consents(serve: Callable[..., Running], folder: Path, tmp_path
     assert client.get("/v1/audio/voices").json()["uploaded_voices"] == []
     assert other.get("/v1/audio/voice_consents").json()["data"] == []
     assert other.get("/v1/audio/voices").json()["uploaded_voices"] == []
+    assert [path for path in folder.rglob("*") if path.is_file()] == []
+
+
+def test_a_consent_that_is_deleted_while_its_voice_is_made(
+    serve: Callable[..., Running], folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client = httpx.Client(base_url=serve(voices=folder, consent="recording").url, timeout=60)
+    consent = record(client).json()["id"]
+    make = uploads.Uploads._make
+
+    async def make_late(self: uploads.Uploads, *arguments: Any) -> Any:
+        made = await make(self, *arguments)
+        self.remove_consent(self.consents.find(consent, "anyone"))
+        return made
+
+    monkeypatch.setattr(uploads.Uploads, "_make", make_late)
+    assert code(upload(client, consent=consent)) == (400, "consent_required")
+    assert client.get("/v1/audio/voices").json()["uploaded_voices"] == []
     assert [path for path in folder.rglob("*") if path.is_file()] == []
 
 

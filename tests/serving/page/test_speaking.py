@@ -333,6 +333,25 @@ def test_a_lost_connection_is_told_and_can_be_mended(page: Page) -> None:
     wait_for(page, "r.tape.length > 0 && !r.speaking && sled.player.ended")
 
 
+def test_a_token_of_a_server_that_was_started_again_is_replaced(open_page: OpenPage) -> None:
+    page = open_page(expected="Authentication failed")
+    page.wait_for_selector("#voices input")
+    page.evaluate("sled.api.token = { token: 'old', endsMs: Infinity }")
+    page.locator("#live").uncheck()
+    type_text(page, "one two")
+    page.locator("#speak").click()
+    wait_for(page, "r.tape.length > 0 && !r.speaking")
+
+
+def test_a_download_that_breaks_off_is_told(page: Page) -> None:
+    script = """async () => {
+      const broken = new ReadableStream({ start: (body) => body.error(new TypeError("cut")) });
+      window.fetch = async () => new Response(broken);
+      return sled.api.speech({}).catch((error) => error.code);
+    }"""
+    assert page.evaluate(script) == "lost"
+
+
 def test_what_the_server_refuses_is_told(page: Page) -> None:
     page.locator("#live").uncheck()
     page.locator("#text").fill("one " * 13_000)

@@ -15,6 +15,7 @@ import websockets
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from sled.serving.service import SpeechRequest
 from sled.serving.websocket import connection
 from sled.serving.websocket.connection import MAX_QUEUED
 from tests.serving.conftest import NAME, Running
@@ -160,6 +161,27 @@ def test_audio_of_an_utterance_at_once(served: Running, client: httpx.Client) ->
     (audio,) = asyncio.run(run())
     assert audio[:4] == b"RIFF"
     np.testing.assert_allclose(pcm(audio[44:]), pcm(ask(client).content), atol=1)
+
+
+def test_audio_that_comes_at_once_does_not_wait_for_a_listener(
+    served: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    requests: list[SpeechRequest] = []
+
+    def note(**fields: Any) -> SpeechRequest:
+        requests.append(SpeechRequest(**fields))
+        return requests[-1]
+
+    monkeypatch.setattr(connection, "SpeechRequest", note)
+
+    async def run(stream_audio: bool) -> None:
+        async with call(served, stream_audio=stream_audio, max_lead_s=0.5) as caller:
+            await caller.send(text(TEXT), DONE)
+            await caller.utterance()
+
+    for stream_audio in (True, False):
+        asyncio.run(run(stream_audio))
+    assert [(one.max_lead_s, one.live) for one in requests] == [(0.5, True), (None, False)]
 
 
 def test_audio_is_not_sent_far_ahead_of_the_listener(served: Running) -> None:

@@ -444,6 +444,21 @@ def test_the_server_is_found_in_the_network() -> None:
     asyncio.run(run())
 
 
+def test_a_host_with_a_long_name_is_announced_too(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("socket.gethostname", lambda: "pod-" + "a" * 59)
+
+    async def run() -> None:
+        announcement = Announcement("127.0.0.1", 10200)
+        announcement.start()
+        await asyncio.sleep(0.1)
+        await announcement.stop()
+
+    asyncio.run(run())
+    assert "not announced" not in caplog.text
+
+
 def test_a_port_that_is_taken_is_an_error(home: Running) -> None:
     flags = load_settings(port=0, wyoming_port=port_of(home))
     server = Server(flags, lambda: SpeechService(tiny_tts(), NAME, flags), "", NAME)

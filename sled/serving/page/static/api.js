@@ -145,7 +145,12 @@ export class Api {
       headers: { "content-type": "application/json" },
       body: JSON.stringify(body),
     });
-    return response.blob();
+    try {
+      return await response.blob();
+    } catch {
+      // The server cuts the connection when speaking fails after its first audio.
+      throw new ApiFailure(0, "lost", "the speech broke off: try again");
+    }
   }
 
   /** @param {URL} url @param {RequestInit} [options] */

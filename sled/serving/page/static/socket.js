@@ -162,7 +162,9 @@ export class SpeechStream {
   async #onClose(event, opened) {
     if (!this.usable) return;
     if (!opened) {
-      // A browser does not tell why a socket was refused.
+      // A browser does not tell why a socket was refused. Perhaps the server was started again and
+      // does not know the token.
+      this.api.token = null;
       const state = await this.api.state();
       if (state === "ready")
         this.#fail(new ApiFailure(429, "at_capacity", "no place is free", 2000));
