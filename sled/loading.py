@@ -42,7 +42,7 @@ def load_parts(
             published one.
         device: Where to compute.
         dtype: Precision of the model, or "auto".
-        threads: CPU threads of an ONNX model. None: chosen by ONNX Runtime.
+        threads: CPU threads of forms that have their own. None: as many as torch uses.
 
     Raises:
         ValueError: If a part is missing, cannot be read or is of an unknown kind.

@@ -74,21 +74,21 @@ def measure(args: argparse.Namespace) -> Report:
     codec = TokenCodec(TokenNetworks(flow, vocoder, settings), device)
     seconds, state_mb = _time_chunks(codec, flow, args.seconds)
     audio_s = flow.chunk / flow.token_rate
-    late = seconds[-LATE:]
+    later, late = seconds[1:] or seconds, seconds[-LATE:]
     early = seconds[EARLY] or late
     figures: dict[str, Any] = {
         "flow_parameters_m": sizes_m[0],
         "vocoder_parameters_m": sizes_m[1],
         "first_chunk_s": seconds[0],
-        "chunk_s": Spread.of(seconds[1:] or seconds),
+        "chunk_s": Spread.of(later),
         "late_over_early": float(np.median(late) / np.median(early)),
-        "rtf": float(np.median(seconds[1:] or seconds)) / audio_s,
+        "rtf": float(np.median(later)) / audio_s,
         "state_mb": state_mb,
     }
     rows = [
         ("flow, vocoder, M parameters", f"{sizes_m[0]:.1f}, {sizes_m[1]:.1f}"),
         (f"first chunk, of {flow.chunk + flow.lookahead} tokens, ms", f"{1e3 * seconds[0]:.0f}"),
-        (f"later chunks, of {flow.chunk} tokens, ms", f"{1e3 * np.median(seconds[1:]):.0f}"),
+        (f"later chunks, of {flow.chunk} tokens, ms", f"{1e3 * np.median(later):.0f}"),
         (
             f"last {LATE} over chunks {EARLY.start + 1} to {EARLY.stop}",
             f"{figures['late_over_early']:.3f}",

@@ -69,7 +69,7 @@ def measure(args: argparse.Namespace) -> Report:
         )
     at_once = by_speed[args.words_per_second[0]]
     first = [1e3 * _first_audio_s(timeline) for timeline in at_once]
-    whole = [1e3 * timeline.chunks[-1][0] for timeline in at_once]
+    whole = [1e3 * _last_audio_s(timeline) for timeline in at_once]
     figures |= {
         "first_audio_ms": float(np.median(first)),
         "first_audio_p95_ms": float(np.percentile(first, 95)),
@@ -96,6 +96,10 @@ def _first_audio_s(timeline: Timeline) -> float:
     return timeline.chunks[0][0] - timeline.first_text_s
 
 
+def _last_audio_s(timeline: Timeline) -> float:
+    return timeline.chunks[-1][0] - timeline.first_text_s
+
+
 def _figures(timelines: list[Timeline], sample_rate: int) -> dict[str, Any]:
     """Return the figures of the sessions at one speed."""
     playbacks = [timeline.playback(sample_rate) for timeline in timelines]
@@ -107,7 +111,7 @@ def _figures(timelines: list[Timeline], sample_rate: int) -> dict[str, Any]:
         "underruns": sum(len(one.stalls_s) for one in playbacks),
         "rtf": Spread.of(
             [
-                (timeline.chunks[-1][0] - timeline.first_text_s) / one.duration_s
+                _last_audio_s(timeline) / one.duration_s
                 for timeline, one in zip(timelines, playbacks, strict=True)
             ]
         ),

@@ -8,6 +8,7 @@ import time
 import torch
 
 from sled.fast.native import can_run
+from sled.fast.precision import ROUNDED
 from sled.files.without_weights import without_weights
 from sled.model.config import Config
 from sled.model.lm import SpeechLM
@@ -31,12 +32,12 @@ def measure_read_rate(rounds: int = 5) -> float:
 def position_bytes(config: Config, precision: str) -> int:
     """Return the bytes of a position of a row in the cache.
 
-    float32 keeps keys and values in float32; int8 in bytes with a scale for each head, if the
-    kernels run it; all others in 16 bits.
+    float32 keeps keys and values in float32; int8 and int4 in bytes with a scale for each head, if
+    the kernels run them; all others in 16 bits.
     """
     sizes = config.architecture
     held = (4 if precision == "float32" else 2) * sizes.head_dim
-    if precision == "int8" and can_run(sizes):
+    if precision in ROUNDED and can_run(sizes):
         held = sizes.head_dim + SCALE_BYTES
     return 2 * sizes.num_hidden_layers * sizes.num_key_value_heads * held
 
@@ -52,10 +53,13 @@ def step_bytes(config: Config, precision: str, rows: int, context: int) -> float
     """
     with without_weights():
         model = SpeechLM(config)
-    parts = (model.model.layers, model.scoreloss)
-    weights = sum(parameter.numel() for part in parts for parameter in part.parameters())
-    past = rows * context * position_bytes(config, precision)
-    return weights * BYTES_PER_WEIGHT[precision] + past
+    layers, head = (
+        sum(parameter.numel() for parameter in part.parameters())
+        for part in (model.model.layers, model.scoreloss)
+    )
+    of_head = "int8" if precision == "int4" else precision  # which only has the layers in int4
+    weights = layers * BYTES_PER_WEIGHT[precision] + head * BYTES_PER_WEIGHT[of_head]
+    return weights + rows * context * position_bytes(config, precision)
 
 
 def peak_memory_mb() -> float | None:

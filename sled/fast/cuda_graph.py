@@ -11,6 +11,7 @@ row, H hidden width, N noise width; `...` is the shape of a unit.
 from __future__ import annotations
 
 from collections.abc import Callable
+from weakref import WeakSet
 
 import numpy as np
 import torch
@@ -49,32 +50,38 @@ def repeat_eagerly(work: Callable[[], None]) -> Callable[[], None]:
 
 
 class GraphCapture:
-    """A `Capture` that makes CUDA graphs. All of them share a memory pool.
+    """A `Capture` that makes CUDA graphs. Those that exist at the same time share memory.
 
     Args:
         device: The GPU.
     """
 
     def __init__(self, device: torch.device) -> None:
-        self._device, self._pool = device, torch.cuda.graph_pool_handle()
+        # One for all captures: torch has 32 streams and gives them out again after that, so a new
+        # one could be a stream that another thread works on.
+        self._stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]  # untyped
+        self._graphs: WeakSet[torch.cuda.CUDAGraph] = WeakSet()
 
     def __call__(self, work: Callable[[], None]) -> Callable[[], None]:
         """Return a function that repeats the work."""
-        with torch.cuda.device(self._device):
+        with torch.cuda.device(self._stream.device):
             return self._capture(work)
 
     def _capture(self, work: Callable[[], None]) -> Callable[[], None]:
-        current = torch.cuda.current_stream()
-        side = torch.cuda.Stream()  # type: ignore[no-untyped-call]  # untyped in torch
+        current, side = torch.cuda.current_stream(), self._stream
         side.wait_stream(current)
         with torch.cuda.stream(side):
             for _ in range(WARM_UPS):
                 work()
         current.wait_stream(side)
         graph = torch.cuda.CUDAGraph()
+        # Of a graph that still exists: torch refuses a pool whose graphs are all gone.
+        pool = next((one.pool() for one in self._graphs), None)
         # "thread_local": other threads, such as the codec's, may use the GPU during the capture.
-        with torch.cuda.graph(graph, pool=self._pool, capture_error_mode="thread_local"):
+        mode = "thread_local"
+        with torch.cuda.graph(graph, pool=pool, stream=side, capture_error_mode=mode):
             work()
+        self._graphs.add(graph)
         return graph.replay
 
 

@@ -19,6 +19,7 @@ from typing_extensions import override
 
 from sled.fast.base import FastModel
 from sled.fast.onnx_graph import Graph, write_backbone, write_embedding, write_head
+from sled.fast.precision import HEAD_MULTIPLE
 from sled.files.digest import tensor_digest
 from sled.model.cache import KVCache
 from sled.model.heads import EnergyHead
@@ -90,9 +91,10 @@ class OnnxModel(FastModel):
         super().__init__(model, torch.float32, None if bits == 32 else torch.float16)
         self._cache_dtype = cache_dtype
         architecture = self.config.architecture
-        if architecture.head_dim % 16:
+        if architecture.head_dim % HEAD_MULTIPLE:
             raise ValueError(
-                f"head_dim={architecture.head_dim}: int8 needs a multiple of 16; use float32"
+                f"head_dim={architecture.head_dim}: int8 needs a multiple of {HEAD_MULTIPLE}; "
+                "use float32"
             )
         projection, head = model.z_proj, model.scoreloss
         assert isinstance(projection, nn.Linear) and isinstance(head, EnergyHead)

@@ -16,7 +16,7 @@ from sled.fast.native import NativeModel, can_run, kernel_level
 from sled.fast.native.library import sources_digest
 from sled.files.cpu import cpu_name
 from sled.files.extras import install_command
-from sled.model.config import Config
+from sled.model.config import Architecture, Config
 from sled.model.interface import FrameModel
 from sled.model.lm import SpeechLM
 from sled.model.tokens.lm import TokenLM
@@ -26,6 +26,8 @@ logger = logging.getLogger(__name__)
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 ROUNDED = ("int8", "int4")
 PRECISIONS = (*DTYPES, *ROUNDED)
+# ONNX Runtime attends with heads whose width is a multiple of this.
+HEAD_MULTIPLE = 16
 # Smaller models are fast enough in float32: nothing is measured before they speak.
 SMALL = 50e6
 
@@ -51,7 +53,7 @@ def choose_precision(
     if device.type == "cuda":
         return "bfloat16" if torch.cuda.is_bf16_supported(including_emulation=False) else "float16"
     names = candidates(config)
-    if "int8" not in names and config is not None:
+    if "int8" not in names and config is not None and _rounds_in_runtime(config.architecture):
         logger.warning(
             "speaking in %s; int8 is several times faster: %s", names[-1], install_command("fast")
         )
@@ -78,7 +80,14 @@ def candidates(config: Config | None) -> list[str]:
     if config is not None and can_run(config.architecture):  # several times as fast as bfloat16
         return ["float32", "int8"]
     names = ["float32", "bfloat16"] if _multiplies_bfloat16() else ["float32"]
-    return [*names, "int8"] if config is not None and has_runtime() else names
+    if config is not None and _rounds_in_runtime(config.architecture) and has_runtime():
+        names.append("int8")
+    return names
+
+
+def _rounds_in_runtime(sizes: Architecture) -> bool:
+    """Whether ONNX Runtime can run a model of these sizes in int8."""
+    return sizes.head == "energy" and sizes.head_dim % HEAD_MULTIPLE == 0
 
 
 def measure_forms(config: Config) -> dict[str, float]:

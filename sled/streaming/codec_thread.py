@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from queue import SimpleQueue
 
 import torch
@@ -77,6 +78,16 @@ class Marker:
     is_end: bool = False
 
 
+@cache
+def codec_stream(device: torch.device) -> torch.cuda.Stream:
+    """A separate stream of a GPU, so that codecs do not wait for the model.
+
+    There is one for all threads. Torch has 32 streams and gives them out again after that, so a
+    stream for each thread would at some time be the one on which a step is captured.
+    """
+    return torch.cuda.Stream(device)  # type: ignore[no-untyped-call]  # untyped in torch
+
+
 class CodecThread:
     """Does jobs until it is stopped.
 
@@ -94,10 +105,7 @@ class CodecThread:
     def __init__(self, codec: Codec, threads: int, on_timed: Callable[[CodecCall], None]) -> None:
         self._codec, self._threads, self._on_timed = codec, threads, on_timed
         on_gpu = codec.device.type == "cuda"
-        # A separate stream, so that the codec does not wait for the model.
-        self._cuda_stream: torch.cuda.Stream | None = None
-        if on_gpu:  # the class is untyped in torch
-            self._cuda_stream = torch.cuda.Stream(codec.device)  # type: ignore[no-untyped-call]
+        self._cuda_stream = codec_stream(codec.device) if on_gpu else None
         self._queue: SimpleQueue[CodecJob | Marker] = SimpleQueue()
         self._thread = threading.Thread(target=self._run, name="sled-codec", daemon=True)
         self._thread.start()

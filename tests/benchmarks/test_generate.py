@@ -18,7 +18,7 @@ from sled.benchmarks.picture import stacked_bars
 from sled.decoding import Request
 from sled.fast.native import kernel_level
 from sled.model.config import Config
-from sled.model.heads import HEADS
+from sled.model.heads import HEADS, EnergyHead
 from tests.benchmarks.clock import Clock
 from tests.commands import run
 from tests.debug import STREAM, debug_config, debug_model, randn
@@ -133,12 +133,20 @@ def test_a_step_reads_its_weights_once_and_the_past_of_each_row():
     config = Config()
     weights = step_bytes(config, "int8", rows=2, context=0)
     assert weights == pytest.approx(187e6, rel=0.02)
-    assert step_bytes(config, "int4", rows=2, context=0) == weights / 2
     assert step_bytes(config, "float32", rows=2, context=0) == 4 * weights
-    past = step_bytes(config, "int4", rows=2, context=100) - weights / 2
+    past = step_bytes(config, "bfloat16", rows=2, context=100) - 2 * weights
     assert past == 2 * 100 * 12 * 2 * 1024 * 2
-    assert step_bytes(config, "bfloat16", rows=2, context=100) == 2 * weights + past
     assert step_bytes(config, "float32", rows=2, context=100) == 4 * weights + 2 * past
+
+
+def test_only_the_layers_have_fewer_bytes_in_int4_than_in_int8():
+    config = Config()
+    head = EnergyHead(config.architecture, config.objective)
+    head_weights = sum(one.numel() for one in head.parameters())
+    rounded, few = (step_bytes(config, dtype, rows=2, context=0) for dtype in ("int8", "int4"))
+    assert few == head_weights + (rounded - head_weights) / 2
+    past = step_bytes(config, "int8", rows=2, context=100) - rounded
+    assert step_bytes(config, "int4", rows=2, context=100) - few == past
 
 
 def test_memory_is_measured():

@@ -70,6 +70,16 @@ def test_what_is_not_a_number_is_seen_in_all_that_attends_to_it(level, bits, len
     assert second.isfinite().all()
 
 
+@each_level
+@pytest.mark.parametrize("bits", [8, 32])
+@pytest.mark.parametrize("pattern", [0x7FC00000, 0x7FC00001, 0x7FFFFFFF, -1])
+def test_no_bit_pattern_of_a_weight_that_is_not_a_number_is_hidden(level, bits, pattern):
+    plain = make_model()
+    weight = plain.model.layers[0].self_attn.q_proj.weight.data
+    weight[:, 0] = torch.tensor(pattern, dtype=torch.int32).view(torch.float32)
+    assert last_states(NativeModel(plain, bits, level=level), [5]).isnan().all()
+
+
 def test_more_positions_than_the_model_has_are_refused():
     model = NativeModel(make_model(), 32)
     cache = model.new_cache()

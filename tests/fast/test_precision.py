@@ -6,7 +6,7 @@ import torch
 from sled.fast import PRECISIONS, choose_precision, make_fast, precision
 from sled.fast.measured import time_forms
 from sled.files.extras import install_command
-from sled.model.config import Config
+from sled.model.config import Architecture, Config
 from sled.model.lm import num_parameters
 from tests.debug import debug_config, debug_model
 
@@ -138,6 +138,15 @@ def test_a_warning_names_the_extra_for_int8(machine, caplog):
     machine()
     choose_precision(LARGE, CPU, Config())
     assert install_command("fast") in caplog.text
+
+
+@pytest.mark.parametrize("changes", [{"head": "flow"}, {"head_dim": 24}])
+def test_int8_is_neither_taken_nor_named_where_a_model_cannot_have_it(machine, caplog, changes):
+    config = Config(Architecture(**changes))
+    for runtime in (True, False):
+        machine(runtime=runtime)
+        assert choose_precision(LARGE, CPU, config) == "float32"
+    assert not caplog.text
 
 
 def test_the_instructions_of_this_cpu_can_be_read():

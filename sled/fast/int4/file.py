@@ -15,7 +15,6 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from tempfile import NamedTemporaryFile
 
 import torch
 import torch.nn.functional as F
@@ -45,9 +44,9 @@ def write_int4(folder: Path, model: SpeechLM, matrices: Mapping[str, Int4Matrix]
         tensors |= {f"{name}.codes": _pack(one.codes), f"{name}.scales": one.scales.contiguous()}
     metadata = {"format": "pt", "group": str(group), "weights": _digest(model)}
     path = folder / INT4_FILE
-    with NamedTemporaryFile(dir=folder, prefix=".int4-", delete=False) as file:
-        file.write(save(tensors, metadata))
-    os.replace(file.name, path)
+    partial = path.with_name(f".{path.name}.part")
+    partial.write_bytes(save(tensors, metadata))
+    os.replace(partial, path)
     return path
 
 

@@ -219,7 +219,8 @@ class Kernels:
         self._library, self._lock = library, threading.Lock()
         place = None if model is None else ctypes.addressof(model)
         self._context = c_void_p(library.open(place, threads))
-        weakref.finalize(self, library.close, self._context)
+        # Not at the end of the process: a thread of an open session may still be in a call then.
+        weakref.finalize(self, library.close, self._context).atexit = False
 
     def call(self, name: str, *arguments: object) -> None:
         """Call a function.
@@ -244,7 +245,11 @@ def open_library(level: str | None = None) -> Library | None:
     path = next((path for path in paths if path.is_file()), None)
     if path is None:
         return None
-    library = ctypes.CDLL(str(path))
+    try:
+        library = ctypes.CDLL(str(path))
+    except OSError as error:  # compiled on another system
+        logger.warning("the compiled kernels cannot be loaded (%s): install sled again", error)
+        return None
     library.sled_sources.restype = ctypes.c_char_p
     if sources_digest() not in (None, library.sled_sources().decode()):
         logger.warning(

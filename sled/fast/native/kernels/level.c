@@ -26,6 +26,8 @@ const char *sled_sources(void) { return SLED_SOURCES; }
 
 // The best of the levels: 0 for none, 1 AVX2, 2 AVX-512, 3 AMX.
 int sled_level(void) {
+    unsigned a, b, c, d;
+    if (!__get_cpuid(1, &a, &b, &c, &d) || !(c & bit_F16C)) return 0;
     __builtin_cpu_init();
     if (!(__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"))) return 0;
     if (!(__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&

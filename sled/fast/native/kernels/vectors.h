@@ -126,6 +126,6 @@ INLINE floats exponential(floats x) {
     p = p * r + 1.6666665459e-1f;
     p = p * r + 5.0000001201e-1f;
     p = p * (r * r) + r + 1.0f;
-    return (floats)((ints)p + ((ints)shifted << 23));
+    return p * (floats)(((ints)shifted + 127) << 23);
 }
 INLINE floats silu(floats x) { return x / (1.0f + exponential(-x)); }
