@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
 
+import numpy as np
 import torch
 from lhotse import CutSet, load_manifest_lazy
 from safetensors.torch import save_file
@@ -128,7 +129,7 @@ def write_vectors() -> None:
     """
     compute = load_vectors(PRETRAINED / "campplus.safetensors")
     recordings = sorted(Path("LibriTTS/train").rglob("*.wav"))[:20]
-    vector = torch.tensor([compute(one) for one in recordings]).mean(0).tolist()
+    vector = np.mean([compute(one) for one in recordings], 0)
     for part in SPLITS:
         folder = Path("data") / part
         if folder.exists():
