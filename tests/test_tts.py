@@ -232,6 +232,15 @@ def test_what_cannot_be_said_is_refused(call, message):
         call(debug_tts())
 
 
+@pytest.mark.parametrize("markup", [True, False])
+def test_half_of_a_surrogate_pair_is_a_character_like_others(markup):
+    """It can come from JSON, and no tokenizer takes it."""
+    tts, options = debug_tts(), DecodingOptions(max_frames=9)
+    voice = tts.make_voice(Prompt("o\ud800ne", debug_waveform(1.0)))
+    assert voice.transcript == "o\ufffdne"
+    assert tts.say("o\ud800ne", prompt=voice, options=options, markup=markup).seconds > 0
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
