@@ -220,6 +220,7 @@ def test_guidance_far_from_the_models_own_is_warned_of_once(stated, used, warned
         (lambda tts: tts.synthesize([]), "no text to speak"),
         (lambda tts: tts.synthesize(["one"], seeds=[1, 2]), "1 texts, 2 seeds"),
         (lambda tts: tts.say("one", options=DecodingOptions(max_length=3)), "the text is too long"),
+        (lambda tts: tts.say("one", options=DecodingOptions(max_length=0)), "max_length=0 must be"),
         (lambda tts: tts.say("one", prompt=Prompt(" ", "a.wav")), "the prompt has no text"),
         (lambda tts: tts.say("one", prompt=Prompt("a", "none.wav")), "no audio file at none.wav"),
         (lambda tts: tts.say("one", prompt=Prompt("a", np.zeros((9, 9)))), "must be mono"),

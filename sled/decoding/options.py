@@ -69,6 +69,8 @@ class DecodingOptions:
             raise ValueError(
                 f"max_frames={self.max_frames} must be at least 1 and min_frames={self.min_frames}"
             )
+        if self.max_length is not None and self.max_length < 1:
+            raise ValueError(f"max_length={self.max_length} must be at least 1: None is no limit")
         if self.length_tolerance is not None and not self.length_tolerance >= 1:
             raise ValueError(f"length_tolerance={self.length_tolerance}: the factor is at least 1")
 
@@ -87,7 +89,9 @@ class DecodingOptions:
 
     def positions(self, max_position_embeddings: int) -> int:
         """The number of positions that an utterance may fill: text, prompt and new frames."""
-        return min(max_position_embeddings, self.max_length or max_position_embeddings)
+        if self.max_length is None:
+            return max_position_embeddings
+        return min(max_position_embeddings, self.max_length)
 
     @classmethod
     def with_all_rows(cls, model: FrameModel) -> DecodingOptions:
