@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from sled.model.config import Config
 from sled.model.ids import Sampling
@@ -86,6 +86,13 @@ class DecodingOptions:
             draws=speaking.draws,
             cfg=cls.cfg if own_cfg is None else own_cfg,
         )
+
+    def after(self, num_frames: int) -> DecodingOptions:
+        """The options after so many frames, which count for `max_frames`."""
+        if self.max_frames is None:
+            return self
+        left = self.max_frames - num_frames
+        return replace(self, max_frames=left, min_frames=min(self.min_frames, left))
 
     def positions(self, max_position_embeddings: int) -> int:
         """The number of positions that an utterance may fill: text, prompt and new frames."""

@@ -90,12 +90,6 @@ class Row:
         waiting = sum(isinstance(item, int) for item in self.unread)
         return self.token_ids[: self._tokens_taken - waiting]
 
-    def take_unread_text(self) -> list[int]:
-        """Remove and return the tokens whose turn in the layout has not come."""
-        unread = self.token_ids[self._tokens_taken :]
-        del self.token_ids[self._tokens_taken :]
-        return unread
-
     def append_frames(self, unit: Tensor, count: int) -> None:
         """Append `count` frames, of which the model has not read the newest, `unit`."""
         self.unread = [unit]
