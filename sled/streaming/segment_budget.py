@@ -136,6 +136,11 @@ class SegmentBudget:
         return past if self._trained == math.inf else min(past, self._trained - self._own_frames)
 
     @property
+    def longest_past(self) -> float:
+        """The most frames of earlier speech that leave a segment its share of the positions."""
+        return (1 - SEGMENT_SHARE) * self._positions
+
+    @property
     def _own_frames(self) -> float:
         """The most frames that a segment usually has."""
         return min(TRAINED_SEGMENT_SHARE * self._trained, self._trained - self._prompt_frames)

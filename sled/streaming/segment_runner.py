@@ -104,7 +104,8 @@ class SegmentRunner:
         self.text_ended = False
         self.num_taken = self.segment_number = self.num_frames = 0
         self.speech = SegmentSpeech(IncrementalTokenizer(tokenizer))
-        self.history = History(options.budget(config).past_frames, voice)
+        budget = options.budget(config)
+        self.history = History(budget.past_frames, voice, budget.longest_past)
         self.buffer = UnitBuffer(
             options.ramp or ChunkRamp(), audio.lookahead_frames, audio.delayed_frames
         )

@@ -180,6 +180,18 @@ def test_the_transcript_of_a_voice_is_never_said():
             list(session)
 
 
+def test_a_segment_that_leaves_the_next_one_too_few_positions_is_not_continued():
+    tts = TTS(debug_model(), debug_tokenizer(), debug_codec())  # 256 positions
+    options = DecodingOptions(stop_threshold=1e-9, min_frames=240)
+    with tts.open_session(decoding=options) as session:
+        session.feed("four two.")
+        session.end_segment()
+        session.feed("seven.")
+        session.flush()
+        assert sum(len(chunk.units) for chunk in session.chunks()) == 480
+        assert session.stopped
+
+
 def test_a_segment_that_has_fallen_silent_is_cut_if_all_its_text_is_read():
     engine = Engine(debug_model(**STREAM), debug_codec())
     endless = DecodingOptions(stop_threshold=2.0, length_tolerance=None)
