@@ -1,4 +1,4 @@
-"""The face users import: text to speech with one object.
+"""The class that users import: text to speech with one object.
 
 from sled import TTS
 
@@ -232,7 +232,7 @@ class TTS:
                 pronunciations=dictionary,
                 **changes,
             )
-            plain = plain_text(text, dictionary) if session.markup else text
+            plain = plain_text(text, dictionary, session.markup)
             num_tokens = len(self.tokenizer.encode(plain))
             if session.budget(self.model.config).holds(num_tokens, self.tokenizer.normalize(plain)):
                 session = replace(session, limits=ONE_SEGMENT)

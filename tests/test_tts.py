@@ -220,6 +220,7 @@ def test_guidance_far_from_the_models_own_is_warned_of_once(stated, used, warned
         (lambda tts: tts.synthesize([]), "no text to speak"),
         (lambda tts: tts.synthesize(["one"], seeds=[1, 2]), "1 texts, 2 seeds"),
         (lambda tts: tts.say("one", options=DecodingOptions(max_length=3)), "the text is too long"),
+        (lambda tts: tts.say("one", options=DecodingOptions(max_length=0)), "max_length=0 must be"),
         (lambda tts: tts.say("one", prompt=Prompt(" ", "a.wav")), "the prompt has no text"),
         (lambda tts: tts.say("one", prompt=Prompt("a", "none.wav")), "no audio file at none.wav"),
         (lambda tts: tts.say("one", prompt=Prompt("a", np.zeros((9, 9)))), "must be mono"),
@@ -230,6 +231,15 @@ def test_guidance_far_from_the_models_own_is_warned_of_once(stated, used, warned
 def test_what_cannot_be_said_is_refused(call, message):
     with pytest.raises(ValueError, match=message):
         call(debug_tts())
+
+
+@pytest.mark.parametrize("markup", [True, False])
+def test_half_of_a_surrogate_pair_is_a_character_like_others(markup):
+    """It can come from JSON, and no tokenizer takes it."""
+    tts, options = debug_tts(), DecodingOptions(max_frames=9)
+    voice = tts.make_voice(Prompt("o\ud800ne", debug_waveform(1.0)))
+    assert voice.transcript == "o\ufffdne"
+    assert tts.say("o\ud800ne", prompt=voice, options=options, markup=markup).seconds > 0
 
 
 @pytest.mark.parametrize(

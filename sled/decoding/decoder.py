@@ -110,8 +110,6 @@ class Decoder:
                 conditions that the model does not take, or as `DecodingOptions.check`.
         """
         options = options or DecodingOptions()
-        if request.text_ended and not len(request.token_ids):
-            raise ValueError("empty text: give at least one token")
         layout = layout or self.model.layout
         options.check(self.model, layout)
         if generator is None and self.model.ids is not None:
@@ -127,7 +125,7 @@ class Decoder:
             layout,
             model.config.architecture.eos_token_id,
         )
-        self._check_length(utterance)
+        self._check_text(utterance, 0, request.text_ended)
         self._admit(utterance)
         return utterance
 
@@ -141,12 +139,13 @@ class Decoder:
 
         Raises:
             ValueError: If the text becomes too long for the model's positions before the first
-                frame. Later, the utterance is cut instead.
+                frame, or ends without a token. Then nothing changes. Later, a text that is too
+                long is cut instead.
         """
         self.update(utterance)
-        utterance.rows[0].add_text(token_ids, ended)
         if utterance.num_written == 0:
-            self._check_length(utterance)
+            self._check_text(utterance, len(token_ids), ended)
+        utterance.rows[0].add_text(token_ids, ended)
         if utterance in self._batch:
             self._batch.plan(utterance)
 
@@ -213,11 +212,14 @@ class Decoder:
         if utterance in self._batch:
             self._batch.update(utterance)
 
-    def _check_length(self, utterance: Utterance) -> None:
+    def _check_text(self, utterance: Utterance, num_more: int, ended: bool) -> None:
+        num_tokens = len(utterance.rows[0].token_ids) + num_more
+        if ended and not num_tokens:
+            raise ValueError("empty text: give at least one token")
         positions = self._limits.positions(utterance)
-        if utterance.num_positions >= positions:
+        if utterance.num_positions + num_more >= positions:
             raise ValueError(
-                f"the text is too long: {len(utterance.rows[0].token_ids)} tokens and "
+                f"the text is too long: {num_tokens} tokens and "
                 f"{utterance.prompt_frames} prompt frames leave none of {positions} positions for "
                 "speech; shorten the text or the prompt, or split the text into sentences"
             )
@@ -240,13 +242,10 @@ class Decoder:
 
     def _read_rows(self, utterance: Utterance) -> tuple[CachedRow, ...]:
         """The keys and values of an utterance that is up to date, also after a failed step."""
-        contents = []
-        for row in utterance.rows:
-            keys, values = self._cache.read_row(row.index)
-            if keys.shape[2] > row.num_read:
-                keys, values = keys[:, :, : row.num_read], values[:, :, : row.num_read]
-            contents.append(CachedRow(keys, values))
-        return tuple(contents)
+        return tuple(
+            CachedRow(*(one[:, :, : row.num_read] for one in self._cache.read_row(row.index)))
+            for row in utterance.rows
+        )
 
     @torch.inference_mode()
     def _set_aside(self, utterance: Utterance) -> None:

@@ -43,8 +43,11 @@ class Limits:
         left = float(self.positions(utterance) - utterance.num_positions)
         if options.max_frames is not None:
             left = min(left, options.max_frames - written)
-        if utterance.rows[0].has_read_text:
+        row = utterance.rows[0]
+        if row.has_read_text:
             left = min(left, self._usual_frames(utterance)[1] - written)
+        elif left <= row.num_tokens_missing:  # the next chunk of text would exceed the positions
+            left = 0.0
         return left
 
     def _usual_frames(self, utterance: Utterance) -> tuple[float, float]:

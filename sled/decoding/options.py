@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from sled.model.config import Config
 from sled.model.ids import Sampling
@@ -69,6 +69,8 @@ class DecodingOptions:
             raise ValueError(
                 f"max_frames={self.max_frames} must be at least 1 and min_frames={self.min_frames}"
             )
+        if self.max_length is not None and self.max_length < 1:
+            raise ValueError(f"max_length={self.max_length} must be at least 1: None is no limit")
         if self.length_tolerance is not None and not self.length_tolerance >= 1:
             raise ValueError(f"length_tolerance={self.length_tolerance}: the factor is at least 1")
 
@@ -85,9 +87,18 @@ class DecodingOptions:
             cfg=cls.cfg if own_cfg is None else own_cfg,
         )
 
+    def after(self, num_frames: int) -> DecodingOptions:
+        """The options after so many frames, which count for `max_frames`."""
+        if self.max_frames is None:
+            return self
+        left = self.max_frames - num_frames
+        return replace(self, max_frames=left, min_frames=min(self.min_frames, left))
+
     def positions(self, max_position_embeddings: int) -> int:
         """The number of positions that an utterance may fill: text, prompt and new frames."""
-        return min(max_position_embeddings, self.max_length or max_position_embeddings)
+        if self.max_length is None:
+            return max_position_embeddings
+        return min(max_position_embeddings, self.max_length)
 
     @classmethod
     def with_all_rows(cls, model: FrameModel) -> DecodingOptions:

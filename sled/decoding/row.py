@@ -90,12 +90,6 @@ class Row:
         waiting = sum(isinstance(item, int) for item in self.unread)
         return self.token_ids[: self._tokens_taken - waiting]
 
-    def take_unread_text(self) -> list[int]:
-        """Remove and return the tokens whose turn in the layout has not come."""
-        unread = self.token_ids[self._tokens_taken :]
-        del self.token_ids[self._tokens_taken :]
-        return unread
-
     def append_frames(self, unit: Tensor, count: int) -> None:
         """Append `count` frames, of which the model has not read the newest, `unit`."""
         self.unread = [unit]
@@ -133,6 +127,11 @@ class Row:
         return len(self.token_ids) - self._tokens_taken
 
     @property
+    def num_tokens_missing(self) -> float:
+        """Tokens that the next frame waits for; infinite if it waits for the end of the text."""
+        return max(0.0, self._tokens_due() - len(self.token_ids))
+
+    @property
     def frames_before_text(self) -> float:
         """Frames that a row which is ready writes before the next text is due."""
         if self.has_read_text:
@@ -142,7 +141,7 @@ class Row:
     @property
     def is_ready(self) -> bool:
         """Whether every input before the next frame is known."""
-        return not self._prompt and self._tokens_due() <= len(self.token_ids)
+        return not self._prompt and not self.num_tokens_missing
 
     @property
     def has_read_text(self) -> bool:
@@ -160,7 +159,7 @@ class Row:
             if due > self._tokens_taken:
                 self.unread += self.token_ids[self._tokens_taken : due]
                 self._tokens_taken = due
-            if not self._prompt or self._tokens_due() > len(self.token_ids):
+            if not self._prompt or self.num_tokens_missing:
                 return
             self.unread.append(self._prompt.popleft())
             self.num_frames += 1

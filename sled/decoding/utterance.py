@@ -173,6 +173,19 @@ class Utterance:
         """Tokens of its text whose turn in the layout has not come."""
         return self.rows[0].num_tokens_waiting
 
+    def unread_text(self, num_begin: int) -> list[int] | None:
+        """The tokens of its text, without the prompt's, that the model has not read.
+
+        Args:
+            num_begin: How many tokens that are no text come before every text.
+
+        Returns:
+            The tokens. None: the model has read no token of its text.
+        """
+        row = self.rows[0]
+        first, num_read = max(num_begin, self.prompt_tokens), len(row.tokens_before())
+        return row.token_ids[num_read:] if num_read > first else None
+
     def tokens_read(self, start: int, stop: int) -> list[int]:
         """The tokens `start:stop` of its text, as far as their turn in the layout has come."""
         return self.rows[0].tokens_read(start, stop)

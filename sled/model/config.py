@@ -32,6 +32,19 @@ def _extra(default: Any, key: str | None = None) -> Any:
 
 
 MAX_SIZE = 1 << 20  # no model comes near it, and PyTorch cannot count what is far larger
+# Fields of `Architecture` that are whole numbers of at least 1.
+_SIZES = (
+    "vocab_size",
+    "hidden_size",
+    "intermediate_size",
+    "num_hidden_layers",
+    "num_attention_heads",
+    "max_position_embeddings",
+    "vae_embed_dim",
+    "diffloss_w",
+    "noise_channels",
+    "head_steps",
+)
 
 
 @dataclass
@@ -98,6 +111,8 @@ class Architecture:
         for name, value in vars(self).items():
             if isinstance(value, int) and value > MAX_SIZE:
                 raise ValueError(f"{name}={value} is above {MAX_SIZE:,}")
+            if name in _SIZES and not (isinstance(value, int) and value >= 1):
+                raise ValueError(f"{name}={value!r} must be a whole number of at least 1")
         self.num_key_value_heads = self.num_key_value_heads or self.num_attention_heads
         self.head_dim = self.head_dim or self.hidden_size // self.num_attention_heads
         if self.num_attention_heads % self.num_key_value_heads:
@@ -111,8 +126,6 @@ class Architecture:
             raise ValueError(
                 f"stream_n={self.stream_n} and stream_m={self.stream_m}: give both or neither"
             )
-        if self.head_steps < 1:
-            raise ValueError(f"head_steps={self.head_steps} must be at least 1")
         for name, width in self.conditions.items():
             if not name.isidentifier() or width < 1:
                 raise ValueError(

@@ -164,8 +164,11 @@ class CodecThread:
                 ends = {"ends_segment": first.ends_segment, "last": first.last}
                 samples = decode_together(self._codec, stages, units, **ends).cpu()
         except Exception as error:
-            for job in jobs:
-                job.fail(error)
+            if len(jobs) == 1:
+                jobs[0].fail(error)
+            else:  # only the sessions that cause it are to end
+                for job in jobs:
+                    self._do([job])
             return
         for job, decoded in zip(jobs, samples, strict=True):
             try:

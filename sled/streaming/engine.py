@@ -90,6 +90,7 @@ class Engine:
         self._codec_thread: CodecThread | None = None
         self._text_thread: TextThread | None = None
         self._closed = False
+        self._has_failed = False  # the decoder is replaced before it is used again
         self.pace = Pace(codec.frame_rate)
         self._lead_policy: LeadPolicy[Utterance] = LeadPolicy()
         self._turn_began_s: float | None = None  # None: the decoding thread waits, or is not there
@@ -231,13 +232,16 @@ class Engine:
         self._threads = 0
         try:
             with torch.inference_mode():
+                if self._has_failed:
+                    self.decoder, self._has_failed = self._new_decoder(), False
                 self._serve()
         # Any error must end the consumers, which wait for this thread.
         except BaseException as error:
             logger.exception("the decoding thread failed: all sessions end")
             self._turn_began_s = None
             with self._condition:
-                self._start_over(error)
+                self._has_failed = True
+                self._end_consumers(error)
                 self._commands.clear()
                 self._leave()
         finally:
@@ -253,7 +257,8 @@ class Engine:
                 while idle and self._consumers and not self._has_calls:
                     self._condition.wait(LOOK_EVERY_S)
                 if self._closed:
-                    self._start_over(RuntimeError("the engine is closed"))
+                    self._end_consumers(RuntimeError("the engine is closed"))
+                    self.decoder = self._new_decoder()
                 if self._closed or not (self._commands or self._consumers):
                     self._leave()
                     return
@@ -367,9 +372,8 @@ class Engine:
             compute_with(count, self._most_threads)
             self._threads = count
 
-    def _start_over(self, error: BaseException) -> None:
-        """Make a new decoder, and end all consumers with an error."""
-        self.decoder = self._new_decoder()
+    def _end_consumers(self, error: BaseException) -> None:
+        """End all consumers with an error."""
         self._utterances.clear()
         with self._condition:
             for consumer in list(self._consumers):

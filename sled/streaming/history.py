@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from copy import copy
 
 import torch
@@ -20,25 +21,26 @@ class History:
     Args:
         max_frames: The most frames to continue.
         voice: The voice, which is always kept. None: no voice.
+        longest: The most frames of a segment that is kept though it is too long.
     """
 
-    def __init__(self, max_frames: float, voice: Voice | None) -> None:
-        self._max_frames = max_frames
+    def __init__(self, max_frames: float, voice: Voice | None, longest: float = math.inf) -> None:
+        self._max_frames, self._longest = max_frames, longest
         self._voice = None if voice is None else voice.spoken
         self._segments: tuple[Spoken, ...] = ()
 
     def add(self, newest: Spoken) -> None:
         """Append a segment, and forget old ones that do not fit any more.
 
-        Without a voice, one segment is kept even if it is too long: the next one would otherwise be
-        said in another voice.
+        Without a voice, one segment of up to `longest` frames is kept even if it is too long: the
+        next one would otherwise be said in another voice.
         """
         lead = 0 if self._voice is None else len(self._voice.units)
         kept = (*self._segments, newest)
         while kept and lead + sum(len(one.units) for one in kept) > self._max_frames:
             kept = kept[1:]
-        if self._voice is None:
-            kept = kept or self._segments or (newest,)
+        if self._voice is None and not kept:
+            kept = self._segments or ((newest,) if len(newest.units) <= self._longest else ())
         self._segments = kept
 
     @property

@@ -108,7 +108,7 @@ class SegmentBudget:
         # Large models keep their place in a list.
         is_small = speaking.trained_frames is not None and config.most_segment_tokens is None
         self._items = items if is_small else None
-        self._num_ends = 1 if config.architecture.bos_token_id is None else 2  # <s> and </s>
+        self._num_ends = sum(config.num_text_ends)
 
     def holds(self, num_tokens: int, text: str) -> bool:
         """Whether a text can be said in one segment that continues only the voice.
@@ -134,6 +134,11 @@ class SegmentBudget:
         """The most frames of earlier speech, the voice's included, that a segment continues."""
         past = PAST_SHARE * self._positions
         return past if self._trained == math.inf else min(past, self._trained - self._own_frames)
+
+    @property
+    def longest_past(self) -> float:
+        """The most frames of earlier speech that leave a segment its share of the positions."""
+        return (1 - SEGMENT_SHARE) * self._positions
 
     @property
     def _own_frames(self) -> float:

@@ -16,7 +16,6 @@ import math
 import time
 from collections.abc import Callable
 from copy import copy
-from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -105,7 +104,8 @@ class SegmentRunner:
         self.text_ended = False
         self.num_taken = self.segment_number = self.num_frames = 0
         self.speech = SegmentSpeech(IncrementalTokenizer(tokenizer))
-        self.history = History(options.budget(config).past_frames, voice)
+        budget = options.budget(config)
+        self.history = History(budget.past_frames, voice, budget.longest_past)
         self.buffer = UnitBuffer(
             options.ramp or ChunkRamp(), audio.lookahead_frames, audio.delayed_frames
         )
@@ -143,7 +143,7 @@ class SegmentRunner:
                     return
                 self._drop_segment()
             if not self.segments:
-                self._finish()
+                self._hand_over(last=True)
                 return
             if not self._begin_segment():
                 return
@@ -188,7 +188,7 @@ class SegmentRunner:
         self.speech = SegmentSpeech(tokens)
         self.segment_number += 1
         self.places.begin_segment(self.history.text, self._text_from(0))
-        decoder, options = self._engine.decoder, self._segment_options()
+        decoder, options = self._engine.decoder, self._decoding.after(self.num_frames)
         past = self.history.units(self._tokenizer, channel, next_token)
         if self._voice is not None:  # the model has read its beginning before
             assert past is not None
@@ -210,14 +210,6 @@ class SegmentRunner:
     def _text_from(self, index: int) -> str:
         """The text of segments that the decoder does not have yet, from one of them on."""
         return "".join(segment.text for segment in self.segments[index:])
-
-    def _segment_options(self) -> DecodingOptions:
-        """The options of the next segment; `max_frames` limits all segments together."""
-        options = self._decoding
-        if options.max_frames is None:
-            return options
-        left = options.max_frames - self.num_frames
-        return replace(options, max_frames=left, min_frames=min(options.min_frames, left))
 
     # Frames.
 
@@ -288,9 +280,18 @@ class SegmentRunner:
         self._continue()
 
     def _take_back_text(self, utterance: Utterance, segment: Segment) -> None:
-        """Give a segment the text that its utterance, which was cut, has not read."""
-        unread = self._tokenizer.decode(utterance.rows[0].take_unread_text())
-        unread = unread.strip("\ufffd")  # a character that has been read in part
+        """Give a segment the text that its utterance, which was cut, has not read.
+
+        Raises:
+            ValueError: If it has read none of the text: the next utterance would not, either.
+        """
+        token_ids = utterance.unread_text(len(self._tokenizer.begin))
+        if token_ids is None:
+            raise ValueError(
+                "speech was cut before any of its text was read: the voice's recording, with its "
+                "transcript, leaves too few positions; take a shorter one"
+            )
+        unread = self._tokenizer.decode(token_ids).strip("\ufffd")  # of a character read in part
         segment.text = unread + self.speech.open_text + segment.text
         if segment.text:
             logger.warning("speech was cut before its text had been read: the rest follows")
@@ -344,9 +345,6 @@ class SegmentRunner:
         said = self.places.take()
         chunk = UnitChunk(units, self.segment_number, last, delay_s, pause_s, said, ends)
         self._engine.decode_audio(self, self._audio, chunk)
-
-    def _finish(self) -> None:
-        self._hand_over(last=True)
 
     # The end.
 

@@ -63,7 +63,8 @@ class TailTrimmer:
             wanted = max(wanted, num_samples - self._hold)
         if self._meter.speech_end == 0:  # silence before any speech is kept
             wanted = num_samples
-        count = min(wanted, num_samples) - self._num_passed
+        # After `release`, more may have been passed on than is wanted.
+        count = max(0, min(wanted, num_samples) - self._num_passed)
         passed, self._held = self._held[:count], self._held[count:]
         self._num_passed += count
         return passed

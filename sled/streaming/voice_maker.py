@@ -20,6 +20,7 @@ from sled.streaming.recording import Audio, check_transcript, level_of, read_rec
 from sled.streaming.segment_budget import check_prompt
 from sled.streaming.voice import Prompt, Voice
 from sled.text.incremental import IncrementalTokenizer
+from sled.text.plain import well_formed
 from sled.text.tokenizer import TextTokenizer, normalize_spaces
 from sled.transcribe import DEFAULT_MODEL, load_recognizer
 
@@ -178,7 +179,7 @@ class VoiceMaker:
         else:
             text = prompt.text
             text = self._recognize(waveform, DEFAULT_MODEL) if text is None else text
-            transcript = normalize_spaces(text)
+            transcript = normalize_spaces(well_formed(text))
         check_prompt(model.config, codec.num_frames(len(waveform)))
         text = self._tokenizer.normalize(transcript)
         if not prompt.as_recorded and prompt.instruction is None:
@@ -242,7 +243,7 @@ class VoiceMaker:
                 "this codec does not speak with the voice of a recording that the model has not "
                 "read: leave the instruction out"
             )
-        text = normalize_spaces(instruction)
+        text = normalize_spaces(well_formed(instruction))
         marked = END_OF_INSTRUCTION in self._tokenizer.form.typed
         if text and marked and END_OF_INSTRUCTION not in text:
             text += END_OF_INSTRUCTION

@@ -97,8 +97,7 @@ class PlainTextReader:
         return self._read(half, ended=True)
 
     def _read(self, text: str, *, ended: bool) -> list[str | Pause]:
-        text = _PAIR.sub(_join, text) if _PAIR.search(text) else text
-        text = _LONE.sub(REPLACEMENT, text)
+        text = well_formed(text)
         self._written += text
         events: list[Event] = []
         if self._markup is not None:
@@ -189,10 +188,16 @@ class PlainTextReader:
         self._pronounced = tuple(one for one in self._pronounced if one[1] > offset)
 
 
-def plain_text(text: str, pronunciations: Pronunciations) -> str:
-    """A whole text as plain text, without its pauses."""
-    reader = PlainTextReader(PHONEMES, pronunciations)
+def plain_text(text: str, pronunciations: Pronunciations, markup: bool = True) -> str:
+    """A whole text as plain text, without its pauses; arguments as of `PlainTextReader`."""
+    reader = PlainTextReader(PHONEMES, pronunciations, markup)
     return "".join(one for one in [*reader.feed(text), *reader.finish()] if isinstance(one, str))
+
+
+def well_formed(text: str) -> str:
+    """A text in which halves of surrogate pairs are joined, and those without another replaced."""
+    text = _PAIR.sub(_join, text) if _PAIR.search(text) else text
+    return _LONE.sub(REPLACEMENT, text)
 
 
 def _join(pair: re.Match[str]) -> str:

@@ -16,7 +16,8 @@ from sled.text.segments import SegmentLimits
 class SegmentSize:
     """Divides the words of a growing segment where the next one would exceed its largest size.
 
-    The state is made of immutable values, so `copy.copy` makes a snapshot.
+    The pause after a single word may still exceed it. The state is made of immutable values, so
+    `copy.copy` makes a snapshot.
 
     Args:
         limits: Sizes of segments in tokens.
@@ -49,8 +50,8 @@ class SegmentSize:
             if is_full:
                 parts.append([])
                 self.start()
-                while self._measure(word.text) > self._limits.largest:
-                    place = self._token_ends(word.text)[self._limits.largest - 1]
+                while len(ends := self._token_ends(word.text.rstrip())) > self._limits.largest:
+                    place = ends[self._limits.largest - 1]
                     parts[-1].append(SpokenWord(word.text[:place], word.start, word.end))
                     parts.append([])
                     word = SpokenWord(word.text[place:], word.start, word.end)

@@ -151,14 +151,48 @@ def test_text_that_outgrows_the_positions_is_refused_or_cut():
     """Refused while nothing has been said, cut afterwards."""
     decoder = Decoder(debug_model(**STREAM))
     utterance = decoder.join(Request([0], text_ended=False), seeded(0))
-    with pytest.raises(ValueError, match="too long"):
+    with pytest.raises(ValueError, match="too long: 281 tokens"):
         decoder.feed(utterance, list(range(10, 290)))
+    assert utterance.rows[0].token_ids == [0]
     decoder = Decoder(debug_model(**STREAM))
     utterance = decoder.join(Request([0, 5, 6], text_ended=False), seeded(0))
     assert len(run(decoder, 2)[utterance]) == 2
     decoder.feed(utterance, list(range(10, 290)))
     assert len(run(decoder)[utterance]) == 1
     assert not decoder.utterances
+
+
+@pytest.mark.parametrize("piece", [1, 3, 12, 20])
+@pytest.mark.parametrize("positions", range(46, 60))
+def test_the_model_reads_no_more_than_its_positions_however_text_comes(piece, positions):
+    """An utterance whose next chunk of text would exceed them is cut before it waits for that."""
+    layout = {"stream_n": 12, "stream_m": 11}
+    model = debug_model(**layout, max_position_embeddings=positions)
+    decoder = Decoder(model)
+    options = DecodingOptions(stop_threshold=NEVER, cfg=1.0)
+    utterance = decoder.join(Request([0], text_ended=False), seeded(0), options)
+    read, advance = [0], model.advance
+
+    def count(embeddings, rows, counts, cache):
+        read[0] += sum(counts)
+        return advance(embeddings, rows, counts, cache)
+
+    model.advance = count
+    exhausted = False
+    while not exhausted:
+        if (step := decoder.step()) is None:
+            decoder.feed(utterance, [10] * piece)
+        else:
+            exhausted = any(step.exhausted)
+    assert not decoder.utterances
+    assert 30 <= read[0] < positions
+
+
+def test_text_that_ends_without_a_token_is_refused():
+    decoder = Decoder(debug_model())
+    for ended in (True, False):
+        with pytest.raises(ValueError, match="at least one token"):
+            decoder.feed(decoder.join(Request([], text_ended=ended), seeded(0)), [], ended=True)
 
 
 @both_layouts

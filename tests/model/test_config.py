@@ -156,3 +156,10 @@ def test_a_file_that_is_no_configuration_is_refused(text, message, tmp_path):
     (tmp_path / "config.json").write_text(text)
     with pytest.raises(ValueError, match=message):
         Config.load(tmp_path)
+
+
+@pytest.mark.parametrize("size", [0, -8, 8.5, "8", None])
+@pytest.mark.parametrize("name", ["hidden_size", "num_attention_heads", "head_steps"])
+def test_sizes_that_no_model_can_have_are_refused(name, size):
+    with pytest.raises(ValueError, match=f"{name}={size!r} must be a whole number of at least 1"):
+        Config.from_dict({name: size})

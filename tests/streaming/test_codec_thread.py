@@ -8,8 +8,9 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sled.streaming import codec_thread
 from sled.streaming.audio_queue import AudioQueue
-from sled.streaming.audio_stage import AudioStage, UnitChunk
+from sled.streaming.audio_stage import AudioStage, UnitChunk, decode_together
 from sled.streaming.codec_thread import MAX_TOGETHER, CodecJob, CodecThread, Marker, take_alike
 from tests.debug import debug_codec, randn
 
@@ -100,6 +101,23 @@ def test_an_error_in_one_stream_does_not_end_the_others():
     (error,) = bad.errors
     assert "not finite" in str(error) and good.errors == []
     np.testing.assert_allclose(np.concatenate(good.heard), good.expected(), rtol=0, atol=1e-5)
+
+
+def test_an_error_of_the_codec_on_one_stream_does_not_end_the_others(monkeypatch):
+    """They are decoded in one batch."""
+    good, bad, other = (Listener(seed, (8, 4)) for seed in range(3))
+
+    def decode(codec, stages, *rest, **ends):
+        if bad.stage in stages:
+            raise RuntimeError("broken")
+        return decode_together(codec, stages, *rest, **ends)
+
+    monkeypatch.setattr(codec_thread, "decode_together", decode)
+    run_all(in_turns([good, bad, other]))
+    assert {str(error) for error in bad.errors} == {"broken"}
+    for one in (good, other):
+        assert one.errors == []
+        np.testing.assert_allclose(np.concatenate(one.heard), one.expected(), rtol=0, atol=1e-5)
 
 
 def test_jobs_of_a_closed_session_are_skipped():

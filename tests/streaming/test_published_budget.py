@@ -91,6 +91,12 @@ def test_no_part_of_a_text_is_longer_than_published(
         assert past_tokens + limits.largest <= MOST_IN_TRAINING
 
 
+def test_the_tokens_at_the_ends_of_a_text_do_not_count() -> None:
+    sizes = replace(debug_simpletts().sizes, frame_rate=25.0, text_begin_id=1, text_end_id=2)
+    budget = budget_of(SimpleTTSLM(sizes).config)
+    assert budget.holds(LONGEST_PART + 3, "") and not budget.holds(LONGEST_PART + 4, "")
+
+
 @each
 def test_a_short_text_is_one_part_and_a_long_one_is_not(name: str) -> None:
     budget = budget_of(CONFIGS[name])

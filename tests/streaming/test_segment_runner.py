@@ -15,7 +15,10 @@ from sled.streaming.audio_stage import AudioStage, Silence, UnitChunk
 from sled.streaming.options import SessionOptions
 from sled.streaming.segment_runner import SegmentRunner
 from sled.streaming.text_stage import TextEvent
-from tests.debug import STREAM, debug_codec, debug_model, debug_tokenizer
+from sled.streaming.voice import Prompt
+from sled.text.segments import SegmentLimits
+from sled.tts import TTS
+from tests.debug import STREAM, debug_codec, debug_model, debug_tokenizer, debug_waveform
 from tests.ids import debug_id_codec, debug_id_model
 
 FRAMES = DecodingOptions(stop_threshold=2.0, max_frames=12)
@@ -148,6 +151,45 @@ def test_a_pause_comes_after_its_segment_also_if_that_is_blank():
         if chunk.pause_s:
             pauses.append((frames, chunk.pause_s))
     assert pauses == [(0, 0.1), (9, 0.2), (9, 0.3)] and frames == 18
+
+
+@pytest.mark.parametrize("num_frames", [1, 3, 4, 5, 8])
+def test_what_the_model_has_not_read_of_a_segment_that_is_cut_is_said_next(num_frames):
+    """At the end of a chunk of speech, the next tokens are due but have not been read."""
+    engine = Engine(debug_model(**STREAM), debug_codec())
+    token_ids = debug_tokenizer().encode("four two seven one nine four")
+    options = DecodingOptions(stop_threshold=2.0, max_length=len(token_ids) + num_frames)
+    runner, _ = runner_for(engine, decoding=options)
+    send(runner, "four two seven one nine four")
+    runner.receive(TextEvent("", 0.0, True, True))
+    engine.run(steps=num_frames)
+    num_read = 3 * (1 + (num_frames - 1) // 4)
+    assert runner.speech.text == debug_tokenizer().decode(token_ids[num_read:])
+
+
+def test_the_transcript_of_a_voice_is_never_said():
+    """It is longer than the layout reads along with the recording, and speech is cut before."""
+    tts = TTS(debug_model(**STREAM), debug_tokenizer(), debug_codec())
+    prompt = Prompt(2 * "four two seven one ", debug_waveform(0.04), as_recorded=True)
+    voice = tts.make_voice(prompt)
+    options = DecodingOptions(stop_threshold=2.0, max_length=voice.num_positions + 9)
+    with tts.open_session(voice=voice, decoding=options, limits=SegmentLimits(9, 9)) as session:
+        session.feed("seven two")
+        session.flush()
+        with pytest.raises(ValueError, match="before any of its text was read"):
+            list(session)
+
+
+def test_a_segment_that_leaves_the_next_one_too_few_positions_is_not_continued():
+    tts = TTS(debug_model(), debug_tokenizer(), debug_codec())  # 256 positions
+    options = DecodingOptions(stop_threshold=1e-9, min_frames=240)
+    with tts.open_session(decoding=options) as session:
+        session.feed("four two.")
+        session.end_segment()
+        session.feed("seven.")
+        session.flush()
+        assert sum(len(chunk.units) for chunk in session.chunks()) == 480
+        assert session.stopped
 
 
 def test_a_segment_that_has_fallen_silent_is_cut_if_all_its_text_is_read():

@@ -64,6 +64,22 @@ def test_a_stream_loses_the_silence_at_its_end_wherever_it_is_cut(
     np.testing.assert_array_equal(np.concatenate(passed), waveform[:length])
 
 
+@given(runs=waveforms, cuts=cut_lists, place=st.integers(0, 500))
+def test_a_stream_loses_the_same_wherever_it_is_cut_after_all_has_been_released(
+    runs: list[tuple[float | None, int]], cuts: list[int], place: int
+) -> None:
+    waveform = noise([(-10, 50), (None, 90), *runs])
+    passed = []
+    for pieces in ([waveform[place:]], cut(waveform[place:], cuts)):
+        trimmer = TailTrimmer(RATE, keep_s=0.02, hold_s=0.05)
+        before = [trimmer.feed(waveform[:place]), trimmer.release()]
+        after = [*map(trimmer.feed, pieces), trimmer.finish()]
+        passed.append(np.concatenate([*before, *after]))
+    np.testing.assert_array_equal(*passed)
+    length = trimmed_length(waveform, keep=20, hold=50)
+    np.testing.assert_array_equal(passed[0], waveform[: max(length, min(place, len(waveform)))])
+
+
 @given(runs=waveforms, keep=st.integers(0, 60))
 def test_a_whole_waveform_loses_all_of_it(runs: list[tuple[float | None, int]], keep: int) -> None:
     waveform = noise(runs)

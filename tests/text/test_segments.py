@@ -7,7 +7,9 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from sled.normalization import SpokenWord
 from sled.text.breaks import Break, break_before
+from sled.text.segment_size import SegmentSize
 from sled.text.segments import Boundary, Piece, SegmentLimits, SegmentSplitter, split_segments
 from sled.text.tokenizer import TextTokenizer, normalize_spaces
 
@@ -291,3 +293,12 @@ def test_limits_that_leave_no_room_are_refused() -> None:
         SegmentLimits(5, 4)
     with pytest.raises(ValueError, match="at least 1"):
         SegmentLimits(0, 4)
+
+
+def test_a_word_is_not_cut_for_the_pause_after_it():
+    """Nor does one fail whose pause alone is longer than a segment may be."""
+    limits = SegmentLimits(target=1, limit=2, cut=3, stop=8)
+    size = SegmentSize(limits, lambda text: list(range(1, len(text) + 1)))
+    words = [SpokenWord(text, 0, 1) for text in ("ab. ", "cdefg. ", "h")]
+    parts = [[word.text for word in part] for part in size.divide(words)]
+    assert parts == [[], ["ab. "], ["cde"], ["fg. "], ["h"]]
