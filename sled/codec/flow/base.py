@@ -25,6 +25,7 @@ from sled.codec.flow.matching import (
     SolverOptions,
     guided,
     matching_loss,
+    prior_loss,
     solve,
 )
 from sled.codec.flow.unet import whole_context
@@ -214,6 +215,7 @@ class Flow(SpeechFlow):
         streaming: bool | None = None,
         prompt_frames: Tensor | None = None,
         draws: FlowDraws | None = None,
+        prior_weight: float = 0.0,
     ) -> Tensor:
         """The loss of a batch.
 
@@ -223,6 +225,7 @@ class Flow(SpeechFlow):
             streaming: None: drawn, half of the batches.
             prompt_frames: int64 [B]. None: drawn, up to 0.3 of the frames in half of the samples.
             draws: None: drawn.
+            prior_weight: Weight of `prior_loss`.
         """
         if streaming is None:
             streaming = bool(torch.rand((), generator=generator, device=self.device) < 0.5)
@@ -231,7 +234,10 @@ class Flow(SpeechFlow):
         inputs, mask = self.batch_inputs(batch, prompt_frames, streaming)
         if draws is None:
             draws = FlowDraws.draw(batch.mel, DROP_RATE, generator)
-        return self.matching_loss(batch.mel, mask, inputs, draws, streaming)
+        loss = self.matching_loss(batch.mel, mask, inputs, draws, streaming)
+        if prior_weight:
+            loss = loss + prior_weight * prior_loss(inputs.mu, batch.mel, mask)
+        return loss
 
     @staticmethod
     def draw_prompts(num_frames: Tensor, generator: torch.Generator | None = None) -> Tensor:

@@ -121,6 +121,20 @@ class FlowDraws:
         return cls(time, noise, keep)
 
 
+def prior_loss(mu: Tensor, mel: Tensor, mask: Tensor) -> Tensor:
+    """Mean squared error of what the encoder makes of tokens, as an estimate of the mel frames.
+
+    Without constants, this is the prior loss of Grad-TTS (Popov et al. 2021, arXiv 2105.06337,
+    equation 13). The encoder then learns from every frame directly, not only by the velocities.
+
+    Args:
+        mu: [B, M, F].
+        mel: [B, M, F].
+        mask: [B, 1, F], 0 at padding, else 1.
+    """
+    return ((mu - mel) * mask).square().sum() / (mask.sum() * mel.shape[1])
+
+
 def matching_loss(
     estimate: Callable[[Tensor, Tensor, FlowInputs], Tensor],
     mel: Tensor,

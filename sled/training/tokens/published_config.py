@@ -154,6 +154,17 @@ class PublishedConfig:
             "seed": 1986,
         }
 
+    def prior_weight(self) -> float:
+        """Return `prior_weight`, the weight of the prior loss of a flow. Not a published setting.
+
+        Raises:
+            ValueError: If it is negative.
+        """
+        weight = float(self._settings_of(NETWORK).get("prior_weight", 0))
+        if weight < 0:
+            raise ValueError(f"{self.path}: prior_weight {weight:g}: use 0 or more")
+        return weight
+
     def save_steps(self, part: str = NETWORK) -> int | None:
         """Return `save_per_step`, updates between checkpoints within an epoch. None: none."""
         every = int(self._settings_of(part).get("save_per_step", -1))

@@ -4,16 +4,22 @@ from __future__ import annotations
 
 import copy
 import io
+from dataclasses import replace
 
 import pytest
 import torch
 from torch import Tensor
 
 from sled.codec.flow.base import Flow, FlowBatch
-from sled.codec.flow.matching import SolverOptions
+from sled.codec.flow.matching import SolverOptions, prior_loss
 from sled.training.flow.batch import flow_batch, vocoder_batch
 from sled.training.flow.learner import FlowLearner, FlowTraining
-from tests.codec.flow.models import cosyvoice2_flow, cosyvoice_flow, random_tokens
+from tests.codec.flow.models import (
+    cosyvoice2_flow,
+    cosyvoice_flow,
+    random_tokens,
+    simpletts_flow,
+)
 from tests.debug import randn
 
 
@@ -91,6 +97,28 @@ def test_a_continued_run_is_the_same() -> None:
     assert continued.train_batches(batches) == figures
     pairs = zip(continued.flow.parameters(), whole.flow.parameters(), strict=True)
     assert all(ours.equal(theirs) for ours, theirs in pairs)
+
+
+def test_a_prior_loss_brings_the_encoder_nearer_to_the_mel_frames() -> None:
+    batch = flow_batch(raw_batch(), cosyvoice2_flow())
+
+    def distance(weight: float) -> float:
+        learner = new_learner()
+        learner.training = replace(learner.training, prior_weight=weight, schedule=None)
+        for _ in range(20):
+            learner.train_batches([batch])
+        flow = learner.flow
+        assert isinstance(flow, Flow)
+        mu, mask = flow.batch_mu(batch, False)
+        error = torch.nn.functional.mse_loss(mu * mask, batch.mel * mask)
+        # As a mean over what is not padding.
+        loss = prior_loss(mu, batch.mel, mask)
+        torch.testing.assert_close(loss, error * mask.numel() / mask.sum())
+        return float(loss.detach())
+
+    assert distance(1.0) < 0.8 * distance(0.0)
+    with pytest.raises(ValueError, match="has no encoder that it could teach"):
+        FlowLearner(simpletts_flow(), FlowTraining(prior_weight=1.0), torch.Generator())
 
 
 def test_reflow_learns_the_solutions_of_a_teacher_from_their_noise() -> None:
