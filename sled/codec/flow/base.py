@@ -239,6 +239,11 @@ class Flow(SpeechFlow):
             loss = loss + prior_weight * prior_loss(inputs.mu, batch.mel, mask)
         return loss
 
+    def prior_loss(self, batch: FlowBatch, streaming: bool) -> Tensor:
+        """The loss of the encoder alone, as an estimate of the mel frames; see `prior_loss`."""
+        mu, mask = self.batch_mu(batch, streaming)
+        return prior_loss(mu, batch.mel, mask)
+
     @staticmethod
     def draw_prompts(num_frames: Tensor, generator: torch.Generator | None = None) -> Tensor:
         """Draw how many of the frames [B] are given as a prompt: none of a half of the samples."""

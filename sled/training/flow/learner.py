@@ -34,6 +34,8 @@ class FlowTraining:
         optimizer: The optimiser.
         prior_weight: Weight of `sled.codec.flow.matching.prior_loss`, with which small flows learn
             sooner. Held-out losses do not contain it.
+        prior_steps: Steps at the beginning in which the encoder alone learns, by that loss. They
+            take a fraction of the time of the others.
     """
 
     learning_rate: float = 1e-3
@@ -42,6 +44,7 @@ class FlowTraining:
     bf16: bool = False
     optimizer: Adam = Adam()
     prior_weight: float = 0.0
+    prior_steps: int = 0
 
 
 class FlowLearner:
@@ -71,8 +74,8 @@ class FlowLearner:
         solver: SolverOptions = SolverOptions(),  # noqa: B008 (it is frozen)
         processes: Processes = ALONE,
     ) -> None:
-        if training.prior_weight and not isinstance(flow, Flow):
-            raise ValueError(f"prior_weight: a {flow.KIND} has no encoder that it could teach")
+        if (training.prior_weight or training.prior_steps) and not isinstance(flow, Flow):
+            raise ValueError(f"prior loss: a {flow.KIND} has no encoder that it could teach")
         self.flow, self.training, self.generator = flow.train(), training, generator
         self.teacher: Flow | None = None
         if teacher is not None:
@@ -140,14 +143,16 @@ class FlowLearner:
 
     def loss(self, batch: FlowBatch) -> Tensor:
         """The loss of a batch."""
-        weight = self.training.prior_weight
-        if self.teacher is None and not weight:
-            return self.flow.loss(batch, self.generator)
-        flow = self.flow
+        flow, weight = self.flow, self.training.prior_weight
+        is_first = self.step < self.training.prior_steps
+        if self.teacher is None and not (weight or is_first):
+            return flow.loss(batch, self.generator)
+        assert isinstance(flow, Flow), "reflow and prior losses need a flow with an encoder"
         if self.teacher is None:
-            assert isinstance(flow, Flow), "a prior loss needs a flow with an encoder"
+            if is_first:
+                draw = torch.rand((), generator=self.generator, device=self.generator.device)
+                return flow.prior_loss(batch, bool(draw < 0.5))
             return flow.loss(batch, self.generator, prior_weight=weight)
-        assert isinstance(flow, Flow), "reflow needs a flow with an encoder"
         draw = torch.rand((), generator=self.generator, device=self.generator.device)
         streaming = bool(draw < 0.5)
         prompt_frames = flow.draw_prompts(batch.num_frames, self.generator)

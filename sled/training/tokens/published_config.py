@@ -154,16 +154,21 @@ class PublishedConfig:
             "seed": 1986,
         }
 
-    def prior_weight(self) -> float:
-        """Return `prior_weight`, the weight of the prior loss of a flow. Not a published setting.
+    def prior(self) -> dict[str, Any]:
+        """Return `prior_weight` and `prior_steps` of `FlowTraining`. They are not published.
 
         Raises:
-            ValueError: If it is negative.
+            ValueError: If one is negative.
         """
-        weight = float(self._settings_of(NETWORK).get("prior_weight", 0))
-        if weight < 0:
-            raise ValueError(f"{self.path}: prior_weight {weight:g}: use 0 or more")
-        return weight
+        settings = self._settings_of(NETWORK)
+        prior = {
+            "prior_weight": float(settings.get("prior_weight", 0)),
+            "prior_steps": int(settings.get("prior_steps", 0)),
+        }
+        for name, value in prior.items():
+            if value < 0:
+                raise ValueError(f"{self.path}: {name} {value:g}: use 0 or more")
+        return prior
 
     def save_steps(self, part: str = NETWORK) -> int | None:
         """Return `save_per_step`, updates between checkpoints within an epoch. None: none."""

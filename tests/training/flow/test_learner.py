@@ -117,6 +117,23 @@ def test_a_prior_loss_brings_the_encoder_nearer_to_the_mel_frames() -> None:
         return float(loss.detach())
 
     assert distance(1.0) < 0.8 * distance(0.0)
+
+
+def test_in_its_first_steps_the_encoder_learns_alone() -> None:
+    batch = flow_batch(raw_batch(), cosyvoice2_flow())
+    learner = new_learner()
+    learner.training = replace(learner.training, prior_weight=1.0, prior_steps=2)
+    flow = learner.flow
+    assert isinstance(flow, Flow)
+    encoder, estimator = flow.encoder_proj.weight, flow.output_layer.weight
+    for step in range(3):
+        before = encoder.detach().clone(), estimator.detach().clone()
+        learner.train_batches([batch])
+        assert not encoder.equal(before[0])
+        assert estimator.equal(before[1]) == (step < 2)
+
+
+def test_a_prior_loss_needs_an_encoder() -> None:
     with pytest.raises(ValueError, match="has no encoder that it could teach"):
         FlowLearner(simpletts_flow(), FlowTraining(prior_weight=1.0), torch.Generator())
 
