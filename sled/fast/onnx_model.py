@@ -19,7 +19,7 @@ from typing_extensions import override
 
 from sled.fast.base import FastModel
 from sled.fast.onnx_graph import Graph, write_backbone, write_embedding, write_head
-from sled.fast.precision import HEAD_MULTIPLE
+from sled.fast.quantize import HEAD_MULTIPLE
 from sled.files.digest import tensor_digest
 from sled.model.cache import KVCache
 from sled.model.heads import EnergyHead

@@ -14,6 +14,7 @@ from sled.fast.int4 import Int4Matrix
 from sled.fast.measured import describe, read_times, time_forms, write_times
 from sled.fast.native import NativeModel, can_run, kernel_level
 from sled.fast.native.library import sources_digest
+from sled.fast.quantize import HEAD_MULTIPLE
 from sled.files.cpu import cpu_name
 from sled.files.extras import install_command
 from sled.model.config import Architecture, Config
@@ -26,8 +27,6 @@ logger = logging.getLogger(__name__)
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 ROUNDED = ("int8", "int4")
 PRECISIONS = (*DTYPES, *ROUNDED)
-# ONNX Runtime attends with heads whose width is a multiple of this.
-HEAD_MULTIPLE = 16
 # Smaller models are fast enough in float32: nothing is measured before they speak.
 SMALL = 50e6
 

@@ -10,6 +10,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 HALF = 128  # the code of 0
+# ONNX Runtime attends with heads whose width is a multiple of this.
+HEAD_MULTIPLE = 16
 # Outputs quantized at a time. In float32 they take many times the memory of their codes.
 ROWS = 256
 

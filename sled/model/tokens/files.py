@@ -177,7 +177,14 @@ def _model_type(flat: Mapping[str, Any], source: Path) -> str:
 def _build(kind: str, flat: Mapping[str, Any], source: Path) -> TokenLM:
     try:
         return MODELS[kind].from_dict(flat)
-    except (KeyError, TypeError, AttributeError, RuntimeError, ArithmeticError) as error:
+    except (
+        KeyError,
+        ValueError,
+        TypeError,
+        AttributeError,
+        RuntimeError,
+        ArithmeticError,
+    ) as error:
         raise ValueError(
             f"{source} is no configuration of a {kind} ({error}): copy it again"
         ) from error

@@ -215,8 +215,8 @@ def test_a_batch_without_a_rejected_speech_is_refused_before_processes_count_the
     tmp_path,
 ):
     """Processes that had counted it would wait for its gradients."""
-    parts = {"reference": debug_cosyvoice2()}
-    trainer = make_trainer(debug_cosyvoice2(), tmp_path, BATCHES, parts)
+    parts = {"reference": deepcopy(debug_cosyvoice2())}
+    trainer = make_trainer(deepcopy(debug_cosyvoice2()), tmp_path, BATCHES, parts)
     trainer.take(make_batch(0, rejected=True))
     with pytest.raises(ValueError, match="no rejected speech tokens"):
         trainer.take(BATCHES[0])
@@ -224,7 +224,7 @@ def test_a_batch_without_a_rejected_speech_is_refused_before_processes_count_the
 
 def test_an_epoch_without_a_batch_ends_the_run_on_all_processes(tmp_path, monkeypatch):
     """Also on those that had a batch."""
-    trainer = make_trainer(debug_cosyvoice2(), tmp_path, BATCHES)
+    trainer = make_trainer(deepcopy(debug_cosyvoice2()), tmp_path, BATCHES)
     monkeypatch.setattr(trainer.accelerator, "gather", lambda numbers: 0 * numbers)
     with pytest.raises(ValueError, match="an epoch has no batch"):
         trainer.get_batch_samples(iter(trainer.train_loader), 1, trainer.args.device)
