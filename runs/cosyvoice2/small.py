@@ -36,7 +36,7 @@ from sled.data.manifests import load_cuts
 from sled.data.tokens.extraction import load_vectors
 from sled.data.tokens.tables import read_vectors, write_table
 from sled.model.tokens.files import load_token_lm, save_token_lm
-from sled.training.flow.start import fit_output
+from sled.training.flow.start import fit_output, fit_tokens
 
 SPEAKER = 1
 SPLITS = ("train", "valid", "test")
@@ -90,6 +90,7 @@ def make_networks() -> None:
     encoder = SpeakerNetwork(SPEAKER_ENCODER).eval()
     save_file(encoder.state_dict(), PRETRAINED / "campplus.safetensors")
     flow = CosyVoice2Flow(FLOW)
+    fit_tokens(flow)
     fit_output(flow, mel_spectrograms(Path("cuts_train.jsonl.gz"), 200))
     save_flow(flow, PRETRAINED / "flow")
     save_vocoder(Vocos(VOCODER), PRETRAINED / "hifigan")

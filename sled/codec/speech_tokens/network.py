@@ -17,11 +17,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from sled.model.tokens.digits import FSQ_BASE, FSQ_DIGITS, FSQ_SIZE
+
 THETA = 10_000.0
 _KERNEL = 31
-# Finite scalar quantization: 8 digits of base 3. The range is a little under 1, so that rounding
-# never reaches a fourth level.
-FSQ_DIGITS, FSQ_BASE = 8, 3
+# The range of a digit is a little under 1, so that rounding never reaches a fourth level.
 _FSQ_RANGE = 0.9990000128746033
 
 
@@ -47,7 +47,7 @@ class TokenizerSizes:
     n_audio_state: int = 1280
     n_audio_head: int = 20
     n_audio_layer: int = 6
-    n_codebook_size: int = FSQ_BASE**FSQ_DIGITS
+    n_codebook_size: int = FSQ_SIZE
     first_stride: int = 2
 
     def __post_init__(self) -> None:
@@ -62,10 +62,9 @@ class TokenizerSizes:
                 f"{self.n_audio_head} heads of even width do not fit a width of "
                 f"{self.n_audio_state}: choose another number of heads"
             )
-        if self.version == 2 and self.n_codebook_size != FSQ_BASE**FSQ_DIGITS:
+        if self.version == 2 and self.n_codebook_size != FSQ_SIZE:
             raise ValueError(
-                f"a tokenizer of version 2 has {FSQ_BASE**FSQ_DIGITS} tokens, not "
-                f"{self.n_codebook_size}"
+                f"a tokenizer of version 2 has {FSQ_SIZE} tokens, not {self.n_codebook_size}"
             )
 
     @property

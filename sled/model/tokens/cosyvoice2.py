@@ -24,6 +24,7 @@ from sled.model.backbone import Backbone
 from sled.model.config import Architecture
 from sled.model.ids import SpeechIds
 from sled.model.layout import Layout
+from sled.model.tokens.digits import FSQ_SIZE, begin_with_digits
 from sled.model.tokens.lm import BEGIN_SPEECH, START, SpeechEmbeddingLM
 
 KIND = "Qwen2LM"
@@ -138,6 +139,13 @@ class CosyVoice2LM(SpeechEmbeddingLM):
         self.model = Backbone(architecture, self.config.objective, qkv_bias=True)
         self.llm_decoder = nn.Linear(width, self.ids.scored)
         self.speech_embedding = nn.Embedding(self.ids.scored, width)
+
+    @override
+    def initialize(self) -> None:
+        super().initialize()
+        if self.sizes.speech_token_size == FSQ_SIZE:
+            begin_with_digits(self.speech_embedding.weight)
+            begin_with_digits(self.llm_decoder.weight)
 
     @override
     @classmethod

@@ -1,4 +1,4 @@
-"""Where the training of a new flow begins.
+"""Where the training of a new flow begins: means of mel bands, and similar tokens alike.
 
 The velocity that a flow learns is a mel spectrogram minus noise. Its mean is that of each mel band,
 which is far from 0, as the spectrograms are not normalised. A new network would spend its first
@@ -13,6 +13,8 @@ import torch
 from torch import Tensor
 
 from sled.codec.flow.base import SpeechFlow
+from sled.codec.flow.cosyvoice2 import CosyVoice2Flow
+from sled.model.tokens.digits import FSQ_SIZE, begin_with_digits
 
 
 @torch.no_grad()
@@ -36,3 +38,13 @@ def fit_output(flow: SpeechFlow, mels: Iterable[Tensor]) -> None:
     layer.weight.mul_(deviation.view(-1, *[1] * (layer.weight.ndim - 1)))
     assert layer.bias is not None
     layer.bias.copy_(mean)
+
+
+def fit_tokens(flow: CosyVoice2Flow) -> None:
+    """Let the embeddings of a new flow depend on the digits of the tokens, if they have digits.
+
+    Args:
+        flow: A flow with new weights, of which the table of embeddings is changed.
+    """
+    if flow.vocab_size == FSQ_SIZE:
+        begin_with_digits(flow.input_embedding.weight)

@@ -16,7 +16,6 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from sled.codec.speech_tokens.network import (
-    FSQ_DIGITS,
     Layer,
     ScalarQuantizer,
     TokenizerNetwork,
@@ -25,6 +24,7 @@ from sled.codec.speech_tokens.network import (
     valid_places,
 )
 from sled.data.tokens.spelling import BLANK
+from sled.model.tokens.digits import FSQ_DIGITS
 
 # Symbols that may be spelled for each token. One would be too few for fast speech.
 SYMBOLS_PER_TOKEN = 2

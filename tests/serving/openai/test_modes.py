@@ -163,7 +163,9 @@ def test_conversions_that_cannot_be_made(
 def test_a_model_without_these_modes_says_so(served: Running, client: httpx.Client) -> None:
     plain = ask(client)
     told = ask(client, instructions="cheerfully")  # clients of OpenAI send it to any model
-    assert told.headers["x-sled-ignored"] == "instructions" and told.content == plain.content
+    assert told.headers["x-sled-ignored"] == "instructions"
+    # Pieces of other sizes round in another way.
+    np.testing.assert_allclose(pcm(told.content), pcm(plain.content), rtol=0, atol=1)
     assert "x-sled-ignored" not in ask(client, instructions="", cross_lingual=False).headers
     foreign = ask(client, cross_lingual=True)
     assert code(foreign) == (400, "mode_unsupported")
