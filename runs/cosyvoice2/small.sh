@@ -57,7 +57,12 @@ stage=0 stop_stage=0 bash "$here/run.sh"
 stage vectors "$PYTHON" "$here/small.py" vectors # instead of stage 1
 stage=2 stop_stage=2 bash "$here/run.sh"
 [ "$guided" = 0 ] || align
-stage=3 stop_stage=6 bash "$here/run.sh"
+stage=3 stop_stage=5 bash "$here/run.sh"
+for model in $models; do
+    number=$average_num
+    [ "$model" != hifigan ] || number=1 # it has one epoch
+    models=$model average_num=$number stage=6 stop_stage=6 bash "$here/run.sh"
+done
 stage model "$PYTHON" "$here/small.py" finish
 
 for corpus in "${corpora[@]}"; do
