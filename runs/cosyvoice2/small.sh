@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # A small chain on processors, without a download: a teacher voice reads strings of digits, and with
 # TEXTS also English; a speech tokenizer, a language model, a flow and a vocoder are trained on them.
-# Stages 0 to 6 are those of run.sh, but one speaker vector serves all utterances. The language model is
-# trained in two processes.
+# Stages 0 to 6 are those of run.sh, but one speaker vector serves all utterances. The language
+# model is trained in two processes.
 #
 #     pip install -e '.[tokens,eval]' && bash runs/cosyvoice2/small.sh
 #     TEXTS=ljspeech-text HOURS=4 bash runs/cosyvoice2/small.sh
@@ -18,11 +18,13 @@ RUN=${RUN:-$here/out}
 if [ -n "${TINY:-}" ]; then
     TRAIN=${TRAIN:-60} VALID=${VALID:-8} TEST=${TEST:-3} HOURS=${HOURS:-0.05}
     TOKENIZER_STEPS=${TOKENIZER_STEPS:-20} EPOCHS=${EPOCHS:-3} NUM_UTTS=${NUM_UTTS:-30}
+    PRIOR_STEPS=${PRIOR_STEPS:-2}
     ALIGN_STEPS=${ALIGN_STEPS:-0} # a network of so few steps does not hear when words are said
 fi
 TRAIN=${TRAIN:-14400} VALID=${VALID:-60} TEST=${TEST:-100} HOURS=${HOURS:-4} TEXTS=${TEXTS:-}
 TOKENIZER_STEPS=${TOKENIZER_STEPS:-1500} TOKENIZER_BATCH_S=${TOKENIZER_BATCH_S:-40}
 ALIGN_STEPS=${ALIGN_STEPS:-400} EPOCHS=${EPOCHS:-6} WHISPER=${WHISPER:-base}
+PRIOR_STEPS=${PRIOR_STEPS:-2000} # in which the encoder of the flow learns alone
 mkdir -p "$RUN/stages" "$RUN/pretrained"
 [ -z "$TEXTS" ] || TEXTS=$(cd "$TEXTS" && pwd)
 cd "$RUN"
@@ -50,7 +52,7 @@ stage text_tokenizer sled tokenizer --input cuts_train.jsonl.gz --vocab_size 400
     --text_normalization english-phonemes --output pretrained/CosyVoice-BlankEN
 guided=$((ALIGN_STEPS > 0))
 sed -e "0,/max_epoch: .*/s//max_epoch: $EPOCHS/" -e "s/alignment_weight: .*/alignment_weight: $guided/" \
-    "$here/conf/small.yaml" >small.yaml
+    -e "s/prior_steps: .*/prior_steps: $PRIOR_STEPS/" "$here/conf/small.yaml" >small.yaml
 
 export test_parts=test checkpoint= models=${models:-hifigan flow llm}
 stage=0 stop_stage=0 bash "$here/run.sh"

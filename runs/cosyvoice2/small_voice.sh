@@ -22,7 +22,7 @@ RUN=$PWD
 source "$here/../stages.sh"
 source "$here/small_settings.sh"
 
-# The networks of the chain, of which the first is trained further, as the flow is.
+# Flow and language model begin with those of the chain. Its other networks stay as they are.
 trained=$CHAIN/exp/cosyvoice2
 export test_parts= checkpoint=$trained/llm/torch_ddp/llm.pt models="flow llm"
 ln -sfn "$trained/flow/torch_ddp/flow.pt" pretrained/flow.pt

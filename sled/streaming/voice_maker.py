@@ -104,8 +104,10 @@ class VoiceMaker:
             conditions = prompt.conditions
         elif prompt is not None:
             conditions = codec.conditions_of_speaker(prompt)
-            if instruction is None and (text := self._words_of_speaker(prompt)):
-                return self._make_of_speaker(prompt, text, layout)
+            ids, units = codec.recording_of_speaker(prompt)
+            if instruction is None and (text := self._words_of_speaker(prompt, ids)):
+                check_prompt(self._engine.model.config, len(units))
+                return self._make_of_units(text, units, conditions, layout)
         return self._make_without_recording(conditions, layout, instruction)
 
     def _recording(self, name: str) -> Prompt:
@@ -195,9 +197,8 @@ class VoiceMaker:
         parts = (waveform.numpy(), text, repr(prompt.instruction))
         return self._once(parts, prompt.conditions, layout, prepare)
 
-    def _words_of_speaker(self, name: str) -> str:
-        """The words of the recording that the codec has stored with a speaker, if known."""
-        ids, _ = self._engine.codec.recording_of_speaker(name)
+    def _words_of_speaker(self, name: str, ids: tuple[int, ...]) -> str:
+        """The words of the recording that is stored with a speaker; "" if they are not known."""
         text = self._tokenizer.decode(ids)
         again = IncrementalTokenizer(self._tokenizer)
         if tuple(again.feed(text) + again.finish()) == ids:
@@ -209,28 +210,24 @@ class VoiceMaker:
         )
         return ""
 
-    def _make_of_speaker(self, name: str, text: str, layout: Layout | None) -> Voice:
-        """Prepare the voice of a speaker whose recording and its words the codec has stored."""
-        model, codec = self._engine.model, self._engine.codec
-        layout, conditions = layout or model.layout, codec.conditions_of_speaker(name)
-        _, units = codec.recording_of_speaker(name)
-        check_prompt(model.config, len(units))
-        prepare = partial(self._prepare, text, units, conditions, layout)
-        return self._once((name, text), conditions, layout, prepare)
-
     def _make_without_recording(
         self, conditions: Mapping[str, Tensor], layout: Layout | None, instruction: str | None
     ) -> Voice:
         """Prepare a voice that has only conditions, and perhaps an instruction."""
-        model, codec = self._engine.model, self._engine.codec
-        layout = layout or model.layout
-        text = ""
+        codec, text = self._engine.codec, ""
         if instruction is not None:
             text = self._tokenizer.normalize(self._complete(instruction))
             conditions = self._for_instruction(conditions, text)
         units = torch.zeros(0, *codec.unit_shape, dtype=codec.unit_dtype, device=codec.device)
+        return self._make_of_units(text, units, conditions, layout)
+
+    def _make_of_units(
+        self, text: str, units: Tensor, conditions: Mapping[str, Tensor], layout: Layout | None
+    ) -> Voice:
+        """Prepare a voice of what is known already, of which the units [P, ...] may be none."""
+        layout = layout or self._engine.model.layout
         prepare = partial(self._prepare, text, units, conditions, layout)
-        return self._once((text,), conditions, layout, prepare)
+        return self._once((text, units.cpu().numpy()), conditions, layout, prepare)
 
     def _complete(self, instruction: str) -> str:
         """An instruction as the model reads it.

@@ -152,7 +152,7 @@ def flow_training(config: PublishedConfig, bf16: bool) -> FlowTraining:
         schedule=schedule,
         bf16=bf16,
         optimizer=config.optimizer(),
-        **config.prior(),
+        prior_steps=config.prior_steps(),
     )
 
 

@@ -134,8 +134,9 @@ def test_the_small_chain_is_told_what_is_said_before_its_corpus_is_packed(steps,
     packed = names.index("make_parquet_list")
     told = ["align", "cache spoken"] if steps else []
     assert names[packed - 1 - len(told) : packed] == ["extract_speech_token", *told]
-    config = PublishedConfig.load(run / "small.yaml").training_flags()
-    assert config["alignment_weight"] == float(steps > 0)
+    config = PublishedConfig.load(run / "small.yaml")
+    assert config.training_flags()["alignment_weight"] == float(steps > 0)
+    assert config.prior_steps() == 2000
 
 
 def test_a_person_s_voice_begins_with_the_networks_of_the_small_chain(tmp_path):
@@ -154,7 +155,9 @@ def test_a_person_s_voice_begins_with_the_networks_of_the_small_chain(tmp_path):
     assert flow[flow.index("--checkpoint") + 1] == "pretrained/flow.pt"
     assert (run / "pretrained" / "flow.pt").readlink() == begun / "flow" / "torch_ddp" / "flow.pt"
     assert llm[llm.index("--checkpoint") + 1] == str(begun / "llm" / "torch_ddp" / "llm.pt")
-    assert PublishedConfig.load(run / "small.yaml").training_flags()["learning_rate"] == 3e-4
+    config = PublishedConfig.load(run / "small.yaml")
+    assert config.training_flags()["learning_rate"] == 3e-4
+    assert config.prior_steps() == 0  # the flow is not new
 
 
 def test_preferences_need_the_tokens_of_both_readings(tmp_path):

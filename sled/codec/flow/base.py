@@ -215,7 +215,6 @@ class Flow(SpeechFlow):
         streaming: bool | None = None,
         prompt_frames: Tensor | None = None,
         draws: FlowDraws | None = None,
-        prior_weight: float = 0.0,
     ) -> Tensor:
         """The loss of a batch.
 
@@ -225,7 +224,6 @@ class Flow(SpeechFlow):
             streaming: None: drawn, half of the batches.
             prompt_frames: int64 [B]. None: drawn, up to 0.3 of the frames in half of the samples.
             draws: None: drawn.
-            prior_weight: Weight of `prior_loss`.
         """
         if streaming is None:
             streaming = bool(torch.rand((), generator=generator, device=self.device) < 0.5)
@@ -234,10 +232,7 @@ class Flow(SpeechFlow):
         inputs, mask = self.batch_inputs(batch, prompt_frames, streaming)
         if draws is None:
             draws = FlowDraws.draw(batch.mel, DROP_RATE, generator)
-        loss = self.matching_loss(batch.mel, mask, inputs, draws, streaming)
-        if prior_weight:
-            loss = loss + prior_weight * prior_loss(inputs.mu, batch.mel, mask)
-        return loss
+        return self.matching_loss(batch.mel, mask, inputs, draws, streaming)
 
     def prior_loss(self, batch: FlowBatch, streaming: bool) -> Tensor:
         """The loss of the encoder alone, as an estimate of the mel frames; see `prior_loss`."""

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import hashlib
 import logging
-import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import islice
 from pathlib import Path
 
@@ -38,6 +38,7 @@ from sled.data.tokens.tables import LINGUISTIC, MIXED, SEMANTIC, Row, read_token
 from sled.files.channels import mix_channels
 from sled.files.digest import source_of
 from sled.files.progress import Progress
+from sled.files.whole import write_whole
 
 logger = logging.getLogger(__name__)
 
@@ -240,9 +241,7 @@ def add_linguistic(output: Path, semantic: Mapping[str, Row], linguistic: Path) 
             raise ValueError(f"{name}: {error}") from error
         lists = {MIXED: mixed.tolist(), LINGUISTIC: first.tolist(), SEMANTIC: second.tolist()}
         table[name] = lists
-    partial = output.with_name(f".{output.name}.part")
-    torch.save(table, partial)
-    os.replace(partial, output)
+    write_whole(output, partial(torch.save, table))
 
 
 def digest_files(files: Iterable[Path]) -> str:

@@ -20,6 +20,7 @@ import torch
 
 from sled.data.tokens.tables import SEMANTIC, Row
 from sled.files.json_object import read_json_object
+from sled.files.whole import write_whole
 
 
 @dataclass
@@ -140,9 +141,8 @@ def journal_line(name: str, row: Row, source: str) -> str:
 def write_report(output: Path, content: Mapping[str, Any]) -> None:
     """Write the report of a table, as JSON. It appears under its name when it is complete."""
     path = report_of(output)
-    partial = path.with_name(f".{path.name}.part")
-    partial.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-    os.replace(partial, path)
+    text = json.dumps(content, indent=2, ensure_ascii=False) + "\n"
+    write_whole(path, lambda partial: partial.write_text(text, encoding="utf-8"))
 
 
 def journal_of(output: Path) -> Path:

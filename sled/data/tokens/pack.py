@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +32,7 @@ from sled.data.tokens.tables import (
 )
 from sled.files.digest import source_of
 from sled.files.progress import Progress, track
+from sled.files.whole import write_whole
 
 UTTERANCES_PER_FILE = 1000
 # In the metadata of a file: a digest of what it was made of.
@@ -218,9 +219,7 @@ def _write_file(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
         },
         metadata={_MADE_OF: made_of},
     )
-    partial_path = path.with_name(f".{path.name}.part")
-    parquet.write_table(table, partial_path)
-    os.replace(partial_path, path)
+    write_whole(path, partial(parquet.write_table, table))
 
 
 def _is_complete(path: Path, rows: Sequence[Mapping[str, Any]]) -> bool:
@@ -273,6 +272,4 @@ def _lines(paths: Iterable[Path]) -> str:
 
 
 def _write_text(path: Path, text: str) -> None:
-    partial_path = path.with_name(f".{path.name}.part")
-    partial_path.write_text(text, encoding="utf-8")
-    os.replace(partial_path, path)
+    write_whole(path, lambda unfinished: unfinished.write_text(text, encoding="utf-8"))

@@ -8,14 +8,16 @@ which text token is said in each speech token.
 
 from __future__ import annotations
 
-import os
 import pickle
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeAlias
 
 import numpy as np
 import torch
+
+from sled.files.whole import write_whole
 
 UTTERANCE_VECTORS, SPEAKER_VECTORS = "utt2embedding.pt", "spk2embedding.pt"
 SPEECH_TOKENS, SPOKEN_TOKENS = "utt2speech_token.pt", "utt2spoken_token.pt"
@@ -53,9 +55,7 @@ def read_tokens(path: Path) -> dict[str, Row]:
 
 def write_table(path: Path, table: Mapping[str, Row]) -> None:
     """Write a table of lists. It appears under its name when it is complete."""
-    partial = path.with_name(f".{path.name}.part")
-    torch.save({name: row.tolist() for name, row in table.items()}, partial)
-    os.replace(partial, path)
+    write_whole(path, partial(torch.save, {name: row.tolist() for name, row in table.items()}))
 
 
 def _read(path: Path, parse: Callable[[Any], Row]) -> dict[str, Row]:

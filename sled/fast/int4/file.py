@@ -12,7 +12,6 @@ weights of the checkpoint that they were made of.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -25,6 +24,7 @@ from torch import Tensor
 from sled.fast.int4.matrix import Int4Matrix
 from sled.fast.int4.rounding import layer_matrices
 from sled.files.digest import tensor_digest
+from sled.files.whole import write_whole
 from sled.model.lm import SpeechLM
 
 INT4_FILE = "int4.safetensors"
@@ -44,9 +44,8 @@ def write_int4(folder: Path, model: SpeechLM, matrices: Mapping[str, Int4Matrix]
         tensors |= {f"{name}.codes": _pack(one.codes), f"{name}.scales": one.scales.contiguous()}
     metadata = {"format": "pt", "group": str(group), "weights": _digest(model)}
     path = folder / INT4_FILE
-    partial = path.with_name(f".{path.name}.part")
-    partial.write_bytes(save(tensors, metadata))
-    os.replace(partial, path)
+    content = save(tensors, metadata)
+    write_whole(path, lambda partial: partial.write_bytes(content))
     return path
 
 

@@ -6,7 +6,6 @@ Each is a JSON file and the file that was uploaded, under an id. Several servers
 from __future__ import annotations
 
 import logging
-import os
 import secrets
 import threading
 import time
@@ -14,6 +13,7 @@ from pathlib import Path
 
 from pydantic import BaseModel, ValidationError
 
+from sled.files.whole import write_whole
 from sled.serving.errors import ApiError
 from sled.serving.voices.watched_folder import WatchedFolder
 
@@ -138,13 +138,10 @@ class Consents:
         logger.info("consent %s was deleted", consent.id)
 
     def _write(self, consent: Consent) -> None:
-        path = self._described(consent)
-        part = path.with_suffix(".part")
-        try:
-            part.write_text(consent.model_dump_json(), encoding="utf-8")
-            os.replace(part, path)
-        finally:
-            part.unlink(missing_ok=True)
+        content = consent.model_dump_json()
+        write_whole(
+            self._described(consent), lambda part: part.write_text(content, encoding="utf-8")
+        )
         with self._lock:
             self._known[consent.id] = consent
 

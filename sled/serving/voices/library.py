@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 import secrets
 import time
 from collections import OrderedDict
@@ -21,6 +20,7 @@ from pathlib import Path
 from pydantic import BaseModel, ValidationError
 from safetensors import SafetensorError, safe_open
 
+from sled.files.whole import write_whole
 from sled.serving.encoding import MAX_SPEED, MIN_SPEED
 from sled.serving.errors import ApiError
 from sled.serving.settings import OPENAI_VOICES
@@ -237,15 +237,12 @@ class VoiceLibrary(Mapping[str, VoiceEntry]):
             ApiError: `storage_full` if the file cannot be written.
         """
         path = self._folder.path / f"voice_{secrets.token_hex(12)}{SUFFIX}"
-        part = path.with_suffix(".part")
+        notes = {RECORD: record.model_dump_json()}
         try:
-            self._tts.save_voice(voice, part, {RECORD: record.model_dump_json()})
-            os.replace(part, path)
+            write_whole(path, lambda part: self._tts.save_voice(voice, part, notes))
         except (OSError, SafetensorError) as error:
             logger.error("a voice could not be written: %s", error)
             raise ApiError("storage_full", "the voice could not be written: see the log") from error
-        finally:
-            part.unlink(missing_ok=True)
         return VoiceEntry(record.name, path, path.stem, record)
 
     def add(self, entry: VoiceEntry) -> None:

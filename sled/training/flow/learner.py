@@ -32,10 +32,8 @@ class FlowTraining:
         schedule: The number of a step, from 0, to a factor of the learning rate. None: constant.
         bf16: Whether the networks compute in bfloat16 where that is safe.
         optimizer: The optimiser.
-        prior_weight: Weight of `sled.codec.flow.matching.prior_loss`, with which small flows learn
-            sooner. Held-out losses do not contain it.
-        prior_steps: Steps at the beginning in which the encoder alone learns, by that loss. They
-            take a fraction of the time of the others.
+        prior_steps: Steps at the beginning in which the encoder alone learns, by
+            `sled.codec.flow.matching.prior_loss`. A new small flow then learns sooner.
     """
 
     learning_rate: float = 1e-3
@@ -43,7 +41,6 @@ class FlowTraining:
     schedule: Callable[[int], float] | None = None
     bf16: bool = False
     optimizer: Adam = Adam()
-    prior_weight: float = 0.0
     prior_steps: int = 0
 
 
@@ -74,8 +71,8 @@ class FlowLearner:
         solver: SolverOptions = SolverOptions(),  # noqa: B008 (it is frozen)
         processes: Processes = ALONE,
     ) -> None:
-        if (training.prior_weight or training.prior_steps) and not isinstance(flow, Flow):
-            raise ValueError(f"prior loss: a {flow.KIND} has no encoder that it could teach")
+        if training.prior_steps and not isinstance(flow, Flow):
+            raise ValueError(f"prior_steps: a {flow.KIND} has no encoder that it could teach")
         self.flow, self.training, self.generator = flow.train(), training, generator
         self.teacher: Flow | None = None
         if teacher is not None:
@@ -143,18 +140,14 @@ class FlowLearner:
 
     def loss(self, batch: FlowBatch) -> Tensor:
         """The loss of a batch."""
-        flow, weight = self.flow, self.training.prior_weight
-        is_first = self.step < self.training.prior_steps
-        if self.teacher is None and not (weight or is_first):
+        flow, learns_alone = self.flow, self.step < self.training.prior_steps
+        if self.teacher is None and not learns_alone:
             return flow.loss(batch, self.generator)
         assert isinstance(flow, Flow), "reflow and prior losses need a flow with an encoder"
-        if self.teacher is None:
-            if is_first:
-                draw = torch.rand((), generator=self.generator, device=self.generator.device)
-                return flow.prior_loss(batch, bool(draw < 0.5))
-            return flow.loss(batch, self.generator, prior_weight=weight)
         draw = torch.rand((), generator=self.generator, device=self.generator.device)
         streaming = bool(draw < 0.5)
+        if self.teacher is None:
+            return flow.prior_loss(batch, streaming)
         prompt_frames = flow.draw_prompts(batch.num_frames, self.generator)
         draws = FlowDraws.draw(batch.mel, DROP_RATE, self.generator)
         with torch.no_grad():

@@ -154,21 +154,16 @@ class PublishedConfig:
             "seed": 1986,
         }
 
-    def prior(self) -> dict[str, Any]:
-        """Return `prior_weight` and `prior_steps` of `FlowTraining`. They are not published.
+    def prior_steps(self) -> int:
+        """Return `prior_steps` of `FlowTraining`. Not a published setting.
 
         Raises:
-            ValueError: If one is negative.
+            ValueError: If it is negative.
         """
-        settings = self._settings_of(NETWORK)
-        prior = {
-            "prior_weight": float(settings.get("prior_weight", 0)),
-            "prior_steps": int(settings.get("prior_steps", 0)),
-        }
-        for name, value in prior.items():
-            if value < 0:
-                raise ValueError(f"{self.path}: {name} {value:g}: use 0 or more")
-        return prior
+        steps = int(self._settings_of(NETWORK).get("prior_steps", 0))
+        if steps < 0:
+            raise ValueError(f"{self.path}: prior_steps {steps}: use 0 or more")
+        return steps
 
     def save_steps(self, part: str = NETWORK) -> int | None:
         """Return `save_per_step`, updates between checkpoints within an epoch. None: none."""

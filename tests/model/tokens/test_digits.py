@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 
 from sled.codec.speech_tokens.network import ScalarQuantizer, TokenizerSizes
-from sled.model.tokens.cosyvoice2 import CosyVoice2LM, CosyVoice2Sizes
+from sled.model.tokens.cosyvoice2 import CosyVoice2LM
 from sled.model.tokens.digits import FSQ_DIGITS, FSQ_SIZE, begin_with_digits, token_digits
 from tests.debug import randn
+from tests.tokens import debug_cosyvoice2
 
 
 def test_the_digits_of_a_token_are_those_that_the_quantizer_rounded() -> None:
@@ -33,17 +36,7 @@ def test_similar_tokens_have_similar_rows() -> None:
 
 @pytest.mark.parametrize(("size", "alike"), [(FSQ_SIZE, True), (FSQ_SIZE - 1, False)])
 def test_a_new_language_model_begins_so_if_its_tokens_have_digits(size: int, alike: bool) -> None:
-    sizes = CosyVoice2Sizes(
-        vocab_size=20,
-        hidden_size=32,
-        intermediate_size=48,
-        num_hidden_layers=1,
-        num_attention_heads=4,
-        num_key_value_heads=2,
-        max_position_embeddings=64,
-        speech_token_size=size,
-    )
-    model = CosyVoice2LM(sizes)
+    model = CosyVoice2LM(replace(debug_cosyvoice2().sizes, speech_token_size=size))
     model.initialize()
     for table in (model.speech_embedding.weight, model.llm_decoder.weight):
         similar = torch.nn.functional.cosine_similarity(table[3000], table[3001], dim=0)

@@ -179,18 +179,18 @@ def test_guided_attention_needs_to_know_what_is_said(setting, tmp_path):
         train_published(published_flags(setting, tmp_path, config=guided))
 
 
-def test_the_prior_loss_of_a_flow_is_off_by_default(setting, tmp_path):
+def test_no_encoder_of_a_flow_learns_alone_by_default(setting, tmp_path):
     path = tmp_path / "flow.yaml"
     content = (setting / "cosyvoice2.yaml").read_text()
 
-    def prior(settings: str) -> dict[str, float]:
+    def steps(settings: str) -> int:
         path.write_text(content.replace("train_conf:\n", f"train_conf:\n    {settings}\n"))
-        return PublishedConfig.load(path).prior()
+        return PublishedConfig.load(path).prior_steps()
 
-    assert prior("max_epoch: 3") == {"prior_weight": 0, "prior_steps": 0}
-    assert prior("prior_steps: 7") == {"prior_weight": 0, "prior_steps": 7}
-    with pytest.raises(ValueError, match="prior_weight -1: use 0 or more"):
-        prior("prior_weight: -1")
+    assert steps("max_epoch: 3") == 0
+    assert steps("prior_steps: 7") == 7
+    with pytest.raises(ValueError, match="prior_steps -1: use 0 or more"):
+        steps("prior_steps: -1")
 
 
 @pytest.mark.parametrize("num_workers", [0, 1])
