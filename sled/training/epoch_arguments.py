@@ -8,6 +8,9 @@ from sled.data.tokens.options import PipelineOptions
 from sled.training.run_arguments import NO_LIMIT, TrainerArguments, setting
 from sled.training.tokens.schedules import SCHEDULES
 
+STATE_STEPS = 1000
+"""Steps between two states of a run whose flags do not tell when it is saved within an epoch."""
+
 
 @dataclass
 class EpochArguments:

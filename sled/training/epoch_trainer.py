@@ -17,8 +17,9 @@ from sled.training.agreement import NO_BATCH, take_group
 from sled.training.batch_trainer import BatchTrainer
 from sled.training.callbacks.progress import Progress
 from sled.training.epoch_arguments import EpochTrainingArguments
+from sled.training.optimizer import Adam
 from sled.training.tokens.callbacks import EpochEnd, SkipBrokenUpdates
-from sled.training.tokens.samples import BatchLoader, Start
+from sled.training.tokens.samples import BatchLoader, EpochCheckpoints, Start
 from sled.training.tokens.schedules import make_schedule
 
 BATCH = "batch"
@@ -34,9 +35,15 @@ class EpochTrainer(BatchTrainer):
         train_loader: Training batches of this process.
         eval_loader: Evaluation batches, the same on every process.
         start: Where the run begins to count.
-        saves_epochs: Whether each epoch ends with an evaluation and a checkpoint.
+        published: Writes checkpoints in a published form, too. Each epoch ends with an evaluation
+            and a checkpoint then.
+        publishes_within: Whether it also writes those within an epoch.
+        adam: The optimiser. None: that of the flags of transformers.
         unit: What speech consists of, in the plural: its rate is logged.
         **kwargs: As for `BatchTrainer`.
+
+    Raises:
+        ValueError: If weights are sharded, or there is no epoch left.
     """
 
     BATCH_FLAGS = (
@@ -55,7 +62,9 @@ class EpochTrainer(BatchTrainer):
         train_loader: BatchLoader,
         eval_loader: BatchLoader | None = None,
         start: Start | None = None,
-        saves_epochs: bool = False,
+        published: EpochCheckpoints | None = None,
+        publishes_within: bool = False,
+        adam: Adam | None = None,
         unit: str,
         **kwargs: Any,
     ) -> None:
@@ -67,12 +76,15 @@ class EpochTrainer(BatchTrainer):
             )
         self.train_loader, self.eval_loader = train_loader, eval_loader
         self.start = start or Start()
+        self.start.require_epochs_left(self.args.max_epochs)
+        self.published, self._publishes_within, self._adam = published, publishes_within, adam
+        self.eval_metrics: dict[str, float] = {}
         self._epoch, self._steps_in_epoch, self._last_length = self.start.epoch, 0, 0
         train_loader.start_epoch(self._epoch)
         model: Any = self.model
         half = torch.bfloat16 if self.args.bf16 else next(model.parameters()).dtype
         self.progress = Progress(unit, self.args.device, half)
-        self.add_callback(EpochEnd(self._has_ended, self.args.max_epochs, saves_epochs))
+        self.add_callback(EpochEnd(self._has_ended, self.args.max_epochs, published is not None))
         self.add_callback(SkipBrokenUpdates())
 
     @abstractmethod
@@ -180,7 +192,16 @@ class EpochTrainer(BatchTrainer):
     def _prepare_inputs(self, inputs: Any) -> Any:
         return inputs  # the model moves what it reads
 
-    # Learning rate, log and checkpoints.
+    # Optimiser, log and checkpoints.
+
+    @override
+    def create_optimizer(self, *args: Any, **kwargs: Any) -> torch.optim.Optimizer:
+        if self._adam is None or self.optimizer is not None:
+            made: torch.optim.Optimizer = super().create_optimizer(*args, **kwargs)
+            return made
+        model: Any = self.model
+        self.optimizer = self._adam.make(model.parameters(), self.args.learning_rate)
+        return self.optimizer
 
     @override
     def create_scheduler(self, num_training_steps: int, optimizer: Any = None) -> Any:
@@ -209,3 +230,26 @@ class EpochTrainer(BatchTrainer):
         began = time.perf_counter()
         super()._save_checkpoint(*args, **kwargs)
         self.progress.pause(time.perf_counter() - began)
+
+    @override
+    def write_before_checkpoint(self) -> None:
+        # A run goes on from its checkpoint, so none of these is missing if it stops in between.
+        model: Any = self.model  # of transformers' type
+        if self.published is not None and (self.is_between_epochs or self._publishes_within):
+            self.published.save(
+                model,
+                epoch=self._epoch - self.is_between_epochs,
+                step=self.start.step + self.state.global_step,
+                is_whole=self.is_between_epochs,
+                learning_rate=self._get_learning_rate(),
+                losses=self.eval_metrics,
+                states=self._states,
+            )
+
+    def _states(self) -> dict[str, Any]:
+        optimizer, scheduler = self.optimizer, self.lr_scheduler
+        assert optimizer is not None and scheduler is not None, "there was no training"
+        return {
+            "optimizer_state_dict": optimizer.state_dict(),
+            "scheduler_state_dict": scheduler.state_dict(),
+        }

@@ -9,7 +9,7 @@ Shapes: B batch, T tokens, F frames, M mel bands, W width of a speaker vector.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, ClassVar
@@ -124,9 +124,16 @@ class SpeechFlow(nn.Module, ABC):
     def loss(self, batch: FlowBatch, generator: torch.Generator | None = None) -> Tensor:
         """The loss of a batch; random numbers come from torch's global generator by default."""
 
-    def forward(self, batch: FlowBatch) -> Tensor:
-        """The loss of a batch, for what wraps a module and trains it."""
-        return self.loss(batch)
+    def forward(
+        self, batch: FlowBatch, loss: Callable[[SpeechFlow, FlowBatch], Tensor] | None = None
+    ) -> Tensor:
+        """The loss of a batch, for what wraps a module and trains it.
+
+        Args:
+            batch: B samples.
+            loss: Computes it of the flow and the batch. None: `loss` of the flow.
+        """
+        return self.loss(batch) if loss is None else loss(self, batch)
 
     @property
     @abstractmethod

@@ -15,15 +15,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from sled.training.checkpoints.state import save_state
-from sled.training.editx.chat import ChatLM
 
 # Epochs between the checkpoints that are kept.
 KEPT_EVERY = 5
-# The states beside the weights, by their published names.
-OPTIMIZER, SCHEDULER = "optimizer_state_dict", "scheduler_state_dict"
 
 _UNREADABLE = (
     *(OSError, EOFError, pickle.UnpicklingError),
@@ -32,7 +29,7 @@ _UNREADABLE = (
 
 
 class BestCheckpoints:
-    """Writes the checkpoints of a model.
+    """Writes the checkpoints of a model that an `EpochTrainer` trains.
 
     Args:
         folder: Where they are written.
@@ -45,47 +42,9 @@ class BestCheckpoints:
         self._folder, self._name, self._stage = folder, name, stage
         self._settings = with_whole_paths(settings)
 
-    def write(
-        self, trained: Mapping[str, Tensor], states: Mapping[str, Any], epoch: int, loss: float
-    ) -> None:
-        """Write what is due after an epoch.
-
-        Args:
-            trained: The weights that are trained, by name.
-            states: Those of the optimiser and of the schedule, by their published names.
-            epoch: Number of the epoch, from 0.
-            loss: Of the evaluation.
-        """
-        content = {
-            "epoch": epoch,
-            "model_state_dict": {name: one.detach().cpu() for name, one in trained.items()},
-            **states,
-            "val_loss": loss,
-            "config": self._settings,
-        }
-        if (epoch + 1) % KEPT_EVERY == 0:
-            save_state(content, self._folder / f"{self._stage}_epoch_{epoch + 1}.pt")
-        best = self._folder / f"{self._name}_best.pt"
-        lowest = _read(best)["val_loss"] if best.is_file() else math.nan
-        if math.isnan(lowest) or loss < lowest:
-            save_state(content, best)
-
-
-class ChatCheckpoints:
-    """Writes the checkpoints of a language model that `TokenTrainer` trains.
-
-    Args:
-        folder: Where they are written.
-        stage: See `BestCheckpoints`.
-        settings: See there.
-    """
-
-    def __init__(self, folder: Path, stage: str, settings: Mapping[str, Any]) -> None:
-        self._checkpoints = BestCheckpoints(folder, "llm", stage, settings)
-
     def save(
         self,
-        model: Any,
+        model: nn.Module,
         *,
         epoch: int,
         step: int,
@@ -95,8 +54,24 @@ class ChatCheckpoints:
         states: Callable[[], Mapping[str, Any]],
     ) -> None:
         """Write what is due after an epoch; see `PublishedCheckpoints.save`."""
-        assert isinstance(model, ChatLM)
-        self._checkpoints.write(model.trained_state(), states(), epoch, losses["loss"])
+        loss = losses["loss"]
+        content = {
+            "epoch": epoch,
+            "model_state_dict": {
+                name: one.detach().cpu()
+                for name, one in model.named_parameters()
+                if one.requires_grad
+            },
+            **states(),
+            "val_loss": loss,
+            "config": self._settings,
+        }
+        if (epoch + 1) % KEPT_EVERY == 0:
+            save_state(content, self._folder / f"{self._stage}_epoch_{epoch + 1}.pt")
+        best = self._folder / f"{self._name}_best.pt"
+        lowest = _read(best)["val_loss"] if best.is_file() else math.nan
+        if math.isnan(lowest) or loss < lowest:
+            save_state(content, best)
 
 
 def recorded_settings(path: Path) -> dict[str, Any]:

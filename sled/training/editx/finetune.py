@@ -16,16 +16,16 @@ from typing_extensions import override
 
 from sled.codec.speech_tokens.dual import MIXED_RATE
 from sled.data.tokens.options import COSYVOICE2
-from sled.data.tokens.parquet import read_data_list
-from sled.data.tokens.pipeline import TokenBatches, TokenLoader
+from sled.data.tokens.pipeline import TokenLoader
 from sled.text.published_tokenizers import load_corpus_tokenizer
 from sled.training.editx.chat import ChatTokenizer
-from sled.training.editx.checkpoints import ChatCheckpoints
+from sled.training.editx.checkpoints import BestCheckpoints
 from sled.training.editx.finetuned import begin_llm
 from sled.training.editx.flow import finetune_flow
-from sled.training.editx.settings import BOTH, FLOW, JOINT, LLM, Stage, read_settings
+from sled.training.editx.settings import BOTH, FLOW, JOINT, LLM, Stage, read_settings, stage_flags
 from sled.training.tokens.arguments import TokenTrainingArguments
 from sled.training.tokens.run import run_trainer
+from sled.training.tokens.setup import make_loader
 from sled.training.tokens.trainer import TokenTrainer
 
 
@@ -89,25 +89,10 @@ def finetune_llm(
         ValueError: If the data cannot be used.
         OSError: If something cannot be read or written.
     """
-    data, optim, llm = settings["data"], settings["optim"], settings["model"][LLM]
+    data, llm = settings["data"], settings["model"][LLM]
     args = TokenTrainingArguments(
-        output_dir=str(output / stage.name),
-        max_epochs=stage.epochs,
-        learning_rate=stage.lr_scale * float(optim["lr_llm"]),
-        weight_decay=float(optim["weight_decay"]),
-        max_grad_norm=optim["grad_clip"],
-        gradient_accumulation_steps=optim["accum_grad"],
-        warmup_steps=optim["warmup_steps"],
-        lr_scheduler_type="constant_with_warmup",
-        logging_steps=settings["basic"]["log_interval"],
-        seed=settings["basic"]["seed"],
-        max_frames_in_batch=data["max_frames_in_batch"],
-        shuffle_size=data["shuffle_size"],
-        sort_size=data["sort_size"],
+        **stage_flags(settings, output, stage, "lr_llm"),
         streaming_share=0.0,
-        save_strategy="no",  # each epoch ends with a checkpoint
-        save_total_limit=1,
-        report_to="none",
         use_cpu=use_cpu,
         bf16=bf16,
     )
@@ -119,10 +104,7 @@ def finetune_llm(
             model.load(stage.after)
         tokenizer = ChatTokenizer(load_corpus_tokenizer(llm["path"]), llm["system_prompt"])
         options = replace(
-            COSYVOICE2,
-            max_frames_in_batch=args.max_frames_in_batch,
-            shuffle_size=args.shuffle_size,
-            sort_size=args.sort_size,
+            args.batches(COSYVOICE2),
             token_max_length=model.config.architecture.max_position_embeddings,
             max_output_input_ratio=10.0,  # a chat has more tokens than its text
             speech_token_size=model.ids.speech,
@@ -131,23 +113,14 @@ def finetune_llm(
         )
 
         def loader(name: str, training: bool) -> TokenLoader:
-            batches = TokenBatches(
-                read_data_list(Path(data[name])),
-                tokenizer.ids,
-                options,
-                rank=args.process_index,
-                world_size=args.world_size,
-                training=training,
-                seed=args.seed,
-            )
-            return TokenLoader(batches, data["num_workers"], prefetch=10)
+            return make_loader([Path(data[name])], tokenizer.ids, options, args, training=training)
 
         return ChatTrainer(
             model=model,
             args=args,
             train_loader=loader("train_data", training=True),
             eval_loader=loader("cv_data", training=False),
-            published=ChatCheckpoints(output, stage.name, settings),
+            published=BestCheckpoints(output, LLM, stage.name, settings),
             flags={"settings": dict(settings)},
             processing_class=tokenizer,
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import yaml
 
 from sled.training.editx.chat import ADAPTER_TARGETS, FIRST_SPEECH, NUM_SPEECH, SYSTEM_PROMPT
+from sled.training.epoch_arguments import STATE_STEPS
 
 DEFAULTS: dict[str, dict[str, Any]] = {
     "basic": {"seed": 42, "log_interval": 50, "train_mode": "llm"},
@@ -96,3 +98,37 @@ class Stage:
     epochs: int
     lr_scale: float = 1.0
     after: Path | None = None
+
+
+def stage_flags(
+    settings: Mapping[str, Any], output: Path, stage: Stage, learning_rate: str
+) -> dict[str, Any]:
+    """Return the settings of a stage as flags of `EpochTrainingArguments`.
+
+    Args:
+        settings: From `read_settings`.
+        output: Folder of the fine-tuning; the stage has a folder in it.
+        stage: The stage.
+        learning_rate: The name of its learning rate.
+    """
+    data, optim, basic = settings["data"], settings["optim"], settings["basic"]
+    return {
+        "output_dir": str(output / stage.name),
+        "max_epochs": stage.epochs,
+        "learning_rate": stage.lr_scale * float(optim[learning_rate]),
+        "weight_decay": float(optim["weight_decay"]),
+        "max_grad_norm": optim["grad_clip"],
+        "gradient_accumulation_steps": optim["accum_grad"],
+        "warmup_steps": optim["warmup_steps"],
+        "lr_scheduler_type": "constant_with_warmup",
+        "logging_steps": basic["log_interval"],
+        "seed": basic["seed"],
+        "max_frames_in_batch": data["max_frames_in_batch"],
+        "shuffle_size": data["shuffle_size"],
+        "sort_size": data["sort_size"],
+        "dataloader_num_workers": data["num_workers"],
+        "dataloader_prefetch_factor": 10 if data["num_workers"] else None,
+        "save_steps": STATE_STEPS,  # each epoch ends with a checkpoint, too
+        "save_total_limit": 1,
+        "report_to": "none",
+    }

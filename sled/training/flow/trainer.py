@@ -1,4 +1,4 @@
-"""Trains a flow by the flags of transformers: by steps, with its optimisers and schedules."""
+"""Trains a flow on batches of mel frames and speech tokens."""
 
 from __future__ import annotations
 
@@ -12,23 +12,38 @@ from torch import Tensor, nn
 from transformers.trainer_utils import EvalLoopOutput
 from typing_extensions import override
 
-from sled.codec.flow.base import FlowBatch, SpeechFlow
+from sled.codec.flow.base import Flow, FlowBatch, SpeechFlow
 from sled.codec.flow.files import load_flow, save_flow
 from sled.training.agreement import sum_over_processes
 from sled.training.batch_trainer import EVAL_NOISE_SEED
 from sled.training.epoch_trainer import BATCH, EpochTrainer
 from sled.training.flow.batch import flow_batch
+from sled.training.flow.objectives import Reflow, encoder_loss, require_encoder
 
 
 class FlowTrainer(EpochTrainer):
     """Trains a flow; all mel frames of a step count alike, however it is divided.
 
     Args:
+        prior_steps: Steps at the beginning, those before the run included, in which the encoder
+            alone learns, to estimate the mel frames. A new small flow then learns sooner.
+        teacher: A flow whose solutions are learned instead of recordings. None: recordings are
+            learned.
         **kwargs: As for `EpochTrainer`.
+
+    Raises:
+        ValueError: If the flow has no encoder and another argument needs it.
     """
 
-    def __init__(self, **kwargs: Any) -> None:
+    def __init__(self, *, prior_steps: int = 0, teacher: Flow | None = None, **kwargs: Any) -> None:
         super().__init__(unit="frames", **kwargs)
+        self.prior_steps, self.reflow = prior_steps, None
+        if prior_steps:
+            require_encoder(self.flow, "prior_steps")
+        if teacher is not None:
+            require_encoder(self.flow, "reflow")
+            teacher = teacher.to(self.args.device).eval().requires_grad_(False)
+            self.reflow = Reflow(teacher)
 
     @property
     def flow(self) -> SpeechFlow:
@@ -55,8 +70,9 @@ class FlowTrainer(EpochTrainer):
     ) -> Any:
         assert isinstance(num_items_in_batch, Tensor)  # from get_batch_samples
         [frames] = self.counts(inputs[BATCH])
+        learns_alone = self.start.step + self.state.global_step < self.prior_steps
         with self.accelerator.autocast():
-            loss = model(inputs[BATCH])
+            loss = model(inputs[BATCH], encoder_loss if learns_alone else self.reflow)
         self.progress.add({}, units=frames)
         # The factor undoes the averaging of gradients over processes.
         loss = loss * frames * self.args.world_size / int(num_items_in_batch)
@@ -86,6 +102,7 @@ class FlowTrainer(EpochTrainer):
         self.progress.pause(time.perf_counter() - began)
         if not frames:
             raise ValueError("there is no batch to evaluate on: name more data for evaluation")
+        self.eval_metrics = {"loss": total / frames}
         metrics = {f"{metric_key_prefix}_loss": total / frames}
         return EvalLoopOutput(None, None, metrics, round(frames))  # type: ignore[arg-type]
 

@@ -7,30 +7,24 @@ The folder `--model_dir` gets checkpoints in the published form after each epoch
 from __future__ import annotations
 
 import argparse
-import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
-import torch
-from transformers import TrainerCallback
-
-from sled.files.json_object import read_json_object
-from sled.training.published_networks import train_published_networks
+from sled.training.flow.published import train_published_flow
 from sled.training.tokens.arguments import (
     TokenDataArguments,
     TokenModelArguments,
     TokenTrainingArguments,
 )
-from sled.training.tokens.callbacks import Curves, PublishedCurves
 from sled.training.tokens.published_checkpoints import published_start
-from sled.training.tokens.published_config import PublishedConfig
+from sled.training.tokens.published_config import NETWORK, PublishedConfig
+from sled.training.tokens.published_run import run_arguments, run_curves, run_record
 from sled.training.tokens.run import run_tokens
 from sled.training.tokens.setup import FAMILIES, PublishedForm
+from sled.training.vocoder.published import train_published_vocoder
 
-STATE_FOLDER = "state"
 ENGINES = ("torch_ddp", "deepspeed")
-LANGUAGE_MODEL, OTHER_MODELS = "llm", ("flow", "hift", "hifigan")
+LANGUAGE_MODEL, FLOW, VOCODERS = "llm", "flow", ("hift", "hifigan")
 
 
 def make_published_parser(description: str | None = None) -> argparse.ArgumentParser:
@@ -41,7 +35,7 @@ def make_published_parser(description: str | None = None) -> argparse.ArgumentPa
     add(
         "--model",
         required=True,
-        choices=(LANGUAGE_MODEL, *OTHER_MODELS),
+        choices=(LANGUAGE_MODEL, FLOW, *VOCODERS),
         help="which model of the configuration is trained",
     )
     add("--config", required=True, type=Path, help="configuration in HyperPyYAML")
@@ -58,7 +52,7 @@ def make_published_parser(description: str | None = None) -> argparse.ArgumentPa
         dest="backend",
         default="nccl",
         choices=("nccl", "gloo"),
-        help="how processes exchange gradients; with gloo, flows and vocoders are trained on CPUs",
+        help="how processes exchange gradients; with gloo, vocoders are trained on CPUs",
     )
     add("--num_workers", type=int, default=0, help="processes that read data")
     add("--prefetch", type=int, default=100, help="batches that each of them prepares")
@@ -94,12 +88,11 @@ def train_published(argv: Sequence[str] | None = None, description: str | None =
         OSError: If something cannot be read or written.
     """
     flags = make_published_parser(description).parse_args(argv)
+    _check(flags)
+    if flags.model == FLOW:
+        return train_published_flow(flags)
     if flags.model != LANGUAGE_MODEL:
-        return train_published_networks(flags, _given(flags))
-    if flags.teacher is not None:
-        raise ValueError("--teacher is for --model flow: leave it out")
-    if flags.dpo and flags.ref_model is None:
-        raise ValueError("--dpo needs --ref_model: name the model that training starts from")
+        return train_published_vocoder(flags)
     config = PublishedConfig.load(flags.config, flags.qwen_pretrain_path)
     [family] = [name for name, kind in FAMILIES.items() if kind == config.kind]
     model = TokenModelArguments(
@@ -114,81 +107,34 @@ def train_published(argv: Sequence[str] | None = None, description: str | None =
         eval_manifest=[str(flags.cv_data)],
         tokenizer=_text(flags.tokenizer or flags.qwen_pretrain_path),
     )
-    settings = config.training_flags() | _processes(flags)
-    save_steps = config.save_steps()
-    if save_steps is not None:
-        every = {"save_strategy": "steps", "eval_strategy": "steps"}
-        settings |= every | {"save_steps": save_steps, "eval_steps": save_steps}
-    else:
-        settings |= {"save_strategy": "no", "eval_strategy": "no"}  # each epoch ends with both
-    args = TokenTrainingArguments(
-        output_dir=str(flags.model_dir / STATE_FOLDER),
-        report_to="none",
-        save_total_limit=1,
-        **settings,
-    )
+    args = run_arguments(TokenTrainingArguments, flags, config, **config.language_model_flags())
     form = PublishedForm(
         folder=flags.model_dir,
-        record=config.training() | _given(flags),
+        record=run_record(flags, config, NETWORK),
         start=published_start(flags.checkpoint),
         config=config,
     )
-    curves: list[TrainerCallback] = []
-    if args.process_index == 0:
-        curves.append(PublishedCurves(Curves(flags.tensorboard_dir)))
-    run_tokens((model, data, args), form, curves)
+    run_tokens((model, data, args), form, run_curves(flags, args))
     return Path(flags.model_dir)
 
 
-def _processes(flags: argparse.Namespace) -> dict[str, Any]:
-    """How processes compute and cooperate, as flags of transformers."""
-    on_cpu = flags.backend == "gloo" and not torch.cuda.is_available()
-    settings: dict[str, Any] = {
-        "bf16": flags.use_amp,
-        "use_cpu": on_cpu,
-        "dataloader_num_workers": flags.num_workers,
-        "dataloader_prefetch_factor": flags.prefetch if flags.num_workers else None,
-        "dataloader_pin_memory": flags.pin_memory,
-    }
-    if "WORLD_SIZE" in os.environ:
-        settings["ddp_backend"] = flags.backend
-    if flags.train_engine == "deepspeed":
-        if flags.deepspeed_config is None:
-            raise ValueError("--train_engine deepspeed needs --deepspeed_config")
-        settings |= _deepspeed(read_json_object(flags.deepspeed_config))
-        settings["deepspeed"] = str(flags.deepspeed_config)
-    return settings
-
-
-def _deepspeed(config: Mapping[str, Any]) -> dict[str, Any]:
-    """Settings that a configuration of DeepSpeed decides, as flags of transformers."""
-    names = {
-        "train_micro_batch_size_per_gpu": "per_device_train_batch_size",
-        "gradient_accumulation_steps": "gradient_accumulation_steps",
-        "gradient_clipping": "max_grad_norm",
-        "steps_per_print": "logging_steps",
-    }
-    optimizer = (config.get("optimizer") or {}).get("params") or {}
-    of_optimizer = {
-        "lr": "learning_rate",
-        "weight_decay": "weight_decay",
-        "eps": "adam_epsilon",
-    }
-    found = {flag: config[name] for name, flag in names.items() if name in config}
-    found |= {flag: optimizer[name] for name, flag in of_optimizer.items() if name in optimizer}
-    if "betas" in optimizer:
-        found["adam_beta1"], found["adam_beta2"] = optimizer["betas"]
-    return {flag: value for flag, value in found.items() if value != "auto"}
+def _check(flags: argparse.Namespace) -> None:
+    """Raise ValueError for flags that another model needs, or that are missing."""
+    name = flags.model
+    if flags.teacher is not None and name != FLOW:
+        raise ValueError(f"--teacher is for --model {FLOW}, not {name}: leave it out")
+    if name == LANGUAGE_MODEL:
+        if flags.dpo and flags.ref_model is None:
+            raise ValueError("--dpo needs --ref_model: name the model that training starts from")
+        return
+    if flags.dpo or flags.ref_model is not None:
+        raise ValueError(f"--dpo and --ref_model are for --model llm, not {name}: leave them out")
+    if flags.checkpoint is None or not flags.checkpoint.exists():
+        raise ValueError(
+            f"--checkpoint {flags.checkpoint}: --model {name} begins with weights, which tell its "
+            "sizes: name flow.pt or hift.pt, or a folder of ours"
+        )
 
 
 def _text(path: Path | None) -> str | None:
     return None if path is None else str(path)
-
-
-def _given(flags: argparse.Namespace) -> dict[str, Any]:
-    """The flags by their published names, as plain values for a record."""
-    names = {"backend": "ddp.dist_backend", "save_states": "deepspeed.save_states"}
-    return {
-        names.get(name, name): str(value) if isinstance(value, Path) else value
-        for name, value in vars(flags).items()
-    }

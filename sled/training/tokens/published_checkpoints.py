@@ -15,11 +15,9 @@ from typing import Any
 
 import torch
 import yaml
-from torch import Tensor
+from torch import Tensor, nn
 
 from sled.files.whole import write_whole
-from sled.model.tokens.files import published_state, save_token_config
-from sled.model.tokens.lm import TokenLM
 from sled.training.checkpoints.state import save_state
 from sled.training.tokens.samples import Start
 
@@ -32,12 +30,22 @@ class PublishedCheckpoints:
     Args:
         folder: The folder; it is made if need be.
         settings: Settings of the run, written into each record.
+        weights: Returns the weights of the model by their published names.
+        save_sizes: Writes the sizes of the model into the folder, if weights alone do not tell
+            them. None: they do.
     """
 
-    def __init__(self, folder: Path, settings: Mapping[str, Any]) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        settings: Mapping[str, Any],
+        weights: Callable[[Any], Mapping[str, Tensor]],
+        save_sizes: Callable[[Any, Path], None] | None = None,
+    ) -> None:
         self.folder, self._settings = folder, dict(settings)
+        self._weights, self._save_sizes = weights, save_sizes
 
-    def save_initial(self, model: TokenLM, start: Start) -> None:
+    def save_initial(self, model: nn.Module, start: Start) -> None:
         """Write `init.pt`, the weights that a run begins with, unless they are there.
 
         Args:
@@ -49,7 +57,7 @@ class PublishedCheckpoints:
 
     def save(
         self,
-        model: TokenLM,
+        model: nn.Module,
         *,
         epoch: int,
         step: int,
@@ -82,10 +90,11 @@ class PublishedCheckpoints:
         }
         self._write(tag, model, record)
 
-    def _write(self, tag: str, model: TokenLM, record: Mapping[str, Any]) -> None:
+    def _write(self, tag: str, model: nn.Module, record: Mapping[str, Any]) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
-        save_token_config(model, self.folder)
-        write_published(self.folder, tag, published_state(model), self._settings | dict(record))
+        if self._save_sizes is not None:
+            self._save_sizes(model, self.folder)
+        write_published(self.folder, tag, self._weights(model), self._settings | dict(record))
 
 
 def write_published(

@@ -123,13 +123,12 @@ class PublishedConfig:
         return dict(self._settings_of(part))
 
     def training_flags(self) -> dict[str, Any]:
-        """Return the settings of a run as flags of `TokenTrainingArguments`.
+        """Return the settings of a run as flags of `EpochTrainingArguments`.
 
         Raises:
             ValueError: If one is unknown.
         """
         conf = self.training()
-        smoothing, per_target = self.loss
         schedule, warmup = conf.get("scheduler", "warmuplr"), conf.get("scheduler_conf") or {}
         optimizer = self.optimizer()
         return {
@@ -147,15 +146,21 @@ class PublishedConfig:
             "max_grad_norm": conf.get("grad_clip", 5),
             "gradient_accumulation_steps": conf.get("accum_grad", 1),
             "logging_steps": conf.get("log_interval", 100),
-            "label_smoothing": smoothing,
-            "length_normalized_loss": per_target,
-            # Not a published setting.
-            "alignment_weight": float(conf.get("alignment_weight", 0)),
             "seed": 1986,
         }
 
+    def language_model_flags(self) -> dict[str, Any]:
+        """Return the flags of `TokenTrainingArguments` that only language models have."""
+        smoothing, per_target = self.loss
+        return {
+            "label_smoothing": smoothing,
+            "length_normalized_loss": per_target,
+            # Not a published setting.
+            "alignment_weight": float(self.training().get("alignment_weight", 0)),
+        }
+
     def prior_steps(self) -> int:
-        """Return `prior_steps` of `FlowTraining`. Not a published setting.
+        """Return `prior_steps` of `FlowTrainer`. Not a published setting.
 
         Raises:
             ValueError: If it is negative.

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from sled.model.layout import Layout
 from sled.model.tokens.lm import TokenLM
@@ -46,7 +46,7 @@ class EpochCheckpoints(Protocol):
 
     def save(
         self,
-        model: TokenLM,
+        model: nn.Module,
         *,
         epoch: int,
         step: int,
@@ -70,6 +70,18 @@ class Start:
 
     epoch: int = 0
     step: int = 0
+
+    def require_epochs_left(self, max_epochs: int | None) -> None:
+        """Check that a run that ends after `max_epochs` has something to do.
+
+        Raises:
+            ValueError: If it has not.
+        """
+        if max_epochs is not None and self.epoch >= max_epochs:
+            raise ValueError(
+                f"the weights are those of epoch {self.epoch - 1}, and the run ends before epoch "
+                f"{max_epochs}: raise max_epoch"
+            )
 
 
 @dataclass(frozen=True, eq=False)

@@ -20,7 +20,13 @@ from sled.files.json_object import read_json_object
 from sled.model.tokens.cosyvoice import KIND as COSYVOICE_KIND
 from sled.model.tokens.cosyvoice2 import KIND as COSYVOICE2_KIND
 from sled.model.tokens.cosyvoice2 import CosyVoice2LM
-from sled.model.tokens.files import MODELS, load_token_lm, make_token_lm
+from sled.model.tokens.files import (
+    MODELS,
+    load_token_lm,
+    make_token_lm,
+    published_state,
+    save_token_config,
+)
 from sled.model.tokens.lm import TokenLM
 from sled.model.tokens.simpletts import KIND as SIMPLETTS_KIND
 from sled.model.tokens.simpletts import SimpleTTSLM
@@ -98,7 +104,9 @@ def make_token_trainer(run: TokenRun, form: PublishedForm | None = None) -> Toke
         reference = load_token_lm(Path(model_args.ref_model), torch.float32)
     published = None
     if form is not None:
-        published = PublishedCheckpoints(form.folder, form.record)
+        published = PublishedCheckpoints(
+            form.folder, form.record, published_state, save_token_config
+        )
         if args.should_save:
             published.save_initial(model, form.start)
 
@@ -116,6 +124,8 @@ def make_token_trainer(run: TokenRun, form: PublishedForm | None = None) -> Toke
         reference=reference,
         start=form.start if form else None,
         published=published,
+        publishes_within=form is not None and form.config.save_steps() is not None,
+        adam=form.config.optimizer() if form else None,
         flags=all_flags(run),
         processing_class=tokenizer,
     )

@@ -21,7 +21,7 @@ from sled.training.batch_trainer import EVAL_NOISE_SEED
 from sled.training.epoch_trainer import BATCH, EpochTrainer
 from sled.training.tokens.arguments import TokenTrainingArguments
 from sled.training.tokens.preference import Preference, PreferenceOutput, preference_loss
-from sled.training.tokens.samples import EpochCheckpoints, LearningBatch, learning_batch
+from sled.training.tokens.samples import LearningBatch, learning_batch
 from sled.training.tokens.throughput import training_flops
 
 
@@ -30,26 +30,17 @@ class TokenTrainer(EpochTrainer):
 
     Args:
         reference: The model that preferences are compared with. None: no preferences are learned.
-        published: Writes checkpoints in a published form, too, after each epoch.
         **kwargs: As for `EpochTrainer`.
     """
 
     args: TokenTrainingArguments
 
-    def __init__(
-        self,
-        *,
-        reference: TokenLM | None = None,
-        published: EpochCheckpoints | None = None,
-        **kwargs: Any,
-    ) -> None:
-        super().__init__(saves_epochs=published is not None, unit="tokens", **kwargs)
-        self.published = published
+    def __init__(self, *, reference: TokenLM | None = None, **kwargs: Any) -> None:
+        super().__init__(unit="tokens", **kwargs)
         self.preference = Preference(beta=self.args.preference_beta)
         self.reference = reference
         if reference is not None:
             self.reference = reference.to(self.args.device).eval().requires_grad_(False)
-        self.eval_metrics: dict[str, float] = {}
 
     @property
     def lm(self) -> TokenLM:
@@ -203,28 +194,6 @@ class TokenTrainer(EpochTrainer):
     def load_lm(self, folder: Path) -> None:
         """Load the weights that `save_lm` wrote."""
         self.lm.load_state_dict(load_token_lm(folder).state_dict())
-
-    @override
-    def write_before_checkpoint(self) -> None:
-        # A run goes on from its checkpoint, so none of these is missing if it stops in between.
-        if self.published is not None:
-            self.published.save(
-                self.lm,
-                epoch=self._epoch - self.is_between_epochs,
-                step=self.start.step + self.state.global_step,
-                is_whole=self.is_between_epochs,
-                learning_rate=self._get_learning_rate(),
-                losses=self.eval_metrics,
-                states=self._states,
-            )
-
-    def _states(self) -> dict[str, Any]:
-        optimizer, scheduler = self.optimizer, self.lr_scheduler
-        assert optimizer is not None and scheduler is not None, "there was no training"
-        return {
-            "optimizer_state_dict": optimizer.state_dict(),
-            "scheduler_state_dict": scheduler.state_dict(),
-        }
 
 
 def _described(pairs: PreferenceOutput) -> dict[str, Tensor]:

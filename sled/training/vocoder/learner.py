@@ -20,10 +20,8 @@ from sled.codec.memory import Memory
 from sled.codec.vocoder.base import Vocoder
 from sled.codec.vocoder.hift import HiFT
 from sled.training.codec.losses import Judgements, MultiScaleMelDistance
-from sled.training.epoch_run import mean_over_utterances
 from sled.training.flow.batch import VocoderBatch, vocoder_batch
 from sled.training.optimizer import Adam
-from sled.training.processes import ALONE, Processes
 from sled.training.vocoder.discriminator import VocoderDiscriminator
 from sled.training.vocoder.losses import (
     adversarial_loss,
@@ -31,6 +29,7 @@ from sled.training.vocoder.losses import (
     feature_loss,
     relativistic_loss,
 )
+from sled.training.vocoder.processes import ALONE, Processes
 
 logger = logging.getLogger(__name__)
 
@@ -166,26 +165,26 @@ class VocoderLearner:
         """Make what the vocoder learns from of a batch of `sled.data.tokens`."""
         return vocoder_batch(batch, self.device)
 
-    def train_batches(self, batches: list[VocoderBatch]) -> dict[str, float]:
-        """Make a step with each of some batches; returns the losses of the last."""
-        losses: dict[str, float] = {}
-        for batch in batches:
-            losses = self.train_step(*batch)
-        return losses
-
     @torch.no_grad()
     def evaluate(self, batches: Iterable[dict[str, Any]]) -> float:
-        """Return the mean difference of mel spectrograms, always with the same noise."""
+        """Return the mean difference of mel spectrograms over utterances, with the same noise.
+
+        Raises:
+            ValueError: If there is no batch.
+        """
         self.vocoder.eval()
-        differences = []
+        total, count = 0.0, 0
         for batch in batches:
             mel, waveform, _ = vocoder_batch(batch, self.device)
             made = self.vocoder.step(mel, Memory.of_whole())
             samples = min(made.shape[1], waveform.shape[1])
             difference = self.difference(made[:, :samples], waveform[:, :samples])
-            differences.append((float(difference), len(made)))
+            total += float(difference) * len(made)
+            count += len(made)
         self.vocoder.train()
-        return mean_over_utterances(differences)
+        if not count:
+            raise ValueError("there is no batch to evaluate on: name more data for evaluation")
+        return total / count
 
     def learning_rate(self) -> float:
         """Return the learning rate."""

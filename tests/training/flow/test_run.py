@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import logging
-from dataclasses import replace
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
@@ -17,17 +15,15 @@ from sled.codec.flow.cosyvoice2 import CosyVoice2Flow, CosyVoice2FlowSizes
 from sled.codec.flow.encoder import EncoderSizes, UpsamplingSizes
 from sled.codec.flow.files import load_flow
 from sled.codec.flow.unet import UNetSizes
-from sled.training import epoch_run, published_networks
-from sled.training.epoch_run import EpochRun, train_epochs
-from sled.training.flow.learner import FlowLearner, FlowTraining
-from sled.training.processes import Processes
+from sled.training.flow.trainer import FlowTrainer
 from sled.training.tokens.average import main as average
 from sled.training.tokens.cosyvoice_flags import train_published
+from sled.training.vocoder import published
+from sled.training.vocoder.run import VocoderRun
 from tests.codec.flow.models import RECORDED
 from tests.data.tokens.corpora import WIDTH
-from tests.training.flow.test_learner import raw_batch
+from tests.training.processes import die_in, run_ranks
 from tests.training.tokens.published import make_setting, published_flags
-from tests.training.tokens.runs import MemoryLoader
 
 
 def new_flow(speaker_size: int = WIDTH, vocab_size: int = 6561) -> CosyVoice2Flow:
@@ -134,7 +130,7 @@ def test_the_published_files_of_a_flow_are_those_of_a_language_model(tmp_path: P
     within = [f"epoch_0_step_{step}" for step in range(2, steps + 1, 2)]
     tags = {"init", "epoch_0_whole", *within}
     assert {path.stem for path in first.glob("*.yaml")} == tags
-    assert {path.stem for path in first.glob("*.pt")} == tags | {"state"}
+    assert {path.stem for path in first.glob("*.pt")} == tags
     for tag in tags - {"init"}:
         record = yaml.safe_load((first / f"{tag}.yaml").read_text())
         assert record["loss_dict"]["loss"] > 0 and record["ddp.dist_backend"] == "gloo"
@@ -150,18 +146,13 @@ def test_the_published_files_of_a_flow_are_those_of_a_language_model(tmp_path: P
     assert {path.stem for path in second.glob("*.yaml")} == {"init", "epoch_1_whole"}
     more = yaml.safe_load((second / "epoch_1_whole.yaml").read_text())
     assert more["step"] > steps and more["epoch"] == 1
-    assert more["lr"] == pytest.approx(1e-3 * (2 / more["step"]) ** 0.5)
+    # That of the next step.
+    assert more["lr"] == pytest.approx(1e-3 * (2 / (more["step"] + 1)) ** 0.5)
     over = with_settings(setting, ("max_epoch: 2", "max_epoch: 1"))
     with pytest.raises(ValueError, match="raise max_epoch"):
         train_published(published_flags(setting, tmp_path / "no", **(after | {"config": over})))
 
 
-OPTIMISER = """optim: {optim}
-    optim_conf:
-        betas: [0.7, 0.9]
-        eps: 1e-6
-        weight_decay: 0.1
-        lr: 1e-3"""
 VOCODER_SETTINGS = """train_conf_gan:
     optim: adam
     optim_conf:
@@ -175,29 +166,13 @@ VOCODER_SETTINGS = """train_conf_gan:
 train_conf:"""
 
 
-def prepared(setting: Path, tmp_path: Path, monkeypatch, **changes: object) -> EpochRun:
-    """The run that a command would make."""
-    runs: list[EpochRun] = []
-    monkeypatch.setattr(published_networks, "train_epochs", runs.append)
+def prepared(setting: Path, tmp_path: Path, monkeypatch, **changes: object) -> VocoderRun:
+    """The run of a vocoder that a command would make."""
+    runs: list[VocoderRun] = []
+    monkeypatch.setattr(published, "train_vocoder", runs.append)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)  # for pinned memory
     train_published(published_flags(setting, tmp_path / "run", **changes))
     return runs[0]
-
-
-@pytest.mark.parametrize("optim", ["adam", "adamw"])
-def test_settings_of_the_optimiser_and_flags_of_the_loader_count(
-    optim: str, tmp_path: Path, monkeypatch
-) -> None:
-    setting, start = make_setting(tmp_path / "setting"), tmp_path / "flow.pt"
-    torch.save(new_flow().state_dict(), start)
-    old = "optim: adam\n    optim_conf:\n        lr: 1e-3"
-    config = with_settings(setting, (old, OPTIMISER.format(optim=optim)))
-    flow = prepared(setting, tmp_path, monkeypatch, model="flow", checkpoint=start, config=config)
-    optimizer = flow.learner.optimizer
-    assert type(optimizer) is {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[optim]
-    [group] = optimizer.param_groups
-    assert (group["betas"], group["eps"], group["weight_decay"]) == ((0.7, 0.9), 1e-6, 0.1)
-    assert flow.train_loader.loader.pin_memory and flow.eval_loader.loader.pin_memory
 
 
 def test_a_vocoder_and_its_discriminator_have_their_own_settings(
@@ -211,6 +186,7 @@ def test_a_vocoder_and_its_discriminator_have_their_own_settings(
     [own], [other] = learner.optimizer.param_groups, learner.discriminator_optimizer.param_groups
     assert (own["lr"], own["betas"], own["weight_decay"]) == (3e-4, (0.6, 0.95), 0.0)
     assert (other["lr"], other["eps"], other["weight_decay"]) == (1e-4, 1e-7, 0.01)
+    assert run.train_loader.loader.pin_memory and run.eval_loader.loader.pin_memory
     assert run.save_steps == 7 and run.record["save_per_step"] == 7
 
 
@@ -221,7 +197,8 @@ def test_a_vocoder_and_its_discriminator_have_their_own_settings(
         ("hifigan", ["--ref_model", "llm.pt"], None, "--ref_model are for --model llm"),
         ("hifigan", ["--teacher", "flow.pt"], None, "--teacher is for --model flow"),
         ("llm", ["--teacher", "flow.pt"], None, "--teacher is for --model flow"),
-        ("flow", ["--train_engine", "deepspeed"], None, "torch_ddp, not deepspeed"),
+        ("hifigan", ["--train_engine", "deepspeed"], None, "torch_ddp, not deepspeed"),
+        ("flow", ["--train_engine", "deepspeed"], None, "needs --deepspeed_config"),
         ("flow", [], ("lr: 1e-3", "amsgrad: True"), "amsgrad, which is not known"),
         ("llm", [], ("lr: 1e-3", "amsgrad: True"), "amsgrad, which is not known"),
         ("hifigan", [], ("save_per_step: 7", "scheduler: warmuplr"), "constantlr only"),
@@ -238,109 +215,21 @@ def test_what_would_have_no_effect_is_refused(model, flags, change, problem, tmp
         train_published([*published_flags(setting, tmp_path / "run", **given), *flags])
 
 
-def test_an_evaluation_is_a_mean_over_utterances(monkeypatch) -> None:
-    """A batch of two utterances counts twice as much as one of one."""
-    learner = in_memory(Path()).learner
-    pair = raw_batch()
-    single = {name: one[:1] for name, one in pair.items()}
-
-    def loss(batch, generator):
-        return torch.tensor(6.0 if len(batch.num_tokens) == 1 else 3.0)
-
-    monkeypatch.setattr(learner.flow, "loss", loss)
-    assert learner.evaluate([single, pair]) == pytest.approx((6 + 2 * 3) / 3)
-
-
-def in_memory(folder: Path, max_epochs: int = 2) -> EpochRun:
-    generator = torch.Generator().manual_seed(0)
-    batches = [raw_batch()] * 3
-    return EpochRun(
-        learner=FlowLearner(new_flow(16, 81), FlowTraining(learning_rate=1e-3), generator),
-        train_loader=MemoryLoader(batches),
-        eval_loader=MemoryLoader(batches[:1]),
-        folder=folder,
-        max_epochs=max_epochs,
-        record={"setting": 1},
+def test_two_processes_continue_after_they_were_killed(tmp_path: Path) -> None:
+    setting, start = make_setting(tmp_path / "setting"), tmp_path / "flow.pt"
+    torch.save(new_flow().state_dict(), start)
+    config = with_settings(setting, ("save_per_step: -1", "save_per_step: -1\n    prior_steps: 1"))
+    outputs = [tmp_path / "whole", tmp_path / "killed"]
+    changes = {"model": "flow", "checkpoint": start, "config": config}
+    whole, killed = (published_flags(setting, output, **changes) for output in outputs)
+    assert run_ranks(2, whole, script="train_cosyvoice") == [0, 0]
+    die = partial(die_in, "_save_checkpoint", 2, FlowTrainer)
+    assert -9 in run_ranks(2, killed, die, script="train_cosyvoice")
+    assert not (outputs[1] / "epoch_1_whole.pt").exists()
+    assert run_ranks(2, killed, script="train_cosyvoice") == [0, 0]
+    ours, theirs = (
+        torch.load(output / "epoch_1_whole.pt", weights_only=True) for output in outputs
     )
-
-
-def weights(folder: Path, epoch: int) -> dict[str, torch.Tensor]:
-    return torch.load(folder / f"epoch_{epoch}_whole.pt", weights_only=True)
-
-
-def test_an_interrupted_run_continues_as_if_it_had_not_been(tmp_path: Path, monkeypatch) -> None:
-    monkeypatch.setattr(epoch_run, "SAVE_STEPS", 2)
-    whole = train_epochs(in_memory(tmp_path / "whole"))
-    broken = in_memory(tmp_path / "broken")
-
-    class Broken(MemoryLoader):
-        def __iter__(self):
-            for number, batch in enumerate(super().__iter__()):
-                if self.epoch == 1 and number == 2:
-                    raise OSError("the disk is gone")
-                yield batch
-
-    broken = replace(broken, train_loader=Broken([raw_batch()] * 3))
-    with pytest.raises(OSError, match="disk"):
-        train_epochs(broken)
-    train_epochs(in_memory(tmp_path / "broken"))
-    ours, theirs = weights(tmp_path / "broken", 1), weights(whole, 1)
-    assert all(ours[name] == theirs[name] for name in ("epoch", "step"))
-    tensors = [name for name, one in ours.items() if isinstance(one, torch.Tensor)]
-    assert all(ours[name].equal(theirs[name]) for name in tensors)
-
-
-def test_checkpoints_within_an_epoch_do_not_change_what_is_learned(tmp_path: Path) -> None:
-    plain = train_epochs(in_memory(tmp_path / "plain"))
-    often = train_epochs(replace(in_memory(tmp_path / "often"), save_steps=2))
-    ours, theirs = weights(often, 1), weights(plain, 1)
-    assert all(torch.as_tensor(one).equal(torch.as_tensor(theirs[n])) for n, one in ours.items())
-    assert (often / "epoch_0_step_2.pt").is_file()
-
-
-def test_a_finished_run_does_nothing(tmp_path: Path, caplog) -> None:
-    train_epochs(in_memory(tmp_path, 1))
-    before = (tmp_path / "epoch_0_whole.pt").stat().st_mtime_ns
-    with caplog.at_level(logging.INFO):
-        train_epochs(in_memory(tmp_path, 1))
-    assert "continuing" in caplog.text
-    assert (tmp_path / "epoch_0_whole.pt").stat().st_mtime_ns == before
-
-
-def test_data_that_do_not_fit_are_told_to_the_other_processes(tmp_path: Path) -> None:
-    """They would wait for gradients of this process."""
-    told: list[Any] = []
-
-    class Watched(Processes):
-        def gather(self, value: Any) -> list[Any]:
-            told.append(value)
-            return [value]
-
-    run = in_memory(tmp_path)
-    assert isinstance(run.learner, FlowLearner)
-    run.learner.processes = Watched()
-    bad = {**raw_batch(), "embedding": torch.zeros(2, 3)}
-    with pytest.raises(ValueError, match="speaker vector"):
-        train_epochs(replace(run, train_loader=MemoryLoader([bad])))
-    assert told[-1] == -1
-
-
-def test_an_epoch_without_a_batch_is_an_error(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="an epoch has no batch"):
-        train_epochs(replace(in_memory(tmp_path), train_loader=MemoryLoader([])))
-    assert not (tmp_path / "epoch_0_whole.pt").exists()
-
-
-def test_a_run_that_stopped_after_the_last_batch_of_an_epoch_continues(
-    tmp_path: Path, monkeypatch
-) -> None:
-    monkeypatch.setattr(epoch_run, "SAVE_STEPS", 3)
-
-    def killed(*args: object, **kwargs: object) -> None:
-        raise KeyboardInterrupt
-
-    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(epoch_run, "_evaluate", killed)
-        train_epochs(in_memory(tmp_path))
-    train_epochs(in_memory(tmp_path))
-    assert [weights(tmp_path, epoch)["step"] for epoch in range(2)] == [3, 6]
+    assert ours["step"] > 1
+    for name, one in ours.items():
+        assert torch.as_tensor(one).equal(torch.as_tensor(theirs[name])), name

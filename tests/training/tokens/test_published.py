@@ -69,7 +69,12 @@ def test_the_mean_of_checkpoints_speaks(trained, tmp_path, capsys):
 
 def test_a_checkpoint_is_trained_on(setting, trained, tmp_path, caplog):
     checkpoint = trained / "epoch_1_whole.pt"
-    flags = published_flags(setting, tmp_path / "more", checkpoint=checkpoint)
+    with pytest.raises(ValueError, match="those of epoch 1, .* raise max_epoch"):
+        train_published(published_flags(setting, tmp_path / "none", checkpoint=checkpoint))
+    config = tmp_path / "longer.yaml"
+    text = (setting / "cosyvoice2.yaml").read_text()
+    config.write_text(text.replace("max_epoch: 2", "max_epoch: 3"))
+    flags = published_flags(setting, tmp_path / "more", checkpoint=checkpoint, config=config)
     output = train_published(flags)
     record = yaml.safe_load((output / "epoch_2_whole.yaml").read_text())
     before = yaml.safe_load((trained / "epoch_1_whole.yaml").read_text())

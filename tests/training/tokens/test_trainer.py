@@ -7,7 +7,7 @@ import pytest
 import torch
 import yaml
 
-from sled.model.tokens.files import load_token_lm
+from sled.model.tokens.files import load_token_lm, published_state, save_token_config
 from sled.training.tokens.published_checkpoints import PublishedCheckpoints, published_start
 from sled.training.tokens.samples import Start, learning_batch
 from sled.training.tokens.schedules import make_schedule
@@ -103,7 +103,9 @@ def test_a_continued_run_is_that_without_interruption(tmp_path):
 
 
 def test_a_run_of_epochs_writes_published_checkpoints(tmp_path):
-    published = PublishedCheckpoints(tmp_path / "published", {"max_epoch": 2})
+    published = PublishedCheckpoints(
+        tmp_path / "published", {"max_epoch": 2}, published_state, save_token_config
+    )
     parts = {"published": published, "eval_loader": MemoryLoader(BATCHES[:2])}
     model = debug_cosyvoice2()
     trainer = run(model, tmp_path / "run", BATCHES, parts, max_epochs=2)
@@ -128,7 +130,8 @@ def test_a_run_of_epochs_writes_published_checkpoints(tmp_path):
 def test_the_first_weights_tell_where_the_run_begins_to_count(tmp_path):
     """A run that begins with them goes on there."""
     start = Start(epoch=3, step=70)
-    PublishedCheckpoints(tmp_path, {}).save_initial(debug_cosyvoice2(), start)
+    checkpoints = PublishedCheckpoints(tmp_path, {}, published_state, save_token_config)
+    checkpoints.save_initial(debug_cosyvoice2(), start)
     assert published_start(tmp_path / "init.pt") == start
 
 

@@ -91,7 +91,7 @@ def test_batches_of_corpora_are_learned_and_evaluated() -> None:
     batch = {"speech_feat": mel.mT, "speech": waveforms, "pitch_feat": pitch}
     before = learner.evaluate([batch])
     for _ in range(5):
-        losses = learner.train_batches([learner.take(batch)])
+        losses = learner.train_step(*learner.take(batch))
     assert "f0" in losses
     assert learner.evaluate([batch]) < before
     assert learner.published_state().keys() == learner.vocoder.state_dict().keys()

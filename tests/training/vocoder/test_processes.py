@@ -1,34 +1,26 @@
-"""Flows and vocoders that two processes train are those that one trains on the batches of both."""
+"""A vocoder that two processes train is that which one trains on the batches of both."""
 
 from __future__ import annotations
 
-import math
 import multiprocessing
 import os
 import socket
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import nn
 
-from sled.codec.features import MEL_24K, log_mel
-from sled.codec.flow.base import FlowBatch
-from sled.codec.vocoder.vocos import Vocos, VocosSizes
-from sled.training.epoch_run import EpochRun, train_epochs
-from sled.training.flow.batch import flow_batch
-from sled.training.flow.learner import FlowLearner, FlowTraining
-from sled.training.processes import ALONE, Processes, started_processes
+from sled.codec.vocoder.vocos import Vocos
 from sled.training.vocoder.discriminator import VocoderDiscriminator
 from sled.training.vocoder.learner import VocoderLearner, VocoderTraining
-from tests.codec.flow.models import cosyvoice2_flow
-from tests.debug import randn
-from tests.training.flow.test_learner import raw_batch
-from tests.training.flow.test_run import in_memory, new_flow
+from sled.training.vocoder.processes import ALONE, Processes, started_processes
+from sled.training.vocoder.run import VocoderRun, train_vocoder
 from tests.training.tokens.runs import MemoryLoader
+from tests.training.vocoder.test_run import in_memory, new_vocos, raw_batch, tones
 
 _CONTEXT = multiprocessing.get_context("forkserver")
 _CONTEXT.set_forkserver_preload([__name__])
@@ -78,62 +70,6 @@ def assert_same(model: nn.Module, begun: nn.Module, folder: Path) -> None:
     assert moved > 0 and off < 1e-4 * moved  # where gradients are tiny, Adam makes much of rounding
 
 
-class PlannedFlow(FlowLearner):
-    """Draws the numbers of each batch from a generator of its own."""
-
-    def loss(self, batch: FlowBatch) -> Tensor:
-        seed = self.step * 10 + int(batch.speaker[0, 0] * 1e6) % 7
-        self.generator.manual_seed(seed)
-        return super().loss(batch)
-
-
-def flow_batches(rank: int) -> FlowBatch:
-    raw = raw_batch()
-    raw["speech_feat"] = randn(2, 21, 80, seed=rank + 5)
-    raw["embedding"] = randn(2, 16, seed=rank + 7)
-    return flow_batch(raw, cosyvoice2_flow())
-
-
-def flow_without_dropout() -> nn.Module:
-    flow = new_flow(16, 81)
-    for module in flow.modules():
-        if isinstance(module, nn.Dropout):
-            module.p = 0.0
-    return flow
-
-
-def train_flow(processes: Processes, batches: Sequence[FlowBatch]) -> nn.Module:
-    flow = flow_without_dropout()
-    training = FlowTraining(learning_rate=1e-3)
-    learner = PlannedFlow(flow, training, torch.Generator(), processes=processes)
-    for _ in range(STEPS):
-        learner.train_batches(list(batches))
-    return flow
-
-
-def part_of_flow(processes: Processes, folder: Path) -> None:
-    save(train_flow(processes, [flow_batches(processes.rank)]), processes, folder)
-
-
-def test_a_flow(tmp_path: Path) -> None:
-    in_processes(part_of_flow, tmp_path)
-    alone = train_flow(ALONE, [flow_batches(0), flow_batches(1)])
-    assert_same(alone, flow_without_dropout(), tmp_path)
-
-
-def tones() -> tuple[Tensor, Tensor]:
-    pitch = torch.tensor([[150.0], [220.0]])
-    waveforms = 0.3 * (2 * math.pi * pitch * torch.arange(8 * 480) / 24_000).sin()
-    return log_mel(waveforms, MEL_24K), waveforms
-
-
-def new_vocos() -> nn.ModuleList:
-    torch.manual_seed(0)
-    vocoder = Vocos(VocosSizes(dim=16, intermediate_dim=24, num_layers=2))
-    discriminator = VocoderDiscriminator(2, 2, periods=(2, 3), resolutions=((64, 16, 64),))
-    return nn.ModuleList([vocoder, discriminator])
-
-
 def train_vocos(
     processes: Processes, rows: slice, steps: int = STEPS
 ) -> tuple[list[dict[str, float]], nn.Module]:
@@ -164,20 +100,16 @@ def test_the_losses_of_vocos_fall() -> None:
         assert losses[-1][name] < losses[0][name]
 
 
-def uneven_run(processes: Processes, folder: Path, max_epochs: int) -> EpochRun:
+def uneven_run(processes: Processes, folder: Path, max_epochs: int) -> VocoderRun:
     """One process has a batch more than the other in each epoch."""
-    run = in_memory(folder, max_epochs)
-    assert isinstance(run.learner, FlowLearner)
-    run.learner.processes = processes
+    run = in_memory(folder, max_epochs, processes)
     run.learner.generator.manual_seed(processes.rank)
-    settings: dict[str, Any] = vars(run)
-    settings["train_loader"] = MemoryLoader([raw_batch()] * (2 + processes.rank))
-    return EpochRun(**settings)
+    return replace(run, train_loader=MemoryLoader([raw_batch()] * (2 + processes.rank)))
 
 
 def part_of_run(processes: Processes, folder: Path, epochs: Sequence[int]) -> None:
     for max_epochs in epochs:
-        train_epochs(uneven_run(processes, folder, max_epochs))
+        train_vocoder(uneven_run(processes, folder, max_epochs))
 
 
 def test_a_continued_run_of_two_processes_is_the_same(tmp_path: Path) -> None:
@@ -192,4 +124,4 @@ def test_a_continued_run_of_two_processes_is_the_same(tmp_path: Path) -> None:
     for name, one in ours.items():
         assert torch.as_tensor(one).equal(torch.as_tensor(theirs[name])), name
     with pytest.raises(ValueError, match="was begun by 2 processes"):
-        train_epochs(in_memory(tmp_path / "whole", 3))
+        train_vocoder(in_memory(tmp_path / "whole", 3))

@@ -1,31 +1,31 @@
-"""Runs of models that a `Learner` trains, epoch by epoch, in one process or several.
+"""Runs of the training of vocoders, epoch by epoch, in one process or several.
 
-After each epoch the weights are written, usually in CosyVoice's form, `epoch_3_whole.pt`, with a
-record of the settings and the loss of the evaluation beside them; in this form also those that it
-begins with, `init.pt`, and some within an epoch, `epoch_3_step_500.pt`. A run that is started again
-continues where it was.
+After each epoch the weights are written in CosyVoice's form, `epoch_3_whole.pt`, with a record of
+the settings and the loss of the evaluation beside them; also those that it begins with, `init.pt`,
+and some within an epoch, `epoch_3_step_500.pt`. A run that is started again continues where it was.
+
+This is not the trainer of other models: two networks with optimisers of their own learn in turns.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import torch
-from torch import Tensor
 from tqdm import tqdm
 
 from sled.training.agreement import NO_BATCH, take_group
 from sled.training.checkpoints.lock import only_run_in
 from sled.training.checkpoints.state import load_state, save_state
-from sled.training.processes import Processes
 from sled.training.tokens.callbacks import Curves
 from sled.training.tokens.published_checkpoints import INITIAL, published_tag, write_published
 from sled.training.tokens.samples import BatchLoader, Start
+from sled.training.vocoder.learner import VocoderLearner
 from sled.training.workers import explained_worker_errors
 
 logger = logging.getLogger(__name__)
@@ -35,76 +35,26 @@ STATE_FILE = "state.pt"
 SAVE_STEPS = 500
 
 
-class Learner(Protocol):
-    """Trains a model on batches of `sled.data.tokens`.
-
-    Attributes:
-        step: Steps done.
-        generator: Draws its random numbers, in each process its own.
-        processes: Those that train the model together.
-    """
-
-    step: int
-    generator: torch.Generator
-    processes: Processes
-
-    def take(self, batch: dict[str, Any]) -> Any:
-        """Make what the model learns from of a batch.
-
-        Raises:
-            ValueError: If it does not fit the model.
-        """
-        ...
-
-    def train_batches(self, batches: list[Any]) -> dict[str, float]:
-        """Make a step with what `take` made; returns named losses."""
-        ...
-
-    def evaluate(self, batches: Iterable[dict[str, Any]]) -> float:
-        """Return the mean loss of batches, always with the same random numbers."""
-        ...
-
-    def learning_rate(self) -> float:
-        """Return the learning rate of the newest step."""
-        ...
-
-    def published_state(self) -> dict[str, Tensor]:
-        """Return the weights by their published names."""
-        ...
-
-    def state_dict(self) -> dict[str, Any]:
-        """Return the state that a continued run needs, as tensors and plain values."""
-        ...
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Restore the result of `state_dict`."""
-        ...
-
-
 @dataclass(frozen=True, kw_only=True)
-class EpochRun:
+class VocoderRun:
     """What a run consists of.
 
     Attributes:
-        learner: Trains the model.
-        accumulate: Batches of a step.
+        learner: Trains the vocoder.
         train_loader: Batches to learn from.
         eval_loader: Batches to evaluate on.
         folder: Where checkpoints are written.
         max_epochs: Number of epochs.
         log_steps: Steps between two lines of the log.
         record: Settings that are written beside each checkpoint.
-        seed: Of the random numbers of dropout.
-        save: Writes what another form of checkpoints has after an epoch; it is given the learner,
-            the number of the epoch and the loss of the evaluation. None: CosyVoice's form.
-        save_steps: Steps between two evaluations and checkpoints within an epoch, in CosyVoice's
-            form. None: there are none.
+        seed: Of torch's random numbers.
+        save_steps: Steps between two evaluations and checkpoints within an epoch. None: there are
+            none.
         start: Where it begins to count.
         curves: Gets the figures of the log and of evaluations.
     """
 
-    learner: Learner
-    accumulate: int = 1
+    learner: VocoderLearner
     train_loader: BatchLoader
     eval_loader: BatchLoader
     folder: Path
@@ -112,7 +62,6 @@ class EpochRun:
     log_steps: int = 100
     record: Mapping[str, Any]
     seed: int = 1986
-    save: Callable[[Learner, int, float], None] | None = None
     save_steps: int | None = None
     start: Start = Start()
     curves: Curves | None = None
@@ -123,7 +72,7 @@ class EpochRun:
         return self.learner.processes.rank == 0
 
 
-def train_epochs(run: EpochRun) -> Path:
+def train_vocoder(run: VocoderRun) -> Path:
     """Run, or continue, until the last epoch.
 
     Returns:
@@ -135,7 +84,7 @@ def train_epochs(run: EpochRun) -> Path:
     """
     run.folder.mkdir(parents=True, exist_ok=True)
     with explained_worker_errors(), only_run_in(run.folder) if run.is_first else nullcontext():
-        torch.manual_seed(run.seed + run.learner.processes.rank)  # of dropout
+        torch.manual_seed(run.seed + run.learner.processes.rank)
         epoch, loader = _resume(run), run.train_loader
         if epoch is None:
             epoch = _begin(run)
@@ -150,39 +99,24 @@ def train_epochs(run: EpochRun) -> Path:
     return run.folder
 
 
-def mean_over_utterances(losses: list[tuple[float, int]]) -> float:
-    """The mean of the losses of evaluation batches, each with its number of utterances.
-
-    Raises:
-        ValueError: If there are none.
-    """
-    if not losses:
-        raise ValueError("there is no batch to evaluate on: name more data for evaluation")
-    return sum(loss * count for loss, count in losses) / sum(count for _, count in losses)
-
-
-def _begin(run: EpochRun) -> int:
+def _begin(run: VocoderRun) -> int:
     """Begin a run; returns its first epoch.
 
     Raises:
         ValueError: If there is no epoch left.
     """
     start = run.start
-    if start.epoch >= run.max_epochs:
-        raise ValueError(
-            f"the weights are those of epoch {start.epoch - 1}, and the run ends before epoch "
-            f"{run.max_epochs}: raise max_epoch"
-        )
+    start.require_epochs_left(run.max_epochs)
     run.learner.step = start.step
     run.train_loader.start_epoch(start.epoch)
-    if run.is_first and run.save is None:
+    if run.is_first:
         counts = {"epoch": start.epoch - 1, "step": start.step}
         weights = run.learner.published_state()
         write_published(run.folder, INITIAL, weights, dict(run.record) | counts)
     return start.epoch
 
 
-def _evaluate(run: EpochRun, epoch: int, *, is_whole: bool) -> None:
+def _evaluate(run: VocoderRun, epoch: int, *, is_whole: bool) -> None:
     """Evaluate, and write a checkpoint, after an epoch or within it."""
     run.eval_loader.start_epoch(0)
     learner = run.learner
@@ -193,9 +127,6 @@ def _evaluate(run: EpochRun, epoch: int, *, is_whole: bool) -> None:
     if run.curves is not None:
         figures = {"loss": loss, "epoch": epoch, "lr": learner.learning_rate()}
         run.curves.write("CV", figures, learner.step)
-    if run.save is not None:
-        run.save(learner, epoch, loss)
-        return
     record = dict(run.record) | {
         "epoch": epoch,
         "step": learner.step,
@@ -207,7 +138,7 @@ def _evaluate(run: EpochRun, epoch: int, *, is_whole: bool) -> None:
     write_published(run.folder, tag, learner.published_state(), record)
 
 
-def _train_epoch(run: EpochRun, epoch: int) -> None:
+def _train_epoch(run: VocoderRun, epoch: int) -> None:
     learner, processes = run.learner, run.learner.processes
     is_at_start, first = run.train_loader.state_dict()["index"] < 0, learner.step
     batches = iter(run.train_loader)
@@ -217,8 +148,8 @@ def _train_epoch(run: EpochRun, epoch: int) -> None:
 
     hidden = True if processes.rank else None
     with tqdm(desc=f"epoch {epoch}", unit="step", disable=hidden) as bar:
-        while group := take_group(batches, run.accumulate, learner.take, least):
-            figures = learner.train_batches(group)
+        while group := take_group(batches, 1, learner.take, least):
+            figures = learner.train_step(*group[0])
             bar.update()
             bar.set_postfix({name: f"{one:.3f}" for name, one in figures.items()}, refresh=False)
             if learner.step % run.log_steps == 0 and run.is_first:
@@ -237,7 +168,7 @@ def _train_epoch(run: EpochRun, epoch: int) -> None:
         raise ValueError(NO_BATCH)
 
 
-def _resume(run: EpochRun) -> int | None:
+def _resume(run: VocoderRun) -> int | None:
     """Load the state of an interrupted run; returns its epoch. None: there is none."""
     path, processes = run.folder / STATE_FILE, run.learner.processes
     found = processes.gather(path.exists())
@@ -266,7 +197,7 @@ def _resume(run: EpochRun) -> int | None:
     return int(state["epoch"])
 
 
-def _save_state(run: EpochRun, epoch: int) -> None:
+def _save_state(run: VocoderRun, epoch: int) -> None:
     device = run.learner.generator.device
     own = {
         "generator": run.learner.generator.get_state(),
