@@ -66,6 +66,8 @@ FLOW = CosyVoice2FlowSizes(
     ),
 )
 VOCODER = VocosSizes()
+# At 1, as published, so small a language model says many words wrong.
+TEMPERATURE = 0.3
 # Random: there is one voice, and the language model of CosyVoice2 reads no speaker vector.
 SPEAKER_ENCODER = SpeakerSizes(growth_rate=4, init_channels=16, block_layers=(1, 1, 1))
 
@@ -145,7 +147,9 @@ def finish() -> None:
     trained = {
         name: Path(f"exp/cosyvoice2/{name}/torch_ddp") for name in ("llm", "flow", "hifigan")
     }
-    save_token_lm(load_token_lm(trained["llm"] / "llm.pt"), model)
+    llm = load_token_lm(trained["llm"] / "llm.pt")
+    llm.config.speaking.temperature = TEMPERATURE
+    save_token_lm(llm, model)
     for name in ("vocab.json", "merges.txt"):
         shutil.copy(text / name, model)
     [vector] = read_vectors(Path("data/train/spk2embedding.pt")).values()

@@ -126,5 +126,10 @@ class DecodingOptions:
 
 
 def has_guidance(model: FrameModel) -> bool:
-    """Whether a model was trained without text, too; those whose ids end speech were not."""
-    return model.ids is None or model.ids.end is None
+    """Whether a model was trained without text, too.
+
+    Those whose ids end speech were not as published; others tell so in their configuration.
+    """
+    if model.ids is None or model.ids.end is None:
+        return True
+    return model.config.objective.training_cfg > 0

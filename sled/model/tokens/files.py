@@ -176,7 +176,9 @@ def _model_type(flat: Mapping[str, Any], source: Path) -> str:
 
 def _build(kind: str, flat: Mapping[str, Any], source: Path) -> TokenLM:
     try:
-        return MODELS[kind].from_dict(flat)
+        model = MODELS[kind].from_dict(flat)
+        model.config.take_settings(flat)
+        return model
     except (
         KeyError,
         ValueError,

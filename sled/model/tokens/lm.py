@@ -28,7 +28,7 @@ from sled.model.backbone import (
     checkpoint_layers,
 )
 from sled.model.cache import KVCache, advance_rows
-from sled.model.config import Architecture, Config, Objective, Speaking
+from sled.model.config import KEYS, Architecture, Config, Objective, Speaking
 from sled.model.eager_step import eager_step
 from sled.model.ids import SpeechIds
 from sled.model.interface import StepInputs
@@ -44,6 +44,8 @@ START, BEGIN_SPEECH = range(2)
 # The published front end speaks texts in parts of so many text tokens, and continues recordings of
 # so many seconds.
 SEGMENT_TOKENS, PROMPT_S = 80, 30.0
+# The share of samples that were learned without their text. As published there are none.
+_DROPPED = "training_cfg"
 
 
 def published_speaking(trained_frames: int) -> Speaking:
@@ -86,6 +88,26 @@ class TokenConfig(Config):
     has_spare_ids: bool = False
     known_ids: int | None = None
 
+    def __post_init__(self) -> None:
+        self._published = replace(self.speaking)
+
+    def take_settings(self, flat: Mapping[str, Any]) -> None:
+        """Take settings of speaking, and `training_cfg`, from a `config.json`.
+
+        Others stay as published.
+
+        Raises:
+            ValueError: If one is not possible.
+        """
+        given = {
+            one.name: flat[key]
+            for key, (part, one) in KEYS.items()
+            if part == "speaking" and key in flat
+        }
+        self.speaking = replace(self.speaking, **given)
+        if _DROPPED in flat:
+            self.objective = replace(self.objective, **{_DROPPED: flat[_DROPPED]})
+
     @property
     @override
     def text_end_id(self) -> int | None:
@@ -108,7 +130,16 @@ class TokenConfig(Config):
 
     @override
     def to_dict(self) -> dict[str, Any]:
-        return dict(self.flat)
+        """Return the content of `config.json`: sizes, and settings that are not as published."""
+        settings = {
+            key: getattr(self.speaking, one.name)
+            for key, (part, one) in KEYS.items()
+            if part == "speaking"
+            and getattr(self.speaking, one.name) != getattr(self._published, one.name)
+        }
+        if self.objective.training_cfg:
+            settings[_DROPPED] = self.objective.training_cfg
+        return {**self.flat, **settings}
 
 
 class TokenLM(nn.Module, ABC):
@@ -159,9 +190,11 @@ class TokenLM(nn.Module, ABC):
         mix_ratio: tuple[int, int] | None = None,
     ) -> None:
         super().__init__()
-        without_dropout = Objective(dropout=0.0, attention_dropout=0.0, activation_dropout=0.0)
+        objective = Objective(
+            dropout=0.0, attention_dropout=0.0, activation_dropout=0.0, training_cfg=0.0
+        )
         speaking = published_speaking(round(self.TRAINED_S * architecture.frame_rate))
-        self.config = TokenConfig(architecture, without_dropout, speaking, flat, mix_ratio)
+        self.config = TokenConfig(architecture, objective, speaking, flat, mix_ratio)
         self._ids = ids
         self.layout = Layout.from_config(self.config)
         self.streaming_layout = Layout.for_streaming(self.config)
@@ -365,7 +398,8 @@ class TokenLM(nn.Module, ABC):
         speech = sample.speech.to(device)
         prefix = self.embed_conditions(sample.conditions)
         arranged = sample.layout.arrange([len(tokens)], [len(speech)], len(prefix)).to(device)
-        parts = (self.embed_text(tokens), self.embed_units(speech), prefix)
+        history = speech if sample.history is None else sample.history.to(device)
+        parts = (self.embed_text(tokens), self.embed_units(history), prefix)
         inputs = torch.cat(parts)[arranged.source]
         targets = torch.full((len(inputs),), NO_TARGET, device=device)
         if self.ids.fill is not None:

@@ -28,6 +28,8 @@ class TokenSample:
         conditions: Vectors [width] by name, such as a speaker embedding.
         spoken: int64 [T] position in the text of the token that is said in each speech token; L
             behind the last one, -1 where it is not known. None: unknown.
+        history: int64 [T] what the model reads instead of `speech`, which it learns. None: the
+            same.
     """
 
     text: Tensor
@@ -35,6 +37,7 @@ class TokenSample:
     layout: Layout = Layout()
     conditions: Mapping[str, Tensor] = field(default_factory=dict)
     spoken: Tensor | None = None
+    history: Tensor | None = None
 
 
 @dataclass(frozen=True, eq=False)

@@ -85,6 +85,14 @@ class TokenArguments:
     length_normalized_loss: bool = setting(
         True, "divide the loss by the number of targets, else by that of samples"
     )
+    history_noise: float = setting(
+        0.0,
+        "highest share of past speech tokens, of FSQ tokens of their digits, that are replaced "
+        "while they are read, so that the model relies on its text",
+    )
+    training_cfg: float = setting(
+        0.0, "share of samples that are learned without their text, so that --cfg guides"
+    )
     preference_beta: float = setting(0.01, "how strongly preferences are held to ref_model")
     alignment_weight: float = setting(
         0.0,
@@ -107,6 +115,9 @@ class TokenTrainingArguments(TokenArguments, EpochTrainingArguments):
             raise ValueError(f"--streaming_share {self.streaming_share:g}: use a share from 0 to 1")
         if not 0 <= self.label_smoothing < 1:
             raise ValueError(f"--label_smoothing {self.label_smoothing:g}: use a share below 1")
+        for name in ("history_noise", "training_cfg"):
+            if not 0 <= (share := getattr(self, name)) <= 1:
+                raise ValueError(f"--{name} {share:g}: use a share from 0 to 1")
         if self.alignment_weight < 0:
             raise ValueError(f"--alignment_weight {self.alignment_weight:g} is below 0: use 0")
 

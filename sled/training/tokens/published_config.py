@@ -155,8 +155,10 @@ class PublishedConfig:
         return {
             "label_smoothing": smoothing,
             "length_normalized_loss": per_target,
-            # Not a published setting.
+            # Not published settings.
             "alignment_weight": float(self.training().get("alignment_weight", 0)),
+            "history_noise": float(self.training().get("history_noise", 0)),
+            "training_cfg": float(self.training().get("training_cfg", 0)),
         }
 
     def prior_steps(self) -> int:

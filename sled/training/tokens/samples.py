@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from sled.model.layout import Layout
 from sled.model.tokens.lm import TokenLM
 from sled.model.tokens.samples import TokenSample
+from sled.training.tokens.history import noisy_history
 
 SPEAKER = "speaker"
 TEXT, SPEECH, REJECTED, VECTOR = "text_token", "speech_token", "reject_speech_token", "embedding"
@@ -105,7 +106,12 @@ class LearningBatch:
 
 
 def learning_batch(
-    batch: Mapping[str, Any], model: TokenLM, streaming_share: float
+    batch: Mapping[str, Any],
+    model: TokenLM,
+    streaming_share: float,
+    *,
+    history_noise: float = 0.0,
+    training_cfg: float = 0.0,
 ) -> LearningBatch:
     """Take samples from a batch of padded tensors, and draw their layouts.
 
@@ -115,6 +121,8 @@ def learning_batch(
         batch: As `sled.data.tokens` makes it.
         model: The model that learns.
         streaming_share: Probability that a sample is learned in the streaming layout.
+        history_noise: See `noisy_history`, for the chosen speech.
+        training_cfg: Probability that a sample is learned without its text, for guidance.
 
     Raises:
         ValueError: If a sample does not fit the model; the error names it.
@@ -129,15 +137,20 @@ def learning_batch(
         text, speech = (_unpad(batch, key, row) for key in (TEXT, SPEECH))
         pair = [speech] if REJECTED not in batch else [speech, _unpad(batch, REJECTED, row)]
         _check(name, model, text, pair)
+        spoken = _unpad(batch, SPOKEN, row) if SPOKEN in batch else None
         streaming = bool(torch.rand(()) < streaming_share)
+        if training_cfg and torch.rand(()) < training_cfg:
+            text, spoken, streaming = text[:0], None, False
         layouts = {model.training_layout(len(text), len(one), streaming) for one in pair}
         layout = layouts.pop() if len(layouts) == 1 else Layout()
         conditions = _conditions(batch, row, name, model)
-        spoken = _unpad(batch, SPOKEN, row) if SPOKEN in batch else None
         # What is said when is known of the chosen reading only.
+        history = None
+        if history_noise:
+            history = noisy_history(speech, history_noise, model.ids.speech)
         both = [
-            TokenSample(text, one, layout, conditions, said)
-            for one, said in zip(pair, (spoken, None), strict=False)
+            TokenSample(text, one, layout, conditions, said, read)
+            for one, said, read in zip(pair, (spoken, None), (history, None), strict=False)
         ]
         samples.append(both[0])
         rejected += both[1:]

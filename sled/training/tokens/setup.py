@@ -94,6 +94,9 @@ def make_token_trainer(run: TokenRun, form: PublishedForm | None = None) -> Toke
     if args.alignment_weight and model_args.ref_model is not None:
         logger.info("attention is not guided while preferences are learned")
         args.alignment_weight = 0.0
+    if model_args.ref_model is not None:
+        # Both speeches of a pair are read as they are.
+        args.history_noise = args.training_cfg = 0.0
     _check_guidance(model, data_args, args)
     tokenizer = load_tokenizer(model_args, data_args, model.config.architecture.text_normalization)
     if isinstance(model, SimpleTTSLM):

@@ -37,6 +37,8 @@ class TokenTrainer(EpochTrainer):
 
     def __init__(self, *, reference: TokenLM | None = None, **kwargs: Any) -> None:
         super().__init__(unit="tokens", **kwargs)
+        if self.args.training_cfg:  # decoding then knows that the model can be guided
+            self.lm.config.objective.training_cfg = self.args.training_cfg
         self.preference = Preference(beta=self.args.preference_beta)
         self.reference = reference
         if reference is not None:
@@ -51,7 +53,13 @@ class TokenTrainer(EpochTrainer):
 
     @override
     def take(self, raw: Mapping[str, Any]) -> LearningBatch:
-        batch = learning_batch(raw, self.lm, self.args.streaming_share)
+        batch = learning_batch(
+            raw,
+            self.lm,
+            self.args.streaming_share,
+            history_noise=self.args.history_noise,
+            training_cfg=self.args.training_cfg,
+        )
         if self.reference is not None and not batch.rejected:
             raise ValueError(
                 "the corpus has no rejected speech tokens, which preferences need: pack it with "

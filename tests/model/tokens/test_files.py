@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from copy import deepcopy
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from sled.decoding import DecodingOptions
 from sled.files.without_weights import without_weights
 from sled.loading import load_tokenizer, read_config
 from sled.model.registry import model_family
@@ -144,6 +146,7 @@ def test_weights_of_an_unknown_model_are_refused(tmp_path):
         ({"speech_token_size": "81"}, "no configuration of a Qwen2LM"),
         ({"mix_ratio": [5]}, "both chunk sizes"),
         ({"speech_token_size": 80}, r"wrong shape: .*llm_decoder"),
+        ({"speaking_temperature": -1}, "speaking_temperature=-1 is below 0"),
     ],
 )
 def test_a_configuration_that_does_not_fit_is_refused(change, message, tmp_path):
@@ -201,3 +204,16 @@ def test_a_model_tells_how_its_texts_are_normalised(tmp_path):
     tokenizer = load_corpus_tokenizer(tmp_path, normalization="english")
     plain = load_corpus_tokenizer(tmp_path)
     assert tokenizer.ids("It costs $5.") == plain.ids("it costs five dollars.")
+
+
+@pytest.mark.parametrize("make_model", [debug_cosyvoice, debug_cosyvoice2, debug_simpletts])
+def test_settings_of_speaking_are_kept_beside_the_sizes(make_model, tmp_path):
+    model = deepcopy(make_model())
+    published = set(model.config.to_dict())
+    model.config.speaking.temperature, model.config.speaking.top_p = 0.3, 1.0
+    assert set(model.config.to_dict()) - published == {"speaking_temperature", "speaking_top_p"}
+    save_token_lm(model, tmp_path)
+    for config in (load_token_lm(tmp_path).config, read_config(tmp_path)):
+        options = DecodingOptions.of_model(config)
+        assert (options.temperature, options.sampling.top_p, options.sampling.top_k) == (0.3, 1, 25)
+        assert config.to_dict() == model.config.to_dict()

@@ -7,7 +7,13 @@ import pytest
 import torch
 import yaml
 
+from sled.decoding import DecodingOptions, Request, generate
+from sled.model.ids import Sampling
+from sled.model.layout import Layout
+from sled.model.tokens.digits import FSQ_SIZE, token_digits
 from sled.model.tokens.files import load_token_lm, published_state, save_token_config
+from sled.model.tokens.samples import TokenSample
+from sled.training.tokens.history import noisy_history
 from sled.training.tokens.published_checkpoints import PublishedCheckpoints, published_start
 from sled.training.tokens.samples import Start, learning_batch
 from sled.training.tokens.schedules import make_schedule
@@ -243,3 +249,65 @@ def test_both_speeches_of_a_pair_have_one_layout():
         assert chosen.layout == rejected.layout
     plain = learning_batch(make_batch(1, size=40), model, 0.5)
     assert len({sample.layout for sample in plain.samples}) == 2
+
+
+def test_noise_on_the_history_changes_what_is_read_and_not_what_is_learned():
+    torch.manual_seed(0)
+    speech = torch.randint(FSQ_SIZE, (4000,))
+    assert noisy_history(speech, 0.0, FSQ_SIZE).equal(speech)
+    digits = token_digits()
+    for _ in range(3):
+        noisy = noisy_history(speech, 0.6, FSQ_SIZE)
+        assert noisy.min() >= 0 and noisy.max() < FSQ_SIZE
+        kept = (digits[noisy] == digits[speech]).float().mean()
+        assert 1 - 0.6 * 2 / 3 - 0.02 < kept < 1  # a digit that is drawn may be the same
+    few = noisy_history(speech % 24, 0.5, 24)
+    assert 0.5 < (few == speech % 24).float().mean() < 1 and few.max() < 24
+    model = debug_cosyvoice2()
+    clean, noisy = (
+        learning_batch(BATCHES[0], model, 0.0, history_noise=noise) for noise in (0.0, 1.0)
+    )
+    for one, other in zip(clean.samples, noisy.samples, strict=True):
+        (read, learned), (noisily, same) = model.sequence(one), model.sequence(other)
+        assert learned.equal(same) and not read.equal(noisily)
+        count = len(one.text) + 2  # the start, the text and what begins speech
+        assert read[:count].equal(noisily[:count])
+
+
+def test_noise_on_the_history_is_a_flag(tmp_path):
+    plain, noisy = (
+        run(debug_cosyvoice2(), tmp_path / str(noise), BATCHES, history_noise=noise, max_steps=2)
+        for noise in (0.0, 0.5)
+    )
+    assert logged(plain, "loss") != logged(noisy, "loss")
+    with pytest.raises(ValueError, match="--history_noise 2"):
+        run(debug_cosyvoice2(), tmp_path / "more", BATCHES, history_noise=2.0)
+
+
+@pytest.mark.parametrize("make_model", MODELS)
+def test_a_model_that_also_learns_without_texts_can_be_guided(make_model, tmp_path):
+    trainer = run(make_model(), tmp_path, BATCHES, training_cfg=0.5, max_steps=2)
+    trainer.save_lm(tmp_path)
+    model = load_token_lm(tmp_path)
+    assert model.config.objective.training_cfg == 0.5
+    torch.manual_seed(0)
+    samples = learning_batch(make_batch(1, size=40), model, 1.0, training_cfg=0.5).samples
+    textless = [sample for sample in samples if not len(sample.text)]
+    assert 8 < len(textless) < 32
+    assert all(sample.layout == Layout() for sample in textless)
+    # Each id has the highest score under guidance.
+    conditions = samples[0].conditions
+    request = Request([7, 8, 9, model.config.architecture.eos_token_id], conditions=conditions)
+    greedy = {"temperature": 1e-6, "sampling": Sampling(), "length_tolerance": None}
+    options = DecodingOptions(cfg=3.0, max_frames=8, **greedy)
+    generator = torch.Generator().manual_seed(0)
+    [spoken] = generate(model, [request], generator, options)
+    texts = [torch.tensor([7, 8, 9]), torch.tensor([], dtype=torch.long)]
+    pair = [TokenSample(text, spoken.units, Layout(), conditions) for text in texts]
+    with torch.no_grad():
+        outputs = [model([sample]) for sample in pair]
+    given, free = (one.log_p[one.targets >= 0][: len(spoken.units)] for one in outputs)
+    guided = (free + 3.0 * (given - free))[:, : model.ids.speech]
+    assert guided.argmax(-1).equal(spoken.units)
+    with pytest.raises(ValueError, match="no guidance"):
+        generate(make_model().eval(), [request], generator, options)
