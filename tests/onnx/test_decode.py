@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from copy import deepcopy
 from dataclasses import asdict
 
 import numpy as np
@@ -27,6 +28,14 @@ from tests.tokens import (
     debug_simpletts,
 )
 
+
+def guided_cosyvoice2() -> Model:
+    """One that also learned without texts, and speaks under guidance."""
+    model = deepcopy(debug_cosyvoice2())
+    model.config.objective.training_cfg, model.config.speaking.cfg = 0.1, 2.0
+    return model
+
+
 MODELS: dict[str, Callable[[], Model]] = {
     "offline": debug_model,
     "streaming": lambda: debug_model(1, **STREAM),
@@ -34,6 +43,7 @@ MODELS: dict[str, Callable[[], Model]] = {
     "ids": debug_id_model,
     "CosyVoice": debug_cosyvoice,
     "CosyVoice2": debug_cosyvoice2,
+    "CosyVoice2 under guidance": guided_cosyvoice2,
     "SimpleTTS": debug_simpletts,
     "SimpleTTS with ends": debug_ended_simpletts,
 }

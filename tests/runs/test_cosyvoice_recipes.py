@@ -136,6 +136,7 @@ def test_the_small_chain_is_told_what_is_said_before_its_corpus_is_packed(steps,
     assert names[packed - 1 - len(told) : packed] == ["extract_speech_token", *told]
     config = PublishedConfig.load(run / "small.yaml")
     assert config.language_model_flags()["alignment_weight"] == float(steps > 0)
+    assert config.language_model_flags()["training_cfg"] > 0  # finish lets the model be guided
     assert config.prior_steps() == 2000
 
 
