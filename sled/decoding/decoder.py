@@ -109,8 +109,8 @@ class Decoder:
             ValueError: For an empty text or one that is too long for the model's positions, for
                 conditions that the model does not take, or as `DecodingOptions.check`.
         """
-        options = options or DecodingOptions()
         layout = layout or self.model.layout
+        options = (options or DecodingOptions()).in_layout(self.model, layout)
         options.check(self.model, layout)
         if generator is None and self.model.ids is not None:
             generator = torch.Generator().manual_seed(int(torch.randint(2**62, ())))
@@ -203,6 +203,7 @@ class Decoder:
         generator: torch.Generator | None = None,
     ) -> Utterance:
         """Continue a saved utterance; arguments and errors as of `UtteranceState.restore`."""
+        options = (options or state.options).in_layout(self.model, state.rows[0].layout)
         utterance = state.restore(options, generator)
         self._admit(utterance, state.cached[: len(utterance.rows)])
         return utterance

@@ -139,7 +139,10 @@ class Utterance:
         prefix = self._prefix(speaker)
         self._num_conditions = len(prefix)
         self._rows = [_Row(graphs, settings)]
-        if settings.drawing.cfg != 1:  # the same speech behind the end of a text
+        # Chunks that end early are not guided, see `sled.decoding.DecodingOptions.in_layout`.
+        ends_chunks = settings.ids is not None and settings.ids.fill is not None
+        if settings.drawing.cfg != 1 and (order.is_offline or not ends_chunks):
+            # The same speech behind the end of a text.
             self._rows.append(_Row(graphs, settings))
         for row in self._rows:
             row.unread.append(prefix)
