@@ -20,8 +20,9 @@ from sled.model.heads import head_class
 from sled.model.interface import FrameModel
 from sled.model.lm import SpeechLM
 from sled.model.registry import model_family
+from sled.model.tokens.config import TokenConfig
 from sled.model.tokens.files import added_tokens, is_published_lm, text_tokenizer_folder
-from sled.model.tokens.lm import TokenConfig, TokenLM
+from sled.model.tokens.lm import TokenLM
 from sled.text.tokenizer import TextTokenizer
 
 DEFAULT_CODEC = "facebook/encodec_24khz"

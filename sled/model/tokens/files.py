@@ -28,9 +28,10 @@ from sled.files.json_object import read_json_object
 from sled.files.state_dict import read_state_dict
 from sled.files.without_weights import without_weights
 from sled.model.config import Config
+from sled.model.tokens.config import TokenConfig
 from sled.model.tokens.cosyvoice import CosyVoiceLM
 from sled.model.tokens.cosyvoice2 import TEXT_MODEL, CosyVoice2LM
-from sled.model.tokens.lm import TokenConfig, TokenLM
+from sled.model.tokens.lm import TokenLM
 from sled.model.tokens.simpletts import SimpleTTSLM
 
 PUBLISHED_WEIGHTS = "llm.pt"

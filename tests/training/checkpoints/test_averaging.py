@@ -117,7 +117,8 @@ def test_a_loss_that_is_no_number_is_never_the_best(tmp_path):
     # And where the best weights are kept as a run goes on.
     checkpoints = BestCheckpoints(tmp_path, "flow", "flow", {"model": {}})
     for epoch, loss in enumerate(evaluations.values()):
-        checkpoints.write({"weight": torch.ones(1)}, {}, epoch, loss)
+        where = {"epoch": epoch, "step": epoch, "is_whole": True, "learning_rate": 1.0}
+        checkpoints.save(torch.nn.Linear(1, 1), **where, losses={"loss": loss}, states=dict)
     best = torch.load(tmp_path / "flow_best.pt", weights_only=True)
     assert (best["epoch"], best["val_loss"]) == (3, 1.0)
 
