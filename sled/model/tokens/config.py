@@ -41,7 +41,7 @@ class TokenConfig(Config):
     """The settings of a speech-token model.
 
     Attributes:
-        flat: The content of its `config.json`.
+        flat: The sizes in its `config.json`.
         mix_ratio: Text tokens and speech tokens in a chunk of the streaming layout. None: the model
             was not trained in one. By default, models speak in the offline layout.
         text_end: The token after every text, before the one that begins speech. None: there is

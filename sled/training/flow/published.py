@@ -9,13 +9,17 @@ from transformers import set_seed
 
 from sled.codec.flow.base import SpeechFlow
 from sled.codec.flow.files import load_encoder_flow, load_flow
-from sled.text.published_tokenizers import load_corpus_tokenizer
 from sled.training.epoch_arguments import EpochTrainingArguments
-from sled.training.flow.batch import flow_options, no_ids, without_text
+from sled.training.flow.batch import flow_options
 from sled.training.flow.trainer import FlowTrainer
 from sled.training.tokens.published_checkpoints import PublishedCheckpoints, published_start
 from sled.training.tokens.published_config import NETWORK, PublishedConfig
-from sled.training.tokens.published_run import run_arguments, run_curves, run_record
+from sled.training.tokens.published_run import (
+    corpus_reading,
+    run_arguments,
+    run_curves,
+    run_record,
+)
 from sled.training.tokens.run import run_trainer
 from sled.training.tokens.setup import make_loader
 
@@ -37,12 +41,7 @@ def train_published_flow(flags: argparse.Namespace) -> Path:
     args = run_arguments(EpochTrainingArguments, flags, config)
     args.ddp_find_unused_parameters = True  # of prior_steps, and of what a flow does not use
     start = published_start(flags.checkpoint)
-    options, ids = config.pipeline(), no_ids
-    folder = flags.tokenizer or flags.qwen_pretrain_path
-    if folder is None:  # the filter counts no text tokens then
-        options = without_text(options)
-    else:
-        ids = load_corpus_tokenizer(Path(folder)).ids
+    options, ids = corpus_reading(flags, config)
     save_steps = config.save_steps()
 
     def make_trainer() -> FlowTrainer:

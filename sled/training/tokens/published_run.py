@@ -11,8 +11,12 @@ from typing import Any, TypeVar
 import torch
 from transformers import TrainerCallback
 
+from sled.data.tokens.options import PipelineOptions
+from sled.data.tokens.samples import Tokenize
 from sled.files.json_object import read_json_object
+from sled.text.published_tokenizers import load_corpus_tokenizer
 from sled.training.epoch_arguments import STATE_STEPS, EpochTrainingArguments
+from sled.training.flow.batch import no_ids, without_text
 from sled.training.tokens.callbacks import Curves, PublishedCurves
 from sled.training.tokens.published_config import PublishedConfig
 
@@ -69,6 +73,29 @@ def run_record(flags: argparse.Namespace, config: PublishedConfig, part: str) ->
         for name, value in vars(flags).items()
     }
     return config.training(part) | given
+
+
+def corpus_reading(
+    flags: argparse.Namespace, config: PublishedConfig
+) -> tuple[PipelineOptions, Tokenize]:
+    """Return how a corpus is read for a model that does not learn from texts.
+
+    Without a text tokenizer, the filter counts no text tokens.
+
+    Args:
+        flags: Those of CosyVoice's command.
+        config: The configuration that they name.
+
+    Returns:
+        Options of the data pipeline, and what maps a text to its tokens.
+
+    Raises:
+        ValueError: If the tokenizer cannot be loaded.
+    """
+    folder = flags.tokenizer or flags.qwen_pretrain_path
+    if folder is None:
+        return without_text(config.pipeline()), no_ids
+    return config.pipeline(), load_corpus_tokenizer(Path(folder)).ids
 
 
 def run_curves(flags: argparse.Namespace, args: EpochTrainingArguments) -> list[TrainerCallback]:

@@ -32,10 +32,6 @@ class Processes:
     rank: int = 0
     size: int = 1
 
-    def sum(self, number: float) -> float:
-        """Return the sum of the numbers of all processes."""
-        return float(sum(self.gather(number)))
-
     def gather(self, value: Any) -> list[Any]:
         """Return the values of all processes, by rank."""
         if self.size == 1:

@@ -12,12 +12,10 @@ from sled.codec.vocoder.files import load_vocoder
 from sled.codec.vocoder.hift import HiFT
 from sled.data.tokens.parquet import read_data_list
 from sled.data.tokens.pipeline import TokenBatches, TokenLoader
-from sled.text.published_tokenizers import load_corpus_tokenizer
-from sled.training.flow.batch import no_ids, without_text
 from sled.training.tokens.callbacks import Curves
 from sled.training.tokens.published_checkpoints import published_start
 from sled.training.tokens.published_config import VOCODER, PublishedConfig
-from sled.training.tokens.published_run import run_record
+from sled.training.tokens.published_run import corpus_reading, run_record
 from sled.training.vocoder.discriminator import VocoderDiscriminator
 from sled.training.vocoder.learner import BETAS, VocoderLearner, VocoderTraining
 from sled.training.vocoder.pitch import pitch_of
@@ -52,12 +50,8 @@ def train_published_vocoder(flags: argparse.Namespace) -> Path:
 
 
 def _train(flags: argparse.Namespace, config: PublishedConfig, processes: Processes) -> Path:
-    conf, options = config.training_flags() | config.vocoder_flags(), config.pipeline()
-    ids, folder = no_ids, flags.tokenizer or flags.qwen_pretrain_path
-    if folder is None:  # its filter counts no text tokens then
-        options = without_text(options)
-    else:
-        ids = load_corpus_tokenizer(Path(folder)).ids
+    conf = config.training_flags() | config.vocoder_flags()
+    options, ids = corpus_reading(flags, config)
     device = device_of_process(flags.backend)
     settings = vocoder_training(config, flags.use_amp)
     learner = _learner(flags.checkpoint, settings, conf["seed"], device, processes)
