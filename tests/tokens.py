@@ -4,6 +4,7 @@ Shapes: L text tokens, T speech tokens, H hidden width, S scored ids.
 """
 
 from collections.abc import Callable, Sequence
+from copy import deepcopy
 from dataclasses import replace
 from functools import cache
 from typing import Any
@@ -60,6 +61,14 @@ def debug_cosyvoice2(seed: int = 0, n: int = 3, m: int = 4) -> CosyVoice2LM:
     )
     model = with_random_weights(CosyVoice2LM(sizes), seed)
     assert isinstance(model, CosyVoice2LM)
+    return model
+
+
+@cache
+def guided_cosyvoice2() -> CosyVoice2LM:
+    """One that also learned without texts, and speaks under guidance."""
+    model = deepcopy(debug_cosyvoice2())
+    model.config.objective.training_cfg, model.config.speaking.cfg = 0.1, 2.0
     return model
 
 
@@ -207,14 +216,32 @@ def speak_streaming(
     sampler: SlowSampler,
     prompt_text: Sequence[int] = (),
     prompt_speech: Sequence[int] = (),
+    cfg: float = 1.0,
 ) -> list[int]:
-    """Text that comes token by token: n tokens, speech until a fill, and so on."""
+    """Text that comes token by token: n tokens, speech until a fill, and so on.
+
+    Under guidance, which is not published, scores are extrapolated from those of the same speech
+    without a text, but a fill is as likely as without guidance.
+    """
     n, m = model.sizes.mix_ratio
     speech, begin = model.ids.speech, model.config.architecture.eos_token_id
     end, unused, fill = speech, speech + 1, speech + 2
 
     def embedded(tokens: Sequence[int]) -> list[Tensor]:
         return list(model.embed_text(torch.tensor(tokens, dtype=torch.long)))
+
+    def scores(inputs: list[Tensor]) -> Tensor:
+        plain = scores_of(model)(inputs)
+        if cfg == 1:
+            return plain
+        free = [*model.embed_conditions({}), *embedded([begin])]
+        read = prompt_speech[: len(prompt_speech) - len(prompt)]
+        free += model.embed_units(torch.tensor([*read, *spoken], dtype=torch.long))
+        p = (cfg * plain + (1 - cfg) * scores_of(model)(free)).softmax(-1)
+        p_fill = plain.softmax(-1)[fill]
+        p *= (1 - p_fill) / (p.sum() - p[fill])
+        p[fill] = p_fill
+        return p.log()
 
     inputs = list(model.embed_conditions({}))
     waiting, prompt = list(prompt_text), list(prompt_speech)
@@ -230,7 +257,7 @@ def speak_streaming(
             inputs += model.embed_units(torch.tensor(read, dtype=torch.long))
             in_chunk = len(read)
             while in_chunk < m:
-                drawn = sampler(scores_of(model)(inputs), [end], [unused])
+                drawn = sampler(scores(inputs), [end], [unused])
                 if drawn == fill:
                     break
                 spoken.append(drawn)
@@ -242,7 +269,7 @@ def speak_streaming(
     assert not prompt, "the prompt has more speech than its text takes"
     inputs += embedded([*waiting, begin])
     while len(spoken) < 20 * len(text):
-        drawn = sampler(scores_of(model)(inputs), [], [unused, fill])
+        drawn = sampler(scores(inputs), [], [unused, fill])
         if drawn == end:
             break
         spoken.append(drawn)

@@ -109,8 +109,7 @@ class Decoder:
             ValueError: For an empty text or one that is too long for the model's positions, for
                 conditions that the model does not take, or as `DecodingOptions.check`.
         """
-        layout = layout or self.model.layout
-        options = (options or DecodingOptions()).in_layout(self.model, layout)
+        layout, options = layout or self.model.layout, options or DecodingOptions()
         options.check(self.model, layout)
         if generator is None and self.model.ids is not None:
             generator = torch.Generator().manual_seed(int(torch.randint(2**62, ())))
@@ -203,7 +202,6 @@ class Decoder:
         generator: torch.Generator | None = None,
     ) -> Utterance:
         """Continue a saved utterance; arguments and errors as of `UtteranceState.restore`."""
-        options = (options or state.options).in_layout(self.model, state.rows[0].layout)
         utterance = state.restore(options, generator)
         self._admit(utterance, state.cached[: len(utterance.rows)])
         return utterance
@@ -284,6 +282,8 @@ class Decoder:
             for one in filled:
                 self._set_aside(one)
                 one.end_chunk()
+                for row in one.rows[1:]:  # nothing follows in it: its newest input is read again
+                    self._cache.shorten_row(row.index, 1)
             utterances = list(batch.utterances)
             kept = [number[one] for one in utterances]
             units, stopped = units[kept], (stopped | ended)[kept]

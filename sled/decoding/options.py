@@ -100,15 +100,6 @@ class DecodingOptions:
             return max_position_embeddings
         return min(max_position_embeddings, self.max_length)
 
-    def in_layout(self, model: FrameModel, layout: Layout) -> DecodingOptions:
-        """The options that hold in a layout.
-
-        A model that ends its chunks of speech early is not guided in chunks: without text, nothing
-        follows such an end that the second row could read.
-        """
-        ends_chunks = model.ids is not None and model.ids.fill is not None
-        return replace(self, cfg=1.0) if ends_chunks and not layout.is_offline else self
-
     @classmethod
     def with_all_rows(cls, model: FrameModel) -> DecodingOptions:
         """Options under which an utterance has all the rows that it can have."""

@@ -125,9 +125,11 @@ class Utterance:
         self.recent = [*self.recent, unit][-window:] if window else []
 
     def end_chunk(self) -> None:
-        """End the chunk of speech before it is full, after its newest input has been read."""
-        for row in self.rows:
-            row.end_chunk()
+        """End the chunk of speech before it is full, after its newest input has been read.
+
+        In the row without text, nothing comes between two frames: its newest input stays unread.
+        """
+        self.rows[0].end_chunk()
 
     @property
     def is_ready(self) -> bool:

@@ -105,6 +105,10 @@ class PagedCache:
         if not left and self.num_pages > self._initial_pages:
             self._start_over()
 
+    def shorten_row(self, row: int, count: int) -> None:
+        """See `RowCache.shorten_row`. The row keeps its pages."""
+        self.lengths[row] -= count
+
     def read_row(self, row: int) -> CachedRow:
         """See `RowCache.read_row`."""
         held = int(self.lengths[row])

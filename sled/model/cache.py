@@ -43,6 +43,10 @@ class RowCache(Protocol):
         """Remove the last rows."""
         ...
 
+    def shorten_row(self, row: int, count: int) -> None:
+        """Forget the newest positions of a row."""
+        ...
+
     def read_row(self, row: int) -> CachedRow:
         """Return a copy of a row."""
         ...
@@ -143,6 +147,10 @@ class KVCache(DistanceContext, RowCache):
             self._allocate(0, 0)
         elif 4 * len(self.lengths) <= self._keys.shape[1]:
             self._allocate(2 * len(self.lengths), self.capacity)
+
+    @override
+    def shorten_row(self, row: int, count: int) -> None:
+        self.lengths[row] -= count
 
     @override
     def read_row(self, row: int) -> CachedRow:

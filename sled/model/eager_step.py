@@ -15,7 +15,7 @@ from torch import Tensor
 
 from sled.model.heads.draws import mean_draw
 from sled.model.interface import NONE, FrameModel, RowOrder, StepInputs
-from sled.model.sampling import draw_ids
+from sled.model.sampling import draw_ids, keep_probability
 
 
 def eager_step(model: FrameModel, inputs: StepInputs, cache: Any) -> tuple[Tensor, Tensor]:
@@ -33,12 +33,26 @@ def eager_step(model: FrameModel, inputs: StepInputs, cache: Any) -> tuple[Tenso
     guided = text_free + column(batch.cfg) * (with_text - text_free)
     stop_probability = model.stop_probability(with_text)
     if inputs.draws is not None:
-        scores = model.score_ids(guided)
+        scores = _guided_scores(model, guided, with_text, column(batch.cfg) != 1)
         return draw_ids(scores, batch.temperature.tolist(), inputs.draws), stop_probability
     noise = column(batch.temperature) * inputs.noise.to(device, dtype)
     draws = torch.from_numpy(batch.draws).to(device)
     units = mean_draw(model.draw, guided, noise, draws, int(batch.draws.max()))
     return units, stop_probability
+
+
+def _guided_scores(
+    model: FrameModel, guided: Tensor, with_text: Tensor, is_guided: Tensor
+) -> Tensor:
+    """Scores [B, S] of ids.
+
+    Whether a chunk ends is not guided: the row without text has no chunks.
+    """
+    scores = model.score_ids(guided)
+    if model.ids is None or model.ids.fill is None or not is_guided.any():
+        return scores
+    plain = model.score_ids(with_text)
+    return keep_probability(scores, plain, model.ids.fill).where(is_guided, scores)
 
 
 def _embed(model: FrameModel, inputs: StepInputs, order: RowOrder) -> Tensor:

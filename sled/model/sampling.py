@@ -85,6 +85,25 @@ def draw_ids(scores: Tensor, temperature: Sequence[float], draws: IdDraws) -> Te
     return torch.tensor(drawn, device=scores.device)
 
 
+def keep_probability(scores: Tensor, plain: Tensor, kept: int) -> Tensor:
+    """Give one id the probability that other scores give it; the others keep their proportions.
+
+    Args:
+        scores: [..., S] unnormalised log-probabilities.
+        plain: [..., S] those that count for the one id.
+        kept: The id.
+
+    Returns:
+        [..., S] unnormalised log-probabilities.
+    """
+    log_p = plain.float().log_softmax(-1)[..., kept]
+    log_odds = log_p - torch.log1p(-log_p.exp())
+    others = scores.float().index_fill(-1, torch.tensor(kept, device=scores.device), -torch.inf)
+    scores = scores.clone()
+    scores[..., kept] = (others.logsumexp(-1) + log_odds).to(scores.dtype)
+    return scores
+
+
 def _avoid_repetition(drawn: int, log_p: Tensor, row: int, draws: IdDraws) -> int:
     """Draw again, without this id, if it has been drawn too often; changes `log_p` [S]."""
     sampling = draws.sampling[row]

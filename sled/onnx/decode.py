@@ -17,7 +17,7 @@ import numpy as np
 from sled.model.channel_tracker import ChannelTracker
 from sled.model.order import Order
 from sled.model.token_passage import TextPosition
-from sled.onnx.draws import Noise, draw_id, noise_variants
+from sled.onnx.draws import Noise, draw_id, noise_variants, score_to_keep
 from sled.onnx.folder import GraphFolder, ModelSettings
 
 _INITIAL_CAPACITY = 256
@@ -46,22 +46,24 @@ class _Row:
         ]
         shape = (_INITIAL_CAPACITY, *settings.cache_shape)
         self._cache = {name: np.empty(shape, np.float32) for name in self._names}
-        self._count = 0
+        self._count, self._hidden = 0, np.zeros(0, np.float32)
         self.unread: list[np.ndarray] = []  # [Q, E]
 
     def read(self) -> np.ndarray:
-        """Read all inputs; returns the hidden state [H] of the last."""
+        """Read all inputs, if there are any; returns the hidden state [H] of the newest."""
+        if not self.unread:
+            return self._hidden
         inputs = np.concatenate(self.unread)
         self.unread, start = [], self._count
         known = {name: one[:start] for name, one in self._cache.items()}
-        hidden, *new = self._graphs.run("step", {"inputs": inputs, **known})
+        self._hidden, *new = self._graphs.run("step", {"inputs": inputs, **known})
         self._count += len(inputs)
         for name, one in zip(self._names, new, strict=True):
             if self._count > len(self._cache[name]):
                 capacity = max(self._count, 2 * len(self._cache[name]))
                 self._cache[name] = np.resize(self._cache[name], (capacity, *one.shape[1:]))
             self._cache[name][start : self._count] = one
-        return hidden
+        return self._hidden
 
 
 class _Text:
@@ -139,10 +141,7 @@ class Utterance:
         prefix = self._prefix(speaker)
         self._num_conditions = len(prefix)
         self._rows = [_Row(graphs, settings)]
-        # Chunks that end early are not guided, see `sled.decoding.DecodingOptions.in_layout`.
-        ends_chunks = settings.ids is not None and settings.ids.fill is not None
-        if settings.drawing.cfg != 1 and (order.is_offline or not ends_chunks):
-            # The same speech behind the end of a text.
+        if settings.drawing.cfg != 1:  # the same speech behind the end of a text
             self._rows.append(_Row(graphs, settings))
         for row in self._rows:
             row.unread.append(prefix)
@@ -211,7 +210,10 @@ class Utterance:
             text_follows = not self._text.ended
             may_stop = not text_follows and self._num_written >= self._usual_frames()[0]
             stops = may_stop and self._stops(hidden)
-            unit = self._draw(guided) if ids is None else self._draw_id(guided, may_stop)
+            if ids is None:
+                unit = self._draw(guided)
+            else:
+                unit = self._draw_id(self._scores(guided, hidden), may_stop)
             if self._tracker is not None:
                 flags = (np.array([stops]), np.array([may_stop]))
                 width = self._tracker.width
@@ -252,7 +254,16 @@ class Utterance:
         units: np.ndarray = self._graphs.run("draw", inputs)[0].mean(0)
         return units
 
-    def _draw_id(self, hidden: np.ndarray, may_stop: bool) -> np.ndarray:
+    def _scores(self, guided: np.ndarray, plain: np.ndarray) -> np.ndarray:
+        """Scores [S] of ids; whether a chunk ends is not guided, as in `eager_step`."""
+        ids = self._settings.ids
+        scores: np.ndarray = self._graphs.run("scores", {"hidden": guided[None]})[0][0]
+        if ids is not None and ids.fill is not None and len(self._rows) > 1:
+            [unguided] = self._graphs.run("scores", {"hidden": plain[None]})[0]
+            scores[ids.fill] = score_to_keep(scores, unguided, ids.fill)
+        return scores
+
+    def _draw_id(self, scores: np.ndarray, may_stop: bool) -> np.ndarray:
         ids, drawing = self._settings.ids, self._settings.drawing
         assert ids is not None
         forbidden = [] if may_stop or ids.end is None else [ids.end]
@@ -261,7 +272,6 @@ class Utterance:
             useless = set(range(ids.speech + 1, ids.scored))
             if not self._text.ended:
                 useless -= {ids.fill}
-        [scores] = self._graphs.run("scores", {"hidden": hidden[None]})[0]
         drawn = draw_id(
             scores,
             drawing.temperature,

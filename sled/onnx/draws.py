@@ -88,6 +88,17 @@ def draw_id(
     return drawn
 
 
+def score_to_keep(scores: np.ndarray, plain: np.ndarray, kept: int) -> float:
+    """The score of an id among `scores` [S] with which it is as likely as among `plain` [S].
+
+    See `sled.model.sampling.keep_probability`.
+    """
+    log_p = _log_softmax(plain.astype(np.float32))[kept]
+    others = np.delete(scores, kept).astype(np.float32)
+    total = others.max() + np.log(np.exp(others - others.max()).sum())
+    return float(total + log_p - np.log1p(-np.exp(log_p)))
+
+
 def _choose(probabilities: np.ndarray, noise: Noise) -> int:
     """Draw an index with these probabilities [S], which need not sum to 1."""
     waits = noise.standard_exponential(len(probabilities)).astype(np.float32)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from copy import deepcopy
 from dataclasses import asdict
 
 import numpy as np
@@ -26,15 +25,8 @@ from tests.tokens import (
     debug_cosyvoice2,
     debug_ended_simpletts,
     debug_simpletts,
+    guided_cosyvoice2,
 )
-
-
-def guided_cosyvoice2() -> Model:
-    """One that also learned without texts, and speaks under guidance."""
-    model = deepcopy(debug_cosyvoice2())
-    model.config.objective.training_cfg, model.config.speaking.cfg = 0.1, 2.0
-    return model
-
 
 MODELS: dict[str, Callable[[], Model]] = {
     "offline": debug_model,

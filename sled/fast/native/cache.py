@@ -124,6 +124,10 @@ class NativeCache(RowCache):
         del self._spare[: max(0, len(self._spare) - left)]
 
     @override
+    def shorten_row(self, row: int, count: int) -> None:
+        self.lengths[row] -= count
+
+    @override
     def read_row(self, row: int) -> CachedRow:
         memory, held = self._memory[row], self.lengths[row]
         if memory is None:

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from sled.decoding import Decoder, DecodingOptions, Request, Utterance, generate
 from sled.model.layout import Layout
+from sled.model.tokens.cosyvoice2 import CosyVoice2LM
 from sled.tts import TTS
 from tests.debug import debug_prompt, debug_waveform
 from tests.ids import debug_id_codec
@@ -17,6 +18,7 @@ from tests.tokens import (
     SlowSampler,
     debug_cosyvoice2,
     debug_token_tokenizer,
+    guided_cosyvoice2,
     speak_streaming,
     speak_whole,
 )
@@ -35,9 +37,10 @@ def decode(
     prompt_text: list[int] | None = None,
     prompt_speech: list[int] | None = None,
     temperature: float = 1.0,
+    model: CosyVoice2LM | None = None,
 ) -> list[int]:
     """The ids of a text that is fed in pieces; as much is spoken as each piece allows."""
-    model = debug_cosyvoice2()
+    model = model or debug_cosyvoice2()
     options = replace(DecodingOptions.of_model(model.config), temperature=temperature)
     decoder, spoken = Decoder(model), []
     prompt = None if not prompt_speech else torch.tensor(prompt_speech)
@@ -79,21 +82,22 @@ def test_a_whole_text_gives_the_published_ids_however_it_is_cut(text, cuts, seed
     seed=st.integers(0, 10_000),
     prompt=st.none() | st.tuples(texts, st.lists(st.integers(0, SPEECH - 1), min_size=1)),
     temperature=st.sampled_from([0.0, 1.0]),
+    model=st.sampled_from([debug_cosyvoice2(), guided_cosyvoice2()]),
 )
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=40, deadline=None)
 def test_a_growing_text_gives_the_published_ids_however_it_is_cut(
-    text, cuts, seed, prompt, temperature
+    text, cuts, seed, prompt, temperature, model
 ):
     cuts = [min(cut, len(text)) for cut in cuts]
     if prompt is not None:
         chunks = -(-len(prompt[1]) // 4)
         assume(3 * chunks <= len(prompt[0]) + len(text))
-    model = debug_cosyvoice2()
-    sampler = SlowSampler(seed, model.config.speaking.sampling(), temperature)
-    expected = speak_streaming(model, text, sampler, *(prompt or ()))
+    options = DecodingOptions.of_model(model.config)
+    sampler = SlowSampler(seed, options.sampling, temperature)
+    expected = speak_streaming(model, text, sampler, *(prompt or ((), ())), cfg=options.cfg)
     generator = torch.Generator().manual_seed(seed)
     layout = model.streaming_layout
-    ours = decode(text, cuts, generator, layout, *(prompt or ()), temperature=temperature)
+    ours = decode(text, cuts, generator, layout, *(prompt or ((), ())), temperature, model)
     assert ours == expected
     assert generator.get_state().equal(sampler.generator.get_state())
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 import yaml
 
-from sled.decoding import Decoder, DecodingOptions, Request, generate
+from sled.decoding import DecodingOptions, Request, generate
 from sled.model.ids import Sampling
 from sled.model.layout import Layout
 from sled.model.tokens.digits import FSQ_SIZE, token_digits
@@ -311,24 +311,3 @@ def test_a_model_that_also_learns_without_texts_can_be_guided(make_model, tmp_pa
     assert guided.argmax(-1).equal(spoken.units)
     with pytest.raises(ValueError, match="no guidance"):
         generate(make_model().eval(), [request], generator, options)
-
-
-def test_a_model_that_ends_its_chunks_is_guided_in_the_offline_layout_only():
-    model = deepcopy(debug_cosyvoice2())
-    model.config.objective.training_cfg = 0.1
-    request = Request([7, 8, 9, 10, 11, 12, 13, 14, model.config.architecture.eos_token_id])
-
-    def speak(layout, cfg):
-        options = DecodingOptions(cfg=cfg, sampling=Sampling(), max_frames=40)
-        generators = [torch.Generator().manual_seed(seed) for seed in range(8)]
-        return [one.units for one in generate(model, [request] * 8, generators, options, layout)]
-
-    def same(layout):
-        pairs = zip(speak(layout, 1.0), speak(layout, 2.0), strict=True)
-        return [plain.equal(guided) for plain, guided in pairs]
-
-    assert all(same(model.streaming_layout)) and not all(same(model.layout))
-    layout = model.streaming_layout
-    decoder, guided = Decoder(model), DecodingOptions(cfg=2.0)
-    state = decoder.save(decoder.join(Request([7, 8], text_ended=False), None, guided, layout))
-    assert len(decoder.restore(state).rows) == len(decoder.restore(state, guided).rows) == 1
