@@ -165,6 +165,8 @@ class Codec(ABC):
     def decode(self, units: Tensor, conditions: Mapping[str, Tensor] | None = None) -> Tensor:
         """Decode units, without quantizing them again.
 
+        Latents that need gradients get them, as weights of a codec never do.
+
         Args:
             units: [B, T, *unit_shape].
             conditions: Further inputs by name, such as a speaker embedding [B, C]. A codec ignores

@@ -9,9 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import lru_cache
-from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -19,6 +17,7 @@ from torch import Tensor, nn
 from sled.files.digest import tensor_digest
 from sled.files.without_weights import without_weights
 from sled.model.backbone import Backbone
+from sled.model.batch import SpeechBatch, TrainingOutput
 from sled.model.cache import KVCache, advance_rows
 from sled.model.conditions import project_conditions
 from sled.model.config import Config
@@ -35,72 +34,14 @@ from sled.model.layout import Arrangement, Layout
 STOP_POSITIVE_WEIGHT = 100.0
 
 
-@dataclass(frozen=True)
-class SpeechBatch:
-    """What the model reads of a right-padded batch.
-
-    Attributes:
-        input_ids: [B, L] text tokens, `<s>` first and `</s>` last.
-        attention_mask: [B, L] 1 at real tokens.
-        units: [B, T, *unit] units.
-        frame_mask: [B, T] 1 at real frames.
-        layout: How text and speech interleave.
-        conditions: A tensor [B, width] for each of the model's conditions.
-        num_given: [B] number of frames at the start of each sample that are only read, like a
-            prompt: they are neither learned nor corrupted. None: none.
-    """
-
-    input_ids: Tensor
-    attention_mask: Tensor
-    units: Tensor
-    frame_mask: Tensor
-    layout: Layout
-    conditions: Mapping[str, Tensor]
-    num_given: Tensor | None = None
-
-    @property
-    def learned(self) -> Tensor:
-        """[B, T] bool: the real frames that are learned."""
-        real = self.frame_mask.bool()
-        if self.num_given is None:
-            return real
-        frames = torch.arange(real.shape[1], device=real.device)
-        return real & (frames >= self.num_given[:, None])
-
-
 # Changes what the model reads in training, given also the true units [B, T, *unit];
 # see `sled.training.objectives.corrupt_inputs`.
 Corruption = Callable[["SpeechLM", SpeechBatch, Tensor], SpeechBatch]
 
 
-class TrainingOutput(NamedTuple):
-    """What a training forward pass returns; every loss is a scalar.
-
-    Attributes:
-        loss: `score_loss + stop_loss`.
-        score_loss: The head's score, averaged over learned frames.
-        stop_loss: Binary cross-entropy of stopping, averaged over real frames and stop positions.
-        attraction: First half of the score.
-        repulsion: Second half of the score.
-        alignment_loss: Loss of guided attention, averaged over real frames; 0 without `spoken`.
-        hidden_states: [P, H] after the final norm, sample by sample.
-        lengths: B numbers of positions of the samples, P in all.
-        num_frames: Number of real frames F; the number of stop decisions is F + B.
-        num_learned: Number of learned frames: all, if no sample has frames that are only read.
-        stop_errors: Number of wrong stop decisions at probability 0.5.
-    """
-
-    loss: Tensor
-    score_loss: Tensor
-    stop_loss: Tensor
-    attraction: Tensor
-    repulsion: Tensor
-    alignment_loss: Tensor
-    hidden_states: Tensor
-    lengths: list[int]
-    num_frames: int
-    num_learned: int
-    stop_errors: Tensor
+# The loss of a recogniser on frames drawn from the states [F, H] before them, given what the model
+# read and the true units [B, T, *unit]; see `sled.training.recognition.Recognition`.
+Listener = Callable[["SpeechLM", Tensor, SpeechBatch, Tensor], Tensor]
 
 
 class SpeechLM(nn.Module):
@@ -280,6 +221,7 @@ class SpeechLM(nn.Module):
         conditions: Mapping[str, Tensor] | None = None,
         corruption: Corruption | None = None,
         num_given: Tensor | None = None,
+        listener: Listener | None = None,
     ) -> TrainingOutput:
         """Compute the training losses of a right-padded batch.
 
@@ -303,6 +245,7 @@ class SpeechLM(nn.Module):
                 all weights are available even if they are sharded.
             num_given: [B] number of frames at the start of each sample that are only read. None:
                 none.
+            listener: Computes `recognition_loss`.
         """
         batch = SpeechBatch(
             input_ids,
@@ -332,6 +275,9 @@ class SpeechLM(nn.Module):
         stop_loss = self.bceloss(stop_logit, is_stop.float())
         num_scores = max(1, len(score.value))  # a batch may have no learned frame
         score_loss = score.value.sum() / num_scores
+        recognition_loss = score_loss.new_zeros(())
+        if listener is not None:
+            recognition_loss = listener(self, predicting[~is_stop], batch, units)
         return TrainingOutput(
             loss=score_loss + stop_loss,
             score_loss=score_loss,
@@ -339,6 +285,7 @@ class SpeechLM(nn.Module):
             attraction=score.attraction.detach().sum() / num_scores,
             repulsion=score.repulsion.detach().sum() / num_scores,
             alignment_loss=alignment_loss,
+            recognition_loss=recognition_loss,
             hidden_states=hidden,
             lengths=arrangement.lengths,
             num_frames=len(learned),

@@ -229,6 +229,17 @@ class SpeechArguments:
         "layer whose first head is guided, counted from 0; unset: that of the checkpoint, or the "
         "middle one",
     )
+    aligner: str | None = setting(
+        None,
+        "network of sled align that listens to what the model draws in training: what it does not "
+        "understand is a part of the loss; for models that speak already; unset: nobody listens",
+    )
+    recognition_weight: float = setting(
+        0.1, "weight of the loss of what is not understood, in nats per letter or phoneme"
+    )
+    recognition_s: float = setting(
+        8.0, "seconds of each batch that are listened to, whole samples; 0.1: one sample"
+    )
     token_channel_dropout: float = setting(
         0.2,
         "with a codec that has a token channel: share of samples whose channel is empty up to a "
@@ -254,6 +265,9 @@ class SledTrainingArguments(SpeechArguments, TrainerArguments):
             )
         if self.alignment_weight is not None and self.alignment_weight < 0:
             raise ValueError(f"--alignment_weight {self.alignment_weight:g}: use 0 or more")
+        for name in ("recognition_weight", "recognition_s"):
+            if not getattr(self, name) > 0:
+                raise ValueError(f"--{name} {getattr(self, name):g}: use more than 0")
         if not 0 <= self.token_channel_dropout <= 1:
             raise ValueError(
                 f"--token_channel_dropout {self.token_channel_dropout:g}: use a share from 0 to 1"

@@ -14,7 +14,8 @@ from copy import deepcopy
 import torch
 from torch import Tensor
 
-from sled.model.lm import SpeechBatch, SpeechLM
+from sled.model.batch import SpeechBatch
+from sled.model.lm import SpeechLM
 from sled.training.objectives import drop_text
 
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 import torch
 from accelerate import Accelerator
 
-from sled.model.lm import TrainingOutput
+from sled.model.batch import TrainingOutput
 from sled.training.agreement import sum_over_processes
 
-LOSS_PARTS = ("score_loss", "attraction", "repulsion", "alignment_loss", "stop_loss")
+LOSS_PARTS = (
+    *("score_loss", "attraction", "repulsion", "alignment_loss", "recognition_loss", "stop_loss"),
+)
 
 
 class EvaluationLosses:
@@ -44,8 +46,9 @@ class EvaluationLosses:
             "loss": metrics["score_loss"] + metrics["stop_loss"],
             "stop_error": wrong / counts["stop_loss"],
         }
-        if not metrics["alignment_loss"]:  # not computed, or no times of words
-            del metrics["alignment_loss"]
+        for part in ("alignment_loss", "recognition_loss"):
+            if not metrics[part]:  # not computed, or no times of words
+                del metrics[part]
         return metrics, round(samples)
 
 

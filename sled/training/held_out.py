@@ -24,8 +24,9 @@ from sled.codec import Codec
 from sled.data.cache.codes import check_codec
 from sled.data.dataset import SpeechDataset, collate, length_mask, open_corpus
 from sled.loading import check_parts
+from sled.model.batch import SpeechBatch
 from sled.model.heads.scores import energy_score
-from sled.model.lm import SpeechBatch, SpeechLM
+from sled.model.lm import SpeechLM
 from sled.text.tokenizer import TextTokenizer
 from sled.training.units import batch_units
 

@@ -14,8 +14,9 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
+from sled.model.batch import SpeechBatch
 from sled.model.heads.draws import mean_draw
-from sled.model.lm import SpeechBatch, SpeechLM
+from sled.model.lm import SpeechLM
 
 # Passes of scheduled sampling: from the second on, drawn frames follow drawn ones, as in decoding.
 SAMPLING_PASSES = 2

@@ -28,9 +28,10 @@ from sled.data.dataset import SpeechDataset, collate, length_mask, open_corpus
 from sled.decoding import DecodingOptions
 from sled.files.progress import Progress
 from sled.loading import check_parts
+from sled.model.batch import SpeechBatch
 from sled.model.heads.draws import mean_draw
 from sled.model.layout import Layout
-from sled.model.lm import SpeechBatch, SpeechLM
+from sled.model.lm import SpeechLM
 from sled.text.tokenizer import TextTokenizer
 from sled.training.distillation import guided_states
 from sled.training.objectives import sample_units

@@ -13,6 +13,7 @@ from lhotse import CutSet
 from transformers import set_seed
 
 from sled.codec import Codec
+from sled.data.alignment.trained import TrainedAligner
 from sled.data.dataset import SpeechDataset, num_cuts, open_corpus
 from sled.data.lengths import (
     measure_frames_per_token,
@@ -40,6 +41,7 @@ from sled.training.checks import (
 )
 from sled.training.distillation import GuidedTeacher, make_student
 from sled.training.parts import codec_name, load_run_codec, load_tokenizer, start_folder
+from sled.training.recognition import Recognition
 from sled.training.trainer import SledTrainer
 
 logger = logging.getLogger(__name__)
@@ -112,6 +114,7 @@ def make_trainer(
         eval_dataset=data_args.eval_manifest or None,
         flags=flags,
         teacher=teacher,
+        recognition=_load_recognition(args, codec, tokenizer, teacher is not None),
         processing_class=tokenizer,
     )
     trainer.accelerator.wait_for_everyone()  # others may still be reading what is replaced
@@ -240,6 +243,17 @@ def _parse_conditions(flags: Iterable[str]) -> dict[str, int]:
             raise ValueError(f"--conditions {flag}: give a name and a width, such as speaker:256")
         conditions[name] = int(width)
     return conditions
+
+
+def _load_recognition(
+    args: SledTrainingArguments, codec: Codec, tokenizer: TextTokenizer, distills: bool
+) -> Recognition | None:
+    if args.aligner is None:
+        return None
+    if distills:
+        raise ValueError("--aligner: a student of guided states draws nothing; leave it out")
+    aligner = TrainedAligner.load(Path(args.aligner), str(args.device))
+    return Recognition(aligner, codec, tokenizer, args.recognition_s)
 
 
 def _resolved(arguments: ModelArguments, config: SpeechLlamaConfig) -> dict[str, Any]:

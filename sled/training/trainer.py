@@ -16,9 +16,9 @@ from typing_extensions import override
 from sled.codec import Codec
 from sled.data.dataset import SpeechDataset, collate, length_mask
 from sled.data.sampling import SpeechBatches, TrainingBatches
+from sled.model.batch import SpeechBatch, TrainingOutput
 from sled.model.guided_attention import SpokenTokens
 from sled.model.layout import Layout
-from sled.model.lm import SpeechBatch, TrainingOutput
 from sled.training.arguments import SledTrainingArguments
 from sled.training.batch_trainer import EVAL_NOISE_SEED, BatchTrainer
 from sled.training.callbacks.inactive_neurons import InactiveNeurons
@@ -29,6 +29,7 @@ from sled.training.checkpoints.lora import unwrap
 from sled.training.distillation import GuidedTeacher
 from sled.training.evaluation import LOSS_PARTS, EvaluationLosses, count_terms
 from sled.training.objectives import corrupt_inputs
+from sled.training.recognition import Recognition
 from sled.training.units import batch_units, drop_leading_tokens
 
 
@@ -43,6 +44,7 @@ class SledTrainer(BatchTrainer):
         train_batches: Training batches of this process.
         eval_batches: Evaluation batches of this process.
         teacher: Computes the states to learn, if guidance is distilled.
+        recognition: Listens to what the model draws, if that is a part of the loss.
         **kwargs: As for `BatchTrainer`.
 
     Attributes:
@@ -68,10 +70,11 @@ class SledTrainer(BatchTrainer):
         train_batches: SpeechBatches,
         eval_batches: SpeechBatches | None = None,
         teacher: GuidedTeacher | None = None,
+        recognition: Recognition | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(data_collator=collate, **kwargs)
-        self.codec, self.teacher = codec, teacher
+        self.codec, self.teacher, self.recognition = codec, teacher, recognition
         if teacher is not None:
             teacher.to(self.args.device)
         self.train_batches, self.eval_batches = TrainingBatches(train_batches), eval_batches
@@ -155,7 +158,11 @@ class SledTrainer(BatchTrainer):
             if self.teacher is not None:
                 batch["guided_states"] = self.teacher.states(SpeechBatch(**batch))
             output: TrainingOutput = model(
-                **batch, spoken=self._spoken(inputs), history=history, corruption=corrupt_inputs
+                **batch,
+                spoken=self._spoken(inputs),
+                history=history,
+                corruption=corrupt_inputs,
+                listener=self.recognition,
             )
         return output
 
@@ -207,6 +214,7 @@ class SledTrainer(BatchTrainer):
         loss = (
             output.score_loss * shares["score_loss"]
             + alignment * shares["alignment_loss"]
+            + self.args.recognition_weight * output.recognition_loss * shares["recognition_loss"]
             + output.stop_loss * shares["stop_loss"]
         )
         return (loss, output) if return_outputs else loss
@@ -214,7 +222,7 @@ class SledTrainer(BatchTrainer):
     def _get_num_items_in_batch(
         self, batch_samples: list[dict[str, Any]], device: torch.device
     ) -> Tensor:
-        """Terms of each of `LOSS_PARTS` in one optimiser step, over all processes: [5]."""
+        """Terms of each of `LOSS_PARTS` in one optimiser step, over all processes: [6]."""
         frames = sum(int(batch["num_frames"].sum()) for batch in batch_samples)
         samples = sum(len(batch["num_frames"]) for batch in batch_samples)
         learned = frames
@@ -231,6 +239,8 @@ class SledTrainer(BatchTrainer):
         logs = self.progress.report(num_steps, self.accelerator)
         if not self.alignment_weight:
             logs.pop("alignment_loss", None)
+        if self.recognition is None:
+            logs.pop("recognition_loss", None)
         return logs
 
     # Evaluation.

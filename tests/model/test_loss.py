@@ -11,8 +11,9 @@ from torch.nn.utils.rnn import pad_sequence
 
 from sled.data.dataset import length_mask
 from sled.decoding import Decoder, DecodingOptions, Request
+from sled.model.batch import SpeechBatch, TrainingOutput
 from sled.model.layout import Layout
-from sled.model.lm import SpeechBatch, SpeechLM, TrainingOutput
+from sled.model.lm import SpeechLM
 from sled.training.objectives import SAMPLING_DRAWS, corrupt_inputs
 from tests.debug import LAYOUT_IDS, LAYOUTS, STREAM, debug_model, randn
 from tests.oracles import full_pass

@@ -5,9 +5,9 @@ import torch
 
 from sled import TTS
 from sled.decoding import Decoder, DecodingOptions, Request
+from sled.model.batch import SpeechBatch
 from sled.model.config import Config
 from sled.model.layout import Layout
-from sled.model.lm import SpeechBatch
 from sled.training.distillation import GuidedTeacher, make_student
 from sled.training.objectives import corrupt_inputs
 from tests.debug import GOLDENS, STREAM, debug_checkpoint, debug_model, randn

@@ -12,8 +12,8 @@ from lhotse import CutSet
 
 from sled.data.dataset import GIVEN_S, SpeechDataset, collate, length_mask
 from sled.data.manifests import load_cuts, save_cuts
+from sled.model.batch import SpeechBatch
 from sled.model.layout import Layout
-from sled.model.lm import SpeechBatch
 from sled.training.objectives import add_noise, sample_units
 from tests.debug import debug_codec, debug_cut, debug_model, debug_tokenizer, randn
 from tests.training.runs import PLAIN, fit, logged, make_corpus

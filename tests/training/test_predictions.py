@@ -21,8 +21,9 @@ from sled.data.cache.predictions import (
 from sled.data.dataset import SpeechDataset, collate
 from sled.data.manifests import load_cuts
 from sled.decoding import DecodingOptions
+from sled.model.batch import SpeechBatch
 from sled.model.layout import Layout
-from sled.model.lm import SpeechBatch, SpeechLM
+from sled.model.lm import SpeechLM
 from sled.model.registry import save_speech_lm
 from sled.training import predictions
 from sled.training.codec import CodecTrainer, CodecTrainingConfig

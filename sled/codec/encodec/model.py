@@ -113,7 +113,6 @@ class EncodecCodec(Codec):
         return self._quantize(units.to(self.device, torch.float32))
 
     @override
-    @torch.no_grad()
     def decode(self, units: Tensor, conditions: Mapping[str, Tensor] | None = None) -> Tensor:
         with torch.autocast(self.device.type, enabled=False):
             features = units.to(self.device, torch.float32).transpose(1, 2)

@@ -89,7 +89,6 @@ class SpectralCodec(Codec):
         return self._round(self._model.to_latents(units.mT))
 
     @override
-    @torch.no_grad()
     def decode(self, units: Tensor, conditions: Mapping[str, Tensor] | None = None) -> Tensor:
         with torch.autocast(self.device.type, enabled=False):
             units = units.to(self.device, torch.float32).mT

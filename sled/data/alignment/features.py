@@ -38,9 +38,11 @@ class Features:
             )
         )
 
-    @torch.inference_mode()
     def __call__(self, waveform: Tensor) -> Tensor:
-        """Features [T, F] of a waveform [S], T > 0; frame t begins at t * FRAME_S."""
+        """Features [T, F] of a waveform [S], T > 0; frame t begins at t * FRAME_S.
+
+        Gradients flow through it.
+        """
         at_least = round(FRAME_S * SAMPLE_RATE)
         waveform = F.pad(waveform, (0, max(0, at_least - len(waveform)))).to(self.device)
         mel = self.extractor.extract(waveform, SAMPLE_RATE).clamp_min(_FLOOR)

@@ -58,6 +58,10 @@ class Alphabet:
     def __len__(self) -> int:
         return WORD_END + 1 + len(self.letters)
 
+    def knows(self, letter: str) -> bool:
+        """Whether a letter of a text can be spelt; all that takes no time to say can."""
+        return all(one in self.letters for one in letters(letter, self.fold_case))
+
     def encode(self, words: Iterable[str]) -> list[int]:
         """Symbols of words in this alphabet, with WORD_END after each word."""
         symbols = []

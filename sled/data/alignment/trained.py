@@ -83,23 +83,42 @@ class TrainedAligner:
         Raises:
             ValueError: If a text has no word, or a letter that the network does not know.
         """
-        device = str(self.network.mean.device)
         symbols = [torch.tensor(self._encode(text)) for text in texts]
+        with torch.inference_mode():
+            losses = self.loss(waveforms, symbols)
+        per_symbol: list[float] = (losses / torch.tensor([len(one) for one in symbols])).tolist()
+        return per_symbol
+
+    def loss(
+        self,
+        waveforms: Sequence[Tensor],
+        symbols: Sequence[Tensor],
+        *,
+        zero_infinity: bool = False,
+    ) -> Tensor:
+        """Compute the CTC loss of each clip in nats, [B] on the CPU.
+
+        Gradients flow to the waveforms.
+
+        Args:
+            waveforms: [S] each, at `features.SAMPLE_RATE`.
+            symbols: The symbols of each text, int64 [L].
+            zero_infinity: Return 0 instead of infinity if a clip has too few frames.
+        """
+        device = str(self.network.mean.device)
         extract = Features(device)
         features, lengths = pad([extract(waveform) for waveform in waveforms], device)
-        num_symbols = torch.tensor([len(one) for one in symbols])
-        with torch.inference_mode():
-            log_probs = self.network(self.network.normalize(features), lengths)
-            losses = F.ctc_loss(
-                log_probs.transpose(0, 1).cpu(),
-                torch.cat(symbols),
-                lengths,
-                num_symbols,
-                blank=BLANK,
-                reduction="none",
-            )
-        per_symbol: list[float] = (losses / num_symbols).tolist()
-        return per_symbol
+        log_probs = self.network(self.network.normalize(features), lengths)
+        # Other devices lack the loss, or compute its gradient nondeterministically.
+        return F.ctc_loss(
+            log_probs.transpose(0, 1).cpu(),
+            torch.cat(list(symbols)),
+            lengths,
+            torch.tensor([len(one) for one in symbols]),
+            blank=BLANK,
+            reduction="none",
+            zero_infinity=zero_infinity,
+        )
 
     def _encode(self, text: str) -> list[int]:
         words = normalize(text, self.text_normalization).split()

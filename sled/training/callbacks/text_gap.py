@@ -16,7 +16,7 @@ from accelerate import Accelerator
 from torch.nn.utils.rnn import pad_sequence
 
 from sled.data.dataset import length_mask
-from sled.model.lm import TrainingOutput
+from sled.model.batch import TrainingOutput
 from sled.text.tokenizer import PAD_ID
 from sled.training.agreement import sum_over_processes
 

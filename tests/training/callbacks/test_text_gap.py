@@ -9,14 +9,14 @@ from accelerate import Accelerator
 from lhotse import CutSet
 
 from sled.data.manifests import load_cuts, save_cuts
-from sled.model.lm import TrainingOutput
+from sled.model.batch import TrainingOutput
 from sled.training.callbacks.text_gap import TextGap, with_other_endings
 from tests.training.runs import fit, make_corpus
 
 
 def output(score_loss: float, num_frames: int) -> TrainingOutput:
     return TrainingOutput(
-        *(torch.tensor(score_loss) for _ in range(7)),
+        *(torch.tensor(score_loss) for _ in range(8)),
         [num_frames],
         num_frames,
         num_frames,
