@@ -13,7 +13,7 @@ here=$(cd "$(dirname "$0")" && pwd)
 DATA=$(realpath "${DATA:?name a .jsonl file of recordings and texts}")
 CHAIN=$(cd "${CHAIN:-$here/out}" && pwd)
 RUN=${RUN:-$CHAIN/voice}
-HELD_OUT=${HELD_OUT:-60} EPOCHS=${EPOCHS:-5} LEARNING_RATE=${LEARNING_RATE:-3e-4}
+HELD_OUT=${HELD_OUT:-60} EPOCHS=${EPOCHS:-8} LEARNING_RATE=${LEARNING_RATE:-3e-4} WARMUP=${WARMUP:-50}
 ALIGN_STEPS=${ALIGN_STEPS:-400} WHISPER=${WHISPER:-base} SPEAKER_ENCODER=${SPEAKER_ENCODER:-resemblyzer}
 mkdir -p "$RUN/stages" "$RUN/pretrained" "$RUN/exp/cosyvoice2"
 cd "$RUN"
@@ -31,7 +31,7 @@ for part in campplus.safetensors tokenizer CosyVoice-BlankEN; do
 done
 ln -sfn "$trained/hifigan" exp/cosyvoice2/hifigan
 sed -e "0,/max_epoch: .*/s//max_epoch: $EPOCHS/" -e "0,/lr: .*/s//lr: $LEARNING_RATE/" \
-    "$here/conf/small.yaml" >small.yaml
+    -e "0,/warmup_steps: .*/s//warmup_steps: $WARMUP/" "$here/conf/small.yaml" >small.yaml
 
 judge() { # judge OUTPUT MODEL MODES...: the held-out sentences, spoken and listened to
     local output=$1 model=$2
