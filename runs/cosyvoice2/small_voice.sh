@@ -14,7 +14,7 @@ DATA=$(realpath "${DATA:?name a .jsonl file of recordings and texts}")
 CHAIN=$(cd "${CHAIN:-$here/out}" && pwd)
 RUN=${RUN:-$CHAIN/voice}
 HELD_OUT=${HELD_OUT:-60} EPOCHS=${EPOCHS:-8} LEARNING_RATE=${LEARNING_RATE:-3e-4} WARMUP=${WARMUP:-50}
-ALIGN_STEPS=${ALIGN_STEPS:-400} WHISPER=${WHISPER:-base} SPEAKER_ENCODER=${SPEAKER_ENCODER:-resemblyzer}
+ALIGN_STEPS=${ALIGN_STEPS:-400} SEEDS=${SEEDS:-3} WHISPER=${WHISPER:-base} SPEAKER_ENCODER=${SPEAKER_ENCODER:-resemblyzer}
 mkdir -p "$RUN/stages" "$RUN/pretrained" "$RUN/exp/cosyvoice2"
 cd "$RUN"
 RUN=$PWD
@@ -37,7 +37,7 @@ judge() { # judge OUTPUT MODEL MODES...: the held-out sentences, spoken and list
     local output=$1 model=$2
     shift 2
     sled evaluate --manifest person/cuts_valid.jsonl.gz --model "$model" --modes "$@" \
-        --whisper "$WHISPER" --speaker_encoder "$SPEAKER_ENCODER" --output "$output"
+        --seeds "$SEEDS" --whisper "$WHISPER" --speaker_encoder "$SPEAKER_ENCODER" --output "$output"
 }
 
 stage person sled prepare jsonl --input "$DATA" --output person --valid_count "$HELD_OUT"
