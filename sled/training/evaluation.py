@@ -9,7 +9,12 @@ from sled.model.batch import TrainingOutput
 from sled.training.agreement import sum_over_processes
 
 LOSS_PARTS = (
-    *("score_loss", "attraction", "repulsion", "alignment_loss", "recognition_loss", "stop_loss"),
+    "score_loss",
+    "attraction",
+    "repulsion",
+    "alignment_loss",
+    "recognition_loss",
+    "stop_loss",
 )
 
 

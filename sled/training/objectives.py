@@ -85,17 +85,22 @@ def sample_units(model: SpeechLM, batch: SpeechBatch, units: Tensor, share: floa
     noise = torch.randn(num_frames, model.noise_width, device=history.device)
     temperature = torch.rand(len(real), 1, device=real.device).expand_as(real)
     noise = temperature[real][:, None] * noise
-    most = SAMPLING_DRAWS if model.averages else 1
-    draws = torch.full((num_frames,), most, device=history.device)
     mixed, drawn = batch, torch.zeros_like(history)
     for _ in range(SAMPLING_PASSES):
         states, is_stop = model.predict(mixed)
-        own = mean_draw(model.draw, states[~is_stop], noise, draws, most)
+        own = draw_frames(model, states[~is_stop], noise)
         drawn[real] = own.to(drawn.dtype)
         mixed = replace(batch, units=torch.where(chosen, drawn, history))
     # Autocast caches the weights that it has cast, and these would have no gradient.
     torch.clear_autocast_cache()
     return mixed
+
+
+def draw_frames(model: SpeechLM, states: Tensor, noise: Tensor) -> Tensor:
+    """Draw the units [F, *unit] after states [F, H] from noise [F, N], as decoding often does."""
+    most = SAMPLING_DRAWS if model.averages else 1
+    draws = torch.full((len(states),), most, device=states.device)
+    return mean_draw(model.draw, states, noise, draws, most)
 
 
 def add_noise(batch: SpeechBatch, most: float) -> SpeechBatch:

@@ -21,10 +21,9 @@ from sled.codec import Codec
 from sled.data.alignment.features import SAMPLE_RATE
 from sled.data.alignment.trained import TrainedAligner
 from sled.model.batch import SpeechBatch
-from sled.model.heads.draws import mean_draw
 from sled.model.lm import SpeechLM
 from sled.text.tokenizer import TextTokenizer
-from sled.training.objectives import SAMPLING_DRAWS
+from sled.training.objectives import draw_frames
 
 
 class Recognition:
@@ -122,9 +121,7 @@ class Recognition:
         """Draw the units [T, D] after states [T, H]."""
         noise = torch.randn(len(states), model.noise_width, device=states.device)
         noise = torch.rand((), device=states.device) * noise
-        most = SAMPLING_DRAWS if model.averages else 1
-        draws = torch.full((len(states),), most, device=states.device)
-        return mean_draw(model.draw, states, noise, draws, most).float()
+        return draw_frames(model, states, noise).float()
 
     def _text(self, batch: SpeechBatch, row: int) -> str:
         """The text that the model has read, normalised."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import torch
@@ -105,9 +106,8 @@ class TrainedAligner:
             symbols: The symbols of each text, int64 [L].
             zero_infinity: Return 0 instead of infinity if a clip has too few frames.
         """
-        device = str(self.network.mean.device)
-        extract = Features(device)
-        features, lengths = pad([extract(waveform) for waveform in waveforms], device)
+        extract = self._features
+        features, lengths = pad([extract(waveform) for waveform in waveforms], extract.device)
         log_probs = self.network(self.network.normalize(features), lengths)
         # Other devices lack the loss, or compute its gradient nondeterministically.
         return F.ctc_loss(
@@ -119,6 +119,11 @@ class TrainedAligner:
             reduction="none",
             zero_infinity=zero_infinity,
         )
+
+    @cached_property
+    def _features(self) -> Features:
+        with torch.inference_mode(False):  # gradients may flow through it later
+            return Features(str(self.network.mean.device))
 
     def _encode(self, text: str) -> list[int]:
         words = normalize(text, self.text_normalization).split()
